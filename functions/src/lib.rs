@@ -1,1 +1,32 @@
-//! Placeholder.
+//! What each step of crmflow does, and the words of its domain.
+//!
+//! Nothing here knows AWS, SQLite, an HTTP server, a clock or the environment: time, ids and storage
+//! are passed in. The steps are in [`steps`], one file a function; [`Function`] names them all.
+
+pub mod accepted;
+pub mod batch;
+pub mod batches;
+pub mod changes;
+pub mod contact;
+pub mod contacts;
+pub mod door;
+pub mod email;
+pub mod error;
+pub mod fault;
+pub mod function;
+pub mod intake;
+pub mod ledger;
+pub mod objects;
+pub mod outcome;
+pub mod quarantine;
+pub mod received;
+pub mod records;
+pub mod steps;
+pub mod store;
+
+pub use batch::{Batch, BatchId, Kind, Name};
+pub use error::Error;
+pub use function::{Function, Host};
+pub use objects::Objects;
+pub use outcome::{Counts, Outcome};
+pub use store::Store;

@@ -1,0 +1,133 @@
+//! A batch: records of one kind from one source that arrived together.
+
+use std::{fmt, str::FromStr};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+/// The id of a batch: a ULID in its 26 characters, made once, at the edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId(ulid::Ulid);
+
+impl BatchId {
+    /// An id for a batch that arrives at `now`; `random` makes it unlike others of that millisecond.
+    pub fn new(now: Timestamp, random: u128) -> Self {
+        Self(ulid::Ulid::from_parts(
+            u64::try_from(now.as_millisecond()).unwrap_or(0),
+            random,
+        ))
+    }
+}
+
+impl fmt::Display for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.to_string())
+    }
+}
+
+impl FromStr for BatchId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        ulid::Ulid::from_string(text)
+            .map(Self)
+            .map_err(|_| Error::BadInput("a batch id is a ULID: 26 letters and digits".into()))
+    }
+}
+
+/// A short name that may stand in a path: a tenant (`acme_corp`) or a provider (`shopify`, `api`, `file`).
+///
+/// Invariant: 1 to 64 of `a-z 0-9 _ -`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(String);
+
+impl Name {
+    /// The tenant where none is configured.
+    pub fn default_tenant() -> Self {
+        Self("default".to_owned())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Name {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let fits = (1..=64).contains(&text.len())
+            && text
+                .bytes()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Error::BadInput(
+                "a tenant or provider is 1 to 64 of a-z, 0-9, _ and -".into(),
+            ))
+        }
+    }
+}
+
+/// What the records are; picks their JSON Schema.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A person and whether they agreed to marketing mail.
+    #[default]
+    Contact,
+}
+
+/// What is known of a batch before any of its records is looked at; every step gets it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Batch {
+    /// Its id, which is also the name of its execution.
+    pub batch_id: BatchId,
+    /// Whose records these are.
+    pub tenant: Name,
+    /// Where they came from: `api`, `file`, `upload`, `replay`, or a vendor.
+    pub provider: Name,
+    /// What they are.
+    #[serde(default)]
+    pub kind: Kind,
+    /// When they arrived. A later batch's word on a contact stands against an earlier one's.
+    pub received_at: Timestamp,
+    /// Which chunk of a large batch this is, from zero; `None` where the batch is whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk: Option<u32>,
+}
+
+impl Batch {
+    /// The chunk's number as it stands in object names; `00000` for a whole batch.
+    pub fn chunk_label(&self) -> String {
+        format!("{:05}", self.chunk.unwrap_or(0))
+    }
+}
+
+macro_rules! serde_as_text {
+    ($($name:ty),*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+serde_as_text!(BatchId, Name);

@@ -1,0 +1,109 @@
+//! The registry: every function that a state machine may name, and the one place where its name becomes
+//! a call.
+
+use jiff::Timestamp;
+
+use crate::{door, error::Error, objects::Objects, steps, store::Store};
+
+/// Every function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Function {
+    /// Sorts records into valid and invalid ones.
+    ValidateSchema,
+    /// Logs each invalid record and puts it into quarantine.
+    LogSchemaErrors,
+    /// Lets the first record of each address pass.
+    RemoveDuplicates,
+    /// Stores the contacts who opted in.
+    PutOptIns,
+    /// Withdraws the known contacts who no longer agree.
+    WithdrawOptIns,
+    /// Gives every record of a chunk its one outcome, and counts them.
+    Summarize,
+    /// Keeps what a failed step left undecided.
+    QuarantineRecords,
+    /// Cuts an upload into chunks.
+    CutChunks,
+    /// Adds up the chunks of a batch.
+    SummarizeBatch,
+}
+
+impl Function {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::ValidateSchema,
+        Self::LogSchemaErrors,
+        Self::RemoveDuplicates,
+        Self::PutOptIns,
+        Self::WithdrawOptIns,
+        Self::Summarize,
+        Self::QuarantineRecords,
+        Self::CutChunks,
+        Self::SummarizeBatch,
+    ];
+
+    /// The name of its state. The template's resource is this with `Function` behind it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ValidateSchema => "ValidateSchema",
+            Self::LogSchemaErrors => "LogSchemaErrors",
+            Self::RemoveDuplicates => "RemoveDuplicates",
+            Self::PutOptIns => "PutOptIns",
+            Self::WithdrawOptIns => "WithdrawOptIns",
+            Self::Summarize => "Summarize",
+            Self::QuarantineRecords => "QuarantineRecords",
+            Self::CutChunks => "CutChunks",
+            Self::SummarizeBatch => "SummarizeBatch",
+        }
+    }
+
+    /// The function with a name: its own, or that of its resource in the template.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let name = name.strip_suffix("Function").unwrap_or(name);
+        Self::ALL.into_iter().find(|function| function.name() == name)
+    }
+}
+
+/// What functions work with.
+#[derive(Clone, Debug)]
+pub struct Host<S> {
+    /// The tables.
+    pub store: S,
+    /// The objects.
+    pub objects: Objects,
+}
+
+/// Calls a function: JSON in, JSON out.
+pub async fn call<S: Store>(
+    function: Function,
+    input: &[u8],
+    host: &Host<S>,
+    now: Timestamp,
+) -> Result<Vec<u8>, Error> {
+    let Host { store, objects } = host;
+    match function {
+        Function::ValidateSchema => {
+            door::encode(&steps::validate_schema(door::decode(input)?, objects).await?)
+        }
+        Function::LogSchemaErrors => {
+            door::encode(&steps::log_schema_errors(door::decode(input)?, objects).await?)
+        }
+        Function::RemoveDuplicates => {
+            door::encode(&steps::remove_duplicates(door::decode(input)?, objects).await?)
+        }
+        Function::PutOptIns => door::encode(&steps::put_opt_ins(door::decode(input)?, store, objects).await?),
+        Function::WithdrawOptIns => {
+            door::encode(&steps::withdraw_opt_ins(door::decode(input)?, store, objects).await?)
+        }
+        Function::Summarize => {
+            door::encode(&steps::summarize(door::decode(input)?, store, objects, now).await?)
+        }
+        Function::QuarantineRecords => {
+            door::encode(&steps::quarantine_records(door::decode(input)?, store, objects, now).await?)
+        }
+        Function::CutChunks => door::encode(&steps::cut_chunks(door::decode(input)?, store, objects).await?),
+        Function::SummarizeBatch => {
+            door::encode(&steps::summarize_batch(door::decode(input)?, store, objects, now).await?)
+        }
+    }
+}

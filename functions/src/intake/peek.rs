@@ -1,0 +1,100 @@
+//! A first look at a record: is it JSON, and which address does it name?
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::{MAX_DEPTH, MAX_RECORD_BYTES};
+use crate::{
+    contact::Text,
+    door,
+    email::EmailKey,
+    fault::{Fault, rule},
+};
+
+/// The hash of the record's key, where it has one; or why it is no record at all.
+pub(super) fn key_hash(bytes: &[u8]) -> Result<Option<u64>, Fault> {
+    if bytes.len() > MAX_RECORD_BYTES {
+        return Err(Fault::new(
+            "",
+            rule::SIZE,
+            format!("the record is larger than {} KiB", MAX_RECORD_BYTES / 1024),
+        ));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        Fault::new(
+            "",
+            rule::UTF8,
+            format!("byte {} is not UTF-8", error.valid_up_to() + 1),
+        )
+    })?;
+    let opened = memchr::memchr2_iter(b'{', b'[', bytes).count();
+    if opened > MAX_DEPTH && depth(bytes) > MAX_DEPTH {
+        return Err(Fault::new(
+            "",
+            rule::DEPTH,
+            format!("the record nests deeper than {MAX_DEPTH}"),
+        ));
+    }
+    let address = if text.starts_with('{') {
+        serde_json::from_str::<Address<'_>>(text).map(|address| address.0)
+    } else {
+        serde_json::from_str::<IgnoredAny>(text).map(|IgnoredAny| None)
+    };
+    let address = address.map_err(|error| Fault::new("", rule::JSON, door::describe(&error)))?;
+    Ok(address
+        .and_then(|address| EmailKey::parse(&address))
+        .map(|key| key.hash()))
+}
+
+fn depth(bytes: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for &byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// The text under `email` of an object, if it is one.
+struct Address<'a>(Option<Cow<'a, str>>);
+
+impl<'de> Deserialize<'de> for Address<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = Address<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Address<'de>, A::Error> {
+                let mut address = None;
+                while let Some(Text(field)) = map.next_key()? {
+                    if field == "email" {
+                        let value: &'de RawValue = map.next_value()?;
+                        address = serde_json::from_str(value.get()).ok().map(|Text(text)| text);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(Address(address))
+            }
+        }
+        from.deserialize_map(V)
+    }
+}

@@ -1,0 +1,95 @@
+//! Gzip, told by its first two bytes (RFC 1952), unpacked as it comes.
+
+use std::io::Write;
+
+use flate2::write::MultiGzDecoder;
+
+use crate::error::Error;
+
+/// Input is looked at in pieces of so many bytes. Gzip grows at most about a thousandfold, so a piece of a
+/// bomb takes 16 MiB before the limit on unpacked bytes sees it.
+pub(super) const PIECE: usize = 16 * 1024;
+
+#[derive(Debug, Default)]
+pub(super) enum Unzip {
+    /// Nothing has come in.
+    #[default]
+    Start,
+    /// The first byte alone, which may be gzip's.
+    First(Vec<u8>),
+    /// Not gzip.
+    Plain(Vec<u8>),
+    /// Gzip.
+    Packed(Box<MultiGzDecoder<Vec<u8>>>, Vec<u8>),
+}
+
+impl Unzip {
+    /// What these bytes unpack to.
+    pub(super) fn push<'a>(&'a mut self, bytes: &'a [u8]) -> Result<&'a [u8], Error> {
+        if let Self::Start | Self::First(_) = self {
+            return self.begin(bytes);
+        }
+        self.go_on(bytes)
+    }
+
+    /// What is left at the end of the input.
+    pub(super) fn finish(&mut self) -> Result<Vec<u8>, Error> {
+        match self {
+            Self::Start => Ok(Vec::new()),
+            Self::First(first) | Self::Plain(first) => Ok(std::mem::take(first)),
+            Self::Packed(decoder, _) => {
+                decoder.try_finish().map_err(|_| broken())?;
+                Ok(std::mem::take(decoder.get_mut()))
+            }
+        }
+    }
+
+    fn begin<'a>(&'a mut self, bytes: &'a [u8]) -> Result<&'a [u8], Error> {
+        let mut first = match std::mem::take(self) {
+            Self::First(first) => first,
+            _ => Vec::new(),
+        };
+        first.extend_from_slice(bytes);
+        if first.len() < 2 {
+            *self = Self::First(first);
+            return Ok(&[]);
+        }
+        if first.starts_with(&[0x1f, 0x8b]) {
+            *self = Self::Packed(Box::new(MultiGzDecoder::new(Vec::new())), Vec::new());
+            return self.unpack(&first);
+        }
+        *self = Self::Plain(first);
+        match self {
+            Self::Plain(first) => Ok(first),
+            _ => Ok(&[]),
+        }
+    }
+
+    fn go_on<'a>(&'a mut self, bytes: &'a [u8]) -> Result<&'a [u8], Error> {
+        match self {
+            Self::Packed(..) => self.unpack(bytes),
+            Self::Plain(first) => {
+                first.clear();
+                Ok(bytes)
+            }
+            Self::Start | Self::First(_) => Ok(bytes),
+        }
+    }
+
+    fn unpack(&mut self, bytes: &[u8]) -> Result<&[u8], Error> {
+        let Self::Packed(decoder, plain) = self else {
+            return Ok(&[]);
+        };
+        decoder
+            .write_all(bytes)
+            .and_then(|()| decoder.flush())
+            .map_err(|_| broken())?;
+        plain.clear();
+        std::mem::swap(plain, decoder.get_mut());
+        Ok(plain)
+    }
+}
+
+fn broken() -> Error {
+    Error::BadInput("the input is gzip that ends early or is damaged".into())
+}

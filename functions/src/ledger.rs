@@ -1,0 +1,167 @@
+//! The ledger: what became of each record of a batch, as one compact object a chunk.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    batch::{Batch, BatchId, Name},
+    door,
+    error::Error,
+    fault::{PlacedFault, SHOWN},
+    objects::{self, Objects},
+    outcome::{Counts, Outcome},
+};
+
+/// A part stays in the state's data up to so many bytes of JSON; five parts and a list fit in 256 KiB.
+const INLINE_LIMIT: usize = 16 * 1024;
+
+/// What one step, or all of them, decided: record indices by outcome.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Part {
+    /// The indices that have each outcome, ascending once [`Part::sort`] ran.
+    pub rows: BTreeMap<Outcome, Vec<u64>>,
+    /// Duplicates: (the record, the record that won).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub duplicates: Vec<(u64, u64)>,
+    /// Conflicts of opt-in: (the record that won, a later one that disagrees).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<(u64, u64)>,
+    /// The first faults, by place in the input; at most [`SHOWN`] are kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<PlacedFault>,
+    /// Where the records of this part that are in quarantine lie.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub quarantine: Vec<String>,
+}
+
+impl Part {
+    /// One more record has `outcome`.
+    pub fn add(&mut self, outcome: Outcome, index: u64) {
+        self.rows.entry(outcome).or_default().push(index);
+    }
+
+    /// Takes over all of another part.
+    pub fn merge(&mut self, other: Self) {
+        for (outcome, rows) in other.rows {
+            self.rows.entry(outcome).or_default().extend(rows);
+        }
+        self.duplicates.extend(other.duplicates);
+        self.conflicts.extend(other.conflicts);
+        self.faults.extend(other.faults);
+        self.quarantine.extend(other.quarantine);
+    }
+
+    /// Brings everything into index order, so that a row is found by bisection.
+    pub fn sort(&mut self) {
+        self.rows.values_mut().for_each(|rows| rows.sort_unstable());
+        self.duplicates.sort_unstable();
+        self.conflicts.sort_unstable();
+        self.faults.sort_by_key(|placed| placed.index);
+        self.faults.truncate(SHOWN);
+        self.quarantine.sort_unstable();
+        self.quarantine.dedup();
+    }
+
+    /// How many records have each outcome.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for (outcome, rows) in &self.rows {
+            counts.add(*outcome, rows.len() as u64);
+        }
+        counts
+    }
+
+    /// The outcome of a record, once sorted.
+    pub fn outcome(&self, index: u64) -> Option<Outcome> {
+        self.rows
+            .iter()
+            .find(|(_, rows)| rows.binary_search(&index).is_ok())
+            .map(|(outcome, _)| *outcome)
+    }
+}
+
+/// A part on its way to the summary: in the state's data, or in an object of the staging folder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StagedPart {
+    /// The part itself.
+    Part(Part),
+    /// The key of its object, gzip JSON.
+    Key(String),
+}
+
+impl StagedPart {
+    /// Stages the part of the step `step`.
+    pub async fn new(batch: &Batch, step: &str, part: Part, objects: &Objects) -> Result<Self, Error> {
+        let json = door::encode(&part)?;
+        if json.len() <= INLINE_LIMIT {
+            return Ok(Self::Part(part));
+        }
+        let (tenant, id, chunk) = (&batch.tenant, batch.batch_id, batch.chunk_label());
+        let key = format!("{}{tenant}/{id}/{chunk}/{step}.part.json.gz", objects::STAGING);
+        objects.put(&key, objects::gzip(&json)).await?;
+        Ok(Self::Key(key))
+    }
+
+    /// The part.
+    pub async fn open(self, objects: &Objects) -> Result<Part, Error> {
+        match self {
+            Self::Part(part) => Ok(part),
+            Self::Key(key) => door::decode(&objects::gunzip(&key, &objects.get(&key).await?)?),
+        }
+    }
+}
+
+/// The whole ledger of a chunk, as it is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The counts, which add up to what the chunk holds.
+    pub outcomes: Counts,
+    /// Every record.
+    pub part: Part,
+}
+
+impl Ledger {
+    /// The ledger of a chunk that holds `received` records, if the parts decide each exactly once.
+    pub fn new(received: u64, mut part: Part) -> Result<Self, Error> {
+        part.sort();
+        let outcomes = part.counts();
+        let decided = outcomes.total();
+        let mut all: Vec<u64> = part.rows.values().flatten().copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        if decided != received || all.len() as u64 != decided {
+            return Err(Error::OutcomesDoNotAddUp {
+                received,
+                decided: all.len() as u64,
+            });
+        }
+        Ok(Self { outcomes, part })
+    }
+
+    /// Stores it where [`Ledger::find`] looks.
+    pub async fn save(&self, batch: &Batch, objects: &Objects) -> Result<(), Error> {
+        let key = key(&batch.tenant, batch.batch_id, batch.chunk.unwrap_or(0));
+        objects.put(&key, objects::gzip(&door::encode(self)?)).await
+    }
+
+    /// The ledger of a chunk, if the chunk is done.
+    pub async fn find(
+        tenant: &Name,
+        batch: BatchId,
+        chunk: u32,
+        objects: &Objects,
+    ) -> Result<Option<Self>, Error> {
+        let key = key(tenant, batch, chunk);
+        let Some(packed) = objects.find(&key).await? else {
+            return Ok(None);
+        };
+        door::decode(&objects::gunzip(&key, &packed)?).map(Some)
+    }
+}
+
+fn key(tenant: &Name, batch: BatchId, chunk: u32) -> String {
+    format!("batches/{tenant}/{batch}/outcomes/{chunk:05}.json.gz")
+}

@@ -1,0 +1,201 @@
+//! Objects: where whole batches, their outcomes and the quarantine lie. S3 on AWS, files on one machine.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
+use futures::TryStreamExt;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path};
+
+use crate::error::Error;
+
+/// Keys under this are steps' working files: they may vanish in a crash, since what wrote them runs again.
+pub const STAGING: &str = "staging/";
+
+/// The object store, in the two strengths of durability that the flow needs.
+#[derive(Clone, Debug)]
+pub struct Objects {
+    durable: Arc<dyn ObjectStore>,
+    scratch: Arc<dyn ObjectStore>,
+}
+
+/// What a listing says of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub key: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl Objects {
+    /// `durable` must survive a power cut once a put returned; `scratch` holds [`STAGING`] only.
+    pub fn new(durable: Arc<dyn ObjectStore>, scratch: Arc<dyn ObjectStore>) -> Self {
+        Self { durable, scratch }
+    }
+
+    /// Puts an object whole, over one that is there.
+    pub async fn put(&self, key: &str, bytes: impl Into<Bytes> + Send) -> Result<(), Error> {
+        let payload = PutPayload::from_bytes(bytes.into());
+        self.of(key)
+            .put(&Path::from(key), payload)
+            .await
+            .map_err(|error| failure(key, error))?;
+        Ok(())
+    }
+
+    /// The object's bytes.
+    pub async fn get(&self, key: &str) -> Result<Bytes, Error> {
+        let got = self
+            .of(key)
+            .get(&Path::from(key))
+            .await
+            .map_err(|error| failure(key, error))?;
+        got.bytes().await.map_err(|error| failure(key, error))
+    }
+
+    /// `None` where there is no such object.
+    pub async fn find(&self, key: &str) -> Result<Option<Bytes>, Error> {
+        match self.get(key).await {
+            Err(Error::ObjectMissing(_)) => Ok(None),
+            got => got.map(Some),
+        }
+    }
+
+    /// The object's size in bytes.
+    pub async fn size(&self, key: &str) -> Result<u64, Error> {
+        let meta = self
+            .of(key)
+            .head(&Path::from(key))
+            .await
+            .map_err(|error| failure(key, error))?;
+        Ok(meta.size)
+    }
+
+    /// Some bytes out of the middle of an object.
+    pub async fn get_range(&self, key: &str, range: std::ops::Range<u64>) -> Result<Bytes, Error> {
+        self.of(key)
+            .get_range(&Path::from(key), range)
+            .await
+            .map_err(|error| failure(key, error))
+    }
+
+    /// The object as it comes in, piece by piece.
+    pub async fn stream(
+        &self,
+        key: &str,
+    ) -> Result<impl futures::Stream<Item = Result<Bytes, Error>> + Send + use<>, Error> {
+        let got = self
+            .of(key)
+            .get(&Path::from(key))
+            .await
+            .map_err(|error| failure(key, error))?;
+        let key = key.to_owned();
+        Ok(got.into_stream().map_err(move |error| failure(&key, error)))
+    }
+
+    /// All objects under a prefix that ends in `/`, sorted by key.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<Listed>, Error> {
+        let path = Path::from(prefix.trim_end_matches('/'));
+        let found = self.of(prefix).list(Some(&path)).try_collect::<Vec<_>>().await;
+        let mut listed: Vec<Listed> = found
+            .map_err(|error| failure(prefix, error))?
+            .into_iter()
+            .map(|meta| Listed {
+                key: meta.location.to_string(),
+                size: meta.size,
+            })
+            .collect();
+        listed.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(listed)
+    }
+
+    /// Deletes every object under a prefix that ends in `/`.
+    pub async fn delete_all(&self, prefix: &str) -> Result<(), Error> {
+        for object in self.list(prefix).await? {
+            match self.of(prefix).delete(&Path::from(object.key.as_str())).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(failure(&object.key, error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn of(&self, key: &str) -> &Arc<dyn ObjectStore> {
+        if key.starts_with(STAGING) {
+            &self.scratch
+        } else {
+            &self.durable
+        }
+    }
+}
+
+fn failure(key: &str, error: object_store::Error) -> Error {
+    use object_store::Error as E;
+    match error {
+        E::NotFound { .. } => Error::ObjectMissing(key.to_owned()),
+        E::PermissionDenied { .. }
+        | E::Unauthenticated { .. }
+        | E::NotImplemented { .. }
+        | E::NotSupported { .. } => Error::StorageRefused(format!("{key}: {}", kind(&error))),
+        error => Error::StorageUnavailable(format!("{key}: {}", kind(&error))),
+    }
+}
+
+/// The error with its cause, since the outer text alone often says only that something failed.
+fn kind(error: &object_store::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+/// Packs bytes as gzip, at the level where it is about as fast as the disk.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::with_capacity(bytes.len() / 4 + 64), Compression::fast());
+    // Writing to memory cannot fail.
+    let _ = packer.write_all(bytes);
+    packer.finish().unwrap_or_default()
+}
+
+/// Unpacks gzip, of one member or many.
+pub fn gunzip(key: &str, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut out = Vec::new();
+    MultiGzDecoder::new(bytes)
+        .read_to_end(&mut out)
+        .map_err(|_| broken(key))?;
+    Ok(out)
+}
+
+/// Calls `line` with every line of a gzip object, without its line feed. Holds one line at a time.
+pub fn for_each_line(
+    key: &str,
+    packed: &[u8],
+    mut line: impl FnMut(&[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut lines = BufReader::with_capacity(64 * 1024, MultiGzDecoder::new(packed));
+    let mut buffer = Vec::new();
+    loop {
+        buffer.clear();
+        if lines.read_until(b'\n', &mut buffer).map_err(|_| broken(key))? == 0 {
+            return Ok(());
+        }
+        let text = buffer.strip_suffix(b"\n").unwrap_or(&buffer);
+        if !text.is_empty() {
+            line(text)?;
+        }
+    }
+}
+
+fn broken(key: &str) -> Error {
+    Error::StorageRefused(format!("{key} is not whole: its gzip ends early or is damaged"))
+}

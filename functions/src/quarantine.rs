@@ -1,0 +1,200 @@
+//! The quarantine: records that could not be taken, kept whole with the reason, to be corrected and sent
+//! again. The seeds call it the dead letter queue (S1-046 to S1-057).
+
+use std::collections::BTreeMap;
+
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{
+    batch::{Batch, BatchId, Name},
+    door,
+    error::Error,
+    fault::{self, ErrorType, Fault},
+    objects::{self, Listed, Objects},
+    received::Received,
+};
+
+/// A record in quarantine, as it lies there: one line of its object.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Entry {
+    /// The batch that it came with.
+    pub batch_id: BatchId,
+    /// Its place in that batch, from zero.
+    pub index: u64,
+    /// The line of the input; zero where lines mean nothing.
+    #[serde(default)]
+    pub line: u64,
+    /// When the batch arrived.
+    pub received_at: Timestamp,
+    /// How often it was sent again before.
+    pub retry_count: u64,
+    /// What kind of trouble it is in.
+    pub error_type: ErrorType,
+    /// What is wrong with it.
+    pub faults: Vec<Fault>,
+    /// The record, where it is JSON; to the letter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Box<RawValue>>,
+    /// The record, where it is not JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The record, where it is not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base64: Option<String>,
+}
+
+impl Entry {
+    /// The entry of a record.
+    pub fn new(batch: &Batch, record: &Received<'_>) -> Self {
+        Self {
+            batch_id: batch.batch_id,
+            index: record.index,
+            line: record.line,
+            received_at: batch.received_at,
+            retry_count: record.retry,
+            error_type: fault::error_type(&record.faults),
+            faults: record.faults.clone(),
+            record: record.record.map(ToOwned::to_owned),
+            text: record.text.as_deref().map(ToOwned::to_owned),
+            base64: record.base64.as_deref().map(ToOwned::to_owned),
+        }
+    }
+}
+
+/// Records on their way into quarantine, by kind of trouble.
+#[derive(Debug, Default)]
+pub struct Writer {
+    lines: BTreeMap<ErrorType, Vec<u8>>,
+}
+
+impl Writer {
+    /// Adds an entry; gives the key of the object that it will lie in.
+    pub fn push(&mut self, batch: &Batch, entry: &Entry) -> Result<String, Error> {
+        let lines = self.lines.entry(entry.error_type).or_default();
+        lines.extend_from_slice(&door::encode(entry)?);
+        lines.push(b'\n');
+        Ok(key(batch, entry.error_type))
+    }
+
+    /// Stores all of them, over what an earlier try stored; the keys.
+    pub async fn finish(self, batch: &Batch, objects: &Objects) -> Result<Vec<String>, Error> {
+        let mut keys = Vec::new();
+        for (error_type, lines) in self.lines {
+            let key = key(batch, error_type);
+            objects.put(&key, objects::gzip(&lines)).await?;
+            keys.push(key);
+        }
+        Ok(keys)
+    }
+}
+
+/// `quarantine/{tenant}/{provider}/{error-type}/{year}/{month}/{day}/{batch}-{chunk}.ndjson.gz` (S1-052). It
+/// follows from the batch, so a step that runs twice writes the same object.
+fn key(batch: &Batch, error_type: ErrorType) -> String {
+    let day = batch.received_at.strftime("%Y/%m/%d");
+    let (tenant, provider, id) = (&batch.tenant, &batch.provider, batch.batch_id);
+    let chunk = batch.chunk_label();
+    format!(
+        "quarantine/{tenant}/{provider}/{}/{day}/{id}-{chunk}.ndjson.gz",
+        error_type.name()
+    )
+}
+
+/// A page of the quarantine.
+#[derive(Debug)]
+pub struct Page {
+    /// The entries, by kind of trouble, oldest batch first.
+    pub entries: Vec<Entry>,
+    /// What to ask with to get the next page; `None`: this was the last.
+    pub next: Option<String>,
+}
+
+/// Which entries to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only of this batch.
+    pub batch: Option<BatchId>,
+    /// Only with this kind of trouble.
+    pub error_type: Option<ErrorType>,
+}
+
+impl Filter {
+    fn takes(&self, key: &str) -> bool {
+        let error_type = self
+            .error_type
+            .is_none_or(|kind| key.split('/').nth(3) == Some(kind.name()));
+        let batch = self.batch.is_none_or(|id| {
+            key.rsplit('/')
+                .next()
+                .is_some_and(|name| name.starts_with(&id.to_string()))
+        });
+        error_type && batch
+    }
+}
+
+/// Lists a tenant's quarantine: at most `limit` entries, from where the page before ended.
+pub async fn list(
+    tenant: &Name,
+    filter: &Filter,
+    page: Option<&str>,
+    limit: usize,
+    objects: &Objects,
+) -> Result<Page, Error> {
+    let (first_key, skip) = page.map(decode_page).transpose()?.unwrap_or_default();
+    let mut entries = Vec::new();
+    for Listed { key, .. } in objects.list(&format!("quarantine/{tenant}/")).await? {
+        if key < first_key || !filter.takes(&key) {
+            continue;
+        }
+        let mut at = 0;
+        let skip = if key == first_key { skip } else { 0 };
+        objects::for_each_line(&key, &objects.get(&key).await?, |line| {
+            if at >= skip && entries.len() < limit {
+                entries.push(door::decode::<Entry>(line)?);
+            }
+            at += usize::from(entries.len() < limit || at < skip);
+            Ok(())
+        })?;
+        if entries.len() == limit {
+            return Ok(Page {
+                entries,
+                next: Some(encode_page(&key, at + 1)),
+            });
+        }
+    }
+    Ok(Page { entries, next: None })
+}
+
+/// The entry of one record, from the objects that its ledger names.
+pub async fn find(keys: &[String], index: u64, objects: &Objects) -> Result<Option<Entry>, Error> {
+    let mut found = None;
+    for key in keys {
+        objects::for_each_line(key, &objects.get(key).await?, |line| {
+            let entry: Entry = door::decode(line)?;
+            if entry.index == index {
+                found = Some(entry);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(found)
+}
+
+fn encode_page(key: &str, entries: usize) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(format!("{entries} {key}"))
+}
+
+fn decode_page(page: &str) -> Result<(String, usize), Error> {
+    let text = BASE64_URL_SAFE_NO_PAD
+        .decode(page)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    text.as_deref()
+        .and_then(|text| text.split_once(' '))
+        .and_then(|(entries, key)| Some((key.to_owned(), entries.parse().ok()?)))
+        .ok_or_else(|| Error::BadInput("this is not a page that a listing named".into()))
+}

@@ -1,0 +1,70 @@
+//! PutOptIns: a contact who opted in is stored once; a word that is stored already stays as it is
+//! (S2-014, S2-017).
+
+use super::{Decided, Step};
+use crate::{
+    accepted::Accepted,
+    batch::Batch,
+    changes::{self, Word},
+    contacts::{self, OptIn},
+    error::Error,
+    ledger::{Part, StagedPart},
+    objects::Objects,
+    store::{Condition, Store, Table, Written},
+};
+
+/// How many contacts go to the store at once: bounds memory, and what one transaction holds up.
+pub(super) const BLOCK: usize = 10_000;
+
+/// Stores the contacts who opted in.
+pub async fn put_opt_ins(step: Step, store: &impl Store, objects: &Objects) -> Result<Decided, Error> {
+    let Step { batch, records } = step;
+    let mut part = Part::default();
+    let mut words = Vec::new();
+    records.open(objects).await?.for_each(|line| {
+        let accepted = Accepted::parse(line)?;
+        words.push((
+            accepted.key.to_string(),
+            OptIn::saved(&batch, accepted.index, accepted.contact()?),
+        ));
+        Ok(())
+    })?;
+    while !words.is_empty() {
+        let rest = words.split_off(words.len().min(BLOCK));
+        put(store, &batch, std::mem::replace(&mut words, rest), &mut part).await?;
+    }
+    Ok(Decided {
+        part: StagedPart::new(&batch, "put-opt-ins", part, objects).await?,
+    })
+}
+
+/// Puts new contacts; the few that are known already are then changed one by one's own rules.
+async fn put(
+    store: &impl Store,
+    batch: &Batch,
+    words: Vec<(String, OptIn)>,
+    part: &mut Part,
+) -> Result<(), Error> {
+    let puts = words
+        .iter()
+        .map(|(key, word)| Ok((contacts::item(&batch.tenant, key, 1, word)?, Condition::Absent)))
+        .collect::<Result<Vec<_>, Error>>()?;
+    let mut known = Vec::new();
+    for ((key, word), written) in words.into_iter().zip(store.put_all(Table::OptIns, puts).await?) {
+        match written {
+            Written::Done => part.add(word.outcome, word.index),
+            Written::Conflict(Some(item)) => {
+                known.push(changes::met(word.index, key, Word::OptIn(Box::new(word)), &item)?);
+            }
+            Written::Conflict(None) => {
+                return Err(Error::StorageUnavailable(
+                    "a contact was erased while it was being stored".into(),
+                ));
+            }
+        }
+    }
+    for (index, outcome) in changes::apply(store, batch, known).await? {
+        part.add(outcome, index);
+    }
+    Ok(())
+}

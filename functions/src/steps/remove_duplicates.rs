@@ -1,0 +1,86 @@
+//! RemoveDuplicates: the first record with a key passes; later ones are named with the one that won
+//! (S2-012). Where they disagree on opt-in the address counts as not opted in.
+
+use std::collections::{HashMap, hash_map};
+
+use serde::{Deserialize, Serialize};
+
+use super::Step;
+use crate::{
+    accepted::Accepted,
+    error::Error,
+    ledger::{Part, StagedPart},
+    objects::Objects,
+    outcome::Outcome,
+    records::{Records, RecordsWriter},
+};
+
+/// One record an address.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unique {
+    /// Those who opted in: lines of [`Accepted`].
+    pub opted_in: Records,
+    /// Those who did not, or of whom the batch says both.
+    pub opted_out: Records,
+    /// The duplicates and the conflicts.
+    pub part: StagedPart,
+}
+
+struct Winner {
+    index: u64,
+    opt_in: bool,
+    in_conflict: bool,
+    line: Vec<u8>,
+}
+
+/// Lets the first record of each address pass.
+pub async fn remove_duplicates(step: Step, objects: &Objects) -> Result<Unique, Error> {
+    let Step { batch, records } = step;
+    let mut part = Part::default();
+    let winners = winners(&records, objects, &mut part).await?;
+    let mut opted_in = RecordsWriter::new(&batch, "opted-in");
+    let mut opted_out = RecordsWriter::new(&batch, "opted-out");
+    for winner in winners {
+        let agreed = winner.opt_in && !winner.in_conflict;
+        if agreed { &mut opted_in } else { &mut opted_out }.push(&winner.line);
+    }
+    Ok(Unique {
+        opted_in: opted_in.finish(objects).await?,
+        opted_out: opted_out.finish(objects).await?,
+        part: StagedPart::new(&batch, "remove-duplicates", part, objects).await?,
+    })
+}
+
+/// The winners in input order. Memory grows with the addresses of one chunk, not with its records.
+async fn winners(records: &Records, objects: &Objects, part: &mut Part) -> Result<Vec<Winner>, Error> {
+    let mut winners: Vec<Winner> = Vec::new();
+    let mut by_key: HashMap<Box<str>, usize> = HashMap::new();
+    records.open(objects).await?.for_each(|line| {
+        let Accepted {
+            index, key, opt_in, ..
+        } = Accepted::parse(line)?;
+        match by_key.entry(key.into()) {
+            hash_map::Entry::Vacant(free) => {
+                free.insert(winners.len());
+                winners.push(Winner {
+                    index,
+                    opt_in,
+                    in_conflict: false,
+                    line: line.to_vec(),
+                });
+            }
+            hash_map::Entry::Occupied(taken) => {
+                let winner = &mut winners[*taken.get()];
+                part.add(Outcome::Duplicate, index);
+                part.duplicates.push((index, winner.index));
+                if winner.opt_in != opt_in && !winner.in_conflict {
+                    winner.in_conflict = true;
+                    part.conflicts.push((winner.index, index));
+                }
+            }
+        }
+        Ok(())
+    })?;
+    Ok(winners)
+}

@@ -1,0 +1,57 @@
+//! WithdrawOptIns: who is not opted in and not known is ignored (S2-015); who is known is withdrawn, and
+//! kept with the time.
+
+use super::{Decided, Step, put_opt_ins::BLOCK};
+use crate::{
+    accepted::Accepted,
+    batch::Batch,
+    changes::{self, Word},
+    contacts,
+    error::Error,
+    ledger::{Part, StagedPart},
+    objects::Objects,
+    outcome::Outcome,
+    store::{Store, Table},
+};
+
+/// Withdraws the known contacts who no longer agree.
+pub async fn withdraw_opt_ins(step: Step, store: &impl Store, objects: &Objects) -> Result<Decided, Error> {
+    let Step { batch, records } = step;
+    let mut part = Part::default();
+    let mut keys = Vec::new();
+    records.open(objects).await?.for_each(|line| {
+        let Accepted { index, key, .. } = Accepted::parse(line)?;
+        keys.push((index, key.into_owned()));
+        Ok(())
+    })?;
+    while !keys.is_empty() {
+        let rest = keys.split_off(keys.len().min(BLOCK));
+        withdraw(store, &batch, std::mem::replace(&mut keys, rest), &mut part).await?;
+    }
+    Ok(Decided {
+        part: StagedPart::new(&batch, "withdraw-opt-ins", part, objects).await?,
+    })
+}
+
+async fn withdraw(
+    store: &impl Store,
+    batch: &Batch,
+    keys: Vec<(u64, String)>,
+    part: &mut Part,
+) -> Result<(), Error> {
+    let wanted = keys
+        .iter()
+        .map(|(_, key)| (contacts::partition(&batch.tenant, key), key.clone()))
+        .collect();
+    let mut known = Vec::new();
+    for ((index, key), item) in keys.into_iter().zip(store.get_all(Table::OptIns, wanted).await?) {
+        match item {
+            None => part.add(Outcome::Ignored, index),
+            Some(item) => known.push(changes::met(index, key, Word::OptOut, &item)?),
+        }
+    }
+    for (index, outcome) in changes::apply(store, batch, known).await? {
+        part.add(outcome, index);
+    }
+    Ok(())
+}

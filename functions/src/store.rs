@@ -1,0 +1,145 @@
+//! The store seam: items by (table, partition, sort). DynamoDB on AWS, SQLite on one machine.
+
+use std::{fmt, future::Future};
+
+/// The tables. Each is a table of its own on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Table {
+    /// Contacts who opted in, those who withdrew included; one item an address.
+    OptIns,
+    /// Earlier versions of those items: the consent history.
+    Consents,
+    /// One item a batch: status, counts, where it is.
+    Batches,
+    /// Claims on something that may happen once: idempotency keys, files being imported, replays.
+    Claims,
+}
+
+impl Table {
+    /// All tables.
+    pub const ALL: [Self; 4] = [Self::OptIns, Self::Consents, Self::Batches, Self::Claims];
+
+    /// The name in SQLite; on AWS the template's `<Name>Table` resource holds it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OptIns => "opt_ins",
+            Self::Consents => "consents",
+            Self::Batches => "batches",
+            Self::Claims => "claims",
+        }
+    }
+}
+
+/// One item. `body` is the text of a JSON object whose values are strings, numbers, booleans and lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Which part of the table; items of one partition can be queried together.
+    pub partition: String,
+    /// Which item of the partition; compared byte by byte.
+    pub sort: String,
+    /// Counted up by the caller with every change; what [`Condition::Version`] compares.
+    pub version: u64,
+    /// The content.
+    pub body: String,
+}
+
+/// What must be true of the stored item for a put to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing.
+    None,
+    /// There is none with this key.
+    Absent,
+    /// It is there and has this version.
+    Version(u64),
+}
+
+/// What a put did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The item is stored, durably.
+    Done,
+    /// The condition did not hold; this is what is stored (`None`: nothing is).
+    Conflict(Option<Item>),
+}
+
+/// A range of one partition, in order of `sort`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The partition.
+    pub partition: String,
+    /// Only items whose sort begins with this.
+    pub prefix: String,
+    /// Only items strictly behind this sort, in the direction of the query: where the last page ended.
+    pub after: Option<String>,
+    /// From the largest sort down.
+    pub descending: bool,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Why a store did not do it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// Busy, throttled or out of reach: trying again may help.
+    Unavailable(String),
+    /// Not allowed, full or broken: it will not help.
+    Refused(String),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(why) => write!(f, "unavailable: {why}"),
+            Self::Refused(why) => write!(f, "refused: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// Items by (table, partition, sort). Every write that returns is durable, and any write may be repeated.
+pub trait Store: Clone + Send + Sync + 'static {
+    /// The item, if there is one. Sees every write that returned before.
+    fn get(
+        &self,
+        table: Table,
+        partition: &str,
+        sort: &str,
+    ) -> impl Future<Output = Result<Option<Item>, StoreError>> + Send;
+
+    /// The items of many (partition, sort), in the order asked; `None` where there is none.
+    fn get_all(
+        &self,
+        table: Table,
+        keys: Vec<(String, String)>,
+    ) -> impl Future<Output = Result<Vec<Option<Item>>, StoreError>> + Send;
+
+    /// The items of a range, at most `query.limit`. A full answer may have more behind it.
+    fn query(&self, table: Table, query: Query)
+    -> impl Future<Output = Result<Vec<Item>, StoreError>> + Send;
+
+    /// Puts one item if the condition holds.
+    fn put(
+        &self,
+        table: Table,
+        item: Item,
+        condition: Condition,
+    ) -> impl Future<Output = Result<Written, StoreError>> + Send;
+
+    /// Puts many, each by its own condition; what each did, in order. Not one transaction: an error may
+    /// leave some written.
+    fn put_all(
+        &self,
+        table: Table,
+        puts: Vec<(Item, Condition)>,
+    ) -> impl Future<Output = Result<Vec<Written>, StoreError>> + Send;
+
+    /// Deletes the item, if there is one.
+    fn delete(
+        &self,
+        table: Table,
+        partition: &str,
+        sort: &str,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
