@@ -101,7 +101,9 @@ pub async fn call<S: Store>(
         Function::QuarantineRecords => {
             door::encode(&steps::quarantine_records(door::decode(input)?, store, objects, now).await?)
         }
-        Function::CutChunks => door::encode(&steps::cut_chunks(door::decode(input)?, store, objects).await?),
+        Function::CutChunks => {
+            door::encode(&steps::cut_chunks(door::decode(input)?, store, objects, None).await?)
+        }
         Function::SummarizeBatch => {
             door::encode(&steps::summarize_batch(door::decode(input)?, store, objects, now).await?)
         }

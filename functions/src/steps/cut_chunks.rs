@@ -1,5 +1,7 @@
 //! CutChunks: an upload of any size becomes chunks that one call can take.
 
+use std::path::PathBuf;
+
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
@@ -40,12 +42,19 @@ pub fn upload_key(tenant: &Name, id: BatchId) -> String {
 }
 
 /// Cuts an upload as it streams in. An upload that cannot be read ends its batch, with the reason.
-pub async fn cut_chunks(input: CutChunks, store: &impl Store, objects: &Objects) -> Result<Cut, Error> {
+///
+/// `spool`: an empty folder for the chunks while they grow; `None`: they grow in memory.
+pub async fn cut_chunks(
+    input: CutChunks,
+    store: &impl Store,
+    objects: &Objects,
+    spool: Option<PathBuf>,
+) -> Result<Cut, Error> {
     let CutChunks { upload, execution } = input;
     let batch = batch_of(&upload, &execution)?;
     let known = BatchStatus::find(&batch.tenant, batch.batch_id, store).await?;
     let mut status = known.unwrap_or_else(|| BatchStatus::running(&batch));
-    let staged = cut(&batch, &upload, objects).await;
+    let staged = cut(&batch, &upload, objects, spool).await;
     match &staged {
         Ok(staged) => status.received = Some(staged.received),
         Err(error) if error.is_transient() => {}
@@ -66,12 +75,18 @@ pub async fn cut_chunks(input: CutChunks, store: &impl Store, objects: &Objects)
     })
 }
 
-async fn cut(batch: &Batch, upload: &str, objects: &Objects) -> Result<Staged, Error> {
+async fn cut(
+    batch: &Batch,
+    upload: &str,
+    objects: &Objects,
+    spool: Option<PathBuf>,
+) -> Result<Staged, Error> {
     let size = objects.size(upload).await?;
     let mut intake = Intake::new(
         batch.clone(),
         Settings {
             size: Some(size),
+            spool,
             ..Settings::default()
         },
     );
