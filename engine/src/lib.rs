@@ -1,1 +1,34 @@
-//! Placeholder.
+//! The Amazon States Language: read a definition, check it, run it.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `load/` | text to [`StateMachine`]; every problem of a definition at once |
+//! | `state/` | the kinds of states, one file each |
+//! | `query/` | JSONata and the templates that hold it |
+//! | `run/` | [`Execution`]: a run's memory and how it goes on |
+//! | `history/` | events with AWS's names |
+//! | `drive.rs` | [`drive`]: runs an execution on a host's tasks and clock |
+//!
+//! Nothing in here asks a clock, starts a thread or does I/O: time, answers and randomness are passed in.
+
+mod drive;
+mod effect;
+mod failure;
+mod history;
+mod load;
+mod machine;
+mod problem;
+mod query;
+mod rng;
+mod run;
+mod state;
+mod value;
+
+pub use drive::{TaskRunner, drive, drive_until};
+pub use effect::{Effect, ItemFormat, ItemSource, Outcome, TaskId, TaskRequest};
+pub use failure::{Failure, reserved};
+pub use history::{Details, EventType, HistoryEvent, Integration};
+pub use machine::StateMachine;
+pub use problem::{Code, Problem, Problems};
+pub use run::{Execution, Start};
+pub use value::{Array, Number, Object, Value};

@@ -1,0 +1,159 @@
+//! Runs an execution on what a host offers: its tasks, its clock, its objects.
+
+use std::collections::HashMap;
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use futures::future::{AbortHandle, Either, abortable, select};
+use futures::stream::{FuturesUnordered, StreamExt};
+use jiff::Timestamp;
+
+use crate::effect::{Effect, ItemSource, Outcome, TaskId, TaskRequest};
+use crate::failure::{Failure, reserved};
+use crate::history::HistoryEvent;
+use crate::run::Execution;
+use crate::value::Value;
+
+/// What a host does for a run.
+pub trait TaskRunner: Send + Sync {
+    /// `Ok` when this host can run the resource; `Err` says why not. Asked when a machine is loaded.
+    ///
+    /// # Errors
+    /// Why the resource cannot be run.
+    fn check(&self, resource: &str) -> Result<(), String>;
+
+    /// Runs a task. The future is dropped when the run does not wait for it any longer.
+    fn run(&self, task: TaskRequest) -> impl Future<Output = Result<Value, Failure>> + Send;
+
+    /// Reads the items of a distributed Map.
+    fn read_items(&self, source: ItemSource) -> impl Future<Output = Result<Vec<Value>, Failure>> + Send;
+
+    /// Ends when this moment has come.
+    fn sleep_until(&self, due: Timestamp) -> impl Future<Output = ()> + Send;
+
+    /// The time.
+    fn now(&self) -> Timestamp;
+
+    /// Told of every event, in order.
+    fn history(&self, event: &HistoryEvent);
+}
+
+/// A run that never waits gives way after so many effects.
+const STEPS: u64 = 1_000;
+
+/// An answer of the host.
+enum Answer {
+    Task(TaskId, Result<Value, Failure>),
+    Items(TaskId, Result<Vec<Value>, Failure>),
+}
+
+/// Runs an execution to its end.
+pub async fn drive(execution: Execution, runner: &impl TaskRunner) -> Outcome {
+    drive_until(execution, runner, pending()).await
+}
+
+/// Runs an execution to its end, or until `stop` says why it must stop.
+pub async fn drive_until(
+    mut execution: Execution,
+    runner: &impl TaskRunner,
+    stop: impl Future<Output = Failure> + Send,
+) -> Outcome {
+    let mut stop = pin!(stop);
+    let mut answers = FuturesUnordered::new();
+    let mut running: HashMap<TaskId, AbortHandle> = HashMap::new();
+    let mut steps = 0_u64;
+    loop {
+        while let Some(effect) = execution.next_effect(runner.now()) {
+            steps += 1;
+            if steps.is_multiple_of(STEPS) {
+                give_way().await;
+            }
+            let (id, answer) = match effect {
+                Effect::Event(event) => {
+                    runner.history(&event);
+                    continue;
+                }
+                Effect::Cancel(id) => {
+                    running.remove(&id).iter().for_each(AbortHandle::abort);
+                    continue;
+                }
+                Effect::StartTask(task) => (task.id, Either::Left(task)),
+                Effect::ReadItems(source) => (source.id, Either::Right(source)),
+            };
+            let (answer, handle) = abortable(ask(runner, answer));
+            running.insert(id, handle);
+            answers.push(answer);
+        }
+        if let Some(outcome) = execution.outcome() {
+            return outcome.clone();
+        }
+        let due = execution.next_due();
+        let sleep = pin!(async {
+            match due {
+                Some(due) => runner.sleep_until(due).await,
+                None => pending().await,
+            }
+        });
+        let answered = pin!(async {
+            match answers.next().await {
+                Some(answer) => answer,
+                None => pending().await,
+            }
+        });
+        let happened = match select(select(answered, sleep), stop.as_mut()).await {
+            Either::Left((Either::Left((answer, _)), _)) => answer.ok(),
+            Either::Left((Either::Right(_), _)) => None,
+            Either::Right((why, _)) => {
+                execution.stop(why, runner.now());
+                None
+            }
+        };
+        match happened {
+            Some(Answer::Task(id, result)) => {
+                running.remove(&id);
+                execution.task_done(id, result);
+            }
+            Some(Answer::Items(id, items)) => {
+                running.remove(&id);
+                execution.items_read(id, items);
+            }
+            None => {}
+        }
+    }
+}
+
+/// Lets the host's other work have its turn.
+async fn give_way() {
+    let mut waited = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+async fn ask(runner: &impl TaskRunner, question: Either<TaskRequest, ItemSource>) -> Answer {
+    match question {
+        Either::Left(task) => Answer::Task(task.id, runner.run(task).await),
+        Either::Right(source) => {
+            let id = source.id;
+            let items = runner.read_items(source).await;
+            // AWS has one name for whatever kept the items from being read.
+            Answer::Items(
+                id,
+                items.map_err(|failure| Failure {
+                    error: Some(
+                        failure
+                            .error
+                            .unwrap_or_else(|| reserved::ITEM_READER_FAILED.into()),
+                    ),
+                    cause: failure.cause,
+                }),
+            )
+        }
+    }
+}

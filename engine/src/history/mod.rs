@@ -1,0 +1,161 @@
+//! What happened in a run, event by event, in AWS's words.
+
+mod json;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::failure::Failure;
+use crate::value::Value;
+
+/// One event of a run's history. It serialises to what `GetExecutionHistory` answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryEvent {
+    /// The execution the event belongs to: the run itself, or a child of a distributed Map.
+    pub execution: Arc<str>,
+    /// Counted from one in each execution.
+    pub id: u64,
+    /// The event that led to this one; zero for the first.
+    pub previous_event_id: u64,
+    /// When it happened.
+    pub timestamp: Timestamp,
+    /// What happened.
+    pub kind: EventType,
+    /// What is told about it.
+    pub details: Details,
+}
+
+/// The kinds of events, named as AWS names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[expect(missing_docs, reason = "each variant is AWS's own name for the event")]
+pub enum EventType {
+    ChoiceStateEntered,
+    ChoiceStateExited,
+    EvaluationFailed,
+    ExecutionAborted,
+    ExecutionFailed,
+    ExecutionStarted,
+    ExecutionSucceeded,
+    ExecutionTimedOut,
+    FailStateEntered,
+    LambdaFunctionFailed,
+    LambdaFunctionScheduled,
+    LambdaFunctionStarted,
+    LambdaFunctionSucceeded,
+    LambdaFunctionTimedOut,
+    MapIterationAborted,
+    MapIterationFailed,
+    MapIterationStarted,
+    MapIterationSucceeded,
+    MapRunAborted,
+    MapRunFailed,
+    MapRunStarted,
+    MapRunSucceeded,
+    MapStateAborted,
+    MapStateEntered,
+    MapStateExited,
+    MapStateFailed,
+    MapStateStarted,
+    MapStateSucceeded,
+    ParallelStateAborted,
+    ParallelStateEntered,
+    ParallelStateExited,
+    ParallelStateFailed,
+    ParallelStateStarted,
+    ParallelStateSucceeded,
+    PassStateEntered,
+    PassStateExited,
+    SucceedStateEntered,
+    SucceedStateExited,
+    TaskFailed,
+    TaskScheduled,
+    TaskStarted,
+    TaskStateAborted,
+    TaskStateEntered,
+    TaskStateExited,
+    TaskSucceeded,
+    TaskTimedOut,
+    WaitStateAborted,
+    WaitStateEntered,
+    WaitStateExited,
+}
+
+/// A service integration, as events name it: `lambda` and `invoke`, `aws-sdk:sfn` and `startSyncExecution`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Integration {
+    /// The service, events call it `resourceType`.
+    pub service: Arc<str>,
+    /// What is asked of it, events call it `resource`.
+    pub action: Arc<str>,
+}
+
+/// What an event tells beyond its kind.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields are AWS's own; see its HistoryEvent")]
+pub enum Details {
+    None,
+    Started {
+        input: Value,
+        role: Option<Arc<str>>,
+    },
+    /// What an execution or a function gave.
+    Output(Value),
+    /// Why an execution, a function or a Map run failed.
+    Failed(Failure),
+    Entered {
+        name: Arc<str>,
+        input: Value,
+    },
+    Exited {
+        name: Arc<str>,
+        output: Value,
+        assigned: Vec<(Arc<str>, Value)>,
+    },
+    Evaluation {
+        failure: Failure,
+        location: Option<String>,
+        state: Arc<str>,
+    },
+    LambdaScheduled {
+        resource: Arc<str>,
+        input: Value,
+        timeout: Option<u64>,
+    },
+    TaskScheduled {
+        integration: Integration,
+        region: Arc<str>,
+        parameters: Value,
+        timeout: Option<u64>,
+        heartbeat: Option<u64>,
+    },
+    Task(Integration),
+    TaskSucceeded(Integration, Value),
+    TaskFailed(Integration, Failure),
+    MapStarted {
+        length: usize,
+    },
+    Iteration {
+        name: Arc<str>,
+        index: usize,
+    },
+    MapRun {
+        arn: Arc<str>,
+    },
+}
+
+impl Integration {
+    /// The integration an ARN names, `None` for a Lambda function or a resource of another kind.
+    pub(crate) fn of(resource: &str) -> Option<Self> {
+        let mut parts = resource.splitn(6, ':');
+        let (arn, service) = (parts.next()?, parts.nth(1)?);
+        let (service, action) = parts
+            .nth(2)?
+            .rsplit_once(':')
+            .filter(|_| arn == "arn" && service == "states")?;
+        Some(Self {
+            service: service.into(),
+            action: action.into(),
+        })
+    }
+}

@@ -1,0 +1,260 @@
+//! Text to state machine: everything that can be known to be wrong is found here, all of it at once.
+
+mod fields;
+mod graph;
+mod source;
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use fields::Fields;
+
+use crate::machine::{Flow, FlowId, State, StateId, StateMachine, Transition};
+use crate::problem::{Code, Problem, Problems};
+use crate::state::Kind;
+use crate::value::Value;
+
+/// AWS's limit for every duration in seconds.
+pub(crate) const LONGEST_SECONDS: i64 = 99_999_999;
+
+/// Tells whether the host can run a resource, and if not, why.
+pub(crate) type Check<'a> = dyn Fn(&str) -> Result<(), String> + 'a;
+
+/// What is shared while a definition is read.
+pub(crate) struct Loader<'a> {
+    pub check: &'a Check<'a>,
+    problems: &'a RefCell<Vec<Problem>>,
+    flows: RefCell<Vec<Option<Flow>>>,
+    names: RefCell<HashSet<Arc<str>>>,
+}
+
+/// What a state needs to know of the states beside it.
+pub(crate) struct Place<'a> {
+    pub loader: &'a Loader<'a>,
+    pub flow: FlowId,
+    pub id: StateId,
+    language: Language,
+    names: &'a HashMap<Arc<str>, StateId>,
+}
+
+/// The language a state's fields are written in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Language {
+    JsonPath,
+    Jsonata,
+}
+
+/// Reads a whole definition.
+pub(crate) fn load(text: &str, check: &Check<'_>) -> Result<StateMachine, Problems> {
+    let value =
+        Value::parse(text).map_err(|error| unreadable(Code::InvalidJsonDescription, &error.to_string()))?;
+    let Some(object) = value.as_object() else {
+        return Err(unreadable(
+            Code::SchemaValidationFailed,
+            "Definition must be a valid JSON object",
+        ));
+    };
+    let problems = RefCell::new(source::repeated(text));
+    let loader = Loader {
+        check,
+        problems: &problems,
+        flows: RefCell::default(),
+        names: RefCell::default(),
+    };
+    let fields = Fields::new(object, &problems);
+    let comment = fields.text("Comment");
+    fields
+        .text("Version")
+        .filter(|version| &**version != "1.0")
+        .into_iter()
+        .for_each(|version| {
+            fields.invalid("Version", format!("The version '{version}' is not known"));
+        });
+    let language = language(&fields, Language::JsonPath);
+    let timeout = fields
+        .whole("TimeoutSeconds", 1, LONGEST_SECONDS)
+        .and_then(seconds);
+    loader.flow(&fields, language, None);
+    fields.finish(&[]);
+    let flows = loader.flows.into_inner();
+    let mut problems = problems.into_inner();
+    if problems.is_empty() {
+        let flows: Vec<_> = flows.into_iter().flatten().collect();
+        problems.extend(graph::unreachable(&flows));
+        if problems.is_empty() {
+            return Ok(StateMachine {
+                flows,
+                comment,
+                timeout,
+            });
+        }
+    }
+    source::number_lines(text, &mut problems);
+    Err(Problems(problems))
+}
+
+fn unreadable(code: Code, message: &str) -> Problems {
+    let problem = Problem {
+        code,
+        pointer: String::new(),
+        state: None,
+        field: None,
+        message: message.to_owned(),
+        line: None,
+    };
+    Problems(vec![problem])
+}
+
+fn seconds(seconds: i64) -> Option<Duration> {
+    u64::try_from(seconds).ok().map(Duration::from_secs)
+}
+
+fn language(fields: &Fields<'_>, inherited: Language) -> Language {
+    match fields.text("QueryLanguage").as_deref() {
+        None => inherited,
+        Some("JSONata") => Language::Jsonata,
+        Some("JSONPath") => {
+            if inherited == Language::Jsonata {
+                fields.invalid(
+                    "QueryLanguage",
+                    "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine",
+                );
+            }
+            Language::JsonPath
+        }
+        Some(other) => {
+            fields.invalid(
+                "QueryLanguage",
+                format!("The query language '{other}' is not known"),
+            );
+            Language::Jsonata
+        }
+    }
+}
+
+impl<'a> Loader<'a> {
+    /// Reads `StartAt` and `States`, and every flow nested in them.
+    fn flow(&self, fields: &Fields<'a>, inherited: Language, parent: Option<(FlowId, StateId)>) -> FlowId {
+        let id = FlowId(self.flows.borrow().len());
+        self.flows.borrow_mut().push(None);
+        fields.require(&["States", "StartAt"]);
+        let start = fields.text("StartAt");
+        let Some(members) = fields.object("States") else {
+            return id;
+        };
+        let names: HashMap<_, _> = members
+            .members()
+            .enumerate()
+            .map(|(i, (name, _))| (Arc::clone(name), StateId(i)))
+            .collect();
+        let mut states = Vec::new();
+        for (index, (name, value)) in members.members().enumerate() {
+            let place = Place {
+                loader: self,
+                flow: id,
+                id: StateId(index),
+                language: inherited,
+                names: &names,
+            };
+            states.extend(place.state(&members, name, value));
+        }
+        if names.is_empty() {
+            fields.invalid("States", "A state machine needs at least one state");
+        }
+        let start = start.and_then(|start| {
+            let found = names.get(&start).copied();
+            if found.is_none() {
+                fields.refuse(
+                    Code::MissingTransitionTarget,
+                    Some("StartAt"),
+                    format!("Missing 'StartAt' target: {start}"),
+                );
+            }
+            found
+        });
+        if let (Some(start), true) = (start, states.len() == names.len()) {
+            self.flows.borrow_mut()[id.0] = Some(Flow {
+                start,
+                states,
+                parent,
+            });
+        }
+        id
+    }
+}
+
+impl<'a> Place<'a> {
+    fn state(mut self, states: &Fields<'a>, name: &Arc<str>, value: &'a Value) -> Option<State> {
+        let Some(object) = value.as_object() else {
+            states.invalid(name, "Expected value of type 'object'");
+            return None;
+        };
+        let fields = states.below(object, &crate::problem::escape(name)).of_state(name);
+        if name.chars().count() > 80 || name.is_empty() {
+            fields.refuse(
+                Code::SchemaValidationFailed,
+                None,
+                "A state's name has 1 to 80 characters",
+            );
+        }
+        if !self.loader.names.borrow_mut().insert(Arc::clone(name)) {
+            let message = format!("The state name '{name}' is used twice in the state machine");
+            fields.refuse(Code::SchemaValidationFailed, None, message);
+        }
+        let comment = fields.text("Comment");
+        fields.require(&["Type"]);
+        let kind = fields.text("Type")?;
+        self.language = language(&fields, self.language);
+        if self.language == Language::JsonPath {
+            let message = "The query language 'JSONPath' is not supported yet; use 'JSONata'";
+            fields.refuse(Code::NotSupported, Some("QueryLanguage"), message);
+            return None;
+        }
+        let kind = Kind::parse(&kind, fields, &self)?;
+        Some(State {
+            name: Arc::clone(name),
+            comment,
+            kind,
+        })
+    }
+
+    /// Reads a flow inside the state at hand.
+    pub(crate) fn nested(&self, fields: &Fields<'a>) -> FlowId {
+        self.loader
+            .flow(fields, self.language, Some((self.flow, self.id)))
+    }
+
+    /// The state a field names.
+    pub(crate) fn target(&self, fields: &Fields<'_>, field: &'static str) -> Option<StateId> {
+        let name = fields.text(field)?;
+        let found = self.names.get(&name).copied();
+        if found.is_none() {
+            let message = format!("Missing '{field}' target: {name}");
+            fields.refuse(Code::MissingTransitionTarget, Some(field), message);
+        }
+        found
+    }
+
+    /// `Next` or `End`.
+    pub(crate) fn transition(&self, fields: &Fields<'_>) -> Option<Transition> {
+        let next = self.target(fields, "Next");
+        match (fields.flag("End"), fields.has("Next")) {
+            (Some(true), false) => Some(Transition::End),
+            (None, true) => next.map(Transition::Next),
+            (Some(false), _) => {
+                fields.invalid("End", "The field 'End' must be true");
+                None
+            }
+            (Some(true), true) => {
+                fields.invalid("End", "'Next' and 'End' exclude each other");
+                None
+            }
+            (None, false) => {
+                fields.invalid("Next", "One of these fields is required: [Next, End]");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The functions AWS adds to JSONata, and those of JSONata that must not ask a clock.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::rng::Rng;
+use crate::value::{Number, Value};
+
+/// Every function this file answers.
+pub(super) const NAMES: [&str; 7] = ["partition", "range", "random", "uuid", "parse", "now", "millis"];
+
+/// More items than this is a mistake in the arguments, not a list.
+const MOST_ITEMS: f64 = 1_000_000.0;
+
+/// What a function gives; an argument JSON cannot hold is `None`.
+pub(super) fn call(
+    name: &str,
+    args: &[Option<Value>],
+    now: Timestamp,
+    random: &mut Rng,
+) -> Result<Option<Value>, String> {
+    match (name, args) {
+        ("partition", [Some(list), Some(size)]) => partition(list, size),
+        ("range", [Some(first), Some(last), Some(step)]) => range(first, last, step),
+        ("random", []) => Ok(number(random.unit())),
+        ("random", [Some(seed)]) => {
+            let seed = seed.as_number().ok_or("the seed of $random must be a number")?;
+            Ok(number(Rng::new(seed.as_f64().to_bits()).unit()))
+        }
+        ("uuid", []) => Ok(Some(Value::string(random.uuid()))),
+        ("parse", [Some(text)]) => {
+            let text = text.as_str().ok_or("the argument of $parse must be a string")?;
+            Value::parse(text)
+                .map(Some)
+                .map_err(|error| format!("$parse cannot read its argument: {error}"))
+        }
+        ("now", []) => Ok(Some(Value::string(moment(now)))),
+        ("now", _) => Err("$now with a picture is not supported".into()),
+        ("millis", []) => Ok(Some(Value::from(now.as_millisecond()))),
+        (_, args) if args.contains(&None) => Err(format!("an argument of ${name} has no value")),
+        _ => Err(format!("${name} was called with {} arguments", args.len())),
+    }
+}
+
+/// The time as AWS writes it: in UTC, with milliseconds.
+pub(crate) fn moment(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC)
+        .strftime("%Y-%m-%dT%H:%M:%S.%3fZ")
+        .to_string()
+}
+
+fn number(n: f64) -> Option<Value> {
+    Number::from_f64(n).map(Value::Number)
+}
+
+fn partition(list: &Value, size: &Value) -> Result<Option<Value>, String> {
+    let list = list
+        .as_array()
+        .ok_or("the first argument of $partition must be an array")?;
+    let size = size
+        .as_number()
+        .and_then(Number::as_i64)
+        .and_then(|size| usize::try_from(size).ok());
+    let size = size
+        .filter(|size| *size > 0)
+        .ok_or("the size of $partition must be a whole number above zero")?;
+    Ok(Some(
+        list.chunks(size)
+            .map(|part| Value::from(part.to_vec()))
+            .collect::<Vec<_>>()
+            .into(),
+    ))
+}
+
+fn range(first: &Value, last: &Value, step: &Value) -> Result<Option<Value>, String> {
+    let parts: Option<Vec<_>> = [first, last, step]
+        .iter()
+        .map(|part| Some(part.as_number()?.as_f64()))
+        .collect();
+    let parts = parts.ok_or("the arguments of $range must be numbers")?;
+    let [first, last, step] = parts[..] else {
+        return Ok(None);
+    };
+    if step == 0.0 {
+        return Err("the step of $range must not be zero".into());
+    }
+    let steps = ((last - first) / step).floor();
+    if steps > MOST_ITEMS {
+        return Err(format!("$range would give more than {MOST_ITEMS} items"));
+    }
+    let mut items = Vec::new();
+    let mut index = 0.0;
+    while index <= steps {
+        items.extend(number(first + index * step));
+        index += 1.0;
+    }
+    Ok(Some(items.into()))
+}

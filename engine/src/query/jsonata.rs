@@ -1,0 +1,408 @@
+//! JSONata: the one file that knows the library which evaluates it.
+//!
+//! An expression is parsed once, when its machine is loaded. Its tree then tells which variables and which
+//! parts of `$states` it names, so that only those are turned into the library's own values.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use jsonata_core::ast::{AstNode, PathStep, Stage, UnaryOp};
+use jsonata_core::evaluator::{Context, Evaluator, EvaluatorError, EvaluatorOptions};
+use jsonata_core::parser;
+use jsonata_core::value::{JValue, with_stack};
+
+use super::path::{Path, Step};
+use super::scope::{Reach, Scope};
+use super::{Resolved, Unresolved, functions};
+use crate::rng::Rng;
+use crate::value::{Number, Value};
+
+/// An evaluation that takes longer than this has lost its way.
+const PATIENCE_MS: u64 = 10_000;
+
+/// A parsed expression.
+#[derive(Debug)]
+pub(crate) struct Expression {
+    source: Arc<str>,
+    tree: AstNode,
+    /// The expression, when it only names a place.
+    path: Option<Path>,
+    names: Names,
+}
+
+/// Why an expression is refused when its machine is loaded.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct ParseError(String);
+
+impl Expression {
+    /// Parses the text between `{%` and `%}`.
+    pub(crate) fn parse(source: &str, reach: Reach) -> Result<Self, ParseError> {
+        let tree = parser::parse(source).map_err(|error| ParseError(error.display_message()))?;
+        let mut names = Names::default();
+        names.walk(&tree, true);
+        if let Some(refusal) = names.refusal(reach) {
+            return Err(ParseError(refusal));
+        }
+        Ok(Self {
+            source: source.into(),
+            path: plain(&tree),
+            tree,
+            names,
+        })
+    }
+
+    /// The text as it was written.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The variables the expression names, its own included.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
+        self.names.variables.iter().map(String::as_str)
+    }
+
+    pub(crate) fn evaluate(&self, scope: &mut Scope<'_>) -> Resolved {
+        if let Some(resolved) = self.path.as_ref().and_then(|path| path.resolve(scope)) {
+            return resolved;
+        }
+        let mut context = Context::new();
+        if let Some(states) = self.names.states(scope) {
+            context.bind("states".into(), states);
+        }
+        for name in &self.names.variables {
+            if let Some(value) = scope.variables.get(name.as_str()) {
+                context.bind(name.clone(), import(value));
+            }
+        }
+        let options = EvaluatorOptions {
+            timeout_ms: Some(PATIENCE_MS),
+            ..EvaluatorOptions::default()
+        };
+        let mut evaluator = Evaluator::with_options(context, options);
+        self.names.register(&mut evaluator, scope).map_err(threw)?;
+        match evaluator.evaluate(&self.tree, &JValue::Undefined) {
+            Ok(JValue::Undefined) => Err(Unresolved::Undefined),
+            Ok(value) => export(&value).ok_or(Unresolved::Unsupported),
+            Err(error) => Err(threw(error)),
+        }
+    }
+}
+
+fn threw(error: EvaluatorError) -> Unresolved {
+    Unresolved::Threw(error.message().to_owned())
+}
+
+/// What an expression names.
+#[derive(Debug, Default)]
+struct Names {
+    variables: BTreeSet<String>,
+    functions: BTreeSet<String>,
+    /// Places below `$states`; an empty one is all of it.
+    states: BTreeSet<Vec<String>>,
+    /// `%` looks upwards, so no part can be left out.
+    looks_up: bool,
+    root: bool,
+    bare: Option<String>,
+}
+
+impl Names {
+    /// Looks at a node; `top` while no step, filter or function has given the node a context of its own.
+    fn walk(&mut self, node: &AstNode, top: bool) {
+        with_stack(|| self.look(node, top));
+    }
+
+    fn look(&mut self, node: &AstNode, top: bool) {
+        match node {
+            AstNode::Variable(name) => self.variable(name, &[], top),
+            AstNode::Name(name) if top => self.bare = Some(name.clone()),
+            AstNode::ParentVariable(_) => self.root = true,
+            AstNode::Parent(_) => self.looks_up = true,
+            AstNode::Path { steps } => self.path(steps, top),
+            AstNode::Function { name, args, .. } => {
+                self.functions.insert(name.clone());
+                // A call may also be of a function kept in a variable.
+                self.variables.insert(name.clone());
+                self.all(args, top);
+            }
+            AstNode::Call { procedure, args } => {
+                self.walk(procedure, top);
+                self.all(args, top);
+            }
+            AstNode::Lambda { body, .. } => self.walk(body, false),
+            AstNode::Binary { lhs, rhs, .. } => self.all([&**lhs, &**rhs], top),
+            AstNode::Unary { operand, .. } | AstNode::FunctionApplication(operand) => self.walk(operand, top),
+            AstNode::Array(items) | AstNode::Block(items) | AstNode::ArrayGroup(items) => {
+                self.all(items, top)
+            }
+            AstNode::Object(pairs) => self.pairs(pairs, top),
+            AstNode::ObjectTransform { input, pattern } => {
+                self.walk(input, top);
+                self.pairs(pattern, false);
+            }
+            AstNode::Conditional {
+                condition,
+                then_branch,
+                else_branch,
+            } => {
+                self.all([&**condition, &**then_branch], top);
+                self.all(else_branch.as_deref(), top);
+            }
+            AstNode::Sort { input, terms } => {
+                self.walk(input, top);
+                self.all(terms.iter().map(|(term, _)| term), false);
+            }
+            AstNode::Transform {
+                location,
+                update,
+                delete,
+            } => {
+                self.all([&**location, &**update], false);
+                self.all(delete.as_deref(), false);
+            }
+            AstNode::String(_)
+            | AstNode::Name(_)
+            | AstNode::Number(_)
+            | AstNode::Boolean(_)
+            | AstNode::Null
+            | AstNode::Undefined
+            | AstNode::Placeholder
+            | AstNode::Regex { .. }
+            | AstNode::Wildcard
+            | AstNode::Descendant => {}
+        }
+    }
+
+    fn all<'n>(&mut self, nodes: impl IntoIterator<Item = &'n AstNode>, top: bool) {
+        nodes.into_iter().for_each(|node| self.walk(node, top));
+    }
+
+    fn pairs(&mut self, pairs: &[(AstNode, AstNode)], top: bool) {
+        pairs
+            .iter()
+            .for_each(|(name, value)| self.all([name, value], top));
+    }
+
+    fn path(&mut self, steps: &[PathStep], top: bool) {
+        let Some((first, rest)) = steps.split_first() else {
+            return;
+        };
+        match &first.node {
+            AstNode::Variable(name) => {
+                let named = rest.iter().map_while(|step| match &step.node {
+                    AstNode::Name(name) => Some((name.clone(), step)),
+                    _ => None,
+                });
+                // The first step that filters, sorts or binds needs all that lies below it.
+                let mut place = Vec::new();
+                let mut plain = is_plain(first);
+                for (name, step) in named {
+                    if !plain {
+                        break;
+                    }
+                    place.push(name);
+                    plain = is_plain(step);
+                }
+                self.variable(name, &place, top);
+            }
+            node => self.walk(node, top),
+        }
+        self.all(rest.iter().map(|step| &step.node), false);
+        for stage in steps.iter().flat_map(|step| &step.stages) {
+            if let Stage::Filter(predicate) = stage {
+                self.walk(predicate, false);
+            }
+        }
+    }
+
+    fn variable(&mut self, name: &str, place: &[String], top: bool) {
+        match name {
+            "" if top => self.bare = Some("$".into()),
+            "" => {}
+            "states" => {
+                self.states.insert(place.to_vec());
+            }
+            _ => {
+                self.variables.insert(name.into());
+            }
+        }
+    }
+
+    /// Why no state may hold this expression.
+    fn refusal(&self, reach: Reach) -> Option<String> {
+        if self.variables.contains("eval") {
+            return Some("The function $eval is not supported; $parse reads JSON".into());
+        }
+        if self.root {
+            return Some("$$ has no meaning in a state; use $states".into());
+        }
+        if let Some(name) = &self.bare {
+            return Some(format!(
+                "'{name}' has no meaning at the top of an expression; use $states or a variable"
+            ));
+        }
+        let top = |name: &str| {
+            self.states
+                .iter()
+                .any(|place| place.first().is_some_and(|first| first == name))
+        };
+        if top("result") && !reach.result {
+            return Some("$states.result has no meaning in this field".into());
+        }
+        (top("errorOutput") && !reach.error)
+            .then(|| "$states.errorOutput has no meaning in this field".into())
+    }
+
+    /// The named parts of `$states`.
+    fn states(&self, scope: &Scope<'_>) -> Option<JValue> {
+        if self.looks_up || self.states.contains(&Vec::new()) {
+            return Some(import(&scope.states()));
+        }
+        let mut tops: BTreeMap<&str, Vec<&[String]>> = BTreeMap::new();
+        for place in &self.states {
+            let (top, rest) = place.split_first()?;
+            tops.entry(top).or_default().push(rest);
+        }
+        let members = tops.into_iter();
+        Some(object(members.filter_map(|(top, places)| {
+            Some((top.to_owned(), import_places(&scope.member(top)?, &places)))
+        })))
+    }
+
+    /// Gives the evaluator the functions this expression calls beyond those of JSONata itself.
+    fn register(&self, evaluator: &mut Evaluator, scope: &mut Scope<'_>) -> Result<(), EvaluatorError> {
+        let random = Rc::new(RefCell::new(Rng::new(scope.rng.bits())));
+        let now = scope.now;
+        for name in self
+            .variables
+            .iter()
+            .filter_map(|name| functions::NAMES.iter().find(|own| *own == name))
+        {
+            let random = Rc::clone(&random);
+            evaluator.register_fn_override(*name, move |args: &[JValue]| {
+                let args: Vec<_> = args.iter().map(export).collect();
+                let answer = functions::call(name, &args, now, &mut random.borrow_mut());
+                answer
+                    .map(|value| value.map_or(JValue::Undefined, |value| import(&value)))
+                    .map_err(EvaluatorError::EvaluationError)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn is_plain(step: &PathStep) -> bool {
+    step.stages.is_empty() && step.focus.is_none() && step.index_var.is_none() && !step.is_tuple
+}
+
+/// The tree as a path, when it is nothing else.
+fn plain(tree: &AstNode) -> Option<Path> {
+    let AstNode::Path { steps } = tree else {
+        let AstNode::Variable(name) = tree else {
+            return None;
+        };
+        return Some(Path {
+            variable: name.clone(),
+            steps: Vec::new(),
+        });
+    };
+    let (first, rest) = steps.split_first()?;
+    let AstNode::Variable(variable) = &first.node else {
+        return None;
+    };
+    let mut path = Path {
+        variable: variable.clone(),
+        steps: indexes(first)?,
+    };
+    for step in rest {
+        let AstNode::Name(name) = &step.node else {
+            return None;
+        };
+        path.steps.push(Step::Name(name.clone()));
+        path.steps.extend(indexes(step)?);
+    }
+    Some(path)
+}
+
+/// The constant indexes a step ends with; `None` when there is anything else.
+fn indexes(step: &PathStep) -> Option<Vec<Step>> {
+    if step.focus.is_some() || step.index_var.is_some() || step.is_tuple {
+        return None;
+    }
+    let index = |stage: &Stage| match stage {
+        Stage::Filter(node) => match &**node {
+            AstNode::Number(n) => Number::from_f64(*n)?.as_i64().map(Step::Index),
+            AstNode::Unary {
+                op: UnaryOp::Negate,
+                operand,
+            } => match &**operand {
+                AstNode::Number(n) => Number::from_f64(-n)?.as_i64().map(Step::Index),
+                _ => None,
+            },
+            _ => None,
+        },
+        _ => None,
+    };
+    step.stages.iter().map(index).collect()
+}
+
+fn object(members: impl Iterator<Item = (String, JValue)>) -> JValue {
+    JValue::Object(Rc::new(members.collect()))
+}
+
+/// The value with only the members on the way to these places.
+fn import_places(value: &Value, places: &[&[String]]) -> JValue {
+    let Value::Object(members) = value else {
+        return import(value);
+    };
+    let mut below: BTreeMap<&str, Vec<&[String]>> = BTreeMap::new();
+    for place in places {
+        let Some((first, rest)) = place.split_first() else {
+            return import(value);
+        };
+        below.entry(first).or_default().push(rest);
+    }
+    // In the order of the value, not of the names: `*` and `$keys` see only what lies below a place.
+    object(
+        below
+            .into_iter()
+            .filter_map(|(name, places)| Some((name.to_owned(), import_places(members.get(name)?, &places)))),
+    )
+}
+
+fn import(value: &Value) -> JValue {
+    with_stack(|| match value {
+        Value::Null => JValue::Null,
+        Value::Bool(truth) => JValue::Bool(*truth),
+        Value::Number(number) => JValue::Number(number.as_f64()),
+        Value::String(text) => JValue::from(&**text),
+        Value::Array(items) => JValue::array(items.iter().map(import).collect()),
+        Value::Object(members) => object(
+            members
+                .iter()
+                .map(|(name, value)| (name.to_string(), import(value))),
+        ),
+    })
+}
+
+/// `None`: JSON cannot hold it.
+fn export(value: &JValue) -> Option<Value> {
+    with_stack(|| {
+        Some(match value {
+            JValue::Null => Value::Null,
+            JValue::Bool(truth) => Value::Bool(*truth),
+            JValue::Number(n) => Value::Number(Number::from_f64(*n)?),
+            JValue::String(text) => Value::from(&**text),
+            JValue::Array(items) => items.iter().map(export).collect::<Option<Vec<_>>>()?.into(),
+            JValue::Object(members) => {
+                let members = members
+                    .iter()
+                    .map(|(name, value)| Some((Arc::from(name.as_str()), export(value)?)));
+                Value::Object(members.collect::<Option<Vec<_>>>()?.into_iter().collect())
+            }
+            _ => return None,
+        })
+    })
+}

@@ -1,0 +1,70 @@
+//! What an expression can see: `$states`, the variables, the time and the run's randomness.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::rng::Rng;
+use crate::value::Value;
+
+/// The variables of a workflow scope. A clone is cheap; writing to it leaves other clones as they are.
+pub(crate) type Variables = Arc<BTreeMap<Arc<str>, Value>>;
+
+/// Everything an expression may name.
+pub(crate) struct Scope<'a> {
+    pub input: &'a Value,
+    pub result: Option<&'a Value>,
+    pub error: Option<&'a Value>,
+    /// Makes the context object; called only for an expression that names it.
+    pub context: &'a dyn Fn() -> Value,
+    pub variables: &'a Variables,
+    pub now: Timestamp,
+    pub rng: &'a mut Rng,
+}
+
+impl Scope<'_> {
+    /// A member of `$states`.
+    pub(super) fn member(&self, name: &str) -> Option<Value> {
+        match name {
+            "input" => Some(self.input.clone()),
+            "result" => self.result.cloned(),
+            "errorOutput" => self.error.cloned(),
+            "context" => Some((self.context)()),
+            _ => None,
+        }
+    }
+
+    /// All of `$states`.
+    pub(super) fn states(&self) -> Value {
+        let names = ["context", "input", "result", "errorOutput"];
+        names
+            .iter()
+            .filter_map(|name| Some((Arc::from(*name), self.member(name)?)))
+            .collect()
+    }
+}
+
+/// Which optional members of `$states` exist where an expression stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// `$states.result`: in `Output` and `Assign` of states that have a result.
+    pub result: bool,
+    /// `$states.errorOutput`: in a `Catch`.
+    pub error: bool,
+}
+
+impl Reach {
+    pub(crate) const INPUT: Self = Self {
+        result: false,
+        error: false,
+    };
+    pub(crate) const RESULT: Self = Self {
+        result: true,
+        error: false,
+    };
+    pub(crate) const ERROR: Self = Self {
+        result: false,
+        error: true,
+    };
+}

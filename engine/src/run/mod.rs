@@ -1,0 +1,236 @@
+//! A run of a state machine: all it remembers, and how it goes on. No clock, no thread, no waiting in here.
+
+mod children;
+mod context;
+mod thread;
+mod turn;
+mod visit;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+pub(crate) use children::{Children, Tolerance};
+pub use context::Start;
+pub(crate) use context::{Run, RunId};
+pub(crate) use thread::{Thread, ThreadId, Waiting, Wake};
+pub(crate) use visit::{Fault, Given, Next, Step, Visit};
+
+use crate::effect::{Effect, Outcome, TaskId};
+use crate::failure::{Failure, reserved};
+use crate::history::{Details, EventType, HistoryEvent};
+use crate::machine::StateMachine;
+use crate::rng::Rng;
+use crate::value::Value;
+
+/// One execution of a machine.
+///
+/// The host takes [effects](Self::next_effect) until there is none, does what they ask, reports the answers,
+/// and calls again when [the next due time](Self::next_due) has come.
+#[derive(Debug)]
+pub struct Execution {
+    machine: Arc<StateMachine>,
+    about: Start,
+    threads: BTreeMap<ThreadId, Box<Thread>>,
+    /// The run itself comes first; the rest are children of distributed Maps.
+    runs: BTreeMap<RunId, Run>,
+    ready: VecDeque<(ThreadId, Wake)>,
+    timers: BTreeSet<(Timestamp, ThreadId)>,
+    tasks: BTreeMap<TaskId, ThreadId>,
+    effects: VecDeque<Effect>,
+    deadline: Option<Timestamp>,
+    rng: Rng,
+    /// The last number given to a thread, a task or a child execution.
+    numbers: u64,
+    outcome: Option<Outcome>,
+}
+
+impl Execution {
+    /// A run that has not taken its first step yet.
+    pub fn start(machine: Arc<StateMachine>, about: Start, input: Value, now: Timestamp) -> Self {
+        let deadline = machine.timeout.and_then(|timeout| now.checked_add(timeout).ok());
+        let mut execution = Self {
+            rng: Rng::new(about.seed),
+            machine,
+            about,
+            threads: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            ready: VecDeque::new(),
+            timers: BTreeSet::new(),
+            tasks: BTreeMap::new(),
+            effects: VecDeque::new(),
+            deadline,
+            numbers: 0,
+            outcome: None,
+        };
+        execution.begin(input, now);
+        execution
+    }
+
+    fn begin(&mut self, input: Value, now: Timestamp) {
+        let run = Run::new(
+            Arc::clone(&self.about.execution_id),
+            Arc::clone(&self.about.execution_name),
+            &input,
+            now,
+        );
+        self.runs.insert(RunId::ROOT, run);
+        let details = Details::Started {
+            input: input.clone(),
+            role: self.about.role.clone(),
+        };
+        self.emit(RunId::ROOT, 0, EventType::ExecutionStarted, details, now);
+        let flow = crate::machine::FlowId(0);
+        let start = self.machine.flows[0].start;
+        let id = ThreadId(self.number());
+        let thread = Thread::new(id, RunId::ROOT, flow, start, input);
+        if thread.input.json_len() > LARGEST {
+            let cause = "The input of the execution is larger than 262144 bytes";
+            self.stop_as(
+                Outcome::Failed(Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause)),
+                now,
+            );
+            return;
+        }
+        self.threads.insert(id, Box::new(thread));
+        self.ready.push_back((id, Wake::Enter));
+    }
+
+    /// The next thing the host has to do or know; `None`: nothing, until an answer or a due time comes.
+    pub fn next_effect(&mut self, now: Timestamp) -> Option<Effect> {
+        while self.effects.is_empty() && self.turn(now) {}
+        self.effects.pop_front()
+    }
+
+    /// When the run goes on by itself, if nothing else happens before.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        if self.outcome.is_some() {
+            return None;
+        }
+        let timer = self.timers.first().map(|(due, _)| *due);
+        timer.into_iter().chain(self.deadline).min()
+    }
+
+    /// How the run ended, once it has. Effects may still be left to take.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
+    /// The machine that is run.
+    pub fn machine(&self) -> &Arc<StateMachine> {
+        &self.machine
+    }
+
+    /// Reports what a task came to. An answer nobody waits for is ignored.
+    pub fn task_done(&mut self, task: TaskId, result: Result<Value, Failure>) {
+        if let Some(thread) = self.tasks.remove(&task) {
+            self.ready.push_back((thread, Wake::Answer(result)));
+        }
+    }
+
+    /// Reports the items a distributed Map asked for.
+    pub fn items_read(&mut self, reading: TaskId, items: Result<Vec<Value>, Failure>) {
+        if let Some(thread) = self.tasks.remove(&reading) {
+            self.ready.push_back((thread, Wake::Items(items)));
+        }
+    }
+
+    /// Reports that a task is alive: its heartbeat clock starts again.
+    pub fn heartbeat(&mut self, task: TaskId, now: Timestamp) {
+        let thread = self
+            .tasks
+            .get(&task)
+            .and_then(|thread| self.threads.get_mut(thread));
+        let Some(thread) = thread else { return };
+        let Waiting::Task {
+            timeout,
+            heartbeat: Some(heartbeat),
+            ..
+        } = thread.waiting
+        else {
+            return;
+        };
+        let beat = now.checked_add(heartbeat).ok();
+        let due = timeout.into_iter().chain(beat).min();
+        let id = thread.id;
+        if let Some(old) = std::mem::replace(&mut thread.due, due) {
+            self.timers.remove(&(old, id));
+        }
+        self.timers.extend(due.map(|due| (due, id)));
+    }
+
+    /// Stops the run.
+    pub fn stop(&mut self, why: Failure, now: Timestamp) {
+        if self.outcome.is_none() {
+            self.stop_as(Outcome::Aborted(why), now);
+        }
+    }
+
+    /// Ends the run at once, with everything that is under way.
+    fn stop_as(&mut self, outcome: Outcome, now: Timestamp) {
+        let last = self
+            .threads
+            .values()
+            .filter(|thread| thread.run == RunId::ROOT)
+            .map(|t| t.last_event)
+            .max();
+        let all: Vec<_> = self.threads.keys().copied().collect();
+        for thread in all {
+            self.drop_thread(thread);
+        }
+        self.ready.clear();
+        self.conclude(RunId::ROOT, last.unwrap_or(0), &outcome, now);
+        self.outcome = Some(outcome);
+    }
+
+    /// The last event of an execution.
+    fn conclude(&mut self, run: RunId, previous: u64, outcome: &Outcome, now: Timestamp) {
+        let (kind, details) = match outcome {
+            Outcome::Succeeded(output) => (EventType::ExecutionSucceeded, Details::Output(output.clone())),
+            Outcome::Failed(failure) => (EventType::ExecutionFailed, Details::Failed(failure.clone())),
+            Outcome::TimedOut(failure) => (EventType::ExecutionTimedOut, Details::Failed(failure.clone())),
+            Outcome::Aborted(failure) => (EventType::ExecutionAborted, Details::Failed(failure.clone())),
+        };
+        self.emit(run, previous, kind, details, now);
+    }
+
+    /// Forgets a thread and what it waits for.
+    fn drop_thread(&mut self, id: ThreadId) -> Option<Box<Thread>> {
+        let thread = self.threads.remove(&id)?;
+        if let Some(due) = thread.due {
+            self.timers.remove(&(due, id));
+        }
+        if let Waiting::Task { id: task, .. } | Waiting::Items { id: task } = &thread.waiting
+            && self.tasks.remove(task).is_some()
+        {
+            self.effects.push_back(Effect::Cancel(*task));
+        }
+        Some(thread)
+    }
+
+    fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    fn emit(&mut self, run: RunId, previous: u64, kind: EventType, details: Details, now: Timestamp) -> u64 {
+        let Some(run) = self.runs.get_mut(&run) else {
+            return previous;
+        };
+        run.events += 1;
+        let event = HistoryEvent {
+            execution: Arc::clone(&run.id),
+            id: run.events,
+            previous_event_id: previous,
+            timestamp: now,
+            kind,
+            details,
+        };
+        self.effects.push_back(Effect::Event(event));
+        run.events
+    }
+}
+
+/// AWS's limit for a state's input, output and result, in bytes of JSON.
+pub(crate) const LARGEST: usize = 262_144;

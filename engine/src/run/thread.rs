@@ -1,0 +1,101 @@
+//! One line of states being walked: the run's own, a branch, an iteration, a child execution.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Children, RunId};
+use crate::effect::TaskId;
+use crate::failure::Failure;
+use crate::machine::{FlowId, StateId};
+use crate::query::Variables;
+use crate::value::Value;
+
+/// A thread's number in its run; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub(crate) struct ThreadId(pub u64);
+
+/// Where a line of states has got to.
+#[derive(Debug)]
+pub(crate) struct Thread {
+    pub id: ThreadId,
+    /// The thread whose state waits for this one, and which of its children this is.
+    pub parent: Option<(ThreadId, usize)>,
+    pub run: RunId,
+    pub flow: FlowId,
+    pub state: StateId,
+    /// The input of the state at hand.
+    pub input: Value,
+    pub variables: Variables,
+    /// The item of the iteration this thread is, or is in.
+    pub item: Option<(usize, Value)>,
+    pub entered_at: Timestamp,
+    /// The event that says the state was entered, and the one before it.
+    pub entered_event: u64,
+    pub entered_previous: u64,
+    pub last_event: u64,
+    /// How often the state has been tried again.
+    pub attempts: u32,
+    /// Failures that each of the state's retriers has seen.
+    pub failures: Vec<u32>,
+    pub waiting: Waiting,
+    /// When the thread wakes by itself.
+    pub due: Option<Timestamp>,
+}
+
+/// What a thread waits for.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    /// Its turn.
+    Nothing,
+    /// The time a Wait state names.
+    Timer,
+    /// The next attempt of a state that failed.
+    Retry,
+    Task {
+        id: TaskId,
+        timeout: Option<Timestamp>,
+        heartbeat: Option<Duration>,
+    },
+    Items {
+        id: TaskId,
+    },
+    Children(Box<Children>),
+}
+
+/// Why a thread goes on.
+#[derive(Debug)]
+pub(crate) enum Wake {
+    /// It has come to a state.
+    Enter,
+    /// Its due time has come.
+    Time,
+    /// The host has answered.
+    Answer(Result<Value, Failure>),
+    Items(Result<Vec<Value>, Failure>),
+    /// All its children are done, or one has failed for all.
+    Children(Result<Vec<Value>, Failure>),
+}
+
+impl Thread {
+    pub(crate) fn new(id: ThreadId, run: RunId, flow: FlowId, state: StateId, input: Value) -> Self {
+        Self {
+            id,
+            parent: None,
+            run,
+            flow,
+            state,
+            input,
+            variables: Variables::default(),
+            item: None,
+            entered_at: Timestamp::UNIX_EPOCH,
+            entered_event: 0,
+            entered_previous: 0,
+            last_event: 0,
+            attempts: 0,
+            failures: Vec::new(),
+            waiting: Waiting::Nothing,
+            due: None,
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Turns: a thread wakes, its state does its part, and the thread waits, goes on or ends.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{Execution, Fault, Given, Next, RunId, Step, Thread, Visit, Waiting, Wake};
+use crate::effect::Outcome;
+use crate::failure::{Failure, reserved};
+use crate::history::{Details, EventType};
+use crate::machine::Transition;
+use crate::state::Kind;
+use crate::state::exit::Taken;
+use crate::state::task::Clock;
+use crate::value::Value;
+
+impl Execution {
+    /// Lets one thread have its turn; `false`: there is nothing to do now.
+    pub(super) fn turn(&mut self, now: Timestamp) -> bool {
+        if self.outcome.is_some() {
+            return false;
+        }
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.stop_as(Outcome::TimedOut(Failure::named(reserved::TIMEOUT)), now);
+            return true;
+        }
+        let (id, wake) = match self.ready.pop_front() {
+            Some(ready) => ready,
+            None => match self.timers.first().copied() {
+                Some((due, id)) if due <= now => (id, Wake::Time),
+                _ => return false,
+            },
+        };
+        // A thread that was dropped since has no turn any more.
+        let Some(mut thread) = self.threads.remove(&id) else {
+            return true;
+        };
+        if let Some(due) = thread.due.take() {
+            self.timers.remove(&(due, id));
+        }
+        let machine = Arc::clone(&self.machine);
+        let state = machine.state(thread.flow, thread.state);
+        let mut visit = Visit {
+            run: self,
+            thread: &mut thread,
+            state,
+            now,
+        };
+        let mut step = visit.wake(wake);
+        if let Err(fault) = step {
+            step = visit.recover(fault);
+        }
+        if self.is_too_long(thread.run) {
+            let cause = "The execution reached the maximum number of history events.";
+            step = Err(Fault::from(Failure::new(reserved::RUNTIME, cause)));
+        }
+        match step {
+            Ok(Next::Wait) => self.park(thread, now),
+            Ok(Next::Leave(taken)) => self.leave(thread, &state.kind, taken, now),
+            Err(fault) => self.end(thread, Err(fault.failure), now),
+        }
+        true
+    }
+
+    fn is_too_long(&self, run: RunId) -> bool {
+        let limit = self.about.history_limit;
+        limit.is_some_and(|limit| self.runs.get(&run).is_some_and(|run| run.events + 1 >= limit))
+    }
+
+    fn park(&mut self, thread: Box<Thread>, now: Timestamp) {
+        let id = thread.id;
+        let parent = matches!(thread.waiting, Waiting::Children(_));
+        self.threads.insert(id, thread);
+        if parent {
+            self.start_children(id, now);
+        }
+    }
+
+    fn leave(&mut self, mut thread: Box<Thread>, kind: &Kind, taken: Taken, now: Timestamp) {
+        let Taken { to, output, assigned } = taken;
+        let machine = Arc::clone(&self.machine);
+        let name = Arc::clone(&machine.state(thread.flow, thread.state).name);
+        if let Some(exited) = kind.exited() {
+            let details = Details::Exited {
+                name,
+                output: output.clone(),
+                assigned: assigned.clone(),
+            };
+            thread.last_event = self.emit(thread.run, thread.last_event, exited, details, now);
+        }
+        if !assigned.is_empty() {
+            Arc::make_mut(&mut thread.variables).extend(assigned);
+        }
+        match to {
+            Transition::End => self.end(thread, Ok(output), now),
+            Transition::Next(state) => {
+                thread.state = state;
+                thread.input = output;
+                self.ready.push_back((thread.id, Wake::Enter));
+                self.threads.insert(thread.id, thread);
+            }
+        }
+    }
+
+    /// A thread has come to its end.
+    pub(super) fn end(&mut self, thread: Box<Thread>, result: Result<Value, Failure>, now: Timestamp) {
+        if let Some(parent) = thread.parent {
+            self.child_ended(parent, &thread, result, now);
+            return;
+        }
+        let outcome = result.map_or_else(Outcome::Failed, Outcome::Succeeded);
+        self.conclude(thread.run, thread.last_event, &outcome, now);
+        self.ready.clear();
+        self.outcome = Some(outcome);
+    }
+}
+
+impl Visit<'_> {
+    fn wake(&mut self, wake: Wake) -> Step {
+        let waiting = std::mem::replace(&mut self.thread.waiting, Waiting::Nothing);
+        let kind = &self.state.kind;
+        match (wake, kind) {
+            (Wake::Enter, _) => {
+                self.enter();
+                self.start()
+            }
+            (Wake::Time, _) if matches!(waiting, Waiting::Retry) => self.start(),
+            (Wake::Time, Kind::Wait(wait)) => wait.finish(self),
+            (Wake::Time, Kind::Task(task)) => self.expire(task, &waiting),
+            (Wake::Answer(answer), Kind::Task(task)) => task.finish(self, answer),
+            (Wake::Items(items), Kind::Map(map)) => map.items_read(self, items),
+            (Wake::Children(Ok(outputs)), Kind::Map(map)) => map.finish(self, outputs),
+            (Wake::Children(Ok(outputs)), Kind::Parallel(parallel)) => parallel.finish(self, outputs),
+            (Wake::Children(Err(failure)), kind) => Err(Fault {
+                failure,
+                evaluation: None,
+                closing: kind.failed(),
+            }),
+            (_, kind) => {
+                let cause = format!("a {} state was woken by what it does not wait for", kind.name());
+                Err(Fault::from(Failure::new(reserved::RUNTIME, cause)))
+            }
+        }
+    }
+
+    fn enter(&mut self) {
+        self.thread.attempts = 0;
+        self.thread.failures.clear();
+        self.thread.entered_at = self.now;
+        self.thread.entered_previous = self.thread.last_event;
+        let details = Details::Entered {
+            name: Arc::clone(&self.state.name),
+            input: self.thread.input.clone(),
+        };
+        self.thread.entered_event = self.event(self.state.kind.entered(), details);
+    }
+
+    fn start(&mut self) -> Step {
+        match &self.state.kind {
+            Kind::Pass(pass) => pass.start(self),
+            Kind::Task(task) => task.start(self),
+            Kind::Choice(choice) => choice.start(self),
+            Kind::Wait(wait) => wait.start(self),
+            Kind::Succeed(succeed) => succeed.start(self),
+            Kind::Fail(fail) => fail.start(self),
+            Kind::Map(map) => map.start(self),
+            Kind::Parallel(parallel) => parallel.start(self),
+        }
+    }
+
+    fn expire(&mut self, task: &crate::state::Task, waiting: &Waiting) -> Step {
+        let Waiting::Task { id, timeout, .. } = waiting else {
+            return Ok(Next::Wait);
+        };
+        self.run.tasks.remove(id);
+        self.effect(crate::effect::Effect::Cancel(*id));
+        let late = timeout.is_some_and(|timeout| timeout <= self.now);
+        task.expire(self, if late { Clock::Timeout } else { Clock::Heartbeat })
+    }
+
+    /// Retry, then Catch, then nothing.
+    fn recover(&mut self, fault: Fault) -> Step {
+        let fault = self.noted(fault);
+        let Some(recovery) = self.state.kind.recovery() else {
+            return Err(fault);
+        };
+        if let Some((index, retrier)) = recovery.retrier(&fault.failure) {
+            self.thread.failures.resize(recovery.retry.len(), 0);
+            self.thread.failures[index] += 1;
+            let failures = self.thread.failures[index];
+            if let Some(delay) = retrier.delay(failures, &mut self.run.rng) {
+                self.thread.attempts += 1;
+                self.wait(
+                    Waiting::Retry,
+                    Some(self.now.saturating_add(delay).unwrap_or(Timestamp::MAX)),
+                );
+                return Ok(Next::Wait);
+            }
+        }
+        if let Some(closing) = fault.closing {
+            self.event(closing, Details::None);
+        }
+        let Some((index, catcher)) = recovery.catcher(&fault.failure) else {
+            return Err(fault);
+        };
+        let error = fault.failure.output();
+        let given = Given {
+            result: None,
+            error: Some(&error),
+        };
+        self.leave(&catcher.exit, &format!("Catch[{index}]/"), given)
+            .map_err(|fault| self.noted(fault))
+    }
+
+    /// Tells history of an expression that failed.
+    fn noted(&mut self, mut fault: Fault) -> Fault {
+        if let Some(location) = fault.evaluation.take() {
+            let details = Details::Evaluation {
+                failure: fault.failure.clone(),
+                location,
+                state: Arc::clone(&self.state.name),
+            };
+            if self.thread.last_event == self.thread.entered_event {
+                // AWS lets this event follow the one before the state.
+                self.thread.last_event = self.thread.entered_previous;
+            }
+            self.event(EventType::EvaluationFailed, details);
+        }
+        fault
+    }
+}

@@ -1,0 +1,209 @@
+//! What a state sees of the run while it has its turn.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{Children, Execution, LARGEST, Thread, Waiting, context};
+use crate::effect::{Effect, TaskId};
+use crate::failure::{Failure, reserved};
+use crate::history::{Details, EventType};
+use crate::machine::State;
+use crate::query::{EvaluationError, Scope};
+use crate::rng::Rng;
+use crate::state::Exit;
+use crate::state::exit::Taken;
+use crate::value::Value;
+
+/// A state's turn.
+pub(crate) struct Visit<'a> {
+    pub run: &'a mut Execution,
+    pub thread: &'a mut Thread,
+    pub state: &'a State,
+    pub now: Timestamp,
+}
+
+/// What a turn came to.
+pub(crate) type Step = Result<Next, Fault>;
+
+/// How it goes on after a turn.
+pub(crate) enum Next {
+    /// Something else will wake the thread.
+    Wait,
+    Leave(Taken),
+}
+
+/// A failure of a state, before Retry and Catch have seen it.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub failure: Failure,
+    /// An expression failed, at this place.
+    pub evaluation: Option<Option<String>>,
+    /// What history says when the state is not tried again.
+    pub closing: Option<EventType>,
+}
+
+/// What an expression may see beyond the input.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Given<'a> {
+    pub result: Option<&'a Value>,
+    pub error: Option<&'a Value>,
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            evaluation: None,
+            closing: None,
+        }
+    }
+}
+
+impl Visit<'_> {
+    /// Lets expressions see the run.
+    pub(crate) fn evaluate<T>(
+        &mut self,
+        given: Given<'_>,
+        read: impl FnOnce(&mut Scope<'_>) -> Result<T, EvaluationError>,
+    ) -> Result<T, Fault> {
+        let mut rng: Rng = self.run.rng;
+        let (run, thread, state) = (&*self.run, &*self.thread, self.state);
+        let context = || {
+            let own = run.runs.get(&thread.run);
+            own.map_or(Value::Null, |own| context::object(&run.about, own, thread, state))
+        };
+        let mut scope = Scope {
+            input: &thread.input,
+            result: given.result,
+            error: given.error,
+            context: &context,
+            variables: &thread.variables,
+            now: self.now,
+            rng: &mut rng,
+        };
+        let read = read(&mut scope);
+        self.run.rng = rng;
+        read.map_err(|error| Fault {
+            evaluation: Some(Some(error.location)),
+            ..self.wrong(&error.cause)
+        })
+    }
+
+    /// The fault of an evaluation that has no field of its own.
+    pub(crate) fn wrong(&self, cause: &str) -> Fault {
+        let failure = Failure::new(reserved::QUERY_EVALUATION_ERROR, self.sentence(cause));
+        Fault {
+            failure,
+            evaluation: Some(None),
+            closing: None,
+        }
+    }
+
+    /// The cause, after the words that name the state.
+    pub(crate) fn sentence(&self, cause: &str) -> String {
+        format!(
+            "An error occurred while executing the state '{}' (entered at the event id #{}). {cause}",
+            self.state.name, self.thread.entered_event
+        )
+    }
+
+    /// Leaves the state by this way.
+    pub(crate) fn leave(&mut self, exit: &Exit, prefix: &str, given: Given<'_>) -> Step {
+        let taken = if exit.output.is_none() && exit.assign.is_empty() {
+            // Nothing to evaluate, nothing to copy.
+            let output = given.error.or(given.result).unwrap_or(&self.thread.input).clone();
+            Taken {
+                to: exit.to,
+                output,
+                assigned: Vec::new(),
+            }
+        } else {
+            self.evaluate(given, |scope| {
+                let otherwise = given.error.or(given.result).unwrap_or(scope.input);
+                exit.take(prefix, otherwise, scope)
+            })?
+        };
+        self.fits(&taken.output)?;
+        Ok(Next::Leave(taken))
+    }
+
+    /// Whether a payload is small enough.
+    pub(crate) fn fits(&self, payload: &Value) -> Result<(), Fault> {
+        if payload.json_len() <= LARGEST {
+            return Ok(());
+        }
+        let cause = format!(
+            "The state/task '{}' returned a result with a size exceeding the maximum number of bytes service limit.",
+            self.state.name
+        );
+        Err(Fault::from(Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause)))
+    }
+
+    /// Adds to the history; what follows points to this event.
+    pub(crate) fn event(&mut self, kind: EventType, details: Details) -> u64 {
+        let previous = self.thread.last_event;
+        self.thread.last_event = self.run.emit(self.thread.run, previous, kind, details, self.now);
+        self.thread.last_event
+    }
+
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        self.run.effects.push_back(effect);
+    }
+
+    /// A new number, known as this thread's.
+    pub(crate) fn task_id(&mut self) -> TaskId {
+        let id = TaskId(self.run.number());
+        self.run.tasks.insert(id, self.thread.id);
+        id
+    }
+
+    pub(crate) fn wait(&mut self, waiting: Waiting, due: Option<Timestamp>) {
+        self.thread.waiting = waiting;
+        self.thread.due = due;
+        self.run.timers.extend(due.map(|due| (due, self.thread.id)));
+    }
+
+    /// Waits for children, which are started after this turn.
+    pub(crate) fn begin(&mut self, children: Children) {
+        self.wait(Waiting::Children(Box::new(children)), None);
+    }
+
+    /// The id of the execution at hand.
+    pub(crate) fn execution(&self) -> Arc<str> {
+        let run = self.run.runs.get(&self.thread.run);
+        run.map_or_else(
+            || Arc::clone(&self.run.about.execution_id),
+            |run| Arc::clone(&run.id),
+        )
+    }
+
+    /// The region the machine's ARN names.
+    pub(crate) fn region(&self) -> Arc<str> {
+        self.run
+            .about
+            .machine_id
+            .split(':')
+            .nth(3)
+            .unwrap_or("us-east-1")
+            .into()
+    }
+
+    /// Starts a Map run and gives its ARN.
+    pub(crate) fn map_run(&mut self, label: Option<&str>) -> Arc<str> {
+        let machine = self
+            .run
+            .about
+            .machine_id
+            .replacen(":stateMachine:", ":mapRun:", 1);
+        let label = label.map_or_else(|| self.run.rng.uuid(), str::to_owned);
+        let arn: Arc<str> = format!("{machine}/{label}:{}", self.run.rng.uuid()).into();
+        self.event(
+            EventType::MapRunStarted,
+            Details::MapRun {
+                arn: Arc::clone(&arn),
+            },
+        );
+        arn
+    }
+}

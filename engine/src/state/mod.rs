@@ -1,0 +1,167 @@
+//! The kinds of states: one file each, with what it reads from a definition and what it does in a run.
+
+mod choice;
+pub(crate) mod exit;
+mod fail;
+pub(crate) mod map;
+mod parallel;
+mod pass;
+pub(crate) mod reader;
+pub(crate) mod recovery;
+mod succeed;
+pub(crate) mod task;
+mod wait;
+
+pub(crate) use choice::Choice;
+pub(crate) use exit::Exit;
+pub(crate) use fail::Fail;
+pub(crate) use map::Map;
+pub(crate) use parallel::Parallel;
+pub(crate) use pass::Pass;
+pub(crate) use recovery::Recovery;
+pub(crate) use succeed::Succeed;
+pub(crate) use task::Task;
+pub(crate) use wait::Wait;
+
+use crate::history::EventType;
+use crate::load::{Fields, Place};
+use crate::machine::{FlowId, StateId};
+
+/// What a state does.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Pass(Pass),
+    Task(Box<Task>),
+    Choice(Choice),
+    Wait(Wait),
+    Succeed(Succeed),
+    Fail(Fail),
+    Map(Box<Map>),
+    Parallel(Parallel),
+}
+
+impl Kind {
+    pub(crate) fn parse<'a>(name: &str, fields: Fields<'a>, place: &Place<'a>) -> Option<Self> {
+        match name {
+            "Pass" => Pass::parse(fields, place).map(Self::Pass),
+            "Task" => Task::parse(fields, place).map(Box::new).map(Self::Task),
+            "Choice" => Choice::parse(fields, place).map(Self::Choice),
+            "Wait" => Wait::parse(fields, place).map(Self::Wait),
+            "Succeed" => Some(Self::Succeed(Succeed::parse(fields))),
+            "Fail" => Some(Self::Fail(Fail::parse(fields))),
+            "Map" => Map::parse(fields, place).map(Box::new).map(Self::Map),
+            "Parallel" => Parallel::parse(fields, place).map(Self::Parallel),
+            other => {
+                fields.invalid("Type", format!("The state type '{other}' is not known"));
+                None
+            }
+        }
+    }
+
+    /// The type as definitions and histories write it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Pass(_) => "Pass",
+            Self::Task(_) => "Task",
+            Self::Choice(_) => "Choice",
+            Self::Wait(_) => "Wait",
+            Self::Succeed(_) => "Succeed",
+            Self::Fail(_) => "Fail",
+            Self::Map(_) => "Map",
+            Self::Parallel(_) => "Parallel",
+        }
+    }
+
+    /// Every state this one can lead to, beside it in its flow.
+    pub(crate) fn targets(&self) -> Vec<StateId> {
+        let caught = self.recovery().map(Recovery::targets).unwrap_or_default();
+        let exits = match self {
+            Self::Pass(pass) => vec![&pass.exit],
+            Self::Task(task) => vec![&task.exit],
+            Self::Wait(wait) => vec![&wait.exit],
+            Self::Map(map) => vec![&map.exit],
+            Self::Parallel(parallel) => vec![&parallel.exit],
+            Self::Choice(choice) => choice.exits(),
+            Self::Succeed(_) | Self::Fail(_) => Vec::new(),
+        };
+        exits
+            .into_iter()
+            .filter_map(|exit| exit.to.target())
+            .chain(caught)
+            .collect()
+    }
+
+    /// The flows nested in this state.
+    pub(crate) fn nested(&self) -> Vec<FlowId> {
+        match self {
+            Self::Map(map) => vec![map.processor],
+            Self::Parallel(parallel) => parallel.branches.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The field a nested flow is written in.
+    pub(crate) fn nested_field(&self, flow: FlowId) -> Option<String> {
+        let index = self.nested().iter().position(|nested| *nested == flow)?;
+        Some(match self {
+            Self::Parallel(_) => format!("Branches/{index}"),
+            _ => "ItemProcessor".into(),
+        })
+    }
+
+    pub(crate) fn recovery(&self) -> Option<&Recovery> {
+        match self {
+            Self::Task(task) => Some(&task.recovery),
+            Self::Map(map) => Some(&map.recovery),
+            Self::Parallel(parallel) => Some(&parallel.recovery),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn entered(&self) -> EventType {
+        match self {
+            Self::Pass(_) => EventType::PassStateEntered,
+            Self::Task(_) => EventType::TaskStateEntered,
+            Self::Choice(_) => EventType::ChoiceStateEntered,
+            Self::Wait(_) => EventType::WaitStateEntered,
+            Self::Succeed(_) => EventType::SucceedStateEntered,
+            Self::Fail(_) => EventType::FailStateEntered,
+            Self::Map(_) => EventType::MapStateEntered,
+            Self::Parallel(_) => EventType::ParallelStateEntered,
+        }
+    }
+
+    /// A Fail state is never left.
+    pub(crate) fn exited(&self) -> Option<EventType> {
+        Some(match self {
+            Self::Pass(_) => EventType::PassStateExited,
+            Self::Task(_) => EventType::TaskStateExited,
+            Self::Choice(_) => EventType::ChoiceStateExited,
+            Self::Wait(_) => EventType::WaitStateExited,
+            Self::Succeed(_) => EventType::SucceedStateExited,
+            Self::Fail(_) => return None,
+            Self::Map(_) => EventType::MapStateExited,
+            Self::Parallel(_) => EventType::ParallelStateExited,
+        })
+    }
+
+    /// For the states that take time.
+    pub(crate) fn aborted(&self) -> Option<EventType> {
+        match self {
+            Self::Task(_) => Some(EventType::TaskStateAborted),
+            Self::Wait(_) => Some(EventType::WaitStateAborted),
+            Self::Map(_) => Some(EventType::MapStateAborted),
+            Self::Parallel(_) => Some(EventType::ParallelStateAborted),
+            _ => None,
+        }
+    }
+
+    /// For the states that have children.
+    pub(crate) fn failed(&self) -> Option<EventType> {
+        match self {
+            Self::Map(_) => Some(EventType::MapStateFailed),
+            Self::Parallel(_) => Some(EventType::ParallelStateFailed),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Parallel: every branch gets the input; the outputs come back as one array.
+
+use super::{Exit, Recovery};
+use crate::history::{Details, EventType};
+use crate::load::{Fields, Place};
+use crate::machine::FlowId;
+use crate::query::{Reach, Template};
+use crate::run::{Children, Given, Next, Step, Visit};
+use crate::value::Value;
+
+/// A Parallel state.
+#[derive(Debug)]
+pub(crate) struct Parallel {
+    pub branches: Vec<FlowId>,
+    pub arguments: Option<Template>,
+    pub exit: Exit,
+    pub recovery: Recovery,
+}
+
+impl Parallel {
+    pub(crate) fn parse<'a>(fields: Fields<'a>, place: &Place<'a>) -> Option<Self> {
+        fields.require(&["Branches"]);
+        let mut branches = Vec::new();
+        for branch in fields.objects("Branches") {
+            branch.text("Comment");
+            branches.push(place.nested(&branch));
+            branch.finish(&[]);
+        }
+        let arguments = fields.template("Arguments", Reach::INPUT);
+        let recovery = Recovery::parse(&fields, place);
+        let exit = Exit::parse(&fields, place, Reach::RESULT);
+        fields.finish(&[]);
+        Some(Self {
+            branches,
+            arguments,
+            exit: exit?,
+            recovery: recovery?,
+        })
+    }
+
+    pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
+        let input = visit.evaluate(Given::default(), |scope| match &self.arguments {
+            Some(template) => template.fill("Arguments", scope),
+            None => Ok(scope.input.clone()),
+        })?;
+        visit.fits(&input)?;
+        visit.event(EventType::ParallelStateStarted, Details::None);
+        let inputs = vec![input; self.branches.len()];
+        visit.begin(Children::branches(inputs));
+        Ok(Next::Wait)
+    }
+
+    pub(crate) fn finish(&self, visit: &mut Visit<'_>, outputs: Vec<Value>) -> Step {
+        let last = visit.thread.last_event;
+        visit.event(EventType::ParallelStateSucceeded, Details::None);
+        // What follows points to the last branch's last event, not to the success of the state.
+        visit.thread.last_event = last;
+        let outputs = Value::from(outputs);
+        visit.leave(
+            &self.exit,
+            "",
+            Given {
+                result: Some(&outputs),
+                error: None,
+            },
+        )
+    }
+}

@@ -1,0 +1,171 @@
+//! Retry and Catch: what becomes of a state that failed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Exit;
+use crate::failure::{Failure, reserved};
+use crate::load::{Fields, LONGEST_SECONDS, Place};
+use crate::machine::StateId;
+use crate::query::Reach;
+use crate::rng::Rng;
+
+/// A state's retriers and catchers, in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Recovery {
+    pub retry: Vec<Retrier>,
+    pub catch: Vec<Catcher>,
+}
+
+/// When and how often a failed state is tried again.
+#[derive(Debug)]
+pub(crate) struct Retrier {
+    pub errors: Vec<Arc<str>>,
+    interval: f64,
+    attempts: u32,
+    rate: f64,
+    longest: Option<f64>,
+    jitter: bool,
+}
+
+/// Where a failure leads that is not tried again.
+#[derive(Debug)]
+pub(crate) struct Catcher {
+    pub errors: Vec<Arc<str>>,
+    pub exit: Exit,
+}
+
+impl Recovery {
+    pub(crate) fn parse(fields: &Fields<'_>, place: &Place<'_>) -> Option<Self> {
+        let list = |field| {
+            if fields.has(field) {
+                fields.objects(field)
+            } else {
+                Vec::new()
+            }
+        };
+        let retry: Vec<_> = list("Retry").into_iter().map(Retrier::parse).collect();
+        let catch: Vec<_> = list("Catch")
+            .into_iter()
+            .map(|fields| Catcher::parse(fields, place))
+            .collect();
+        let recovery = Self {
+            retry: retry.into_iter().collect::<Option<_>>()?,
+            catch: catch.into_iter().collect::<Option<_>>()?,
+        };
+        wildcard_last(
+            fields,
+            "Retry",
+            recovery.retry.iter().map(|retrier| &retrier.errors),
+        );
+        wildcard_last(
+            fields,
+            "Catch",
+            recovery.catch.iter().map(|catcher| &catcher.errors),
+        );
+        Some(recovery)
+    }
+
+    pub(crate) fn targets(&self) -> Vec<StateId> {
+        self.catch
+            .iter()
+            .filter_map(|catcher| catcher.exit.to.target())
+            .collect()
+    }
+
+    /// The first retrier that knows this failure.
+    pub(crate) fn retrier(&self, failure: &Failure) -> Option<(usize, &Retrier)> {
+        self.retry
+            .iter()
+            .enumerate()
+            .find(|(_, retrier)| failure.matches(&retrier.errors))
+    }
+
+    /// The first catcher that knows this failure.
+    pub(crate) fn catcher(&self, failure: &Failure) -> Option<(usize, &Catcher)> {
+        self.catch
+            .iter()
+            .enumerate()
+            .find(|(_, catcher)| failure.matches(&catcher.errors))
+    }
+}
+
+impl Retrier {
+    fn parse(fields: Fields<'_>) -> Option<Self> {
+        fields.text("Comment");
+        let errors = errors(&fields);
+        let retrier = Self {
+            errors: errors?,
+            interval: fields.number("IntervalSeconds", 1.0, 99_999_999.0).unwrap_or(1.0),
+            attempts: fields
+                .whole("MaxAttempts", 0, LONGEST_SECONDS)
+                .map_or(Some(3), |attempts| u32::try_from(attempts).ok())?,
+            rate: fields.number("BackoffRate", 1.0, f64::MAX).unwrap_or(2.0),
+            longest: fields.number("MaxDelaySeconds", 1.0, 31_622_400.0),
+            jitter: match fields.text("JitterStrategy").as_deref() {
+                Some("FULL") => true,
+                None | Some("NONE") => false,
+                Some(_) => {
+                    fields.invalid("JitterStrategy", "Expected 'FULL' or 'NONE'");
+                    false
+                }
+            },
+        };
+        if retrier.longest.is_some_and(|longest| longest <= retrier.interval) {
+            fields.invalid(
+                "MaxDelaySeconds",
+                "'MaxDelaySeconds' must be greater than 'IntervalSeconds'",
+            );
+        }
+        fields.finish(&[]);
+        Some(retrier)
+    }
+
+    /// How long to wait after the `failures`-th failure, counted from one; `None`: give up.
+    pub(crate) fn delay(&self, failures: u32, rng: &mut Rng) -> Option<Duration> {
+        if failures > self.attempts {
+            return None;
+        }
+        let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
+        let delay = (self.interval * self.rate.powi(exponent)).min(self.longest.unwrap_or(99_999_999.0));
+        let delay = if self.jitter { delay * rng.unit() } else { delay };
+        Some(Duration::from_secs_f64(delay))
+    }
+}
+
+impl Catcher {
+    fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
+        fields.text("Comment");
+        let errors = errors(&fields);
+        let exit = Exit::parse_next(&fields, place, Reach::ERROR);
+        fields.finish(&[]);
+        Some(Self {
+            errors: errors?,
+            exit: exit?,
+        })
+    }
+}
+
+fn errors(fields: &Fields<'_>) -> Option<Vec<Arc<str>>> {
+    fields.require(&["ErrorEquals"]);
+    let errors = fields.texts("ErrorEquals")?;
+    if errors.is_empty() {
+        fields.invalid("ErrorEquals", "The list must not be empty");
+    }
+    Some(errors)
+}
+
+/// `States.ALL` stands alone in its list, and its list is the last.
+fn wildcard_last<'r>(
+    fields: &Fields<'_>,
+    field: &str,
+    lists: impl DoubleEndedIterator<Item = &'r Vec<Arc<str>>> + ExactSizeIterator,
+) {
+    let last = lists.len();
+    for (index, errors) in lists.enumerate() {
+        let wild = errors.iter().any(|error| &**error == reserved::ALL);
+        if wild && (errors.len() > 1 || index + 1 < last) {
+            fields.invalid(field, "'States.ALL' must stand alone in the last 'ErrorEquals'");
+        }
+    }
+}

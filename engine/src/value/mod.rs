@@ -1,0 +1,266 @@
+//! JSON values whose containers and strings are shared: a clone copies a pointer, never a payload.
+
+mod json;
+mod number;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use indexmap::IndexMap;
+
+pub use number::Number;
+
+/// A JSON value.
+///
+/// Strings, arrays and objects sit behind an `Arc`, so a state that passes its input on, or picks a part
+/// of it, shares the text it was read from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Value {
+    /// `null`
+    #[default]
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number; integers that fit 64 bits keep every digit.
+    Number(Number),
+    /// A text.
+    String(Arc<str>),
+    /// A list.
+    Array(Array),
+    /// Names with values, in the order they were written.
+    Object(Object),
+}
+
+/// A shared list of values.
+#[derive(Clone, Debug, Default)]
+pub struct Array(Arc<Measured<Vec<Value>>>);
+
+/// A shared map of names to values that keeps its order.
+#[derive(Clone, Debug, Default)]
+pub struct Object(Arc<Measured<IndexMap<Arc<str>, Value>>>);
+
+/// A container with the length of its JSON text, which is found once and then known to everyone who shares it.
+#[derive(Debug, Default)]
+struct Measured<T> {
+    items: T,
+    bytes: OnceLock<usize>,
+}
+
+impl Value {
+    /// Reads JSON text.
+    ///
+    /// # Errors
+    /// When the text is not one JSON value.
+    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    /// A text value.
+    pub fn string(text: impl Into<Arc<str>>) -> Self {
+        Self::String(text.into())
+    }
+
+    /// The member of this name, when the value is an object that has it.
+    pub fn get(&self, name: &str) -> Option<&Self> {
+        self.as_object()?.get(name)
+    }
+
+    /// The text, when the value is one.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The list, when the value is one.
+    pub fn as_array(&self) -> Option<&Array> {
+        match self {
+            Self::Array(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The object, when the value is one.
+    pub fn as_object(&self) -> Option<&Object> {
+        match self {
+            Self::Object(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    /// The truth value, when the value is one.
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            Self::Bool(truth) => Some(*truth),
+            _ => None,
+        }
+    }
+
+    /// The number, when the value is one.
+    pub fn as_number(&self) -> Option<Number> {
+        match self {
+            Self::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// What JSON calls this kind of value: `null`, `boolean`, `number`, `string`, `array` or `object`.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "boolean",
+            Self::Number(_) => "number",
+            Self::String(_) => "string",
+            Self::Array(_) => "array",
+            Self::Object(_) => "object",
+        }
+    }
+
+    /// How many bytes the value takes as compact JSON in UTF-8.
+    pub fn json_len(&self) -> usize {
+        match self {
+            Self::Null => 4,
+            Self::Bool(truth) => 5 - usize::from(*truth),
+            Self::Number(number) => number.json_len(),
+            Self::String(text) => string_len(text),
+            Self::Array(items) => items.json_len(),
+            Self::Object(members) => members.json_len(),
+        }
+    }
+}
+
+impl Array {
+    /// How many bytes the list takes as compact JSON in UTF-8.
+    fn json_len(&self) -> usize {
+        *self
+            .0
+            .bytes
+            .get_or_init(|| 1 + self.iter().map(|item| item.json_len() + 1).sum::<usize>().max(1))
+    }
+}
+
+impl Object {
+    /// The member of this name.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.items.get(name)
+    }
+
+    /// Names and values in their order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &Value)> {
+        self.0.items.iter()
+    }
+
+    /// How many members there are.
+    pub fn len(&self) -> usize {
+        self.0.items.len()
+    }
+
+    /// Whether there is no member.
+    pub fn is_empty(&self) -> bool {
+        self.0.items.is_empty()
+    }
+
+    fn json_len(&self) -> usize {
+        *self.0.bytes.get_or_init(|| {
+            let members = self
+                .iter()
+                .map(|(name, value)| string_len(name) + value.json_len() + 2);
+            1 + members.sum::<usize>().max(1)
+        })
+    }
+}
+
+/// Two quotes, and what JSON makes of each byte between them.
+fn string_len(text: &str) -> usize {
+    let escaped = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0C => 2,
+        0x00..0x20 => 6,
+        _ => 1,
+    });
+    2 + escaped.sum::<usize>()
+}
+
+impl std::ops::Deref for Array {
+    type Target = [Value];
+
+    fn deref(&self) -> &[Value] {
+        &self.0.items
+    }
+}
+
+impl PartialEq for Array {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || **self == **other
+    }
+}
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.items == other.0.items
+    }
+}
+
+impl From<Vec<Value>> for Value {
+    fn from(items: Vec<Value>) -> Self {
+        Self::Array(items.into())
+    }
+}
+
+impl From<Vec<Value>> for Array {
+    fn from(items: Vec<Value>) -> Self {
+        Self(Arc::new(Measured {
+            items,
+            bytes: OnceLock::new(),
+        }))
+    }
+}
+
+impl FromIterator<(Arc<str>, Value)> for Object {
+    fn from_iter<I: IntoIterator<Item = (Arc<str>, Value)>>(members: I) -> Self {
+        Self(Arc::new(Measured {
+            items: members.into_iter().collect(),
+            bytes: OnceLock::new(),
+        }))
+    }
+}
+
+impl FromIterator<(Arc<str>, Value)> for Value {
+    fn from_iter<I: IntoIterator<Item = (Arc<str>, Value)>>(members: I) -> Self {
+        Self::Object(members.into_iter().collect())
+    }
+}
+
+impl<const N: usize> From<[(&str, Value); N]> for Value {
+    fn from(members: [(&str, Value); N]) -> Self {
+        members
+            .into_iter()
+            .map(|(name, value)| (Arc::from(name), value))
+            .collect()
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::String(text.into())
+    }
+}
+
+impl From<bool> for Value {
+    fn from(truth: bool) -> Self {
+        Self::Bool(truth)
+    }
+}
+
+impl<N: Into<Number>> From<N> for Value {
+    fn from(number: N) -> Self {
+        Self::Number(number.into())
+    }
+}
+
+impl fmt::Display for Value {
+    /// Compact JSON.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+    }
+}

@@ -1,0 +1,248 @@
+//! Machines run as AWS runs them: each file in `cases/` holds the cases of one feature.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value as Json, json};
+use states::{Effect, Execution, Failure, Outcome, Start, StateMachine, TaskId, Value};
+
+#[test]
+fn cases() {
+    let mut files: Vec<_> = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    let only = option_env!("CASE");
+    let mut differences = String::new();
+    for file in files {
+        let cases: Vec<Json> = serde_json::from_str(&std::fs::read_to_string(&file).unwrap())
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        for case in cases {
+            let name = format!(
+                "{}: {}",
+                file.file_stem().unwrap().display(),
+                case["name"].as_str().unwrap()
+            );
+            if only.is_none_or(|only| name.contains(only))
+                && let Err(difference) = check(&case)
+            {
+                differences.push_str(&format!("\n{name}\n{difference}\n"));
+            }
+        }
+    }
+    assert!(differences.is_empty(), "{differences}");
+}
+
+/// Runs a case and compares everything it expects with what happened.
+fn check(case: &Json) -> Result<(), String> {
+    let known = [
+        "name",
+        "definition",
+        "input",
+        "tasks",
+        "objects",
+        "stop",
+        "expect",
+    ];
+    if let Some(member) = case
+        .as_object()
+        .unwrap()
+        .keys()
+        .find(|member| !known.contains(&member.as_str()))
+    {
+        return Err(format!("a case has no member {member}"));
+    }
+    let machine = match StateMachine::parse(&case["definition"].to_string(), &runnable) {
+        Ok(machine) => machine,
+        Err(problems) => {
+            let found = problems
+                .0
+                .iter()
+                .map(|problem| json!(format!("{} {}", problem.pointer, problem.message)));
+            return same(
+                "problems",
+                &case["expect"]["problems"],
+                &Json::Array(found.collect()),
+            );
+        }
+    };
+    let mut world = World::new(case);
+    let about = Start::named("machine", "run", 7);
+    let input = Value::parse(&case.get("input").unwrap_or(&json!({})).to_string()).unwrap();
+    let seen = world.run(Execution::start(machine, about, input, world.start));
+    for (what, expected) in case["expect"].as_object().unwrap() {
+        let found = seen.get(what.as_str()).unwrap_or(&Json::Null);
+        same(what, expected, found)?;
+    }
+    Ok(())
+}
+
+fn runnable(resource: &str) -> Result<(), String> {
+    if resource.contains("unknown") {
+        Err("there is no such function".into())
+    } else {
+        Ok(())
+    }
+}
+
+fn same(what: &str, expected: &Json, found: &Json) -> Result<(), String> {
+    if expected == found {
+        Ok(())
+    } else {
+        Err(format!("  {what}\n  expected {expected}\n  found    {found}"))
+    }
+}
+
+/// A host whose clock jumps.
+struct World<'c> {
+    case: &'c Json,
+    start: Timestamp,
+    now: Timestamp,
+    /// Answers under way, by when they come.
+    answers: BTreeMap<(Timestamp, TaskId), (bool, Result<Value, Failure>)>,
+    /// How often each resource was asked.
+    asked: HashMap<String, usize>,
+    events: Vec<Json>,
+    calls: Vec<Json>,
+    starts: Vec<Json>,
+    cancelled: u64,
+}
+
+impl<'c> World<'c> {
+    fn new(case: &'c Json) -> Self {
+        let start = "2026-11-21T08:00:00Z".parse().unwrap();
+        Self {
+            case,
+            start,
+            now: start,
+            answers: BTreeMap::new(),
+            asked: HashMap::new(),
+            events: Vec::new(),
+            calls: Vec::new(),
+            starts: Vec::new(),
+            cancelled: 0,
+        }
+    }
+
+    fn run(&mut self, mut execution: Execution) -> HashMap<&'static str, Json> {
+        let stop = self.case["stop"]
+            .as_i64()
+            .map(|after| self.start + SignedDuration::from_secs(after));
+        loop {
+            while let Some(effect) = execution.next_effect(self.now) {
+                self.effect(effect);
+            }
+            if execution.outcome().is_some() {
+                return self.seen(execution.outcome().unwrap());
+            }
+            let answer = self.answers.first_key_value().map(|((due, _), _)| *due);
+            let next = [answer, execution.next_due(), stop].into_iter().flatten().min();
+            self.now = self.now.max(next.expect("a run that waits for nothing"));
+            if stop.is_some_and(|stop| stop <= self.now) {
+                execution.stop(Failure::new("Stopped", "by the test"), self.now);
+            } else if answer.is_some_and(|due| due <= self.now) {
+                let ((_, id), (items, answer)) = self.answers.pop_first().unwrap();
+                if items {
+                    execution.items_read(id, answer.map(|items| items.as_array().unwrap().to_vec()));
+                } else {
+                    execution.task_done(id, answer);
+                }
+            }
+        }
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Event(event) => {
+                let mut event = serde_json::to_value(&event).unwrap();
+                event.as_object_mut().unwrap().remove("timestamp");
+                self.events.push(event);
+            }
+            Effect::StartTask(task) => {
+                self.starts.push(json!((self.now - self.start).get_seconds()));
+                self.calls.push(serde_json::to_value(&task.arguments).unwrap());
+                self.behave(&task.resource, task.id, &task.arguments, "tasks");
+            }
+            Effect::ReadItems(source) => {
+                let key = source
+                    .arguments
+                    .get("Key")
+                    .and_then(Value::as_str)
+                    .unwrap()
+                    .to_owned();
+                self.calls
+                    .push(json!(format!("{:?} {:?}", source.format, source.max_items)));
+                self.behave(&key, source.id, &source.arguments, "objects");
+            }
+            Effect::Cancel(id) => {
+                self.cancelled += 1;
+                self.answers.retain(|(_, answer), _| *answer != id);
+            }
+        }
+    }
+
+    /// A task does what its list says, the last entry again and again.
+    fn behave(&mut self, name: &str, id: TaskId, arguments: &Value, kind: &str) {
+        let name = name.rsplit(':').next().unwrap();
+        let list = self.case[kind][name]
+            .as_array()
+            .unwrap_or_else(|| panic!("no {kind} {name}"));
+        let asked = self.asked.entry(name.to_owned()).or_default();
+        let behaviour = &list[(*asked).min(list.len() - 1)];
+        *asked += 1;
+        let Some(after) = behaviour.get("after").map_or(Some(0), Json::as_i64) else {
+            return;
+        };
+        let answer = match (
+            behaviour.get("fail"),
+            behaviour.get("return"),
+            behaviour.get("large"),
+        ) {
+            (Some(failure), ..) => Err(serde_json::from_value(failure.clone()).unwrap()),
+            (_, Some(value), _) => Ok(serde_json::from_value(value.clone()).unwrap()),
+            (.., Some(size)) => Ok(Value::string("x".repeat(size.as_u64().unwrap() as usize))),
+            _ => Ok(arguments.clone()),
+        };
+        let due = self.now + SignedDuration::from_secs(after);
+        self.answers.insert((due, id), (kind == "objects", answer));
+    }
+
+    /// Everything a case may expect.
+    fn seen(&self, outcome: &Outcome) -> HashMap<&'static str, Json> {
+        let (status, output, failure) = match outcome {
+            Outcome::Succeeded(output) => ("SUCCEEDED", json!(output), None),
+            Outcome::Failed(failure) => ("FAILED", Json::Null, Some(failure)),
+            Outcome::TimedOut(failure) => ("TIMED_OUT", Json::Null, Some(failure)),
+            Outcome::Aborted(failure) => ("ABORTED", Json::Null, Some(failure)),
+        };
+        let entered = self
+            .events
+            .iter()
+            .filter_map(|event| event["stateEnteredEventDetails"].get("name"))
+            .cloned();
+        let links = self.events.iter().map(|event| {
+            json!(format!(
+                "{} {} {}",
+                event["id"],
+                event["previousEventId"],
+                event["type"].as_str().unwrap()
+            ))
+        });
+        HashMap::from([
+            ("status", json!(status)),
+            ("output", output),
+            ("error", json!(failure.and_then(|failure| failure.error.clone()))),
+            ("cause", json!(failure.and_then(|failure| failure.cause.clone()))),
+            ("path", entered.collect()),
+            ("events", links.collect()),
+            ("history", json!(self.events)),
+            ("calls", json!(self.calls)),
+            ("starts", json!(self.starts)),
+            ("cancelled", json!(self.cancelled)),
+            ("seconds", json!((self.now - self.start).get_seconds())),
+            ("problems", Json::Null),
+        ])
+    }
+}

@@ -1,0 +1,84 @@
+//! The SQLite side of the store seam: one file, one writer that commits many callers' writes together.
+
+mod read;
+mod schema;
+mod write;
+
+use std::{path::Path, sync::Arc};
+
+use functions::store::{Condition, Item, Query, Store, StoreError, Table, Written};
+use rusqlite::Connection;
+
+pub(crate) use read::Readers;
+pub(crate) use write::Writer;
+
+/// The tables in `crmflow.db`. Cheap to clone; all clones share the writer.
+#[derive(Clone, Debug)]
+pub(crate) struct SqliteStore {
+    pub(crate) writer: Arc<Writer>,
+    pub(crate) readers: Arc<Readers>,
+}
+
+impl SqliteStore {
+    /// Opens the file for reading and writing, and makes it if there is none.
+    pub(crate) fn open(file: &Path) -> Result<Self, StoreError> {
+        let connection = schema::open(file).map_err(|error| failure(&error))?;
+        Ok(Self { writer: Arc::new(Writer::start(connection)?), readers: Arc::new(Readers::new(file)) })
+    }
+
+    /// Opens a file that another process may be writing, to look only.
+    pub(crate) fn open_to_read(file: &Path) -> Result<Readers, StoreError> {
+        let readers = Readers::new(file);
+        readers.with(|_| Ok(()))?;
+        Ok(readers)
+    }
+}
+
+/// A store error of SQLite's: busy or interrupted may pass, the rest does not.
+pub(crate) fn failure(error: &rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode as Code;
+    let text = error.sqlite_error().map_or_else(|| error.to_string(), |inner| inner.to_string());
+    match error.sqlite_error_code() {
+        Some(Code::DatabaseBusy | Code::DatabaseLocked | Code::OperationInterrupted | Code::OutOfMemory) => {
+            StoreError::Unavailable(text)
+        }
+        _ => StoreError::Refused(text),
+    }
+}
+
+impl Store for SqliteStore {
+    async fn get(&self, table: Table, partition: &str, sort: &str) -> Result<Option<Item>, StoreError> {
+        self.readers.with(|connection| read::get(connection, table, partition, sort))
+    }
+
+    async fn get_all(&self, table: Table, keys: Vec<(String, String)>) -> Result<Vec<Option<Item>>, StoreError> {
+        self.readers.with(|connection| {
+            keys.iter().map(|(partition, sort)| read::get(connection, table, partition, sort)).collect()
+        })
+    }
+
+    async fn query(&self, table: Table, query: Query) -> Result<Vec<Item>, StoreError> {
+        self.readers.with(|connection| read::query(connection, table, &query))
+    }
+
+    async fn put(&self, table: Table, item: Item, condition: Condition) -> Result<Written, StoreError> {
+        let mut written = self.put_all(table, vec![(item, condition)]).await?;
+        written.pop().ok_or_else(|| StoreError::Refused("the writer gave no answer".into()))
+    }
+
+    async fn put_all(&self, table: Table, puts: Vec<(Item, Condition)>) -> Result<Vec<Written>, StoreError> {
+        self.writer
+            .write(move |connection| {
+                puts.iter().map(|(item, condition)| write::put(connection, table, item, *condition)).collect()
+            })
+            .await
+    }
+
+    async fn delete(&self, table: Table, partition: &str, sort: &str) -> Result<(), StoreError> {
+        let (partition, sort) = (partition.to_owned(), sort.to_owned());
+        self.writer.write(move |connection| write::delete(connection, table, &partition, &sort)).await
+    }
+}
+
+/// What a write does to the file, inside a transaction that it shares with others.
+type Change = Box<dyn FnOnce(&Connection) + Send>;

@@ -1,0 +1,76 @@
+//! Readers: they see what was committed when they began, and never wait for the writer.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use functions::store::{Item, Query, StoreError, Table};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+
+use super::failure;
+
+/// Connections that read, made as they are needed.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    file: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(super) fn new(file: &Path) -> Self {
+        Self { file: file.to_owned(), idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Does some reading on a connection of its own.
+    pub(crate) fn with<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.connect().map_err(|error| failure(&error))?,
+        };
+        let result = read(&connection).map_err(|error| failure(&error));
+        if let Ok(mut idle) = self.idle.lock() {
+            idle.push(connection);
+        }
+        result
+    }
+
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        Ok(connection)
+    }
+}
+
+pub(super) fn get(
+    connection: &Connection,
+    table: Table,
+    partition: &str,
+    sort: &str,
+) -> rusqlite::Result<Option<Item>> {
+    let sql = match table {
+        Table::OptIns => "SELECT partition, sort, version, body FROM opt_ins WHERE partition = ?1 AND sort = ?2",
+        Table::Consents => "SELECT partition, sort, version, body FROM consents WHERE partition = ?1 AND sort = ?2",
+        Table::Batches => "SELECT partition, sort, version, body FROM batches WHERE partition = ?1 AND sort = ?2",
+        Table::Claims => "SELECT partition, sort, version, body FROM claims WHERE partition = ?1 AND sort = ?2",
+    };
+    connection.prepare_cached(sql)?.query_row(params![partition, sort], item).optional()
+}
+
+pub(super) fn query(connection: &Connection, table: Table, query: &Query) -> rusqlite::Result<Vec<Item>> {
+    let (order, behind) = if query.descending { ("DESC", "<") } else { ("ASC", ">") };
+    let sql = format!(
+        "SELECT partition, sort, version, body FROM {} WHERE partition = ?1 AND sort >= ?2 \
+         AND substr(sort, 1, length(?2)) = ?2 AND (?3 IS NULL OR sort {behind} ?3) ORDER BY sort {order} LIMIT ?4",
+        table.name()
+    );
+    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![query.partition, query.prefix, query.after, limit], item)?;
+    rows.collect()
+}
+
+fn item(row: &Row<'_>) -> rusqlite::Result<Item> {
+    Ok(Item { partition: row.get(0)?, sort: row.get(1)?, version: row.get(2)?, body: row.get(3)? })
+}

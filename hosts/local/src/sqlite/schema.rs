@@ -1,0 +1,75 @@
+//! The file's layout: a table a kind of item, and a view a kind for people with the `sqlite3` shell.
+
+use std::path::Path;
+
+use functions::store::Table;
+use rusqlite::Connection;
+
+/// The layout's version, in `PRAGMA user_version`.
+const VERSION: u32 = 1;
+
+/// Executions of STANDARD machines, and the history of each as one JSON text.
+const EXECUTIONS: &str = "
+CREATE TABLE IF NOT EXISTS executions (
+  arn TEXT PRIMARY KEY, machine TEXT NOT NULL, name TEXT NOT NULL, status TEXT NOT NULL,
+  input TEXT NOT NULL, output TEXT, error TEXT, cause TEXT,
+  started_at TEXT NOT NULL, stopped_at TEXT, history TEXT NOT NULL DEFAULT '[]'
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS executions_by_start ON executions (started_at DESC);
+CREATE INDEX IF NOT EXISTS executions_running ON executions (status) WHERE status = 'RUNNING';
+";
+
+const VIEWS: &str = "
+CREATE VIEW IF NOT EXISTS contacts AS SELECT
+  substr(partition, 1, instr(partition, '/') - 1) AS tenant, sort AS address,
+  body ->> '$.name' AS name, body ->> '$.email' AS email, body ->> '$.optIn' AS opted_in,
+  body -> '$.interests' AS interests, body ->> '$.extra' AS extra, body ->> '$.since' AS since,
+  body ->> '$.source' AS source, body ->> '$.batchId' AS batch, body ->> '$.index' AS record, version
+FROM opt_ins;
+CREATE VIEW IF NOT EXISTS consent_history AS SELECT
+  substr(partition, 1, instr(partition, '/') - 1) AS tenant, substr(sort, 1, instr(sort, '#') - 1) AS address,
+  version, body ->> '$.optIn' AS opted_in, body ->> '$.since' AS since, body ->> '$.source' AS source,
+  body ->> '$.batchId' AS batch, body ->> '$.index' AS record, body AS word
+FROM consents;
+CREATE VIEW IF NOT EXISTS batch_list AS SELECT
+  partition AS tenant, sort AS batch, body ->> '$.status' AS status, body ->> '$.provider' AS provider,
+  body ->> '$.receivedAt' AS received_at, body ->> '$.stoppedAt' AS stopped_at,
+  body ->> '$.received' AS received, body ->> '$.outcomes.saved' AS saved,
+  body ->> '$.outcomes.unchanged' AS unchanged, body ->> '$.outcomes.withdrawn' AS withdrawn,
+  body ->> '$.outcomes.ignored' AS ignored, body ->> '$.outcomes.duplicate' AS duplicate,
+  body ->> '$.outcomes.invalid' AS invalid, body ->> '$.outcomes.failed' AS failed
+FROM batches;
+";
+
+/// Opens the file for writing. `synchronous=FULL` in WAL mode syncs at every commit: what returned is on
+/// the disk.
+pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(file)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > VERSION {
+        return Err(rusqlite::Error::InvalidParameterName(
+            "the data folder was written by a later version of crmflow".into(),
+        ));
+    }
+    for table in Table::ALL {
+        connection.execute_batch(&format!(
+            "CREATE TABLE IF NOT EXISTS {} (partition TEXT NOT NULL, sort TEXT NOT NULL, \
+             version INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (partition, sort)) WITHOUT ROWID;",
+            table.name()
+        ))?;
+    }
+    connection.execute_batch(EXECUTIONS)?;
+    connection.execute_batch(VIEWS)?;
+    connection.pragma_update(None, "user_version", VERSION)?;
+    Ok(connection)
+}
+
+/// The writer's page cache: the pages that one chunk of a batch touches, and some.
+const CACHE_KIB: i64 = 32 * 1024;
+/// The log is folded into the file when it has so many pages of 4 KiB: 64 MiB.
+const CHECKPOINT_PAGES: u32 = 16 * 1024;

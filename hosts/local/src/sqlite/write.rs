@@ -1,0 +1,143 @@
+//! The writer: one thread, one connection. Writes that wait while a commit is being synced go together
+//! into the next one (group commit).
+
+use std::{
+    sync::mpsc::{self, Receiver, SyncSender},
+    thread,
+};
+
+use functions::store::{Condition, Item, StoreError, Table, Written};
+use rusqlite::{Connection, params};
+use tokio::sync::oneshot;
+
+use super::{Change, failure, read};
+
+/// How many callers' writes go into one transaction at the most.
+const GROUP: usize = 512;
+/// How many may wait before callers are held up.
+const WAITING: usize = 4096;
+
+/// The one that writes the file.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    queue: SyncSender<Job>,
+}
+
+struct Job {
+    change: Change,
+    /// Told once the change is on the disk, or is not.
+    done: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
+        let (queue, jobs) = mpsc::sync_channel(WAITING);
+        thread::Builder::new()
+            .name("sqlite-writer".into())
+            .spawn(move || run(&connection, &jobs))
+            .map_err(|error| StoreError::Refused(error.to_string()))?;
+        Ok(Self { queue })
+    }
+
+    /// Makes a change and waits until it is on the disk.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let (made, result) = mpsc::sync_channel(1);
+        let job = Job {
+            change: Box::new(move |connection| {
+                // The receiver lives until `done` ran; a failed send means that nobody waits any more.
+                let _ = made.send(change(connection));
+            }),
+            done: Box::new(move |committed| {
+                let _ = answer.send(match (committed, result.try_recv()) {
+                    (Ok(()), Ok(made)) => made.map_err(|error| failure(&error)),
+                    (Err(error), _) => Err(error),
+                    (Ok(()), Err(_)) => Err(gone()),
+                });
+            }),
+        };
+        let queue = self.queue.clone();
+        // Nearly always there is room; where there is none, waiting must not hold up a runtime's thread.
+        if let Err(refused) = queue.try_send(job) {
+            let mpsc::TrySendError::Full(job) = refused else { return Err(gone()) };
+            let sent = tokio::task::spawn_blocking(move || queue.send(job)).await;
+            sent.map_err(|_| gone())?.map_err(|_| gone())?;
+        }
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Unavailable("the writer has stopped".into())
+}
+
+fn run(connection: &Connection, jobs: &Receiver<Job>) {
+    while let Ok(first) = jobs.recv() {
+        let mut done = Vec::new();
+        let committed = commit(connection, first, jobs, &mut done);
+        for tell in done {
+            tell(committed.clone());
+        }
+    }
+}
+
+fn commit(
+    connection: &Connection,
+    first: Job,
+    jobs: &Receiver<Job>,
+    done: &mut Vec<Box<dyn FnOnce(Result<(), StoreError>) + Send>>,
+) -> Result<(), StoreError> {
+    let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failure(&error));
+    for job in std::iter::once(first).chain(jobs.try_iter().take(GROUP - 1)) {
+        if begun.is_ok() {
+            (job.change)(connection);
+        }
+        done.push(job.done);
+    }
+    begun?;
+    let committed = connection.execute_batch("COMMIT").map_err(|error| failure(&error));
+    if committed.is_err() && !connection.is_autocommit() {
+        // The commit's error is the one to tell; a rollback that fails too leaves nothing committed either.
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    committed
+}
+
+/// Puts an item if its condition holds.
+pub(super) fn put(
+    connection: &Connection,
+    table: Table,
+    item: &Item,
+    condition: Condition,
+) -> rusqlite::Result<Written> {
+    let Item { partition, sort, version, body } = item;
+    let done = match condition {
+        Condition::None => connection
+            .prepare_cached(&format!("INSERT OR REPLACE INTO {} VALUES (?1, ?2, ?3, ?4)", table.name()))?
+            .execute(params![partition, sort, version, body])?,
+        Condition::Absent => connection
+            .prepare_cached(&format!("INSERT OR IGNORE INTO {} VALUES (?1, ?2, ?3, ?4)", table.name()))?
+            .execute(params![partition, sort, version, body])?,
+        Condition::Version(expected) => connection
+            .prepare_cached(&format!(
+                "UPDATE {} SET version = ?3, body = ?4 WHERE partition = ?1 AND sort = ?2 AND version = ?5",
+                table.name()
+            ))?
+            .execute(params![partition, sort, version, body, expected])?,
+    };
+    if done == 1 {
+        return Ok(Written::Done);
+    }
+    Ok(Written::Conflict(read::get(connection, table, partition, sort)?))
+}
+
+/// Deletes an item, if there is one.
+pub(super) fn delete(connection: &Connection, table: Table, partition: &str, sort: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(&format!("DELETE FROM {} WHERE partition = ?1 AND sort = ?2", table.name()))?
+        .execute(params![partition, sort])?;
+    Ok(())
+}
