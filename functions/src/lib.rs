@@ -23,6 +23,8 @@ pub mod received;
 pub mod records;
 pub mod steps;
 pub mod store;
+#[cfg(feature = "contract")]
+pub mod store_contract;
 
 pub use batch::{Batch, BatchId, Kind, Name};
 pub use error::Error;
