@@ -1,5 +1,7 @@
 //! The store contract on DynamoDB, which runs in this process.
 
+#![expect(clippy::expect_used, reason = "a test may fail")]
+
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
