@@ -19,6 +19,14 @@ impl BatchId {
             random,
         ))
     }
+
+    /// When it was made.
+    pub fn made_at(&self) -> Timestamp {
+        i64::try_from(self.0.timestamp_ms())
+            .ok()
+            .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+            .unwrap_or(Timestamp::MAX)
+    }
 }
 
 impl fmt::Display for BatchId {

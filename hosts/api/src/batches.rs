@@ -28,6 +28,8 @@ use crate::{
 const START_GRACE: SignedDuration = SignedDuration::from_mins(5);
 /// How long an upload, or a run that was waited for, may take.
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
+/// How many batches are looked through for replays.
+const LATEST: usize = 100;
 
 /// Where to go on from a batch.
 #[derive(Debug, Serialize)]
@@ -152,6 +154,16 @@ async fn find<S: Store, F: Flow>(api: &Api<S, F>, tenant: &Name, id: &str) -> Re
     settled(api, tenant, status).await
 }
 
+/// Settles the latest replays, so that the entries of one that never ran are free to be sent again.
+pub(crate) async fn settle_replays<S: Store, F: Flow>(api: &Api<S, F>, tenant: &Name) -> Result<(), Problem> {
+    for batch in BatchStatus::list(tenant, None, LATEST, &api.store).await? {
+        if batch.provider.as_str() == "replay" {
+            settled(api, tenant, batch).await?;
+        }
+    }
+    Ok(())
+}
+
 /// The batch as it stands by now: one whose execution ended without the store hearing of it has failed.
 async fn settled<S: Store, F: Flow>(
     api: &Api<S, F>,
@@ -188,7 +200,7 @@ async fn lost<S: Store, F: Flow>(
     tenant: &Name,
     status: &BatchStatus,
 ) -> Result<Option<&'static str>, Problem> {
-    let age = (api.now)().duration_since(status.received_at);
+    let age = (api.now)().duration_since(status.batch_id.made_at());
     let name = status.batch_id.to_string();
     let is_upload = status.provider.as_str() == "upload";
     let arn = match &status.execution_arn {
