@@ -80,6 +80,19 @@ impl Operation {
         }
     }
 
+    /// The methods that a path takes, as `Allow` lists them.
+    pub(crate) fn methods_of(path: &str) -> String {
+        let mut methods = vec!["OPTIONS"];
+        for operation in Self::ALL {
+            match operation.route() {
+                ("get", of) if of == path => methods.extend(["GET", "HEAD"]),
+                ("post", of) if of == path => methods.push("POST"),
+                _ => {}
+            }
+        }
+        methods.join(", ")
+    }
+
     fn handler<S: Store, F: Flow>(self) -> MethodRouter<Arc<Api<S, F>>> {
         match self {
             Self::PostRecords => post(records::post::<S, F>),
