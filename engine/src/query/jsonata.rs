@@ -285,7 +285,12 @@ impl Names {
                 let args: Vec<_> = args.iter().map(export).collect();
                 let answer = functions::call(name, &args, now, &mut random.borrow_mut());
                 answer
-                    .map(|value| value.map_or(JValue::Undefined, |value| import(&value)))
+                    .map(|value| match value.as_ref().map(import) {
+                        None => JValue::Undefined,
+                        // On AWS a range of one number is that number, as with a JSONata sequence.
+                        Some(JValue::Array(items)) if *name == "range" => JValue::sequence(items.into_vec()),
+                        Some(value) => value,
+                    })
                     .map_err(EvaluatorError::EvaluationError)
             })?;
         }

@@ -131,11 +131,7 @@ impl Visit<'_> {
             (Wake::Items(items), Kind::Map(map)) => map.items_read(self, items),
             (Wake::Children(Ok(outputs)), Kind::Map(map)) => map.finish(self, outputs),
             (Wake::Children(Ok(outputs)), Kind::Parallel(parallel)) => parallel.finish(self, outputs),
-            (Wake::Children(Err(failure)), kind) => Err(Fault {
-                failure,
-                evaluation: None,
-                closing: kind.failed(),
-            }),
+            (Wake::Children(Err(failure)), _) => Err(Fault::from(failure)),
             (_, kind) => {
                 let cause = format!("a {} state was woken by what it does not wait for", kind.name());
                 Err(Fault::from(Failure::new(reserved::RUNTIME, cause)))
@@ -197,7 +193,7 @@ impl Visit<'_> {
                 return Ok(Next::Wait);
             }
         }
-        if let Some(closing) = fault.closing {
+        if let Some(closing) = self.state.kind.failed() {
             self.event(closing, Details::None);
         }
         let Some((index, catcher)) = recovery.catcher(&fault.failure) else {

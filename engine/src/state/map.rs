@@ -68,7 +68,19 @@ impl Map {
                 ("ResultWriter", "'ResultWriter' is not supported yet"),
             ]
         } else {
-            &[("Iterator", "'Iterator' is the old name of 'ItemProcessor'")]
+            &[
+                ("Iterator", "'Iterator' is the old name of 'ItemProcessor'"),
+                (
+                    "ToleratedFailureCount",
+                    "'ToleratedFailureCount' is not supported for an inline Map",
+                ),
+                (
+                    "ToleratedFailurePercentage",
+                    "'ToleratedFailurePercentage' is not supported for an inline Map",
+                ),
+                ("ItemReader", "'ItemReader' is not supported for an inline Map"),
+                ("Label", "'Label' is not supported for an inline Map"),
+            ]
         });
         let reader = match reader {
             Some(reader) => Some(reader?),
