@@ -146,11 +146,7 @@ async fn ask(runner: &impl TaskRunner, question: Either<TaskRequest, ItemSource>
             Answer::Items(
                 id,
                 items.map_err(|failure| Failure {
-                    error: Some(
-                        failure
-                            .error
-                            .unwrap_or_else(|| reserved::ITEM_READER_FAILED.into()),
-                    ),
+                    error: Some(failure.error.unwrap_or_else(|| reserved::ITEM_READER_FAILED.into())),
                     cause: failure.cause,
                 }),
             )

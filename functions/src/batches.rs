@@ -77,21 +77,14 @@ impl BatchStatus {
     /// Stores it, over what was stored.
     pub async fn save(&self, tenant: &Name, store: &impl Store) -> Result<(), Error> {
         let body = serde_json::to_string(self).map_err(|error| Error::BadInput(door::describe(&error)))?;
-        let item = Item {
-            partition: tenant.to_string(),
-            sort: self.batch_id.to_string(),
-            version: 1,
-            body,
-        };
+        let item = Item { partition: tenant.to_string(), sort: self.batch_id.to_string(), version: 1, body };
         store.put(Table::Batches, item, Condition::None).await?;
         Ok(())
     }
 
     /// The batch, if it is known.
     pub async fn find(tenant: &Name, id: BatchId, store: &impl Store) -> Result<Option<Self>, Error> {
-        let found = store
-            .get(Table::Batches, tenant.as_str(), &id.to_string())
-            .await?;
+        let found = store.get(Table::Batches, tenant.as_str(), &id.to_string()).await?;
         found.map(|item| door::decode(item.body.as_bytes())).transpose()
     }
 
@@ -110,10 +103,7 @@ impl BatchStatus {
             limit,
         };
         let items = store.query(Table::Batches, query).await?;
-        items
-            .iter()
-            .map(|item| door::decode(item.body.as_bytes()))
-            .collect()
+        items.iter().map(|item| door::decode(item.body.as_bytes())).collect()
     }
 }
 
@@ -154,9 +144,8 @@ pub async fn row(
     let chunk = if batch.chunks == 0 {
         0
     } else if batch.received.is_some_and(|received| index < received) {
-        let bytes = objects
-            .get_range(&chunk_index_key(tenant, batch.batch_id), index * 4..index * 4 + 4)
-            .await?;
+        let bytes =
+            objects.get_range(&chunk_index_key(tenant, batch.batch_id), index * 4..index * 4 + 4).await?;
         let Ok(bytes) = <[u8; 4]>::try_from(&*bytes) else {
             return Ok(None);
         };

@@ -22,10 +22,7 @@ impl Serialize for HistoryEvent {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "milliseconds fit a double for 285,000 years"
-)]
+#[expect(clippy::cast_precision_loss, reason = "milliseconds fit a double for 285,000 years")]
 fn seconds(at: jiff::Timestamp) -> f64 {
     at.as_millisecond() as f64 / 1000.0
 }
@@ -80,46 +77,27 @@ impl Details {
                 map.insert("name".into(), json!(name));
                 payload(&mut map, "input", input);
             }
-            Self::Exited {
-                name,
-                output,
-                assigned,
-            } => {
+            Self::Exited { name, output, assigned } => {
                 map.insert("name".into(), json!(name));
                 payload(&mut map, "output", output);
                 if !assigned.is_empty() {
-                    let assigned = assigned
-                        .iter()
-                        .map(|(name, value)| (name.to_string(), json!(value.to_string())));
+                    let assigned =
+                        assigned.iter().map(|(name, value)| (name.to_string(), json!(value.to_string())));
                     map.insert("assignedVariables".into(), Json::Object(assigned.collect()));
                     map.insert("assignedVariablesDetails".into(), json!({ "truncated": false }));
                 }
             }
-            Self::Evaluation {
-                failure,
-                location,
-                state,
-            } => {
+            Self::Evaluation { failure, location, state } => {
                 failed(&mut map, failure);
                 optional(&mut map, "location", location.as_deref());
                 map.insert("state".into(), json!(state));
             }
-            Self::LambdaScheduled {
-                resource,
-                input,
-                timeout,
-            } => {
+            Self::LambdaScheduled { resource, input, timeout } => {
                 map.insert("resource".into(), json!(resource));
                 payload(&mut map, "input", input);
                 optional(&mut map, "timeoutInSeconds", *timeout);
             }
-            Self::TaskScheduled {
-                integration,
-                region,
-                parameters,
-                timeout,
-                heartbeat,
-            } => {
+            Self::TaskScheduled { integration, region, parameters, timeout, heartbeat } => {
                 named(&mut map, integration);
                 map.insert("region".into(), json!(region));
                 map.insert("parameters".into(), json!(parameters.to_string()));

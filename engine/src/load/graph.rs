@@ -34,9 +34,5 @@ fn pointer(flows: &[Flow], flow: FlowId) -> String {
     };
     let holder = &flows[parent.0].states[state.0];
     let field = holder.kind.nested_field(flow).unwrap_or_default();
-    format!(
-        "{}/States/{}/{field}",
-        pointer(flows, parent),
-        escape(&holder.name)
-    )
+    format!("{}/States/{}/{field}", pointer(flows, parent), escape(&holder.name))
 }

@@ -30,9 +30,7 @@ pub(super) fn call(
         ("uuid", []) => Ok(Some(Value::string(random.uuid()))),
         ("parse", [Some(text)]) => {
             let text = text.as_str().ok_or("the argument of $parse must be a string")?;
-            Value::parse(text)
-                .map(Some)
-                .map_err(|error| format!("$parse cannot read its argument: {error}"))
+            Value::parse(text).map(Some).map_err(|error| format!("$parse cannot read its argument: {error}"))
         }
         ("now", []) => Ok(Some(Value::string(moment(now)))),
         ("now", _) => Err("$now with a picture is not supported".into()),
@@ -44,9 +42,7 @@ pub(super) fn call(
 
 /// The time as AWS writes it: in UTC, with milliseconds.
 pub(crate) fn moment(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::UTC)
-        .strftime("%Y-%m-%dT%H:%M:%S.%3fZ")
-        .to_string()
+    at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
 fn number(n: f64) -> Option<Value> {
@@ -54,29 +50,16 @@ fn number(n: f64) -> Option<Value> {
 }
 
 fn partition(list: &Value, size: &Value) -> Result<Option<Value>, String> {
-    let list = list
-        .as_array()
-        .ok_or("the first argument of $partition must be an array")?;
-    let size = size
-        .as_number()
-        .and_then(Number::as_i64)
-        .and_then(|size| usize::try_from(size).ok());
-    let size = size
-        .filter(|size| *size > 0)
-        .ok_or("the size of $partition must be a whole number above zero")?;
-    Ok(Some(
-        list.chunks(size)
-            .map(|part| Value::from(part.to_vec()))
-            .collect::<Vec<_>>()
-            .into(),
-    ))
+    let list = list.as_array().ok_or("the first argument of $partition must be an array")?;
+    let size = size.as_number().and_then(Number::as_i64).and_then(|size| usize::try_from(size).ok());
+    let size =
+        size.filter(|size| *size > 0).ok_or("the size of $partition must be a whole number above zero")?;
+    Ok(Some(list.chunks(size).map(|part| Value::from(part.to_vec())).collect::<Vec<_>>().into()))
 }
 
 fn range(first: &Value, last: &Value, step: &Value) -> Result<Option<Value>, String> {
-    let parts: Option<Vec<_>> = [first, last, step]
-        .iter()
-        .map(|part| Some(part.as_number()?.as_f64()))
-        .collect();
+    let parts: Option<Vec<_>> =
+        [first, last, step].iter().map(|part| Some(part.as_number()?.as_f64())).collect();
     let parts = parts.ok_or("the arguments of $range must be numbers")?;
     let [first, last, step] = parts[..] else {
         return Ok(None);

@@ -46,12 +46,7 @@ impl Expression {
         if let Some(refusal) = names.refusal(reach) {
             return Err(ParseError(refusal));
         }
-        Ok(Self {
-            source: source.into(),
-            path: plain(&tree),
-            tree,
-            names,
-        })
+        Ok(Self { source: source.into(), path: plain(&tree), tree, names })
     }
 
     /// The text as it was written.
@@ -77,10 +72,7 @@ impl Expression {
                 context.bind(name.clone(), import(value));
             }
         }
-        let options = EvaluatorOptions {
-            timeout_ms: Some(PATIENCE_MS),
-            ..EvaluatorOptions::default()
-        };
+        let options = EvaluatorOptions { timeout_ms: Some(PATIENCE_MS), ..EvaluatorOptions::default() };
         let mut evaluator = Evaluator::with_options(context, options);
         self.names.register(&mut evaluator, scope).map_err(threw)?;
         match evaluator.evaluate(&self.tree, &JValue::Undefined) {
@@ -142,11 +134,7 @@ impl Names {
                 self.walk(input, top);
                 self.pairs(pattern, false);
             }
-            AstNode::Conditional {
-                condition,
-                then_branch,
-                else_branch,
-            } => {
+            AstNode::Conditional { condition, then_branch, else_branch } => {
                 self.all([&**condition, &**then_branch], top);
                 self.all(else_branch.as_deref(), top);
             }
@@ -154,11 +142,7 @@ impl Names {
                 self.walk(input, top);
                 self.all(terms.iter().map(|(term, _)| term), false);
             }
-            AstNode::Transform {
-                location,
-                update,
-                delete,
-            } => {
+            AstNode::Transform { location, update, delete } => {
                 self.all([&**location, &**update], false);
                 self.all(delete.as_deref(), false);
             }
@@ -180,9 +164,7 @@ impl Names {
     }
 
     fn pairs(&mut self, pairs: &[(AstNode, AstNode)], top: bool) {
-        pairs
-            .iter()
-            .for_each(|(name, value)| self.all([name, value], top));
+        pairs.iter().for_each(|(name, value)| self.all([name, value], top));
     }
 
     fn path(&mut self, steps: &[PathStep], top: bool) {
@@ -243,11 +225,8 @@ impl Names {
                 "'{name}' has no meaning at the top of an expression; use $states or a variable"
             ));
         }
-        let top = |name: &str| {
-            self.states
-                .iter()
-                .any(|place| place.first().is_some_and(|first| first == name))
-        };
+        let top =
+            |name: &str| self.states.iter().any(|place| place.first().is_some_and(|first| first == name));
         if top("result") && !reach.result {
             return Some("$states.result has no meaning in this field".into());
         }
@@ -266,19 +245,18 @@ impl Names {
             tops.entry(top).or_default().push(rest);
         }
         let members = tops.into_iter();
-        Some(object(members.filter_map(|(top, places)| {
-            Some((top.to_owned(), import_places(&scope.member(top)?, &places)))
-        })))
+        Some(object(
+            members.filter_map(|(top, places)| {
+                Some((top.to_owned(), import_places(&scope.member(top)?, &places)))
+            }),
+        ))
     }
 
     /// Gives the evaluator the functions this expression calls beyond those of JSONata itself.
     fn register(&self, evaluator: &mut Evaluator, scope: &mut Scope<'_>) -> Result<(), EvaluatorError> {
         let random = Rc::new(RefCell::new(Rng::new(scope.rng.bits())));
         let now = scope.now;
-        for name in self
-            .variables
-            .iter()
-            .filter_map(|name| functions::NAMES.iter().find(|own| *own == name))
+        for name in self.variables.iter().filter_map(|name| functions::NAMES.iter().find(|own| *own == name))
         {
             let random = Rc::clone(&random);
             evaluator.register_fn_override(*name, move |args: &[JValue]| {
@@ -308,19 +286,13 @@ fn plain(tree: &AstNode) -> Option<Path> {
         let AstNode::Variable(name) = tree else {
             return None;
         };
-        return Some(Path {
-            variable: name.clone(),
-            steps: Vec::new(),
-        });
+        return Some(Path { variable: name.clone(), steps: Vec::new() });
     };
     let (first, rest) = steps.split_first()?;
     let AstNode::Variable(variable) = &first.node else {
         return None;
     };
-    let mut path = Path {
-        variable: variable.clone(),
-        steps: indexes(first)?,
-    };
+    let mut path = Path { variable: variable.clone(), steps: indexes(first)? };
     for step in rest {
         let AstNode::Name(name) = &step.node else {
             return None;
@@ -339,10 +311,7 @@ fn indexes(step: &PathStep) -> Option<Vec<Step>> {
     let index = |stage: &Stage| match stage {
         Stage::Filter(node) => match &**node {
             AstNode::Number(n) => Number::from_f64(*n)?.as_i64().map(Step::Index),
-            AstNode::Unary {
-                op: UnaryOp::Negate,
-                operand,
-            } => match &**operand {
+            AstNode::Unary { op: UnaryOp::Negate, operand } => match &**operand {
                 AstNode::Number(n) => Number::from_f64(-n)?.as_i64().map(Step::Index),
                 _ => None,
             },
@@ -384,11 +353,9 @@ fn import(value: &Value) -> JValue {
         Value::Number(number) => JValue::Number(number.as_f64()),
         Value::String(text) => JValue::from(&**text),
         Value::Array(items) => JValue::array(items.iter().map(import).collect()),
-        Value::Object(members) => object(
-            members
-                .iter()
-                .map(|(name, value)| (name.to_string(), import(value))),
-        ),
+        Value::Object(members) => {
+            object(members.iter().map(|(name, value)| (name.to_string(), import(value))))
+        }
     })
 }
 
@@ -402,9 +369,8 @@ fn export(value: &JValue) -> Option<Value> {
             JValue::String(text) => Value::from(&**text),
             JValue::Array(items) => items.iter().map(export).collect::<Option<Vec<_>>>()?.into(),
             JValue::Object(members) => {
-                let members = members
-                    .iter()
-                    .map(|(name, value)| Some((Arc::from(name.as_str()), export(value)?)));
+                let members =
+                    members.iter().map(|(name, value)| Some((Arc::from(name.as_str()), export(value)?)));
                 Value::Object(members.collect::<Option<Vec<_>>>()?.into_iter().collect())
             }
             _ => return None,

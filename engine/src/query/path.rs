@@ -51,9 +51,5 @@ impl Path {
 
 fn at(items: &[Value], index: i64) -> Option<&Value> {
     let distance = usize::try_from(index.unsigned_abs()).ok()?;
-    if index < 0 {
-        items.get(items.len().checked_sub(distance)?)
-    } else {
-        items.get(distance)
-    }
+    if index < 0 { items.get(items.len().checked_sub(distance)?) } else { items.get(distance) }
 }

@@ -38,10 +38,7 @@ impl Scope<'_> {
     /// All of `$states`.
     pub(super) fn states(&self) -> Value {
         let names = ["context", "input", "result", "errorOutput"];
-        names
-            .iter()
-            .filter_map(|name| Some((Arc::from(*name), self.member(name)?)))
-            .collect()
+        names.iter().filter_map(|name| Some((Arc::from(*name), self.member(name)?))).collect()
     }
 }
 
@@ -55,16 +52,7 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
-    pub(crate) const INPUT: Self = Self {
-        result: false,
-        error: false,
-    };
-    pub(crate) const RESULT: Self = Self {
-        result: true,
-        error: false,
-    };
-    pub(crate) const ERROR: Self = Self {
-        result: false,
-        error: true,
-    };
+    pub(crate) const INPUT: Self = Self { result: false, error: false };
+    pub(crate) const RESULT: Self = Self { result: true, error: false };
+    pub(crate) const ERROR: Self = Self { result: false, error: true };
 }

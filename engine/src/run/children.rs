@@ -99,11 +99,7 @@ impl Execution {
             let has_room = children.running.len() < children.concurrency;
             let Some(input) = children.inputs.get(index).filter(|_| has_room).cloned() else {
                 let idle = children.running.is_empty();
-                let outputs = if idle {
-                    std::mem::take(&mut children.outputs)
-                } else {
-                    Vec::new()
-                };
+                let outputs = if idle { std::mem::take(&mut children.outputs) } else { Vec::new() };
                 self.threads.insert(parent, thread);
                 if idle {
                     let outputs = outputs.into_iter().map(Option::unwrap_or_default).collect();
@@ -117,32 +113,12 @@ impl Execution {
             let begun = match &state.kind {
                 Kind::Parallel(parallel) => {
                     let flow = parallel.branches.get(index).copied().unwrap_or(FlowId(0));
-                    Ok(self.branch(
-                        &thread,
-                        Beginning {
-                            index,
-                            input,
-                            flow,
-                            map_run,
-                        },
-                        None,
-                        now,
-                    ))
+                    Ok(self.branch(&thread, Beginning { index, input, flow, map_run }, None, now))
                 }
                 Kind::Map(map) => {
-                    let mut visit = Visit {
-                        run: self,
-                        thread: &mut thread,
-                        state,
-                        now,
-                    };
+                    let mut visit = Visit { run: self, thread: &mut thread, state, now };
                     visit.selected(map, index, &input).map(|selected| {
-                        let begin = Beginning {
-                            index,
-                            input: selected,
-                            flow: map.processor,
-                            map_run,
-                        };
+                        let begin = Beginning { index, input: selected, flow: map.processor, map_run };
                         self.branch(&thread, begin, Some(input), now)
                     })
                 }
@@ -167,12 +143,7 @@ impl Execution {
 
     /// A thread for a child, and for a child of a distributed Map an execution of its own.
     fn branch(&mut self, parent: &Thread, begin: Beginning, item: Option<Value>, now: Timestamp) -> ThreadId {
-        let Beginning {
-            index,
-            input,
-            flow,
-            map_run,
-        } = begin;
+        let Beginning { index, input, flow, map_run } = begin;
         let start = self.machine.flows[flow.0].start;
         let id = ThreadId(self.number());
         let mut child = Thread::new(id, parent.run, flow, start, input);
@@ -187,28 +158,15 @@ impl Execution {
             let name: Arc<str> = self.rng.uuid().into();
             // The Map run's ARN ends with an id of its own, where the child's has the child's name.
             let stem =
-                arn.rsplit_once(':')
-                    .map_or(&*arn, |(stem, _)| stem)
-                    .replacen(":mapRun:", ":execution:", 1);
+                arn.rsplit_once(':').map_or(&*arn, |(stem, _)| stem).replacen(":mapRun:", ":execution:", 1);
             let run = Run::new(format!("{stem}:{name}").into(), name, &child.input, now);
             self.runs.insert(child.run, run);
-            let details = Details::Started {
-                input: child.input.clone(),
-                role: self.about.role.clone(),
-            };
+            let details = Details::Started { input: child.input.clone(), role: self.about.role.clone() };
             self.emit(child.run, 0, EventType::ExecutionStarted, details, now);
         } else if child.item.is_some() && matches!(self.kind(parent), Kind::Map(_)) {
-            let details = Details::Iteration {
-                name: self.name(parent),
-                index,
-            };
-            child.last_event = self.emit(
-                parent.run,
-                parent.last_event,
-                EventType::MapIterationStarted,
-                details,
-                now,
-            );
+            let details = Details::Iteration { name: self.name(parent), index };
+            child.last_event =
+                self.emit(parent.run, parent.last_event, EventType::MapIterationStarted, details, now);
         }
         self.threads.insert(id, Box::new(child));
         self.ready.push_back((id, Wake::Enter));
@@ -243,15 +201,9 @@ impl Execution {
             self.runs.remove(&child.run);
         }
         if iteration {
-            let ended = if result.is_ok() {
-                EventType::MapIterationSucceeded
-            } else {
-                EventType::MapIterationFailed
-            };
-            let details = Details::Iteration {
-                name: self.name(&thread),
-                index,
-            };
+            let ended =
+                if result.is_ok() { EventType::MapIterationSucceeded } else { EventType::MapIterationFailed };
+            let details = Details::Iteration { name: self.name(&thread), index };
             let event = self.emit(thread.run, child.last_event, ended, details, now);
             // The end of the last iteration leads on; that of another one does not.
             if let (Waiting::Children(children), true) = (&thread.waiting, result.is_ok()) {
@@ -285,13 +237,7 @@ impl Execution {
             self.abort(child, now);
         }
         if map_run.is_some() {
-            let last = self.emit(
-                run,
-                last,
-                EventType::MapRunFailed,
-                Details::Failed(failure.clone()),
-                now,
-            );
+            let last = self.emit(run, last, EventType::MapRunFailed, Details::Failed(failure.clone()), now);
             if let Some(thread) = self.threads.get_mut(&parent) {
                 thread.last_event = last;
             }
@@ -325,17 +271,8 @@ impl Execution {
             self.conclude(thread.run, thread.last_event, &outcome, now);
             self.runs.remove(&thread.run);
         } else if matches!(self.kind(parent), Kind::Map(_)) {
-            let details = Details::Iteration {
-                name: self.name(parent),
-                index,
-            };
-            self.emit(
-                thread.run,
-                thread.last_event,
-                EventType::MapIterationAborted,
-                details,
-                now,
-            );
+            let details = Details::Iteration { name: self.name(parent), index };
+            self.emit(thread.run, thread.last_event, EventType::MapIterationAborted, details, now);
         }
     }
 }
@@ -369,9 +306,7 @@ impl Visit<'_> {
             return Ok(item.clone());
         };
         let outer = self.thread.item.replace((index, item.clone()));
-        let selected = self.evaluate(super::Given::default(), |scope| {
-            selector.fill("ItemSelector", scope)
-        });
+        let selected = self.evaluate(super::Given::default(), |scope| selector.fill("ItemSelector", scope));
         self.thread.item = outer;
         selected
     }

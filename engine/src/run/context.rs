@@ -65,13 +65,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new(id: Arc<str>, name: Arc<str>, input: &Value, started: Timestamp) -> Self {
-        Self {
-            id,
-            name,
-            input: input.clone(),
-            started,
-            events: 0,
-        }
+        Self { id, name, input: input.clone(), started, events: 0 }
     }
 }
 
@@ -83,12 +77,7 @@ pub(super) fn object(about: &Start, run: &Run, thread: &Thread, state: &State) -
         ("StartTime".into(), Value::string(moment(run.started))),
         ("Name".into(), Value::String(Arc::clone(&run.name))),
     ];
-    execution.extend(
-        about
-            .role
-            .clone()
-            .map(|role| ("RoleArn".into(), Value::String(role))),
-    );
+    execution.extend(about.role.clone().map(|role| ("RoleArn".into(), Value::String(role))));
     execution.push(("RedriveCount".into(), 0.into()));
     let mut here = vec![
         (Arc::from("Name"), Value::String(Arc::clone(&state.name))),

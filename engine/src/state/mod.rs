@@ -84,11 +84,7 @@ impl Kind {
             Self::Choice(choice) => choice.exits(),
             Self::Succeed(_) | Self::Fail(_) => Vec::new(),
         };
-        exits
-            .into_iter()
-            .filter_map(|exit| exit.to.target())
-            .chain(caught)
-            .collect()
+        exits.into_iter().filter_map(|exit| exit.to.target()).chain(caught).collect()
     }
 
     /// The flows nested in this state.
