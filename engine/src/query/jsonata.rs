@@ -33,18 +33,27 @@ pub(crate) struct Expression {
 }
 
 /// Why an expression is refused when its machine is loaded.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct ParseError(String);
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// It is not JSONata.
+    Syntax(String),
+    /// It names what does not exist where it stands.
+    Unsupported(String),
+}
 
 impl Expression {
     /// Parses the text between `{%` and `%}`.
-    pub(crate) fn parse(source: &str, reach: Reach) -> Result<Self, ParseError> {
-        let tree = parser::parse(source).map_err(|error| ParseError(error.display_message()))?;
+    pub(crate) fn parse(source: &str, reach: Reach) -> Result<Self, Refusal> {
+        let tree = parser::parse(source).map_err(|error| {
+            let message = error.display_message();
+            // AWS says what is wrong without the code before it.
+            let bare = message.rsplit_once(": ").map_or(&*message, |(_, bare)| bare);
+            Refusal::Syntax(bare.to_owned())
+        })?;
         let mut names = Names::default();
         names.walk(&tree, true);
         if let Some(refusal) = names.refusal(reach) {
-            return Err(ParseError(refusal));
+            return Err(Refusal::Unsupported(refusal));
         }
         Ok(Self {
             source: source.into(),
@@ -57,11 +66,6 @@ impl Expression {
     /// The text as it was written.
     pub(crate) fn source(&self) -> &str {
         &self.source
-    }
-
-    /// The variables the expression names, its own included.
-    pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
-        self.names.variables.iter().map(String::as_str)
     }
 
     pub(crate) fn evaluate(&self, scope: &mut Scope<'_>) -> Resolved {
@@ -99,12 +103,10 @@ fn threw(error: EvaluatorError) -> Unresolved {
 #[derive(Debug, Default)]
 struct Names {
     variables: BTreeSet<String>,
-    functions: BTreeSet<String>,
     /// Places below `$states`; an empty one is all of it.
     states: BTreeSet<Vec<String>>,
     /// `%` looks upwards, so no part can be left out.
     looks_up: bool,
-    root: bool,
     bare: Option<String>,
 }
 
@@ -118,11 +120,10 @@ impl Names {
         match node {
             AstNode::Variable(name) => self.variable(name, &[], top),
             AstNode::Name(name) if top => self.bare = Some(name.clone()),
-            AstNode::ParentVariable(_) => self.root = true,
+            AstNode::ParentVariable(_) => self.bare = Some("$$".into()),
             AstNode::Parent(_) => self.looks_up = true,
             AstNode::Path { steps } => self.path(steps, top),
             AstNode::Function { name, args, .. } => {
-                self.functions.insert(name.clone());
                 // A call may also be of a function kept in a variable.
                 self.variables.insert(name.clone());
                 self.all(args, top);
@@ -235,50 +236,49 @@ impl Names {
         if self.variables.contains("eval") {
             return Some("The function $eval is not supported; $parse reads JSON".into());
         }
-        if self.root {
-            return Some("$$ has no meaning in a state; use $states".into());
-        }
         if let Some(name) = &self.bare {
             return Some(format!(
-                "'{name}' has no meaning at the top of an expression; use $states or a variable"
+                "Reference to '{name}' at the top level is not supported."
             ));
         }
-        let top = |name: &str| {
-            self.states
-                .iter()
-                .any(|place| place.first().is_some_and(|first| first == name))
+        let missing = |name: &str| match name {
+            "input" | "context" => false,
+            "result" => !reach.result,
+            "errorOutput" => !reach.error,
+            _ => true,
         };
-        if top("result") && !reach.result {
-            return Some("$states.result has no meaning in this field".into());
-        }
-        (top("errorOutput") && !reach.error)
-            .then(|| "$states.errorOutput has no meaning in this field".into())
+        let name = self
+            .states
+            .iter()
+            .filter_map(|place| place.first())
+            .find(|name| missing(name))?;
+        Some(format!("Field '$states.{name}' does not exist."))
     }
 
     /// The named parts of `$states`.
     fn states(&self, scope: &Scope<'_>) -> Option<JValue> {
-        if self.looks_up || self.states.contains(&Vec::new()) {
-            return Some(import(&scope.states()));
-        }
-        let mut tops: BTreeMap<&str, Vec<&[String]>> = BTreeMap::new();
-        for place in &self.states {
-            let (top, rest) = place.split_first()?;
-            tops.entry(top).or_default().push(rest);
-        }
-        let members = tops.into_iter();
-        Some(object(members.filter_map(|(top, places)| {
-            Some((top.to_owned(), import_places(&scope.member(top)?, &places)))
-        })))
+        let whole = self.looks_up || self.states.contains(&Vec::new());
+        let places: Vec<_> = self.states.iter().map(Vec::as_slice).collect();
+        let named = |top: &str| {
+            places
+                .iter()
+                .any(|place| place.first().is_some_and(|first| first == top))
+        };
+        let states = (whole || !places.is_empty()).then(|| scope.states(|top| whole || named(top)))?;
+        Some(if whole {
+            import(&states)
+        } else {
+            import_places(&states, &places)
+        })
     }
 
     /// Gives the evaluator the functions this expression calls beyond those of JSONata itself.
     fn register(&self, evaluator: &mut Evaluator, scope: &mut Scope<'_>) -> Result<(), EvaluatorError> {
         let random = Rc::new(RefCell::new(Rng::new(scope.rng.bits())));
         let now = scope.now;
-        for name in self
-            .variables
+        for name in functions::NAMES
             .iter()
-            .filter_map(|name| functions::NAMES.iter().find(|own| *own == name))
+            .filter(|name| self.variables.contains(**name))
         {
             let random = Rc::clone(&random);
             evaluator.register_fn_override(*name, move |args: &[JValue]| {
@@ -304,31 +304,23 @@ fn is_plain(step: &PathStep) -> bool {
 
 /// The tree as a path, when it is nothing else.
 fn plain(tree: &AstNode) -> Option<Path> {
-    let AstNode::Path { steps } = tree else {
-        let AstNode::Variable(name) = tree else {
-            return None;
-        };
-        return Some(Path {
-            variable: name.clone(),
-            steps: Vec::new(),
-        });
+    let (first, rest) = match tree {
+        AstNode::Variable(name) => return Some(Path::new(name, Vec::new())),
+        AstNode::Path { steps } => steps.split_first()?,
+        _ => return None,
     };
-    let (first, rest) = steps.split_first()?;
     let AstNode::Variable(variable) = &first.node else {
         return None;
     };
-    let mut path = Path {
-        variable: variable.clone(),
-        steps: indexes(first)?,
-    };
+    let mut places = indexes(first)?;
     for step in rest {
         let AstNode::Name(name) = &step.node else {
             return None;
         };
-        path.steps.push(Step::Name(name.clone()));
-        path.steps.extend(indexes(step)?);
+        places.push(Step::Name(name.clone()));
+        places.extend(indexes(step)?);
     }
-    Some(path)
+    Some(Path::new(variable, places))
 }
 
 /// The constant indexes a step ends with; `None` when there is anything else.
@@ -336,19 +328,17 @@ fn indexes(step: &PathStep) -> Option<Vec<Step>> {
     if step.focus.is_some() || step.index_var.is_some() || step.is_tuple {
         return None;
     }
-    let index = |stage: &Stage| match stage {
-        Stage::Filter(node) => match &**node {
-            AstNode::Number(n) => Number::from_f64(*n)?.as_i64().map(Step::Index),
+    let index = |stage: &Stage| {
+        let Stage::Filter(node) = stage else { return None };
+        let (sign, node) = match &**node {
             AstNode::Unary {
                 op: UnaryOp::Negate,
                 operand,
-            } => match &**operand {
-                AstNode::Number(n) => Number::from_f64(-n)?.as_i64().map(Step::Index),
-                _ => None,
-            },
-            _ => None,
-        },
-        _ => None,
+            } => (-1.0, &**operand),
+            node => (1.0, node),
+        };
+        let AstNode::Number(n) = node else { return None };
+        Number::from_f64(sign * n)?.as_i64().map(Step::Index)
     };
     step.stages.iter().map(index).collect()
 }
@@ -369,7 +359,7 @@ fn import_places(value: &Value, places: &[&[String]]) -> JValue {
         };
         below.entry(first).or_default().push(rest);
     }
-    // In the order of the value, not of the names: `*` and `$keys` see only what lies below a place.
+    // Their order tells nobody anything: what looks at all members (`*`, `$keys`) names the place above them.
     object(
         below
             .into_iter()

@@ -7,7 +7,7 @@ mod scope;
 mod template;
 
 pub(crate) use functions::moment;
-pub(crate) use jsonata::{Expression, ParseError};
+pub(crate) use jsonata::{Expression, Refusal};
 pub(crate) use scope::{Reach, Scope, Variables};
 pub(crate) use template::{EvaluationError, Template};
 
