@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use jsonata_core::ast::{AstNode, PathStep, Stage, UnaryOp};
 use jsonata_core::evaluator::{Context, Evaluator, EvaluatorError, EvaluatorOptions};
-use jsonata_core::parser;
+use jsonata_core::parser::{self, ParserError};
 use jsonata_core::value::{JValue, with_stack};
 
 use super::path::{Path, Step};
 use super::scope::{Reach, Scope};
-use super::{Resolved, Unresolved, functions};
+use super::{Refusal, Resolved, Unresolved, functions, without_code};
 use crate::rng::Rng;
 use crate::value::{Number, Value};
 
@@ -32,24 +32,11 @@ pub(crate) struct Expression {
     names: Names,
 }
 
-/// Why an expression is refused when its machine is loaded.
-#[derive(Debug)]
-pub(crate) enum Refusal {
-    /// It is not JSONata.
-    Syntax(String),
-    /// It names what does not exist where it stands.
-    Unsupported(String),
-}
-
 impl Expression {
     /// Parses the text between `{%` and `%}`.
     pub(crate) fn parse(source: &str, reach: Reach) -> Result<Self, Refusal> {
-        let tree = parser::parse(source).map_err(|error| {
-            let message = error.display_message();
-            // AWS says what is wrong without the code before it.
-            let bare = message.rsplit_once(": ").map_or(&*message, |(_, bare)| bare);
-            Refusal::Syntax(bare.to_owned())
-        })?;
+        let syntax = |error: ParserError| Refusal::Syntax(without_code(&error.display_message()).to_owned());
+        let tree = parser::parse(source).map_err(syntax)?;
         let mut names = Names::default();
         names.walk(&tree, true);
         if let Some(refusal) = names.refusal(reach) {
@@ -128,20 +115,17 @@ impl Names {
                 self.variables.insert(name.clone());
                 self.all(args, top);
             }
-            AstNode::Call { procedure, args } => {
-                self.walk(procedure, top);
-                self.all(args, top);
-            }
+            AstNode::Call { procedure, args } => self.all(args.iter().chain([&**procedure]), top),
             AstNode::Lambda { body, .. } => self.walk(body, false),
             AstNode::Binary { lhs, rhs, .. } => self.all([&**lhs, &**rhs], top),
             AstNode::Unary { operand, .. } | AstNode::FunctionApplication(operand) => self.walk(operand, top),
             AstNode::Array(items) | AstNode::Block(items) | AstNode::ArrayGroup(items) => {
                 self.all(items, top)
             }
-            AstNode::Object(pairs) => self.pairs(pairs, top),
+            AstNode::Object(pairs) => self.all(pairs.iter().flat_map(|(name, value)| [name, value]), top),
             AstNode::ObjectTransform { input, pattern } => {
                 self.walk(input, top);
-                self.pairs(pattern, false);
+                self.all(pattern.iter().flat_map(|(name, value)| [name, value]), false);
             }
             AstNode::Conditional {
                 condition,
@@ -180,12 +164,6 @@ impl Names {
         nodes.into_iter().for_each(|node| self.walk(node, top));
     }
 
-    fn pairs(&mut self, pairs: &[(AstNode, AstNode)], top: bool) {
-        pairs
-            .iter()
-            .for_each(|(name, value)| self.all([name, value], top));
-    }
-
     fn path(&mut self, steps: &[PathStep], top: bool) {
         let Some((first, rest)) = steps.split_first() else {
             return;
@@ -222,12 +200,8 @@ impl Names {
         match name {
             "" if top => self.bare = Some("$".into()),
             "" => {}
-            "states" => {
-                self.states.insert(place.to_vec());
-            }
-            _ => {
-                self.variables.insert(name.into());
-            }
+            "states" => drop(self.states.insert(place.to_vec())),
+            _ => drop(self.variables.insert(name.into())),
         }
     }
 
@@ -282,6 +256,9 @@ impl Names {
         {
             let random = Rc::clone(&random);
             evaluator.register_fn_override(*name, move |args: &[JValue]| {
+                if *name == "now" && !args.is_empty() {
+                    return now_as(args, now.as_millisecond());
+                }
                 let args: Vec<_> = args.iter().map(export).collect();
                 let answer = functions::call(name, &args, now, &mut random.borrow_mut());
                 answer
@@ -298,8 +275,24 @@ impl Names {
     }
 }
 
+/// `$now` in a picture is the moment in that picture.
+fn now_as(picture: &[JValue], millis: i64) -> Result<JValue, EvaluatorError> {
+    let mut context = Context::new();
+    context.bind("millis".into(), JValue::from(millis));
+    for (name, value) in ["picture", "zone"].into_iter().zip(picture) {
+        context.bind(name.into(), value.clone());
+    }
+    let tree = parser::parse("$fromMillis($millis, $picture, $zone)");
+    let tree = tree.map_err(|error| EvaluatorError::EvaluationError(error.display_message()))?;
+    Evaluator::with_context(context).evaluate(&tree, &JValue::Undefined)
+}
+
+fn binds(step: &PathStep) -> bool {
+    step.focus.is_some() || step.index_var.is_some() || step.is_tuple
+}
+
 fn is_plain(step: &PathStep) -> bool {
-    step.stages.is_empty() && step.focus.is_none() && step.index_var.is_none() && !step.is_tuple
+    step.stages.is_empty() && !binds(step)
 }
 
 /// The tree as a path, when it is nothing else.
@@ -325,7 +318,7 @@ fn plain(tree: &AstNode) -> Option<Path> {
 
 /// The constant indexes a step ends with; `None` when there is anything else.
 fn indexes(step: &PathStep) -> Option<Vec<Step>> {
-    if step.focus.is_some() || step.index_var.is_some() || step.is_tuple {
+    if binds(step) {
         return None;
     }
     let index = |stage: &Stage| {

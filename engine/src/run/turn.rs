@@ -199,7 +199,9 @@ impl Visit<'_> {
                 return Ok(Next::Wait);
             }
         }
-        if let Some(closing) = self.state.kind.failed() {
+        if let Some(closing) = self.state.kind.failed()
+            && fault.failure.name() != reserved::RUNTIME
+        {
             self.event(closing, Details::None);
         }
         let Some((index, catcher)) = recovery.catcher(&fault.failure) else {

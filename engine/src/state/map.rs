@@ -144,6 +144,10 @@ impl Map {
     }
 
     fn begin(&self, visit: &mut Visit<'_>, items: Array) -> Step {
+        visit.event(
+            EventType::MapStateStarted,
+            Details::MapStarted { length: items.len() },
+        );
         let (concurrency, tolerance) = visit.evaluate(Given::default(), |scope| {
             let mut number = |field: &str, template: &Option<Template>| {
                 let template = template.as_ref()?;
@@ -175,10 +179,6 @@ impl Map {
         } else {
             concurrency.min(most)
         };
-        visit.event(
-            EventType::MapStateStarted,
-            Details::MapStarted { length: items.len() },
-        );
         let run = self
             .distributed
             .as_ref()
