@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::problem::{Code, Problem, escape};
-use crate::query::{Reach, Template};
+use crate::query::{Reach, Refusal, Template};
 use crate::value::{Object, Value};
 
 /// An object of the definition.
@@ -19,14 +19,23 @@ pub(crate) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub(crate) fn new(object: &'a Object, problems: &'a RefCell<Vec<Problem>>) -> Self {
-        Self { object, at: String::new(), state: None, read: RefCell::default(), problems }
+        Self {
+            object,
+            at: String::new(),
+            state: None,
+            read: RefCell::default(),
+            problems,
+        }
     }
 
     pub(crate) fn refuse(&self, code: Code, field: Option<&str>, message: impl Into<String>) {
         let below = field.filter(|field| self.object.get(field).is_some());
         self.problems.borrow_mut().push(Problem {
             code,
-            pointer: below.map_or_else(|| self.at.clone(), |field| format!("{}/{}", self.at, escape(field))),
+            pointer: below.map_or_else(
+                || self.at.clone(),
+                |field| format!("{}/{}", self.at, escape(field)),
+            ),
             state: self.state.as_deref().map(str::to_owned),
             field: field.map(str::to_owned),
             message: message.into(),
@@ -39,10 +48,16 @@ impl<'a> Fields<'a> {
     }
 
     pub(crate) fn require(&self, fields: &[&str]) {
-        let missing: Vec<_> =
-            fields.iter().copied().filter(|field| self.object.get(field).is_none()).collect();
+        let missing: Vec<_> = fields
+            .iter()
+            .copied()
+            .filter(|field| self.object.get(field).is_none())
+            .collect();
         if let Some(first) = missing.first() {
-            self.invalid(first, format!("These fields are required: [{}]", missing.join(", ")));
+            self.invalid(
+                first,
+                format!("These fields are required: [{}]", missing.join(", ")),
+            );
         }
     }
 
@@ -67,7 +82,10 @@ impl<'a> Fields<'a> {
         if taken.is_none() {
             self.invalid(
                 field,
-                format!("Expected value of type '{expected}', but was '{}'", value.type_name()),
+                format!(
+                    "Expected value of type '{expected}', but was '{}'",
+                    value.type_name()
+                ),
             );
         }
         taken
@@ -86,7 +104,10 @@ impl<'a> Fields<'a> {
         if (least..=most).contains(&number) {
             return Some(number);
         }
-        self.invalid(field, format!("Expected a number from {least} to {most}, but was {number}"));
+        self.invalid(
+            field,
+            format!("Expected a number from {least} to {most}, but was {number}"),
+        );
         None
     }
 
@@ -95,13 +116,20 @@ impl<'a> Fields<'a> {
         if (least..=most).contains(&number) {
             return Some(number);
         }
-        self.invalid(field, format!("Expected a number from {least} to {most}, but was {number}"));
+        self.invalid(
+            field,
+            format!("Expected a number from {least} to {most}, but was {number}"),
+        );
         None
     }
 
     pub(crate) fn texts(&self, field: &'static str) -> Option<Vec<Arc<str>>> {
         self.typed(field, "array of strings", |value| {
-            value.as_array()?.iter().map(|item| item.as_str().map(Arc::from)).collect()
+            value
+                .as_array()?
+                .iter()
+                .map(|item| item.as_str().map(Arc::from))
+                .collect()
         })
     }
 
@@ -153,13 +181,17 @@ impl<'a> Fields<'a> {
     pub(crate) fn template(&self, field: &'static str, reach: Reach) -> Option<Template> {
         let value = self.value(field)?;
         let at = format!("{}/{field}", self.at);
-        Some(Template::parse(value, reach, &at, &mut |at, error| {
+        Some(Template::parse(value, reach, &at, &mut |at, refusal| {
+            let (code, message) = match refusal {
+                Refusal::Syntax(message) => (Code::InvalidExpression, message),
+                Refusal::Unsupported(message) => (Code::UnsupportedExpression, message),
+            };
             self.problems.borrow_mut().push(Problem {
-                code: Code::InvalidExpression,
+                code,
                 pointer: at.to_owned(),
                 state: self.state.as_deref().map(str::to_owned),
                 field: Some(field.to_owned()),
-                message: error.to_string(),
+                message,
                 line: None,
             });
         }))

@@ -25,7 +25,7 @@ pub(crate) type Check<'a> = dyn Fn(&str) -> Result<(), String> + 'a;
 /// What is shared while a definition is read.
 pub(crate) struct Loader<'a> {
     pub check: &'a Check<'a>,
-    problems: &'a RefCell<Vec<Problem>>,
+    language: Language,
     flows: RefCell<Vec<Option<Flow>>>,
     names: RefCell<HashSet<Arc<str>>>,
 }
@@ -51,26 +51,44 @@ pub(crate) fn load(text: &str, check: &Check<'_>) -> Result<StateMachine, Proble
     let value =
         Value::parse(text).map_err(|error| unreadable(Code::InvalidJsonDescription, &error.to_string()))?;
     let Some(object) = value.as_object() else {
-        return Err(unreadable(Code::SchemaValidationFailed, "Definition must be a valid JSON object"));
+        return Err(unreadable(
+            Code::SchemaValidationFailed,
+            "Definition must be a valid JSON object",
+        ));
     };
     let problems = RefCell::new(source::repeated(text));
-    let loader = Loader { check, problems: &problems, flows: RefCell::default(), names: RefCell::default() };
     let fields = Fields::new(object, &problems);
-    let comment = fields.text("Comment");
-    fields.text("Version").filter(|version| &**version != "1.0").into_iter().for_each(|version| {
-        fields.invalid("Version", format!("The version '{version}' is not known"));
-    });
     let language = language(&fields, Language::JsonPath);
-    let timeout = fields.whole("TimeoutSeconds", 1, LONGEST_SECONDS).and_then(seconds);
+    let loader = Loader {
+        check,
+        language,
+        flows: RefCell::default(),
+        names: RefCell::default(),
+    };
+    let comment = fields.text("Comment");
+    fields
+        .text("Version")
+        .filter(|version| &**version != "1.0")
+        .into_iter()
+        .for_each(|version| {
+            fields.invalid("Version", format!("The version '{version}' is not known"));
+        });
+    let timeout = fields
+        .whole("TimeoutSeconds", 1, LONGEST_SECONDS)
+        .and_then(seconds);
     loader.flow(&fields, language, None);
     fields.finish(&[]);
     let flows = loader.flows.into_inner();
     let mut problems = problems.into_inner();
     if problems.is_empty() {
         let flows: Vec<_> = flows.into_iter().flatten().collect();
-        problems.extend(graph::unreachable(&flows));
+        problems.extend(graph::check(&flows));
         if problems.is_empty() {
-            return Ok(StateMachine { flows, comment, timeout });
+            return Ok(StateMachine {
+                flows,
+                comment,
+                timeout,
+            });
         }
     }
     source::number_lines(text, &mut problems);
@@ -107,7 +125,10 @@ fn language(fields: &Fields<'_>, inherited: Language) -> Language {
             Language::JsonPath
         }
         Some(other) => {
-            fields.invalid("QueryLanguage", format!("The query language '{other}' is not known"));
+            fields.invalid(
+                "QueryLanguage",
+                format!("The query language '{other}' is not known"),
+            );
             Language::Jsonata
         }
     }
@@ -123,12 +144,20 @@ impl<'a> Loader<'a> {
         let Some(members) = fields.object("States") else {
             return id;
         };
-        let names: HashMap<_, _> =
-            members.members().enumerate().map(|(i, (name, _))| (Arc::clone(name), StateId(i))).collect();
+        let names: HashMap<_, _> = members
+            .members()
+            .enumerate()
+            .map(|(i, (name, _))| (Arc::clone(name), StateId(i)))
+            .collect();
         let mut states = Vec::new();
         for (index, (name, value)) in members.members().enumerate() {
-            let place =
-                Place { loader: self, flow: id, id: StateId(index), language: inherited, names: &names };
+            let place = Place {
+                loader: self,
+                flow: id,
+                id: StateId(index),
+                language: inherited,
+                names: &names,
+            };
             states.extend(place.state(&members, name, value));
         }
         if names.is_empty() {
@@ -146,7 +175,11 @@ impl<'a> Loader<'a> {
             found
         });
         if let (Some(start), true) = (start, states.len() == names.len()) {
-            self.flows.borrow_mut()[id.0] = Some(Flow { start, states, parent });
+            self.flows.borrow_mut()[id.0] = Some(Flow {
+                start,
+                states,
+                parent,
+            });
         }
         id
     }
@@ -160,11 +193,18 @@ impl<'a> Place<'a> {
         };
         let fields = states.below(object, &crate::problem::escape(name)).of_state(name);
         if name.chars().count() > 80 || name.is_empty() {
-            fields.refuse(Code::SchemaValidationFailed, None, "A state's name has 1 to 80 characters");
+            fields.refuse(
+                Code::SchemaValidationFailed,
+                None,
+                "A state's name has 1 to 80 characters",
+            );
         }
         if !self.loader.names.borrow_mut().insert(Arc::clone(name)) {
-            let message = format!("The state name '{name}' is used twice in the state machine");
-            fields.refuse(Code::SchemaValidationFailed, None, message);
+            fields.refuse(
+                Code::DuplicateStateName,
+                None,
+                format!("Duplicate State name: {name}"),
+            );
         }
         let comment = fields.text("Comment");
         fields.require(&["Type"]);
@@ -176,12 +216,18 @@ impl<'a> Place<'a> {
             return None;
         }
         let kind = Kind::parse(&kind, fields, &self)?;
-        Some(State { name: Arc::clone(name), comment, kind })
+        Some(State {
+            name: Arc::clone(name),
+            comment,
+            kind,
+        })
     }
 
     /// Reads a flow inside the state at hand.
     pub(crate) fn nested(&self, fields: &Fields<'a>) -> FlowId {
-        self.loader.flow(fields, self.language, Some((self.flow, self.id)))
+        // As on AWS, a nested state's language is the machine's, not that of the state around it.
+        self.loader
+            .flow(fields, self.loader.language, Some((self.flow, self.id)))
     }
 
     /// The state a field names.
@@ -189,7 +235,7 @@ impl<'a> Place<'a> {
         let name = fields.text(field)?;
         let found = self.names.get(&name).copied();
         if found.is_none() {
-            let message = format!("Missing '{field}' target: {name}");
+            let message = format!("Missing 'Next' target: {name}");
             fields.refuse(Code::MissingTransitionTarget, Some(field), message);
         }
         found

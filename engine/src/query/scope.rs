@@ -35,10 +35,14 @@ impl Scope<'_> {
         }
     }
 
-    /// All of `$states`.
-    pub(super) fn states(&self) -> Value {
-        let names = ["context", "input", "result", "errorOutput"];
-        names.iter().filter_map(|name| Some((Arc::from(*name), self.member(name)?))).collect()
+    /// `$states`, with these members.
+    pub(super) fn states(&self, wanted: impl Fn(&str) -> bool) -> Value {
+        let names = ["context", "input", "result", "errorOutput"]
+            .into_iter()
+            .filter(|name| wanted(name));
+        names
+            .filter_map(|name| Some((Arc::from(name), self.member(name)?)))
+            .collect()
     }
 }
 
@@ -52,7 +56,16 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
-    pub(crate) const INPUT: Self = Self { result: false, error: false };
-    pub(crate) const RESULT: Self = Self { result: true, error: false };
-    pub(crate) const ERROR: Self = Self { result: false, error: true };
+    pub(crate) const INPUT: Self = Self {
+        result: false,
+        error: false,
+    };
+    pub(crate) const RESULT: Self = Self {
+        result: true,
+        error: false,
+    };
+    pub(crate) const ERROR: Self = Self {
+        result: false,
+        error: true,
+    };
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Expression, ParseError, Reach, Scope, Unresolved};
+use super::{Expression, Reach, Refusal, Scope, Unresolved};
 use crate::value::Value;
 
 /// A JSON value to be filled in.
@@ -10,7 +10,7 @@ use crate::value::Value;
 pub(crate) enum Template {
     /// Nothing to fill in, at any depth.
     Constant(Value),
-    Expression(Expression),
+    Expression(Box<Expression>),
     Array(Vec<Template>),
     Object(Vec<(Arc<str>, Template)>),
 }
@@ -30,12 +30,12 @@ impl Template {
         value: &Value,
         reach: Reach,
         at: &str,
-        refuse: &mut impl FnMut(&str, ParseError),
+        refuse: &mut impl FnMut(&str, Refusal),
     ) -> Self {
         match value {
             Value::String(text) => match expression(text).map(|source| Expression::parse(source, reach)) {
                 None => Self::Constant(value.clone()),
-                Some(Ok(expression)) => Self::Expression(expression),
+                Some(Ok(expression)) => Self::Expression(Box::new(expression)),
                 Some(Err(error)) => {
                     refuse(at, error);
                     Self::Constant(Value::Null)
@@ -43,8 +43,9 @@ impl Template {
             },
             Value::Array(items) => {
                 let items = items.iter().enumerate();
-                let items: Vec<_> =
-                    items.map(|(i, item)| Self::parse(item, reach, &format!("{at}/{i}"), refuse)).collect();
+                let items: Vec<_> = items
+                    .map(|(i, item)| Self::parse(item, reach, &format!("{at}/{i}"), refuse))
+                    .collect();
                 if items.iter().all(Self::is_constant) {
                     Self::Constant(value.clone())
                 } else {
@@ -60,7 +61,11 @@ impl Template {
                     })
                     .collect();
                 let constant = members.iter().all(|(_, member)| member.is_constant());
-                if constant { Self::Constant(value.clone()) } else { Self::Object(members) }
+                if constant {
+                    Self::Constant(value.clone())
+                } else {
+                    Self::Object(members)
+                }
             }
             _ => Self::Constant(value.clone()),
         }
@@ -70,9 +75,9 @@ impl Template {
     pub(crate) fn fill(&self, field: &str, scope: &mut Scope<'_>) -> Result<Value, EvaluationError> {
         match self {
             Self::Constant(value) => Ok(value.clone()),
-            Self::Expression(expression) => {
-                expression.evaluate(scope).map_err(|fault| EvaluationError::new(expression, field, fault))
-            }
+            Self::Expression(expression) => expression
+                .evaluate(scope)
+                .map_err(|fault| EvaluationError::new(expression, field, fault)),
             Self::Array(items) => {
                 let items = items.iter().enumerate();
                 let items = items.map(|(i, item)| item.fill(&format!("{field}[{i}]"), scope));
@@ -84,7 +89,9 @@ impl Template {
                     Self::Constant(value) => Ok((Arc::clone(name), value.clone())),
                     member => Ok((Arc::clone(name), member.fill(&format!("{field}/{name}"), scope)?)),
                 });
-                Ok(Value::Object(members.collect::<Result<Vec<_>, _>>()?.into_iter().collect()))
+                Ok(Value::Object(
+                    members.collect::<Result<Vec<_>, _>>()?.into_iter().collect(),
+                ))
             }
         }
     }
@@ -108,16 +115,6 @@ impl Template {
         })
     }
 
-    /// Every expression in the template.
-    pub(crate) fn expressions(&self) -> Vec<&Expression> {
-        match self {
-            Self::Constant(_) => Vec::new(),
-            Self::Expression(expression) => vec![expression],
-            Self::Array(items) => items.iter().flat_map(Self::expressions).collect(),
-            Self::Object(members) => members.iter().flat_map(|(_, member)| member.expressions()).collect(),
-        }
-    }
-
     /// The value, when nothing in it depends on a run.
     pub(crate) fn constant(&self) -> Option<&Value> {
         match self {
@@ -133,7 +130,10 @@ impl Template {
     fn sentence(&self, field: &str) -> String {
         match self {
             Self::Expression(expression) => {
-                format!("The JSONata expression '{}' specified for the field '{field}' ", expression.source())
+                format!(
+                    "The JSONata expression '{}' specified for the field '{field}' ",
+                    expression.source()
+                )
             }
             _ => format!("The value specified for the field '{field}' "),
         }
@@ -153,7 +153,10 @@ impl EvaluationError {
             // A message of JSONata begins with its code and is a sentence of its own.
             Unresolved::Threw(message) => {
                 let coded = message.as_bytes().get(5) == Some(&b':');
-                format!("threw an error during evaluation{} {message}", if coded { "." } else { ":" })
+                format!(
+                    "threw an error during evaluation{} {message}",
+                    if coded { "." } else { ":" }
+                )
             }
         };
         Self {

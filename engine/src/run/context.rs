@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Thread;
+use crate::failure::Failure;
 use crate::machine::State;
 use crate::query::moment;
 use crate::value::Value;
@@ -65,7 +66,49 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new(id: Arc<str>, name: Arc<str>, input: &Value, started: Timestamp) -> Self {
-        Self { id, name, input: input.clone(), started, events: 0 }
+        Self {
+            id,
+            name,
+            input: input.clone(),
+            started,
+            events: 0,
+        }
+    }
+}
+
+impl Run {
+    /// What stands for the output of a child that failed: as on AWS, all that is known of the execution.
+    pub(super) fn report(&self, failure: &Failure, now: Timestamp) -> Value {
+        let machine = self.id.rsplit_once(':').map_or(&*self.id, |(machine, _)| machine);
+        let mut report = vec![
+            (Arc::from("ExecutionArn"), Value::String(Arc::clone(&self.id))),
+            ("Input".into(), Value::string(self.input.to_string())),
+            (
+                "InputDetails".into(),
+                Value::from([("Included", Value::from(true))]),
+            ),
+            ("Name".into(), Value::String(Arc::clone(&self.name))),
+            ("StartDate".into(), Value::string(moment(self.started))),
+            (
+                "StateMachineArn".into(),
+                Value::string(machine.replacen(":execution:", ":stateMachine:", 1)),
+            ),
+            ("Status".into(), "FAILED".into()),
+            ("StopDate".into(), Value::string(moment(now))),
+        ];
+        report.extend(
+            failure
+                .error
+                .as_deref()
+                .map(|error| ("Error".into(), error.into())),
+        );
+        report.extend(
+            failure
+                .cause
+                .as_deref()
+                .map(|cause| ("Cause".into(), cause.into())),
+        );
+        report.into_iter().collect()
     }
 }
 
@@ -77,7 +120,12 @@ pub(super) fn object(about: &Start, run: &Run, thread: &Thread, state: &State) -
         ("StartTime".into(), Value::string(moment(run.started))),
         ("Name".into(), Value::String(Arc::clone(&run.name))),
     ];
-    execution.extend(about.role.clone().map(|role| ("RoleArn".into(), Value::String(role))));
+    execution.extend(
+        about
+            .role
+            .clone()
+            .map(|role| ("RoleArn".into(), Value::String(role))),
+    );
     execution.push(("RedriveCount".into(), 0.into()));
     let mut here = vec![
         (Arc::from("Name"), Value::String(Arc::clone(&state.name))),

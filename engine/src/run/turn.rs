@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Execution, Fault, Given, Next, RunId, Step, Thread, Visit, Waiting, Wake};
+use super::{Execution, Fault, Given, Next, RunId, Step, Thread, ThreadId, Visit, Waiting, Wake};
 use crate::effect::Outcome;
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
@@ -33,14 +33,19 @@ impl Execution {
         };
         // A thread that was dropped since has no turn any more.
         let Some(mut thread) = self.threads.remove(&id) else {
-            return true;
+            return self.forget(id);
         };
         if let Some(due) = thread.due.take() {
             self.timers.remove(&(due, id));
         }
         let machine = Arc::clone(&self.machine);
         let state = machine.state(thread.flow, thread.state);
-        let mut visit = Visit { run: self, thread: &mut thread, state, now };
+        let mut visit = Visit {
+            run: self,
+            thread: &mut thread,
+            state,
+            now,
+        };
         let mut step = visit.wake(wake);
         if let Err(fault) = step {
             step = visit.recover(fault);
@@ -54,6 +59,12 @@ impl Execution {
             Ok(Next::Leave(taken)) => self.leave(thread, &state.kind, taken, now),
             Err(fault) => self.end(thread, Err(fault.failure), now),
         }
+        true
+    }
+
+    /// Nothing is left of a thread that is gone.
+    fn forget(&mut self, id: ThreadId) -> bool {
+        self.timers.retain(|(_, thread)| *thread != id);
         true
     }
 
@@ -76,7 +87,11 @@ impl Execution {
         let machine = Arc::clone(&self.machine);
         let name = Arc::clone(&machine.state(thread.flow, thread.state).name);
         if let Some(exited) = kind.exited() {
-            let details = Details::Exited { name, output: output.clone(), assigned: assigned.clone() };
+            let details = Details::Exited {
+                name,
+                output: output.clone(),
+                assigned: assigned.clone(),
+            };
             thread.last_event = self.emit(thread.run, thread.last_event, exited, details, now);
         }
         if !assigned.is_empty() {
@@ -135,8 +150,10 @@ impl Visit<'_> {
         self.thread.failures.clear();
         self.thread.entered_at = self.now;
         self.thread.entered_previous = self.thread.last_event;
-        let details =
-            Details::Entered { name: Arc::clone(&self.state.name), input: self.thread.input.clone() };
+        let details = Details::Entered {
+            name: Arc::clone(&self.state.name),
+            input: self.thread.input.clone(),
+        };
         self.thread.entered_event = self.event(self.state.kind.entered(), details);
     }
 
@@ -175,23 +192,32 @@ impl Visit<'_> {
             let failures = self.thread.failures[index];
             if let Some(delay) = retrier.delay(failures, &mut self.run.rng) {
                 self.thread.attempts += 1;
-                self.wait(Waiting::Retry, Some(self.now.saturating_add(delay).unwrap_or(Timestamp::MAX)));
+                self.wait(
+                    Waiting::Retry,
+                    Some(self.now.saturating_add(delay).unwrap_or(Timestamp::MAX)),
+                );
                 return Ok(Next::Wait);
             }
         }
-        if let Some(closing) = self.state.kind.failed() {
+        if let Some(closing) = self.state.kind.failed()
+            && fault.failure.name() != reserved::RUNTIME
+        {
             self.event(closing, Details::None);
         }
         let Some((index, catcher)) = recovery.catcher(&fault.failure) else {
             return Err(fault);
         };
         let error = fault.failure.output();
-        let given = Given { result: None, error: Some(&error) };
-        self.leave(&catcher.exit, &format!("Catch[{index}]/"), given).map_err(|fault| self.noted(fault))
+        let given = Given {
+            result: None,
+            error: Some(&error),
+        };
+        self.leave(&catcher.exit, &format!("Catch[{index}]/"), given)
+            .map_err(|fault| self.noted(fault))
     }
 
     /// Tells history of an expression that failed.
-    fn noted(&mut self, mut fault: Fault) -> Fault {
+    pub(super) fn noted(&mut self, mut fault: Fault) -> Fault {
         if let Some(location) = fault.evaluation.take() {
             let details = Details::Evaluation {
                 failure: fault.failure.clone(),

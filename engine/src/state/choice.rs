@@ -25,16 +25,28 @@ struct Rule {
 impl Choice {
     pub(crate) fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
         fields.require(&["Choices"]);
-        let rules: Vec<_> =
-            fields.objects("Choices").into_iter().map(|fields| Rule::parse(fields, place)).collect();
+        let rules: Vec<_> = fields
+            .objects("Choices")
+            .into_iter()
+            .map(|fields| Rule::parse(fields, place))
+            .collect();
         let (output, assign) = Exit::results(&fields, Reach::INPUT);
         if !fields.has("Default") && (output.is_some() || !assign.is_empty()) {
-            fields.invalid("Default", "'Output' and 'Assign' of a Choice state belong to its 'Default'");
+            fields.invalid(
+                "Default",
+                "'Output' and 'Assign' of a Choice state belong to its 'Default'",
+            );
         }
-        let default =
-            place.target(&fields, "Default").map(|to| Exit { to: Transition::Next(to), output, assign });
+        let default = place.target(&fields, "Default").map(|to| Exit {
+            to: Transition::Next(to),
+            output,
+            assign,
+        });
         fields.finish(&[]);
-        Some(Self { rules: rules.into_iter().collect::<Option<_>>()?, default })
+        Some(Self {
+            rules: rules.into_iter().collect::<Option<_>>()?,
+            default,
+        })
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
@@ -66,11 +78,17 @@ impl Choice {
     }
 
     pub(crate) fn exits(&self) -> Vec<&Exit> {
-        self.rules.iter().map(|rule| &rule.exit).chain(&self.default).collect()
+        self.rules
+            .iter()
+            .map(|rule| &rule.exit)
+            .chain(&self.default)
+            .collect()
     }
 
-    pub(crate) fn conditions(&self) -> impl Iterator<Item = (&Template, &Exit)> {
-        self.rules.iter().map(|rule| (&rule.condition, &rule.exit))
+    /// Every way out with its condition; the default has none.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = (Option<&Template>, &Exit)> {
+        let rules = self.rules.iter().map(|rule| (Some(&rule.condition), &rule.exit));
+        rules.chain(self.default.as_ref().map(|exit| (None, exit)))
     }
 }
 
@@ -78,10 +96,14 @@ impl Rule {
     fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
         fields.text("Comment");
         fields.require(&["Condition"]);
-        let condition =
-            fields.template_of("Condition", "a boolean", Reach::INPUT, |value| value.as_bool().is_some());
+        let condition = fields.template_of("Condition", "a boolean", Reach::INPUT, |value| {
+            value.as_bool().is_some()
+        });
         let exit = Exit::parse_next(&fields, place, Reach::INPUT);
         fields.finish(&[]);
-        Some(Self { condition: condition?, exit: exit? })
+        Some(Self {
+            condition: condition?,
+            exit: exit?,
+        })
     }
 }

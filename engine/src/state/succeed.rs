@@ -2,7 +2,7 @@
 
 use crate::load::Fields;
 use crate::machine::Transition;
-use crate::query::{Reach, Template};
+use crate::query::Reach;
 use crate::run::{Given, Step, Visit};
 use crate::state::Exit;
 
@@ -16,14 +16,16 @@ impl Succeed {
     pub(crate) fn parse(fields: Fields<'_>) -> Self {
         let output = fields.template("Output", Reach::INPUT);
         fields.finish(&[]);
-        Self { exit: Exit { to: Transition::End, output, assign: Vec::new() } }
+        Self {
+            exit: Exit {
+                to: Transition::End,
+                output,
+                assign: Vec::new(),
+            },
+        }
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
         visit.leave(&self.exit, "", Given::default())
-    }
-
-    pub(crate) fn output(&self) -> Option<&Template> {
-        self.exit.output.as_ref()
     }
 }
