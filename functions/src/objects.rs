@@ -40,20 +40,13 @@ impl Objects {
     /// Puts an object whole, over one that is there.
     pub async fn put(&self, key: &str, bytes: impl Into<Bytes> + Send) -> Result<(), Error> {
         let payload = PutPayload::from_bytes(bytes.into());
-        self.of(key)
-            .put(&Path::from(key), payload)
-            .await
-            .map_err(|error| failure(key, error))?;
+        self.of(key).put(&Path::from(key), payload).await.map_err(|error| failure(key, error))?;
         Ok(())
     }
 
     /// The object's bytes.
     pub async fn get(&self, key: &str) -> Result<Bytes, Error> {
-        let got = self
-            .of(key)
-            .get(&Path::from(key))
-            .await
-            .map_err(|error| failure(key, error))?;
+        let got = self.of(key).get(&Path::from(key)).await.map_err(|error| failure(key, error))?;
         got.bytes().await.map_err(|error| failure(key, error))
     }
 
@@ -67,20 +60,13 @@ impl Objects {
 
     /// The object's size in bytes.
     pub async fn size(&self, key: &str) -> Result<u64, Error> {
-        let meta = self
-            .of(key)
-            .head(&Path::from(key))
-            .await
-            .map_err(|error| failure(key, error))?;
+        let meta = self.of(key).head(&Path::from(key)).await.map_err(|error| failure(key, error))?;
         Ok(meta.size)
     }
 
     /// Some bytes out of the middle of an object.
     pub async fn get_range(&self, key: &str, range: std::ops::Range<u64>) -> Result<Bytes, Error> {
-        self.of(key)
-            .get_range(&Path::from(key), range)
-            .await
-            .map_err(|error| failure(key, error))
+        self.of(key).get_range(&Path::from(key), range).await.map_err(|error| failure(key, error))
     }
 
     /// The object as it comes in, piece by piece.
@@ -88,11 +74,7 @@ impl Objects {
         &self,
         key: &str,
     ) -> Result<impl futures::Stream<Item = Result<Bytes, Error>> + Send + use<>, Error> {
-        let got = self
-            .of(key)
-            .get(&Path::from(key))
-            .await
-            .map_err(|error| failure(key, error))?;
+        let got = self.of(key).get(&Path::from(key)).await.map_err(|error| failure(key, error))?;
         let key = key.to_owned();
         Ok(got.into_stream().map_err(move |error| failure(&key, error)))
     }
@@ -104,10 +86,7 @@ impl Objects {
         let mut listed: Vec<Listed> = found
             .map_err(|error| failure(prefix, error))?
             .into_iter()
-            .map(|meta| Listed {
-                key: meta.location.to_string(),
-                size: meta.size,
-            })
+            .map(|meta| Listed { key: meta.location.to_string(), size: meta.size })
             .collect();
         listed.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(listed)
@@ -125,11 +104,7 @@ impl Objects {
     }
 
     fn of(&self, key: &str) -> &Arc<dyn ObjectStore> {
-        if key.starts_with(STAGING) {
-            &self.scratch
-        } else {
-            &self.durable
-        }
+        if key.starts_with(STAGING) { &self.scratch } else { &self.durable }
     }
 }
 
@@ -170,9 +145,7 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
 /// Unpacks gzip, of one member or many.
 pub fn gunzip(key: &str, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
-    MultiGzDecoder::new(bytes)
-        .read_to_end(&mut out)
-        .map_err(|_| broken(key))?;
+    MultiGzDecoder::new(bytes).read_to_end(&mut out).map_err(|_| broken(key))?;
     Ok(out)
 }
 

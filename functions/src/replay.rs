@@ -107,11 +107,7 @@ pub async fn replay(
             chunk: None,
         };
         // All of a batch were sent equally often: those of a replay came out of one batch as well.
-        let settings = Settings {
-            inline: true,
-            retry: first.retry_count + 1,
-            ..Settings::default()
-        };
+        let settings = Settings { inline: true, retry: first.retry_count + 1, ..Settings::default() };
         let mut intake = Intake::new(batch.clone(), settings);
         let mut is_empty = true;
         for entry in claim(store, &batch, entries, now).await? {
@@ -120,11 +116,7 @@ pub async fn replay(
         }
         if !is_empty {
             let staged = intake.finish_records(objects).await?;
-            batches.push(Resent {
-                source,
-                batch,
-                staged,
-            });
+            batches.push(Resent { source, batch, staged });
         }
     }
     Ok(Replay { batches, more })
@@ -229,17 +221,12 @@ fn filters(selection: &Selection) -> Vec<Filter> {
     picked
         .into_iter()
         .filter(|id| filter.batch.is_none_or(|batch| batch == *id))
-        .map(|id| Filter {
-            batch: Some(id),
-            ..filter.clone()
-        })
+        .map(|id| Filter { batch: Some(id), ..filter.clone() })
         .collect()
 }
 
 fn pick<'a>(entry: &Entry, picks: &'a [Pick]) -> Option<&'a Pick> {
-    picks
-        .iter()
-        .find(|pick| pick.batch_id == entry.batch_id && pick.index == entry.index)
+    picks.iter().find(|pick| pick.batch_id == entry.batch_id && pick.index == entry.index)
 }
 
 /// Claims entries for a batch; gives back those that it holds now.
@@ -249,10 +236,7 @@ async fn claim(
     entries: Vec<Entry>,
     now: Timestamp,
 ) -> Result<Vec<Entry>, Error> {
-    let body = String::from_utf8_lossy(&door::encode(&Claim {
-        batch_id: batch.batch_id,
-    })?)
-    .into_owned();
+    let body = String::from_utf8_lossy(&door::encode(&Claim { batch_id: batch.batch_id })?).into_owned();
     let item = |entry: &Entry, version| Item {
         partition: batch.tenant.to_string(),
         sort: sort(entry),
@@ -291,9 +275,6 @@ fn push(intake: &mut Intake, entry: &Entry, picks: &[Pick]) -> Result<(), Error>
     if let Some(corrected) = pick(entry, picks).and_then(|pick| pick.record.as_ref()) {
         return intake.push_record(corrected.get().as_bytes(), None);
     }
-    let fault = entry
-        .faults
-        .iter()
-        .find(|fault| fault.error_type() == ErrorType::Unreadable);
+    let fault = entry.faults.iter().find(|fault| fault.error_type() == ErrorType::Unreadable);
     intake.push_record(&entry.raw(), fault.cloned())
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Execution, Fault, Given, Next, RunId, Step, Thread, Visit, Waiting, Wake};
+use super::{Execution, Fault, Given, Next, RunId, Step, Thread, ThreadId, Visit, Waiting, Wake};
 use crate::effect::Outcome;
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
@@ -33,7 +33,7 @@ impl Execution {
         };
         // A thread that was dropped since has no turn any more.
         let Some(mut thread) = self.threads.remove(&id) else {
-            return true;
+            return self.forget(id);
         };
         if let Some(due) = thread.due.take() {
             self.timers.remove(&(due, id));
@@ -59,6 +59,12 @@ impl Execution {
             Ok(Next::Leave(taken)) => self.leave(thread, &state.kind, taken, now),
             Err(fault) => self.end(thread, Err(fault.failure), now),
         }
+        true
+    }
+
+    /// Nothing is left of a thread that is gone.
+    fn forget(&mut self, id: ThreadId) -> bool {
+        self.timers.retain(|(_, thread)| *thread != id);
         true
     }
 
@@ -131,11 +137,7 @@ impl Visit<'_> {
             (Wake::Items(items), Kind::Map(map)) => map.items_read(self, items),
             (Wake::Children(Ok(outputs)), Kind::Map(map)) => map.finish(self, outputs),
             (Wake::Children(Ok(outputs)), Kind::Parallel(parallel)) => parallel.finish(self, outputs),
-            (Wake::Children(Err(failure)), kind) => Err(Fault {
-                failure,
-                evaluation: None,
-                closing: kind.failed(),
-            }),
+            (Wake::Children(Err(failure)), _) => Err(Fault::from(failure)),
             (_, kind) => {
                 let cause = format!("a {} state was woken by what it does not wait for", kind.name());
                 Err(Fault::from(Failure::new(reserved::RUNTIME, cause)))
@@ -197,7 +199,9 @@ impl Visit<'_> {
                 return Ok(Next::Wait);
             }
         }
-        if let Some(closing) = fault.closing {
+        if let Some(closing) = self.state.kind.failed()
+            && fault.failure.name() != reserved::RUNTIME
+        {
             self.event(closing, Details::None);
         }
         let Some((index, catcher)) = recovery.catcher(&fault.failure) else {
@@ -213,7 +217,7 @@ impl Visit<'_> {
     }
 
     /// Tells history of an expression that failed.
-    fn noted(&mut self, mut fault: Fault) -> Fault {
+    pub(super) fn noted(&mut self, mut fault: Fault) -> Fault {
         if let Some(location) = fault.evaluation.take() {
             let details = Details::Evaluation {
                 failure: fault.failure.clone(),

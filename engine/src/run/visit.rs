@@ -39,8 +39,6 @@ pub(crate) struct Fault {
     pub failure: Failure,
     /// An expression failed, at this place.
     pub evaluation: Option<Option<String>>,
-    /// What history says when the state is not tried again.
-    pub closing: Option<EventType>,
 }
 
 /// What an expression may see beyond the input.
@@ -55,7 +53,6 @@ impl From<Failure> for Fault {
         Self {
             failure,
             evaluation: None,
-            closing: None,
         }
     }
 }
@@ -96,7 +93,6 @@ impl Visit<'_> {
         Fault {
             failure,
             evaluation: Some(None),
-            closing: None,
         }
     }
 

@@ -68,7 +68,19 @@ impl Map {
                 ("ResultWriter", "'ResultWriter' is not supported yet"),
             ]
         } else {
-            &[("Iterator", "'Iterator' is the old name of 'ItemProcessor'")]
+            &[
+                ("Iterator", "'Iterator' is the old name of 'ItemProcessor'"),
+                (
+                    "ToleratedFailureCount",
+                    "'ToleratedFailureCount' is not supported for an inline Map",
+                ),
+                (
+                    "ToleratedFailurePercentage",
+                    "'ToleratedFailurePercentage' is not supported for an inline Map",
+                ),
+                ("ItemReader", "'ItemReader' is not supported for an inline Map"),
+                ("Label", "'Label' is not supported for an inline Map"),
+            ]
         });
         let reader = match reader {
             Some(reader) => Some(reader?),
@@ -132,6 +144,10 @@ impl Map {
     }
 
     fn begin(&self, visit: &mut Visit<'_>, items: Array) -> Step {
+        visit.event(
+            EventType::MapStateStarted,
+            Details::MapStarted { length: items.len() },
+        );
         let (concurrency, tolerance) = visit.evaluate(Given::default(), |scope| {
             let mut number = |field: &str, template: &Option<Template>| {
                 let template = template.as_ref()?;
@@ -163,10 +179,6 @@ impl Map {
         } else {
             concurrency.min(most)
         };
-        visit.event(
-            EventType::MapStateStarted,
-            Details::MapStarted { length: items.len() },
-        );
         let run = self
             .distributed
             .as_ref()

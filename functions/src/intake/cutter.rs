@@ -43,9 +43,7 @@ impl Manifest {
     pub async fn read(key: &str, objects: &Objects) -> Result<Self, Error> {
         let text = objects.get(key).await?;
         let lines = text.split(|&b| b == b'\n').filter(|line| !line.is_empty());
-        Ok(Self {
-            chunks: lines.map(door::decode).collect::<Result<_, _>>()?,
-        })
+        Ok(Self { chunks: lines.map(door::decode).collect::<Result<_, _>>()? })
     }
 
     async fn save(&self, batch: &Batch, objects: &Objects) -> Result<String, Error> {
@@ -104,18 +102,11 @@ impl Cutter {
 
     pub(super) async fn finish(mut self, objects: &Objects) -> Result<Staged, Error> {
         if self.count == 0 {
-            return Err(Error::BadInput(
-                "the input holds no record; at least one is needed".into(),
-            ));
+            return Err(Error::BadInput("the input holds no record; at least one is needed".into()));
         }
         if self.inline && self.parts.is_none() {
             let inline = Some(Records::inline(&self.held.lines)?);
-            return Ok(Staged {
-                received: self.count,
-                inline,
-                manifest: None,
-                chunks: 0,
-            });
+            return Ok(Staged { received: self.count, inline, manifest: None, chunks: 0 });
         }
         if self.parts.is_none() {
             self.cut()?;
@@ -126,12 +117,7 @@ impl Cutter {
         };
         let manifest = parts.finish(&batch, objects).await?;
         let chunks = u32::try_from(manifest.chunks.len()).unwrap_or(u32::MAX);
-        Ok(Staged {
-            received,
-            inline: None,
-            manifest: Some(manifest.save(&batch, objects).await?),
-            chunks,
-        })
+        Ok(Staged { received, inline: None, manifest: Some(manifest.save(&batch, objects).await?), chunks })
     }
 
     /// From here on records go into chunks: as many as the part of the input that was seen makes expect.
@@ -212,10 +198,7 @@ fn one_line(json: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     if memchr::memchr2(b'\n', b'\r', json).is_none() {
         return json.into();
     }
-    json.iter()
-        .map(|&b| if matches!(b, b'\n' | b'\r') { b' ' } else { b })
-        .collect::<Vec<_>>()
-        .into()
+    json.iter().map(|&b| if matches!(b, b'\n' | b'\r') { b' ' } else { b }).collect::<Vec<_>>().into()
 }
 
 /// How much of all chunks together is held before it is packed.
@@ -249,8 +232,7 @@ impl Parts {
         let chunks = self.held.len();
         let chunk = ((u128::from(hash) * chunks as u128) >> 64) as usize;
         self.counts[chunk] += 1;
-        self.chunk_of_record
-            .extend_from_slice(&u32::try_from(chunk).unwrap_or(u32::MAX).to_le_bytes());
+        self.chunk_of_record.extend_from_slice(&u32::try_from(chunk).unwrap_or(u32::MAX).to_le_bytes());
         if self.chunk_of_record.len() >= 64 * 1024 {
             self.spool.append(chunks, &self.chunk_of_record)?;
             self.chunk_of_record.clear();
@@ -268,25 +250,15 @@ impl Parts {
         let mut manifest = Manifest::default();
         let last = self.held.len();
         self.spool.append(last, &self.chunk_of_record)?;
-        objects
-            .put(&batches::chunk_index_key(tenant, id), self.spool.take(last)?)
-            .await?;
-        for (chunk, count) in self
-            .counts
-            .into_iter()
-            .enumerate()
-            .filter(|(_, count)| *count > 0)
-        {
+        objects.put(&batches::chunk_index_key(tenant, id), self.spool.take(last)?).await?;
+        for (chunk, count) in self.counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
             if !self.held[chunk].is_empty() {
                 self.spool.append(chunk, &objects::gzip(&self.held[chunk]))?;
             }
             let key = format!("batches/{tenant}/{id}/chunks/{chunk:05}.ndjson.gz");
             objects.put(&key, self.spool.take(chunk)?).await?;
             let chunk = u32::try_from(chunk).unwrap_or(u32::MAX);
-            manifest.chunks.push(Chunk {
-                chunk,
-                records: Records::object(key, count),
-            });
+            manifest.chunks.push(Chunk { chunk, records: Records::object(key, count) });
         }
         Ok(manifest)
     }

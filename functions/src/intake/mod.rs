@@ -80,21 +80,10 @@ pub struct Intake {
 impl Intake {
     /// An intake for one batch.
     pub fn new(batch: Batch, settings: Settings) -> Self {
-        let Settings {
-            format,
-            size,
-            max_unpacked,
-            inline,
-            spool,
-            retry,
-        } = settings;
+        let Settings { format, size, max_unpacked, inline, spool, retry } = settings;
         Self {
             unzip: Unzip::default(),
-            framing: Framing {
-                format,
-                head: Some(Vec::new()),
-                framer: None,
-            },
+            framing: Framing { format, head: Some(Vec::new()), framer: None },
             cutter: Cutter::new(batch, inline, spool, retry),
             pushed: 0,
             unpacked: 0,
@@ -108,20 +97,11 @@ impl Intake {
         for piece in bytes.chunks(unzip::PIECE) {
             self.pushed += piece.len() as u64;
             self.cutter.progress(self.pushed, self.size);
-            let Self {
-                unzip,
-                framing,
-                cutter,
-                unpacked,
-                max_unpacked,
-                ..
-            } = self;
+            let Self { unzip, framing, cutter, unpacked, max_unpacked, .. } = self;
             let plain = unzip.push(piece)?;
             *unpacked += plain.len() as u64;
             if max_unpacked.is_some_and(|max| *unpacked > max) {
-                return Err(Error::TooLarge(
-                    "the input is larger, once unpacked, than is taken here".into(),
-                ));
+                return Err(Error::TooLarge("the input is larger, once unpacked, than is taken here".into()));
             }
             framing.push(plain, cutter)?;
         }
@@ -178,9 +158,7 @@ impl Framing {
     fn begin(&mut self, sink: &mut Cutter) -> Result<(), Error> {
         let head = self.head.take().unwrap_or_default();
         let text = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&head);
-        let framer = self
-            .framer
-            .insert(Framer::new(format::settle(self.format, text)?));
+        let framer = self.framer.insert(Framer::new(format::settle(self.format, text)?));
         framer.push(text, sink)
     }
 

@@ -80,10 +80,7 @@ impl Unzip {
         let Self::Packed(decoder, plain) = self else {
             return Ok(&[]);
         };
-        decoder
-            .write_all(bytes)
-            .and_then(|()| decoder.flush())
-            .map_err(|_| broken())?;
+        decoder.write_all(bytes).and_then(|()| decoder.flush()).map_err(|_| broken())?;
         plain.clear();
         std::mem::swap(plain, decoder.get_mut());
         Ok(plain)

@@ -55,26 +55,14 @@ pub async fn cut_chunks(input: CutChunks, store: &impl Store, objects: &Objects)
         }
     }
     status.save(&batch.tenant, store).await?;
-    let Staged {
-        received, manifest, ..
-    } = staged?;
+    let Staged { received, manifest, .. } = staged?;
     let manifest = manifest.ok_or_else(|| Error::BadInput("the upload was not cut".into()))?;
-    Ok(Cut {
-        batch,
-        manifest,
-        received,
-    })
+    Ok(Cut { batch, manifest, received })
 }
 
 async fn cut(batch: &Batch, upload: &str, objects: &Objects) -> Result<Staged, Error> {
     let size = objects.size(upload).await?;
-    let mut intake = Intake::new(
-        batch.clone(),
-        Settings {
-            size: Some(size),
-            ..Settings::default()
-        },
-    );
+    let mut intake = Intake::new(batch.clone(), Settings { size: Some(size), ..Settings::default() });
     let mut pieces = std::pin::pin!(objects.stream(upload).await?);
     while let Some(piece) = pieces.try_next().await? {
         intake.push(&piece)?;
@@ -85,9 +73,7 @@ async fn cut(batch: &Batch, upload: &str, objects: &Objects) -> Result<Staged, E
 fn batch_of(upload: &str, execution: &Execution) -> Result<Batch, Error> {
     let mut names = upload.split('/').skip(1);
     let (Some(tenant), Some(id)) = (names.next(), names.next()) else {
-        return Err(Error::BadInput(
-            "an upload lies at uploads/{tenant}/{batch}".into(),
-        ));
+        return Err(Error::BadInput("an upload lies at uploads/{tenant}/{batch}".into()));
     };
     Ok(Batch {
         batch_id: id.parse()?,

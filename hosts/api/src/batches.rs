@@ -88,10 +88,7 @@ pub(crate) async fn list<S: Store, F: Flow>(
     let found = BatchStatus::list(&caller.tenant, after, limit, &api.store).await?;
     let last = found.last().filter(|_| found.len() == limit);
     let next = last.map(|last| query.next("/batches", "after", &last.batch_id.to_string()));
-    let page = Page {
-        batches: found.into_iter().map(View::new).collect(),
-        links: Next { next },
-    };
+    let page = Page { batches: found.into_iter().map(View::new).collect(), links: Next { next } };
     Ok(Json(page).into_response())
 }
 
@@ -119,10 +116,7 @@ pub(crate) async fn row<S: Store, F: Flow>(
     Path((id, index)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let index: u64 = index.parse().map_err(|_| {
-        Problem::new(
-            Kind::NotFound,
-            "Records are numbered from 0, in the order in which they came.",
-        )
+        Problem::new(Kind::NotFound, "Records are numbered from 0, in the order in which they came.")
     })?;
     let batch = find(&api, &caller.tenant, &id).await?;
     if let Some(received) = batch.received.filter(|&received| index >= received) {
@@ -138,10 +132,7 @@ pub(crate) async fn row<S: Store, F: Flow>(
             "The batch is still running, and has not decided this record yet.",
         )
         .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))),
-        None => Err(Problem::new(
-            Kind::NotFound,
-            "The batch ended without deciding this record.",
-        )),
+        None => Err(Problem::new(Kind::NotFound, "The batch ended without deciding this record.")),
     }
 }
 
@@ -182,11 +173,7 @@ async fn settled<S: Store, F: Flow>(
     if latest.status != Status::Running {
         return Ok(latest);
     }
-    let failed = BatchStatus {
-        status: Status::Failed,
-        error: Some(error.to_owned()),
-        ..latest
-    };
+    let failed = BatchStatus { status: Status::Failed, error: Some(error.to_owned()), ..latest };
     // An upload may still arrive, late, and begin.
     if failed.execution_arn.is_some() {
         failed.save(tenant, &api.store).await?;
@@ -223,11 +210,7 @@ async fn lost<S: Store, F: Flow>(
         }
         None if !is_upload => (age > START_GRACE).then_some("its execution was never started"),
         None if age <= HOUR || status.received.is_some() => None,
-        None => match api
-            .objects
-            .size(&steps::upload_key(tenant, status.batch_id))
-            .await
-        {
+        None => match api.objects.size(&steps::upload_key(tenant, status.batch_id)).await {
             Err(Error::ObjectMissing(_)) => Some("the upload did not arrive within an hour"),
             other => other.map(|_| None)?,
         },

@@ -27,10 +27,8 @@ const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 /// Reads a body.
 pub(crate) async fn read(body: Body, headers: &HeaderMap) -> Result<Bytes, Problem> {
-    let announced: usize = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok())
-        .unwrap_or(0);
+    let announced: usize =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
     let mut stream = body.into_data_stream();
     if announced > LIMIT {
         return Err(too_large(stream).await);

@@ -111,25 +111,16 @@ pub(crate) async fn list<S: Store, F: Flow>(
         "all" => Some(false),
         _ => None,
     })?;
-    let found = contacts::list(
-        &api.store,
-        &caller.tenant,
-        only_opted_in.unwrap_or(true),
-        query.get("after"),
-        limit,
-    )
-    .await?;
+    let found =
+        contacts::list(&api.store, &caller.tenant, only_opted_in.unwrap_or(true), query.get("after"), limit)
+            .await?;
     let next = found.next.map(|key| query.next("/contacts", "after", &key));
     let contacts = found
         .contacts
         .into_iter()
         .map(|(key, stored)| View::new(&key, stored, None))
         .collect::<Result<_, _>>()?;
-    Ok(Json(Page {
-        contacts,
-        links: Next { next },
-    })
-    .into_response())
+    Ok(Json(Page { contacts, links: Next { next } }).into_response())
 }
 
 /// One contact, with everything that was said of them, oldest first.

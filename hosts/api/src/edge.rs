@@ -52,11 +52,7 @@ fn log(id: &str, method: &Method, route: &str, began: Instant, response: &Respon
     let status = response.status().as_u16();
     let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     if let Some(Cause(cause)) = response.extensions().get() {
-        tracing::error!(
-            request.id = id,
-            http.status = status,
-            "{method} {route} failed: {cause}"
-        );
+        tracing::error!(request.id = id, http.status = status, "{method} {route} failed: {cause}");
     }
     tracing::info!(
         request.id = id,
@@ -71,10 +67,8 @@ fn log(id: &str, method: &Method, route: &str, began: Instant, response: &Respon
 /// The response; an error that is not told as a problem yet becomes one.
 fn told(response: Response, method: &Method, route: &str) -> Response {
     let status = response.status();
-    let is_problem = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|media| media == problem::MEDIA_TYPE);
+    let is_problem =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|media| media == problem::MEDIA_TYPE);
     if is_problem || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }

@@ -80,17 +80,11 @@ impl Kind {
             Self::NotFound => ("not-found", "Not found", S::NOT_FOUND),
             Self::NotDecided => ("not-decided", "Not decided yet", S::NOT_FOUND),
             Self::MethodNotAllowed => ("method-not-allowed", "Method not allowed", S::METHOD_NOT_ALLOWED),
-            Self::Timeout => (
-                "timeout",
-                "The request took too long to arrive",
-                S::REQUEST_TIMEOUT,
-            ),
+            Self::Timeout => ("timeout", "The request took too long to arrive", S::REQUEST_TIMEOUT),
             Self::TooLarge => ("too-large", "Too large", S::PAYLOAD_TOO_LARGE),
-            Self::UnsupportedMediaType => (
-                "unsupported-media-type",
-                "Unsupported media type",
-                S::UNSUPPORTED_MEDIA_TYPE,
-            ),
+            Self::UnsupportedMediaType => {
+                ("unsupported-media-type", "Unsupported media type", S::UNSUPPORTED_MEDIA_TYPE)
+            }
             Self::KeyReused => (
                 "idempotency-key-reused",
                 "The idempotency key stands for another request",
@@ -119,13 +113,7 @@ pub(crate) struct Cause(pub(crate) String);
 impl Problem {
     /// A problem; `detail` is a sentence for a person.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self {
-            kind,
-            detail: detail.into(),
-            members: Map::new(),
-            headers: Vec::new(),
-            cause: None,
-        }
+        Self { kind, detail: detail.into(), members: Map::new(), headers: Vec::new(), cause: None }
     }
 
     /// A problem of ours: the client learns that it is, the log learns why.
@@ -199,11 +187,7 @@ fn sentence(text: &str) -> String {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let cause = format!("{}: {error}", error.name());
-        if error.is_transient() {
-            Self::unavailable(cause)
-        } else {
-            Self::internal(cause)
-        }
+        if error.is_transient() { Self::unavailable(cause) } else { Self::internal(cause) }
     }
 }
 
@@ -235,24 +219,11 @@ struct Body {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self {
-            kind,
-            detail,
-            members,
-            headers,
-            cause,
-        } = self;
-        let body = Body {
-            urn: kind.urn(),
-            title: kind.title(),
-            status: kind.status().as_u16(),
-            detail,
-            members,
-        };
+        let Self { kind, detail, members, headers, cause } = self;
+        let body =
+            Body { urn: kind.urn(), title: kind.title(), status: kind.status().as_u16(), detail, members };
         let mut response = (kind.status(), Json(body)).into_response();
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         for (name, value) in headers {
             response.headers_mut().insert(name, value);
         }
@@ -273,20 +244,13 @@ mod tests {
         let response = problem.into_response();
         assert_eq!(response.status().as_u16(), status);
         assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
-        assert_eq!(
-            response.headers().contains_key(header::RETRY_AFTER),
-            status == 503
-        );
+        assert_eq!(response.headers().contains_key(header::RETRY_AFTER), status == 503);
         assert_eq!(response.extensions().get::<Cause>().is_some(), status >= 500);
     }
 
     #[test]
     fn what_a_client_learns_of_an_error() {
-        check(
-            Problem::refused(Error::BadInput("the input is empty".into())),
-            400,
-            "The input is empty.",
-        );
+        check(Problem::refused(Error::BadInput("the input is empty".into())), 400, "The input is empty.");
         check(
             Problem::refused(Error::TooLarge("it is large".into())),
             413,

@@ -53,31 +53,24 @@ pub(crate) async fn list<S: Store, F: Flow>(
     let query = Parameters::read(&uri, &["batch", "errorType", "all", "limit", "page"])?;
     let filter = Filter {
         batch: query.parse("batch", "a batch id", |text| text.parse().ok())?,
-        error_type: query.parse(
-            "errorType",
-            "unreadable, schema, address or processing",
-            error_type,
-        )?,
+        error_type: query.parse("errorType", "unreadable, schema, address or processing", error_type)?,
     };
     let all = query.parse("all", "true or false", |text| text.parse().ok())?;
     let page = query.get("page");
-    let found = quarantine::list(&caller.tenant, &filter, page, query.limit()?, &api.objects)
-        .await
-        .map_err(|error| match error {
-            Error::BadInput(_) if page.is_some() => Problem::new(
-                problem::Kind::BadRequest,
-                "page must be one that a listing named as its next.",
-            ),
+    let found = quarantine::list(&caller.tenant, &filter, page, query.limit()?, &api.objects).await.map_err(
+        |error| match error {
+            Error::BadInput(_) if page.is_some() => {
+                Problem::new(problem::Kind::BadRequest, "page must be one that a listing named as its next.")
+            }
             error => error.into(),
-        })?;
+        },
+    )?;
     let holders = replay::replayed_as(&api.store, &caller.tenant, &found.entries, (api.now)()).await?;
     let entries = found.entries.into_iter().zip(holders);
     let entries = entries.filter(|(_, replayed_as)| all == Some(true) || replayed_as.is_none());
     let next = found.next.map(|page| query.next("/quarantine", "page", &page));
     let page = Page {
-        entries: entries
-            .map(|(entry, replayed_as)| View { entry, replayed_as })
-            .collect(),
+        entries: entries.map(|(entry, replayed_as)| View { entry, replayed_as }).collect(),
         links: Next { next },
     };
     Ok(Json(page).into_response())
@@ -124,20 +117,8 @@ pub(crate) async fn replay<S: Store, F: Flow>(
     body: Body,
 ) -> Result<Response, Problem> {
     media::require_json(&headers)?;
-    let Request {
-        batch_id,
-        error_type,
-        entries,
-        limit,
-    } = body::json(&body::read(body, &headers).await?)?;
-    let selection = Selection {
-        filter: Filter {
-            batch: batch_id,
-            error_type,
-        },
-        picks: entries,
-        limit,
-    };
+    let Request { batch_id, error_type, entries, limit } = body::json(&body::read(body, &headers).await?)?;
+    let selection = Selection { filter: Filter { batch: batch_id, error_type }, picks: entries, limit };
     batches::settle_replays(&api, &caller.tenant).await?;
     let now = (api.now)();
     let (store, objects) = (&api.store, &api.objects);
@@ -154,10 +135,6 @@ pub(crate) async fn replay<S: Store, F: Flow>(
         more: found.more,
         batches,
     };
-    let status = if answer.replayed == 0 {
-        StatusCode::OK
-    } else {
-        StatusCode::ACCEPTED
-    };
+    let status = if answer.replayed == 0 { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(answer)).into_response())
 }

@@ -51,11 +51,7 @@ fn input(batch: &Batch, staged: &Staged) -> Result<(Machine, String), Error> {
         Some(_) => Machine::Records,
         None => Machine::Batch,
     };
-    let input = Input {
-        batch,
-        records: staged.inline.as_ref(),
-        manifest: staged.manifest.as_deref(),
-    };
+    let input = Input { batch, records: staged.inline.as_ref(), manifest: staged.manifest.as_deref() };
     let text = String::from_utf8_lossy(&door::encode(&input)?).into_owned();
     Ok((machine, text))
 }
@@ -102,10 +98,7 @@ pub(crate) async fn start<S: Store, F: Flow>(
     let arn = api.flow.execution_arn(machine, &name);
     let status = open(api, batch, staged, Some(arn)).await?;
     match api.flow.start(machine, &name, input).await {
-        Ok(Started {
-            execution_arn,
-            start_date,
-        }) => Ok(Accepted {
+        Ok(Started { execution_arn, start_date }) => Ok(Accepted {
             batch_id: batch.batch_id,
             execution_arn,
             start_date,
@@ -140,10 +133,7 @@ pub(crate) async fn run<S: Store, F: Flow>(
     let found = BatchStatus::find(&batch.tenant, batch.batch_id, &api.store).await?;
     match found {
         Some(status) if status.status != Status::Running => {
-            let applied = (
-                HeaderName::from_static("preference-applied"),
-                HeaderValue::from_static("wait"),
-            );
+            let applied = (HeaderName::from_static("preference-applied"), HeaderValue::from_static("wait"));
             Ok(([applied], batches::view(status)).into_response())
         }
         // The run ended without a summary: the durable machine takes it from the start.

@@ -49,9 +49,7 @@ pub(crate) async fn post<S: Store, F: Flow>(
         chunk: None,
     };
     let upload_url = api.flow.upload_address(&batch.tenant, batch_id, &origin).await?;
-    BatchStatus::running(&batch)
-        .save(&batch.tenant, &api.store)
-        .await?;
+    BatchStatus::running(&batch).save(&batch.tenant, &api.store).await?;
     let links = Links::of(batch_id);
     let location = [(header::LOCATION, links.status.clone())];
     let upload = Upload {

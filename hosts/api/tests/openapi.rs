@@ -17,11 +17,7 @@ fn every_route_is_described_and_every_description_is_a_route() {
         .unwrap()
         .iter()
         .flat_map(|(path, methods)| {
-            methods
-                .as_object()
-                .unwrap()
-                .keys()
-                .map(|method| (path.clone(), method.clone()))
+            methods.as_object().unwrap().keys().map(|method| (path.clone(), method.clone()))
         })
         .collect();
     let routed: BTreeSet<(String, String)> = Operation::ALL
@@ -37,10 +33,8 @@ fn path_parameters_are_those_of_the_path() {
     let description = description();
     for operation in Operation::ALL {
         let (method, path) = operation.route();
-        let in_path: BTreeSet<&str> = path
-            .split('/')
-            .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-            .collect();
+        let in_path: BTreeSet<&str> =
+            path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
         let parameters = description["paths"][path][method]["parameters"].as_array();
         let described: BTreeSet<&str> = parameters
             .into_iter()
@@ -73,12 +67,7 @@ fn every_reference_leads_somewhere() {
 fn every_problem_is_described() {
     let description = description();
     let types = &description["components"]["schemas"]["Problem"]["properties"]["type"]["enum"];
-    let described: Vec<&str> = types
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(Value::as_str)
-        .collect();
+    let described: Vec<&str> = types.as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert_eq!(described, Kind::ALL.map(Kind::urn));
 }
 
@@ -89,9 +78,7 @@ fn the_version_is_ours() {
 
 fn resolve<'a>(description: &'a Value, value: &'a Value) -> &'a Value {
     match value["$ref"].as_str() {
-        Some(reference) => description
-            .pointer(reference.trim_start_matches('#'))
-            .unwrap_or(&Value::Null),
+        Some(reference) => description.pointer(reference.trim_start_matches('#')).unwrap_or(&Value::Null),
         None => value,
     }
 }

@@ -51,7 +51,11 @@ impl Store for SqliteStore {
         self.readers.with(|connection| read::get(connection, table, partition, sort))
     }
 
-    async fn get_all(&self, table: Table, keys: Vec<(String, String)>) -> Result<Vec<Option<Item>>, StoreError> {
+    async fn get_all(
+        &self,
+        table: Table,
+        keys: Vec<(String, String)>,
+    ) -> Result<Vec<Option<Item>>, StoreError> {
         self.readers.with(|connection| {
             keys.iter().map(|(partition, sort)| read::get(connection, table, partition, sort)).collect()
         })

@@ -62,7 +62,9 @@ impl Writer {
         let queue = self.queue.clone();
         // Nearly always there is room; where there is none, waiting must not hold up a runtime's thread.
         if let Err(refused) = queue.try_send(job) {
-            let mpsc::TrySendError::Full(job) = refused else { return Err(gone()) };
+            let mpsc::TrySendError::Full(job) = refused else {
+                return Err(gone());
+            };
             let sent = tokio::task::spawn_blocking(move || queue.send(job)).await;
             sent.map_err(|_| gone())?.map_err(|_| gone())?;
         }
@@ -135,7 +137,12 @@ pub(super) fn put(
 }
 
 /// Deletes an item, if there is one.
-pub(super) fn delete(connection: &Connection, table: Table, partition: &str, sort: &str) -> rusqlite::Result<()> {
+pub(super) fn delete(
+    connection: &Connection,
+    table: Table,
+    partition: &str,
+    sort: &str,
+) -> rusqlite::Result<()> {
     connection
         .prepare_cached(&format!("DELETE FROM {} WHERE partition = ?1 AND sort = ?2", table.name()))?
         .execute(params![partition, sort])?;
