@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{CHUNK_RECORDS, INLINE_BYTES, Sink, Staged, peek, spool::Spool};
 use crate::{
-    batch::Batch,
+    batch::{Batch, BatchId, Name},
     batches, door,
     error::Error,
     fault::Fault,
@@ -34,6 +34,11 @@ pub struct Chunk {
 }
 
 impl Manifest {
+    /// The key of a batch's manifest.
+    pub fn key(tenant: &Name, id: BatchId) -> String {
+        format!("batches/{tenant}/{id}/manifest.jsonl")
+    }
+
     /// Reads the manifest with this key.
     pub async fn read(key: &str, objects: &Objects) -> Result<Self, Error> {
         let text = objects.get(key).await?;
@@ -47,7 +52,7 @@ impl Manifest {
             text.extend_from_slice(&door::encode(chunk)?);
             text.push(b'\n');
         }
-        let key = format!("batches/{}/{}/manifest.jsonl", batch.tenant, batch.batch_id);
+        let key = Self::key(&batch.tenant, batch.batch_id);
         objects.put(&key, text).await?;
         Ok(key)
     }

@@ -108,6 +108,16 @@ impl Intake {
         Ok(())
     }
 
+    /// The next record of an input that needs no framing; then [`Intake::finish_records`] ends it.
+    pub fn push_record(&mut self, bytes: &[u8], fault: Option<Fault>) -> Result<(), Error> {
+        self.cutter.record(0, bytes, fault)
+    }
+
+    /// The records are at their end: stores what was cut.
+    pub async fn finish_records(self, objects: &Objects) -> Result<Staged, Error> {
+        self.cutter.finish(objects).await
+    }
+
     /// The input is at its end: stores what was cut.
     pub async fn finish(mut self, objects: &Objects) -> Result<Staged, Error> {
         let plain = self.unzip.finish()?;
