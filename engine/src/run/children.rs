@@ -106,6 +106,8 @@ struct Beginning {
     input: Value,
     flow: FlowId,
     map_run: Option<Arc<str>>,
+    /// How long the history of a child execution may be.
+    limit: Option<u64>,
 }
 
 impl Execution {
@@ -168,6 +170,7 @@ impl Execution {
                     input,
                     flow,
                     map_run: None,
+                    limit: None,
                 }
             }
             Kind::Map(map) => {
@@ -184,12 +187,18 @@ impl Execution {
                     return Ok(());
                 };
                 let map_run = children.map_run.clone();
+                let express = map
+                    .distributed
+                    .as_ref()
+                    .is_some_and(|distributed| distributed.express);
+                let limit = self.about.history_limit.filter(|_| !express);
                 Beginning {
                     index,
                     item: Some(input),
                     input: selected,
                     flow: map.processor,
                     map_run,
+                    limit,
                 }
             }
             _ => return Ok(()),
@@ -209,13 +218,14 @@ impl Execution {
             input,
             flow,
             map_run,
+            limit,
         } = begin;
         let start = self.machine.flows[flow.0].start;
         let id = ThreadId(self.number());
         let mut child = Thread::new(id, parent.run, flow, start, input);
         child.parent = Some((parent.id, index));
         if let Some(arn) = map_run {
-            child.run = self.child_run(id, &arn, &child.input, now);
+            child.run = self.child_run(id, &arn, &child.input, limit, now);
         } else {
             child.variables = Arc::clone(&parent.variables);
             child.last_event = parent.last_event;
@@ -240,14 +250,21 @@ impl Execution {
     }
 
     /// The execution a distributed Map starts for an item.
-    fn child_run(&mut self, id: ThreadId, map_run: &str, input: &Value, now: Timestamp) -> RunId {
+    fn child_run(
+        &mut self,
+        id: ThreadId,
+        map_run: &str,
+        input: &Value,
+        limit: Option<u64>,
+        now: Timestamp,
+    ) -> RunId {
         let name: Arc<str> = self.rng.uuid().into();
         // The Map run's ARN ends with an id of its own, where the child's has the child's name.
         let stem = map_run.rsplit_once(':').map_or(map_run, |(stem, _)| stem);
         let stem = stem.replacen(":mapRun:", ":execution:", 1);
         let run = RunId(id.0);
-        self.runs
-            .insert(run, Run::new(format!("{stem}:{name}").into(), name, input, now));
+        let id = format!("{stem}:{name}").into();
+        self.runs.insert(run, Run::new(id, name, input, now, limit));
         let details = Details::Started {
             input: input.clone(),
             role: self.about.role.clone(),

@@ -62,16 +62,25 @@ pub(crate) struct Run {
     pub started: Timestamp,
     /// How many events there are; also the last event's id.
     pub events: u64,
+    /// How many there may be.
+    pub limit: Option<u64>,
 }
 
 impl Run {
-    pub(crate) fn new(id: Arc<str>, name: Arc<str>, input: &Value, started: Timestamp) -> Self {
+    pub(crate) fn new(
+        id: Arc<str>,
+        name: Arc<str>,
+        input: &Value,
+        started: Timestamp,
+        limit: Option<u64>,
+    ) -> Self {
         Self {
             id,
             name,
             input: input.clone(),
             started,
             events: 0,
+            limit,
         }
     }
 }

@@ -70,12 +70,11 @@ impl Execution {
     }
 
     fn begin(&mut self, input: Value, now: Timestamp) {
-        let run = Run::new(
+        let (id, name) = (
             Arc::clone(&self.about.execution_id),
             Arc::clone(&self.about.execution_name),
-            &input,
-            now,
         );
+        let run = Run::new(id, name, &input, now, self.about.history_limit);
         self.runs.insert(RunId::ROOT, run);
         let details = Details::Started {
             input: input.clone(),

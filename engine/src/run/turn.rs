@@ -51,7 +51,8 @@ impl Execution {
             step = visit.recover(fault);
         }
         if self.is_too_long(thread.run) {
-            let cause = "The execution reached the maximum number of history events.";
+            let limit = self.about.history_limit.unwrap_or_default();
+            let cause = format!("The execution reached the maximum number of history events ({limit}).");
             step = Err(Fault::from(Failure::new(reserved::RUNTIME, cause)));
         }
         match step {
@@ -69,8 +70,10 @@ impl Execution {
     }
 
     fn is_too_long(&self, run: RunId) -> bool {
-        let limit = self.about.history_limit;
-        limit.is_some_and(|limit| self.runs.get(&run).is_some_and(|run| run.events + 1 >= limit))
+        let Some(run) = self.runs.get(&run) else {
+            return false;
+        };
+        run.limit.is_some_and(|limit| run.events + 1 >= limit)
     }
 
     fn park(&mut self, thread: Box<Thread>, now: Timestamp) {
@@ -186,7 +189,7 @@ impl Visit<'_> {
         let Some(recovery) = self.state.kind.recovery() else {
             return Err(fault);
         };
-        if let Some((index, retrier)) = recovery.retrier(&fault.failure) {
+        if let Some((index, retrier)) = recovery.retrier(&fault) {
             self.thread.failures.resize(recovery.retry.len(), 0);
             self.thread.failures[index] += 1;
             let failures = self.thread.failures[index];
@@ -204,7 +207,7 @@ impl Visit<'_> {
         {
             self.event(closing, Details::None);
         }
-        let Some((index, catcher)) = recovery.catcher(&fault.failure) else {
+        let Some((index, catcher)) = recovery.catcher(&fault) else {
             return Err(fault);
         };
         let error = fault.failure.output();

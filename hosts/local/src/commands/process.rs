@@ -108,9 +108,20 @@ async fn take(
             return Err(refused);
         }
     };
-    let execution = run_batch(flow, &batch, staged).await?;
-    let known = BatchStatus::find(&tenant, batch_id, store).await?;
+    let ended = to_its_end(folder, flow, &batch, staged).await?;
     forget(import.as_ref(), &tenant, folder).await?;
+    Ok(ended)
+}
+
+/// Takes a staged batch through the flow.
+pub(super) async fn to_its_end(
+    folder: &Folder,
+    flow: &LocalFlow,
+    batch: &Batch,
+    staged: Staged,
+) -> Result<Ended, Exit> {
+    let execution = run_batch(flow, batch, staged).await?;
+    let known = BatchStatus::find(&batch.tenant, batch.batch_id, &folder.host.store).await?;
     let batch = known.ok_or_else(|| Exit::failed("the batch was not kept"))?;
     let summary = execution.output.and_then(|output| serde_json::from_str(&output).ok());
     let failure = (execution.status != "SUCCEEDED").then(|| {

@@ -26,6 +26,11 @@ impl SqliteStore {
         Ok(Self { writer: Arc::new(Writer::start(connection)?), readers: Arc::new(Readers::new(file)) })
     }
 
+    /// A store over readers alone, whose writes are refused.
+    pub(crate) fn to_read(readers: Readers) -> Self {
+        Self { writer: Arc::new(Writer::none()), readers: Arc::new(readers) }
+    }
+
     /// Opens a file that another process may be writing, to look only.
     pub(crate) fn open_to_read(file: &Path) -> Result<Readers, StoreError> {
         let readers = Readers::new(file);

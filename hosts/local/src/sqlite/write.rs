@@ -39,6 +39,11 @@ impl Writer {
         Ok(Self { queue })
     }
 
+    /// No writer: every write is refused.
+    pub(super) fn none() -> Self {
+        Self { queue: mpsc::sync_channel(0).0 }
+    }
+
     /// Makes a change and waits until it is on the disk.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
