@@ -27,6 +27,8 @@ pub enum Kind {
     NotDecided,
     /// The path is there, and not with this method.
     MethodNotAllowed,
+    /// It was done already, and is done once.
+    Conflict,
     /// The body took too long to come.
     Timeout,
     /// The body is larger than a request may be.
@@ -43,12 +45,13 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::BadRequest,
         Self::BadBody,
         Self::NotFound,
         Self::NotDecided,
         Self::MethodNotAllowed,
+        Self::Conflict,
         Self::Timeout,
         Self::TooLarge,
         Self::UnsupportedMediaType,
@@ -80,6 +83,7 @@ impl Kind {
             Self::NotFound => ("not-found", "Not found", S::NOT_FOUND),
             Self::NotDecided => ("not-decided", "Not decided yet", S::NOT_FOUND),
             Self::MethodNotAllowed => ("method-not-allowed", "Method not allowed", S::METHOD_NOT_ALLOWED),
+            Self::Conflict => ("conflict", "Done already", S::CONFLICT),
             Self::Timeout => ("timeout", "The request took too long to arrive", S::REQUEST_TIMEOUT),
             Self::TooLarge => ("too-large", "Too large", S::PAYLOAD_TOO_LARGE),
             Self::UnsupportedMediaType => {

@@ -48,7 +48,7 @@ async fn take(
         }
         Err(Refused::Storage(error)) => return Err(error.into()),
     }
-    flow.uploaded(&tenant, id).await?;
+    flow.uploaded(&tenant, known).await?;
     Ok(StatusCode::OK)
 }
 

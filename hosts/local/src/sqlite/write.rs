@@ -23,10 +23,12 @@ pub(crate) struct Writer {
     queue: SyncSender<Job>,
 }
 
+type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
 struct Job {
     change: Change,
     /// Told once the change is on the disk, or is not.
-    done: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+    done: Done,
 }
 
 impl Writer {
@@ -95,7 +97,7 @@ fn commit(
     connection: &Connection,
     first: Job,
     jobs: &Receiver<Job>,
-    done: &mut Vec<Box<dyn FnOnce(Result<(), StoreError>) + Send>>,
+    done: &mut Vec<Done>,
 ) -> Result<(), StoreError> {
     let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failure(&error));
     for job in std::iter::once(first).chain(jobs.try_iter().take(GROUP - 1)) {
