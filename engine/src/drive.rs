@@ -5,12 +5,12 @@ use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use futures::future::{AbortHandle, Either, abortable, select};
-use futures::stream::{FuturesUnordered, StreamExt};
+use futures::future::{AbortHandle, Aborted, Either, abortable, select};
+use futures::stream::{FuturesUnordered, Stream, StreamExt};
 use jiff::Timestamp;
 
 use crate::effect::{Effect, ItemSource, Outcome, TaskId, TaskRequest};
-use crate::failure::{Failure, reserved};
+use crate::failure::Failure;
 use crate::history::HistoryEvent;
 use crate::run::Execution;
 use crate::value::Value;
@@ -69,7 +69,7 @@ pub async fn drive_until(
             if steps.is_multiple_of(STEPS) {
                 give_way().await;
             }
-            let (id, answer) = match effect {
+            let (id, question) = match effect {
                 Effect::Event(event) => {
                     runner.history(&event);
                     continue;
@@ -81,45 +81,50 @@ pub async fn drive_until(
                 Effect::StartTask(task) => (task.id, Either::Left(task)),
                 Effect::ReadItems(source) => (source.id, Either::Right(source)),
             };
-            let (answer, handle) = abortable(ask(runner, answer));
+            let (answer, handle) = abortable(ask(runner, question));
             running.insert(id, handle);
             answers.push(answer);
         }
         if let Some(outcome) = execution.outcome() {
             return outcome.clone();
         }
-        let due = execution.next_due();
-        let sleep = pin!(async {
-            match due {
-                Some(due) => runner.sleep_until(due).await,
-                None => pending().await,
-            }
-        });
-        let answered = pin!(async {
-            match answers.next().await {
-                Some(answer) => answer,
-                None => pending().await,
-            }
-        });
-        let happened = match select(select(answered, sleep), stop.as_mut()).await {
-            Either::Left((Either::Left((answer, _)), _)) => answer.ok(),
-            Either::Left((Either::Right(_), _)) => None,
-            Either::Right((why, _)) => {
-                execution.stop(why, runner.now());
-                None
-            }
-        };
-        match happened {
-            Some(Answer::Task(id, result)) => {
+        let happened = pin!(something(&mut answers, runner, execution.next_due()));
+        match select(happened, stop.as_mut()).await {
+            Either::Left((None, _)) => {}
+            Either::Left((Some(Answer::Task(id, result)), _)) => {
                 running.remove(&id);
                 execution.task_done(id, result);
             }
-            Some(Answer::Items(id, items)) => {
+            Either::Left((Some(Answer::Items(id, items)), _)) => {
                 running.remove(&id);
                 execution.items_read(id, items);
             }
-            None => {}
+            Either::Right((why, _)) => execution.stop(why, runner.now()),
         }
+    }
+}
+
+/// Waits for an answer or the due time; `None`: the time has come, or a task that was given up is gone.
+async fn something(
+    answers: &mut (impl Stream<Item = Result<Answer, Aborted>> + Unpin),
+    runner: &impl TaskRunner,
+    due: Option<Timestamp>,
+) -> Option<Answer> {
+    let sleep = pin!(async {
+        match due {
+            Some(due) => runner.sleep_until(due).await,
+            None => pending().await,
+        }
+    });
+    let answered = pin!(async {
+        match answers.next().await {
+            Some(answer) => answer.ok(),
+            None => pending().await,
+        }
+    });
+    match select(answered, sleep).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(_) => None,
     }
 }
 
@@ -139,21 +144,6 @@ async fn give_way() {
 async fn ask(runner: &impl TaskRunner, question: Either<TaskRequest, ItemSource>) -> Answer {
     match question {
         Either::Left(task) => Answer::Task(task.id, runner.run(task).await),
-        Either::Right(source) => {
-            let id = source.id;
-            let items = runner.read_items(source).await;
-            // AWS has one name for whatever kept the items from being read.
-            Answer::Items(
-                id,
-                items.map_err(|failure| Failure {
-                    error: Some(
-                        failure
-                            .error
-                            .unwrap_or_else(|| reserved::ITEM_READER_FAILED.into()),
-                    ),
-                    cause: failure.cause,
-                }),
-            )
-        }
+        Either::Right(source) => Answer::Items(source.id, runner.read_items(source).await),
     }
 }

@@ -6,6 +6,7 @@
 //! | `state/` | the kinds of states, one file each |
 //! | `query/` | JSONata and the templates that hold it |
 //! | `run/` | [`Execution`]: a run's memory and how it goes on |
+//! | `outline.rs` | a machine as a graph, for checks and drawings |
 //! | `history/` | events with AWS's names |
 //! | `drive.rs` | [`drive`]: runs an execution on a host's tasks and clock |
 //!
@@ -17,6 +18,7 @@ mod failure;
 mod history;
 mod load;
 mod machine;
+mod outline;
 mod problem;
 mod query;
 mod rng;
@@ -29,6 +31,12 @@ pub use effect::{Effect, ItemFormat, ItemSource, Outcome, TaskId, TaskRequest};
 pub use failure::{Failure, reserved};
 pub use history::{Details, EventType, HistoryEvent, Integration};
 pub use machine::StateMachine;
+pub use outline::{Edge, PathLength, StateView, Via};
 pub use problem::{Code, Problem, Problems};
 pub use run::{Execution, Start};
 pub use value::{Array, Number, Object, Value};
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 /// One thing that keeps a definition from being loaded.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// The kind of problem.
     pub code: Code,
@@ -23,7 +25,7 @@ pub struct Problem {
 }
 
 /// Kinds of problems, by the names AWS validation gives them where it has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Code {
     /// The text is not JSON.
@@ -32,16 +34,26 @@ pub enum Code {
     SchemaValidationFailed,
     /// A transition leads nowhere, or no transition leads to a state.
     MissingTransitionTarget,
-    /// An expression cannot be parsed or names what does not exist in its field.
+    /// No state of a flow ends it.
+    MissingEndState,
+    /// Two states have one name.
+    DuplicateStateName,
+    /// A state's name is empty or too long.
+    InvalidStateName,
+    /// An expression cannot be parsed.
+    #[serde(rename = "INVALID_JSONATA_EXPRESSION")]
     InvalidExpression,
+    /// An expression names what does not exist where it stands.
+    #[serde(rename = "UNSUPPORTED_JSONATA_EXPRESSION")]
+    UnsupportedExpression,
+    /// This host cannot run the resource.
+    InvalidResource,
     /// AWS would take it; this engine does not run it yet.
     NotSupported,
-    /// This host cannot run the resource.
-    UnknownResource,
 }
 
 /// All problems of one definition; never empty.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Problems(pub Vec<Problem>);
 
@@ -50,8 +62,6 @@ impl fmt::Display for Code {
         self.serialize(f)
     }
 }
-
-use serde::Serialize as _;
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

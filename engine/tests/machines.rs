@@ -1,5 +1,12 @@
 //! Machines run as AWS runs them: each file in `cases/` holds the cases of one feature.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 

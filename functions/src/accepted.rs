@@ -44,12 +44,7 @@ impl<'a> Accepted<'a> {
             opt_in: bool,
             contact: &'a Contact<'a>,
         }
-        let line = Line {
-            index,
-            key: key.as_str(),
-            opt_in: contact.opt_in,
-            contact,
-        };
+        let line = Line { index, key: key.as_str(), opt_in: contact.opt_in, contact };
         serde_json::to_writer(to, &line).map_err(|error| Error::BadInput(door::describe(&error)))
     }
 }

@@ -14,10 +14,15 @@ pub struct BatchId(ulid::Ulid);
 impl BatchId {
     /// An id for a batch that arrives at `now`; `random` makes it unlike others of that millisecond.
     pub fn new(now: Timestamp, random: u128) -> Self {
-        Self(ulid::Ulid::from_parts(
-            u64::try_from(now.as_millisecond()).unwrap_or(0),
-            random,
-        ))
+        Self(ulid::Ulid::from_parts(u64::try_from(now.as_millisecond()).unwrap_or(0), random))
+    }
+
+    /// When it was made.
+    pub fn made_at(&self) -> Timestamp {
+        i64::try_from(self.0.timestamp_ms())
+            .ok()
+            .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+            .unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -66,15 +71,11 @@ impl FromStr for Name {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let fits = (1..=64).contains(&text.len())
-            && text
-                .bytes()
-                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
+            && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
         if fits {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Error::BadInput(
-                "a tenant or provider is 1 to 64 of a-z, 0-9, _ and -".into(),
-            ))
+            Err(Error::BadInput("a tenant or provider is 1 to 64 of a-z, 0-9, _ and -".into()))
         }
     }
 }

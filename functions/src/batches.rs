@@ -76,17 +76,13 @@ impl BatchStatus {
 
     /// Stores it, over what was stored.
     pub async fn save(&self, tenant: &Name, store: &impl Store) -> Result<(), Error> {
-        store
-            .put(Table::Batches, self.item(tenant)?, Condition::None)
-            .await?;
+        store.put(Table::Batches, self.item(tenant)?, Condition::None).await?;
         Ok(())
     }
 
     /// Stores it if nothing is stored of it yet; otherwise gives what is.
     pub async fn create(&self, tenant: &Name, store: &impl Store) -> Result<Option<Self>, Error> {
-        let written = store
-            .put(Table::Batches, self.item(tenant)?, Condition::Absent)
-            .await?;
+        let written = store.put(Table::Batches, self.item(tenant)?, Condition::Absent).await?;
         match written {
             Written::Done | Written::Conflict(None) => Ok(None),
             Written::Conflict(Some(item)) => door::decode(item.body.as_bytes()).map(Some),
@@ -95,19 +91,12 @@ impl BatchStatus {
 
     fn item(&self, tenant: &Name) -> Result<Item, Error> {
         let body = serde_json::to_string(self).map_err(|error| Error::BadInput(door::describe(&error)))?;
-        Ok(Item {
-            partition: tenant.to_string(),
-            sort: self.batch_id.to_string(),
-            version: 1,
-            body,
-        })
+        Ok(Item { partition: tenant.to_string(), sort: self.batch_id.to_string(), version: 1, body })
     }
 
     /// The batch, if it is known.
     pub async fn find(tenant: &Name, id: BatchId, store: &impl Store) -> Result<Option<Self>, Error> {
-        let found = store
-            .get(Table::Batches, tenant.as_str(), &id.to_string())
-            .await?;
+        let found = store.get(Table::Batches, tenant.as_str(), &id.to_string()).await?;
         found.map(|item| door::decode(item.body.as_bytes())).transpose()
     }
 
@@ -126,10 +115,7 @@ impl BatchStatus {
             limit,
         };
         let items = store.query(Table::Batches, query).await?;
-        items
-            .iter()
-            .map(|item| door::decode(item.body.as_bytes()))
-            .collect()
+        items.iter().map(|item| door::decode(item.body.as_bytes())).collect()
     }
 }
 
@@ -170,9 +156,8 @@ pub async fn row(
     let chunk = if batch.chunks == 0 {
         0
     } else if batch.received.is_some_and(|received| index < received) {
-        let bytes = objects
-            .get_range(&chunk_index_key(tenant, batch.batch_id), index * 4..index * 4 + 4)
-            .await?;
+        let bytes =
+            objects.get_range(&chunk_index_key(tenant, batch.batch_id), index * 4..index * 4 + 4).await?;
         let Ok(bytes) = <[u8; 4]>::try_from(&*bytes) else {
             return Ok(None);
         };

@@ -60,9 +60,7 @@ pub async fn apply(
     if open.is_empty() {
         Ok(decided)
     } else {
-        Err(Error::StorageUnavailable(
-            "contacts are being changed by others at the same time".into(),
-        ))
+        Err(Error::StorageUnavailable("contacts are being changed by others at the same time".into()))
     }
 }
 
@@ -72,12 +70,7 @@ enum Decision {
 }
 
 async fn decide(store: &impl Store, batch: &Batch, change: &Change) -> Result<Decision, Error> {
-    let Change {
-        index,
-        key,
-        word,
-        stored,
-    } = change;
+    let Change { index, key, word, stored } = change;
     let current = &stored.word;
     if current.is_of(batch, *index) {
         return Ok(Decision::Done(current.outcome));
@@ -85,9 +78,7 @@ async fn decide(store: &impl Store, batch: &Batch, change: &Change) -> Result<De
     if current.is_later_than(batch) {
         let past = contacts::past(store, &batch.tenant, key).await?;
         let mine = past.iter().find(|stored| stored.word.is_of(batch, *index));
-        return Ok(Decision::Done(
-            mine.map_or(Outcome::Unchanged, |stored| stored.word.outcome),
-        ));
+        return Ok(Decision::Done(mine.map_or(Outcome::Unchanged, |stored| stored.word.outcome)));
     }
     Ok(match word {
         Word::OptIn(new) if current.says_the_same(new) => Decision::Done(Outcome::Unchanged),
@@ -111,10 +102,7 @@ async fn write(
     for (Change { key, stored, .. }, new) in &writes {
         past.push((contacts::past_item(tenant, key, stored)?, Condition::None));
         let version = stored.version + 1;
-        current.push((
-            contacts::item(tenant, key, version, new)?,
-            Condition::Version(stored.version),
-        ));
+        current.push((contacts::item(tenant, key, version, new)?, Condition::Version(stored.version)));
     }
     store.put_all(Table::Consents, past).await?;
     let written = store.put_all(Table::OptIns, current).await?;
@@ -122,10 +110,7 @@ async fn write(
     for ((change, new), written) in writes.into_iter().zip(written) {
         match written {
             Written::Done => decided.push((change.index, new.outcome)),
-            Written::Conflict(Some(item)) => open.push(Change {
-                stored: Stored::read(&item)?,
-                ..change
-            }),
+            Written::Conflict(Some(item)) => open.push(Change { stored: Stored::read(&item)?, ..change }),
             Written::Conflict(None) => {
                 return Err(Error::StorageUnavailable(
                     "a contact was erased while it was being changed".into(),
@@ -138,10 +123,5 @@ async fn write(
 
 /// The changes that new words of opt-ins meet where the address turned out to be stored.
 pub fn met(index: u64, key: String, word: Word, item: &Item) -> Result<Change, Error> {
-    Ok(Change {
-        index,
-        key,
-        word,
-        stored: Stored::read(item)?,
-    })
+    Ok(Change { index, key, word, stored: Stored::read(item)? })
 }

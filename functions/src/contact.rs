@@ -54,18 +54,12 @@ pub fn check(record: &str) -> Result<(Contact<'_>, EmailKey), Vec<Fault>> {
 
 /// Everything that is wrong with a record by the schema alone; empty where it matches.
 pub fn schema_faults(record: &serde_json::Value) -> Vec<Fault> {
-    #[expect(
-        clippy::expect_used,
-        reason = "the schema is part of the program, and a test compiles it"
-    )]
+    #[expect(clippy::expect_used, reason = "the schema is part of the program, and a test compiles it")]
     static VALIDATOR: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
         let schema = serde_json::from_str(SCHEMA).expect("contact.schema.json is JSON");
         jsonschema::validator_for(&schema).expect("contact.schema.json is a JSON Schema")
     });
-    VALIDATOR
-        .iter_errors(record)
-        .map(|error| schema_fault(&error))
-        .collect()
+    VALIDATOR.iter_errors(record).map(|error| schema_fault(&error)).collect()
 }
 
 fn explain(record: &str) -> Vec<Fault> {
@@ -97,9 +91,7 @@ fn schema_fault(error: &jsonschema::ValidationError<'_>) -> Fault {
             let name = property.as_str().unwrap_or_default();
             Fault::new(format!("{at}/{}", pointer_token(name)), "required", "is missing")
         }
-        K::Type {
-            kind: TypeKind::Single(kind),
-        } => Fault::new(at, "type", format!("must be of type {kind}")),
+        K::Type { kind: TypeKind::Single(kind) } => Fault::new(at, "type", format!("must be of type {kind}")),
         K::MinItems { limit } => Fault::new(at, "minItems", format!("must have at least {limit} item")),
         kind => Fault::new(at, kind.keyword().to_owned(), "does not match the schema"),
     }
@@ -186,11 +178,7 @@ impl<'de> Visitor<'de> for Reader {
             email: trimmed(email.ok_or_else(|| A::Error::missing_field("email"))?),
             opt_in: opt_in.ok_or_else(|| A::Error::missing_field("optIn"))?,
             interests,
-            extra: if extra.is_empty() {
-                None
-            } else {
-                Some(Cow::Owned(extra_text(extra)))
-            },
+            extra: if extra.is_empty() { None } else { Some(Cow::Owned(extra_text(extra))) },
         })
     }
 }

@@ -47,9 +47,7 @@ impl OptIn {
             name: contact.name.into_owned(),
             email: contact.email.into_owned(),
             opt_in: true,
-            interests: contact
-                .interests
-                .map(|all| all.into_iter().map(Into::into).collect()),
+            interests: contact.interests.map(|all| all.into_iter().map(Into::into).collect()),
             extra: contact.extra.map(Into::into),
             since: batch.received_at,
             batch_id: batch.batch_id,
@@ -75,13 +73,7 @@ impl OptIn {
     /// Whether both say the same, whoever said it and when.
     pub fn says_the_same(&self, other: &Self) -> bool {
         let said = |word: &Self| {
-            (
-                word.name.clone(),
-                word.email.clone(),
-                word.opt_in,
-                word.interests.clone(),
-                word.extra.clone(),
-            )
+            (word.name.clone(), word.email.clone(), word.opt_in, word.interests.clone(), word.extra.clone())
         };
         said(self) == said(other)
     }
@@ -110,10 +102,7 @@ pub struct Stored {
 impl Stored {
     /// Reads an item of the opt-ins or of the consents.
     pub fn read(item: &Item) -> Result<Self, Error> {
-        Ok(Self {
-            version: item.version,
-            word: door::decode(item.body.as_bytes())?,
-        })
+        Ok(Self { version: item.version, word: door::decode(item.body.as_bytes())? })
     }
 }
 
@@ -126,12 +115,7 @@ pub fn partition(tenant: &Name, key: &str) -> String {
 /// The item that holds a word.
 pub fn item(tenant: &Name, key: &str, version: u64, word: &OptIn) -> Result<Item, Error> {
     let body = serde_json::to_string(word).map_err(|error| Error::BadInput(door::describe(&error)))?;
-    Ok(Item {
-        partition: partition(tenant, key),
-        sort: key.to_owned(),
-        version,
-        body,
-    })
+    Ok(Item { partition: partition(tenant, key), sort: key.to_owned(), version, body })
 }
 
 /// The history's item for a stored word: the same however often it is made.
@@ -156,10 +140,7 @@ pub async fn find(store: &impl Store, tenant: &Name, key: &str) -> Result<Option
     let Some(item) = store.get(Table::OptIns, &partition, key).await? else {
         return Ok(None);
     };
-    Ok(Some(History {
-        current: Stored::read(&item)?,
-        past: past(store, tenant, key).await?,
-    }))
+    Ok(Some(History { current: Stored::read(&item)?, past: past(store, tenant, key).await? }))
 }
 
 /// The words before the current one, oldest first.

@@ -71,11 +71,7 @@ impl Fault {
         rule: impl Into<Cow<'static, str>>,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self {
-            pointer: pointer.into(),
-            rule: rule.into(),
-            message: message.into(),
-        }
+        Self { pointer: pointer.into(), rule: rule.into(), message: message.into() }
     }
 
     /// The kind of trouble it is.
@@ -91,11 +87,7 @@ impl Fault {
 
 /// The kind of trouble a record with these faults is in: the gravest of them.
 pub fn error_type(faults: &[Fault]) -> ErrorType {
-    faults
-        .iter()
-        .map(Fault::error_type)
-        .min()
-        .unwrap_or(ErrorType::Processing)
+    faults.iter().map(Fault::error_type).min().unwrap_or(ErrorType::Processing)
 }
 
 /// How many faults, duplicates and conflicts a summary shows of a batch.

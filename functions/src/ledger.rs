@@ -75,10 +75,7 @@ impl Part {
 
     /// The outcome of a record, once sorted.
     pub fn outcome(&self, index: u64) -> Option<Outcome> {
-        self.rows
-            .iter()
-            .find(|(_, rows)| rows.binary_search(&index).is_ok())
-            .map(|(outcome, _)| *outcome)
+        self.rows.iter().find(|(_, rows)| rows.binary_search(&index).is_ok()).map(|(outcome, _)| *outcome)
     }
 }
 
@@ -133,10 +130,7 @@ impl Ledger {
         all.sort_unstable();
         all.dedup();
         if decided != received || all.len() as u64 != decided {
-            return Err(Error::OutcomesDoNotAddUp {
-                received,
-                decided: all.len() as u64,
-            });
+            return Err(Error::OutcomesDoNotAddUp { received, decided: all.len() as u64 });
         }
         Ok(Self { outcomes, part })
     }

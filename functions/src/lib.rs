@@ -21,6 +21,7 @@ pub mod outcome;
 pub mod quarantine;
 pub mod received;
 pub mod records;
+pub mod replay;
 pub mod steps;
 pub mod store;
 #[cfg(feature = "contract")]

@@ -8,12 +8,17 @@ use std::{
 use bytes::Bytes;
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use futures::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path};
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart, path::Path};
 
 use crate::error::Error;
 
 /// Keys under this are steps' working files: they may vanish in a crash, since what wrote them runs again.
 pub const STAGING: &str = "staging/";
+
+/// An object that streams in is written in parts of so many bytes; S3 takes none smaller than 5 MiB.
+const PART: usize = 8 * 1024 * 1024;
+/// How many parts are on their way at once.
+const PARTS_AT_ONCE: usize = 2;
 
 /// The object store, in the two strengths of durability that the flow needs.
 #[derive(Clone, Debug)]
@@ -40,20 +45,43 @@ impl Objects {
     /// Puts an object whole, over one that is there.
     pub async fn put(&self, key: &str, bytes: impl Into<Bytes> + Send) -> Result<(), Error> {
         let payload = PutPayload::from_bytes(bytes.into());
-        self.of(key)
-            .put(&Path::from(key), payload)
-            .await
-            .map_err(|error| failure(key, error))?;
+        self.of(key).put(&Path::from(key), payload).await.map_err(|error| failure(key, error))?;
         Ok(())
+    }
+
+    /// Puts an object as it streams in. It is there whole or not at all; `E` ends it.
+    pub async fn put_stream<E: From<Error>>(
+        &self,
+        key: &str,
+        pieces: impl futures::Stream<Item = Result<Bytes, E>> + Send,
+    ) -> Result<u64, E> {
+        let failed = |error| E::from(failure(key, error));
+        let upload = self.of(key).put_multipart(&Path::from(key)).await.map_err(failed)?;
+        let mut write = WriteMultipart::new_with_chunk_size(upload, PART);
+        let mut pieces = std::pin::pin!(pieces);
+        let mut size = 0;
+        loop {
+            match pieces.try_next().await {
+                Ok(Some(piece)) => {
+                    size += piece.len() as u64;
+                    write.wait_for_capacity(PARTS_AT_ONCE).await.map_err(failed)?;
+                    write.put(piece);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    // What has arrived is cleared; if that fails, a lifecycle rule clears it.
+                    let _ = write.abort().await;
+                    return Err(error);
+                }
+            }
+        }
+        write.finish().await.map_err(failed)?;
+        Ok(size)
     }
 
     /// The object's bytes.
     pub async fn get(&self, key: &str) -> Result<Bytes, Error> {
-        let got = self
-            .of(key)
-            .get(&Path::from(key))
-            .await
-            .map_err(|error| failure(key, error))?;
+        let got = self.of(key).get(&Path::from(key)).await.map_err(|error| failure(key, error))?;
         got.bytes().await.map_err(|error| failure(key, error))
     }
 
@@ -67,20 +95,13 @@ impl Objects {
 
     /// The object's size in bytes.
     pub async fn size(&self, key: &str) -> Result<u64, Error> {
-        let meta = self
-            .of(key)
-            .head(&Path::from(key))
-            .await
-            .map_err(|error| failure(key, error))?;
+        let meta = self.of(key).head(&Path::from(key)).await.map_err(|error| failure(key, error))?;
         Ok(meta.size)
     }
 
     /// Some bytes out of the middle of an object.
     pub async fn get_range(&self, key: &str, range: std::ops::Range<u64>) -> Result<Bytes, Error> {
-        self.of(key)
-            .get_range(&Path::from(key), range)
-            .await
-            .map_err(|error| failure(key, error))
+        self.of(key).get_range(&Path::from(key), range).await.map_err(|error| failure(key, error))
     }
 
     /// The object as it comes in, piece by piece.
@@ -88,11 +109,7 @@ impl Objects {
         &self,
         key: &str,
     ) -> Result<impl futures::Stream<Item = Result<Bytes, Error>> + Send + use<>, Error> {
-        let got = self
-            .of(key)
-            .get(&Path::from(key))
-            .await
-            .map_err(|error| failure(key, error))?;
+        let got = self.of(key).get(&Path::from(key)).await.map_err(|error| failure(key, error))?;
         let key = key.to_owned();
         Ok(got.into_stream().map_err(move |error| failure(&key, error)))
     }
@@ -104,10 +121,7 @@ impl Objects {
         let mut listed: Vec<Listed> = found
             .map_err(|error| failure(prefix, error))?
             .into_iter()
-            .map(|meta| Listed {
-                key: meta.location.to_string(),
-                size: meta.size,
-            })
+            .map(|meta| Listed { key: meta.location.to_string(), size: meta.size })
             .collect();
         listed.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(listed)
@@ -125,11 +139,7 @@ impl Objects {
     }
 
     fn of(&self, key: &str) -> &Arc<dyn ObjectStore> {
-        if key.starts_with(STAGING) {
-            &self.scratch
-        } else {
-            &self.durable
-        }
+        if key.starts_with(STAGING) { &self.scratch } else { &self.durable }
     }
 }
 
@@ -170,9 +180,7 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
 /// Unpacks gzip, of one member or many.
 pub fn gunzip(key: &str, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
-    MultiGzDecoder::new(bytes)
-        .read_to_end(&mut out)
-        .map_err(|_| broken(key))?;
+    MultiGzDecoder::new(bytes).read_to_end(&mut out).map_err(|_| broken(key))?;
     Ok(out)
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -63,6 +63,16 @@ impl Entry {
             base64: record.base64.as_deref().map(ToOwned::to_owned),
         }
     }
+
+    /// The bytes that came in.
+    pub fn raw(&self) -> Vec<u8> {
+        match (&self.record, &self.text, &self.base64) {
+            (Some(record), ..) => record.get().as_bytes().to_vec(),
+            (None, Some(text), _) => text.as_bytes().to_vec(),
+            (None, None, Some(base64)) => BASE64_STANDARD.decode(base64).unwrap_or_default(),
+            (None, None, None) => Vec::new(),
+        }
+    }
 }
 
 /// Records on their way into quarantine, by kind of trouble.
@@ -98,10 +108,7 @@ fn key(batch: &Batch, error_type: ErrorType) -> String {
     let day = batch.received_at.strftime("%Y/%m/%d");
     let (tenant, provider, id) = (&batch.tenant, &batch.provider, batch.batch_id);
     let chunk = batch.chunk_label();
-    format!(
-        "quarantine/{tenant}/{provider}/{}/{day}/{id}-{chunk}.ndjson.gz",
-        error_type.name()
-    )
+    format!("quarantine/{tenant}/{provider}/{}/{day}/{id}-{chunk}.ndjson.gz", error_type.name())
 }
 
 /// A page of the quarantine.
@@ -124,14 +131,10 @@ pub struct Filter {
 
 impl Filter {
     fn takes(&self, key: &str) -> bool {
-        let error_type = self
-            .error_type
-            .is_none_or(|kind| key.split('/').nth(3) == Some(kind.name()));
-        let batch = self.batch.is_none_or(|id| {
-            key.rsplit('/')
-                .next()
-                .is_some_and(|name| name.starts_with(&id.to_string()))
-        });
+        let error_type = self.error_type.is_none_or(|kind| key.split('/').nth(3) == Some(kind.name()));
+        let batch = self
+            .batch
+            .is_none_or(|id| key.rsplit('/').next().is_some_and(|name| name.starts_with(&id.to_string())));
         error_type && batch
     }
 }
@@ -160,10 +163,7 @@ pub async fn list(
             Ok(())
         })?;
         if entries.len() == limit {
-            return Ok(Page {
-                entries,
-                next: Some(encode_page(&key, at + 1)),
-            });
+            return Ok(Page { entries, next: Some(encode_page(&key, at + 1)) });
         }
     }
     Ok(Page { entries, next: None })
@@ -189,10 +189,7 @@ fn encode_page(key: &str, entries: usize) -> String {
 }
 
 fn decode_page(page: &str) -> Result<(String, usize), Error> {
-    let text = BASE64_URL_SAFE_NO_PAD
-        .decode(page)
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok());
+    let text = BASE64_URL_SAFE_NO_PAD.decode(page).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     text.as_deref()
         .and_then(|text| text.split_once(' '))
         .and_then(|(entries, key)| Some((key.to_owned(), entries.parse().ok()?)))

@@ -45,15 +45,7 @@ fn is_zero(number: &u64) -> bool {
 impl<'a> Received<'a> {
     /// A record that is JSON.
     pub fn json(index: u64, line: u64, record: &'a RawValue) -> Self {
-        Self {
-            index,
-            line,
-            retry: 0,
-            record: Some(record),
-            text: None,
-            base64: None,
-            faults: Vec::new(),
-        }
+        Self { index, line, retry: 0, record: Some(record), text: None, base64: None, faults: Vec::new() }
     }
 
     /// Bytes that could not be read as JSON, and why.
@@ -62,15 +54,7 @@ impl<'a> Received<'a> {
             Ok(text) => (Some(Cow::Borrowed(text)), None),
             Err(_) => (None, Some(Cow::Owned(BASE64_STANDARD.encode(bytes)))),
         };
-        Self {
-            index,
-            line,
-            retry: 0,
-            record: None,
-            text,
-            base64,
-            faults: vec![fault],
-        }
+        Self { index, line, retry: 0, record: None, text, base64, faults: vec![fault] }
     }
 
     /// Reads one line of a chunk object.

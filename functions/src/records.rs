@@ -27,11 +27,7 @@ pub struct Records {
 impl Records {
     /// Records that lie in a `.ndjson.gz` object.
     pub fn object(key: String, count: u64) -> Self {
-        Self {
-            count,
-            items: None,
-            key: Some(key),
-        }
+        Self { count, items: None, key: Some(key) }
     }
 
     /// Records in the state's data; each line is one JSON object.
@@ -43,11 +39,7 @@ impl Records {
                 serde_json::from_slice(line).map_err(|error| Error::BadInput(crate::door::describe(&error)))
             })
             .collect::<Result<Vec<Box<RawValue>>, _>>()?;
-        Ok(Self {
-            count: items.len() as u64,
-            items: Some(items),
-            key: None,
-        })
+        Ok(Self { count: items.len() as u64, items: Some(items), key: None })
     }
 
     /// The object that they lie in, if they do.
@@ -58,10 +50,7 @@ impl Records {
     /// Fetches them, ready to be gone through.
     pub async fn open<'a>(&'a self, objects: &Objects) -> Result<Opened<'a>, Error> {
         match (&self.key, &self.items) {
-            (Some(key), None) => Ok(Opened::Object {
-                key,
-                packed: objects.get(key).await?,
-            }),
+            (Some(key), None) => Ok(Opened::Object { key, packed: objects.get(key).await? }),
             (None, Some(items)) => Ok(Opened::Inline(items)),
             _ if self.count == 0 => Ok(Opened::Inline(&[])),
             _ => Err(Error::BadInput("records are either items or a key".into())),
@@ -112,12 +101,7 @@ impl RecordsWriter {
             batch.batch_id,
             batch.chunk_label()
         );
-        Self {
-            key,
-            count: 0,
-            plain: Vec::new(),
-            packed: None,
-        }
+        Self { key, count: 0, plain: Vec::new(), packed: None }
     }
 
     /// One more line, without its line feed.
@@ -126,9 +110,7 @@ impl RecordsWriter {
         self.plain.extend_from_slice(line);
         self.plain.push(b'\n');
         if self.plain.len() > INLINE_LIMIT {
-            let packer = self
-                .packed
-                .get_or_insert_with(|| GzEncoder::new(Vec::new(), Compression::fast()));
+            let packer = self.packed.get_or_insert_with(|| GzEncoder::new(Vec::new(), Compression::fast()));
             // Writing to memory cannot fail.
             let _ = packer.write_all(&self.plain);
             self.plain.clear();
@@ -146,9 +128,7 @@ impl RecordsWriter {
             return Records::inline(&self.plain);
         };
         let _ = packer.write_all(&self.plain);
-        let packed = packer
-            .finish()
-            .map_err(|error| Error::StorageRefused(error.to_string()))?;
+        let packed = packer.finish().map_err(|error| Error::StorageRefused(error.to_string()))?;
         objects.put(&self.key, packed).await?;
         Ok(Records::object(self.key, self.count))
     }

@@ -1,5 +1,7 @@
 //! Events as AWS's JSON: times in seconds, payloads as texts of JSON.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value as Json, json};
@@ -87,13 +89,7 @@ impl Details {
             } => {
                 map.insert("name".into(), json!(name));
                 payload(&mut map, "output", output);
-                if !assigned.is_empty() {
-                    let assigned = assigned
-                        .iter()
-                        .map(|(name, value)| (name.to_string(), json!(value.to_string())));
-                    map.insert("assignedVariables".into(), Json::Object(assigned.collect()));
-                    map.insert("assignedVariablesDetails".into(), json!({ "truncated": false }));
-                }
+                variables(&mut map, assigned);
             }
             Self::Evaluation {
                 failure,
@@ -113,19 +109,7 @@ impl Details {
                 payload(&mut map, "input", input);
                 optional(&mut map, "timeoutInSeconds", *timeout);
             }
-            Self::TaskScheduled {
-                integration,
-                region,
-                parameters,
-                timeout,
-                heartbeat,
-            } => {
-                named(&mut map, integration);
-                map.insert("region".into(), json!(region));
-                map.insert("parameters".into(), json!(parameters.to_string()));
-                optional(&mut map, "timeoutInSeconds", *timeout);
-                optional(&mut map, "heartbeatInSeconds", *heartbeat);
-            }
+            Self::TaskScheduled { .. } => self.scheduled(&mut map),
             Self::Task(integration) => named(&mut map, integration),
             Self::TaskSucceeded(integration, output) => {
                 named(&mut map, integration);
@@ -143,6 +127,36 @@ impl Details {
             Self::MapRun { arn } => drop(map.insert("mapRunArn".into(), json!(arn))),
         }
         Json::Object(map)
+    }
+}
+
+impl Details {
+    fn scheduled(&self, map: &mut Map<String, Json>) {
+        let Self::TaskScheduled {
+            integration,
+            region,
+            parameters,
+            timeout,
+            heartbeat,
+        } = self
+        else {
+            return;
+        };
+        named(map, integration);
+        map.insert("region".into(), json!(region));
+        map.insert("parameters".into(), json!(parameters.to_string()));
+        optional(map, "timeoutInSeconds", *timeout);
+        optional(map, "heartbeatInSeconds", *heartbeat);
+    }
+}
+
+fn variables(map: &mut Map<String, Json>, assigned: &[(Arc<str>, Value)]) {
+    if !assigned.is_empty() {
+        let assigned = assigned
+            .iter()
+            .map(|(name, value)| (name.to_string(), json!(value.to_string())));
+        map.insert("assignedVariables".into(), Json::Object(assigned.collect()));
+        map.insert("assignedVariablesDetails".into(), json!({ "truncated": false }));
     }
 }
 

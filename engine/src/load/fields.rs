@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::problem::{Code, Problem, escape};
-use crate::query::{Reach, Template};
+use crate::query::{Reach, Refusal, Template};
 use crate::value::{Object, Value};
 
 /// An object of the definition.
@@ -181,13 +181,17 @@ impl<'a> Fields<'a> {
     pub(crate) fn template(&self, field: &'static str, reach: Reach) -> Option<Template> {
         let value = self.value(field)?;
         let at = format!("{}/{field}", self.at);
-        Some(Template::parse(value, reach, &at, &mut |at, error| {
+        Some(Template::parse(value, reach, &at, &mut |at, refusal| {
+            let (code, message) = match refusal {
+                Refusal::Syntax(message) => (Code::InvalidExpression, message),
+                Refusal::Unsupported(message) => (Code::UnsupportedExpression, message),
+            };
             self.problems.borrow_mut().push(Problem {
-                code: Code::InvalidExpression,
+                code,
                 pointer: at.to_owned(),
                 state: self.state.as_deref().map(str::to_owned),
                 field: Some(field.to_owned()),
-                message: error.to_string(),
+                message,
                 line: None,
             });
         }))

@@ -1,30 +1,103 @@
-//! States nothing leads to.
+//! What is only seen from above: flows that cannot end, states nothing leads to, variables set twice over.
 
-use crate::machine::{Flow, FlowId, StateId};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::machine::{Flow, FlowId, State, StateId};
 use crate::problem::{Code, Problem, escape};
+use crate::state::Kind;
 
-pub(super) fn unreachable(flows: &[Flow]) -> Vec<Problem> {
+/// Every problem of the flows as a whole.
+pub(super) fn check(flows: &[Flow]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for (index, flow) in flows.iter().enumerate() {
-        let mut reached = vec![false; flow.states.len()];
-        let mut open = vec![flow.start];
-        while let Some(StateId(state)) = open.pop() {
-            if !std::mem::replace(&mut reached[state], true) {
-                open.extend(flow.states[state].kind.targets());
-            }
+    for index in 0..flows.len() {
+        problems.extend(without_end(flows, FlowId(index)));
+        if problems.is_empty() {
+            problems.extend(unreachable(flows, FlowId(index)));
         }
-        for (state, _) in flow.states.iter().zip(&reached).filter(|(_, reached)| !**reached) {
-            problems.push(Problem {
-                code: Code::MissingTransitionTarget,
-                pointer: format!("{}/States/{}", pointer(flows, FlowId(index)), escape(&state.name)),
-                state: Some(state.name.to_string()),
-                field: None,
-                message: format!("State \"{}\" is not reachable.", state.name),
-                line: None,
-            });
-        }
+        problems.extend(shadowing(flows, FlowId(index)));
     }
     problems
+}
+
+fn without_end(flows: &[Flow], flow: FlowId) -> Option<Problem> {
+    let ends = flows[flow.0].states.iter().any(|state| state.kind.ends());
+    (!ends).then(|| Problem {
+        code: Code::MissingEndState,
+        pointer: pointer(flows, flow),
+        state: None,
+        field: None,
+        message: "Workflow has no terminal state".into(),
+        line: None,
+    })
+}
+
+fn unreachable(flows: &[Flow], id: FlowId) -> Vec<Problem> {
+    let flow = &flows[id.0];
+    let mut reached = vec![false; flow.states.len()];
+    let mut open = vec![flow.start];
+    while let Some(StateId(state)) = open.pop() {
+        if !std::mem::replace(&mut reached[state], true) {
+            open.extend(flow.states[state].kind.targets());
+        }
+    }
+    let lost = flow.states.iter().zip(&reached).filter(|(_, reached)| !**reached);
+    lost.map(|(state, _)| Problem {
+        code: Code::MissingTransitionTarget,
+        pointer: below(flows, id, state),
+        state: Some(state.name.to_string()),
+        field: None,
+        message: format!("State \"{}\" is not reachable.", state.name),
+        line: None,
+    })
+    .collect()
+}
+
+/// A variable of an outer flow cannot be set in a flow nested in it.
+fn shadowing(flows: &[Flow], id: FlowId) -> Vec<Problem> {
+    let mut outer = BTreeSet::new();
+    let mut inside = id;
+    while let Some((around, state)) = flows[inside.0].parent {
+        if matches!(&flows[around.0].states[state.0].kind, Kind::Map(map) if map.distributed.is_some()) {
+            break;
+        }
+        outer.extend(flows[around.0].states.iter().flat_map(assigned));
+        inside = around;
+    }
+    let clash = |state: &State| assigned(state).into_iter().find(|name| outer.contains(name));
+    let states = flows[id.0].states.iter();
+    let clashes = states.filter_map(|state| Some((state, clash(state)?)));
+    clashes
+        .map(|(state, name)| Problem {
+            code: Code::SchemaValidationFailed,
+            pointer: below(flows, id, state),
+            state: Some(state.name.to_string()),
+            field: Some("Assign".into()),
+            message: format!("The variable '{name}' belongs to an outer scope and cannot be assigned here"),
+            line: None,
+        })
+        .collect()
+}
+
+fn assigned(state: &State) -> BTreeSet<Arc<str>> {
+    let caught = state
+        .kind
+        .recovery()
+        .into_iter()
+        .flat_map(|recovery| &recovery.catch);
+    let exits = state
+        .kind
+        .exits()
+        .into_iter()
+        .chain(caught.map(|catcher| &catcher.exit));
+    exits
+        .flat_map(|exit| &exit.assign)
+        .map(|(name, _)| Arc::clone(name))
+        .collect()
+}
+
+fn below(flows: &[Flow], flow: FlowId, state: &State) -> String {
+    format!("{}/States/{}", pointer(flows, flow), escape(&state.name))
 }
 
 /// JSON Pointer to a flow.
@@ -34,9 +107,5 @@ fn pointer(flows: &[Flow], flow: FlowId) -> String {
     };
     let holder = &flows[parent.0].states[state.0];
     let field = holder.kind.nested_field(flow).unwrap_or_default();
-    format!(
-        "{}/States/{}/{field}",
-        pointer(flows, parent),
-        escape(&holder.name)
-    )
+    format!("{}/{field}", below(flows, parent, holder))
 }

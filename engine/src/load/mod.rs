@@ -25,7 +25,7 @@ pub(crate) type Check<'a> = dyn Fn(&str) -> Result<(), String> + 'a;
 /// What is shared while a definition is read.
 pub(crate) struct Loader<'a> {
     pub check: &'a Check<'a>,
-    problems: &'a RefCell<Vec<Problem>>,
+    language: Language,
     flows: RefCell<Vec<Option<Flow>>>,
     names: RefCell<HashSet<Arc<str>>>,
 }
@@ -57,13 +57,14 @@ pub(crate) fn load(text: &str, check: &Check<'_>) -> Result<StateMachine, Proble
         ));
     };
     let problems = RefCell::new(source::repeated(text));
+    let fields = Fields::new(object, &problems);
+    let language = language(&fields, Language::JsonPath);
     let loader = Loader {
         check,
-        problems: &problems,
+        language,
         flows: RefCell::default(),
         names: RefCell::default(),
     };
-    let fields = Fields::new(object, &problems);
     let comment = fields.text("Comment");
     fields
         .text("Version")
@@ -72,7 +73,6 @@ pub(crate) fn load(text: &str, check: &Check<'_>) -> Result<StateMachine, Proble
         .for_each(|version| {
             fields.invalid("Version", format!("The version '{version}' is not known"));
         });
-    let language = language(&fields, Language::JsonPath);
     let timeout = fields
         .whole("TimeoutSeconds", 1, LONGEST_SECONDS)
         .and_then(seconds);
@@ -82,7 +82,7 @@ pub(crate) fn load(text: &str, check: &Check<'_>) -> Result<StateMachine, Proble
     let mut problems = problems.into_inner();
     if problems.is_empty() {
         let flows: Vec<_> = flows.into_iter().flatten().collect();
-        problems.extend(graph::unreachable(&flows));
+        problems.extend(graph::check(&flows));
         if problems.is_empty() {
             return Ok(StateMachine {
                 flows,
@@ -200,8 +200,11 @@ impl<'a> Place<'a> {
             );
         }
         if !self.loader.names.borrow_mut().insert(Arc::clone(name)) {
-            let message = format!("The state name '{name}' is used twice in the state machine");
-            fields.refuse(Code::SchemaValidationFailed, None, message);
+            fields.refuse(
+                Code::DuplicateStateName,
+                None,
+                format!("Duplicate State name: {name}"),
+            );
         }
         let comment = fields.text("Comment");
         fields.require(&["Type"]);
@@ -222,8 +225,9 @@ impl<'a> Place<'a> {
 
     /// Reads a flow inside the state at hand.
     pub(crate) fn nested(&self, fields: &Fields<'a>) -> FlowId {
+        // As on AWS, a nested state's language is the machine's, not that of the state around it.
         self.loader
-            .flow(fields, self.language, Some((self.flow, self.id)))
+            .flow(fields, self.loader.language, Some((self.flow, self.id)))
     }
 
     /// The state a field names.
@@ -231,7 +235,7 @@ impl<'a> Place<'a> {
         let name = fields.text(field)?;
         let found = self.names.get(&name).copied();
         if found.is_none() {
-            let message = format!("Missing '{field}' target: {name}");
+            let message = format!("Missing 'Next' target: {name}");
             fields.refuse(Code::MissingTransitionTarget, Some(field), message);
         }
         found

@@ -2,12 +2,24 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use md5::Md5;
+use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use crate::rng::Rng;
 use crate::value::{Number, Value};
 
 /// Every function this file answers.
-pub(super) const NAMES: [&str; 7] = ["partition", "range", "random", "uuid", "parse", "now", "millis"];
+pub(super) const NAMES: [&str; 8] = [
+    "partition",
+    "range",
+    "hash",
+    "random",
+    "uuid",
+    "parse",
+    "now",
+    "millis",
+];
 
 /// More items than this is a mistake in the arguments, not a list.
 const MOST_ITEMS: f64 = 1_000_000.0;
@@ -22,6 +34,7 @@ pub(super) fn call(
     match (name, args) {
         ("partition", [Some(list), Some(size)]) => partition(list, size),
         ("range", [Some(first), Some(last), Some(step)]) => range(first, last, step),
+        ("hash", [Some(text), Some(algorithm)]) => hash(text, algorithm),
         ("random", []) => Ok(number(random.unit())),
         ("random", [Some(seed)]) => {
             let seed = seed.as_number().ok_or("the seed of $random must be a number")?;
@@ -35,7 +48,6 @@ pub(super) fn call(
                 .map_err(|error| format!("$parse cannot read its argument: {error}"))
         }
         ("now", []) => Ok(Some(Value::string(moment(now)))),
-        ("now", _) => Err("$now with a picture is not supported".into()),
         ("millis", []) => Ok(Some(Value::from(now.as_millisecond()))),
         (_, args) if args.contains(&None) => Err(format!("an argument of ${name} has no value")),
         _ => Err(format!("${name} was called with {} arguments", args.len())),
@@ -95,4 +107,20 @@ fn range(first: &Value, last: &Value, step: &Value) -> Result<Option<Value>, Str
         index += 1.0;
     }
     Ok(Some(items.into()))
+}
+
+fn hash(text: &Value, algorithm: &Value) -> Result<Option<Value>, String> {
+    let text = text
+        .as_str()
+        .ok_or("the first argument of $hash must be a string")?;
+    let digest = match algorithm.as_str() {
+        Some("MD5") => Md5::digest(text).to_vec(),
+        Some("SHA-1") => Sha1::digest(text).to_vec(),
+        Some("SHA-256") => Sha256::digest(text).to_vec(),
+        Some("SHA-384") => Sha384::digest(text).to_vec(),
+        Some("SHA-512") => Sha512::digest(text).to_vec(),
+        _ => return Err("the algorithm of $hash must be MD5, SHA-1, SHA-256, SHA-384 or SHA-512".into()),
+    };
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Some(Value::string(hex)))
 }

@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use jsonata_core::ast::{AstNode, PathStep, Stage, UnaryOp};
 use jsonata_core::evaluator::{Context, Evaluator, EvaluatorError, EvaluatorOptions};
-use jsonata_core::parser;
+use jsonata_core::parser::{self, ParserError};
 use jsonata_core::value::{JValue, with_stack};
 
 use super::path::{Path, Step};
 use super::scope::{Reach, Scope};
-use super::{Resolved, Unresolved, functions};
+use super::{Refusal, Resolved, Unresolved, functions, without_code};
 use crate::rng::Rng;
 use crate::value::{Number, Value};
 
@@ -32,19 +32,15 @@ pub(crate) struct Expression {
     names: Names,
 }
 
-/// Why an expression is refused when its machine is loaded.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct ParseError(String);
-
 impl Expression {
     /// Parses the text between `{%` and `%}`.
-    pub(crate) fn parse(source: &str, reach: Reach) -> Result<Self, ParseError> {
-        let tree = parser::parse(source).map_err(|error| ParseError(error.display_message()))?;
+    pub(crate) fn parse(source: &str, reach: Reach) -> Result<Self, Refusal> {
+        let syntax = |error: ParserError| Refusal::Syntax(without_code(&error.display_message()).to_owned());
+        let tree = parser::parse(source).map_err(syntax)?;
         let mut names = Names::default();
         names.walk(&tree, true);
         if let Some(refusal) = names.refusal(reach) {
-            return Err(ParseError(refusal));
+            return Err(Refusal::Unsupported(refusal));
         }
         Ok(Self {
             source: source.into(),
@@ -57,11 +53,6 @@ impl Expression {
     /// The text as it was written.
     pub(crate) fn source(&self) -> &str {
         &self.source
-    }
-
-    /// The variables the expression names, its own included.
-    pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
-        self.names.variables.iter().map(String::as_str)
     }
 
     pub(crate) fn evaluate(&self, scope: &mut Scope<'_>) -> Resolved {
@@ -99,12 +90,10 @@ fn threw(error: EvaluatorError) -> Unresolved {
 #[derive(Debug, Default)]
 struct Names {
     variables: BTreeSet<String>,
-    functions: BTreeSet<String>,
     /// Places below `$states`; an empty one is all of it.
     states: BTreeSet<Vec<String>>,
     /// `%` looks upwards, so no part can be left out.
     looks_up: bool,
-    root: bool,
     bare: Option<String>,
 }
 
@@ -118,29 +107,25 @@ impl Names {
         match node {
             AstNode::Variable(name) => self.variable(name, &[], top),
             AstNode::Name(name) if top => self.bare = Some(name.clone()),
-            AstNode::ParentVariable(_) => self.root = true,
+            AstNode::ParentVariable(_) => self.bare = Some("$$".into()),
             AstNode::Parent(_) => self.looks_up = true,
             AstNode::Path { steps } => self.path(steps, top),
             AstNode::Function { name, args, .. } => {
-                self.functions.insert(name.clone());
                 // A call may also be of a function kept in a variable.
                 self.variables.insert(name.clone());
                 self.all(args, top);
             }
-            AstNode::Call { procedure, args } => {
-                self.walk(procedure, top);
-                self.all(args, top);
-            }
+            AstNode::Call { procedure, args } => self.all(args.iter().chain([&**procedure]), top),
             AstNode::Lambda { body, .. } => self.walk(body, false),
             AstNode::Binary { lhs, rhs, .. } => self.all([&**lhs, &**rhs], top),
             AstNode::Unary { operand, .. } | AstNode::FunctionApplication(operand) => self.walk(operand, top),
             AstNode::Array(items) | AstNode::Block(items) | AstNode::ArrayGroup(items) => {
                 self.all(items, top)
             }
-            AstNode::Object(pairs) => self.pairs(pairs, top),
+            AstNode::Object(pairs) => self.all(pairs.iter().flat_map(|(name, value)| [name, value]), top),
             AstNode::ObjectTransform { input, pattern } => {
                 self.walk(input, top);
-                self.pairs(pattern, false);
+                self.all(pattern.iter().flat_map(|(name, value)| [name, value]), false);
             }
             AstNode::Conditional {
                 condition,
@@ -179,12 +164,6 @@ impl Names {
         nodes.into_iter().for_each(|node| self.walk(node, top));
     }
 
-    fn pairs(&mut self, pairs: &[(AstNode, AstNode)], top: bool) {
-        pairs
-            .iter()
-            .for_each(|(name, value)| self.all([name, value], top));
-    }
-
     fn path(&mut self, steps: &[PathStep], top: bool) {
         let Some((first, rest)) = steps.split_first() else {
             return;
@@ -221,12 +200,8 @@ impl Names {
         match name {
             "" if top => self.bare = Some("$".into()),
             "" => {}
-            "states" => {
-                self.states.insert(place.to_vec());
-            }
-            _ => {
-                self.variables.insert(name.into());
-            }
+            "states" => drop(self.states.insert(place.to_vec())),
+            _ => drop(self.variables.insert(name.into())),
         }
     }
 
@@ -235,57 +210,64 @@ impl Names {
         if self.variables.contains("eval") {
             return Some("The function $eval is not supported; $parse reads JSON".into());
         }
-        if self.root {
-            return Some("$$ has no meaning in a state; use $states".into());
-        }
         if let Some(name) = &self.bare {
             return Some(format!(
-                "'{name}' has no meaning at the top of an expression; use $states or a variable"
+                "Reference to '{name}' at the top level is not supported."
             ));
         }
-        let top = |name: &str| {
-            self.states
-                .iter()
-                .any(|place| place.first().is_some_and(|first| first == name))
+        let missing = |name: &str| match name {
+            "input" | "context" => false,
+            "result" => !reach.result,
+            "errorOutput" => !reach.error,
+            _ => true,
         };
-        if top("result") && !reach.result {
-            return Some("$states.result has no meaning in this field".into());
-        }
-        (top("errorOutput") && !reach.error)
-            .then(|| "$states.errorOutput has no meaning in this field".into())
+        let name = self
+            .states
+            .iter()
+            .filter_map(|place| place.first())
+            .find(|name| missing(name))?;
+        Some(format!("Field '$states.{name}' does not exist."))
     }
 
     /// The named parts of `$states`.
     fn states(&self, scope: &Scope<'_>) -> Option<JValue> {
-        if self.looks_up || self.states.contains(&Vec::new()) {
-            return Some(import(&scope.states()));
-        }
-        let mut tops: BTreeMap<&str, Vec<&[String]>> = BTreeMap::new();
-        for place in &self.states {
-            let (top, rest) = place.split_first()?;
-            tops.entry(top).or_default().push(rest);
-        }
-        let members = tops.into_iter();
-        Some(object(members.filter_map(|(top, places)| {
-            Some((top.to_owned(), import_places(&scope.member(top)?, &places)))
-        })))
+        let whole = self.looks_up || self.states.contains(&Vec::new());
+        let places: Vec<_> = self.states.iter().map(Vec::as_slice).collect();
+        let named = |top: &str| {
+            places
+                .iter()
+                .any(|place| place.first().is_some_and(|first| first == top))
+        };
+        let states = (whole || !places.is_empty()).then(|| scope.states(|top| whole || named(top)))?;
+        Some(if whole {
+            import(&states)
+        } else {
+            import_places(&states, &places)
+        })
     }
 
     /// Gives the evaluator the functions this expression calls beyond those of JSONata itself.
     fn register(&self, evaluator: &mut Evaluator, scope: &mut Scope<'_>) -> Result<(), EvaluatorError> {
         let random = Rc::new(RefCell::new(Rng::new(scope.rng.bits())));
         let now = scope.now;
-        for name in self
-            .variables
+        for name in functions::NAMES
             .iter()
-            .filter_map(|name| functions::NAMES.iter().find(|own| *own == name))
+            .filter(|name| self.variables.contains(**name))
         {
             let random = Rc::clone(&random);
             evaluator.register_fn_override(*name, move |args: &[JValue]| {
+                if *name == "now" && !args.is_empty() {
+                    return now_as(args, now.as_millisecond());
+                }
                 let args: Vec<_> = args.iter().map(export).collect();
                 let answer = functions::call(name, &args, now, &mut random.borrow_mut());
                 answer
-                    .map(|value| value.map_or(JValue::Undefined, |value| import(&value)))
+                    .map(|value| match value.as_ref().map(import) {
+                        None => JValue::Undefined,
+                        // On AWS a range of one number is that number, as with a JSONata sequence.
+                        Some(JValue::Array(items)) if *name == "range" => JValue::sequence(items.into_vec()),
+                        Some(value) => value,
+                    })
                     .map_err(EvaluatorError::EvaluationError)
             })?;
         }
@@ -293,57 +275,63 @@ impl Names {
     }
 }
 
+/// `$now` in a picture is the moment in that picture.
+fn now_as(picture: &[JValue], millis: i64) -> Result<JValue, EvaluatorError> {
+    let mut context = Context::new();
+    context.bind("millis".into(), JValue::from(millis));
+    for (name, value) in ["picture", "zone"].into_iter().zip(picture) {
+        context.bind(name.into(), value.clone());
+    }
+    let tree = parser::parse("$fromMillis($millis, $picture, $zone)");
+    let tree = tree.map_err(|error| EvaluatorError::EvaluationError(error.display_message()))?;
+    Evaluator::with_context(context).evaluate(&tree, &JValue::Undefined)
+}
+
+fn binds(step: &PathStep) -> bool {
+    step.focus.is_some() || step.index_var.is_some() || step.is_tuple
+}
+
 fn is_plain(step: &PathStep) -> bool {
-    step.stages.is_empty() && step.focus.is_none() && step.index_var.is_none() && !step.is_tuple
+    step.stages.is_empty() && !binds(step)
 }
 
 /// The tree as a path, when it is nothing else.
 fn plain(tree: &AstNode) -> Option<Path> {
-    let AstNode::Path { steps } = tree else {
-        let AstNode::Variable(name) = tree else {
-            return None;
-        };
-        return Some(Path {
-            variable: name.clone(),
-            steps: Vec::new(),
-        });
+    let (first, rest) = match tree {
+        AstNode::Variable(name) => return Some(Path::new(name, Vec::new())),
+        AstNode::Path { steps } => steps.split_first()?,
+        _ => return None,
     };
-    let (first, rest) = steps.split_first()?;
     let AstNode::Variable(variable) = &first.node else {
         return None;
     };
-    let mut path = Path {
-        variable: variable.clone(),
-        steps: indexes(first)?,
-    };
+    let mut places = indexes(first)?;
     for step in rest {
         let AstNode::Name(name) = &step.node else {
             return None;
         };
-        path.steps.push(Step::Name(name.clone()));
-        path.steps.extend(indexes(step)?);
+        places.push(Step::Name(name.clone()));
+        places.extend(indexes(step)?);
     }
-    Some(path)
+    Some(Path::new(variable, places))
 }
 
 /// The constant indexes a step ends with; `None` when there is anything else.
 fn indexes(step: &PathStep) -> Option<Vec<Step>> {
-    if step.focus.is_some() || step.index_var.is_some() || step.is_tuple {
+    if binds(step) {
         return None;
     }
-    let index = |stage: &Stage| match stage {
-        Stage::Filter(node) => match &**node {
-            AstNode::Number(n) => Number::from_f64(*n)?.as_i64().map(Step::Index),
+    let index = |stage: &Stage| {
+        let Stage::Filter(node) = stage else { return None };
+        let (sign, node) = match &**node {
             AstNode::Unary {
                 op: UnaryOp::Negate,
                 operand,
-            } => match &**operand {
-                AstNode::Number(n) => Number::from_f64(-n)?.as_i64().map(Step::Index),
-                _ => None,
-            },
-            _ => None,
-        },
-        _ => None,
+            } => (-1.0, &**operand),
+            node => (1.0, node),
+        };
+        let AstNode::Number(n) = node else { return None };
+        Number::from_f64(sign * n)?.as_i64().map(Step::Index)
     };
     step.stages.iter().map(index).collect()
 }
@@ -364,7 +352,7 @@ fn import_places(value: &Value, places: &[&[String]]) -> JValue {
         };
         below.entry(first).or_default().push(rest);
     }
-    // In the order of the value, not of the names: `*` and `$keys` see only what lies below a place.
+    // Their order tells nobody anything: what looks at all members (`*`, `$keys`) names the place above them.
     object(
         below
             .into_iter()

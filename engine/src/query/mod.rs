@@ -7,11 +7,20 @@ mod scope;
 mod template;
 
 pub(crate) use functions::moment;
-pub(crate) use jsonata::{Expression, ParseError};
+pub(crate) use jsonata::Expression;
 pub(crate) use scope::{Reach, Scope, Variables};
 pub(crate) use template::{EvaluationError, Template};
 
 use crate::value::Value;
+
+/// Why an expression is refused when its machine is loaded.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// It is not JSONata.
+    Syntax(String),
+    /// It names what does not exist where it stands.
+    Unsupported(String),
+}
 
 /// What an expression came to when it did not give a value.
 #[derive(Debug)]
@@ -25,3 +34,16 @@ pub(crate) enum Unresolved {
 }
 
 pub(crate) type Resolved = Result<Value, Unresolved>;
+
+/// A message of JSONata without the code before it, as AWS shows it when it refuses a definition.
+fn without_code(message: &str) -> &str {
+    let is_code = |end: usize| {
+        let code = message
+            .get(end.saturating_sub(5)..end)
+            .unwrap_or_default()
+            .as_bytes();
+        matches!(code, [letter, digits @ ..] if letter.is_ascii_uppercase() && digits.len() == 4 && digits.iter().all(u8::is_ascii_digit))
+    };
+    let code = message.match_indices(": ").find(|(end, _)| is_code(*end));
+    code.map_or(message, |(end, _)| &message[end + 2..])
+}

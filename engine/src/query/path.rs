@@ -10,8 +10,8 @@ use crate::value::Value;
 /// A variable and the steps from it.
 #[derive(Debug, PartialEq)]
 pub(super) struct Path {
-    pub variable: String,
-    pub steps: Vec<Step>,
+    variable: String,
+    steps: Vec<Step>,
 }
 
 /// One step of a path.
@@ -23,6 +23,13 @@ pub(super) enum Step {
 }
 
 impl Path {
+    pub(super) fn new(variable: &str, steps: Vec<Step>) -> Self {
+        Self {
+            variable: variable.to_owned(),
+            steps,
+        }
+    }
+
     /// The place's value, or `None` when only the real evaluator can tell.
     pub(super) fn resolve(&self, scope: &Scope<'_>) -> Option<Resolved> {
         let mut steps = self.steps.iter();

@@ -35,12 +35,13 @@ impl Scope<'_> {
         }
     }
 
-    /// All of `$states`.
-    pub(super) fn states(&self) -> Value {
-        let names = ["context", "input", "result", "errorOutput"];
+    /// `$states`, with these members.
+    pub(super) fn states(&self, wanted: impl Fn(&str) -> bool) -> Value {
+        let names = ["context", "input", "result", "errorOutput"]
+            .into_iter()
+            .filter(|name| wanted(name));
         names
-            .iter()
-            .filter_map(|name| Some((Arc::from(*name), self.member(name)?)))
+            .filter_map(|name| Some((Arc::from(name), self.member(name)?)))
             .collect()
     }
 }

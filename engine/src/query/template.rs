@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Expression, ParseError, Reach, Scope, Unresolved};
+use super::{Expression, Reach, Refusal, Scope, Unresolved};
 use crate::value::Value;
 
 /// A JSON value to be filled in.
@@ -10,7 +10,7 @@ use crate::value::Value;
 pub(crate) enum Template {
     /// Nothing to fill in, at any depth.
     Constant(Value),
-    Expression(Expression),
+    Expression(Box<Expression>),
     Array(Vec<Template>),
     Object(Vec<(Arc<str>, Template)>),
 }
@@ -30,12 +30,12 @@ impl Template {
         value: &Value,
         reach: Reach,
         at: &str,
-        refuse: &mut impl FnMut(&str, ParseError),
+        refuse: &mut impl FnMut(&str, Refusal),
     ) -> Self {
         match value {
             Value::String(text) => match expression(text).map(|source| Expression::parse(source, reach)) {
                 None => Self::Constant(value.clone()),
-                Some(Ok(expression)) => Self::Expression(expression),
+                Some(Ok(expression)) => Self::Expression(Box::new(expression)),
                 Some(Err(error)) => {
                     refuse(at, error);
                     Self::Constant(Value::Null)
@@ -113,19 +113,6 @@ impl Template {
                 value.type_name(),
             ),
         })
-    }
-
-    /// Every expression in the template.
-    pub(crate) fn expressions(&self) -> Vec<&Expression> {
-        match self {
-            Self::Constant(_) => Vec::new(),
-            Self::Expression(expression) => vec![expression],
-            Self::Array(items) => items.iter().flat_map(Self::expressions).collect(),
-            Self::Object(members) => members
-                .iter()
-                .flat_map(|(_, member)| member.expressions())
-                .collect(),
-        }
     }
 
     /// The value, when nothing in it depends on a run.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Thread;
+use crate::failure::Failure;
 use crate::machine::State;
 use crate::query::moment;
 use crate::value::Value;
@@ -61,17 +62,62 @@ pub(crate) struct Run {
     pub started: Timestamp,
     /// How many events there are; also the last event's id.
     pub events: u64,
+    /// How many there may be.
+    pub limit: Option<u64>,
 }
 
 impl Run {
-    pub(crate) fn new(id: Arc<str>, name: Arc<str>, input: &Value, started: Timestamp) -> Self {
+    pub(crate) fn new(
+        id: Arc<str>,
+        name: Arc<str>,
+        input: &Value,
+        started: Timestamp,
+        limit: Option<u64>,
+    ) -> Self {
         Self {
             id,
             name,
             input: input.clone(),
             started,
             events: 0,
+            limit,
         }
+    }
+}
+
+impl Run {
+    /// What stands for the output of a child that failed: as on AWS, all that is known of the execution.
+    pub(super) fn report(&self, failure: &Failure, now: Timestamp) -> Value {
+        let machine = self.id.rsplit_once(':').map_or(&*self.id, |(machine, _)| machine);
+        let mut report = vec![
+            (Arc::from("ExecutionArn"), Value::String(Arc::clone(&self.id))),
+            ("Input".into(), Value::string(self.input.to_string())),
+            (
+                "InputDetails".into(),
+                Value::from([("Included", Value::from(true))]),
+            ),
+            ("Name".into(), Value::String(Arc::clone(&self.name))),
+            ("StartDate".into(), Value::string(moment(self.started))),
+            (
+                "StateMachineArn".into(),
+                Value::string(machine.replacen(":execution:", ":stateMachine:", 1)),
+            ),
+            ("Status".into(), "FAILED".into()),
+            ("StopDate".into(), Value::string(moment(now))),
+        ];
+        report.extend(
+            failure
+                .error
+                .as_deref()
+                .map(|error| ("Error".into(), error.into())),
+        );
+        report.extend(
+            failure
+                .cause
+                .as_deref()
+                .map(|cause| ("Cause".into(), cause.into())),
+        );
+        report.into_iter().collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod children;
 mod context;
+mod ending;
 mod thread;
 mod turn;
 mod visit;
@@ -69,12 +70,11 @@ impl Execution {
     }
 
     fn begin(&mut self, input: Value, now: Timestamp) {
-        let run = Run::new(
+        let (id, name) = (
             Arc::clone(&self.about.execution_id),
             Arc::clone(&self.about.execution_name),
-            &input,
-            now,
         );
+        let run = Run::new(id, name, &input, now, self.about.history_limit);
         self.runs.insert(RunId::ROOT, run);
         let details = Details::Started {
             input: input.clone(),
@@ -180,6 +180,17 @@ impl Execution {
             self.drop_thread(thread);
         }
         self.ready.clear();
+        let children: Vec<_> = self
+            .runs
+            .keys()
+            .copied()
+            .filter(|run| *run != RunId::ROOT)
+            .collect();
+        for child in children {
+            let previous = self.runs.get(&child).map_or(0, |run| run.events);
+            self.conclude(child, previous, &Outcome::Aborted(Failure::default()), now);
+            self.runs.remove(&child);
+        }
         self.conclude(RunId::ROOT, last.unwrap_or(0), &outcome, now);
         self.outcome = Some(outcome);
     }

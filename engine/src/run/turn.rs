@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Execution, Fault, Given, Next, RunId, Step, Thread, Visit, Waiting, Wake};
+use super::{Execution, Fault, Given, Next, RunId, Step, Thread, ThreadId, Visit, Waiting, Wake};
 use crate::effect::Outcome;
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
@@ -33,7 +33,7 @@ impl Execution {
         };
         // A thread that was dropped since has no turn any more.
         let Some(mut thread) = self.threads.remove(&id) else {
-            return true;
+            return self.forget(id);
         };
         if let Some(due) = thread.due.take() {
             self.timers.remove(&(due, id));
@@ -51,7 +51,8 @@ impl Execution {
             step = visit.recover(fault);
         }
         if self.is_too_long(thread.run) {
-            let cause = "The execution reached the maximum number of history events.";
+            let limit = self.about.history_limit.unwrap_or_default();
+            let cause = format!("The execution reached the maximum number of history events ({limit}).");
             step = Err(Fault::from(Failure::new(reserved::RUNTIME, cause)));
         }
         match step {
@@ -62,9 +63,17 @@ impl Execution {
         true
     }
 
+    /// Nothing is left of a thread that is gone.
+    fn forget(&mut self, id: ThreadId) -> bool {
+        self.timers.retain(|(_, thread)| *thread != id);
+        true
+    }
+
     fn is_too_long(&self, run: RunId) -> bool {
-        let limit = self.about.history_limit;
-        limit.is_some_and(|limit| self.runs.get(&run).is_some_and(|run| run.events + 1 >= limit))
+        let Some(run) = self.runs.get(&run) else {
+            return false;
+        };
+        run.limit.is_some_and(|limit| run.events + 1 >= limit)
     }
 
     fn park(&mut self, thread: Box<Thread>, now: Timestamp) {
@@ -131,11 +140,7 @@ impl Visit<'_> {
             (Wake::Items(items), Kind::Map(map)) => map.items_read(self, items),
             (Wake::Children(Ok(outputs)), Kind::Map(map)) => map.finish(self, outputs),
             (Wake::Children(Ok(outputs)), Kind::Parallel(parallel)) => parallel.finish(self, outputs),
-            (Wake::Children(Err(failure)), kind) => Err(Fault {
-                failure,
-                evaluation: None,
-                closing: kind.failed(),
-            }),
+            (Wake::Children(Err(failure)), _) => Err(Fault::from(failure)),
             (_, kind) => {
                 let cause = format!("a {} state was woken by what it does not wait for", kind.name());
                 Err(Fault::from(Failure::new(reserved::RUNTIME, cause)))
@@ -184,7 +189,7 @@ impl Visit<'_> {
         let Some(recovery) = self.state.kind.recovery() else {
             return Err(fault);
         };
-        if let Some((index, retrier)) = recovery.retrier(&fault.failure) {
+        if let Some((index, retrier)) = recovery.retrier(&fault) {
             self.thread.failures.resize(recovery.retry.len(), 0);
             self.thread.failures[index] += 1;
             let failures = self.thread.failures[index];
@@ -197,10 +202,12 @@ impl Visit<'_> {
                 return Ok(Next::Wait);
             }
         }
-        if let Some(closing) = fault.closing {
+        if let Some(closing) = self.state.kind.failed()
+            && fault.failure.name() != reserved::RUNTIME
+        {
             self.event(closing, Details::None);
         }
-        let Some((index, catcher)) = recovery.catcher(&fault.failure) else {
+        let Some((index, catcher)) = recovery.catcher(&fault) else {
             return Err(fault);
         };
         let error = fault.failure.output();
@@ -213,7 +220,7 @@ impl Visit<'_> {
     }
 
     /// Tells history of an expression that failed.
-    fn noted(&mut self, mut fault: Fault) -> Fault {
+    pub(super) fn noted(&mut self, mut fault: Fault) -> Fault {
         if let Some(location) = fault.evaluation.take() {
             let details = Details::Evaluation {
                 failure: fault.failure.clone(),

@@ -15,6 +15,9 @@ use crate::state::Exit;
 use crate::state::exit::Taken;
 use crate::value::Value;
 
+/// AWS's limit for all variables of an execution, in bytes of JSON.
+const MOST_VARIABLES: usize = 10 * 1024 * 1024;
+
 /// A state's turn.
 pub(crate) struct Visit<'a> {
     pub run: &'a mut Execution,
@@ -39,8 +42,8 @@ pub(crate) struct Fault {
     pub failure: Failure,
     /// An expression failed, at this place.
     pub evaluation: Option<Option<String>>,
-    /// What history says when the state is not tried again.
-    pub closing: Option<EventType>,
+    /// Only its own name catches it, no wildcard: a payload the engine itself found too large.
+    pub terminal: bool,
 }
 
 /// What an expression may see beyond the input.
@@ -55,8 +58,18 @@ impl From<Failure> for Fault {
         Self {
             failure,
             evaluation: None,
-            closing: None,
+            terminal: false,
         }
+    }
+}
+
+impl Fault {
+    /// Whether one of these names, as written in `ErrorEquals`, stands for the fault.
+    pub(crate) fn matches(&self, names: &[Arc<str>]) -> bool {
+        if self.terminal {
+            return names.iter().any(|name| **name == *self.failure.name());
+        }
+        self.failure.matches(names)
     }
 }
 
@@ -96,7 +109,7 @@ impl Visit<'_> {
         Fault {
             failure,
             evaluation: Some(None),
-            closing: None,
+            terminal: false,
         }
     }
 
@@ -125,6 +138,7 @@ impl Visit<'_> {
             })?
         };
         self.fits(&taken.output)?;
+        self.holds(&taken.assigned)?;
         Ok(Next::Leave(taken))
     }
 
@@ -137,7 +151,33 @@ impl Visit<'_> {
             "The state/task '{}' returned a result with a size exceeding the maximum number of bytes service limit.",
             self.state.name
         );
-        Err(Fault::from(Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause)))
+        Err(Fault {
+            terminal: true,
+            ..Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause).into()
+        })
+    }
+
+    /// Whether there is room for these variables.
+    fn holds(&self, assigned: &[(Arc<str>, Value)]) -> Result<(), Fault> {
+        if assigned.is_empty() {
+            return Ok(());
+        }
+        let new: usize = assigned.iter().map(|(_, value)| value.json_len()).sum();
+        let kept = self
+            .thread
+            .variables
+            .iter()
+            .filter(|(name, _)| assigned.iter().all(|(own, _)| own != *name));
+        let all = new + kept.map(|(_, value)| value.json_len()).sum::<usize>();
+        if new <= LARGEST && all <= MOST_VARIABLES {
+            return Ok(());
+        }
+        let cause =
+            self.sentence("The variables are larger than 262144 bytes at once or 10485760 bytes in all.");
+        Err(Fault {
+            terminal: true,
+            ..Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause).into()
+        })
     }
 
     /// Adds to the history; what follows points to this event.

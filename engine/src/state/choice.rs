@@ -85,8 +85,10 @@ impl Choice {
             .collect()
     }
 
-    pub(crate) fn conditions(&self) -> impl Iterator<Item = (&Template, &Exit)> {
-        self.rules.iter().map(|rule| (&rule.condition, &rule.exit))
+    /// Every way out with its condition; the default has none.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = (Option<&Template>, &Exit)> {
+        let rules = self.rules.iter().map(|rule| (Some(&rule.condition), &rule.exit));
+        rules.chain(self.default.as_ref().map(|exit| (None, exit)))
     }
 }
 

@@ -34,6 +34,7 @@ pub(crate) struct Map {
 /// What only a distributed Map has: its items become executions of their own.
 #[derive(Debug)]
 pub(crate) struct Distributed {
+    pub express: bool,
     pub label: Option<Arc<str>>,
     count: Option<Template>,
     percentage: Option<Template>,
@@ -42,7 +43,7 @@ pub(crate) struct Distributed {
 impl Map {
     pub(crate) fn parse<'a>(fields: Fields<'a>, place: &Place<'a>) -> Option<Self> {
         fields.require(&["ItemProcessor"]);
-        let (processor, is_distributed) = processor(&fields, place)?;
+        let (processor, distributed) = processor(&fields, place)?;
         let items = fields.template_of("Items", "an array", Reach::INPUT, |value| {
             value.as_array().is_some()
         });
@@ -51,9 +52,10 @@ impl Map {
             fields.template_of("MaxConcurrency", "a whole number from 0", Reach::INPUT, |value| {
                 count(value).is_some()
             });
-        let (reader, distributed) = if is_distributed {
+        let is_distributed = distributed.is_some();
+        let (reader, distributed) = if let Some(express) = distributed {
             let reader = fields.object("ItemReader").map(Reader::parse);
-            (reader, Some(Distributed::parse(&fields)))
+            (reader, Some(Distributed::parse(&fields, express)))
         } else {
             (None, None)
         };
@@ -68,7 +70,19 @@ impl Map {
                 ("ResultWriter", "'ResultWriter' is not supported yet"),
             ]
         } else {
-            &[("Iterator", "'Iterator' is the old name of 'ItemProcessor'")]
+            &[
+                ("Iterator", "'Iterator' is the old name of 'ItemProcessor'"),
+                (
+                    "ToleratedFailureCount",
+                    "'ToleratedFailureCount' is not supported for an inline Map",
+                ),
+                (
+                    "ToleratedFailurePercentage",
+                    "'ToleratedFailurePercentage' is not supported for an inline Map",
+                ),
+                ("ItemReader", "'ItemReader' is not supported for an inline Map"),
+                ("Label", "'Label' is not supported for an inline Map"),
+            ]
         });
         let reader = match reader {
             Some(reader) => Some(reader?),
@@ -132,6 +146,10 @@ impl Map {
     }
 
     fn begin(&self, visit: &mut Visit<'_>, items: Array) -> Step {
+        visit.event(
+            EventType::MapStateStarted,
+            Details::MapStarted { length: items.len() },
+        );
         let (concurrency, tolerance) = visit.evaluate(Given::default(), |scope| {
             let mut number = |field: &str, template: &Option<Template>| {
                 let template = template.as_ref()?;
@@ -163,10 +181,6 @@ impl Map {
         } else {
             concurrency.min(most)
         };
-        visit.event(
-            EventType::MapStateStarted,
-            Details::MapStarted { length: items.len() },
-        );
         let run = self
             .distributed
             .as_ref()
@@ -196,7 +210,7 @@ impl Map {
 }
 
 impl Distributed {
-    fn parse(fields: &Fields<'_>) -> Self {
+    fn parse(fields: &Fields<'_>, express: bool) -> Self {
         let label = fields.text("Label");
         if label.as_ref().is_some_and(|label| label.is_empty()) {
             fields.invalid("Label", "Label cannot be empty");
@@ -204,6 +218,7 @@ impl Distributed {
             fields.invalid("Label", "Label cannot exceed 40 characters");
         }
         Self {
+            express,
             label,
             count: fields.template_of(
                 "ToleratedFailureCount",
@@ -221,23 +236,21 @@ impl Distributed {
     }
 }
 
-/// The processor's flow, and whether it is distributed.
-fn processor<'a>(fields: &Fields<'a>, place: &Place<'a>) -> Option<(FlowId, bool)> {
+/// The processor's flow; for a distributed one, whether its executions are EXPRESS.
+fn processor<'a>(fields: &Fields<'a>, place: &Place<'a>) -> Option<(FlowId, Option<bool>)> {
     let processor = fields.object("ItemProcessor")?;
     processor.text("Comment");
-    let mut distributed = false;
+    let mut distributed = None;
     if let Some(config) = processor.object("ProcessorConfig") {
         match config.text("Mode").as_deref() {
             None | Some("INLINE") => {}
             Some("DISTRIBUTED") => {
-                distributed = true;
                 config.require(&["ExecutionType"]);
-                if !matches!(
-                    config.text("ExecutionType").as_deref(),
-                    None | Some("STANDARD" | "EXPRESS")
-                ) {
+                let kind = config.text("ExecutionType");
+                if !matches!(kind.as_deref(), None | Some("STANDARD" | "EXPRESS")) {
                     config.invalid("ExecutionType", "Expected 'STANDARD' or 'EXPRESS'");
                 }
+                distributed = Some(kind.as_deref() == Some("EXPRESS"));
             }
             Some(_) => config.invalid("Mode", "Expected 'INLINE' or 'DISTRIBUTED'"),
         }

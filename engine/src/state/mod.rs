@@ -72,10 +72,9 @@ impl Kind {
         }
     }
 
-    /// Every state this one can lead to, beside it in its flow.
-    pub(crate) fn targets(&self) -> Vec<StateId> {
-        let caught = self.recovery().map(Recovery::targets).unwrap_or_default();
-        let exits = match self {
+    /// The ways out that are not a catcher's.
+    pub(crate) fn exits(&self) -> Vec<&Exit> {
+        match self {
             Self::Pass(pass) => vec![&pass.exit],
             Self::Task(task) => vec![&task.exit],
             Self::Wait(wait) => vec![&wait.exit],
@@ -83,12 +82,23 @@ impl Kind {
             Self::Parallel(parallel) => vec![&parallel.exit],
             Self::Choice(choice) => choice.exits(),
             Self::Succeed(_) | Self::Fail(_) => Vec::new(),
-        };
-        exits
+        }
+    }
+
+    /// Every state this one can lead to, beside it in its flow.
+    pub(crate) fn targets(&self) -> Vec<StateId> {
+        let caught = self.recovery().map(Recovery::targets).unwrap_or_default();
+        self.exits()
             .into_iter()
             .filter_map(|exit| exit.to.target())
             .chain(caught)
             .collect()
+    }
+
+    /// Whether a flow can end here.
+    pub(crate) fn ends(&self) -> bool {
+        matches!(self, Self::Succeed(_) | Self::Fail(_))
+            || self.exits().iter().any(|exit| exit.to.target().is_none())
     }
 
     /// The flows nested in this state.

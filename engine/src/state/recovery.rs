@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Exit;
-use crate::failure::{Failure, reserved};
+use crate::failure::reserved;
 use crate::load::{Fields, LONGEST_SECONDS, Place};
 use crate::machine::StateId;
 use crate::query::Reach;
 use crate::rng::Rng;
+use crate::run::Fault;
 
 /// A state's retriers and catchers, in their order.
 #[derive(Debug, Default)]
@@ -73,20 +74,20 @@ impl Recovery {
             .collect()
     }
 
-    /// The first retrier that knows this failure.
-    pub(crate) fn retrier(&self, failure: &Failure) -> Option<(usize, &Retrier)> {
+    /// The first retrier that knows this fault.
+    pub(crate) fn retrier(&self, fault: &Fault) -> Option<(usize, &Retrier)> {
         self.retry
             .iter()
             .enumerate()
-            .find(|(_, retrier)| failure.matches(&retrier.errors))
+            .find(|(_, retrier)| fault.matches(&retrier.errors))
     }
 
-    /// The first catcher that knows this failure.
-    pub(crate) fn catcher(&self, failure: &Failure) -> Option<(usize, &Catcher)> {
+    /// The first catcher that knows this fault.
+    pub(crate) fn catcher(&self, fault: &Fault) -> Option<(usize, &Catcher)> {
         self.catch
             .iter()
             .enumerate()
-            .find(|(_, catcher)| failure.matches(&catcher.errors))
+            .find(|(_, catcher)| fault.matches(&catcher.errors))
     }
 }
 

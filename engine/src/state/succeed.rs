@@ -2,7 +2,7 @@
 
 use crate::load::Fields;
 use crate::machine::Transition;
-use crate::query::{Reach, Template};
+use crate::query::Reach;
 use crate::run::{Given, Step, Visit};
 use crate::state::Exit;
 
@@ -27,9 +27,5 @@ impl Succeed {
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
         visit.leave(&self.exit, "", Given::default())
-    }
-
-    pub(crate) fn output(&self) -> Option<&Template> {
-        self.exit.output.as_ref()
     }
 }

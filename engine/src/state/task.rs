@@ -238,7 +238,7 @@ fn check(fields: &Fields<'_>, place: &Place<'_>, resource: &str) {
         );
     } else if let Err(why) = (place.loader.check)(resource) {
         fields.refuse(
-            Code::UnknownResource,
+            Code::InvalidResource,
             Some("Resource"),
             format!("'{resource}' cannot be run: {why}"),
         );

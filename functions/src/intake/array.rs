@@ -30,13 +30,7 @@ enum Place {
 
 impl Default for ArrayFramer {
     fn default() -> Self {
-        Self {
-            place: Place::BeforeList,
-            depth: 0,
-            line: 1,
-            begin_line: 1,
-            element: Vec::new(),
-        }
+        Self { place: Place::BeforeList, depth: 0, line: 1, begin_line: 1, element: Vec::new() }
     }
 }
 
@@ -61,11 +55,7 @@ impl ArrayFramer {
                 Step::Begin => from = at,
                 Step::End => {
                     self.end(&bytes[from..at], sink)?;
-                    self.place = if byte == b']' {
-                        Place::AfterList
-                    } else {
-                        Place::AtNext
-                    };
+                    self.place = if byte == b']' { Place::AfterList } else { Place::AtNext };
                 }
             }
             at += 1;
@@ -89,10 +79,9 @@ impl ArrayFramer {
                 "the input ends in the middle of the record that begins on line {}",
                 self.begin_line
             ))),
-            Place::BeforeList | Place::AtFirst | Place::AtNext => Err(Error::BadInput(format!(
-                "the list ends early, on line {}",
-                self.line
-            ))),
+            Place::BeforeList | Place::AtFirst | Place::AtNext => {
+                Err(Error::BadInput(format!("the list ends early, on line {}", self.line)))
+            }
         }
     }
 
@@ -124,11 +113,7 @@ impl ArrayFramer {
             (Place::AtFirst | Place::AtNext, first) => {
                 self.begin_line = self.line;
                 self.depth = usize::from(matches!(first, b'{' | b'['));
-                self.place = if first == b'"' {
-                    Place::InString
-                } else {
-                    Place::InElement
-                };
+                self.place = if first == b'"' { Place::InString } else { Place::InElement };
                 return Ok(Step::Begin);
             }
             (Place::BeforeList | Place::AfterList, _) => {

@@ -42,8 +42,7 @@ enum Column {
 /// Whether a header line names an email column.
 pub(super) fn has_email(header: &[u8]) -> bool {
     let text = String::from_utf8_lossy(header);
-    text.split([',', ';', '\t'])
-        .any(|name| column(name.trim().trim_matches('"')) == Column::Text("email"))
+    text.split([',', ';', '\t']).any(|name| column(name.trim().trim_matches('"')) == Column::Text("email"))
 }
 
 impl CsvFramer {
@@ -70,18 +69,9 @@ impl CsvFramer {
     fn begin(&mut self, header_end: usize, sink: &mut impl Sink) -> Result<(), Error> {
         let head = std::mem::take(&mut self.carry);
         let count = |delimiter: u8| memchr::memchr_iter(delimiter, &head[..header_end]).count();
-        let delimiter = [b'\t', b';', b',']
-            .into_iter()
-            .max_by_key(|&d| count(d))
-            .unwrap_or(b',');
+        let delimiter = [b'\t', b';', b','].into_iter().max_by_key(|&d| count(d)).unwrap_or(b',');
         self.reader = Some(Box::new(ReaderBuilder::new().delimiter(delimiter).build()));
-        self.row = Row {
-            line: 1,
-            fields: vec![0; 1024],
-            used: 0,
-            ends: vec![0; 32],
-            count: 0,
-        };
+        self.row = Row { line: 1, fields: vec![0; 1024], used: 0, ends: vec![0; 32], count: 0 };
         self.read(&head, sink)
     }
 
@@ -91,13 +81,7 @@ impl CsvFramer {
         };
         let at_end = bytes.is_empty();
         loop {
-            let Row {
-                fields,
-                used,
-                ends,
-                count,
-                ..
-            } = &mut self.row;
+            let Row { fields, used, ends, count, .. } = &mut self.row;
             let (result, read, wrote, ended) =
                 reader.read_record(bytes, &mut fields[*used..], &mut ends[*count..]);
             bytes = &bytes[read..];
@@ -110,12 +94,8 @@ impl CsvFramer {
                 ReadRecordResult::OutputEndsFull => ends.resize(ends.len() * 2, 0),
                 ReadRecordResult::Record => {
                     self.take(sink)?;
-                    self.row = Row {
-                        line: reader.line(),
-                        used: 0,
-                        count: 0,
-                        ..std::mem::take(&mut self.row)
-                    };
+                    self.row =
+                        Row { line: reader.line(), used: 0, count: 0, ..std::mem::take(&mut self.row) };
                 }
                 ReadRecordResult::End => break,
             }
@@ -138,17 +118,13 @@ impl CsvFramer {
             field
         });
         let Some(header) = &self.header else {
-            let names: Vec<_> = fields
-                .map(|name| column(String::from_utf8_lossy(name).trim()))
-                .collect();
+            let names: Vec<_> = fields.map(|name| column(String::from_utf8_lossy(name).trim())).collect();
             self.header = Some(names);
             return Ok(());
         };
         let fields: Vec<&[u8]> = fields.collect();
-        let Some(cells) = fields
-            .iter()
-            .map(|field| std::str::from_utf8(field).ok())
-            .collect::<Option<Vec<_>>>()
+        let Some(cells) =
+            fields.iter().map(|field| std::str::from_utf8(field).ok()).collect::<Option<Vec<_>>>()
         else {
             let fault = Fault::new("", rule::UTF8, "the row is not UTF-8");
             return sink.record(self.row.line, &fields.join(&b','), Some(fault));
@@ -156,22 +132,15 @@ impl CsvFramer {
         let record = Value::Object(record(header, &cells)).to_string();
         let fault = (cells.len() != header.len()).then(|| {
             let (row, head) = (cells.len(), header.len());
-            Fault::new(
-                "",
-                rule::CSV,
-                format!("the row has {row} fields and the header has {head}"),
-            )
+            Fault::new("", rule::CSV, format!("the row has {row} fields and the header has {head}"))
         });
         sink.record(self.row.line, record.as_bytes(), fault)
     }
 }
 
 fn column(name: &str) -> Column {
-    let plain: String = name
-        .chars()
-        .filter(|c| !matches!(c, ' ' | '_' | '-'))
-        .collect::<String>()
-        .to_lowercase();
+    let plain: String =
+        name.chars().filter(|c| !matches!(c, ' ' | '_' | '-')).collect::<String>().to_lowercase();
     match plain.as_str() {
         "name" => Column::Text("name"),
         "email" => Column::Text("email"),
@@ -184,10 +153,7 @@ fn column(name: &str) -> Column {
 fn record(header: &[Column], cells: &[&str]) -> Map<String, Value> {
     let mut record = Map::new();
     for (at, cell) in cells.iter().enumerate() {
-        let column = header
-            .get(at)
-            .cloned()
-            .unwrap_or_else(|| Column::Other(format!("column {}", at + 1)));
+        let column = header.get(at).cloned().unwrap_or_else(|| Column::Other(format!("column {}", at + 1)));
         match column {
             Column::Text(name) => {
                 record.insert(name.to_owned(), Value::from(*cell));
@@ -197,10 +163,7 @@ fn record(header: &[Column], cells: &[&str]) -> Map<String, Value> {
                 record.insert("optIn".to_owned(), truth(cell));
             }
             Column::Interests => {
-                let interests = cell
-                    .split([';', '|'])
-                    .map(str::trim)
-                    .filter(|text| !text.is_empty());
+                let interests = cell.split([';', '|']).map(str::trim).filter(|text| !text.is_empty());
                 record.insert("interests".to_owned(), interests.map(Value::from).collect());
             }
             Column::Other(name) => {

@@ -43,9 +43,7 @@ impl Manifest {
     pub async fn read(key: &str, objects: &Objects) -> Result<Self, Error> {
         let text = objects.get(key).await?;
         let lines = text.split(|&b| b == b'\n').filter(|line| !line.is_empty());
-        Ok(Self {
-            chunks: lines.map(door::decode).collect::<Result<_, _>>()?,
-        })
+        Ok(Self { chunks: lines.map(door::decode).collect::<Result<_, _>>()? })
     }
 
     async fn save(&self, batch: &Batch, objects: &Objects) -> Result<String, Error> {
@@ -67,6 +65,7 @@ pub(super) struct Cutter {
     inline: bool,
     retry: u64,
     spool: Option<PathBuf>,
+    max_records: Option<u64>,
     count: u64,
     /// The share of the input that has been pushed: (bytes so far, bytes in all).
     progress: (u64, Option<u64>),
@@ -84,12 +83,19 @@ struct Held {
 }
 
 impl Cutter {
-    pub(super) fn new(batch: Batch, inline: bool, spool: Option<PathBuf>, retry: u64) -> Self {
+    pub(super) fn new(
+        batch: Batch,
+        inline: bool,
+        spool: Option<PathBuf>,
+        retry: u64,
+        max_records: Option<u64>,
+    ) -> Self {
         Self {
             batch,
             inline,
             retry,
             spool,
+            max_records,
             count: 0,
             progress: (0, None),
             line: Vec::new(),
@@ -104,18 +110,11 @@ impl Cutter {
 
     pub(super) async fn finish(mut self, objects: &Objects) -> Result<Staged, Error> {
         if self.count == 0 {
-            return Err(Error::BadInput(
-                "the input holds no record; at least one is needed".into(),
-            ));
+            return Err(Error::BadInput("the input holds no record; at least one is needed".into()));
         }
         if self.inline && self.parts.is_none() {
             let inline = Some(Records::inline(&self.held.lines)?);
-            return Ok(Staged {
-                received: self.count,
-                inline,
-                manifest: None,
-                chunks: 0,
-            });
+            return Ok(Staged { received: self.count, inline, manifest: None, chunks: 0 });
         }
         if self.parts.is_none() {
             self.cut()?;
@@ -126,12 +125,7 @@ impl Cutter {
         };
         let manifest = parts.finish(&batch, objects).await?;
         let chunks = u32::try_from(manifest.chunks.len()).unwrap_or(u32::MAX);
-        Ok(Staged {
-            received,
-            inline: None,
-            manifest: Some(manifest.save(&batch, objects).await?),
-            chunks,
-        })
+        Ok(Staged { received, inline: None, manifest: Some(manifest.save(&batch, objects).await?), chunks })
     }
 
     /// From here on records go into chunks: as many as the part of the input that was seen makes expect.
@@ -156,6 +150,11 @@ impl Cutter {
 impl Sink for Cutter {
     fn record(&mut self, line: u64, bytes: &[u8], fault: Option<Fault>) -> Result<(), Error> {
         let index = self.count;
+        if let Some(max) = self.max_records.filter(|&max| index == max) {
+            return Err(Error::TooLarge(format!(
+                "the input has more than the {max} records that are taken here"
+            )));
+        }
         self.count += 1;
         let mut out = std::mem::take(&mut self.line);
         out.clear();
@@ -212,10 +211,7 @@ fn one_line(json: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     if memchr::memchr2(b'\n', b'\r', json).is_none() {
         return json.into();
     }
-    json.iter()
-        .map(|&b| if matches!(b, b'\n' | b'\r') { b' ' } else { b })
-        .collect::<Vec<_>>()
-        .into()
+    json.iter().map(|&b| if matches!(b, b'\n' | b'\r') { b' ' } else { b }).collect::<Vec<_>>().into()
 }
 
 /// How much of all chunks together is held before it is packed.
@@ -249,8 +245,7 @@ impl Parts {
         let chunks = self.held.len();
         let chunk = ((u128::from(hash) * chunks as u128) >> 64) as usize;
         self.counts[chunk] += 1;
-        self.chunk_of_record
-            .extend_from_slice(&u32::try_from(chunk).unwrap_or(u32::MAX).to_le_bytes());
+        self.chunk_of_record.extend_from_slice(&u32::try_from(chunk).unwrap_or(u32::MAX).to_le_bytes());
         if self.chunk_of_record.len() >= 64 * 1024 {
             self.spool.append(chunks, &self.chunk_of_record)?;
             self.chunk_of_record.clear();
@@ -268,25 +263,15 @@ impl Parts {
         let mut manifest = Manifest::default();
         let last = self.held.len();
         self.spool.append(last, &self.chunk_of_record)?;
-        objects
-            .put(&batches::chunk_index_key(tenant, id), self.spool.take(last)?)
-            .await?;
-        for (chunk, count) in self
-            .counts
-            .into_iter()
-            .enumerate()
-            .filter(|(_, count)| *count > 0)
-        {
+        objects.put(&batches::chunk_index_key(tenant, id), self.spool.take(last)?).await?;
+        for (chunk, count) in self.counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
             if !self.held[chunk].is_empty() {
                 self.spool.append(chunk, &objects::gzip(&self.held[chunk]))?;
             }
             let key = format!("batches/{tenant}/{id}/chunks/{chunk:05}.ndjson.gz");
             objects.put(&key, self.spool.take(chunk)?).await?;
             let chunk = u32::try_from(chunk).unwrap_or(u32::MAX);
-            manifest.chunks.push(Chunk {
-                chunk,
-                records: Records::object(key, count),
-            });
+            manifest.chunks.push(Chunk { chunk, records: Records::object(key, count) });
         }
         Ok(manifest)
     }

@@ -121,9 +121,7 @@ fn no_list(start: &[u8]) -> Error {
         b'-' | b'0'..=b'9' => "a number",
         _ => "something else",
     };
-    refused(&format!(
-        "a list of records is expected, and the input is {found}"
-    ))
+    refused(&format!("a list of records is expected, and the input is {found}"))
 }
 
 fn refused(why: &str) -> Error {

@@ -26,10 +26,7 @@ impl LineFramer {
         }
         self.carry.extend_from_slice(&bytes[from..]);
         if self.carry.len() > MAX_HELD_BYTES {
-            return Err(Error::BadInput(format!(
-                "line {} is longer than 64 MiB",
-                self.line + 1
-            )));
+            return Err(Error::BadInput(format!("line {} is longer than 64 MiB", self.line + 1)));
         }
         Ok(())
     }
@@ -42,10 +39,6 @@ impl LineFramer {
     fn take(&mut self, line: &[u8], sink: &mut impl Sink) -> Result<(), Error> {
         self.line += 1;
         let text = line.trim_ascii();
-        if text.is_empty() {
-            Ok(())
-        } else {
-            sink.record(self.line, text, None)
-        }
+        if text.is_empty() { Ok(()) } else { sink.record(self.line, text, None) }
     }
 }

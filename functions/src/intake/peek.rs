@@ -26,19 +26,11 @@ pub(super) fn key_hash(bytes: &[u8]) -> Result<Option<u64>, Fault> {
         ));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        Fault::new(
-            "",
-            rule::UTF8,
-            format!("byte {} is not UTF-8", error.valid_up_to() + 1),
-        )
+        Fault::new("", rule::UTF8, format!("byte {} is not UTF-8", error.valid_up_to() + 1))
     })?;
     let opened = memchr::memchr2_iter(b'{', b'[', bytes).count();
     if opened > MAX_DEPTH && depth(bytes) > MAX_DEPTH {
-        return Err(Fault::new(
-            "",
-            rule::DEPTH,
-            format!("the record nests deeper than {MAX_DEPTH}"),
-        ));
+        return Err(Fault::new("", rule::DEPTH, format!("the record nests deeper than {MAX_DEPTH}")));
     }
     let address = if text.starts_with('{') {
         serde_json::from_str::<Address<'_>>(text).map(|address| address.0)
@@ -46,9 +38,7 @@ pub(super) fn key_hash(bytes: &[u8]) -> Result<Option<u64>, Fault> {
         serde_json::from_str::<IgnoredAny>(text).map(|IgnoredAny| None)
     };
     let address = address.map_err(|error| Fault::new("", rule::JSON, door::describe(&error)))?;
-    Ok(address
-        .and_then(|address| EmailKey::parse(&address))
-        .map(|key| key.hash()))
+    Ok(address.and_then(|address| EmailKey::parse(&address)).map(|key| key.hash()))
 }
 
 fn depth(bytes: &[u8]) -> usize {

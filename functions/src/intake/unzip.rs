@@ -35,8 +35,8 @@ impl Unzip {
     /// What is left at the end of the input.
     pub(super) fn finish(&mut self) -> Result<Vec<u8>, Error> {
         match self {
-            Self::Start => Ok(Vec::new()),
-            Self::First(first) | Self::Plain(first) => Ok(std::mem::take(first)),
+            Self::Start | Self::Plain(_) => Ok(Vec::new()),
+            Self::First(first) => Ok(std::mem::take(first)),
             Self::Packed(decoder, _) => {
                 decoder.try_finish().map_err(|_| broken())?;
                 Ok(std::mem::take(decoder.get_mut()))
@@ -80,10 +80,7 @@ impl Unzip {
         let Self::Packed(decoder, plain) = self else {
             return Ok(&[]);
         };
-        decoder
-            .write_all(bytes)
-            .and_then(|()| decoder.flush())
-            .map_err(|_| broken())?;
+        decoder.write_all(bytes).and_then(|()| decoder.flush()).map_err(|_| broken())?;
         plain.clear();
         std::mem::swap(plain, decoder.get_mut());
         Ok(plain)

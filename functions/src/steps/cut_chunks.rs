@@ -64,15 +64,9 @@ pub async fn cut_chunks(
         }
     }
     status.save(&batch.tenant, store).await?;
-    let Staged {
-        received, manifest, ..
-    } = staged?;
+    let Staged { received, manifest, .. } = staged?;
     let manifest = manifest.ok_or_else(|| Error::BadInput("the upload was not cut".into()))?;
-    Ok(Cut {
-        batch,
-        manifest,
-        received,
-    })
+    Ok(Cut { batch, manifest, received })
 }
 
 async fn cut(
@@ -82,6 +76,7 @@ async fn cut(
     spool: Option<PathBuf>,
 ) -> Result<Staged, Error> {
     let size = objects.size(upload).await?;
+<<<<<<< HEAD
     let mut intake = Intake::new(
         batch.clone(),
         Settings {
@@ -90,6 +85,9 @@ async fn cut(
             ..Settings::default()
         },
     );
+=======
+    let mut intake = Intake::new(batch.clone(), Settings { size: Some(size), ..Settings::default() });
+>>>>>>> api
     let mut pieces = std::pin::pin!(objects.stream(upload).await?);
     while let Some(piece) = pieces.try_next().await? {
         intake.push(&piece)?;
@@ -100,9 +98,7 @@ async fn cut(
 fn batch_of(upload: &str, execution: &Execution) -> Result<Batch, Error> {
     let mut names = upload.split('/').skip(1);
     let (Some(tenant), Some(id)) = (names.next(), names.next()) else {
-        return Err(Error::BadInput(
-            "an upload lies at uploads/{tenant}/{batch}".into(),
-        ));
+        return Err(Error::BadInput("an upload lies at uploads/{tenant}/{batch}".into()));
     };
     Ok(Batch {
         batch_id: id.parse()?,

@@ -40,11 +40,7 @@ pub async fn log_schema_errors(input: LogSchemaErrors, objects: &Objects) -> Res
         placed.push((
             key,
             received.faults.len(),
-            received.faults.first().map(|fault| PlacedFault {
-                index,
-                line,
-                fault: fault.clone(),
-            }),
+            received.faults.first().map(|fault| PlacedFault { index, line, fault: fault.clone() }),
         ));
         Ok(())
     })?;
@@ -56,9 +52,7 @@ pub async fn log_schema_errors(input: LogSchemaErrors, objects: &Objects) -> Res
     }
     part.faults = placed.into_iter().filter_map(|(_, _, first)| first).collect();
     part.sort();
-    Ok(Decided {
-        part: StagedPart::new(&batch, "log-schema-errors", part, objects).await?,
-    })
+    Ok(Decided { part: StagedPart::new(&batch, "log-schema-errors", part, objects).await? })
 }
 
 fn log(batch: &Batch, key: &str, faults: usize, first: &PlacedFault) {
@@ -73,7 +67,7 @@ fn log(batch: &Batch, key: &str, faults: usize, first: &PlacedFault) {
         quarantine.key = key,
         "record {index} of batch {} is invalid: {} {}",
         batch.batch_id,
-        if fault.pointer.is_empty() { "it" } else { &fault.pointer },
+        if fault.pointer.is_empty() { "the record:" } else { &fault.pointer },
         fault.message,
     );
 }

@@ -17,7 +17,7 @@ pub use put_opt_ins::put_opt_ins;
 pub use quarantine_records::{FailedStep, QuarantineRecords, quarantine_records};
 pub use remove_duplicates::{Unique, remove_duplicates};
 pub use start::{Execution, Start};
-pub use summarize::{Summarize, Summary, summarize};
+pub use summarize::{Pair, Summarize, Summary, summarize};
 pub use summarize_batch::{SummarizeBatch, summarize_batch};
 pub use validate_schema::{Validated, validate_schema};
 pub use withdraw_opt_ins::withdraw_opt_ins;

@@ -23,19 +23,14 @@ pub async fn put_opt_ins(step: Step, store: &impl Store, objects: &Objects) -> R
     let mut words = Vec::new();
     records.open(objects).await?.for_each(|line| {
         let accepted = Accepted::parse(line)?;
-        words.push((
-            accepted.key.to_string(),
-            OptIn::saved(&batch, accepted.index, accepted.contact()?),
-        ));
+        words.push((accepted.key.to_string(), OptIn::saved(&batch, accepted.index, accepted.contact()?)));
         Ok(())
     })?;
     while !words.is_empty() {
         let rest = words.split_off(words.len().min(BLOCK));
         put(store, &batch, std::mem::replace(&mut words, rest), &mut part).await?;
     }
-    Ok(Decided {
-        part: StagedPart::new(&batch, "put-opt-ins", part, objects).await?,
-    })
+    Ok(Decided { part: StagedPart::new(&batch, "put-opt-ins", part, objects).await? })
 }
 
 /// Puts new contacts; the few that are known already are then changed one by one's own rules.

@@ -56,12 +56,7 @@ pub async fn quarantine_records(
     objects: &Objects,
     now: Timestamp,
 ) -> Result<Summary, Error> {
-    let QuarantineRecords {
-        input,
-        execution,
-        parts,
-        error,
-    } = input;
+    let QuarantineRecords { input, execution, parts, error } = input;
     let (batch, records) = Start { input, execution }.read()?;
     let mut decided = merged(parts, objects).await?;
     decided.merge(keep(&batch, &records, &decided, &error.error, objects).await?);

@@ -57,18 +57,11 @@ async fn winners(records: &Records, objects: &Objects, part: &mut Part) -> Resul
     let mut winners: Vec<Winner> = Vec::new();
     let mut by_key: HashMap<Box<str>, usize> = HashMap::new();
     records.open(objects).await?.for_each(|line| {
-        let Accepted {
-            index, key, opt_in, ..
-        } = Accepted::parse(line)?;
+        let Accepted { index, key, opt_in, .. } = Accepted::parse(line)?;
         match by_key.entry(key.into()) {
             hash_map::Entry::Vacant(free) => {
                 free.insert(winners.len());
-                winners.push(Winner {
-                    index,
-                    opt_in,
-                    in_conflict: false,
-                    line: line.to_vec(),
-                });
+                winners.push(Winner { index, opt_in, in_conflict: false, line: line.to_vec() });
             }
             hash_map::Entry::Occupied(taken) => {
                 let winner = &mut winners[*taken.get()];

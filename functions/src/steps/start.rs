@@ -51,9 +51,7 @@ impl Start {
         let items: Vec<&RawValue> =
             serde_json::from_str(text).map_err(|error| Error::BadInput(door::describe(&error)))?;
         if items.is_empty() {
-            return Err(Error::BadInput(
-                "the list holds no record; at least one is needed".into(),
-            ));
+            return Err(Error::BadInput("the list holds no record; at least one is needed".into()));
         }
         let mut lines = Vec::new();
         for (index, item) in (0..).zip(items) {

@@ -96,11 +96,7 @@ impl Summary {
 }
 
 fn first(pairs: &[(u64, u64)]) -> Vec<Pair> {
-    pairs
-        .iter()
-        .take(SHOWN)
-        .map(|&(index, other)| Pair { index, other })
-        .collect()
+    pairs.iter().take(SHOWN).map(|&(index, other)| Pair { index, other }).collect()
 }
 
 /// Writes the ledger of a chunk, and, where the batch is whole, how the batch ended.
@@ -110,11 +106,7 @@ pub async fn summarize(
     objects: &Objects,
     now: Timestamp,
 ) -> Result<Summary, Error> {
-    let Summarize {
-        batch,
-        received,
-        parts,
-    } = input;
+    let Summarize { batch, received, parts } = input;
     let ledger = Ledger::new(received, merged(parts, objects).await?)?;
     end(&batch, Status::Succeeded, &ledger, store, objects, now).await
 }

@@ -51,11 +51,7 @@ pub async fn summarize_batch(
         })
         .await?;
     let failed = whole.outcomes.of(Outcome::Failed);
-    let status = if failed == 0 {
-        Status::Succeeded
-    } else {
-        Status::Failed
-    };
+    let status = if failed == 0 { Status::Succeeded } else { Status::Failed };
     let mut summary = Summary::new(batch.batch_id, status, &whole);
     if !summary.quarantine.is_empty() {
         summary.quarantine = vec![format!("quarantine/{}/{}/", batch.tenant, batch.provider)];
@@ -79,18 +75,8 @@ async fn head_of(batch: &Batch, chunk: Chunk, objects: &Objects) -> Result<Ledge
 }
 
 async fn keep_chunk(batch: &Batch, chunk: &Chunk, objects: &Objects) -> Result<Ledger, Error> {
-    let batch = Batch {
-        chunk: Some(chunk.chunk),
-        ..batch.clone()
-    };
-    let part = keep(
-        &batch,
-        &chunk.records,
-        &Part::default(),
-        "its execution did not end",
-        objects,
-    )
-    .await?;
+    let batch = Batch { chunk: Some(chunk.chunk), ..batch.clone() };
+    let part = keep(&batch, &chunk.records, &Part::default(), "its execution did not end", objects).await?;
     let ledger = Ledger::new(chunk.records.count, part)?;
     ledger.save(&batch, objects).await?;
     Ok(ledger)

@@ -54,10 +54,5 @@ pub async fn validate_schema(start: Start, objects: &Objects) -> Result<Validate
     })?;
     let received = valid.count() + invalid.count();
     let (valid, invalid) = (valid.finish(objects).await?, invalid.finish(objects).await?);
-    Ok(Validated {
-        batch,
-        received,
-        valid,
-        invalid,
-    })
+    Ok(Validated { batch, received, valid, invalid })
 }

@@ -28,9 +28,7 @@ pub async fn withdraw_opt_ins(step: Step, store: &impl Store, objects: &Objects)
         let rest = keys.split_off(keys.len().min(BLOCK));
         withdraw(store, &batch, std::mem::replace(&mut keys, rest), &mut part).await?;
     }
-    Ok(Decided {
-        part: StagedPart::new(&batch, "withdraw-opt-ins", part, objects).await?,
-    })
+    Ok(Decided { part: StagedPart::new(&batch, "withdraw-opt-ins", part, objects).await? })
 }
 
 async fn withdraw(
@@ -39,10 +37,7 @@ async fn withdraw(
     keys: Vec<(u64, String)>,
     part: &mut Part,
 ) -> Result<(), Error> {
-    let wanted = keys
-        .iter()
-        .map(|(_, key)| (contacts::partition(&batch.tenant, key), key.clone()))
-        .collect();
+    let wanted = keys.iter().map(|(_, key)| (contacts::partition(&batch.tenant, key), key.clone())).collect();
     let mut known = Vec::new();
     for ((index, key), item) in keys.into_iter().zip(store.get_all(Table::OptIns, wanted).await?) {
         match item {

@@ -28,14 +28,7 @@ pub struct Api<S, F> {
 impl<S: Store, F: Flow> Api<S, F> {
     /// An API for the default tenant.
     pub fn new(store: S, objects: Objects, flow: F, now: fn() -> Timestamp, random: fn() -> u128) -> Self {
-        Self {
-            store,
-            objects,
-            flow,
-            tenant: Name::default_tenant(),
-            now,
-            random,
-        }
+        Self { store, objects, flow, tenant: Name::default_tenant(), now, random }
     }
 
     /// A new batch's id, and when it arrived.
@@ -55,8 +48,6 @@ impl<S: Store, F: Flow> FromRequestParts<Arc<Api<S, F>>> for Caller {
     type Rejection = Infallible;
 
     async fn from_request_parts(_: &mut Parts, api: &Arc<Api<S, F>>) -> Result<Self, Infallible> {
-        Ok(Self {
-            tenant: api.tenant.clone(),
-        })
+        Ok(Self { tenant: api.tenant.clone() })
     }
 }

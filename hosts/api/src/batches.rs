@@ -28,6 +28,8 @@ use crate::{
 const START_GRACE: SignedDuration = SignedDuration::from_mins(5);
 /// How long an upload, or a run that was waited for, may take.
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
+/// How many batches are looked through for replays.
+const LATEST: usize = 100;
 
 /// Where to go on from a batch.
 #[derive(Debug, Serialize)]
@@ -86,10 +88,7 @@ pub(crate) async fn list<S: Store, F: Flow>(
     let found = BatchStatus::list(&caller.tenant, after, limit, &api.store).await?;
     let last = found.last().filter(|_| found.len() == limit);
     let next = last.map(|last| query.next("/batches", "after", &last.batch_id.to_string()));
-    let page = Page {
-        batches: found.into_iter().map(View::new).collect(),
-        links: Next { next },
-    };
+    let page = Page { batches: found.into_iter().map(View::new).collect(), links: Next { next } };
     Ok(Json(page).into_response())
 }
 
@@ -117,10 +116,7 @@ pub(crate) async fn row<S: Store, F: Flow>(
     Path((id, index)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let index: u64 = index.parse().map_err(|_| {
-        Problem::new(
-            Kind::NotFound,
-            "Records are numbered from 0, in the order in which they came.",
-        )
+        Problem::new(Kind::NotFound, "Records are numbered from 0, in the order in which they came.")
     })?;
     let batch = find(&api, &caller.tenant, &id).await?;
     if let Some(received) = batch.received.filter(|&received| index >= received) {
@@ -136,10 +132,7 @@ pub(crate) async fn row<S: Store, F: Flow>(
             "The batch is still running, and has not decided this record yet.",
         )
         .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))),
-        None => Err(Problem::new(
-            Kind::NotFound,
-            "The batch ended without deciding this record.",
-        )),
+        None => Err(Problem::new(Kind::NotFound, "The batch ended without deciding this record.")),
     }
 }
 
@@ -150,6 +143,16 @@ async fn find<S: Store, F: Flow>(api: &Api<S, F>, tenant: &Name, id: &str) -> Re
     };
     let status = found.ok_or_else(|| Problem::new(Kind::NotFound, "There is no batch with this id."))?;
     settled(api, tenant, status).await
+}
+
+/// Settles the latest replays, so that the entries of one that never ran are free to be sent again.
+pub(crate) async fn settle_replays<S: Store, F: Flow>(api: &Api<S, F>, tenant: &Name) -> Result<(), Problem> {
+    for batch in BatchStatus::list(tenant, None, LATEST, &api.store).await? {
+        if batch.provider.as_str() == "replay" {
+            settled(api, tenant, batch).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The batch as it stands by now: one whose execution ended without the store hearing of it has failed.
@@ -170,11 +173,7 @@ async fn settled<S: Store, F: Flow>(
     if latest.status != Status::Running {
         return Ok(latest);
     }
-    let failed = BatchStatus {
-        status: Status::Failed,
-        error: Some(error.to_owned()),
-        ..latest
-    };
+    let failed = BatchStatus { status: Status::Failed, error: Some(error.to_owned()), ..latest };
     // An upload may still arrive, late, and begin.
     if failed.execution_arn.is_some() {
         failed.save(tenant, &api.store).await?;
@@ -188,7 +187,7 @@ async fn lost<S: Store, F: Flow>(
     tenant: &Name,
     status: &BatchStatus,
 ) -> Result<Option<&'static str>, Problem> {
-    let age = (api.now)().duration_since(status.received_at);
+    let age = (api.now)().duration_since(status.batch_id.made_at());
     let name = status.batch_id.to_string();
     let is_upload = status.provider.as_str() == "upload";
     let arn = match &status.execution_arn {
@@ -204,18 +203,17 @@ async fn lost<S: Store, F: Flow>(
             return Ok(None);
         }
     };
+    let patience = if is_upload { HOUR } else { START_GRACE };
     Ok(match found {
         Some(ExecutionStatus::Running) => None,
         Some(ExecutionStatus::Succeeded | ExecutionStatus::Ended) => {
             Some("its execution ended before every record was decided")
         }
-        None if !is_upload => (age > START_GRACE).then_some("its execution was never started"),
-        None if age <= HOUR || status.received.is_some() => None,
-        None => match api
-            .objects
-            .size(&steps::upload_key(tenant, status.batch_id))
-            .await
-        {
+        None if age <= patience => None,
+        None if status.execution_arn.is_some() => Some("its execution was never started"),
+        // An upload that has been cut has arrived, whatever its execution is called.
+        None if status.received.is_some() => None,
+        None => match api.objects.size(&steps::upload_key(tenant, status.batch_id)).await {
             Err(Error::ObjectMissing(_)) => Some("the upload did not arrive within an hour"),
             other => other.map(|_| None)?,
         },

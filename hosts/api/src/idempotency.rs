@@ -38,10 +38,7 @@ impl Key {
             return Ok(None);
         };
         let text = value.to_str().unwrap_or_default().trim();
-        let bare = text
-            .strip_prefix('"')
-            .and_then(|text| text.strip_suffix('"'))
-            .unwrap_or(text);
+        let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
         if values.next().is_some() || !(1..=LONGEST).contains(&bare.len()) {
             return Err(Problem::new(
                 Kind::BadRequest,
@@ -63,19 +60,12 @@ impl Key {
         store: &impl Store,
     ) -> Result<(Claim, bool), Problem> {
         let body = String::from_utf8_lossy(&door::encode(&claim)?).into_owned();
-        let item = Item {
-            partition: tenant.to_string(),
-            sort: self.sort(),
-            version: 1,
-            body,
-        };
+        let item = Item { partition: tenant.to_string(), sort: self.sort(), version: 1, body };
         let held = match store.put(Table::Claims, item, Condition::Absent).await? {
             Written::Done => return Ok((claim, false)),
             Written::Conflict(Some(held)) => door::decode::<Claim>(held.body.as_bytes())?,
             Written::Conflict(None) => {
-                return Err(Problem::unavailable(
-                    "a claim was released while it was looked at",
-                ));
+                return Err(Problem::unavailable("a claim was released while it was looked at"));
             }
         };
         if held.fingerprint != claim.fingerprint {

@@ -6,17 +6,22 @@
 mod api;
 mod batches;
 mod body;
+mod contacts;
+mod docs;
 mod edge;
 pub mod flow;
 mod health;
 mod idempotency;
 mod media;
 pub mod problem;
+mod quarantine;
 mod query;
 mod records;
 mod routes;
 mod submit;
+mod uploads;
 
 pub use api::Api;
+pub use docs::OPENAPI;
 pub use flow::{ExecutionStatus, Flow, FlowError, Machine, Started};
-pub use routes::{Operation, router};
+pub use routes::{Operation, router, router_with};

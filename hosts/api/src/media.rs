@@ -9,12 +9,8 @@ use serde_json::json;
 use crate::problem::{Kind, Problem};
 
 /// The media types that `POST /records` takes.
-pub(crate) const RECORD_TYPES: [&str; 4] = [
-    "application/json",
-    "application/x-ndjson",
-    "application/jsonl",
-    "text/csv",
-];
+pub(crate) const RECORD_TYPES: [&str; 4] =
+    ["application/json", "application/x-ndjson", "application/jsonl", "text/csv"];
 
 /// How long `Prefer: wait` waits where it does not say; API Gateway answers within 30 s.
 const WAIT: Duration = Duration::from_secs(20);
@@ -59,11 +55,8 @@ pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn unsupported(why: &str) -> Problem {
     let accepted = RECORD_TYPES.join(", ");
-    let problem = Problem::new(
-        Kind::UnsupportedMediaType,
-        format!("{why} Accepted are {accepted}."),
-    )
-    .with("accepted", json!(RECORD_TYPES));
+    let problem = Problem::new(Kind::UnsupportedMediaType, format!("{why} Accepted are {accepted}."))
+        .with("accepted", json!(RECORD_TYPES));
     match HeaderValue::from_str(&accepted) {
         Ok(value) => problem.with_header(HeaderName::from_static("accept-post"), value),
         Err(_) => problem,
@@ -174,11 +167,7 @@ mod tests {
 
     #[track_caller]
     fn check_wait(value: &str, seconds: Option<u64>) {
-        assert_eq!(
-            wait(&headers("prefer", value)),
-            seconds.map(Duration::from_secs),
-            "{value}"
-        );
+        assert_eq!(wait(&headers("prefer", value)), seconds.map(Duration::from_secs), "{value}");
     }
 
     #[test]

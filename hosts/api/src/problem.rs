@@ -1,10 +1,12 @@
 //! Errors as the API tells them: problem details (RFC 9457). No text in them holds a value out of a record.
 
 use axum::{
+    Json,
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use functions::Error;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::flow::FlowError;
@@ -25,6 +27,8 @@ pub enum Kind {
     NotDecided,
     /// The path is there, and not with this method.
     MethodNotAllowed,
+    /// It was done already, and is done once.
+    Conflict,
     /// The body took too long to come.
     Timeout,
     /// The body is larger than a request may be.
@@ -41,12 +45,13 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::BadRequest,
         Self::BadBody,
         Self::NotFound,
         Self::NotDecided,
         Self::MethodNotAllowed,
+        Self::Conflict,
         Self::Timeout,
         Self::TooLarge,
         Self::UnsupportedMediaType,
@@ -78,17 +83,12 @@ impl Kind {
             Self::NotFound => ("not-found", "Not found", S::NOT_FOUND),
             Self::NotDecided => ("not-decided", "Not decided yet", S::NOT_FOUND),
             Self::MethodNotAllowed => ("method-not-allowed", "Method not allowed", S::METHOD_NOT_ALLOWED),
-            Self::Timeout => (
-                "timeout",
-                "The request took too long to arrive",
-                S::REQUEST_TIMEOUT,
-            ),
+            Self::Conflict => ("conflict", "Done already", S::CONFLICT),
+            Self::Timeout => ("timeout", "The request took too long to arrive", S::REQUEST_TIMEOUT),
             Self::TooLarge => ("too-large", "Too large", S::PAYLOAD_TOO_LARGE),
-            Self::UnsupportedMediaType => (
-                "unsupported-media-type",
-                "Unsupported media type",
-                S::UNSUPPORTED_MEDIA_TYPE,
-            ),
+            Self::UnsupportedMediaType => {
+                ("unsupported-media-type", "Unsupported media type", S::UNSUPPORTED_MEDIA_TYPE)
+            }
             Self::KeyReused => (
                 "idempotency-key-reused",
                 "The idempotency key stands for another request",
@@ -117,13 +117,7 @@ pub(crate) struct Cause(pub(crate) String);
 impl Problem {
     /// A problem; `detail` is a sentence for a person.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self {
-            kind,
-            detail: detail.into(),
-            members: Map::new(),
-            headers: Vec::new(),
-            cause: None,
-        }
+        Self { kind, detail: detail.into(), members: Map::new(), headers: Vec::new(), cause: None }
     }
 
     /// A problem of ours: the client learns that it is, the log learns why.
@@ -197,11 +191,7 @@ fn sentence(text: &str) -> String {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let cause = format!("{}: {error}", error.name());
-        if error.is_transient() {
-            Self::unavailable(cause)
-        } else {
-            Self::internal(cause)
-        }
+        if error.is_transient() { Self::unavailable(cause) } else { Self::internal(cause) }
     }
 }
 
@@ -220,26 +210,24 @@ impl From<FlowError> for Problem {
     }
 }
 
+#[derive(Serialize)]
+struct Body {
+    #[serde(rename = "type")]
+    urn: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(flatten)]
+    members: Map<String, Value>,
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self {
-            kind,
-            detail,
-            members,
-            headers,
-            cause,
-        } = self;
-        let mut body = json!({
-            "type": kind.urn(),
-            "title": kind.title(),
-            "status": kind.status().as_u16(),
-            "detail": detail,
-        });
-        if let Value::Object(body) = &mut body {
-            body.extend(members);
-        }
-        let media = [(header::CONTENT_TYPE, MEDIA_TYPE)];
-        let mut response = (kind.status(), media, body.to_string()).into_response();
+        let Self { kind, detail, members, headers, cause } = self;
+        let body =
+            Body { urn: kind.urn(), title: kind.title(), status: kind.status().as_u16(), detail, members };
+        let mut response = (kind.status(), Json(body)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         for (name, value) in headers {
             response.headers_mut().insert(name, value);
         }
@@ -260,20 +248,13 @@ mod tests {
         let response = problem.into_response();
         assert_eq!(response.status().as_u16(), status);
         assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
-        assert_eq!(
-            response.headers().contains_key(header::RETRY_AFTER),
-            status == 503
-        );
+        assert_eq!(response.headers().contains_key(header::RETRY_AFTER), status == 503);
         assert_eq!(response.extensions().get::<Cause>().is_some(), status >= 500);
     }
 
     #[test]
     fn what_a_client_learns_of_an_error() {
-        check(
-            Problem::refused(Error::BadInput("the input is empty".into())),
-            400,
-            "The input is empty.",
-        );
+        check(Problem::refused(Error::BadInput("the input is empty".into())), 400, "The input is empty.");
         check(
             Problem::refused(Error::TooLarge("it is large".into())),
             413,

@@ -21,10 +21,7 @@ impl Parameters {
             return Err(Problem::new(Kind::BadRequest, "The query cannot be read."));
         };
         if pairs.iter().any(|(name, _)| !known.contains(&name.as_str())) {
-            let detail = format!(
-                "The query may hold {}, and holds something else.",
-                known.join(", ")
-            );
+            let detail = format!("The query may hold {}, and holds something else.", known.join(", "));
             return Err(Problem::new(Kind::BadRequest, detail).with("parameters", json!(known)));
         }
         Ok(Self(pairs))
@@ -33,10 +30,7 @@ impl Parameters {
     /// The value of a parameter; an empty one is one that is not there.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let mut found = self.0.iter().filter(|(key, _)| key == name);
-        found
-            .next_back()
-            .map(|(_, value)| value.as_str())
-            .filter(|value| !value.is_empty())
+        found.next_back().map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
     /// The value, read; `expected` says in the problem what it must be.

@@ -32,10 +32,7 @@ pub(crate) async fn post<S: Store, F: Flow>(
     let key = Key::of(&headers)?;
     let body = body::read(body, &headers).await?;
     if is_gzip && !body.starts_with(&[0x1f, 0x8b]) {
-        return Err(Problem::new(
-            problem::Kind::BadBody,
-            "The body is announced as gzip and is not.",
-        ));
+        return Err(Problem::new(problem::Kind::BadBody, "The body is announced as gzip and is not."));
     }
     let fingerprint = idempotency::fingerprint("POST /records", &format!("{format:?}"), &body);
     let (batch, is_repeat) = open(&api, caller, key.as_ref(), fingerprint).await?;
@@ -62,11 +59,7 @@ async fn open<S: Store, F: Flow>(
     fingerprint: String,
 ) -> Result<(Batch, bool), Problem> {
     let (batch_id, received_at) = api.new_id();
-    let fresh = Claim {
-        batch_id,
-        received_at,
-        fingerprint,
-    };
+    let fresh = Claim { batch_id, received_at, fingerprint };
     let (claim, is_repeat) = match key {
         Some(key) => key.claim(&caller.tenant, fresh, &api.store).await?,
         None => (fresh, false),
@@ -98,6 +91,7 @@ async fn stage<S: Store, F: Flow>(
         format: Some(format),
         size: Some(body.len() as u64),
         max_unpacked: Some(body::UNPACKED_LIMIT),
+        max_records: Some(body::RECORDS_LIMIT),
         inline: true,
         ..Settings::default()
     };

@@ -26,14 +26,14 @@ use crate::{
     problem::Problem,
 };
 
-/// What `POST /records` and `POST /quarantine/replay` answer.
+/// A batch that was started: what `POST /records` answers.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Accepted {
+pub(crate) struct Accepted {
     batch_id: functions::BatchId,
     execution_arn: String,
     start_date: Timestamp,
-    received: u64,
+    pub(crate) received: u64,
     links: Links,
 }
 
@@ -51,11 +51,7 @@ fn input(batch: &Batch, staged: &Staged) -> Result<(Machine, String), Error> {
         Some(_) => Machine::Records,
         None => Machine::Batch,
     };
-    let input = Input {
-        batch,
-        records: staged.inline.as_ref(),
-        manifest: staged.manifest.as_deref(),
-    };
+    let input = Input { batch, records: staged.inline.as_ref(), manifest: staged.manifest.as_deref() };
     let text = String::from_utf8_lossy(&door::encode(&input)?).into_owned();
     Ok((machine, text))
 }
@@ -82,32 +78,35 @@ pub(crate) async fn accept<S: Store, F: Flow>(
     batch: &Batch,
     staged: &Staged,
 ) -> Result<Response, Problem> {
-    let (machine, input) = input(batch, staged)?;
-    let name = batch.batch_id.to_string();
-    let arn = api.flow.execution_arn(machine, &name);
-    let status = open(api, batch, staged, Some(arn)).await?;
-    let started = match api.flow.start(machine, &name, input).await {
-        Ok(started) => started,
-        Err(error) => return Err(not_started(api, batch, status, error).await?),
-    };
-    let Started {
-        execution_arn,
-        start_date,
-    } = started;
-    let links = Links::of(batch.batch_id);
-    let location = HeaderValue::from_str(&links.status).ok();
-    let accepted = Accepted {
-        batch_id: batch.batch_id,
-        execution_arn,
-        start_date,
-        received: staged.received,
-        links,
-    };
+    let accepted = start(api, batch, staged).await?;
+    let location = HeaderValue::from_str(&accepted.links.status).ok();
     let mut response = (StatusCode::ACCEPTED, Json(accepted)).into_response();
     if let Some(location) = location {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// Stores that a staged batch is running, and starts its execution.
+pub(crate) async fn start<S: Store, F: Flow>(
+    api: &Api<S, F>,
+    batch: &Batch,
+    staged: &Staged,
+) -> Result<Accepted, Problem> {
+    let (machine, input) = input(batch, staged)?;
+    let name = batch.batch_id.to_string();
+    let arn = api.flow.execution_arn(machine, &name);
+    let status = open(api, batch, staged, Some(arn)).await?;
+    match api.flow.start(machine, &name, input).await {
+        Ok(Started { execution_arn, start_date }) => Ok(Accepted {
+            batch_id: batch.batch_id,
+            execution_arn,
+            start_date,
+            received: staged.received,
+            links: Links::of(batch.batch_id),
+        }),
+        Err(error) => Err(not_started(api, batch, status, error).await?),
+    }
 }
 
 /// Runs a batch that stays inline and answers with what became of it; or, where that takes longer than
@@ -134,10 +133,7 @@ pub(crate) async fn run<S: Store, F: Flow>(
     let found = BatchStatus::find(&batch.tenant, batch.batch_id, &api.store).await?;
     match found {
         Some(status) if status.status != Status::Running => {
-            let applied = (
-                HeaderName::from_static("preference-applied"),
-                HeaderValue::from_static("wait"),
-            );
+            let applied = (HeaderName::from_static("preference-applied"), HeaderValue::from_static("wait"));
             Ok(([applied], batches::view(status)).into_response())
         }
         // The run ended without a summary: the durable machine takes it from the start.

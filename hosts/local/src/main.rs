@@ -1,1 +1,27 @@
-fn main() {}
+//! `crmflow`: the record flow on one machine. The state machines and functions are those of AWS.
+
+mod cli;
+mod clock;
+mod commands;
+mod executions;
+mod exit;
+mod flow;
+mod folder;
+mod import;
+mod logs;
+mod runner;
+mod sqlite;
+mod uploads;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match commands::run(cli) {
+        Ok(code) => code,
+        Err(exit) => exit.report(),
+    }
+}

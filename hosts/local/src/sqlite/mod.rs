@@ -26,6 +26,11 @@ impl SqliteStore {
         Ok(Self { writer: Arc::new(Writer::start(connection)?), readers: Arc::new(Readers::new(file)) })
     }
 
+    /// A store over readers alone, whose writes are refused.
+    pub(crate) fn to_read(readers: Readers) -> Self {
+        Self { writer: Arc::new(Writer::none()), readers: Arc::new(readers) }
+    }
+
     /// Opens a file that another process may be writing, to look only.
     pub(crate) fn open_to_read(file: &Path) -> Result<Readers, StoreError> {
         let readers = Readers::new(file);
@@ -51,7 +56,11 @@ impl Store for SqliteStore {
         self.readers.with(|connection| read::get(connection, table, partition, sort))
     }
 
-    async fn get_all(&self, table: Table, keys: Vec<(String, String)>) -> Result<Vec<Option<Item>>, StoreError> {
+    async fn get_all(
+        &self,
+        table: Table,
+        keys: Vec<(String, String)>,
+    ) -> Result<Vec<Option<Item>>, StoreError> {
         self.readers.with(|connection| {
             keys.iter().map(|(partition, sort)| read::get(connection, table, partition, sort)).collect()
         })

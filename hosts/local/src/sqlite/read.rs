@@ -23,7 +23,10 @@ impl Readers {
     }
 
     /// Does some reading on a connection of its own.
-    pub(crate) fn with<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    pub(crate) fn with<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
         let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
         let connection = match idle {
             Some(connection) => connection,
@@ -50,10 +53,18 @@ pub(super) fn get(
     sort: &str,
 ) -> rusqlite::Result<Option<Item>> {
     let sql = match table {
-        Table::OptIns => "SELECT partition, sort, version, body FROM opt_ins WHERE partition = ?1 AND sort = ?2",
-        Table::Consents => "SELECT partition, sort, version, body FROM consents WHERE partition = ?1 AND sort = ?2",
-        Table::Batches => "SELECT partition, sort, version, body FROM batches WHERE partition = ?1 AND sort = ?2",
-        Table::Claims => "SELECT partition, sort, version, body FROM claims WHERE partition = ?1 AND sort = ?2",
+        Table::OptIns => {
+            "SELECT partition, sort, version, body FROM opt_ins WHERE partition = ?1 AND sort = ?2"
+        }
+        Table::Consents => {
+            "SELECT partition, sort, version, body FROM consents WHERE partition = ?1 AND sort = ?2"
+        }
+        Table::Batches => {
+            "SELECT partition, sort, version, body FROM batches WHERE partition = ?1 AND sort = ?2"
+        }
+        Table::Claims => {
+            "SELECT partition, sort, version, body FROM claims WHERE partition = ?1 AND sort = ?2"
+        }
     };
     connection.prepare_cached(sql)?.query_row(params![partition, sort], item).optional()
 }

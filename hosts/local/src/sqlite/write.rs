@@ -23,10 +23,12 @@ pub(crate) struct Writer {
     queue: SyncSender<Job>,
 }
 
+type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
 struct Job {
     change: Change,
     /// Told once the change is on the disk, or is not.
-    done: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+    done: Done,
 }
 
 impl Writer {
@@ -37,6 +39,11 @@ impl Writer {
             .spawn(move || run(&connection, &jobs))
             .map_err(|error| StoreError::Refused(error.to_string()))?;
         Ok(Self { queue })
+    }
+
+    /// No writer: every write is refused.
+    pub(super) fn none() -> Self {
+        Self { queue: mpsc::sync_channel(0).0 }
     }
 
     /// Makes a change and waits until it is on the disk.
@@ -62,7 +69,9 @@ impl Writer {
         let queue = self.queue.clone();
         // Nearly always there is room; where there is none, waiting must not hold up a runtime's thread.
         if let Err(refused) = queue.try_send(job) {
-            let mpsc::TrySendError::Full(job) = refused else { return Err(gone()) };
+            let mpsc::TrySendError::Full(job) = refused else {
+                return Err(gone());
+            };
             let sent = tokio::task::spawn_blocking(move || queue.send(job)).await;
             sent.map_err(|_| gone())?.map_err(|_| gone())?;
         }
@@ -88,7 +97,7 @@ fn commit(
     connection: &Connection,
     first: Job,
     jobs: &Receiver<Job>,
-    done: &mut Vec<Box<dyn FnOnce(Result<(), StoreError>) + Send>>,
+    done: &mut Vec<Done>,
 ) -> Result<(), StoreError> {
     let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failure(&error));
     for job in std::iter::once(first).chain(jobs.try_iter().take(GROUP - 1)) {
@@ -135,7 +144,12 @@ pub(super) fn put(
 }
 
 /// Deletes an item, if there is one.
-pub(super) fn delete(connection: &Connection, table: Table, partition: &str, sort: &str) -> rusqlite::Result<()> {
+pub(super) fn delete(
+    connection: &Connection,
+    table: Table,
+    partition: &str,
+    sort: &str,
+) -> rusqlite::Result<()> {
     connection
         .prepare_cached(&format!("DELETE FROM {} WHERE partition = ?1 AND sort = ?2", table.name()))?
         .execute(params![partition, sort])?;

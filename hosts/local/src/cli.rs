@@ -1,0 +1,160 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use functions::{BatchId, Function, fault::ErrorType, intake::Format};
+
+/// Takes customer records in, validates, deduplicates and stores them, and never loses one.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// The folder that holds everything crmflow keeps.
+    #[arg(long, global = true, default_value = ".crmflow", value_name = "FOLDER")]
+    pub(crate) data: PathBuf,
+    /// A SAM template to read machines from, instead of the one that is part of the program.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) template: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Take a file of records through the flow, and say what became of them.
+    Process(Process),
+    /// Serve the HTTP API.
+    Serve(Serve),
+    /// Call one function with an event file, as `sam local invoke` does.
+    Invoke(Invoke),
+    /// Show what a function logged.
+    Logs(Logs),
+    /// List executions, newest first.
+    Executions(Executions),
+    /// Show one execution: its path through the states, with times.
+    Execution(OneExecution),
+    /// Look at records that could not be taken, and send them again.
+    #[command(subcommand)]
+    Quarantine(Quarantine),
+    /// Check the template and its machines: every target exists, every function is known.
+    Check,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Process {
+    /// The file: a JSON list, JSON lines or CSV, gzip or not; `-` is the standard input.
+    pub(crate) file: PathBuf,
+    /// The file's format; without it the content decides.
+    #[arg(long, value_parser = format, value_name = "json|ndjson|csv")]
+    pub(crate) format: Option<Format>,
+    /// Print one JSON object on the standard output; all else goes to the standard error.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The address to listen on. Only loopback addresses are taken.
+    #[arg(long, default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Invoke {
+    /// The function: `ValidateSchema` or `ValidateSchemaFunction`.
+    #[arg(value_parser = function)]
+    pub(crate) function: Function,
+    /// A JSON file with its input; `-` is the standard input.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) event: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// The function: `ValidateSchema` or `ValidateSchemaFunction`.
+    #[arg(short, long, value_parser = function)]
+    pub(crate) name: Function,
+    /// Go on showing lines as they are logged.
+    #[arg(short, long)]
+    pub(crate) tail: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Executions {
+    /// At most so many.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: u32,
+    /// Print one JSON list.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneExecution {
+    /// Its ARN, or its name.
+    pub(crate) arn: String,
+    /// Print one JSON object, with the history as GetExecutionHistory has it.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Quarantine {
+    /// List records in quarantine.
+    List(Selection),
+    /// Show one record whole, with what is wrong with it.
+    Show {
+        /// The record: `BATCH/INDEX`, as the list shows it.
+        #[arg(value_parser = record)]
+        record: (BatchId, u64),
+    },
+    /// Send records through the flow again, as they are or corrected.
+    Replay {
+        #[command(flatten)]
+        selection: Selection,
+        /// Records to send, each `BATCH/INDEX`; none: all that the options select.
+        #[arg(value_parser = record, value_name = "BATCH/INDEX")]
+        records: Vec<(BatchId, u64)>,
+        /// Corrected records to send in place of the ones named, in the same order: JSON lines or a list.
+        #[arg(long, value_name = "FILE", requires = "records")]
+        corrected: Option<PathBuf>,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Selection {
+    /// Only of this batch.
+    #[arg(long)]
+    pub(crate) batch: Option<BatchId>,
+    /// Only with this kind of trouble.
+    #[arg(long, value_parser = error_type, value_name = "unreadable|schema|address|processing")]
+    pub(crate) error_type: Option<ErrorType>,
+    /// Those that were sent again, too.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn format(name: &str) -> Result<Format, String> {
+    name.parse().map_err(|error: functions::Error| error.to_string())
+}
+
+fn function(name: &str) -> Result<Function, String> {
+    Function::from_name(name).ok_or_else(|| {
+        let names: Vec<_> = Function::ALL.iter().map(|function| function.name()).collect();
+        format!("the functions are {}", names.join(", "))
+    })
+}
+
+fn error_type(name: &str) -> Result<ErrorType, String> {
+    let found = ErrorType::ALL.into_iter().find(|kind| kind.name() == name);
+    found.ok_or_else(|| "the kinds are unreadable, schema, address and processing".to_owned())
+}
+
+fn record(name: &str) -> Result<(BatchId, u64), String> {
+    let parts =
+        name.split_once('/').and_then(|(batch, index)| Some((batch.parse().ok()?, index.parse().ok()?)));
+    parts.ok_or_else(|| "a record is BATCH/INDEX, as `quarantine list` shows it".to_owned())
+}

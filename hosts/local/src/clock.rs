@@ -1,0 +1,14 @@
+//! The clock and the dice: the only place in this host that asks for either.
+
+use jiff::Timestamp;
+
+/// The time.
+#[expect(clippy::disallowed_methods, reason = "this is the host's clock")]
+pub(crate) fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// A random number, for ids and jitter.
+pub(crate) fn random() -> u128 {
+    ulid::Ulid::generate().random()
+}

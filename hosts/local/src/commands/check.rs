@@ -1,0 +1,18 @@
+//! `crmflow check`: is everything that the template names there?
+
+use std::{path::Path, process::ExitCode};
+
+use functions::Function;
+
+use crate::exit::Exit;
+
+/// Reads the template and its machines as `serve` and a deployment would.
+pub(super) fn run(template: Option<&Path>) -> Result<ExitCode, Exit> {
+    let wiring = super::wiring(template)?;
+    for machine in &wiring.machines {
+        let kind = if machine.express { "EXPRESS" } else { "STANDARD" };
+        super::print(&format!("{} ({kind}, {}): ok\n", machine.name, machine.definition));
+    }
+    super::print(&format!("{} functions, {} machines: ok\n", Function::ALL.len(), wiring.machines.len()));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,31 @@
+//! `crmflow invoke`: one function with an event file.
+
+use std::{path::Path, process::ExitCode};
+
+use tracing::Level;
+
+use crate::{cli::Invoke, exit::Exit, folder::Folder, logs};
+
+/// Calls the function and prints what it gives. A function's own error is printed as Lambda has it, and
+/// ends with 1.
+pub(super) fn run(data: &Path, template: Option<&Path>, args: &Invoke) -> Result<ExitCode, Exit> {
+    let wiring = super::wiring(template)?;
+    let event = super::read(&args.event)?;
+    let folder = Folder::open(data, "invoke")?;
+    logs::start(&folder.paths.logs(), Level::WARN);
+    let flow = super::flow(&folder, wiring);
+    super::block_on(async {
+        match flow.engine.call(args.function, event).await {
+            Ok(output) => {
+                super::print(&format!("{}\n", String::from_utf8_lossy(&output)));
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(error) => {
+                let failure =
+                    serde_json::json!({ "errorType": error.name(), "errorMessage": error.to_string() });
+                super::print(&format!("{failure}\n"));
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    })
+}

@@ -1,0 +1,101 @@
+//! The commands, one file each.
+
+mod check;
+mod executions;
+mod invoke;
+mod logs;
+mod process;
+mod quarantine;
+mod report;
+mod serve;
+
+use std::{
+    fs,
+    future::Future,
+    io::{self, Read, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use serde::Serialize;
+
+use crate::{
+    cli::{Cli, Command},
+    exit::Exit,
+    flow::LocalFlow,
+    folder::Folder,
+    runner::Engine,
+    wiring::{Problems, Wiring},
+};
+
+/// Runs the command.
+pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
+    let Cli { data, template, command } = cli;
+    let template = template.as_deref();
+    match command {
+        Command::Process(args) => process::run(&data, template, &args),
+        Command::Serve(args) => serve::run(&data, template, &args),
+        Command::Invoke(args) => invoke::run(&data, template, &args),
+        Command::Logs(args) => logs::run(&data, &args),
+        Command::Executions(args) => executions::list(&data, &args),
+        Command::Execution(args) => executions::show(&data, &args),
+        Command::Quarantine(args) => quarantine::run(&data, template, args),
+        Command::Check => check::run(template),
+    }
+}
+
+/// The machines, or exit code 2 with everything that is wrong with them.
+fn wiring(template: Option<&Path>) -> Result<Wiring, Exit> {
+    Wiring::read(template).map_err(|Problems(problems)| Exit::usage(problems.join("\n")))
+}
+
+/// The flow over an opened folder.
+fn flow(folder: &Folder, wiring: Wiring) -> LocalFlow {
+    LocalFlow::new(Engine::new(folder.host.clone(), wiring))
+}
+
+/// Runs a command's work until it is done.
+fn block_on<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Exit::failed(format!("no threads can be started: {error}")))?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}
+
+/// A small file whole; `-` is the standard input.
+fn read(path: &Path) -> Result<Vec<u8>, Exit> {
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        io::stdin().read_to_end(&mut bytes).map(|_| ())
+    } else {
+        fs::read(path).map(|read| bytes = read)
+    };
+    read.map_err(|error| Exit::usage(format!("{}: {error}", path.display())))?;
+    Ok(bytes)
+}
+
+/// Prints to the standard output. Whoever closed it has seen enough.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+}
+
+/// Prints one JSON value and a line feed.
+fn print_json(value: &impl Serialize) -> Result<(), Exit> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Exit::failed(error.to_string()))?;
+    print(&format!("{text}\n"));
+    Ok(())
+}
+
+/// A number with its thousands set apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

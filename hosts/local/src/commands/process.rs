@@ -1,0 +1,246 @@
+//! `crmflow process`: a file of records through the flow, and what became of them.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::atomic::Ordering,
+    time::Duration,
+};
+
+use api::Machine;
+use functions::{
+    Batch, BatchId, Kind, Name, Objects,
+    batches::{BatchStatus, Status},
+    intake::{Format, Intake, Settings, Staged},
+    steps::Summary,
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use serde_json::json;
+use tracing::Level;
+
+use super::report;
+use crate::{
+    cli::Process,
+    clock,
+    executions::{self, Execution, RUNNING},
+    exit::Exit,
+    flow::LocalFlow,
+    folder::Folder,
+    import::Import,
+    logs,
+};
+
+/// The file is read in pieces of so many bytes.
+const PIECE: usize = 256 * 1024;
+
+/// A file to take in.
+struct Source {
+    /// Where its bytes are: the file itself, or the spooled standard input.
+    file: File,
+    size: u64,
+    /// What an interrupted run of the same file is found by; none for the standard input.
+    import: Option<Import>,
+}
+
+/// Takes the file through the flow.
+pub(super) fn run(data: &Path, template: Option<&Path>, args: &Process) -> Result<ExitCode, Exit> {
+    let began = clock::now();
+    let wiring = super::wiring(template)?;
+    let opened = if args.file == Path::new("-") { None } else { Some(open(&args.file, args.format)?) };
+    let folder = Folder::open(data, "process")?;
+    logs::start(&folder.paths.logs(), Level::WARN);
+    let source = match opened {
+        Some(source) => source,
+        None => spool_stdin(&folder)?,
+    };
+    let flow = super::flow(&folder, wiring);
+    super::block_on(async {
+        tokio::select! {
+            ended = take(&folder, &flow, source, args.format, began) => report::print(&folder, &ended?, args.json, began),
+            _ = tokio::signal::ctrl_c() => Err(Exit::interrupted(
+                "interrupted; nothing is lost or done twice: run the same command again to go on",
+            )),
+        }
+    })
+}
+
+/// How a batch ended.
+pub(super) struct Ended {
+    pub(super) batch: BatchStatus,
+    /// Its summary, where the execution gave one.
+    pub(super) summary: Option<Summary>,
+    /// Why the execution failed, if it did.
+    pub(super) failure: Option<String>,
+}
+
+async fn take(
+    folder: &Folder,
+    flow: &LocalFlow,
+    source: Source,
+    format: Option<Format>,
+    now: Timestamp,
+) -> Result<Ended, Exit> {
+    let tenant = Name::default_tenant();
+    let store = &folder.host.store;
+    let Source { file, size, import } = source;
+    let fresh = BatchId::new(now, clock::random());
+    let (batch_id, received_at) = match &import {
+        Some(import) => import.claim(&tenant, fresh, now, store).await?,
+        None => (fresh, now),
+    };
+    let provider = "file".parse()?;
+    let batch =
+        Batch { batch_id, tenant: tenant.clone(), provider, kind: Kind::Contact, received_at, chunk: None };
+    let settings = Settings {
+        format,
+        size: Some(size),
+        inline: true,
+        spool: Some(folder.paths.spool()?),
+        ..Settings::default()
+    };
+    let staged = match cut(file, size, &batch, settings, &folder.host.objects).await {
+        Ok(staged) => staged,
+        Err(refused) => {
+            forget(import.as_ref(), &tenant, folder).await?;
+            return Err(refused);
+        }
+    };
+    let ended = to_its_end(folder, flow, &batch, staged).await?;
+    forget(import.as_ref(), &tenant, folder).await?;
+    Ok(ended)
+}
+
+/// Takes a staged batch through the flow.
+pub(super) async fn to_its_end(
+    folder: &Folder,
+    flow: &LocalFlow,
+    batch: &Batch,
+    staged: Staged,
+) -> Result<Ended, Exit> {
+    let execution = run_batch(flow, batch, staged).await?;
+    let known = BatchStatus::find(&batch.tenant, batch.batch_id, &folder.host.store).await?;
+    let batch = known.ok_or_else(|| Exit::failed("the batch was not kept"))?;
+    let summary = execution.output.and_then(|output| serde_json::from_str(&output).ok());
+    let failure = (execution.status != "SUCCEEDED").then(|| {
+        let name = execution.error.unwrap_or(execution.status);
+        execution.cause.map_or(name.clone(), |cause| format!("{name}: {cause}"))
+    });
+    Ok(Ended { batch, summary, failure })
+}
+
+async fn forget(import: Option<&Import>, tenant: &Name, folder: &Folder) -> Result<(), Exit> {
+    match import {
+        Some(import) => import.forget(tenant, &folder.host.store).await,
+        None => Ok(()),
+    }
+}
+
+/// Cuts the file, on a thread of its own.
+async fn cut(
+    mut file: File,
+    size: u64,
+    batch: &Batch,
+    settings: Settings,
+    objects: &Objects,
+) -> Result<Staged, Exit> {
+    let bar = bar(size, "reading   {bar:40} {bytes} of {total_bytes}, {bytes_per_sec}");
+    let mut intake = Intake::new(batch.clone(), settings);
+    let shown = bar.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut piece = vec![0; PIECE];
+        loop {
+            match file.read(&mut piece) {
+                Ok(0) => return Ok(intake),
+                Ok(count) => {
+                    intake.push(&piece[..count])?;
+                    shown.inc(count as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Exit::usage(format!("the file could not be read: {error}"))),
+            }
+        }
+    });
+    let intake = read.await.map_err(|_| Exit::failed("reading was interrupted"))??;
+    let staged = intake.finish(objects).await?;
+    bar.finish_and_clear();
+    Ok(staged)
+}
+
+/// Runs the batch's execution, or goes on with the one that an interrupted run left.
+async fn run_batch(flow: &LocalFlow, batch: &Batch, staged: Staged) -> Result<Execution, Exit> {
+    let Staged { received, inline, manifest, chunks } = staged;
+    let (machine, input) = match (inline, manifest) {
+        (Some(records), _) => (Machine::Records, json!({ "batch": batch, "records": records })),
+        (None, manifest) => (Machine::Batch, json!({ "batch": batch, "manifest": manifest })),
+    };
+    let name = batch.batch_id.to_string();
+    let store = &flow.engine.host.store;
+    let arn = api::Flow::execution_arn(flow, machine, &name);
+    let running = match executions::find(&store.readers, &arn)? {
+        Some(ended) if ended.status != RUNNING => return Ok(ended),
+        Some(left) => flow.spawn(left),
+        None => {
+            let status = BatchStatus {
+                received: Some(received),
+                chunks,
+                execution_arn: Some(arn),
+                ..BatchStatus::running(batch)
+            };
+            status.save(&batch.tenant, store).await?;
+            let begun = flow.begin(machine, &name, input.to_string()).await;
+            let (_, handle) = begun.map_err(|error| Exit::failed(error.to_string()))?;
+            handle.ok_or_else(|| Exit::failed("the execution was started twice"))?
+        }
+    };
+    let bar = bar(u64::from(chunks), "processing {bar:40} {pos} of {len} chunks, {eta} to go");
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    let mut running = std::pin::pin!(running);
+    loop {
+        tokio::select! {
+            ended = &mut running => {
+                bar.finish_and_clear();
+                return ended.map_err(|_| Exit::failed("the execution was interrupted"));
+            }
+            _ = tick.tick() => bar.set_position(flow.engine.chunks_done.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// A bar on the standard error, where that is a terminal.
+fn bar(length: u64, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(length).with_style(style)
+}
+
+fn open(path: &Path, format: Option<Format>) -> Result<Source, Exit> {
+    let refused = |error: io::Error| Exit::usage(format!("{}: {error}", path.display()));
+    let file = File::open(path).map_err(refused)?;
+    let meta = file.metadata().map_err(refused)?;
+    if meta.is_dir() {
+        return Err(Exit::usage(format!("{} is a folder; a file of records is expected", path.display())));
+    }
+    let path: PathBuf = fs::canonicalize(path).map_err(refused)?;
+    Ok(Source { file, size: meta.len(), import: Some(Import::new(&path, &meta, format)) })
+}
+
+/// The standard input, spooled: how many chunks it needs is known from its size.
+fn spool_stdin(folder: &Folder) -> Result<Source, Exit> {
+    let refused =
+        |error: io::Error| Exit::failed(format!("the standard input could not be spooled: {error}"));
+    let path = folder.paths.root().join("stdin");
+    let mut file =
+        File::options().read(true).write(true).create(true).truncate(true).open(&path).map_err(refused)?;
+    // The name is not needed; the bytes go when the file is closed, however this ends.
+    fs::remove_file(&path).map_err(refused)?;
+    let size = io::copy(&mut io::stdin().lock(), &mut file).map_err(refused)?;
+    file.flush().and_then(|()| io::Seek::rewind(&mut file)).map_err(refused)?;
+    Ok(Source { file, size, import: None })
+}
+
+/// Whether the flow ran: invalid records are a result, a failed step is not.
+pub(super) fn succeeded(ended: &Ended) -> bool {
+    ended.failure.is_none() && ended.batch.status == Status::Succeeded
+}

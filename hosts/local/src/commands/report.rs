@@ -1,0 +1,106 @@
+//! What `crmflow process` says at its end.
+
+use std::{fmt::Write, process::ExitCode};
+
+use functions::{Name, Outcome, fault::PlacedFault, steps::Pair};
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{
+    grouped,
+    process::{Ended, succeeded},
+};
+use crate::{clock, exit::Exit, folder::Folder};
+
+/// Prints the summary for a person or for a program; the exit code says whether the flow ran.
+pub(super) fn print(
+    folder: &Folder,
+    ended: &Ended,
+    as_json: bool,
+    began: Timestamp,
+) -> Result<ExitCode, Exit> {
+    let elapsed = clock::now().duration_since(began);
+    let millis = u64::try_from(elapsed.as_millis()).unwrap_or(0);
+    let batch = &ended.batch;
+    let kept = batch.outcomes.of(Outcome::Invalid) + batch.outcomes.of(Outcome::Failed);
+    let quarantine = (kept > 0).then(|| quarantine_folder(folder, &batch.provider));
+    if as_json {
+        super::print_json(&json!({
+            "batchId": batch.batch_id,
+            "status": batch.status,
+            "received": batch.received,
+            "outcomes": batch.outcomes,
+            "quarantine": quarantine,
+            "elapsedMs": millis,
+        }))?;
+    } else {
+        super::print(&text(ended, quarantine.as_deref(), millis));
+    }
+    if succeeded(ended) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let why = ended.failure.as_deref().or(batch.error.as_deref()).unwrap_or("the flow failed");
+    Err(Exit::failed(format!("{why} (see: crmflow execution {})", batch.batch_id)))
+}
+
+fn quarantine_folder(folder: &Folder, provider: &Name) -> String {
+    let tenant = Name::default_tenant();
+    let path = folder.paths.root().join("objects/quarantine").join(tenant.as_str()).join(provider.as_str());
+    path.display().to_string()
+}
+
+fn text(ended: &Ended, quarantine: Option<&str>, millis: u64) -> String {
+    let batch = &ended.batch;
+    let received = batch.received.unwrap_or(0);
+    let rate = received.saturating_mul(1000) / millis.max(1);
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "batch {}: {} records in {}.{:03} s ({} a second)\n",
+        batch.batch_id,
+        grouped(received),
+        millis / 1000,
+        millis % 1000,
+        grouped(rate)
+    );
+    for outcome in Outcome::ALL {
+        let count = batch.outcomes.of(outcome);
+        if count > 0 || outcome != Outcome::Failed {
+            let _ = writeln!(text, "  {:<10} {:>12}   {}", outcome.name(), grouped(count), outcome.meaning());
+        }
+    }
+    let _ = writeln!(text, "  {:<10} {:>12}", "total", grouped(batch.outcomes.total()));
+    if let Some(summary) = &ended.summary {
+        faults(&mut text, &summary.faults);
+        pairs(&mut text, "first duplicates", "has the address of", &summary.duplicates);
+        pairs(&mut text, "first conflicts of opt-in", "disagrees with", &summary.conflicts);
+    }
+    if let Some(folder) = quarantine {
+        let _ =
+            writeln!(text, "\nquarantine: {folder}\n  crmflow quarantine list --batch {}", batch.batch_id);
+    }
+    text
+}
+
+fn faults(text: &mut String, faults: &[PlacedFault]) {
+    if faults.is_empty() {
+        return;
+    }
+    text.push_str("\nfirst faults\n");
+    for PlacedFault { index, line, fault } in faults {
+        let place = if *line == 0 { String::new() } else { format!("line {line}, ") };
+        let at = if fault.pointer.is_empty() { "the record" } else { &*fault.pointer };
+        let _ = writeln!(text, "  {place}record {index}: {at} {} ({})", fault.message, fault.rule);
+    }
+}
+
+fn pairs(text: &mut String, title: &str, relation: &str, pairs: &[Pair]) {
+    if pairs.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{title}");
+    for Pair { index, other } in pairs {
+        let _ = writeln!(text, "  record {index} {relation} record {other}");
+    }
+}

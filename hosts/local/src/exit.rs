@@ -1,0 +1,51 @@
+//! How a command ends when it cannot do what it was asked.
+
+use std::process::ExitCode;
+
+use functions::{Error, store::StoreError};
+
+/// A command's failure, and the exit code that it ends with.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    code: u8,
+    message: String,
+}
+
+impl Exit {
+    /// The command line, or a file that it names, is wrong: 2.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { code: 2, message: message.into() }
+    }
+
+    /// It could not be done: 1.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self { code: 1, message: message.into() }
+    }
+
+    /// It was interrupted by Ctrl-C: 130, as shells have it.
+    pub(crate) fn interrupted(message: impl Into<String>) -> Self {
+        Self { code: 130, message: message.into() }
+    }
+
+    /// Says why, and gives the code.
+    #[expect(clippy::print_stderr, reason = "this is what a command says to a person")]
+    pub(crate) fn report(self) -> ExitCode {
+        eprintln!("crmflow: {}", self.message);
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<Error> for Exit {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::BadInput(_) | Error::TooLarge(_) => Self::usage(error.to_string()),
+            error => Self::failed(error.to_string()),
+        }
+    }
+}
+
+impl From<StoreError> for Exit {
+    fn from(error: StoreError) -> Self {
+        Error::from(error).into()
+    }
+}

@@ -1,0 +1,141 @@
+//! The data folder: one SQLite file, the objects, the logs, and the lock that one process holds.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{Read, Seek, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use functions::{Host, Objects};
+use object_store::local::LocalFileSystem;
+
+use crate::{
+    exit::Exit,
+    sqlite::{Readers, SqliteStore},
+};
+
+/// The data folder, held by this process until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    /// Tables and objects.
+    pub(crate) host: Host<SqliteStore>,
+    /// Where things lie.
+    pub(crate) paths: Paths,
+    _lock: File,
+}
+
+/// Where things lie in a data folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Paths {
+    root: PathBuf,
+}
+
+impl Paths {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// One file of JSON lines a function and day.
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    fn database(&self) -> PathBuf {
+        self.root.join("crmflow.db")
+    }
+
+    fn objects(&self) -> PathBuf {
+        self.root.join("objects")
+    }
+
+    fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// An empty folder for chunks while they are being cut; what an interrupted run left is cleared.
+    pub(crate) fn spool(&self) -> Result<PathBuf, Exit> {
+        let spool = self.root.join("spool");
+        let cleared = if spool.exists() { fs::remove_dir_all(&spool) } else { Ok(()) };
+        cleared.and_then(|()| fs::create_dir_all(&spool)).map_err(|error| unusable(&self.root, &error))?;
+        Ok(spool)
+    }
+}
+
+impl Folder {
+    /// Opens the folder for this process alone, and makes it if there is none. `command` is what the next
+    /// process is told of this one.
+    pub(crate) fn open(root: &Path, command: &str) -> Result<Self, Exit> {
+        let paths = Paths::new(root);
+        fs::create_dir_all(paths.objects()).map_err(|error| unusable(root, &error))?;
+        let lock = lock(&paths, command)?;
+        let store = SqliteStore::open(&paths.database())
+            .map_err(|error| Exit::failed(format!("{}: {error}", paths.database().display())))?;
+        let host = Host { store, objects: objects(&paths)? };
+        Ok(Self { host, paths, _lock: lock })
+    }
+}
+
+/// A data folder that another process may be writing, to look only.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// The tables.
+    pub(crate) readers: Readers,
+    /// The objects.
+    pub(crate) objects: Objects,
+}
+
+impl View {
+    /// Opens a folder to look only.
+    pub(crate) fn open(root: &Path) -> Result<Self, Exit> {
+        let paths = Paths::new(root);
+        if !paths.database().exists() {
+            return Err(Exit::usage(format!("{} holds no data of crmflow yet", root.display())));
+        }
+        Ok(Self { readers: SqliteStore::open_to_read(&paths.database())?, objects: objects(&paths)? })
+    }
+}
+
+fn objects(paths: &Paths) -> Result<Objects, Exit> {
+    let open = || LocalFileSystem::new_with_prefix(paths.objects());
+    match (open(), open()) {
+        (Ok(durable), Ok(scratch)) => {
+            let durable = durable.with_fsync(true).with_automatic_cleanup(true);
+            Ok(Objects::new(Arc::new(durable), Arc::new(scratch.with_automatic_cleanup(true))))
+        }
+        (Err(error), _) | (_, Err(error)) => Err(Exit::failed(error.to_string())),
+    }
+}
+
+fn lock(paths: &Paths, command: &str) -> Result<File, Exit> {
+    let opened = File::options().read(true).write(true).create(true).truncate(false).open(paths.lock());
+    let mut lock = opened.map_err(|error| unusable(&paths.root, &error))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Only for the message; the folder is taken whoever took it.
+            let _ = lock.read_to_string(&mut holder);
+            return Err(Exit::failed(format!(
+                "{} is in use by another process ({}); one process works on a data folder at a time",
+                paths.root.display(),
+                holder.trim(),
+            )));
+        }
+        Err(TryLockError::Error(error)) => return Err(unusable(&paths.root, &error)),
+    }
+    let written = lock
+        .set_len(0)
+        .and_then(|()| lock.rewind())
+        .and_then(|()| writeln!(lock, "crmflow {command}, process {}", std::process::id()));
+    written.map_err(|error| unusable(&paths.root, &error))?;
+    Ok(lock)
+}
+
+fn unusable(root: &Path, error: &std::io::Error) -> Exit {
+    Exit::failed(format!("the data folder {} cannot be used: {error}", root.display()))
+}

@@ -1,0 +1,61 @@
+//! An import: a file that is being taken in. Its claim lets a run that was interrupted go on as the same
+//! batch, so that nothing is counted or stored twice.
+
+use std::{fs::Metadata, path::Path, time::UNIX_EPOCH};
+
+use functions::{
+    BatchId, Name, Store, door,
+    intake::Format,
+    store::{Condition, Item, Table, Written},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{exit::Exit, sqlite::SqliteStore};
+
+/// A file, as it was when the import began: another size or time makes it another file.
+#[derive(Clone, Debug)]
+pub(crate) struct Import {
+    sort: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Claim {
+    batch_id: BatchId,
+    received_at: Timestamp,
+}
+
+impl Import {
+    pub(crate) fn new(path: &Path, meta: &Metadata, format: Option<Format>) -> Self {
+        let changed = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let identity = format!("{}\n{}\n{changed:?}\n{format:?}", path.display(), meta.len());
+        Self { sort: format!("import#{:032x}", xxhash_rust::xxh3::xxh3_128(identity.as_bytes())) }
+    }
+
+    /// The batch that this file becomes: a new one, or the one that an interrupted run began.
+    pub(crate) async fn claim(
+        &self,
+        tenant: &Name,
+        fresh: BatchId,
+        now: Timestamp,
+        store: &SqliteStore,
+    ) -> Result<(BatchId, Timestamp), Exit> {
+        let body = door::encode(&Claim { batch_id: fresh, received_at: now })?;
+        let body = String::from_utf8_lossy(&body).into_owned();
+        let item = Item { partition: tenant.to_string(), sort: self.sort.clone(), version: 1, body };
+        match store.put(Table::Claims, item, Condition::Absent).await? {
+            Written::Done => Ok((fresh, now)),
+            Written::Conflict(None) => Err(Exit::failed("the import's claim vanished")),
+            Written::Conflict(Some(item)) => {
+                let Claim { batch_id, received_at } = door::decode(item.body.as_bytes())?;
+                Ok((batch_id, received_at))
+            }
+        }
+    }
+
+    /// The import has ended; the same file again is a new batch.
+    pub(crate) async fn forget(&self, tenant: &Name, store: &SqliteStore) -> Result<(), Exit> {
+        Ok(store.delete(Table::Claims, tenant.as_str(), &self.sort).await?)
+    }
+}

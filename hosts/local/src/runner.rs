@@ -1,0 +1,198 @@
+//! Runs what a state machine asks for: crmflow's functions, and machines within machines.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use functions::{Function, Host, function};
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use serde_json::json;
+use states::{
+    Execution, Failure, HistoryEvent, ItemFormat, ItemSource, Outcome, Start, TaskRequest, TaskRunner, Value,
+    drive,
+};
+use tokio::sync::Semaphore;
+use tracing::Instrument;
+
+use crate::{
+    clock,
+    sqlite::SqliteStore,
+    wiring::{self, Machine, Wiring},
+};
+
+/// What executions run on.
+#[derive(Clone, Debug)]
+pub(crate) struct Engine {
+    pub(crate) host: Host<SqliteStore>,
+    pub(crate) wiring: Arc<Wiring>,
+    /// As many functions at once as there are cores.
+    permits: Arc<Semaphore>,
+    /// How many machines within machines have ended since the start: chunks of batches.
+    pub(crate) chunks_done: Arc<AtomicU64>,
+}
+
+/// How an execution went.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    /// Its events.
+    pub(crate) history: Vec<HistoryEvent>,
+}
+
+impl Engine {
+    pub(crate) fn new(host: Host<SqliteStore>, wiring: Wiring) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            host,
+            wiring: Arc::new(wiring),
+            permits: Arc::new(Semaphore::new(cores)),
+            chunks_done: Arc::default(),
+        }
+    }
+
+    /// Runs a machine to its end. Boxed, since a machine may run another.
+    pub(crate) fn run<'a>(
+        &'a self,
+        machine: &'a Machine,
+        name: &str,
+        input: Value,
+        started_at: Timestamp,
+    ) -> BoxFuture<'a, Ended> {
+        #[expect(clippy::cast_possible_truncation, reason = "a seed needs no more than 64 bits")]
+        let mut start = Start::named(&machine.name, name, clock::random() as u64);
+        start.execution_id = wiring::execution_arn(&machine.name, name).into();
+        start.machine_id = machine.arn().into();
+        let execution = Execution::start(Arc::clone(&machine.machine), start, input, started_at);
+        Box::pin(async move {
+            let runner = Runner { engine: self, events: Mutex::default() };
+            let outcome = drive(execution, &runner).await;
+            Ended { outcome, history: runner.events.into_inner().unwrap_or_default() }
+        })
+    }
+
+    /// Calls one function, on a thread where it may compute as long as it needs.
+    pub(crate) async fn call(&self, function: Function, input: Vec<u8>) -> Result<Vec<u8>, functions::Error> {
+        let stopping = || functions::Error::StorageUnavailable("crmflow is stopping".into());
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| stopping())?;
+        let host = self.host.clone();
+        let runtime = tokio::runtime::Handle::current();
+        let span = tracing::info_span!("function", name = function.name());
+        let called = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            runtime.block_on(function::call(function, &input, &host, clock::now()).instrument(span))
+        });
+        called.await.map_err(|_| stopping())?
+    }
+}
+
+struct Runner<'a> {
+    engine: &'a Engine,
+    events: Mutex<Vec<HistoryEvent>>,
+}
+
+impl TaskRunner for Runner<'_> {
+    fn check(&self, resource: &str) -> Result<(), String> {
+        wiring::check_resource(resource)
+    }
+
+    async fn run(&self, task: TaskRequest) -> Result<Value, Failure> {
+        match wiring::function(&task.resource) {
+            Some(function) => self.call(function, &task.arguments).await,
+            None => self.run_machine(&task.arguments).await,
+        }
+    }
+
+    async fn read_items(&self, source: ItemSource) -> Result<Vec<Value>, Failure> {
+        let unreadable = |why: String| Failure::new("States.ItemReaderFailed", why);
+        if source.format != ItemFormat::JsonLines {
+            return Err(unreadable("this host reads items from JSONL".into()));
+        }
+        let key = source.arguments.get("Key").and_then(Value::as_str).unwrap_or_default();
+        let bytes = self.engine.host.objects.get(key).await.map_err(|error| unreadable(error.to_string()))?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| unreadable(format!("{key} is not UTF-8")))?;
+        text.lines()
+            .map(|line| Value::parse(line).map_err(|_| unreadable(format!("{key} is not JSONL"))))
+            .collect()
+    }
+
+    async fn sleep_until(&self, due: Timestamp) {
+        let left = due.duration_since(clock::now());
+        tokio::time::sleep(Duration::try_from(left).unwrap_or_default()).await;
+    }
+
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
+
+    fn history(&self, event: &HistoryEvent) {
+        if let Ok(mut events) = self.events.lock() {
+            events.push(event.clone());
+        }
+    }
+}
+
+impl Runner<'_> {
+    async fn call(&self, function: Function, arguments: &Value) -> Result<Value, Failure> {
+        let input = serde_json::to_vec(arguments)
+            .map_err(|error| Failure::new("States.Runtime", error.to_string()))?;
+        let output = self.engine.call(function, input).await.map_err(|error| failed(function, &error))?;
+        serde_json::from_slice(&output).map_err(|error| Failure::new("States.Runtime", error.to_string()))
+    }
+
+    /// `StartSyncExecution`: runs an EXPRESS machine and says how it ended, which is no failure of the call.
+    async fn run_machine(&self, arguments: &Value) -> Result<Value, Failure> {
+        let text = |name: &str| arguments.get(name).and_then(Value::as_str);
+        let refused = |why: &str| Failure::new("Sfn.SfnException", why);
+        let machine = text("StateMachineArn").and_then(|arn| self.engine.wiring.machine(arn));
+        let machine = machine
+            .filter(|machine| machine.express)
+            .ok_or_else(|| refused("there is no such EXPRESS machine"))?;
+        let input =
+            Value::parse(text("Input").unwrap_or("{}")).map_err(|_| refused("the input is not JSON"))?;
+        let name = text("Name").map_or_else(|| ulid::Ulid::generate().to_string(), ToOwned::to_owned);
+        let started = clock::now();
+        let ended = self.engine.run(machine, &name, input, started).await;
+        self.engine.chunks_done.fetch_add(1, Ordering::Relaxed);
+        let (status, output, error, cause) = parts(&ended.outcome);
+        let answer = json!({
+            "ExecutionArn": wiring::execution_arn(&machine.name, &name),
+            "StateMachineArn": machine.arn(),
+            "Name": name,
+            "StartDate": started.to_string(),
+            "StopDate": clock::now().to_string(),
+            "Status": status,
+            "Output": output,
+            "Error": error,
+            "Cause": cause,
+        });
+        Value::parse(&answer.to_string()).map_err(|error| Failure::new("States.Runtime", error.to_string()))
+    }
+}
+
+/// What Lambda says of a failed function, so that a machine catches the same here and there. It is logged
+/// here, once: a machine that catches it goes on.
+fn failed(function: Function, error: &functions::Error) -> Failure {
+    tracing::error!(
+        function.name = function.name(),
+        error.name = error.name(),
+        "{} failed: {error}",
+        function.name()
+    );
+    let cause = json!({ "errorType": error.name(), "errorMessage": error.to_string() });
+    Failure::new(error.name(), cause.to_string())
+}
+
+/// Status, output, error and cause of an outcome, as Step Functions has them.
+pub(crate) fn parts(outcome: &Outcome) -> (&'static str, Option<String>, Option<String>, Option<String>) {
+    match outcome {
+        Outcome::Succeeded(output) => ("SUCCEEDED", serde_json::to_string(output).ok(), None, None),
+        Outcome::Failed(Failure { error, cause }) => ("FAILED", None, error.clone(), cause.clone()),
+        Outcome::TimedOut(Failure { error, cause }) => ("TIMED_OUT", None, error.clone(), cause.clone()),
+        Outcome::Aborted(Failure { error, cause }) => ("ABORTED", None, error.clone(), cause.clone()),
+    }
+}

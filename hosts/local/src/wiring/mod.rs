@@ -1,0 +1,212 @@
+//! The wiring: what `template.yaml` says of machines and functions, read as the deployment reads it.
+//! What this host cannot honour it refuses, by name.
+
+mod yaml;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use functions::Function;
+use serde_json::Value;
+use states::StateMachine;
+
+/// The template that is part of the program; `--template` names another.
+const TEMPLATE: &str = include_str!("../../../../template.yaml");
+/// The definitions that it names.
+const DEFINITIONS: [(&str, &str); 2] = [
+    ("statemachines/records.asl.json", include_str!("../../../../statemachines/records.asl.json")),
+    ("statemachines/batch.asl.json", include_str!("../../../../statemachines/batch.asl.json")),
+];
+
+/// The ARN's front for everything on this machine: region `local`, an account of zeros.
+const STATES: &str = "arn:aws:states:local:000000000000:";
+const LAMBDA: &str = "arn:aws:lambda:local:000000000000:function:";
+/// The call that runs an EXPRESS machine and waits for it.
+pub(crate) const START_SYNC: &str = "arn:aws:states:::aws-sdk:sfn:startSyncExecution";
+
+/// What a deployment on AWS needs and this host does by itself, or has no use for.
+const NOT_NEEDED: [&str; 15] = [
+    "AWS::ApiGatewayV2::",
+    "AWS::CloudWatch::",
+    "AWS::DynamoDB::Table",
+    "AWS::Events::",
+    "AWS::IAM::",
+    "AWS::KMS::",
+    "AWS::Lambda::Permission",
+    "AWS::Logs::",
+    "AWS::S3::",
+    "AWS::SNS::",
+    "AWS::SQS::Queue",
+    "AWS::SSM::",
+    "AWS::Serverless::Connector",
+    "AWS::Serverless::HttpApi",
+    "AWS::StepFunctions::StateMachineAlias",
+];
+
+/// A machine, ready to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    /// Its logical id: `RecordsStateMachine`.
+    pub(crate) name: String,
+    /// Whether it is EXPRESS: run once, at least, and not kept.
+    pub(crate) express: bool,
+    /// Where its definition stands.
+    pub(crate) definition: String,
+    /// The definition.
+    pub(crate) machine: Arc<StateMachine>,
+}
+
+impl Machine {
+    /// Its ARN.
+    pub(crate) fn arn(&self) -> String {
+        format!("{STATES}stateMachine:{}", self.name)
+    }
+}
+
+/// The machines of a template.
+#[derive(Clone, Debug)]
+pub(crate) struct Wiring {
+    pub(crate) machines: Vec<Machine>,
+}
+
+/// Everything that is wrong with a template and its machines, a sentence each.
+#[derive(Debug)]
+pub(crate) struct Problems(pub(crate) Vec<String>);
+
+/// The ARN of an execution of a machine.
+pub(crate) fn execution_arn(machine: &str, name: &str) -> String {
+    format!("{STATES}execution:{machine}:{name}")
+}
+
+/// The function that a Task's resource names.
+pub(crate) fn function(resource: &str) -> Option<Function> {
+    resource.strip_prefix(LAMBDA).and_then(Function::from_name)
+}
+
+/// Whether this host can run a Task's resource.
+pub(crate) fn check_resource(resource: &str) -> Result<(), String> {
+    if resource == START_SYNC || function(resource).is_some() {
+        return Ok(());
+    }
+    match resource.strip_prefix(LAMBDA) {
+        Some(name) => Err(format!("there is no function {name} in crmflow")),
+        None => Err("this host runs crmflow's functions and aws-sdk:sfn:startSyncExecution".to_owned()),
+    }
+}
+
+impl Wiring {
+    /// Reads a template, or the one that is part of the program.
+    pub(crate) fn read(template: Option<&Path>) -> Result<Self, Problems> {
+        let one = |problem: String| Problems(vec![problem]);
+        let (text, folder) = match template {
+            None => (TEMPLATE.to_owned(), None),
+            Some(path) => {
+                let text =
+                    fs::read_to_string(path).map_err(|error| one(format!("{}: {error}", path.display())))?;
+                (text, Some(path.parent().map(PathBuf::from).unwrap_or_default()))
+            }
+        };
+        let template =
+            yaml::read(&text).map_err(|error| one(format!("the template is not YAML: {error}")))?;
+        let resources =
+            template["Resources"].as_object().ok_or_else(|| one("the template has no Resources".into()))?;
+        let mut problems = Vec::new();
+        let mut machines = Vec::new();
+        for (name, resource) in resources {
+            match resource["Type"].as_str().unwrap_or_default() {
+                "AWS::Serverless::Function" => problems.extend(function_problem(name)),
+                "AWS::Serverless::StateMachine" => {
+                    match machine(name, resource, resources, folder.as_deref()) {
+                        Ok(machine) => machines.push(machine),
+                        Err(Problems(found)) => problems.extend(found),
+                    }
+                }
+                kind if NOT_NEEDED.iter().any(|known| kind.starts_with(known)) => {}
+                kind => problems.push(format!("{name}: this host has nothing for a resource of type {kind}")),
+            }
+        }
+        for needed in ["RecordsStateMachine", "RecordsExpressStateMachine", "BatchStateMachine"] {
+            if !resources.contains_key(needed) {
+                problems.push(format!("the template has no {needed}"));
+            }
+        }
+        if problems.is_empty() { Ok(Self { machines }) } else { Err(Problems(problems)) }
+    }
+
+    /// The machine with this logical id or ARN.
+    pub(crate) fn machine(&self, name: &str) -> Option<&Machine> {
+        let name = name.rsplit(':').next().unwrap_or(name);
+        self.machines.iter().find(|machine| machine.name == name)
+    }
+}
+
+fn function_problem(name: &str) -> Option<String> {
+    let known = name == "ApiFunction" || (name.ends_with("Function") && Function::from_name(name).is_some());
+    (!known).then(|| format!("{name}: there is no such function in crmflow"))
+}
+
+fn machine(
+    name: &str,
+    resource: &Value,
+    resources: &serde_json::Map<String, Value>,
+    folder: Option<&Path>,
+) -> Result<Machine, Problems> {
+    let properties = &resource["Properties"];
+    let uri = properties["DefinitionUri"].as_str().unwrap_or_default();
+    let one = |problem: String| Problems(vec![format!("{name}: {problem}")]);
+    let text = match folder {
+        Some(folder) => {
+            fs::read_to_string(folder.join(uri)).map_err(|error| one(format!("{uri}: {error}")))?
+        }
+        None => DEFINITIONS
+            .iter()
+            .find(|(path, _)| *path == uri.trim_start_matches("./"))
+            .map(|(_, text)| (*text).to_owned())
+            .ok_or_else(|| one(format!("there is no definition {uri} in this program")))?,
+    };
+    let text = substitute(text, &properties["DefinitionSubstitutions"], resources).map_err(one)?;
+    let machine = StateMachine::parse(&text, &check_resource).map_err(|problems| {
+        Problems(problems.0.iter().map(|problem| format!("{name}: {uri}: {problem}")).collect())
+    })?;
+    let express = properties["Type"].as_str() == Some("EXPRESS");
+    Ok(Machine { name: name.to_owned(), express, definition: uri.to_owned(), machine })
+}
+
+/// Puts the `DefinitionSubstitutions` in; every target must be there, and nothing may be left open.
+fn substitute(
+    mut text: String,
+    substitutions: &Value,
+    resources: &serde_json::Map<String, Value>,
+) -> Result<String, String> {
+    for (name, value) in substitutions.as_object().into_iter().flatten() {
+        let target = value["Ref"].as_str().or_else(|| value["Fn::GetAtt"][0].as_str());
+        let put = match (value.as_str(), target) {
+            (Some(text), _) => text.to_owned(),
+            (None, Some(target)) => {
+                let resource = resources.get(target).ok_or_else(|| {
+                    format!("the substitution {name} names {target}, which is not in the template")
+                })?;
+                name_of(target, resource["Type"].as_str().unwrap_or_default())
+            }
+            (None, None) => {
+                return Err(format!("the substitution {name} is neither a text, a Ref nor a GetAtt"));
+            }
+        };
+        text = text.replace(&format!("${{{name}}}"), &put);
+    }
+    match text.find("${").and_then(|at| text[at..].split_inclusive('}').next()) {
+        Some(open) => Err(format!("nothing is substituted for {open}")),
+        None => Ok(text),
+    }
+}
+
+fn name_of(target: &str, kind: &str) -> String {
+    match kind {
+        "AWS::Serverless::Function" => format!("{LAMBDA}{target}"),
+        "AWS::Serverless::StateMachine" => format!("{STATES}stateMachine:{target}"),
+        _ => target.to_owned(),
+    }
+}
