@@ -76,18 +76,8 @@ async fn cut(
     spool: Option<PathBuf>,
 ) -> Result<Staged, Error> {
     let size = objects.size(upload).await?;
-<<<<<<< HEAD
-    let mut intake = Intake::new(
-        batch.clone(),
-        Settings {
-            size: Some(size),
-            spool,
-            ..Settings::default()
-        },
-    );
-=======
-    let mut intake = Intake::new(batch.clone(), Settings { size: Some(size), ..Settings::default() });
->>>>>>> api
+    let settings = Settings { size: Some(size), spool, ..Settings::default() };
+    let mut intake = Intake::new(batch.clone(), settings);
     let mut pieces = std::pin::pin!(objects.stream(upload).await?);
     while let Some(piece) = pieces.try_next().await? {
         intake.push(&piece)?;
