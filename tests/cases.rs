@@ -1,7 +1,11 @@
 //! `cases/*.json` through `crmflow serve`, or through a deployed stack where there is one; README.md says
 //! what a case holds.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
@@ -73,7 +77,7 @@ struct Row {
 struct Entry {
     error_type: String,
     /// Each as pointer and rule.
-    faults: Vec<(String, String)>,
+    faults: BTreeSet<(String, String)>,
     #[serde(default)]
     line: Option<u64>,
     /// The record, to the letter.
