@@ -39,6 +39,9 @@ pub(crate) struct Batch {
     text: Option<String>,
     #[serde(rename = "type", default = "json")]
     media: String,
+    /// Sent by way of `POST /uploads`.
+    #[serde(default)]
+    upload: bool,
     #[serde(default = "succeeded")]
     status: String,
     pub(crate) path: Vec<String>,
@@ -141,32 +144,45 @@ fn differences(expected: &str, found: &str) -> String {
 fn play(stage: &Stage<'_>, batch: &Batch) -> Batch {
     let api = &stage.api;
     let body = batch.text.as_deref().or(batch.records.as_ref().map(|records| records.get()));
-    let media = [("content-type", &*batch.media)];
-    let taken = api.post("/records", &media, body.unwrap().as_bytes());
-    assert_eq!(taken.status, 202, "{taken:?}");
-    let id = taken.body["batchId"].as_str().unwrap();
-    let ended = api.ended(id);
+    let id = if batch.upload {
+        upload(api, body.unwrap().as_bytes())
+    } else {
+        api.send(&batch.media, body.unwrap().as_bytes())
+    };
+    let ended = api.ended(&id);
     let outcomes: BTreeMap<String, u64> = serde_json::from_value(ended["outcomes"].clone()).unwrap();
-    let received = ended["received"].as_u64().unwrap();
+    let received = ended["received"].as_u64().unwrap_or(0);
     assert_eq!(outcomes.values().sum::<u64>(), received, "outcomes add up: {ended}");
-    let rows = all_rows(api, id, received);
+    let rows = all_rows(api, &id, received);
     let mut counted = BTreeMap::<String, u64>::new();
     for row in rows.values() {
         *counted.entry(row.outcome.clone()).or_default() += 1;
     }
     let outcomes: BTreeMap<_, _> = outcomes.into_iter().filter(|(_, count)| *count > 0).collect();
     assert_eq!(counted, outcomes, "the rows say what the counts say");
-    let arn = taken.body["executionArn"].as_str().unwrap();
+    let arn = ended["executionArn"].as_str().unwrap();
     Batch {
         records: batch.records.clone(),
         text: batch.text.clone(),
         media: batch.media.clone(),
+        upload: batch.upload,
         status: ended["status"].as_str().unwrap().to_owned(),
         path: stage.place.map_or_else(|| batch.path.clone(), |place| path(place, arn)),
         outcomes,
         rows: rows.into_iter().filter(|(index, _)| batch.rows.contains_key(index)).collect(),
-        quarantine: quarantine(api, id, batch),
+        quarantine: quarantine(api, &id, batch),
     }
+}
+
+/// Sends a batch as a file of its own; its id.
+#[track_caller]
+pub(crate) fn upload(api: &Client, body: &[u8]) -> String {
+    let opened = api.post("/uploads", &[], b"");
+    assert_eq!(opened.status, 201, "{opened:?}");
+    assert_eq!(opened.body["method"], "PUT");
+    let put = api.put(opened.body["uploadUrl"].as_str().unwrap(), body);
+    assert_eq!(put.status, 200, "{put:?}");
+    opened.body["batchId"].as_str().unwrap().to_owned()
 }
 
 #[track_caller]

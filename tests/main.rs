@@ -3,5 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
 mod cases;
+mod contracts;
+mod failures;
 mod http;
 mod program;
