@@ -24,6 +24,8 @@ pub mod records;
 pub mod replay;
 pub mod steps;
 pub mod store;
+#[cfg(feature = "contract")]
+pub mod store_contract;
 
 pub use batch::{Batch, BatchId, Kind, Name};
 pub use error::Error;

@@ -96,7 +96,8 @@ pub async fn replay(
 ) -> Result<Replay, Error> {
     let (sources, more) = select(store, objects, tenant, selection, now).await?;
     let mut batches = Vec::new();
-    for (source, entries) in sources {
+    for (source, mut entries) in sources {
+        entries.sort_by_key(|entry| entry.index);
         let Some(first) = entries.first() else { continue };
         let batch = Batch {
             batch_id: BatchId::new(now, random()),

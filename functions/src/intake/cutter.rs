@@ -65,6 +65,7 @@ pub(super) struct Cutter {
     inline: bool,
     retry: u64,
     spool: Option<PathBuf>,
+    max_records: Option<u64>,
     count: u64,
     /// The share of the input that has been pushed: (bytes so far, bytes in all).
     progress: (u64, Option<u64>),
@@ -84,12 +85,19 @@ struct Held {
 }
 
 impl Cutter {
-    pub(super) fn new(batch: Batch, inline: bool, spool: Option<PathBuf>, retry: u64) -> Self {
+    pub(super) fn new(
+        batch: Batch,
+        inline: bool,
+        spool: Option<PathBuf>,
+        retry: u64,
+        max_records: Option<u64>,
+    ) -> Self {
         Self {
             batch,
             inline,
             retry,
             spool,
+            max_records,
             count: 0,
             progress: (0, None),
             line: Vec::new(),
@@ -144,6 +152,11 @@ impl Cutter {
 impl Sink for Cutter {
     fn record(&mut self, line: u64, bytes: &[u8], fault: Option<Fault>) -> Result<(), Error> {
         let index = self.count;
+        if let Some(max) = self.max_records.filter(|&max| index == max) {
+            return Err(Error::TooLarge(format!(
+                "the input has more than the {max} records that are taken here"
+            )));
+        }
         self.count += 1;
         let mut out = std::mem::take(&mut self.line);
         out.clear();

@@ -1,8 +1,21 @@
 //! Where chunks grow while the input streams by: in memory, or in a folder.
 
-use std::{fs::OpenOptions, io::Write, path::PathBuf};
+use std::{
+    fs::{self, OpenOptions},
+    io::{ErrorKind, Write},
+    path::PathBuf,
+};
 
 use crate::error::Error;
+
+/// Makes an empty folder; what an interrupted run left in it goes.
+pub fn empty(folder: PathBuf) -> Result<PathBuf, Error> {
+    let cleared = match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => fs::create_dir_all(&folder),
+    };
+    cleared.map(|()| folder).map_err(|error| failure(&error))
+}
 
 #[derive(Debug)]
 pub(super) enum Spool {
@@ -40,8 +53,8 @@ impl Spool {
                 if !path.exists() {
                     return Ok(Vec::new());
                 }
-                let bytes = std::fs::read(&path).map_err(|error| failure(&error))?;
-                std::fs::remove_file(&path).map_err(|error| failure(&error))?;
+                let bytes = fs::read(&path).map_err(|error| failure(&error))?;
+                fs::remove_file(&path).map_err(|error| failure(&error))?;
                 Ok(bytes)
             }
         }
@@ -50,4 +63,13 @@ impl Spool {
 
 fn failure(error: &std::io::Error) -> Error {
     Error::StorageRefused(format!("a chunk could not be spooled: {}", error.kind()))
+}
+
+impl Drop for Spool {
+    /// The folder goes with its last file; where files are left it stays, and the next try empties it.
+    fn drop(&mut self) {
+        if let Self::Folder(folder) = self {
+            let _ = fs::remove_dir(folder);
+        }
+    }
 }

@@ -203,13 +203,16 @@ async fn lost<S: Store, F: Flow>(
             return Ok(None);
         }
     };
+    let patience = if is_upload { HOUR } else { START_GRACE };
     Ok(match found {
         Some(ExecutionStatus::Running) => None,
         Some(ExecutionStatus::Succeeded | ExecutionStatus::Ended) => {
             Some("its execution ended before every record was decided")
         }
-        None if !is_upload => (age > START_GRACE).then_some("its execution was never started"),
-        None if age <= HOUR || status.received.is_some() => None,
+        None if age <= patience => None,
+        None if status.execution_arn.is_some() => Some("its execution was never started"),
+        // An upload that has been cut has arrived, whatever its execution is called.
+        None if status.received.is_some() => None,
         None => match api.objects.size(&steps::upload_key(tenant, status.batch_id)).await {
             Err(Error::ObjectMissing(_)) => Some("the upload did not arrive within an hour"),
             other => other.map(|_| None)?,

@@ -18,6 +18,8 @@ use crate::problem::{Kind, Problem};
 pub(crate) const LIMIT: usize = 5 * 1024 * 1024;
 /// How large a body may be once unpacked.
 pub(crate) const UNPACKED_LIMIT: u64 = 64 * 1024 * 1024;
+/// How many records a body may have: of real ones far fewer fit.
+pub(crate) const RECORDS_LIMIT: u64 = 1_000_000;
 
 /// How long a body may take to come: 5 MiB at 1.4 Mbit/s.
 const TIME: Duration = Duration::from_secs(30);

@@ -15,6 +15,7 @@ use crate::{
     api::Api,
     flow::Flow,
     problem::{self, Cause, Kind, Problem},
+    routes::Operation,
 };
 
 /// Answers a request, and logs one line of it: its route, never its path or its query.
@@ -32,7 +33,7 @@ pub(crate) async fn edge<S: Store, F: Flow>(
         .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let response = answered.unwrap_or_else(|_| Problem::internal("a route panicked").into_response());
-    let mut response = told(response, &method);
+    let mut response = told(response, &method, &route);
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
@@ -64,24 +65,22 @@ fn log(id: &str, method: &Method, route: &str, began: Instant, response: &Respon
 }
 
 /// The response; an error that is not told as a problem yet becomes one.
-fn told(response: Response, method: &Method) -> Response {
+fn told(response: Response, method: &Method, route: &str) -> Response {
     let status = response.status();
     let is_problem =
         response.headers().get(header::CONTENT_TYPE).is_some_and(|media| media == problem::MEDIA_TYPE);
     if is_problem || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
-    let allow = response.headers().get(header::ALLOW).cloned();
-    if status == StatusCode::METHOD_NOT_ALLOWED
-        && method == Method::OPTIONS
-        && let Some(allow) = allow
-    {
-        return (StatusCode::NO_CONTENT, [(header::ALLOW, allow)]).into_response();
+    if status != StatusCode::METHOD_NOT_ALLOWED {
+        return plain(status).into_response();
     }
-    let problem = plain(status);
-    match allow {
-        Some(allow) => problem.with_header(header::ALLOW, allow).into_response(),
-        None => problem.into_response(),
+    let allowed = Operation::methods_of(route).and_then(|allowed| HeaderValue::from_str(&allowed).ok());
+    // The router itself sets Allow for a host's own routes.
+    match (method, allowed.map(|allowed| [(header::ALLOW, allowed)])) {
+        (&Method::OPTIONS, Some(allow)) => (StatusCode::NO_CONTENT, allow).into_response(),
+        (_, Some(allow)) => (allow, plain(status)).into_response(),
+        (_, None) => plain(status).into_response(),
     }
 }
 

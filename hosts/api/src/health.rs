@@ -8,7 +8,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use functions::{Store, store::Table};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
@@ -19,6 +20,12 @@ use crate::{
 
 /// How long storage may take.
 const TIME: Duration = Duration::from_secs(3);
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    checks: Value,
+}
 
 /// Reads one item and one object; that they are not there is an answer.
 pub(crate) async fn get<S: Store, F: Flow>(
@@ -34,7 +41,7 @@ pub(crate) async fn get<S: Store, F: Flow>(
     let object = told(object.map(|got| got.map(|_| ()).map_err(|error| error.to_string())));
     let checks = json!({"store": word(&item), "objects": word(&object)});
     match item.and(object) {
-        Ok(()) => Ok(Json(json!({"status": "ok", "checks": checks})).into_response()),
+        Ok(()) => Ok(Json(Health { status: "ok", checks }).into_response()),
         Err(cause) => Err(Problem::unavailable(cause).with("checks", checks)),
     }
 }

@@ -24,4 +24,4 @@ mod uploads;
 pub use api::Api;
 pub use docs::OPENAPI;
 pub use flow::{ExecutionStatus, Flow, FlowError, Machine, Started};
-pub use routes::{Operation, router};
+pub use routes::{Operation, router, router_with};

@@ -1,10 +1,12 @@
 //! Errors as the API tells them: problem details (RFC 9457). No text in them holds a value out of a record.
 
 use axum::{
+    Json,
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use functions::Error;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::flow::FlowError;
@@ -208,20 +210,24 @@ impl From<FlowError> for Problem {
     }
 }
 
+#[derive(Serialize)]
+struct Body {
+    #[serde(rename = "type")]
+    urn: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(flatten)]
+    members: Map<String, Value>,
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Self { kind, detail, members, headers, cause } = self;
-        let mut body = json!({
-            "type": kind.urn(),
-            "title": kind.title(),
-            "status": kind.status().as_u16(),
-            "detail": detail,
-        });
-        if let Value::Object(body) = &mut body {
-            body.extend(members);
-        }
-        let media = [(header::CONTENT_TYPE, MEDIA_TYPE)];
-        let mut response = (kind.status(), media, body.to_string()).into_response();
+        let body =
+            Body { urn: kind.urn(), title: kind.title(), status: kind.status().as_u16(), detail, members };
+        let mut response = (kind.status(), Json(body)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         for (name, value) in headers {
             response.headers_mut().insert(name, value);
         }

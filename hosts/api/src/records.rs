@@ -91,6 +91,7 @@ async fn stage<S: Store, F: Flow>(
         format: Some(format),
         size: Some(body.len() as u64),
         max_unpacked: Some(body::UNPACKED_LIMIT),
+        max_records: Some(body::RECORDS_LIMIT),
         inline: true,
         ..Settings::default()
     };

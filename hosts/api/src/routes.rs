@@ -80,6 +80,19 @@ impl Operation {
         }
     }
 
+    /// The methods that a path takes, as `Allow` lists them; `None`: it is none of the API's.
+    pub(crate) fn methods_of(path: &str) -> Option<String> {
+        let mut methods = vec!["OPTIONS"];
+        for operation in Self::ALL {
+            match operation.route() {
+                ("get", of) if of == path => methods.extend(["GET", "HEAD"]),
+                ("post", of) if of == path => methods.push("POST"),
+                _ => {}
+            }
+        }
+        (methods.len() > 1).then(|| methods.join(", "))
+    }
+
     fn handler<S: Store, F: Flow>(self) -> MethodRouter<Arc<Api<S, F>>> {
         match self {
             Self::PostRecords => post(records::post::<S, F>),
@@ -101,14 +114,20 @@ impl Operation {
 
 /// The API as one router, to be served by any host.
 pub fn router<S: Store, F: Flow>(api: Api<S, F>) -> Router {
+    router_with(api, Router::new())
+}
+
+/// The API with routes of the host's own, which are logged and whose errors are told as those of the API.
+pub fn router_with<S: Store, F: Flow>(api: Api<S, F>, own: Router) -> Router {
     let api = Arc::new(api);
     Operation::ALL
         .into_iter()
         .fold(Router::new(), |router, operation| {
             router.route(operation.route().1, operation.handler::<S, F>())
         })
+        .with_state(api.clone())
+        .merge(own)
         // Each route that takes a body reads it within a limit of its own.
         .layer(DefaultBodyLimit::disable())
-        .layer(middleware::from_fn_with_state(api.clone(), edge::edge::<S, F>))
-        .with_state(api)
+        .layer(middleware::from_fn_with_state(api, edge::edge::<S, F>))
 }

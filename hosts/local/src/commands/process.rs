@@ -13,7 +13,7 @@ use api::Machine;
 use functions::{
     Batch, BatchId, Kind, Name, Objects,
     batches::{BatchStatus, Status},
-    intake::{Format, Intake, Settings, Staged},
+    intake::{Format, Intake, Settings, Staged, spool},
     steps::Summary,
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -98,7 +98,7 @@ async fn take(
         format,
         size: Some(size),
         inline: true,
-        spool: Some(folder.paths.spool()?),
+        spool: Some(spool::empty(folder.paths.spool().join(batch_id.to_string()))?),
         ..Settings::default()
     };
     let staged = match cut(file, size, &batch, settings, &folder.host.objects).await {
