@@ -14,7 +14,7 @@ use crate::{
     fault::Fault,
     objects::{self, Objects},
     received::Received,
-    records::Records,
+    records::{self, Records},
 };
 
 /// The chunks of a batch.
@@ -78,6 +78,8 @@ pub(super) struct Cutter {
 #[derive(Debug, Default)]
 struct Held {
     lines: Vec<u8>,
+    /// How many bytes they would take inline.
+    inline: usize,
     /// The hash of each, and where its line ends.
     ends: Vec<(u64, usize)>,
 }
@@ -136,7 +138,7 @@ impl Cutter {
         };
         let chunks = usize::try_from(expected.div_ceil(CHUNK_RECORDS).max(1)).unwrap_or(usize::MAX);
         let mut parts = Parts::new(chunks, self.spool.take());
-        let Held { lines, ends } = std::mem::take(&mut self.held);
+        let Held { lines, ends, .. } = std::mem::take(&mut self.held);
         let mut from = 0;
         for (hash, end) in ends {
             parts.push(hash, &lines[from..end])?;
@@ -164,8 +166,9 @@ impl Sink for Cutter {
             Some(parts) => parts.push(hash, &out)?,
             None => {
                 self.held.lines.extend_from_slice(&out);
+                self.held.inline += records::inline_len(&out);
                 self.held.ends.push((hash, self.held.lines.len()));
-                if self.held.lines.len() > INLINE_BYTES {
+                if self.held.inline > INLINE_BYTES {
                     self.cut()?;
                 }
             }
