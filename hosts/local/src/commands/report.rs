@@ -97,8 +97,7 @@ fn faults(text: &mut String, faults: &[PlacedFault]) {
     text.push_str("\nfirst faults\n");
     for PlacedFault { index, line, fault } in faults {
         let place = if *line == 0 { String::new() } else { format!("line {line}, ") };
-        let at = if fault.pointer.is_empty() { "the record" } else { &*fault.pointer };
-        let _ = writeln!(text, "  {place}record {index}: {at} {} ({})", fault.message, fault.rule);
+        let _ = writeln!(text, "  {place}record {index}: {} ({})", fault.sentence(), fault.rule);
     }
 }
 
