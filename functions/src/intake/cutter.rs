@@ -266,7 +266,9 @@ impl Parts {
         let mut manifest = Manifest::default();
         let last = self.held.len();
         self.spool.append(last, &self.chunk_of_record)?;
-        objects.put(&batches::chunk_index_key(tenant, id), self.spool.take(last)?).await?;
+        let index = futures::stream::iter(self.spool.pieces(last)?);
+        objects.put_stream(&batches::chunk_index_key(tenant, id), index).await?;
+        self.spool.discard(last)?;
         for (chunk, count) in self.counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
             if !self.held[chunk].is_empty() {
                 self.spool.append(chunk, &objects::gzip(&self.held[chunk]))?;

@@ -2,11 +2,16 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::{ErrorKind, Write},
+    io::{ErrorKind, Read, Write},
     path::PathBuf,
 };
 
+use bytes::Bytes;
+
 use crate::error::Error;
+
+/// A file that is not held whole is read in pieces of so many bytes.
+const PIECE: usize = 1024 * 1024;
 
 /// Makes an empty folder; what an interrupted run left in it goes.
 pub fn empty(folder: PathBuf) -> Result<PathBuf, Error> {
@@ -44,20 +49,53 @@ impl Spool {
         Ok(())
     }
 
-    /// The file whole, and gone from here.
-    pub(super) fn take(&mut self, file: usize) -> Result<Vec<u8>, Error> {
+    /// The file in pieces, for one that may be too large to be held.
+    pub(super) fn pieces(
+        &self,
+        file: usize,
+    ) -> Result<Box<dyn Iterator<Item = Result<Bytes, Error>> + Send>, Error> {
         match self {
-            Self::Memory(files) => Ok(std::mem::take(&mut files[file])),
+            Self::Memory(files) => Ok(Box::new(std::iter::once(Ok(Bytes::from(files[file].clone()))))),
             Self::Folder(folder) => {
-                let path = folder.join(file.to_string());
-                if !path.exists() {
-                    return Ok(Vec::new());
-                }
-                let bytes = fs::read(&path).map_err(|error| failure(&error))?;
-                fs::remove_file(&path).map_err(|error| failure(&error))?;
-                Ok(bytes)
+                let mut file =
+                    fs::File::open(folder.join(file.to_string())).map_err(|error| failure(&error))?;
+                Ok(Box::new(std::iter::from_fn(move || {
+                    let mut piece = vec![0; PIECE];
+                    match file.read(&mut piece) {
+                        Ok(0) => None,
+                        Ok(read) => {
+                            piece.truncate(read);
+                            Some(Ok(piece.into()))
+                        }
+                        Err(error) => Some(Err(failure(&error))),
+                    }
+                })))
             }
         }
+    }
+
+    /// The file whole, and gone from here.
+    pub(super) fn take(&mut self, file: usize) -> Result<Vec<u8>, Error> {
+        if let Self::Memory(files) = self {
+            return Ok(std::mem::take(&mut files[file]));
+        }
+        let mut whole = Vec::new();
+        for piece in self.pieces(file)? {
+            whole.extend_from_slice(&piece?);
+        }
+        self.discard(file)?;
+        Ok(whole)
+    }
+
+    /// The file is not needed any more.
+    pub(super) fn discard(&mut self, file: usize) -> Result<(), Error> {
+        match self {
+            Self::Memory(files) => files[file].clear(),
+            Self::Folder(folder) => {
+                fs::remove_file(folder.join(file.to_string())).map_err(|error| failure(&error))?;
+            }
+        }
+        Ok(())
     }
 }
 

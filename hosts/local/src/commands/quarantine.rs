@@ -90,8 +90,7 @@ fn line(entry: &Entry, replayed_as: Option<BatchId>) -> String {
         let _ = write!(text, "  line {line}");
     }
     for fault in faults {
-        let at = if fault.pointer.is_empty() { "the record" } else { &*fault.pointer };
-        let _ = write!(text, "  {at} {};", fault.message);
+        let _ = write!(text, "  {};", fault.sentence());
     }
     if *retry_count > 0 {
         let _ = write!(text, "  sent again {retry_count} times");

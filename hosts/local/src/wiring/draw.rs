@@ -103,5 +103,5 @@ pub(super) fn machine(machine: &StateMachine) -> String {
 
 /// A condition without the marks that JSONata and Mermaid read differently.
 fn words(condition: &str) -> String {
-    condition.trim_start_matches("{%").trim_end_matches("%}").trim().replace(':', " ").replace(';', " ")
+    condition.trim_start_matches("{%").trim_end_matches("%}").trim().replace([':', ';'], " ")
 }

@@ -236,3 +236,17 @@ fn name_of(target: &str, kind: &str) -> String {
         _ => target.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_diagrams_are_those_of_the_template_and_the_machines() {
+        let page = include_str!("../../../../docs/architecture.md");
+        for Diagram { title, mermaid } in Wiring::read(None).unwrap().diagrams() {
+            let drawn = format!("### {title}\n\n```mermaid\n{mermaid}```\n");
+            assert!(page.contains(&drawn), "{title}: draw it anew with `crmflow check --diagrams`");
+        }
+    }
+}
