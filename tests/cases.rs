@@ -39,6 +39,9 @@ pub(crate) struct Batch {
     text: Option<String>,
     #[serde(rename = "type", default = "json")]
     media: String,
+    /// How often the records stand in the body, one after the other.
+    #[serde(default = "once")]
+    times: usize,
     /// Sent by way of `POST /uploads`.
     #[serde(default)]
     upload: bool,
@@ -57,6 +60,10 @@ pub(crate) struct Batch {
 
 fn json() -> String {
     "application/json".to_owned()
+}
+
+fn once() -> usize {
+    1
 }
 
 fn succeeded() -> String {
@@ -143,28 +150,25 @@ fn differences(expected: &str, found: &str) -> String {
 #[track_caller]
 fn play(stage: &Stage<'_>, batch: &Batch) -> Batch {
     let api = &stage.api;
-    let body = batch.text.as_deref().or(batch.records.as_ref().map(|records| records.get()));
-    let id = if batch.upload {
-        upload(api, body.unwrap().as_bytes())
-    } else {
-        api.send(&batch.media, body.unwrap().as_bytes())
-    };
+    let body = body(batch);
+    let id = if batch.upload { upload(api, &body) } else { api.send(&batch.media, &body) };
     let ended = api.ended(&id);
     let outcomes: BTreeMap<String, u64> = serde_json::from_value(ended["outcomes"].clone()).unwrap();
     let received = ended["received"].as_u64().unwrap_or(0);
     assert_eq!(outcomes.values().sum::<u64>(), received, "outcomes add up: {ended}");
     let rows = all_rows(api, &id, received);
+    let outcomes: BTreeMap<_, _> = outcomes.into_iter().filter(|(_, count)| *count > 0).collect();
     let mut counted = BTreeMap::<String, u64>::new();
     for row in rows.values() {
         *counted.entry(row.outcome.clone()).or_default() += 1;
     }
-    let outcomes: BTreeMap<_, _> = outcomes.into_iter().filter(|(_, count)| *count > 0).collect();
     assert_eq!(counted, outcomes, "the rows say what the counts say");
     let arn = ended["executionArn"].as_str().unwrap();
     Batch {
         records: batch.records.clone(),
         text: batch.text.clone(),
         media: batch.media.clone(),
+        times: batch.times,
         upload: batch.upload,
         status: ended["status"].as_str().unwrap().to_owned(),
         path: stage.place.map_or_else(|| batch.path.clone(), |place| path(place, arn)),
@@ -172,6 +176,15 @@ fn play(stage: &Stage<'_>, batch: &Batch) -> Batch {
         rows: rows.into_iter().filter(|(index, _)| batch.rows.contains_key(index)).collect(),
         quarantine: quarantine(api, &id, batch),
     }
+}
+
+fn body(batch: &Batch) -> Vec<u8> {
+    if let Some(text) = &batch.text {
+        return text.clone().into_bytes();
+    }
+    let list = batch.records.as_ref().unwrap().get();
+    let records = list.strip_prefix('[').and_then(|list| list.strip_suffix(']')).unwrap();
+    format!("[{}]", vec![records; batch.times].join(",")).into_bytes()
 }
 
 /// Sends a batch as a file of its own; its id.

@@ -61,9 +61,7 @@ pub(crate) fn broken(template: &str, state: &str) -> String {
 fn check(failure: &Failure) {
     let place = Place::new();
     let template = template(&place, |text| broken(&text, &failure.breaks));
-    let mut command = place.command(["serve", "--listen", "127.0.0.1:0", "--template"]);
-    command.arg(&template);
-    let server = Server::spawn(command);
+    let server = Server::start_with(&place, [Path::new("--template"), &template]);
     cases::check(&Stage { api: Client::new(&server.base), place: Some(&place) }, &failure.case);
     drop(server);
     let replayed = place.run(["quarantine", "replay", "--error-type", "processing", "--json"]);

@@ -1,7 +1,7 @@
 //! The real program: run to its end, or served until it is dropped.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -140,11 +140,23 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(place: &Place) -> Self {
-        Self::spawn(place.command(["serve", "--listen", "127.0.0.1:0"]))
+        Self::start_with::<&str>(place, [])
+    }
+
+    /// With more options.
+    pub(crate) fn start_with<I: AsRef<std::ffi::OsStr>>(
+        place: &Place,
+        options: impl IntoIterator<Item = I>,
+    ) -> Self {
+        let mut command = place.command(["serve", "--listen", "127.0.0.1:0"]);
+        command
+            .args(options)
+            .stderr(File::options().create(true).append(true).open(place.path("stderr")).unwrap());
+        Self::spawn(command)
     }
 
     /// Starts a command that serves, and waits for the line that says where.
-    pub(crate) fn spawn(mut command: Command) -> Self {
+    fn spawn(mut command: Command) -> Self {
         let mut process = Killed(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap());
         let stdout = BufReader::new(process.0.stdout.take().unwrap());
         let (said, heard) = mpsc::channel();
