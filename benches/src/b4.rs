@@ -113,7 +113,9 @@ fn expected(plan: &Plan, index: u64, record: &str, counts: &mut Counts) -> Resul
             let right = flaw.fault(plan, index);
             if found == [right] { Ok(()) } else { Err(wrong(format!("{found:?}; {right:?} is right"))) }
         }
-        (role, checked) => Err(wrong(format!("{role:?} gave {}", if checked.is_ok() { "ok" } else { "faults" }))),
+        (role, checked) => {
+            Err(wrong(format!("{role:?} gave {}", if checked.is_ok() { "ok" } else { "faults" })))
+        }
     }
 }
 

@@ -48,8 +48,22 @@ const GIVEN: [&str; 16] = [
     "Mei", "Noor", "Oskar", "Priya",
 ];
 const FAMILY: [&str; 16] = [
-    "Abara", "Bergström", "Castillo", "Dubois", "Evans", "Fischer", "Garcia", "Haddad", "Ivanova", "Jensen",
-    "Kim", "Lopez", "Mbeki", "Novak", "O'Brien", "Petrov",
+    "Abara",
+    "Bergström",
+    "Castillo",
+    "Dubois",
+    "Evans",
+    "Fischer",
+    "Garcia",
+    "Haddad",
+    "Ivanova",
+    "Jensen",
+    "Kim",
+    "Lopez",
+    "Mbeki",
+    "Novak",
+    "O'Brien",
+    "Petrov",
 ];
 const INTERESTS: [&str; 8] =
     ["sports", "technology", "travel", "music", "cooking", "gardening", "photography", "books"];
