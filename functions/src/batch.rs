@@ -16,6 +16,14 @@ impl BatchId {
     pub fn new(now: Timestamp, random: u128) -> Self {
         Self(ulid::Ulid::from_parts(u64::try_from(now.as_millisecond()).unwrap_or(0), random))
     }
+
+    /// When it was made.
+    pub fn made_at(&self) -> Timestamp {
+        i64::try_from(self.0.timestamp_ms())
+            .ok()
+            .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+            .unwrap_or(Timestamp::MAX)
+    }
 }
 
 impl fmt::Display for BatchId {

@@ -11,7 +11,7 @@ use crate::{
     objects::Objects,
     outcome::{Counts, Outcome},
     quarantine::{self, Entry},
-    store::{Condition, Item, Query, Store, Table},
+    store::{Condition, Item, Query, Store, Table, Written},
 };
 
 /// Where a batch stands; the names are those of Step Functions.
@@ -76,10 +76,22 @@ impl BatchStatus {
 
     /// Stores it, over what was stored.
     pub async fn save(&self, tenant: &Name, store: &impl Store) -> Result<(), Error> {
-        let body = serde_json::to_string(self).map_err(|error| Error::BadInput(door::describe(&error)))?;
-        let item = Item { partition: tenant.to_string(), sort: self.batch_id.to_string(), version: 1, body };
-        store.put(Table::Batches, item, Condition::None).await?;
+        store.put(Table::Batches, self.item(tenant)?, Condition::None).await?;
         Ok(())
+    }
+
+    /// Stores it if nothing is stored of it yet; otherwise gives what is.
+    pub async fn create(&self, tenant: &Name, store: &impl Store) -> Result<Option<Self>, Error> {
+        let written = store.put(Table::Batches, self.item(tenant)?, Condition::Absent).await?;
+        match written {
+            Written::Done | Written::Conflict(None) => Ok(None),
+            Written::Conflict(Some(item)) => door::decode(item.body.as_bytes()).map(Some),
+        }
+    }
+
+    fn item(&self, tenant: &Name) -> Result<Item, Error> {
+        let body = serde_json::to_string(self).map_err(|error| Error::BadInput(door::describe(&error)))?;
+        Ok(Item { partition: tenant.to_string(), sort: self.batch_id.to_string(), version: 1, body })
     }
 
     /// The batch, if it is known.

@@ -21,8 +21,11 @@ pub mod outcome;
 pub mod quarantine;
 pub mod received;
 pub mod records;
+pub mod replay;
 pub mod steps;
 pub mod store;
+#[cfg(feature = "contract")]
+pub mod store_contract;
 
 pub use batch::{Batch, BatchId, Kind, Name};
 pub use error::Error;

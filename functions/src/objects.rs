@@ -8,12 +8,17 @@ use std::{
 use bytes::Bytes;
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use futures::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path};
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart, path::Path};
 
 use crate::error::Error;
 
 /// Keys under this are steps' working files: they may vanish in a crash, since what wrote them runs again.
 pub const STAGING: &str = "staging/";
+
+/// An object that streams in is written in parts of so many bytes; S3 takes none smaller than 5 MiB.
+const PART: usize = 8 * 1024 * 1024;
+/// How many parts are on their way at once.
+const PARTS_AT_ONCE: usize = 2;
 
 /// The object store, in the two strengths of durability that the flow needs.
 #[derive(Clone, Debug)]
@@ -42,6 +47,36 @@ impl Objects {
         let payload = PutPayload::from_bytes(bytes.into());
         self.of(key).put(&Path::from(key), payload).await.map_err(|error| failure(key, error))?;
         Ok(())
+    }
+
+    /// Puts an object as it streams in. It is there whole or not at all; `E` ends it.
+    pub async fn put_stream<E: From<Error>>(
+        &self,
+        key: &str,
+        pieces: impl futures::Stream<Item = Result<Bytes, E>> + Send,
+    ) -> Result<u64, E> {
+        let failed = |error| E::from(failure(key, error));
+        let upload = self.of(key).put_multipart(&Path::from(key)).await.map_err(failed)?;
+        let mut write = WriteMultipart::new_with_chunk_size(upload, PART);
+        let mut pieces = std::pin::pin!(pieces);
+        let mut size = 0;
+        loop {
+            match pieces.try_next().await {
+                Ok(Some(piece)) => {
+                    size += piece.len() as u64;
+                    write.wait_for_capacity(PARTS_AT_ONCE).await.map_err(failed)?;
+                    write.put(piece);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    // What has arrived is cleared; if that fails, a lifecycle rule clears it.
+                    let _ = write.abort().await;
+                    return Err(error);
+                }
+            }
+        }
+        write.finish().await.map_err(failed)?;
+        Ok(size)
     }
 
     /// The object's bytes.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -37,7 +37,7 @@ pub struct Entry {
     /// What is wrong with it.
     pub faults: Vec<Fault>,
     /// The record, where it is JSON; to the letter.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "door::present", skip_serializing_if = "Option::is_none")]
     pub record: Option<Box<RawValue>>,
     /// The record, where it is not JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,6 +61,16 @@ impl Entry {
             record: record.record.map(ToOwned::to_owned),
             text: record.text.as_deref().map(ToOwned::to_owned),
             base64: record.base64.as_deref().map(ToOwned::to_owned),
+        }
+    }
+
+    /// The bytes that came in.
+    pub fn raw(&self) -> Vec<u8> {
+        match (&self.record, &self.text, &self.base64) {
+            (Some(record), ..) => record.get().as_bytes().to_vec(),
+            (None, Some(text), _) => text.as_bytes().to_vec(),
+            (None, None, Some(base64)) => BASE64_STANDARD.decode(base64).unwrap_or_default(),
+            (None, None, None) => Vec::new(),
         }
     }
 }

@@ -106,6 +106,8 @@ struct Beginning {
     input: Value,
     flow: FlowId,
     map_run: Option<Arc<str>>,
+    /// How long the history of a child execution may be.
+    limit: Option<u64>,
 }
 
 impl Execution {
@@ -162,35 +164,18 @@ impl Execution {
                 let Some(flow) = parallel.branches.get(index).copied() else {
                     return Ok(());
                 };
-                Beginning {
-                    index,
-                    item: None,
-                    input,
-                    flow,
-                    map_run: None,
-                }
+                Beginning { index, item: None, input, flow, map_run: None, limit: None }
             }
             Kind::Map(map) => {
-                let mut visit = Visit {
-                    run: self,
-                    thread,
-                    state,
-                    now,
-                };
-                let selected = visit
-                    .selected(map, index, &input)
-                    .map_err(|fault| visit.noted(fault))?;
+                let mut visit = Visit { run: self, thread, state, now };
+                let selected = visit.selected(map, index, &input).map_err(|fault| visit.noted(fault))?;
                 let Waiting::Children(children) = &thread.waiting else {
                     return Ok(());
                 };
                 let map_run = children.map_run.clone();
-                Beginning {
-                    index,
-                    item: Some(input),
-                    input: selected,
-                    flow: map.processor,
-                    map_run,
-                }
+                let express = map.distributed.as_ref().is_some_and(|distributed| distributed.express);
+                let limit = self.about.history_limit.filter(|_| !express);
+                Beginning { index, item: Some(input), input: selected, flow: map.processor, map_run, limit }
             }
             _ => return Ok(()),
         };
@@ -203,34 +188,20 @@ impl Execution {
 
     /// A thread for a child, and for a child of a distributed Map an execution of its own.
     fn branch(&mut self, parent: &Thread, begin: Beginning, name: &Arc<str>, now: Timestamp) -> ThreadId {
-        let Beginning {
-            index,
-            item,
-            input,
-            flow,
-            map_run,
-        } = begin;
+        let Beginning { index, item, input, flow, map_run, limit } = begin;
         let start = self.machine.flows[flow.0].start;
         let id = ThreadId(self.number());
         let mut child = Thread::new(id, parent.run, flow, start, input);
         child.parent = Some((parent.id, index));
         if let Some(arn) = map_run {
-            child.run = self.child_run(id, &arn, &child.input, now);
+            child.run = self.child_run(id, &arn, &child.input, limit, now);
         } else {
             child.variables = Arc::clone(&parent.variables);
             child.last_event = parent.last_event;
             if item.is_some() {
-                let details = Details::Iteration {
-                    name: Arc::clone(name),
-                    index,
-                };
-                child.last_event = self.emit(
-                    parent.run,
-                    parent.last_event,
-                    EventType::MapIterationStarted,
-                    details,
-                    now,
-                );
+                let details = Details::Iteration { name: Arc::clone(name), index };
+                child.last_event =
+                    self.emit(parent.run, parent.last_event, EventType::MapIterationStarted, details, now);
             }
         }
         child.item = item.map(|item| (index, item)).or_else(|| parent.item.clone());
@@ -240,18 +211,22 @@ impl Execution {
     }
 
     /// The execution a distributed Map starts for an item.
-    fn child_run(&mut self, id: ThreadId, map_run: &str, input: &Value, now: Timestamp) -> RunId {
+    fn child_run(
+        &mut self,
+        id: ThreadId,
+        map_run: &str,
+        input: &Value,
+        limit: Option<u64>,
+        now: Timestamp,
+    ) -> RunId {
         let name: Arc<str> = self.rng.uuid().into();
         // The Map run's ARN ends with an id of its own, where the child's has the child's name.
         let stem = map_run.rsplit_once(':').map_or(map_run, |(stem, _)| stem);
         let stem = stem.replacen(":mapRun:", ":execution:", 1);
         let run = RunId(id.0);
-        self.runs
-            .insert(run, Run::new(format!("{stem}:{name}").into(), name, input, now));
-        let details = Details::Started {
-            input: input.clone(),
-            role: self.about.role.clone(),
-        };
+        let id = format!("{stem}:{name}").into();
+        self.runs.insert(run, Run::new(id, name, input, now, limit));
+        let details = Details::Started { input: input.clone(), role: self.about.role.clone() };
         self.emit(run, 0, EventType::ExecutionStarted, details, now);
         run
     }

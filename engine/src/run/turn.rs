@@ -40,18 +40,14 @@ impl Execution {
         }
         let machine = Arc::clone(&self.machine);
         let state = machine.state(thread.flow, thread.state);
-        let mut visit = Visit {
-            run: self,
-            thread: &mut thread,
-            state,
-            now,
-        };
+        let mut visit = Visit { run: self, thread: &mut thread, state, now };
         let mut step = visit.wake(wake);
         if let Err(fault) = step {
             step = visit.recover(fault);
         }
         if self.is_too_long(thread.run) {
-            let cause = "The execution reached the maximum number of history events.";
+            let limit = self.about.history_limit.unwrap_or_default();
+            let cause = format!("The execution reached the maximum number of history events ({limit}).");
             step = Err(Fault::from(Failure::new(reserved::RUNTIME, cause)));
         }
         match step {
@@ -69,8 +65,10 @@ impl Execution {
     }
 
     fn is_too_long(&self, run: RunId) -> bool {
-        let limit = self.about.history_limit;
-        limit.is_some_and(|limit| self.runs.get(&run).is_some_and(|run| run.events + 1 >= limit))
+        let Some(run) = self.runs.get(&run) else {
+            return false;
+        };
+        run.limit.is_some_and(|limit| run.events + 1 >= limit)
     }
 
     fn park(&mut self, thread: Box<Thread>, now: Timestamp) {
@@ -87,11 +85,7 @@ impl Execution {
         let machine = Arc::clone(&self.machine);
         let name = Arc::clone(&machine.state(thread.flow, thread.state).name);
         if let Some(exited) = kind.exited() {
-            let details = Details::Exited {
-                name,
-                output: output.clone(),
-                assigned: assigned.clone(),
-            };
+            let details = Details::Exited { name, output: output.clone(), assigned: assigned.clone() };
             thread.last_event = self.emit(thread.run, thread.last_event, exited, details, now);
         }
         if !assigned.is_empty() {
@@ -150,10 +144,8 @@ impl Visit<'_> {
         self.thread.failures.clear();
         self.thread.entered_at = self.now;
         self.thread.entered_previous = self.thread.last_event;
-        let details = Details::Entered {
-            name: Arc::clone(&self.state.name),
-            input: self.thread.input.clone(),
-        };
+        let details =
+            Details::Entered { name: Arc::clone(&self.state.name), input: self.thread.input.clone() };
         self.thread.entered_event = self.event(self.state.kind.entered(), details);
     }
 
@@ -186,16 +178,13 @@ impl Visit<'_> {
         let Some(recovery) = self.state.kind.recovery() else {
             return Err(fault);
         };
-        if let Some((index, retrier)) = recovery.retrier(&fault.failure) {
+        if let Some((index, retrier)) = recovery.retrier(&fault) {
             self.thread.failures.resize(recovery.retry.len(), 0);
             self.thread.failures[index] += 1;
             let failures = self.thread.failures[index];
             if let Some(delay) = retrier.delay(failures, &mut self.run.rng) {
                 self.thread.attempts += 1;
-                self.wait(
-                    Waiting::Retry,
-                    Some(self.now.saturating_add(delay).unwrap_or(Timestamp::MAX)),
-                );
+                self.wait(Waiting::Retry, Some(self.now.saturating_add(delay).unwrap_or(Timestamp::MAX)));
                 return Ok(Next::Wait);
             }
         }
@@ -204,16 +193,12 @@ impl Visit<'_> {
         {
             self.event(closing, Details::None);
         }
-        let Some((index, catcher)) = recovery.catcher(&fault.failure) else {
+        let Some((index, catcher)) = recovery.catcher(&fault) else {
             return Err(fault);
         };
         let error = fault.failure.output();
-        let given = Given {
-            result: None,
-            error: Some(&error),
-        };
-        self.leave(&catcher.exit, &format!("Catch[{index}]/"), given)
-            .map_err(|fault| self.noted(fault))
+        let given = Given { result: None, error: Some(&error) };
+        self.leave(&catcher.exit, &format!("Catch[{index}]/"), given).map_err(|fault| self.noted(fault))
     }
 
     /// Tells history of an expression that failed.

@@ -15,6 +15,9 @@ use crate::state::Exit;
 use crate::state::exit::Taken;
 use crate::value::Value;
 
+/// AWS's limit for all variables of an execution, in bytes of JSON.
+const MOST_VARIABLES: usize = 10 * 1024 * 1024;
+
 /// A state's turn.
 pub(crate) struct Visit<'a> {
     pub run: &'a mut Execution,
@@ -39,6 +42,8 @@ pub(crate) struct Fault {
     pub failure: Failure,
     /// An expression failed, at this place.
     pub evaluation: Option<Option<String>>,
+    /// Only its own name catches it, no wildcard: a payload the engine itself found too large.
+    pub terminal: bool,
 }
 
 /// What an expression may see beyond the input.
@@ -50,10 +55,17 @@ pub(crate) struct Given<'a> {
 
 impl From<Failure> for Fault {
     fn from(failure: Failure) -> Self {
-        Self {
-            failure,
-            evaluation: None,
+        Self { failure, evaluation: None, terminal: false }
+    }
+}
+
+impl Fault {
+    /// Whether one of these names, as written in `ErrorEquals`, stands for the fault.
+    pub(crate) fn matches(&self, names: &[Arc<str>]) -> bool {
+        if self.terminal {
+            return names.iter().any(|name| **name == *self.failure.name());
         }
+        self.failure.matches(names)
     }
 }
 
@@ -81,19 +93,13 @@ impl Visit<'_> {
         };
         let read = read(&mut scope);
         self.run.rng = rng;
-        read.map_err(|error| Fault {
-            evaluation: Some(Some(error.location)),
-            ..self.wrong(&error.cause)
-        })
+        read.map_err(|error| Fault { evaluation: Some(Some(error.location)), ..self.wrong(&error.cause) })
     }
 
     /// The fault of an evaluation that has no field of its own.
     pub(crate) fn wrong(&self, cause: &str) -> Fault {
         let failure = Failure::new(reserved::QUERY_EVALUATION_ERROR, self.sentence(cause));
-        Fault {
-            failure,
-            evaluation: Some(None),
-        }
+        Fault { failure, evaluation: Some(None), terminal: false }
     }
 
     /// The cause, after the words that name the state.
@@ -109,11 +115,7 @@ impl Visit<'_> {
         let taken = if exit.output.is_none() && exit.assign.is_empty() {
             // Nothing to evaluate, nothing to copy.
             let output = given.error.or(given.result).unwrap_or(&self.thread.input).clone();
-            Taken {
-                to: exit.to,
-                output,
-                assigned: Vec::new(),
-            }
+            Taken { to: exit.to, output, assigned: Vec::new() }
         } else {
             self.evaluate(given, |scope| {
                 let otherwise = given.error.or(given.result).unwrap_or(scope.input);
@@ -121,6 +123,7 @@ impl Visit<'_> {
             })?
         };
         self.fits(&taken.output)?;
+        self.holds(&taken.assigned)?;
         Ok(Next::Leave(taken))
     }
 
@@ -133,7 +136,24 @@ impl Visit<'_> {
             "The state/task '{}' returned a result with a size exceeding the maximum number of bytes service limit.",
             self.state.name
         );
-        Err(Fault::from(Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause)))
+        Err(Fault { terminal: true, ..Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause).into() })
+    }
+
+    /// Whether there is room for these variables.
+    fn holds(&self, assigned: &[(Arc<str>, Value)]) -> Result<(), Fault> {
+        if assigned.is_empty() {
+            return Ok(());
+        }
+        let new: usize = assigned.iter().map(|(_, value)| value.json_len()).sum();
+        let kept =
+            self.thread.variables.iter().filter(|(name, _)| assigned.iter().all(|(own, _)| own != *name));
+        let all = new + kept.map(|(_, value)| value.json_len()).sum::<usize>();
+        if new <= LARGEST && all <= MOST_VARIABLES {
+            return Ok(());
+        }
+        let cause =
+            self.sentence("The variables are larger than 262144 bytes at once or 10485760 bytes in all.");
+        Err(Fault { terminal: true, ..Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause).into() })
     }
 
     /// Adds to the history; what follows points to this event.
@@ -168,38 +188,20 @@ impl Visit<'_> {
     /// The id of the execution at hand.
     pub(crate) fn execution(&self) -> Arc<str> {
         let run = self.run.runs.get(&self.thread.run);
-        run.map_or_else(
-            || Arc::clone(&self.run.about.execution_id),
-            |run| Arc::clone(&run.id),
-        )
+        run.map_or_else(|| Arc::clone(&self.run.about.execution_id), |run| Arc::clone(&run.id))
     }
 
     /// The region the machine's ARN names.
     pub(crate) fn region(&self) -> Arc<str> {
-        self.run
-            .about
-            .machine_id
-            .split(':')
-            .nth(3)
-            .unwrap_or("us-east-1")
-            .into()
+        self.run.about.machine_id.split(':').nth(3).unwrap_or("us-east-1").into()
     }
 
     /// Starts a Map run and gives its ARN.
     pub(crate) fn map_run(&mut self, label: Option<&str>) -> Arc<str> {
-        let machine = self
-            .run
-            .about
-            .machine_id
-            .replacen(":stateMachine:", ":mapRun:", 1);
+        let machine = self.run.about.machine_id.replacen(":stateMachine:", ":mapRun:", 1);
         let label = label.map_or_else(|| self.run.rng.uuid(), str::to_owned);
         let arn: Arc<str> = format!("{machine}/{label}:{}", self.run.rng.uuid()).into();
-        self.event(
-            EventType::MapRunStarted,
-            Details::MapRun {
-                arn: Arc::clone(&arn),
-            },
-        );
+        self.event(EventType::MapRunStarted, Details::MapRun { arn: Arc::clone(&arn) });
         arn
     }
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Exit;
-use crate::failure::{Failure, reserved};
+use crate::failure::reserved;
 use crate::load::{Fields, LONGEST_SECONDS, Place};
 use crate::machine::StateId;
 use crate::query::Reach;
 use crate::rng::Rng;
+use crate::run::Fault;
 
 /// A state's retriers and catchers, in their order.
 #[derive(Debug, Default)]
@@ -38,55 +39,31 @@ pub(crate) struct Catcher {
 impl Recovery {
     pub(crate) fn parse(fields: &Fields<'_>, place: &Place<'_>) -> Option<Self> {
         let list = |field| {
-            if fields.has(field) {
-                fields.objects(field)
-            } else {
-                Vec::new()
-            }
+            if fields.has(field) { fields.objects(field) } else { Vec::new() }
         };
         let retry: Vec<_> = list("Retry").into_iter().map(Retrier::parse).collect();
-        let catch: Vec<_> = list("Catch")
-            .into_iter()
-            .map(|fields| Catcher::parse(fields, place))
-            .collect();
+        let catch: Vec<_> = list("Catch").into_iter().map(|fields| Catcher::parse(fields, place)).collect();
         let recovery = Self {
             retry: retry.into_iter().collect::<Option<_>>()?,
             catch: catch.into_iter().collect::<Option<_>>()?,
         };
-        wildcard_last(
-            fields,
-            "Retry",
-            recovery.retry.iter().map(|retrier| &retrier.errors),
-        );
-        wildcard_last(
-            fields,
-            "Catch",
-            recovery.catch.iter().map(|catcher| &catcher.errors),
-        );
+        wildcard_last(fields, "Retry", recovery.retry.iter().map(|retrier| &retrier.errors));
+        wildcard_last(fields, "Catch", recovery.catch.iter().map(|catcher| &catcher.errors));
         Some(recovery)
     }
 
     pub(crate) fn targets(&self) -> Vec<StateId> {
-        self.catch
-            .iter()
-            .filter_map(|catcher| catcher.exit.to.target())
-            .collect()
+        self.catch.iter().filter_map(|catcher| catcher.exit.to.target()).collect()
     }
 
-    /// The first retrier that knows this failure.
-    pub(crate) fn retrier(&self, failure: &Failure) -> Option<(usize, &Retrier)> {
-        self.retry
-            .iter()
-            .enumerate()
-            .find(|(_, retrier)| failure.matches(&retrier.errors))
+    /// The first retrier that knows this fault.
+    pub(crate) fn retrier(&self, fault: &Fault) -> Option<(usize, &Retrier)> {
+        self.retry.iter().enumerate().find(|(_, retrier)| fault.matches(&retrier.errors))
     }
 
-    /// The first catcher that knows this failure.
-    pub(crate) fn catcher(&self, failure: &Failure) -> Option<(usize, &Catcher)> {
-        self.catch
-            .iter()
-            .enumerate()
-            .find(|(_, catcher)| failure.matches(&catcher.errors))
+    /// The first catcher that knows this fault.
+    pub(crate) fn catcher(&self, fault: &Fault) -> Option<(usize, &Catcher)> {
+        self.catch.iter().enumerate().find(|(_, catcher)| fault.matches(&catcher.errors))
     }
 }
 
@@ -112,10 +89,7 @@ impl Retrier {
             },
         };
         if retrier.longest.is_some_and(|longest| longest <= retrier.interval) {
-            fields.invalid(
-                "MaxDelaySeconds",
-                "'MaxDelaySeconds' must be greater than 'IntervalSeconds'",
-            );
+            fields.invalid("MaxDelaySeconds", "'MaxDelaySeconds' must be greater than 'IntervalSeconds'");
         }
         fields.finish(&[]);
         Some(retrier)
@@ -139,10 +113,7 @@ impl Catcher {
         let errors = errors(&fields);
         let exit = Exit::parse_next(&fields, place, Reach::ERROR);
         fields.finish(&[]);
-        Some(Self {
-            errors: errors?,
-            exit: exit?,
-        })
+        Some(Self { errors: errors?, exit: exit? })
     }
 }
 

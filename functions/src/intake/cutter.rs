@@ -8,13 +8,13 @@ use serde_json::value::RawValue;
 
 use super::{CHUNK_RECORDS, INLINE_BYTES, Sink, Staged, peek, spool::Spool};
 use crate::{
-    batch::Batch,
+    batch::{Batch, BatchId, Name},
     batches, door,
     error::Error,
     fault::Fault,
     objects::{self, Objects},
     received::Received,
-    records::Records,
+    records::{self, Records},
 };
 
 /// The chunks of a batch.
@@ -34,6 +34,11 @@ pub struct Chunk {
 }
 
 impl Manifest {
+    /// The key of a batch's manifest.
+    pub fn key(tenant: &Name, id: BatchId) -> String {
+        format!("batches/{tenant}/{id}/manifest.jsonl")
+    }
+
     /// Reads the manifest with this key.
     pub async fn read(key: &str, objects: &Objects) -> Result<Self, Error> {
         let text = objects.get(key).await?;
@@ -47,7 +52,7 @@ impl Manifest {
             text.extend_from_slice(&door::encode(chunk)?);
             text.push(b'\n');
         }
-        let key = format!("batches/{}/{}/manifest.jsonl", batch.tenant, batch.batch_id);
+        let key = Self::key(&batch.tenant, batch.batch_id);
         objects.put(&key, text).await?;
         Ok(key)
     }
@@ -60,6 +65,7 @@ pub(super) struct Cutter {
     inline: bool,
     retry: u64,
     spool: Option<PathBuf>,
+    max_records: Option<u64>,
     count: u64,
     /// The share of the input that has been pushed: (bytes so far, bytes in all).
     progress: (u64, Option<u64>),
@@ -72,17 +78,26 @@ pub(super) struct Cutter {
 #[derive(Debug, Default)]
 struct Held {
     lines: Vec<u8>,
+    /// How many bytes they would take inline.
+    inline: usize,
     /// The hash of each, and where its line ends.
     ends: Vec<(u64, usize)>,
 }
 
 impl Cutter {
-    pub(super) fn new(batch: Batch, inline: bool, spool: Option<PathBuf>, retry: u64) -> Self {
+    pub(super) fn new(
+        batch: Batch,
+        inline: bool,
+        spool: Option<PathBuf>,
+        retry: u64,
+        max_records: Option<u64>,
+    ) -> Self {
         Self {
             batch,
             inline,
             retry,
             spool,
+            max_records,
             count: 0,
             progress: (0, None),
             line: Vec::new(),
@@ -123,7 +138,7 @@ impl Cutter {
         };
         let chunks = usize::try_from(expected.div_ceil(CHUNK_RECORDS).max(1)).unwrap_or(usize::MAX);
         let mut parts = Parts::new(chunks, self.spool.take());
-        let Held { lines, ends } = std::mem::take(&mut self.held);
+        let Held { lines, ends, .. } = std::mem::take(&mut self.held);
         let mut from = 0;
         for (hash, end) in ends {
             parts.push(hash, &lines[from..end])?;
@@ -137,6 +152,11 @@ impl Cutter {
 impl Sink for Cutter {
     fn record(&mut self, line: u64, bytes: &[u8], fault: Option<Fault>) -> Result<(), Error> {
         let index = self.count;
+        if let Some(max) = self.max_records.filter(|&max| index == max) {
+            return Err(Error::TooLarge(format!(
+                "the input has more than the {max} records that are taken here"
+            )));
+        }
         self.count += 1;
         let mut out = std::mem::take(&mut self.line);
         out.clear();
@@ -146,8 +166,9 @@ impl Sink for Cutter {
             Some(parts) => parts.push(hash, &out)?,
             None => {
                 self.held.lines.extend_from_slice(&out);
+                self.held.inline += records::inline_len(&out);
                 self.held.ends.push((hash, self.held.lines.len()));
-                if self.held.lines.len() > INLINE_BYTES {
+                if self.held.inline > INLINE_BYTES {
                     self.cut()?;
                 }
             }
@@ -245,7 +266,9 @@ impl Parts {
         let mut manifest = Manifest::default();
         let last = self.held.len();
         self.spool.append(last, &self.chunk_of_record)?;
-        objects.put(&batches::chunk_index_key(tenant, id), self.spool.take(last)?).await?;
+        let index = futures::stream::iter(self.spool.pieces(last)?);
+        objects.put_stream(&batches::chunk_index_key(tenant, id), index).await?;
+        self.spool.discard(last)?;
         for (chunk, count) in self.counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
             if !self.held[chunk].is_empty() {
                 self.spool.append(chunk, &objects::gzip(&self.held[chunk]))?;

@@ -9,7 +9,7 @@ mod cutter;
 mod format;
 mod lines;
 mod peek;
-mod spool;
+pub mod spool;
 mod unzip;
 
 pub use cutter::{Chunk, Manifest};
@@ -44,6 +44,8 @@ pub struct Settings {
     pub size: Option<u64>,
     /// How many bytes it may have once unpacked; more is refused.
     pub max_unpacked: Option<u64>,
+    /// How many records it may have; more are refused. A tiny record takes many times its own bytes.
+    pub max_records: Option<u64>,
     /// Whether a small batch may stay inline.
     pub inline: bool,
     /// An empty folder for chunks while they grow; `None`: they grow in memory.
@@ -80,11 +82,11 @@ pub struct Intake {
 impl Intake {
     /// An intake for one batch.
     pub fn new(batch: Batch, settings: Settings) -> Self {
-        let Settings { format, size, max_unpacked, inline, spool, retry } = settings;
+        let Settings { format, size, max_unpacked, max_records, inline, spool, retry } = settings;
         Self {
             unzip: Unzip::default(),
             framing: Framing { format, head: Some(Vec::new()), framer: None },
-            cutter: Cutter::new(batch, inline, spool, retry),
+            cutter: Cutter::new(batch, inline, spool, retry, max_records),
             pushed: 0,
             unpacked: 0,
             max_unpacked,
@@ -106,6 +108,16 @@ impl Intake {
             framing.push(plain, cutter)?;
         }
         Ok(())
+    }
+
+    /// The next record of an input that needs no framing; then [`Intake::finish_records`] ends it.
+    pub fn push_record(&mut self, bytes: &[u8], fault: Option<Fault>) -> Result<(), Error> {
+        self.cutter.record(0, bytes, fault)
+    }
+
+    /// The records are at their end: stores what was cut.
+    pub async fn finish_records(self, objects: &Objects) -> Result<Staged, Error> {
+        self.cutter.finish(objects).await
     }
 
     /// The input is at its end: stores what was cut.

@@ -1,5 +1,7 @@
 //! CutChunks: an upload of any size becomes chunks that one call can take.
 
+use std::path::Path;
+
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +10,7 @@ use crate::{
     batch::{Batch, BatchId, Kind, Name},
     batches::{BatchStatus, Status},
     error::Error,
-    intake::{Intake, Settings, Staged},
+    intake::{Intake, Settings, Staged, spool},
     objects::Objects,
     store::Store,
 };
@@ -40,12 +42,19 @@ pub fn upload_key(tenant: &Name, id: BatchId) -> String {
 }
 
 /// Cuts an upload as it streams in. An upload that cannot be read ends its batch, with the reason.
-pub async fn cut_chunks(input: CutChunks, store: &impl Store, objects: &Objects) -> Result<Cut, Error> {
+///
+/// Chunks grow in a folder of the batch's own under `spool`.
+pub async fn cut_chunks(
+    input: CutChunks,
+    store: &impl Store,
+    objects: &Objects,
+    spool: &Path,
+) -> Result<Cut, Error> {
     let CutChunks { upload, execution } = input;
     let batch = batch_of(&upload, &execution)?;
     let known = BatchStatus::find(&batch.tenant, batch.batch_id, store).await?;
     let mut status = known.unwrap_or_else(|| BatchStatus::running(&batch));
-    let staged = cut(&batch, &upload, objects).await;
+    let staged = cut(&batch, &upload, objects, spool).await;
     match &staged {
         Ok(staged) => status.received = Some(staged.received),
         Err(error) if error.is_transient() => {}
@@ -60,9 +69,11 @@ pub async fn cut_chunks(input: CutChunks, store: &impl Store, objects: &Objects)
     Ok(Cut { batch, manifest, received })
 }
 
-async fn cut(batch: &Batch, upload: &str, objects: &Objects) -> Result<Staged, Error> {
+async fn cut(batch: &Batch, upload: &str, objects: &Objects, spool: &Path) -> Result<Staged, Error> {
+    let spool = Some(spool::empty(spool.join(batch.batch_id.to_string()))?);
     let size = objects.size(upload).await?;
-    let mut intake = Intake::new(batch.clone(), Settings { size: Some(size), ..Settings::default() });
+    let settings = Settings { size: Some(size), spool, ..Settings::default() };
+    let mut intake = Intake::new(batch.clone(), settings);
     let mut pieces = std::pin::pin!(objects.stream(upload).await?);
     while let Some(piece) = pieces.try_next().await? {
         intake.push(&piece)?;

@@ -1,5 +1,27 @@
-//! The HTTP API of crmflow as one axum router, served by both hosts.
+//! The HTTP API of crmflow as one router, served by both hosts.
+//!
+//! [`router`] makes it of an [`Api`]: the tables, the objects, the [`Flow`]. [`Operation`] lists what it
+//! does; each has a file of its own. Errors are problem details (RFC 9457), see [`problem`].
 
+mod api;
+mod batches;
+mod body;
+mod contacts;
+mod docs;
+mod edge;
 pub mod flow;
+mod health;
+mod idempotency;
+mod media;
+pub mod problem;
+mod quarantine;
+mod query;
+mod records;
+mod routes;
+mod submit;
+mod uploads;
 
+pub use api::Api;
+pub use docs::OPENAPI;
 pub use flow::{ExecutionStatus, Flow, FlowError, Machine, Started};
+pub use routes::{Operation, router, router_with};

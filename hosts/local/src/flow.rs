@@ -1,7 +1,7 @@
 //! The flow on this machine: executions are kept before they run, so that a restart finishes them.
 
 use api::{ExecutionStatus, Flow, FlowError, Machine as Which, Started};
-use functions::{BatchId, Name, batches::BatchStatus, batches::Status, steps::upload_key, store::StoreError};
+use functions::{BatchId, Name, batches::BatchStatus, steps::upload_key, store::StoreError};
 use states::Value;
 use tokio::task::JoinHandle;
 
@@ -118,16 +118,13 @@ impl LocalFlow {
     }
 
     /// An upload has arrived whole: its batch starts.
-    pub(crate) async fn uploaded(&self, tenant: &Name, id: BatchId) -> Result<(), FlowError> {
-        let input = serde_json::json!({ "upload": upload_key(tenant, id) }).to_string();
-        let (started, _) = self.begin(Which::Batch, &id.to_string(), input).await?;
-        let store = &self.engine.host.store;
-        let refused = |error: functions::Error| FlowError::Unavailable(error.to_string());
-        let known = BatchStatus::find(tenant, id, store).await.map_err(refused)?;
-        if let Some(mut batch) = known.filter(|batch| batch.status == Status::Running) {
-            batch.execution_arn = Some(started.execution_arn);
-            batch.save(tenant, store).await.map_err(refused)?;
-        }
+    pub(crate) async fn uploaded(&self, tenant: &Name, mut batch: BatchStatus) -> Result<(), FlowError> {
+        let name = batch.batch_id.to_string();
+        batch.execution_arn = Some(self.execution_arn(Which::Batch, &name));
+        let saved = batch.save(tenant, &self.engine.host.store).await;
+        saved.map_err(|error| FlowError::Unavailable(error.to_string()))?;
+        let input = serde_json::json!({ "upload": upload_key(tenant, batch.batch_id) }).to_string();
+        self.begin(Which::Batch, &name, input).await?;
         Ok(())
     }
 }

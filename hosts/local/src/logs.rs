@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     fs::{self, File},
-    io::Write,
+    io::{IsTerminal, Write},
     path::{Path, PathBuf},
     sync::Mutex,
 };
@@ -30,6 +30,7 @@ pub(crate) fn start(folder: &Path, level: Level) {
     let people = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_filter(filter::LevelFilter::from_level(level))
         .with_filter(filter::filter_fn(|meta| {
             meta.target() != "functions" && !meta.target().starts_with("functions::")

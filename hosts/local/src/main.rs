@@ -11,6 +11,7 @@ mod import;
 mod logs;
 mod runner;
 mod sqlite;
+mod uploads;
 mod wiring;
 
 use std::process::ExitCode;

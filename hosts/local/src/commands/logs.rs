@@ -29,7 +29,10 @@ pub(super) fn run(data: &Path, args: &Logs) -> Result<ExitCode, Exit> {
         at = show(&day, 0)?;
         shown = day;
     }
-    while args.tail {
+    if !args.tail {
+        return Ok(ExitCode::SUCCESS);
+    }
+    loop {
         thread::sleep(LOOK);
         at = show(&shown, at)?;
         let today = today();
@@ -38,7 +41,6 @@ pub(super) fn run(data: &Path, args: &Logs) -> Result<ExitCode, Exit> {
             shown = today;
         }
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn days(folder: &Path) -> Vec<PathBuf> {

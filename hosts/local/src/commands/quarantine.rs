@@ -1,6 +1,189 @@
-//! q
-use crate::{cli::Quarantine, exit::Exit};
-use std::{path::Path, process::ExitCode};
-pub(super) fn run(_data: &Path, _template: Option<&Path>, _args: Quarantine) -> Result<ExitCode, Exit> {
-    Err(Exit::failed("x"))
+//! `crmflow quarantine`: records that could not be taken; to look at, and to send again.
+
+use std::{fmt::Write, path::Path, process::ExitCode};
+
+use functions::{
+    BatchId, Name,
+    quarantine::{self, Entry, Filter},
+    replay::{self, Pick, Replay},
+};
+use serde_json::{Value, json, value::RawValue};
+use tracing::Level;
+
+use super::{process, report};
+use crate::{
+    cli::{Quarantine, Selection},
+    clock,
+    exit::Exit,
+    flow::LocalFlow,
+    folder::{Folder, View},
+    logs,
+    sqlite::SqliteStore,
+};
+
+/// How many entries are read at once.
+const PAGE: usize = 1000;
+
+/// Runs one of its commands.
+pub(super) fn run(data: &Path, template: Option<&Path>, command: Quarantine) -> Result<ExitCode, Exit> {
+    match command {
+        Quarantine::List(selection) => list(data, &selection),
+        Quarantine::Show { record } => show(data, record),
+        Quarantine::Replay { selection, records, corrected } => {
+            let corrected = corrected.as_deref().map(super::read).transpose()?;
+            let picks = picks(&records, corrected.as_deref())?;
+            replay_all(data, template, &selection, picks)
+        }
+    }
+}
+
+fn filter(selection: &Selection) -> Filter {
+    Filter { batch: selection.batch, error_type: selection.error_type }
+}
+
+fn list(data: &Path, selection: &Selection) -> Result<ExitCode, Exit> {
+    let view = View::open(data)?;
+    let (tenant, filter) = (Name::default_tenant(), filter(selection));
+    let store = SqliteStore::to_read(view.readers);
+    super::block_on(async {
+        let mut page = None;
+        let mut listed = Vec::new();
+        loop {
+            let found = quarantine::list(&tenant, &filter, page.as_deref(), PAGE, &view.objects).await?;
+            let replayed = replay::replayed_as(&store, &tenant, &found.entries, clock::now()).await?;
+            for (entry, replayed_as) in found.entries.iter().zip(replayed) {
+                match (selection.json, replayed_as) {
+                    (_, Some(_)) if !selection.all => {}
+                    (true, replayed_as) => listed.push(with_replay(entry, replayed_as)?),
+                    (false, replayed_as) => super::print(&line(entry, replayed_as)),
+                }
+            }
+            page = found.next;
+            if page.is_none() {
+                break;
+            }
+        }
+        if selection.json {
+            super::print_json(&listed)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn with_replay(entry: &Entry, replayed_as: Option<BatchId>) -> Result<Value, Exit> {
+    let mut value = serde_json::to_value(entry).map_err(|error| Exit::failed(error.to_string()))?;
+    if let Some(batch) = replayed_as {
+        value["replayedAs"] = json!(batch);
+    }
+    Ok(value)
+}
+
+/// One line an entry, without the record: it may hold what should not be on a screen.
+fn line(entry: &Entry, replayed_as: Option<BatchId>) -> String {
+    let Entry { batch_id, index, line, received_at, retry_count, error_type, faults, .. } = entry;
+    let mut text = format!("{batch_id}/{index}  {received_at:.0}  {:<10}", error_type.name());
+    // Writing to a string cannot fail.
+    if *line > 0 {
+        let _ = write!(text, "  line {line}");
+    }
+    for fault in faults {
+        let _ = write!(text, "  {};", fault.sentence());
+    }
+    if *retry_count > 0 {
+        let _ = write!(text, "  sent again {retry_count} times");
+    }
+    if let Some(batch) = replayed_as {
+        let _ = write!(text, "  replayed as {batch}");
+    }
+    text.push('\n');
+    text
+}
+
+fn show(data: &Path, (batch, index): (BatchId, u64)) -> Result<ExitCode, Exit> {
+    let view = View::open(data)?;
+    let filter = Filter { batch: Some(batch), error_type: None };
+    super::block_on(async {
+        let mut page = None;
+        loop {
+            let tenant = Name::default_tenant();
+            let found = quarantine::list(&tenant, &filter, page.as_deref(), PAGE, &view.objects).await?;
+            if let Some(entry) = found.entries.iter().find(|entry| entry.index == index) {
+                super::print_json(entry)?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            page = found.next;
+            if page.is_none() {
+                return Err(Exit::usage(format!("record {index} of batch {batch} is not in quarantine")));
+            }
+        }
+    })
+}
+
+/// The records named, each with what to send in its place where corrected ones were given.
+fn picks(records: &[(BatchId, u64)], corrected: Option<&[u8]>) -> Result<Vec<Pick>, Exit> {
+    let corrected = corrected.map(corrected_records).transpose()?;
+    let count = corrected.as_ref().map_or(records.len(), Vec::len);
+    if count != records.len() {
+        return Err(Exit::usage(format!(
+            "{} records are named and {count} corrected ones given",
+            records.len()
+        )));
+    }
+    let mut corrected = corrected.into_iter().flatten();
+    Ok(records.iter().map(|&(batch_id, index)| Pick { batch_id, index, record: corrected.next() }).collect())
+}
+
+fn corrected_records(bytes: &[u8]) -> Result<Vec<Box<RawValue>>, Exit> {
+    let refused = |error: serde_json::Error| Exit::usage(functions::door::describe(&error));
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return serde_json::from_slice(bytes).map_err(refused);
+    }
+    serde_json::Deserializer::from_slice(bytes).into_iter().collect::<Result<_, _>>().map_err(refused)
+}
+
+fn replay_all(
+    data: &Path,
+    template: Option<&Path>,
+    selection: &Selection,
+    picks: Vec<Pick>,
+) -> Result<ExitCode, Exit> {
+    let wiring = super::wiring(template)?;
+    let folder = Folder::open(data, "quarantine replay")?;
+    logs::start(&folder.paths.logs(), Level::WARN);
+    let flow = super::flow(&folder, wiring);
+    let selected = replay::Selection { filter: filter(selection), picks, limit: None };
+    super::block_on(async {
+        let mut code = ExitCode::SUCCESS;
+        let mut sent = 0;
+        loop {
+            let Replay { batches, more } = stage(&folder, &selected).await?;
+            for resent in batches {
+                sent += resent.staged.received;
+                code = send(&folder, &flow, resent, selection.json).await?;
+            }
+            if !more {
+                break;
+            }
+        }
+        if sent == 0 {
+            super::print("nothing in quarantine is selected that was not sent again before\n");
+        }
+        Ok(code)
+    })
+}
+
+async fn stage(folder: &Folder, selected: &replay::Selection) -> Result<Replay, Exit> {
+    let (tenant, host) = (Name::default_tenant(), &folder.host);
+    Ok(replay::replay(&host.store, &host.objects, &tenant, selected, clock::now(), clock::random).await?)
+}
+
+async fn send(
+    folder: &Folder,
+    flow: &LocalFlow,
+    resent: replay::Resent,
+    as_json: bool,
+) -> Result<ExitCode, Exit> {
+    let began = clock::now();
+    let ended = process::to_its_end(folder, flow, &resent.batch, resent.staged).await?;
+    report::print(folder, &ended, as_json, began)
 }

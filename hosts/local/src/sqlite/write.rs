@@ -23,10 +23,12 @@ pub(crate) struct Writer {
     queue: SyncSender<Job>,
 }
 
+type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
 struct Job {
     change: Change,
     /// Told once the change is on the disk, or is not.
-    done: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+    done: Done,
 }
 
 impl Writer {
@@ -37,6 +39,11 @@ impl Writer {
             .spawn(move || run(&connection, &jobs))
             .map_err(|error| StoreError::Refused(error.to_string()))?;
         Ok(Self { queue })
+    }
+
+    /// No writer: every write is refused.
+    pub(super) fn none() -> Self {
+        Self { queue: mpsc::sync_channel(0).0 }
     }
 
     /// Makes a change and waits until it is on the disk.
@@ -90,7 +97,7 @@ fn commit(
     connection: &Connection,
     first: Job,
     jobs: &Receiver<Job>,
-    done: &mut Vec<Box<dyn FnOnce(Result<(), StoreError>) + Send>>,
+    done: &mut Vec<Done>,
 ) -> Result<(), StoreError> {
     let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failure(&error));
     for job in std::iter::once(first).chain(jobs.try_iter().take(GROUP - 1)) {
@@ -116,6 +123,8 @@ pub(super) fn put(
     condition: Condition,
 ) -> rusqlite::Result<Written> {
     let Item { partition, sort, version, body } = item;
+    // SQLite's integers are signed; the bits are what counts.
+    let version = version.cast_signed();
     let done = match condition {
         Condition::None => connection
             .prepare_cached(&format!("INSERT OR REPLACE INTO {} VALUES (?1, ?2, ?3, ?4)", table.name()))?
@@ -128,7 +137,7 @@ pub(super) fn put(
                 "UPDATE {} SET version = ?3, body = ?4 WHERE partition = ?1 AND sort = ?2 AND version = ?5",
                 table.name()
             ))?
-            .execute(params![partition, sort, version, body, expected])?,
+            .execute(params![partition, sort, version, body, expected.cast_signed()])?,
     };
     if done == 1 {
         return Ok(Written::Done);

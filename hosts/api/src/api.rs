@@ -1,0 +1,53 @@
+//! What the routes work with, and whose request it is.
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use functions::{BatchId, Name, Objects, Store};
+use jiff::Timestamp;
+
+use crate::flow::Flow;
+
+/// What the routes work with.
+#[derive(Debug)]
+pub struct Api<S, F> {
+    /// The tables.
+    pub store: S,
+    /// The objects.
+    pub objects: Objects,
+    /// The machines.
+    pub flow: F,
+    /// Whose requests these are, so long as there are no API keys.
+    pub tenant: Name,
+    /// The clock.
+    pub now: fn() -> Timestamp,
+    /// Randomness for ids.
+    pub random: fn() -> u128,
+}
+
+impl<S: Store, F: Flow> Api<S, F> {
+    /// An API for the default tenant.
+    pub fn new(store: S, objects: Objects, flow: F, now: fn() -> Timestamp, random: fn() -> u128) -> Self {
+        Self { store, objects, flow, tenant: Name::default_tenant(), now, random }
+    }
+
+    /// A new batch's id, and when it arrived.
+    pub(crate) fn new_id(&self) -> (BatchId, Timestamp) {
+        let now = (self.now)();
+        (BatchId::new(now, (self.random)()), now)
+    }
+}
+
+/// Who sent the request. The one place where the tenant of a request is decided.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) tenant: Name,
+}
+
+impl<S: Store, F: Flow> FromRequestParts<Arc<Api<S, F>>> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, api: &Arc<Api<S, F>>) -> Result<Self, Infallible> {
+        Ok(Self { tenant: api.tenant.clone() })
+    }
+}

@@ -1,0 +1,221 @@
+//! `GET /batches`, `/batches/{id}`, `/batches/{id}/records/{index}`: what became of a batch, and of each of
+//! its records.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{HeaderValue, Uri, header},
+    response::{IntoResponse, Response},
+};
+use functions::{
+    BatchId, Error, Name, Store,
+    batches::{self, BatchStatus, Status},
+    steps,
+};
+use jiff::SignedDuration;
+use serde::Serialize;
+
+use crate::{
+    api::{Api, Caller},
+    flow::{ExecutionStatus, Flow, Machine},
+    problem::{Kind, Problem},
+    query::Parameters,
+};
+
+/// An execution that is not there so long after its batch was taken will not come.
+const START_GRACE: SignedDuration = SignedDuration::from_mins(5);
+/// How long an upload, or a run that was waited for, may take.
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+/// How many batches are looked through for replays.
+const LATEST: usize = 100;
+
+/// Where to go on from a batch.
+#[derive(Debug, Serialize)]
+pub(crate) struct Links {
+    /// The batch.
+    pub(crate) status: String,
+    /// One of its records, by index.
+    pub(crate) record: String,
+    /// Its records in quarantine.
+    pub(crate) quarantine: String,
+}
+
+impl Links {
+    pub(crate) fn of(id: BatchId) -> Self {
+        Self {
+            status: format!("/batches/{id}"),
+            record: format!("/batches/{id}/records/{{index}}"),
+            quarantine: format!("/quarantine?batch={id}"),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct View {
+    #[serde(flatten)]
+    status: BatchStatus,
+    links: Links,
+}
+
+impl View {
+    fn new(status: BatchStatus) -> Self {
+        let links = Links::of(status.batch_id);
+        Self { status, links }
+    }
+}
+
+/// A batch as JSON.
+pub(crate) fn view(status: BatchStatus) -> Response {
+    Json(View::new(status)).into_response()
+}
+
+/// The latest batches, newest first, each as it is stored.
+pub(crate) async fn list<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Page {
+        batches: Vec<View>,
+        links: Next,
+    }
+    let query = Parameters::read(&uri, &["limit", "after"])?;
+    let limit = query.limit()?;
+    let after = query.parse("after", "a batch id", |text| text.parse().ok())?;
+    let found = BatchStatus::list(&caller.tenant, after, limit, &api.store).await?;
+    let last = found.last().filter(|_| found.len() == limit);
+    let next = last.map(|last| query.next("/batches", "after", &last.batch_id.to_string()));
+    let page = Page { batches: found.into_iter().map(View::new).collect(), links: Next { next } };
+    Ok(Json(page).into_response())
+}
+
+/// Where a listing goes on.
+#[derive(Debug, Serialize)]
+pub(crate) struct Next {
+    /// The next page; nothing on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<String>,
+}
+
+/// One batch.
+pub(crate) async fn get<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(view(find(&api, &caller.tenant, &id).await?))
+}
+
+/// What became of one record.
+pub(crate) async fn row<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    Path((id, index)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let index: u64 = index.parse().map_err(|_| {
+        Problem::new(Kind::NotFound, "Records are numbered from 0, in the order in which they came.")
+    })?;
+    let batch = find(&api, &caller.tenant, &id).await?;
+    if let Some(received) = batch.received.filter(|&received| index >= received) {
+        return Err(Problem::new(
+            Kind::NotFound,
+            format!("The batch has {received} records, numbered from 0."),
+        ));
+    }
+    match batches::row(&caller.tenant, &batch, index, &api.objects).await? {
+        Some(row) => Ok(Json(row).into_response()),
+        None if batch.status == Status::Running => Err(Problem::new(
+            Kind::NotDecided,
+            "The batch is still running, and has not decided this record yet.",
+        )
+        .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))),
+        None => Err(Problem::new(Kind::NotFound, "The batch ended without deciding this record.")),
+    }
+}
+
+async fn find<S: Store, F: Flow>(api: &Api<S, F>, tenant: &Name, id: &str) -> Result<BatchStatus, Problem> {
+    let found = match id.parse::<BatchId>() {
+        Ok(id) => BatchStatus::find(tenant, id, &api.store).await?,
+        Err(_) => None,
+    };
+    let status = found.ok_or_else(|| Problem::new(Kind::NotFound, "There is no batch with this id."))?;
+    settled(api, tenant, status).await
+}
+
+/// Settles the latest replays, so that the entries of one that never ran are free to be sent again.
+pub(crate) async fn settle_replays<S: Store, F: Flow>(api: &Api<S, F>, tenant: &Name) -> Result<(), Problem> {
+    for batch in BatchStatus::list(tenant, None, LATEST, &api.store).await? {
+        if batch.provider.as_str() == "replay" {
+            settled(api, tenant, batch).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The batch as it stands by now: one whose execution ended without the store hearing of it has failed.
+async fn settled<S: Store, F: Flow>(
+    api: &Api<S, F>,
+    tenant: &Name,
+    status: BatchStatus,
+) -> Result<BatchStatus, Problem> {
+    if status.status != Status::Running {
+        return Ok(status);
+    }
+    let Some(error) = lost(api, tenant, &status).await? else {
+        return Ok(status);
+    };
+    // It may have ended well between the two looks.
+    let latest = BatchStatus::find(tenant, status.batch_id, &api.store).await?;
+    let latest = latest.unwrap_or(status);
+    if latest.status != Status::Running {
+        return Ok(latest);
+    }
+    let failed = BatchStatus { status: Status::Failed, error: Some(error.to_owned()), ..latest };
+    // An upload may still arrive, late, and begin.
+    if failed.execution_arn.is_some() {
+        failed.save(tenant, &api.store).await?;
+    }
+    Ok(failed)
+}
+
+/// Why a batch that is stored as running does not run.
+async fn lost<S: Store, F: Flow>(
+    api: &Api<S, F>,
+    tenant: &Name,
+    status: &BatchStatus,
+) -> Result<Option<&'static str>, Problem> {
+    let age = (api.now)().duration_since(status.batch_id.made_at());
+    let name = status.batch_id.to_string();
+    let is_upload = status.provider.as_str() == "upload";
+    let arn = match &status.execution_arn {
+        Some(arn) => arn.clone(),
+        None if is_upload => api.flow.execution_arn(Machine::Batch, &name),
+        None if age > HOUR => return Ok(Some("the request that waited for it was cut off")),
+        None => return Ok(None),
+    };
+    let found = match api.flow.status(&arn).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::warn!(batch.id = name, "batch {name} is told as it is stored: {error}");
+            return Ok(None);
+        }
+    };
+    let patience = if is_upload { HOUR } else { START_GRACE };
+    Ok(match found {
+        Some(ExecutionStatus::Running) => None,
+        Some(ExecutionStatus::Succeeded | ExecutionStatus::Ended) => {
+            Some("its execution ended before every record was decided")
+        }
+        None if age <= patience => None,
+        None if status.execution_arn.is_some() => Some("its execution was never started"),
+        // An upload that has been cut has arrived, whatever its execution is called.
+        None if status.received.is_some() => None,
+        None => match api.objects.size(&steps::upload_key(tenant, status.batch_id)).await {
+            Err(Error::ObjectMissing(_)) => Some("the upload did not arrive within an hour"),
+            other => other.map(|_| None)?,
+        },
+    })
+}

@@ -1,0 +1,83 @@
+//! A request's body: whole, within its limit and its time, or the reason why not.
+
+use std::time::Duration;
+
+use axum::{
+    body::{Body, BodyDataStream},
+    http::{HeaderMap, header},
+};
+use bytes::Bytes;
+use functions::door;
+use futures::TryStreamExt;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use crate::problem::{Kind, Problem};
+
+/// How large a body may be as it is sent, on both hosts (design, Numbers to hold).
+pub(crate) const LIMIT: usize = 5 * 1024 * 1024;
+/// How large a body may be once unpacked.
+pub(crate) const UNPACKED_LIMIT: u64 = 64 * 1024 * 1024;
+/// How many records a body may have: of real ones far fewer fit.
+pub(crate) const RECORDS_LIMIT: u64 = 1_000_000;
+
+/// How long a body may take to come: 5 MiB at 1.4 Mbit/s.
+const TIME: Duration = Duration::from_secs(30);
+/// So much of a body that is refused is still read, so that the client hears why before the connection ends.
+const DRAINED: usize = 64 * 1024 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// Reads a body.
+pub(crate) async fn read(body: Body, headers: &HeaderMap) -> Result<Bytes, Problem> {
+    let announced: usize =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
+    let mut stream = body.into_data_stream();
+    if announced > LIMIT {
+        return Err(too_large(stream).await);
+    }
+    let mut whole = Vec::with_capacity(announced);
+    let is_whole = timeout(TIME, async {
+        while let Some(piece) = stream.try_next().await? {
+            if whole.len() + piece.len() > LIMIT {
+                return Ok(false);
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok::<_, axum::Error>(true)
+    });
+    match is_whole.await {
+        Ok(Ok(true)) => Ok(whole.into()),
+        Ok(Ok(false)) => Err(too_large(stream).await),
+        Ok(Err(_)) => Err(Problem::new(
+            Kind::BadBody,
+            "The body was cut off: it ended before the length that was announced, or the connection broke.",
+        )),
+        Err(_) => Err(Problem::new(
+            Kind::Timeout,
+            format!("The body did not come within {} seconds.", TIME.as_secs()),
+        )),
+    }
+}
+
+async fn too_large(mut stream: BodyDataStream) -> Problem {
+    let drain = async {
+        let mut drained = 0;
+        while let Ok(Some(piece)) = stream.try_next().await {
+            drained += piece.len();
+            if drained > DRAINED {
+                break;
+            }
+        }
+    };
+    // Whether it came to its end or not: the answer is the same.
+    let _ = timeout(DRAIN_TIME, drain).await;
+    Problem::too_large(&format!(
+        "the body is larger than the {} MiB that a request may have",
+        LIMIT / 1024 / 1024
+    ))
+}
+
+/// Reads a body that is one JSON value of a known shape.
+pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    door::decode(body).map_err(Problem::refused)
+}

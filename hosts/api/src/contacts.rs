@@ -1,0 +1,152 @@
+//! `GET /contacts` and `/contacts/{email}`: who agreed to marketing mail, and what they said before.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::Uri,
+    response::{IntoResponse, Response},
+};
+use functions::{
+    BatchId, Outcome, Store,
+    contacts::{self, OptIn, Stored},
+    email::EmailKey,
+};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    api::{Api, Caller},
+    batches::Next,
+    flow::Flow,
+    problem::{Kind, Problem},
+    query::{Parameters, encoded},
+};
+
+/// A word of a contact as JSON.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Word {
+    name: String,
+    email: String,
+    opt_in: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interests: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra: Option<Box<RawValue>>,
+    since: Timestamp,
+    batch_id: BatchId,
+    index: u64,
+    source: String,
+    outcome: Outcome,
+}
+
+impl Word {
+    fn new(word: OptIn) -> Result<Self, Problem> {
+        let extra = word.extra.map(RawValue::from_string).transpose();
+        Ok(Self {
+            extra: extra.map_err(|_| Problem::internal("the extra fields of a contact are not JSON"))?,
+            name: word.name,
+            email: word.email,
+            opt_in: word.opt_in,
+            interests: word.interests,
+            since: word.since,
+            batch_id: word.batch_id,
+            index: word.index,
+            source: word.source,
+            outcome: word.outcome,
+        })
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct View {
+    /// The one spelling by which addresses are compared.
+    key: String,
+    #[serde(flatten)]
+    word: Word,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<Vec<Word>>,
+    links: Links,
+}
+
+#[derive(Debug, Serialize)]
+struct Links {
+    contact: String,
+    record: String,
+}
+
+impl View {
+    fn new(key: &str, stored: Stored, history: Option<Vec<Word>>) -> Result<Self, Problem> {
+        let (batch, index) = (stored.word.batch_id, stored.word.index);
+        Ok(Self {
+            key: key.to_owned(),
+            word: Word::new(stored.word)?,
+            history,
+            links: Links {
+                contact: format!("/contacts/{}", encoded(key)),
+                record: format!("/batches/{batch}/records/{index}"),
+            },
+        })
+    }
+}
+
+/// A page of contacts; only those who agree, unless all are asked for.
+pub(crate) async fn list<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Page {
+        contacts: Vec<View>,
+        links: Next,
+    }
+    let query = Parameters::read(&uri, &["limit", "after", "optIn"])?;
+    let limit = query.limit()?;
+    let only_opted_in = query.parse("optIn", "true or all", |text| match text {
+        "true" => Some(true),
+        "all" => Some(false),
+        _ => None,
+    })?;
+    let found =
+        contacts::list(&api.store, &caller.tenant, only_opted_in.unwrap_or(true), query.get("after"), limit)
+            .await?;
+    let next = found.next.map(|key| query.next("/contacts", "after", &key));
+    let contacts = found
+        .contacts
+        .into_iter()
+        .map(|(key, stored)| View::new(&key, stored, None))
+        .collect::<Result<_, _>>()?;
+    Ok(Json(Page { contacts, links: Next { next } }).into_response())
+}
+
+/// One contact, with everything that was said of them, oldest first.
+pub(crate) async fn get<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    Path(address): Path<String>,
+) -> Result<Response, Problem> {
+    let key = EmailKey::parse(&address).ok_or_else(|| {
+        Problem::new(
+            Kind::BadRequest,
+            "The path must end in an e-mail address, percent-encoded where it needs to be.",
+        )
+    })?;
+    let found = contacts::find(&api.store, &caller.tenant, key.as_str()).await?;
+    let found = found.ok_or_else(|| {
+        Problem::new(
+            Kind::NotFound,
+            "There is no contact with this address; one who never agreed is not kept.",
+        )
+    })?;
+    let history = found
+        .past
+        .into_iter()
+        .chain([found.current.clone()])
+        .map(|stored| Word::new(stored.word))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Json(View::new(key.as_str(), found.current, Some(history))?).into_response())
+}

@@ -1,0 +1,58 @@
+//! `GET /health`: whether storage answers.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use functions::{Store, store::Table};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::{
+    api::{Api, Caller},
+    flow::Flow,
+    problem::Problem,
+};
+
+/// How long storage may take.
+const TIME: Duration = Duration::from_secs(3);
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    checks: Value,
+}
+
+/// Reads one item and one object; that they are not there is an answer.
+pub(crate) async fn get<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    let tenant = caller.tenant.as_str();
+    let item = timeout(TIME, api.store.get(Table::Batches, tenant, "health"));
+    let key = format!("batches/{tenant}/health");
+    let object = timeout(TIME, api.objects.find(&key));
+    let (item, object) = tokio::join!(item, object);
+    let item = told(item.map(|got| got.map(|_| ()).map_err(|error| error.to_string())));
+    let object = told(object.map(|got| got.map(|_| ()).map_err(|error| error.to_string())));
+    let checks = json!({"store": word(&item), "objects": word(&object)});
+    match item.and(object) {
+        Ok(()) => Ok(Json(Health { status: "ok", checks }).into_response()),
+        Err(cause) => Err(Problem::unavailable(cause).with("checks", checks)),
+    }
+}
+
+fn told<T>(answer: Result<Result<(), String>, T>) -> Result<(), String> {
+    answer.unwrap_or_else(|_| Err(format!("no answer within {} s", TIME.as_secs())))
+}
+
+fn word(answer: &Result<(), String>) -> &'static str {
+    match answer {
+        Ok(()) => "ok",
+        Err(_) => "unavailable",
+    }
+}

@@ -1,0 +1,274 @@
+//! Errors as the API tells them: problem details (RFC 9457). No text in them holds a value out of a record.
+
+use axum::{
+    Json,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use functions::Error;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::flow::FlowError;
+
+/// The media type of a problem.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// The kinds of problem; what a client's program tells them apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A parameter or a header is not as it must be.
+    BadRequest,
+    /// The body cannot be read as what it says it is, or holds nothing.
+    BadBody,
+    /// There is no such thing.
+    NotFound,
+    /// The batch has this record, perhaps, and has not decided it.
+    NotDecided,
+    /// The path is there, and not with this method.
+    MethodNotAllowed,
+    /// It was done already, and is done once.
+    Conflict,
+    /// The body took too long to come.
+    Timeout,
+    /// The body is larger than a request may be.
+    TooLarge,
+    /// The body is of a type, or packed in a way, that is not taken.
+    UnsupportedMediaType,
+    /// The `Idempotency-Key` stands for another body.
+    KeyReused,
+    /// A fault in crmflow or its setup.
+    Internal,
+    /// Busy or out of reach; the same request may work in a moment.
+    Unavailable,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::BadRequest,
+        Self::BadBody,
+        Self::NotFound,
+        Self::NotDecided,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::Timeout,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::KeyReused,
+        Self::Internal,
+        Self::Unavailable,
+    ];
+
+    /// The stable `type`.
+    pub fn urn(self) -> String {
+        format!("urn:crmflow:problem:{}", self.parts().0)
+    }
+
+    /// The title.
+    pub fn title(self) -> &'static str {
+        self.parts().1
+    }
+
+    /// The HTTP status.
+    pub fn status(self) -> StatusCode {
+        self.parts().2
+    }
+
+    fn parts(self) -> (&'static str, &'static str, StatusCode) {
+        use StatusCode as S;
+        match self {
+            Self::BadRequest => ("bad-request", "Bad request", S::BAD_REQUEST),
+            Self::BadBody => ("bad-body", "The body cannot be taken", S::BAD_REQUEST),
+            Self::NotFound => ("not-found", "Not found", S::NOT_FOUND),
+            Self::NotDecided => ("not-decided", "Not decided yet", S::NOT_FOUND),
+            Self::MethodNotAllowed => ("method-not-allowed", "Method not allowed", S::METHOD_NOT_ALLOWED),
+            Self::Conflict => ("conflict", "Done already", S::CONFLICT),
+            Self::Timeout => ("timeout", "The request took too long to arrive", S::REQUEST_TIMEOUT),
+            Self::TooLarge => ("too-large", "Too large", S::PAYLOAD_TOO_LARGE),
+            Self::UnsupportedMediaType => {
+                ("unsupported-media-type", "Unsupported media type", S::UNSUPPORTED_MEDIA_TYPE)
+            }
+            Self::KeyReused => (
+                "idempotency-key-reused",
+                "The idempotency key stands for another request",
+                S::UNPROCESSABLE_ENTITY,
+            ),
+            Self::Internal => ("internal", "Internal error", S::INTERNAL_SERVER_ERROR),
+            Self::Unavailable => ("unavailable", "Not available", S::SERVICE_UNAVAILABLE),
+        }
+    }
+}
+
+/// A problem on its way to the client.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    kind: Kind,
+    detail: String,
+    members: Map<String, Value>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    cause: Option<String>,
+}
+
+/// What goes into the log of a problem that is ours, beside the response.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause(pub(crate) String);
+
+impl Problem {
+    /// A problem; `detail` is a sentence for a person.
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), members: Map::new(), headers: Vec::new(), cause: None }
+    }
+
+    /// A problem of ours: the client learns that it is, the log learns why.
+    pub fn internal(cause: impl Into<String>) -> Self {
+        Self {
+            cause: Some(cause.into()),
+            ..Self::new(
+                Kind::Internal,
+                "Something went wrong here; it is in the log under this request's x-request-id.",
+            )
+        }
+    }
+
+    /// Something that we need did not answer.
+    pub fn unavailable(cause: impl Into<String>) -> Self {
+        let problem = Self {
+            cause: Some(cause.into()),
+            ..Self::new(
+                Kind::Unavailable,
+                "Storage or the flow did not answer; nothing that was not acknowledged was taken. Try again in a moment.",
+            )
+        };
+        problem.with_header(header::RETRY_AFTER, HeaderValue::from_static("2"))
+    }
+
+    /// Why an input was refused, where the words of `error` are about what the client sent.
+    pub fn refused(error: Error) -> Self {
+        match error {
+            Error::BadInput(why) => Self::new(Kind::BadBody, sentence(&why)),
+            Error::TooLarge(why) => Self::too_large(&why),
+            error => error.into(),
+        }
+    }
+
+    /// More than a request may hold, with the way for more.
+    pub fn too_large(why: &str) -> Self {
+        let detail = format!(
+            "{} POST /uploads gives an address that a file of any size can be put to.",
+            sentence(why)
+        );
+        Self::new(Kind::TooLarge, detail).with("uploads", json!("/uploads"))
+    }
+
+    /// Whether it is the request that is wrong, so that it must be changed.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.kind.status().is_client_error()
+    }
+
+    /// With another member.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: Value) -> Self {
+        self.members.insert(name.to_owned(), value);
+        self
+    }
+
+    /// With a header.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+}
+
+/// A text as a sentence: a capital first, a full stop last.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let cause = format!("{}: {error}", error.name());
+        if error.is_transient() { Self::unavailable(cause) } else { Self::internal(cause) }
+    }
+}
+
+impl From<functions::store::StoreError> for Problem {
+    fn from(error: functions::store::StoreError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl From<FlowError> for Problem {
+    fn from(error: FlowError) -> Self {
+        match &error {
+            FlowError::Unavailable(_) => Self::unavailable(error.to_string()),
+            FlowError::Refused(_) => Self::internal(error.to_string()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Body {
+    #[serde(rename = "type")]
+    urn: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(flatten)]
+    members: Map<String, Value>,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Self { kind, detail, members, headers, cause } = self;
+        let body =
+            Body { urn: kind.urn(), title: kind.title(), status: kind.status().as_u16(), detail, members };
+        let mut response = (kind.status(), Json(body)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        for (name, value) in headers {
+            response.headers_mut().insert(name, value);
+        }
+        if let Some(cause) = cause {
+            response.extensions_mut().insert(Cause(cause));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(problem: Problem, status: u16, detail: &str) {
+        assert_eq!(problem.detail, detail);
+        let response = problem.into_response();
+        assert_eq!(response.status().as_u16(), status);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
+        assert_eq!(response.headers().contains_key(header::RETRY_AFTER), status == 503);
+        assert_eq!(response.extensions().get::<Cause>().is_some(), status >= 500);
+    }
+
+    #[test]
+    fn what_a_client_learns_of_an_error() {
+        check(Problem::refused(Error::BadInput("the input is empty".into())), 400, "The input is empty.");
+        check(
+            Problem::refused(Error::TooLarge("it is large".into())),
+            413,
+            "It is large. POST /uploads gives an address that a file of any size can be put to.",
+        );
+        check(
+            Problem::from(Error::BadInput("an item that was stored".into())),
+            500,
+            "Something went wrong here; it is in the log under this request's x-request-id.",
+        );
+        check(
+            Problem::from(Error::StorageUnavailable("disk".into())),
+            503,
+            "Storage or the flow did not answer; nothing that was not acknowledged was taken. Try again in a moment.",
+        );
+    }
+}

@@ -1,0 +1,140 @@
+//! `GET /quarantine` and `POST /quarantine/replay`: the records that could not be taken, and sending them
+//! again.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use functions::{
+    BatchId, Error, Store,
+    fault::ErrorType,
+    quarantine::{self, Entry, Filter},
+    replay::{self, Pick, Selection},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    api::{Api, Caller},
+    batches::{self, Next},
+    body,
+    flow::Flow,
+    media,
+    problem::{self, Problem},
+    query::Parameters,
+    submit::{self, Accepted},
+};
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View {
+    #[serde(flatten)]
+    entry: Entry,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replayed_as: Option<BatchId>,
+}
+
+/// A page of the quarantine. Entries that were sent again are left out unless all are asked for, so a page
+/// may hold fewer than it could and still have a next one.
+pub(crate) async fn list<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Page {
+        entries: Vec<View>,
+        links: Next,
+    }
+    let query = Parameters::read(&uri, &["batch", "errorType", "all", "limit", "page"])?;
+    let filter = Filter {
+        batch: query.parse("batch", "a batch id", |text| text.parse().ok())?,
+        error_type: query.parse("errorType", "unreadable, schema, address or processing", error_type)?,
+    };
+    let all = query.parse("all", "true or false", |text| text.parse().ok())?;
+    let page = query.get("page");
+    let found = quarantine::list(&caller.tenant, &filter, page, query.limit()?, &api.objects).await.map_err(
+        |error| match error {
+            Error::BadInput(_) if page.is_some() => {
+                Problem::new(problem::Kind::BadRequest, "page must be one that a listing named as its next.")
+            }
+            error => error.into(),
+        },
+    )?;
+    let holders = replay::replayed_as(&api.store, &caller.tenant, &found.entries, (api.now)()).await?;
+    let entries = found.entries.into_iter().zip(holders);
+    let entries = entries.filter(|(_, replayed_as)| all == Some(true) || replayed_as.is_none());
+    let next = found.next.map(|page| query.next("/quarantine", "page", &page));
+    let page = Page {
+        entries: entries.map(|(entry, replayed_as)| View { entry, replayed_as }).collect(),
+        links: Next { next },
+    };
+    Ok(Json(page).into_response())
+}
+
+fn error_type(name: &str) -> Option<ErrorType> {
+    ErrorType::ALL.into_iter().find(|kind| kind.name() == name)
+}
+
+/// What to send again: everything, or what all of these say.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Request {
+    #[serde(default)]
+    batch_id: Option<BatchId>,
+    #[serde(default)]
+    error_type: Option<ErrorType>,
+    #[serde(default)]
+    entries: Vec<Pick>,
+    #[serde(default)]
+    limit: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct Replayed {
+    replayed: u64,
+    more: bool,
+    batches: Vec<Resent>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Resent {
+    replay_of: BatchId,
+    #[serde(flatten)]
+    batch: Accepted,
+}
+
+/// Sends entries through the flow again: 202, or 200 where there was nothing to send.
+pub(crate) async fn replay<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    media::require_json(&headers)?;
+    let Request { batch_id, error_type, entries, limit } = body::json(&body::read(body, &headers).await?)?;
+    let selection = Selection { filter: Filter { batch: batch_id, error_type }, picks: entries, limit };
+    batches::settle_replays(&api, &caller.tenant).await?;
+    let now = (api.now)();
+    let (store, objects) = (&api.store, &api.objects);
+    let found = replay::replay(store, objects, &caller.tenant, &selection, now, api.random).await?;
+    let mut batches = Vec::with_capacity(found.batches.len());
+    for resent in found.batches {
+        batches.push(Resent {
+            replay_of: resent.source,
+            batch: submit::start(&api, &resent.batch, &resent.staged).await?,
+        });
+    }
+    let answer = Replayed {
+        replayed: batches.iter().map(|resent| resent.batch.received).sum(),
+        more: found.more,
+        batches,
+    };
+    let status = if answer.replayed == 0 { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, Json(answer)).into_response())
+}

@@ -1,0 +1,106 @@
+//! `POST /records`: a list of records, NDJSON or CSV becomes a batch (S2-001 to S2-003). A record that is
+//! bad is an invalid record, not a refusal.
+
+use std::sync::Arc;
+
+use axum::{body::Body, extract::State, http::HeaderMap, response::Response};
+use bytes::Bytes;
+use functions::{
+    Batch, Kind, Store,
+    intake::{Format, Intake, Settings, Staged},
+};
+
+use crate::{
+    api::{Api, Caller},
+    body,
+    flow::Flow,
+    idempotency::{self, Claim, Key},
+    media,
+    problem::{self, Problem},
+    submit,
+};
+
+/// Takes a batch in; 202, or 200 where the client waits for its end.
+pub(crate) async fn post<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let format = media::format(&headers)?;
+    let is_gzip = media::is_gzip(&headers)?;
+    let key = Key::of(&headers)?;
+    let body = body::read(body, &headers).await?;
+    if is_gzip && !body.starts_with(&[0x1f, 0x8b]) {
+        return Err(Problem::new(problem::Kind::BadBody, "The body is announced as gzip and is not."));
+    }
+    let fingerprint = idempotency::fingerprint("POST /records", &format!("{format:?}"), &body);
+    let (batch, is_repeat) = open(&api, caller, key.as_ref(), fingerprint).await?;
+    let staged = match stage(&api, &batch, format, body, is_repeat).await {
+        Ok(staged) => staged,
+        Err(problem) => {
+            if let Some(key) = key.filter(|_| problem.is_refusal()) {
+                key.release(&batch.tenant, &api.store).await?;
+            }
+            return Err(problem);
+        }
+    };
+    match media::wait(&headers) {
+        Some(wait) if staged.inline.is_some() => submit::run(&api, &batch, &staged, wait).await,
+        _ => submit::accept(&api, &batch, &staged).await,
+    }
+}
+
+/// The batch that the request is, and whether the request was here before.
+async fn open<S: Store, F: Flow>(
+    api: &Api<S, F>,
+    caller: Caller,
+    key: Option<&Key>,
+    fingerprint: String,
+) -> Result<(Batch, bool), Problem> {
+    let (batch_id, received_at) = api.new_id();
+    let fresh = Claim { batch_id, received_at, fingerprint };
+    let (claim, is_repeat) = match key {
+        Some(key) => key.claim(&caller.tenant, fresh, &api.store).await?,
+        None => (fresh, false),
+    };
+    let batch = Batch {
+        batch_id: claim.batch_id,
+        tenant: caller.tenant,
+        provider: "api".parse()?,
+        kind: Kind::Contact,
+        received_at: claim.received_at,
+        chunk: None,
+    };
+    Ok((batch, is_repeat))
+}
+
+/// Reads the records, and stores those of a large batch. The body is whole and its size known, so the same
+/// body is always cut into the same objects.
+async fn stage<S: Store, F: Flow>(
+    api: &Api<S, F>,
+    batch: &Batch,
+    format: Format,
+    body: Bytes,
+    is_repeat: bool,
+) -> Result<Staged, Problem> {
+    if is_repeat && let Some(staged) = submit::staged_before(&batch.tenant, batch, &api.store).await? {
+        return Ok(staged);
+    }
+    let settings = Settings {
+        format: Some(format),
+        size: Some(body.len() as u64),
+        max_unpacked: Some(body::UNPACKED_LIMIT),
+        max_records: Some(body::RECORDS_LIMIT),
+        inline: true,
+        ..Settings::default()
+    };
+    let mut intake = Intake::new(batch.clone(), settings);
+    // Unpacking and cutting up to 64 MiB keeps a thread busy for a good part of a second.
+    let read = tokio::task::spawn_blocking(move || intake.push(&body).map(|()| intake));
+    let intake = read
+        .await
+        .map_err(|error| Problem::internal(format!("reading a body: {error}")))?
+        .map_err(Problem::refused)?;
+    intake.finish(&api.objects).await.map_err(Problem::refused)
+}

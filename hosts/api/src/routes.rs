@@ -1,0 +1,133 @@
+//! The operations of the API: each a method, a path and what answers it.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{MethodRouter, get, post},
+};
+use functions::Store;
+
+use crate::{api::Api, batches, contacts, docs, edge, flow::Flow, health, quarantine, records, uploads};
+
+/// Everything that the API does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Takes records in.
+    PostRecords,
+    /// Lists batches.
+    ListBatches,
+    /// Tells how a batch stands.
+    GetBatch,
+    /// Tells what became of a record.
+    GetRecord,
+    /// Lists contacts.
+    ListContacts,
+    /// Shows a contact and what they said before.
+    GetContact,
+    /// Lists the quarantine.
+    ListQuarantine,
+    /// Sends records out of quarantine again.
+    PostReplay,
+    /// Gives an address that a large file can be put to.
+    PostUploads,
+    /// Tells whether storage answers.
+    GetHealth,
+    /// Describes the API to programs.
+    GetOpenapi,
+    /// Describes the API to people.
+    GetDocs,
+    /// Leads to the page.
+    GetRoot,
+}
+
+impl Operation {
+    /// All of them, in the order in which people are shown them.
+    pub const ALL: [Self; 13] = [
+        Self::PostRecords,
+        Self::ListBatches,
+        Self::GetBatch,
+        Self::GetRecord,
+        Self::ListContacts,
+        Self::GetContact,
+        Self::ListQuarantine,
+        Self::PostReplay,
+        Self::PostUploads,
+        Self::GetHealth,
+        Self::GetOpenapi,
+        Self::GetDocs,
+        Self::GetRoot,
+    ];
+
+    /// Its method, in lower case, and its path, with parameters in braces.
+    pub fn route(self) -> (&'static str, &'static str) {
+        match self {
+            Self::PostRecords => ("post", "/records"),
+            Self::ListBatches => ("get", "/batches"),
+            Self::GetBatch => ("get", "/batches/{id}"),
+            Self::GetRecord => ("get", "/batches/{id}/records/{index}"),
+            Self::ListContacts => ("get", "/contacts"),
+            Self::GetContact => ("get", "/contacts/{email}"),
+            Self::ListQuarantine => ("get", "/quarantine"),
+            Self::PostReplay => ("post", "/quarantine/replay"),
+            Self::PostUploads => ("post", "/uploads"),
+            Self::GetHealth => ("get", "/health"),
+            Self::GetOpenapi => ("get", "/openapi.json"),
+            Self::GetDocs => ("get", "/docs"),
+            Self::GetRoot => ("get", "/"),
+        }
+    }
+
+    /// The methods that a path takes, as `Allow` lists them; `None`: it is none of the API's.
+    pub(crate) fn methods_of(path: &str) -> Option<String> {
+        let mut methods = vec!["OPTIONS"];
+        for operation in Self::ALL {
+            match operation.route() {
+                ("get", of) if of == path => methods.extend(["GET", "HEAD"]),
+                ("post", of) if of == path => methods.push("POST"),
+                _ => {}
+            }
+        }
+        (methods.len() > 1).then(|| methods.join(", "))
+    }
+
+    fn handler<S: Store, F: Flow>(self) -> MethodRouter<Arc<Api<S, F>>> {
+        match self {
+            Self::PostRecords => post(records::post::<S, F>),
+            Self::ListBatches => get(batches::list::<S, F>),
+            Self::GetBatch => get(batches::get::<S, F>),
+            Self::GetRecord => get(batches::row::<S, F>),
+            Self::ListContacts => get(contacts::list::<S, F>),
+            Self::GetContact => get(contacts::get::<S, F>),
+            Self::ListQuarantine => get(quarantine::list::<S, F>),
+            Self::PostReplay => post(quarantine::replay::<S, F>),
+            Self::PostUploads => post(uploads::post::<S, F>),
+            Self::GetHealth => get(health::get::<S, F>),
+            Self::GetOpenapi => get(docs::openapi),
+            Self::GetDocs => get(docs::page),
+            Self::GetRoot => get(docs::root),
+        }
+    }
+}
+
+/// The API as one router, to be served by any host.
+pub fn router<S: Store, F: Flow>(api: Api<S, F>) -> Router {
+    router_with(api, Router::new())
+}
+
+/// The API with routes of the host's own, which are logged and whose errors are told as those of the API.
+pub fn router_with<S: Store, F: Flow>(api: Api<S, F>, own: Router) -> Router {
+    let api = Arc::new(api);
+    Operation::ALL
+        .into_iter()
+        .fold(Router::new(), |router, operation| {
+            router.route(operation.route().1, operation.handler::<S, F>())
+        })
+        .with_state(api.clone())
+        .merge(own)
+        // Each route that takes a body reads it within a limit of its own.
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(api, edge::edge::<S, F>))
+}

@@ -1,0 +1,13 @@
+//! The Lambda function of QuarantineRecords.
+
+use functions::{Function, steps::quarantine_records, store::Table};
+use lambda::{Config, DynamoStore, clock::now, objects, serve};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let config = Config::from_env();
+    let store = DynamoStore::new(&config, &[Table::Batches])?;
+    let objects = objects(&config)?;
+    serve(Function::QuarantineRecords, async |input| quarantine_records(input, &store, &objects, now()).await)
+        .await
+}

@@ -1,0 +1,12 @@
+//! The Lambda function of SummarizeBatch.
+
+use functions::{Function, steps::summarize_batch, store::Table};
+use lambda::{Config, DynamoStore, clock::now, objects, serve};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let config = Config::from_env();
+    let store = DynamoStore::new(&config, &[Table::Batches])?;
+    let objects = objects(&config)?;
+    serve(Function::SummarizeBatch, async |input| summarize_batch(input, &store, &objects, now()).await).await
+}

@@ -1,0 +1,10 @@
+//! The Lambda function of ValidateSchema.
+
+use functions::{Function, steps::validate_schema};
+use lambda::{Config, objects, serve};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let objects = objects(&Config::from_env())?;
+    serve(Function::ValidateSchema, async |input| validate_schema(input, &objects).await).await
+}

@@ -1,0 +1,34 @@
+//! The objects: one bucket on S3. A put that returned is durable there, staging files included.
+
+use std::sync::Arc;
+
+use functions::Objects;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+
+use crate::{client::ForObjects, config::Config};
+
+/// The bucket of the configuration.
+pub fn bucket(config: &Config) -> Result<Arc<AmazonS3>, lambda_runtime::Error> {
+    let [key, secret, token] = &config.credentials;
+    let mut builder = AmazonS3Builder::new()
+        .with_http_connector(ForObjects)
+        .with_region(config.region.get()?)
+        .with_access_key_id(key.get()?)
+        .with_secret_access_key(secret.get()?)
+        .with_bucket_name(config.bucket.get()?);
+    if let Ok(token) = token.get() {
+        builder = builder.with_token(token);
+    }
+    if let Some(endpoint) = &config.endpoint {
+        // An emulator: one address for all buckets, and no TLS.
+        builder =
+            builder.with_endpoint(endpoint).with_allow_http(true).with_virtual_hosted_style_request(false);
+    }
+    Ok(Arc::new(builder.build()?))
+}
+
+/// The objects in the bucket of the configuration.
+pub fn objects(config: &Config) -> Result<Objects, lambda_runtime::Error> {
+    let bucket = bucket(config)?;
+    Ok(Objects::new(bucket.clone(), bucket))
+}

@@ -1,0 +1,129 @@
+//! What the environment says: one struct, read once. This is the only file that reads variables.
+
+use functions::store::Table;
+
+/// The variable that has no value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the environment variable {0} is not set")]
+pub struct Missing(pub &'static str);
+
+/// A variable, which may be without a value: each function has only those that it needs.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    name: &'static str,
+    value: Option<String>,
+}
+
+impl Setting {
+    fn read(name: &'static str, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let value = variable(name).filter(|value| !value.is_empty());
+        Self { name, value }
+    }
+
+    /// The value, or the name of the variable that has none.
+    pub fn get(&self) -> Result<&str, Missing> {
+        self.value.as_deref().ok_or(Missing(self.name))
+    }
+}
+
+/// The names of the variables that `template.yaml` sets.
+pub mod names {
+    /// The table of [`functions::store::Table::OptIns`].
+    pub const OPT_INS_TABLE: &str = "OPT_INS_TABLE";
+    /// The table of [`functions::store::Table::Consents`].
+    pub const CONSENTS_TABLE: &str = "CONSENTS_TABLE";
+    /// The table of [`functions::store::Table::Batches`].
+    pub const BATCHES_TABLE: &str = "BATCHES_TABLE";
+    /// The table of [`functions::store::Table::Claims`].
+    pub const CLAIMS_TABLE: &str = "CLAIMS_TABLE";
+    /// The bucket.
+    pub const DATA_BUCKET: &str = "DATA_BUCKET";
+    /// The records machine, STANDARD.
+    pub const RECORDS_MACHINE: &str = "RECORDS_STATE_MACHINE_ARN";
+    /// The records machine, EXPRESS.
+    pub const RECORDS_EXPRESS_MACHINE: &str = "RECORDS_EXPRESS_STATE_MACHINE_ARN";
+    /// The batch machine.
+    pub const BATCH_MACHINE: &str = "BATCH_STATE_MACHINE_ARN";
+}
+
+/// The configuration of a function.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The region.
+    pub region: Setting,
+    /// The credentials of the function's role: key, secret, session token.
+    pub credentials: [Setting; 3],
+    /// Where AWS is, if not in its usual place: an emulator.
+    pub endpoint: Option<String>,
+    /// The bucket of all objects.
+    pub bucket: Setting,
+    /// The records machine, STANDARD and EXPRESS, and the batch machine.
+    pub machines: Machines,
+    tables: [Setting; 4],
+}
+
+/// The ARNs of the machines.
+#[derive(Clone, Debug)]
+pub struct Machines {
+    /// `records.asl.json` as STANDARD.
+    pub records: Setting,
+    /// `records.asl.json` as EXPRESS.
+    pub records_express: Setting,
+    /// `batch.asl.json`.
+    pub batch: Setting,
+}
+
+impl Config {
+    /// The environment of this process.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn from_env() -> Self {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// A configuration out of `variable`.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let setting = |name| Setting::read(name, &variable);
+        Self {
+            region: setting("AWS_REGION"),
+            credentials: ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].map(setting),
+            endpoint: setting("AWS_ENDPOINT_URL").value,
+            bucket: setting(names::DATA_BUCKET),
+            machines: Machines {
+                records: setting(names::RECORDS_MACHINE),
+                records_express: setting(names::RECORDS_EXPRESS_MACHINE),
+                batch: setting(names::BATCH_MACHINE),
+            },
+            tables: Table::ALL.map(|table| setting(variable_of(table))),
+        }
+    }
+
+    /// The setting that names a table.
+    pub fn table(&self, table: Table) -> &Setting {
+        &self.tables[table as usize]
+    }
+}
+
+/// The variable that names a table.
+fn variable_of(table: Table) -> &'static str {
+    match table {
+        Table::OptIns => names::OPT_INS_TABLE,
+        Table::Consents => names::CONSENTS_TABLE,
+        Table::Batches => names::BATCHES_TABLE,
+        Table::Claims => names::CLAIMS_TABLE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_name_is_named() {
+        let config = Config::read(|name| (name == names::BATCHES_TABLE).then(|| "crm-batches".to_owned()));
+        assert_eq!(config.table(Table::Batches).get(), Ok("crm-batches"));
+        assert_eq!(
+            config.bucket.get().map_err(|missing| missing.to_string()),
+            Err("the environment variable DATA_BUCKET is not set".to_owned())
+        );
+    }
+}

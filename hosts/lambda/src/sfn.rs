@@ -1,0 +1,198 @@
+//! The flow behind the API: executions on Step Functions, uploads to S3.
+
+use std::{sync::Arc, time::Duration};
+
+use api::{ExecutionStatus, Flow, FlowError, Machine, Started};
+use aws_sdk_sfn::{
+    Client,
+    config::{BehaviorVersion, http::HttpRequest},
+    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    primitives::DateTime,
+    types::{ExecutionStatus as Stage, SyncExecutionStatus},
+};
+use functions::{BatchId, Name, steps::upload_key};
+use http::Method;
+use jiff::Timestamp;
+use object_store::{aws::AmazonS3, path::Path, signer::Signer};
+
+use crate::{Config, client::Aws};
+
+/// How long an upload's address is good.
+const UPLOAD_WITHIN: Duration = Duration::from_secs(3600);
+
+/// Step Functions, and the bucket that uploads go to.
+#[derive(Clone, Debug)]
+pub struct StepFunctions {
+    client: Client,
+    bucket: Arc<AmazonS3>,
+    machines: Arc<Arns>,
+    emulated: bool,
+}
+
+#[derive(Debug)]
+struct Arns {
+    records: String,
+    records_express: String,
+    batch: String,
+}
+
+impl StepFunctions {
+    /// The machines and the bucket of the configuration.
+    pub fn new(config: &Config) -> Result<Self, lambda_runtime::Error> {
+        let aws = Aws::new(config)?;
+        let mut sdk = aws_sdk_sfn::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(aws.region)
+            .credentials_provider(aws.credentials)
+            .http_client(aws.http)
+            .retry_config(aws.retry)
+            .timeout_config(aws.timeouts);
+        sdk.set_endpoint_url(aws.endpoint);
+        let machines = &config.machines;
+        Ok(Self {
+            client: Client::from_conf(sdk.build()),
+            bucket: crate::bucket(config)?,
+            machines: Arc::new(Arns {
+                records: machines.records.get()?.to_owned(),
+                records_express: machines.records_express.get()?.to_owned(),
+                batch: machines.batch.get()?.to_owned(),
+            }),
+            emulated: config.endpoint.is_some(),
+        })
+    }
+
+    fn arn(&self, machine: Machine) -> &str {
+        match machine {
+            Machine::Records => &self.machines.records,
+            Machine::Batch => &self.machines.batch,
+        }
+    }
+
+    async fn describe(&self, execution_arn: &str) -> Result<Option<(Stage, Timestamp)>, FlowError> {
+        let described = self.client.describe_execution().execution_arn(execution_arn).send().await;
+        match described {
+            Ok(found) => Ok(Some((found.status, timestamp(found.start_date)?))),
+            Err(error) if is(&error, &["ExecutionDoesNotExist", "InvalidArn"]) => Ok(None),
+            Err(error) => Err(failure(&error)),
+        }
+    }
+}
+
+impl Flow for StepFunctions {
+    fn execution_arn(&self, machine: Machine, name: &str) -> String {
+        execution_arn(self.arn(machine), name)
+    }
+
+    async fn start(&self, machine: Machine, name: &str, input: String) -> Result<Started, FlowError> {
+        let started = self
+            .client
+            .start_execution()
+            .state_machine_arn(self.arn(machine))
+            .name(name)
+            .input(input)
+            .send()
+            .await;
+        match started {
+            Ok(started) => Ok(Started {
+                execution_arn: started.execution_arn,
+                start_date: timestamp(started.start_date)?,
+            }),
+            Err(error) if is(&error, &["ExecutionAlreadyExists"]) => {
+                let execution_arn = self.execution_arn(machine, name);
+                match self.describe(&execution_arn).await? {
+                    Some((_, start_date)) => Ok(Started { execution_arn, start_date }),
+                    None => Err(FlowError::Unavailable("an execution that exists is not shown yet".into())),
+                }
+            }
+            Err(error) => Err(failure(&error)),
+        }
+    }
+
+    async fn run(&self, name: &str, input: String) -> Result<ExecutionStatus, FlowError> {
+        let emulated = self.emulated;
+        let ended = self
+            .client
+            .start_sync_execution()
+            .state_machine_arn(&self.machines.records_express)
+            .name(name)
+            .input(input)
+            .customize()
+            .mutate_request(move |request| without_prefix(request, emulated))
+            .send()
+            .await;
+        match ended {
+            Ok(ended) if ended.status == SyncExecutionStatus::Succeeded => Ok(ExecutionStatus::Succeeded),
+            Ok(_) => Ok(ExecutionStatus::Ended),
+            Err(error) => Err(failure(&error)),
+        }
+    }
+
+    async fn status(&self, execution_arn: &str) -> Result<Option<ExecutionStatus>, FlowError> {
+        let found = self.describe(execution_arn).await?;
+        Ok(found.map(|(stage, _)| match stage {
+            Stage::Running | Stage::PendingRedrive => ExecutionStatus::Running,
+            Stage::Succeeded => ExecutionStatus::Succeeded,
+            _ => ExecutionStatus::Ended,
+        }))
+    }
+
+    async fn upload_address(&self, tenant: &Name, id: BatchId, _origin: &str) -> Result<String, FlowError> {
+        let path = Path::from(upload_key(tenant, id));
+        let signed = self.bucket.signed_url(Method::PUT, &path, UPLOAD_WITHIN).await;
+        signed.map(String::from).map_err(|error| FlowError::Unavailable(error.to_string()))
+    }
+}
+
+/// The ARN of an execution follows from its machine's.
+fn execution_arn(machine: &str, name: &str) -> String {
+    format!("{}:{name}", machine.replacen(":stateMachine:", ":execution:", 1))
+}
+
+/// AWS answers synchronous executions at a host of their own, `sync-states`; an emulator has one host.
+fn without_prefix(request: &mut HttpRequest, emulated: bool) {
+    if emulated {
+        let plain = request.uri().replacen("://sync-", "://", 1);
+        // What was an address stays one without its prefix.
+        let _ = request.set_uri(plain);
+    }
+}
+
+fn timestamp(date: DateTime) -> Result<Timestamp, FlowError> {
+    Timestamp::from_nanosecond(date.as_nanos())
+        .map_err(|_| FlowError::Refused("Step Functions gave a date out of range".into()))
+}
+
+fn is<E: ProvideErrorMetadata>(error: &SdkError<E>, codes: &[&str]) -> bool {
+    error.code().is_some_and(|code| codes.contains(&code))
+}
+
+/// The code says enough; the text may quote the input.
+fn failure<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E>) -> FlowError {
+    let Some(code) = error.code() else {
+        return FlowError::Unavailable(DisplayErrorContext(error).to_string());
+    };
+    let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+    let busy = status >= 500 || code.contains("Throttling") || code == "ExecutionLimitExceeded";
+    if busy { FlowError::Unavailable(code.to_owned()) } else { FlowError::Refused(code.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_execution_is_named_after_its_machine() {
+        assert_eq!(
+            execution_arn("arn:aws:states:eu-west-1:000000000000:stateMachine:crm-Records", "01J"),
+            "arn:aws:states:eu-west-1:000000000000:execution:crm-Records:01J"
+        );
+    }
+
+    #[test]
+    fn an_emulator_is_called_by_its_one_name() {
+        let mut request = HttpRequest::empty();
+        request.set_uri("http://sync-127.0.0.1:4566/").expect("an address");
+        without_prefix(&mut request, true);
+        assert_eq!(request.uri(), "http://127.0.0.1:4566/");
+    }
+}

@@ -1,0 +1,73 @@
+//! `PUT /uploads/{tenant}/{batch}`: what S3 does on AWS. The file is taken as it streams in; once it is
+//! whole and on the disk, its batch starts.
+
+use api::problem::{Kind, Problem};
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, State},
+    http::StatusCode,
+    routing::put,
+};
+use functions::{
+    BatchId, Error, Name,
+    batches::{BatchStatus, Status},
+    steps::upload_key,
+};
+use futures::TryStreamExt;
+
+use crate::flow::LocalFlow;
+
+/// The route, beside those of the API.
+pub(crate) fn route(flow: LocalFlow) -> Router {
+    Router::new().route("/uploads/{tenant}/{batch}", put(take)).with_state(flow)
+}
+
+async fn take(
+    State(flow): State<LocalFlow>,
+    Path((tenant, batch)): Path<(String, String)>,
+    body: Body,
+) -> Result<StatusCode, Problem> {
+    let unknown =
+        || Problem::new(Kind::NotFound, "No upload was opened at this address; POST /uploads opens one.");
+    let tenant: Name = tenant.parse().map_err(|_: Error| unknown())?;
+    let id: BatchId = batch.parse().map_err(|_: Error| unknown())?;
+    let host = &flow.engine.host;
+    let known = BatchStatus::find(&tenant, id, &host.store).await?.ok_or_else(unknown)?;
+    if known.provider.as_str() != "upload" {
+        return Err(unknown());
+    }
+    if known.status != Status::Running || known.execution_arn.is_some() {
+        return Err(Problem::new(Kind::Conflict, "This upload has arrived already; its batch has started."));
+    }
+    let pieces = body.into_data_stream().map_err(|_| Cut);
+    match host.objects.put_stream(&upload_key(&tenant, id), pieces.map_err(Refused::from)).await {
+        Ok(_) => {}
+        Err(Refused::Cut) => {
+            return Err(Problem::new(Kind::BadRequest, "The body ended early; nothing of it was kept."));
+        }
+        Err(Refused::Storage(error)) => return Err(error.into()),
+    }
+    flow.uploaded(&tenant, known).await?;
+    Ok(StatusCode::OK)
+}
+
+/// The client's connection ended before the body did.
+struct Cut;
+
+enum Refused {
+    Cut,
+    Storage(Error),
+}
+
+impl From<Cut> for Refused {
+    fn from(Cut: Cut) -> Self {
+        Self::Cut
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Storage(error)
+    }
+}
