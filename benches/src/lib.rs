@@ -6,6 +6,8 @@
 
 pub mod b1;
 pub mod b10;
+pub mod b12;
+pub mod b13;
 pub mod b4;
 pub mod child;
 pub mod clean;

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use benches::{Error, b1, b4, b10, clean, generate::Plan, place::Place};
+use benches::{Error, b1, b4, b10, b12, b13, clean, generate::Plan, place::Place, report::Report};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
@@ -34,6 +34,10 @@ enum Workload {
     B4(Contest),
     /// The whole flow, durable.
     B10(Whole),
+    /// The Lambda binaries: size, start, memory.
+    B12(Starts),
+    /// What is deployed: the cost of a million records.
+    B13,
     /// What B1 measures of ours.
     #[command(hide = true)]
     Clean { input: PathBuf, output: PathBuf },
@@ -73,6 +77,19 @@ struct Whole {
     program: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct Starts {
+    /// What `sam build` made.
+    #[arg(long, default_value = ".aws-sam/build", value_name = "FOLDER")]
+    build: PathBuf,
+    /// How often everyone starts.
+    #[arg(long, default_value_t = 11)]
+    rounds: usize,
+    /// Without Python.
+    #[arg(long)]
+    no_peers: bool,
+}
+
 impl Set {
     fn plan(&self) -> Plan {
         Plan { seed: self.seed, records: self.records, wide: self.wide }
@@ -98,7 +115,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
             give(&oracle.counts, |counts| format!("{counts:#?}"), keep)
         }
         Workload::B1(Contest { set, rounds, no_peers }) => {
-            give(&b1::run(&place()?, &set.plan(), *rounds, !no_peers)?, b1_text, keep)
+            give(&b1::run(&place()?, &set.plan(), *rounds, !no_peers)?, table, keep)
         }
         Workload::B4(Contest { set, rounds, .. }) => {
             // What does not fit in a cache measures the memory instead of the check.
@@ -107,13 +124,20 @@ fn run(cli: &Cli) -> Result<(), Error> {
         }
         Workload::B10(Whole { contest: Contest { set, rounds, no_peers }, program }) => {
             let program = program.clone().map_or_else(beside, Ok)?;
-            give(&b10::run(&place()?, &program, &set.plan(), *rounds, !no_peers)?, b1_text, keep)
+            give(&b10::run(&place()?, &program, &set.plan(), *rounds, !no_peers)?, table, keep)
+        }
+        Workload::B12(Starts { build, rounds, no_peers }) => {
+            give(&b12::run(&place()?, build, *rounds, !no_peers)?, ToString::to_string, keep)
+        }
+        Workload::B13 => {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+            give(&b13::cost(&b13::Stack::read(&root)?)?, ToString::to_string, keep)
         }
         Workload::Clean { input, output } => clean_one(input, output),
     }
 }
 
-fn b1_text(report: &benches::report::Report) -> String {
+fn table(report: &Report) -> String {
     report.text()
 }
 

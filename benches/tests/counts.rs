@@ -1,5 +1,7 @@
 //! Small sizes give right counts. No times, no Python.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::fs;
 
 use benches::{

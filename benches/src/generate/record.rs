@@ -137,7 +137,7 @@ impl Plan {
         let (first, second) = (INTERESTS[draw % 8], INTERESTS[draw / 8 % 8]);
         if empty {
             to.write_all(br#", "interests": []"#)
-        } else if draw / 64 % 4 == 0 {
+        } else if (draw / 64).is_multiple_of(4) {
             write!(to, r#", "interests": ["{first}"]"#)
         } else {
             write!(to, r#", "interests": ["{first}", "{second}"]"#)
