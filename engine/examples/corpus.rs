@@ -2,11 +2,7 @@
 //!
 //! A case is a line of JSON with `definition`, `input`, what its Lambda functions do (`mock`), and `expected`.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a program for people who look at its output"
-)]
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program for people who look at its output")]
 
 use std::collections::BTreeMap;
 
@@ -26,9 +22,7 @@ fn main() {
         if case["kind"] != "execution" || !id.contains(&only) || !matches!(tier, "A" | "B") {
             continue;
         }
-        let group = groups
-            .entry(case["group"].as_str().unwrap().to_owned())
-            .or_default();
+        let group = groups.entry(case["group"].as_str().unwrap().to_owned()).or_default();
         group[0] += 1;
         match run(&case) {
             Verdict::Refused(why) => {
@@ -47,10 +41,7 @@ fn main() {
     for difference in &differences {
         println!("{difference}\n");
     }
-    println!(
-        "{:24} {:>5} {:>8} {:>5} {:>6}",
-        "group", "cases", "refused", "same", "differ"
-    );
+    println!("{:24} {:>5} {:>8} {:>5} {:>6}", "group", "cases", "refused", "same", "differ");
     for (group, [all, refused, same, different]) in &groups {
         println!("{group:24} {all:>5} {refused:>8} {same:>5} {different:>6}");
     }
@@ -63,24 +54,17 @@ enum Verdict {
 }
 
 fn run(case: &Json) -> Verdict {
-    let text = case["definition_text"]
-        .as_str()
-        .map_or_else(|| case["definition"].to_string(), str::to_owned);
+    let text = case["definition_text"].as_str().map_or_else(|| case["definition"].to_string(), str::to_owned);
     let machine = match StateMachine::parse(&text, &|_| Ok(())) {
         Ok(machine) => machine,
         Err(problems) => return Verdict::Refused(problems.to_string()),
     };
-    let input = case["input_text"]
-        .as_str()
-        .map_or_else(|| case["input"].to_string(), str::to_owned);
+    let input = case["input_text"].as_str().map_or_else(|| case["input"].to_string(), str::to_owned);
     let Ok(input) = Value::parse(&input) else {
         return Verdict::Refused("input".into());
     };
     let mut now: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
-    let about = Start {
-        role: Some("snf_role_arn".into()),
-        ..Start::named("machine", "run", 1)
-    };
+    let about = Start { role: Some("snf_role_arn".into()), ..Start::named("machine", "run", 1) };
     let mut execution = Execution::start(machine, about, input, now);
     let mut events = Vec::new();
     while execution.outcome().is_none() {
@@ -128,21 +112,15 @@ impl Answer {
 fn lambda(case: &Json, resource: &str, arguments: &Value) -> Answer {
     let invoke = resource.ends_with("lambda:invoke");
     let (name, payload) = if invoke {
-        let name = arguments
-            .get("FunctionName")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned();
+        let name = arguments.get("FunctionName").and_then(Value::as_str).unwrap_or_default().to_owned();
         (name, arguments.get("Payload").cloned().unwrap_or_default())
     } else {
         (resource.to_owned(), arguments.clone())
     };
     let name = name.rsplit(':').next().unwrap_or_default();
     let functions = case["mock"]["lambda"].as_object();
-    let function = functions
-        .and_then(|all| all.get(name).or_else(|| all.values().next()))
-        .cloned()
-        .unwrap_or_default();
+    let function =
+        functions.and_then(|all| all.get(name).or_else(|| all.values().next())).cloned().unwrap_or_default();
     let result = match function["behaviour"].as_str().unwrap_or_default() {
         "raise" => {
             let cause = json!({
@@ -162,11 +140,7 @@ fn lambda(case: &Json, resource: &str, arguments: &Value) -> Answer {
         _ => payload,
     };
     let answer = json!({ "ExecutedVersion": "$LATEST", "Payload": result, "StatusCode": 200 });
-    Answer(Ok(if invoke {
-        Value::parse(&answer.to_string()).unwrap_or_default()
-    } else {
-        result
-    }))
+    Answer(Ok(if invoke { Value::parse(&answer.to_string()).unwrap_or_default() } else { result }))
 }
 
 fn compare(case: &Json, outcome: Option<&Outcome>, events: &[Json]) -> Verdict {
@@ -191,18 +165,13 @@ fn compare(case: &Json, outcome: Option<&Outcome>, events: &[Json]) -> Verdict {
     if let Some(difference) = differ("", &wanted, &found) {
         return Verdict::Different(difference);
     }
-    let Some(wanted) = expected["events"]
-        .as_array()
-        .filter(|_| case["events_unordered"] != true)
-    else {
+    let Some(wanted) = expected["events"].as_array().filter(|_| case["events_unordered"] != true) else {
         return Verdict::Same;
     };
     let line = |event: &Json| format!("{} {} {}", event["id"], event["previousEventId"], event["type"]);
     for index in 0..wanted.len().max(events.len()) {
-        let (wanted, found) = (
-            wanted.get(index).unwrap_or(&Json::Null),
-            events.get(index).unwrap_or(&Json::Null),
-        );
+        let (wanted, found) =
+            (wanted.get(index).unwrap_or(&Json::Null), events.get(index).unwrap_or(&Json::Null));
         if line(wanted) != line(found) {
             return Verdict::Different(format!(
                 "event {index}: expected {} found {}",
@@ -210,11 +179,8 @@ fn compare(case: &Json, outcome: Option<&Outcome>, events: &[Json]) -> Verdict {
                 line(found)
             ));
         }
-        for (name, details) in wanted
-            .as_object()
-            .unwrap()
-            .iter()
-            .filter(|(name, _)| name.ends_with("Details"))
+        for (name, details) in
+            wanted.as_object().unwrap().iter().filter(|(name, _)| name.ends_with("Details"))
         {
             if let Some(difference) = differ(&format!("event {index} {name}"), details, &found[name]) {
                 return Verdict::Different(difference);
@@ -266,20 +232,14 @@ fn differ(at: &str, wanted: &Json, found: &Json) -> Option<String> {
             None
         }
         (Json::String(text), Json::String(own)) if text.starts_with(['{', '[']) => {
-            let (Ok(wanted), Ok(found)) = (
-                serde_json::from_str::<Json>(text),
-                serde_json::from_str::<Json>(own),
-            ) else {
+            let (Ok(wanted), Ok(found)) =
+                (serde_json::from_str::<Json>(text), serde_json::from_str::<Json>(own))
+            else {
                 return Some(format!("{at}: expected {wanted} found {found}"));
             };
             differ(at, &wanted, &found)
         }
         _ if wanted == found => None,
-        _ => Some(
-            format!("{at}: expected {wanted} found {found}")
-                .chars()
-                .take(700)
-                .collect(),
-        ),
+        _ => Some(format!("{at}: expected {wanted} found {found}").chars().take(700).collect()),
     }
 }

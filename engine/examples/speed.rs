@@ -1,10 +1,6 @@
 //! How many state transitions a second: `cargo run --release -p states --example speed`.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a program for people who look at its output"
-)]
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program for people who look at its output")]
 
 use std::time::Instant;
 
@@ -24,10 +20,7 @@ fn main() {
         .collect();
     let small = json!({ "n": 1, "records": [] }).to_string();
     let large = json!({ "n": 1, "records": records }).to_string();
-    println!(
-        "{:>24} {:>14} {:>14}",
-        "a chain of Pass states", "small input", "large input"
-    );
+    println!("{:>24} {:>14} {:>14}", "a chain of Pass states", "small input", "large input");
     measure("as they are", plain, &small, &large);
     measure("with a path", path, &small, &large);
     measure("with an assignment", assign, &small, &large);

@@ -44,18 +44,12 @@ pub mod reserved {
 impl Failure {
     /// A failure with a name and a reason.
     pub fn new(error: impl Into<String>, cause: impl Into<String>) -> Self {
-        Self {
-            error: Some(error.into()),
-            cause: Some(cause.into()),
-        }
+        Self { error: Some(error.into()), cause: Some(cause.into()) }
     }
 
     /// A failure that needs no reason beyond its name.
     pub fn named(error: impl Into<String>) -> Self {
-        Self {
-            error: Some(error.into()),
-            cause: None,
-        }
+        Self { error: Some(error.into()), cause: None }
     }
 
     /// The name, or nothing.
@@ -78,9 +72,7 @@ impl Failure {
     pub(crate) fn output(&self) -> Value {
         let members = [("Error", &self.error), ("Cause", &self.cause)];
         let members = members.into_iter();
-        members
-            .filter_map(|(name, text)| Some((name.into(), Value::from(text.as_deref()?))))
-            .collect()
+        members.filter_map(|(name, text)| Some((name.into(), Value::from(text.as_deref()?)))).collect()
     }
 }
 

@@ -51,11 +51,7 @@ impl StateMachine {
         let flows = self.flows.iter().enumerate();
         flows.flat_map(move |(flow, states)| {
             let states = states.states.iter();
-            states.map(move |state| StateView {
-                machine: self,
-                flow: FlowId(flow),
-                state,
-            })
+            states.map(move |state| StateView { machine: self, flow: FlowId(flow), state })
         })
     }
 
@@ -84,18 +80,10 @@ impl StateMachine {
         let mut length = 1;
         while !front.is_empty() {
             let exits: Vec<_> = front.iter().map(|state| self.exits(*state)).collect();
-            if exits
-                .iter()
-                .any(|exits| exits.is_empty() || exits.contains(&None))
-            {
+            if exits.iter().any(|exits| exits.is_empty() || exits.contains(&None)) {
                 return Some(length);
             }
-            front = exits
-                .into_iter()
-                .flatten()
-                .flatten()
-                .filter(|state| seen.insert(state.0))
-                .collect();
+            front = exits.into_iter().flatten().flatten().filter(|state| seen.insert(state.0)).collect();
             length += 1;
         }
         None
@@ -150,23 +138,11 @@ impl<'m> StateView<'m> {
                     self.edge(exit, condition.map_or(Via::Default, |c| Via::Choice(text(c))))
                 })
                 .collect(),
-            kind => kind
-                .exits()
-                .into_iter()
-                .map(|exit| self.edge(exit, Via::Next))
-                .collect(),
+            kind => kind.exits().into_iter().map(|exit| self.edge(exit, Via::Next)).collect(),
         };
-        let catchers = self
-            .state
-            .kind
-            .recovery()
-            .into_iter()
-            .flat_map(|recovery| &recovery.catch);
+        let catchers = self.state.kind.recovery().into_iter().flat_map(|recovery| &recovery.catch);
         edges.extend(catchers.map(|catcher| {
-            self.edge(
-                &catcher.exit,
-                Via::Catch(catcher.errors.iter().map(|error| &**error).collect()),
-            )
+            self.edge(&catcher.exit, Via::Catch(catcher.errors.iter().map(|error| &**error).collect()))
         }));
         edges
     }
@@ -174,33 +150,22 @@ impl<'m> StateView<'m> {
     /// Every name in an `ErrorEquals` of the state.
     pub fn errors(&self) -> Vec<&'m str> {
         let recovery = self.state.kind.recovery();
-        let retried = recovery
-            .into_iter()
-            .flat_map(|recovery| &recovery.retry)
-            .map(|retrier| &retrier.errors);
-        let caught = recovery
-            .into_iter()
-            .flat_map(|recovery| &recovery.catch)
-            .map(|catcher| &catcher.errors);
+        let retried =
+            recovery.into_iter().flat_map(|recovery| &recovery.retry).map(|retrier| &retrier.errors);
+        let caught = recovery.into_iter().flat_map(|recovery| &recovery.catch).map(|catcher| &catcher.errors);
         retried.chain(caught).flatten().map(|error| &**error).collect()
     }
 
     /// The state whose processor or branch this one is in.
     pub fn holder(&self) -> Option<Self> {
         let (flow, state) = self.machine.flows[self.flow.0].parent?;
-        Some(Self {
-            machine: self.machine,
-            flow,
-            state: self.machine.state(flow, state),
-        })
+        Some(Self { machine: self.machine, flow, state: self.machine.state(flow, state) })
     }
 
     /// The first states of the flows nested in this one.
     pub fn nested(&self) -> Vec<&'m str> {
         let flows = self.state.kind.nested().into_iter();
-        flows
-            .map(|flow| &*self.machine.state(flow, self.machine.flows[flow.0].start).name)
-            .collect()
+        flows.map(|flow| &*self.machine.state(flow, self.machine.flows[flow.0].start).name).collect()
     }
 
     /// Whether the state is a Map whose items become executions of their own.
@@ -209,10 +174,7 @@ impl<'m> StateView<'m> {
     }
 
     fn edge(&self, exit: &Exit, via: Via<'m>) -> Edge<'m> {
-        let to = exit
-            .to
-            .target()
-            .map(|state| &*self.machine.state(self.flow, state).name);
+        let to = exit.to.target().map(|state| &*self.machine.state(self.flow, state).name);
         Edge { to, via }
     }
 }

@@ -33,22 +33,13 @@ impl Host {
 
     fn start(&self, definition: &serde_json::Value) -> Execution {
         let machine = StateMachine::parse(&definition.to_string(), &|resource| self.check(resource)).unwrap();
-        Execution::start(
-            machine,
-            Start::named("machine", "run", 1),
-            Value::from([]),
-            self.now(),
-        )
+        Execution::start(machine, Start::named("machine", "run", 1), Value::from([]), self.now())
     }
 }
 
 impl TaskRunner for Host {
     fn check(&self, resource: &str) -> Result<(), String> {
-        if resource == "missing" {
-            Err("not here".into())
-        } else {
-            Ok(())
-        }
+        if resource == "missing" { Err("not here".into()) } else { Ok(()) }
     }
 
     async fn run(&self, task: TaskRequest) -> Result<Value, Failure> {
@@ -61,11 +52,7 @@ impl TaskRunner for Host {
         std::future::poll_fn(|context| {
             turns += 1;
             context.waker().wake_by_ref();
-            if turns > 5 {
-                std::task::Poll::Ready(())
-            } else {
-                std::task::Poll::Pending
-            }
+            if turns > 5 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
         })
         .await;
         self.running.fetch_sub(1, Ordering::SeqCst);
@@ -117,10 +104,7 @@ fn a_run_can_be_stopped() {
     let why = Failure::new("Deploy", "a new version");
     let outcome = block_on(drive_until(host.start(&definition), &host, async { why.clone() }));
     assert_eq!(outcome, Outcome::Aborted(why));
-    assert_eq!(
-        host.events.lock().unwrap().last().map(String::as_str),
-        Some("ExecutionAborted")
-    );
+    assert_eq!(host.events.lock().unwrap().last().map(String::as_str), Some("ExecutionAborted"));
 }
 
 #[test]
@@ -171,25 +155,15 @@ fn a_machine_is_a_graph() {
             "E Pass None [] Some(\"C\") Next>end",
         ]
     );
-    assert_eq!(
-        (machine.path_length().shortest, machine.path_length().longest),
-        (3, Some(4))
-    );
+    assert_eq!((machine.path_length().shortest, machine.path_length().longest), (3, Some(4)));
     let refused = StateMachine::parse(
         "{\n\"QueryLanguage\": \"JSONata\",\n\"StartAt\": \"A\",\n\"States\": {\n\"A\": {\n\"Type\": \"Pass\",\n\"Type\": \"Pass\",\n\"End\": false } } }",
         &|_| Ok(()),
     );
-    let lines: Vec<_> = refused
-        .unwrap_err()
-        .0
-        .into_iter()
-        .map(|problem| (problem.line, problem.message))
-        .collect();
+    let lines: Vec<_> =
+        refused.unwrap_err().0.into_iter().map(|problem| (problem.line, problem.message)).collect();
     assert_eq!(
         lines,
-        [
-            (Some(7), "The field is given twice".into()),
-            (Some(8), "The field 'End' must be true".to_owned())
-        ]
+        [(Some(7), "The field is given twice".into()), (Some(8), "The field 'End' must be true".to_owned())]
     );
 }

@@ -1,11 +1,6 @@
 //! Machines run as AWS runs them: each file in `cases/` holds the cases of one feature.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test may fail"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -27,11 +22,7 @@ fn cases() {
         let cases: Vec<Json> = serde_json::from_str(&std::fs::read_to_string(&file).unwrap())
             .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         for case in cases {
-            let name = format!(
-                "{}: {}",
-                file.file_stem().unwrap().display(),
-                case["name"].as_str().unwrap()
-            );
+            let name = format!("{}: {}", file.file_stem().unwrap().display(), case["name"].as_str().unwrap());
             if only.is_none_or(|only| name.contains(only))
                 && let Err(difference) = check(&case)
             {
@@ -44,35 +35,16 @@ fn cases() {
 
 /// Runs a case and compares everything it expects with what happened.
 fn check(case: &Json) -> Result<(), String> {
-    let known = [
-        "name",
-        "definition",
-        "input",
-        "tasks",
-        "objects",
-        "stop",
-        "expect",
-    ];
-    if let Some(member) = case
-        .as_object()
-        .unwrap()
-        .keys()
-        .find(|member| !known.contains(&member.as_str()))
-    {
+    let known = ["name", "definition", "input", "tasks", "objects", "stop", "expect"];
+    if let Some(member) = case.as_object().unwrap().keys().find(|member| !known.contains(&member.as_str())) {
         return Err(format!("a case has no member {member}"));
     }
     let machine = match StateMachine::parse(&case["definition"].to_string(), &runnable) {
         Ok(machine) => machine,
         Err(problems) => {
-            let found = problems
-                .0
-                .iter()
-                .map(|problem| json!(format!("{} {}", problem.pointer, problem.message)));
-            return same(
-                "problems",
-                &case["expect"]["problems"],
-                &Json::Array(found.collect()),
-            );
+            let found =
+                problems.0.iter().map(|problem| json!(format!("{} {}", problem.pointer, problem.message)));
+            return same("problems", &case["expect"]["problems"], &Json::Array(found.collect()));
         }
     };
     let mut world = World::new(case);
@@ -87,11 +59,7 @@ fn check(case: &Json) -> Result<(), String> {
 }
 
 fn runnable(resource: &str) -> Result<(), String> {
-    if resource.contains("unknown") {
-        Err("there is no such function".into())
-    } else {
-        Ok(())
-    }
+    if resource.contains("unknown") { Err("there is no such function".into()) } else { Ok(()) }
 }
 
 fn same(what: &str, expected: &Json, found: &Json) -> Result<(), String> {
@@ -134,9 +102,7 @@ impl<'c> World<'c> {
     }
 
     fn run(&mut self, mut execution: Execution) -> HashMap<&'static str, Json> {
-        let stop = self.case["stop"]
-            .as_i64()
-            .map(|after| self.start + SignedDuration::from_secs(after));
+        let stop = self.case["stop"].as_i64().map(|after| self.start + SignedDuration::from_secs(after));
         loop {
             while let Some(effect) = execution.next_effect(self.now) {
                 self.effect(effect);
@@ -173,14 +139,8 @@ impl<'c> World<'c> {
                 self.behave(&task.resource, task.id, &task.arguments, "tasks");
             }
             Effect::ReadItems(source) => {
-                let key = source
-                    .arguments
-                    .get("Key")
-                    .and_then(Value::as_str)
-                    .unwrap()
-                    .to_owned();
-                self.calls
-                    .push(json!(format!("{:?} {:?}", source.format, source.max_items)));
+                let key = source.arguments.get("Key").and_then(Value::as_str).unwrap().to_owned();
+                self.calls.push(json!(format!("{:?} {:?}", source.format, source.max_items)));
                 self.behave(&key, source.id, &source.arguments, "objects");
             }
             Effect::Cancel(id) => {
@@ -193,20 +153,14 @@ impl<'c> World<'c> {
     /// A task does what its list says, the last entry again and again.
     fn behave(&mut self, name: &str, id: TaskId, arguments: &Value, kind: &str) {
         let name = name.rsplit(':').next().unwrap();
-        let list = self.case[kind][name]
-            .as_array()
-            .unwrap_or_else(|| panic!("no {kind} {name}"));
+        let list = self.case[kind][name].as_array().unwrap_or_else(|| panic!("no {kind} {name}"));
         let asked = self.asked.entry(name.to_owned()).or_default();
         let behaviour = &list[(*asked).min(list.len() - 1)];
         *asked += 1;
         let Some(after) = behaviour.get("after").map_or(Some(0), Json::as_i64) else {
             return;
         };
-        let answer = match (
-            behaviour.get("fail"),
-            behaviour.get("return"),
-            behaviour.get("large"),
-        ) {
+        let answer = match (behaviour.get("fail"), behaviour.get("return"), behaviour.get("large")) {
             (Some(failure), ..) => Err(serde_json::from_value(failure.clone()).unwrap()),
             (_, Some(value), _) => Ok(serde_json::from_value(value.clone()).unwrap()),
             (.., Some(size)) => Ok(Value::string("x".repeat(size.as_u64().unwrap() as usize))),
@@ -224,18 +178,10 @@ impl<'c> World<'c> {
             Outcome::TimedOut(failure) => ("TIMED_OUT", Json::Null, Some(failure)),
             Outcome::Aborted(failure) => ("ABORTED", Json::Null, Some(failure)),
         };
-        let entered = self
-            .events
-            .iter()
-            .filter_map(|event| event["stateEnteredEventDetails"].get("name"))
-            .cloned();
+        let entered =
+            self.events.iter().filter_map(|event| event["stateEnteredEventDetails"].get("name")).cloned();
         let links = self.events.iter().map(|event| {
-            json!(format!(
-                "{} {} {}",
-                event["id"],
-                event["previousEventId"],
-                event["type"].as_str().unwrap()
-            ))
+            json!(format!("{} {} {}", event["id"], event["previousEventId"], event["type"].as_str().unwrap()))
         });
         HashMap::from([
             ("status", json!(status)),

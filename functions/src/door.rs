@@ -1,7 +1,7 @@
 //! The one door for JSON: both hosts decode what a function gets and encode what it gives here, so bad
 //! input fails by the same name in both.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 use crate::error::Error;
 
@@ -13,6 +13,13 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 /// Writes a function's output.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(value).map_err(|error| Error::BadInput(describe(&error)))
+}
+
+/// Reads a member that is there, also where it is `null`: a record may be that, and is not left out then.
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 /// What is wrong with some JSON, without the value that `serde_json` may quote.

@@ -74,6 +74,12 @@ impl Fault {
         Self { pointer: pointer.into(), rule: rule.into(), message: message.into() }
     }
 
+    /// Where and what in one sentence: `/email is missing`, or what is wrong with the record as a whole.
+    pub fn sentence(&self) -> String {
+        let Self { pointer, message, .. } = self;
+        if pointer.is_empty() { message.to_string() } else { format!("{pointer} {message}") }
+    }
+
     /// The kind of trouble it is.
     pub fn error_type(&self) -> ErrorType {
         match &*self.rule {

@@ -1,6 +1,8 @@
 //! The registry: every function that a state machine may name, and the one place where its name becomes
 //! a call.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 
 use crate::{door, error::Error, objects::Objects, steps, store::Store};
@@ -71,6 +73,8 @@ pub struct Host<S> {
     pub store: S,
     /// The objects.
     pub objects: Objects,
+    /// A folder for chunks while they are being cut.
+    pub spool: PathBuf,
 }
 
 /// Calls a function: JSON in, JSON out.
@@ -80,7 +84,7 @@ pub async fn call<S: Store>(
     host: &Host<S>,
     now: Timestamp,
 ) -> Result<Vec<u8>, Error> {
-    let Host { store, objects } = host;
+    let Host { store, objects, spool } = host;
     match function {
         Function::ValidateSchema => {
             door::encode(&steps::validate_schema(door::decode(input)?, objects).await?)
@@ -102,7 +106,7 @@ pub async fn call<S: Store>(
             door::encode(&steps::quarantine_records(door::decode(input)?, store, objects, now).await?)
         }
         Function::CutChunks => {
-            door::encode(&steps::cut_chunks(door::decode(input)?, store, objects, None).await?)
+            door::encode(&steps::cut_chunks(door::decode(input)?, store, objects, spool).await?)
         }
         Function::SummarizeBatch => {
             door::encode(&steps::summarize_batch(door::decode(input)?, store, objects, now).await?)

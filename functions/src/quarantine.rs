@@ -37,7 +37,7 @@ pub struct Entry {
     /// What is wrong with it.
     pub faults: Vec<Fault>,
     /// The record, where it is JSON; to the letter.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "door::present", skip_serializing_if = "Option::is_none")]
     pub record: Option<Box<RawValue>>,
     /// The record, where it is not JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]

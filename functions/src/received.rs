@@ -24,7 +24,7 @@ pub struct Received<'a> {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub retry: u64,
     /// The record, where it is JSON.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "door::present", skip_serializing_if = "Option::is_none")]
     pub record: Option<&'a RawValue>,
     /// The record, where it is not JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]

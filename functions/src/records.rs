@@ -1,10 +1,12 @@
 //! The records of a step: inside the state's data, or in an object. Only [`Records`] knows which.
+//!
+//! Inside the state's data they are one text, which a state machine passes on as it is. As JSON values their
+//! numbers would lose digits there, and repeated names one of their values.
 
 use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::{batch::Batch, error::Error, objects, objects::Objects};
 
@@ -12,14 +14,14 @@ use crate::{batch::Batch, error::Error, objects, objects::Objects};
 /// beside some counts, and Step Functions passes 256 KiB.
 pub const INLINE_LIMIT: usize = 64 * 1024;
 
-/// Some records, one line each: `{"count": 2, "items": [{..}, {..}]}` or `{"count": 20000, "key": ".."}`.
+/// Some records, one line each: `{"count": 2, "lines": "{..}\n{..}\n"}` or `{"count": 20000, "key": ".."}`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Records {
     /// How many.
     pub count: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    items: Option<Vec<Box<RawValue>>>,
+    lines: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<String>,
 }
@@ -27,19 +29,15 @@ pub struct Records {
 impl Records {
     /// Records that lie in a `.ndjson.gz` object.
     pub fn object(key: String, count: u64) -> Self {
-        Self { count, items: None, key: Some(key) }
+        Self { count, lines: None, key: Some(key) }
     }
 
     /// Records in the state's data; each line is one JSON object.
     pub fn inline(lines: &[u8]) -> Result<Self, Error> {
-        let items = lines
-            .split(|&b| b == b'\n')
-            .filter(|line| !line.is_empty())
-            .map(|line| {
-                serde_json::from_slice(line).map_err(|error| Error::BadInput(crate::door::describe(&error)))
-            })
-            .collect::<Result<Vec<Box<RawValue>>, _>>()?;
-        Ok(Self { count: items.len() as u64, items: Some(items), key: None })
+        let lines =
+            std::str::from_utf8(lines).map_err(|_| Error::BadInput("the records are not UTF-8".into()))?;
+        let count = lines.lines().count() as u64;
+        Ok(Self { count, lines: Some(lines.to_owned()), key: None })
     }
 
     /// The object that they lie in, if they do.
@@ -49,11 +47,11 @@ impl Records {
 
     /// Fetches them, ready to be gone through.
     pub async fn open<'a>(&'a self, objects: &Objects) -> Result<Opened<'a>, Error> {
-        match (&self.key, &self.items) {
+        match (&self.key, &self.lines) {
             (Some(key), None) => Ok(Opened::Object { key, packed: objects.get(key).await? }),
-            (None, Some(items)) => Ok(Opened::Inline(items)),
-            _ if self.count == 0 => Ok(Opened::Inline(&[])),
-            _ => Err(Error::BadInput("records are either items or a key".into())),
+            (None, Some(lines)) => Ok(Opened::Inline(lines)),
+            _ if self.count == 0 => Ok(Opened::Inline("")),
+            _ => Err(Error::BadInput("records are either lines or a key".into())),
         }
     }
 }
@@ -62,7 +60,7 @@ impl Records {
 #[derive(Debug)]
 pub enum Opened<'a> {
     /// From the state's data.
-    Inline(&'a [Box<RawValue>]),
+    Inline(&'a str),
     /// From an object.
     Object {
         /// Its key, for errors.
@@ -76,10 +74,16 @@ impl Opened<'_> {
     /// Calls `each` with every line, in order.
     pub fn for_each(&self, mut each: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
         match self {
-            Self::Inline(items) => items.iter().try_for_each(|item| each(item.get().as_bytes())),
+            Self::Inline(lines) => lines.lines().try_for_each(|line| each(line.as_bytes())),
             Self::Object { key, packed } => objects::for_each_line(key, packed, each),
         }
     }
+}
+
+/// How many bytes lines take inside the state's data, where they stand in a JSON string.
+pub(crate) fn inline_len(lines: &[u8]) -> usize {
+    // What is escaped in lines of JSON: quotes, backslashes, and the white space that is not a space.
+    lines.len() + lines.iter().filter(|&&byte| matches!(byte, b'"' | b'\\' | 0..0x20)).count()
 }
 
 /// Takes a step's records line by line; keeps them small and inline as long as it can.
@@ -88,6 +92,8 @@ pub struct RecordsWriter {
     key: String,
     count: u64,
     plain: Vec<u8>,
+    /// How many bytes `plain` would take inline.
+    inline: usize,
     packed: Option<GzEncoder<Vec<u8>>>,
 }
 
@@ -101,7 +107,7 @@ impl RecordsWriter {
             batch.batch_id,
             batch.chunk_label()
         );
-        Self { key, count: 0, plain: Vec::new(), packed: None }
+        Self { key, count: 0, plain: Vec::new(), inline: 0, packed: None }
     }
 
     /// One more line, without its line feed.
@@ -109,7 +115,10 @@ impl RecordsWriter {
         self.count += 1;
         self.plain.extend_from_slice(line);
         self.plain.push(b'\n');
-        if self.plain.len() > INLINE_LIMIT {
+        if self.packed.is_none() {
+            self.inline += inline_len(line) + 2;
+        }
+        if self.inline > INLINE_LIMIT && self.plain.len() > INLINE_LIMIT / 2 {
             let packer = self.packed.get_or_insert_with(|| GzEncoder::new(Vec::new(), Compression::fast()));
             // Writing to memory cannot fail.
             let _ = packer.write_all(&self.plain);

@@ -53,7 +53,7 @@ pub struct Pick {
     /// Its place in that batch, from zero.
     pub index: u64,
     /// The record, corrected; `None`: as it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "door::present", skip_serializing_if = "Option::is_none")]
     pub record: Option<Box<RawValue>>,
 }
 

@@ -28,12 +28,7 @@ pub async fn store_contract(store: impl Store) {
 }
 
 fn item(partition: &str, sort: &str, version: u64, body: &str) -> Item {
-    Item {
-        partition: partition.into(),
-        sort: sort.into(),
-        version,
-        body: body.into(),
-    }
+    Item { partition: partition.into(), sort: sort.into(), version, body: body.into() }
 }
 
 fn json(body: &str) -> Value {
@@ -43,14 +38,8 @@ fn json(body: &str) -> Value {
 /// Items are alike where their bodies say the same: a store may order the fields.
 #[track_caller]
 fn check(got: Option<&Item>, want: Option<&Item>) {
-    let comparable = |item: &Item| {
-        (
-            item.partition.clone(),
-            item.sort.clone(),
-            item.version,
-            json(&item.body),
-        )
-    };
+    let comparable =
+        |item: &Item| (item.partition.clone(), item.sort.clone(), item.version, json(&item.body));
     assert_eq!(got.map(comparable), want.map(comparable));
 }
 
@@ -78,13 +67,7 @@ async fn what_was_put_is_read_back(store: &impl Store) {
         r#"{"extra":"{\"a\":1e999,\"b\":\"}\"}"}"#,
     ];
     for (at, body) in (1..).zip(&bodies) {
-        for sort in [
-            "x",
-            "ann@example.com",
-            "jürgen@xn--bcher-kva.example",
-            "a#0000000001",
-            " ~!'\"%_\\",
-        ] {
+        for sort in ["x", "ann@example.com", "jürgen@xn--bcher-kva.example", "a#0000000001", " ~!'\"%_\\"] {
             let put = item("bodies/ü 😀", sort, at, body);
             let written = done(store.put(Table::OptIns, put.clone(), Condition::None).await);
             assert_eq!(written, Written::Done);
@@ -93,10 +76,7 @@ async fn what_was_put_is_read_back(store: &impl Store) {
         }
     }
     done(store.delete(Table::OptIns, "bodies/ü 😀", "x").await);
-    check(
-        done(store.get(Table::OptIns, "bodies/ü 😀", "x").await).as_ref(),
-        None,
-    );
+    check(done(store.get(Table::OptIns, "bodies/ü 😀", "x").await).as_ref(), None);
 }
 
 async fn conditions_hold(store: &impl Store) {
@@ -128,34 +108,16 @@ async fn tables_and_partitions_are_apart(store: &impl Store) {
     for table in Table::ALL {
         for partition in ["apart", "Apart", "apart "] {
             let body = format!(r#"{{"table":"{}","partition ":"{partition}"}}"#, table.name());
-            done(
-                store
-                    .put(table, item(partition, "k", 1, &body), Condition::Absent)
-                    .await,
-            );
+            done(store.put(table, item(partition, "k", 1, &body), Condition::Absent).await);
         }
     }
     for table in Table::ALL {
         for partition in ["apart", "Apart", "apart "] {
             let got = done(store.get(table, partition, "k").await);
             let body = got.map(|item| json(&item.body)).unwrap_or_default();
+            assert_eq!((&body["table"], &body["partition "]), (&table.name().into(), &partition.into()));
             assert_eq!(
-                (&body["table"], &body["partition "]),
-                (&table.name().into(), &partition.into())
-            );
-            assert_eq!(
-                done(
-                    store
-                        .query(
-                            table,
-                            Query {
-                                partition: partition.into(),
-                                ..range("")
-                            }
-                        )
-                        .await
-                )
-                .len(),
+                done(store.query(table, Query { partition: partition.into(), ..range("") }).await).len(),
                 1
             );
         }
@@ -163,20 +125,11 @@ async fn tables_and_partitions_are_apart(store: &impl Store) {
 }
 
 fn range(prefix: &str) -> Query {
-    Query {
-        partition: String::new(),
-        prefix: prefix.into(),
-        after: None,
-        descending: false,
-        limit: 100,
-    }
+    Query { partition: String::new(), prefix: prefix.into(), after: None, descending: false, limit: 100 }
 }
 
 async fn keys(store: &impl Store, partition: &str, query: &Query) -> Vec<String> {
-    let query = Query {
-        partition: partition.into(),
-        ..query.clone()
-    };
+    let query = Query { partition: partition.into(), ..query.clone() };
     let items = done(store.query(Table::Consents, query).await);
     items.into_iter().map(|item| item.sort).collect()
 }
@@ -186,40 +139,22 @@ const SORTED: [&str; 8] = ["A", "a", "a#1", "a#2", "a#2x", "aa", "b", "é"];
 
 async fn ranges_are_read_in_order(store: &impl Store) {
     for sort in SORTED {
-        done(
-            store
-                .put(Table::Consents, item("r", sort, 1, "{}"), Condition::None)
-                .await,
-        );
+        done(store.put(Table::Consents, item("r", sort, 1, "{}"), Condition::None).await);
     }
-    let backwards = |query: Query| Query {
-        descending: true,
-        ..query
-    };
+    let backwards = |query: Query| Query { descending: true, ..query };
     assert_eq!(keys(store, "r", &range("")).await, SORTED);
     let mut reversed = SORTED;
     reversed.reverse();
     assert_eq!(keys(store, "r", &backwards(range(""))).await, reversed);
     assert_eq!(keys(store, "r", &range("a#")).await, ["a#1", "a#2", "a#2x"]);
-    assert_eq!(
-        keys(store, "r", &backwards(range("a#"))).await,
-        ["a#2x", "a#2", "a#1"]
-    );
+    assert_eq!(keys(store, "r", &backwards(range("a#"))).await, ["a#2x", "a#2", "a#1"]);
     assert_eq!(keys(store, "r", &range("é")).await, ["é"]);
     assert!(keys(store, "r", &range("%")).await.is_empty());
     assert!(keys(store, "r", &range("_")).await.is_empty());
     for limit in 0..=9 {
         let first = keys(store, "r", &Query { limit, ..range("") }).await;
         assert_eq!(first, SORTED[..limit.min(8)]);
-        let last = keys(
-            store,
-            "r",
-            &Query {
-                limit,
-                ..backwards(range(""))
-            },
-        )
-        .await;
+        let last = keys(store, "r", &Query { limit, ..backwards(range("")) }).await;
         assert_eq!(last, reversed[..limit.min(8)]);
     }
 }
@@ -240,11 +175,7 @@ async fn ranges_begin_behind_an_item(store: &impl Store) {
         ("", "", false, &SORTED),
     ];
     for (prefix, after, descending, want) in cases {
-        let query = Query {
-            after: Some(after.into()),
-            descending,
-            ..range(prefix)
-        };
+        let query = Query { after: Some(after.into()), descending, ..range(prefix) };
         assert_eq!(
             keys(store, "r", &query).await,
             want,
@@ -254,18 +185,11 @@ async fn ranges_begin_behind_an_item(store: &impl Store) {
 }
 
 async fn many_are_got_in_the_order_asked(store: &impl Store) {
-    let put = |at: u64| {
-        (
-            item("many", &format!("{at:04}"), at, &format!(r#"{{"at":{at}}}"#)),
-            Condition::None,
-        )
-    };
+    let put =
+        |at: u64| (item("many", &format!("{at:04}"), at, &format!(r#"{{"at":{at}}}"#)), Condition::None);
     done(store.put_all(Table::OptIns, (0..260).map(put).collect()).await);
     let asked: Vec<u64> = (0..300).rev().chain([7, 7, 299]).collect();
-    let wanted = asked
-        .iter()
-        .map(|at| ("many".to_owned(), format!("{at:04}")))
-        .collect();
+    let wanted = asked.iter().map(|at| ("many".to_owned(), format!("{at:04}"))).collect();
     let got = done(store.get_all(Table::OptIns, wanted).await);
     assert_eq!(got.len(), asked.len());
     for (at, got) in asked.into_iter().zip(&got) {
@@ -291,10 +215,7 @@ async fn each_of_many_has_its_condition(store: &impl Store) {
     assert_eq!(next(), Written::Conflict(None));
     assert_eq!(next(), Written::Done);
     assert_eq!(next(), Written::Done);
-    check(
-        done(store.get(Table::OptIns, "each", "known").await).as_ref(),
-        Some(&new("known")),
-    );
+    check(done(store.get(Table::OptIns, "each", "known").await).as_ref(), Some(&new("known")));
 }
 
 async fn puts_of_one_key_happen_in_order(store: &impl Store) {
@@ -308,10 +229,7 @@ async fn puts_of_one_key_happen_in_order(store: &impl Store) {
     let written = done(store.put_all(Table::OptIns, puts).await);
     assert_eq!(written[..2], [Written::Done, Written::Done]);
     conflict(written[2].clone(), &put(2));
-    check(
-        done(store.get(Table::OptIns, "order", "one").await).as_ref(),
-        Some(&put(4)),
-    );
+    check(done(store.get(Table::OptIns, "order", "one").await).as_ref(), Some(&put(4)));
 }
 
 /// More than any call of DynamoDB takes or gives at once.
@@ -327,21 +245,11 @@ async fn thousands_are_put_at_once(store: &impl Store) {
         let written = done(store.put_all(Table::Consents, puts).await);
         assert_eq!(written, vec![Written::Done; 3_000]);
     }
-    let wanted = (0..COUNT)
-        .map(|at| ("bulk".to_owned(), format!("{at:06}")))
-        .collect();
+    let wanted = (0..COUNT).map(|at| ("bulk".to_owned(), format!("{at:06}"))).collect();
     let got = done(store.get_all(Table::Consents, wanted).await);
     assert_eq!(got.iter().flatten().count(), 3_000);
     check(got[2_999].as_ref(), Some(&put(2_999, Condition::None).0));
-    let all = keys(
-        store,
-        "bulk",
-        &Query {
-            limit: 10_000,
-            ..range("")
-        },
-    )
-    .await;
+    let all = keys(store, "bulk", &Query { limit: 10_000, ..range("") }).await;
     assert_eq!((all.len(), all.is_sorted()), (3_000, true));
 }
 
@@ -360,17 +268,11 @@ async fn twice_is_once(store: &impl Store) {
     let put = item("twice", "one", 1, r#"{"a":1}"#);
     for _ in 0..2 {
         done(store.put(Table::Claims, put.clone(), Condition::None).await);
-        let query = Query {
-            partition: "twice".into(),
-            ..range("")
-        };
+        let query = Query { partition: "twice".into(), ..range("") };
         assert_eq!(done(store.query(Table::Claims, query).await).len(), 1);
     }
     for _ in 0..2 {
         done(store.delete(Table::Claims, "twice", "one").await);
-        check(
-            done(store.get(Table::Claims, "twice", "one").await).as_ref(),
-            None,
-        );
+        check(done(store.get(Table::Claims, "twice", "one").await).as_ref(), None);
     }
 }

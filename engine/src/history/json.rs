@@ -24,10 +24,7 @@ impl Serialize for HistoryEvent {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "milliseconds fit a double for 285,000 years"
-)]
+#[expect(clippy::cast_precision_loss, reason = "milliseconds fit a double for 285,000 years")]
 fn seconds(at: jiff::Timestamp) -> f64 {
     at.as_millisecond() as f64 / 1000.0
 }
@@ -82,29 +79,17 @@ impl Details {
                 map.insert("name".into(), json!(name));
                 payload(&mut map, "input", input);
             }
-            Self::Exited {
-                name,
-                output,
-                assigned,
-            } => {
+            Self::Exited { name, output, assigned } => {
                 map.insert("name".into(), json!(name));
                 payload(&mut map, "output", output);
                 variables(&mut map, assigned);
             }
-            Self::Evaluation {
-                failure,
-                location,
-                state,
-            } => {
+            Self::Evaluation { failure, location, state } => {
                 failed(&mut map, failure);
                 optional(&mut map, "location", location.as_deref());
                 map.insert("state".into(), json!(state));
             }
-            Self::LambdaScheduled {
-                resource,
-                input,
-                timeout,
-            } => {
+            Self::LambdaScheduled { resource, input, timeout } => {
                 map.insert("resource".into(), json!(resource));
                 payload(&mut map, "input", input);
                 optional(&mut map, "timeoutInSeconds", *timeout);
@@ -132,14 +117,7 @@ impl Details {
 
 impl Details {
     fn scheduled(&self, map: &mut Map<String, Json>) {
-        let Self::TaskScheduled {
-            integration,
-            region,
-            parameters,
-            timeout,
-            heartbeat,
-        } = self
-        else {
+        let Self::TaskScheduled { integration, region, parameters, timeout, heartbeat } = self else {
             return;
         };
         named(map, integration);
@@ -152,9 +130,7 @@ impl Details {
 
 fn variables(map: &mut Map<String, Json>, assigned: &[(Arc<str>, Value)]) {
     if !assigned.is_empty() {
-        let assigned = assigned
-            .iter()
-            .map(|(name, value)| (name.to_string(), json!(value.to_string())));
+        let assigned = assigned.iter().map(|(name, value)| (name.to_string(), json!(value.to_string())));
         map.insert("assignedVariables".into(), Json::Object(assigned.collect()));
         map.insert("assignedVariablesDetails".into(), json!({ "truncated": false }));
     }

@@ -149,13 +149,8 @@ impl Integration {
     pub(crate) fn of(resource: &str) -> Option<Self> {
         let mut parts = resource.splitn(6, ':');
         let (arn, service) = (parts.next()?, parts.nth(1)?);
-        let (service, action) = parts
-            .nth(2)?
-            .rsplit_once(':')
-            .filter(|_| arn == "arn" && service == "states")?;
-        Some(Self {
-            service: service.into(),
-            action: action.into(),
-        })
+        let (service, action) =
+            parts.nth(2)?.rsplit_once(':').filter(|_| arn == "arn" && service == "states")?;
+        Some(Self { service: service.into(), action: action.into() })
     }
 }

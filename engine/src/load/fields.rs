@@ -19,23 +19,14 @@ pub(crate) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub(crate) fn new(object: &'a Object, problems: &'a RefCell<Vec<Problem>>) -> Self {
-        Self {
-            object,
-            at: String::new(),
-            state: None,
-            read: RefCell::default(),
-            problems,
-        }
+        Self { object, at: String::new(), state: None, read: RefCell::default(), problems }
     }
 
     pub(crate) fn refuse(&self, code: Code, field: Option<&str>, message: impl Into<String>) {
         let below = field.filter(|field| self.object.get(field).is_some());
         self.problems.borrow_mut().push(Problem {
             code,
-            pointer: below.map_or_else(
-                || self.at.clone(),
-                |field| format!("{}/{}", self.at, escape(field)),
-            ),
+            pointer: below.map_or_else(|| self.at.clone(), |field| format!("{}/{}", self.at, escape(field))),
             state: self.state.as_deref().map(str::to_owned),
             field: field.map(str::to_owned),
             message: message.into(),
@@ -48,16 +39,10 @@ impl<'a> Fields<'a> {
     }
 
     pub(crate) fn require(&self, fields: &[&str]) {
-        let missing: Vec<_> = fields
-            .iter()
-            .copied()
-            .filter(|field| self.object.get(field).is_none())
-            .collect();
+        let missing: Vec<_> =
+            fields.iter().copied().filter(|field| self.object.get(field).is_none()).collect();
         if let Some(first) = missing.first() {
-            self.invalid(
-                first,
-                format!("These fields are required: [{}]", missing.join(", ")),
-            );
+            self.invalid(first, format!("These fields are required: [{}]", missing.join(", ")));
         }
     }
 
@@ -82,10 +67,7 @@ impl<'a> Fields<'a> {
         if taken.is_none() {
             self.invalid(
                 field,
-                format!(
-                    "Expected value of type '{expected}', but was '{}'",
-                    value.type_name()
-                ),
+                format!("Expected value of type '{expected}', but was '{}'", value.type_name()),
             );
         }
         taken
@@ -104,10 +86,7 @@ impl<'a> Fields<'a> {
         if (least..=most).contains(&number) {
             return Some(number);
         }
-        self.invalid(
-            field,
-            format!("Expected a number from {least} to {most}, but was {number}"),
-        );
+        self.invalid(field, format!("Expected a number from {least} to {most}, but was {number}"));
         None
     }
 
@@ -116,20 +95,13 @@ impl<'a> Fields<'a> {
         if (least..=most).contains(&number) {
             return Some(number);
         }
-        self.invalid(
-            field,
-            format!("Expected a number from {least} to {most}, but was {number}"),
-        );
+        self.invalid(field, format!("Expected a number from {least} to {most}, but was {number}"));
         None
     }
 
     pub(crate) fn texts(&self, field: &'static str) -> Option<Vec<Arc<str>>> {
         self.typed(field, "array of strings", |value| {
-            value
-                .as_array()?
-                .iter()
-                .map(|item| item.as_str().map(Arc::from))
-                .collect()
+            value.as_array()?.iter().map(|item| item.as_str().map(Arc::from)).collect()
         })
     }
 

@@ -80,20 +80,9 @@ fn shadowing(flows: &[Flow], id: FlowId) -> Vec<Problem> {
 }
 
 fn assigned(state: &State) -> BTreeSet<Arc<str>> {
-    let caught = state
-        .kind
-        .recovery()
-        .into_iter()
-        .flat_map(|recovery| &recovery.catch);
-    let exits = state
-        .kind
-        .exits()
-        .into_iter()
-        .chain(caught.map(|catcher| &catcher.exit));
-    exits
-        .flat_map(|exit| &exit.assign)
-        .map(|(name, _)| Arc::clone(name))
-        .collect()
+    let caught = state.kind.recovery().into_iter().flat_map(|recovery| &recovery.catch);
+    let exits = state.kind.exits().into_iter().chain(caught.map(|catcher| &catcher.exit));
+    exits.flat_map(|exit| &exit.assign).map(|(name, _)| Arc::clone(name)).collect()
 }
 
 fn below(flows: &[Flow], flow: FlowId, state: &State) -> String {

@@ -51,31 +51,17 @@ pub(crate) fn load(text: &str, check: &Check<'_>) -> Result<StateMachine, Proble
     let value =
         Value::parse(text).map_err(|error| unreadable(Code::InvalidJsonDescription, &error.to_string()))?;
     let Some(object) = value.as_object() else {
-        return Err(unreadable(
-            Code::SchemaValidationFailed,
-            "Definition must be a valid JSON object",
-        ));
+        return Err(unreadable(Code::SchemaValidationFailed, "Definition must be a valid JSON object"));
     };
     let problems = RefCell::new(source::repeated(text));
     let fields = Fields::new(object, &problems);
     let language = language(&fields, Language::JsonPath);
-    let loader = Loader {
-        check,
-        language,
-        flows: RefCell::default(),
-        names: RefCell::default(),
-    };
+    let loader = Loader { check, language, flows: RefCell::default(), names: RefCell::default() };
     let comment = fields.text("Comment");
-    fields
-        .text("Version")
-        .filter(|version| &**version != "1.0")
-        .into_iter()
-        .for_each(|version| {
-            fields.invalid("Version", format!("The version '{version}' is not known"));
-        });
-    let timeout = fields
-        .whole("TimeoutSeconds", 1, LONGEST_SECONDS)
-        .and_then(seconds);
+    fields.text("Version").filter(|version| &**version != "1.0").into_iter().for_each(|version| {
+        fields.invalid("Version", format!("The version '{version}' is not known"));
+    });
+    let timeout = fields.whole("TimeoutSeconds", 1, LONGEST_SECONDS).and_then(seconds);
     loader.flow(&fields, language, None);
     fields.finish(&[]);
     let flows = loader.flows.into_inner();
@@ -84,11 +70,7 @@ pub(crate) fn load(text: &str, check: &Check<'_>) -> Result<StateMachine, Proble
         let flows: Vec<_> = flows.into_iter().flatten().collect();
         problems.extend(graph::check(&flows));
         if problems.is_empty() {
-            return Ok(StateMachine {
-                flows,
-                comment,
-                timeout,
-            });
+            return Ok(StateMachine { flows, comment, timeout });
         }
     }
     source::number_lines(text, &mut problems);
@@ -125,10 +107,7 @@ fn language(fields: &Fields<'_>, inherited: Language) -> Language {
             Language::JsonPath
         }
         Some(other) => {
-            fields.invalid(
-                "QueryLanguage",
-                format!("The query language '{other}' is not known"),
-            );
+            fields.invalid("QueryLanguage", format!("The query language '{other}' is not known"));
             Language::Jsonata
         }
     }
@@ -144,20 +123,12 @@ impl<'a> Loader<'a> {
         let Some(members) = fields.object("States") else {
             return id;
         };
-        let names: HashMap<_, _> = members
-            .members()
-            .enumerate()
-            .map(|(i, (name, _))| (Arc::clone(name), StateId(i)))
-            .collect();
+        let names: HashMap<_, _> =
+            members.members().enumerate().map(|(i, (name, _))| (Arc::clone(name), StateId(i))).collect();
         let mut states = Vec::new();
         for (index, (name, value)) in members.members().enumerate() {
-            let place = Place {
-                loader: self,
-                flow: id,
-                id: StateId(index),
-                language: inherited,
-                names: &names,
-            };
+            let place =
+                Place { loader: self, flow: id, id: StateId(index), language: inherited, names: &names };
             states.extend(place.state(&members, name, value));
         }
         if names.is_empty() {
@@ -175,11 +146,7 @@ impl<'a> Loader<'a> {
             found
         });
         if let (Some(start), true) = (start, states.len() == names.len()) {
-            self.flows.borrow_mut()[id.0] = Some(Flow {
-                start,
-                states,
-                parent,
-            });
+            self.flows.borrow_mut()[id.0] = Some(Flow { start, states, parent });
         }
         id
     }
@@ -193,18 +160,10 @@ impl<'a> Place<'a> {
         };
         let fields = states.below(object, &crate::problem::escape(name)).of_state(name);
         if name.chars().count() > 80 || name.is_empty() {
-            fields.refuse(
-                Code::SchemaValidationFailed,
-                None,
-                "A state's name has 1 to 80 characters",
-            );
+            fields.refuse(Code::SchemaValidationFailed, None, "A state's name has 1 to 80 characters");
         }
         if !self.loader.names.borrow_mut().insert(Arc::clone(name)) {
-            fields.refuse(
-                Code::DuplicateStateName,
-                None,
-                format!("Duplicate State name: {name}"),
-            );
+            fields.refuse(Code::DuplicateStateName, None, format!("Duplicate State name: {name}"));
         }
         let comment = fields.text("Comment");
         fields.require(&["Type"]);
@@ -216,18 +175,13 @@ impl<'a> Place<'a> {
             return None;
         }
         let kind = Kind::parse(&kind, fields, &self)?;
-        Some(State {
-            name: Arc::clone(name),
-            comment,
-            kind,
-        })
+        Some(State { name: Arc::clone(name), comment, kind })
     }
 
     /// Reads a flow inside the state at hand.
     pub(crate) fn nested(&self, fields: &Fields<'a>) -> FlowId {
         // As on AWS, a nested state's language is the machine's, not that of the state around it.
-        self.loader
-            .flow(fields, self.loader.language, Some((self.flow, self.id)))
+        self.loader.flow(fields, self.loader.language, Some((self.flow, self.id)))
     }
 
     /// The state a field names.

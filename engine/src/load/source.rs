@@ -42,13 +42,8 @@ pub(super) fn number_lines(text: &str, problems: &mut [Problem]) {
 
 impl<'t> Walk<'t> {
     fn over(text: &'t str) -> Self {
-        let mut walk = Self {
-            text: text.as_bytes(),
-            at: 0,
-            line: 1,
-            lines: HashMap::new(),
-            twice: Vec::new(),
-        };
+        let mut walk =
+            Self { text: text.as_bytes(), at: 0, line: 1, lines: HashMap::new(), twice: Vec::new() };
         walk.value(String::new());
         walk
     }

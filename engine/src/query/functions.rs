@@ -10,16 +10,8 @@ use crate::rng::Rng;
 use crate::value::{Number, Value};
 
 /// Every function this file answers.
-pub(super) const NAMES: [&str; 8] = [
-    "partition",
-    "range",
-    "hash",
-    "random",
-    "uuid",
-    "parse",
-    "now",
-    "millis",
-];
+pub(super) const NAMES: [&str; 8] =
+    ["partition", "range", "hash", "random", "uuid", "parse", "now", "millis"];
 
 /// More items than this is a mistake in the arguments, not a list.
 const MOST_ITEMS: f64 = 1_000_000.0;
@@ -43,9 +35,7 @@ pub(super) fn call(
         ("uuid", []) => Ok(Some(Value::string(random.uuid()))),
         ("parse", [Some(text)]) => {
             let text = text.as_str().ok_or("the argument of $parse must be a string")?;
-            Value::parse(text)
-                .map(Some)
-                .map_err(|error| format!("$parse cannot read its argument: {error}"))
+            Value::parse(text).map(Some).map_err(|error| format!("$parse cannot read its argument: {error}"))
         }
         ("now", []) => Ok(Some(Value::string(moment(now)))),
         ("millis", []) => Ok(Some(Value::from(now.as_millisecond()))),
@@ -56,9 +46,7 @@ pub(super) fn call(
 
 /// The time as AWS writes it: in UTC, with milliseconds.
 pub(crate) fn moment(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::UTC)
-        .strftime("%Y-%m-%dT%H:%M:%S.%3fZ")
-        .to_string()
+    at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
 fn number(n: f64) -> Option<Value> {
@@ -66,29 +54,16 @@ fn number(n: f64) -> Option<Value> {
 }
 
 fn partition(list: &Value, size: &Value) -> Result<Option<Value>, String> {
-    let list = list
-        .as_array()
-        .ok_or("the first argument of $partition must be an array")?;
-    let size = size
-        .as_number()
-        .and_then(Number::as_i64)
-        .and_then(|size| usize::try_from(size).ok());
-    let size = size
-        .filter(|size| *size > 0)
-        .ok_or("the size of $partition must be a whole number above zero")?;
-    Ok(Some(
-        list.chunks(size)
-            .map(|part| Value::from(part.to_vec()))
-            .collect::<Vec<_>>()
-            .into(),
-    ))
+    let list = list.as_array().ok_or("the first argument of $partition must be an array")?;
+    let size = size.as_number().and_then(Number::as_i64).and_then(|size| usize::try_from(size).ok());
+    let size =
+        size.filter(|size| *size > 0).ok_or("the size of $partition must be a whole number above zero")?;
+    Ok(Some(list.chunks(size).map(|part| Value::from(part.to_vec())).collect::<Vec<_>>().into()))
 }
 
 fn range(first: &Value, last: &Value, step: &Value) -> Result<Option<Value>, String> {
-    let parts: Option<Vec<_>> = [first, last, step]
-        .iter()
-        .map(|part| Some(part.as_number()?.as_f64()))
-        .collect();
+    let parts: Option<Vec<_>> =
+        [first, last, step].iter().map(|part| Some(part.as_number()?.as_f64())).collect();
     let parts = parts.ok_or("the arguments of $range must be numbers")?;
     let [first, last, step] = parts[..] else {
         return Ok(None);
@@ -110,9 +85,7 @@ fn range(first: &Value, last: &Value, step: &Value) -> Result<Option<Value>, Str
 }
 
 fn hash(text: &Value, algorithm: &Value) -> Result<Option<Value>, String> {
-    let text = text
-        .as_str()
-        .ok_or("the first argument of $hash must be a string")?;
+    let text = text.as_str().ok_or("the first argument of $hash must be a string")?;
     let digest = match algorithm.as_str() {
         Some("MD5") => Md5::digest(text).to_vec(),
         Some("SHA-1") => Sha1::digest(text).to_vec(),

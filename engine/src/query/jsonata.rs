@@ -42,12 +42,7 @@ impl Expression {
         if let Some(refusal) = names.refusal(reach) {
             return Err(Refusal::Unsupported(refusal));
         }
-        Ok(Self {
-            source: source.into(),
-            path: plain(&tree),
-            tree,
-            names,
-        })
+        Ok(Self { source: source.into(), path: plain(&tree), tree, names })
     }
 
     /// The text as it was written.
@@ -68,10 +63,7 @@ impl Expression {
                 context.bind(name.clone(), import(value));
             }
         }
-        let options = EvaluatorOptions {
-            timeout_ms: Some(PATIENCE_MS),
-            ..EvaluatorOptions::default()
-        };
+        let options = EvaluatorOptions { timeout_ms: Some(PATIENCE_MS), ..EvaluatorOptions::default() };
         let mut evaluator = Evaluator::with_options(context, options);
         self.names.register(&mut evaluator, scope).map_err(threw)?;
         match evaluator.evaluate(&self.tree, &JValue::Undefined) {
@@ -127,11 +119,7 @@ impl Names {
                 self.walk(input, top);
                 self.all(pattern.iter().flat_map(|(name, value)| [name, value]), false);
             }
-            AstNode::Conditional {
-                condition,
-                then_branch,
-                else_branch,
-            } => {
+            AstNode::Conditional { condition, then_branch, else_branch } => {
                 self.all([&**condition, &**then_branch], top);
                 self.all(else_branch.as_deref(), top);
             }
@@ -139,11 +127,7 @@ impl Names {
                 self.walk(input, top);
                 self.all(terms.iter().map(|(term, _)| term), false);
             }
-            AstNode::Transform {
-                location,
-                update,
-                delete,
-            } => {
+            AstNode::Transform { location, update, delete } => {
                 self.all([&**location, &**update], false);
                 self.all(delete.as_deref(), false);
             }
@@ -211,9 +195,7 @@ impl Names {
             return Some("The function $eval is not supported; $parse reads JSON".into());
         }
         if let Some(name) = &self.bare {
-            return Some(format!(
-                "Reference to '{name}' at the top level is not supported."
-            ));
+            return Some(format!("Reference to '{name}' at the top level is not supported."));
         }
         let missing = |name: &str| match name {
             "input" | "context" => false,
@@ -221,11 +203,7 @@ impl Names {
             "errorOutput" => !reach.error,
             _ => true,
         };
-        let name = self
-            .states
-            .iter()
-            .filter_map(|place| place.first())
-            .find(|name| missing(name))?;
+        let name = self.states.iter().filter_map(|place| place.first()).find(|name| missing(name))?;
         Some(format!("Field '$states.{name}' does not exist."))
     }
 
@@ -233,27 +211,16 @@ impl Names {
     fn states(&self, scope: &Scope<'_>) -> Option<JValue> {
         let whole = self.looks_up || self.states.contains(&Vec::new());
         let places: Vec<_> = self.states.iter().map(Vec::as_slice).collect();
-        let named = |top: &str| {
-            places
-                .iter()
-                .any(|place| place.first().is_some_and(|first| first == top))
-        };
+        let named = |top: &str| places.iter().any(|place| place.first().is_some_and(|first| first == top));
         let states = (whole || !places.is_empty()).then(|| scope.states(|top| whole || named(top)))?;
-        Some(if whole {
-            import(&states)
-        } else {
-            import_places(&states, &places)
-        })
+        Some(if whole { import(&states) } else { import_places(&states, &places) })
     }
 
     /// Gives the evaluator the functions this expression calls beyond those of JSONata itself.
     fn register(&self, evaluator: &mut Evaluator, scope: &mut Scope<'_>) -> Result<(), EvaluatorError> {
         let random = Rc::new(RefCell::new(Rng::new(scope.rng.bits())));
         let now = scope.now;
-        for name in functions::NAMES
-            .iter()
-            .filter(|name| self.variables.contains(**name))
-        {
+        for name in functions::NAMES.iter().filter(|name| self.variables.contains(**name)) {
             let random = Rc::clone(&random);
             evaluator.register_fn_override(*name, move |args: &[JValue]| {
                 if *name == "now" && !args.is_empty() {
@@ -324,10 +291,7 @@ fn indexes(step: &PathStep) -> Option<Vec<Step>> {
     let index = |stage: &Stage| {
         let Stage::Filter(node) = stage else { return None };
         let (sign, node) = match &**node {
-            AstNode::Unary {
-                op: UnaryOp::Negate,
-                operand,
-            } => (-1.0, &**operand),
+            AstNode::Unary { op: UnaryOp::Negate, operand } => (-1.0, &**operand),
             node => (1.0, node),
         };
         let AstNode::Number(n) = node else { return None };
@@ -367,11 +331,9 @@ fn import(value: &Value) -> JValue {
         Value::Number(number) => JValue::Number(number.as_f64()),
         Value::String(text) => JValue::from(&**text),
         Value::Array(items) => JValue::array(items.iter().map(import).collect()),
-        Value::Object(members) => object(
-            members
-                .iter()
-                .map(|(name, value)| (name.to_string(), import(value))),
-        ),
+        Value::Object(members) => {
+            object(members.iter().map(|(name, value)| (name.to_string(), import(value))))
+        }
     })
 }
 
@@ -385,9 +347,8 @@ fn export(value: &JValue) -> Option<Value> {
             JValue::String(text) => Value::from(&**text),
             JValue::Array(items) => items.iter().map(export).collect::<Option<Vec<_>>>()?.into(),
             JValue::Object(members) => {
-                let members = members
-                    .iter()
-                    .map(|(name, value)| Some((Arc::from(name.as_str()), export(value)?)));
+                let members =
+                    members.iter().map(|(name, value)| Some((Arc::from(name.as_str()), export(value)?)));
                 Value::Object(members.collect::<Option<Vec<_>>>()?.into_iter().collect())
             }
             _ => return None,

@@ -38,10 +38,7 @@ pub(crate) type Resolved = Result<Value, Unresolved>;
 /// A message of JSONata without the code before it, as AWS shows it when it refuses a definition.
 fn without_code(message: &str) -> &str {
     let is_code = |end: usize| {
-        let code = message
-            .get(end.saturating_sub(5)..end)
-            .unwrap_or_default()
-            .as_bytes();
+        let code = message.get(end.saturating_sub(5)..end).unwrap_or_default().as_bytes();
         matches!(code, [letter, digits @ ..] if letter.is_ascii_uppercase() && digits.len() == 4 && digits.iter().all(u8::is_ascii_digit))
     };
     let code = message.match_indices(": ").find(|(end, _)| is_code(*end));

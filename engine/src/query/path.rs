@@ -24,10 +24,7 @@ pub(super) enum Step {
 
 impl Path {
     pub(super) fn new(variable: &str, steps: Vec<Step>) -> Self {
-        Self {
-            variable: variable.to_owned(),
-            steps,
-        }
+        Self { variable: variable.to_owned(), steps }
     }
 
     /// The place's value, or `None` when only the real evaluator can tell.
@@ -58,9 +55,5 @@ impl Path {
 
 fn at(items: &[Value], index: i64) -> Option<&Value> {
     let distance = usize::try_from(index.unsigned_abs()).ok()?;
-    if index < 0 {
-        items.get(items.len().checked_sub(distance)?)
-    } else {
-        items.get(distance)
-    }
+    if index < 0 { items.get(items.len().checked_sub(distance)?) } else { items.get(distance) }
 }

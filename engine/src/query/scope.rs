@@ -37,12 +37,8 @@ impl Scope<'_> {
 
     /// `$states`, with these members.
     pub(super) fn states(&self, wanted: impl Fn(&str) -> bool) -> Value {
-        let names = ["context", "input", "result", "errorOutput"]
-            .into_iter()
-            .filter(|name| wanted(name));
-        names
-            .filter_map(|name| Some((Arc::from(name), self.member(name)?)))
-            .collect()
+        let names = ["context", "input", "result", "errorOutput"].into_iter().filter(|name| wanted(name));
+        names.filter_map(|name| Some((Arc::from(name), self.member(name)?))).collect()
     }
 }
 
@@ -56,16 +52,7 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
-    pub(crate) const INPUT: Self = Self {
-        result: false,
-        error: false,
-    };
-    pub(crate) const RESULT: Self = Self {
-        result: true,
-        error: false,
-    };
-    pub(crate) const ERROR: Self = Self {
-        result: false,
-        error: true,
-    };
+    pub(crate) const INPUT: Self = Self { result: false, error: false };
+    pub(crate) const RESULT: Self = Self { result: true, error: false };
+    pub(crate) const ERROR: Self = Self { result: false, error: true };
 }

@@ -43,9 +43,8 @@ impl Template {
             },
             Value::Array(items) => {
                 let items = items.iter().enumerate();
-                let items: Vec<_> = items
-                    .map(|(i, item)| Self::parse(item, reach, &format!("{at}/{i}"), refuse))
-                    .collect();
+                let items: Vec<_> =
+                    items.map(|(i, item)| Self::parse(item, reach, &format!("{at}/{i}"), refuse)).collect();
                 if items.iter().all(Self::is_constant) {
                     Self::Constant(value.clone())
                 } else {
@@ -61,11 +60,7 @@ impl Template {
                     })
                     .collect();
                 let constant = members.iter().all(|(_, member)| member.is_constant());
-                if constant {
-                    Self::Constant(value.clone())
-                } else {
-                    Self::Object(members)
-                }
+                if constant { Self::Constant(value.clone()) } else { Self::Object(members) }
             }
             _ => Self::Constant(value.clone()),
         }
@@ -75,9 +70,9 @@ impl Template {
     pub(crate) fn fill(&self, field: &str, scope: &mut Scope<'_>) -> Result<Value, EvaluationError> {
         match self {
             Self::Constant(value) => Ok(value.clone()),
-            Self::Expression(expression) => expression
-                .evaluate(scope)
-                .map_err(|fault| EvaluationError::new(expression, field, fault)),
+            Self::Expression(expression) => {
+                expression.evaluate(scope).map_err(|fault| EvaluationError::new(expression, field, fault))
+            }
             Self::Array(items) => {
                 let items = items.iter().enumerate();
                 let items = items.map(|(i, item)| item.fill(&format!("{field}[{i}]"), scope));
@@ -89,9 +84,7 @@ impl Template {
                     Self::Constant(value) => Ok((Arc::clone(name), value.clone())),
                     member => Ok((Arc::clone(name), member.fill(&format!("{field}/{name}"), scope)?)),
                 });
-                Ok(Value::Object(
-                    members.collect::<Result<Vec<_>, _>>()?.into_iter().collect(),
-                ))
+                Ok(Value::Object(members.collect::<Result<Vec<_>, _>>()?.into_iter().collect()))
             }
         }
     }
@@ -130,10 +123,7 @@ impl Template {
     fn sentence(&self, field: &str) -> String {
         match self {
             Self::Expression(expression) => {
-                format!(
-                    "The JSONata expression '{}' specified for the field '{field}' ",
-                    expression.source()
-                )
+                format!("The JSONata expression '{}' specified for the field '{field}' ", expression.source())
             }
             _ => format!("The value specified for the field '{field}' "),
         }
@@ -153,10 +143,7 @@ impl EvaluationError {
             // A message of JSONata begins with its code and is a sentence of its own.
             Unresolved::Threw(message) => {
                 let coded = message.as_bytes().get(5) == Some(&b':');
-                format!(
-                    "threw an error during evaluation{} {message}",
-                    if coded { "." } else { ":" }
-                )
+                format!("threw an error during evaluation{} {message}", if coded { "." } else { ":" })
             }
         };
         Self {

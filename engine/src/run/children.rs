@@ -164,42 +164,18 @@ impl Execution {
                 let Some(flow) = parallel.branches.get(index).copied() else {
                     return Ok(());
                 };
-                Beginning {
-                    index,
-                    item: None,
-                    input,
-                    flow,
-                    map_run: None,
-                    limit: None,
-                }
+                Beginning { index, item: None, input, flow, map_run: None, limit: None }
             }
             Kind::Map(map) => {
-                let mut visit = Visit {
-                    run: self,
-                    thread,
-                    state,
-                    now,
-                };
-                let selected = visit
-                    .selected(map, index, &input)
-                    .map_err(|fault| visit.noted(fault))?;
+                let mut visit = Visit { run: self, thread, state, now };
+                let selected = visit.selected(map, index, &input).map_err(|fault| visit.noted(fault))?;
                 let Waiting::Children(children) = &thread.waiting else {
                     return Ok(());
                 };
                 let map_run = children.map_run.clone();
-                let express = map
-                    .distributed
-                    .as_ref()
-                    .is_some_and(|distributed| distributed.express);
+                let express = map.distributed.as_ref().is_some_and(|distributed| distributed.express);
                 let limit = self.about.history_limit.filter(|_| !express);
-                Beginning {
-                    index,
-                    item: Some(input),
-                    input: selected,
-                    flow: map.processor,
-                    map_run,
-                    limit,
-                }
+                Beginning { index, item: Some(input), input: selected, flow: map.processor, map_run, limit }
             }
             _ => return Ok(()),
         };
@@ -212,14 +188,7 @@ impl Execution {
 
     /// A thread for a child, and for a child of a distributed Map an execution of its own.
     fn branch(&mut self, parent: &Thread, begin: Beginning, name: &Arc<str>, now: Timestamp) -> ThreadId {
-        let Beginning {
-            index,
-            item,
-            input,
-            flow,
-            map_run,
-            limit,
-        } = begin;
+        let Beginning { index, item, input, flow, map_run, limit } = begin;
         let start = self.machine.flows[flow.0].start;
         let id = ThreadId(self.number());
         let mut child = Thread::new(id, parent.run, flow, start, input);
@@ -230,17 +199,9 @@ impl Execution {
             child.variables = Arc::clone(&parent.variables);
             child.last_event = parent.last_event;
             if item.is_some() {
-                let details = Details::Iteration {
-                    name: Arc::clone(name),
-                    index,
-                };
-                child.last_event = self.emit(
-                    parent.run,
-                    parent.last_event,
-                    EventType::MapIterationStarted,
-                    details,
-                    now,
-                );
+                let details = Details::Iteration { name: Arc::clone(name), index };
+                child.last_event =
+                    self.emit(parent.run, parent.last_event, EventType::MapIterationStarted, details, now);
             }
         }
         child.item = item.map(|item| (index, item)).or_else(|| parent.item.clone());
@@ -265,10 +226,7 @@ impl Execution {
         let run = RunId(id.0);
         let id = format!("{stem}:{name}").into();
         self.runs.insert(run, Run::new(id, name, input, now, limit));
-        let details = Details::Started {
-            input: input.clone(),
-            role: self.about.role.clone(),
-        };
+        let details = Details::Started { input: input.clone(), role: self.about.role.clone() };
         self.emit(run, 0, EventType::ExecutionStarted, details, now);
         run
     }

@@ -74,14 +74,7 @@ impl Run {
         started: Timestamp,
         limit: Option<u64>,
     ) -> Self {
-        Self {
-            id,
-            name,
-            input: input.clone(),
-            started,
-            events: 0,
-            limit,
-        }
+        Self { id, name, input: input.clone(), started, events: 0, limit }
     }
 }
 
@@ -92,31 +85,15 @@ impl Run {
         let mut report = vec![
             (Arc::from("ExecutionArn"), Value::String(Arc::clone(&self.id))),
             ("Input".into(), Value::string(self.input.to_string())),
-            (
-                "InputDetails".into(),
-                Value::from([("Included", Value::from(true))]),
-            ),
+            ("InputDetails".into(), Value::from([("Included", Value::from(true))])),
             ("Name".into(), Value::String(Arc::clone(&self.name))),
             ("StartDate".into(), Value::string(moment(self.started))),
-            (
-                "StateMachineArn".into(),
-                Value::string(machine.replacen(":execution:", ":stateMachine:", 1)),
-            ),
+            ("StateMachineArn".into(), Value::string(machine.replacen(":execution:", ":stateMachine:", 1))),
             ("Status".into(), "FAILED".into()),
             ("StopDate".into(), Value::string(moment(now))),
         ];
-        report.extend(
-            failure
-                .error
-                .as_deref()
-                .map(|error| ("Error".into(), error.into())),
-        );
-        report.extend(
-            failure
-                .cause
-                .as_deref()
-                .map(|cause| ("Cause".into(), cause.into())),
-        );
+        report.extend(failure.error.as_deref().map(|error| ("Error".into(), error.into())));
+        report.extend(failure.cause.as_deref().map(|cause| ("Cause".into(), cause.into())));
         report.into_iter().collect()
     }
 }
@@ -129,12 +106,7 @@ pub(super) fn object(about: &Start, run: &Run, thread: &Thread, state: &State) -
         ("StartTime".into(), Value::string(moment(run.started))),
         ("Name".into(), Value::String(Arc::clone(&run.name))),
     ];
-    execution.extend(
-        about
-            .role
-            .clone()
-            .map(|role| ("RoleArn".into(), Value::String(role))),
-    );
+    execution.extend(about.role.clone().map(|role| ("RoleArn".into(), Value::String(role))));
     execution.push(("RedriveCount".into(), 0.into()));
     let mut here = vec![
         (Arc::from("Name"), Value::String(Arc::clone(&state.name))),

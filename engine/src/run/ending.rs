@@ -48,15 +48,8 @@ impl Execution {
         if !matches!(self.kind(thread), Kind::Map(_)) {
             return;
         }
-        let ended = if good {
-            EventType::MapIterationSucceeded
-        } else {
-            EventType::MapIterationFailed
-        };
-        let details = Details::Iteration {
-            name: self.name(thread),
-            index,
-        };
+        let ended = if good { EventType::MapIterationSucceeded } else { EventType::MapIterationFailed };
+        let details = Details::Iteration { name: self.name(thread), index };
         let event = self.emit(thread.run, child.last_event, ended, details, now);
         if let Waiting::Children(children) = &thread.waiting {
             // On AWS the end of the last iteration leads on; that of another one, or of a failed one, does not.
@@ -92,13 +85,7 @@ impl Execution {
             self.abort(child, now);
         }
         if map_run {
-            let last = self.emit(
-                run,
-                last,
-                EventType::MapRunFailed,
-                Details::Failed(failure.clone()),
-                now,
-            );
+            let last = self.emit(run, last, EventType::MapRunFailed, Details::Failed(failure.clone()), now);
             if let Some(thread) = self.threads.get_mut(&parent) {
                 thread.last_event = last;
             }
@@ -127,25 +114,11 @@ impl Execution {
             return;
         };
         if parent.run != thread.run {
-            self.conclude(
-                thread.run,
-                thread.last_event,
-                &Outcome::Aborted(Failure::default()),
-                now,
-            );
+            self.conclude(thread.run, thread.last_event, &Outcome::Aborted(Failure::default()), now);
             self.runs.remove(&thread.run);
         } else if matches!(self.kind(parent), Kind::Map(_)) {
-            let details = Details::Iteration {
-                name: self.name(parent),
-                index,
-            };
-            self.emit(
-                thread.run,
-                thread.last_event,
-                EventType::MapIterationAborted,
-                details,
-                now,
-            );
+            let details = Details::Iteration { name: self.name(parent), index };
+            self.emit(thread.run, thread.last_event, EventType::MapIterationAborted, details, now);
         }
     }
 

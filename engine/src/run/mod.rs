@@ -70,16 +70,10 @@ impl Execution {
     }
 
     fn begin(&mut self, input: Value, now: Timestamp) {
-        let (id, name) = (
-            Arc::clone(&self.about.execution_id),
-            Arc::clone(&self.about.execution_name),
-        );
+        let (id, name) = (Arc::clone(&self.about.execution_id), Arc::clone(&self.about.execution_name));
         let run = Run::new(id, name, &input, now, self.about.history_limit);
         self.runs.insert(RunId::ROOT, run);
-        let details = Details::Started {
-            input: input.clone(),
-            role: self.about.role.clone(),
-        };
+        let details = Details::Started { input: input.clone(), role: self.about.role.clone() };
         self.emit(RunId::ROOT, 0, EventType::ExecutionStarted, details, now);
         let flow = crate::machine::FlowId(0);
         let start = self.machine.flows[0].start;
@@ -87,10 +81,7 @@ impl Execution {
         let thread = Thread::new(id, RunId::ROOT, flow, start, input);
         if thread.input.json_len() > LARGEST {
             let cause = "The input of the execution is larger than 262144 bytes";
-            self.stop_as(
-                Outcome::Failed(Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause)),
-                now,
-            );
+            self.stop_as(Outcome::Failed(Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause)), now);
             return;
         }
         self.threads.insert(id, Box::new(thread));
@@ -138,17 +129,9 @@ impl Execution {
 
     /// Reports that a task is alive: its heartbeat clock starts again.
     pub fn heartbeat(&mut self, task: TaskId, now: Timestamp) {
-        let thread = self
-            .tasks
-            .get(&task)
-            .and_then(|thread| self.threads.get_mut(thread));
+        let thread = self.tasks.get(&task).and_then(|thread| self.threads.get_mut(thread));
         let Some(thread) = thread else { return };
-        let Waiting::Task {
-            timeout,
-            heartbeat: Some(heartbeat),
-            ..
-        } = thread.waiting
-        else {
+        let Waiting::Task { timeout, heartbeat: Some(heartbeat), .. } = thread.waiting else {
             return;
         };
         let beat = now.checked_add(heartbeat).ok();
@@ -169,23 +152,14 @@ impl Execution {
 
     /// Ends the run at once, with everything that is under way.
     fn stop_as(&mut self, outcome: Outcome, now: Timestamp) {
-        let last = self
-            .threads
-            .values()
-            .filter(|thread| thread.run == RunId::ROOT)
-            .map(|t| t.last_event)
-            .max();
+        let last =
+            self.threads.values().filter(|thread| thread.run == RunId::ROOT).map(|t| t.last_event).max();
         let all: Vec<_> = self.threads.keys().copied().collect();
         for thread in all {
             self.drop_thread(thread);
         }
         self.ready.clear();
-        let children: Vec<_> = self
-            .runs
-            .keys()
-            .copied()
-            .filter(|run| *run != RunId::ROOT)
-            .collect();
+        let children: Vec<_> = self.runs.keys().copied().filter(|run| *run != RunId::ROOT).collect();
         for child in children {
             let previous = self.runs.get(&child).map_or(0, |run| run.events);
             self.conclude(child, previous, &Outcome::Aborted(Failure::default()), now);

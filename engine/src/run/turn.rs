@@ -40,12 +40,7 @@ impl Execution {
         }
         let machine = Arc::clone(&self.machine);
         let state = machine.state(thread.flow, thread.state);
-        let mut visit = Visit {
-            run: self,
-            thread: &mut thread,
-            state,
-            now,
-        };
+        let mut visit = Visit { run: self, thread: &mut thread, state, now };
         let mut step = visit.wake(wake);
         if let Err(fault) = step {
             step = visit.recover(fault);
@@ -90,11 +85,7 @@ impl Execution {
         let machine = Arc::clone(&self.machine);
         let name = Arc::clone(&machine.state(thread.flow, thread.state).name);
         if let Some(exited) = kind.exited() {
-            let details = Details::Exited {
-                name,
-                output: output.clone(),
-                assigned: assigned.clone(),
-            };
+            let details = Details::Exited { name, output: output.clone(), assigned: assigned.clone() };
             thread.last_event = self.emit(thread.run, thread.last_event, exited, details, now);
         }
         if !assigned.is_empty() {
@@ -153,10 +144,8 @@ impl Visit<'_> {
         self.thread.failures.clear();
         self.thread.entered_at = self.now;
         self.thread.entered_previous = self.thread.last_event;
-        let details = Details::Entered {
-            name: Arc::clone(&self.state.name),
-            input: self.thread.input.clone(),
-        };
+        let details =
+            Details::Entered { name: Arc::clone(&self.state.name), input: self.thread.input.clone() };
         self.thread.entered_event = self.event(self.state.kind.entered(), details);
     }
 
@@ -195,10 +184,7 @@ impl Visit<'_> {
             let failures = self.thread.failures[index];
             if let Some(delay) = retrier.delay(failures, &mut self.run.rng) {
                 self.thread.attempts += 1;
-                self.wait(
-                    Waiting::Retry,
-                    Some(self.now.saturating_add(delay).unwrap_or(Timestamp::MAX)),
-                );
+                self.wait(Waiting::Retry, Some(self.now.saturating_add(delay).unwrap_or(Timestamp::MAX)));
                 return Ok(Next::Wait);
             }
         }
@@ -211,12 +197,8 @@ impl Visit<'_> {
             return Err(fault);
         };
         let error = fault.failure.output();
-        let given = Given {
-            result: None,
-            error: Some(&error),
-        };
-        self.leave(&catcher.exit, &format!("Catch[{index}]/"), given)
-            .map_err(|fault| self.noted(fault))
+        let given = Given { result: None, error: Some(&error) };
+        self.leave(&catcher.exit, &format!("Catch[{index}]/"), given).map_err(|fault| self.noted(fault))
     }
 
     /// Tells history of an expression that failed.

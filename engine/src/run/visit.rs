@@ -55,11 +55,7 @@ pub(crate) struct Given<'a> {
 
 impl From<Failure> for Fault {
     fn from(failure: Failure) -> Self {
-        Self {
-            failure,
-            evaluation: None,
-            terminal: false,
-        }
+        Self { failure, evaluation: None, terminal: false }
     }
 }
 
@@ -97,20 +93,13 @@ impl Visit<'_> {
         };
         let read = read(&mut scope);
         self.run.rng = rng;
-        read.map_err(|error| Fault {
-            evaluation: Some(Some(error.location)),
-            ..self.wrong(&error.cause)
-        })
+        read.map_err(|error| Fault { evaluation: Some(Some(error.location)), ..self.wrong(&error.cause) })
     }
 
     /// The fault of an evaluation that has no field of its own.
     pub(crate) fn wrong(&self, cause: &str) -> Fault {
         let failure = Failure::new(reserved::QUERY_EVALUATION_ERROR, self.sentence(cause));
-        Fault {
-            failure,
-            evaluation: Some(None),
-            terminal: false,
-        }
+        Fault { failure, evaluation: Some(None), terminal: false }
     }
 
     /// The cause, after the words that name the state.
@@ -126,11 +115,7 @@ impl Visit<'_> {
         let taken = if exit.output.is_none() && exit.assign.is_empty() {
             // Nothing to evaluate, nothing to copy.
             let output = given.error.or(given.result).unwrap_or(&self.thread.input).clone();
-            Taken {
-                to: exit.to,
-                output,
-                assigned: Vec::new(),
-            }
+            Taken { to: exit.to, output, assigned: Vec::new() }
         } else {
             self.evaluate(given, |scope| {
                 let otherwise = given.error.or(given.result).unwrap_or(scope.input);
@@ -151,10 +136,7 @@ impl Visit<'_> {
             "The state/task '{}' returned a result with a size exceeding the maximum number of bytes service limit.",
             self.state.name
         );
-        Err(Fault {
-            terminal: true,
-            ..Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause).into()
-        })
+        Err(Fault { terminal: true, ..Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause).into() })
     }
 
     /// Whether there is room for these variables.
@@ -163,21 +145,15 @@ impl Visit<'_> {
             return Ok(());
         }
         let new: usize = assigned.iter().map(|(_, value)| value.json_len()).sum();
-        let kept = self
-            .thread
-            .variables
-            .iter()
-            .filter(|(name, _)| assigned.iter().all(|(own, _)| own != *name));
+        let kept =
+            self.thread.variables.iter().filter(|(name, _)| assigned.iter().all(|(own, _)| own != *name));
         let all = new + kept.map(|(_, value)| value.json_len()).sum::<usize>();
         if new <= LARGEST && all <= MOST_VARIABLES {
             return Ok(());
         }
         let cause =
             self.sentence("The variables are larger than 262144 bytes at once or 10485760 bytes in all.");
-        Err(Fault {
-            terminal: true,
-            ..Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause).into()
-        })
+        Err(Fault { terminal: true, ..Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause).into() })
     }
 
     /// Adds to the history; what follows points to this event.
@@ -212,38 +188,20 @@ impl Visit<'_> {
     /// The id of the execution at hand.
     pub(crate) fn execution(&self) -> Arc<str> {
         let run = self.run.runs.get(&self.thread.run);
-        run.map_or_else(
-            || Arc::clone(&self.run.about.execution_id),
-            |run| Arc::clone(&run.id),
-        )
+        run.map_or_else(|| Arc::clone(&self.run.about.execution_id), |run| Arc::clone(&run.id))
     }
 
     /// The region the machine's ARN names.
     pub(crate) fn region(&self) -> Arc<str> {
-        self.run
-            .about
-            .machine_id
-            .split(':')
-            .nth(3)
-            .unwrap_or("us-east-1")
-            .into()
+        self.run.about.machine_id.split(':').nth(3).unwrap_or("us-east-1").into()
     }
 
     /// Starts a Map run and gives its ARN.
     pub(crate) fn map_run(&mut self, label: Option<&str>) -> Arc<str> {
-        let machine = self
-            .run
-            .about
-            .machine_id
-            .replacen(":stateMachine:", ":mapRun:", 1);
+        let machine = self.run.about.machine_id.replacen(":stateMachine:", ":mapRun:", 1);
         let label = label.map_or_else(|| self.run.rng.uuid(), str::to_owned);
         let arn: Arc<str> = format!("{machine}/{label}:{}", self.run.rng.uuid()).into();
-        self.event(
-            EventType::MapRunStarted,
-            Details::MapRun {
-                arn: Arc::clone(&arn),
-            },
-        );
+        self.event(EventType::MapRunStarted, Details::MapRun { arn: Arc::clone(&arn) });
         arn
     }
 }

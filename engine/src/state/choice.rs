@@ -25,28 +25,16 @@ struct Rule {
 impl Choice {
     pub(crate) fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
         fields.require(&["Choices"]);
-        let rules: Vec<_> = fields
-            .objects("Choices")
-            .into_iter()
-            .map(|fields| Rule::parse(fields, place))
-            .collect();
+        let rules: Vec<_> =
+            fields.objects("Choices").into_iter().map(|fields| Rule::parse(fields, place)).collect();
         let (output, assign) = Exit::results(&fields, Reach::INPUT);
         if !fields.has("Default") && (output.is_some() || !assign.is_empty()) {
-            fields.invalid(
-                "Default",
-                "'Output' and 'Assign' of a Choice state belong to its 'Default'",
-            );
+            fields.invalid("Default", "'Output' and 'Assign' of a Choice state belong to its 'Default'");
         }
-        let default = place.target(&fields, "Default").map(|to| Exit {
-            to: Transition::Next(to),
-            output,
-            assign,
-        });
+        let default =
+            place.target(&fields, "Default").map(|to| Exit { to: Transition::Next(to), output, assign });
         fields.finish(&[]);
-        Some(Self {
-            rules: rules.into_iter().collect::<Option<_>>()?,
-            default,
-        })
+        Some(Self { rules: rules.into_iter().collect::<Option<_>>()?, default })
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
@@ -78,11 +66,7 @@ impl Choice {
     }
 
     pub(crate) fn exits(&self) -> Vec<&Exit> {
-        self.rules
-            .iter()
-            .map(|rule| &rule.exit)
-            .chain(&self.default)
-            .collect()
+        self.rules.iter().map(|rule| &rule.exit).chain(&self.default).collect()
     }
 
     /// Every way out with its condition; the default has none.
@@ -96,14 +80,10 @@ impl Rule {
     fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
         fields.text("Comment");
         fields.require(&["Condition"]);
-        let condition = fields.template_of("Condition", "a boolean", Reach::INPUT, |value| {
-            value.as_bool().is_some()
-        });
+        let condition =
+            fields.template_of("Condition", "a boolean", Reach::INPUT, |value| value.as_bool().is_some());
         let exit = Exit::parse_next(&fields, place, Reach::INPUT);
         fields.finish(&[]);
-        Some(Self {
-            condition: condition?,
-            exit: exit?,
-        })
+        Some(Self { condition: condition?, exit: exit? })
     }
 }

@@ -26,22 +26,14 @@ impl Exit {
     /// Reads `Next` or `End`, `Output` and `Assign`.
     pub(crate) fn parse(fields: &Fields<'_>, place: &Place<'_>, reach: Reach) -> Option<Self> {
         let (output, assign) = Self::results(fields, reach);
-        Some(Self {
-            to: place.transition(fields)?,
-            output,
-            assign,
-        })
+        Some(Self { to: place.transition(fields)?, output, assign })
     }
 
     /// Reads `Next`, `Output` and `Assign`: the way out of a rule or a catcher.
     pub(crate) fn parse_next(fields: &Fields<'_>, place: &Place<'_>, reach: Reach) -> Option<Self> {
         let (output, assign) = Self::results(fields, reach);
         fields.require(&["Next"]);
-        Some(Self {
-            to: Transition::Next(place.target(fields, "Next")?),
-            output,
-            assign,
-        })
+        Some(Self { to: Transition::Next(place.target(fields, "Next")?), output, assign })
     }
 
     pub(crate) fn results(
@@ -60,21 +52,14 @@ impl Exit {
     ) -> Result<Taken, EvaluationError> {
         let mut assigned = Vec::with_capacity(self.assign.len());
         for (name, template) in &self.assign {
-            assigned.push((
-                Arc::clone(name),
-                template.fill(&format!("{prefix}Assign/{name}"), scope)?,
-            ));
+            assigned.push((Arc::clone(name), template.fill(&format!("{prefix}Assign/{name}"), scope)?));
         }
         let output = match &self.output {
             None => otherwise.clone(),
             Some(Template::Constant(value)) => value.clone(),
             Some(template) => template.fill(&format!("{prefix}Output"), scope)?,
         };
-        Ok(Taken {
-            to: self.to,
-            output,
-            assigned,
-        })
+        Ok(Taken { to: self.to, output, assigned })
     }
 }
 
@@ -99,9 +84,7 @@ fn assignments(fields: &Fields<'_>, reach: Reach) -> Vec<(Arc<str>, Template)> {
 
 fn is_variable(name: &str) -> bool {
     let mut letters = name.chars();
-    let first = letters
-        .next()
-        .is_some_and(|first| first.is_alphabetic() || first == '_');
+    let first = letters.next().is_some_and(|first| first.is_alphabetic() || first == '_');
     first
         && letters.all(|c| c.is_alphanumeric() || c == '_')
         && name.chars().count() <= 80

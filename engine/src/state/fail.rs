@@ -28,10 +28,7 @@ impl Fail {
                 Some(template.fill_as(field, "string", scope, |value| value.as_str().map(str::to_owned)))
             };
             let error = text("Error", &self.error).transpose()?;
-            Ok(Failure {
-                error,
-                cause: text("Cause", &self.cause).transpose()?,
-            })
+            Ok(Failure { error, cause: text("Cause", &self.cause).transpose()? })
         })?;
         Err(Fault::from(failure))
     }

@@ -44,9 +44,7 @@ impl Map {
     pub(crate) fn parse<'a>(fields: Fields<'a>, place: &Place<'a>) -> Option<Self> {
         fields.require(&["ItemProcessor"]);
         let (processor, distributed) = processor(&fields, place)?;
-        let items = fields.template_of("Items", "an array", Reach::INPUT, |value| {
-            value.as_array().is_some()
-        });
+        let items = fields.template_of("Items", "an array", Reach::INPUT, |value| value.as_array().is_some());
         let selector = fields.template("ItemSelector", Reach::INPUT);
         let concurrency =
             fields.template_of("MaxConcurrency", "a whole number from 0", Reach::INPUT, |value| {
@@ -72,10 +70,7 @@ impl Map {
         } else {
             &[
                 ("Iterator", "'Iterator' is the old name of 'ItemProcessor'"),
-                (
-                    "ToleratedFailureCount",
-                    "'ToleratedFailureCount' is not supported for an inline Map",
-                ),
+                ("ToleratedFailureCount", "'ToleratedFailureCount' is not supported for an inline Map"),
                 (
                     "ToleratedFailurePercentage",
                     "'ToleratedFailurePercentage' is not supported for an inline Map",
@@ -89,16 +84,7 @@ impl Map {
             None => None,
         };
         let (exit, recovery) = (exit?, recovery?);
-        Some(Self {
-            items,
-            reader,
-            selector,
-            processor,
-            distributed,
-            concurrency,
-            exit,
-            recovery,
-        })
+        Some(Self { items, reader, selector, processor, distributed, concurrency, exit, recovery })
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
@@ -127,18 +113,11 @@ impl Map {
     pub(crate) fn items_read(&self, visit: &mut Visit<'_>, items: Result<Vec<Value>, Failure>) -> Step {
         let mut items = items.map_err(|failure| {
             Fault::from(Failure {
-                error: failure
-                    .error
-                    .or_else(|| Some(reserved::ITEM_READER_FAILED.into())),
+                error: failure.error.or_else(|| Some(reserved::ITEM_READER_FAILED.into())),
                 cause: failure.cause,
             })
         })?;
-        if let Some(most) = self
-            .reader
-            .as_ref()
-            .map(|reader| reader.max_items(visit))
-            .transpose()?
-            .flatten()
+        if let Some(most) = self.reader.as_ref().map(|reader| reader.max_items(visit)).transpose()?.flatten()
         {
             items.truncate(most);
         }
@@ -146,18 +125,13 @@ impl Map {
     }
 
     fn begin(&self, visit: &mut Visit<'_>, items: Array) -> Step {
-        visit.event(
-            EventType::MapStateStarted,
-            Details::MapStarted { length: items.len() },
-        );
+        visit.event(EventType::MapStateStarted, Details::MapStarted { length: items.len() });
         let (concurrency, tolerance) = visit.evaluate(Given::default(), |scope| {
             let mut number = |field: &str, template: &Option<Template>| {
                 let template = template.as_ref()?;
                 Some(template.fill_as(field, "non-negative integer", scope, count))
             };
-            let concurrency = number("MaxConcurrency", &self.concurrency)
-                .transpose()?
-                .unwrap_or(0);
+            let concurrency = number("MaxConcurrency", &self.concurrency).transpose()?.unwrap_or(0);
             let Some(distributed) = &self.distributed else {
                 return Ok((concurrency, None));
             };
@@ -171,20 +145,9 @@ impl Map {
                 .transpose()?;
             Ok((concurrency, Some(Tolerance { count, percentage })))
         })?;
-        let most = if self.distributed.is_some() {
-            MOST_DISTRIBUTED
-        } else {
-            MOST_INLINE
-        };
-        let concurrency = if concurrency == 0 {
-            most
-        } else {
-            concurrency.min(most)
-        };
-        let run = self
-            .distributed
-            .as_ref()
-            .map(|distributed| visit.map_run(distributed.label.as_deref()));
+        let most = if self.distributed.is_some() { MOST_DISTRIBUTED } else { MOST_INLINE };
+        let concurrency = if concurrency == 0 { most } else { concurrency.min(most) };
+        let run = self.distributed.as_ref().map(|distributed| visit.map_run(distributed.label.as_deref()));
         visit.begin(Children::items(items, concurrency, tolerance, run));
         Ok(Next::Wait)
     }
@@ -198,14 +161,7 @@ impl Map {
         // What follows points to the last iteration's end, not to the success of the state.
         visit.thread.last_event = last;
         let outputs = Value::from(outputs);
-        visit.leave(
-            &self.exit,
-            "",
-            Given {
-                result: Some(&outputs),
-                error: None,
-            },
-        )
+        visit.leave(&self.exit, "", Given { result: Some(&outputs), error: None })
     }
 }
 
@@ -262,15 +218,9 @@ fn processor<'a>(fields: &Fields<'a>, place: &Place<'a>) -> Option<(FlowId, Opti
 }
 
 pub(super) fn count(value: &Value) -> Option<usize> {
-    value
-        .as_number()
-        .and_then(Number::as_i64)
-        .and_then(|count| usize::try_from(count).ok())
+    value.as_number().and_then(Number::as_i64).and_then(|count| usize::try_from(count).ok())
 }
 
 fn percentage(value: &Value) -> Option<f64> {
-    value
-        .as_number()
-        .map(Number::as_f64)
-        .filter(|share| (0.0..=100.0).contains(share))
+    value.as_number().map(Number::as_f64).filter(|share| (0.0..=100.0).contains(share))
 }

@@ -88,11 +88,7 @@ impl Kind {
     /// Every state this one can lead to, beside it in its flow.
     pub(crate) fn targets(&self) -> Vec<StateId> {
         let caught = self.recovery().map(Recovery::targets).unwrap_or_default();
-        self.exits()
-            .into_iter()
-            .filter_map(|exit| exit.to.target())
-            .chain(caught)
-            .collect()
+        self.exits().into_iter().filter_map(|exit| exit.to.target()).chain(caught).collect()
     }
 
     /// Whether a flow can end here.

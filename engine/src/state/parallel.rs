@@ -30,12 +30,7 @@ impl Parallel {
         let recovery = Recovery::parse(&fields, place);
         let exit = Exit::parse(&fields, place, Reach::RESULT);
         fields.finish(&[]);
-        Some(Self {
-            branches,
-            arguments,
-            exit: exit?,
-            recovery: recovery?,
-        })
+        Some(Self { branches, arguments, exit: exit?, recovery: recovery? })
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
@@ -56,13 +51,6 @@ impl Parallel {
         // What follows points to the last branch's last event, not to the success of the state.
         visit.thread.last_event = last;
         let outputs = Value::from(outputs);
-        visit.leave(
-            &self.exit,
-            "",
-            Given {
-                result: Some(&outputs),
-                error: None,
-            },
-        )
+        visit.leave(&self.exit, "", Given { result: Some(&outputs), error: None })
     }
 }

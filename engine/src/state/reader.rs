@@ -23,33 +23,23 @@ impl Reader {
     pub(crate) fn parse(fields: Fields<'_>) -> Option<Self> {
         fields.require(&["Resource", "Arguments"]);
         let resource = fields.text("Resource");
-        if let Some(resource) = resource
-            .as_deref()
-            .filter(|resource| !resource.ends_with(":s3:getObject"))
-        {
+        if let Some(resource) = resource.as_deref().filter(|resource| !resource.ends_with(":s3:getObject")) {
             let message = format!("An ItemReader with '{resource}' is not supported yet; use s3:getObject");
             fields.refuse(Code::NotSupported, Some("Resource"), message);
         }
-        let arguments = fields.template_of("Arguments", "an object", Reach::INPUT, |value| {
-            value.as_object().is_some()
-        });
+        let arguments =
+            fields.template_of("Arguments", "an object", Reach::INPUT, |value| value.as_object().is_some());
         let (format, most) = match fields.object("ReaderConfig") {
             Some(config) => config_of(config),
             None => (Some(ItemFormat::Json { pointer: None }), None),
         };
         fields.finish(&[]);
-        Some(Self {
-            resource: resource?,
-            arguments: arguments?,
-            format: format?,
-            most,
-        })
+        Some(Self { resource: resource?, arguments: arguments?, format: format?, most })
     }
 
     pub(crate) fn request(&self, visit: &mut Visit<'_>) -> Result<(TaskId, ItemSource), Fault> {
-        let arguments = visit.evaluate(Given::default(), |scope| {
-            self.arguments.fill("ItemReader/Arguments", scope)
-        })?;
+        let arguments =
+            visit.evaluate(Given::default(), |scope| self.arguments.fill("ItemReader/Arguments", scope))?;
         let id = visit.task_id();
         let source = ItemSource {
             id,
@@ -78,17 +68,12 @@ impl Reader {
 fn config_of(config: Fields<'_>) -> (Option<ItemFormat>, Option<Template>) {
     config.require(&["InputType"]);
     let kind = config.text("InputType");
-    let most = config.template_of(
-        "MaxItems",
-        "a whole number from 0",
-        Reach::INPUT,
-        |value: &Value| count(value).is_some(),
-    );
+    let most = config.template_of("MaxItems", "a whole number from 0", Reach::INPUT, |value: &Value| {
+        count(value).is_some()
+    });
     let format = match kind.as_deref() {
         None => None,
-        Some("JSON") => Some(ItemFormat::Json {
-            pointer: config.text("ItemsPointer"),
-        }),
+        Some("JSON") => Some(ItemFormat::Json { pointer: config.text("ItemsPointer") }),
         Some("JSONL") => Some(ItemFormat::JsonLines),
         Some("CSV") => csv(&config),
         Some(other) => {
@@ -122,10 +107,7 @@ fn csv(config: &Fields<'_>) -> Option<ItemFormat> {
         Some("SPACE") => ' ',
         Some("TAB") => '\t',
         Some(_) => {
-            config.invalid(
-                "CSVDelimiter",
-                "Expected 'COMMA', 'PIPE', 'SEMICOLON', 'SPACE' or 'TAB'",
-            );
+            config.invalid("CSVDelimiter", "Expected 'COMMA', 'PIPE', 'SEMICOLON', 'SPACE' or 'TAB'");
             return None;
         }
     };

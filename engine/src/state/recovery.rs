@@ -39,55 +39,31 @@ pub(crate) struct Catcher {
 impl Recovery {
     pub(crate) fn parse(fields: &Fields<'_>, place: &Place<'_>) -> Option<Self> {
         let list = |field| {
-            if fields.has(field) {
-                fields.objects(field)
-            } else {
-                Vec::new()
-            }
+            if fields.has(field) { fields.objects(field) } else { Vec::new() }
         };
         let retry: Vec<_> = list("Retry").into_iter().map(Retrier::parse).collect();
-        let catch: Vec<_> = list("Catch")
-            .into_iter()
-            .map(|fields| Catcher::parse(fields, place))
-            .collect();
+        let catch: Vec<_> = list("Catch").into_iter().map(|fields| Catcher::parse(fields, place)).collect();
         let recovery = Self {
             retry: retry.into_iter().collect::<Option<_>>()?,
             catch: catch.into_iter().collect::<Option<_>>()?,
         };
-        wildcard_last(
-            fields,
-            "Retry",
-            recovery.retry.iter().map(|retrier| &retrier.errors),
-        );
-        wildcard_last(
-            fields,
-            "Catch",
-            recovery.catch.iter().map(|catcher| &catcher.errors),
-        );
+        wildcard_last(fields, "Retry", recovery.retry.iter().map(|retrier| &retrier.errors));
+        wildcard_last(fields, "Catch", recovery.catch.iter().map(|catcher| &catcher.errors));
         Some(recovery)
     }
 
     pub(crate) fn targets(&self) -> Vec<StateId> {
-        self.catch
-            .iter()
-            .filter_map(|catcher| catcher.exit.to.target())
-            .collect()
+        self.catch.iter().filter_map(|catcher| catcher.exit.to.target()).collect()
     }
 
     /// The first retrier that knows this fault.
     pub(crate) fn retrier(&self, fault: &Fault) -> Option<(usize, &Retrier)> {
-        self.retry
-            .iter()
-            .enumerate()
-            .find(|(_, retrier)| fault.matches(&retrier.errors))
+        self.retry.iter().enumerate().find(|(_, retrier)| fault.matches(&retrier.errors))
     }
 
     /// The first catcher that knows this fault.
     pub(crate) fn catcher(&self, fault: &Fault) -> Option<(usize, &Catcher)> {
-        self.catch
-            .iter()
-            .enumerate()
-            .find(|(_, catcher)| fault.matches(&catcher.errors))
+        self.catch.iter().enumerate().find(|(_, catcher)| fault.matches(&catcher.errors))
     }
 }
 
@@ -113,10 +89,7 @@ impl Retrier {
             },
         };
         if retrier.longest.is_some_and(|longest| longest <= retrier.interval) {
-            fields.invalid(
-                "MaxDelaySeconds",
-                "'MaxDelaySeconds' must be greater than 'IntervalSeconds'",
-            );
+            fields.invalid("MaxDelaySeconds", "'MaxDelaySeconds' must be greater than 'IntervalSeconds'");
         }
         fields.finish(&[]);
         Some(retrier)
@@ -140,10 +113,7 @@ impl Catcher {
         let errors = errors(&fields);
         let exit = Exit::parse_next(&fields, place, Reach::ERROR);
         fields.finish(&[]);
-        Some(Self {
-            errors: errors?,
-            exit: exit?,
-        })
+        Some(Self { errors: errors?, exit: exit? })
     }
 }
 

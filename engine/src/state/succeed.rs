@@ -16,13 +16,7 @@ impl Succeed {
     pub(crate) fn parse(fields: Fields<'_>) -> Self {
         let output = fields.template("Output", Reach::INPUT);
         fields.finish(&[]);
-        Self {
-            exit: Exit {
-                to: Transition::End,
-                output,
-                assign: Vec::new(),
-            },
-        }
+        Self { exit: Exit { to: Transition::End, output, assign: Vec::new() } }
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {

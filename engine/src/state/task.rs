@@ -41,29 +41,20 @@ impl Task {
         }
         let arguments = fields.template("Arguments", Reach::INPUT);
         let clock = |field| {
-            fields.template_of(
-                field,
-                "a whole number of seconds from 1 to 99999999",
-                Reach::INPUT,
-                |value| seconds(value).is_some(),
-            )
+            fields.template_of(field, "a whole number of seconds from 1 to 99999999", Reach::INPUT, |value| {
+                seconds(value).is_some()
+            })
         };
         let (timeout, heartbeat) = (clock("TimeoutSeconds"), clock("HeartbeatSeconds"));
         let fixed = |clock: &Option<Template>| clock.as_ref()?.constant().and_then(seconds);
         if let (Some(timeout), Some(heartbeat)) = (fixed(&timeout), fixed(&heartbeat))
             && heartbeat >= timeout
         {
-            fields.invalid(
-                "HeartbeatSeconds",
-                "'HeartbeatSeconds' must be smaller than 'TimeoutSeconds'",
-            );
+            fields.invalid("HeartbeatSeconds", "'HeartbeatSeconds' must be smaller than 'TimeoutSeconds'");
         }
         let recovery = Recovery::parse(&fields, place);
         let exit = Exit::parse(&fields, place, Reach::RESULT);
-        fields.finish(&[(
-            "Credentials",
-            "'Credentials' is not supported: a host runs tasks as itself",
-        )]);
+        fields.finish(&[("Credentials", "'Credentials' is not supported: a host runs tasks as itself")]);
         let resource = resource?;
         Some(Self {
             integration: Integration::of(&resource),
@@ -83,11 +74,7 @@ impl Task {
                 None => scope.input.clone(),
             };
             let timeout = clock("TimeoutSeconds", self.timeout.as_ref(), scope)?;
-            Ok((
-                arguments,
-                timeout,
-                clock("HeartbeatSeconds", self.heartbeat.as_ref(), scope)?,
-            ))
+            Ok((arguments, timeout, clock("HeartbeatSeconds", self.heartbeat.as_ref(), scope)?))
         })?;
         visit.fits(&arguments)?;
         self.scheduled(visit, &arguments, timeout, heartbeat);
@@ -105,14 +92,7 @@ impl Task {
         let timeout = timeout.and_then(|timeout| visit.now.checked_add(timeout).ok());
         let beat = heartbeat.and_then(|heartbeat| visit.now.checked_add(heartbeat).ok());
         let due = timeout.into_iter().chain(beat).min();
-        visit.wait(
-            Waiting::Task {
-                id,
-                timeout,
-                heartbeat,
-            },
-            due,
-        );
+        visit.wait(Waiting::Task { id, timeout, heartbeat }, due);
         visit.effect(Effect::StartTask(request));
         Ok(Next::Wait)
     }
@@ -122,20 +102,11 @@ impl Task {
         let failure = match answer {
             Ok(result) if visit.fits(&result).is_ok() => {
                 self.succeeded(visit, &result);
-                return visit.leave(
-                    &self.exit,
-                    "",
-                    Given {
-                        result: Some(&result),
-                        error: None,
-                    },
-                );
+                return visit.leave(&self.exit, "", Given { result: Some(&result), error: None });
             }
             Ok(_) => {
-                let who = self
-                    .integration
-                    .as_ref()
-                    .map_or(&*self.resource, |integration| &integration.service);
+                let who =
+                    self.integration.as_ref().map_or(&*self.resource, |integration| &integration.service);
                 Failure::new(
                     reserved::DATA_LIMIT_EXCEEDED,
                     format!(
@@ -147,10 +118,9 @@ impl Task {
         };
         let (kind, details) = match &self.integration {
             None => (EventType::LambdaFunctionFailed, Details::Failed(failure.clone())),
-            Some(integration) => (
-                EventType::TaskFailed,
-                Details::TaskFailed(integration.clone(), failure.clone()),
-            ),
+            Some(integration) => {
+                (EventType::TaskFailed, Details::TaskFailed(integration.clone(), failure.clone()))
+            }
         };
         visit.event(kind, details);
         Err(Fault::from(failure))
@@ -163,14 +133,10 @@ impl Task {
             Clock::Heartbeat => reserved::HEARTBEAT_TIMEOUT,
         });
         let (kind, details) = match &self.integration {
-            None => (
-                EventType::LambdaFunctionTimedOut,
-                Details::Failed(failure.clone()),
-            ),
-            Some(integration) => (
-                EventType::TaskTimedOut,
-                Details::TaskFailed(integration.clone(), failure.clone()),
-            ),
+            None => (EventType::LambdaFunctionTimedOut, Details::Failed(failure.clone())),
+            Some(integration) => {
+                (EventType::TaskTimedOut, Details::TaskFailed(integration.clone(), failure.clone()))
+            }
         };
         visit.event(kind, details);
         Err(Fault::from(failure))
@@ -186,11 +152,7 @@ impl Task {
         let timeout = timeout.map(|timeout| timeout.as_secs());
         let Some(integration) = &self.integration else {
             let resource = Arc::clone(&self.resource);
-            let details = Details::LambdaScheduled {
-                resource,
-                input: arguments.clone(),
-                timeout,
-            };
+            let details = Details::LambdaScheduled { resource, input: arguments.clone(), timeout };
             visit.event(EventType::LambdaFunctionScheduled, details);
             visit.event(EventType::LambdaFunctionStarted, Details::None);
             return;
@@ -208,40 +170,22 @@ impl Task {
 
     fn succeeded(&self, visit: &mut Visit<'_>, result: &Value) {
         match &self.integration {
-            None => visit.event(
-                EventType::LambdaFunctionSucceeded,
-                Details::Output(result.clone()),
-            ),
-            Some(integration) => visit.event(
-                EventType::TaskSucceeded,
-                Details::TaskSucceeded(integration.clone(), result.clone()),
-            ),
+            None => visit.event(EventType::LambdaFunctionSucceeded, Details::Output(result.clone())),
+            Some(integration) => visit
+                .event(EventType::TaskSucceeded, Details::TaskSucceeded(integration.clone(), result.clone())),
         };
     }
 }
 
 fn check(fields: &Fields<'_>, place: &Place<'_>, resource: &str) {
-    let later = [".waitForTaskToken", ".sync", ".sync:2"]
-        .into_iter()
-        .find(|ending| resource.ends_with(ending));
+    let later =
+        [".waitForTaskToken", ".sync", ".sync:2"].into_iter().find(|ending| resource.ends_with(ending));
     if let Some(ending) = later {
-        fields.refuse(
-            Code::NotSupported,
-            Some("Resource"),
-            format!("'{ending}' is not supported yet"),
-        );
+        fields.refuse(Code::NotSupported, Some("Resource"), format!("'{ending}' is not supported yet"));
     } else if resource.contains(":activity:") {
-        fields.refuse(
-            Code::NotSupported,
-            Some("Resource"),
-            "Activities are not supported yet",
-        );
+        fields.refuse(Code::NotSupported, Some("Resource"), "Activities are not supported yet");
     } else if let Err(why) = (place.loader.check)(resource) {
-        fields.refuse(
-            Code::InvalidResource,
-            Some("Resource"),
-            format!("'{resource}' cannot be run: {why}"),
-        );
+        fields.refuse(Code::InvalidResource, Some("Resource"), format!("'{resource}' cannot be run: {why}"));
     }
 }
 
@@ -250,15 +194,10 @@ fn clock(
     template: Option<&Template>,
     scope: &mut Scope<'_>,
 ) -> Result<Option<Duration>, EvaluationError> {
-    template
-        .map(|template| template.fill_as(field, "positive integer", scope, seconds))
-        .transpose()
+    template.map(|template| template.fill_as(field, "positive integer", scope, seconds)).transpose()
 }
 
 fn seconds(value: &Value) -> Option<Duration> {
-    let seconds = value
-        .as_number()
-        .and_then(Number::as_i64)
-        .filter(|n| (1..=LONGEST_SECONDS).contains(n))?;
+    let seconds = value.as_number().and_then(Number::as_i64).filter(|n| (1..=LONGEST_SECONDS).contains(n))?;
     u64::try_from(seconds).ok().map(Duration::from_secs)
 }

@@ -31,11 +31,7 @@ impl Wait {
             |value| seconds(value).is_some(),
         );
         let timestamp = fields.template("Timestamp", Reach::INPUT);
-        if timestamp
-            .as_ref()
-            .and_then(Template::constant)
-            .is_some_and(|value| moment(value).is_none())
-        {
+        if timestamp.as_ref().and_then(Template::constant).is_some_and(|value| moment(value).is_none()) {
             fields.invalid("Timestamp", "String does not match RFC3339 timestamp");
         }
         let exit = Exit::parse(&fields, place, Reach::INPUT);
@@ -43,18 +39,12 @@ impl Wait {
             (Some(seconds), None) => Some(Until::Seconds(seconds)),
             (None, Some(timestamp)) => Some(Until::Timestamp(timestamp)),
             _ => {
-                fields.invalid(
-                    "Seconds",
-                    "Exactly one of these fields is required: [Seconds, Timestamp]",
-                );
+                fields.invalid("Seconds", "Exactly one of these fields is required: [Seconds, Timestamp]");
                 None
             }
         };
         fields.finish(&[]);
-        Some(Self {
-            until: until?,
-            exit: exit?,
-        })
+        Some(Self { until: until?, exit: exit? })
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
@@ -64,9 +54,9 @@ impl Wait {
                 let wait = template.fill_as("Seconds", "positive integer", scope, seconds)?;
                 Ok(now.checked_add(SignedDuration::from_secs(wait)).ok())
             }
-            Until::Timestamp(template) => template
-                .fill_as("Timestamp", "RFC3339 timestamp", scope, moment)
-                .map(Some),
+            Until::Timestamp(template) => {
+                template.fill_as("Timestamp", "RFC3339 timestamp", scope, moment).map(Some)
+            }
         })?;
         let longest = now.checked_add(SignedDuration::from_secs(LONGEST_SECONDS)).ok();
         let Some(due) = due.filter(|due| longest.is_none_or(|longest| *due <= longest)) else {
@@ -86,16 +76,11 @@ impl Wait {
 }
 
 fn seconds(value: &Value) -> Option<i64> {
-    value
-        .as_number()
-        .and_then(Number::as_i64)
-        .filter(|seconds| (0..=LONGEST_SECONDS).contains(seconds))
+    value.as_number().and_then(Number::as_i64).filter(|seconds| (0..=LONGEST_SECONDS).contains(seconds))
 }
 
 /// RFC 3339 with a capital T, and a capital Z where there is no offset.
 fn moment(value: &Value) -> Option<Timestamp> {
-    let text = value
-        .as_str()
-        .filter(|text| text.contains('T') && !text.contains(['z', ' ', '[']))?;
+    let text = value.as_str().filter(|text| text.contains('T') && !text.contains(['z', ' ', '[']))?;
     text.parse().ok()
 }

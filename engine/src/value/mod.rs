@@ -133,10 +133,7 @@ impl Value {
 impl Array {
     /// How many bytes the list takes as compact JSON in UTF-8.
     fn json_len(&self) -> usize {
-        *self
-            .0
-            .bytes
-            .get_or_init(|| 1 + self.iter().map(|item| item.json_len() + 1).sum::<usize>().max(1))
+        *self.0.bytes.get_or_init(|| 1 + self.iter().map(|item| item.json_len() + 1).sum::<usize>().max(1))
     }
 }
 
@@ -163,9 +160,7 @@ impl Object {
 
     fn json_len(&self) -> usize {
         *self.0.bytes.get_or_init(|| {
-            let members = self
-                .iter()
-                .map(|(name, value)| string_len(name) + value.json_len() + 2);
+            let members = self.iter().map(|(name, value)| string_len(name) + value.json_len() + 2);
             1 + members.sum::<usize>().max(1)
         })
     }
@@ -209,19 +204,13 @@ impl From<Vec<Value>> for Value {
 
 impl From<Vec<Value>> for Array {
     fn from(items: Vec<Value>) -> Self {
-        Self(Arc::new(Measured {
-            items,
-            bytes: OnceLock::new(),
-        }))
+        Self(Arc::new(Measured { items, bytes: OnceLock::new() }))
     }
 }
 
 impl FromIterator<(Arc<str>, Value)> for Object {
     fn from_iter<I: IntoIterator<Item = (Arc<str>, Value)>>(members: I) -> Self {
-        Self(Arc::new(Measured {
-            items: members.into_iter().collect(),
-            bytes: OnceLock::new(),
-        }))
+        Self(Arc::new(Measured { items: members.into_iter().collect(), bytes: OnceLock::new() }))
     }
 }
 
@@ -233,10 +222,7 @@ impl FromIterator<(Arc<str>, Value)> for Value {
 
 impl<const N: usize> From<[(&str, Value); N]> for Value {
     fn from(members: [(&str, Value); N]) -> Self {
-        members
-            .into_iter()
-            .map(|(name, value)| (Arc::from(name), value))
-            .collect()
+        members.into_iter().map(|(name, value)| (Arc::from(name), value)).collect()
     }
 }
 

@@ -41,11 +41,7 @@ impl Number {
         if !n.is_finite() {
             return None;
         }
-        Some(if n.fract() == 0.0 && n.abs() < EXACT {
-            Self::Int(n as i64)
-        } else {
-            Self::Float(n)
-        })
+        Some(if n.fract() == 0.0 && n.abs() < EXACT { Self::Int(n as i64) } else { Self::Float(n) })
     }
 
     pub(super) fn json_len(self) -> usize {

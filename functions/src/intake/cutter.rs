@@ -14,7 +14,7 @@ use crate::{
     fault::Fault,
     objects::{self, Objects},
     received::Received,
-    records::Records,
+    records::{self, Records},
 };
 
 /// The chunks of a batch.
@@ -78,6 +78,8 @@ pub(super) struct Cutter {
 #[derive(Debug, Default)]
 struct Held {
     lines: Vec<u8>,
+    /// How many bytes they would take inline.
+    inline: usize,
     /// The hash of each, and where its line ends.
     ends: Vec<(u64, usize)>,
 }
@@ -136,7 +138,7 @@ impl Cutter {
         };
         let chunks = usize::try_from(expected.div_ceil(CHUNK_RECORDS).max(1)).unwrap_or(usize::MAX);
         let mut parts = Parts::new(chunks, self.spool.take());
-        let Held { lines, ends } = std::mem::take(&mut self.held);
+        let Held { lines, ends, .. } = std::mem::take(&mut self.held);
         let mut from = 0;
         for (hash, end) in ends {
             parts.push(hash, &lines[from..end])?;
@@ -164,8 +166,9 @@ impl Sink for Cutter {
             Some(parts) => parts.push(hash, &out)?,
             None => {
                 self.held.lines.extend_from_slice(&out);
+                self.held.inline += records::inline_len(&out);
                 self.held.ends.push((hash, self.held.lines.len()));
-                if self.held.lines.len() > INLINE_BYTES {
+                if self.held.inline > INLINE_BYTES {
                     self.cut()?;
                 }
             }
@@ -263,7 +266,9 @@ impl Parts {
         let mut manifest = Manifest::default();
         let last = self.held.len();
         self.spool.append(last, &self.chunk_of_record)?;
-        objects.put(&batches::chunk_index_key(tenant, id), self.spool.take(last)?).await?;
+        let index = futures::stream::iter(self.spool.pieces(last)?);
+        objects.put_stream(&batches::chunk_index_key(tenant, id), index).await?;
+        self.spool.discard(last)?;
         for (chunk, count) in self.counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
             if !self.held[chunk].is_empty() {
                 self.spool.append(chunk, &objects::gzip(&self.held[chunk]))?;

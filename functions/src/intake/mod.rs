@@ -9,7 +9,7 @@ mod cutter;
 mod format;
 mod lines;
 mod peek;
-mod spool;
+pub mod spool;
 mod unzip;
 
 pub use cutter::{Chunk, Manifest};

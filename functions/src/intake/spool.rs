@@ -1,8 +1,26 @@
 //! Where chunks grow while the input streams by: in memory, or in a folder.
 
-use std::{fs::OpenOptions, io::Write, path::PathBuf};
+use std::{
+    fs::{self, OpenOptions},
+    io::{ErrorKind, Read, Write},
+    path::PathBuf,
+};
+
+use bytes::Bytes;
 
 use crate::error::Error;
+
+/// A file that is not held whole is read in pieces of so many bytes.
+const PIECE: usize = 1024 * 1024;
+
+/// Makes an empty folder; what an interrupted run left in it goes.
+pub fn empty(folder: PathBuf) -> Result<PathBuf, Error> {
+    let cleared = match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => fs::create_dir_all(&folder),
+    };
+    cleared.map(|()| folder).map_err(|error| failure(&error))
+}
 
 #[derive(Debug)]
 pub(super) enum Spool {
@@ -31,23 +49,65 @@ impl Spool {
         Ok(())
     }
 
-    /// The file whole, and gone from here.
-    pub(super) fn take(&mut self, file: usize) -> Result<Vec<u8>, Error> {
+    /// The file in pieces, for one that may be too large to be held.
+    pub(super) fn pieces(
+        &self,
+        file: usize,
+    ) -> Result<Box<dyn Iterator<Item = Result<Bytes, Error>> + Send>, Error> {
         match self {
-            Self::Memory(files) => Ok(std::mem::take(&mut files[file])),
+            Self::Memory(files) => Ok(Box::new(std::iter::once(Ok(Bytes::from(files[file].clone()))))),
             Self::Folder(folder) => {
-                let path = folder.join(file.to_string());
-                if !path.exists() {
-                    return Ok(Vec::new());
-                }
-                let bytes = std::fs::read(&path).map_err(|error| failure(&error))?;
-                std::fs::remove_file(&path).map_err(|error| failure(&error))?;
-                Ok(bytes)
+                let mut file =
+                    fs::File::open(folder.join(file.to_string())).map_err(|error| failure(&error))?;
+                Ok(Box::new(std::iter::from_fn(move || {
+                    let mut piece = vec![0; PIECE];
+                    match file.read(&mut piece) {
+                        Ok(0) => None,
+                        Ok(read) => {
+                            piece.truncate(read);
+                            Some(Ok(piece.into()))
+                        }
+                        Err(error) => Some(Err(failure(&error))),
+                    }
+                })))
             }
         }
+    }
+
+    /// The file whole, and gone from here.
+    pub(super) fn take(&mut self, file: usize) -> Result<Vec<u8>, Error> {
+        if let Self::Memory(files) = self {
+            return Ok(std::mem::take(&mut files[file]));
+        }
+        let mut whole = Vec::new();
+        for piece in self.pieces(file)? {
+            whole.extend_from_slice(&piece?);
+        }
+        self.discard(file)?;
+        Ok(whole)
+    }
+
+    /// The file is not needed any more.
+    pub(super) fn discard(&mut self, file: usize) -> Result<(), Error> {
+        match self {
+            Self::Memory(files) => files[file].clear(),
+            Self::Folder(folder) => {
+                fs::remove_file(folder.join(file.to_string())).map_err(|error| failure(&error))?;
+            }
+        }
+        Ok(())
     }
 }
 
 fn failure(error: &std::io::Error) -> Error {
     Error::StorageRefused(format!("a chunk could not be spooled: {}", error.kind()))
+}
+
+impl Drop for Spool {
+    /// The folder goes with its last file; where files are left it stays, and the next try empties it.
+    fn drop(&mut self) {
+        if let Self::Folder(folder) = self {
+            let _ = fs::remove_dir(folder);
+        }
+    }
 }

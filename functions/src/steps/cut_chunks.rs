@@ -1,6 +1,6 @@
 //! CutChunks: an upload of any size becomes chunks that one call can take.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::{
     batch::{Batch, BatchId, Kind, Name},
     batches::{BatchStatus, Status},
     error::Error,
-    intake::{Intake, Settings, Staged},
+    intake::{Intake, Settings, Staged, spool},
     objects::Objects,
     store::Store,
 };
@@ -43,12 +43,12 @@ pub fn upload_key(tenant: &Name, id: BatchId) -> String {
 
 /// Cuts an upload as it streams in. An upload that cannot be read ends its batch, with the reason.
 ///
-/// `spool`: an empty folder for the chunks while they grow; `None`: they grow in memory.
+/// Chunks grow in a folder of the batch's own under `spool`.
 pub async fn cut_chunks(
     input: CutChunks,
     store: &impl Store,
     objects: &Objects,
-    spool: Option<PathBuf>,
+    spool: &Path,
 ) -> Result<Cut, Error> {
     let CutChunks { upload, execution } = input;
     let batch = batch_of(&upload, &execution)?;
@@ -69,12 +69,8 @@ pub async fn cut_chunks(
     Ok(Cut { batch, manifest, received })
 }
 
-async fn cut(
-    batch: &Batch,
-    upload: &str,
-    objects: &Objects,
-    spool: Option<PathBuf>,
-) -> Result<Staged, Error> {
+async fn cut(batch: &Batch, upload: &str, objects: &Objects, spool: &Path) -> Result<Staged, Error> {
+    let spool = Some(spool::empty(spool.join(batch.batch_id.to_string()))?);
     let size = objects.size(upload).await?;
     let settings = Settings { size: Some(size), spool, ..Settings::default() };
     let mut intake = Intake::new(batch.clone(), settings);

@@ -65,9 +65,8 @@ fn log(batch: &Batch, key: &str, faults: usize, first: &PlacedFault) {
         rule = %fault.rule,
         faults,
         quarantine.key = key,
-        "record {index} of batch {} is invalid: {} {}",
+        "record {index} of batch {} is invalid: {}",
         batch.batch_id,
-        if fault.pointer.is_empty() { "the record:" } else { &fault.pointer },
-        fault.message,
+        fault.sentence(),
     );
 }

@@ -46,26 +46,16 @@ pub fn to_item(mut attributes: Attributes) -> Result<Item, StoreError> {
         _ => Err(refused("an item lacks its partition, sort or version")),
     };
     let (partition, sort, version) = (text(PARTITION)?, text(SORT)?, text(VERSION)?);
-    let version = version
-        .parse()
-        .map_err(|_| refused("the version of an item is no number"))?;
+    let version = version.parse().map_err(|_| refused("the version of an item is no number"))?;
     let mut body = String::new();
     write_map(&attributes, &mut body)?;
-    Ok(Item {
-        partition,
-        sort,
-        version,
-        body,
-    })
+    Ok(Item { partition, sort, version, body })
 }
 
 fn map(json: &str) -> Result<Attributes, StoreError> {
     let fields: HashMap<Cow<'_, str>, &RawValue> =
         serde_json::from_str(json).map_err(|_| refused("a body is not a JSON object"))?;
-    fields
-        .into_iter()
-        .map(|(name, value)| Ok((name.into_owned(), attribute(value.get())?)))
-        .collect()
+    fields.into_iter().map(|(name, value)| Ok((name.into_owned(), attribute(value.get())?))).collect()
 }
 
 /// A number goes by its text, so it loses no digit.
@@ -101,9 +91,7 @@ fn write(value: &AttributeValue, to: &mut String) -> Result<(), StoreError> {
             to.push(']');
         }
         _ => {
-            return Err(refused(
-                "an item has an attribute of a type that crmflow never writes",
-            ));
+            return Err(refused("an item has an attribute of a type that crmflow never writes"));
         }
     }
     Ok(())
@@ -137,20 +125,9 @@ mod tests {
 
     #[track_caller]
     fn check(body: &str, back: &str) {
-        let item = Item {
-            partition: "p".into(),
-            sort: "s".into(),
-            version: 7,
-            body: body.into(),
-        };
+        let item = Item { partition: "p".into(), sort: "s".into(), version: 7, body: body.into() };
         let got = from_item(&item).and_then(to_item).expect("attributes");
-        assert_eq!(
-            got,
-            Item {
-                body: back.into(),
-                ..item
-            }
-        );
+        assert_eq!(got, Item { body: back.into(), ..item });
     }
 
     #[test]
@@ -165,21 +142,13 @@ mod tests {
             r#"{"a":[true,false,null,"",[],{}],"o":{"z":1,"y":{"x":""}}}"#,
             r#"{"a":[true,false,null,"",[],{}],"o":{"y":{"x":""},"z":1}}"#,
         );
-        check(
-            " { \"a\\\"\\u00e9\" : \"\\ud83d\\ude00\\u0000\\n\" } ",
-            "{\"a\\\"é\":\"😀\\u0000\\n\"}",
-        );
+        check(" { \"a\\\"\\u00e9\" : \"\\ud83d\\ude00\\u0000\\n\" } ", "{\"a\\\"é\":\"😀\\u0000\\n\"}");
     }
 
     #[test]
     fn what_cannot_come_back_is_refused() {
         for body in ["[]", "", "{", r#"{"sort":1}"#, r#"{"a":"\ud800"}"#] {
-            let item = Item {
-                partition: "p".into(),
-                sort: "s".into(),
-                version: 7,
-                body: body.into(),
-            };
+            let item = Item { partition: "p".into(), sort: "s".into(), version: 7, body: body.into() };
             assert!(from_item(&item).is_err(), "{body}");
         }
     }
@@ -190,9 +159,6 @@ mod tests {
         let attributes = map(body).expect("attributes");
         assert_eq!(attributes["optIn"], AttributeValue::Bool(true));
         assert_eq!(attributes["index"], AttributeValue::N("3".into()));
-        assert_eq!(
-            attributes["interests"],
-            AttributeValue::L(vec![AttributeValue::S("x".into())])
-        );
+        assert_eq!(attributes["interests"], AttributeValue::L(vec![AttributeValue::S("x".into())]));
     }
 }

@@ -21,10 +21,8 @@ pub fn bucket(config: &Config) -> Result<Arc<AmazonS3>, lambda_runtime::Error> {
     }
     if let Some(endpoint) = &config.endpoint {
         // An emulator: one address for all buckets, and no TLS.
-        builder = builder
-            .with_endpoint(endpoint)
-            .with_allow_http(true)
-            .with_virtual_hosted_style_request(false);
+        builder =
+            builder.with_endpoint(endpoint).with_allow_http(true).with_virtual_hosted_style_request(false);
     }
     Ok(Arc::new(builder.build()?))
 }

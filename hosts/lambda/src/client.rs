@@ -67,10 +67,7 @@ impl Aws {
             endpoint: config.endpoint.clone(),
             http: Builder::new().tls_provider(tls()).build_https(),
             retry: RetryConfig::standard().with_max_attempts(ATTEMPTS),
-            timeouts: TimeoutConfig::builder()
-                .connect_timeout(CONNECT)
-                .read_timeout(ANSWER)
-                .build(),
+            timeouts: TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(ANSWER).build(),
         })
     }
 }
@@ -91,15 +88,10 @@ struct Service(OnceLock<SharedHttpConnector>);
 impl Service {
     fn connector(&self) -> &SharedHttpConnector {
         self.0.get_or_init(|| {
-            let settings = HttpConnectorSettings::builder()
-                .connect_timeout(CONNECT)
-                .read_timeout(ANSWER)
-                .build();
+            let settings =
+                HttpConnectorSettings::builder().connect_timeout(CONNECT).read_timeout(ANSWER).build();
             SharedHttpConnector::new(
-                Connector::builder()
-                    .tls_provider(tls())
-                    .connector_settings(settings)
-                    .build(),
+                Connector::builder().tls_provider(tls()).connector_settings(settings).build(),
             )
         })
     }

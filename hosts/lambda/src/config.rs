@@ -75,10 +75,7 @@ pub struct Machines {
 
 impl Config {
     /// The environment of this process.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the environment"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn from_env() -> Self {
         Self::read(|name| std::env::var(name).ok())
     }

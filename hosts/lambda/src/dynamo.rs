@@ -108,24 +108,13 @@ impl DynamoStore {
     /// Puts at most [`WRITES`] items, none twice, without a condition.
     async fn write_batch(&self, table: &str, items: Vec<Attributes>) -> Result<(), StoreError> {
         let write = |item| {
-            let put = PutRequest::builder()
-                .set_item(Some(item))
-                .build()
-                .map_err(refused)?;
+            let put = PutRequest::builder().set_item(Some(item)).build().map_err(refused)?;
             Ok(WriteRequest::builder().put_request(put).build())
         };
-        let writes = items
-            .into_iter()
-            .map(write)
-            .collect::<Result<Vec<_>, StoreError>>()?;
+        let writes = items.into_iter().map(write).collect::<Result<Vec<_>, StoreError>>()?;
         let mut open = HashMap::from([(table.to_owned(), writes)]);
         for round in 0..ROUNDS {
-            let sent = self
-                .client
-                .batch_write_item()
-                .set_request_items(Some(open))
-                .send()
-                .await;
+            let sent = self.client.batch_write_item().set_request_items(Some(open)).send().await;
             let sent = sent.map_err(|error| failure("BatchWriteItem", &error))?;
             open = sent.unprocessed_items.unwrap_or_default();
             if open.values().all(Vec::is_empty) {
@@ -138,18 +127,11 @@ impl DynamoStore {
 
     /// The items that there are among at most [`READS`] keys, none twice.
     async fn read_batch(&self, table: &str, keys: Vec<Attributes>) -> Result<Vec<Item>, StoreError> {
-        let keys = KeysAndAttributes::builder()
-            .consistent_read(true)
-            .set_keys(Some(keys));
+        let keys = KeysAndAttributes::builder().consistent_read(true).set_keys(Some(keys));
         let mut open = HashMap::from([(table.to_owned(), keys.build().map_err(refused)?)]);
         let mut items = Vec::new();
         for round in 0..ROUNDS {
-            let got = self
-                .client
-                .batch_get_item()
-                .set_request_items(Some(open))
-                .send()
-                .await;
+            let got = self.client.batch_get_item().set_request_items(Some(open)).send().await;
             let got = got.map_err(|error| failure("BatchGetItem", &error))?;
             for found in got.responses.into_iter().flat_map(HashMap::into_values).flatten() {
                 items.push(attributes::to_item(found)?);
@@ -165,9 +147,7 @@ impl DynamoStore {
 
     /// Does puts whose keys all differ.
     async fn put_round(&self, table: &str, round: Round, written: &mut [Written]) -> Result<(), StoreError> {
-        let batches = batches(round.plain, WRITES)
-            .into_iter()
-            .map(|items| self.write_batch(table, items));
+        let batches = batches(round.plain, WRITES).into_iter().map(|items| self.write_batch(table, items));
         let mut batches = stream::iter(batches).buffer_unordered(BATCHES);
         while batches.try_next().await?.is_some() {}
         let puts = round.checked.into_iter().map(async |(at, item, condition)| {
@@ -202,21 +182,12 @@ impl Store for DynamoStore {
     ) -> Result<Vec<Option<Item>>, StoreError> {
         let name = self.name(table)?;
         let distinct: HashSet<&(String, String)> = keys.iter().collect();
-        let wanted = distinct
-            .into_iter()
-            .map(|(partition, sort)| attributes::key(partition, sort))
-            .collect();
-        let reads = batches(wanted, READS)
-            .into_iter()
-            .map(|keys| self.read_batch(name, keys));
-        let found: Vec<Vec<Item>> = stream::iter(reads)
-            .buffer_unordered(BATCHES)
-            .try_collect()
-            .await?;
+        let wanted = distinct.into_iter().map(|(partition, sort)| attributes::key(partition, sort)).collect();
+        let reads = batches(wanted, READS).into_iter().map(|keys| self.read_batch(name, keys));
+        let found: Vec<Vec<Item>> = stream::iter(reads).buffer_unordered(BATCHES).try_collect().await?;
         let items = found.into_iter().flatten();
-        let found: HashMap<(String, String), Item> = items
-            .map(|item| ((item.partition.clone(), item.sort.clone()), item))
-            .collect();
+        let found: HashMap<(String, String), Item> =
+            items.map(|item| ((item.partition.clone(), item.sort.clone()), item)).collect();
         Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
     }
 
@@ -257,8 +228,7 @@ impl Store for DynamoStore {
     }
 
     async fn put(&self, table: Table, item: Item, condition: Condition) -> Result<Written, StoreError> {
-        self.put_one(self.name(table)?, attributes::from_item(&item)?, condition)
-            .await
+        self.put_one(self.name(table)?, attributes::from_item(&item)?, condition).await
     }
 
     async fn put_all(&self, table: Table, puts: Vec<(Item, Condition)>) -> Result<Vec<Written>, StoreError> {
@@ -272,10 +242,7 @@ impl Store for DynamoStore {
 
     async fn delete(&self, table: Table, partition: &str, sort: &str) -> Result<(), StoreError> {
         let delete = self.client.delete_item().table_name(self.name(table)?);
-        let deleted = delete
-            .set_key(Some(attributes::key(partition, sort)))
-            .send()
-            .await;
+        let deleted = delete.set_key(Some(attributes::key(partition, sort))).send().await;
         deleted.map(|_| ()).map_err(|error| failure("DeleteItem", &error))
     }
 }
@@ -318,13 +285,7 @@ fn batches(mut all: Vec<Attributes>, size: usize) -> Vec<Vec<Attributes>> {
 /// Where a query starts, `None` where nothing can be behind `after`. DynamoDB refuses a start that lies
 /// outside the prefix.
 fn start(query: &Query) -> Option<Option<Attributes>> {
-    let Query {
-        partition,
-        prefix,
-        after,
-        descending,
-        ..
-    } = query;
+    let Query { partition, prefix, after, descending, .. } = query;
     match after.as_deref() {
         None => Some(None),
         Some(after) if !after.is_empty() && after.starts_with(prefix.as_str()) => {
@@ -361,9 +322,7 @@ where
         "ThrottlingException",
         "TransactionConflictException",
     ];
-    let status = error
-        .raw_response()
-        .map_or(0, |response| response.status().as_u16());
+    let status = error.raw_response().map_or(0, |response| response.status().as_u16());
     match error.code() {
         Some(code) if status < 500 && !PASSING.contains(&code) => {
             StoreError::Refused(format!("{operation}: {code}"))

@@ -11,7 +11,6 @@ pub mod config;
 pub mod dynamo;
 pub mod serve;
 pub mod sfn;
-pub mod spool;
 
 pub use bucket::{bucket, objects};
 pub use config::Config;

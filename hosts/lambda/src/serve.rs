@@ -12,10 +12,7 @@ struct Failure(Error);
 
 impl From<Failure> for Diagnostic {
     fn from(Failure(error): Failure) -> Self {
-        Self {
-            error_type: error.name().to_owned(),
-            error_message: error.to_string(),
-        }
+        Self { error_type: error.name().to_owned(), error_message: error.to_string() }
     }
 }
 
@@ -97,10 +94,9 @@ fn report(function: Function, payload: &RawValue, error: &Error) {
 /// a record, so only its place is logged.
 pub fn log() {
     // lambda_runtime logs a failed call too, without the batch.
-    let targets = Targets::new().with_default(tracing::Level::INFO).with_target(
-        "lambda_runtime::layers::panic",
-        tracing::level_filters::LevelFilter::OFF,
-    );
+    let targets = Targets::new()
+        .with_default(tracing::Level::INFO)
+        .with_target("lambda_runtime::layers::panic", tracing::level_filters::LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
@@ -108,10 +104,7 @@ pub fn log() {
         .with_current_span(true)
         .with_span_list(false);
     // A second call, as in tests, changes nothing.
-    let _ = tracing_subscriber::registry()
-        .with(targets)
-        .with(lines)
-        .try_init();
+    let _ = tracing_subscriber::registry().with(targets).with(lines).try_init();
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
         tracing::error!(place, "a fault in crmflow stopped this call");
@@ -124,24 +117,14 @@ mod tests {
 
     #[track_caller]
     fn check(payload: &str, batch: Option<&str>) {
-        assert_eq!(
-            batch_of(payload).map(|id| id.to_string()).as_deref(),
-            batch,
-            "{payload}"
-        );
+        assert_eq!(batch_of(payload).map(|id| id.to_string()).as_deref(), batch, "{payload}");
     }
 
     #[test]
     fn the_batch_of_a_call_is_found_for_its_log_line() {
         let id = "01JD0000000000000000000000";
-        check(
-            &format!(r#"{{"batch":{{"batchId":"{id}","tenant":"x"}},"records":{{}}}}"#),
-            Some(id),
-        );
-        check(
-            &format!(r#"{{"input":{{"batch":{{"batchId":"{id}"}}}},"execution":{{}}}}"#),
-            Some(id),
-        );
+        check(&format!(r#"{{"batch":{{"batchId":"{id}","tenant":"x"}},"records":{{}}}}"#), Some(id));
+        check(&format!(r#"{{"input":{{"batch":{{"batchId":"{id}"}}}},"execution":{{}}}}"#), Some(id));
         check(r#"{"input":[{"name":"n"}]}"#, None);
         check(r#"{"upload":"uploads/t/x"}"#, None);
         check("7", None);
@@ -150,10 +133,7 @@ mod tests {
     #[test]
     fn a_failure_goes_by_the_name_that_machines_catch() {
         let failure = Failure(Error::StorageUnavailable("busy".into()));
-        let Diagnostic {
-            error_type,
-            error_message,
-        } = failure.into();
+        let Diagnostic { error_type, error_message } = failure.into();
         assert_eq!(
             (error_type.as_str(), error_message.as_str()),
             ("StorageUnavailable", "storage is not available: busy")

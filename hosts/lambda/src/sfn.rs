@@ -69,12 +69,7 @@ impl StepFunctions {
     }
 
     async fn describe(&self, execution_arn: &str) -> Result<Option<(Stage, Timestamp)>, FlowError> {
-        let described = self
-            .client
-            .describe_execution()
-            .execution_arn(execution_arn)
-            .send()
-            .await;
+        let described = self.client.describe_execution().execution_arn(execution_arn).send().await;
         match described {
             Ok(found) => Ok(Some((found.status, timestamp(found.start_date)?))),
             Err(error) if is(&error, &["ExecutionDoesNotExist", "InvalidArn"]) => Ok(None),
@@ -105,13 +100,8 @@ impl Flow for StepFunctions {
             Err(error) if is(&error, &["ExecutionAlreadyExists"]) => {
                 let execution_arn = self.execution_arn(machine, name);
                 match self.describe(&execution_arn).await? {
-                    Some((_, start_date)) => Ok(Started {
-                        execution_arn,
-                        start_date,
-                    }),
-                    None => Err(FlowError::Unavailable(
-                        "an execution that exists is not shown yet".into(),
-                    )),
+                    Some((_, start_date)) => Ok(Started { execution_arn, start_date }),
+                    None => Err(FlowError::Unavailable("an execution that exists is not shown yet".into())),
                 }
             }
             Err(error) => Err(failure(&error)),
@@ -149,9 +139,7 @@ impl Flow for StepFunctions {
     async fn upload_address(&self, tenant: &Name, id: BatchId, _origin: &str) -> Result<String, FlowError> {
         let path = Path::from(upload_key(tenant, id));
         let signed = self.bucket.signed_url(Method::PUT, &path, UPLOAD_WITHIN).await;
-        signed
-            .map(String::from)
-            .map_err(|error| FlowError::Unavailable(error.to_string()))
+        signed.map(String::from).map_err(|error| FlowError::Unavailable(error.to_string()))
     }
 }
 
@@ -183,15 +171,9 @@ fn failure<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkErr
     let Some(code) = error.code() else {
         return FlowError::Unavailable(DisplayErrorContext(error).to_string());
     };
-    let status = error
-        .raw_response()
-        .map_or(0, |response| response.status().as_u16());
+    let status = error.raw_response().map_or(0, |response| response.status().as_u16());
     let busy = status >= 500 || code.contains("Throttling") || code == "ExecutionLimitExceeded";
-    if busy {
-        FlowError::Unavailable(code.to_owned())
-    } else {
-        FlowError::Refused(code.to_owned())
-    }
+    if busy { FlowError::Unavailable(code.to_owned()) } else { FlowError::Refused(code.to_owned()) }
 }
 
 #[cfg(test)]
@@ -201,10 +183,7 @@ mod tests {
     #[test]
     fn an_execution_is_named_after_its_machine() {
         assert_eq!(
-            execution_arn(
-                "arn:aws:states:eu-west-1:000000000000:stateMachine:crm-Records",
-                "01J"
-            ),
+            execution_arn("arn:aws:states:eu-west-1:000000000000:stateMachine:crm-Records", "01J"),
             "arn:aws:states:eu-west-1:000000000000:execution:crm-Records:01J"
         );
     }
@@ -212,9 +191,7 @@ mod tests {
     #[test]
     fn an_emulator_is_called_by_its_one_name() {
         let mut request = HttpRequest::empty();
-        request
-            .set_uri("http://sync-127.0.0.1:4566/")
-            .expect("an address");
+        request.set_uri("http://sync-127.0.0.1:4566/").expect("an address");
         without_prefix(&mut request, true);
         assert_eq!(request.uri(), "http://127.0.0.1:4566/");
     }

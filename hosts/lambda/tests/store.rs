@@ -15,9 +15,7 @@ async fn dynamodb_keeps_the_contract() {
 
 /// A store on an emulator that ends with the test.
 async fn emulated() -> DynamoStore {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a port");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
     let database = dynoxide::Database::memory().expect("a database");
     tokio::spawn(dynoxide::server::serve_on(listener, database));
@@ -36,21 +34,11 @@ async fn emulated() -> DynamoStore {
 }
 
 async fn create(store: &DynamoStore, name: &str) {
-    let mut table = store
-        .client()
-        .create_table()
-        .table_name(name)
-        .billing_mode(BillingMode::PayPerRequest);
-    for (attribute, kind) in [
-        (attributes::PARTITION, KeyType::Hash),
-        (attributes::SORT, KeyType::Range),
-    ] {
-        let key = KeySchemaElement::builder()
-            .attribute_name(attribute)
-            .key_type(kind);
-        let text = AttributeDefinition::builder()
-            .attribute_name(attribute)
-            .attribute_type(ScalarAttributeType::S);
+    let mut table = store.client().create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
+    for (attribute, kind) in [(attributes::PARTITION, KeyType::Hash), (attributes::SORT, KeyType::Range)] {
+        let key = KeySchemaElement::builder().attribute_name(attribute).key_type(kind);
+        let text =
+            AttributeDefinition::builder().attribute_name(attribute).attribute_type(ScalarAttributeType::S);
         table = table
             .key_schema(key.build().expect("a key"))
             .attribute_definitions(text.build().expect("a type"));

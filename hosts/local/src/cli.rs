@@ -37,7 +37,14 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Quarantine(Quarantine),
     /// Check the template and its machines: every target exists, every function is known.
-    Check,
+    Check(Check),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Draw the template and the machines instead, as Mermaid in Markdown.
+    #[arg(long)]
+    pub(crate) diagrams: bool,
 }
 
 #[derive(Debug, Args)]

@@ -57,12 +57,9 @@ impl Paths {
         self.root.join("lock")
     }
 
-    /// An empty folder for chunks while they are being cut; what an interrupted run left is cleared.
-    pub(crate) fn spool(&self) -> Result<PathBuf, Exit> {
-        let spool = self.root.join("spool");
-        let cleared = if spool.exists() { fs::remove_dir_all(&spool) } else { Ok(()) };
-        cleared.and_then(|()| fs::create_dir_all(&spool)).map_err(|error| unusable(&self.root, &error))?;
-        Ok(spool)
+    /// Where chunks grow while they are being cut.
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.root.join("spool")
     }
 }
 
@@ -75,7 +72,7 @@ impl Folder {
         let lock = lock(&paths, command)?;
         let store = SqliteStore::open(&paths.database())
             .map_err(|error| Exit::failed(format!("{}: {error}", paths.database().display())))?;
-        let host = Host { store, objects: objects(&paths)? };
+        let host = Host { store, objects: objects(&paths)?, spool: paths.spool() };
         Ok(Self { host, paths, _lock: lock })
     }
 }

@@ -65,11 +65,12 @@ impl Engine {
     ) -> BoxFuture<'a, Ended> {
         #[expect(clippy::cast_possible_truncation, reason = "a seed needs no more than 64 bits")]
         let mut start = Start::named(&machine.name, name, clock::random() as u64);
-        start.execution_id = wiring::execution_arn(&machine.name, name).into();
+        let arn: Arc<str> = wiring::execution_arn(&machine.name, name).into();
+        start.execution_id = Arc::clone(&arn);
         start.machine_id = machine.arn().into();
         let execution = Execution::start(Arc::clone(&machine.machine), start, input, started_at);
         Box::pin(async move {
-            let runner = Runner { engine: self, events: Mutex::default() };
+            let runner = Runner { engine: self, arn, events: Mutex::default() };
             let outcome = drive(execution, &runner).await;
             Ended { outcome, history: runner.events.into_inner().unwrap_or_default() }
         })
@@ -92,6 +93,8 @@ impl Engine {
 
 struct Runner<'a> {
     engine: &'a Engine,
+    /// The execution's ARN.
+    arn: Arc<str>,
     events: Mutex<Vec<HistoryEvent>>,
 }
 
@@ -129,7 +132,11 @@ impl TaskRunner for Runner<'_> {
         clock::now()
     }
 
+    /// The children of a distributed Map have histories of their own, on AWS too.
     fn history(&self, event: &HistoryEvent) {
+        if event.execution != self.arn {
+            return;
+        }
         if let Ok(mut events) = self.events.lock() {
             events.push(event.clone());
         }

@@ -1,15 +1,13 @@
 //! The Lambda function of CutChunks. Chunks grow in the function's own disk, `/tmp`.
 
 use functions::{Function, steps::cut_chunks, store::Table};
-use lambda::{Config, DynamoStore, objects, serve, spool};
+use lambda::{Config, DynamoStore, objects, serve};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let config = Config::from_env();
     let store = DynamoStore::new(&config, &[Table::Batches])?;
     let objects = objects(&config)?;
-    serve(Function::CutChunks, async |input| {
-        cut_chunks(input, &store, &objects, Some(spool::empty()?)).await
-    })
-    .await
+    serve(Function::CutChunks, async |input| cut_chunks(input, &store, &objects, &std::env::temp_dir()).await)
+        .await
 }

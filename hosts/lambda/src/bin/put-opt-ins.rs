@@ -8,8 +8,5 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let config = Config::from_env();
     let store = DynamoStore::new(&config, &[Table::OptIns, Table::Consents])?;
     let objects = objects(&config)?;
-    serve(Function::PutOptIns, async |input| {
-        put_opt_ins(input, &store, &objects).await
-    })
-    .await
+    serve(Function::PutOptIns, async |input| put_opt_ins(input, &store, &objects).await).await
 }

@@ -8,8 +8,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let config = Config::from_env();
     let store = DynamoStore::new(&config, &[Table::Batches])?;
     let objects = objects(&config)?;
-    serve(Function::QuarantineRecords, async |input| {
-        quarantine_records(input, &store, &objects, now()).await
-    })
-    .await
+    serve(Function::QuarantineRecords, async |input| quarantine_records(input, &store, &objects, now()).await)
+        .await
 }

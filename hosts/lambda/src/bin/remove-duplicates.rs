@@ -6,8 +6,5 @@ use lambda::{Config, objects, serve};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let objects = objects(&Config::from_env())?;
-    serve(Function::RemoveDuplicates, async |input| {
-        remove_duplicates(input, &objects).await
-    })
-    .await
+    serve(Function::RemoveDuplicates, async |input| remove_duplicates(input, &objects).await).await
 }

@@ -8,8 +8,5 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let config = Config::from_env();
     let store = DynamoStore::new(&config, &[Table::Batches])?;
     let objects = objects(&config)?;
-    serve(Function::SummarizeBatch, async |input| {
-        summarize_batch(input, &store, &objects, now()).await
-    })
-    .await
+    serve(Function::SummarizeBatch, async |input| summarize_batch(input, &store, &objects, now()).await).await
 }

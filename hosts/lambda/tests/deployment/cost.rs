@@ -26,10 +26,7 @@ const LAMBDA_REQUEST: f64 = 0.2 / 1e6;
 fn a_million_records_cost_at_most_a_cent() {
     let cost = cost(&template(), definition);
     assert!(cost <= 0.01, "a million records cost ${cost:.4}");
-    assert!(
-        cost > 0.001,
-        "a million records cannot cost as little as ${cost:.4}"
-    );
+    assert!(cost > 0.001, "a million records cannot cost as little as ${cost:.4}");
 }
 
 #[test]
@@ -90,10 +87,7 @@ fn check(change: impl Fn(&str, &mut Value)) {
 
 /// What a million records in one upload cost.
 fn cost(template: &Value, definition: impl Fn(&Value) -> Value) -> f64 {
-    let model = Model {
-        template,
-        definition: &definition,
-    };
+    let model = Model { template, definition: &definition };
     let batch = &template["Resources"]["BatchStateMachine"];
     model.run(batch, RECORDS)
 }
@@ -107,30 +101,19 @@ impl Model<'_> {
     /// An execution of a machine that has so many records before it.
     fn run(&self, machine: &Value, records: f64) -> f64 {
         let express = machine["Properties"]["Type"] == "EXPRESS";
-        let started = if express {
-            EXPRESS_REQUEST + SECONDS_A_CHUNK * EXPRESS_SECOND
-        } else {
-            TRANSITION
-        };
+        let started = if express { EXPRESS_REQUEST + SECONDS_A_CHUNK * EXPRESS_SECOND } else { TRANSITION };
         started + self.states(&(self.definition)(machine), express, records)
     }
 
     /// The states of a machine or of a map's processor, by the dearest way through them.
     fn states(&self, machine: &Value, express: bool, records: f64) -> f64 {
-        self.from(
-            machine["StartAt"].as_str().unwrap(),
-            &machine["States"],
-            express,
-            records,
-        )
+        self.from(machine["StartAt"].as_str().unwrap(), &machine["States"], express, records)
     }
 
     fn from(&self, name: &str, states: &Value, express: bool, records: f64) -> f64 {
         let state = &states[name];
         let transition = if express { 0.0 } else { TRANSITION };
-        let behind = next(state)
-            .into_iter()
-            .map(|next| self.from(next, states, express, records));
+        let behind = next(state).into_iter().map(|next| self.from(next, states, express, records));
         transition + self.work(state, express, records) + behind.fold(0.0, f64::max)
     }
 
@@ -155,11 +138,8 @@ impl Model<'_> {
         let items = if over_chunks { CHUNKS } else { records };
         let processor = &state["ItemProcessor"];
         let distributed = processor["ProcessorConfig"]["Mode"] == "DISTRIBUTED";
-        let express = if distributed {
-            processor["ProcessorConfig"]["ExecutionType"] == "EXPRESS"
-        } else {
-            express
-        };
+        let express =
+            if distributed { processor["ProcessorConfig"]["ExecutionType"] == "EXPRESS" } else { express };
         let started = match (distributed, express) {
             (true, true) => EXPRESS_REQUEST,
             (true, false) => TRANSITION,
@@ -173,10 +153,7 @@ impl Model<'_> {
 fn next(state: &Value) -> Vec<&str> {
     let choices = state["Choices"].as_array().into_iter().flatten();
     let choices = choices.map(|choice| &choice["Next"]);
-    choices
-        .chain([&state["Next"], &state["Default"]])
-        .filter_map(Value::as_str)
-        .collect()
+    choices.chain([&state["Next"], &state["Default"]]).filter_map(Value::as_str).collect()
 }
 
 #[test]

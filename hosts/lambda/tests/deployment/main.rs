@@ -1,11 +1,6 @@
 //! The deployment holds together: template, machines, functions, binaries, policies, cost.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test may fail"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
 mod cost;
 mod policies;

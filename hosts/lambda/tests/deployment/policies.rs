@@ -27,10 +27,7 @@ fn nothing_is_allowed_everywhere() {
         for action in actions {
             assert!(!action.contains('*'), "{who} may {action}");
             // To deliver logs knows no resource.
-            assert!(
-                resource != "*" || action.starts_with("logs:"),
-                "{who} may {action} everywhere"
-            );
+            assert!(resource != "*" || action.starts_with("logs:"), "{who} may {action} everywhere");
         }
     }
 }
@@ -38,11 +35,7 @@ fn nothing_is_allowed_everywhere() {
 fn policies() -> Policies {
     let template = template();
     let mut policies = Policies::new();
-    for kind in [
-        "AWS::Serverless::Function",
-        "AWS::Serverless::StateMachine",
-        "AWS::IAM::Role",
-    ] {
+    for kind in ["AWS::Serverless::Function", "AWS::Serverless::StateMachine", "AWS::IAM::Role"] {
         for (id, resource) in resources(&template, kind) {
             for policy in list(&resource["Properties"]["Policies"]) {
                 let document = policy.get("PolicyDocument").unwrap_or(policy);
@@ -57,16 +50,10 @@ fn policies() -> Policies {
 }
 
 fn add(who: &str, statement: &Value, policies: &mut Policies) {
-    let actions = || {
-        list(&statement["Action"])
-            .iter()
-            .map(|action| action.as_str().expect("an action").to_owned())
-    };
+    let actions =
+        || list(&statement["Action"]).iter().map(|action| action.as_str().expect("an action").to_owned());
     for resource in list(&statement["Resource"]) {
-        policies
-            .entry((who.to_owned(), name(resource)))
-            .or_default()
-            .extend(actions());
+        policies.entry((who.to_owned(), name(resource))).or_default().extend(actions());
     }
 }
 
@@ -84,7 +71,5 @@ fn name(resource: &Value) -> String {
 }
 
 fn list(value: &Value) -> &[Value] {
-    value
-        .as_array()
-        .map_or(std::slice::from_ref(value), Vec::as_slice)
+    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice)
 }

@@ -24,9 +24,7 @@ pub(crate) fn template() -> Value {
 
 /// The definition of a machine of the template.
 pub(crate) fn definition(machine: &Value) -> Value {
-    let path = machine["Properties"]["DefinitionUri"]
-        .as_str()
-        .expect("a DefinitionUri");
+    let path = machine["Properties"]["DefinitionUri"].as_str().expect("a DefinitionUri");
     serde_json::from_str(&text(path)).expect("a definition is JSON")
 }
 
@@ -49,11 +47,7 @@ fn value(node: YamlOwned) -> Value {
         YamlOwned::Sequence(items) => items.into_iter().map(value).collect(),
         YamlOwned::Mapping(fields) => {
             let name = |name| value(name).as_str().expect("a name is text").to_owned();
-            fields
-                .into_iter()
-                .map(|(key, field)| (name(key), value(field)))
-                .collect::<Map<_, _>>()
-                .into()
+            fields.into_iter().map(|(key, field)| (name(key), value(field))).collect::<Map<_, _>>().into()
         }
         YamlOwned::Tagged(tag, inner) => function(tag.suffix.trim_start_matches('!'), value(*inner)),
         other => panic!("the template holds what this test cannot read: {other:?}"),

@@ -28,28 +28,17 @@ fn every_function_has_a_binary_and_a_block() {
         .chain(["Api"])
         .map(|name| format!("{name}Function"))
         .collect();
-    let found: BTreeSet<String> = resources(&template, "AWS::Serverless::Function")
-        .map(|(id, _)| id.to_owned())
-        .collect();
+    let found: BTreeSet<String> =
+        resources(&template, "AWS::Serverless::Function").map(|(id, _)| id.to_owned()).collect();
     assert_eq!(found, wanted);
     for (id, function) in resources(&template, "AWS::Serverless::Function") {
         let name = id.strip_suffix("Function").unwrap();
         assert_eq!(function["Metadata"]["BuildMethod"], "rust-cargolambda", "{id}");
-        assert_eq!(
-            function["Metadata"]["BuildProperties"]["Binary"],
-            kebab(name),
-            "{id}"
-        );
+        assert_eq!(function["Metadata"]["BuildProperties"]["Binary"], kebab(name), "{id}");
         // `sam logs -n` looks where Lambda logs by default.
         let properties = &function["Properties"];
-        assert_eq!(
-            properties["FunctionName"],
-            json!({ "Fn::Sub": format!("${{AWS::StackName}}-{name}") })
-        );
-        assert_eq!(
-            properties["LoggingConfig"]["LogGroup"],
-            json!({ "Ref": format!("{name}LogGroup") })
-        );
+        assert_eq!(properties["FunctionName"], json!({ "Fn::Sub": format!("${{AWS::StackName}}-{name}") }));
+        assert_eq!(properties["LoggingConfig"]["LogGroup"], json!({ "Ref": format!("{name}LogGroup") }));
         let group = &template["Resources"][format!("{name}LogGroup")]["Properties"];
         let path = format!("/aws/lambda/${{AWS::StackName}}-{name}");
         assert_eq!(group["LogGroupName"], json!({ "Fn::Sub": path }));
@@ -66,16 +55,10 @@ fn variables(binary: &str) -> BTreeSet<String> {
         ("Batches", "BATCHES_TABLE"),
         ("Claims", "CLAIMS_TABLE"),
     ];
-    let machines = [
-        "RECORDS_STATE_MACHINE_ARN",
-        "RECORDS_EXPRESS_STATE_MACHINE_ARN",
-        "BATCH_STATE_MACHINE_ARN",
-    ];
+    let machines =
+        ["RECORDS_STATE_MACHINE_ARN", "RECORDS_EXPRESS_STATE_MACHINE_ARN", "BATCH_STATE_MACHINE_ARN"];
     let uses = |table: &str| source.contains("Table::ALL") || source.contains(&format!("Table::{table}"));
-    let tables = tables
-        .into_iter()
-        .filter(|(table, _)| uses(table))
-        .map(|(_, variable)| variable);
+    let tables = tables.into_iter().filter(|(table, _)| uses(table)).map(|(_, variable)| variable);
     let machines = machines.into_iter().filter(|_| source.contains("StepFunctions"));
     tables.chain(machines).map(ToOwned::to_owned).collect()
 }
@@ -88,10 +71,7 @@ fn every_function_is_told_what_it_needs_and_no_more() {
     for (id, function) in resources(&template, "AWS::Serverless::Function") {
         let binary = kebab(id.strip_suffix("Function").unwrap());
         let given = function["Properties"]["Environment"]["Variables"].as_object();
-        let given = given
-            .into_iter()
-            .flatten()
-            .filter(|(name, _)| !name.starts_with("AWS_"));
+        let given = given.into_iter().flatten().filter(|(name, _)| !name.starts_with("AWS_"));
         let given: BTreeSet<String> = given.map(|(name, _)| name.clone()).collect();
         assert_eq!(given, variables(&binary), "{id}");
     }
@@ -107,10 +87,7 @@ fn binaries_are_wiring() {
         assert!(lines <= 25, "{} has {lines} lines", path.display());
         names.insert(path.file_stem().unwrap().to_string_lossy().into_owned());
     }
-    let wanted = Function::ALL
-        .iter()
-        .map(|function| kebab(function.name()))
-        .chain(["api".to_owned()]);
+    let wanted = Function::ALL.iter().map(|function| kebab(function.name())).chain(["api".to_owned()]);
     assert_eq!(names, wanted.collect());
 }
 
@@ -132,28 +109,19 @@ fn machines_name_what_the_template_gives_them() {
     for (id, machine) in resources(&template, "AWS::Serverless::StateMachine") {
         let properties = &machine["Properties"];
         let source = text(properties["DefinitionUri"].as_str().unwrap());
-        let named: BTreeSet<&str> = source
-            .split("${")
-            .skip(1)
-            .filter_map(|rest| rest.split('}').next())
-            .collect();
+        let named: BTreeSet<&str> =
+            source.split("${").skip(1).filter_map(|rest| rest.split('}').next()).collect();
         let given = properties["DefinitionSubstitutions"].as_object().unwrap();
         assert_eq!(named, given.keys().map(String::as_str).collect(), "{id}");
         for (name, target) in given {
             match name.strip_suffix("FunctionArn") {
                 Some(function) => {
                     assert!(Function::from_name(function).is_some(), "{id} names {function}");
-                    assert_eq!(
-                        *target,
-                        json!({ "Fn::GetAtt": [format!("{function}Function"), "Arn"] })
-                    );
+                    assert_eq!(*target, json!({ "Fn::GetAtt": [format!("{function}Function"), "Arn"] }));
                 }
                 None => {
                     let resource = target["Ref"].as_str().unwrap();
-                    assert!(
-                        template["Resources"].get(resource).is_some(),
-                        "{id} names {resource}"
-                    );
+                    assert!(template["Resources"].get(resource).is_some(), "{id} names {resource}");
                 }
             }
         }

@@ -4,11 +4,17 @@ use std::{path::Path, process::ExitCode};
 
 use functions::Function;
 
-use crate::exit::Exit;
+use crate::{cli::Check, exit::Exit, wiring::Diagram};
 
 /// Reads the template and its machines as `serve` and a deployment would.
-pub(super) fn run(template: Option<&Path>) -> Result<ExitCode, Exit> {
+pub(super) fn run(template: Option<&Path>, args: &Check) -> Result<ExitCode, Exit> {
     let wiring = super::wiring(template)?;
+    if args.diagrams {
+        for Diagram { title, mermaid } in wiring.diagrams() {
+            super::print(&format!("### {title}\n\n```mermaid\n{mermaid}```\n\n"));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     for machine in &wiring.machines {
         let kind = if machine.express { "EXPRESS" } else { "STANDARD" };
         super::print(&format!("{} ({kind}, {}): ok\n", machine.name, machine.definition));

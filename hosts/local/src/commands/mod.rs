@@ -40,7 +40,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Executions(args) => executions::list(&data, &args),
         Command::Execution(args) => executions::show(&data, &args),
         Command::Quarantine(args) => quarantine::run(&data, template, args),
-        Command::Check => check::run(template),
+        Command::Check(args) => check::run(template, &args),
     }
 }
 

@@ -13,7 +13,7 @@ use api::Machine;
 use functions::{
     Batch, BatchId, Kind, Name, Objects,
     batches::{BatchStatus, Status},
-    intake::{Format, Intake, Settings, Staged},
+    intake::{Format, Intake, Settings, Staged, spool},
     steps::Summary,
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -98,7 +98,7 @@ async fn take(
         format,
         size: Some(size),
         inline: true,
-        spool: Some(folder.paths.spool()?),
+        spool: Some(spool::empty(folder.paths.spool().join(batch_id.to_string()))?),
         ..Settings::default()
     };
     let staged = match cut(file, size, &batch, settings, &folder.host.objects).await {
@@ -109,7 +109,9 @@ async fn take(
         }
     };
     let ended = to_its_end(folder, flow, &batch, staged).await?;
-    forget(import.as_ref(), &tenant, folder).await?;
+    if ended.batch.status != Status::Running {
+        forget(import.as_ref(), &tenant, folder).await?;
+    }
     Ok(ended)
 }
 
@@ -179,9 +181,12 @@ async fn run_batch(flow: &LocalFlow, batch: &Batch, staged: Staged) -> Result<Ex
     let name = batch.batch_id.to_string();
     let store = &flow.engine.host.store;
     let arn = api::Flow::execution_arn(flow, machine, &name);
+    let known = BatchStatus::find(&batch.tenant, batch.batch_id, store).await?;
+    let is_open = known.is_none_or(|batch| batch.status == Status::Running);
     let running = match executions::find(&store.readers, &arn)? {
-        Some(ended) if ended.status != RUNNING => return Ok(ended),
-        Some(left) => flow.spawn(left),
+        Some(ended) if !is_open => return Ok(ended),
+        // It was interrupted, or could not even keep what it left undecided: it goes on.
+        Some(left) => flow.spawn(Execution { status: RUNNING.to_owned(), ..left }),
         None => {
             let status = BatchStatus {
                 received: Some(received),

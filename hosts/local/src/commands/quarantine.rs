@@ -7,7 +7,8 @@ use functions::{
     quarantine::{self, Entry, Filter},
     replay::{self, Pick, Replay},
 };
-use serde_json::{Value, json, value::RawValue};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use tracing::Level;
 
 use super::{process, report};
@@ -37,6 +38,16 @@ pub(super) fn run(data: &Path, template: Option<&Path>, command: Quarantine) -> 
     }
 }
 
+/// An entry as JSON, its record to the letter.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed {
+    #[serde(flatten)]
+    entry: Entry,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replayed_as: Option<BatchId>,
+}
+
 fn filter(selection: &Selection) -> Filter {
     Filter { batch: selection.batch, error_type: selection.error_type }
 }
@@ -51,11 +62,11 @@ fn list(data: &Path, selection: &Selection) -> Result<ExitCode, Exit> {
         loop {
             let found = quarantine::list(&tenant, &filter, page.as_deref(), PAGE, &view.objects).await?;
             let replayed = replay::replayed_as(&store, &tenant, &found.entries, clock::now()).await?;
-            for (entry, replayed_as) in found.entries.iter().zip(replayed) {
+            for (entry, replayed_as) in found.entries.into_iter().zip(replayed) {
                 match (selection.json, replayed_as) {
                     (_, Some(_)) if !selection.all => {}
-                    (true, replayed_as) => listed.push(with_replay(entry, replayed_as)?),
-                    (false, replayed_as) => super::print(&line(entry, replayed_as)),
+                    (true, replayed_as) => listed.push(Listed { entry, replayed_as }),
+                    (false, replayed_as) => super::print(&line(&entry, replayed_as)),
                 }
             }
             page = found.next;
@@ -70,14 +81,6 @@ fn list(data: &Path, selection: &Selection) -> Result<ExitCode, Exit> {
     })
 }
 
-fn with_replay(entry: &Entry, replayed_as: Option<BatchId>) -> Result<Value, Exit> {
-    let mut value = serde_json::to_value(entry).map_err(|error| Exit::failed(error.to_string()))?;
-    if let Some(batch) = replayed_as {
-        value["replayedAs"] = json!(batch);
-    }
-    Ok(value)
-}
-
 /// One line an entry, without the record: it may hold what should not be on a screen.
 fn line(entry: &Entry, replayed_as: Option<BatchId>) -> String {
     let Entry { batch_id, index, line, received_at, retry_count, error_type, faults, .. } = entry;
@@ -87,8 +90,7 @@ fn line(entry: &Entry, replayed_as: Option<BatchId>) -> String {
         let _ = write!(text, "  line {line}");
     }
     for fault in faults {
-        let at = if fault.pointer.is_empty() { "the record" } else { &*fault.pointer };
-        let _ = write!(text, "  {at} {};", fault.message);
+        let _ = write!(text, "  {};", fault.sentence());
     }
     if *retry_count > 0 {
         let _ = write!(text, "  sent again {retry_count} times");

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, process::ExitCode};
 
-use functions::{Name, Outcome, fault::PlacedFault, steps::Pair};
+use functions::{Name, Outcome, batches::Status, fault::PlacedFault, steps::Pair};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -22,6 +22,13 @@ pub(super) fn print(
     let elapsed = clock::now().duration_since(began);
     let millis = u64::try_from(elapsed.as_millis()).unwrap_or(0);
     let batch = &ended.batch;
+    if batch.status == Status::Running {
+        let why = ended.failure.as_deref().unwrap_or("the flow did not end");
+        return Err(Exit::failed(format!(
+            "batch {} is not decided: {why}; nothing is lost, run the same command again to go on",
+            batch.batch_id
+        )));
+    }
     let kept = batch.outcomes.of(Outcome::Invalid) + batch.outcomes.of(Outcome::Failed);
     let quarantine = (kept > 0).then(|| quarantine_folder(folder, &batch.provider));
     if as_json {
@@ -90,8 +97,7 @@ fn faults(text: &mut String, faults: &[PlacedFault]) {
     text.push_str("\nfirst faults\n");
     for PlacedFault { index, line, fault } in faults {
         let place = if *line == 0 { String::new() } else { format!("line {line}, ") };
-        let at = if fault.pointer.is_empty() { "the record" } else { &*fault.pointer };
-        let _ = writeln!(text, "  {place}record {index}: {at} {} ({})", fault.message, fault.rule);
+        let _ = writeln!(text, "  {place}record {index}: {} ({})", fault.sentence(), fault.rule);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{future::IntoFuture, path::Path, process::ExitCode, time::Duration};
 
-use api::{Api, router};
+use api::{Api, router_with};
 use tokio::net::TcpListener;
 use tracing::Level;
 
@@ -31,7 +31,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         flow.resume()?;
         let host = folder.host.clone();
         let api = Api::new(host.store, host.objects, flow.clone(), clock::now, clock::random);
-        let app = router(api).merge(uploads::route(flow));
+        let app = router_with(api, uploads::route(flow));
         super::print(&format!("crmflow listens on http://{address} (try http://{address}/docs)\n"));
         let server = axum::serve(listener, app).with_graceful_shutdown(stopped()).into_future();
         tokio::select! {

@@ -91,3 +91,29 @@ impl Store for SqliteStore {
 
 /// What a write does to the file, inside a transaction that it shares with others.
 type Change = Box<dyn FnOnce(&Connection) + Send>;
+
+#[cfg(test)]
+mod tests {
+    use functions::store_contract::store_contract;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn sqlite_keeps_the_contract() {
+        let folder = tempfile::tempdir().unwrap();
+        store_contract(SqliteStore::open(&folder.path().join("crmflow.db")).unwrap()).await;
+    }
+
+    #[test]
+    fn what_a_person_can_query() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("crmflow.db");
+        drop(SqliteStore::open(&file).unwrap());
+        let connection = Connection::open(&file).unwrap();
+        for view in ["contacts", "consent_history", "batch_list", "executions"] {
+            let count: u32 =
+                connection.query_row(&format!("SELECT count(*) FROM {view}"), [], |row| row.get(0)).unwrap();
+            assert_eq!(count, 0, "{view}");
+        }
+    }
+}

@@ -83,5 +83,6 @@ pub(super) fn query(connection: &Connection, table: Table, query: &Query) -> rus
 }
 
 fn item(row: &Row<'_>) -> rusqlite::Result<Item> {
-    Ok(Item { partition: row.get(0)?, sort: row.get(1)?, version: row.get(2)?, body: row.get(3)? })
+    let version = row.get::<_, i64>(2)?.cast_unsigned();
+    Ok(Item { partition: row.get(0)?, sort: row.get(1)?, version, body: row.get(3)? })
 }

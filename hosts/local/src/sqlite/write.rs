@@ -123,6 +123,8 @@ pub(super) fn put(
     condition: Condition,
 ) -> rusqlite::Result<Written> {
     let Item { partition, sort, version, body } = item;
+    // SQLite's integers are signed; the bits are what counts.
+    let version = version.cast_signed();
     let done = match condition {
         Condition::None => connection
             .prepare_cached(&format!("INSERT OR REPLACE INTO {} VALUES (?1, ?2, ?3, ?4)", table.name()))?
@@ -135,7 +137,7 @@ pub(super) fn put(
                 "UPDATE {} SET version = ?3, body = ?4 WHERE partition = ?1 AND sort = ?2 AND version = ?5",
                 table.name()
             ))?
-            .execute(params![partition, sort, version, body, expected])?,
+            .execute(params![partition, sort, version, body, expected.cast_signed()])?,
     };
     if done == 1 {
         return Ok(Written::Done);

@@ -1,6 +1,7 @@
 //! The wiring: what `template.yaml` says of machines and functions, read as the deployment reads it.
 //! What this host cannot honour it refuses, by name.
 
+mod draw;
 mod yaml;
 
 use std::{
@@ -70,6 +71,14 @@ impl Machine {
 #[derive(Clone, Debug)]
 pub(crate) struct Wiring {
     pub(crate) machines: Vec<Machine>,
+    resources: serde_json::Map<String, Value>,
+}
+
+/// A drawing, with what it shows.
+#[derive(Debug)]
+pub(crate) struct Diagram {
+    pub(crate) title: &'static str,
+    pub(crate) mermaid: String,
 }
 
 /// Everything that is wrong with a template and its machines, a sentence each.
@@ -133,7 +142,24 @@ impl Wiring {
                 problems.push(format!("the template has no {needed}"));
             }
         }
-        if problems.is_empty() { Ok(Self { machines }) } else { Err(Problems(problems)) }
+        if problems.is_empty() {
+            Ok(Self { machines, resources: resources.clone() })
+        } else {
+            Err(Problems(problems))
+        }
+    }
+
+    /// The four drawings of S2-034, from the template and the machines as they are.
+    pub(crate) fn diagrams(&self) -> Vec<Diagram> {
+        let machine = |name: &str| {
+            self.machine(name).map(|machine| draw::machine(&machine.machine)).unwrap_or_default()
+        };
+        vec![
+            Diagram { title: "High-level architecture", mermaid: draw::architecture(&self.resources) },
+            Diagram { title: "Flow of a large batch", mermaid: machine("BatchStateMachine") },
+            Diagram { title: "Flow of records", mermaid: machine("RecordsStateMachine") },
+            Diagram { title: "Template", mermaid: draw::whole_template(&self.resources) },
+        ]
     }
 
     /// The machine with this logical id or ARN.
@@ -208,5 +234,19 @@ fn name_of(target: &str, kind: &str) -> String {
         "AWS::Serverless::Function" => format!("{LAMBDA}{target}"),
         "AWS::Serverless::StateMachine" => format!("{STATES}stateMachine:{target}"),
         _ => target.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_diagrams_are_those_of_the_template_and_the_machines() {
+        let page = include_str!("../../../../docs/architecture.md");
+        for Diagram { title, mermaid } in Wiring::read(None).unwrap().diagrams() {
+            let drawn = format!("### {title}\n\n```mermaid\n{mermaid}```\n");
+            assert!(page.contains(&drawn), "{title}: draw it anew with `crmflow check --diagrams`");
+        }
     }
 }

@@ -1,0 +1,10 @@
+//! Cases as data, run through the real `crmflow` program; README.md says how they are written.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
+
+mod bad_input;
+mod cases;
+mod contracts;
+mod failures;
+mod http;
+mod program;
