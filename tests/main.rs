@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
+mod api;
 mod bad_input;
 mod cases;
 mod contracts;
+mod environment;
 mod failures;
 mod http;
 mod program;

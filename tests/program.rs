@@ -19,16 +19,24 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// A folder of a test: the data folder, and files beside it. Gone when it is dropped.
 pub(crate) struct Place {
     folder: TempDir,
+    data: PathBuf,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self { folder: TempDir::new().unwrap() }
+        let folder = TempDir::new().unwrap();
+        Self { data: folder.path().join("data"), folder }
+    }
+
+    /// A place whose data folder cannot be made, whoever tries.
+    pub(crate) fn under_a_file() -> Self {
+        let place = Self::new();
+        Self { data: place.file("file", "").join("data"), ..place }
     }
 
     /// The data folder.
     pub(crate) fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.data.clone()
     }
 
     /// A path beside it.
