@@ -5,8 +5,11 @@
 mod api;
 mod bad_input;
 mod cases;
+mod command_line;
 mod contracts;
 mod environment;
 mod failures;
+mod formats;
 mod http;
+mod people;
 mod program;
