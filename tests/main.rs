@@ -7,6 +7,7 @@ mod bad_input;
 mod cases;
 mod command_line;
 mod contracts;
+mod crash;
 mod environment;
 mod failures;
 mod formats;
