@@ -1,0 +1,213 @@
+//! B12: a Lambda binary. How large its zip is, and how long it takes from its start to its first question for
+//! work, which is what a cold start waits for.
+
+use std::{
+    fmt, fs,
+    io::{self, BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use flate2::{Compression, write::DeflateEncoder};
+use serde::Serialize;
+
+use crate::{
+    error::Error,
+    peers,
+    place::Place,
+    report::{Spread, load, progress},
+};
+
+const TARGET_ZIP: u64 = 4_000_000;
+const TARGET_MILLIS: f64 = 10.0;
+const TARGET_PEAK: u64 = 20 * 1024 * 1024;
+
+/// What a zip of one file holds beside the packed file: its two headers, its name twice, and the end.
+const ZIP_FRAME: u64 = 30 + 46 + 22 + 2 * "bootstrap".len() as u64;
+
+/// What every function of the template may ask of its environment. Nothing is called.
+const ENVIRONMENT: [(&str, &str); 14] = [
+    ("AWS_REGION", "eu-west-1"),
+    ("AWS_ACCESS_KEY_ID", "none"),
+    ("AWS_SECRET_ACCESS_KEY", "none"),
+    ("AWS_LAMBDA_FUNCTION_NAME", "function"),
+    ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+    ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
+    ("DATA_BUCKET", "bucket"),
+    ("OPT_INS_TABLE", "opt-ins"),
+    ("CONSENTS_TABLE", "consents"),
+    ("BATCHES_TABLE", "batches"),
+    ("CLAIMS_TABLE", "claims"),
+    ("RECORDS_STATE_MACHINE_ARN", "arn:aws:states:eu-west-1:000000000000:stateMachine:records"),
+    ("RECORDS_EXPRESS_STATE_MACHINE_ARN", "arn:aws:states:eu-west-1:000000000000:stateMachine:express"),
+    ("BATCH_STATE_MACHINE_ARN", "arn:aws:states:eu-west-1:000000000000:stateMachine:batch"),
+];
+
+/// How the functions did.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The load average of the last minute.
+    pub load: f64,
+    /// One for each function, then the peer.
+    pub rows: Vec<Row>,
+}
+
+/// One function.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    /// Its folder's name.
+    pub name: String,
+    /// The size of its zip in bytes; zero for the peer, whose libraries lie elsewhere.
+    pub zip: u64,
+    /// From start to the first question, in milliseconds.
+    pub millis: Spread,
+    /// The most memory that was resident by then, in bytes.
+    pub peak: u64,
+}
+
+/// One who is started.
+struct Function {
+    name: String,
+    zip: u64,
+    program: PathBuf,
+    argument: Option<PathBuf>,
+    starts: Vec<(f64, u64)>,
+}
+
+/// Starts every `*/bootstrap` under `build`, which is what `sam build` leaves, and the peer, in turns.
+pub fn run(place: &Place, build: &Path, rounds: usize, with_peers: bool) -> Result<Report, Error> {
+    let mut functions = built(build)?;
+    if with_peers {
+        functions.push(Function {
+            name: "Python: boto3, jsonschema, pydantic".into(),
+            zip: 0,
+            program: place.python(&peers::folder().join("requirements.txt"))?,
+            argument: Some(peers::folder().join("b12_bootstrap.py")),
+            starts: Vec::new(),
+        });
+    }
+    for round in 1..=rounds {
+        progress(&format!("B12 {round}/{rounds}"));
+        for function in &mut functions {
+            let start = start(function)?;
+            function.starts.push(start);
+        }
+    }
+    let rows = functions.into_iter().map(|function| Row {
+        name: function.name,
+        zip: function.zip,
+        millis: Spread::of(function.starts.iter().map(|start| start.0)),
+        peak: function.starts.iter().map(|start| start.1).max().unwrap_or(0),
+    });
+    Ok(Report { load: load(), rows: rows.collect() })
+}
+
+fn built(build: &Path) -> Result<Vec<Function>, Error> {
+    let mut functions = Vec::new();
+    let folders = fs::read_dir(build).map_err(|_| {
+        Error::Missing(format!("{} is not there: sam build, or --build FOLDER", build.display()))
+    })?;
+    for folder in folders {
+        let folder = folder.map_err(Error::at(build))?.path();
+        let program = folder.join("bootstrap");
+        if program.is_file() {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let zip = zipped(&program).map_err(Error::at(&program))?;
+            functions.push(Function { name, zip, program, argument: None, starts: Vec::new() });
+        }
+    }
+    functions.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(functions)
+}
+
+/// The size of a zip that holds this file.
+fn zipped(file: &Path) -> io::Result<u64> {
+    let mut packed = DeflateEncoder::new(Counter(ZIP_FRAME), Compression::new(6));
+    io::copy(&mut fs::File::open(file)?, &mut packed)?;
+    Ok(packed.finish()?.0)
+}
+
+struct Counter(u64);
+
+impl Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Starts one against a runtime API that has no work; the milliseconds until it asks for some, and the memory
+/// it has used by then.
+fn start(function: &Function) -> Result<(f64, u64), Error> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(Error::of("a port on loopback"))?;
+    let address = listener.local_addr().map_err(Error::of("a port on loopback"))?;
+    let (asked, first) = mpsc::channel();
+    thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            if asks_for_work(&connection) && asked.send((Instant::now(), connection)).is_err() {
+                return;
+            }
+        }
+    });
+    let mut command = Command::new(&function.program);
+    command.args(&function.argument).env_clear().envs(ENVIRONMENT);
+    command.env("AWS_LAMBDA_RUNTIME_API", address.to_string());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let began = Instant::now();
+    let mut child = command.spawn().map_err(Error::of(&function.name))?;
+    // The connection is held until the memory is read: a function that loses it would end.
+    let asked = first.recv_timeout(Duration::from_secs(20));
+    let peak = peak(&child);
+    let stopped = child.kill().and_then(|()| child.wait());
+    stopped.map_err(Error::of(&function.name))?;
+    // Lets the listening thread see that nobody waits.
+    drop(first);
+    let _ = TcpStream::connect(address).and_then(|mut one| one.write_all(NEXT.as_bytes()));
+    let (at, _connection) = asked.map_err(|_| Error::Failed {
+        name: function.name.clone(),
+        why: "it did not ask for work within 20 s".into(),
+    })?;
+    Ok((at.duration_since(began).as_secs_f64() * 1000.0, peak))
+}
+
+const NEXT: &str = "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n\r\n";
+
+fn asks_for_work(connection: &TcpStream) -> bool {
+    let mut line = String::new();
+    let read = BufReader::new(connection).read_line(&mut line);
+    read.is_ok() && NEXT.starts_with(line.trim_end())
+}
+
+/// The most memory a process has had resident, in bytes.
+fn peak(child: &Child) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|kib| kib.trim().parse().ok());
+    kib.unwrap_or(0_u64) * 1024
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "B12: load average {:.2}\n", self.load)?;
+        writeln!(f, "| function | zip MB | start to first question, ms | peak MiB |\n|---|---|---|---|")?;
+        for Row { name, zip, millis, peak } in &self.rows {
+            let Spread { median, min, max } = millis;
+            let (zip, peak) = (*zip as f64 / 1e6, *peak as f64 / 1_048_576.0);
+            writeln!(f, "| {name} | {zip:.2} | {median:.1} ({min:.1}-{max:.1}) | {peak:.1} |")?;
+        }
+        let ours = self.rows.iter().filter(|row| row.zip > 0);
+        let missed: Vec<&str> = ours
+            .filter(|row| row.zip > TARGET_ZIP || row.millis.median > TARGET_MILLIS || row.peak > TARGET_PEAK)
+            .map(|row| row.name.as_str())
+            .collect();
+        writeln!(f, "\ntargets: zip 4 MB, 10 ms, 20 MiB; missed by: {}", missed.join(", "))
+    }
+}

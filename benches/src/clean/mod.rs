@@ -1,0 +1,107 @@
+//! A file of records in, the opted-in ones and the faults out: the project's own check and keys, with no
+//! engine and no store between them. What is left of the flow when everything that makes it durable is gone.
+//!
+//! The file is read twice. The first reading checks every record and keeps, for each address, who won; the
+//! second copies the winners. Memory grows with the addresses, about 25 bytes each, not with the records.
+
+mod addresses;
+mod blocks;
+mod ordered;
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::Path,
+    sync::Mutex,
+    thread,
+};
+
+use functions::{contact, fault::Fault};
+use serde::Serialize;
+
+use crate::generate::Counts;
+use addresses::{Addresses, Winners};
+use blocks::{Block, Blocks};
+use ordered::Ordered;
+
+/// One line of the error file.
+#[derive(Serialize)]
+struct Refused<'a> {
+    line: u64,
+    record: &'a str,
+    faults: &'a [Fault],
+}
+
+/// Writes the opted-in records of `input`, as they came and in order, to `opt_ins`, and the refused ones with
+/// their faults to `errors`.
+pub fn clean(input: &Path, opt_ins: &Path, errors: &Path, threads: usize) -> io::Result<Counts> {
+    let addresses = Addresses::default();
+    let mut counts = Counts::default();
+    let checked = on_every_block(input, errors, threads, |block, out| check(block, &addresses, out))?;
+    for (received, invalid) in checked {
+        counts.received += received;
+        counts.invalid += invalid;
+    }
+    let winners = Winners::of(addresses, &mut counts);
+    on_every_block(input, opt_ins, threads, |block, out| {
+        for (line, text) in block.lines().filter(|(line, _)| winners.has(*line)) {
+            debug_assert!(line > 0);
+            out.extend_from_slice(text);
+            out.push(b'\n');
+        }
+        Ok(())
+    })?;
+    Ok(counts)
+}
+
+/// Checks a block's records; how many there are, and how many are refused.
+fn check(block: &Block, addresses: &Addresses, out: &mut Vec<u8>) -> io::Result<(u64, u64)> {
+    let (mut received, mut invalid) = (0, 0);
+    for (line, bytes) in block.lines() {
+        received += 1;
+        let text = String::from_utf8_lossy(bytes);
+        match contact::check(&text) {
+            Ok((contact, key)) => addresses.meet(&key, line, contact.opt_in),
+            Err(faults) => {
+                invalid += 1;
+                serde_json::to_writer(&mut *out, &Refused { line, record: &text, faults: &faults })?;
+                out.push(b'\n');
+            }
+        }
+    }
+    Ok((received, invalid))
+}
+
+/// Calls `work` with every block of a file, on some threads; what it writes goes to a file in input order.
+fn on_every_block<T: Send>(
+    input: &Path,
+    output: &Path,
+    threads: usize,
+    work: impl Fn(&Block, &mut Vec<u8>) -> io::Result<T> + Sync,
+) -> io::Result<Vec<T>> {
+    let blocks = Mutex::new(Blocks::new(File::open(input)?));
+    let output = Ordered::new(File::create(output)?);
+    let one = || -> io::Result<Vec<T>> {
+        let mut results = Vec::new();
+        let mut block = Block::default();
+        loop {
+            // A poisoned lock means that the other thread panicked; the scope passes that on.
+            let more = blocks.lock().map_err(|_| io::ErrorKind::Other)?.next(&mut block)?;
+            if !more {
+                return Ok(results);
+            }
+            let mut out = Vec::new();
+            results.push(work(&block, &mut out)?);
+            output.put(block.number, out)?;
+        }
+    };
+    let results = thread::scope(|scope| {
+        let running: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(one)).collect();
+        running
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| io::Error::other("a thread panicked"))?)
+            .collect::<io::Result<Vec<_>>>()
+    })?;
+    output.into_inner()?.flush()?;
+    Ok(results.into_iter().flatten().collect())
+}

@@ -1,0 +1,38 @@
+//! A file that takes numbered pieces in any order and writes them in theirs.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Write},
+    sync::{Mutex, PoisonError},
+};
+
+/// The file, and the pieces that wait for an earlier one: at most about as many as there are threads.
+pub(super) struct Ordered(Mutex<State>);
+
+struct State {
+    file: File,
+    next: usize,
+    waiting: BTreeMap<usize, Vec<u8>>,
+}
+
+impl Ordered {
+    pub(super) fn new(file: File) -> Self {
+        Self(Mutex::new(State { file, next: 0, waiting: BTreeMap::new() }))
+    }
+
+    /// Piece `number`; every number from zero must come, once.
+    pub(super) fn put(&self, number: usize, bytes: Vec<u8>) -> io::Result<()> {
+        let state = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.waiting.insert(number, bytes);
+        while let Some(bytes) = state.waiting.remove(&state.next) {
+            state.file.write_all(&bytes)?;
+            state.next += 1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn into_inner(self) -> io::Result<File> {
+        Ok(self.0.into_inner().unwrap_or_else(PoisonError::into_inner).file)
+    }
+}

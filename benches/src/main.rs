@@ -1,0 +1,169 @@
+//! Runs one workload by name.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
+
+use benches::{Error, b1, b4, b10, b12, b13, clean, generate::Plan, place::Place, report::Report};
+use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
+
+/// How fast crmflow is, beside its peers.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// The folder for record sets, results and the peers' packages.
+    #[arg(long, global = true, default_value = "target/benches", value_name = "FOLDER")]
+    work: PathBuf,
+    /// Keep the result in this file, as JSON.
+    #[arg(long, global = true, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(subcommand)]
+    workload: Workload,
+}
+
+#[derive(Debug, Subcommand)]
+enum Workload {
+    /// Write a record set, and say what is right for it.
+    Generate(Set),
+    /// A file in; opted-in records and faults out.
+    B1(Contest),
+    /// The check of one record.
+    B4(Contest),
+    /// The whole flow, durable.
+    B10(Whole),
+    /// The Lambda binaries: size, start, memory.
+    B12(Starts),
+    /// What is deployed: the cost of a million records.
+    B13,
+    /// What B1 measures of ours.
+    #[command(hide = true)]
+    Clean { input: PathBuf, output: PathBuf },
+}
+
+#[derive(Debug, Args)]
+struct Set {
+    /// How many records.
+    #[arg(long, default_value_t = 1_000_000)]
+    records: u64,
+    /// What they follow from.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// Thirty fields instead of four.
+    #[arg(long)]
+    wide: bool,
+}
+
+#[derive(Debug, Args)]
+struct Contest {
+    #[command(flatten)]
+    set: Set,
+    /// How often everyone runs.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Without Python.
+    #[arg(long)]
+    no_peers: bool,
+}
+
+#[derive(Debug, Args)]
+struct Whole {
+    #[command(flatten)]
+    contest: Contest,
+    /// The program; without it the one that lies beside this one.
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Starts {
+    /// What `sam build` made.
+    #[arg(long, default_value = ".aws-sam/build", value_name = "FOLDER")]
+    build: PathBuf,
+    /// How often everyone starts.
+    #[arg(long, default_value_t = 11)]
+    rounds: usize,
+    /// Without Python.
+    #[arg(long)]
+    no_peers: bool,
+}
+
+impl Set {
+    fn plan(&self) -> Plan {
+        Plan { seed: self.seed, records: self.records, wide: self.wide }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            benches::report::progress(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Error> {
+    let place = || Place::new(&cli.work);
+    let keep = cli.json.as_deref();
+    match &cli.workload {
+        Workload::Generate(set) => {
+            let (_, oracle) = place()?.records(&set.plan())?;
+            give(&oracle.counts, |counts| format!("{counts:#?}"), keep)
+        }
+        Workload::B1(Contest { set, rounds, no_peers }) => {
+            give(&b1::run(&place()?, &set.plan(), *rounds, !no_peers)?, table, keep)
+        }
+        Workload::B4(Contest { set, rounds, .. }) => {
+            // What does not fit in a cache measures the memory instead of the check.
+            let plan = Plan { records: set.records.min(100_000), ..set.plan() };
+            give(&b4::run(&plan, *rounds)?, ToString::to_string, keep)
+        }
+        Workload::B10(Whole { contest: Contest { set, rounds, no_peers }, program }) => {
+            let program = program.clone().map_or_else(beside, Ok)?;
+            give(&b10::run(&place()?, &program, &set.plan(), *rounds, !no_peers)?, table, keep)
+        }
+        Workload::B12(Starts { build, rounds, no_peers }) => {
+            give(&b12::run(&place()?, build, *rounds, !no_peers)?, ToString::to_string, keep)
+        }
+        Workload::B13 => {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+            give(&b13::cost(&b13::Stack::read(&root)?)?, ToString::to_string, keep)
+        }
+        Workload::Clean { input, output } => clean_one(input, output),
+    }
+}
+
+fn table(report: &Report) -> String {
+    report.text()
+}
+
+/// `crmflow` in the folder of this program.
+fn beside() -> Result<PathBuf, Error> {
+    let this = std::env::current_exe().map_err(Error::of("this program"))?;
+    Ok(this.with_file_name("crmflow"))
+}
+
+#[expect(clippy::print_stdout, reason = "a command line tool")]
+fn give<T: Serialize>(result: &T, text: impl Fn(&T) -> String, keep: Option<&Path>) -> Result<(), Error> {
+    println!("{}", text(result));
+    let Some(path) = keep else {
+        return Ok(());
+    };
+    let json = serde_json::to_string_pretty(result).map_err(std::io::Error::from);
+    json.and_then(|json| fs::write(path, json)).map_err(Error::at(path))
+}
+
+/// One run of ours for B1; says what it counted as a peer does.
+fn clean_one(input: &Path, output: &Path) -> Result<(), Error> {
+    let began = Instant::now();
+    let (opt_ins, errors) = (output.join("opt-ins.ndjson"), output.join("errors.ndjson"));
+    let counts = clean::clean(input, &opt_ins, &errors, b1::THREADS).map_err(Error::at(input))?;
+    let seconds = began.elapsed().as_secs_f64();
+    let said =
+        serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "seconds": seconds, "counts": counts });
+    give(&said, ToString::to_string, None)
+}

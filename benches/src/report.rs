@@ -1,0 +1,143 @@
+//! What is printed, and what is kept.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::{child::Run, contest::Judged};
+
+/// How a workload went.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Its name.
+    pub workload: String,
+    /// Threads that can run at once.
+    pub cores: usize,
+    /// The load average of the last minute, before and after.
+    pub load: [f64; 2],
+    /// One for each who took part; ours first.
+    pub rows: Vec<Row>,
+    /// What else there is to say, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// All runs of one who took part.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Each run.
+    pub runs: Vec<Run>,
+    /// What it says the work itself took, in seconds: without its start and its imports.
+    pub inside: Vec<f64>,
+    /// How its results differ from the right ones.
+    pub inexact: Option<String>,
+}
+
+/// The middle of some numbers, and their ends.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Spread {
+    /// The median.
+    pub median: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of no numbers: zeros.
+    pub fn of(numbers: impl IntoIterator<Item = f64>) -> Self {
+        let mut sorted: Vec<f64> = numbers.into_iter().collect();
+        sorted.sort_by(f64::total_cmp);
+        let (Some(&min), Some(&max)) = (sorted.first(), sorted.last()) else {
+            return Self { median: 0.0, min: 0.0, max: 0.0 };
+        };
+        let (low, high) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
+        Self { median: f64::midpoint(low, high), min, max }
+    }
+}
+
+impl Row {
+    pub(crate) fn new(name: String) -> Self {
+        Self { name, version: String::new(), runs: Vec::new(), inside: Vec::new(), inexact: None }
+    }
+
+    pub(crate) fn add(&mut self, run: Run, judged: Judged) {
+        self.runs.push(run);
+        self.inside.extend(judged.inside);
+        self.version = judged.version;
+        self.inexact = judged.inexact;
+    }
+
+    /// Start to end.
+    pub fn wall(&self) -> Spread {
+        Spread::of(self.runs.iter().map(|run| run.wall))
+    }
+
+    /// The work alone, by its own clock; start to end for who does not say.
+    pub fn work(&self) -> Spread {
+        if self.inside.is_empty() { self.wall() } else { Spread::of(self.inside.iter().copied()) }
+    }
+
+    fn cpu(&self) -> Spread {
+        Spread::of(self.runs.iter().map(|run| run.cpu))
+    }
+}
+
+impl Report {
+    pub(crate) fn new(workload: &str, rows: Vec<Row>, load: [f64; 2]) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { workload: workload.to_owned(), cores, load, rows, notes: Vec::new() }
+    }
+
+    /// As a table for a person.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{}: {} cores, load average {:.2} before, {:.2} after\n",
+            self.workload, self.cores, self.load[0], self.load[1]
+        );
+        let _ = writeln!(
+            text,
+            "| who | wall s, median (min-max) | work s | CPU s | peak MiB | threads | work : our wall |\n\
+             |---|---|---|---|---|---|---|"
+        );
+        let ours = self.rows.first().map_or(0.0, |row| row.wall().median);
+        for (at, row) in self.rows.iter().enumerate() {
+            let (wall, work, cpu) = (row.wall(), row.work(), row.cpu());
+            let peak = row.runs.iter().map(|run| run.peak).max().unwrap_or(0) as f64 / 1_048_576.0;
+            let threads = row.runs.iter().map(|run| run.threads).max().unwrap_or(0);
+            let ratio = if at == 0 { "1".to_owned() } else { format!("{:.2}", work.median / ours) };
+            let _ = writeln!(
+                text,
+                "| {} ({}) | {:.3} ({:.3}-{:.3}) | {:.3} | {:.2} | {peak:.0} | {threads} | {ratio} |",
+                row.name, row.version, wall.median, wall.min, wall.max, work.median, cpu.median
+            );
+        }
+        let inexact = self.rows.iter().filter_map(|row| Some((&row.name, row.inexact.as_ref()?)));
+        for (name, how) in inexact {
+            let _ = writeln!(text, "\n{name} is not exact: {how}");
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "\n{note}");
+        }
+        text
+    }
+}
+
+/// The load average of the last minute; zero where the system does not say.
+pub fn load() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
+}
+
+/// Says on the standard error how far it is.
+#[expect(clippy::print_stderr, reason = "a command line tool")]
+pub fn progress(line: &str) {
+    eprintln!("{line}");
+}
