@@ -14,3 +14,4 @@ mod formats;
 mod http;
 mod people;
 mod program;
+mod real_data;
