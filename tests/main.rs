@@ -2,9 +2,16 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
+mod api;
 mod bad_input;
 mod cases;
+mod command_line;
 mod contracts;
+mod crash;
+mod environment;
 mod failures;
+mod formats;
 mod http;
+mod people;
 mod program;
+mod real_data;

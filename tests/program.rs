@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
     time::Duration,
@@ -13,22 +13,32 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::http::until;
+
 /// How long anything may take before a test gives up on it. Nothing here is measured.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A folder of a test: the data folder, and files beside it. Gone when it is dropped.
 pub(crate) struct Place {
     folder: TempDir,
+    data: PathBuf,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self { folder: TempDir::new().unwrap() }
+        let folder = TempDir::new().unwrap();
+        Self { data: folder.path().join("data"), folder }
+    }
+
+    /// A place whose data folder cannot be made, whoever tries.
+    pub(crate) fn under_a_file() -> Self {
+        let place = Self::new();
+        Self { data: place.file("file", "").join("data"), ..place }
     }
 
     /// The data folder.
     pub(crate) fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.data.clone()
     }
 
     /// A path beside it.
@@ -99,7 +109,7 @@ pub(crate) fn run(command: &mut Command, input: &[u8]) -> Ended {
     // Whoever does not read it to its end has a reason; the exit code tells it.
     let fed = thread::spawn(move || _ = stdin.write_all(&input));
     let (out, err) = (gather(child.0.stdout.take().unwrap()), gather(child.0.stderr.take().unwrap()));
-    let code = child.0.wait().unwrap().code();
+    let code = child.wait().code();
     fed.join().unwrap();
     Ended { code, stdout: out.join().unwrap(), stderr: err.join().unwrap() }
 }
@@ -124,6 +134,12 @@ impl Drop for Killed {
 }
 
 impl Killed {
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        until(|| self.0.try_wait().unwrap())
+    }
+
     /// Sends a signal by its name, as the shell's `kill` does.
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.0.id())]).status();

@@ -1,0 +1,82 @@
+//! An input is what it is, however it is cut on its way; and no input panics.
+
+use functions::{
+    intake::{Format, Settings, Staged},
+    objects,
+};
+use proptest::prelude::*;
+
+use crate::{Folder, formats, records, take};
+
+/// What was staged, or why nothing was.
+fn told(settings: Settings, pieces: &[&[u8]]) -> String {
+    let folder = Folder::new();
+    match take(settings, pieces, &folder.objects) {
+        Ok(Staged { received, inline, manifest, chunks }) => {
+            assert_eq!(inline.as_ref().map_or(received, |inline| inline.count), received);
+            format!("{received} {chunks} {manifest:?} {}", serde_json::to_string(&inline).unwrap())
+        }
+        Err(error) => format!("{}: {error}", error.name()),
+    }
+}
+
+fn settings(format: Option<Format>) -> Settings {
+    Settings { format, inline: true, max_unpacked: Some(1 << 20), ..Settings::default() }
+}
+
+/// Bytes that look like an input, at least in parts.
+fn inputs() -> impl Strategy<Value = Vec<u8>> {
+    let list = prop::collection::vec(records(), 0..6);
+    let whole = (list, 0..5_u8).prop_map(|(records, form)| match form {
+        0 => format!("[{}]", records.join(",")),
+        1 => format!("\u{feff}[\r\n{}\r\n]", records.join(" ,\n")),
+        2 => records.join("\n"),
+        3 => records.join("\r\n\r\n") + "\r\n",
+        _ => format!(
+            "name,email,optIn\n{}",
+            records.iter().map(|record| format!("N,\"{record}\",yes\n")).collect::<String>()
+        ),
+    });
+    let damaged = (whole, prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3));
+    let damaged = damaged.prop_map(|(text, damage)| {
+        let mut bytes = text.into_bytes();
+        for (at, byte) in damage {
+            if !bytes.is_empty() {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+        }
+        bytes
+    });
+    let any = prop::collection::vec(any::<u8>(), 0..200);
+    let marks = "[\\[\\]{}\",:\\\\ntf0-9\n\r ;\t-]{0,60}".prop_map(String::into_bytes);
+    let plain = prop_oneof![4 => damaged, 1 => any, 1 => marks];
+    (plain, 0..4_u8).prop_map(|(plain, packed)| match packed {
+        0 => objects::gzip(&plain),
+        1 => {
+            let half = plain.len() / 2;
+            [objects::gzip(&plain[..half]), objects::gzip(&plain[half..])].concat()
+        }
+        _ => plain,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn pieces_make_no_difference(
+        bytes in inputs(),
+        format in formats(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+        cuts.extend([0, bytes.len()]);
+        cuts.sort_unstable();
+        let pieces: Vec<&[u8]> = cuts.windows(2).map(|cut| &bytes[cut[0]..cut[1]]).collect();
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        let whole = told(settings(format), &[&bytes]);
+        prop_assert_eq!(&told(settings(format), &pieces), &whole);
+        prop_assert_eq!(&told(settings(format), &single), &whole);
+    }
+}

@@ -1,0 +1,183 @@
+//! A machine that is not as it should be: folders, disks, ports, templates. Each has a clear message and the
+//! right code, and what was taken in before is still there.
+
+use std::{fs, net::TcpListener, path::Path};
+
+use serde_json::json;
+
+use crate::{
+    failures::{root, template},
+    http::Client,
+    program::{Ended, Place, Server, run},
+};
+
+fn contacts(count: usize) -> String {
+    (0..count)
+        .map(|n| format!("{{\"name\":\"N\",\"email\":\"n{n}@environment.example\",\"optIn\":true}}\n"))
+        .collect()
+}
+
+/// A folder that cannot be made, as one on a read-only disk cannot.
+#[test]
+fn a_data_folder_that_cannot_be_used() {
+    let place = Place::under_a_file();
+    let records = place.file("records", contacts(1));
+    for command in [&["serve"][..], &["process", records.to_str().unwrap()], &["quarantine", "replay"]] {
+        let ended = place.run(command);
+        ended.check(1, &["cannot be used", "file/data"]);
+    }
+    place.run(["executions"]).check(2, &["holds no data of crmflow yet"]);
+}
+
+/// A limit on the size of files does what a full disk does: the next byte is refused.
+#[test]
+fn a_full_disk_loses_nothing() {
+    let place = Place::new();
+    let records = place.file("records", contacts(3_000));
+    let crmflow = place.command(["process", "--json", records.to_str().unwrap()]);
+    for kibibytes in [16, 100, 400] {
+        let mut limited = std::process::Command::new("sh");
+        let script = format!("trap '' XFSZ; ulimit -f {} && exec \"$0\" \"$@\"", kibibytes * 2);
+        limited.args(["-c", &script]).arg(crmflow.get_program()).args(crmflow.get_args());
+        let ended = run(&mut limited, b"");
+        assert_eq!(ended.code, Some(1), "{kibibytes} KiB: {ended:?}");
+        assert!(ended.stderr.lines().any(|line| line.starts_with("crmflow: ")), "{ended:?}");
+        assert!(!ended.stderr.contains("panicked"), "{ended:?}");
+    }
+    let summary = place.process(&records);
+    let outcomes = &summary["outcomes"];
+    let known = outcomes["saved"].as_u64().unwrap() + outcomes["unchanged"].as_u64().unwrap();
+    assert_eq!((summary["status"].as_str(), known), (Some("SUCCEEDED"), 3_000), "{summary}");
+}
+
+#[test]
+fn a_port_that_is_taken() {
+    let place = Place::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    place.run(["serve", "--listen", &address]).check(1, &["cannot listen on", &address]);
+}
+
+#[test]
+fn an_address_that_others_reach_is_refused() {
+    let place = Place::new();
+    for address in ["0.0.0.0:3000", "[::]:3000", "192.0.2.1:80"] {
+        place.run(["serve", "--listen", address]).check(2, &["loopback"]);
+    }
+    place.run(["serve", "--listen", "localhost"]).check(2, &["--listen"]);
+}
+
+#[test]
+fn one_process_works_on_a_folder_at_a_time() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let records = place.file("records", contacts(1));
+    for command in [
+        &["serve", "--listen", "127.0.0.1:0"][..],
+        &["process", records.to_str().unwrap()],
+        &["quarantine", "replay"],
+    ] {
+        place
+            .run(command)
+            .check(1, &["in use by another process", "crmflow serve", &server.process.0.id().to_string()]);
+    }
+    // To look only is no work.
+    assert_eq!(place.run(["executions", "--json"]).json(), json!([]));
+    server.process.signal("KILL");
+    let api = Client::new(&server.base);
+    crate::http::until(|| api.try_post("/records", &[], b"").is_err().then_some(()));
+    assert_eq!(place.process(&records)["outcomes"]["saved"], 1);
+}
+
+/// Runs `check` on a copy of the template that `edit` changes; it and the commands that run machines say what
+/// is wrong, and end with 2.
+#[track_caller]
+fn check_template(edit: impl FnOnce(String) -> String, said: &[&str]) {
+    let place = Place::new();
+    let template = template(&place, |text| {
+        let edited = edit(text.clone());
+        assert_ne!(edited, text, "nothing was edited");
+        edited
+    });
+    let records = place.file("records", contacts(1));
+    for command in [&["check"][..], &["process", records.to_str().unwrap()], &["serve"]] {
+        let ended = place.run([command, &["--template", template.to_str().unwrap()]].concat());
+        ended.check(2, said);
+    }
+    assert!(!place.data().exists());
+}
+
+#[test]
+fn a_template_that_names_what_is_not_there_is_refused_by_name() {
+    let replace = |from: &'static str, to: &'static str| move |text: String| text.replace(from, to);
+    check_template(
+        replace("\nResources:\n", "\nResources:\n  ScoreFunction: {Type: AWS::Serverless::Function}\n"),
+        &["ScoreFunction", "no such function"],
+    );
+    check_template(
+        replace("!GetAtt PutOptInsFunction.Arn", "!GetAtt StoreOptInsFunction.Arn"),
+        &["StoreOptInsFunction", "not in the template"],
+    );
+    check_template(
+        replace("PutOptInsFunctionArn:", "PutOptInArn:"),
+        &["nothing is substituted for ${PutOptInsFunctionArn}"],
+    );
+    check_template(
+        replace("\nResources:\n", "\nResources:\n  Cluster: {Type: AWS::ECS::Cluster}\n"),
+        &["Cluster", "AWS::ECS::Cluster"],
+    );
+    check_template(
+        replace("statemachines/records.asl.json", "statemachines/contacts.asl.json"),
+        &["statemachines/contacts.asl.json", "No such file"],
+    );
+    check_template(
+        replace("RecordsExpressStateMachine:", "FastStateMachine:"),
+        &["no RecordsExpressStateMachine"],
+    );
+    check_template(|_| "Resources: [".to_owned(), &["the template is not YAML"]);
+    check_template(|_| "Description: empty\n".to_owned(), &["no Resources"]);
+}
+
+/// What a machine uses and this host cannot do is refused when it is loaded, with state and field.
+#[test]
+fn a_machine_that_goes_nowhere_is_refused_by_state() {
+    #[track_caller]
+    fn check(from: &str, to: &str, said: &[&str]) {
+        let place = Place::new();
+        let template = template(&place, |text| text);
+        let file = place.path("statemachines/records.asl.json");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{from}");
+        fs::write(file, text.replacen(from, to, 1)).unwrap();
+        place.run([Path::new("check"), Path::new("--template"), &template]).check(2, said);
+    }
+    check(r#""Next": "AnyInvalid""#, r#""Next": "AnyBad""#, &["ValidateSchema", "AnyBad"]);
+    check(r#""Type": "Choice""#, r#""Type": "Chance""#, &["AnyInvalid", "Chance"]);
+    check(r#""TimeoutSeconds": 120"#, r#""TimeOutSeconds": 120"#, &["ValidateSchema", "TimeOutSeconds"]);
+    check(
+        "${ValidateSchemaFunctionArn}",
+        "arn:aws:states:::sqs:sendMessage",
+        &["ValidateSchema", "sqs:sendMessage"],
+    );
+    check(r#""StartAt": "Begin","#, "", &["StartAt"]);
+    check("{", "[", &["records.asl.json"]);
+}
+
+#[test]
+fn a_template_that_is_not_there() {
+    let place = Place::new();
+    place.run(["check", "--template", "nowhere.yaml"]).check(2, &["nowhere.yaml", "No such file"]);
+}
+
+/// The template of the repository is the one in the program.
+#[test]
+fn the_repository_s_template_is_sound() {
+    let place = Place::new();
+    let inside: Ended = place.run(["check"]);
+    inside.check(0, &[]);
+    let template = root().join("template.yaml");
+    let outside = place.run([Path::new("check"), Path::new("--template"), &template]);
+    outside.check(0, &[]);
+    assert_eq!(inside.stdout, outside.stdout);
+    assert!(inside.stdout.contains("RecordsExpressStateMachine (EXPRESS"), "{inside:?}");
+}
