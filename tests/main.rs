@@ -8,6 +8,7 @@ mod cases;
 mod command_line;
 mod contracts;
 mod crash;
+mod docs;
 mod environment;
 mod failures;
 mod formats;
