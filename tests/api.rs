@@ -95,6 +95,23 @@ fn the_type_of_a_body_is_one_that_is_taken() {
     });
 }
 
+/// Who refuses a request before its body was read does not take the next one on that connection.
+#[test]
+fn a_refused_request_ends_its_connection() {
+    served(|_, api| {
+        let body = vec![b' '; 1024 * 1024];
+        for _ in 0..20 {
+            let refused = api.post("/records", &[("content-type", "text/plain")], &body);
+            check_problem(&refused, 415, "Content-Type");
+            assert_eq!(refused.headers["connection"], "close");
+            check_problem(&api.post("/nowhere", &[JSON], &body), 404, "");
+            check_problem(&api.post("/health", &[JSON], &body), 405, "");
+            let taken = api.post("/records", &[JSON], &ann("ann"));
+            assert!(!taken.headers.contains_key("connection"));
+        }
+    });
+}
+
 #[track_caller]
 fn check_415(answer: &Answer) {
     check_problem(answer, 415, "application/json");

@@ -30,7 +30,8 @@ const TARGET_PEAK: u64 = 20 * 1024 * 1024;
 const ZIP_FRAME: u64 = 30 + 46 + 22 + 2 * "bootstrap".len() as u64;
 
 /// What every function of the template may ask of its environment. Nothing is called.
-const ENVIRONMENT: [(&str, &str); 14] = [
+const ENVIRONMENT: [(&str, &str); 15] = [
+    ("AWS_DEFAULT_REGION", "eu-west-1"),
     ("AWS_REGION", "eu-west-1"),
     ("AWS_ACCESS_KEY_ID", "none"),
     ("AWS_SECRET_ACCESS_KEY", "none"),

@@ -13,6 +13,9 @@ use crate::generate::Counts;
 /// Enough that two threads seldom want the same one, and that one growing shard is small.
 const SHARDS: usize = 256;
 
+/// So many records of a shard are told together.
+const TOGETHER: usize = 256;
+
 /// The 128-bit hash of a key stands for the key: among 10^9 addresses two meet with a chance of 10^-21.
 #[derive(PartialEq, Eq)]
 struct Hashed {
@@ -72,21 +75,52 @@ impl Default for Addresses {
 }
 
 impl Addresses {
+    fn take(&self, shard: usize, met: &mut Vec<(Hashed, Seen)>) {
+        let (shard, duplicates) = &mut *self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
+        for (hashed, seen) in met.drain(..) {
+            match shard.entry(hashed) {
+                hash_map::Entry::Vacant(free) => {
+                    free.insert(seen);
+                }
+                hash_map::Entry::Occupied(mut taken) => {
+                    *duplicates += 1;
+                    taken.get_mut().meet(seen);
+                }
+            }
+        }
+    }
+}
+
+/// What one thread has met, and not told the others yet.
+///
+/// It tells them a shard's records together: a shard fits in a core's cache, and all of them do not.
+pub(super) struct Meeting<'a> {
+    addresses: &'a Addresses,
+    met: Vec<Vec<(Hashed, Seen)>>,
+}
+
+impl<'a> Meeting<'a> {
+    pub(super) fn new(addresses: &'a Addresses) -> Self {
+        Self { addresses, met: (0..SHARDS).map(|_| Vec::with_capacity(TOGETHER)).collect() }
+    }
+
     /// A valid record with this key stands on this line.
-    pub(super) fn meet(&self, key: &EmailKey, line: u64, opt_in: bool) {
+    pub(super) fn meet(&mut self, key: &EmailKey, line: u64, opt_in: bool) {
         let hash = xxhash_rust::xxh3::xxh3_128(key.as_str().as_bytes());
         let hashed = Hashed { low: hash as u64, high: (hash >> 64) as u64 };
-        let seen = Seen::new(line, opt_in);
-        let shard = &self.shards[hashed.high as usize % SHARDS];
-        let (shard, duplicates) = &mut *shard.lock().unwrap_or_else(PoisonError::into_inner);
-        match shard.entry(hashed) {
-            hash_map::Entry::Vacant(free) => {
-                free.insert(seen);
-            }
-            hash_map::Entry::Occupied(mut taken) => {
-                *duplicates += 1;
-                taken.get_mut().meet(seen);
-            }
+        let shard = hashed.high as usize % SHARDS;
+        let met = &mut self.met[shard];
+        met.push((hashed, Seen::new(line, opt_in)));
+        if met.len() == TOGETHER {
+            self.addresses.take(shard, met);
+        }
+    }
+}
+
+impl Drop for Meeting<'_> {
+    fn drop(&mut self) {
+        for (shard, met) in self.met.iter_mut().enumerate() {
+            self.addresses.take(shard, met);
         }
     }
 }

@@ -9,6 +9,7 @@ mod blocks;
 mod ordered;
 
 use std::{
+    borrow::Cow,
     fs::File,
     io::{self, Write},
     path::Path,
@@ -20,7 +21,7 @@ use functions::{contact, fault::Fault};
 use serde::Serialize;
 
 use crate::generate::Counts;
-use addresses::{Addresses, Winners};
+use addresses::{Addresses, Meeting, Winners};
 use blocks::{Block, Blocks};
 use ordered::Ordered;
 
@@ -37,31 +38,36 @@ struct Refused<'a> {
 pub fn clean(input: &Path, opt_ins: &Path, errors: &Path, threads: usize) -> io::Result<Counts> {
     let addresses = Addresses::default();
     let mut counts = Counts::default();
-    let checked = on_every_block(input, errors, threads, |block, out| check(block, &addresses, out))?;
+    let checked = on_every_block(input, errors, threads, || Meeting::new(&addresses), check)?;
     for (received, invalid) in checked {
         counts.received += received;
         counts.invalid += invalid;
     }
     let winners = Winners::of(addresses, &mut counts);
-    on_every_block(input, opt_ins, threads, |block, out| {
-        for (line, text) in block.lines().filter(|(line, _)| winners.has(*line)) {
-            debug_assert!(line > 0);
-            out.extend_from_slice(text);
-            out.push(b'\n');
-        }
-        Ok(())
-    })?;
+    on_every_block(
+        input,
+        opt_ins,
+        threads,
+        || (),
+        |(), block, out| {
+            for (_, text) in block.lines().filter(|(line, _)| winners.has(*line)) {
+                out.extend_from_slice(text);
+                out.push(b'\n');
+            }
+            Ok(())
+        },
+    )?;
     Ok(counts)
 }
 
 /// Checks a block's records; how many there are, and how many are refused.
-fn check(block: &Block, addresses: &Addresses, out: &mut Vec<u8>) -> io::Result<(u64, u64)> {
+fn check(meeting: &mut Meeting<'_>, block: &Block, out: &mut Vec<u8>) -> io::Result<(u64, u64)> {
     let (mut received, mut invalid) = (0, 0);
     for (line, bytes) in block.lines() {
         received += 1;
-        let text = String::from_utf8_lossy(bytes);
+        let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
         match contact::check(&text) {
-            Ok((contact, key)) => addresses.meet(&key, line, contact.opt_in),
+            Ok((contact, key)) => meeting.meet(&key, line, contact.opt_in),
             Err(faults) => {
                 invalid += 1;
                 serde_json::to_writer(&mut *out, &Refused { line, record: &text, faults: &faults })?;
@@ -73,16 +79,17 @@ fn check(block: &Block, addresses: &Addresses, out: &mut Vec<u8>) -> io::Result<
 }
 
 /// Calls `work` with every block of a file, on some threads; what it writes goes to a file in input order.
-fn on_every_block<T: Send>(
+fn on_every_block<T: Send, S>(
     input: &Path,
     output: &Path,
     threads: usize,
-    work: impl Fn(&Block, &mut Vec<u8>) -> io::Result<T> + Sync,
+    state: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, &Block, &mut Vec<u8>) -> io::Result<T> + Sync,
 ) -> io::Result<Vec<T>> {
     let blocks = Mutex::new(Blocks::new(File::open(input)?));
     let output = Ordered::new(File::create(output)?);
     let one = || -> io::Result<Vec<T>> {
-        let mut results = Vec::new();
+        let (mut results, mut state) = (Vec::new(), state());
         let mut block = Block::default();
         loop {
             // A poisoned lock means that the other thread panicked; the scope passes that on.
@@ -91,7 +98,7 @@ fn on_every_block<T: Send>(
                 return Ok(results);
             }
             let mut out = Vec::new();
-            results.push(work(&block, &mut out)?);
+            results.push(work(&mut state, &block, &mut out)?);
             output.put(block.number, out)?;
         }
     };
