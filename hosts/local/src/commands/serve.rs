@@ -3,13 +3,6 @@
 use std::{future::IntoFuture, path::Path, process::ExitCode, time::Duration};
 
 use api::{Api, router_with};
-use axum::{
-    body::HttpBody,
-    extract::Request,
-    http::{HeaderValue, header},
-    middleware::{self, Next},
-    response::Response,
-};
 use tokio::net::TcpListener;
 use tracing::Level;
 
@@ -47,17 +40,6 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         }
         Ok(ExitCode::SUCCESS)
     })
-}
-
-/// Ends the connection of a request that was refused: its body may not have been read to its end, and what
-/// came next on the connection would be taken for the rest of it.
-async fn close_refused(request: Request, next: Next) -> Response {
-    let has_body = !request.body().is_end_stream();
-    let mut response = next.run(request).await;
-    if has_body && response.status().is_client_error() {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }
 
 async fn stopped() {
