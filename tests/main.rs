@@ -1,6 +1,12 @@
 //! Cases as data, run through the real `crmflow` program; README.md says how they are written.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may fail"
+)]
 
 mod api;
 mod bad_input;
