@@ -15,7 +15,7 @@ db.execute(
     """create table contacts (
          address text primary key, name text not null, email text not null, interests json, record bigint)"""
 )
-db.execute("create table quarantine (n bigint, name json, email json, optIn json, interests json, fault text)")
+db.execute("create table quarantine (n bigint, line text, fault text)")
 duckdb_rules.checked(db, source)
 db.execute("begin")
 db.execute(

@@ -1,8 +1,8 @@
 """The rules of crmflow's contact schema and address check, in DuckDB's SQL.
 
-Of several ways that give the right counts this one was the fastest: fields are read as JSON, so that their
-types can be told apart, and a line that is not JSON comes as a row of nulls. What such a line said is lost,
-and a name that stands twice in an object is not seen: crmflow keeps the one and refuses the other.
+Of several ways that give the right result this one was the fastest: fields are read as JSON, so that their
+types can be told apart; a line that is not JSON comes as a row of nulls, and the text of refused lines is
+fetched by a second reading. A name that stands twice in an object is not seen; crmflow refuses it.
 """
 
 LABEL = "[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
@@ -30,7 +30,12 @@ def checked(db, source):
                 columns = {{name: 'JSON', email: 'JSON', optIn: 'JSON', interests: 'JSON'}})"""
     )
     db.execute("create temp view valid as select *, optIn = 'true' as opted_in from checked where fault is null")
-    db.execute("create temp view refused as select n, name, email, optIn, interests, fault from checked where fault is not null")
+    db.execute(
+        f"""create temp table refused as select n, line, fault
+            from (select row_number() over () as n, line from read_csv('{source}', auto_detect = false,
+                      header = false, columns = {{line: 'VARCHAR'}}, delim = '\x01', quote = '', escape = ''))
+            join (select n, fault from checked where fault is not null) using (n)"""
+    )
     db.execute(
         """create temp table winners as
            select min(n) as n, arg_min(opted_in, n) as opted_in,

@@ -201,8 +201,9 @@ impl fmt::Display for Report {
         writeln!(f, "| function | zip MB | start to first question, ms | peak MiB |\n|---|---|---|---|")?;
         for Row { name, zip, millis, peak } in &self.rows {
             let Spread { median, min, max } = millis;
-            let (zip, peak) = (*zip as f64 / 1e6, *peak as f64 / 1_048_576.0);
-            writeln!(f, "| {name} | {zip:.2} | {median:.1} ({min:.1}-{max:.1}) | {peak:.1} |")?;
+            let peak = *peak as f64 / 1_048_576.0;
+            let zip = if *zip == 0 { String::new() } else { format!("{:.2}", *zip as f64 / 1e6) };
+            writeln!(f, "| {name} | {zip} | {median:.1} ({min:.1}-{max:.1}) | {peak:.1} |")?;
         }
         let ours = self.rows.iter().filter(|row| row.zip > 0);
         let missed: Vec<&str> = ours

@@ -90,16 +90,15 @@ fn on_every_block<T: Send, S>(
     let output = Ordered::new(File::create(output)?);
     let one = || -> io::Result<Vec<T>> {
         let (mut results, mut state) = (Vec::new(), state());
-        let mut block = Block::default();
+        let (mut block, mut out) = (Block::default(), Vec::new());
         loop {
             // A poisoned lock means that the other thread panicked; the scope passes that on.
             let more = blocks.lock().map_err(|_| io::ErrorKind::Other)?.next(&mut block)?;
             if !more {
                 return Ok(results);
             }
-            let mut out = Vec::new();
             results.push(work(&mut state, &block, &mut out)?);
-            output.put(block.number, out)?;
+            output.put(block.number, &mut out)?;
         }
     };
     let results = thread::scope(|scope| {

@@ -21,10 +21,16 @@ impl Ordered {
         Self(Mutex::new(State { file, next: 0, waiting: BTreeMap::new() }))
     }
 
-    /// Piece `number`; every number from zero must come, once.
-    pub(super) fn put(&self, number: usize, bytes: Vec<u8>) -> io::Result<()> {
+    /// Piece `number`; every number from zero must come, once. Leaves `bytes` empty, to be used again.
+    pub(super) fn put(&self, number: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
         let state = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.waiting.insert(number, bytes);
+        if number != state.next {
+            state.waiting.insert(number, std::mem::take(bytes));
+            return Ok(());
+        }
+        state.file.write_all(bytes)?;
+        bytes.clear();
+        state.next += 1;
         while let Some(bytes) = state.waiting.remove(&state.next) {
             state.file.write_all(&bytes)?;
             state.next += 1;
