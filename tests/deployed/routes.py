@@ -1,5 +1,5 @@
 """Gives the deployed HTTP API its one route, which the emulator does not read out of the template.
-Usage: routes.py STACK"""
+Prints the address of POST /records there. Usage: routes.py STACK"""
 
 import sys
 
@@ -23,6 +23,7 @@ def main(stack):
     gateway.create_route(
         ApiId=api, RouteKey="$default", Target=f"integrations/{integration['IntegrationId']}"
     )
+    print(f"{gateway.meta.endpoint_url}/_aws/execute-api/{api}/records")
 
 
 main(sys.argv[1])

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use functions::Objects;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 
-use crate::{client::ForObjects, config::Config};
+use crate::{client::Https, config::Config};
 
 /// The bucket of the configuration.
 pub fn bucket(config: &Config) -> Result<Arc<AmazonS3>, lambda_runtime::Error> {
     let [key, secret, token] = &config.credentials;
     let mut builder = AmazonS3Builder::new()
-        .with_http_connector(ForObjects)
+        .with_http_connector(Https::new())
         .with_region(config.region.get()?)
         .with_access_key_id(key.get()?)
         .with_secret_access_key(secret.get()?)

@@ -1,27 +1,37 @@
-//! One HTTPS client for DynamoDB, Step Functions and S3: one TLS stack in a binary is enough, and it loads
-//! the root certificates when the first call needs them, not when the function starts.
+//! One HTTPS client for DynamoDB, Step Functions and S3: HTTP/1.1 over rustls with ring. What the SDK brings
+//! along speaks HTTP/2 too and reads the system's certificates, which costs a function half a megabyte and
+//! milliseconds of its start.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{error::Error, time::Duration};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::config::{
-    Credentials, Region, SharedCredentialsProvider, retry::RetryConfig, timeout::TimeoutConfig,
+    Credentials, Region, RuntimeComponents, SharedCredentialsProvider, SharedHttpClient, retry::RetryConfig,
+    timeout::TimeoutConfig,
 };
-use aws_smithy_http_client::{
-    Builder, Connector,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
-use aws_smithy_runtime_api::client::{
-    http::{HttpConnector, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector},
-    orchestrator::HttpRequest,
-    result::ConnectorError,
+use aws_smithy_runtime_api::{
+    client::{
+        http::{
+            HttpClient, HttpConnector as SdkConnector, HttpConnectorFuture, HttpConnectorSettings,
+            SharedHttpConnector,
+        },
+        orchestrator::{HttpRequest, HttpResponse},
+        result::ConnectorError,
+    },
+    shared::IntoShared,
 };
 use aws_smithy_types::body::SdkBody;
+use http_body_util::BodyExt;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, Error as ClientError, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use object_store::{
     ClientOptions,
     client::{
-        HttpClient, HttpConnector as ObjectConnector, HttpError, HttpErrorKind, HttpRequest as ObjectRequest,
-        HttpResponse, HttpResponseBody, HttpService,
+        HttpClient as ObjectClient, HttpConnector as ObjectConnector, HttpError, HttpErrorKind,
+        HttpRequest as ObjectRequest, HttpResponse as ObjectResponse, HttpResponseBody, HttpService,
     },
 };
 
@@ -29,14 +39,10 @@ use crate::config::{Config, Missing};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(3);
-/// How long an answer may take to begin. A synchronous execution takes up to five minutes.
-const ANSWER: Duration = Duration::from_secs(310);
+/// How long a store may take to answer.
+const ANSWER: Duration = Duration::from_secs(20);
 /// How often a call is made before its failure is the step's: throttling passes.
 const ATTEMPTS: u32 = 5;
-
-fn tls() -> Provider {
-    Provider::Rustls(CryptoMode::Ring)
-}
 
 /// What every AWS client is made with.
 #[derive(Clone, Debug)]
@@ -51,7 +57,7 @@ pub struct Aws {
     pub http: SharedHttpClient,
     /// What is tried again.
     pub retry: RetryConfig,
-    /// How long things may take.
+    /// How long an attempt may take.
     pub timeouts: TimeoutConfig,
 }
 
@@ -65,65 +71,77 @@ impl Aws {
             region: Region::new(config.region.get()?.to_owned()),
             credentials: SharedCredentialsProvider::new(credentials),
             endpoint: config.endpoint.clone(),
-            http: Builder::new().tls_provider(tls()).build_https(),
+            http: Https::new().into_shared(),
             retry: RetryConfig::standard().with_max_attempts(ATTEMPTS),
-            timeouts: TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(ANSWER).build(),
+            timeouts: TimeoutConfig::builder().operation_attempt_timeout(ANSWER).build(),
         })
     }
 }
 
-/// Makes the client of an object store, which then uses the same stack.
-#[derive(Debug, Default)]
-pub struct ForObjects;
+/// The client.
+#[derive(Clone, Debug)]
+pub struct Https(Client<HttpsConnector<HttpConnector>, SdkBody>);
 
-impl ObjectConnector for ForObjects {
-    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Service::default()))
+impl Https {
+    /// A client without connections.
+    pub fn new() -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT));
+        // An emulator is called without TLS.
+        tcp.enforce_http(false);
+        let roots = HttpsConnectorBuilder::new().with_webpki_roots();
+        let https = roots.https_or_http().enable_http1().wrap_connector(tcp);
+        Self(Client::builder(TokioExecutor::new()).build(https))
     }
 }
 
-#[derive(Debug, Default)]
-struct Service(OnceLock<SharedHttpConnector>);
+impl Default for Https {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
-impl Service {
-    fn connector(&self) -> &SharedHttpConnector {
-        self.0.get_or_init(|| {
-            let settings =
-                HttpConnectorSettings::builder().connect_timeout(CONNECT).read_timeout(ANSWER).build();
-            SharedHttpConnector::new(
-                Connector::builder().tls_provider(tls()).connector_settings(settings).build(),
-            )
+impl HttpClient for Https {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl SdkConnector for Https {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let client = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+            let response = client.request(request).await.map_err(|error| ConnectorError::io(error.into()))?;
+            HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
+                .map_err(|error| ConnectorError::other(error.into(), None))
         })
+    }
+}
+
+impl ObjectConnector for Https {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<ObjectClient> {
+        Ok(ObjectClient::new(self.clone()))
     }
 }
 
 #[async_trait]
-impl HttpService for Service {
-    async fn call(&self, request: ObjectRequest) -> Result<HttpResponse, HttpError> {
-        let request = HttpRequest::try_from(request.map(SdkBody::from_body_1_x))
-            .map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
-        let response = self.connector().call(request).await.map_err(failure)?;
-        let (parts, body) = response
-            .try_into_http1x()
-            .map_err(|error| HttpError::new(HttpErrorKind::Decode, error))?
-            .into_parts();
-        let body = http_body_util::BodyExt::map_err(body, |error| {
-            HttpError::new_boxed(HttpErrorKind::Interrupted, error)
-        });
-        Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)))
+impl HttpService for Https {
+    async fn call(&self, request: ObjectRequest) -> Result<ObjectResponse, HttpError> {
+        let answer = self.0.request(request.map(SdkBody::from_body_1_x));
+        let response = match tokio::time::timeout(ANSWER, answer).await {
+            Ok(response) => response.map_err(failure)?,
+            Err(late) => return Err(HttpError::new(HttpErrorKind::Timeout, late)),
+        };
+        let (parts, body) = response.into_parts();
+        let body = body.map_err(|error| HttpError::new(HttpErrorKind::Interrupted, error));
+        Ok(ObjectResponse::from_parts(parts, HttpResponseBody::new(body)))
     }
 }
 
-/// Which failures may be tried again.
-fn failure(error: ConnectorError) -> HttpError {
-    let kind = if error.is_timeout() {
-        HttpErrorKind::Timeout
-    } else if error.is_io() {
-        HttpErrorKind::Connect
-    } else if error.is_user() {
-        HttpErrorKind::Unknown
-    } else {
-        HttpErrorKind::Request
-    };
-    HttpError::new(kind, error)
+fn failure(error: ClientError) -> HttpError {
+    let kind = if error.is_connect() { HttpErrorKind::Connect } else { HttpErrorKind::Interrupted };
+    let cause: Box<dyn Error + Send + Sync> = error.into();
+    HttpError::new_boxed(kind, cause)
 }

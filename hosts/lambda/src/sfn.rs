@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use api::{ExecutionStatus, Flow, FlowError, Machine, Started};
 use aws_sdk_sfn::{
     Client,
-    config::{BehaviorVersion, http::HttpRequest},
+    config::{BehaviorVersion, http::HttpRequest, timeout::TimeoutConfig},
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
     primitives::DateTime,
     types::{ExecutionStatus as Stage, SyncExecutionStatus},
@@ -17,6 +17,8 @@ use object_store::{aws::AmazonS3, path::Path, signer::Signer};
 
 use crate::{Config, client::Aws};
 
+/// How long an answer may take: an execution that is waited for takes as long as the API may.
+const ANSWER: Duration = Duration::from_secs(30);
 /// How long an upload's address is good.
 const UPLOAD_WITHIN: Duration = Duration::from_secs(3600);
 
@@ -46,7 +48,7 @@ impl StepFunctions {
             .credentials_provider(aws.credentials)
             .http_client(aws.http)
             .retry_config(aws.retry)
-            .timeout_config(aws.timeouts);
+            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ANSWER).build());
         sdk.set_endpoint_url(aws.endpoint);
         let machines = &config.machines;
         Ok(Self {
