@@ -1,16 +1,22 @@
 //! The objects: one bucket on S3. A put that returned is durable there, staging files included.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use functions::Objects;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::{
+    RetryConfig,
+    aws::{AmazonS3, AmazonS3Builder},
+};
 
 use crate::{client::Https, config::Config};
 
 /// The bucket of the configuration.
 pub fn bucket(config: &Config) -> Result<Arc<AmazonS3>, lambda_runtime::Error> {
     let [key, secret, token] = &config.credentials;
+    // A step that still fails then is tried again by its machine.
+    let retry = RetryConfig { max_retries: 4, retry_timeout: Duration::from_secs(30), ..Default::default() };
     let mut builder = AmazonS3Builder::new()
+        .with_retry(retry)
         .with_http_connector(Https::new())
         .with_region(config.region.get()?)
         .with_access_key_id(key.get()?)

@@ -60,6 +60,7 @@ where
 struct Named {
     batch: Option<BatchNamed>,
     input: Option<Box<RawValue>>,
+    upload: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -69,11 +70,12 @@ struct BatchNamed {
 }
 
 fn batch_of(payload: &str) -> Option<BatchId> {
-    let Named { batch, input } = serde_json::from_str(payload).ok()?;
-    match (batch, input) {
-        (Some(batch), _) => Some(batch.batch_id),
-        (None, Some(input)) => batch_of(input.get()),
-        (None, None) => None,
+    let Named { batch, input, upload } = serde_json::from_str(payload).ok()?;
+    match (batch, input, upload) {
+        (Some(batch), ..) => Some(batch.batch_id),
+        (None, Some(input), _) => batch_of(input.get()),
+        (None, None, Some(upload)) => upload.rsplit('/').next()?.parse().ok(),
+        (None, None, None) => None,
     }
 }
 
@@ -126,6 +128,7 @@ mod tests {
         check(&format!(r#"{{"batch":{{"batchId":"{id}","tenant":"x"}},"records":{{}}}}"#), Some(id));
         check(&format!(r#"{{"input":{{"batch":{{"batchId":"{id}"}}}},"execution":{{}}}}"#), Some(id));
         check(r#"{"input":[{"name":"n"}]}"#, None);
+        check(&format!(r#"{{"upload":"uploads/t/{id}","execution":{{}}}}"#), Some(id));
         check(r#"{"upload":"uploads/t/x"}"#, None);
         check("7", None);
     }
