@@ -95,6 +95,21 @@ fn the_type_of_a_body_is_one_that_is_taken() {
     });
 }
 
+/// Who is refused before the body was read hears why, and may ask again on the same connection.
+#[test]
+fn a_refused_body_is_heard_out() {
+    served(|_, api| {
+        let body = vec![b' '; 1024 * 1024];
+        for _ in 0..20 {
+            let refused = api.post("/records", &[("content-type", "text/plain")], &body);
+            check_problem(&refused, 415, "Content-Type");
+            check_problem(&api.post("/nowhere", &[JSON], &body), 404, "");
+            check_problem(&api.post("/health", &[JSON], &body), 405, "");
+            assert_eq!(api.post("/records", &[JSON], &ann("ann")).status, 202);
+        }
+    });
+}
+
 #[track_caller]
 fn check_415(answer: &Answer) {
     check_problem(answer, 415, "application/json");

@@ -1,6 +1,12 @@
 //! Cases as data, run through the real `crmflow` program; README.md says how they are written.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may fail"
+)]
 
 mod api;
 mod bad_input;
@@ -8,6 +14,7 @@ mod cases;
 mod command_line;
 mod contracts;
 mod crash;
+mod docs;
 mod environment;
 mod failures;
 mod formats;

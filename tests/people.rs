@@ -37,7 +37,7 @@ impl Person {
     }
 
     fn opt_in(&self) -> bool {
-        self.n % 5 != 0 && !self.disagrees()
+        !self.n.is_multiple_of(5) && !self.disagrees()
     }
 
     fn email(&self) -> String {

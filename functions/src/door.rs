@@ -28,6 +28,9 @@ pub fn describe(error: &serde_json::Error) -> String {
     let what = match error.classify() {
         Category::Eof => "the JSON ends too early",
         Category::Syntax if error.to_string().starts_with("recursion limit") => "the JSON nests too deep",
+        Category::Syntax if error.to_string().starts_with("number out of range") => {
+            "a number is larger than can be read"
+        }
         Category::Syntax => "this is not JSON",
         Category::Data => "the JSON does not have the expected shape",
         Category::Io => "the JSON could not be read",

@@ -184,13 +184,18 @@ pub fn gunzip(key: &str, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(out)
 }
 
-/// Calls `line` with every line of a gzip object, without its line feed. Holds one line at a time.
+/// Calls `line` with every line of an object, without its line feed; one whose key ends in `.gz` is unpacked
+/// as it is read.
 pub fn for_each_line(
     key: &str,
-    packed: &[u8],
+    bytes: &[u8],
     mut line: impl FnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut lines = BufReader::with_capacity(64 * 1024, MultiGzDecoder::new(packed));
+    if !key.ends_with(".gz") {
+        let mut lines = bytes.split(|&b| b == b'\n').filter(|text| !text.is_empty());
+        return lines.try_for_each(line);
+    }
+    let mut lines = BufReader::with_capacity(64 * 1024, MultiGzDecoder::new(bytes));
     let mut buffer = Vec::new();
     loop {
         buffer.clear();

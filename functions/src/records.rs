@@ -86,13 +86,18 @@ pub(crate) fn inline_len(lines: &[u8]) -> usize {
     lines.len() + lines.iter().filter(|&&byte| matches!(byte, b'"' | b'\\' | 0..0x20)).count()
 }
 
+/// A list in the staging folder is packed when it grows beyond so many bytes. Up to that it lies there as it
+/// is: the next step reads it at once, and packing would take longer than all else. Beyond it (a chunk of
+/// many records for one address) memory must not grow with it.
+const PLAIN_LIMIT: usize = 8 * 1024 * 1024;
+
 /// Takes a step's records line by line; keeps them small and inline as long as it can.
 #[derive(Debug)]
 pub struct RecordsWriter {
     key: String,
     count: u64,
-    plain: Vec<u8>,
-    /// How many bytes `plain` would take inline.
+    lines: Vec<u8>,
+    /// How many bytes `lines` would take inline.
     inline: usize,
     packed: Option<GzEncoder<Vec<u8>>>,
 }
@@ -100,29 +105,24 @@ pub struct RecordsWriter {
 impl RecordsWriter {
     /// A list that goes to the batch's staging folder as `name` if it grows too large to be passed.
     pub fn new(batch: &Batch, name: &str) -> Self {
-        let key = format!(
-            "{}{}/{}/{}/{name}.ndjson.gz",
-            objects::STAGING,
-            batch.tenant,
-            batch.batch_id,
-            batch.chunk_label()
-        );
-        Self { key, count: 0, plain: Vec::new(), inline: 0, packed: None }
+        let (staging, tenant, id) = (objects::STAGING, &batch.tenant, batch.batch_id);
+        let key = format!("{staging}{tenant}/{id}/{}/{name}.ndjson", batch.chunk_label());
+        Self { key, count: 0, lines: Vec::new(), inline: 0, packed: None }
     }
 
     /// One more line, without its line feed.
     pub fn push(&mut self, line: &[u8]) {
         self.count += 1;
-        self.plain.extend_from_slice(line);
-        self.plain.push(b'\n');
-        if self.packed.is_none() {
+        self.lines.extend_from_slice(line);
+        self.lines.push(b'\n');
+        if self.inline <= INLINE_LIMIT {
             self.inline += inline_len(line) + 2;
         }
-        if self.inline > INLINE_LIMIT && self.plain.len() > INLINE_LIMIT / 2 {
+        if self.lines.len() > PLAIN_LIMIT {
             let packer = self.packed.get_or_insert_with(|| GzEncoder::new(Vec::new(), Compression::fast()));
             // Writing to memory cannot fail.
-            let _ = packer.write_all(&self.plain);
-            self.plain.clear();
+            let _ = packer.write_all(&self.lines);
+            self.lines.clear();
         }
     }
 
@@ -133,12 +133,18 @@ impl RecordsWriter {
 
     /// The list, stored if it had to be.
     pub async fn finish(self, objects: &Objects) -> Result<Records, Error> {
-        let Some(mut packer) = self.packed else {
-            return Records::inline(&self.plain);
+        if self.inline <= INLINE_LIMIT {
+            return Records::inline(&self.lines);
+        }
+        let (key, bytes) = match self.packed {
+            None => (self.key, self.lines),
+            Some(mut packer) => {
+                let _ = packer.write_all(&self.lines);
+                let packed = packer.finish().map_err(|error| Error::StorageRefused(error.to_string()))?;
+                (format!("{}.gz", self.key), packed)
+            }
         };
-        let _ = packer.write_all(&self.plain);
-        let packed = packer.finish().map_err(|error| Error::StorageRefused(error.to_string()))?;
-        objects.put(&self.key, packed).await?;
-        Ok(Records::object(self.key, self.count))
+        objects.put(&key, bytes).await?;
+        Ok(Records::object(key, self.count))
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     ledger::{Part, StagedPart},
     objects::Objects,
-    store::{Condition, Store, Table, Written},
+    store::{Condition, Item, Store, Table, Written},
 };
 
 /// How many contacts go to the store at once: bounds memory, and what one transaction holds up.
@@ -40,12 +40,17 @@ async fn put(
     words: Vec<(String, OptIn)>,
     part: &mut Part,
 ) -> Result<(), Error> {
-    let puts = words
-        .iter()
-        .map(|(key, word)| Ok((contacts::item(&batch.tenant, key, 1, word)?, Condition::Absent)))
-        .collect::<Result<Vec<_>, Error>>()?;
+    let mut puts = Vec::with_capacity(words.len());
+    for (key, word) in words {
+        puts.push((contacts::item(&batch.tenant, &key, 1, &word)?, word));
+    }
+    // Neighbours in the store are written one after the other.
+    puts.sort_unstable_by(|(a, _), (b, _)| (&a.partition, &a.sort).cmp(&(&b.partition, &b.sort)));
+    let (items, words): (Vec<_>, Vec<_>) = puts.into_iter().unzip();
+    let keys: Vec<String> = items.iter().map(|item: &Item| item.sort.clone()).collect();
+    let puts = items.into_iter().map(|item| (item, Condition::Absent)).collect();
     let mut known = Vec::new();
-    for ((key, word), written) in words.into_iter().zip(store.put_all(Table::OptIns, puts).await?) {
+    for ((word, key), written) in words.into_iter().zip(keys).zip(store.put_all(Table::OptIns, puts).await?) {
         match written {
             Written::Done => part.add(word.outcome, word.index),
             Written::Conflict(Some(item)) => {

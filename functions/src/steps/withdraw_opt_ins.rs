@@ -34,9 +34,11 @@ pub async fn withdraw_opt_ins(step: Step, store: &impl Store, objects: &Objects)
 async fn withdraw(
     store: &impl Store,
     batch: &Batch,
-    keys: Vec<(u64, String)>,
+    mut keys: Vec<(u64, String)>,
     part: &mut Part,
 ) -> Result<(), Error> {
+    // Neighbours in the store are looked up one after the other.
+    keys.sort_by_cached_key(|(_, key)| contacts::partition(&batch.tenant, key));
     let wanted = keys.iter().map(|(_, key)| (contacts::partition(&batch.tenant, key), key.clone())).collect();
     let mut known = Vec::new();
     for ((index, key), item) in keys.into_iter().zip(store.get_all(Table::OptIns, wanted).await?) {

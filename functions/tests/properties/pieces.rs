@@ -3,10 +3,11 @@
 use functions::{
     intake::{Format, Settings, Staged},
     objects,
+    received::Received,
 };
 use proptest::prelude::*;
 
-use crate::{Folder, formats, records, take};
+use crate::{Folder, block_on, formats, records, take};
 
 /// What was staged, or why nothing was.
 fn told(settings: Settings, pieces: &[&[u8]]) -> String {
@@ -61,6 +62,33 @@ fn inputs() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// JSON values whose texts are full of what separates records.
+fn values() -> impl Strategy<Value = serde_json::Value> {
+    let text = "[\\\\\"\\[\\]{},:\n\u{e9} a]{0,8}";
+    let leaf =
+        prop_oneof![text.prop_map(serde_json::Value::from), any::<bool>().prop_map(serde_json::Value::from)];
+    leaf.prop_recursive(3, 12, 3, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(serde_json::Value::from),
+            prop::collection::vec((text, inner), 0..3).prop_map(|fields| fields.into_iter().collect()),
+        ]
+    })
+}
+
+/// The records of a small batch, as they came, with their lines.
+fn taken(bytes: &[u8], format: Format) -> Vec<(u64, Vec<u8>)> {
+    let folder = Folder::new();
+    let staged = take(settings(Some(format)), &[bytes], &folder.objects).unwrap();
+    let mut found = Vec::new();
+    let each = |line: &[u8]| {
+        let record = Received::parse(line)?;
+        found.push((record.line, record.raw()));
+        Ok(())
+    };
+    block_on(staged.inline.unwrap().open(&folder.objects)).unwrap().for_each(each).unwrap();
+    found
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
@@ -78,5 +106,29 @@ proptest! {
         let whole = told(settings(format), &[&bytes]);
         prop_assert_eq!(&told(settings(format), &pieces), &whole);
         prop_assert_eq!(&told(settings(format), &single), &whole);
+    }
+
+    /// A list is cut at its own commas, whatever stands in its records, and JSON lines at their ends.
+    #[test]
+    fn records_are_what_was_written(values in prop::collection::vec((values(), 0..3_usize), 1..8)) {
+        let mut list = String::new();
+        let mut line = 1;
+        let mut expected = Vec::new();
+        for (value, breaks) in &values {
+            list.push(if list.is_empty() { '[' } else { ',' });
+            list.push_str(&"\n".repeat(*breaks));
+            line += *breaks as u64;
+            list.push_str(&format!("{value} "));
+            expected.push((line, value.to_string().into_bytes()));
+        }
+        list.push(']');
+        prop_assert_eq!(&taken(list.as_bytes(), Format::Json), &expected);
+        let lines: String = values.iter().map(|(value, breaks)| format!("{}{value}\n", "\n".repeat(*breaks))).collect();
+        let mut line = 0;
+        for ((at, _), (_, breaks)) in expected.iter_mut().zip(&values) {
+            line += 1 + *breaks as u64;
+            *at = line;
+        }
+        prop_assert_eq!(&taken(lines.as_bytes(), Format::Ndjson), &expected);
     }
 }

@@ -13,6 +13,7 @@ use futures::FutureExt;
 
 use crate::{
     api::Api,
+    body,
     flow::Flow,
     problem::{self, Cause, Kind, Problem},
     routes::Operation,
@@ -31,6 +32,7 @@ pub(crate) async fn edge<S: Store, F: Flow>(
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let (request, rest) = body::lend(request);
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let response = answered.unwrap_or_else(|_| Problem::internal("a route panicked").into_response());
     let mut response = told(response, &method, &route);
@@ -41,6 +43,9 @@ pub(crate) async fn edge<S: Store, F: Flow>(
     set(headers, header::CACHE_CONTROL, "no-store");
     set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     log(&id, &method, &route, began, &response);
+    if response.status().is_client_error() {
+        rest.drain().await;
+    }
     response
 }
 

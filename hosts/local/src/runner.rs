@@ -32,6 +32,8 @@ pub(crate) struct Engine {
     pub(crate) wiring: Arc<Wiring>,
     /// As many functions at once as there are cores.
     permits: Arc<Semaphore>,
+    /// A few machines within machines at once: chunks that are ahead reach the store while others are read.
+    machines: Arc<Semaphore>,
     /// How many machines within machines have ended since the start: chunks of batches.
     pub(crate) chunks_done: Arc<AtomicU64>,
 }
@@ -51,6 +53,7 @@ impl Engine {
             host,
             wiring: Arc::new(wiring),
             permits: Arc::new(Semaphore::new(cores)),
+            machines: Arc::new(Semaphore::new(2 * cores)),
             chunks_done: Arc::default(),
         }
     }
@@ -162,6 +165,7 @@ impl Runner<'_> {
         let input =
             Value::parse(text("Input").unwrap_or("{}")).map_err(|_| refused("the input is not JSON"))?;
         let name = text("Name").map_or_else(|| ulid::Ulid::generate().to_string(), ToOwned::to_owned);
+        let _permit = self.engine.machines.acquire().await.map_err(|_| refused("crmflow is stopping"))?;
         let started = clock::now();
         let ended = self.engine.run(machine, &name, input, started).await;
         self.engine.chunks_done.fetch_add(1, Ordering::Relaxed);

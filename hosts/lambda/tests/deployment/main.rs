@@ -1,8 +1,7 @@
-//! The deployment holds together: template, machines, functions, binaries, policies, cost.
+//! The deployment holds together: template, machines, functions, binaries, policies.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
-mod cost;
 mod policies;
 mod stack;
 mod wiring;
