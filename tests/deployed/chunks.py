@@ -27,9 +27,9 @@ def called(method, address, body, media="application/json"):
 
 def sent(api, batch):
     """The id of a batch that is uploaded or POSTed."""
-    body = json.dumps(batch["records"] * batch.get("times", 1)).encode()
+    body = (batch.get("text") or json.dumps(batch["records"] * batch.get("times", 1))).encode()
     if not batch.get("upload"):
-        return called("POST", f"{api}/records", body)["batchId"]
+        return called("POST", f"{api}/records", body, batch.get("type", "application/json"))["batchId"]
     opened = called("POST", f"{api}/uploads", b"")
     called("PUT", opened["uploadUrl"], gzip.compress(body), "application/octet-stream")
     return opened["batchId"]
