@@ -53,19 +53,27 @@ impl Server {
         Ok(Connection { stream: BufReader::new(stream), address: self.address.clone() })
     }
 
-    /// Makes a machine and gives its name.
+    /// Makes a machine and gives its ARN.
     pub(super) fn create(&self, name: &str, definition: &Value) -> Result<String, Error> {
         let machine = json!({
             "name": name,
             "definition": definition.to_string(),
             "roleArn": "arn:aws:iam::000000000000:role/none",
         });
-        self.connect()?.call("CreateStateMachine", &machine)?;
-        Ok(name.to_owned())
+        let made = self.connect()?.call("CreateStateMachine", &machine)?;
+        made["stateMachineArn"]
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| Error::wrong("crmflow", "a new machine has no ARN"))
     }
 
-    pub(super) fn arn(&self, machine: &str) -> String {
-        format!("arn:aws:states:us-east-1:000000000000:stateMachine:{machine}")
+    /// The ARN of the template's machine with this name.
+    pub(super) fn find(&self, name: &str) -> Result<String, Error> {
+        let listed = self.connect()?.call("ListStateMachines", &json!({}))?;
+        let machines = listed["stateMachines"].as_array().into_iter().flatten();
+        let mut arns = machines.filter_map(|machine| machine["stateMachineArn"].as_str());
+        let found = arns.find(|arn| arn.rsplit(':').next() == Some(name));
+        found.map(str::to_owned).ok_or_else(|| Error::wrong("crmflow", format!("there is no {name}")))
     }
 
     /// Waits until no execution of a machine is running.

@@ -113,7 +113,7 @@ fn chain() -> Value {
 
 /// Begin, check, choose, check again, wait for nothing, end: two durable answers between start and end.
 fn six() -> Value {
-    let function = "arn:aws:lambda:us-east-1:000000000000:function:ValidateSchemaFunction";
+    let function = "arn:aws:lambda:local:000000000000:function:ValidateSchemaFunction";
     let check = |next: &str| {
         json!({
             "Type": "Task", "Resource": function, "Output": "{% $states.input %}", "Next": next,

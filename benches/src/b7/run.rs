@@ -38,10 +38,9 @@ pub fn in_memory(workload: Workload, executions: u64) -> Result<Ran, Error> {
 pub fn durable(workload: Workload, executions: u64, program: &Path, data: &Path) -> Result<Ran, Error> {
     let server = Server::start(program, data)?;
     let machine = match workload {
-        Workload::Flow => "RecordsStateMachine".to_owned(),
+        Workload::Flow => server.find("RecordsStateMachine")?,
         _ => server.create(workload.name(), &workload.definition())?,
     };
-    let machine = server.arn(&machine);
     let began = Instant::now();
     let millis = match workload {
         Workload::Chain | Workload::Map => {
