@@ -35,6 +35,7 @@ pub enum EventType {
     EvaluationFailed,
     ExecutionAborted,
     ExecutionFailed,
+    ExecutionRedriven,
     ExecutionStarted,
     ExecutionSucceeded,
     ExecutionTimedOut,
@@ -50,6 +51,7 @@ pub enum EventType {
     MapIterationSucceeded,
     MapRunAborted,
     MapRunFailed,
+    MapRunRedriven,
     MapRunStarted,
     MapRunSucceeded,
     MapStateAborted,
@@ -141,6 +143,14 @@ pub enum Details {
     },
     MapRun {
         arn: Arc<str>,
+    },
+    /// An execution goes on for the `count`-th time.
+    Redriven {
+        count: u32,
+    },
+    MapRunRedriven {
+        arn: Arc<str>,
+        count: u32,
     },
 }
 

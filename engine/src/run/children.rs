@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::redrive::Again;
 use super::{Execution, Fault, Given, Run, RunId, Thread, ThreadId, Visit, Waiting, Wake};
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
@@ -17,11 +18,15 @@ use crate::value::{Array, Value};
 pub(crate) struct Children {
     pub inputs: Array,
     outputs: Vec<Option<Value>>,
+    /// Those that fell and are to go on.
+    pub again: Again,
     /// The next one to start.
     pub next: usize,
     pub running: BTreeMap<ThreadId, usize>,
     concurrency: usize,
-    failed: usize,
+    pub failed: usize,
+    /// How often a distributed Map's run was redriven.
+    pub redrives: u32,
     /// What a distributed Map bears.
     tolerance: Option<Tolerance>,
     /// The ARN of a distributed Map's run.
@@ -63,10 +68,12 @@ impl Children {
         Self {
             inputs,
             outputs,
+            again: Again::new(),
             next: 0,
             running: BTreeMap::new(),
             concurrency,
             failed: 0,
+            redrives: 0,
             tolerance,
             map_run,
         }
@@ -113,12 +120,25 @@ struct Beginning {
 impl Execution {
     /// Starts as many children of a thread as there is room for; ends the wait when none is left.
     pub(super) fn start_children(&mut self, parent: ThreadId, now: Timestamp) {
-        while let Some((index, input)) = self.next_child(parent) {
+        while let Some((index, input, fallen)) = self.next_child(parent) {
             let Some(mut thread) = self.threads.remove(&parent) else {
                 return;
             };
-            let begun = self.start_child(&mut thread, index, input, now);
+            let fallen = fallen.filter(|child| self.revive_child(&mut thread, (index, *child), now));
+            let begun = match fallen {
+                Some(_) => Ok(()),
+                None => self.start_child(&mut thread, index, input, now),
+            };
+            if begun.is_err()
+                && let Waiting::Children(children) = &mut thread.waiting
+            {
+                // It was not there yet: a redrive begins with it.
+                children.next -= usize::from(children.next == index + 1);
+            }
             self.threads.insert(parent, thread);
+            if let Some(child) = fallen {
+                self.revive(child, now);
+            }
             if let Err(fault) = begun {
                 self.fail_children(parent, fault.failure, now);
                 return;
@@ -137,17 +157,21 @@ impl Execution {
         }
     }
 
-    /// The next child's index and input, when there is one and room for it.
-    fn next_child(&mut self, parent: ThreadId) -> Option<(usize, Value)> {
+    /// The next child's index and input, when there is one and room for it; and the thread it was before, when
+    /// it fell.
+    fn next_child(&mut self, parent: ThreadId) -> Option<(usize, Value, Option<ThreadId>)> {
         let Waiting::Children(children) = &mut self.threads.get_mut(&parent)?.waiting else {
             return None;
         };
         if children.running.len() >= children.concurrency {
             return None;
         }
+        if let Some((index, child)) = children.again.pop_front() {
+            return Some((index, children.inputs.get(index)?.clone(), Some(child)));
+        }
         let input = children.inputs.get(children.next)?.clone();
         children.next += 1;
-        Some((children.next - 1, input))
+        Some((children.next - 1, input, None))
     }
 
     fn start_child(

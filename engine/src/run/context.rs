@@ -64,6 +64,10 @@ pub(crate) struct Run {
     pub events: u64,
     /// How many there may be.
     pub limit: Option<u64>,
+    /// How often it was redriven, when last, and the event that says so.
+    pub redrives: u32,
+    pub redriven: Option<Timestamp>,
+    pub redriven_event: u64,
 }
 
 impl Run {
@@ -74,7 +78,17 @@ impl Run {
         started: Timestamp,
         limit: Option<u64>,
     ) -> Self {
-        Self { id, name, input: input.clone(), started, events: 0, limit }
+        Self {
+            id,
+            name,
+            input: input.clone(),
+            started,
+            events: 0,
+            limit,
+            redrives: 0,
+            redriven: None,
+            redriven_event: 0,
+        }
     }
 }
 
@@ -107,7 +121,8 @@ pub(super) fn object(about: &Start, run: &Run, thread: &Thread, state: &State) -
         ("Name".into(), Value::String(Arc::clone(&run.name))),
     ];
     execution.extend(about.role.clone().map(|role| ("RoleArn".into(), Value::String(role))));
-    execution.push(("RedriveCount".into(), 0.into()));
+    execution.push(("RedriveCount".into(), run.redrives.into()));
+    execution.extend(run.redriven.map(|at| ("RedriveTime".into(), Value::string(moment(at)))));
     let mut here = vec![
         (Arc::from("Name"), Value::String(Arc::clone(&state.name))),
         ("EnteredTime".into(), Value::string(moment(thread.entered_at))),

@@ -65,7 +65,11 @@ impl Execution {
         let outcome = result.clone().map_or_else(Outcome::Failed, Outcome::Succeeded);
         self.conclude(child.run, child.last_event, &outcome, now);
         match (self.runs.remove(&child.run), result) {
-            (Some(run), Err(failure)) => run.report(failure, now),
+            (Some(run), Err(failure)) => {
+                let report = run.report(failure, now);
+                self.fallen.keep_run(child.run, run);
+                report
+            }
             _ => Value::Null,
         }
     }
@@ -107,6 +111,12 @@ impl Execution {
         if let Some(aborted) = aborted {
             thread.last_event = self.emit(thread.run, thread.last_event, aborted, Details::None, now);
         }
+        self.note_abort(&thread, now);
+        self.fallen.keep(thread);
+    }
+
+    /// Tells history of the end of an iteration or a child execution that is given up.
+    fn note_abort(&mut self, thread: &Thread, now: Timestamp) {
         let Some((parent, index)) = thread.parent else {
             return;
         };
@@ -115,7 +125,9 @@ impl Execution {
         };
         if parent.run != thread.run {
             self.conclude(thread.run, thread.last_event, &Outcome::Aborted(Failure::default()), now);
-            self.runs.remove(&thread.run);
+            if let Some(run) = self.runs.remove(&thread.run) {
+                self.fallen.keep_run(thread.run, run);
+            }
         } else if matches!(self.kind(parent), Kind::Map(_)) {
             let details = Details::Iteration { name: self.name(parent), index };
             self.emit(thread.run, thread.last_event, EventType::MapIterationAborted, details, now);

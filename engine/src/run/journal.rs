@@ -43,6 +43,8 @@ pub enum Input {
     },
     /// The run must stop.
     Stop(Failure),
+    /// The run, which ended without success, must go on from where it failed.
+    Redrive,
 }
 
 /// A line of a journal: what came in at a moment. Without inputs it says that time went on.
@@ -60,7 +62,7 @@ impl Input {
     pub fn answered(&self) -> Option<TaskId> {
         match self {
             Self::TaskDone { task: id, .. } | Self::ItemsRead { reading: id, .. } => Some(*id),
-            Self::Heartbeat { .. } | Self::Stop(_) => None,
+            Self::Heartbeat { .. } | Self::Stop(_) | Self::Redrive => None,
         }
     }
 }
@@ -73,6 +75,7 @@ impl Execution {
             Input::ItemsRead { reading, items } => self.items_read(reading, items),
             Input::Heartbeat { task } => self.heartbeat(task, now),
             Input::Stop(why) => self.stop(why, now),
+            Input::Redrive => self.redrive(now),
         }
     }
 

@@ -4,6 +4,7 @@ mod children;
 mod context;
 mod ending;
 mod journal;
+mod redrive;
 mod thread;
 mod turn;
 mod visit;
@@ -49,6 +50,7 @@ pub struct Execution {
     numbers: u64,
     /// The moment of the last step.
     at: Timestamp,
+    fallen: redrive::Fallen,
     outcome: Option<Outcome>,
 }
 
@@ -69,6 +71,7 @@ impl Execution {
             deadline,
             numbers: 0,
             at: now,
+            fallen: redrive::Fallen::default(),
             outcome: None,
         };
         execution.begin(input, now);
@@ -167,14 +170,18 @@ impl Execution {
             self.threads.values().filter(|thread| thread.run == RunId::ROOT).map(|t| t.last_event).max();
         let all: Vec<_> = self.threads.keys().copied().collect();
         for thread in all {
-            self.drop_thread(thread);
+            if let Some(thread) = self.drop_thread(thread) {
+                self.fallen.keep(thread);
+            }
         }
         self.ready.clear();
         let children: Vec<_> = self.runs.keys().copied().filter(|run| *run != RunId::ROOT).collect();
         for child in children {
             let previous = self.runs.get(&child).map_or(0, |run| run.events);
             self.conclude(child, previous, &Outcome::Aborted(Failure::default()), now);
-            self.runs.remove(&child);
+            if let Some(run) = self.runs.remove(&child) {
+                self.fallen.keep_run(child, run);
+            }
         }
         self.conclude(RunId::ROOT, last.unwrap_or(0), &outcome, now);
         self.outcome = Some(outcome);
@@ -193,8 +200,8 @@ impl Execution {
 
     /// Forgets a thread and what it waits for.
     fn drop_thread(&mut self, id: ThreadId) -> Option<Box<Thread>> {
-        let thread = self.threads.remove(&id)?;
-        if let Some(due) = thread.due {
+        let mut thread = self.threads.remove(&id)?;
+        if let Some(due) = thread.due.take() {
             self.timers.remove(&(due, id));
         }
         if let Waiting::Task { id: task, .. } | Waiting::Items { id: task } = &thread.waiting

@@ -73,6 +73,8 @@ pub(crate) enum Wake {
     /// The host has answered.
     Answer(Result<Value, Failure>),
     Items(Result<Vec<Value>, Failure>),
+    /// Its state failed once, and the run is redriven.
+    Redrive,
     /// All its children are done, or one has failed for all.
     Children(Result<Vec<Value>, Failure>),
 }

@@ -44,6 +44,9 @@ impl Execution {
         let mut step = visit.wake(wake);
         if let Err(fault) = step {
             step = visit.recover(fault);
+            if step.is_ok() {
+                visit.go_on_without_children();
+            }
         }
         if self.is_too_long(thread.run) {
             let limit = self.about.history_limit.unwrap_or_default();
@@ -64,7 +67,7 @@ impl Execution {
         true
     }
 
-    fn is_too_long(&self, run: RunId) -> bool {
+    pub(super) fn is_too_long(&self, run: RunId) -> bool {
         let Some(run) = self.runs.get(&run) else {
             return false;
         };
@@ -95,6 +98,7 @@ impl Execution {
             Transition::End => self.end(thread, Ok(output), now),
             Transition::Next(state) => {
                 thread.state = state;
+                thread.entered_event = 0;
                 thread.input = output;
                 self.ready.push_back((thread.id, Wake::Enter));
                 self.threads.insert(thread.id, thread);
@@ -105,11 +109,20 @@ impl Execution {
     /// A thread has come to its end.
     pub(super) fn end(&mut self, thread: Box<Thread>, result: Result<Value, Failure>, now: Timestamp) {
         if let Some(parent) = thread.parent {
+            let failed = result.is_err();
             self.child_ended(parent, &thread, result, now);
+            if failed {
+                self.fallen.keep(thread);
+            }
             return;
         }
+        let last = thread.last_event;
+        let run = thread.run;
+        if result.is_err() {
+            self.fallen.keep(thread);
+        }
         let outcome = result.map_or_else(Outcome::Failed, Outcome::Succeeded);
-        self.conclude(thread.run, thread.last_event, &outcome, now);
+        self.conclude(run, last, &outcome, now);
         self.ready.clear();
         self.outcome = Some(outcome);
     }
@@ -124,14 +137,22 @@ impl Visit<'_> {
                 self.enter();
                 self.start()
             }
+            (Wake::Redrive, _) => self.start(),
             (Wake::Time, _) if matches!(waiting, Waiting::Retry) => self.start(),
             (Wake::Time, Kind::Wait(wait)) => wait.finish(self),
             (Wake::Time, Kind::Task(task)) => self.expire(task, &waiting),
             (Wake::Answer(answer), Kind::Task(task)) => task.finish(self, answer),
             (Wake::Items(items), Kind::Map(map)) => map.items_read(self, items),
-            (Wake::Children(Ok(outputs)), Kind::Map(map)) => map.finish(self, outputs),
+            (Wake::Children(Ok(outputs)), Kind::Map(map)) => {
+                self.run.fallen.discard_below(self.thread.id);
+                map.finish(self, outputs)
+            }
             (Wake::Children(Ok(outputs)), Kind::Parallel(parallel)) => parallel.finish(self, outputs),
-            (Wake::Children(Err(failure)), _) => Err(Fault::from(failure)),
+            (Wake::Children(Err(failure)), _) => {
+                // Unless the state recovers, a redrive takes its children up again.
+                self.thread.waiting = waiting;
+                Err(Fault::from(failure))
+            }
             (_, kind) => {
                 let cause = format!("a {} state was woken by what it does not wait for", kind.name());
                 Err(Fault::from(Failure::new(reserved::RUNTIME, cause)))
@@ -170,6 +191,14 @@ impl Visit<'_> {
         self.effect(crate::effect::Effect::Cancel(*id));
         let late = timeout.is_some_and(|timeout| timeout <= self.now);
         task.expire(self, if late { Clock::Timeout } else { Clock::Heartbeat })
+    }
+
+    /// The state has recovered: what fell below it is of no use any more.
+    fn go_on_without_children(&mut self) {
+        if matches!(self.thread.waiting, Waiting::Children(_)) {
+            self.thread.waiting = Waiting::Nothing;
+        }
+        self.run.fallen.discard_below(self.thread.id);
     }
 
     /// Retry, then Catch, then nothing.

@@ -12,3 +12,9 @@ pub(crate) fn now() -> Timestamp {
 pub(crate) fn random() -> u128 {
     ulid::Ulid::generate().random()
 }
+
+/// What the randomness of a run starts from.
+#[expect(clippy::cast_possible_truncation, reason = "a seed needs no more than 64 bits")]
+pub(crate) fn seed() -> u64 {
+    random() as u64
+}

@@ -28,7 +28,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         let listener =
             listener.map_err(|error| Exit::failed(format!("cannot listen on {}: {error}", args.listen)))?;
         let address = listener.local_addr().map_err(|error| Exit::failed(error.to_string()))?;
-        flow.resume()?;
+        flow.executions.resume().await?;
         let host = folder.host.clone();
         let api = Api::new(host.store, host.objects, flow.clone(), clock::now, clock::random);
         let app = router_with(api, uploads::route(flow));

@@ -54,13 +54,31 @@ pub(crate) struct Machine {
     pub(crate) name: String,
     /// Whether it is EXPRESS: run once, at least, and not kept.
     pub(crate) express: bool,
-    /// Where its definition stands.
-    pub(crate) definition: String,
+    /// Where its definition stands, for people.
+    pub(crate) origin: String,
+    /// The definition's text, as it is run.
+    pub(crate) text: Arc<str>,
+    /// The name by which the text is kept: a hash of it.
+    pub(crate) hash: String,
+    /// The role that it would have on AWS.
+    pub(crate) role: Option<String>,
     /// The definition.
     pub(crate) machine: Arc<StateMachine>,
 }
 
 impl Machine {
+    pub(crate) fn new(
+        name: &str,
+        express: bool,
+        origin: &str,
+        text: &str,
+        machine: Arc<StateMachine>,
+    ) -> Self {
+        let hash = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes()));
+        let (name, origin, text) = (name.to_owned(), origin.to_owned(), text.into());
+        Self { name, express, origin, text, hash, role: None, machine }
+    }
+
     /// Its ARN.
     pub(crate) fn arn(&self) -> String {
         format!("{STATES}stateMachine:{}", self.name)
@@ -70,7 +88,7 @@ impl Machine {
 /// The machines of a template.
 #[derive(Clone, Debug)]
 pub(crate) struct Wiring {
-    pub(crate) machines: Vec<Machine>,
+    pub(crate) machines: Vec<Arc<Machine>>,
     resources: serde_json::Map<String, Value>,
 }
 
@@ -88,6 +106,24 @@ pub(crate) struct Problems(pub(crate) Vec<String>);
 /// The ARN of an execution of a machine.
 pub(crate) fn execution_arn(machine: &str, name: &str) -> String {
     format!("{STATES}execution:{machine}:{name}")
+}
+
+/// The ARN of an execution of an EXPRESS machine: the same name may run again, so each has an id of its own.
+pub(crate) fn express_arn(machine: &str, name: &str, id: u128) -> String {
+    format!("{STATES}express:{machine}:{name}:{}", uuid(id))
+}
+
+/// Random bits as a UUID (version 4).
+fn uuid(bits: u128) -> String {
+    let (high, low) = (bits >> 64, bits & u128::from(u64::MAX));
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        high >> 32,
+        (high >> 16) & 0xFFFF,
+        high & 0x0FFF,
+        0x8000 | (low >> 50),
+        low & 0xFFFF_FFFF_FFFF,
+    )
 }
 
 /// The function that a Task's resource names.
@@ -129,7 +165,7 @@ impl Wiring {
                 "AWS::Serverless::Function" => problems.extend(function_problem(name)),
                 "AWS::Serverless::StateMachine" => {
                     match machine(name, resource, resources, folder.as_deref()) {
-                        Ok(machine) => machines.push(machine),
+                        Ok(machine) => machines.push(Arc::new(machine)),
                         Err(Problems(found)) => problems.extend(found),
                     }
                 }
@@ -163,7 +199,7 @@ impl Wiring {
     }
 
     /// The machine with this logical id or ARN.
-    pub(crate) fn machine(&self, name: &str) -> Option<&Machine> {
+    pub(crate) fn machine(&self, name: &str) -> Option<&Arc<Machine>> {
         let name = name.rsplit(':').next().unwrap_or(name);
         self.machines.iter().find(|machine| machine.name == name)
     }
@@ -198,7 +234,7 @@ fn machine(
         Problems(problems.0.iter().map(|problem| format!("{name}: {uri}: {problem}")).collect())
     })?;
     let express = properties["Type"].as_str() == Some("EXPRESS");
-    Ok(Machine { name: name.to_owned(), express, definition: uri.to_owned(), machine })
+    Ok(Machine::new(name, express, uri, &text, machine))
 }
 
 /// Puts the `DefinitionSubstitutions` in; every target must be there, and nothing may be left open.
