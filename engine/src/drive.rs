@@ -1,7 +1,7 @@
 //! Runs an execution on what a host offers: its tasks, its clock, its objects.
 
 use std::collections::HashMap;
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, pending, poll_fn, ready};
 use std::pin::pin;
 use std::task::Poll;
 
@@ -9,8 +9,8 @@ use futures::future::{AbortHandle, Aborted, Either, abortable, select};
 use futures::stream::{FuturesUnordered, Stream, StreamExt};
 use jiff::Timestamp;
 
-use crate::effect::{Effect, ItemSource, Outcome, TaskId, TaskRequest};
-use crate::failure::Failure;
+use crate::effect::{Effect, ItemSource, Items, Outcome, ResultFiles, TaskId, TaskRequest};
+use crate::failure::{Failure, reserved};
 use crate::history::HistoryEvent;
 use crate::run::Execution;
 use crate::value::Value;
@@ -27,7 +27,13 @@ pub trait TaskRunner: Send + Sync {
     fn run(&self, task: TaskRequest) -> impl Future<Output = Result<Value, Failure>> + Send;
 
     /// Reads the items of a distributed Map.
-    fn read_items(&self, source: ItemSource) -> impl Future<Output = Result<Vec<Value>, Failure>> + Send;
+    fn read_items(&self, source: ItemSource) -> impl Future<Output = Result<Items, Failure>> + Send;
+
+    /// Writes the results of a distributed Map. A host that takes none refuses `s3:putObject` when it is asked.
+    fn write_results(&self, results: ResultFiles) -> impl Future<Output = Result<(), Failure>> + Send {
+        let cause = format!("{} cannot be done here", results.resource);
+        ready(Err(Failure::new(reserved::RESULT_WRITER_FAILED, cause)))
+    }
 
     /// Ends when this moment has come.
     fn sleep_until(&self, due: Timestamp) -> impl Future<Output = ()> + Send;
@@ -45,7 +51,15 @@ const STEPS: u64 = 1_000;
 /// An answer of the host.
 enum Answer {
     Task(TaskId, Result<Value, Failure>),
-    Items(TaskId, Result<Vec<Value>, Failure>),
+    Items(TaskId, Result<Items, Failure>),
+    Results(TaskId, Result<(), Failure>),
+}
+
+/// What the host is asked.
+enum Question {
+    Task(TaskRequest),
+    Items(ItemSource),
+    Results(ResultFiles),
 }
 
 /// Runs an execution to its end.
@@ -78,8 +92,9 @@ pub async fn drive_until(
                     running.remove(&id).iter().for_each(AbortHandle::abort);
                     continue;
                 }
-                Effect::StartTask(task) => (task.id, Either::Left(task)),
-                Effect::ReadItems(source) => (source.id, Either::Right(source)),
+                Effect::StartTask(task) => (task.id, Question::Task(task)),
+                Effect::ReadItems(source) => (source.id, Question::Items(source)),
+                Effect::WriteResults(results) => (results.id, Question::Results(results)),
             };
             let (answer, handle) = abortable(ask(runner, question));
             running.insert(id, handle);
@@ -98,6 +113,10 @@ pub async fn drive_until(
             Either::Left((Some(Answer::Items(id, items)), _)) => {
                 running.remove(&id);
                 execution.items_read(id, items);
+            }
+            Either::Left((Some(Answer::Results(id, result)), _)) => {
+                running.remove(&id);
+                execution.results_written(id, result);
             }
             Either::Right((why, _)) => execution.stop(why, runner.now()),
         }
@@ -141,9 +160,10 @@ async fn give_way() {
     .await;
 }
 
-async fn ask(runner: &impl TaskRunner, question: Either<TaskRequest, ItemSource>) -> Answer {
+async fn ask(runner: &impl TaskRunner, question: Question) -> Answer {
     match question {
-        Either::Left(task) => Answer::Task(task.id, runner.run(task).await),
-        Either::Right(source) => Answer::Items(source.id, runner.read_items(source).await),
+        Question::Task(task) => Answer::Task(task.id, runner.run(task).await),
+        Question::Items(source) => Answer::Items(source.id, runner.read_items(source).await),
+        Question::Results(results) => Answer::Results(results.id, runner.write_results(results).await),
     }
 }

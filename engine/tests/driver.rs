@@ -9,8 +9,8 @@ use futures::executor::block_on;
 use jiff::Timestamp;
 use serde_json::json;
 use states::{
-    Execution, Failure, HistoryEvent, ItemSource, Outcome, Start, StateMachine, TaskRequest, TaskRunner,
-    Value, drive, drive_until,
+    Execution, Failure, HistoryEvent, ItemSource, Items, Outcome, Start, StateMachine, TaskRequest,
+    TaskRunner, Value, drive, drive_until,
 };
 
 /// A host whose clock jumps to whatever is waited for.
@@ -59,8 +59,8 @@ impl TaskRunner for Host {
         Ok(task.arguments)
     }
 
-    async fn read_items(&self, _source: ItemSource) -> Result<Vec<Value>, Failure> {
-        Ok((0..100_u32).map(Value::from).collect())
+    async fn read_items(&self, _source: ItemSource) -> Result<Items, Failure> {
+        Ok((0..100_u32).map(Value::from).collect::<Vec<_>>().into())
     }
 
     async fn sleep_until(&self, due: Timestamp) {
