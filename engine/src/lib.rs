@@ -26,7 +26,7 @@ mod run;
 mod state;
 mod value;
 
-pub use drive::{TaskRunner, drive, drive_until};
+pub use drive::{NotRecorded, TaskRunner, drive, drive_with};
 pub use effect::{
     Effect, ItemFormat, ItemSource, Items, ObjectSet, Outcome, ResultFile, ResultFiles, TaskId, TaskRequest,
 };
@@ -35,7 +35,7 @@ pub use history::{Details, EventType, HistoryEvent, Integration};
 pub use machine::StateMachine;
 pub use outline::{Edge, PathLength, StateView, Via};
 pub use problem::{Code, Problem, Problems};
-pub use run::{Counts, Execution, MapRun, MapRunStatus, MapRunUpdate, Start};
+pub use run::{Counts, Entry, Execution, Input, MapRun, MapRunStatus, MapRunUpdate, REVISION, Start};
 pub use value::{Array, Number, Object, Value};
 
 /// The example of the README is a test.
