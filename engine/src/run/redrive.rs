@@ -7,10 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 
-use super::{Execution, Run, RunId, Thread, ThreadId, Waiting, Wake};
+use super::{Children, Execution, Item, Run, RunId, Thread, ThreadId, Waiting, Wake};
 use crate::effect::Outcome;
 use crate::history::{Details, EventType};
-use crate::state::Kind;
 
 /// What did not come to a good end.
 #[derive(Debug, Default)]
@@ -20,8 +19,14 @@ pub(super) struct Fallen {
     runs: BTreeMap<RunId, Run>,
 }
 
+/// Children to take up again: each one's index, and the thread it was.
+pub(super) type Again = VecDeque<(usize, ThreadId)>;
+
 impl Fallen {
-    pub(super) fn keep(&mut self, thread: Box<Thread>) {
+    pub(super) fn keep(&mut self, mut thread: Box<Thread>) {
+        if let Waiting::Children(children) = std::mem::replace(&mut thread.waiting, Waiting::Nothing) {
+            thread.wreck = Some(children);
+        }
         self.threads.insert(thread.id, thread);
     }
 
@@ -31,9 +36,6 @@ impl Fallen {
 
     /// Forgets what fell below a thread: its state goes on without it.
     pub(super) fn discard_below(&mut self, id: ThreadId) {
-        if self.threads.is_empty() {
-            return;
-        }
         // A child's number is higher than its parent's.
         let mut below = BTreeSet::from([id]);
         let (threads, runs) = (&mut self.threads, &mut self.runs);
@@ -45,6 +47,12 @@ impl Fallen {
             }
             !gone
         });
+    }
+
+    fn discard(&mut self, id: ThreadId) {
+        self.discard_below(id);
+        self.threads.remove(&id);
+        self.runs.remove(&RunId(id.0));
     }
 
     /// The children of a thread that fell, by their index.
@@ -105,56 +113,56 @@ impl Execution {
         thread.last_event = self.runs.get(&thread.run).map_or(thread.last_event, |run| run.redriven_event);
         thread.attempts = 0;
         thread.failures.clear();
-        let again = self.fallen.children(id);
-        if let Waiting::Children(children) = &mut thread.waiting {
-            children.again = again.into_iter().collect();
-            children.running.clear();
-            children.failed = 0;
-            if let Some(arn) = children.map_run.clone() {
-                children.redrives += 1;
-                let details = Details::MapRunRedriven { arn, count: children.redrives };
-                thread.last_event =
-                    self.emit(thread.run, thread.last_event, EventType::MapRunRedriven, details, now);
-            }
-            self.threads.insert(id, thread);
-            self.start_children(id, now);
+        thread.waiting = Waiting::Nothing;
+        if let Some(children) = thread.wreck.take() {
+            self.revive_children(thread, children, now);
             return;
         }
-        thread.waiting = Waiting::Nothing;
         let wake = if thread.entered_event == 0 { Wake::Enter } else { Wake::Redrive };
         self.threads.insert(id, thread);
         self.ready.push_back((id, wake));
     }
 
-    /// Lets a child that fell go on; gives its index and `false` when it has to start anew.
+    fn revive_children(&mut self, mut thread: Box<Thread>, mut children: Box<Children>, now: Timestamp) {
+        let id = thread.id;
+        children.again(self.fallen.children(id).into_iter().collect());
+        if let Some(run) = children.map_run.and_then(|run| self.map_run(run)) {
+            run.redrive(now);
+            let details = Details::MapRunRedriven { arn: run.arn.clone(), count: run.redrive_count };
+            thread.last_event =
+                self.emit(thread.run, thread.last_event, EventType::MapRunRedriven, details, now);
+        }
+        thread.waiting = Waiting::Children(children);
+        self.threads.insert(id, thread);
+        self.start_children(id, now);
+    }
+
+    /// Lets a child that fell go on; `None`: it has to start anew.
     pub(super) fn revive_child(
         &mut self,
         parent: &mut Thread,
-        (index, child): (usize, ThreadId),
+        item: &Item,
+        child: ThreadId,
         now: Timestamp,
-    ) -> bool {
-        let state = self.machine.state(parent.flow, parent.state);
-        let express = match &state.kind {
-            Kind::Map(map) => map.distributed.as_ref().is_some_and(|distributed| distributed.express),
-            _ => false,
-        };
-        if express {
-            // An EXPRESS execution is not redriven: another takes its place.
-            self.fallen.discard_below(child);
-            self.fallen.threads.remove(&child);
-            self.fallen.runs.remove(&RunId(child.0));
-            return false;
+    ) -> Option<ThreadId> {
+        let run = RunId(child.0);
+        if let Some(counted) = self.fallen.runs.get(&run).and_then(|run| run.counted) {
+            if let Some(map_run) = self.map_run(counted.run) {
+                map_run.child_redriven(counted.items, counted.express);
+            }
+            if counted.express {
+                // An EXPRESS execution is not redriven: another takes its place.
+                self.fallen.discard(child);
+                return None;
+            }
         }
-        if let Some(run) = self.fallen.runs.remove(&RunId(child.0)) {
-            self.runs.insert(RunId(child.0), run);
-            self.redrive_run(RunId(child.0), now);
+        if let Some(fallen) = self.fallen.runs.remove(&run) {
+            self.runs.insert(run, fallen);
+            self.redrive_run(run, now);
         }
         if let Waiting::Children(children) = &mut parent.waiting {
-            children.running.insert(child, index);
+            children.running.insert(child, item.index);
         }
-        true
+        Some(child)
     }
 }
-
-/// Children to take up again: each one's index, and the thread it was.
-pub(super) type Again = VecDeque<(usize, ThreadId)>;

@@ -10,6 +10,7 @@ use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
 use crate::machine::Transition;
 use crate::state::Kind;
+use crate::state::distributed::Distributed;
 use crate::state::exit::Taken;
 use crate::state::task::Clock;
 use crate::value::Value;
@@ -44,9 +45,6 @@ impl Execution {
         let mut step = visit.wake(wake);
         if let Err(fault) = step {
             step = visit.recover(fault);
-            if step.is_ok() {
-                visit.go_on_without_children();
-            }
         }
         if self.is_too_long(thread.run) {
             let limit = self.about.history_limit.unwrap_or_default();
@@ -74,7 +72,10 @@ impl Execution {
         run.limit.is_some_and(|limit| run.events + 1 >= limit)
     }
 
-    fn park(&mut self, thread: Box<Thread>, now: Timestamp) {
+    fn park(&mut self, mut thread: Box<Thread>, now: Timestamp) {
+        if matches!(thread.waiting, Waiting::Retry) && thread.wreck.take().is_some() {
+            self.fallen.discard_below(thread.id);
+        }
         let id = thread.id;
         let parent = matches!(thread.waiting, Waiting::Children(_));
         self.threads.insert(id, thread);
@@ -84,6 +85,9 @@ impl Execution {
     }
 
     fn leave(&mut self, mut thread: Box<Thread>, kind: &Kind, taken: Taken, now: Timestamp) {
+        if thread.wreck.take().is_some() {
+            self.fallen.discard_below(thread.id);
+        }
         let Taken { to, output, assigned } = taken;
         let machine = Arc::clone(&self.machine);
         let name = Arc::clone(&machine.state(thread.flow, thread.state).name);
@@ -116,8 +120,7 @@ impl Execution {
             }
             return;
         }
-        let last = thread.last_event;
-        let run = thread.run;
+        let (run, last) = (thread.run, thread.last_event);
         if result.is_err() {
             self.fallen.keep(thread);
         }
@@ -130,7 +133,11 @@ impl Execution {
 
 impl Visit<'_> {
     fn wake(&mut self, wake: Wake) -> Step {
-        let waiting = std::mem::replace(&mut self.thread.waiting, Waiting::Nothing);
+        let mut waiting = std::mem::replace(&mut self.thread.waiting, Waiting::Nothing);
+        if let Waiting::Children(children) = waiting {
+            self.thread.wreck = Some(children);
+            waiting = Waiting::Nothing;
+        }
         let kind = &self.state.kind;
         match (wake, kind) {
             (Wake::Enter, _) => {
@@ -142,21 +149,33 @@ impl Visit<'_> {
             (Wake::Time, Kind::Wait(wait)) => wait.finish(self),
             (Wake::Time, Kind::Task(task)) => self.expire(task, &waiting),
             (Wake::Answer(answer), Kind::Task(task)) => task.finish(self, answer),
-            (Wake::Items(items), Kind::Map(map)) => map.items_read(self, items),
-            (Wake::Children(Ok(outputs)), Kind::Map(map)) => {
-                self.run.fallen.discard_below(self.thread.id);
-                map.finish(self, outputs)
-            }
+            (wake, Kind::Map(map)) => self.wake_map(map, wake, waiting),
             (Wake::Children(Ok(outputs)), Kind::Parallel(parallel)) => parallel.finish(self, outputs),
-            (Wake::Children(Err(failure)), _) => {
-                // Unless the state recovers, a redrive takes its children up again.
-                self.thread.waiting = waiting;
-                Err(Fault::from(failure))
-            }
+            (Wake::Children(Err(failure)), _) => Err(Fault::from(failure)),
             (_, kind) => {
                 let cause = format!("a {} state was woken by what it does not wait for", kind.name());
                 Err(Fault::from(Failure::new(reserved::RUNTIME, cause)))
             }
+        }
+    }
+
+    fn wake_map(&mut self, map: &crate::state::Map, wake: Wake, waiting: Waiting) -> Step {
+        match (wake, waiting, &map.distributed) {
+            (Wake::Children(Ok(outputs)), _, None) => map.finish(self, outputs),
+            (Wake::Children(result), _, Some(distributed)) => distributed.ended(self, map, result.err()),
+            (Wake::Items(items), Waiting::Items { reading, .. }, Some(distributed)) => {
+                distributed.items_read(self, map, *reading, items)
+            }
+            (Wake::Written(result), Waiting::Results { writing, .. }, Some(_)) => {
+                Distributed::results_written(self, map, *writing, result)
+            }
+            (Wake::Children(Err(failure)) | Wake::Items(Err(failure)) | Wake::Written(Err(failure)), ..) => {
+                Err(Fault::from(failure))
+            }
+            _ => Err(Fault::from(Failure::new(
+                reserved::RUNTIME,
+                "a Map state was woken by what it does not wait for",
+            ))),
         }
     }
 
@@ -193,14 +212,6 @@ impl Visit<'_> {
         task.expire(self, if late { Clock::Timeout } else { Clock::Heartbeat })
     }
 
-    /// The state has recovered: what fell below it is of no use any more.
-    fn go_on_without_children(&mut self) {
-        if matches!(self.thread.waiting, Waiting::Children(_)) {
-            self.thread.waiting = Waiting::Nothing;
-        }
-        self.run.fallen.discard_below(self.thread.id);
-    }
-
     /// Retry, then Catch, then nothing.
     fn recover(&mut self, fault: Fault) -> Step {
         let fault = self.noted(fault);
@@ -231,7 +242,7 @@ impl Visit<'_> {
     }
 
     /// Tells history of an expression that failed.
-    pub(super) fn noted(&mut self, mut fault: Fault) -> Fault {
+    pub(crate) fn noted(&mut self, mut fault: Fault) -> Fault {
         if let Some(location) = fault.evaluation.take() {
             let details = Details::Evaluation {
                 failure: fault.failure.clone(),
