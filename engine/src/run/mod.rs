@@ -3,6 +3,7 @@
 mod children;
 mod context;
 mod ending;
+mod journal;
 mod thread;
 mod turn;
 mod visit;
@@ -15,6 +16,7 @@ use jiff::Timestamp;
 pub(crate) use children::{Children, Tolerance};
 pub use context::Start;
 pub(crate) use context::{Run, RunId};
+pub use journal::{Entry, Input, REVISION};
 pub(crate) use thread::{Thread, ThreadId, Waiting, Wake};
 pub(crate) use visit::{Fault, Given, Next, Step, Visit};
 
@@ -28,7 +30,8 @@ use crate::value::Value;
 /// One execution of a machine.
 ///
 /// The host takes [effects](Self::next_effect) until there is none, does what they ask, reports the answers,
-/// and calls again when [the next due time](Self::next_due) has come.
+/// and calls again when [the next due time](Self::next_due) has come. A host that keeps a journal takes
+/// [steps](Self::step) instead, and can make the run [again](Self::replay) from it.
 #[derive(Debug)]
 pub struct Execution {
     machine: Arc<StateMachine>,
@@ -44,11 +47,13 @@ pub struct Execution {
     rng: Rng,
     /// The last number given to a thread, a task or a child execution.
     numbers: u64,
+    /// The moment of the last step.
+    at: Timestamp,
     outcome: Option<Outcome>,
 }
 
 impl Execution {
-    /// A run that has not taken its first step yet.
+    /// A run that has taken its first step.
     pub fn start(machine: Arc<StateMachine>, about: Start, input: Value, now: Timestamp) -> Self {
         let deadline = machine.timeout.and_then(|timeout| now.checked_add(timeout).ok());
         let mut execution = Self {
@@ -63,9 +68,11 @@ impl Execution {
             effects: VecDeque::new(),
             deadline,
             numbers: 0,
+            at: now,
             outcome: None,
         };
         execution.begin(input, now);
+        execution.advance(now);
         execution
     }
 
@@ -90,6 +97,7 @@ impl Execution {
 
     /// The next thing the host has to do or know; `None`: nothing, until an answer or a due time comes.
     pub fn next_effect(&mut self, now: Timestamp) -> Option<Effect> {
+        self.at = now;
         while self.effects.is_empty() && self.turn(now) {}
         self.effects.pop_front()
     }
@@ -98,6 +106,9 @@ impl Execution {
     pub fn next_due(&self) -> Option<Timestamp> {
         if self.outcome.is_some() {
             return None;
+        }
+        if !self.ready.is_empty() {
+            return Some(self.at);
         }
         let timer = self.timers.first().map(|(due, _)| *due);
         timer.into_iter().chain(self.deadline).min()
