@@ -150,7 +150,8 @@ fn check(file: &str) {
                 panic!("{file}: {}: call {index} {}: {fault}\n{}", case.name, step.call, answer.text);
             }
             for (name, pointer) in &step.keeps {
-                let found = answer.body.pointer(pointer).unwrap_or_else(|| panic!("no {pointer}: {answer:?}"));
+                let found =
+                    answer.body.pointer(pointer).unwrap_or_else(|| panic!("no {pointer}: {answer:?}"));
                 kept.insert(name.clone(), found.clone());
             }
         }
@@ -238,8 +239,12 @@ fn a_restart_forgets_nothing() {
     let definition = json!({ "StartAt": "A", "QueryLanguage": "JSONata", "States": {
         "A": { "Type": "Wait", "Seconds": 1, "Next": "B" },
         "B": { "Type": "Pass", "Output": "{% $states.input.n + 1 %}", "End": true } } });
-    let made = ask(&sfn, "CreateStateMachine", json!({ "name": "kept", "definition": definition.to_string(),
-        "roleArn": "arn:aws:iam::000000000000:role/r", "tags": [{ "key": "k", "value": "v" }] }));
+    let made = ask(
+        &sfn,
+        "CreateStateMachine",
+        json!({ "name": "kept", "definition": definition.to_string(),
+        "roleArn": "arn:aws:iam::000000000000:role/r", "tags": [{ "key": "k", "value": "v" }] }),
+    );
     let machine = &made["stateMachineArn"];
     let started = ask(&sfn, "StartExecution", json!({ "stateMachineArn": machine, "input": "{\"n\": 1}" }));
     server.process.signal("KILL");
@@ -251,8 +256,7 @@ fn a_restart_forgets_nothing() {
     let tags = ask(&sfn, "ListTagsForResource", json!({ "resourceArn": machine }));
     assert_eq!(tags["tags"], json!([{ "key": "k", "value": "v" }]));
     until(|| {
-        let execution =
-            ask(&sfn, "DescribeExecution", json!({ "executionArn": started["executionArn"] }));
+        let execution = ask(&sfn, "DescribeExecution", json!({ "executionArn": started["executionArn"] }));
         assert_eq!(execution["startDate"], started["startDate"]);
         (execution["status"] != "RUNNING").then(|| {
             assert_eq!((&execution["status"], &execution["output"]), (&json!("SUCCEEDED"), &json!("2")));

@@ -89,9 +89,8 @@ impl Engine {
         Box::pin(async move {
             let runner = Runner { engine: self, arn, events: Mutex::default() };
             let outcome = drive(execution, &runner).await;
-            let outcome = outcome.unwrap_or_else(|error| {
-                Outcome::Failed(Failure::new("States.Runtime", error.to_string()))
-            });
+            let outcome = outcome
+                .unwrap_or_else(|error| Outcome::Failed(Failure::new("States.Runtime", error.to_string())));
             Ended { outcome, history: runner.events.into_inner().unwrap_or_default() }
         })
     }
