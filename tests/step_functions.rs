@@ -219,6 +219,7 @@ fn what_is_no_call() {
         let kind = answer.body["__type"].as_str().unwrap_or_default();
         assert!(answer.status == status && kind.ends_with(&format!("#{name}")), "{headers:?}: {answer:?}");
     }
+    let sfn = Client::new(&server.step_functions);
     assert_eq!(sfn.get("/").body["__type"], "com.amazon.coral.service#UnknownOperationException");
     let answer = call(&sfn, "ListStateMachines", b"{}");
     assert_eq!(answer.headers["content-type"], "application/x-amz-json-1.0");

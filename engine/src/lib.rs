@@ -27,13 +27,15 @@ mod state;
 mod value;
 
 pub use drive::{NotRecorded, TaskRunner, drive, drive_with};
-pub use effect::{Effect, ItemFormat, ItemSource, Outcome, TaskId, TaskRequest};
+pub use effect::{
+    Effect, ItemFormat, ItemSource, Items, ObjectSet, Outcome, ResultFile, ResultFiles, TaskId, TaskRequest,
+};
 pub use failure::{Failure, reserved};
 pub use history::{Details, EventType, HistoryEvent, Integration};
 pub use machine::StateMachine;
 pub use outline::{Edge, PathLength, StateView, Via};
 pub use problem::{Code, Problem, Problems};
-pub use run::{Entry, Execution, Input, REVISION, Start};
+pub use run::{Counts, Entry, Execution, Input, MapRun, MapRunStatus, MapRunUpdate, REVISION, Start};
 pub use value::{Array, Number, Object, Value};
 
 /// The example of the README is a test.
