@@ -37,7 +37,7 @@ pub(crate) struct Tolerance {
 
 impl Tolerance {
     #[expect(clippy::cast_precision_loss, reason = "there are never 2^52 items")]
-    fn is_exceeded(self, failed: usize, all: usize) -> bool {
+    pub(super) fn is_exceeded(self, failed: usize, all: usize) -> bool {
         let share = failed as f64 * 100.0 / all as f64;
         match (self.count, self.percentage) {
             (None, None) => failed > 0,
@@ -234,7 +234,7 @@ impl Execution {
 
 impl Visit<'_> {
     /// What an iteration gets: the item, or what `ItemSelector` makes of it.
-    fn selected(&mut self, map: &Map, index: usize, item: &Value) -> Result<Value, Fault> {
+    pub(super) fn selected(&mut self, map: &Map, index: usize, item: &Value) -> Result<Value, Fault> {
         let Some(selector) = &map.selector else {
             return Ok(item.clone());
         };

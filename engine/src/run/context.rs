@@ -126,9 +126,13 @@ pub(super) fn object(about: &Start, run: &Run, thread: &Thread, state: &State) -
         ),
         ("State".into(), here.into_iter().collect()),
     ];
-    if let Some((index, item)) = &thread.item {
-        let item = Value::from([("Index", Value::from(*index)), ("Value", item.clone())]);
-        context.push(("Map".into(), Value::from([("Item", item)])));
-    }
+    context.extend(map_member(thread));
     context.into_iter().collect()
+}
+
+/// What the context object says of the iteration at hand.
+pub(super) fn map_member(thread: &Thread) -> Option<(Arc<str>, Value)> {
+    let (index, item) = thread.item.as_ref()?;
+    let item = Value::from([("Index", Value::from(*index)), ("Value", item.clone())]);
+    Some(("Map".into(), Value::from([("Item", item)])))
 }

@@ -87,9 +87,17 @@ impl Map {
         Some(Self { items, reader, selector, processor, distributed, concurrency, exit, recovery })
     }
 
+    /// Whether the results are written to storage, and only where they are is handed on.
+    pub(crate) fn writes(&self) -> bool {
+        false
+    }
+
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
         if let Some(reader) = &self.reader {
             let (id, source) = reader.request(visit)?;
+            if let Some(items) = visit.mocked_items() {
+                return self.items_read(visit, Ok(items));
+            }
             visit.wait(Waiting::Items { id }, None);
             visit.effect(Effect::ReadItems(source));
             return Ok(Next::Wait);
@@ -145,6 +153,9 @@ impl Map {
                 .transpose()?;
             Ok((concurrency, Some(Tolerance { count, percentage })))
         })?;
+        if visit.is_test() {
+            return visit.tested_map(self, &items, concurrency, tolerance);
+        }
         let most = if self.distributed.is_some() { MOST_DISTRIBUTED } else { MOST_INLINE };
         let concurrency = if concurrency == 0 { most } else { concurrency.min(most) };
         let run = self.distributed.as_ref().map(|distributed| visit.map_run(distributed.label.as_deref()));

@@ -53,6 +53,10 @@ impl Reader {
         Ok((id, source))
     }
 
+    pub(crate) fn format(&self) -> &ItemFormat {
+        &self.format
+    }
+
     pub(crate) fn max_items(&self, visit: &mut Visit<'_>) -> Result<Option<usize>, Fault> {
         let Some(template) = &self.most else {
             return Ok(None);
