@@ -9,8 +9,8 @@ use futures::future::{AbortHandle, Aborted, Either, FutureExt, abortable, select
 use futures::stream::{self, FuturesUnordered, Stream, StreamExt};
 use jiff::Timestamp;
 
-use crate::effect::{Effect, ItemSource, Outcome, TaskId, TaskRequest};
-use crate::failure::Failure;
+use crate::effect::{Effect, ItemSource, Items, Outcome, ResultFiles, TaskId, TaskRequest};
+use crate::failure::{Failure, reserved};
 use crate::history::HistoryEvent;
 use crate::run::{Entry, Execution, Input};
 use crate::value::Value;
@@ -27,7 +27,13 @@ pub trait TaskRunner: Send + Sync {
     fn run(&self, task: TaskRequest) -> impl Future<Output = Result<Value, Failure>> + Send;
 
     /// Reads the items of a distributed Map.
-    fn read_items(&self, source: ItemSource) -> impl Future<Output = Result<Vec<Value>, Failure>> + Send;
+    fn read_items(&self, source: ItemSource) -> impl Future<Output = Result<Items, Failure>> + Send;
+
+    /// Writes the results of a distributed Map. A host that takes none refuses `s3:putObject` when it is asked.
+    fn write_results(&self, results: ResultFiles) -> impl Future<Output = Result<(), Failure>> + Send {
+        let cause = format!("{} cannot be done here", results.resource);
+        ready(Err(Failure::new(reserved::RESULT_WRITER_FAILED, cause)))
+    }
 
     /// Ends when this moment has come.
     fn sleep_until(&self, due: Timestamp) -> impl Future<Output = ()> + Send;
@@ -48,6 +54,13 @@ pub trait TaskRunner: Send + Sync {
         let _ = (entry, outcome);
         ready(Ok(()))
     }
+}
+
+/// What the host is asked.
+enum Question {
+    Task(TaskRequest),
+    Items(ItemSource),
+    Results(ResultFiles),
 }
 
 /// A step could not be kept: the run goes no further here, and where it stood is in its journal.
@@ -86,8 +99,9 @@ pub async fn drive_with(
                     running.remove(&id).iter().for_each(AbortHandle::abort);
                     continue;
                 }
-                Effect::StartTask(task) => (task.id, Either::Left(task)),
-                Effect::ReadItems(source) => (source.id, Either::Right(source)),
+                Effect::StartTask(task) => (task.id, Question::Task(task)),
+                Effect::ReadItems(source) => (source.id, Question::Items(source)),
+                Effect::WriteResults(results) => (results.id, Question::Results(results)),
             };
             let (answer, handle) = abortable(ask(runner, question));
             running.insert(id, handle);
@@ -187,11 +201,14 @@ async fn give_way() {
     .await;
 }
 
-async fn ask(runner: &impl TaskRunner, question: Either<TaskRequest, ItemSource>) -> Input {
+async fn ask(runner: &impl TaskRunner, question: Question) -> Input {
     match question {
-        Either::Left(task) => Input::TaskDone { task: task.id, result: runner.run(task).await },
-        Either::Right(source) => {
+        Question::Task(task) => Input::TaskDone { task: task.id, result: runner.run(task).await },
+        Question::Items(source) => {
             Input::ItemsRead { reading: source.id, items: runner.read_items(source).await }
+        }
+        Question::Results(results) => {
+            Input::ResultsWritten { writing: results.id, result: runner.write_results(results).await }
         }
     }
 }

@@ -29,13 +29,15 @@ mod test_state;
 mod value;
 
 pub use drive::{NotRecorded, TaskRunner, drive, drive_with};
-pub use effect::{Effect, ItemFormat, ItemSource, Outcome, TaskId, TaskRequest};
+pub use effect::{
+    Effect, ItemFormat, ItemSource, Items, ObjectSet, Outcome, ResultFile, ResultFiles, TaskId, TaskRequest,
+};
 pub use failure::{Failure, reserved};
 pub use history::{Details, EventType, HistoryEvent, Integration};
 pub use machine::StateMachine;
 pub use outline::{Edge, PathLength, StateView, Via};
 pub use problem::{Code, Problem, Problems};
-pub use run::{Entry, Execution, Input, REVISION, Start};
+pub use run::{Counts, Entry, Execution, Input, MapRun, MapRunStatus, MapRunUpdate, REVISION, Start};
 pub use test_state::{
     FieldValidationMode, InspectionLevel, Mock, MockedError, StateConfiguration, StateTest, TestSite,
     TestStateAnswer, TestStateError, TestStateRequest, TestStatus, drive_test, test_state,

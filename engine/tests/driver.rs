@@ -10,7 +10,7 @@ use futures::stream;
 use jiff::Timestamp;
 use serde_json::json;
 use states::{
-    Execution, Failure, HistoryEvent, Input, ItemSource, Outcome, Start, StateMachine, TaskRequest,
+    Execution, Failure, HistoryEvent, Input, ItemSource, Items, Outcome, Start, StateMachine, TaskRequest,
     TaskRunner, Value, drive, drive_with,
 };
 
@@ -60,8 +60,8 @@ impl TaskRunner for Host {
         Ok(task.arguments)
     }
 
-    async fn read_items(&self, _source: ItemSource) -> Result<Vec<Value>, Failure> {
-        Ok((0..100_u32).map(Value::from).collect())
+    async fn read_items(&self, _source: ItemSource) -> Result<Items, Failure> {
+        Ok((0..100_u32).map(Value::from).collect::<Vec<_>>().into())
     }
 
     async fn sleep_until(&self, due: Timestamp) {

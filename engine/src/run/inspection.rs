@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Execution, Fault, Given, Step, Thread, Visit, context};
-use crate::failure::{Failure, reserved};
+use super::{Execution, Fault, Given, Item, Source, Start, Step, Thread, Visit, context};
+use crate::effect::Items;
+use crate::failure::Failure;
 use crate::machine::{FlowId, StateId, StateMachine, Transition};
 use crate::query::Variables;
-use crate::run::{Start, Tolerance};
-use crate::state::{Kind, Map};
-use crate::value::{Array, Value};
+use crate::state::Kind;
+use crate::value::Value;
 
 /// AWS gives a test five minutes.
 const LONGEST: SignedDuration = SignedDuration::from_mins(5);
@@ -26,7 +26,7 @@ pub(crate) struct Inspection {
     /// What stands for the state's work.
     pub mock: Option<Result<Value, Failure>>,
     /// What stands for what an `ItemReader` reads.
-    pub items: Option<Vec<Value>>,
+    pub items: Option<Items>,
     /// How often the retrier that knows the error has tried before.
     pub retries: u32,
     /// How many iterations of a Map have failed.
@@ -53,18 +53,12 @@ pub(crate) struct Inspection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
     AfterArguments,
-    AfterInputPath,
-    AfterParameters,
-    AfterItemsPath,
-    AfterItemsPointer,
     AfterItemSelector,
     AfterItemBatcher,
     MaxConcurrency,
     ToleratedFailureCount,
     ToleratedFailurePercentage,
     Result,
-    AfterResultSelector,
-    AfterResultPath,
 }
 
 impl Inspection {
@@ -88,7 +82,8 @@ impl Execution {
         inspection: Inspection,
         now: Timestamp,
     ) -> Self {
-        let item = (inspection.iterates && is_in_map(&machine, state.0)).then(|| (0, input.clone()));
+        let item = (inspection.iterates && is_in_map(&machine, state.0))
+            .then(|| Box::new(Item { index: 0, value: input.clone(), key: None, source: Source::State }));
         let mut execution = Self::idle(machine, about, now);
         let longest = now.checked_add(LONGEST).ok();
         execution.deadline = execution.deadline.into_iter().chain(longest).min();
@@ -148,9 +143,9 @@ impl Visit<'_> {
         self.run.inspection.as_ref()?.mock.clone()
     }
 
-    /// What stands for the items in a test.
-    pub(crate) fn mocked_items(&self) -> Option<Vec<Value>> {
-        self.run.inspection.as_ref()?.items.clone()
+    /// What is known of the test.
+    pub(crate) fn inspection(&mut self) -> Option<&mut Inspection> {
+        self.run.inspection.as_deref_mut()
     }
 
     /// Retry and Catch of a state that is tested: says what they would do, and ends the test with it. An error
@@ -191,60 +186,5 @@ impl Visit<'_> {
             }
         }
         Err(fault)
-    }
-
-    /// A Map in a test: what its items become, and the mock in the place of what its iterations give.
-    pub(crate) fn tested_map(
-        &mut self,
-        map: &Map,
-        items: &Array,
-        concurrency: usize,
-        tolerance: Option<Tolerance>,
-    ) -> Step {
-        if map.selector.is_some() {
-            let items = items.iter().enumerate();
-            let selected = items.map(|(index, item)| self.selected(map, index, item));
-            let selected = Value::from(selected.collect::<Result<Vec<_>, _>>()?);
-            self.note(Stage::AfterItemSelector, &selected);
-        }
-        self.note(Stage::MaxConcurrency, &concurrency.into());
-        if let Some(count) = tolerance.and_then(|tolerance| tolerance.count) {
-            self.note(Stage::ToleratedFailureCount, &count.into());
-        }
-        if let Some(share) = tolerance.and_then(|tolerance| tolerance.percentage) {
-            self.note(Stage::ToleratedFailurePercentage, &crate::value::Number::Float(share).into());
-        }
-        let result = self.mocked_iterations(items.len(), tolerance)?;
-        self.leave(&map.exit, "", Given { result: Some(&result), error: None })
-    }
-
-    /// The mocked result of so many iterations.
-    fn mocked_iterations(&mut self, all: usize, tolerance: Option<Tolerance>) -> Result<Value, Fault> {
-        let Some(inspection) = &mut self.run.inspection else {
-            return Ok(Value::Null);
-        };
-        let failed = inspection.failed_iterations.unwrap_or_default();
-        let mock = inspection.mock.clone().unwrap_or_else(|| Ok(Value::Null));
-        let given = match &mock {
-            Ok(Value::Array(outputs)) => Some(outputs.len()),
-            _ => None,
-        };
-        if failed > all {
-            inspection.misfit = Some(
-                "Map iteration failure count must be less than or equal to the number of Map iterations.",
-            );
-        } else if given.is_some_and(|given| given + failed != all) {
-            inspection.misfit = Some("Input array does not equal the mocked result array's size.");
-        }
-        // Without a threshold in the definition a mocked error speaks for itself.
-        let tolerance =
-            tolerance.filter(|bears| mock.is_ok() || bears.count.or(bears.percentage.map(|_| 0)).is_some());
-        if failed > 0 && tolerance.is_some_and(|tolerance| tolerance.is_exceeded(failed, all)) {
-            return Err(Fault::from(Failure::new(
-                reserved::EXCEED_TOLERATED_FAILURE_THRESHOLD,
-                "The specified tolerated failure threshold was exceeded",
-            )));
-        }
-        mock.map_err(Fault::from)
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Execution, Start};
-use crate::effect::{Effect, TaskId};
+use super::{Execution, MapRunUpdate, Start};
+use crate::effect::{Effect, Items, TaskId};
 use crate::failure::Failure;
 use crate::history::HistoryEvent;
 use crate::machine::StateMachine;
@@ -34,7 +34,21 @@ pub enum Input {
         /// The reading.
         reading: TaskId,
         /// The items, or why they could not be read.
-        items: Result<Vec<Value>, Failure>,
+        items: Result<Items, Failure>,
+    },
+    /// The results of a distributed Map were written.
+    ResultsWritten {
+        /// The writing.
+        writing: TaskId,
+        /// Why they could not be written.
+        result: Result<(), Failure>,
+    },
+    /// A Map run is to go on with other limits.
+    MapRunUpdated {
+        /// The Map run's ARN.
+        arn: Arc<str>,
+        /// What changes.
+        update: MapRunUpdate,
     },
     /// A task is alive: its heartbeat clock starts again.
     Heartbeat {
@@ -56,11 +70,13 @@ pub struct Entry {
 }
 
 impl Input {
-    /// The task or the reading that is answered for good.
+    /// The task, reading or writing that is answered for good.
     pub fn answered(&self) -> Option<TaskId> {
         match self {
-            Self::TaskDone { task: id, .. } | Self::ItemsRead { reading: id, .. } => Some(*id),
-            Self::Heartbeat { .. } | Self::Stop(_) => None,
+            Self::TaskDone { task: id, .. }
+            | Self::ItemsRead { reading: id, .. }
+            | Self::ResultsWritten { writing: id, .. } => Some(*id),
+            Self::Heartbeat { .. } | Self::MapRunUpdated { .. } | Self::Stop(_) => None,
         }
     }
 }
@@ -71,6 +87,8 @@ impl Execution {
         match input {
             Input::TaskDone { task, result } => self.task_done(task, result),
             Input::ItemsRead { reading, items } => self.items_read(reading, items),
+            Input::ResultsWritten { writing, result } => self.results_written(writing, result),
+            Input::MapRunUpdated { arn, update } => _ = self.update_map_run(&arn, update, now),
             Input::Heartbeat { task } => self.heartbeat(task, now),
             Input::Stop(why) => self.stop(why, now),
         }
@@ -137,6 +155,7 @@ impl Execution {
                 Effect::Event(event) => seen(event),
                 Effect::StartTask(ref task) => _ = open.insert(task.id, effect),
                 Effect::ReadItems(ref source) => _ = open.insert(source.id, effect),
+                Effect::WriteResults(ref results) => _ = open.insert(results.id, effect),
                 Effect::Cancel(id) => _ = open.remove(&id),
             }
         }

@@ -2,9 +2,11 @@
 
 mod children;
 mod context;
+mod dataset;
 mod ending;
 mod inspection;
 mod journal;
+mod map_runs;
 mod thread;
 mod turn;
 mod visit;
@@ -14,15 +16,18 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-pub(crate) use children::{Children, Tolerance};
+pub(crate) use children::{ChildResult, Children};
 pub use context::Start;
-pub(crate) use context::{Run, RunId};
+pub(crate) use context::{Counted, Run, RunId};
+pub(crate) use dataset::{Dataset, Item, Source};
 pub(crate) use inspection::{Inspection, Stage};
 pub use journal::{Entry, Input, REVISION};
+pub use map_runs::{Counts, MapRun, MapRunStatus, MapRunUpdate};
+pub(crate) use map_runs::{MapRunId, exceeded};
 pub(crate) use thread::{Thread, ThreadId, Waiting, Wake};
 pub(crate) use visit::{Fault, Given, Next, Step, Visit};
 
-use crate::effect::{Effect, Outcome, TaskId};
+use crate::effect::{Effect, Items, Outcome, TaskId};
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType, HistoryEvent};
 use crate::machine::{FlowId, StateId, StateMachine};
@@ -41,6 +46,7 @@ pub struct Execution {
     threads: BTreeMap<ThreadId, Box<Thread>>,
     /// The run itself comes first; the rest are children of distributed Maps.
     runs: BTreeMap<RunId, Run>,
+    map_runs: Vec<MapRun>,
     ready: VecDeque<(ThreadId, Wake)>,
     timers: BTreeSet<(Timestamp, ThreadId)>,
     tasks: BTreeMap<TaskId, ThreadId>,
@@ -74,6 +80,7 @@ impl Execution {
             about,
             threads: BTreeMap::new(),
             runs: BTreeMap::new(),
+            map_runs: Vec::new(),
             ready: VecDeque::new(),
             timers: BTreeSet::new(),
             tasks: BTreeMap::new(),
@@ -140,9 +147,16 @@ impl Execution {
     }
 
     /// Reports the items a distributed Map asked for.
-    pub fn items_read(&mut self, reading: TaskId, items: Result<Vec<Value>, Failure>) {
+    pub fn items_read(&mut self, reading: TaskId, items: Result<Items, Failure>) {
         if let Some(thread) = self.tasks.remove(&reading) {
             self.ready.push_back((thread, Wake::Items(items)));
+        }
+    }
+
+    /// Reports that the results of a distributed Map are written, or why not.
+    pub fn results_written(&mut self, writing: TaskId, result: Result<(), Failure>) {
+        if let Some(thread) = self.tasks.remove(&writing) {
+            self.ready.push_back((thread, Wake::Written(result)));
         }
     }
 
@@ -184,6 +198,9 @@ impl Execution {
             self.conclude(child, previous, &Outcome::Aborted(Failure::default()), now);
             self.runs.remove(&child);
         }
+        for run in self.map_runs.iter_mut().filter(|run| run.status == MapRunStatus::Running) {
+            run.end(MapRunStatus::Aborted, now);
+        }
         self.conclude(RunId::ROOT, last.unwrap_or(0), &outcome, now);
         self.outcome = Some(outcome);
     }
@@ -197,6 +214,11 @@ impl Execution {
             Outcome::Aborted(failure) => (EventType::ExecutionAborted, Details::Failed(failure.clone())),
         };
         self.emit(run, previous, kind, details, now);
+        if let Some(child) = self.runs.get(&run).and_then(|run| run.counted)
+            && let Some(map_run) = self.map_run(child.run)
+        {
+            map_run.child_ended(outcome, child.items);
+        }
     }
 
     /// Forgets a thread and what it waits for.
@@ -205,10 +227,10 @@ impl Execution {
         if let Some(due) = thread.due {
             self.timers.remove(&(due, id));
         }
-        if let Waiting::Task { id: task, .. } | Waiting::Items { id: task } = &thread.waiting
-            && self.tasks.remove(task).is_some()
+        if let Some(task) = thread.waiting.task()
+            && self.tasks.remove(&task).is_some()
         {
-            self.effects.push_back(Effect::Cancel(*task));
+            self.effects.push_back(Effect::Cancel(task));
         }
         Some(thread)
     }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Children, Execution, LARGEST, Thread, Waiting, context};
+use super::{
+    Children, Execution, LARGEST, MapRun, MapRunId, MapRunStatus, MapRunUpdate, Thread, Waiting, context,
+};
 use crate::effect::{Effect, TaskId};
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
@@ -199,12 +201,19 @@ impl Visit<'_> {
         self.run.about.machine_id.split(':').nth(3).unwrap_or("us-east-1").into()
     }
 
-    /// Starts a Map run and gives its ARN.
-    pub(crate) fn map_run(&mut self, label: Option<&str>) -> Arc<str> {
+    /// Starts a Map run.
+    pub(crate) fn map_run(&mut self, label: Option<&str>, limits: MapRunUpdate) -> MapRunId {
         let machine = self.run.about.machine_id.replacen(":stateMachine:", ":mapRun:", 1);
         let label = label.map_or_else(|| self.run.rng.uuid(), str::to_owned);
         let arn: Arc<str> = format!("{machine}/{label}:{}", self.run.rng.uuid()).into();
         self.event(EventType::MapRunStarted, Details::MapRun { arn: Arc::clone(&arn) });
-        arn
+        let run = MapRun::new(arn, self.execution(), limits, self.now);
+        self.run.add_map_run(run)
+    }
+
+    /// A Map run has ended.
+    pub(crate) fn end_map_run(&mut self, run: MapRunId, status: MapRunStatus) {
+        let now = self.now;
+        self.run.map_run(run).into_iter().for_each(|run| run.end(status, now));
     }
 }

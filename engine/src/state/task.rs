@@ -189,8 +189,11 @@ fn check(fields: &Fields<'_>, place: &Place<'_>, resource: &str) {
         fields.refuse(Code::NotSupported, Some("Resource"), format!("'{ending}' is not supported yet"));
     } else if resource.contains(":activity:") {
         fields.refuse(Code::NotSupported, Some("Resource"), "Activities are not supported yet");
-    } else if let Err(why) = (place.loader.check)(resource) {
-        fields.refuse(Code::InvalidResource, Some("Resource"), format!("'{resource}' cannot be run: {why}"));
+    } else if resource.contains(":states:::s3:") {
+        // Only an ItemReader or a ResultWriter has these; a Task has `aws-sdk:s3:getObject`.
+        fields.refuse(Code::InvalidResource, Some("Resource"), format!("'{resource}' is not a task"));
+    } else {
+        place.check_resource(fields, resource);
     }
 }
 

@@ -103,18 +103,12 @@ impl Stage {
     fn name(self) -> &'static str {
         match self {
             Self::AfterArguments => "afterArguments",
-            Self::AfterInputPath => "afterInputPath",
-            Self::AfterParameters => "afterParameters",
-            Self::AfterItemsPath => "afterItemsPath",
-            Self::AfterItemsPointer => "afterItemsPointer",
             Self::AfterItemSelector => "afterItemSelector",
             Self::AfterItemBatcher => "afterItemBatcher",
             Self::MaxConcurrency => "maxConcurrency",
             Self::ToleratedFailureCount => "toleratedFailureCount",
             Self::ToleratedFailurePercentage => "toleratedFailurePercentage",
             Self::Result => "result",
-            Self::AfterResultSelector => "afterResultSelector",
-            Self::AfterResultPath => "afterResultPath",
         }
     }
 

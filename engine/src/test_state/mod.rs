@@ -137,7 +137,7 @@ fn configure(
         inspection.origin = Some(origin.ok_or_else(|| TestStateError::invalid(why))?);
     }
     if let Kind::Map(map) = &subject.state().kind
-        && let Some(reader) = &map.reader
+        && let Some(reader) = map.distributed.as_ref().and_then(|distributed| distributed.reader.as_ref())
     {
         let Some(data) = &said.map_item_reader_data else {
             let why = "ItemReader data must be specified when testing a Map state with ItemReader specified.";

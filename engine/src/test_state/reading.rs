@@ -1,28 +1,36 @@
 //! What an `ItemReader` would read, from a text instead of an object in storage.
 
-use crate::effect::ItemFormat;
+use std::sync::Arc;
+
+use crate::effect::{ItemFormat, Items};
 use crate::value::Value;
 
 /// The items in a text of this format.
-pub(super) fn items(format: &ItemFormat, text: &str) -> Result<Vec<Value>, &'static str> {
+///
+/// # Errors
+/// Why there are none.
+pub(super) fn items(format: Option<&ItemFormat>, text: &str) -> Result<Items, &'static str> {
     match format {
-        ItemFormat::Json { pointer } => {
+        Some(ItemFormat::Json { pointer }) => {
             let document = parse(text)?;
             let place = pointer.as_deref().map_or(Some(&document), |pointer| below(&document, pointer));
-            let items = place.and_then(Value::as_array);
-            items.map(|items| items.to_vec()).ok_or("ItemReader data must hold a JSON array")
+            place.and_then(Items::of).ok_or("ItemReader data must hold a JSON array or object")
         }
-        ItemFormat::JsonLines => text.lines().filter(|line| !line.trim().is_empty()).map(parse).collect(),
-        ItemFormat::Csv { headers, delimiter } => {
+        Some(ItemFormat::JsonLines) => {
+            let lines = text.lines().filter(|line| !line.trim().is_empty());
+            lines.map(parse).collect::<Result<Vec<_>, _>>().map(Items::from)
+        }
+        Some(ItemFormat::Csv { headers, delimiter }) => {
             let mut rows = rows(text, *delimiter).into_iter();
             let headers = match headers {
                 Some(headers) => headers.clone(),
-                None => rows.next().unwrap_or_default().into_iter().map(Into::into).collect(),
+                None => rows.next().unwrap_or_default().into_iter().map(Arc::from).collect(),
             };
-            Ok(rows
-                .map(|row| headers.iter().cloned().zip(row.into_iter().map(Value::string)).collect())
-                .collect())
+            let item =
+                |row: Vec<String>| headers.iter().cloned().zip(row.into_iter().map(Value::string)).collect();
+            Ok(rows.map(item).collect::<Vec<Value>>().into())
         }
+        _ => Err("ItemReader data can be the text of one object with JSON, JSONL or CSV"),
     }
 }
 

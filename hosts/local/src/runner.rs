@@ -13,8 +13,8 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::json;
 use states::{
-    Execution, Failure, HistoryEvent, ItemFormat, ItemSource, Outcome, Start, TaskRequest, TaskRunner, Value,
-    drive,
+    Execution, Failure, HistoryEvent, ItemFormat, ItemSource, Items, ObjectSet, Outcome, Start, TaskRequest,
+    TaskRunner, Value, drive,
 };
 use tokio::sync::Semaphore;
 use tracing::Instrument;
@@ -116,17 +116,18 @@ impl TaskRunner for Runner<'_> {
         }
     }
 
-    async fn read_items(&self, source: ItemSource) -> Result<Vec<Value>, Failure> {
+    async fn read_items(&self, source: ItemSource) -> Result<Items, Failure> {
         let unreadable = |why: String| Failure::new("States.ItemReaderFailed", why);
-        if source.format != ItemFormat::JsonLines {
+        if source.format != ItemFormat::JsonLines || source.objects != ObjectSet::Named {
             return Err(unreadable("this host reads items from JSONL".into()));
         }
         let key = source.arguments.get("Key").and_then(Value::as_str).unwrap_or_default();
         let bytes = self.engine.host.objects.get(key).await.map_err(|error| unreadable(error.to_string()))?;
         let text = std::str::from_utf8(&bytes).map_err(|_| unreadable(format!("{key} is not UTF-8")))?;
-        text.lines()
-            .map(|line| Value::parse(line).map_err(|_| unreadable(format!("{key} is not JSONL"))))
-            .collect()
+        let items = text.lines();
+        let items =
+            items.map(|line| Value::parse(line).map_err(|_| unreadable(format!("{key} is not JSONL"))));
+        Ok(items.collect::<Result<Vec<_>, _>>()?.into())
     }
 
     async fn sleep_until(&self, due: Timestamp) {

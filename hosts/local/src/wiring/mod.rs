@@ -25,6 +25,8 @@ const DEFINITIONS: [(&str, &str); 2] = [
 /// The ARN's front for everything on this machine: region `local`, an account of zeros.
 const STATES: &str = "arn:aws:states:local:000000000000:";
 const LAMBDA: &str = "arn:aws:lambda:local:000000000000:function:";
+/// Reads the items of a distributed Map.
+const GET_OBJECT: &str = "arn:aws:states:::s3:getObject";
 /// The call that runs an EXPRESS machine and waits for it.
 pub(crate) const START_SYNC: &str = "arn:aws:states:::aws-sdk:sfn:startSyncExecution";
 
@@ -97,7 +99,7 @@ pub(crate) fn function(resource: &str) -> Option<Function> {
 
 /// Whether this host can run a Task's resource.
 pub(crate) fn check_resource(resource: &str) -> Result<(), String> {
-    if resource == START_SYNC || function(resource).is_some() {
+    if resource == START_SYNC || resource == GET_OBJECT || function(resource).is_some() {
         return Ok(());
     }
     match resource.strip_prefix(LAMBDA) {
