@@ -12,6 +12,7 @@ pub(crate) mod reader;
 pub(crate) mod recovery;
 mod succeed;
 pub(crate) mod task;
+mod tested;
 mod wait;
 pub(crate) mod writer;
 

@@ -10,7 +10,7 @@ use crate::history::{Details, EventType, Integration};
 use crate::load::{Fields, LONGEST_SECONDS, Place};
 use crate::problem::Code;
 use crate::query::{EvaluationError, Reach, Scope, Template};
-use crate::run::{Fault, Given, Next, Step, Visit, Waiting};
+use crate::run::{Fault, Given, Next, Stage, Step, Visit, Waiting};
 use crate::value::{Number, Value};
 
 /// A Task state.
@@ -77,7 +77,11 @@ impl Task {
             Ok((arguments, timeout, clock("HeartbeatSeconds", self.heartbeat.as_ref(), scope)?))
         })?;
         visit.fits(&arguments)?;
+        visit.note(Stage::AfterArguments, &arguments);
         self.scheduled(visit, &arguments, timeout, heartbeat);
+        if let Some(answer) = visit.mock() {
+            return self.finish(visit, answer);
+        }
         let id = visit.task_id();
         let request = TaskRequest {
             id,
@@ -101,6 +105,7 @@ impl Task {
     pub(crate) fn finish(&self, visit: &mut Visit<'_>, answer: Result<Value, Failure>) -> Step {
         let failure = match answer {
             Ok(result) if visit.fits(&result).is_ok() => {
+                visit.note(Stage::Result, &result);
                 self.succeeded(visit, &result);
                 return visit.leave(&self.exit, "", Given { result: Some(&result), error: None });
             }

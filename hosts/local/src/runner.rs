@@ -21,8 +21,9 @@ use tracing::Instrument;
 use crate::{
     clock,
     executions::{Executions, Journal, parts},
+    machines::Machines,
     sqlite::SqliteStore,
-    wiring::{self, Wiring},
+    wiring::{self, Machine, Wiring},
 };
 
 /// What executions run on.
@@ -32,8 +33,10 @@ pub(crate) struct Engine {
     pub(crate) wiring: Arc<Wiring>,
     /// As many functions at once as there are cores.
     permits: Arc<Semaphore>,
+    /// The template's machines, and those made at run time.
+    pub(crate) machines: Machines,
     /// A few machines within machines at once: chunks that are ahead reach the store while others are read.
-    machines: Arc<Semaphore>,
+    nested: Arc<Semaphore>,
     /// How many machines within machines have ended since the start: chunks of batches.
     pub(crate) chunks_done: Arc<AtomicU64>,
 }
@@ -42,12 +45,19 @@ impl Engine {
     pub(crate) fn new(host: Host<SqliteStore>, wiring: Wiring) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
+            machines: Machines::new(host.store.clone()),
             host,
             wiring: Arc::new(wiring),
             permits: Arc::new(Semaphore::new(cores)),
-            machines: Arc::new(Semaphore::new(2 * cores)),
+            nested: Arc::new(Semaphore::new(2 * cores)),
             chunks_done: Arc::default(),
         }
+    }
+
+    /// The machine with this ARN, in its latest revision.
+    pub(crate) fn machine(&self, arn: &str) -> Option<Arc<Machine>> {
+        let made = || self.machines.ready(&self.machines.find(arn).ok()??).ok();
+        self.wiring.machine(arn).cloned().or_else(made)
     }
 
     /// Calls one function, on a thread where it may compute as long as it needs.
@@ -139,7 +149,7 @@ impl Runner {
         let input = text("Input").unwrap_or("{}").to_owned();
         let name = text("Name").map_or_else(|| ulid::Ulid::generate().to_string(), ToOwned::to_owned);
         let _permit =
-            self.executions.engine.machines.acquire().await.map_err(|_| refused("crmflow is stopping"))?;
+            self.executions.engine.nested.acquire().await.map_err(|_| refused("crmflow is stopping"))?;
         let ended = self.executions.run_express(machine, &name, input).await;
         self.executions.engine.chunks_done.fetch_add(1, Ordering::Relaxed);
         let (status, output, error, cause) = parts(&ended.outcome);

@@ -17,7 +17,7 @@ pub(super) fn run(template: Option<&Path>, args: &Check) -> Result<ExitCode, Exi
     }
     for machine in &wiring.machines {
         let kind = if machine.express { "EXPRESS" } else { "STANDARD" };
-        super::print(&format!("{} ({kind}, {}): ok\n", machine.name, machine.origin));
+        super::print(&format!("{} ({kind}, {}): ok\n", machine.name, machine.definition));
     }
     super::print(&format!("{} functions, {} machines: ok\n", Function::ALL.len(), wiring.machines.len()));
     Ok(ExitCode::SUCCESS)

@@ -162,14 +162,14 @@ impl Executions {
         input: String,
     ) -> (Started, BoxFuture<'static, Ended>) {
         let started_at = clock::now();
-        let arn = wiring::express_arn(&machine.name, name, clock::random());
+        let arn = wiring::express_arn(&machine.name, name, &clock::uuid());
         let started = Started { arn: arn.clone(), started_at };
         let about = Start {
             execution_id: arn.as_str().into(),
             execution_name: name.into(),
             machine_id: machine.arn().into(),
             machine_name: machine.name.as_str().into(),
-            role: machine.role.as_deref().map(Arc::from),
+            role: Some(Arc::clone(&machine.role)),
             seed: clock::seed(),
             history_limit: None,
         };
@@ -293,7 +293,7 @@ fn fresh(machine: &Machine, name: &str, input: String) -> Execution {
         name: name.to_owned(),
         machine_arn: machine.arn(),
         definition: machine.hash.clone(),
-        role: machine.role.clone(),
+        role: Some(machine.role.to_string()),
         status: Status::Running,
         input,
         output: None,

@@ -143,7 +143,7 @@ impl Executions {
         let refused = |why: &str| StoreError::Refused(why.to_owned());
         let mut text = None;
         if execution.definition.is_empty() {
-            let machine = self.engine.wiring.machine(&execution.machine_arn);
+            let machine = self.engine.machine(&execution.machine_arn);
             let machine = machine.ok_or_else(|| refused("there is no such machine any more"))?;
             execution.definition.clone_from(&machine.hash);
             text = Some(machine.text.clone());

@@ -40,6 +40,25 @@ FROM executions_1 ORDER BY started_at;
 DROP TABLE executions_1;
 ";
 
+/// State machines, every revision of their definitions, activities, and the tags of either.
+const MACHINES: &str = "
+CREATE TABLE IF NOT EXISTS machines (
+  arn TEXT PRIMARY KEY, name TEXT NOT NULL, express INTEGER NOT NULL, of_template INTEGER NOT NULL,
+  is_closed INTEGER NOT NULL, created_at TEXT NOT NULL, revision TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS revisions (
+  id TEXT PRIMARY KEY, machine TEXT NOT NULL, definition TEXT NOT NULL, role TEXT NOT NULL,
+  settings TEXT NOT NULL, updated_at TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS revisions_of_machine ON revisions (machine);
+CREATE TABLE IF NOT EXISTS activities (
+  arn TEXT PRIMARY KEY, name TEXT NOT NULL, created_at TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tags (
+  arn TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (arn, key)
+) WITHOUT ROWID;
+";
+
 const VIEWS: &str = "
 CREATE VIEW IF NOT EXISTS contacts AS SELECT
   substr(partition, 1, instr(partition, '/') - 1) AS tenant, sort AS address,
@@ -87,7 +106,7 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
     let migration = if found == 1 { [BEFORE_FROM_1, FROM_1] } else { [""; 2] };
     // One transaction: a crash leaves the old layout or the new one.
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {} {EXECUTIONS} {} {VIEWS} PRAGMA user_version = {VERSION}; COMMIT;",
+        "BEGIN IMMEDIATE; {} {EXECUTIONS} {} {MACHINES} {VIEWS} PRAGMA user_version = {VERSION}; COMMIT;",
         migration[0], migration[1]
     ))?;
     Ok(connection)

@@ -25,6 +25,8 @@ const DEFINITIONS: [(&str, &str); 2] = [
 /// The ARN's front for everything on this machine: region `local`, an account of zeros.
 const STATES: &str = "arn:aws:states:local:000000000000:";
 const LAMBDA: &str = "arn:aws:lambda:local:000000000000:function:";
+/// SAM makes a role a machine; on this machine it is a name and nothing more.
+const ROLES: &str = "arn:aws:iam::000000000000:role/";
 /// Reads the items of a distributed Map.
 const GET_OBJECT: &str = "arn:aws:states:::s3:getObject";
 /// The call that runs an EXPRESS machine and waits for it.
@@ -56,34 +58,34 @@ pub(crate) struct Machine {
     pub(crate) name: String,
     /// Whether it is EXPRESS: run once, at least, and not kept.
     pub(crate) express: bool,
-    /// Where its definition stands, for people.
-    pub(crate) origin: String,
-    /// The definition's text, as it is run.
+    /// Where its definition stands.
+    pub(crate) definition: String,
+    /// The definition's text, with everything put in.
     pub(crate) text: Arc<str>,
     /// The name by which the text is kept: a hash of it.
     pub(crate) hash: String,
-    /// The role that it would have on AWS.
-    pub(crate) role: Option<String>,
+    /// The role that it is given on AWS; here it is a name.
+    pub(crate) role: Arc<str>,
     /// The definition.
     pub(crate) machine: Arc<StateMachine>,
 }
 
 impl Machine {
-    pub(crate) fn new(
-        name: &str,
-        express: bool,
-        origin: &str,
-        text: &str,
-        machine: Arc<StateMachine>,
-    ) -> Self {
-        let hash = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes()));
-        let (name, origin, text) = (name.to_owned(), origin.to_owned(), text.into());
-        Self { name, express, origin, text, hash, role: None, machine }
+    pub(crate) fn new(name: &str, express: bool, text: &str, role: &str, machine: Arc<StateMachine>) -> Self {
+        Self {
+            name: name.to_owned(),
+            express,
+            definition: String::new(),
+            text: text.into(),
+            hash: format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes())),
+            role: role.into(),
+            machine,
+        }
     }
 
     /// Its ARN.
     pub(crate) fn arn(&self) -> String {
-        format!("{STATES}stateMachine:{}", self.name)
+        machine_arn(&self.name)
     }
 }
 
@@ -105,27 +107,24 @@ pub(crate) struct Diagram {
 #[derive(Debug)]
 pub(crate) struct Problems(pub(crate) Vec<String>);
 
+/// The ARN of a machine.
+pub(crate) fn machine_arn(name: &str) -> String {
+    format!("{STATES}stateMachine:{name}")
+}
+
+/// The ARN of an activity.
+pub(crate) fn activity_arn(name: &str) -> String {
+    format!("{STATES}activity:{name}")
+}
+
+/// The ARN of an execution of an EXPRESS machine.
+pub(crate) fn express_arn(machine: &str, name: &str, id: &str) -> String {
+    format!("{STATES}express:{machine}:{name}:{id}")
+}
+
 /// The ARN of an execution of a machine.
 pub(crate) fn execution_arn(machine: &str, name: &str) -> String {
     format!("{STATES}execution:{machine}:{name}")
-}
-
-/// The ARN of an execution of an EXPRESS machine: the same name may run again, so each has an id of its own.
-pub(crate) fn express_arn(machine: &str, name: &str, id: u128) -> String {
-    format!("{STATES}express:{machine}:{name}:{}", uuid(id))
-}
-
-/// Random bits as a UUID (version 4).
-fn uuid(bits: u128) -> String {
-    let (high, low) = (bits >> 64, bits & u128::from(u64::MAX));
-    format!(
-        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-        high >> 32,
-        (high >> 16) & 0xFFFF,
-        high & 0x0FFF,
-        0x8000 | (low >> 50),
-        low & 0xFFFF_FFFF_FFFF,
-    )
 }
 
 /// The function that a Task's resource names.
@@ -236,7 +235,8 @@ fn machine(
         Problems(problems.0.iter().map(|problem| format!("{name}: {uri}: {problem}")).collect())
     })?;
     let express = properties["Type"].as_str() == Some("EXPRESS");
-    Ok(Machine::new(name, express, uri, &text, machine))
+    let role = format!("{ROLES}{name}Role");
+    Ok(Machine { definition: uri.to_owned(), ..Machine::new(name, express, &text, &role, machine) })
 }
 
 /// Puts the `DefinitionSubstitutions` in; every target must be there, and nothing may be left open.
