@@ -24,11 +24,13 @@ mod query;
 mod rng;
 mod run;
 mod state;
+mod token;
 mod value;
 
 pub use drive::{NotRecorded, TaskRunner, drive, drive_with};
 pub use effect::{
-    Effect, ItemFormat, ItemSource, Items, ObjectSet, Outcome, ResultFile, ResultFiles, TaskId, TaskRequest,
+    Effect, ItemFormat, ItemSource, Items, ObjectSet, Outcome, Pattern, Progress, ResultFile, ResultFiles,
+    TaskId, TaskRequest,
 };
 pub use failure::{Failure, reserved};
 pub use history::{Details, EventType, HistoryEvent, Integration};
@@ -36,6 +38,7 @@ pub use machine::StateMachine;
 pub use outline::{Edge, PathLength, StateView, Via};
 pub use problem::{Code, Problem, Problems};
 pub use run::{Counts, Entry, Execution, Input, MapRun, MapRunStatus, MapRunUpdate, REVISION, Start};
+pub use token::TaskToken;
 pub use value::{Array, Number, Object, Value};
 
 /// The example of the README is a test.

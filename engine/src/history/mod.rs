@@ -30,6 +30,12 @@ pub struct HistoryEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[expect(missing_docs, reason = "each variant is AWS's own name for the event")]
 pub enum EventType {
+    ActivityFailed,
+    ActivityScheduleFailed,
+    ActivityScheduled,
+    ActivityStarted,
+    ActivitySucceeded,
+    ActivityTimedOut,
     ChoiceStateEntered,
     ChoiceStateExited,
     EvaluationFailed,
@@ -71,6 +77,8 @@ pub enum EventType {
     TaskFailed,
     TaskScheduled,
     TaskStarted,
+    TaskSubmitFailed,
+    TaskSubmitted,
     TaskStateAborted,
     TaskStateEntered,
     TaskStateExited,
@@ -122,6 +130,16 @@ pub enum Details {
         input: Value,
         timeout: Option<u64>,
     },
+    ActivityScheduled {
+        resource: Arc<str>,
+        input: Value,
+        timeout: Option<u64>,
+        heartbeat: Option<u64>,
+    },
+    /// Who has taken an activity's task.
+    Worker {
+        name: Option<Arc<str>>,
+    },
     TaskScheduled {
         integration: Integration,
         region: Arc<str>,
@@ -149,8 +167,9 @@ impl Integration {
     pub(crate) fn of(resource: &str) -> Option<Self> {
         let mut parts = resource.splitn(6, ':');
         let (arn, service) = (parts.next()?, parts.nth(1)?);
-        let (service, action) =
-            parts.nth(2)?.rsplit_once(':').filter(|_| arn == "arn" && service == "states")?;
+        let (service, action) = parts.nth(2)?.rsplit_once(':').filter(|(service_of_task, _)| {
+            arn == "arn" && service == "states" && *service_of_task != "activity"
+        })?;
         Some(Self { service: service.into(), action: action.into() })
     }
 }

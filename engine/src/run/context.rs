@@ -155,5 +155,8 @@ pub(super) fn object(about: &Start, run: &Run, thread: &Thread, state: &State) -
     if let Some(item) = &thread.item {
         context.push(("Map".into(), Value::from([("Item", item.context())])));
     }
+    if let Some(token) = &thread.token {
+        context.push(("Task".into(), Value::from([("Token", Value::string(token.to_string()))])));
+    }
     context.into_iter().collect()
 }
