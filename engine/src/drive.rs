@@ -1,6 +1,6 @@
 //! Runs an execution on what a host offers: its tasks, its clock, its objects.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::{Future, pending, poll_fn, ready};
 use std::pin::pin;
 use std::sync::Arc;
@@ -102,7 +102,14 @@ pub async fn drive_with(
 ) -> Result<Outcome, NotRecorded> {
     let (under_way, progress) = mpsc::unbounded();
     let answers = FuturesUnordered::new();
-    let mut arrivals = Arrivals { progress, answers, held: None, outside: pin!(outside.fuse()) };
+    let mut arrivals = Arrivals {
+        progress,
+        answers,
+        outside: pin!(outside.fuse()),
+        beginning: HashSet::new(),
+        early: Vec::new(),
+        held: VecDeque::new(),
+    };
     let mut running: HashMap<TaskId, AbortHandle> = HashMap::new();
     let mut inputs = Vec::new();
     loop {
@@ -113,10 +120,16 @@ pub async fn drive_with(
                     continue;
                 }
                 Effect::Cancel(id) => {
+                    arrivals.beginning.remove(&id);
                     running.remove(&id).iter().for_each(AbortHandle::abort);
                     continue;
                 }
-                Effect::StartTask(task) => (task.id, Question::Task(task)),
+                Effect::StartTask(task) => {
+                    if task.pattern != Pattern::RequestResponse && task.progress == Progress::New {
+                        arrivals.beginning.insert(task.id);
+                    }
+                    (task.id, Question::Task(task))
+                }
                 Effect::ReadItems(source) => (source.id, Question::Items(source)),
                 Effect::WriteResults(results) => (results.id, Question::Results(results)),
             };
@@ -156,9 +169,13 @@ struct Arrivals<A, O> {
     progress: mpsc::UnboundedReceiver<Input>,
     /// Tasks and readings under way.
     answers: A,
-    /// An answer that came together with how its task began.
-    held: Option<Input>,
     outside: O,
+    /// Tasks of which it is not known yet whether they are under way.
+    beginning: HashSet<TaskId>,
+    /// Results that came before that was known.
+    early: Vec<Input>,
+    /// What comes next.
+    held: VecDeque<Input>,
 }
 
 impl<A, O> Arrivals<A, O>
@@ -167,18 +184,48 @@ where
     O: Stream<Item = Input> + Unpin,
 {
     /// Waits for an input; `None`: a task that was given up is gone.
+    ///
+    /// A task's result is told after how the task began, also when it was quicker.
     async fn next(&mut self) -> Option<Input> {
-        // What a task came to is told after how it began.
-        let early = self.progress.next().now_or_never().flatten().or_else(|| self.held.take());
-        if early.is_some() {
-            return early;
+        loop {
+            if let Some(input) = self.held.pop_front() {
+                return Some(input);
+            }
+            match self.arrived().await {
+                Some((Input::TaskDone { task, result }, false)) if self.beginning.contains(&task) => {
+                    self.early.push(Input::TaskDone { task, result });
+                }
+                Some((input, _)) => {
+                    self.begun(&input);
+                    return Some(input);
+                }
+                None => return None,
+            }
         }
+    }
+
+    /// A task is under way, or will not be: what came early is next.
+    fn begun(&mut self, input: &Input) {
+        let task = match input {
+            Input::TaskDone { task, .. }
+            | Input::TaskStarted { task, .. }
+            | Input::TaskSubmitted { task, .. } => task,
+            _ => return,
+        };
+        if self.beginning.remove(task) {
+            let own = |input: &mut Input| input.answered() == Some(*task);
+            self.held.extend(self.early.extract_if(.., own));
+        }
+    }
+
+    /// Waits for an input, and tells whether it comes from the host's own work.
+    async fn arrived(&mut self) -> Option<(Input, bool)> {
         let answered = pin!(async {
             match select(self.progress.next(), self.answers.next()).await {
                 Either::Left((Some(input), _)) => Some(input),
                 Either::Right((Some(answer), progress)) => match progress.now_or_never().flatten() {
                     Some(input) => {
-                        self.held = answer.ok();
+                        self.held.extend(answer.ok());
                         Some(input)
                     }
                     None => answer.ok(),
@@ -193,8 +240,8 @@ where
             }
         });
         match select(answered, told).await {
-            Either::Left((answer, _)) => answer,
-            Either::Right((input, _)) => Some(input),
+            Either::Left((answer, _)) => answer.map(|input| (input, true)),
+            Either::Right((input, _)) => Some((input, false)),
         }
     }
 

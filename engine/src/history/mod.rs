@@ -167,9 +167,11 @@ impl Integration {
     pub(crate) fn of(resource: &str) -> Option<Self> {
         let mut parts = resource.splitn(6, ':');
         let (arn, service) = (parts.next()?, parts.nth(1)?);
-        let (service, action) = parts.nth(2)?.rsplit_once(':').filter(|(service_of_task, _)| {
-            arn == "arn" && service == "states" && *service_of_task != "activity"
-        })?;
-        Some(Self { service: service.into(), action: action.into() })
+        let call = parts.nth(2).filter(|_| arn == "arn" && service == "states")?;
+        // `.sync:2` is one word.
+        let end = call.strip_suffix(":2").map_or(call.len(), str::len);
+        let (service, action) = call.split_at(call.get(..end)?.rfind(':')?);
+        let action = action.strip_prefix(':')?;
+        (service != "activity").then(|| Self { service: service.into(), action: action.into() })
     }
 }
