@@ -102,14 +102,7 @@ pub async fn drive_with(
 ) -> Result<Outcome, NotRecorded> {
     let (under_way, progress) = mpsc::unbounded();
     let answers = FuturesUnordered::new();
-    let mut arrivals = Arrivals {
-        progress,
-        answers,
-        outside: pin!(outside.fuse()),
-        beginning: HashSet::new(),
-        early: Vec::new(),
-        held: VecDeque::new(),
-    };
+    let mut arrivals = Arrivals::new(progress, answers, pin!(outside.fuse()));
     let mut running: HashMap<TaskId, AbortHandle> = HashMap::new();
     let mut inputs = Vec::new();
     loop {
@@ -183,6 +176,11 @@ where
     A: Stream<Item = Result<Input, Aborted>> + Unpin,
     O: Stream<Item = Input> + Unpin,
 {
+    fn new(progress: mpsc::UnboundedReceiver<Input>, answers: A, outside: O) -> Self {
+        let (beginning, early, held) = (HashSet::new(), Vec::new(), VecDeque::new());
+        Self { progress, answers, outside, beginning, early, held }
+    }
+
     /// Waits for an input; `None`: a task that was given up is gone.
     ///
     /// A task's result is told after how the task began, also when it was quicker.

@@ -152,11 +152,15 @@ pub(super) fn object(about: &Start, run: &Run, thread: &Thread, state: &State) -
         ),
         ("State".into(), here.into_iter().collect()),
     ];
-    if let Some(item) = &thread.item {
-        context.push(("Map".into(), Value::from([("Item", item.context())])));
-    }
+    context.extend(map_member(thread));
     if let Some(token) = &thread.token {
         context.push(("Task".into(), Value::from([("Token", Value::string(token.to_string()))])));
     }
     context.into_iter().collect()
+}
+
+/// What the context object says of the iteration at hand.
+pub(super) fn map_member(thread: &Thread) -> Option<(Arc<str>, Value)> {
+    let item = thread.item.as_ref()?;
+    Some(("Map".into(), Value::from([("Item", item.context())])))
 }

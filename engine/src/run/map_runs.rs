@@ -160,20 +160,35 @@ impl MapRun {
     }
 
     /// Why the run fails, when more items failed than it tolerates.
-    #[expect(clippy::cast_precision_loss, reason = "there are never 2^52 items")]
     pub(super) fn exceeded(&self) -> Option<Failure> {
         let failed = self.item_counts.failed + self.item_counts.timed_out;
-        let share = failed as f64 * 100.0 / self.item_counts.total as f64;
-        let exceeded = match (self.tolerated_failure_count, self.tolerated_failure_percentage) {
-            (None, None) => failed > 0,
-            (count, percentage) => {
-                count.is_some_and(|count| failed > count as u64)
-                    || percentage.is_some_and(|percentage| share > percentage)
-            }
-        };
-        let cause = "The specified tolerated failure threshold was exceeded";
-        exceeded.then(|| Failure::new(reserved::EXCEED_TOLERATED_FAILURE_THRESHOLD, cause))
+        exceeded(
+            self.tolerated_failure_count,
+            self.tolerated_failure_percentage,
+            failed,
+            self.item_counts.total,
+        )
     }
+}
+
+/// Why a run fails in which so many of all items failed, when that is more than it tolerates.
+#[expect(clippy::cast_precision_loss, reason = "there are never 2^52 items")]
+pub(crate) fn exceeded(
+    count: Option<usize>,
+    percentage: Option<f64>,
+    failed: u64,
+    all: u64,
+) -> Option<Failure> {
+    let share = failed as f64 * 100.0 / all as f64;
+    let exceeded = match (count, percentage) {
+        (None, None) => failed > 0,
+        (count, percentage) => {
+            count.is_some_and(|count| failed > count as u64)
+                || percentage.is_some_and(|percentage| share > percentage)
+        }
+    };
+    let cause = "The specified tolerated failure threshold was exceeded";
+    exceeded.then(|| Failure::new(reserved::EXCEED_TOLERATED_FAILURE_THRESHOLD, cause))
 }
 
 impl Execution {

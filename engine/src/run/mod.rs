@@ -4,6 +4,7 @@ mod children;
 mod context;
 mod dataset;
 mod ending;
+mod inspection;
 mod journal;
 mod map_runs;
 mod thread;
@@ -19,16 +20,17 @@ pub(crate) use children::{ChildResult, Children};
 pub use context::Start;
 pub(crate) use context::{Counted, Run, RunId};
 pub(crate) use dataset::{Dataset, Item, Source};
+pub(crate) use inspection::{Inspection, Stage};
 pub use journal::{Entry, Input, REVISION};
-pub(crate) use map_runs::MapRunId;
 pub use map_runs::{Counts, MapRun, MapRunStatus, MapRunUpdate};
+pub(crate) use map_runs::{MapRunId, exceeded};
 pub(crate) use thread::{News, Thread, ThreadId, Waiting, Wake};
 pub(crate) use visit::{Fault, Given, Next, Step, Visit};
 
 use crate::effect::{Effect, Items, Outcome, TaskId};
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType, HistoryEvent};
-use crate::machine::StateMachine;
+use crate::machine::{FlowId, StateId, StateMachine};
 use crate::rng::Rng;
 use crate::token::TaskToken;
 use crate::value::Value;
@@ -57,13 +59,23 @@ pub struct Execution {
     /// The moment of the last step.
     at: Timestamp,
     outcome: Option<Outcome>,
+    /// Only where one state is tested.
+    inspection: Option<Box<Inspection>>,
 }
 
 impl Execution {
     /// A run that has taken its first step.
     pub fn start(machine: Arc<StateMachine>, about: Start, input: Value, now: Timestamp) -> Self {
+        let start = machine.flows[0].start;
+        let mut execution = Self::idle(machine, about, now);
+        execution.begin((FlowId(0), start), input, now);
+        execution.advance(now);
+        execution
+    }
+
+    fn idle(machine: Arc<StateMachine>, about: Start, now: Timestamp) -> Self {
         let deadline = machine.timeout.and_then(|timeout| now.checked_add(timeout).ok());
-        let mut execution = Self {
+        Self {
             rng: Rng::new(about.seed),
             machine,
             about,
@@ -78,22 +90,18 @@ impl Execution {
             numbers: 0,
             at: now,
             outcome: None,
-        };
-        execution.begin(input, now);
-        execution.advance(now);
-        execution
+            inspection: None,
+        }
     }
 
-    fn begin(&mut self, input: Value, now: Timestamp) {
+    fn begin(&mut self, (flow, state): (FlowId, StateId), input: Value, now: Timestamp) {
         let (id, name) = (Arc::clone(&self.about.execution_id), Arc::clone(&self.about.execution_name));
         let run = Run::new(id, name, &input, now, self.about.history_limit);
         self.runs.insert(RunId::ROOT, run);
         let details = Details::Started { input: input.clone(), role: self.about.role.clone() };
         self.emit(RunId::ROOT, 0, EventType::ExecutionStarted, details, now);
-        let flow = crate::machine::FlowId(0);
-        let start = self.machine.flows[0].start;
         let id = ThreadId(self.number());
-        let thread = Thread::new(id, RunId::ROOT, flow, start, input);
+        let thread = Thread::new(id, RunId::ROOT, flow, state, input);
         if thread.input.json_len() > LARGEST {
             let cause = "The input of the execution is larger than 262144 bytes";
             self.stop_as(Outcome::Failed(Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause)), now);

@@ -44,7 +44,7 @@ impl Execution {
         let mut visit = Visit { run: self, thread: &mut thread, state, now };
         let mut step = visit.wake(wake);
         if let Err(fault) = step {
-            step = visit.recover(fault);
+            step = if visit.is_test() { visit.settle(fault) } else { visit.recover(fault) };
         }
         if self.is_too_long(thread.run) {
             let limit = self.about.history_limit.unwrap_or_default();
@@ -91,6 +91,10 @@ impl Execution {
         }
         if !assigned.is_empty() {
             Arc::make_mut(&mut thread.variables).extend(assigned);
+        }
+        if self.is_tested(&thread, to) {
+            self.end(thread, Ok(output), now);
+            return;
         }
         match to {
             Transition::End => self.end(thread, Ok(output), now),

@@ -82,6 +82,9 @@ impl Visit<'_> {
         let mut rng: Rng = self.run.rng;
         let (run, thread, state) = (&*self.run, &*self.thread, self.state);
         let context = || {
+            if let Some(inspection) = &run.inspection {
+                return inspection.context(thread);
+            }
             let own = run.runs.get(&thread.run);
             own.map_or(Value::Null, |own| context::object(&run.about, own, thread, state))
         };

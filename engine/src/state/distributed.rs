@@ -20,7 +20,7 @@ pub(crate) struct Distributed {
     pub express: bool,
     label: Option<Arc<str>>,
     pub reader: Option<Reader>,
-    batcher: Option<Batcher>,
+    pub batcher: Option<Batcher>,
     writer: Option<Writer>,
     count: Option<Template>,
     percentage: Option<Template>,
@@ -62,6 +62,11 @@ impl Distributed {
         })
     }
 
+    /// Whether the results go to storage, and only where they are is handed on.
+    pub(super) fn writes(&self) -> bool {
+        self.writer.as_ref().is_some_and(Writer::has_destination)
+    }
+
     /// Starts the Map run; without items they are read first.
     pub(crate) fn start(
         &self,
@@ -85,7 +90,7 @@ impl Distributed {
         begun.map_err(|fault| fail(visit, run, fault))
     }
 
-    fn limits(&self, visit: &mut Visit<'_>, concurrency: usize) -> Result<MapRunUpdate, Fault> {
+    pub(super) fn limits(&self, visit: &mut Visit<'_>, concurrency: usize) -> Result<MapRunUpdate, Fault> {
         visit.evaluate(Given::default(), |scope| {
             let count = self.count.as_ref().map(|template| {
                 template.fill_as("ToleratedFailureCount", "non-negative integer", scope, count)

@@ -77,6 +77,9 @@ impl Map {
                 .map(|template| template.fill_as("MaxConcurrency", "non-negative integer", scope, count));
             Ok(concurrency.transpose()?.unwrap_or(0))
         })?;
+        if visit.is_test() {
+            return self.tested(visit, items, concurrency);
+        }
         match (&self.distributed, items) {
             (Some(distributed), items) => {
                 distributed.start(visit, self, items.and_then(|items| Items::of(&items)), concurrency)

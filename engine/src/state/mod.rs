@@ -13,6 +13,7 @@ pub(crate) mod recovery;
 pub(crate) mod service;
 mod succeed;
 pub(crate) mod task;
+mod tested;
 mod wait;
 pub(crate) mod writer;
 

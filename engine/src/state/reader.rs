@@ -91,6 +91,18 @@ impl Reader {
         Ok((id, source))
     }
 
+    /// How the text of one object is read; `None`: there is more than one object to it.
+    pub(crate) fn format(&self) -> Option<&ItemFormat> {
+        (self.objects == ObjectSet::Named).then_some(&self.format)
+    }
+
+    /// Where items would come from.
+    pub(super) fn source(&self, visit: &mut Visit<'_>) -> Result<Source, Fault> {
+        let arguments =
+            visit.evaluate(Given::default(), |scope| self.arguments.fill("ItemReader/Arguments", scope))?;
+        Ok(self.origin(&arguments))
+    }
+
     pub(crate) fn max_items(&self, visit: &mut Visit<'_>) -> Result<Option<usize>, Fault> {
         let Some(template) = &self.most else {
             return Ok(None);

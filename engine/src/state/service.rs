@@ -29,7 +29,7 @@ pub(crate) struct Clocks {
 
 /// How far a task has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum Phase {
     /// The host was asked.
     Asked,
     /// A worker has it, or the service took the request.
@@ -126,12 +126,12 @@ impl Service {
         };
     }
 
-    pub(crate) fn failed(&self, visit: &mut Visit<'_>, failure: &Failure, stage: Stage) {
-        let kind = match (self, stage) {
+    pub(crate) fn failed(&self, visit: &mut Visit<'_>, failure: &Failure, phase: Phase) {
+        let kind = match (self, phase) {
             (Self::Function, _) => EventType::LambdaFunctionFailed,
-            (Self::Activity, Stage::Asked) => EventType::ActivityScheduleFailed,
-            (Self::Activity, Stage::UnderWay) => EventType::ActivityFailed,
-            (Self::Integration(_, Pattern::Callback | Pattern::Sync), Stage::Asked) => {
+            (Self::Activity, Phase::Asked) => EventType::ActivityScheduleFailed,
+            (Self::Activity, Phase::UnderWay) => EventType::ActivityFailed,
+            (Self::Integration(_, Pattern::Callback | Pattern::Sync), Phase::Asked) => {
                 EventType::TaskSubmitFailed
             }
             (Self::Integration(..), _) => EventType::TaskFailed,

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::service::{Clocks, Service, Stage};
+use super::service::{Clocks, Phase, Service};
 use super::{Exit, Recovery};
 use crate::effect::{Effect, Pattern, Progress, TaskRequest};
 use crate::failure::{Failure, reserved};
 use crate::load::{Fields, LONGEST_SECONDS, Place};
 use crate::problem::Code;
 use crate::query::{EvaluationError, Reach, Scope, Template};
-use crate::run::{Fault, Given, News, Next, Step, Visit, Waiting};
+use crate::run::{Fault, Given, News, Next, Stage, Step, Visit, Waiting};
 use crate::value::{Number, Value};
 
 /// A Task state.
@@ -73,7 +73,11 @@ impl Task {
         visit.thread.token = token.clone();
         let (arguments, clocks) = self.asked(visit)?;
         visit.fits(&arguments)?;
+        visit.note(Stage::AfterArguments, &arguments);
         self.service.scheduled(visit, &self.resource, &arguments, clocks);
+        if let Some(answer) = visit.mock() {
+            return self.finish(visit, &Waiting::Nothing, answer);
+        }
         let id = token.as_ref().map_or_else(|| visit.task_number(), |token| token.task);
         visit.own_task(id);
         let Clocks { timeout, heartbeat } = clocks;
@@ -148,6 +152,7 @@ impl Task {
     ) -> Step {
         let failure = match answer {
             Ok(result) if visit.fits(&result).is_ok() => {
+                visit.note(Stage::Result, &result);
                 self.service.succeeded(visit, &result);
                 return visit.leave(&self.exit, "", Given { result: Some(&result), error: None });
             }
@@ -162,11 +167,11 @@ impl Task {
             }
             Err(failure) => failure,
         };
-        let stage = match waiting {
-            Waiting::Task { progress: Progress::New, .. } => Stage::Asked,
-            _ => Stage::UnderWay,
+        let phase = match waiting {
+            Waiting::Task { progress: Progress::New, .. } => Phase::Asked,
+            _ => Phase::UnderWay,
         };
-        self.service.failed(visit, &failure, stage);
+        self.service.failed(visit, &failure, phase);
         Err(Fault::from(failure))
     }
 

@@ -74,6 +74,10 @@ impl Writer {
         Some(Self { destination, form, lines })
     }
 
+    pub(super) fn has_destination(&self) -> bool {
+        self.destination.is_some()
+    }
+
     /// Has the host write results; `None`: they are not to be written.
     pub(crate) fn start(
         &self,
