@@ -13,8 +13,8 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::json;
 use states::{
-    Execution, Failure, HistoryEvent, ItemFormat, ItemSource, Items, ObjectSet, Outcome, Start, TaskRequest,
-    TaskRunner, Value, drive,
+    Execution, Failure, HistoryEvent, ItemFormat, ItemSource, Items, ObjectSet, Outcome, Start, StateTest,
+    TaskRequest, TaskRunner, TestStateAnswer, TestStateError, Value, drive, drive_test,
 };
 use tokio::sync::Semaphore;
 use tracing::Instrument;
@@ -93,6 +93,12 @@ impl Engine {
                 .unwrap_or_else(|error| Outcome::Failed(Failure::new("States.Runtime", error.to_string())));
             Ended { outcome, history: runner.events.into_inner().unwrap_or_default() }
         })
+    }
+
+    /// Takes the test of one state to its end.
+    pub(crate) async fn test(&self, test: StateTest) -> Result<TestStateAnswer, TestStateError> {
+        let runner = Runner { engine: self, arn: Arc::from(""), events: Mutex::default() };
+        drive_test(test, &runner).await
     }
 
     /// Calls one function, on a thread where it may compute as long as it needs.
