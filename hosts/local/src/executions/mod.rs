@@ -16,7 +16,10 @@ use std::sync::Arc;
 use functions::{Name, store::StoreError};
 use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
-use states::{Failure, HistoryEvent, Input, Outcome, REVISION, Start, Value, drive, drive_with};
+use states::{
+    Failure, HistoryEvent, Input, Outcome, REVISION, Start, StateTest, TestStateAnswer, TestStateError,
+    Value, drive, drive_test, drive_with,
+};
 
 pub(crate) use definitions::Definitions;
 pub(crate) use history::history;
@@ -186,6 +189,11 @@ impl Executions {
             Ended { arn, outcome, started_at, stopped_at: clock::now() }
         };
         (started, run.boxed())
+    }
+
+    /// Takes the test of one state to its end.
+    pub(crate) async fn test(&self, test: StateTest) -> Result<TestStateAnswer, TestStateError> {
+        drive_test(test, &Runner { executions: self.clone(), journal: None }).await
     }
 
     /// Stops an execution; gives when it ended, by this or before. `None`: there is none with this ARN.

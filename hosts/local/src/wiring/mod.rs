@@ -112,6 +112,11 @@ pub(crate) fn machine_arn(name: &str) -> String {
     format!("{STATES}stateMachine:{name}")
 }
 
+/// The front of every ARN of Step Functions on this host.
+pub(crate) fn site() -> String {
+    STATES.trim_end_matches(':').to_owned()
+}
+
 /// The ARN of an activity.
 pub(crate) fn activity_arn(name: &str) -> String {
     format!("{STATES}activity:{name}")
