@@ -1,7 +1,9 @@
 //! Executions: started, described, listed.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value as Json, json};
-use states::Value;
+use states::{Failure, Value};
 
 use super::{
     Endpoint, arn,
@@ -13,10 +15,9 @@ use super::{
 };
 use crate::{
     clock,
-    executions::{self, Execution, Filter, RUNNING},
+    executions::{Execution, ListFilter, Status, parts},
     machines::Kept,
-    runner::parts,
-    wiring::{self, Machine},
+    wiring::Machine,
 };
 
 /// The most characters of an input.
@@ -33,21 +34,12 @@ struct Asked {
 pub(super) async fn start(endpoint: &Endpoint, fields: Fields) -> Result<Json, Error> {
     let Asked { machine, name, input } = asked(endpoint, fields)?;
     let ready = endpoint.ready(&machine)?;
-    if machine.express {
-        let arn = wiring::express_arn(&machine.name, &name, &clock::uuid());
-        let started = clock::now();
-        let flow = endpoint.flow.clone();
-        tokio::spawn(async move {
-            let input = Value::parse(&input).unwrap_or_default();
-            flow.engine.run(&ready, &name, input, started).await;
-        });
-        return Ok(json!({ "executionArn": arn, "startDate": seconds(started) }));
-    }
-    let (execution, new) = endpoint.flow.start_on(&ready, &name, input.clone()).await?;
-    if new.is_none() && (execution.status != RUNNING || execution.input != input) {
-        return Err(Error::execution_exists(&execution.arn));
-    }
-    Ok(json!({ "executionArn": execution.arn, "startDate": seconds(execution.started_at) }))
+    let started = if machine.express {
+        endpoint.executions.start_express(&ready, &name, input)
+    } else {
+        endpoint.executions.start(&ready, &name, input).await?
+    };
+    Ok(json!({ "executionArn": started.arn, "startDate": seconds(started.started_at) }))
 }
 
 /// `StartSyncExecution`
@@ -58,26 +50,34 @@ pub(super) async fn start_sync(endpoint: &Endpoint, mut fields: Fields) -> Resul
         return Err(Error::type_not_supported());
     }
     let ready = endpoint.ready(&machine)?;
-    let started = clock::now();
-    let parsed = Value::parse(&input).unwrap_or_default();
-    let ended = endpoint.flow.engine.run(&ready, &name, parsed, started).await;
-    let stopped = clock::now();
+    let ended = endpoint.executions.run_express(&ready, &name, input.clone()).await;
     let (status, output, error, cause) = parts(&ended.outcome);
-    let took = stopped.duration_since(started).as_millis().max(1);
+    let took = ended.stopped_at.duration_since(ended.started_at).as_millis().max(1).unsigned_abs();
     let mut answer = Map::new();
-    answer.insert("executionArn".into(), json!(wiring::express_arn(&machine.name, &name, &clock::uuid())));
+    answer.insert("executionArn".into(), json!(ended.arn));
     answer.insert("stateMachineArn".into(), json!(machine.arn));
     answer.insert("name".into(), json!(name));
-    answer.insert("startDate".into(), json!(seconds(started)));
-    answer.insert("stopDate".into(), json!(seconds(stopped)));
-    answer.insert("status".into(), json!(status));
+    answer.insert("startDate".into(), json!(seconds(ended.started_at)));
+    answer.insert("stopDate".into(), json!(seconds(ended.stopped_at)));
+    answer.insert("status".into(), json!(status.name()));
     payload(&mut answer, "input", Some(&input), included);
     payload(&mut answer, "output", output.as_deref(), included);
     failure(&mut answer, error.as_deref(), cause.as_deref());
     // AWS bills in steps of 100 ms and 64 MB.
-    let billed = json!({ "billedDurationInMilliseconds": took.unsigned_abs().div_ceil(100) * 100, "billedMemoryUsedInMB": 64 });
+    let billed = took.div_ceil(100) * 100;
+    let billed = json!({ "billedDurationInMilliseconds": billed, "billedMemoryUsedInMB": 64 });
     answer.insert("billingDetails".into(), billed);
     Ok(Json::Object(answer))
+}
+
+/// `StopExecution`: stopping one that has ended is no error.
+pub(super) async fn stop(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
+    let arn = fields.arn("executionArn");
+    let (error, cause) = (fields.data("error", 256), fields.data("cause", 32_768));
+    fields.finish()?;
+    endpoint.execution(&arn)?;
+    let stopped = endpoint.executions.stop(&arn, Failure { error, cause }).await?;
+    Ok(json!({ "stopDate": seconds(stopped.unwrap_or_else(clock::now)) }))
 }
 
 fn asked(endpoint: &Endpoint, mut fields: Fields) -> Result<Asked, Error> {
@@ -105,10 +105,12 @@ pub(super) fn describe(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, 
     if included {
         failure(&mut described, execution.error.as_deref(), execution.cause.as_deref());
     }
-    let (status, reason) = redrivable(&execution);
-    described.insert("redriveStatus".into(), json!(status));
-    if let Some(reason) = reason {
-        described.insert("redriveStatusReason".into(), json!(reason));
+    match execution.redrivable(clock::now()) {
+        Ok(()) => _ = described.insert("redriveStatus".into(), json!("REDRIVABLE")),
+        Err(why) => {
+            described.insert("redriveStatus".into(), json!("NOT_REDRIVABLE"));
+            described.insert("redriveStatusReason".into(), json!(why));
+        }
     }
     Ok(Json::Object(described))
 }
@@ -119,7 +121,8 @@ pub(super) fn describe_machine(endpoint: &Endpoint, mut fields: Fields) -> Resul
     let included = machines::included(&mut fields);
     fields.finish()?;
     let execution = endpoint.execution(&arn)?;
-    let machine = endpoint.machine(&wiring::machine_arn(&execution.machine))?;
+    let machine = endpoint.machines().at(&execution.machine_arn, execution.started_at)?;
+    let machine = machine.ok_or_else(|| Error::no_machine(&execution.machine_arn))?;
     let mut described = description(&machine, included);
     described.insert("updateDate".into(), json!(seconds(machine.updated_at)));
     Ok(Json::Object(described))
@@ -147,13 +150,19 @@ pub(super) fn list(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Erro
     }
     let now = clock::now();
     let page = page.of(format!("executions/{arn}/{status:?}"));
-    let filter = Filter { machine: machine.name, status, after: page.after(now)?, limit: page.size + 1 };
-    let mut found = executions::select(&endpoint.flow.engine.host.store.readers, &filter)?;
+    let filter = ListFilter {
+        machine_arn: Some(machine.arn),
+        status: status.as_deref().and_then(Status::from_name),
+        redriven: None,
+        before: page.after(now)?.and_then(|id| id.parse().ok()),
+        limit: u32::try_from(page.size + 1).unwrap_or(u32::MAX),
+    };
+    let mut found = endpoint.executions.list(&filter)?;
     let has_more = found.len() > page.size;
     found.truncate(page.size);
     let mut answer = json!({ "executions": found.iter().map(listed).collect::<Vec<_>>() });
     if let Some(last) = found.last().filter(|_| has_more) {
-        answer["nextToken"] = json!(page.token(&last.key(), now));
+        answer["nextToken"] = json!(page.token(&last.id.to_string(), now));
     }
     Ok(answer)
 }
@@ -162,24 +171,18 @@ pub(super) fn list(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Erro
 fn listed(execution: &Execution) -> Map<String, Json> {
     let mut listed = Map::new();
     listed.insert("executionArn".into(), json!(execution.arn));
-    listed.insert("stateMachineArn".into(), json!(wiring::machine_arn(&execution.machine)));
+    listed.insert("stateMachineArn".into(), json!(execution.machine_arn));
     listed.insert("name".into(), json!(execution.name));
-    listed.insert("status".into(), json!(execution.status));
+    listed.insert("status".into(), json!(execution.status.name()));
     listed.insert("startDate".into(), json!(seconds(execution.started_at)));
     if let Some(stopped_at) = execution.stopped_at {
         listed.insert("stopDate".into(), json!(seconds(stopped_at)));
     }
-    listed.insert("redriveCount".into(), json!(0));
-    listed
-}
-
-fn redrivable(execution: &Execution) -> (&'static str, Option<String>) {
-    match execution.status.as_str() {
-        status @ ("RUNNING" | "SUCCEEDED") => {
-            ("NOT_REDRIVABLE", Some(format!("Execution is {status} and cannot be redriven")))
-        }
-        _ => ("REDRIVABLE", None),
+    listed.insert("redriveCount".into(), json!(execution.redrive_count));
+    if let Some(redriven_at) = execution.redriven_at {
+        listed.insert("redriveDate".into(), json!(seconds(redriven_at)));
     }
+    listed
 }
 
 fn payload(into: &mut Map<String, Json>, name: &str, data: Option<&str>, included: bool) {
@@ -202,16 +205,15 @@ impl Endpoint {
     /// The execution of a STANDARD machine with this ARN.
     pub(super) fn execution(&self, arn: &str) -> Result<Execution, Error> {
         arn::execution(arn)?;
-        let found = executions::find(&self.flow.engine.host.store.readers, arn)?;
-        found.ok_or_else(|| Error::no_execution(arn))
+        self.executions.find(arn)?.ok_or_else(|| Error::no_execution(arn))
     }
 
     /// A machine, ready to run.
-    fn ready(&self, machine: &Kept) -> Result<std::sync::Arc<Machine>, Error> {
+    fn ready(&self, machine: &Kept) -> Result<Arc<Machine>, Error> {
         let refused = |problems: states::Problems| {
             tracing::error!("{} cannot be run by this version of crmflow: {problems}", machine.arn);
             Error::new(Kind::InvalidDefinition, problems.to_string())
         };
-        self.flow.engine.machines.ready(machine).map_err(refused)
+        self.machines().ready(machine).map_err(refused)
     }
 }
