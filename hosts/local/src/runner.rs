@@ -13,14 +13,14 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::json;
 use states::{
-    Execution, Failure, HistoryEvent, ItemFormat, ItemSource, Items, ObjectSet, Outcome, Start, TaskRequest,
+    Execution, Failure, HistoryEvent, ItemSource, Items, Outcome, ResultFiles, Start, TaskRequest,
     TaskRunner, Value, drive,
 };
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::{
-    clock,
+    clock, items,
     machines::Machines,
     sqlite::SqliteStore,
     wiring::{self, Machine, Wiring},
@@ -130,17 +130,11 @@ impl TaskRunner for Runner<'_> {
     }
 
     async fn read_items(&self, source: ItemSource) -> Result<Items, Failure> {
-        let unreadable = |why: String| Failure::new("States.ItemReaderFailed", why);
-        if source.format != ItemFormat::JsonLines || source.objects != ObjectSet::Named {
-            return Err(unreadable("this host reads items from JSONL".into()));
-        }
-        let key = source.arguments.get("Key").and_then(Value::as_str).unwrap_or_default();
-        let bytes = self.engine.host.objects.get(key).await.map_err(|error| unreadable(error.to_string()))?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| unreadable(format!("{key} is not UTF-8")))?;
-        let items = text.lines();
-        let items =
-            items.map(|line| Value::parse(line).map_err(|_| unreadable(format!("{key} is not JSONL"))));
-        Ok(items.collect::<Result<Vec<_>, _>>()?.into())
+        items::read(&self.engine.host.objects, source).await
+    }
+
+    async fn write_results(&self, results: ResultFiles) -> Result<(), Failure> {
+        items::write(&self.engine.host.objects, results).await
     }
 
     async fn sleep_until(&self, due: Timestamp) {
