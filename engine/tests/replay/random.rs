@@ -150,29 +150,32 @@ fn state(shape: &Shape, names: &mut usize, beside: &mut Map<String, Json>) -> Js
             recover(json!({ "Type": "Parallel", "Branches": branches }), *recovery)
         }
         Shape::Map { mode, items, concurrency, flow, recovery } => {
-            let mut processor = states(flow, names);
-            let mut state = json!({ "Type": "Map", "MaxConcurrency": concurrency });
-            state["Items"] = (0..*items).collect();
-            if let Mode::Distributed { express, tolerated, reads, writes } = mode {
-                let kind = if *express { "EXPRESS" } else { "STANDARD" };
-                processor["ProcessorConfig"] = json!({ "Mode": "DISTRIBUTED", "ExecutionType": kind });
-                state["ToleratedFailureCount"] = json!(tolerated);
-                if *reads {
-                    let object = json!({ "Bucket": "b", "Key": "k" });
-                    state["ItemReader"] =
-                        json!({ "Resource": "arn:aws:states:::s3:getObject", "Arguments": object });
-                    state.as_object_mut().unwrap().remove("Items");
-                }
-                if *writes {
-                    let place = json!({ "Bucket": "b", "Prefix": "p" });
-                    state["ResultWriter"] =
-                        json!({ "Resource": "arn:aws:states:::s3:putObject", "Arguments": place });
-                }
-            }
-            state["ItemProcessor"] = processor;
-            recover(state, *recovery)
+            let processor = states(flow, names);
+            recover(map(*mode, *items, *concurrency, processor), *recovery)
         }
     }
+}
+
+fn map(mode: Mode, items: u8, concurrency: u8, mut processor: Json) -> Json {
+    let mut state = json!({ "Type": "Map", "MaxConcurrency": concurrency });
+    state["Items"] = (0..items).collect();
+    if let Mode::Distributed { express, tolerated, reads, writes } = mode {
+        let kind = if express { "EXPRESS" } else { "STANDARD" };
+        processor["ProcessorConfig"] = json!({ "Mode": "DISTRIBUTED", "ExecutionType": kind });
+        state["ToleratedFailureCount"] = json!(tolerated);
+        if reads {
+            let object = json!({ "Bucket": "b", "Key": "k" });
+            state["ItemReader"] = json!({ "Resource": "arn:aws:states:::s3:getObject", "Arguments": object });
+            state.as_object_mut().unwrap().remove("Items");
+        }
+        if writes {
+            let place = json!({ "Bucket": "b", "Prefix": "p" });
+            state["ResultWriter"] =
+                json!({ "Resource": "arn:aws:states:::s3:putObject", "Arguments": place });
+        }
+    }
+    state["ItemProcessor"] = processor;
+    state
 }
 
 fn recover(mut state: Json, recovery: Recovery) -> Json {
