@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `load/` | text to [`StateMachine`]; every problem of a definition at once |
 //! | `state/` | the kinds of states, one file each |
-//! | `query/` | JSONata and the templates that hold it |
+//! | `query/` | JSONPath, intrinsic functions, JSONata, and the templates that hold them |
 //! | `run/` | [`Execution`]: a run's memory and how it goes on |
 //! | `outline.rs` | a machine as a graph, for checks and drawings |
 //! | `history/` | events with AWS's names |
@@ -30,9 +30,9 @@ pub use drive::{TaskRunner, drive, drive_until};
 pub use effect::{Effect, ItemFormat, ItemSource, Outcome, TaskId, TaskRequest};
 pub use failure::{Failure, reserved};
 pub use history::{Details, EventType, HistoryEvent, Integration};
-pub use machine::StateMachine;
+pub use machine::{MachineType, StateMachine};
 pub use outline::{Edge, PathLength, StateView, Via};
-pub use problem::{Code, Problem, Problems};
+pub use problem::{Code, Problem, Problems, Severity};
 pub use run::{Execution, Start};
 pub use value::{Array, Number, Object, Value};
 

@@ -239,7 +239,10 @@ impl Visit<'_> {
             return Ok(item.clone());
         };
         let outer = self.thread.item.replace((index, item.clone()));
-        let selected = self.evaluate(Given::default(), |scope| selector.fill("ItemSelector", scope));
+        let selected = self.evaluate(Given::default(), |scope| {
+            let input = map.entry.input(scope)?;
+            selector.fill("ItemSelector", &mut scope.over(&input))
+        });
         self.thread.item = outer;
         selected.and_then(|selected| self.fits(&selected).map(|()| selected))
     }

@@ -46,11 +46,32 @@ pub(crate) struct Fault {
     pub terminal: bool,
 }
 
-/// What an expression may see beyond the input.
+/// What an expression may see beyond the raw input of the state.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Given<'a> {
+    /// The input as the state sees it, when it is not the raw one.
+    pub input: Option<&'a Value>,
     pub result: Option<&'a Value>,
     pub error: Option<&'a Value>,
+}
+
+impl<'a> Given<'a> {
+    pub(crate) fn input(input: &'a Value) -> Self {
+        Self { input: Some(input), ..Self::default() }
+    }
+
+    pub(crate) fn result(result: &'a Value) -> Self {
+        Self { result: Some(result), ..Self::default() }
+    }
+
+    pub(crate) fn error(error: &'a Value) -> Self {
+        Self { error: Some(error), ..Self::default() }
+    }
+
+    /// What the state came to.
+    fn outcome(self) -> Option<&'a Value> {
+        self.error.or(self.result).or(self.input)
+    }
 }
 
 impl From<Failure> for Fault {
@@ -83,7 +104,7 @@ impl Visit<'_> {
             own.map_or(Value::Null, |own| context::object(&run.about, own, thread, state))
         };
         let mut scope = Scope {
-            input: &thread.input,
+            input: given.input.unwrap_or(&thread.input),
             result: given.result,
             error: given.error,
             context: &context,
@@ -93,13 +114,12 @@ impl Visit<'_> {
         };
         let read = read(&mut scope);
         self.run.rng = rng;
-        read.map_err(|error| Fault { evaluation: Some(Some(error.location)), ..self.wrong(&error.cause) })
-    }
-
-    /// The fault of an evaluation that has no field of its own.
-    pub(crate) fn wrong(&self, cause: &str) -> Fault {
-        let failure = Failure::new(reserved::QUERY_EVALUATION_ERROR, self.sentence(cause));
-        Fault { failure, evaluation: Some(None), terminal: false }
+        read.map_err(|error| {
+            // Only JSONata has an event of its own for this.
+            let jsonata = error.error == reserved::QUERY_EVALUATION_ERROR;
+            let failure = Failure::new(error.error, self.sentence(&error.cause));
+            Fault { failure, evaluation: jsonata.then_some(error.location), terminal: false }
+        })
     }
 
     /// The cause, after the words that name the state.
@@ -112,14 +132,14 @@ impl Visit<'_> {
 
     /// Leaves the state by this way.
     pub(crate) fn leave(&mut self, exit: &Exit, prefix: &str, given: Given<'_>) -> Step {
-        let taken = if exit.output.is_none() && exit.assign.is_empty() {
+        let taken = if exit.is_bare() {
             // Nothing to evaluate, nothing to copy.
-            let output = given.error.or(given.result).unwrap_or(&self.thread.input).clone();
+            let output = given.outcome().unwrap_or(&self.thread.input).clone();
             Taken { to: exit.to, output, assigned: Vec::new() }
         } else {
             self.evaluate(given, |scope| {
-                let otherwise = given.error.or(given.result).unwrap_or(scope.input);
-                exit.take(prefix, otherwise, scope)
+                let result = given.outcome().unwrap_or(scope.input);
+                exit.take(prefix, result, scope)
             })?
         };
         self.fits(&taken.output)?;

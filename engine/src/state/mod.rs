@@ -1,6 +1,7 @@
 //! The kinds of states: one file each, with what it reads from a definition and what it does in a run.
 
 mod choice;
+mod entry;
 pub(crate) mod exit;
 mod fail;
 pub(crate) mod map;
@@ -10,9 +11,11 @@ pub(crate) mod reader;
 pub(crate) mod recovery;
 mod succeed;
 pub(crate) mod task;
+mod test;
 mod wait;
 
 pub(crate) use choice::Choice;
+pub(crate) use entry::{Entry, Selection};
 pub(crate) use exit::Exit;
 pub(crate) use fail::Fail;
 pub(crate) use map::Map;
@@ -51,8 +54,8 @@ impl Kind {
             "Fail" => Some(Self::Fail(Fail::parse(fields))),
             "Map" => Map::parse(fields, place).map(Box::new).map(Self::Map),
             "Parallel" => Parallel::parse(fields, place).map(Self::Parallel),
-            other => {
-                fields.invalid("Type", format!("The state type '{other}' is not known"));
+            _ => {
+                fields.invalid("Type", "The field 'Type' should have one of these values: [Task, Wait, Pass, Succeed, Fail, Choice, Parallel, Map]");
                 None
             }
         }
@@ -111,6 +114,7 @@ impl Kind {
         let index = self.nested().iter().position(|nested| *nested == flow)?;
         Some(match self {
             Self::Parallel(_) => format!("Branches/{index}"),
+            Self::Map(map) if map.old => "Iterator".into(),
             _ => "ItemProcessor".into(),
         })
     }
