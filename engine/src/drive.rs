@@ -1,18 +1,18 @@
 //! Runs an execution on what a host offers: its tasks, its clock, its objects.
 
 use std::collections::HashMap;
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, pending, poll_fn, ready};
 use std::pin::pin;
 use std::task::Poll;
 
-use futures::future::{AbortHandle, Aborted, Either, abortable, select};
-use futures::stream::{FuturesUnordered, Stream, StreamExt};
+use futures::future::{AbortHandle, Aborted, Either, FutureExt, abortable, select};
+use futures::stream::{self, FuturesUnordered, Stream, StreamExt};
 use jiff::Timestamp;
 
-use crate::effect::{Effect, ItemSource, Outcome, TaskId, TaskRequest};
-use crate::failure::Failure;
+use crate::effect::{Effect, ItemSource, Items, Outcome, ResultFiles, TaskId, TaskRequest};
+use crate::failure::{Failure, reserved};
 use crate::history::HistoryEvent;
-use crate::run::Execution;
+use crate::run::{Entry, Execution, Input};
 use crate::value::Value;
 
 /// What a host does for a run.
@@ -27,7 +27,13 @@ pub trait TaskRunner: Send + Sync {
     fn run(&self, task: TaskRequest) -> impl Future<Output = Result<Value, Failure>> + Send;
 
     /// Reads the items of a distributed Map.
-    fn read_items(&self, source: ItemSource) -> impl Future<Output = Result<Vec<Value>, Failure>> + Send;
+    fn read_items(&self, source: ItemSource) -> impl Future<Output = Result<Items, Failure>> + Send;
+
+    /// Writes the results of a distributed Map. A host that takes none refuses `s3:putObject` when it is asked.
+    fn write_results(&self, results: ResultFiles) -> impl Future<Output = Result<(), Failure>> + Send {
+        let cause = format!("{} cannot be done here", results.resource);
+        ready(Err(Failure::new(reserved::RESULT_WRITER_FAILED, cause)))
+    }
 
     /// Ends when this moment has come.
     fn sleep_until(&self, due: Timestamp) -> impl Future<Output = ()> + Send;
@@ -37,38 +43,53 @@ pub trait TaskRunner: Send + Sync {
 
     /// Told of every event, in order.
     fn history(&self, event: &HistoryEvent);
+
+    /// Keeps a step of the run before anything follows from it; with `outcome`, the run ends with this step.
+    /// A host whose runs need not survive it keeps nothing.
+    fn record(
+        &self,
+        entry: &Entry,
+        outcome: Option<&Outcome>,
+    ) -> impl Future<Output = Result<(), NotRecorded>> + Send {
+        let _ = (entry, outcome);
+        ready(Ok(()))
+    }
 }
 
-/// A run that never waits gives way after so many effects.
-const STEPS: u64 = 1_000;
-
-/// An answer of the host.
-enum Answer {
-    Task(TaskId, Result<Value, Failure>),
-    Items(TaskId, Result<Vec<Value>, Failure>),
+/// What the host is asked.
+enum Question {
+    Task(TaskRequest),
+    Items(ItemSource),
+    Results(ResultFiles),
 }
+
+/// A step could not be kept: the run goes no further here, and where it stood is in its journal.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a step could not be recorded: {0}")]
+pub struct NotRecorded(pub String);
 
 /// Runs an execution to its end.
-pub async fn drive(execution: Execution, runner: &impl TaskRunner) -> Outcome {
-    drive_until(execution, runner, pending()).await
+///
+/// # Errors
+/// When the host cannot record a step.
+pub async fn drive(execution: Execution, runner: &impl TaskRunner) -> Result<Outcome, NotRecorded> {
+    drive_with(execution, runner, stream::pending()).await
 }
 
-/// Runs an execution to its end, or until `stop` says why it must stop.
-pub async fn drive_until(
+/// Runs an execution to its end, with what reaches it from elsewhere: heartbeats, answers to tokens, a stop.
+///
+/// # Errors
+/// When the host cannot record a step.
+pub async fn drive_with(
     mut execution: Execution,
     runner: &impl TaskRunner,
-    stop: impl Future<Output = Failure> + Send,
-) -> Outcome {
-    let mut stop = pin!(stop);
-    let mut answers = FuturesUnordered::new();
+    outside: impl Stream<Item = Input> + Send,
+) -> Result<Outcome, NotRecorded> {
+    let mut arrivals = Arrivals { answers: FuturesUnordered::new(), outside: pin!(outside.fuse()) };
     let mut running: HashMap<TaskId, AbortHandle> = HashMap::new();
-    let mut steps = 0_u64;
+    let mut inputs = Vec::new();
     loop {
-        while let Some(effect) = execution.next_effect(runner.now()) {
-            steps += 1;
-            if steps.is_multiple_of(STEPS) {
-                give_way().await;
-            }
+        for effect in execution.take_effects() {
             let (id, question) = match effect {
                 Effect::Event(event) => {
                     runner.history(&event);
@@ -78,53 +99,92 @@ pub async fn drive_until(
                     running.remove(&id).iter().for_each(AbortHandle::abort);
                     continue;
                 }
-                Effect::StartTask(task) => (task.id, Either::Left(task)),
-                Effect::ReadItems(source) => (source.id, Either::Right(source)),
+                Effect::StartTask(task) => (task.id, Question::Task(task)),
+                Effect::ReadItems(source) => (source.id, Question::Items(source)),
+                Effect::WriteResults(results) => (results.id, Question::Results(results)),
             };
             let (answer, handle) = abortable(ask(runner, question));
             running.insert(id, handle);
-            answers.push(answer);
+            arrivals.answers.push(answer);
         }
         if let Some(outcome) = execution.outcome() {
-            return outcome.clone();
+            return Ok(outcome.clone());
         }
-        let happened = pin!(something(&mut answers, runner, execution.next_due()));
-        match select(happened, stop.as_mut()).await {
-            Either::Left((None, _)) => {}
-            Either::Left((Some(Answer::Task(id, result)), _)) => {
-                running.remove(&id);
-                execution.task_done(id, result);
+        if inputs.is_empty() {
+            inputs.extend(arrivals.next_until(execution.next_due(), runner).await);
+        }
+        // Whatever else is there already shares the step.
+        while let Some(Some(input)) = arrivals.next().now_or_never() {
+            inputs.push(input);
+        }
+        for task in inputs.iter().filter_map(Input::answered) {
+            running.remove(&task).iter().for_each(AbortHandle::abort);
+        }
+        let entry = Entry { at: runner.now().max(execution.at()), inputs: std::mem::take(&mut inputs) };
+        execution.step(&entry);
+        // What comes in while the step is being kept goes together into the next one.
+        let mut recorded = pin!(runner.record(&entry, execution.outcome()));
+        loop {
+            match select(recorded.as_mut(), pin!(arrivals.next())).await {
+                Either::Left((kept, _)) => break kept?,
+                Either::Right((input, _)) => inputs.extend(input),
             }
-            Either::Left((Some(Answer::Items(id, items)), _)) => {
-                running.remove(&id);
-                execution.items_read(id, items);
-            }
-            Either::Right((why, _)) => execution.stop(why, runner.now()),
         }
     }
 }
 
-/// Waits for an answer or the due time; `None`: the time has come, or a task that was given up is gone.
-async fn something(
-    answers: &mut (impl Stream<Item = Result<Answer, Aborted>> + Unpin),
-    runner: &impl TaskRunner,
-    due: Option<Timestamp>,
-) -> Option<Answer> {
-    let sleep = pin!(async {
-        match due {
-            Some(due) => runner.sleep_until(due).await,
-            None => pending().await,
+/// What can reach a run.
+struct Arrivals<A, O> {
+    /// Tasks and readings under way.
+    answers: A,
+    outside: O,
+}
+
+impl<A, O> Arrivals<A, O>
+where
+    A: Stream<Item = Result<Input, Aborted>> + Unpin,
+    O: Stream<Item = Input> + Unpin,
+{
+    /// Waits for an input; `None`: a task that was given up is gone.
+    async fn next(&mut self) -> Option<Input> {
+        let answered = pin!(async {
+            match self.answers.next().await {
+                Some(answer) => answer.ok(),
+                None => pending().await,
+            }
+        });
+        let told = pin!(async {
+            match self.outside.next().await {
+                Some(input) => input,
+                None => pending().await,
+            }
+        });
+        match select(answered, told).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right((input, _)) => Some(input),
         }
-    });
-    let answered = pin!(async {
-        match answers.next().await {
-            Some(answer) => answer.ok(),
-            None => pending().await,
+    }
+
+    /// Waits for an input or the due time; `None`: the time has come.
+    async fn next_until(&mut self, due: Option<Timestamp>, runner: &impl TaskRunner) -> Option<Input> {
+        let sleep = pin!(async {
+            match due {
+                Some(due) if due <= runner.now() => give_way().await,
+                Some(due) => runner.sleep_until(due).await,
+                None => pending().await,
+            }
+        });
+        let arrived = pin!(async {
+            loop {
+                if let Some(input) = self.next().await {
+                    break input;
+                }
+            }
+        });
+        match select(arrived, sleep).await {
+            Either::Left((input, _)) => Some(input),
+            Either::Right(_) => None,
         }
-    });
-    match select(answered, sleep).await {
-        Either::Left((answer, _)) => answer,
-        Either::Right(_) => None,
     }
 }
 
@@ -141,9 +201,14 @@ async fn give_way() {
     .await;
 }
 
-async fn ask(runner: &impl TaskRunner, question: Either<TaskRequest, ItemSource>) -> Answer {
+async fn ask(runner: &impl TaskRunner, question: Question) -> Input {
     match question {
-        Either::Left(task) => Answer::Task(task.id, runner.run(task).await),
-        Either::Right(source) => Answer::Items(source.id, runner.read_items(source).await),
+        Question::Task(task) => Input::TaskDone { task: task.id, result: runner.run(task).await },
+        Question::Items(source) => {
+            Input::ItemsRead { reading: source.id, items: runner.read_items(source).await }
+        }
+        Question::Results(results) => {
+            Input::ResultsWritten { writing: results.id, result: runner.write_results(results).await }
+        }
     }
 }

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
-use states::{Effect, Execution, Failure, Outcome, Start, StateMachine, TaskId, Value};
+use states::{
+    Effect, Execution, Failure, Items, MapRunUpdate, Outcome, ResultFiles, Start, StateMachine, TaskId, Value,
+};
 
 #[test]
 fn cases() {
@@ -35,7 +37,7 @@ fn cases() {
 
 /// Runs a case and compares everything it expects with what happened.
 fn check(case: &Json) -> Result<(), String> {
-    let known = ["name", "definition", "input", "tasks", "objects", "stop", "expect"];
+    let known = ["name", "definition", "input", "tasks", "objects", "stop", "update", "expect"];
     if let Some(member) = case.as_object().unwrap().keys().find(|member| !known.contains(&member.as_str())) {
         return Err(format!("a case has no member {member}"));
     }
@@ -63,11 +65,33 @@ fn runnable(resource: &str) -> Result<(), String> {
 }
 
 fn same(what: &str, expected: &Json, found: &Json) -> Result<(), String> {
-    if expected == found {
+    if fits(expected, found) {
         Ok(())
     } else {
         Err(format!("  {what}\n  expected {expected}\n  found    {found}"))
     }
+}
+
+/// Whether this is what was expected; the text `*` stands for anything.
+fn fits(expected: &Json, found: &Json) -> bool {
+    match (expected, found) {
+        (Json::String(any), _) if any == "*" => true,
+        (Json::Array(expected), Json::Array(found)) => {
+            expected.len() == found.len() && expected.iter().zip(found).all(|(one, other)| fits(one, other))
+        }
+        (Json::Object(expected), Json::Object(found)) => {
+            expected.len() == found.len()
+                && expected.iter().all(|(name, one)| found.get(name).is_some_and(|other| fits(one, other)))
+        }
+        _ => expected == found,
+    }
+}
+
+/// What the host will say.
+enum Answer {
+    Task(Result<Value, Failure>),
+    Items(Result<Value, Failure>),
+    Written(Result<(), Failure>),
 }
 
 /// A host whose clock jumps.
@@ -76,13 +100,15 @@ struct World<'c> {
     start: Timestamp,
     now: Timestamp,
     /// Answers under way, by when they come.
-    answers: BTreeMap<(Timestamp, TaskId), (bool, Result<Value, Failure>)>,
+    answers: BTreeMap<(Timestamp, TaskId), Answer>,
     /// How often each resource was asked.
     asked: HashMap<String, usize>,
     events: Vec<Json>,
     calls: Vec<Json>,
     starts: Vec<Json>,
     cancelled: u64,
+    written: Json,
+    map_runs: Json,
 }
 
 impl<'c> World<'c> {
@@ -98,29 +124,44 @@ impl<'c> World<'c> {
             calls: Vec::new(),
             starts: Vec::new(),
             cancelled: 0,
+            written: json!({}),
+            map_runs: Json::Null,
         }
     }
 
     fn run(&mut self, mut execution: Execution) -> HashMap<&'static str, Json> {
         let stop = self.case["stop"].as_i64().map(|after| self.start + SignedDuration::from_secs(after));
+        let mut update = self.case.get("update").map(|update| {
+            let after = self.start + SignedDuration::from_secs(update["after"].as_i64().unwrap());
+            (after, serde_json::from_value::<MapRunUpdate>(update.clone()).unwrap())
+        });
         loop {
             while let Some(effect) = execution.next_effect(self.now) {
                 self.effect(effect);
             }
+            self.map_runs = json!(execution.map_runs());
             if execution.outcome().is_some() {
                 return self.seen(execution.outcome().unwrap());
             }
             let answer = self.answers.first_key_value().map(|((due, _), _)| *due);
-            let next = [answer, execution.next_due(), stop].into_iter().flatten().min();
+            let changes = update.as_ref().map(|(after, _)| *after);
+            let next = [answer, execution.next_due(), stop, changes].into_iter().flatten().min();
             self.now = self.now.max(next.expect("a run that waits for nothing"));
+            if let Some((_, update)) = update.take_if(|(after, _)| *after <= self.now) {
+                let arn = execution.map_runs()[0].arn.to_string();
+                assert!(execution.update_map_run(&arn, update, self.now));
+                continue;
+            }
             if stop.is_some_and(|stop| stop <= self.now) {
                 execution.stop(Failure::new("Stopped", "by the test"), self.now);
             } else if answer.is_some_and(|due| due <= self.now) {
-                let ((_, id), (items, answer)) = self.answers.pop_first().unwrap();
-                if items {
-                    execution.items_read(id, answer.map(|items| items.as_array().unwrap().to_vec()));
-                } else {
-                    execution.task_done(id, answer);
+                let ((_, id), answer) = self.answers.pop_first().unwrap();
+                match answer {
+                    Answer::Task(result) => execution.task_done(id, result),
+                    Answer::Items(items) => {
+                        execution.items_read(id, items.map(|items| Items::of(&items).unwrap()));
+                    }
+                    Answer::Written(result) => execution.results_written(id, result),
                 }
             }
         }
@@ -140,14 +181,30 @@ impl<'c> World<'c> {
             }
             Effect::ReadItems(source) => {
                 let key = source.arguments.get("Key").and_then(Value::as_str).unwrap().to_owned();
-                self.calls.push(json!(format!("{:?} {:?}", source.format, source.max_items)));
+                let what = format!("{:?} {:?} {:?}", source.objects, source.format, source.max_items);
+                self.calls.push(json!(what));
                 self.behave(&key, source.id, &source.arguments, "objects");
             }
+            Effect::WriteResults(results) => self.write(results),
             Effect::Cancel(id) => {
                 self.cancelled += 1;
                 self.answers.retain(|(_, answer), _| *answer != id);
             }
         }
+    }
+
+    /// Keeps what is written under the last part of its key.
+    fn write(&mut self, results: ResultFiles) {
+        let answer = match self.case["objects"][&*results.bucket][0].get("fail") {
+            Some(failure) => Err(serde_json::from_value(failure.clone()).unwrap()),
+            None => Ok(()),
+        };
+        for file in results.files {
+            let name = file.key.rsplit('/').next().unwrap().to_owned();
+            let body = serde_json::from_str(&file.body).unwrap_or(json!(file.body));
+            self.written[name] = body;
+        }
+        self.answers.insert((self.now, results.id), Answer::Written(answer));
     }
 
     /// A task does what its list says, the last entry again and again.
@@ -167,7 +224,8 @@ impl<'c> World<'c> {
             _ => Ok(arguments.clone()),
         };
         let due = self.now + SignedDuration::from_secs(after);
-        self.answers.insert((due, id), (kind == "objects", answer));
+        let answer = if kind == "objects" { Answer::Items(answer) } else { Answer::Task(answer) };
+        self.answers.insert((due, id), answer);
     }
 
     /// Everything a case may expect.
@@ -194,6 +252,8 @@ impl<'c> World<'c> {
             ("calls", json!(self.calls)),
             ("starts", json!(self.starts)),
             ("cancelled", json!(self.cancelled)),
+            ("written", self.written.clone()),
+            ("mapRuns", self.map_runs.clone()),
             ("seconds", json!((self.now - self.start).get_seconds())),
             ("problems", Json::Null),
         ])

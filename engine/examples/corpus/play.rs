@@ -59,6 +59,7 @@ fn play(case: &Json, machine: std::sync::Arc<StateMachine>, input: Value) -> Pla
                     execution.items_read(source.id, Err(Failure::named("States.ItemReaderFailed")));
                 }
                 Effect::Cancel(id) => drop(answers.remove(&id)),
+                Effect::WriteResults(files) => execution.results_written(files.id, Ok(())),
                 Effect::Event(_) => {}
             }
         }

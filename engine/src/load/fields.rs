@@ -356,6 +356,16 @@ impl Fields<'_> {
         Some(template)
     }
 
+    /// A number, or in JSONata an expression.
+    pub(crate) fn number_or_template(&self, field: &'static str, least: f64, most: f64) -> Option<Template> {
+        let number = |value: &Value| value.as_number().map(crate::value::Number::as_f64);
+        let template = self.template_of(field, "Number", Reach::INPUT, |value| number(value).is_some())?;
+        if let Some(number) = template.constant().and_then(number) {
+            self.within(field, number, least, most);
+        }
+        Some(template)
+    }
+
     /// A whole number, an expression, or in JSONPath the place of a number in the field `path`.
     pub(crate) fn whole_or_path(
         &self,

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Children, RunId};
-use crate::effect::TaskId;
+use super::{Children, Item, MapRunId, RunId};
+use crate::effect::{Items, TaskId};
 use crate::failure::Failure;
 use crate::machine::{FlowId, StateId};
 use crate::query::Variables;
+use crate::state::distributed::{Reading, Writing};
 use crate::value::Value;
 
 /// A thread's number in its run; never used twice.
@@ -28,7 +29,7 @@ pub(crate) struct Thread {
     pub input: Value,
     pub variables: Variables,
     /// The item of the iteration this thread is, or is in.
-    pub item: Option<(usize, Value)>,
+    pub item: Option<Box<Item>>,
     pub entered_at: Timestamp,
     /// The event that says the state was entered, and the one before it.
     pub entered_event: u64,
@@ -57,8 +58,15 @@ pub(crate) enum Waiting {
         timeout: Option<Timestamp>,
         heartbeat: Option<Duration>,
     },
+    /// Items that the host reads.
     Items {
         id: TaskId,
+        reading: Box<Reading>,
+    },
+    /// Results that the host writes.
+    Results {
+        id: TaskId,
+        writing: Box<Writing>,
     },
     Children(Box<Children>),
 }
@@ -72,9 +80,31 @@ pub(crate) enum Wake {
     Time,
     /// The host has answered.
     Answer(Result<Value, Failure>),
-    Items(Result<Vec<Value>, Failure>),
+    Items(Result<Items, Failure>),
+    /// The host has written the results of a distributed Map.
+    Written(Result<(), Failure>),
     /// All its children are done, or one has failed for all.
     Children(Result<Vec<Value>, Failure>),
+}
+
+impl Waiting {
+    /// What the host does for the thread.
+    pub(super) fn task(&self) -> Option<TaskId> {
+        match self {
+            Self::Task { id, .. } | Self::Items { id, .. } | Self::Results { id, .. } => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// The Map run whose end the thread waits for.
+    pub(super) fn map_run(&self) -> Option<MapRunId> {
+        match self {
+            Self::Items { reading, .. } => Some(reading.run),
+            Self::Results { writing, .. } => Some(writing.run),
+            Self::Children(children) => children.map_run,
+            _ => None,
+        }
+    }
 }
 
 impl Thread {

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Children, Execution, LARGEST, Thread, Waiting, context};
+use super::{
+    Children, Execution, LARGEST, MapRun, MapRunId, MapRunStatus, MapRunUpdate, Thread, Waiting, context,
+};
 use crate::effect::{Effect, TaskId};
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
 use crate::machine::State;
 use crate::query::{EvaluationError, Scope};
 use crate::rng::Rng;
-use crate::state::Exit;
 use crate::state::exit::Taken;
+use crate::state::{Exit, Kind};
 use crate::value::Value;
 
 /// AWS's limit for all variables of an execution, in bytes of JSON.
@@ -100,6 +102,9 @@ impl Visit<'_> {
         let mut rng: Rng = self.run.rng;
         let (run, thread, state) = (&*self.run, &*self.thread, self.state);
         let context = || {
+            if let Some(inspection) = &run.inspection {
+                return inspection.context(thread);
+            }
             let own = run.runs.get(&thread.run);
             own.map_or(Value::Null, |own| context::object(&run.about, own, thread, state))
         };
@@ -119,6 +124,20 @@ impl Visit<'_> {
             let jsonata = error.error == reserved::QUERY_EVALUATION_ERROR;
             let failure = Failure::new(error.error, self.sentence(&error.cause));
             Fault { failure, evaluation: jsonata.then_some(error.location), terminal: false }
+        })
+    }
+
+    /// Lets the fields of a Map see its input as `InputPath` leaves it.
+    pub(crate) fn mapped<T>(
+        &mut self,
+        read: impl FnOnce(&mut Scope<'_>) -> Result<T, EvaluationError>,
+    ) -> Result<T, Fault> {
+        let Kind::Map(map) = &self.state.kind else {
+            return self.evaluate(Given::default(), read);
+        };
+        self.evaluate(Given::default(), |scope| {
+            let input = map.entry.input(scope)?;
+            read(&mut scope.over(&input))
         })
     }
 
@@ -216,12 +235,19 @@ impl Visit<'_> {
         self.run.about.machine_id.split(':').nth(3).unwrap_or("us-east-1").into()
     }
 
-    /// Starts a Map run and gives its ARN.
-    pub(crate) fn map_run(&mut self, label: Option<&str>) -> Arc<str> {
+    /// Starts a Map run.
+    pub(crate) fn map_run(&mut self, label: Option<&str>, limits: MapRunUpdate) -> MapRunId {
         let machine = self.run.about.machine_id.replacen(":stateMachine:", ":mapRun:", 1);
         let label = label.map_or_else(|| self.run.rng.uuid(), str::to_owned);
         let arn: Arc<str> = format!("{machine}/{label}:{}", self.run.rng.uuid()).into();
         self.event(EventType::MapRunStarted, Details::MapRun { arn: Arc::clone(&arn) });
-        arn
+        let run = MapRun::new(arn, self.execution(), limits, self.now);
+        self.run.add_map_run(run)
+    }
+
+    /// A Map run has ended.
+    pub(crate) fn end_map_run(&mut self, run: MapRunId, status: MapRunStatus) {
+        let now = self.now;
+        self.run.map_run(run).into_iter().for_each(|run| run.end(status, now));
     }
 }

@@ -1,36 +1,32 @@
 //! Map: runs its processor once for each item.
 
-use std::sync::Arc;
-
+use super::distributed::Distributed;
 use super::exit::Leaving;
+use super::tolerated::Tolerated;
 use super::{Entry, Exit, Recovery, Selection};
-use crate::effect::Effect;
-use crate::failure::{Failure, reserved};
+use crate::effect::Items;
+use crate::failure::reserved;
 use crate::history::{Details, EventType};
 use crate::load::{Fields, Place};
 use crate::machine::{FlowId, MachineType};
 use crate::query::{EvaluationError, Language, Reach, Scope, Template};
-use crate::run::{Children, Fault, Given, Next, Step, Tolerance, Visit, Waiting};
-use crate::state::reader::Reader;
-use crate::value::{Array, Number, Value};
+use crate::run::{Children, Given, Next, Step, Visit};
+use crate::value::{Number, Value};
 
 /// AWS runs at most so many iterations of an inline Map at once.
 const MOST_INLINE: usize = 40;
-/// AWS runs at most so many children of a distributed Map at once.
-const MOST_DISTRIBUTED: usize = 10_000;
 
 /// A Map state.
 #[derive(Debug)]
 pub(crate) struct Map {
     pub entry: Entry,
-    items: Items,
-    /// The processor is written under its old name, `Iterator`.
-    pub old: bool,
-    pub reader: Option<Reader>,
+    source: Source,
     pub selector: Option<Template>,
     pub processor: FlowId,
+    /// The processor is written under its old name, `Iterator`.
+    pub old: bool,
     pub distributed: Option<Distributed>,
-    tolerated: Tolerated,
+    pub tolerated: Tolerated,
     concurrency: Option<Template>,
     pub exit: Exit,
     pub recovery: Recovery,
@@ -38,25 +34,11 @@ pub(crate) struct Map {
 
 /// Where the items come from when the host does not read them.
 #[derive(Debug)]
-enum Items {
+enum Source {
     /// JSONata: `Items`, or the input.
     Jsonata(Option<Template>),
     /// JSONPath: `ItemsPath` of the input.
     JsonPath(Selection),
-}
-
-/// What only a distributed Map has: its items become executions of their own.
-#[derive(Debug)]
-pub(crate) struct Distributed {
-    pub express: bool,
-    pub label: Option<Arc<str>>,
-}
-
-/// How many items may fail, as it is written.
-#[derive(Debug)]
-struct Tolerated {
-    count: Option<Template>,
-    percentage: Option<Template>,
 }
 
 impl Map {
@@ -65,119 +47,92 @@ impl Map {
         let old = fields.has("Iterator");
         let (processor, distributed) = processor(&fields, place)?;
         let entry = Entry::plain(&fields);
-        let items = Items::parse(&fields);
+        let source = Source::parse(&fields, distributed.is_some());
         let selector = selector(&fields);
         let concurrency = fields.whole_or_path("MaxConcurrency", "MaxConcurrencyPath", 0, i64::MAX);
         let tolerated = Tolerated::parse(&fields);
-        let is_distributed = distributed.is_some();
-        let (reader, distributed) = if let Some(express) = distributed {
-            let reader = fields.object("ItemReader").map(Reader::parse);
-            (reader, Some(Distributed { express, label: label(&fields) }))
-        } else {
-            (None, None)
-        };
-        if reader.is_some() {
+        if fields.has("ItemReader") {
             fields.one_of(&["Items", "ItemReader"]);
         }
+        let is_distributed = distributed.is_some();
+        let distributed = distributed.map(|express| Distributed::parse(&fields, place, express));
         let recovery = Recovery::parse(&fields, place);
         let exit = Exit::parse(&fields, place, Leaving::Work);
         fields.finish(if is_distributed {
-            &[
-                ("ItemBatcher", "'ItemBatcher' is not supported yet"),
-                ("ResultWriter", "'ResultWriter' is not supported yet"),
-            ]
+            &[]
         } else {
             &[
+                ("ItemBatcher", "'ItemBatcher' is not supported for an inline Map"),
                 ("ItemReader", "'ItemReader' is not supported for an inline Map"),
                 ("Label", "'Label' is not supported for an inline Map"),
+                ("ResultWriter", "'ResultWriter' is not supported for an inline Map"),
             ]
         });
-        let reader = match reader {
-            Some(reader) => Some(reader?),
-            None => None,
-        };
-        let (exit, recovery) = (exit?, recovery?);
+        let distributed = distributed.map_or(Some(None), |distributed| distributed.map(Some))?;
         Some(Self {
             entry,
-            items,
-            old,
-            reader,
+            source,
             selector,
             processor,
+            old,
             distributed,
             tolerated,
             concurrency,
-            exit,
-            recovery,
+            exit: exit?,
+            recovery: recovery?,
         })
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
-        if let Some(reader) = &self.reader {
-            let (id, source) = reader.request(visit)?;
-            visit.wait(Waiting::Items { id }, None);
-            visit.effect(Effect::ReadItems(source));
-            return Ok(Next::Wait);
-        }
-        let items = visit.evaluate(Given::default(), |scope| {
-            let input = self.entry.input(scope)?;
-            self.items.of(&mut scope.over(&input))
-        })?;
-        self.begin(visit, items)
-    }
-
-    /// The host has read the items.
-    pub(crate) fn items_read(&self, visit: &mut Visit<'_>, items: Result<Vec<Value>, Failure>) -> Step {
-        let mut items = items.map_err(|failure| {
-            Fault::from(Failure {
-                error: failure.error.or_else(|| Some(reserved::ITEM_READER_FAILED.into())),
-                cause: failure.cause,
-            })
-        })?;
-        if let Some(most) = self.reader.as_ref().map(|reader| reader.max_items(visit)).transpose()?.flatten()
-        {
-            items.truncate(most);
-        }
-        self.begin(visit, items.into())
-    }
-
-    fn begin(&self, visit: &mut Visit<'_>, items: Array) -> Step {
-        visit.event(EventType::MapStateStarted, Details::MapStarted { length: items.len() });
-        let (concurrency, tolerance) = visit.evaluate(Given::default(), |scope| {
-            let input = self.entry.input(scope)?;
-            let scope = &mut scope.over(&input);
+        let reads = self.distributed.as_ref().is_some_and(|distributed| distributed.reader.is_some());
+        let objects = self.distributed.is_some();
+        let items = if reads { None } else { Some(visit.mapped(|scope| self.source.items(scope, objects))?) };
+        // As on AWS, items that are read are not counted here.
+        let length = items.as_ref().map_or(0, length);
+        visit.event(EventType::MapStateStarted, Details::MapStarted { length });
+        let concurrency = visit.mapped(|scope| {
             let concurrency = self.concurrency.as_ref();
             let concurrency =
                 concurrency.map(|n| n.fill_as("MaxConcurrency", "non-negative integer", scope, count));
-            Ok((concurrency.transpose()?.unwrap_or(0), self.tolerated.of(scope)?))
+            self.tolerated.limits(scope)?;
+            Ok(concurrency.transpose()?.unwrap_or(0))
         })?;
-        let tolerance = self.distributed.as_ref().map(|_| tolerance);
-        let most = if self.distributed.is_some() { MOST_DISTRIBUTED } else { MOST_INLINE };
-        let concurrency = if concurrency == 0 { most } else { concurrency.min(most) };
-        let run = self.distributed.as_ref().map(|distributed| visit.map_run(distributed.label.as_deref()));
-        visit.begin(Children::items(items, concurrency, tolerance, run));
-        Ok(Next::Wait)
+        if visit.is_test() {
+            return self.tested(visit, items, concurrency);
+        }
+        match (&self.distributed, items) {
+            (Some(distributed), items) => {
+                distributed.start(visit, self, items.and_then(|items| Items::of(&items)), concurrency)
+            }
+            (None, Some(Value::Array(items))) => {
+                let concurrency = if concurrency == 0 { MOST_INLINE } else { concurrency.min(MOST_INLINE) };
+                visit.begin(Children::items(items.into(), concurrency));
+                Ok(Next::Wait)
+            }
+            (None, _) => Ok(Next::Wait),
+        }
     }
 
+    /// Every iteration has given its output.
     pub(crate) fn finish(&self, visit: &mut Visit<'_>, outputs: Vec<Value>) -> Step {
-        if self.distributed.is_some() {
-            visit.event(EventType::MapRunSucceeded, Details::None);
-        }
+        self.succeed(visit, &outputs.into())
+    }
+
+    pub(super) fn succeed(&self, visit: &mut Visit<'_>, output: &Value) -> Step {
         let last = visit.thread.last_event;
         visit.event(EventType::MapStateSucceeded, Details::None);
         // What follows points to the last iteration's end, not to the success of the state.
         visit.thread.last_event = last;
-        let outputs = Value::from(outputs);
-        visit.leave(&self.exit, "", Given::result(&outputs))
+        visit.leave(&self.exit, "", Given::result(output))
     }
 }
 
-impl Items {
-    fn parse(fields: &Fields<'_>) -> Self {
+impl Source {
+    fn parse(fields: &Fields<'_>, objects: bool) -> Self {
         match fields.language() {
-            Language::Jsonata => Self::Jsonata(
-                fields.template_of("Items", "Array", Reach::INPUT, |value| value.as_array().is_some()),
-            ),
+            Language::Jsonata => Self::Jsonata(fields.template_of("Items", "Array", Reach::INPUT, |value| {
+                value.as_array().is_some() || objects && value.as_object().is_some()
+            })),
             Language::JsonPath if fields.has("ItemsPath") => {
                 let path = fields.reference("ItemsPath");
                 Self::JsonPath(path.map_or(Selection::All, |path| Selection::Path(Box::new(path))))
@@ -186,16 +141,17 @@ impl Items {
         }
     }
 
-    fn of(&self, scope: &mut Scope<'_>) -> Result<Array, EvaluationError> {
-        let (value, cause) = match self {
-            Self::Jsonata(Some(template)) => {
-                return template.fill_as("Items", "array", scope, |value| value.as_array().cloned());
-            }
+    /// The array, or for a distributed Map the object, to iterate over.
+    fn items(&self, scope: &mut Scope<'_>, objects: bool) -> Result<Value, EvaluationError> {
+        let accept = |value: &Value| {
+            (value.as_array().is_some() || objects && value.as_object().is_some()).then(|| value.clone())
+        };
+        let (value, error) = match self {
+            Self::Jsonata(Some(template)) => return template.fill_as("Items", "array", scope, accept),
             Self::Jsonata(None) => {
                 let cause = format!("Map state input must be an array but was: {}", scope.input);
-                let cause =
-                    EvaluationError { error: reserved::QUERY_EVALUATION_ERROR, location: None, cause };
-                (scope.input.clone(), cause)
+                let error = reserved::QUERY_EVALUATION_ERROR;
+                (scope.input.clone(), EvaluationError { error, location: None, cause })
             }
             Self::JsonPath(selection) => {
                 let path = match selection {
@@ -206,37 +162,7 @@ impl Items {
                 (selection.of(scope)?, EvaluationError::runtime(cause))
             }
         };
-        value.as_array().cloned().ok_or(cause)
-    }
-}
-
-impl Tolerated {
-    fn parse(fields: &Fields<'_>) -> Self {
-        let count = fields.whole_or_path("ToleratedFailureCount", "ToleratedFailureCountPath", 0, i64::MAX);
-        let (field, path) = ("ToleratedFailurePercentage", "ToleratedFailurePercentagePath");
-        let percentage = if fields.language() == Language::JsonPath && fields.has(path) {
-            fields.one_of(&[field, path]);
-            fields.reference(path).map(|reference| Template::path(path, reference))
-        } else {
-            fields.template_of(field, "Number", Reach::INPUT, |value| percentage(value).is_some())
-        };
-        Self { count, percentage }
-    }
-
-    fn of(&self, scope: &mut Scope<'_>) -> Result<Tolerance, EvaluationError> {
-        let count = self.count.as_ref().map(|template| {
-            let whole = |value: &Value| value.as_number().and_then(Number::as_i64);
-            let count = template.fill_as("ToleratedFailureCount", "non-negative integer", scope, whole)?;
-            usize::try_from(count)
-                .map_err(|_| EvaluationError::runtime("ToleratedFailureCount cannot be negative."))
-        });
-        let percentage = self.percentage.as_ref().map(|template| {
-            let number = |value: &Value| value.as_number().map(Number::as_f64);
-            let share = template.fill_as("ToleratedFailurePercentage", "number", scope, number)?;
-            let cause = "ToleratedFailurePercentage must be between 0 and 100.";
-            if (0.0..=100.0).contains(&share) { Ok(share) } else { Err(EvaluationError::runtime(cause)) }
-        });
-        Ok(Tolerance { count: count.transpose()?, percentage: percentage.transpose()? })
+        accept(&value).ok_or(error)
     }
 }
 
@@ -247,16 +173,6 @@ fn selector(fields: &Fields<'_>) -> Option<Template> {
         return fields.template("Parameters", Reach::INPUT);
     }
     fields.template("ItemSelector", Reach::INPUT)
-}
-
-fn label(fields: &Fields<'_>) -> Option<Arc<str>> {
-    let label = fields.text("Label")?;
-    if label.is_empty() {
-        fields.invalid("Label", "Label cannot be empty");
-    } else if label.chars().count() > 40 {
-        fields.invalid("Label", "Label cannot exceed 40 characters");
-    }
-    Some(label)
 }
 
 /// The processor's flow; for a distributed one, whether its executions are EXPRESS.
@@ -284,10 +200,14 @@ fn processor<'a>(fields: &Fields<'a>, place: &Place<'a>) -> Option<(FlowId, Opti
     Some((flow, distributed))
 }
 
-pub(super) fn count(value: &Value) -> Option<usize> {
-    value.as_number().and_then(Number::as_i64).and_then(|count| usize::try_from(count).ok())
+fn length(items: &Value) -> usize {
+    match items {
+        Value::Array(items) => items.len(),
+        Value::Object(members) => members.len(),
+        _ => 0,
+    }
 }
 
-fn percentage(value: &Value) -> Option<f64> {
-    value.as_number().map(Number::as_f64).filter(|share| (0.0..=100.0).contains(share))
+pub(super) fn count(value: &Value) -> Option<usize> {
+    value.as_number().and_then(Number::as_i64).and_then(|count| usize::try_from(count).ok())
 }

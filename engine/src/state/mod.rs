@@ -1,6 +1,8 @@
 //! The kinds of states: one file each, with what it reads from a definition and what it does in a run.
 
+mod batcher;
 mod choice;
+pub(crate) mod distributed;
 mod entry;
 pub(crate) mod exit;
 mod fail;
@@ -12,7 +14,10 @@ pub(crate) mod recovery;
 mod succeed;
 pub(crate) mod task;
 mod test;
+mod tested;
+mod tolerated;
 mod wait;
+pub(crate) mod writer;
 
 pub(crate) use choice::Choice;
 pub(crate) use entry::{Entry, Selection};

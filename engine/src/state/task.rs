@@ -12,7 +12,7 @@ use crate::load::{Fields, LONGEST_SECONDS, Place};
 use crate::machine::MachineType;
 use crate::problem::Code;
 use crate::query::{EvaluationError, Language, Reach, Scope, Template};
-use crate::run::{Fault, Given, Next, Step, Visit, Waiting};
+use crate::run::{Fault, Given, Next, Stage, Step, Visit, Waiting};
 use crate::value::{Number, Value};
 
 /// A Task state.
@@ -76,7 +76,11 @@ impl Task {
             Ok((arguments, timeout, clock("HeartbeatSeconds", self.heartbeat.as_ref(), scope)?))
         })?;
         visit.fits(&arguments)?;
+        visit.note(Stage::AfterArguments, &arguments);
         self.scheduled(visit, &arguments, timeout, heartbeat);
+        if let Some(answer) = visit.mock() {
+            return self.finish(visit, answer);
+        }
         let id = visit.task_id();
         let request = TaskRequest {
             id,
@@ -100,6 +104,7 @@ impl Task {
     pub(crate) fn finish(&self, visit: &mut Visit<'_>, answer: Result<Value, Failure>) -> Step {
         let failure = match answer {
             Ok(result) if visit.fits(&result).is_ok() => {
+                visit.note(Stage::Result, &result);
                 self.succeeded(visit, &result);
                 return visit.leave(&self.exit, "", Given::result(&result));
             }
@@ -201,8 +206,11 @@ fn check(fields: &Fields<'_>, place: &Place<'_>, resource: &str) {
         fields.refuse(Code::NotSupported, Some("Resource"), format!("'{ending}' is not supported yet"));
     } else if resource.contains(":activity:") {
         fields.refuse(Code::NotSupported, Some("Resource"), "Activities are not supported yet");
-    } else if let Err(why) = (place.loader.check)(resource) {
-        fields.refuse(Code::InvalidResource, Some("Resource"), format!("'{resource}' cannot be run: {why}"));
+    } else if resource.contains(":states:::s3:") {
+        // Only an ItemReader or a ResultWriter has these; a Task has `aws-sdk:s3:getObject`.
+        fields.refuse(Code::InvalidResource, Some("Resource"), format!("'{resource}' is not a task"));
+    } else {
+        place.check_resource(fields, resource);
     }
 }
 

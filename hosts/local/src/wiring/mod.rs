@@ -25,6 +25,10 @@ const DEFINITIONS: [(&str, &str); 2] = [
 /// The ARN's front for everything on this machine: region `local`, an account of zeros.
 const STATES: &str = "arn:aws:states:local:000000000000:";
 const LAMBDA: &str = "arn:aws:lambda:local:000000000000:function:";
+/// SAM makes a role a machine; on this machine it is a name and nothing more.
+const ROLES: &str = "arn:aws:iam::000000000000:role/";
+/// Reads the items of a distributed Map.
+const GET_OBJECT: &str = "arn:aws:states:::s3:getObject";
 /// The call that runs an EXPRESS machine and waits for it.
 pub(crate) const START_SYNC: &str = "arn:aws:states:::aws-sdk:sfn:startSyncExecution";
 
@@ -56,6 +60,10 @@ pub(crate) struct Machine {
     pub(crate) express: bool,
     /// Where its definition stands.
     pub(crate) definition: String,
+    /// The definition's text, with everything put in.
+    pub(crate) text: String,
+    /// The role that it is given on AWS; here it is a name.
+    pub(crate) role: Arc<str>,
     /// The definition.
     pub(crate) machine: Arc<StateMachine>,
 }
@@ -63,14 +71,14 @@ pub(crate) struct Machine {
 impl Machine {
     /// Its ARN.
     pub(crate) fn arn(&self) -> String {
-        format!("{STATES}stateMachine:{}", self.name)
+        machine_arn(&self.name)
     }
 }
 
 /// The machines of a template.
 #[derive(Clone, Debug)]
 pub(crate) struct Wiring {
-    pub(crate) machines: Vec<Machine>,
+    pub(crate) machines: Vec<Arc<Machine>>,
     resources: serde_json::Map<String, Value>,
 }
 
@@ -85,6 +93,21 @@ pub(crate) struct Diagram {
 #[derive(Debug)]
 pub(crate) struct Problems(pub(crate) Vec<String>);
 
+/// The ARN of a machine.
+pub(crate) fn machine_arn(name: &str) -> String {
+    format!("{STATES}stateMachine:{name}")
+}
+
+/// The ARN of an activity.
+pub(crate) fn activity_arn(name: &str) -> String {
+    format!("{STATES}activity:{name}")
+}
+
+/// The ARN of an execution of an EXPRESS machine.
+pub(crate) fn express_arn(machine: &str, name: &str, id: &str) -> String {
+    format!("{STATES}express:{machine}:{name}:{id}")
+}
+
 /// The ARN of an execution of a machine.
 pub(crate) fn execution_arn(machine: &str, name: &str) -> String {
     format!("{STATES}execution:{machine}:{name}")
@@ -97,7 +120,7 @@ pub(crate) fn function(resource: &str) -> Option<Function> {
 
 /// Whether this host can run a Task's resource.
 pub(crate) fn check_resource(resource: &str) -> Result<(), String> {
-    if resource == START_SYNC || function(resource).is_some() {
+    if resource == START_SYNC || resource == GET_OBJECT || function(resource).is_some() {
         return Ok(());
     }
     match resource.strip_prefix(LAMBDA) {
@@ -129,7 +152,7 @@ impl Wiring {
                 "AWS::Serverless::Function" => problems.extend(function_problem(name)),
                 "AWS::Serverless::StateMachine" => {
                     match machine(name, resource, resources, folder.as_deref()) {
-                        Ok(machine) => machines.push(machine),
+                        Ok(machine) => machines.push(Arc::new(machine)),
                         Err(Problems(found)) => problems.extend(found),
                     }
                 }
@@ -163,7 +186,7 @@ impl Wiring {
     }
 
     /// The machine with this logical id or ARN.
-    pub(crate) fn machine(&self, name: &str) -> Option<&Machine> {
+    pub(crate) fn machine(&self, name: &str) -> Option<&Arc<Machine>> {
         let name = name.rsplit(':').next().unwrap_or(name);
         self.machines.iter().find(|machine| machine.name == name)
     }
@@ -198,7 +221,14 @@ fn machine(
         Problems(problems.0.iter().map(|problem| format!("{name}: {uri}: {problem}")).collect())
     })?;
     let express = properties["Type"].as_str() == Some("EXPRESS");
-    Ok(Machine { name: name.to_owned(), express, definition: uri.to_owned(), machine })
+    Ok(Machine {
+        name: name.to_owned(),
+        express,
+        definition: uri.to_owned(),
+        text,
+        role: format!("{ROLES}{name}Role").into(),
+        machine,
+    })
 }
 
 /// Puts the `DefinitionSubstitutions` in; every target must be there, and nothing may be left open.
