@@ -153,6 +153,9 @@ pub(super) fn object(about: &Start, run: &Run, thread: &Thread, state: &State) -
         ("State".into(), here.into_iter().collect()),
     ];
     context.extend(map_member(thread));
+    if let Some(token) = &thread.token {
+        context.push(("Task".into(), Value::from([("Token", Value::string(token.to_string()))])));
+    }
     context.into_iter().collect()
 }
 

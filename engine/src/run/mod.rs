@@ -24,7 +24,7 @@ pub(crate) use inspection::{Inspection, Stage};
 pub use journal::{Entry, Input, REVISION};
 pub use map_runs::{Counts, MapRun, MapRunStatus, MapRunUpdate};
 pub(crate) use map_runs::{MapRunId, exceeded};
-pub(crate) use thread::{Thread, ThreadId, Waiting, Wake};
+pub(crate) use thread::{News, Thread, ThreadId, Waiting, Wake};
 pub(crate) use visit::{Fault, Given, Next, Step, Visit};
 
 use crate::effect::{Effect, Items, Outcome, TaskId};
@@ -32,6 +32,7 @@ use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType, HistoryEvent};
 use crate::machine::{FlowId, StateId, StateMachine};
 use crate::rng::Rng;
+use crate::token::TaskToken;
 use crate::value::Value;
 
 /// One execution of a machine.
@@ -144,6 +145,28 @@ impl Execution {
         if let Some(thread) = self.tasks.remove(&task) {
             self.ready.push_back((thread, Wake::Answer(result)));
         }
+    }
+
+    /// Reports that a service took the request of a callback or of a job, and what it said.
+    pub fn task_submitted(&mut self, task: TaskId, output: Value) {
+        self.task_news(task, News::Submitted(output));
+    }
+
+    /// Reports that a worker has taken the task of an activity.
+    pub fn task_started(&mut self, task: TaskId, worker: Option<Arc<str>>) {
+        self.task_news(task, News::Started(worker));
+    }
+
+    fn task_news(&mut self, task: TaskId, news: News) {
+        if let Some(thread) = self.tasks.get(&task) {
+            self.ready.push_back((*thread, Wake::Progress(news)));
+        }
+    }
+
+    /// Whether the task that a token names waits for its answer.
+    pub fn waits_for(&self, token: &TaskToken) -> bool {
+        let thread = self.tasks.get(&token.task).and_then(|thread| self.threads.get(thread));
+        thread.is_some_and(|thread| thread.token.as_ref() == Some(token))
     }
 
     /// Reports the items a distributed Map asked for.

@@ -1,15 +1,17 @@
 //! One line of states being walked: the run's own, a branch, an iteration, a child execution.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::{Children, Item, MapRunId, RunId};
-use crate::effect::{Items, TaskId};
+use crate::effect::{Items, Progress, TaskId};
 use crate::failure::Failure;
 use crate::machine::{FlowId, StateId};
 use crate::query::Variables;
 use crate::state::distributed::{Reading, Writing};
+use crate::token::TaskToken;
 use crate::value::Value;
 
 /// A thread's number in its run; never used twice.
@@ -40,6 +42,8 @@ pub(crate) struct Thread {
     /// Failures that each of the state's retriers has seen.
     pub failures: Vec<u32>,
     pub waiting: Waiting,
+    /// What names the task at hand to others.
+    pub token: Option<TaskToken>,
     /// When the thread wakes by itself.
     pub due: Option<Timestamp>,
 }
@@ -57,6 +61,7 @@ pub(crate) enum Waiting {
         id: TaskId,
         timeout: Option<Timestamp>,
         heartbeat: Option<Duration>,
+        progress: Progress,
     },
     /// Items that the host reads.
     Items {
@@ -78,6 +83,8 @@ pub(crate) enum Wake {
     Enter,
     /// Its due time has come.
     Time,
+    /// A task has got further.
+    Progress(News),
     /// The host has answered.
     Answer(Result<Value, Failure>),
     Items(Result<Items, Failure>),
@@ -85,6 +92,15 @@ pub(crate) enum Wake {
     Written(Result<(), Failure>),
     /// All its children are done, or one has failed for all.
     Children(Result<Vec<Value>, Failure>),
+}
+
+/// How a task has got further.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// The service took the request, and said this.
+    Submitted(Value),
+    /// This worker has it.
+    Started(Option<Arc<str>>),
 }
 
 impl Waiting {
@@ -125,6 +141,7 @@ impl Thread {
             attempts: 0,
             failures: Vec::new(),
             waiting: Waiting::Nothing,
+            token: None,
             due: None,
         }
     }

@@ -132,7 +132,8 @@ impl Visit<'_> {
             (Wake::Time, _) if matches!(waiting, Waiting::Retry) => self.start(),
             (Wake::Time, Kind::Wait(wait)) => wait.finish(self),
             (Wake::Time, Kind::Task(task)) => self.expire(task, &waiting),
-            (Wake::Answer(answer), Kind::Task(task)) => task.finish(self, answer),
+            (Wake::Progress(news), Kind::Task(task)) => task.progress(self, waiting, news),
+            (Wake::Answer(answer), Kind::Task(task)) => task.finish(self, &waiting, answer),
             (wake, Kind::Map(map)) => self.wake_map(map, wake, waiting),
             (Wake::Children(Ok(outputs)), Kind::Parallel(parallel)) => parallel.finish(self, outputs),
             (Wake::Children(Err(failure)), _) => Err(Fault::from(failure)),
@@ -168,6 +169,7 @@ impl Visit<'_> {
     fn enter(&mut self) {
         self.thread.attempts = 0;
         self.thread.failures.clear();
+        self.thread.token = None;
         self.thread.entered_at = self.now;
         self.thread.entered_previous = self.thread.last_event;
         let details =
@@ -192,8 +194,7 @@ impl Visit<'_> {
         let Waiting::Task { id, timeout, .. } = waiting else {
             return Ok(Next::Wait);
         };
-        self.run.tasks.remove(id);
-        self.effect(crate::effect::Effect::Cancel(*id));
+        self.give_up(*id);
         let late = timeout.is_some_and(|timeout| timeout <= self.now);
         task.expire(self, if late { Clock::Timeout } else { Clock::Heartbeat })
     }
