@@ -12,3 +12,16 @@ pub(crate) fn now() -> Timestamp {
 pub(crate) fn random() -> u128 {
     ulid::Ulid::generate().random()
 }
+
+/// A new UUID (version 4).
+pub(crate) fn uuid() -> String {
+    // One draw has 80 random bits.
+    let bits = random() ^ (random() << 64);
+    let (version, variant) = (0x4000 | (bits >> 64) & 0xFFF, 0x8000 | (bits >> 48) & 0x3FFF);
+    format!(
+        "{:08x}-{:04x}-{version:04x}-{variant:04x}-{:012x}",
+        (bits >> 96) & 0xFFFF_FFFF,
+        (bits >> 80) & 0xFFFF,
+        bits & 0xFFFF_FFFF_FFFF,
+    )
+}

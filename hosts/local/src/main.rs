@@ -9,6 +9,8 @@ mod flow;
 mod folder;
 mod import;
 mod logs;
+mod queues;
+mod resources;
 mod runner;
 mod sqlite;
 mod uploads;

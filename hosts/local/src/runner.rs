@@ -14,13 +14,14 @@ use jiff::Timestamp;
 use serde_json::json;
 use states::{
     Execution, Failure, HistoryEvent, ItemFormat, ItemSource, Outcome, Start, TaskRequest, TaskRunner, Value,
-    drive,
+    drive, reserved,
 };
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::{
     clock,
+    resources::{self, Asker, Resource},
     sqlite::SqliteStore,
     wiring::{self, Machine, Wiring},
 };
@@ -70,10 +71,11 @@ impl Engine {
         let mut start = Start::named(&machine.name, name, clock::random() as u64);
         let arn: Arc<str> = wiring::execution_arn(&machine.name, name).into();
         start.execution_id = Arc::clone(&arn);
-        start.machine_id = machine.arn().into();
+        let machine_arn: Arc<str> = machine.arn().into();
+        start.machine_id = Arc::clone(&machine_arn);
         let execution = Execution::start(Arc::clone(&machine.machine), start, input, started_at);
         Box::pin(async move {
-            let runner = Runner { engine: self, arn, events: Mutex::default() };
+            let runner = Runner { engine: self, arn, machine: machine_arn, events: Mutex::default() };
             let outcome = drive(execution, &runner).await;
             Ended { outcome, history: runner.events.into_inner().unwrap_or_default() }
         })
@@ -98,6 +100,8 @@ struct Runner<'a> {
     engine: &'a Engine,
     /// The execution's ARN.
     arn: Arc<str>,
+    /// The machine's ARN.
+    machine: Arc<str>,
     events: Mutex<Vec<HistoryEvent>>,
 }
 
@@ -107,10 +111,10 @@ impl TaskRunner for Runner<'_> {
     }
 
     async fn run(&self, task: TaskRequest) -> Result<Value, Failure> {
-        match wiring::function(&task.resource) {
-            Some(function) => self.call(function, &task.arguments).await,
-            None => self.run_machine(&task.arguments).await,
-        }
+        let unknown = |why| Failure::new(reserved::RUNTIME, why);
+        let resource = Resource::parse(&task.resource).map_err(unknown)?;
+        let asker = Asker { execution: &task.execution, machine: &self.machine };
+        resources::run(resource, &task.arguments, asker, self.engine).await
     }
 
     async fn read_items(&self, source: ItemSource) -> Result<Vec<Value>, Failure> {
@@ -146,29 +150,22 @@ impl TaskRunner for Runner<'_> {
     }
 }
 
-impl Runner<'_> {
-    async fn call(&self, function: Function, arguments: &Value) -> Result<Value, Failure> {
-        let input = serde_json::to_vec(arguments)
-            .map_err(|error| Failure::new("States.Runtime", error.to_string()))?;
-        let output = self.engine.call(function, input).await.map_err(|error| failed(function, &error))?;
-        serde_json::from_slice(&output).map_err(|error| Failure::new("States.Runtime", error.to_string()))
-    }
-
+impl Engine {
     /// `StartSyncExecution`: runs an EXPRESS machine and says how it ended, which is no failure of the call.
-    async fn run_machine(&self, arguments: &Value) -> Result<Value, Failure> {
+    pub(crate) async fn run_machine(&self, arguments: &Value) -> Result<Value, Failure> {
         let text = |name: &str| arguments.get(name).and_then(Value::as_str);
         let refused = |why: &str| Failure::new("Sfn.SfnException", why);
-        let machine = text("StateMachineArn").and_then(|arn| self.engine.wiring.machine(arn));
+        let machine = text("StateMachineArn").and_then(|arn| self.wiring.machine(arn));
         let machine = machine
             .filter(|machine| machine.express)
             .ok_or_else(|| refused("there is no such EXPRESS machine"))?;
         let input =
             Value::parse(text("Input").unwrap_or("{}")).map_err(|_| refused("the input is not JSON"))?;
         let name = text("Name").map_or_else(|| ulid::Ulid::generate().to_string(), ToOwned::to_owned);
-        let _permit = self.engine.machines.acquire().await.map_err(|_| refused("crmflow is stopping"))?;
+        let _permit = self.machines.acquire().await.map_err(|_| refused("crmflow is stopping"))?;
         let started = clock::now();
-        let ended = self.engine.run(machine, &name, input, started).await;
-        self.engine.chunks_done.fetch_add(1, Ordering::Relaxed);
+        let ended = self.run(machine, &name, input, started).await;
+        self.chunks_done.fetch_add(1, Ordering::Relaxed);
         let (status, output, error, cause) = parts(&ended.outcome);
         let answer = json!({
             "ExecutionArn": wiring::execution_arn(&machine.name, &name),
@@ -183,19 +180,6 @@ impl Runner<'_> {
         });
         Value::parse(&answer.to_string()).map_err(|error| Failure::new("States.Runtime", error.to_string()))
     }
-}
-
-/// What Lambda says of a failed function, so that a machine catches the same here and there. It is logged
-/// here, once: a machine that catches it goes on.
-fn failed(function: Function, error: &functions::Error) -> Failure {
-    tracing::error!(
-        function.name = function.name(),
-        error.name = error.name(),
-        "{} failed: {error}",
-        function.name()
-    );
-    let cause = json!({ "errorType": error.name(), "errorMessage": error.to_string() });
-    Failure::new(error.name(), cause.to_string())
 }
 
 /// Status, output, error and cause of an outcome, as Step Functions has them.

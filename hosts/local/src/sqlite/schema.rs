@@ -19,6 +19,30 @@ CREATE INDEX IF NOT EXISTS executions_by_start ON executions (started_at DESC);
 CREATE INDEX IF NOT EXISTS executions_running ON executions (status) WHERE status = 'RUNNING';
 ";
 
+/// Queues: what was sent and not deleted, and what FIFO queues have seen. Times are milliseconds since 1970.
+/// A number of a queue's order is never given twice.
+const QUEUES: &str = "
+CREATE TABLE IF NOT EXISTS queue_messages (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL,
+  attributes TEXT NOT NULL, sent_at INTEGER NOT NULL, visible_at INTEGER NOT NULL,
+  receives INTEGER NOT NULL DEFAULT 0, group_id TEXT
+);
+CREATE INDEX IF NOT EXISTS queue_messages_by_queue ON queue_messages (queue, visible_at);
+CREATE TABLE IF NOT EXISTS queue_deduplication (
+  queue TEXT NOT NULL, deduplication_id TEXT NOT NULL, id TEXT NOT NULL, sequence INTEGER NOT NULL,
+  sent_at INTEGER NOT NULL, PRIMARY KEY (queue, deduplication_id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS queue_deduplication_by_time ON queue_deduplication (sent_at);
+";
+
+/// What machines put to EventBridge, in the order of arrival.
+const EVENTS: &str = "
+CREATE TABLE IF NOT EXISTS events_log (
+  id TEXT NOT NULL UNIQUE, time TEXT NOT NULL, bus TEXT NOT NULL, source TEXT NOT NULL,
+  detail_type TEXT NOT NULL, detail TEXT NOT NULL, resources TEXT NOT NULL
+);
+";
+
 const VIEWS: &str = "
 CREATE VIEW IF NOT EXISTS contacts AS SELECT
   substr(partition, 1, instr(partition, '/') - 1) AS tenant, sort AS address,
@@ -64,6 +88,8 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
         ))?;
     }
     connection.execute_batch(EXECUTIONS)?;
+    connection.execute_batch(QUEUES)?;
+    connection.execute_batch(EVENTS)?;
     connection.execute_batch(VIEWS)?;
     connection.pragma_update(None, "user_version", VERSION)?;
     Ok(connection)
