@@ -55,7 +55,11 @@ fn a_port_that_is_taken() {
     let place = Place::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    place.run(["serve", "--listen", &address]).check(1, &["cannot listen on", &address]);
+    let any = "127.0.0.1:0";
+    for (listen, sfn_listen) in [(address.as_str(), any), (any, address.as_str())] {
+        let serve = ["serve", "--listen", listen, "--sfn-listen", sfn_listen];
+        place.run(serve).check(1, &["cannot listen on", &address]);
+    }
 }
 
 #[test]
@@ -63,6 +67,7 @@ fn an_address_that_others_reach_is_refused() {
     let place = Place::new();
     for address in ["0.0.0.0:3000", "[::]:3000", "192.0.2.1:80"] {
         place.run(["serve", "--listen", address]).check(2, &["loopback"]);
+        place.run(["serve", "--sfn-listen", address]).check(2, &["loopback"]);
     }
     place.run(["serve", "--listen", "localhost"]).check(2, &["--listen"]);
 }

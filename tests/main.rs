@@ -22,3 +22,4 @@ mod http;
 mod people;
 mod program;
 mod real_data;
+mod step_functions;

@@ -152,6 +152,8 @@ pub(crate) struct Server {
     pub(crate) process: Killed,
     /// `http://127.0.0.1:PORT`
     pub(crate) base: String,
+    /// The Step Functions endpoint's.
+    pub(crate) step_functions: String,
 }
 
 impl Server {
@@ -164,7 +166,7 @@ impl Server {
         place: &Place,
         options: impl IntoIterator<Item = I>,
     ) -> Self {
-        let mut command = place.command(["serve", "--listen", "127.0.0.1:0"]);
+        let mut command = place.command(["serve", "--listen", "127.0.0.1:0", "--sfn-listen", "127.0.0.1:0"]);
         command
             .args(options)
             .stderr(File::options().create(true).append(true).open(place.path("stderr")).unwrap());
@@ -183,9 +185,9 @@ impl Server {
             }
         });
         let line = heard.recv_timeout(PATIENCE).expect("the program ended before it listened");
-        let base = line.split_whitespace().find(|word| word.starts_with("http://"));
-        let base = base.unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
-        Self { process, base }
+        let mut addresses = line.split_whitespace().filter(|word| word.starts_with("http://"));
+        let mut address = || addresses.next().unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
+        Self { process, base: address(), step_functions: address() }
     }
 
     /// Its host and port.

@@ -84,7 +84,7 @@ fn run(case: &Json) -> Verdict {
                 Effect::ReadItems(source) => {
                     execution.items_read(source.id, Err(Failure::named("States.ItemReaderFailed")));
                 }
-                Effect::Cancel(_) => {}
+                Effect::Cancel(_) | Effect::WriteResults(_) => {}
             }
         }
         match execution.next_due() {

@@ -1,18 +1,22 @@
 //! Runs an execution on what a host offers: its tasks, its clock, its objects.
 
-use std::collections::HashMap;
-use std::future::{Future, pending, poll_fn};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::future::{Future, pending, poll_fn, ready};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
-use futures::future::{AbortHandle, Aborted, Either, abortable, select};
-use futures::stream::{FuturesUnordered, Stream, StreamExt};
+use futures::channel::mpsc;
+use futures::future::{AbortHandle, Aborted, Either, FutureExt, abortable, select};
+use futures::stream::{self, FuturesUnordered, Stream, StreamExt};
 use jiff::Timestamp;
 
-use crate::effect::{Effect, ItemSource, Outcome, TaskId, TaskRequest};
-use crate::failure::Failure;
+use crate::effect::{
+    Effect, ItemSource, Items, Outcome, Pattern, Progress, ResultFiles, TaskId, TaskRequest,
+};
+use crate::failure::{Failure, reserved};
 use crate::history::HistoryEvent;
-use crate::run::Execution;
+use crate::run::{Entry, Execution, Input};
 use crate::value::Value;
 
 /// What a host does for a run.
@@ -24,10 +28,27 @@ pub trait TaskRunner: Send + Sync {
     fn check(&self, resource: &str) -> Result<(), String>;
 
     /// Runs a task. The future is dropped when the run does not wait for it any longer.
+    ///
+    /// What it gives depends on the task's [`Pattern`]: the result of a task that is asked and answers, what a
+    /// service said when it took a request whose result comes later, or the name of the worker (a text, or
+    /// null) who has taken an activity's task.
     fn run(&self, task: TaskRequest) -> impl Future<Output = Result<Value, Failure>> + Send;
 
+    /// Waits for the result of a task that [`run`](Self::run) only got under way. Unless a host knows better,
+    /// it comes from outside: an [`Input::TaskDone`] for the task that a token names.
+    fn watch(&self, task: TaskRequest) -> impl Future<Output = Result<Value, Failure>> + Send {
+        let _ = task;
+        pending()
+    }
+
     /// Reads the items of a distributed Map.
-    fn read_items(&self, source: ItemSource) -> impl Future<Output = Result<Vec<Value>, Failure>> + Send;
+    fn read_items(&self, source: ItemSource) -> impl Future<Output = Result<Items, Failure>> + Send;
+
+    /// Writes the results of a distributed Map. A host that takes none refuses `s3:putObject` when it is asked.
+    fn write_results(&self, results: ResultFiles) -> impl Future<Output = Result<(), Failure>> + Send {
+        let cause = format!("{} cannot be done here", results.resource);
+        ready(Err(Failure::new(reserved::RESULT_WRITER_FAILED, cause)))
+    }
 
     /// Ends when this moment has come.
     fn sleep_until(&self, due: Timestamp) -> impl Future<Output = ()> + Send;
@@ -37,94 +58,211 @@ pub trait TaskRunner: Send + Sync {
 
     /// Told of every event, in order.
     fn history(&self, event: &HistoryEvent);
+
+    /// Keeps a step of the run before anything follows from it; with `outcome`, the run ends with this step.
+    /// A host whose runs need not survive it keeps nothing.
+    fn record(
+        &self,
+        entry: &Entry,
+        outcome: Option<&Outcome>,
+    ) -> impl Future<Output = Result<(), NotRecorded>> + Send {
+        let _ = (entry, outcome);
+        ready(Ok(()))
+    }
 }
 
-/// A run that never waits gives way after so many effects.
-const STEPS: u64 = 1_000;
-
-/// An answer of the host.
-enum Answer {
-    Task(TaskId, Result<Value, Failure>),
-    Items(TaskId, Result<Vec<Value>, Failure>),
+/// What the host is asked.
+enum Question {
+    Task(TaskRequest),
+    Items(ItemSource),
+    Results(ResultFiles),
 }
+
+/// A step could not be kept: the run goes no further here, and where it stood is in its journal.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a step could not be recorded: {0}")]
+pub struct NotRecorded(pub String);
 
 /// Runs an execution to its end.
-pub async fn drive(execution: Execution, runner: &impl TaskRunner) -> Outcome {
-    drive_until(execution, runner, pending()).await
+///
+/// # Errors
+/// When the host cannot record a step.
+pub async fn drive(execution: Execution, runner: &impl TaskRunner) -> Result<Outcome, NotRecorded> {
+    drive_with(execution, runner, stream::pending()).await
 }
 
-/// Runs an execution to its end, or until `stop` says why it must stop.
-pub async fn drive_until(
+/// Runs an execution to its end, with what reaches it from elsewhere: heartbeats, answers to tokens, a stop.
+///
+/// # Errors
+/// When the host cannot record a step.
+pub async fn drive_with(
     mut execution: Execution,
     runner: &impl TaskRunner,
-    stop: impl Future<Output = Failure> + Send,
-) -> Outcome {
-    let mut stop = pin!(stop);
-    let mut answers = FuturesUnordered::new();
+    outside: impl Stream<Item = Input> + Send,
+) -> Result<Outcome, NotRecorded> {
+    let (under_way, progress) = mpsc::unbounded();
+    let answers = FuturesUnordered::new();
+    let mut arrivals = Arrivals::new(progress, answers, pin!(outside.fuse()));
     let mut running: HashMap<TaskId, AbortHandle> = HashMap::new();
-    let mut steps = 0_u64;
+    let mut inputs = Vec::new();
     loop {
-        while let Some(effect) = execution.next_effect(runner.now()) {
-            steps += 1;
-            if steps.is_multiple_of(STEPS) {
-                give_way().await;
-            }
+        for effect in execution.take_effects() {
             let (id, question) = match effect {
                 Effect::Event(event) => {
                     runner.history(&event);
                     continue;
                 }
                 Effect::Cancel(id) => {
+                    arrivals.beginning.remove(&id);
                     running.remove(&id).iter().for_each(AbortHandle::abort);
                     continue;
                 }
-                Effect::StartTask(task) => (task.id, Either::Left(task)),
-                Effect::ReadItems(source) => (source.id, Either::Right(source)),
+                Effect::StartTask(task) => {
+                    if task.pattern != Pattern::RequestResponse && task.progress == Progress::New {
+                        arrivals.beginning.insert(task.id);
+                    }
+                    (task.id, Question::Task(task))
+                }
+                Effect::ReadItems(source) => (source.id, Question::Items(source)),
+                Effect::WriteResults(results) => (results.id, Question::Results(results)),
             };
-            let (answer, handle) = abortable(ask(runner, question));
+            let (answer, handle) = abortable(ask(runner, question, under_way.clone()));
             running.insert(id, handle);
-            answers.push(answer);
+            arrivals.answers.push(answer);
         }
         if let Some(outcome) = execution.outcome() {
-            return outcome.clone();
+            return Ok(outcome.clone());
         }
-        let happened = pin!(something(&mut answers, runner, execution.next_due()));
-        match select(happened, stop.as_mut()).await {
-            Either::Left((None, _)) => {}
-            Either::Left((Some(Answer::Task(id, result)), _)) => {
-                running.remove(&id);
-                execution.task_done(id, result);
+        if inputs.is_empty() {
+            inputs.extend(arrivals.next_until(execution.next_due(), runner).await);
+        }
+        // Whatever else is there already shares the step.
+        while let Some(Some(input)) = arrivals.next().now_or_never() {
+            inputs.push(input);
+        }
+        for task in inputs.iter().filter_map(Input::answered) {
+            running.remove(&task).iter().for_each(AbortHandle::abort);
+        }
+        let entry = Entry { at: runner.now().max(execution.at()), inputs: std::mem::take(&mut inputs) };
+        execution.step(&entry);
+        // What comes in while the step is being kept goes together into the next one.
+        let mut recorded = pin!(runner.record(&entry, execution.outcome()));
+        loop {
+            match select(recorded.as_mut(), pin!(arrivals.next())).await {
+                Either::Left((kept, _)) => break kept?,
+                Either::Right((input, _)) => inputs.extend(input),
             }
-            Either::Left((Some(Answer::Items(id, items)), _)) => {
-                running.remove(&id);
-                execution.items_read(id, items);
-            }
-            Either::Right((why, _)) => execution.stop(why, runner.now()),
         }
     }
 }
 
-/// Waits for an answer or the due time; `None`: the time has come, or a task that was given up is gone.
-async fn something(
-    answers: &mut (impl Stream<Item = Result<Answer, Aborted>> + Unpin),
-    runner: &impl TaskRunner,
-    due: Option<Timestamp>,
-) -> Option<Answer> {
-    let sleep = pin!(async {
-        match due {
-            Some(due) => runner.sleep_until(due).await,
-            None => pending().await,
+/// What can reach a run.
+struct Arrivals<A, O> {
+    /// Tasks whose result comes later.
+    progress: mpsc::UnboundedReceiver<Input>,
+    /// Tasks and readings under way.
+    answers: A,
+    outside: O,
+    /// Tasks of which it is not known yet whether they are under way.
+    beginning: HashSet<TaskId>,
+    /// Results that came before that was known.
+    early: Vec<Input>,
+    /// What comes next.
+    held: VecDeque<Input>,
+}
+
+impl<A, O> Arrivals<A, O>
+where
+    A: Stream<Item = Result<Input, Aborted>> + Unpin,
+    O: Stream<Item = Input> + Unpin,
+{
+    fn new(progress: mpsc::UnboundedReceiver<Input>, answers: A, outside: O) -> Self {
+        let (beginning, early, held) = (HashSet::new(), Vec::new(), VecDeque::new());
+        Self { progress, answers, outside, beginning, early, held }
+    }
+
+    /// Waits for an input; `None`: a task that was given up is gone.
+    ///
+    /// A task's result is told after how the task began, also when it was quicker.
+    async fn next(&mut self) -> Option<Input> {
+        loop {
+            if let Some(input) = self.held.pop_front() {
+                return Some(input);
+            }
+            match self.arrived().await {
+                Some((Input::TaskDone { task, result }, false)) if self.beginning.contains(&task) => {
+                    self.early.push(Input::TaskDone { task, result });
+                }
+                Some((input, _)) => {
+                    self.begun(&input);
+                    return Some(input);
+                }
+                None => return None,
+            }
         }
-    });
-    let answered = pin!(async {
-        match answers.next().await {
-            Some(answer) => answer.ok(),
-            None => pending().await,
+    }
+
+    /// A task is under way, or will not be: what came early is next.
+    fn begun(&mut self, input: &Input) {
+        let task = match input {
+            Input::TaskDone { task, .. }
+            | Input::TaskStarted { task, .. }
+            | Input::TaskSubmitted { task, .. } => task,
+            _ => return,
+        };
+        if self.beginning.remove(task) {
+            let own = |input: &mut Input| input.answered() == Some(*task);
+            self.held.extend(self.early.extract_if(.., own));
         }
-    });
-    match select(answered, sleep).await {
-        Either::Left((answer, _)) => answer,
-        Either::Right(_) => None,
+    }
+
+    /// Waits for an input, and tells whether it comes from the host's own work.
+    async fn arrived(&mut self) -> Option<(Input, bool)> {
+        let answered = pin!(async {
+            match select(self.progress.next(), self.answers.next()).await {
+                Either::Left((Some(input), _)) => Some(input),
+                Either::Right((Some(answer), progress)) => match progress.now_or_never().flatten() {
+                    Some(input) => {
+                        self.held.extend(answer.ok());
+                        Some(input)
+                    }
+                    None => answer.ok(),
+                },
+                Either::Left((None, _)) | Either::Right((None, _)) => pending().await,
+            }
+        });
+        let told = pin!(async {
+            match self.outside.next().await {
+                Some(input) => input,
+                None => pending().await,
+            }
+        });
+        match select(answered, told).await {
+            Either::Left((answer, _)) => answer.map(|input| (input, true)),
+            Either::Right((input, _)) => Some((input, false)),
+        }
+    }
+
+    /// Waits for an input or the due time; `None`: the time has come.
+    async fn next_until(&mut self, due: Option<Timestamp>, runner: &impl TaskRunner) -> Option<Input> {
+        let sleep = pin!(async {
+            match due {
+                Some(due) if due <= runner.now() => give_way().await,
+                Some(due) => runner.sleep_until(due).await,
+                None => pending().await,
+            }
+        });
+        let arrived = pin!(async {
+            loop {
+                if let Some(input) = self.next().await {
+                    break input;
+                }
+            }
+        });
+        match select(arrived, sleep).await {
+            Either::Left((input, _)) => Some(input),
+            Either::Right(_) => None,
+        }
     }
 }
 
@@ -141,9 +279,40 @@ async fn give_way() {
     .await;
 }
 
-async fn ask(runner: &impl TaskRunner, question: Either<TaskRequest, ItemSource>) -> Answer {
+async fn ask(runner: &impl TaskRunner, question: Question, under_way: mpsc::UnboundedSender<Input>) -> Input {
     match question {
-        Either::Left(task) => Answer::Task(task.id, runner.run(task).await),
-        Either::Right(source) => Answer::Items(source.id, runner.read_items(source).await),
+        Question::Task(task) => {
+            Input::TaskDone { task: task.id, result: perform(runner, task, under_way).await }
+        }
+        Question::Items(source) => {
+            Input::ItemsRead { reading: source.id, items: runner.read_items(source).await }
+        }
+        Question::Results(results) => {
+            Input::ResultsWritten { writing: results.id, result: runner.write_results(results).await }
+        }
     }
+}
+
+/// Gets a task under way, unless it is already, and waits for its result.
+async fn perform(
+    runner: &impl TaskRunner,
+    task: TaskRequest,
+    under_way: mpsc::UnboundedSender<Input>,
+) -> Result<Value, Failure> {
+    if task.pattern == Pattern::RequestResponse {
+        return runner.run(task).await;
+    }
+    if task.progress != Progress::New {
+        return runner.watch(task).await;
+    }
+    let output = runner.run(task.clone()).await?;
+    let (input, progress) = if task.pattern == Pattern::Activity {
+        let worker = output.as_str().map(Arc::from);
+        (Input::TaskStarted { task: task.id, worker }, Progress::Started)
+    } else {
+        (Input::TaskSubmitted { task: task.id, output: output.clone() }, Progress::Submitted(output))
+    };
+    // The receiver lives as long as the drive that polls this.
+    let _ = under_way.unbounded_send(input);
+    runner.watch(TaskRequest { progress, ..task }).await
 }

@@ -31,6 +31,8 @@ pub mod reserved {
     pub const NO_CHOICE_MATCHED: &str = "States.NoChoiceMatched";
     /// The task may not do what it tried.
     pub const PERMISSIONS: &str = "States.Permissions";
+    /// The results of a distributed Map could not be written.
+    pub const RESULT_WRITER_FAILED: &str = "States.ResultWriterFailed";
     /// An expression failed, gave nothing, or gave the wrong type.
     pub const QUERY_EVALUATION_ERROR: &str = "States.QueryEvaluationError";
     /// The execution itself cannot go on; nothing catches it.

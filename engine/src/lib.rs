@@ -8,6 +8,7 @@
 //! | `run/` | [`Execution`]: a run's memory and how it goes on |
 //! | `outline.rs` | a machine as a graph, for checks and drawings |
 //! | `history/` | events with AWS's names |
+//! | `test_state/` | [`test_state`]: one state, tested alone |
 //! | `drive.rs` | [`drive`]: runs an execution on a host's tasks and clock |
 //!
 //! Nothing in here asks a clock, starts a thread or does I/O: time, answers and randomness are passed in.
@@ -24,16 +25,26 @@ mod query;
 mod rng;
 mod run;
 mod state;
+mod test_state;
+mod token;
 mod value;
 
-pub use drive::{TaskRunner, drive, drive_until};
-pub use effect::{Effect, ItemFormat, ItemSource, Outcome, TaskId, TaskRequest};
+pub use drive::{NotRecorded, TaskRunner, drive, drive_with};
+pub use effect::{
+    Effect, ItemFormat, ItemSource, Items, ObjectSet, Outcome, Pattern, Progress, ResultFile, ResultFiles,
+    TaskId, TaskRequest,
+};
 pub use failure::{Failure, reserved};
 pub use history::{Details, EventType, HistoryEvent, Integration};
 pub use machine::StateMachine;
 pub use outline::{Edge, PathLength, StateView, Via};
 pub use problem::{Code, Problem, Problems};
-pub use run::{Execution, Start};
+pub use run::{Counts, Entry, Execution, Input, MapRun, MapRunStatus, MapRunUpdate, REVISION, Start};
+pub use test_state::{
+    FieldValidationMode, InspectionLevel, Mock, MockedError, StateConfiguration, StateTest, TestSite,
+    TestStateAnswer, TestStateError, TestStateRequest, TestStatus, drive_test, test_state,
+};
+pub use token::TaskToken;
 pub use value::{Array, Number, Object, Value};
 
 /// The example of the README is a test.

@@ -124,7 +124,7 @@ impl<'m> StateView<'m> {
     pub fn resource(&self) -> Option<&'m str> {
         match &self.state.kind {
             Kind::Task(task) => Some(&task.resource),
-            Kind::Map(map) => map.reader.as_ref().map(|reader| &*reader.resource),
+            Kind::Map(map) => map.distributed.as_ref()?.reader.as_ref().map(|reader| &*reader.resource),
             _ => None,
         }
     }

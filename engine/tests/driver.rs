@@ -6,11 +6,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::executor::block_on;
+use futures::stream;
 use jiff::Timestamp;
 use serde_json::json;
 use states::{
-    Execution, Failure, HistoryEvent, ItemSource, Outcome, Start, StateMachine, TaskRequest, TaskRunner,
-    Value, drive, drive_until,
+    Execution, Failure, HistoryEvent, Input, ItemSource, Items, Outcome, Start, StateMachine, TaskRequest,
+    TaskRunner, Value, drive, drive_with,
 };
 
 /// A host whose clock jumps to whatever is waited for.
@@ -59,8 +60,8 @@ impl TaskRunner for Host {
         Ok(task.arguments)
     }
 
-    async fn read_items(&self, _source: ItemSource) -> Result<Vec<Value>, Failure> {
-        Ok((0..100_u32).map(Value::from).collect())
+    async fn read_items(&self, _source: ItemSource) -> Result<Items, Failure> {
+        Ok((0..100_u32).map(Value::from).collect::<Vec<_>>().into())
     }
 
     async fn sleep_until(&self, due: Timestamp) {
@@ -83,7 +84,7 @@ fn tasks_run_at_the_same_time() {
     let task = json!({ "StartAt": "B", "States": { "B": { "Type": "Task", "Resource": "echo", "End": true } }, "ProcessorConfig": { "Mode": "DISTRIBUTED", "ExecutionType": "STANDARD" } });
     let reader = json!({ "Resource": "arn:aws:states:::s3:getObject", "ReaderConfig": { "InputType": "JSONL", "MaxItems": 50 }, "Arguments": { "Bucket": "b", "Key": "k" } });
     let definition = json!({ "QueryLanguage": "JSONata", "StartAt": "A", "States": { "A": { "Type": "Map", "ItemReader": reader, "ItemProcessor": task, "End": true } } });
-    let outcome = block_on(drive(host.start(&definition), &host));
+    let outcome = block_on(drive(host.start(&definition), &host)).unwrap();
     let expected: Vec<Value> = (0..50_u32).map(Value::from).collect();
     assert_eq!(outcome, Outcome::Succeeded(expected.into()));
     assert_eq!(host.most.load(Ordering::SeqCst), 50);
@@ -93,7 +94,7 @@ fn tasks_run_at_the_same_time() {
 fn a_timeout_drops_the_task() {
     let host = Host::new();
     let definition = json!({ "QueryLanguage": "JSONata", "StartAt": "A", "States": { "A": { "Type": "Task", "Resource": "forever", "TimeoutSeconds": 86400, "End": true } } });
-    let outcome = block_on(drive(host.start(&definition), &host));
+    let outcome = block_on(drive(host.start(&definition), &host)).unwrap();
     assert_eq!(outcome, Outcome::Failed(Failure::named("States.Timeout")));
 }
 
@@ -102,7 +103,9 @@ fn a_run_can_be_stopped() {
     let host = Host::new();
     let definition = json!({ "QueryLanguage": "JSONata", "StartAt": "A", "States": { "A": { "Type": "Task", "Resource": "forever", "End": true } } });
     let why = Failure::new("Deploy", "a new version");
-    let outcome = block_on(drive_until(host.start(&definition), &host, async { why.clone() }));
+    let outcome =
+        block_on(drive_with(host.start(&definition), &host, stream::iter([Input::Stop(why.clone())])))
+            .unwrap();
     assert_eq!(outcome, Outcome::Aborted(why));
     assert_eq!(host.events.lock().unwrap().last().map(String::as_str), Some("ExecutionAborted"));
 }

@@ -7,7 +7,10 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
-use states::{Effect, Execution, Failure, Outcome, Start, StateMachine, TaskId, Value};
+use states::{
+    Effect, Execution, Failure, Items, MapRunUpdate, Outcome, Pattern, ResultFiles, Start, StateMachine,
+    TaskId, TaskRequest, TaskToken, Value,
+};
 
 #[test]
 fn cases() {
@@ -35,7 +38,7 @@ fn cases() {
 
 /// Runs a case and compares everything it expects with what happened.
 fn check(case: &Json) -> Result<(), String> {
-    let known = ["name", "definition", "input", "tasks", "objects", "stop", "expect"];
+    let known = ["name", "definition", "input", "tasks", "objects", "stop", "update", "expect"];
     if let Some(member) = case.as_object().unwrap().keys().find(|member| !known.contains(&member.as_str())) {
         return Err(format!("a case has no member {member}"));
     }
@@ -63,11 +66,47 @@ fn runnable(resource: &str) -> Result<(), String> {
 }
 
 fn same(what: &str, expected: &Json, found: &Json) -> Result<(), String> {
-    if expected == found {
+    if fits(expected, found) {
         Ok(())
     } else {
         Err(format!("  {what}\n  expected {expected}\n  found    {found}"))
     }
+}
+
+/// Whether this is what was expected; the text `*` stands for anything.
+fn fits(expected: &Json, found: &Json) -> bool {
+    match (expected, found) {
+        (Json::String(any), _) if any == "*" => true,
+        (Json::Array(expected), Json::Array(found)) => {
+            expected.len() == found.len() && expected.iter().zip(found).all(|(one, other)| fits(one, other))
+        }
+        (Json::Object(expected), Json::Object(found)) => {
+            expected.len() == found.len()
+                && expected.iter().all(|(name, one)| found.get(name).is_some_and(|other| fits(one, other)))
+        }
+        _ => expected == found,
+    }
+}
+
+/// What the host will say.
+enum Answer {
+    Submitted(Value),
+    Started(Value),
+    Alive,
+    Task(Result<Value, Failure>),
+    Items(Result<Value, Failure>),
+    Written(Result<(), Failure>),
+}
+
+/// What a task does before it answers: `progress` lists what, a value, and after how many seconds.
+fn progress(behaviour: &Json) -> Vec<(&str, Value, i64)> {
+    let steps = behaviour["progress"].as_array().into_iter().flatten();
+    steps
+        .map(|step| {
+            let value = serde_json::from_value(step[1].clone()).unwrap();
+            (step[0].as_str().unwrap(), value, step[2].as_i64().unwrap())
+        })
+        .collect()
 }
 
 /// A host whose clock jumps.
@@ -76,13 +115,15 @@ struct World<'c> {
     start: Timestamp,
     now: Timestamp,
     /// Answers under way, by when they come.
-    answers: BTreeMap<(Timestamp, TaskId), (bool, Result<Value, Failure>)>,
+    answers: BTreeMap<(Timestamp, TaskId, usize), Answer>,
     /// How often each resource was asked.
     asked: HashMap<String, usize>,
     events: Vec<Json>,
     calls: Vec<Json>,
     starts: Vec<Json>,
     cancelled: u64,
+    written: Json,
+    map_runs: Json,
 }
 
 impl<'c> World<'c> {
@@ -98,29 +139,47 @@ impl<'c> World<'c> {
             calls: Vec::new(),
             starts: Vec::new(),
             cancelled: 0,
+            written: json!({}),
+            map_runs: Json::Null,
         }
     }
 
     fn run(&mut self, mut execution: Execution) -> HashMap<&'static str, Json> {
         let stop = self.case["stop"].as_i64().map(|after| self.start + SignedDuration::from_secs(after));
+        let mut update = self.case.get("update").map(|update| {
+            let after = self.start + SignedDuration::from_secs(update["after"].as_i64().unwrap());
+            (after, serde_json::from_value::<MapRunUpdate>(update.clone()).unwrap())
+        });
         loop {
             while let Some(effect) = execution.next_effect(self.now) {
                 self.effect(effect);
             }
+            self.map_runs = json!(execution.map_runs());
             if execution.outcome().is_some() {
                 return self.seen(execution.outcome().unwrap());
             }
-            let answer = self.answers.first_key_value().map(|((due, _), _)| *due);
-            let next = [answer, execution.next_due(), stop].into_iter().flatten().min();
+            let answer = self.answers.first_key_value().map(|((due, ..), _)| *due);
+            let changes = update.as_ref().map(|(after, _)| *after);
+            let next = [answer, execution.next_due(), stop, changes].into_iter().flatten().min();
             self.now = self.now.max(next.expect("a run that waits for nothing"));
+            if let Some((_, update)) = update.take_if(|(after, _)| *after <= self.now) {
+                let arn = execution.map_runs()[0].arn.to_string();
+                assert!(execution.update_map_run(&arn, update, self.now));
+                continue;
+            }
             if stop.is_some_and(|stop| stop <= self.now) {
                 execution.stop(Failure::new("Stopped", "by the test"), self.now);
             } else if answer.is_some_and(|due| due <= self.now) {
-                let ((_, id), (items, answer)) = self.answers.pop_first().unwrap();
-                if items {
-                    execution.items_read(id, answer.map(|items| items.as_array().unwrap().to_vec()));
-                } else {
-                    execution.task_done(id, answer);
+                let ((_, id, _), answer) = self.answers.pop_first().unwrap();
+                match answer {
+                    Answer::Submitted(output) => execution.task_submitted(id, output),
+                    Answer::Started(worker) => execution.task_started(id, worker.as_str().map(Into::into)),
+                    Answer::Alive => execution.heartbeat(id, self.now),
+                    Answer::Task(result) => execution.task_done(id, result),
+                    Answer::Items(items) => {
+                        execution.items_read(id, items.map(|items| Items::of(&items).unwrap()));
+                    }
+                    Answer::Written(result) => execution.results_written(id, result),
                 }
             }
         }
@@ -136,18 +195,46 @@ impl<'c> World<'c> {
             Effect::StartTask(task) => {
                 self.starts.push(json!((self.now - self.start).get_seconds()));
                 self.calls.push(serde_json::to_value(&task.arguments).unwrap());
+                self.token(&task);
                 self.behave(&task.resource, task.id, &task.arguments, "tasks");
             }
             Effect::ReadItems(source) => {
                 let key = source.arguments.get("Key").and_then(Value::as_str).unwrap().to_owned();
-                self.calls.push(json!(format!("{:?} {:?}", source.format, source.max_items)));
+                let what = format!("{:?} {:?} {:?}", source.objects, source.format, source.max_items);
+                self.calls.push(json!(what));
                 self.behave(&key, source.id, &source.arguments, "objects");
             }
+            Effect::WriteResults(results) => self.write(results),
             Effect::Cancel(id) => {
                 self.cancelled += 1;
-                self.answers.retain(|(_, answer), _| *answer != id);
+                self.answers.retain(|(_, answer, _), _| *answer != id);
             }
         }
+    }
+
+    /// A token names its run and its task.
+    fn token(&self, task: &TaskRequest) {
+        let waits = matches!(task.pattern, Pattern::Callback | Pattern::Activity);
+        assert_eq!(task.token.is_some(), waits);
+        if let Some(token) = &task.token {
+            let read = TaskToken::parse(&token.to_string()).unwrap();
+            assert_eq!((&read, read.task), (token, task.id));
+            assert_eq!(&*read.execution, "arn:aws:states:us-east-1:000000000000:execution:machine:run");
+        }
+    }
+
+    /// Keeps what is written under the last part of its key.
+    fn write(&mut self, results: ResultFiles) {
+        let answer = match self.case["objects"][&*results.bucket][0].get("fail") {
+            Some(failure) => Err(serde_json::from_value(failure.clone()).unwrap()),
+            None => Ok(()),
+        };
+        for file in results.files {
+            let name = file.key.rsplit('/').next().unwrap().to_owned();
+            let body = serde_json::from_str(&file.body).unwrap_or(json!(file.body));
+            self.written[name] = body;
+        }
+        self.answers.insert((self.now, results.id, 0), Answer::Written(answer));
     }
 
     /// A task does what its list says, the last entry again and again.
@@ -157,6 +244,15 @@ impl<'c> World<'c> {
         let asked = self.asked.entry(name.to_owned()).or_default();
         let behaviour = &list[(*asked).min(list.len() - 1)];
         *asked += 1;
+        for (index, (what, value, after)) in progress(behaviour).into_iter().enumerate() {
+            let due = self.now + SignedDuration::from_secs(after);
+            let answer = match what {
+                "submitted" => Answer::Submitted(value),
+                "started" => Answer::Started(value),
+                _ => Answer::Alive,
+            };
+            self.answers.insert((due, id, index), answer);
+        }
         let Some(after) = behaviour.get("after").map_or(Some(0), Json::as_i64) else {
             return;
         };
@@ -167,7 +263,8 @@ impl<'c> World<'c> {
             _ => Ok(arguments.clone()),
         };
         let due = self.now + SignedDuration::from_secs(after);
-        self.answers.insert((due, id), (kind == "objects", answer));
+        let answer = if kind == "objects" { Answer::Items(answer) } else { Answer::Task(answer) };
+        self.answers.insert((due, id, usize::MAX), answer);
     }
 
     /// Everything a case may expect.
@@ -194,6 +291,8 @@ impl<'c> World<'c> {
             ("calls", json!(self.calls)),
             ("starts", json!(self.starts)),
             ("cancelled", json!(self.cancelled)),
+            ("written", self.written.clone()),
+            ("mapRuns", self.map_runs.clone()),
             ("seconds", json!((self.now - self.start).get_seconds())),
             ("problems", Json::Null),
         ])

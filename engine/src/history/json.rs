@@ -47,6 +47,14 @@ impl HistoryEvent {
             (E::LambdaFunctionSucceeded, _) => "lambdaFunctionSucceededEventDetails",
             (E::LambdaFunctionFailed, _) => "lambdaFunctionFailedEventDetails",
             (E::LambdaFunctionTimedOut, _) => "lambdaFunctionTimedOutEventDetails",
+            (E::ActivityFailed, _) => "activityFailedEventDetails",
+            (E::ActivityScheduleFailed, _) => "activityScheduleFailedEventDetails",
+            (E::ActivityScheduled, _) => "activityScheduledEventDetails",
+            (E::ActivityStarted, _) => "activityStartedEventDetails",
+            (E::ActivitySucceeded, _) => "activitySucceededEventDetails",
+            (E::ActivityTimedOut, _) => "activityTimedOutEventDetails",
+            (E::TaskSubmitFailed, _) => "taskSubmitFailedEventDetails",
+            (E::TaskSubmitted, _) => "taskSubmittedEventDetails",
             (E::TaskScheduled, _) => "taskScheduledEventDetails",
             (E::TaskStarted, _) => "taskStartedEventDetails",
             (E::TaskSucceeded, _) => "taskSucceededEventDetails",
@@ -94,6 +102,13 @@ impl Details {
                 payload(&mut map, "input", input);
                 optional(&mut map, "timeoutInSeconds", *timeout);
             }
+            Self::ActivityScheduled { resource, input, timeout, heartbeat } => {
+                map.insert("resource".into(), json!(resource));
+                payload(&mut map, "input", input);
+                optional(&mut map, "timeoutInSeconds", *timeout);
+                optional(&mut map, "heartbeatInSeconds", *heartbeat);
+            }
+            Self::Worker { name } => optional(&mut map, "workerName", name.as_deref()),
             Self::TaskScheduled { .. } => self.scheduled(&mut map),
             Self::Task(integration) => named(&mut map, integration),
             Self::TaskSucceeded(integration, output) => {

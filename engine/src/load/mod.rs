@@ -184,6 +184,14 @@ impl<'a> Place<'a> {
         self.loader.flow(fields, self.loader.language, Some((self.flow, self.id)))
     }
 
+    /// Refuses a resource that the host cannot run.
+    pub(crate) fn check_resource(&self, fields: &Fields<'_>, resource: &str) {
+        if let Err(why) = (self.loader.check)(resource) {
+            let message = format!("'{resource}' cannot be run: {why}");
+            fields.refuse(Code::InvalidResource, Some("Resource"), message);
+        }
+    }
+
     /// The state a field names.
     pub(crate) fn target(&self, fields: &Fields<'_>, field: &'static str) -> Option<StateId> {
         let name = fields.text(field)?;

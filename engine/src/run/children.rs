@@ -1,12 +1,14 @@
 //! Branches, iterations and child executions: started as room allows, gathered in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Execution, Fault, Given, Run, RunId, Thread, ThreadId, Visit, Waiting, Wake};
-use crate::failure::{Failure, reserved};
+use super::{
+    Counted, Dataset, Execution, Fault, Given, Item, MapRunId, Run, RunId, Thread, ThreadId, Visit, Waiting,
+    Wake,
+};
 use crate::history::{Details, EventType};
 use crate::machine::FlowId;
 use crate::state::{Kind, Map};
@@ -15,86 +17,82 @@ use crate::value::{Array, Value};
 /// What a Map or Parallel state waits for.
 #[derive(Debug)]
 pub(crate) struct Children {
-    pub inputs: Array,
+    /// The items, or the inputs of branches or batches.
+    pub dataset: Dataset,
+    /// How many items each input has, when it is a batch.
+    batches: Option<Vec<usize>>,
     outputs: Vec<Option<Value>>,
+    /// Those that failed and were tolerated.
+    failed: BTreeSet<usize>,
     /// The next one to start.
     pub next: usize,
     pub running: BTreeMap<ThreadId, usize>,
-    concurrency: usize,
-    failed: usize,
-    /// What a distributed Map bears.
-    tolerance: Option<Tolerance>,
-    /// The ARN of a distributed Map's run.
-    pub map_run: Option<Arc<str>>,
+    pub concurrency: usize,
+    /// A distributed Map's run.
+    pub map_run: Option<MapRunId>,
 }
 
-/// How many items of a distributed Map may fail.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tolerance {
-    pub count: Option<usize>,
-    pub percentage: Option<f64>,
-}
-
-impl Tolerance {
-    #[expect(clippy::cast_precision_loss, reason = "there are never 2^52 items")]
-    fn is_exceeded(self, failed: usize, all: usize) -> bool {
-        let share = failed as f64 * 100.0 / all as f64;
-        match (self.count, self.percentage) {
-            (None, None) => failed > 0,
-            (count, percentage) => {
-                count.is_some_and(|count| failed > count) || percentage.is_some_and(|most| share > most)
-            }
-        }
-    }
+/// What a child of a distributed Map came to.
+#[derive(Clone, Debug)]
+pub(crate) struct ChildResult {
+    pub succeeded: bool,
+    /// Its output, or all that is known of it.
+    pub value: Value,
 }
 
 impl Children {
     pub(crate) fn branches(inputs: Vec<Value>) -> Self {
-        Self::items(inputs.into(), usize::MAX, None, None)
+        Self::items(Array::from(inputs).into(), usize::MAX)
     }
 
-    pub(crate) fn items(
-        inputs: Array,
-        concurrency: usize,
-        tolerance: Option<Tolerance>,
-        map_run: Option<Arc<str>>,
-    ) -> Self {
-        let outputs = vec![None; inputs.len()];
+    pub(crate) fn items(dataset: Dataset, concurrency: usize) -> Self {
         Self {
-            inputs,
-            outputs,
+            outputs: vec![None; dataset.values.len()],
+            dataset,
+            batches: None,
+            failed: BTreeSet::new(),
             next: 0,
             running: BTreeMap::new(),
             concurrency,
-            failed: 0,
-            tolerance,
-            map_run,
+            map_run: None,
         }
     }
 
-    /// Keeps what a child came to, a failure with what stands in its output's place. `Some`: it fails them all.
-    pub(super) fn gather(
-        &mut self,
-        child: ThreadId,
-        index: usize,
-        result: Result<Value, (Failure, Value)>,
-    ) -> Option<Failure> {
+    /// Inputs that hold so many items each.
+    pub(crate) fn batches(inputs: Array, items: Vec<usize>) -> Self {
+        Self { batches: Some(items), ..Self::items(inputs.into(), 0) }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.dataset.values.len()
+    }
+
+    /// What the children came to that have ended.
+    pub(crate) fn into_results(self) -> Vec<ChildResult> {
+        let failed = self.failed;
+        let results = self.outputs.into_iter().enumerate();
+        results
+            .filter_map(|(index, value)| {
+                Some(ChildResult { succeeded: !failed.contains(&index), value: value? })
+            })
+            .collect()
+    }
+
+    /// Keeps what a child came to.
+    pub(super) fn gather(&mut self, child: ThreadId, index: usize, value: Value, succeeded: bool) {
         self.running.remove(&child);
-        match (result, self.tolerance) {
-            (Ok(output), _) => {
-                self.outputs[index] = Some(output);
-                None
-            }
-            (Err((failure, _)), None) => Some(failure),
-            (Err((_, report)), Some(tolerance)) => {
-                self.failed += 1;
-                self.outputs[index] = Some(report);
-                let cause = "The specified tolerated failure threshold was exceeded";
-                tolerance
-                    .is_exceeded(self.failed, self.inputs.len())
-                    .then(|| Failure::new(reserved::EXCEED_TOLERATED_FAILURE_THRESHOLD, cause))
-            }
+        if let Some(place) = self.outputs.get_mut(index) {
+            *place = Some(value);
         }
+        if !succeeded {
+            self.failed.insert(index);
+        }
+    }
+
+    /// How many items a child has.
+    fn items_of(&self, index: usize) -> u64 {
+        let items = self.batches.as_ref().and_then(|batches| batches.get(index));
+        items.map_or(1, |items| *items as u64)
     }
 }
 
@@ -102,22 +100,20 @@ impl Children {
 struct Beginning {
     index: usize,
     /// Of a Map.
-    item: Option<Value>,
+    item: Option<Item>,
     input: Value,
     flow: FlowId,
-    map_run: Option<Arc<str>>,
-    /// How long the history of a child execution may be.
-    limit: Option<u64>,
+    counted: Option<Counted>,
 }
 
 impl Execution {
     /// Starts as many children of a thread as there is room for; ends the wait when none is left.
     pub(super) fn start_children(&mut self, parent: ThreadId, now: Timestamp) {
-        while let Some((index, input)) = self.next_child(parent) {
+        while let Some(item) = self.next_child(parent) {
             let Some(mut thread) = self.threads.remove(&parent) else {
                 return;
             };
-            let begun = self.start_child(&mut thread, index, input, now);
+            let begun = self.start_child(&mut thread, item, now);
             self.threads.insert(parent, thread);
             if let Err(fault) = begun {
                 self.fail_children(parent, fault.failure, now);
@@ -131,51 +127,55 @@ impl Execution {
             return;
         };
         if children.running.is_empty() {
-            let outputs = std::mem::take(&mut children.outputs);
-            let outputs = outputs.into_iter().map(Option::unwrap_or_default).collect();
+            let outputs = if children.map_run.is_some() {
+                Vec::new()
+            } else {
+                std::mem::take(&mut children.outputs).into_iter().map(Option::unwrap_or_default).collect()
+            };
             self.ready.push_back((parent, Wake::Children(Ok(outputs))));
         }
     }
 
-    /// The next child's index and input, when there is one and room for it.
-    fn next_child(&mut self, parent: ThreadId) -> Option<(usize, Value)> {
+    /// The next child's item, when there is one and room for it.
+    fn next_child(&mut self, parent: ThreadId) -> Option<Item> {
         let Waiting::Children(children) = &mut self.threads.get_mut(&parent)?.waiting else {
             return None;
         };
         if children.running.len() >= children.concurrency {
             return None;
         }
-        let input = children.inputs.get(children.next)?.clone();
+        let item = children.dataset.item(children.next)?;
         children.next += 1;
-        Some((children.next - 1, input))
+        Some(item)
     }
 
-    fn start_child(
-        &mut self,
-        thread: &mut Thread,
-        index: usize,
-        input: Value,
-        now: Timestamp,
-    ) -> Result<(), Fault> {
+    fn start_child(&mut self, thread: &mut Thread, item: Item, now: Timestamp) -> Result<(), Fault> {
         let machine = Arc::clone(&self.machine);
         let state = machine.state(thread.flow, thread.state);
+        let index = item.index;
         let begin = match &state.kind {
             Kind::Parallel(parallel) => {
                 let Some(flow) = parallel.branches.get(index).copied() else {
                     return Ok(());
                 };
-                Beginning { index, item: None, input, flow, map_run: None, limit: None }
+                Beginning { index, item: None, input: item.value, flow, counted: None }
             }
             Kind::Map(map) => {
-                let mut visit = Visit { run: self, thread, state, now };
-                let selected = visit.selected(map, index, &input).map_err(|fault| visit.noted(fault))?;
                 let Waiting::Children(children) = &thread.waiting else {
                     return Ok(());
                 };
-                let map_run = children.map_run.clone();
+                let (batched, items) = (children.batches.is_some(), children.items_of(index));
                 let express = map.distributed.as_ref().is_some_and(|distributed| distributed.express);
-                let limit = self.about.history_limit.filter(|_| !express);
-                Beginning { index, item: Some(input), input: selected, flow: map.processor, map_run, limit }
+                let counted = children.map_run.map(|run| Counted { run, items, express });
+                let flow = map.processor;
+                if batched {
+                    Beginning { index, item: None, input: item.value, flow, counted }
+                } else {
+                    let mut visit = Visit { run: self, thread, state, now };
+                    let selected = visit.selected(map, item.clone());
+                    let input = selected.map_err(|fault| visit.noted(fault))?;
+                    Beginning { index, item: Some(item), input, flow, counted }
+                }
             }
             _ => return Ok(()),
         };
@@ -188,13 +188,13 @@ impl Execution {
 
     /// A thread for a child, and for a child of a distributed Map an execution of its own.
     fn branch(&mut self, parent: &Thread, begin: Beginning, name: &Arc<str>, now: Timestamp) -> ThreadId {
-        let Beginning { index, item, input, flow, map_run, limit } = begin;
+        let Beginning { index, item, input, flow, counted } = begin;
         let start = self.machine.flows[flow.0].start;
         let id = ThreadId(self.number());
         let mut child = Thread::new(id, parent.run, flow, start, input);
         child.parent = Some((parent.id, index));
-        if let Some(arn) = map_run {
-            child.run = self.child_run(id, &arn, &child.input, limit, now);
+        if let Some(counted) = counted {
+            child.run = self.child_run(id, &child.input, counted, now);
         } else {
             child.variables = Arc::clone(&parent.variables);
             child.last_event = parent.last_event;
@@ -204,28 +204,28 @@ impl Execution {
                     self.emit(parent.run, parent.last_event, EventType::MapIterationStarted, details, now);
             }
         }
-        child.item = item.map(|item| (index, item)).or_else(|| parent.item.clone());
+        child.item = item.map(Box::new).or_else(|| parent.item.clone());
         self.threads.insert(id, Box::new(child));
         self.ready.push_back((id, Wake::Enter));
         id
     }
 
-    /// The execution a distributed Map starts for an item.
-    fn child_run(
-        &mut self,
-        id: ThreadId,
-        map_run: &str,
-        input: &Value,
-        limit: Option<u64>,
-        now: Timestamp,
-    ) -> RunId {
+    /// The execution a distributed Map starts for an item or a batch.
+    fn child_run(&mut self, id: ThreadId, input: &Value, counted: Counted, now: Timestamp) -> RunId {
         let name: Arc<str> = self.rng.uuid().into();
+        let map_run = self.map_run(counted.run).map(|run| {
+            run.child_started(counted.items);
+            Arc::clone(&run.arn)
+        });
+        let map_run = map_run.unwrap_or_default();
         // The Map run's ARN ends with an id of its own, where the child's has the child's name.
-        let stem = map_run.rsplit_once(':').map_or(map_run, |(stem, _)| stem);
+        let stem = map_run.rsplit_once(':').map_or(&*map_run, |(stem, _)| stem);
         let stem = stem.replacen(":mapRun:", ":execution:", 1);
         let run = RunId(id.0);
         let id = format!("{stem}:{name}").into();
-        self.runs.insert(run, Run::new(id, name, input, now, limit));
+        let limit = self.about.history_limit.filter(|_| !counted.express);
+        let child = Run { counted: Some(counted), ..Run::new(id, name, input, now, limit) };
+        self.runs.insert(run, child);
         let details = Details::Started { input: input.clone(), role: self.about.role.clone() };
         self.emit(run, 0, EventType::ExecutionStarted, details, now);
         run
@@ -234,11 +234,11 @@ impl Execution {
 
 impl Visit<'_> {
     /// What an iteration gets: the item, or what `ItemSelector` makes of it.
-    fn selected(&mut self, map: &Map, index: usize, item: &Value) -> Result<Value, Fault> {
+    pub(crate) fn selected(&mut self, map: &Map, item: Item) -> Result<Value, Fault> {
         let Some(selector) = &map.selector else {
-            return Ok(item.clone());
+            return Ok(item.value);
         };
-        let outer = self.thread.item.replace((index, item.clone()));
+        let outer = self.thread.item.replace(Box::new(item));
         let selected = self.evaluate(Given::default(), |scope| selector.fill("ItemSelector", scope));
         self.thread.item = outer;
         selected.and_then(|selected| self.fits(&selected).map(|()| selected))

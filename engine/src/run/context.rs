@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::Thread;
+use super::{MapRunId, Thread};
 use crate::failure::Failure;
 use crate::machine::State;
 use crate::query::moment;
@@ -64,6 +64,17 @@ pub(crate) struct Run {
     pub events: u64,
     /// How many there may be.
     pub limit: Option<u64>,
+    /// For a child of a distributed Map: the run that counts it.
+    pub counted: Option<Counted>,
+}
+
+/// A child of a Map run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
+    pub run: MapRunId,
+    /// How many items it has.
+    pub items: u64,
+    pub express: bool,
 }
 
 impl Run {
@@ -74,27 +85,42 @@ impl Run {
         started: Timestamp,
         limit: Option<u64>,
     ) -> Self {
-        Self { id, name, input: input.clone(), started, events: 0, limit }
+        Self { id, name, input: input.clone(), started, events: 0, limit, counted: None }
     }
 }
 
 impl Run {
-    /// What stands for the output of a child that failed: as on AWS, all that is known of the execution.
-    pub(super) fn report(&self, failure: &Failure, now: Timestamp) -> Value {
+    /// All that is known of a child of a distributed Map that has ended, as AWS tells it.
+    pub(super) fn report(&self, result: &Result<Value, Failure>, now: Timestamp) -> Value {
+        let text = |text: &str| Value::string(text);
+        let included = || Value::from([("Included", Value::from(true))]);
         let machine = self.id.rsplit_once(':').map_or(&*self.id, |(machine, _)| machine);
-        let mut report = vec![
-            (Arc::from("ExecutionArn"), Value::String(Arc::clone(&self.id))),
-            ("Input".into(), Value::string(self.input.to_string())),
-            ("InputDetails".into(), Value::from([("Included", Value::from(true))])),
-            ("Name".into(), Value::String(Arc::clone(&self.name))),
-            ("StartDate".into(), Value::string(moment(self.started))),
-            ("StateMachineArn".into(), Value::string(machine.replacen(":execution:", ":stateMachine:", 1))),
-            ("Status".into(), "FAILED".into()),
-            ("StopDate".into(), Value::string(moment(now))),
+        let failure = result.as_ref().err();
+        let told = |what: Option<&String>| what.map(|what| text(what));
+        let output = result.as_ref().ok().map(|output| text(&output.to_string()));
+        let (redrive, reason) = match result {
+            Ok(_) => ("NOT_REDRIVABLE", Some(text("Execution is SUCCEEDED and cannot be redriven"))),
+            Err(_) if self.counted.is_some_and(|child| child.express) => ("REDRIVABLE_BY_MAP_RUN", None),
+            Err(_) => ("REDRIVABLE", None),
+        };
+        let members = [
+            ("Cause", told(failure.and_then(|failure| failure.cause.as_ref()))),
+            ("Error", told(failure.and_then(|failure| failure.error.as_ref()))),
+            ("ExecutionArn", Some(Value::String(Arc::clone(&self.id)))),
+            ("Input", Some(text(&self.input.to_string()))),
+            ("InputDetails", Some(included())),
+            ("Name", Some(Value::String(Arc::clone(&self.name)))),
+            ("OutputDetails", output.is_some().then(included)),
+            ("Output", output),
+            ("RedriveCount", Some(0.into())),
+            ("RedriveStatus", Some(text(redrive))),
+            ("RedriveStatusReason", reason),
+            ("StartDate", Some(Value::string(moment(self.started)))),
+            ("StateMachineArn", Some(text(&machine.replacen(":execution:", ":stateMachine:", 1)))),
+            ("Status", Some(text(if failure.is_some() { "FAILED" } else { "SUCCEEDED" }))),
+            ("StopDate", Some(Value::string(moment(now)))),
         ];
-        report.extend(failure.error.as_deref().map(|error| ("Error".into(), error.into())));
-        report.extend(failure.cause.as_deref().map(|cause| ("Cause".into(), cause.into())));
-        report.into_iter().collect()
+        members.into_iter().filter_map(|(name, value)| Some((name.into(), value?))).collect()
     }
 }
 
@@ -126,9 +152,15 @@ pub(super) fn object(about: &Start, run: &Run, thread: &Thread, state: &State) -
         ),
         ("State".into(), here.into_iter().collect()),
     ];
-    if let Some((index, item)) = &thread.item {
-        let item = Value::from([("Index", Value::from(*index)), ("Value", item.clone())]);
-        context.push(("Map".into(), Value::from([("Item", item)])));
+    context.extend(map_member(thread));
+    if let Some(token) = &thread.token {
+        context.push(("Task".into(), Value::from([("Token", Value::string(token.to_string()))])));
     }
     context.into_iter().collect()
+}
+
+/// What the context object says of the iteration at hand.
+pub(super) fn map_member(thread: &Thread) -> Option<(Arc<str>, Value)> {
+    let item = thread.item.as_ref()?;
+    Some(("Map".into(), Value::from([("Item", item.context())])))
 }

@@ -4,12 +4,29 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Execution, Thread, ThreadId, Waiting, Wake};
+use super::{Execution, MapRunStatus, RunId, Thread, ThreadId, Waiting, Wake};
 use crate::effect::Outcome;
 use crate::failure::Failure;
 use crate::history::{Details, EventType};
+use crate::machine::{FlowId, StateId};
 use crate::state::Kind;
+use crate::state::distributed::Distributed;
+use crate::state::writer::Form;
 use crate::value::Value;
+
+/// The state that children are dropped of.
+#[derive(Clone, Copy)]
+struct Holder {
+    run: RunId,
+    flow: FlowId,
+    state: StateId,
+}
+
+impl Holder {
+    fn of(thread: &Thread) -> Self {
+        Self { run: thread.run, flow: thread.flow, state: thread.state }
+    }
+}
 
 impl Execution {
     /// A child has come to its end.
@@ -23,18 +40,17 @@ impl Execution {
         let Some(mut thread) = self.threads.remove(&parent) else {
             return;
         };
-        let report = if child.run == thread.run {
-            self.note_end(&mut thread, child, index, result.is_ok(), now);
-            Value::Null
+        let succeeded = result.is_ok();
+        let (value, failure) = if child.run == thread.run {
+            self.note_end(&mut thread, child, index, succeeded, now);
+            result.map_or_else(|failure| (Value::Null, Some(failure)), |output| (output, None))
         } else {
-            self.end_child_run(child, &result, now)
+            let form = self.form(&thread);
+            self.end_child_run(child, result, form, now)
         };
-        let failure = match &mut thread.waiting {
-            Waiting::Children(children) => {
-                children.gather(child.id, index, result.map_err(|failure| (failure, report)))
-            }
-            _ => None,
-        };
+        if let Waiting::Children(children) = &mut thread.waiting {
+            children.gather(child.id, index, value, succeeded);
+        }
         self.threads.insert(parent, thread);
         match failure {
             Some(failure) => self.fail_children(parent, failure, now),
@@ -53,20 +69,39 @@ impl Execution {
         let event = self.emit(thread.run, child.last_event, ended, details, now);
         if let Waiting::Children(children) = &thread.waiting {
             // On AWS the end of the last iteration leads on; that of another one, or of a failed one, does not.
-            let last = children.running.len() == 1 && children.next == children.inputs.len();
+            let last = children.running.len() == 1 && children.next == children.len();
             if good && last {
                 thread.last_event = event;
             }
         }
     }
 
-    /// Closes a child execution; gives what stands for the output of one that failed.
-    fn end_child_run(&mut self, child: &Thread, result: &Result<Value, Failure>, now: Timestamp) -> Value {
+    /// Closes a child execution; gives what is kept of it, and a failure when too many have failed.
+    fn end_child_run(
+        &mut self,
+        child: &Thread,
+        result: Result<Value, Failure>,
+        form: Form,
+        now: Timestamp,
+    ) -> (Value, Option<Failure>) {
         let outcome = result.clone().map_or_else(Outcome::Failed, Outcome::Succeeded);
         self.conclude(child.run, child.last_event, &outcome, now);
-        match (self.runs.remove(&child.run), result) {
-            (Some(run), Err(failure)) => run.report(failure, now),
-            _ => Value::Null,
+        let Some(run) = self.runs.remove(&child.run) else {
+            return (Value::Null, None);
+        };
+        let exceeded = run.counted.and_then(|child| self.map_run(child.run)?.exceeded());
+        match result {
+            Ok(output) if form != Form::Whole => (output, None),
+            Ok(_) => (run.report(&result, now), None),
+            Err(_) => (run.report(&result, now), exceeded),
+        }
+    }
+
+    /// What a Map keeps of its children.
+    fn form(&self, thread: &Thread) -> Form {
+        match self.kind(thread) {
+            Kind::Map(map) => map.distributed.as_ref().map_or(Form::default(), Distributed::form),
+            _ => Form::default(),
         }
     }
 
@@ -79,45 +114,45 @@ impl Execution {
             return;
         };
         let running = std::mem::take(&mut children.running);
-        let map_run = children.map_run.is_some();
-        let (run, last) = (thread.run, thread.last_event);
+        let holder = Holder::of(thread);
         for child in running.into_keys() {
-            self.abort(child, now);
-        }
-        if map_run {
-            let last = self.emit(run, last, EventType::MapRunFailed, Details::Failed(failure.clone()), now);
-            if let Some(thread) = self.threads.get_mut(&parent) {
-                thread.last_event = last;
-            }
+            self.abort(child, holder, now);
         }
         self.ready.push_back((parent, Wake::Children(Err(failure))));
     }
 
     /// Drops a thread and all below it, and says so.
-    fn abort(&mut self, id: ThreadId, now: Timestamp) {
+    fn abort(&mut self, id: ThreadId, holder: Holder, now: Timestamp) {
         let Some(mut thread) = self.drop_thread(id) else {
             return;
         };
+        let map_run = thread.waiting.map_run();
         if let Waiting::Children(children) = &mut thread.waiting {
-            for child in std::mem::take(&mut children.running).into_keys() {
-                self.abort(child, now);
+            let running = std::mem::take(&mut children.running);
+            let holder = Holder::of(&thread);
+            for child in running.into_keys() {
+                self.abort(child, holder, now);
             }
+        }
+        if let Some(run) = map_run.and_then(|run| self.map_run(run)) {
+            run.end(MapRunStatus::Aborted, now);
+            thread.last_event =
+                self.emit(thread.run, thread.last_event, EventType::MapRunAborted, Details::None, now);
         }
         let aborted = self.kind(&thread).aborted().filter(|_| thread.entered_event > 0);
         if let Some(aborted) = aborted {
             thread.last_event = self.emit(thread.run, thread.last_event, aborted, Details::None, now);
         }
-        let Some((parent, index)) = thread.parent else {
+        let Some((_, index)) = thread.parent else {
             return;
         };
-        let Some(parent) = self.threads.get(&parent) else {
-            return;
-        };
-        if parent.run != thread.run {
+        let machine = Arc::clone(&self.machine);
+        let state = machine.state(holder.flow, holder.state);
+        if holder.run != thread.run {
             self.conclude(thread.run, thread.last_event, &Outcome::Aborted(Failure::default()), now);
             self.runs.remove(&thread.run);
-        } else if matches!(self.kind(parent), Kind::Map(_)) {
-            let details = Details::Iteration { name: self.name(parent), index };
+        } else if matches!(state.kind, Kind::Map(_)) {
+            let details = Details::Iteration { name: Arc::clone(&state.name), index };
             self.emit(thread.run, thread.last_event, EventType::MapIterationAborted, details, now);
         }
     }

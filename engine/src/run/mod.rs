@@ -2,7 +2,11 @@
 
 mod children;
 mod context;
+mod dataset;
 mod ending;
+mod inspection;
+mod journal;
+mod map_runs;
 mod thread;
 mod turn;
 mod visit;
@@ -12,23 +16,30 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-pub(crate) use children::{Children, Tolerance};
+pub(crate) use children::{ChildResult, Children};
 pub use context::Start;
-pub(crate) use context::{Run, RunId};
-pub(crate) use thread::{Thread, ThreadId, Waiting, Wake};
+pub(crate) use context::{Counted, Run, RunId};
+pub(crate) use dataset::{Dataset, Item, Source};
+pub(crate) use inspection::{Inspection, Stage};
+pub use journal::{Entry, Input, REVISION};
+pub use map_runs::{Counts, MapRun, MapRunStatus, MapRunUpdate};
+pub(crate) use map_runs::{MapRunId, exceeded};
+pub(crate) use thread::{News, Thread, ThreadId, Waiting, Wake};
 pub(crate) use visit::{Fault, Given, Next, Step, Visit};
 
-use crate::effect::{Effect, Outcome, TaskId};
+use crate::effect::{Effect, Items, Outcome, TaskId};
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType, HistoryEvent};
-use crate::machine::StateMachine;
+use crate::machine::{FlowId, StateId, StateMachine};
 use crate::rng::Rng;
+use crate::token::TaskToken;
 use crate::value::Value;
 
 /// One execution of a machine.
 ///
 /// The host takes [effects](Self::next_effect) until there is none, does what they ask, reports the answers,
-/// and calls again when [the next due time](Self::next_due) has come.
+/// and calls again when [the next due time](Self::next_due) has come. A host that keeps a journal takes
+/// [steps](Self::step) instead, and can make the run [again](Self::replay) from it.
 #[derive(Debug)]
 pub struct Execution {
     machine: Arc<StateMachine>,
@@ -36,6 +47,7 @@ pub struct Execution {
     threads: BTreeMap<ThreadId, Box<Thread>>,
     /// The run itself comes first; the rest are children of distributed Maps.
     runs: BTreeMap<RunId, Run>,
+    map_runs: Vec<MapRun>,
     ready: VecDeque<(ThreadId, Wake)>,
     timers: BTreeSet<(Timestamp, ThreadId)>,
     tasks: BTreeMap<TaskId, ThreadId>,
@@ -44,41 +56,52 @@ pub struct Execution {
     rng: Rng,
     /// The last number given to a thread, a task or a child execution.
     numbers: u64,
+    /// The moment of the last step.
+    at: Timestamp,
     outcome: Option<Outcome>,
+    /// Only where one state is tested.
+    inspection: Option<Box<Inspection>>,
 }
 
 impl Execution {
-    /// A run that has not taken its first step yet.
+    /// A run that has taken its first step.
     pub fn start(machine: Arc<StateMachine>, about: Start, input: Value, now: Timestamp) -> Self {
+        let start = machine.flows[0].start;
+        let mut execution = Self::idle(machine, about, now);
+        execution.begin((FlowId(0), start), input, now);
+        execution.advance(now);
+        execution
+    }
+
+    fn idle(machine: Arc<StateMachine>, about: Start, now: Timestamp) -> Self {
         let deadline = machine.timeout.and_then(|timeout| now.checked_add(timeout).ok());
-        let mut execution = Self {
+        Self {
             rng: Rng::new(about.seed),
             machine,
             about,
             threads: BTreeMap::new(),
             runs: BTreeMap::new(),
+            map_runs: Vec::new(),
             ready: VecDeque::new(),
             timers: BTreeSet::new(),
             tasks: BTreeMap::new(),
             effects: VecDeque::new(),
             deadline,
             numbers: 0,
+            at: now,
             outcome: None,
-        };
-        execution.begin(input, now);
-        execution
+            inspection: None,
+        }
     }
 
-    fn begin(&mut self, input: Value, now: Timestamp) {
+    fn begin(&mut self, (flow, state): (FlowId, StateId), input: Value, now: Timestamp) {
         let (id, name) = (Arc::clone(&self.about.execution_id), Arc::clone(&self.about.execution_name));
         let run = Run::new(id, name, &input, now, self.about.history_limit);
         self.runs.insert(RunId::ROOT, run);
         let details = Details::Started { input: input.clone(), role: self.about.role.clone() };
         self.emit(RunId::ROOT, 0, EventType::ExecutionStarted, details, now);
-        let flow = crate::machine::FlowId(0);
-        let start = self.machine.flows[0].start;
         let id = ThreadId(self.number());
-        let thread = Thread::new(id, RunId::ROOT, flow, start, input);
+        let thread = Thread::new(id, RunId::ROOT, flow, state, input);
         if thread.input.json_len() > LARGEST {
             let cause = "The input of the execution is larger than 262144 bytes";
             self.stop_as(Outcome::Failed(Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause)), now);
@@ -90,6 +113,7 @@ impl Execution {
 
     /// The next thing the host has to do or know; `None`: nothing, until an answer or a due time comes.
     pub fn next_effect(&mut self, now: Timestamp) -> Option<Effect> {
+        self.at = now;
         while self.effects.is_empty() && self.turn(now) {}
         self.effects.pop_front()
     }
@@ -98,6 +122,9 @@ impl Execution {
     pub fn next_due(&self) -> Option<Timestamp> {
         if self.outcome.is_some() {
             return None;
+        }
+        if !self.ready.is_empty() {
+            return Some(self.at);
         }
         let timer = self.timers.first().map(|(due, _)| *due);
         timer.into_iter().chain(self.deadline).min()
@@ -120,10 +147,39 @@ impl Execution {
         }
     }
 
+    /// Reports that a service took the request of a callback or of a job, and what it said.
+    pub fn task_submitted(&mut self, task: TaskId, output: Value) {
+        self.task_news(task, News::Submitted(output));
+    }
+
+    /// Reports that a worker has taken the task of an activity.
+    pub fn task_started(&mut self, task: TaskId, worker: Option<Arc<str>>) {
+        self.task_news(task, News::Started(worker));
+    }
+
+    fn task_news(&mut self, task: TaskId, news: News) {
+        if let Some(thread) = self.tasks.get(&task) {
+            self.ready.push_back((*thread, Wake::Progress(news)));
+        }
+    }
+
+    /// Whether the task that a token names waits for its answer.
+    pub fn waits_for(&self, token: &TaskToken) -> bool {
+        let thread = self.tasks.get(&token.task).and_then(|thread| self.threads.get(thread));
+        thread.is_some_and(|thread| thread.token.as_ref() == Some(token))
+    }
+
     /// Reports the items a distributed Map asked for.
-    pub fn items_read(&mut self, reading: TaskId, items: Result<Vec<Value>, Failure>) {
+    pub fn items_read(&mut self, reading: TaskId, items: Result<Items, Failure>) {
         if let Some(thread) = self.tasks.remove(&reading) {
             self.ready.push_back((thread, Wake::Items(items)));
+        }
+    }
+
+    /// Reports that the results of a distributed Map are written, or why not.
+    pub fn results_written(&mut self, writing: TaskId, result: Result<(), Failure>) {
+        if let Some(thread) = self.tasks.remove(&writing) {
+            self.ready.push_back((thread, Wake::Written(result)));
         }
     }
 
@@ -165,6 +221,9 @@ impl Execution {
             self.conclude(child, previous, &Outcome::Aborted(Failure::default()), now);
             self.runs.remove(&child);
         }
+        for run in self.map_runs.iter_mut().filter(|run| run.status == MapRunStatus::Running) {
+            run.end(MapRunStatus::Aborted, now);
+        }
         self.conclude(RunId::ROOT, last.unwrap_or(0), &outcome, now);
         self.outcome = Some(outcome);
     }
@@ -178,6 +237,11 @@ impl Execution {
             Outcome::Aborted(failure) => (EventType::ExecutionAborted, Details::Failed(failure.clone())),
         };
         self.emit(run, previous, kind, details, now);
+        if let Some(child) = self.runs.get(&run).and_then(|run| run.counted)
+            && let Some(map_run) = self.map_run(child.run)
+        {
+            map_run.child_ended(outcome, child.items);
+        }
     }
 
     /// Forgets a thread and what it waits for.
@@ -186,10 +250,10 @@ impl Execution {
         if let Some(due) = thread.due {
             self.timers.remove(&(due, id));
         }
-        if let Waiting::Task { id: task, .. } | Waiting::Items { id: task } = &thread.waiting
-            && self.tasks.remove(task).is_some()
+        if let Some(task) = thread.waiting.task()
+            && self.tasks.remove(&task).is_some()
         {
-            self.effects.push_back(Effect::Cancel(*task));
+            self.effects.push_back(Effect::Cancel(task));
         }
         Some(thread)
     }

@@ -1,14 +1,17 @@
 //! One line of states being walked: the run's own, a branch, an iteration, a child execution.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Children, RunId};
-use crate::effect::TaskId;
+use super::{Children, Item, MapRunId, RunId};
+use crate::effect::{Items, Progress, TaskId};
 use crate::failure::Failure;
 use crate::machine::{FlowId, StateId};
 use crate::query::Variables;
+use crate::state::distributed::{Reading, Writing};
+use crate::token::TaskToken;
 use crate::value::Value;
 
 /// A thread's number in its run; never used twice.
@@ -28,7 +31,7 @@ pub(crate) struct Thread {
     pub input: Value,
     pub variables: Variables,
     /// The item of the iteration this thread is, or is in.
-    pub item: Option<(usize, Value)>,
+    pub item: Option<Box<Item>>,
     pub entered_at: Timestamp,
     /// The event that says the state was entered, and the one before it.
     pub entered_event: u64,
@@ -39,6 +42,8 @@ pub(crate) struct Thread {
     /// Failures that each of the state's retriers has seen.
     pub failures: Vec<u32>,
     pub waiting: Waiting,
+    /// What names the task at hand to others.
+    pub token: Option<TaskToken>,
     /// When the thread wakes by itself.
     pub due: Option<Timestamp>,
 }
@@ -56,9 +61,17 @@ pub(crate) enum Waiting {
         id: TaskId,
         timeout: Option<Timestamp>,
         heartbeat: Option<Duration>,
+        progress: Progress,
     },
+    /// Items that the host reads.
     Items {
         id: TaskId,
+        reading: Box<Reading>,
+    },
+    /// Results that the host writes.
+    Results {
+        id: TaskId,
+        writing: Box<Writing>,
     },
     Children(Box<Children>),
 }
@@ -70,11 +83,44 @@ pub(crate) enum Wake {
     Enter,
     /// Its due time has come.
     Time,
+    /// A task has got further.
+    Progress(News),
     /// The host has answered.
     Answer(Result<Value, Failure>),
-    Items(Result<Vec<Value>, Failure>),
+    Items(Result<Items, Failure>),
+    /// The host has written the results of a distributed Map.
+    Written(Result<(), Failure>),
     /// All its children are done, or one has failed for all.
     Children(Result<Vec<Value>, Failure>),
+}
+
+/// How a task has got further.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// The service took the request, and said this.
+    Submitted(Value),
+    /// This worker has it.
+    Started(Option<Arc<str>>),
+}
+
+impl Waiting {
+    /// What the host does for the thread.
+    pub(super) fn task(&self) -> Option<TaskId> {
+        match self {
+            Self::Task { id, .. } | Self::Items { id, .. } | Self::Results { id, .. } => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// The Map run whose end the thread waits for.
+    pub(super) fn map_run(&self) -> Option<MapRunId> {
+        match self {
+            Self::Items { reading, .. } => Some(reading.run),
+            Self::Results { writing, .. } => Some(writing.run),
+            Self::Children(children) => children.map_run,
+            _ => None,
+        }
+    }
 }
 
 impl Thread {
@@ -95,6 +141,7 @@ impl Thread {
             attempts: 0,
             failures: Vec::new(),
             waiting: Waiting::Nothing,
+            token: None,
             due: None,
         }
     }

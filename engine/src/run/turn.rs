@@ -10,6 +10,7 @@ use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
 use crate::machine::Transition;
 use crate::state::Kind;
+use crate::state::distributed::Distributed;
 use crate::state::exit::Taken;
 use crate::state::task::Clock;
 use crate::value::Value;
@@ -43,7 +44,7 @@ impl Execution {
         let mut visit = Visit { run: self, thread: &mut thread, state, now };
         let mut step = visit.wake(wake);
         if let Err(fault) = step {
-            step = visit.recover(fault);
+            step = if visit.is_test() { visit.settle(fault) } else { visit.recover(fault) };
         }
         if self.is_too_long(thread.run) {
             let limit = self.about.history_limit.unwrap_or_default();
@@ -91,6 +92,10 @@ impl Execution {
         if !assigned.is_empty() {
             Arc::make_mut(&mut thread.variables).extend(assigned);
         }
+        if self.is_tested(&thread, to) {
+            self.end(thread, Ok(output), now);
+            return;
+        }
         match to {
             Transition::End => self.end(thread, Ok(output), now),
             Transition::Next(state) => {
@@ -127,9 +132,9 @@ impl Visit<'_> {
             (Wake::Time, _) if matches!(waiting, Waiting::Retry) => self.start(),
             (Wake::Time, Kind::Wait(wait)) => wait.finish(self),
             (Wake::Time, Kind::Task(task)) => self.expire(task, &waiting),
-            (Wake::Answer(answer), Kind::Task(task)) => task.finish(self, answer),
-            (Wake::Items(items), Kind::Map(map)) => map.items_read(self, items),
-            (Wake::Children(Ok(outputs)), Kind::Map(map)) => map.finish(self, outputs),
+            (Wake::Progress(news), Kind::Task(task)) => task.progress(self, waiting, news),
+            (Wake::Answer(answer), Kind::Task(task)) => task.finish(self, &waiting, answer),
+            (wake, Kind::Map(map)) => self.wake_map(map, wake, waiting),
             (Wake::Children(Ok(outputs)), Kind::Parallel(parallel)) => parallel.finish(self, outputs),
             (Wake::Children(Err(failure)), _) => Err(Fault::from(failure)),
             (_, kind) => {
@@ -139,9 +144,32 @@ impl Visit<'_> {
         }
     }
 
+    fn wake_map(&mut self, map: &crate::state::Map, wake: Wake, waiting: Waiting) -> Step {
+        match (wake, waiting, &map.distributed) {
+            (Wake::Children(Ok(outputs)), _, None) => map.finish(self, outputs),
+            (Wake::Children(result), Waiting::Children(children), Some(distributed)) => {
+                distributed.ended(self, map, *children, result.err())
+            }
+            (Wake::Items(items), Waiting::Items { reading, .. }, Some(distributed)) => {
+                distributed.items_read(self, map, *reading, items)
+            }
+            (Wake::Written(result), Waiting::Results { writing, .. }, Some(_)) => {
+                Distributed::results_written(self, map, *writing, result)
+            }
+            (Wake::Children(Err(failure)) | Wake::Items(Err(failure)) | Wake::Written(Err(failure)), ..) => {
+                Err(Fault::from(failure))
+            }
+            _ => Err(Fault::from(Failure::new(
+                reserved::RUNTIME,
+                "a Map state was woken by what it does not wait for",
+            ))),
+        }
+    }
+
     fn enter(&mut self) {
         self.thread.attempts = 0;
         self.thread.failures.clear();
+        self.thread.token = None;
         self.thread.entered_at = self.now;
         self.thread.entered_previous = self.thread.last_event;
         let details =
@@ -166,8 +194,7 @@ impl Visit<'_> {
         let Waiting::Task { id, timeout, .. } = waiting else {
             return Ok(Next::Wait);
         };
-        self.run.tasks.remove(id);
-        self.effect(crate::effect::Effect::Cancel(*id));
+        self.give_up(*id);
         let late = timeout.is_some_and(|timeout| timeout <= self.now);
         task.expire(self, if late { Clock::Timeout } else { Clock::Heartbeat })
     }
@@ -202,7 +229,7 @@ impl Visit<'_> {
     }
 
     /// Tells history of an expression that failed.
-    pub(super) fn noted(&mut self, mut fault: Fault) -> Fault {
+    pub(crate) fn noted(&mut self, mut fault: Fault) -> Fault {
         if let Some(location) = fault.evaluation.take() {
             let details = Details::Evaluation {
                 failure: fault.failure.clone(),

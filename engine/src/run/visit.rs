@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Children, Execution, LARGEST, Thread, Waiting, context};
+use super::{
+    Children, Execution, LARGEST, MapRun, MapRunId, MapRunStatus, MapRunUpdate, Thread, Waiting, context,
+};
 use crate::effect::{Effect, TaskId};
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
@@ -13,6 +15,7 @@ use crate::query::{EvaluationError, Scope};
 use crate::rng::Rng;
 use crate::state::Exit;
 use crate::state::exit::Taken;
+use crate::token::TaskToken;
 use crate::value::Value;
 
 /// AWS's limit for all variables of an execution, in bytes of JSON.
@@ -79,6 +82,9 @@ impl Visit<'_> {
         let mut rng: Rng = self.run.rng;
         let (run, thread, state) = (&*self.run, &*self.thread, self.state);
         let context = || {
+            if let Some(inspection) = &run.inspection {
+                return inspection.context(thread);
+            }
             let own = run.runs.get(&thread.run);
             own.map_or(Value::Null, |own| context::object(&run.about, own, thread, state))
         };
@@ -169,9 +175,31 @@ impl Visit<'_> {
 
     /// A new number, known as this thread's.
     pub(crate) fn task_id(&mut self) -> TaskId {
-        let id = TaskId(self.run.number());
-        self.run.tasks.insert(id, self.thread.id);
+        let id = self.task_number();
+        self.own_task(id);
         id
+    }
+
+    /// A new number.
+    pub(crate) fn task_number(&mut self) -> TaskId {
+        TaskId(self.run.number())
+    }
+
+    /// Answers to this number are this thread's.
+    pub(crate) fn own_task(&mut self, id: TaskId) {
+        self.run.tasks.insert(id, self.thread.id);
+    }
+
+    /// Nobody waits for this task any longer.
+    pub(crate) fn give_up(&mut self, id: TaskId) {
+        self.run.tasks.remove(&id);
+        self.effect(Effect::Cancel(id));
+    }
+
+    /// A token with a new number.
+    pub(crate) fn token(&mut self) -> TaskToken {
+        let execution = Arc::clone(&self.run.about.execution_id);
+        TaskToken::new(execution, self.task_number(), self.run.rng.bits())
     }
 
     pub(crate) fn wait(&mut self, waiting: Waiting, due: Option<Timestamp>) {
@@ -196,12 +224,19 @@ impl Visit<'_> {
         self.run.about.machine_id.split(':').nth(3).unwrap_or("us-east-1").into()
     }
 
-    /// Starts a Map run and gives its ARN.
-    pub(crate) fn map_run(&mut self, label: Option<&str>) -> Arc<str> {
+    /// Starts a Map run.
+    pub(crate) fn map_run(&mut self, label: Option<&str>, limits: MapRunUpdate) -> MapRunId {
         let machine = self.run.about.machine_id.replacen(":stateMachine:", ":mapRun:", 1);
         let label = label.map_or_else(|| self.run.rng.uuid(), str::to_owned);
         let arn: Arc<str> = format!("{machine}/{label}:{}", self.run.rng.uuid()).into();
         self.event(EventType::MapRunStarted, Details::MapRun { arn: Arc::clone(&arn) });
-        arn
+        let run = MapRun::new(arn, self.execution(), limits, self.now);
+        self.run.add_map_run(run)
+    }
+
+    /// A Map run has ended.
+    pub(crate) fn end_map_run(&mut self, run: MapRunId, status: MapRunStatus) {
+        let now = self.now;
+        self.run.map_run(run).into_iter().for_each(|run| run.end(status, now));
     }
 }

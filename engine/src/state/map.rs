@@ -1,28 +1,22 @@
 //! Map: runs its processor once for each item.
 
-use std::sync::Arc;
-
+use super::distributed::Distributed;
 use super::{Exit, Recovery};
-use crate::effect::Effect;
-use crate::failure::{Failure, reserved};
+use crate::effect::Items;
 use crate::history::{Details, EventType};
 use crate::load::{Fields, Place};
 use crate::machine::FlowId;
 use crate::query::{Reach, Template};
-use crate::run::{Children, Fault, Given, Next, Step, Tolerance, Visit, Waiting};
-use crate::state::reader::Reader;
-use crate::value::{Array, Number, Value};
+use crate::run::{Children, Given, Next, Step, Visit};
+use crate::value::{Number, Value};
 
 /// AWS runs at most so many iterations of an inline Map at once.
 const MOST_INLINE: usize = 40;
-/// AWS runs at most so many children of a distributed Map at once.
-const MOST_DISTRIBUTED: usize = 10_000;
 
 /// A Map state.
 #[derive(Debug)]
 pub(crate) struct Map {
     items: Option<Template>,
-    pub reader: Option<Reader>,
     pub selector: Option<Template>,
     pub processor: FlowId,
     pub distributed: Option<Distributed>,
@@ -31,42 +25,27 @@ pub(crate) struct Map {
     pub recovery: Recovery,
 }
 
-/// What only a distributed Map has: its items become executions of their own.
-#[derive(Debug)]
-pub(crate) struct Distributed {
-    pub express: bool,
-    pub label: Option<Arc<str>>,
-    count: Option<Template>,
-    percentage: Option<Template>,
-}
-
 impl Map {
     pub(crate) fn parse<'a>(fields: Fields<'a>, place: &Place<'a>) -> Option<Self> {
         fields.require(&["ItemProcessor"]);
         let (processor, distributed) = processor(&fields, place)?;
-        let items = fields.template_of("Items", "an array", Reach::INPUT, |value| value.as_array().is_some());
+        let items = fields.template_of("Items", "an array", Reach::INPUT, |value| {
+            value.as_array().is_some() || distributed.is_some() && value.as_object().is_some()
+        });
         let selector = fields.template("ItemSelector", Reach::INPUT);
         let concurrency =
             fields.template_of("MaxConcurrency", "a whole number from 0", Reach::INPUT, |value| {
                 count(value).is_some()
             });
-        let is_distributed = distributed.is_some();
-        let (reader, distributed) = if let Some(express) = distributed {
-            let reader = fields.object("ItemReader").map(Reader::parse);
-            (reader, Some(Distributed::parse(&fields, express)))
-        } else {
-            (None, None)
-        };
-        if reader.is_some() && items.is_some() {
+        if fields.has("ItemReader") && items.is_some() {
             fields.invalid("Items", "'Items' and 'ItemReader' exclude each other");
         }
+        let is_distributed = distributed.is_some();
+        let distributed = distributed.map(|express| Distributed::parse(&fields, place, express));
         let recovery = Recovery::parse(&fields, place);
         let exit = Exit::parse(&fields, place, Reach::RESULT);
         fields.finish(if is_distributed {
-            &[
-                ("ItemBatcher", "'ItemBatcher' is not supported yet"),
-                ("ResultWriter", "'ResultWriter' is not supported yet"),
-            ]
+            &[]
         } else {
             &[
                 ("Iterator", "'Iterator' is the old name of 'ItemProcessor'"),
@@ -75,120 +54,74 @@ impl Map {
                     "ToleratedFailurePercentage",
                     "'ToleratedFailurePercentage' is not supported for an inline Map",
                 ),
+                ("ItemBatcher", "'ItemBatcher' is not supported for an inline Map"),
                 ("ItemReader", "'ItemReader' is not supported for an inline Map"),
                 ("Label", "'Label' is not supported for an inline Map"),
+                ("ResultWriter", "'ResultWriter' is not supported for an inline Map"),
             ]
         });
-        let reader = match reader {
-            Some(reader) => Some(reader?),
-            None => None,
-        };
-        let (exit, recovery) = (exit?, recovery?);
-        Some(Self { items, reader, selector, processor, distributed, concurrency, exit, recovery })
+        let distributed = distributed.map_or(Some(None), |distributed| distributed.map(Some))?;
+        Some(Self { items, selector, processor, distributed, concurrency, exit: exit?, recovery: recovery? })
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
-        if let Some(reader) = &self.reader {
-            let (id, source) = reader.request(visit)?;
-            visit.wait(Waiting::Items { id }, None);
-            visit.effect(Effect::ReadItems(source));
-            return Ok(Next::Wait);
+        let reads = self.distributed.as_ref().is_some_and(|distributed| distributed.reader.is_some());
+        let items = if reads { None } else { Some(self.items(visit)?) };
+        // As on AWS, items that are read are not counted here.
+        let length = items.as_ref().map_or(0, length);
+        visit.event(EventType::MapStateStarted, Details::MapStarted { length });
+        let concurrency = visit.evaluate(Given::default(), |scope| {
+            let concurrency = self
+                .concurrency
+                .as_ref()
+                .map(|template| template.fill_as("MaxConcurrency", "non-negative integer", scope, count));
+            Ok(concurrency.transpose()?.unwrap_or(0))
+        })?;
+        if visit.is_test() {
+            return self.tested(visit, items, concurrency);
         }
-        let items = match &self.items {
-            Some(template) => visit.evaluate(Given::default(), |scope| {
-                template.fill_as("Items", "array", scope, |value| value.as_array().cloned())
-            })?,
+        match (&self.distributed, items) {
+            (Some(distributed), items) => {
+                distributed.start(visit, self, items.and_then(|items| Items::of(&items)), concurrency)
+            }
+            (None, Some(Value::Array(items))) => {
+                let concurrency = if concurrency == 0 { MOST_INLINE } else { concurrency.min(MOST_INLINE) };
+                visit.begin(Children::items(items.into(), concurrency));
+                Ok(Next::Wait)
+            }
+            (None, _) => Ok(Next::Wait),
+        }
+    }
+
+    /// The array, or for a distributed Map the object, to iterate over.
+    fn items(&self, visit: &mut Visit<'_>) -> Result<Value, crate::run::Fault> {
+        let objects = self.distributed.is_some();
+        let accept = |value: &Value| {
+            (value.as_array().is_some() || objects && value.as_object().is_some()).then(|| value.clone())
+        };
+        match &self.items {
+            Some(template) => {
+                visit.evaluate(Given::default(), |scope| template.fill_as("Items", "array", scope, accept))
+            }
             None => {
                 let input = visit.thread.input.clone();
-                let items = input.as_array().cloned();
-                items.ok_or_else(|| {
-                    visit.wrong(&format!("Map state input must be an array but was: {input}"))
-                })?
+                accept(&input)
+                    .ok_or_else(|| visit.wrong(&format!("Map state input must be an array but was: {input}")))
             }
-        };
-        self.begin(visit, items)
-    }
-
-    /// The host has read the items.
-    pub(crate) fn items_read(&self, visit: &mut Visit<'_>, items: Result<Vec<Value>, Failure>) -> Step {
-        let mut items = items.map_err(|failure| {
-            Fault::from(Failure {
-                error: failure.error.or_else(|| Some(reserved::ITEM_READER_FAILED.into())),
-                cause: failure.cause,
-            })
-        })?;
-        if let Some(most) = self.reader.as_ref().map(|reader| reader.max_items(visit)).transpose()?.flatten()
-        {
-            items.truncate(most);
         }
-        self.begin(visit, items.into())
     }
 
-    fn begin(&self, visit: &mut Visit<'_>, items: Array) -> Step {
-        visit.event(EventType::MapStateStarted, Details::MapStarted { length: items.len() });
-        let (concurrency, tolerance) = visit.evaluate(Given::default(), |scope| {
-            let mut number = |field: &str, template: &Option<Template>| {
-                let template = template.as_ref()?;
-                Some(template.fill_as(field, "non-negative integer", scope, count))
-            };
-            let concurrency = number("MaxConcurrency", &self.concurrency).transpose()?.unwrap_or(0);
-            let Some(distributed) = &self.distributed else {
-                return Ok((concurrency, None));
-            };
-            let count = number("ToleratedFailureCount", &distributed.count).transpose()?;
-            let percentage = &distributed.percentage;
-            let percentage = percentage
-                .as_ref()
-                .map(|template| {
-                    template.fill_as("ToleratedFailurePercentage", "number", scope, self::percentage)
-                })
-                .transpose()?;
-            Ok((concurrency, Some(Tolerance { count, percentage })))
-        })?;
-        let most = if self.distributed.is_some() { MOST_DISTRIBUTED } else { MOST_INLINE };
-        let concurrency = if concurrency == 0 { most } else { concurrency.min(most) };
-        let run = self.distributed.as_ref().map(|distributed| visit.map_run(distributed.label.as_deref()));
-        visit.begin(Children::items(items, concurrency, tolerance, run));
-        Ok(Next::Wait)
-    }
-
+    /// Every iteration has given its output.
     pub(crate) fn finish(&self, visit: &mut Visit<'_>, outputs: Vec<Value>) -> Step {
-        if self.distributed.is_some() {
-            visit.event(EventType::MapRunSucceeded, Details::None);
-        }
+        self.succeed(visit, &outputs.into())
+    }
+
+    pub(super) fn succeed(&self, visit: &mut Visit<'_>, output: &Value) -> Step {
         let last = visit.thread.last_event;
         visit.event(EventType::MapStateSucceeded, Details::None);
         // What follows points to the last iteration's end, not to the success of the state.
         visit.thread.last_event = last;
-        let outputs = Value::from(outputs);
-        visit.leave(&self.exit, "", Given { result: Some(&outputs), error: None })
-    }
-}
-
-impl Distributed {
-    fn parse(fields: &Fields<'_>, express: bool) -> Self {
-        let label = fields.text("Label");
-        if label.as_ref().is_some_and(|label| label.is_empty()) {
-            fields.invalid("Label", "Label cannot be empty");
-        } else if label.as_ref().is_some_and(|label| label.chars().count() > 40) {
-            fields.invalid("Label", "Label cannot exceed 40 characters");
-        }
-        Self {
-            express,
-            label,
-            count: fields.template_of(
-                "ToleratedFailureCount",
-                "a whole number from 0",
-                Reach::INPUT,
-                |value| count(value).is_some(),
-            ),
-            percentage: fields.template_of(
-                "ToleratedFailurePercentage",
-                "a number from 0 to 100",
-                Reach::INPUT,
-                |value| percentage(value).is_some(),
-            ),
-        }
+        visit.leave(&self.exit, "", Given { result: Some(output), error: None })
     }
 }
 
@@ -217,10 +150,14 @@ fn processor<'a>(fields: &Fields<'a>, place: &Place<'a>) -> Option<(FlowId, Opti
     Some((flow, distributed))
 }
 
-pub(super) fn count(value: &Value) -> Option<usize> {
-    value.as_number().and_then(Number::as_i64).and_then(|count| usize::try_from(count).ok())
+fn length(items: &Value) -> usize {
+    match items {
+        Value::Array(items) => items.len(),
+        Value::Object(members) => members.len(),
+        _ => 0,
+    }
 }
 
-fn percentage(value: &Value) -> Option<f64> {
-    value.as_number().map(Number::as_f64).filter(|share| (0.0..=100.0).contains(share))
+pub(super) fn count(value: &Value) -> Option<usize> {
+    value.as_number().and_then(Number::as_i64).and_then(|count| usize::try_from(count).ok())
 }

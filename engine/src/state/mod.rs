@@ -1,6 +1,8 @@
 //! The kinds of states: one file each, with what it reads from a definition and what it does in a run.
 
+mod batcher;
 mod choice;
+pub(crate) mod distributed;
 pub(crate) mod exit;
 mod fail;
 pub(crate) mod map;
@@ -8,9 +10,12 @@ mod parallel;
 mod pass;
 pub(crate) mod reader;
 pub(crate) mod recovery;
+pub(crate) mod service;
 mod succeed;
 pub(crate) mod task;
+mod tested;
 mod wait;
+pub(crate) mod writer;
 
 pub(crate) use choice::Choice;
 pub(crate) use exit::Exit;

@@ -2,55 +2,105 @@
 
 use std::sync::Arc;
 
-use super::map::count;
-use crate::effect::{ItemFormat, ItemSource, TaskId};
-use crate::load::Fields;
+use super::distributed::{argument, positive};
+use crate::effect::{Effect, ItemFormat, ItemSource, ObjectSet, TaskId};
+use crate::load::{Fields, Place};
 use crate::problem::Code;
 use crate::query::{Reach, Template};
-use crate::run::{Fault, Given, Visit};
+use crate::run::{Fault, Given, Source, Visit};
 use crate::value::Value;
+
+/// AWS's limit for `MaxItems`.
+const MOST_ITEMS: usize = 100_000_000;
+/// AWS's limit for the text of `ItemsPointer`.
+const LONGEST_POINTER: usize = 2_000;
 
 /// An ItemReader.
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub resource: Arc<str>,
-    pub arguments: Template,
+    arguments: Template,
+    objects: ObjectSet,
+    format: ItemFormat,
+    most: Option<Template>,
+}
+
+/// What a ReaderConfig says.
+struct Config {
+    objects: ObjectSet,
     format: ItemFormat,
     most: Option<Template>,
 }
 
 impl Reader {
-    pub(crate) fn parse(fields: Fields<'_>) -> Option<Self> {
-        fields.require(&["Resource", "Arguments"]);
+    pub(crate) fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
+        fields.require(&["Resource"]);
         let resource = fields.text("Resource");
-        if let Some(resource) = resource.as_deref().filter(|resource| !resource.ends_with(":s3:getObject")) {
-            let message = format!("An ItemReader with '{resource}' is not supported yet; use s3:getObject");
-            fields.refuse(Code::NotSupported, Some("Resource"), message);
-        }
-        let arguments =
-            fields.template_of("Arguments", "an object", Reach::INPUT, |value| value.as_object().is_some());
-        let (format, most) = match fields.object("ReaderConfig") {
-            Some(config) => config_of(config),
-            None => (Some(ItemFormat::Json { pointer: None }), None),
+        let lists = resource.as_deref().and_then(|resource| {
+            let lists = match resource.rsplit_once(":states:::s3:") {
+                Some((_, "listObjectsV2")) => Some(true),
+                Some((_, "getObject")) => Some(false),
+                _ => None,
+            };
+            if lists.is_none() {
+                let message = "An ItemReader's resource is s3:getObject or s3:listObjectsV2";
+                fields.invalid("Resource", message);
+            } else {
+                place.check_resource(&fields, resource);
+            }
+            lists
+        });
+        let arguments = argument(&fields);
+        let config = match (fields.object("ReaderConfig"), lists?) {
+            (Some(config), true) => listed(&config).map(|parts| finish(config, parts)),
+            (Some(config), false) => named(&config).map(|parts| finish(config, parts)),
+            (None, true) => {
+                Some(Config { objects: ObjectSet::Listed, format: ItemFormat::Listing, most: None })
+            }
+            (None, false) => {
+                let format = ItemFormat::Json { pointer: None };
+                Some(Config { objects: ObjectSet::Named, format, most: None })
+            }
         };
+        let (config, arguments) = (config?, arguments?);
+        if config.format == ItemFormat::Parquet && has(&arguments, "VersionId") {
+            fields.invalid("ReaderConfig", "'VersionId' is not supported for 'PARQUET'");
+        }
         fields.finish(&[]);
-        Some(Self { resource: resource?, arguments: arguments?, format: format?, most })
+        let Config { objects, format, most } = config;
+        Some(Self { resource: resource?, arguments, objects, format, most })
     }
 
-    pub(crate) fn request(&self, visit: &mut Visit<'_>) -> Result<(TaskId, ItemSource), Fault> {
+    /// Has the host read.
+    pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Result<(TaskId, Source), Fault> {
         let arguments =
             visit.evaluate(Given::default(), |scope| self.arguments.fill("ItemReader/Arguments", scope))?;
+        let source = self.origin(&arguments);
+        let max_items = self.max_items(visit)?;
         let id = visit.task_id();
-        let source = ItemSource {
+        visit.effect(Effect::ReadItems(ItemSource {
             id,
             resource: Arc::clone(&self.resource),
             arguments,
+            objects: self.objects,
             format: self.format.clone(),
-            max_items: self.max_items(visit)?,
+            max_items,
             state: Arc::clone(&visit.state.name),
             execution: visit.execution(),
-        };
+        }));
         Ok((id, source))
+    }
+
+    /// How the text of one object is read; `None`: there is more than one object to it.
+    pub(crate) fn format(&self) -> Option<&ItemFormat> {
+        (self.objects == ObjectSet::Named).then_some(&self.format)
+    }
+
+    /// Where items would come from.
+    pub(super) fn source(&self, visit: &mut Visit<'_>) -> Result<Source, Fault> {
+        let arguments =
+            visit.evaluate(Given::default(), |scope| self.arguments.fill("ItemReader/Arguments", scope))?;
+        Ok(self.origin(&arguments))
     }
 
     pub(crate) fn max_items(&self, visit: &mut Visit<'_>) -> Result<Option<usize>, Fault> {
@@ -59,34 +109,131 @@ impl Reader {
         };
         let field = "ItemReader/ReaderConfig/MaxItems";
         let most = visit.evaluate(Given::default(), |scope| {
-            template.fill_as(field, "non-negative integer", scope, count)
+            template.fill_as(field, "positive integer", scope, most_items)
         })?;
-        Ok(Some(most).filter(|most| *most > 0))
+        Ok(Some(most))
+    }
+
+    /// What `Map.Item.Source` is for items that name no object of their own.
+    fn origin(&self, arguments: &Value) -> Source {
+        let text = |name: &str| arguments.get(name).and_then(Value::as_str).unwrap_or_default();
+        let bucket = text("Bucket");
+        Source::Object(match self.objects {
+            ObjectSet::Listed => format!("S3://{bucket}").into(),
+            ObjectSet::Named | ObjectSet::Manifest => format!("S3://{bucket}/{}", text("Key")).into(),
+        })
     }
 }
 
-fn config_of(config: Fields<'_>) -> (Option<ItemFormat>, Option<Template>) {
-    config.require(&["InputType"]);
-    let kind = config.text("InputType");
-    let most = config.template_of("MaxItems", "a whole number from 0", Reach::INPUT, |value: &Value| {
-        count(value).is_some()
-    });
-    let format = match kind.as_deref() {
-        None => None,
-        Some("JSON") => Some(ItemFormat::Json { pointer: config.text("ItemsPointer") }),
-        Some("JSONL") => Some(ItemFormat::JsonLines),
-        Some("CSV") => csv(&config),
-        Some(other) => {
-            let message = format!("The input type '{other}' is not supported yet");
-            config.refuse(Code::NotSupported, Some("InputType"), message);
+fn has(arguments: &Template, name: &str) -> bool {
+    match arguments {
+        Template::Object(members) => members.iter().any(|(member, _)| &**member == name),
+        Template::Constant(value) => value.get(name).is_some(),
+        _ => false,
+    }
+}
+
+fn most_items(value: &Value) -> Option<usize> {
+    positive(value).filter(|most| *most <= MOST_ITEMS)
+}
+
+fn finish(config: Fields<'_>, (objects, format): (ObjectSet, ItemFormat)) -> Config {
+    let expected = "a whole number from 1 to 100000000";
+    let most = config.template_of("MaxItems", expected, Reach::INPUT, |value| most_items(value).is_some());
+    config.finish(&[]);
+    Config { objects, format, most }
+}
+
+/// The configuration of a reader that lists objects.
+fn listed(config: &Fields<'_>) -> Option<(ObjectSet, ItemFormat)> {
+    match config.text("Transformation").as_deref() {
+        None | Some("NONE") => {
+            if config.text("InputType").is_some() {
+                let message =
+                    "'InputType' needs the transformation 'LOAD_AND_FLATTEN' when objects are listed";
+                config.invalid("InputType", message);
+            }
+            Some((ObjectSet::Listed, ItemFormat::Listing))
+        }
+        Some("LOAD_AND_FLATTEN") => {
+            config.require(&["InputType"]);
+            Some((ObjectSet::Listed, written(config, &["CSV", "JSON", "JSONL", "PARQUET"])?))
+        }
+        Some(_) => {
+            config.invalid("Transformation", "Expected 'NONE' or 'LOAD_AND_FLATTEN'");
             None
         }
-    };
-    config.finish(&[("Transformation", "'Transformation' is not supported yet")]);
-    (format, most)
+    }
+}
+
+/// The configuration of a reader that gets one object.
+fn named(config: &Fields<'_>) -> Option<(ObjectSet, ItemFormat)> {
+    match config.text("Transformation").as_deref() {
+        None | Some("NONE") => {}
+        Some(_) => {
+            config.invalid("Transformation", "Only the objects of s3:listObjectsV2 can be transformed")
+        }
+    }
+    let manifest = config.text("ManifestType");
+    match manifest.as_deref() {
+        None => {
+            config.require(&["InputType"]);
+            let format = written(config, &["CSV", "JSON", "JSONL", "MANIFEST", "PARQUET"])?;
+            Some((ObjectSet::Named, format))
+        }
+        Some("S3_INVENTORY") => {
+            if config.text("InputType").is_some_and(|kind| &*kind != "MANIFEST") {
+                config.invalid(
+                    "InputType",
+                    "'InputType' cannot be given with the manifest type 'S3_INVENTORY'",
+                );
+            }
+            Some((ObjectSet::Named, ItemFormat::Inventory))
+        }
+        Some("ATHENA_DATA") => {
+            config.require(&["InputType"]);
+            Some((ObjectSet::Manifest, written(config, &["CSV", "JSONL", "PARQUET"])?))
+        }
+        Some(_) => {
+            config.invalid("ManifestType", "Expected 'ATHENA_DATA' or 'S3_INVENTORY'");
+            None
+        }
+    }
+}
+
+/// How the objects are written: one of these input types.
+fn written(config: &Fields<'_>, known: &[&str]) -> Option<ItemFormat> {
+    let kind = config.text("InputType")?;
+    if !known.contains(&&*kind) {
+        config.invalid("InputType", format!("Expected one of [{}]", known.join(", ")));
+        return None;
+    }
+    Some(match &*kind {
+        "JSON" => ItemFormat::Json { pointer: pointer(config) },
+        "JSONL" => ItemFormat::JsonLines,
+        "PARQUET" => ItemFormat::Parquet,
+        "MANIFEST" => ItemFormat::Inventory,
+        _ => return csv(config),
+    })
+}
+
+fn pointer(config: &Fields<'_>) -> Option<Arc<str>> {
+    let pointer = config.text("ItemsPointer")?;
+    if !pointer.is_empty() && !pointer.starts_with('/') {
+        config.invalid("ItemsPointer", "Expected a JSON Pointer: it begins with '/'");
+    }
+    if pointer.len() >= LONGEST_POINTER {
+        config.invalid("ItemsPointer", "'ItemsPointer' must be shorter than 2000 characters");
+    }
+    Some(pointer)
 }
 
 fn csv(config: &Fields<'_>) -> Option<ItemFormat> {
+    if config.has("ManifestType") && !config.has("CSVHeaderLocation") {
+        let message = "A manifest of CSV objects without 'CSVHeaderLocation' is not supported";
+        config.refuse(Code::NotSupported, Some("CSVHeaderLocation"), message);
+        return None;
+    }
     config.require(&["CSVHeaderLocation"]);
     let headers = match config.text("CSVHeaderLocation").as_deref() {
         Some("FIRST_ROW") => None,

@@ -67,6 +67,9 @@ pub(crate) struct Serve {
     /// The address to listen on. Only loopback addresses are taken.
     #[arg(long, default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,
+    /// The address of the Step Functions endpoint. Only loopback addresses are taken.
+    #[arg(long, default_value = "127.0.0.1:8083", value_name = "ADDRESS")]
+    pub(crate) sfn_listen: SocketAddr,
 }
 
 #[derive(Debug, Args)]

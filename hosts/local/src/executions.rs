@@ -67,6 +67,36 @@ pub(crate) fn list(readers: &Readers, limit: u32) -> Result<Vec<Execution>, Stor
     })
 }
 
+/// Which executions are listed.
+#[derive(Clone, Debug)]
+pub(crate) struct Filter {
+    /// The machine's name.
+    pub(crate) machine: String,
+    pub(crate) status: Option<String>,
+    /// Behind the one with this key.
+    pub(crate) after: Option<String>,
+    pub(crate) limit: usize,
+}
+
+/// Executions of a machine, newest first.
+pub(crate) fn select(readers: &Readers, filter: &Filter) -> Result<Vec<Execution>, StoreError> {
+    readers.with(|connection| {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM executions WHERE machine = ?1 AND (?2 IS NULL OR status = ?2) \
+             AND (?3 IS NULL OR started_at || '/' || arn < ?3) ORDER BY started_at || '/' || arn DESC LIMIT ?4"
+        );
+        let Filter { machine, status, after, limit } = filter;
+        connection.prepare_cached(&sql)?.query_map(params![machine, status, after, limit], read)?.collect()
+    })
+}
+
+impl Execution {
+    /// Where it stands in a listing.
+    pub(crate) fn key(&self) -> String {
+        format!("{}/{}", self.started_at, self.arn)
+    }
+}
+
 /// The executions that have not ended, oldest first.
 pub(crate) fn running(readers: &Readers) -> Result<Vec<Execution>, StoreError> {
     readers.with(|connection| {

@@ -43,6 +43,18 @@ impl LocalFlow {
         input: String,
     ) -> Result<(Started, Option<JoinHandle<Execution>>), FlowError> {
         let machine = self.machine(which)?;
+        let (execution, handle) = self.start_on(machine, name, input).await.map_err(unavailable)?;
+        Ok((Started { execution_arn: execution.arn, start_date: execution.started_at }, handle))
+    }
+
+    /// Keeps and starts an execution of any machine; gives the one that has the name already, if there is
+    /// one, and no handle.
+    pub(crate) async fn start_on(
+        &self,
+        machine: &Machine,
+        name: &str,
+        input: String,
+    ) -> Result<(Execution, Option<JoinHandle<Execution>>), StoreError> {
         let execution = Execution {
             arn: wiring::execution_arn(&machine.name, name),
             machine: machine.name.clone(),
@@ -56,12 +68,10 @@ impl LocalFlow {
             stopped_at: None,
             history: "[]".to_owned(),
         };
-        let found =
-            executions::create(&self.engine.host.store, execution.clone()).await.map_err(unavailable)?;
-        let started = found.as_ref().unwrap_or(&execution);
-        let answer = Started { execution_arn: started.arn.clone(), start_date: started.started_at };
-        let handle = found.is_none().then(|| self.spawn(execution));
-        Ok((answer, handle))
+        match executions::create(&self.engine.host.store, execution.clone()).await? {
+            Some(found) => Ok((found, None)),
+            None => Ok((execution.clone(), Some(self.spawn(execution)))),
+        }
     }
 
     /// Runs a kept execution in the background; gives it as it ended.
@@ -71,7 +81,7 @@ impl LocalFlow {
     }
 
     async fn finish(&self, mut execution: Execution) -> Execution {
-        let Some(machine) = self.engine.wiring.machine(&execution.machine) else {
+        let Some(machine) = self.engine.machine(&execution.machine) else {
             tracing::error!(
                 execution.arn = execution.arn,
                 "there is no machine {} any more",
@@ -80,7 +90,7 @@ impl LocalFlow {
             return execution;
         };
         let input = Value::parse(&execution.input).unwrap_or_default();
-        let ended = self.engine.run(machine, &execution.name, input, execution.started_at).await;
+        let ended = self.engine.run(&machine, &execution.name, input, execution.started_at).await;
         let (status, output, error, cause) = parts(&ended.outcome);
         execution.status = status.to_owned();
         (execution.output, execution.error, execution.cause) = (output, error, cause);
@@ -111,9 +121,9 @@ impl LocalFlow {
             Which::Records => "RecordsStateMachine",
             Which::Batch => "BatchStateMachine",
         };
-        self.engine
-            .wiring
-            .machine(name)
+        let machine = self.engine.wiring.machine(name);
+        machine
+            .map(|machine| &**machine)
             .ok_or_else(|| FlowError::Refused(format!("there is no machine {name}")))
     }
 

@@ -13,14 +13,15 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::json;
 use states::{
-    Execution, Failure, HistoryEvent, ItemFormat, ItemSource, Outcome, Start, TaskRequest, TaskRunner, Value,
-    drive, reserved,
+    Execution, Failure, HistoryEvent, ItemFormat, ItemSource, Items, ObjectSet, Outcome, Start, TaskRequest,
+    TaskRunner, Value, drive, reserved,
 };
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::{
     clock,
+    machines::Machines,
     resources::{self, Asker, Resource},
     sqlite::SqliteStore,
     wiring::{self, Machine, Wiring},
@@ -31,10 +32,12 @@ use crate::{
 pub(crate) struct Engine {
     pub(crate) host: Host<SqliteStore>,
     pub(crate) wiring: Arc<Wiring>,
+    /// The template's machines, and those made at run time.
+    pub(crate) machines: Machines,
     /// As many functions at once as there are cores.
     permits: Arc<Semaphore>,
     /// A few machines within machines at once: chunks that are ahead reach the store while others are read.
-    machines: Arc<Semaphore>,
+    nested: Arc<Semaphore>,
     /// How many machines within machines have ended since the start: chunks of batches.
     pub(crate) chunks_done: Arc<AtomicU64>,
 }
@@ -51,12 +54,22 @@ impl Engine {
     pub(crate) fn new(host: Host<SqliteStore>, wiring: Wiring) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
+            machines: Machines::new(host.store.clone()),
             host,
             wiring: Arc::new(wiring),
             permits: Arc::new(Semaphore::new(cores)),
-            machines: Arc::new(Semaphore::new(2 * cores)),
+            nested: Arc::new(Semaphore::new(2 * cores)),
             chunks_done: Arc::default(),
         }
+    }
+
+    /// The machine with this name.
+    pub(crate) fn machine(&self, name: &str) -> Option<Arc<Machine>> {
+        let made = || {
+            let kept = self.machines.find(&wiring::machine_arn(name)).ok()??;
+            self.machines.ready(&kept).ok()
+        };
+        self.wiring.machine(name).cloned().or_else(made)
     }
 
     /// Runs a machine to its end. Boxed, since a machine may run another.
@@ -73,10 +86,13 @@ impl Engine {
         start.execution_id = Arc::clone(&arn);
         let machine_arn: Arc<str> = machine.arn().into();
         start.machine_id = Arc::clone(&machine_arn);
+        start.role = Some(Arc::clone(&machine.role));
         let execution = Execution::start(Arc::clone(&machine.machine), start, input, started_at);
         Box::pin(async move {
             let runner = Runner { engine: self, arn, machine: machine_arn, events: Mutex::default() };
             let outcome = drive(execution, &runner).await;
+            let outcome = outcome
+                .unwrap_or_else(|error| Outcome::Failed(Failure::new("States.Runtime", error.to_string())));
             Ended { outcome, history: runner.events.into_inner().unwrap_or_default() }
         })
     }
@@ -117,17 +133,18 @@ impl TaskRunner for Runner<'_> {
         resources::run(resource, &task.arguments, asker, self.engine).await
     }
 
-    async fn read_items(&self, source: ItemSource) -> Result<Vec<Value>, Failure> {
+    async fn read_items(&self, source: ItemSource) -> Result<Items, Failure> {
         let unreadable = |why: String| Failure::new("States.ItemReaderFailed", why);
-        if source.format != ItemFormat::JsonLines {
+        if source.format != ItemFormat::JsonLines || source.objects != ObjectSet::Named {
             return Err(unreadable("this host reads items from JSONL".into()));
         }
         let key = source.arguments.get("Key").and_then(Value::as_str).unwrap_or_default();
         let bytes = self.engine.host.objects.get(key).await.map_err(|error| unreadable(error.to_string()))?;
         let text = std::str::from_utf8(&bytes).map_err(|_| unreadable(format!("{key} is not UTF-8")))?;
-        text.lines()
-            .map(|line| Value::parse(line).map_err(|_| unreadable(format!("{key} is not JSONL"))))
-            .collect()
+        let items = text.lines();
+        let items =
+            items.map(|line| Value::parse(line).map_err(|_| unreadable(format!("{key} is not JSONL"))));
+        Ok(items.collect::<Result<Vec<_>, _>>()?.into())
     }
 
     async fn sleep_until(&self, due: Timestamp) {
@@ -162,7 +179,7 @@ impl Engine {
         let input =
             Value::parse(text("Input").unwrap_or("{}")).map_err(|_| refused("the input is not JSON"))?;
         let name = text("Name").map_or_else(|| ulid::Ulid::generate().to_string(), ToOwned::to_owned);
-        let _permit = self.machines.acquire().await.map_err(|_| refused("crmflow is stopping"))?;
+        let _permit = self.nested.acquire().await.map_err(|_| refused("crmflow is stopping"))?;
         let started = clock::now();
         let ended = self.run(machine, &name, input, started).await;
         self.chunks_done.fetch_add(1, Ordering::Relaxed);

@@ -1,45 +1,60 @@
 //! `crmflow serve`: the HTTP API on this machine.
 
-use std::{future::IntoFuture, path::Path, process::ExitCode, time::Duration};
+use std::{future::IntoFuture, net::SocketAddr, path::Path, process::ExitCode, time::Duration};
 
 use api::{Api, router_with};
 use tokio::net::TcpListener;
 use tracing::Level;
 
-use crate::{cli::Serve, clock, exit::Exit, folder::Folder, logs, uploads};
+use crate::{cli::Serve, clock, exit::Exit, folder::Folder, logs, sfn, uploads};
 
 /// How long requests that are being answered may take once the server was told to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Serves until Ctrl-C or SIGTERM. Executions that have not ended then go on at the next start.
 pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<ExitCode, Exit> {
-    if !args.listen.ip().is_loopback() {
-        return Err(Exit::usage(format!(
-            "{} is not a loopback address; there are no API keys yet, so crmflow listens on loopback only",
-            args.listen.ip()
-        )));
+    for address in [args.listen, args.sfn_listen] {
+        if !address.ip().is_loopback() {
+            return Err(Exit::usage(format!(
+                "{} is not a loopback address; there are no API keys yet, so crmflow listens on loopback only",
+                address.ip()
+            )));
+        }
     }
     let wiring = super::wiring(template)?;
     let folder = Folder::open(data, &format!("serve --listen {}", args.listen))?;
     logs::start(&folder.paths.logs(), Level::INFO);
     let flow = super::flow(&folder, wiring);
     super::block_on(async {
-        let listener = TcpListener::bind(args.listen).await;
-        let listener =
-            listener.map_err(|error| Exit::failed(format!("cannot listen on {}: {error}", args.listen)))?;
-        let address = listener.local_addr().map_err(|error| Exit::failed(error.to_string()))?;
+        let (listener, address) = listen(args.listen).await?;
+        let (sfn_listener, sfn_address) = listen(args.sfn_listen).await?;
+        flow.engine.machines.adopt(&flow.engine.wiring).await?;
         flow.resume()?;
         let host = folder.host.clone();
         let api = Api::new(host.store, host.objects, flow.clone(), clock::now, clock::random);
-        let app = router_with(api, uploads::route(flow));
-        super::print(&format!("crmflow listens on http://{address} (try http://{address}/docs)\n"));
+        let app = router_with(api, uploads::route(flow.clone()));
+        super::print(&format!(
+            "crmflow listens on http://{address} (Step Functions: http://{sfn_address} ; try http://{address}/docs)\n"
+        ));
         let server = axum::serve(listener, app).with_graceful_shutdown(stopped()).into_future();
+        let sfn =
+            axum::serve(sfn_listener, sfn::router(flow)).with_graceful_shutdown(stopped()).into_future();
         tokio::select! {
-            ended = server => ended.map_err(|error| Exit::failed(error.to_string()))?,
+            ended = async { tokio::try_join!(server, sfn) } => {
+                ended.map_err(|error| Exit::failed(error.to_string()))?;
+            }
             () = async { stopped().await; tokio::time::sleep(GRACE).await } => {}
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Listens on an address; gives the one that it came to be, where the port was left open.
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Exit> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|error| Exit::failed(format!("cannot listen on {address}: {error}")))?;
+    let address = listener.local_addr().map_err(|error| Exit::failed(error.to_string()))?;
+    Ok((listener, address))
 }
 
 async fn stopped() {

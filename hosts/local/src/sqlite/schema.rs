@@ -43,6 +43,25 @@ CREATE TABLE IF NOT EXISTS events_log (
 );
 ";
 
+/// State machines, every revision of their definitions, activities, and the tags of either.
+const MACHINES: &str = "
+CREATE TABLE IF NOT EXISTS machines (
+  arn TEXT PRIMARY KEY, name TEXT NOT NULL, express INTEGER NOT NULL, of_template INTEGER NOT NULL,
+  is_closed INTEGER NOT NULL, created_at TEXT NOT NULL, revision TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS revisions (
+  id TEXT PRIMARY KEY, machine TEXT NOT NULL, definition TEXT NOT NULL, role TEXT NOT NULL,
+  settings TEXT NOT NULL, updated_at TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS revisions_of_machine ON revisions (machine);
+CREATE TABLE IF NOT EXISTS activities (
+  arn TEXT PRIMARY KEY, name TEXT NOT NULL, created_at TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tags (
+  arn TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (arn, key)
+) WITHOUT ROWID;
+";
+
 const VIEWS: &str = "
 CREATE VIEW IF NOT EXISTS contacts AS SELECT
   substr(partition, 1, instr(partition, '/') - 1) AS tenant, sort AS address,
@@ -90,6 +109,7 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
     connection.execute_batch(EXECUTIONS)?;
     connection.execute_batch(QUEUES)?;
     connection.execute_batch(EVENTS)?;
+    connection.execute_batch(MACHINES)?;
     connection.execute_batch(VIEWS)?;
     connection.pragma_update(None, "user_version", VERSION)?;
     Ok(connection)

@@ -30,6 +30,10 @@ const DEFINITIONS: [(&str, &str); 2] = [
 /// The ARN's front for everything on this machine: region `local`, an account of zeros.
 const STATES: &str = "arn:aws:states:local:000000000000:";
 pub(crate) const LAMBDA: &str = "arn:aws:lambda:local:000000000000:function:";
+/// SAM makes a role a machine; on this machine it is a name and nothing more.
+const ROLES: &str = "arn:aws:iam::000000000000:role/";
+/// Reads the items of a distributed Map.
+const GET_OBJECT: &str = "arn:aws:states:::s3:getObject";
 
 /// What a deployment on AWS needs and this host does by itself, or has no use for.
 const NOT_NEEDED: [&str; 15] = [
@@ -59,6 +63,10 @@ pub(crate) struct Machine {
     pub(crate) express: bool,
     /// Where its definition stands.
     pub(crate) definition: String,
+    /// The definition's text, with everything put in.
+    pub(crate) text: String,
+    /// The role that it is given on AWS; here it is a name.
+    pub(crate) role: Arc<str>,
     /// The definition.
     pub(crate) machine: Arc<StateMachine>,
 }
@@ -66,14 +74,14 @@ pub(crate) struct Machine {
 impl Machine {
     /// Its ARN.
     pub(crate) fn arn(&self) -> String {
-        format!("{STATES}stateMachine:{}", self.name)
+        machine_arn(&self.name)
     }
 }
 
 /// The machines of a template.
 #[derive(Clone, Debug)]
 pub(crate) struct Wiring {
-    pub(crate) machines: Vec<Machine>,
+    pub(crate) machines: Vec<Arc<Machine>>,
     pub(crate) queues: Vec<Queue>,
     resources: serde_json::Map<String, Value>,
 }
@@ -89,6 +97,21 @@ pub(crate) struct Diagram {
 #[derive(Debug)]
 pub(crate) struct Problems(pub(crate) Vec<String>);
 
+/// The ARN of a machine.
+pub(crate) fn machine_arn(name: &str) -> String {
+    format!("{STATES}stateMachine:{name}")
+}
+
+/// The ARN of an activity.
+pub(crate) fn activity_arn(name: &str) -> String {
+    format!("{STATES}activity:{name}")
+}
+
+/// The ARN of an execution of an EXPRESS machine.
+pub(crate) fn express_arn(machine: &str, name: &str, id: &str) -> String {
+    format!("{STATES}express:{machine}:{name}:{id}")
+}
+
 /// The ARN of an execution of a machine.
 pub(crate) fn execution_arn(machine: &str, name: &str) -> String {
     format!("{STATES}execution:{machine}:{name}")
@@ -96,7 +119,7 @@ pub(crate) fn execution_arn(machine: &str, name: &str) -> String {
 
 /// Whether this host can run a Task's resource.
 pub(crate) fn check_resource(resource: &str) -> Result<(), String> {
-    Resource::parse(resource).map(|_| ())
+    if resource == GET_OBJECT { Ok(()) } else { Resource::parse(resource).map(|_| ()) }
 }
 
 impl Wiring {
@@ -122,7 +145,7 @@ impl Wiring {
                 "AWS::Serverless::Function" => problems.extend(function_problem(name)),
                 "AWS::Serverless::StateMachine" => {
                     match machine(name, resource, resources, folder.as_deref()) {
-                        Ok(machine) => machines.push(machine),
+                        Ok(machine) => machines.push(Arc::new(machine)),
                         Err(Problems(found)) => problems.extend(found),
                     }
                 }
@@ -156,7 +179,7 @@ impl Wiring {
     }
 
     /// The machine with this logical id or ARN.
-    pub(crate) fn machine(&self, name: &str) -> Option<&Machine> {
+    pub(crate) fn machine(&self, name: &str) -> Option<&Arc<Machine>> {
         let name = name.rsplit(':').next().unwrap_or(name);
         self.machines.iter().find(|machine| machine.name == name)
     }
@@ -191,7 +214,14 @@ fn machine(
         Problems(problems.0.iter().map(|problem| format!("{name}: {uri}: {problem}")).collect())
     })?;
     let express = properties["Type"].as_str() == Some("EXPRESS");
-    Ok(Machine { name: name.to_owned(), express, definition: uri.to_owned(), machine })
+    Ok(Machine {
+        name: name.to_owned(),
+        express,
+        definition: uri.to_owned(),
+        text,
+        role: format!("{ROLES}{name}Role").into(),
+        machine,
+    })
 }
 
 /// Puts the `DefinitionSubstitutions` in; every target must be there, and nothing may be left open.

@@ -1,9 +1,14 @@
 //! What a run asks of its host.
 
+mod items;
+
+pub use items::{ItemFormat, ItemSource, Items, ObjectSet, ResultFile, ResultFiles};
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::history::HistoryEvent;
+use crate::token::TaskToken;
 use crate::value::Value;
 
 /// Something the host has to do, or may want to know.
@@ -13,14 +18,17 @@ pub enum Effect {
     Event(HistoryEvent),
     /// Run a task and answer with [`Execution::task_done`](crate::Execution::task_done).
     StartTask(TaskRequest),
-    /// Nobody waits for this task or this reading any longer.
+    /// Nobody waits for this task, reading or writing any longer.
     Cancel(TaskId),
     /// Read the items of a distributed Map and answer with
     /// [`Execution::items_read`](crate::Execution::items_read).
     ReadItems(ItemSource),
+    /// Write the results of a distributed Map and answer with
+    /// [`Execution::results_written`](crate::Execution::results_written).
+    WriteResults(ResultFiles),
 }
 
-/// A task's or a reading's number in its run; never used twice.
+/// The number of a task, a reading or a writing in its run; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct TaskId(pub(crate) u64);
 
@@ -43,44 +51,37 @@ pub struct TaskRequest {
     pub timeout: Option<Duration>,
     /// The run gives up when it hears nothing for this long.
     pub heartbeat: Option<Duration>,
+    /// How the task is done, and who answers.
+    pub pattern: Pattern,
+    /// What names the task to whoever answers from elsewhere; callbacks and activities have one.
+    pub token: Option<TaskToken>,
+    /// How far the task got before; more than new only for a run that was made again from its journal.
+    pub progress: Progress,
 }
 
-/// Items to read for a distributed Map.
-#[derive(Clone, Debug)]
-pub struct ItemSource {
-    /// What to answer to.
-    pub id: TaskId,
-    /// How to read, as the definition names it: `arn:aws:states:::s3:getObject`.
-    pub resource: Arc<str>,
-    /// Where to read: `Bucket` and `Key`.
-    pub arguments: Value,
-    /// How the object is written.
-    pub format: ItemFormat,
-    /// Items beyond these are not wanted.
-    pub max_items: Option<usize>,
-    /// The state that asks.
-    pub state: Arc<str>,
-    /// The execution that asks.
-    pub execution: Arc<str>,
+/// How a task is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// The service is asked, and its answer is the result.
+    RequestResponse,
+    /// The service is asked; the result comes from elsewhere, from whoever has the token.
+    Callback,
+    /// The service is asked to start a job; the result comes when the job ends.
+    Sync,
+    /// A worker asks for the task and gives the result.
+    Activity,
 }
 
-/// How an object with items is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ItemFormat {
-    /// One JSON array, which may sit inside the document at this JSON Pointer.
-    Json {
-        /// `None`: the document is the array.
-        pointer: Option<Arc<str>>,
-    },
-    /// A JSON value a line.
-    JsonLines,
-    /// Rows of texts; each becomes an object.
-    Csv {
-        /// The columns' names; `None`: the first line has them.
-        headers: Option<Vec<Arc<str>>>,
-        /// What stands between two texts.
-        delimiter: char,
-    },
+/// How far a task has got.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Progress {
+    /// The host has not been asked yet.
+    #[default]
+    New,
+    /// The service took the request, and said this.
+    Submitted(Value),
+    /// A worker has it.
+    Started,
 }
 
 /// How a run ended.

@@ -1,0 +1,190 @@
+//! A run of one state alone, and what is seen of it on the way: the part of a run that TestState needs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Execution, Fault, Given, Item, Source, Start, Step, Thread, Visit, context};
+use crate::effect::Items;
+use crate::failure::Failure;
+use crate::machine::{FlowId, StateId, StateMachine, Transition};
+use crate::query::Variables;
+use crate::state::Kind;
+use crate::value::Value;
+
+/// AWS gives a test five minutes.
+const LONGEST: SignedDuration = SignedDuration::from_mins(5);
+
+/// What is known of a test before it runs, and what it showed.
+#[derive(Debug, Default)]
+pub(crate) struct Inspection {
+    /// The context object.
+    pub context: Value,
+    /// Whether the context object is the test's own, and says of a state in a Map that its input is an item.
+    pub iterates: bool,
+    /// What stands for the state's work.
+    pub mock: Option<Result<Value, Failure>>,
+    /// What stands for what an `ItemReader` reads.
+    pub items: Option<Items>,
+    /// How often the retrier that knows the error has tried before.
+    pub retries: u32,
+    /// How many iterations of a Map have failed.
+    pub failed_iterations: Option<usize>,
+    /// The state inside a Map or Parallel that the mocked error comes from.
+    pub origin: Option<(FlowId, StateId)>,
+    /// What was computed on the way.
+    pub stages: BTreeMap<Stage, Value>,
+    /// The variables when the state was left.
+    pub variables: Variables,
+    /// Where it went on.
+    pub next: Option<Arc<str>>,
+    /// The error that Retry or Catch saw.
+    pub failure: Option<Failure>,
+    pub retried_by: Option<usize>,
+    /// How long AWS would wait before it tries again, in seconds.
+    pub delay: Option<u64>,
+    pub caught_by: Option<usize>,
+    /// The mock does not fit the state: there is no answer, but this complaint.
+    pub misfit: Option<&'static str>,
+}
+
+/// A value that a state computes on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    AfterArguments,
+    AfterItemSelector,
+    AfterItemBatcher,
+    MaxConcurrency,
+    ToleratedFailureCount,
+    ToleratedFailurePercentage,
+    Result,
+}
+
+impl Inspection {
+    pub(super) fn context(&self, thread: &Thread) -> Value {
+        let Some(members) = self.context.as_object() else {
+            return self.context.clone();
+        };
+        let members = members.iter().map(|(name, value)| (Arc::clone(name), value.clone()));
+        members.chain(context::map_member(thread)).collect()
+    }
+}
+
+impl Execution {
+    /// A run of one state of a machine: it ends when the state is left.
+    pub(crate) fn inspect(
+        machine: Arc<StateMachine>,
+        about: Start,
+        state: (FlowId, StateId),
+        input: Value,
+        variables: Variables,
+        inspection: Inspection,
+        now: Timestamp,
+    ) -> Self {
+        let item = (inspection.iterates && is_in_map(&machine, state.0))
+            .then(|| Box::new(Item { index: 0, value: input.clone(), key: None, source: Source::State }));
+        let mut execution = Self::idle(machine, about, now);
+        let longest = now.checked_add(LONGEST).ok();
+        execution.deadline = execution.deadline.into_iter().chain(longest).min();
+        execution.inspection = Some(Box::new(inspection));
+        execution.begin(state, input, now);
+        for thread in execution.threads.values_mut() {
+            thread.variables = Variables::clone(&variables);
+            thread.item.clone_from(&item);
+        }
+        execution.advance(now);
+        execution
+    }
+
+    pub(crate) fn inspection(&self) -> Option<&Inspection> {
+        self.inspection.as_deref()
+    }
+
+    /// Whether this is a test, which ends when its state is left; notes where it would go on.
+    pub(super) fn is_tested(&mut self, thread: &Thread, to: Transition) -> bool {
+        let Some(inspection) = &mut self.inspection else {
+            return false;
+        };
+        inspection.variables = Variables::clone(&thread.variables);
+        if inspection.caught_by.is_none() {
+            let next = to.target().map(|state| Arc::clone(&self.machine.state(thread.flow, state).name));
+            inspection.next = next;
+        }
+        true
+    }
+}
+
+/// Whether a flow is inside a Map.
+fn is_in_map(machine: &StateMachine, mut flow: FlowId) -> bool {
+    while let Some((around, state)) = machine.flows[flow.0].parent {
+        if matches!(machine.state(around, state).kind, Kind::Map(_)) {
+            return true;
+        }
+        flow = around;
+    }
+    false
+}
+
+impl Visit<'_> {
+    pub(crate) fn is_test(&self) -> bool {
+        self.run.inspection.is_some()
+    }
+
+    /// Keeps what a state has computed, if anyone wants to see it.
+    pub(crate) fn note(&mut self, stage: Stage, value: &Value) {
+        if let Some(inspection) = &mut self.run.inspection {
+            inspection.stages.insert(stage, value.clone());
+        }
+    }
+
+    /// What stands for the state's work in a test.
+    pub(crate) fn mock(&self) -> Option<Result<Value, Failure>> {
+        self.run.inspection.as_ref()?.mock.clone()
+    }
+
+    /// What is known of the test.
+    pub(crate) fn inspection(&mut self) -> Option<&mut Inspection> {
+        self.run.inspection.as_deref_mut()
+    }
+
+    /// Retry and Catch of a state that is tested: says what they would do, and ends the test with it. An error
+    /// that nobody handles goes on to the state around, as it does in a run.
+    pub(super) fn settle(&mut self, fault: Fault) -> Step {
+        let Some(inspection) = &mut self.run.inspection else {
+            return Err(fault);
+        };
+        inspection.failure = Some(fault.failure.clone());
+        let retries = inspection.retries;
+        let machine = Arc::clone(&self.run.machine);
+        let mut place = inspection.origin.take().or(Some((self.thread.flow, self.thread.state)));
+        while let Some((flow, state)) = place {
+            place = machine.flows[flow.0].parent;
+            let Some(recovery) = machine.state(flow, state).kind.recovery() else {
+                continue;
+            };
+            if let Some((index, retrier)) = recovery.retrier(&fault) {
+                let delay = retrier.delay(retries.saturating_add(1), &mut self.run.rng);
+                let Some(inspection) = &mut self.run.inspection else {
+                    break;
+                };
+                inspection.retried_by = Some(index);
+                inspection.delay = delay.map(|delay| delay.as_secs());
+                if delay.is_some() {
+                    return Err(fault);
+                }
+            }
+            if let Some((index, catcher)) = recovery.catcher(&fault) {
+                if let Some(inspection) = &mut self.run.inspection {
+                    inspection.caught_by = Some(index);
+                    let next = catcher.exit.to.target();
+                    inspection.next = next.map(|next| Arc::clone(&machine.state(flow, next).name));
+                }
+                let error = fault.failure.output();
+                let given = Given { result: None, error: Some(&error) };
+                return self.leave(&catcher.exit, &format!("Catch[{index}]/"), given);
+            }
+        }
+        Err(fault)
+    }
+}

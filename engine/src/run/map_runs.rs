@@ -1,0 +1,235 @@
+//! Map runs: what a distributed Map has done so far, in AWS's counts.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Execution, Waiting};
+use crate::effect::Outcome;
+use crate::failure::{Failure, reserved};
+
+/// AWS runs at most so many children of a distributed Map at once.
+const MOST_AT_ONCE: usize = 10_000;
+
+/// A Map run's number in its execution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MapRunId(usize);
+
+/// A run of a distributed Map, as `DescribeMapRun` tells of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MapRun {
+    /// The run's ARN.
+    #[serde(rename = "mapRunArn")]
+    pub arn: Arc<str>,
+    /// The execution whose Map state it is.
+    #[serde(rename = "executionArn")]
+    pub execution: Arc<str>,
+    /// How it stands.
+    pub status: MapRunStatus,
+    /// When it began.
+    pub start_date: Timestamp,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_date: Option<Timestamp>,
+    /// How many children may run at once; zero: as many as AWS allows.
+    pub max_concurrency: usize,
+    /// How many items may fail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tolerated_failure_count: Option<usize>,
+    /// How many of a hundred items may fail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tolerated_failure_percentage: Option<f64>,
+    /// Items, by what became of the child that has them.
+    pub item_counts: Counts,
+    /// Children, by what became of them.
+    pub execution_counts: Counts,
+}
+
+/// How a Map run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum MapRunStatus {
+    /// Children run, or wait to.
+    Running,
+    /// All children ended, and no more failed than was tolerated.
+    Succeeded,
+    /// Too many failed, or the items could not be read or the results not be written.
+    Failed,
+    /// Its execution was stopped, or no longer needs it.
+    Aborted,
+}
+
+/// Items or children by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the fields are AWS's own; see its MapRunItemCounts")]
+pub struct Counts {
+    pub total: u64,
+    pub pending: u64,
+    pub running: u64,
+    pub succeeded: u64,
+    pub failed: u64,
+    pub timed_out: u64,
+    pub aborted: u64,
+    pub results_written: u64,
+    pub failures_not_redrivable: u64,
+    pub pending_redrive: u64,
+}
+
+/// What can be changed of a Map run while it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MapRunUpdate {
+    /// How many children may run at once.
+    pub max_concurrency: Option<usize>,
+    /// How many items may fail.
+    pub tolerated_failure_count: Option<usize>,
+    /// How many of a hundred items may fail.
+    pub tolerated_failure_percentage: Option<f64>,
+}
+
+impl Counts {
+    fn waiting(all: u64) -> Self {
+        Self { total: all, pending: all, ..Self::default() }
+    }
+
+    fn started(&mut self, by: u64) {
+        self.pending = self.pending.saturating_sub(by);
+        self.running += by;
+    }
+
+    fn ended(&mut self, outcome: &Outcome, by: u64) {
+        self.running = self.running.saturating_sub(by);
+        *match outcome {
+            Outcome::Succeeded(_) => &mut self.succeeded,
+            Outcome::Failed(_) => &mut self.failed,
+            Outcome::TimedOut(_) => &mut self.timed_out,
+            Outcome::Aborted(_) => &mut self.aborted,
+        } += by;
+    }
+}
+
+impl MapRun {
+    pub(crate) fn new(arn: Arc<str>, execution: Arc<str>, limits: MapRunUpdate, now: Timestamp) -> Self {
+        Self {
+            arn,
+            execution,
+            status: MapRunStatus::Running,
+            start_date: now,
+            stop_date: None,
+            max_concurrency: limits.max_concurrency.unwrap_or_default(),
+            tolerated_failure_count: limits.tolerated_failure_count,
+            tolerated_failure_percentage: limits.tolerated_failure_percentage,
+            item_counts: Counts::default(),
+            execution_counts: Counts::default(),
+        }
+    }
+
+    /// How many children may run at once.
+    pub(crate) fn room(&self) -> usize {
+        if self.max_concurrency == 0 { MOST_AT_ONCE } else { self.max_concurrency.min(MOST_AT_ONCE) }
+    }
+
+    /// The items are known.
+    pub(crate) fn begin(&mut self, items: usize, children: usize) {
+        self.item_counts = Counts::waiting(items as u64);
+        self.execution_counts = Counts::waiting(children as u64);
+    }
+
+    pub(super) fn child_started(&mut self, items: u64) {
+        self.item_counts.started(items);
+        self.execution_counts.started(1);
+    }
+
+    pub(super) fn child_ended(&mut self, outcome: &Outcome, items: u64) {
+        self.item_counts.ended(outcome, items);
+        self.execution_counts.ended(outcome, 1);
+    }
+
+    pub(crate) fn results_written(&mut self) {
+        let ended = |counts: &Counts| counts.succeeded + counts.failed + counts.timed_out + counts.aborted;
+        self.item_counts.results_written = ended(&self.item_counts);
+        self.execution_counts.results_written = ended(&self.execution_counts);
+    }
+
+    pub(crate) fn end(&mut self, status: MapRunStatus, now: Timestamp) {
+        self.status = status;
+        self.stop_date = Some(now);
+    }
+
+    /// Why the run fails, when more items failed than it tolerates.
+    pub(super) fn exceeded(&self) -> Option<Failure> {
+        let failed = self.item_counts.failed + self.item_counts.timed_out;
+        exceeded(
+            self.tolerated_failure_count,
+            self.tolerated_failure_percentage,
+            failed,
+            self.item_counts.total,
+        )
+    }
+}
+
+/// Why a run fails in which so many of all items failed, when that is more than it tolerates.
+#[expect(clippy::cast_precision_loss, reason = "there are never 2^52 items")]
+pub(crate) fn exceeded(
+    count: Option<usize>,
+    percentage: Option<f64>,
+    failed: u64,
+    all: u64,
+) -> Option<Failure> {
+    let share = failed as f64 * 100.0 / all as f64;
+    let exceeded = match (count, percentage) {
+        (None, None) => failed > 0,
+        (count, percentage) => {
+            count.is_some_and(|count| failed > count as u64)
+                || percentage.is_some_and(|percentage| share > percentage)
+        }
+    };
+    let cause = "The specified tolerated failure threshold was exceeded";
+    exceeded.then(|| Failure::new(reserved::EXCEED_TOLERATED_FAILURE_THRESHOLD, cause))
+}
+
+impl Execution {
+    /// The runs of the execution's distributed Maps, in the order they began.
+    pub fn map_runs(&self) -> &[MapRun] {
+        &self.map_runs
+    }
+
+    /// Changes a Map run that runs, as `UpdateMapRun` does; `false`: there is none with this ARN.
+    pub fn update_map_run(&mut self, arn: &str, update: MapRunUpdate, now: Timestamp) -> bool {
+        let running = |run: &MapRun| &*run.arn == arn && run.status == MapRunStatus::Running;
+        let Some(index) = self.map_runs.iter().position(running) else {
+            return false;
+        };
+        let run = &mut self.map_runs[index];
+        run.max_concurrency = update.max_concurrency.unwrap_or(run.max_concurrency);
+        run.tolerated_failure_count = update.tolerated_failure_count.or(run.tolerated_failure_count);
+        run.tolerated_failure_percentage =
+            update.tolerated_failure_percentage.or(run.tolerated_failure_percentage);
+        let (room, exceeded) = (run.room(), run.exceeded());
+        let parent = self.threads.values_mut().find_map(|thread| match &mut thread.waiting {
+            Waiting::Children(children) if children.map_run == Some(MapRunId(index)) => {
+                children.concurrency = room;
+                Some(thread.id)
+            }
+            _ => None,
+        });
+        match (parent, exceeded) {
+            (Some(parent), Some(failure)) => self.fail_children(parent, failure, now),
+            (Some(parent), None) => self.start_children(parent, now),
+            (None, _) => {}
+        }
+        true
+    }
+
+    pub(super) fn add_map_run(&mut self, run: MapRun) -> MapRunId {
+        self.map_runs.push(run);
+        MapRunId(self.map_runs.len() - 1)
+    }
+
+    pub(crate) fn map_run(&mut self, id: MapRunId) -> Option<&mut MapRun> {
+        self.map_runs.get_mut(id.0)
+    }
+}

@@ -1,0 +1,91 @@
+//! A Map in a test: what becomes of its items, and a mock in the place of what its iterations give.
+
+use super::Map;
+use crate::effect::Items;
+use crate::failure::Failure;
+use crate::run::{Dataset, Fault, Given, MapRunUpdate, Source, Stage, Step, Visit, exceeded};
+use crate::value::Value;
+
+impl Map {
+    /// Whether the results go to storage, and only where they are is handed on.
+    pub(crate) fn writes(&self) -> bool {
+        self.distributed.as_ref().is_some_and(super::distributed::Distributed::writes)
+    }
+
+    /// Without `items` an ItemReader would read them.
+    pub(super) fn tested(&self, visit: &mut Visit<'_>, items: Option<Value>, concurrency: usize) -> Step {
+        let dataset = match items {
+            Some(items) => Dataset::new(Items::of(&items).unwrap_or_default(), Source::State),
+            None => self.read(visit)?,
+        };
+        let all = dataset.values.len();
+        let selected =
+            (0..all).filter_map(|index| dataset.item(index)).map(|item| visit.selected(self, item));
+        let selected = selected.collect::<Result<Vec<_>, _>>()?;
+        if self.selector.is_some() {
+            visit.note(Stage::AfterItemSelector, &selected.clone().into());
+        }
+        let mut limits = MapRunUpdate::default();
+        if let Some(distributed) = &self.distributed {
+            limits = distributed.limits(visit, concurrency)?;
+            if let Some(batcher) = &distributed.batcher {
+                let batches = batcher.batches(visit, selected)?.inputs;
+                visit.note(Stage::AfterItemBatcher, &batches.into());
+            }
+        }
+        visit.note(Stage::MaxConcurrency, &concurrency.into());
+        if let Some(count) = limits.tolerated_failure_count {
+            visit.note(Stage::ToleratedFailureCount, &count.into());
+        }
+        if let Some(share) = limits.tolerated_failure_percentage {
+            visit.note(Stage::ToleratedFailurePercentage, &crate::value::Number::Float(share).into());
+        }
+        let result = self.mocked(visit, all, &limits)?;
+        visit.leave(&self.exit, "", Given { result: Some(&result), error: None })
+    }
+
+    /// What stands for the items that are read.
+    fn read(&self, visit: &mut Visit<'_>) -> Result<Dataset, Fault> {
+        let reader = self.distributed.as_ref().and_then(|distributed| distributed.reader.as_ref());
+        let Some(reader) = reader else {
+            return Ok(Dataset::new(Items::default(), Source::State));
+        };
+        let source = reader.source(visit)?;
+        let mut items =
+            visit.inspection().and_then(|inspection| inspection.items.clone()).unwrap_or_default();
+        if let Some(most) = reader.max_items(visit)? {
+            items.truncate(most);
+        }
+        Ok(Dataset::new(items, source))
+    }
+
+    /// The mocked result of so many iterations.
+    fn mocked(&self, visit: &mut Visit<'_>, all: usize, limits: &MapRunUpdate) -> Result<Value, Fault> {
+        let Some(inspection) = visit.inspection() else {
+            return Ok(Value::Null);
+        };
+        let failed = inspection.failed_iterations.unwrap_or_default();
+        let mock: Result<Value, Failure> = inspection.mock.clone().unwrap_or_else(|| Ok(Value::Null));
+        let given = match &mock {
+            Ok(Value::Array(outputs)) => Some(outputs.len()),
+            _ => None,
+        };
+        if failed > all {
+            let why =
+                "Map iteration failure count must be less than or equal to the number of Map iterations.";
+            inspection.misfit = Some(why);
+        } else if given.is_some_and(|given| given + failed != all) {
+            inspection.misfit = Some("Input array does not equal the mocked result array's size.");
+        }
+        let (count, share) = (limits.tolerated_failure_count, limits.tolerated_failure_percentage);
+        // Where the definition has no threshold, a mocked error speaks for itself.
+        let speaks = mock.is_err() && count.is_none() && share.is_none();
+        if self.distributed.is_some()
+            && !speaks
+            && let Some(failure) = exceeded(count, share, failed as u64, all as u64)
+        {
+            return Err(failure.into());
+        }
+        mock.map_err(Fault::from)
+    }
+}

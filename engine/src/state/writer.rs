@@ -1,0 +1,204 @@
+//! ResultWriter: what becomes of the results of a distributed Map. The host does the writing.
+
+use std::sync::Arc;
+
+use super::distributed::argument;
+use crate::effect::{Effect, ResultFile, ResultFiles, TaskId};
+use crate::load::{Fields, Place};
+use crate::problem::Code;
+use crate::query::Template;
+use crate::run::{ChildResult, Fault, Given, MapRun, Visit};
+use crate::value::Value;
+
+/// A ResultWriter.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    destination: Option<Destination>,
+    pub form: Form,
+    lines: bool,
+}
+
+/// Where results are written.
+#[derive(Debug)]
+struct Destination {
+    resource: Arc<str>,
+    arguments: Template,
+}
+
+/// What is told of a child that succeeded. Of one that failed, all is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// All that is known of its execution.
+    Whole,
+    /// Its output.
+    #[default]
+    Compact,
+    /// Its output, or the items of its output when that is a list.
+    Flat,
+}
+
+/// Results that are being written.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub id: TaskId,
+    /// What the Map state gives when they are.
+    pub output: Value,
+}
+
+impl Writer {
+    pub(crate) fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
+        let config = fields.object("WriterConfig").map(config);
+        let resource = fields.text("Resource");
+        if let Some(resource) = &resource {
+            if resource.ends_with(":states:::s3:putObject") {
+                place.check_resource(&fields, resource);
+            } else {
+                fields.invalid("Resource", "A ResultWriter's resource is s3:putObject");
+            }
+        }
+        let arguments = if resource.is_some() { Some(argument(&fields)?) } else { None };
+        if resource.is_none() && config.is_none() {
+            fields.invalid(
+                "WriterConfig",
+                "'ResultWriter' needs 'WriterConfig', or 'Resource' and where to write",
+            );
+        }
+        let (form, lines) = config.unwrap_or((Form::Whole, false));
+        if resource.is_none() && lines {
+            let message = "'JSONL' is not supported for results that are not written to S3";
+            fields.refuse(Code::NotSupported, Some("WriterConfig"), message);
+        }
+        fields.finish(&[]);
+        let destination = resource.zip(arguments);
+        let destination = destination.map(|(resource, arguments)| Destination { resource, arguments });
+        Some(Self { destination, form, lines })
+    }
+
+    pub(super) fn has_destination(&self) -> bool {
+        self.destination.is_some()
+    }
+
+    /// Has the host write results; `None`: they are not to be written.
+    pub(crate) fn start(
+        &self,
+        visit: &mut Visit<'_>,
+        run: &MapRun,
+        results: Vec<ChildResult>,
+    ) -> Result<Option<Written>, Fault> {
+        let Some(Destination { resource, arguments }) = &self.destination else {
+            return Ok(None);
+        };
+        let arguments =
+            visit.evaluate(Given::default(), |scope| arguments.fill("ResultWriter/Arguments", scope))?;
+        let text = |name: &str| arguments.get(name).and_then(Value::as_str).unwrap_or_default();
+        let bucket: Arc<str> = text("Bucket").into();
+        let folder = folder(text("Prefix"), &run.arn);
+        let files = self.files(&folder, &bucket, run, results);
+        let key = format!("{folder}/manifest.json");
+        let details =
+            Value::from([("Bucket", Value::String(Arc::clone(&bucket))), ("Key", Value::string(key))]);
+        let output = Value::from([
+            ("MapRunArn", Value::String(Arc::clone(&run.arn))),
+            ("ResultWriterDetails", details),
+        ]);
+        let id = visit.task_id();
+        visit.effect(Effect::WriteResults(ResultFiles {
+            id,
+            resource: Arc::clone(resource),
+            bucket,
+            files,
+            state: Arc::clone(&visit.state.name),
+            execution: visit.execution(),
+        }));
+        Ok(Some(Written { id, output }))
+    }
+
+    /// A file for each status that a child ended with, and the manifest that names them.
+    fn files(
+        &self,
+        folder: &str,
+        bucket: &Arc<str>,
+        run: &MapRun,
+        results: Vec<ChildResult>,
+    ) -> Vec<ResultFile> {
+        let (good, bad): (Vec<_>, Vec<_>) = results.into_iter().partition(|result| result.succeeded);
+        let mut files = Vec::new();
+        let mut listed = |status: &str, results: Vec<ChildResult>| {
+            let ending = if self.lines { "jsonl" } else { "json" };
+            let file = (!results.is_empty()).then(|| ResultFile {
+                key: format!("{folder}/{status}_0.{ending}"),
+                body: self.text(self.form.list(results)),
+            });
+            let entry = file.iter().map(|file| {
+                let size = Value::from(file.body.len());
+                Value::from([("Key", Value::string(file.key.as_str())), ("Size", size)])
+            });
+            let entry = Value::from(entry.collect::<Vec<_>>());
+            files.extend(file);
+            entry
+        };
+        let (failed, succeeded) = (listed("FAILED", bad), listed("SUCCEEDED", good));
+        let manifest = Value::from([
+            ("DestinationBucket", Value::String(Arc::clone(bucket))),
+            ("MapRunArn", Value::String(Arc::clone(&run.arn))),
+            (
+                "ResultFiles",
+                Value::from([("FAILED", failed), ("PENDING", Vec::new().into()), ("SUCCEEDED", succeeded)]),
+            ),
+        ]);
+        let key = format!("{folder}/manifest.json");
+        files.push(ResultFile { key, body: manifest.to_string() });
+        files
+    }
+
+    fn text(&self, results: Vec<Value>) -> String {
+        if self.lines {
+            results.iter().map(|result| format!("{result}\n")).collect()
+        } else {
+            Value::from(results).to_string()
+        }
+    }
+}
+
+impl Form {
+    /// What the children gave, as one list.
+    pub(crate) fn list(self, results: Vec<ChildResult>) -> Vec<Value> {
+        let mut list = Vec::with_capacity(results.len());
+        for ChildResult { succeeded, value } in results {
+            match &value {
+                Value::Array(items) if succeeded && self == Self::Flat => list.extend(items.iter().cloned()),
+                _ => list.push(value),
+            }
+        }
+        list
+    }
+}
+
+/// The form, and whether it is written line by line.
+fn config(fields: Fields<'_>) -> (Form, bool) {
+    let lines = match fields.text("OutputType").as_deref() {
+        None | Some("JSON") => false,
+        Some("JSONL") => true,
+        Some(_) => {
+            fields.invalid("OutputType", "Expected 'JSON' or 'JSONL'");
+            false
+        }
+    };
+    let form = match fields.text("Transformation").as_deref() {
+        None | Some("NONE") => Form::Whole,
+        Some("COMPACT") => Form::Compact,
+        Some("FLATTEN") => Form::Flat,
+        Some(_) => {
+            fields.invalid("Transformation", "Expected 'NONE', 'COMPACT' or 'FLATTEN'");
+            Form::Whole
+        }
+    };
+    fields.finish(&[]);
+    (form, lines)
+}
+
+/// The folder of a run's results: the prefix, and the id at the end of the run's ARN.
+fn folder(prefix: &str, run: &str) -> String {
+    let id = run.rsplit(':').next().unwrap_or(run);
+    if prefix.is_empty() { id.to_owned() } else { format!("{}/{id}", prefix.trim_end_matches('/')) }
+}

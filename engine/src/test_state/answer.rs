@@ -1,0 +1,118 @@
+//! What a test comes to, in the names of AWS's `TestState`.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::effect::Outcome;
+use crate::failure::{Failure, reserved};
+use crate::run::{Inspection, Stage};
+use crate::value::Value;
+
+/// What a test came to. It serialises to what `TestState` answers: data are texts of JSON in it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TestStateAnswer {
+    /// How it ended.
+    pub status: TestStatus,
+    /// What goes on to the next state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// The name of the error the state failed with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Its reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// What was computed on the way, by AWS's names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inspection_data: Option<Value>,
+    /// The state it goes on with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_state: Option<Arc<str>>,
+}
+
+/// How a test ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TestStatus {
+    /// The state did its part.
+    Succeeded,
+    /// It failed, and nothing handles the error.
+    Failed,
+    /// It failed, and would be tried again.
+    Retriable,
+    /// It failed, and a `Catch` leads on.
+    CaughtError,
+}
+
+impl TestStateAnswer {
+    /// The answer at the end of a test; `input` is as it was written, and shown when `data` are wanted.
+    pub(super) fn new(outcome: &Outcome, inspection: &Inspection, input: &str, data: bool) -> Self {
+        let inspection_data = data.then(|| inspection_data(inspection, input));
+        let failure = match outcome {
+            Outcome::Succeeded(output) => {
+                let failure = inspection.failure.clone().unwrap_or_default();
+                let caught = inspection.failure.is_some();
+                return Self {
+                    status: if caught { TestStatus::CaughtError } else { TestStatus::Succeeded },
+                    output: Some(output.to_string()),
+                    error: failure.error,
+                    cause: failure.cause,
+                    inspection_data,
+                    next_state: inspection.next.clone(),
+                };
+            }
+            Outcome::TimedOut(_) => Failure::named(reserved::TIMEOUT),
+            Outcome::Failed(failure) | Outcome::Aborted(failure) => failure.clone(),
+        };
+        let again = inspection.delay.is_some();
+        Self {
+            status: if again { TestStatus::Retriable } else { TestStatus::Failed },
+            output: None,
+            error: failure.error,
+            cause: failure.cause,
+            inspection_data,
+            next_state: None,
+        }
+    }
+}
+
+fn inspection_data(inspection: &Inspection, input: &str) -> Value {
+    let mut data = vec![(Arc::from("input"), Value::from(input))];
+    for (stage, value) in &inspection.stages {
+        let value = if stage.is_number() { value.clone() } else { Value::string(value.to_string()) };
+        data.push((stage.name().into(), value));
+    }
+    if !inspection.variables.is_empty() {
+        let variables = inspection.variables.iter();
+        let variables: Value = variables.map(|(name, value)| (Arc::clone(name), value.clone())).collect();
+        data.push(("variables".into(), Value::string(variables.to_string())));
+    }
+    let mut details = Vec::new();
+    details.extend(inspection.caught_by.map(|index| (Arc::from("catchIndex"), Value::from(index))));
+    details.extend(inspection.retried_by.map(|index| ("retryIndex".into(), index.into())));
+    details.extend(inspection.delay.map(|delay| ("retryBackoffIntervalSeconds".into(), delay.into())));
+    if !details.is_empty() {
+        data.push(("errorDetails".into(), details.into_iter().collect()));
+    }
+    data.into_iter().collect()
+}
+
+impl Stage {
+    fn name(self) -> &'static str {
+        match self {
+            Self::AfterArguments => "afterArguments",
+            Self::AfterItemSelector => "afterItemSelector",
+            Self::AfterItemBatcher => "afterItemBatcher",
+            Self::MaxConcurrency => "maxConcurrency",
+            Self::ToleratedFailureCount => "toleratedFailureCount",
+            Self::ToleratedFailurePercentage => "toleratedFailurePercentage",
+            Self::Result => "result",
+        }
+    }
+
+    fn is_number(self) -> bool {
+        matches!(self, Self::MaxConcurrency | Self::ToleratedFailureCount | Self::ToleratedFailurePercentage)
+    }
+}

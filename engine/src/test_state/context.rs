@@ -1,0 +1,118 @@
+//! The context object of a test: what the request says it is, or one of its own.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::error::TestStateError;
+use crate::machine::State;
+use crate::query::moment;
+use crate::run::Start;
+use crate::state::Kind;
+use crate::value::{Object, Value};
+
+/// What a field of the context object holds.
+#[derive(Clone, Copy)]
+enum Holds {
+    Text,
+    Count,
+    Anything,
+}
+
+/// The objects of the context object, and what each may hold.
+const FIELDS: [(&str, &[(&str, Holds)]); 4] = [
+    (
+        "Execution",
+        &[
+            ("Id", Holds::Text),
+            ("Input", Holds::Anything),
+            ("Name", Holds::Text),
+            ("RoleArn", Holds::Text),
+            ("StartTime", Holds::Text),
+            ("RedriveCount", Holds::Count),
+            ("RedriveTime", Holds::Text),
+        ],
+    ),
+    ("State", &[("EnteredTime", Holds::Text), ("Name", Holds::Text), ("RetryCount", Holds::Count)]),
+    ("StateMachine", &[("Id", Holds::Text), ("Name", Holds::Text)]),
+    ("Task", &[("Token", Holds::Text)]),
+];
+
+/// The context object that a request gives.
+pub(super) fn given(text: &str, state: &State) -> Result<Value, TestStateError> {
+    let context =
+        Value::parse(text).map_err(|_| TestStateError::context("Context object must be valid JSON"))?;
+    let Some(members) = context.as_object() else {
+        return Err(TestStateError::context("Context object must be a JSON object"));
+    };
+    check(members).map_err(TestStateError::context)?;
+    if members.get("Task").is_some() && !has_token(state) {
+        return Err(TestStateError::context(
+            "Context object contains 'Task' when state is not a Task state with a '.sync' or \
+             '.waitForTaskToken' service integration pattern",
+        ));
+    }
+    Ok(context)
+}
+
+fn check(members: &Object) -> Result<(), String> {
+    for (name, value) in members.iter() {
+        if &**name == "Map" {
+            return Err("'Map' field is not supported when mocking a Context object".into());
+        }
+        let Some((_, fields)) = FIELDS.iter().find(|(known, _)| *known == &**name) else {
+            return Err(format!("Field '{name}' is not allowed"));
+        };
+        let inner = value.as_object().ok_or_else(|| format!("{name} must be an object"))?;
+        for (field, value) in inner.iter() {
+            let Some((_, holds)) = fields.iter().find(|(known, _)| *known == &**field) else {
+                return Err(format!("Field '{field}' is not allowed"));
+            };
+            match holds {
+                Holds::Text if value.as_str().is_none() => {
+                    return Err(format!("{name}.{field} must be a string"));
+                }
+                Holds::Count if value.as_number().is_none() => {
+                    return Err(format!("{name}.{field} must be a number"));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the state waits for someone who has its token.
+fn has_token(state: &State) -> bool {
+    let Kind::Task(task) = &state.kind else {
+        return false;
+    };
+    task.resource.ends_with(".waitForTaskToken") || super::subject::is_sync(&task.resource)
+}
+
+/// The context object of a test that has none of its own, as AWS fills it.
+pub(super) fn own(about: &Start, state: &State, input: &Value, token: String, now: Timestamp) -> Value {
+    let text = |text: &Arc<str>| Value::String(Arc::clone(text));
+    let now = Value::string(moment(now));
+    let mut execution = vec![
+        (Arc::from("Id"), text(&about.execution_id)),
+        ("Input".into(), input.clone()),
+        ("StartTime".into(), now.clone()),
+        ("Name".into(), text(&about.execution_name)),
+    ];
+    execution.extend(about.role.as_ref().map(|role| ("RoleArn".into(), text(role))));
+    let mut here = vec![(Arc::from("Name"), text(&state.name)), ("EnteredTime".into(), now)];
+    if state.kind.recovery().is_some() {
+        here.push(("RetryCount".into(), 0.into()));
+    }
+    let machine = Value::from([("Id", text(&about.machine_id)), ("Name", text(&about.machine_name))]);
+    let mut context = vec![
+        (Arc::from("Execution"), execution.into_iter().collect()),
+        ("StateMachine".into(), machine),
+        ("State".into(), here.into_iter().collect()),
+    ];
+    if has_token(state) {
+        context.push(("Task".into(), Value::from([("Token", Value::string(token))])));
+    }
+    context.into_iter().collect()
+}

@@ -1,0 +1,67 @@
+//! Why a test is refused, in AWS's names and words.
+
+use std::fmt;
+
+use crate::problem::Problems;
+
+/// A test that cannot be made of its request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TestStateError {
+    /// The definition cannot be read.
+    InvalidDefinition(String),
+    /// The input is not JSON.
+    InvalidExecutionInput(String),
+    /// What is asked does not fit together.
+    ValidationException(String),
+}
+
+impl TestStateError {
+    /// The error's name on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::InvalidDefinition(_) => "InvalidDefinition",
+            Self::InvalidExecutionInput(_) => "InvalidExecutionInput",
+            Self::ValidationException(_) => "ValidationException",
+        }
+    }
+
+    /// What is wrong, for people.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::InvalidDefinition(message)
+            | Self::InvalidExecutionInput(message)
+            | Self::ValidationException(message) => message,
+        }
+    }
+
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
+        Self::ValidationException(message.into())
+    }
+
+    pub(super) fn definition(why: impl fmt::Display) -> Self {
+        Self::InvalidDefinition(format!("Invalid State Machine Definition: '{why}'"))
+    }
+
+    pub(super) fn context(why: impl fmt::Display) -> Self {
+        Self::invalid(format!("Invalid Context object provided: {why}"))
+    }
+}
+
+impl From<Problems> for TestStateError {
+    fn from(problems: Problems) -> Self {
+        let problems = problems.0.into_iter();
+        let problems = problems.map(|problem| {
+            let pointer = if problem.pointer.is_empty() { "/" } else { &problem.pointer };
+            format!("{}: {} at {pointer}", problem.code, problem.message)
+        });
+        Self::definition(problems.collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl fmt::Display for TestStateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name(), self.message())
+    }
+}
+
+impl std::error::Error for TestStateError {}

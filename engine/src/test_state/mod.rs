@@ -1,0 +1,202 @@
+//! One state, tested alone: AWS's `TestState`.
+//!
+//! The state runs as in any execution; the run ends when the state is left, and what it computed on its way is
+//! kept. A mock stands for the work of a Task, Map or Parallel state, so that nothing outside is asked.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `request.rs`, `answer.rs`, `error.rs` | what is asked, answered and refused |
+//! | `subject.rs` | the state in its definition |
+//! | `mock.rs`, `shapes.rs` | mocked results, held against the answers of AWS's services |
+//! | `context.rs` | the context object |
+//! | `reading.rs` | what an `ItemReader` would read |
+//! | `drive.rs` | [`drive_test`]: takes a test to its end on a host's tasks and clock |
+
+mod answer;
+mod context;
+mod drive;
+mod error;
+mod mock;
+mod reading;
+mod request;
+mod shapes;
+mod subject;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+pub use answer::{TestStateAnswer, TestStatus};
+pub use drive::drive_test;
+pub use error::TestStateError;
+pub use request::{
+    FieldValidationMode, InspectionLevel, Mock, MockedError, StateConfiguration, TestStateRequest,
+};
+
+use crate::effect::{Effect, TaskRequest};
+use crate::query::Variables;
+use crate::rng::Rng;
+use crate::run::{Entry, Execution, Inspection, Start};
+use crate::state::Kind;
+use crate::value::Value;
+use subject::Subject;
+
+/// Where a test takes place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestSite {
+    /// What the ARNs of the test begin with: `arn:aws:states:us-east-1:000000000000`.
+    pub arn: String,
+    /// What the test's randomness starts from, its names included.
+    pub seed: u64,
+}
+
+/// A test under way. A mocked one is done at once; another may wait for a task or for time.
+#[derive(Debug)]
+pub struct StateTest {
+    execution: Execution,
+    input: String,
+    level: InspectionLevel,
+}
+
+/// Begins a test. `check` is asked whether the resource of a Task can be run, and if not, why; not of a mocked one.
+///
+/// # Errors
+/// When the definition, the input, or what stands for the state's work is not what AWS takes.
+pub fn test_state(
+    request: &TestStateRequest,
+    site: &TestSite,
+    check: &dyn Fn(&str) -> Result<(), String>,
+    now: Timestamp,
+) -> Result<StateTest, TestStateError> {
+    let subject = Subject::of(request)?;
+    let state = subject.state();
+    let mut inspection = Inspection::default();
+    match &request.mock {
+        Some(mock) => {
+            mock::is_possible(state)?;
+            inspection.mock = Some(mock::answer(mock, request, state)?);
+            configure(&mut inspection, request, &subject)?;
+        }
+        None => unmocked(request, &subject, check)?,
+    }
+    let about = start(request, site);
+    let text = request.input.clone().unwrap_or_else(|| "{}".into());
+    let input = Value::parse(&text).map_err(|error| {
+        TestStateError::InvalidExecutionInput(format!("Invalid State Machine Execution Input: '{error}'"))
+    })?;
+    inspection.iterates = request.context.is_none();
+    inspection.context = match &request.context {
+        Some(context) => context::given(context, state)?,
+        None => context::own(&about, state, &input, Rng::new(!site.seed).uuid(), now),
+    };
+    let variables = variables(request.variables.as_deref())?;
+    let (machine, place) = (Arc::clone(&subject.machine), subject.place);
+    let execution = Execution::inspect(machine, about, place, input, variables, inspection, now);
+    Ok(StateTest { execution, input: text, level: request.inspection_level })
+}
+
+/// A test that runs what it tests.
+fn unmocked(
+    request: &TestStateRequest,
+    subject: &Subject,
+    check: &dyn Fn(&str) -> Result<(), String>,
+) -> Result<(), TestStateError> {
+    let given = request.state_configuration.as_ref().and_then(StateConfiguration::given);
+    if let Some(field) = given.or(request.context.as_ref().map(|_| "Context")) {
+        let why = format!("TestState does not support {field} when a mock is not specified.");
+        return Err(TestStateError::ValidationException(why));
+    }
+    let state = subject.state();
+    if let Some(why) = subject::needs_mock(state) {
+        return Err(TestStateError::InvalidDefinition(why.into()));
+    }
+    let Kind::Task(task) = &state.kind else {
+        return Ok(());
+    };
+    if request.role_arn.is_none() {
+        return Err(TestStateError::invalid("RoleArn must be specified when testing a Task state"));
+    }
+    check(&task.resource).map_err(|why| {
+        TestStateError::definition(format!("INVALID_RESOURCE: '{}' cannot be run: {why}", task.resource))
+    })
+}
+
+/// What the request says happened before the mocked result or error.
+fn configure(
+    inspection: &mut Inspection,
+    request: &TestStateRequest,
+    subject: &Subject,
+) -> Result<(), TestStateError> {
+    let nothing = StateConfiguration::default();
+    let said = request.state_configuration.as_ref().unwrap_or(&nothing);
+    inspection.retries = said.retrier_retry_count.unwrap_or_default();
+    inspection.failed_iterations = said.map_iteration_failure_count;
+    if let Some(name) = &said.error_caused_by_state {
+        let origin = subject.inner(name);
+        let why = "ErrorCausedByState must be the name of a state inside the tested Map or Parallel state.";
+        inspection.origin = Some(origin.ok_or_else(|| TestStateError::invalid(why))?);
+    }
+    if let Kind::Map(map) = &subject.state().kind
+        && let Some(reader) = map.distributed.as_ref().and_then(|distributed| distributed.reader.as_ref())
+    {
+        let Some(data) = &said.map_item_reader_data else {
+            let why = "ItemReader data must be specified when testing a Map state with ItemReader specified.";
+            return Err(TestStateError::invalid(why));
+        };
+        inspection.items = Some(reading::items(reader.format(), data).map_err(TestStateError::invalid)?);
+    }
+    Ok(())
+}
+
+/// The names of the test, in the form of an EXPRESS execution's.
+fn start(request: &TestStateRequest, site: &TestSite) -> Start {
+    let mut rng = Rng::new(site.seed);
+    let (machine, execution) = (rng.uuid(), rng.uuid());
+    Start {
+        execution_id: format!("{}:express:{machine}:{execution}", site.arn).into(),
+        machine_id: format!("{}:stateMachine:{machine}", site.arn).into(),
+        role: request.role_arn.as_deref().map(Arc::from),
+        history_limit: None,
+        ..Start::named(&machine, &execution, site.seed)
+    }
+}
+
+fn variables(text: Option<&str>) -> Result<Variables, TestStateError> {
+    let Some(text) = text else {
+        return Ok(Variables::default());
+    };
+    let value = Value::parse(text).ok();
+    let members = value.as_ref().and_then(Value::as_object);
+    let members = members.ok_or_else(|| TestStateError::invalid("Variables must be a JSON object"))?;
+    Ok(Arc::new(members.iter().map(|(name, value)| (Arc::clone(name), value.clone())).collect()))
+}
+
+impl StateTest {
+    /// The task the state has asked for since this was last called. Answer with [`Input::TaskDone`](crate::Input::TaskDone).
+    pub fn task(&mut self) -> Option<TaskRequest> {
+        let effects = self.execution.take_effects().into_iter();
+        effects
+            .filter_map(|effect| if let Effect::StartTask(task) = effect { Some(task) } else { None })
+            .last()
+    }
+
+    /// When the test goes on by itself.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.execution.next_due()
+    }
+
+    /// Tells the test what came in, or that time went on.
+    pub fn step(&mut self, entry: &Entry) {
+        self.execution.step(entry);
+    }
+
+    /// What the test came to, once it is done.
+    pub fn answer(&self) -> Option<Result<TestStateAnswer, TestStateError>> {
+        let (outcome, inspection) = (self.execution.outcome()?, self.execution.inspection()?);
+        if let Some(misfit) = inspection.misfit {
+            return Some(Err(TestStateError::invalid(misfit)));
+        }
+        let data = self.level != InspectionLevel::Info;
+        Some(Ok(TestStateAnswer::new(outcome, inspection, &self.input, data)))
+    }
+}

@@ -1,0 +1,109 @@
+//! The state under test, found in its definition.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::error::TestStateError;
+use super::request::TestStateRequest;
+use crate::machine::{FlowId, State, StateId, StateMachine};
+use crate::state::Kind;
+use crate::value::{Object, Value};
+
+/// The name AWS gives a state that has none.
+const NAMELESS: &str = "StateName";
+
+/// A machine and the state of it that is tested.
+pub(super) struct Subject {
+    pub machine: Arc<StateMachine>,
+    pub place: (FlowId, StateId),
+}
+
+impl Subject {
+    pub(super) fn of(request: &TestStateRequest) -> Result<Self, TestStateError> {
+        let (text, name) = match &request.state_name {
+            Some(name) => (request.definition.clone(), name.as_str()),
+            None => (around(&request.definition)?, NAMELESS),
+        };
+        let machine = StateMachine::parse(&text, &|_| Ok(()))?;
+        let place = find(&machine, name);
+        let place = place.ok_or_else(|| TestStateError::invalid("State not found in definition"))?;
+        Ok(Self { machine, place })
+    }
+
+    pub(super) fn state(&self) -> &State {
+        self.machine.state(self.place.0, self.place.1)
+    }
+
+    /// A state nested in the one under test.
+    pub(super) fn inner(&self, name: &str) -> Option<(FlowId, StateId)> {
+        let (mut flow, state) = find(&self.machine, name)?;
+        let found = (flow, state);
+        while let Some((around, holder)) = self.machine.flows[flow.0].parent {
+            if (around, holder) == self.place {
+                return Some(found);
+            }
+            flow = around;
+        }
+        None
+    }
+}
+
+fn find(machine: &StateMachine, name: &str) -> Option<(FlowId, StateId)> {
+    machine.flows.iter().enumerate().find_map(|(flow, states)| {
+        let index = states.states.iter().position(|state| &*state.name == name)?;
+        Some((FlowId(flow), StateId(index)))
+    })
+}
+
+/// The text of a machine that has this state alone, and an end wherever it leads.
+fn around(state: &str) -> Result<String, TestStateError> {
+    let value = Value::parse(state)
+        .map_err(|error| TestStateError::definition(format!("INVALID_JSON_DESCRIPTION: {error} at /")))?;
+    let Some(object) = value.as_object() else {
+        let why = "SCHEMA_VALIDATION_FAILED: Definition must be a valid JSON object at /";
+        return Err(TestStateError::definition(why));
+    };
+    let mut targets = BTreeSet::new();
+    collect(object, &mut targets);
+    targets.remove(NAMELESS);
+    let ends = targets
+        .into_iter()
+        .map(|name| format!(r#","{name}":{{"Type":"Succeed","QueryLanguage":"JSONata"}}"#));
+    let ends: String = ends.collect();
+    Ok(format!(r#"{{"StartAt":"{NAMELESS}","States":{{"{NAMELESS}":{state}{ends}}}}}"#))
+}
+
+/// The names a state leads to, as JSON writes them between quotes.
+fn collect(object: &Object, targets: &mut BTreeSet<String>) {
+    for field in ["Next", "Default"] {
+        if let Some(name @ Value::String(_)) = object.get(field) {
+            targets.insert(name.to_string().trim_matches('"').to_owned());
+        }
+    }
+    for field in ["Choices", "Catch"] {
+        let rules = object.get(field).and_then(Value::as_array).into_iter().flat_map(|rules| rules.iter());
+        rules.filter_map(Value::as_object).for_each(|rule| collect(rule, targets));
+    }
+}
+
+/// Whether a task's end is waited for beyond its answer.
+pub(super) fn is_sync(resource: &str) -> bool {
+    resource.ends_with(".sync") || resource.ends_with(".sync:2")
+}
+
+/// What AWS says of a state that it tests only with a mock.
+pub(super) fn needs_mock(state: &State) -> Option<&'static str> {
+    match &state.kind {
+        Kind::Map(_) | Kind::Parallel(_) => Some(
+            "TestState API does not support Map or Parallel states. Supported state types include: \
+             [Task, Wait, Pass, Succeed, Fail, Choice]",
+        ),
+        Kind::Task(task) if is_sync(&task.resource) || task.resource.ends_with(".waitForTaskToken") => {
+            Some("TestState API does not support '.sync' or '.waitForTaskToken' integration patterns.")
+        }
+        Kind::Task(task) if task.resource.contains(":activity:") => {
+            Some("TestState API does not support Activity tasks.")
+        }
+        _ => None,
+    }
+}

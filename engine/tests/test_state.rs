@@ -1,0 +1,105 @@
+//! States tested alone, as AWS's TestState does it: each file in `test_state/` holds the cases of one feature.
+//!
+//! In a case, the texts of a request that hold JSON stand as the JSON they hold; so do those of the answer.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+use states::{
+    Entry, Failure, Input, StateTest, TestSite, TestStateAnswer, TestStateError, TestStateRequest, Value,
+    test_state,
+};
+
+#[test]
+fn cases() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/test_state");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut differences = String::new();
+    for file in files {
+        let cases: Vec<Json> = serde_json::from_str(&std::fs::read_to_string(&file).unwrap())
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        for case in cases {
+            if let Some((expected, found)) = difference(&case) {
+                let name = format!("{}: {}", file.file_stem().unwrap().display(), case["name"]);
+                differences.push_str(&format!("\n{name}\n  expected {expected}\n  found    {found}\n"));
+            }
+        }
+    }
+    assert!(differences.is_empty(), "{differences}");
+}
+
+/// What a case expects and what was found, when they are not the same.
+fn difference(case: &Json) -> Option<(Json, Json)> {
+    let found = match answer(&case["request"], case.get("task")) {
+        Ok(answer) => readable(&answer),
+        Err(error) => json!({ "refused": error.name(), "why": error.message() }),
+    };
+    (found != case["expect"]).then(|| (case["expect"].clone(), found))
+}
+
+fn answer(request: &Json, task: Option<&Json>) -> Result<TestStateAnswer, TestStateError> {
+    let now: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
+    let site = TestSite { arn: "arn:aws:states:eu-west-1:000000000000".into(), seed: 1 };
+    let mut test = test_state(&written(request), &site, &runnable, now)?;
+    for _ in 0..2 {
+        if let Some(answer) = test.answer() {
+            return answer;
+        }
+        go_on(&mut test, task, now);
+    }
+    panic!("the test does not end")
+}
+
+/// The host runs the task, or its clock jumps.
+fn go_on(test: &mut StateTest, task: Option<&Json>, now: Timestamp) {
+    let (asked, due) = (test.task(), test.next_due());
+    let entry = match (asked, task) {
+        (Some(asked), Some(task)) => {
+            let result = match task.get("error") {
+                Some(error) => Err(Failure::new(error.as_str().unwrap(), "it failed")),
+                None => Ok(Value::parse(&task.to_string()).unwrap()),
+            };
+            Entry { at: now, inputs: vec![Input::TaskDone { task: asked.id, result }] }
+        }
+        _ => Entry { at: due.unwrap(), inputs: Vec::new() },
+    };
+    test.step(&entry);
+}
+
+fn runnable(resource: &str) -> Result<(), String> {
+    if resource.contains("unknown") { Err("there is no such function".into()) } else { Ok(()) }
+}
+
+/// The request as it is on the wire.
+fn written(request: &Json) -> TestStateRequest {
+    let mut request = request.clone();
+    let text = |place: Option<&mut Json>| {
+        if let Some(value) = place.filter(|value| !value.is_string()) {
+            *value = value.to_string().into();
+        }
+    };
+    for field in ["definition", "input", "context", "variables"] {
+        text(request.get_mut(field));
+    }
+    text(request.pointer_mut("/mock/result"));
+    text(request.pointer_mut("/stateConfiguration/mapItemReaderData"));
+    serde_json::from_value(request).unwrap()
+}
+
+/// The answer with its texts of JSON read.
+fn readable(answer: &TestStateAnswer) -> Json {
+    let mut answer = serde_json::to_value(answer).unwrap();
+    let read = |value: &mut Json| {
+        if let Some(text) = value.as_str() {
+            *value = serde_json::from_str(text).unwrap();
+        }
+    };
+    answer.get_mut("output").map(read);
+    let data = answer.get_mut("inspectionData").and_then(Json::as_object_mut);
+    data.into_iter().flat_map(|data| data.values_mut()).for_each(read);
+    answer
+}

@@ -1,0 +1,139 @@
+//! The machines that can be started: those of the template, and those that were made at run time. All are
+//! kept with every revision of their definitions, since an execution goes on with the one it began with.
+
+mod table;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use functions::store::StoreError;
+use jiff::Timestamp;
+use states::{Problems, StateMachine};
+
+pub(crate) use table::{Created, Kept, Tags};
+
+use crate::{
+    clock,
+    exit::Exit,
+    sqlite::SqliteStore,
+    wiring::{self, Machine, Wiring},
+};
+
+/// The machines of a data folder. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Machines {
+    store: SqliteStore,
+    /// Definitions that were parsed, by revision.
+    parsed: Arc<Mutex<HashMap<String, Arc<Machine>>>>,
+}
+
+impl Machines {
+    pub(crate) fn new(store: SqliteStore) -> Self {
+        Self { store, parsed: Arc::default() }
+    }
+
+    /// Keeps the template's machines as the template says; those that it no longer has are gone.
+    pub(crate) async fn adopt(&self, wiring: &Wiring) -> Result<(), Exit> {
+        let machines: Vec<_> = wiring.machines.iter().map(|machine| of_template(machine)).collect();
+        let clash = self.store.writer.write(move |connection| table::adopt(connection, &machines)).await?;
+        match clash {
+            None => Ok(()),
+            Some(name) => Err(Exit::usage(format!(
+                "the template has a machine {name}, and so has the data folder, made at run time; delete one"
+            ))),
+        }
+    }
+
+    /// Keeps a new machine, unless there is one of its name.
+    pub(crate) async fn create(&self, machine: Kept, tags: Tags) -> Result<Created, StoreError> {
+        self.store.writer.write(move |connection| table::create(connection, &machine, &tags)).await
+    }
+
+    /// Keeps a new revision of a machine; `false`: there is no such machine any more.
+    pub(crate) async fn update(&self, machine: Kept) -> Result<bool, StoreError> {
+        self.store.writer.write(move |connection| table::update(connection, &machine)).await
+    }
+
+    /// Starts to delete a machine: nothing can be started on it any more.
+    pub(crate) async fn close(&self, arn: &str) -> Result<(), StoreError> {
+        let arn = arn.to_owned();
+        self.store.writer.write(move |connection| table::close(connection, &arn)).await
+    }
+
+    /// Forgets a machine with all its revisions and tags.
+    pub(crate) async fn forget(&self, arn: &str) -> Result<(), StoreError> {
+        let arn = arn.to_owned();
+        let revisions = self.store.writer.write(move |connection| table::forget(connection, &arn)).await?;
+        if let Ok(mut parsed) = self.parsed.lock() {
+            parsed.retain(|revision, _| !revisions.contains(revision));
+        }
+        Ok(())
+    }
+
+    /// The machine with this ARN, in its latest revision.
+    pub(crate) fn find(&self, arn: &str) -> Result<Option<Kept>, StoreError> {
+        self.store.readers.with(|connection| table::find(connection, arn))
+    }
+
+    /// Machines, the latest first, behind the one with this key.
+    pub(crate) fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Kept>, StoreError> {
+        self.store.readers.with(|connection| table::list(connection, after, limit))
+    }
+
+    /// A kept machine, ready to run. Its definition was sound when it was kept; a later version of crmflow
+    /// may think otherwise.
+    pub(crate) fn ready(&self, kept: &Kept) -> Result<Arc<Machine>, Problems> {
+        let found = self.parsed.lock().ok().and_then(|parsed| parsed.get(&kept.revision).cloned());
+        if let Some(machine) = found {
+            return Ok(machine);
+        }
+        let machine = Arc::new(Machine {
+            name: kept.name.clone(),
+            express: kept.express,
+            definition: String::new(),
+            text: kept.definition.clone(),
+            role: kept.role.as_str().into(),
+            machine: StateMachine::parse(&kept.definition, &wiring::check_resource)?,
+        });
+        if let Ok(mut parsed) = self.parsed.lock() {
+            parsed.insert(kept.revision.clone(), Arc::clone(&machine));
+        }
+        Ok(machine)
+    }
+}
+
+fn of_template(machine: &Machine) -> Kept {
+    let now = clock::now();
+    Kept {
+        arn: machine.arn(),
+        name: machine.name.clone(),
+        express: machine.express,
+        of_template: true,
+        is_closed: false,
+        created_at: now,
+        revision: clock::uuid(),
+        definition: machine.text.clone(),
+        role: machine.role.to_string(),
+        settings: "{}".to_owned(),
+        updated_at: now,
+    }
+}
+
+/// Where a machine stands in a listing.
+impl Kept {
+    pub(crate) fn key(&self) -> String {
+        format!("{:.9}/{}", self.created_at, self.arn)
+    }
+
+    /// Whether it is as it was made.
+    pub(crate) fn is_first_revision(&self) -> bool {
+        self.updated_at == self.created_at
+    }
+}
+
+/// Times as they are kept: all of one length, so that texts sort as times do.
+fn text(at: Timestamp) -> String {
+    format!("{at:.9}")
+}

@@ -1,0 +1,217 @@
+//! Executions: started, described, listed.
+
+use serde_json::{Map, Value as Json, json};
+use states::Value;
+
+use super::{
+    Endpoint, arn,
+    error::{Error, Kind},
+    machines::{self, description},
+    page::Page,
+    seconds,
+    validate::Fields,
+};
+use crate::{
+    clock,
+    executions::{self, Execution, Filter, RUNNING},
+    machines::Kept,
+    runner::parts,
+    wiring::{self, Machine},
+};
+
+/// The most characters of an input.
+const LONGEST: usize = 262_144;
+
+/// What is to be started.
+struct Asked {
+    machine: Kept,
+    name: String,
+    input: String,
+}
+
+/// `StartExecution`
+pub(super) async fn start(endpoint: &Endpoint, fields: Fields) -> Result<Json, Error> {
+    let Asked { machine, name, input } = asked(endpoint, fields)?;
+    let ready = endpoint.ready(&machine)?;
+    if machine.express {
+        let arn = wiring::express_arn(&machine.name, &name, &clock::uuid());
+        let started = clock::now();
+        let flow = endpoint.flow.clone();
+        tokio::spawn(async move {
+            let input = Value::parse(&input).unwrap_or_default();
+            flow.engine.run(&ready, &name, input, started).await;
+        });
+        return Ok(json!({ "executionArn": arn, "startDate": seconds(started) }));
+    }
+    let (execution, new) = endpoint.flow.start_on(&ready, &name, input.clone()).await?;
+    if new.is_none() && (execution.status != RUNNING || execution.input != input) {
+        return Err(Error::execution_exists(&execution.arn));
+    }
+    Ok(json!({ "executionArn": execution.arn, "startDate": seconds(execution.started_at) }))
+}
+
+/// `StartSyncExecution`
+pub(super) async fn start_sync(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
+    let included = machines::included(&mut fields);
+    let Asked { machine, name, input } = asked(endpoint, fields)?;
+    if !machine.express {
+        return Err(Error::type_not_supported());
+    }
+    let ready = endpoint.ready(&machine)?;
+    let started = clock::now();
+    let parsed = Value::parse(&input).unwrap_or_default();
+    let ended = endpoint.flow.engine.run(&ready, &name, parsed, started).await;
+    let stopped = clock::now();
+    let (status, output, error, cause) = parts(&ended.outcome);
+    let took = stopped.duration_since(started).as_millis().max(1);
+    let mut answer = Map::new();
+    answer.insert("executionArn".into(), json!(wiring::express_arn(&machine.name, &name, &clock::uuid())));
+    answer.insert("stateMachineArn".into(), json!(machine.arn));
+    answer.insert("name".into(), json!(name));
+    answer.insert("startDate".into(), json!(seconds(started)));
+    answer.insert("stopDate".into(), json!(seconds(stopped)));
+    answer.insert("status".into(), json!(status));
+    payload(&mut answer, "input", Some(&input), included);
+    payload(&mut answer, "output", output.as_deref(), included);
+    failure(&mut answer, error.as_deref(), cause.as_deref());
+    // AWS bills in steps of 100 ms and 64 MB.
+    let billed = json!({ "billedDurationInMilliseconds": took.unsigned_abs().div_ceil(100) * 100, "billedMemoryUsedInMB": 64 });
+    answer.insert("billingDetails".into(), billed);
+    Ok(Json::Object(answer))
+}
+
+fn asked(endpoint: &Endpoint, mut fields: Fields) -> Result<Asked, Error> {
+    let arn = fields.arn("stateMachineArn");
+    let name = fields.text("name", 1..=80);
+    let input = fields.data("input", LONGEST);
+    fields.text("traceHeader", 0..=256);
+    fields.finish()?;
+    let machine = endpoint.open_machine(&arn)?;
+    name.as_deref().map_or(Ok(()), arn::name)?;
+    let input = input.unwrap_or_else(|| "{}".to_owned());
+    Value::parse(&input).map_err(|error| Error::input(&error.to_string()))?;
+    Ok(Asked { machine, name: name.unwrap_or_else(clock::uuid), input })
+}
+
+/// `DescribeExecution`
+pub(super) fn describe(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
+    let arn = fields.arn("executionArn");
+    let included = machines::included(&mut fields);
+    fields.finish()?;
+    let execution = endpoint.execution(&arn)?;
+    let mut described = listed(&execution);
+    payload(&mut described, "input", Some(&execution.input), included);
+    payload(&mut described, "output", execution.output.as_deref(), included);
+    if included {
+        failure(&mut described, execution.error.as_deref(), execution.cause.as_deref());
+    }
+    let (status, reason) = redrivable(&execution);
+    described.insert("redriveStatus".into(), json!(status));
+    if let Some(reason) = reason {
+        described.insert("redriveStatusReason".into(), json!(reason));
+    }
+    Ok(Json::Object(described))
+}
+
+/// `DescribeStateMachineForExecution`
+pub(super) fn describe_machine(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
+    let arn = fields.arn("executionArn");
+    let included = machines::included(&mut fields);
+    fields.finish()?;
+    let execution = endpoint.execution(&arn)?;
+    let machine = endpoint.machine(&wiring::machine_arn(&execution.machine))?;
+    let mut described = description(&machine, included);
+    described.insert("updateDate".into(), json!(seconds(machine.updated_at)));
+    Ok(Json::Object(described))
+}
+
+const STATUSES: [&str; 6] = ["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE"];
+
+/// `ListExecutions`
+pub(super) fn list(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
+    let machine = fields.text("stateMachineArn", 1..=256);
+    let map_run = fields.text("mapRunArn", 1..=2000);
+    let status = fields.word("statusFilter", &STATUSES);
+    let redriven = fields.word("redriveFilter", &["REDRIVEN", "NOT_REDRIVEN"]);
+    let page = Page::read(&mut fields, 3096);
+    fields.finish()?;
+    let (Some(arn), None) = (machine, map_run) else {
+        return Err(Error::validation("Exactly one of stateMachineArn and mapRunArn must be specified"));
+    };
+    let machine = endpoint.machine(&arn)?;
+    if machine.express {
+        return Err(Error::type_not_supported());
+    }
+    if status.as_deref() == Some("PENDING_REDRIVE") || redriven.is_some() {
+        return Err(Error::validation("statusFilter PENDING_REDRIVE and redriveFilter need a mapRunArn"));
+    }
+    let now = clock::now();
+    let page = page.of(format!("executions/{arn}/{status:?}"));
+    let filter = Filter { machine: machine.name, status, after: page.after(now)?, limit: page.size + 1 };
+    let mut found = executions::select(&endpoint.flow.engine.host.store.readers, &filter)?;
+    let has_more = found.len() > page.size;
+    found.truncate(page.size);
+    let mut answer = json!({ "executions": found.iter().map(listed).collect::<Vec<_>>() });
+    if let Some(last) = found.last().filter(|_| has_more) {
+        answer["nextToken"] = json!(page.token(&last.key(), now));
+    }
+    Ok(answer)
+}
+
+/// What a listing and a description of an execution have in common.
+fn listed(execution: &Execution) -> Map<String, Json> {
+    let mut listed = Map::new();
+    listed.insert("executionArn".into(), json!(execution.arn));
+    listed.insert("stateMachineArn".into(), json!(wiring::machine_arn(&execution.machine)));
+    listed.insert("name".into(), json!(execution.name));
+    listed.insert("status".into(), json!(execution.status));
+    listed.insert("startDate".into(), json!(seconds(execution.started_at)));
+    if let Some(stopped_at) = execution.stopped_at {
+        listed.insert("stopDate".into(), json!(seconds(stopped_at)));
+    }
+    listed.insert("redriveCount".into(), json!(0));
+    listed
+}
+
+fn redrivable(execution: &Execution) -> (&'static str, Option<String>) {
+    match execution.status.as_str() {
+        status @ ("RUNNING" | "SUCCEEDED") => {
+            ("NOT_REDRIVABLE", Some(format!("Execution is {status} and cannot be redriven")))
+        }
+        _ => ("REDRIVABLE", None),
+    }
+}
+
+fn payload(into: &mut Map<String, Json>, name: &str, data: Option<&str>, included: bool) {
+    let Some(data) = data else { return };
+    if included {
+        into.insert(name.into(), json!(data));
+    }
+    into.insert(format!("{name}Details"), json!({ "included": included }));
+}
+
+fn failure(into: &mut Map<String, Json>, error: Option<&str>, cause: Option<&str>) {
+    for (name, text) in [("error", error), ("cause", cause)] {
+        if let Some(text) = text {
+            into.insert(name.into(), json!(text));
+        }
+    }
+}
+
+impl Endpoint {
+    /// The execution of a STANDARD machine with this ARN.
+    pub(super) fn execution(&self, arn: &str) -> Result<Execution, Error> {
+        arn::execution(arn)?;
+        let found = executions::find(&self.flow.engine.host.store.readers, arn)?;
+        found.ok_or_else(|| Error::no_execution(arn))
+    }
+
+    /// A machine, ready to run.
+    fn ready(&self, machine: &Kept) -> Result<std::sync::Arc<Machine>, Error> {
+        let refused = |problems: states::Problems| {
+            tracing::error!("{} cannot be run by this version of crmflow: {problems}", machine.arn);
+            Error::new(Kind::InvalidDefinition, problems.to_string())
+        };
+        self.flow.engine.machines.ready(machine).map_err(refused)
+    }
+}
