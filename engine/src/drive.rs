@@ -102,7 +102,8 @@ pub async fn drive_with(
 ) -> Result<Outcome, NotRecorded> {
     let (under_way, progress) = mpsc::unbounded();
     let answers = FuturesUnordered::new();
-    let mut arrivals = Arrivals::new(progress, answers, pin!(outside.fuse()));
+    let outside = pin!(outside.fuse());
+    let mut arrivals = Arrivals::new(progress, answers, outside);
     let mut running: HashMap<TaskId, AbortHandle> = HashMap::new();
     let mut inputs = Vec::new();
     loop {
