@@ -46,7 +46,9 @@ impl<'a> Arguments<'a> {
             missing.map(|name| format!("The field '{name}' is required but was missing")).collect();
         let known = [required, optional, not_here].concat();
         let unknown = object.iter().filter(|(name, _)| !known.contains(&&***name));
-        wrong.extend(unknown.map(|(name, _)| format!("The field \"{name}\" is not supported by Step Functions")));
+        wrong.extend(
+            unknown.map(|(name, _)| format!("The field \"{name}\" is not supported by Step Functions")),
+        );
         if !wrong.is_empty() {
             return Err(unusable(whole, &wrong));
         }

@@ -51,7 +51,8 @@ pub(super) async fn put_events(
 ) -> Result<Value, Failure> {
     let takes = if spelling == Spelling::Sdk { &SDK_PUT_EVENTS } else { &PUT_EVENTS };
     let arguments = Arguments::check(arguments, takes)?;
-    let given = arguments.get("Entries").and_then(Value::as_array).ok_or_else(|| arguments.malformed("Entries"))?;
+    let given =
+        arguments.get("Entries").and_then(Value::as_array).ok_or_else(|| arguments.malformed("Entries"))?;
     check_count(given.len()).map_err(|message| invalid(spelling, message))?;
     let mut entries = Vec::new();
     for value in given.iter() {
@@ -63,7 +64,10 @@ pub(super) async fn put_events(
         entries.push(entry);
     }
     if entries.iter().flatten().map(Event::size).sum::<usize>() > BYTES {
-        return Err(invalid(spelling, "Total size of the entries in the request is over the limit.".to_owned()));
+        return Err(invalid(
+            spelling,
+            "Total size of the entries in the request is over the limit.".to_owned(),
+        ));
     }
     let answer = answer(&entries);
     let failed = entries.iter().any(Result::is_err);
@@ -127,7 +131,9 @@ fn time(fields: &Arguments<'_>) -> Result<Timestamp, Failure> {
     let Some(given) = fields.get("Time") else { return Ok(clock::now()) };
     let time = match given {
         Value::String(text) => text.parse().ok(),
-        given => given.as_number().and_then(states::Number::as_i64).and_then(|n| Timestamp::from_second(n).ok()),
+        given => {
+            given.as_number().and_then(states::Number::as_i64).and_then(|n| Timestamp::from_second(n).ok())
+        }
     };
     time.ok_or_else(|| fields.malformed("Time"))
 }
@@ -136,7 +142,10 @@ impl Event {
     /// As EventBridge counts; the time takes 14 bytes.
     fn size(&self) -> usize {
         let Self { source, detail_type, detail, resources, .. } = self;
-        14 + source.len() + detail_type.len() + detail.len() + resources.iter().map(String::len).sum::<usize>()
+        14 + source.len()
+            + detail_type.len()
+            + detail.len()
+            + resources.iter().map(String::len).sum::<usize>()
     }
 }
 

@@ -32,11 +32,7 @@ pub(super) async fn call(function: Function, input: &Value, engine: &Engine) -> 
 
 /// `lambda:invoke`. The optimized spelling fails when the function does and gives its output as JSON; the SDK
 /// spelling answers in both cases, with a text.
-pub(super) async fn invoke(
-    arguments: &Value,
-    spelling: Spelling,
-    engine: &Engine,
-) -> Result<Value, Failure> {
+pub(super) async fn invoke(arguments: &Value, spelling: Spelling, engine: &Engine) -> Result<Value, Failure> {
     let arguments = Arguments::check(arguments, &INVOKE)?;
     arguments.only("LogType", "None")?;
     let function = function(&arguments, spelling)?;
@@ -83,7 +79,8 @@ fn function(arguments: &Arguments<'_>, spelling: Spelling) -> Result<Function, F
     let version = in_name.or(qualifier.as_deref()).unwrap_or("$LATEST");
     let found = Function::from_name(name).filter(|_| version == "$LATEST");
     found.ok_or_else(|| {
-        let arn = if name.starts_with("arn:") { name.to_owned() } else { format!("{}{name}", wiring::LAMBDA) };
+        let arn =
+            if name.starts_with("arn:") { name.to_owned() } else { format!("{}{name}", wiring::LAMBDA) };
         let refusal = Refusal {
             status: 404,
             code: "ResourceNotFoundException",

@@ -69,7 +69,9 @@ impl Resource {
         use Spelling::{Optimized, Sdk};
         if let Some(name) = arn.strip_prefix(wiring::LAMBDA) {
             let function = Function::from_name(name);
-            return function.map(Self::Function).ok_or_else(|| format!("there is no function {name} in crmflow"));
+            return function
+                .map(Self::Function)
+                .ok_or_else(|| format!("there is no function {name} in crmflow"));
         }
         Ok(match arn.strip_prefix(INTEGRATIONS).unwrap_or_default() {
             "lambda:invoke" => Self::Invoke(Optimized),
@@ -112,12 +114,11 @@ pub(crate) async fn run(
         Resource::SendMessage(spelling) => sqs::send_message(arguments, spelling, wiring, &host.store).await,
         Resource::PutItem(spelling) => dynamodb::put_item(arguments, spelling, wiring, &host.store).await,
         Resource::GetItem(spelling) => dynamodb::get_item(arguments, spelling, wiring, &host.store).await,
-        Resource::DeleteItem(spelling) => dynamodb::delete_item(arguments, spelling, wiring, &host.store).await,
+        Resource::DeleteItem(spelling) => {
+            dynamodb::delete_item(arguments, spelling, wiring, &host.store).await
+        }
         Resource::GetObject => s3::get_object(arguments, wiring, &host.objects).await,
         Resource::PutObject => s3::put_object(arguments, wiring, &host.objects).await,
         Resource::PutEvents(spelling) => events::put_events(arguments, spelling, asker, &host.store).await,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -39,14 +39,20 @@ impl Queue {
 /// The queues, in the order of the template.
 pub(super) fn queues(resources: &Map<String, Value>) -> Vec<Queue> {
     let is_queue = |resource: &Value| resource["Type"] == "AWS::SQS::Queue";
-    resources.iter().filter(|(_, resource)| is_queue(resource)).map(|(name, it)| Queue::new(name, it)).collect()
+    resources
+        .iter()
+        .filter(|(_, resource)| is_queue(resource))
+        .map(|(name, it)| Queue::new(name, it))
+        .collect()
 }
 
 /// What `Ref` (no attribute) or `GetAtt` gives for a queue, a table or a bucket; `None` for anything else.
 pub(super) fn reference(name: &str, resource: &Value, attribute: Option<&str>) -> Option<String> {
     let kind = resource["Type"].as_str()?;
     Some(match (kind, attribute) {
-        ("AWS::SQS::Queue", None | Some("QueueUrl")) => format!("{QUEUES}{}", Queue::new(name, resource).name),
+        ("AWS::SQS::Queue", None | Some("QueueUrl")) => {
+            format!("{QUEUES}{}", Queue::new(name, resource).name)
+        }
         ("AWS::SQS::Queue", Some("QueueName")) => Queue::new(name, resource).name,
         ("AWS::SQS::Queue", Some("Arn")) => {
             format!("arn:aws:sqs:local:000000000000:{}", Queue::new(name, resource).name)

@@ -17,8 +17,7 @@ pub(super) struct Names {
     foreign: [&'static str; 4],
 }
 
-pub(super) const OPTIMIZED: Names =
-    Names { boolean: "BOOL", null: "NULL", foreign: ["B", "BS", "NS", "SS"] };
+pub(super) const OPTIMIZED: Names = Names { boolean: "BOOL", null: "NULL", foreign: ["B", "BS", "NS", "SS"] };
 pub(super) const SDK: Names = Names { boolean: "Bool", null: "Nul", foreign: ["B", "Bs", "Ns", "Ss"] };
 
 /// Writes the fields of an item that are no key.

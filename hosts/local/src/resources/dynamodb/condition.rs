@@ -16,9 +16,9 @@ pub(super) fn read(call: &Call<'_>) -> Result<Condition, Failure> {
     let Some(expression) = expression else {
         return match (names, values) {
             (None, None) => Ok(Condition::None),
-            (Some(_), _) => Err(call.invalid(
-                "ExpressionAttributeNames can only be specified when using expressions",
-            )),
+            (Some(_), _) => {
+                Err(call.invalid("ExpressionAttributeNames can only be specified when using expressions"))
+            }
             (None, Some(_)) => Err(call.invalid(
                 "ExpressionAttributeValues can only be specified when using expressions: \
                  ConditionExpression is null",
@@ -53,7 +53,9 @@ enum Parsed<'a> {
 }
 
 fn parse(expression: &str) -> Option<Parsed<'_>> {
-    let word = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let word = |text: &str| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
     let path = |text: &str| word(text.strip_prefix('#').unwrap_or(text));
     let value = |text: &str| text.strip_prefix(':').is_some_and(word);
     let expression = expression.trim();

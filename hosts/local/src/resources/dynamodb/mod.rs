@@ -140,8 +140,8 @@ impl<'a> Call<'a> {
         let (partition, sort) = (self.key_text(given, PARTITION)?, self.key_text(given, SORT)?);
         let version = given.get(VERSION).and_then(|value| value.get("N")).and_then(Value::as_str);
         let version = version.and_then(|text| text.parse().ok());
-        let version =
-            version.ok_or_else(|| self.arguments.not_here("an item whose 'version' is no whole number (N)"))?;
+        let version = version
+            .ok_or_else(|| self.arguments.not_here("an item whose 'version' is no whole number (N)"))?;
         let mut body = String::new();
         attributes::write_body(given, self, &mut body)?;
         Ok(Item { partition, sort, version, body })
@@ -172,7 +172,8 @@ impl<'a> Call<'a> {
             None => {
                 let actual = value.as_object().and_then(|value| value.iter().next());
                 let actual = actual.map_or("", |(kind, _)| kind);
-                Err(self.invalid(format!("{INVALID} Type mismatch for key {name} expected: S actual: {actual}")))
+                Err(self
+                    .invalid(format!("{INVALID} Type mismatch for key {name} expected: S actual: {actual}")))
             }
         }
     }

@@ -37,12 +37,16 @@ fn check(significant: &str, point: i64) -> Result<(), String> {
     }
     let magnitude = point.saturating_sub(1);
     if magnitude > *MAGNITUDES.end() {
-        return Err("Number overflow. Attempting to store a number with magnitude larger than supported range"
-            .to_owned());
+        return Err(
+            "Number overflow. Attempting to store a number with magnitude larger than supported range"
+                .to_owned(),
+        );
     }
     if magnitude < *MAGNITUDES.start() {
-        return Err("Number underflow. Attempting to store a number with magnitude smaller than supported range"
-            .to_owned());
+        return Err(
+            "Number underflow. Attempting to store a number with magnitude smaller than supported range"
+                .to_owned(),
+        );
     }
     Ok(())
 }
@@ -85,7 +89,8 @@ mod tests {
         for (text, number) in cases {
             assert_eq!(canonical(text).as_deref(), Ok(number), "{text}");
         }
-        for text in ["", "-", "1e", "x", "1.2.3", "0x1", "NaN", "1e999999999999999999999", "1e126", "1e-131"] {
+        for text in ["", "-", "1e", "x", "1.2.3", "0x1", "NaN", "1e999999999999999999999", "1e126", "1e-131"]
+        {
             assert!(canonical(text).is_err(), "{text}");
         }
         assert!(canonical("123456789012345678901234567890123456789").is_err());
