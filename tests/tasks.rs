@@ -133,8 +133,19 @@ fn what_tasks_left_can_be_looked_at() {
         "arn:aws:states:::sqs:sendMessage",
         json!({ "QueueUrl": queue, "MessageBody": "later", "DelaySeconds": 600 }),
     );
+    let event = json!({ "Source": "tasks", "DetailType": "Done", "Detail": { "a": 1 } });
+    let put = ask("arn:aws:states:::events:putEvents", json!({ "Entries": [event] }));
+    assert_eq!(put["FailedEntryCount"], 0);
     server.process.signal("KILL");
     drop(server);
+    let database = rusqlite::Connection::open(place.data().join("crmflow.db")).unwrap();
+    let resources = "SELECT resources FROM events_log WHERE source = 'tasks' AND detail = '{\"a\":1}'";
+    let resources: String = database.query_row(resources, [], |row| row.get(0)).unwrap();
+    let resources: Vec<String> = serde_json::from_str(&resources).unwrap();
+    assert!(
+        resources[0].contains(":Tasks:") && resources[1].ends_with(":stateMachine:Tasks"),
+        "{resources:?}"
+    );
     let mut list = place.run(["queues", "list", "--json"]).json();
     let list = list.as_array_mut().unwrap();
     let described: Map<_, _> =

@@ -13,8 +13,8 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::json;
 use states::{
-    Execution, Failure, HistoryEvent, ItemFormat, ItemSource, Items, ObjectSet, Outcome, Start, TaskRequest,
-    TaskRunner, Value, drive, reserved,
+    Execution, Failure, HistoryEvent, ItemFormat, ItemSource, Items, ObjectSet, Outcome, Start, StateTest,
+    TaskRequest, TaskRunner, TestStateAnswer, TestStateError, Value, drive, drive_test, reserved,
 };
 use tokio::sync::Semaphore;
 use tracing::Instrument;
@@ -22,7 +22,7 @@ use tracing::Instrument;
 use crate::{
     clock,
     machines::Machines,
-    resources::{self, Asker, Resource},
+    resources::{self, Resource},
     sqlite::SqliteStore,
     wiring::{self, Machine, Wiring},
 };
@@ -84,17 +84,22 @@ impl Engine {
         let mut start = Start::named(&machine.name, name, clock::random() as u64);
         let arn: Arc<str> = wiring::execution_arn(&machine.name, name).into();
         start.execution_id = Arc::clone(&arn);
-        let machine_arn: Arc<str> = machine.arn().into();
-        start.machine_id = Arc::clone(&machine_arn);
+        start.machine_id = machine.arn().into();
         start.role = Some(Arc::clone(&machine.role));
         let execution = Execution::start(Arc::clone(&machine.machine), start, input, started_at);
         Box::pin(async move {
-            let runner = Runner { engine: self, arn, machine: machine_arn, events: Mutex::default() };
+            let runner = Runner { engine: self, arn, events: Mutex::default() };
             let outcome = drive(execution, &runner).await;
             let outcome = outcome
                 .unwrap_or_else(|error| Outcome::Failed(Failure::new("States.Runtime", error.to_string())));
             Ended { outcome, history: runner.events.into_inner().unwrap_or_default() }
         })
+    }
+
+    /// Takes the test of one state to its end.
+    pub(crate) async fn test(&self, test: StateTest) -> Result<TestStateAnswer, TestStateError> {
+        let runner = Runner { engine: self, arn: Arc::from(""), events: Mutex::default() };
+        drive_test(test, &runner).await
     }
 
     /// Calls one function, on a thread where it may compute as long as it needs.
@@ -116,8 +121,6 @@ struct Runner<'a> {
     engine: &'a Engine,
     /// The execution's ARN.
     arn: Arc<str>,
-    /// The machine's ARN.
-    machine: Arc<str>,
     events: Mutex<Vec<HistoryEvent>>,
 }
 
@@ -129,8 +132,7 @@ impl TaskRunner for Runner<'_> {
     async fn run(&self, task: TaskRequest) -> Result<Value, Failure> {
         let unknown = |why| Failure::new(reserved::RUNTIME, why);
         let resource = Resource::parse(&task.resource).map_err(unknown)?;
-        let asker = Asker { execution: &task.execution, machine: &self.machine };
-        resources::run(resource, &task.arguments, asker, self.engine).await
+        resources::run(resource, &task, self.engine).await
     }
 
     async fn read_items(&self, source: ItemSource) -> Result<Items, Failure> {

@@ -6,11 +6,11 @@ use serde_json::json;
 use states::{Failure, Value};
 
 use super::{
-    Asker, Spelling,
+    Spelling,
     arguments::{Arguments, Takes},
     service::{EVENTS, Refusal},
 };
-use crate::{clock, sqlite::SqliteStore};
+use crate::{clock, sqlite::SqliteStore, wiring};
 
 const PUT_EVENTS: Takes =
     Takes { call: "events:putEvents", required: &["Entries"], optional: &[], not_here: &[] };
@@ -46,7 +46,7 @@ type Reason = (&'static str, String);
 pub(super) async fn put_events(
     arguments: &Value,
     spelling: Spelling,
-    asker: Asker<'_>,
+    execution: &str,
     store: &SqliteStore,
 ) -> Result<Value, Failure> {
     let takes = if spelling == Spelling::Sdk { &SDK_PUT_EVENTS } else { &PUT_EVENTS };
@@ -59,7 +59,7 @@ pub(super) async fn put_events(
         let fields = arguments.nested(value, &ENTRY)?;
         let mut entry = entry(&fields)?;
         if let (Ok(event), Spelling::Optimized) = (&mut entry, spelling) {
-            event.resources.extend([asker.execution.to_owned(), asker.machine.to_owned()]);
+            event.resources.extend([execution.to_owned(), wiring::machine_of(execution)]);
         }
         entries.push(entry);
     }

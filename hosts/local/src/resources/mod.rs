@@ -10,7 +10,7 @@ mod service;
 mod sqs;
 
 use functions::Function;
-use states::{Failure, Value};
+use states::{Failure, TaskRequest, Value};
 
 use crate::{runner::Engine, wiring};
 
@@ -49,15 +49,6 @@ pub(crate) enum Spelling {
     Optimized,
     /// `arn:aws:states:::aws-sdk:sqs:sendMessage`
     Sdk,
-}
-
-/// The task that asks.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Asker<'a> {
-    /// The ARN of its execution.
-    pub(crate) execution: &'a str,
-    /// The ARN of its machine.
-    pub(crate) machine: &'a str,
 }
 
 impl Resource {
@@ -100,12 +91,8 @@ impl Resource {
 }
 
 /// Does what a task asks.
-pub(crate) async fn run(
-    resource: Resource,
-    arguments: &Value,
-    asker: Asker<'_>,
-    engine: &Engine,
-) -> Result<Value, Failure> {
+pub(crate) async fn run(resource: Resource, task: &TaskRequest, engine: &Engine) -> Result<Value, Failure> {
+    let arguments = &task.arguments;
     let (host, wiring) = (&engine.host, &*engine.wiring);
     match resource {
         Resource::Function(function) => lambda::call(function, arguments, engine).await,
@@ -119,6 +106,8 @@ pub(crate) async fn run(
         }
         Resource::GetObject => s3::get_object(arguments, wiring, &host.objects).await,
         Resource::PutObject => s3::put_object(arguments, wiring, &host.objects).await,
-        Resource::PutEvents(spelling) => events::put_events(arguments, spelling, asker, &host.store).await,
+        Resource::PutEvents(spelling) => {
+            events::put_events(arguments, spelling, &task.execution, &host.store).await
+        }
     }
 }

@@ -177,7 +177,7 @@ fn kind(machine: &Kept) -> &'static str {
     if machine.express { "EXPRESS" } else { "STANDARD" }
 }
 
-fn check_role(arn: &str) -> Result<(), Error> {
+pub(super) fn check_role(arn: &str) -> Result<(), Error> {
     let is_arn = arn.starts_with("arn:") && arn.split(':').count() >= 6;
     if is_arn { Ok(()) } else { Err(Error::arn(format_args!("Invalid ARN prefix: {arn}"))) }
 }

@@ -102,6 +102,11 @@ pub(crate) fn machine_arn(name: &str) -> String {
     format!("{STATES}stateMachine:{name}")
 }
 
+/// The front of every ARN of Step Functions on this host.
+pub(crate) fn site() -> String {
+    STATES.trim_end_matches(':').to_owned()
+}
+
 /// The ARN of an activity.
 pub(crate) fn activity_arn(name: &str) -> String {
     format!("{STATES}activity:{name}")
@@ -115,6 +120,17 @@ pub(crate) fn express_arn(machine: &str, name: &str, id: &str) -> String {
 /// The ARN of an execution of a machine.
 pub(crate) fn execution_arn(machine: &str, name: &str) -> String {
     format!("{STATES}execution:{machine}:{name}")
+}
+
+/// The ARN of the machine that an execution is of.
+pub(crate) fn machine_of(execution: &str) -> String {
+    let parts: Vec<&str> = execution.split(':').collect();
+    match parts.as_slice() {
+        [front @ .., "execution", machine, _] | [front @ .., "express", machine, _, _] => {
+            format!("{}:stateMachine:{machine}", front.join(":"))
+        }
+        _ => execution.to_owned(),
+    }
 }
 
 /// Whether this host can run a Task's resource.
