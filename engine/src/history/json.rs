@@ -42,6 +42,8 @@ impl HistoryEvent {
             (E::ExecutionFailed, _) => "executionFailedEventDetails",
             (E::ExecutionTimedOut, _) => "executionTimedOutEventDetails",
             (E::ExecutionAborted, _) => "executionAbortedEventDetails",
+            (E::ExecutionRedriven, _) => "executionRedrivenEventDetails",
+            (E::MapRunRedriven, _) => "mapRunRedrivenEventDetails",
             (E::EvaluationFailed, _) => "evaluationFailedEventDetails",
             (E::LambdaFunctionScheduled, _) => "lambdaFunctionScheduledEventDetails",
             (E::LambdaFunctionSucceeded, _) => "lambdaFunctionSucceededEventDetails",
@@ -125,6 +127,11 @@ impl Details {
                 map.insert("index".into(), json!(index));
             }
             Self::MapRun { arn } => drop(map.insert("mapRunArn".into(), json!(arn))),
+            Self::Redriven { count } => drop(map.insert("redriveCount".into(), json!(count))),
+            Self::MapRunRedriven { arn, count } => {
+                map.insert("mapRunArn".into(), json!(arn));
+                map.insert("redriveCount".into(), json!(count));
+            }
         }
         Json::Object(map)
     }

@@ -41,6 +41,7 @@ pub enum EventType {
     EvaluationFailed,
     ExecutionAborted,
     ExecutionFailed,
+    ExecutionRedriven,
     ExecutionStarted,
     ExecutionSucceeded,
     ExecutionTimedOut,
@@ -56,6 +57,7 @@ pub enum EventType {
     MapIterationSucceeded,
     MapRunAborted,
     MapRunFailed,
+    MapRunRedriven,
     MapRunStarted,
     MapRunSucceeded,
     MapStateAborted,
@@ -159,6 +161,14 @@ pub enum Details {
     },
     MapRun {
         arn: Arc<str>,
+    },
+    /// An execution goes on for the `count`-th time.
+    Redriven {
+        count: u32,
+    },
+    MapRunRedriven {
+        arn: Arc<str>,
+        count: u32,
     },
 }
 

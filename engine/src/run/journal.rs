@@ -71,6 +71,8 @@ pub enum Input {
     },
     /// The run must stop.
     Stop(Failure),
+    /// The run, which ended without success, must go on from where it failed.
+    Redrive,
 }
 
 /// A line of a journal: what came in at a moment. Without inputs it says that time went on.
@@ -92,6 +94,7 @@ impl Input {
             | Self::ResultsWritten { writing: id, .. } => Some(*id),
             Self::Heartbeat { .. }
             | Self::MapRunUpdated { .. }
+            | Self::Redrive
             | Self::Stop(_)
             | Self::TaskStarted { .. }
             | Self::TaskSubmitted { .. } => None,
@@ -111,6 +114,7 @@ impl Execution {
             Input::MapRunUpdated { arn, update } => _ = self.update_map_run(&arn, update, now),
             Input::Heartbeat { task } => self.heartbeat(task, now),
             Input::Stop(why) => self.stop(why, now),
+            Input::Redrive => self.redrive(now),
         }
     }
 

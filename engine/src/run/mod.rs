@@ -7,6 +7,7 @@ mod ending;
 mod inspection;
 mod journal;
 mod map_runs;
+mod redrive;
 mod thread;
 mod turn;
 mod visit;
@@ -58,6 +59,7 @@ pub struct Execution {
     numbers: u64,
     /// The moment of the last step.
     at: Timestamp,
+    fallen: redrive::Fallen,
     outcome: Option<Outcome>,
     /// Only where one state is tested.
     inspection: Option<Box<Inspection>>,
@@ -89,6 +91,7 @@ impl Execution {
             deadline,
             numbers: 0,
             at: now,
+            fallen: redrive::Fallen::default(),
             outcome: None,
             inspection: None,
         }
@@ -212,14 +215,18 @@ impl Execution {
             self.threads.values().filter(|thread| thread.run == RunId::ROOT).map(|t| t.last_event).max();
         let all: Vec<_> = self.threads.keys().copied().collect();
         for thread in all {
-            self.drop_thread(thread);
+            if let Some(thread) = self.drop_thread(thread) {
+                self.fallen.keep(thread);
+            }
         }
         self.ready.clear();
         let children: Vec<_> = self.runs.keys().copied().filter(|run| *run != RunId::ROOT).collect();
         for child in children {
             let previous = self.runs.get(&child).map_or(0, |run| run.events);
             self.conclude(child, previous, &Outcome::Aborted(Failure::default()), now);
-            self.runs.remove(&child);
+            if let Some(run) = self.runs.remove(&child) {
+                self.fallen.keep_run(child, run);
+            }
         }
         for run in self.map_runs.iter_mut().filter(|run| run.status == MapRunStatus::Running) {
             run.end(MapRunStatus::Aborted, now);
@@ -246,8 +253,8 @@ impl Execution {
 
     /// Forgets a thread and what it waits for.
     fn drop_thread(&mut self, id: ThreadId) -> Option<Box<Thread>> {
-        let thread = self.threads.remove(&id)?;
-        if let Some(due) = thread.due {
+        let mut thread = self.threads.remove(&id)?;
+        if let Some(due) = thread.due.take() {
             self.timers.remove(&(due, id));
         }
         if let Some(task) = thread.waiting.task()

@@ -42,6 +42,8 @@ pub(crate) struct Thread {
     /// Failures that each of the state's retriers has seen.
     pub failures: Vec<u32>,
     pub waiting: Waiting,
+    /// The children of its state, kept until the state is done with them: a redrive goes on with them.
+    pub wreck: Option<Box<Children>>,
     /// What names the task at hand to others.
     pub token: Option<TaskToken>,
     /// When the thread wakes by itself.
@@ -90,6 +92,8 @@ pub(crate) enum Wake {
     Items(Result<Items, Failure>),
     /// The host has written the results of a distributed Map.
     Written(Result<(), Failure>),
+    /// Its state failed once, and the run is redriven.
+    Redrive,
     /// All its children are done, or one has failed for all.
     Children(Result<Vec<Value>, Failure>),
 }
@@ -141,6 +145,7 @@ impl Thread {
             attempts: 0,
             failures: Vec::new(),
             waiting: Waiting::Nothing,
+            wreck: None,
             token: None,
             due: None,
         }

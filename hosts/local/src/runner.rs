@@ -2,27 +2,26 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use functions::{Function, Host, function};
-use futures::future::BoxFuture;
 use jiff::Timestamp;
-use serde_json::json;
 use states::{
-    Execution, Failure, HistoryEvent, ItemFormat, ItemSource, Items, ObjectSet, Outcome, Start, StateTest,
-    TaskRequest, TaskRunner, TestStateAnswer, TestStateError, Value, drive, drive_test, reserved,
+    Entry, Failure, HistoryEvent, ItemFormat, ItemSource, Items, NotRecorded, ObjectSet, Outcome,
+    TaskRequest, TaskRunner, Value,
 };
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::{
     clock,
+    executions::{Executions, Journal},
     machines::Machines,
-    resources::{self, Resource},
+    resources,
     sqlite::SqliteStore,
     wiring::{self, Machine, Wiring},
 };
@@ -32,22 +31,14 @@ use crate::{
 pub(crate) struct Engine {
     pub(crate) host: Host<SqliteStore>,
     pub(crate) wiring: Arc<Wiring>,
-    /// The template's machines, and those made at run time.
-    pub(crate) machines: Machines,
     /// As many functions at once as there are cores.
     permits: Arc<Semaphore>,
+    /// The template's machines, and those made at run time.
+    pub(crate) machines: Machines,
     /// A few machines within machines at once: chunks that are ahead reach the store while others are read.
-    nested: Arc<Semaphore>,
+    pub(crate) nested: Arc<Semaphore>,
     /// How many machines within machines have ended since the start: chunks of batches.
     pub(crate) chunks_done: Arc<AtomicU64>,
-}
-
-/// How an execution went.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) outcome: Outcome,
-    /// Its events.
-    pub(crate) history: Vec<HistoryEvent>,
 }
 
 impl Engine {
@@ -63,43 +54,10 @@ impl Engine {
         }
     }
 
-    /// The machine with this name.
-    pub(crate) fn machine(&self, name: &str) -> Option<Arc<Machine>> {
-        let made = || {
-            let kept = self.machines.find(&wiring::machine_arn(name)).ok()??;
-            self.machines.ready(&kept).ok()
-        };
-        self.wiring.machine(name).cloned().or_else(made)
-    }
-
-    /// Runs a machine to its end. Boxed, since a machine may run another.
-    pub(crate) fn run<'a>(
-        &'a self,
-        machine: &'a Machine,
-        name: &str,
-        input: Value,
-        started_at: Timestamp,
-    ) -> BoxFuture<'a, Ended> {
-        #[expect(clippy::cast_possible_truncation, reason = "a seed needs no more than 64 bits")]
-        let mut start = Start::named(&machine.name, name, clock::random() as u64);
-        let arn: Arc<str> = wiring::execution_arn(&machine.name, name).into();
-        start.execution_id = Arc::clone(&arn);
-        start.machine_id = machine.arn().into();
-        start.role = Some(Arc::clone(&machine.role));
-        let execution = Execution::start(Arc::clone(&machine.machine), start, input, started_at);
-        Box::pin(async move {
-            let runner = Runner { engine: self, arn, events: Mutex::default() };
-            let outcome = drive(execution, &runner).await;
-            let outcome = outcome
-                .unwrap_or_else(|error| Outcome::Failed(Failure::new("States.Runtime", error.to_string())));
-            Ended { outcome, history: runner.events.into_inner().unwrap_or_default() }
-        })
-    }
-
-    /// Takes the test of one state to its end.
-    pub(crate) async fn test(&self, test: StateTest) -> Result<TestStateAnswer, TestStateError> {
-        let runner = Runner { engine: self, arn: Arc::from(""), events: Mutex::default() };
-        drive_test(test, &runner).await
+    /// The machine with this ARN, in its latest revision.
+    pub(crate) fn machine(&self, arn: &str) -> Option<Arc<Machine>> {
+        let made = || self.machines.ready(&self.machines.find(arn).ok()??).ok();
+        self.wiring.machine(arn).cloned().or_else(made)
     }
 
     /// Calls one function, on a thread where it may compute as long as it needs.
@@ -117,22 +75,32 @@ impl Engine {
     }
 }
 
-struct Runner<'a> {
-    engine: &'a Engine,
-    /// The execution's ARN.
-    arn: Arc<str>,
-    events: Mutex<Vec<HistoryEvent>>,
+/// What one execution runs on.
+pub(crate) struct Runner {
+    pub(crate) executions: Executions,
+    /// Of a STANDARD execution.
+    pub(crate) journal: Option<Journal>,
+    /// Whether a step could not be kept. The run goes on at the next start, and so must what it waits for.
+    pub(crate) is_adrift: AtomicBool,
 }
 
-impl TaskRunner for Runner<'_> {
+impl Runner {
+    pub(crate) fn new(executions: Executions, journal: Option<Journal>) -> Self {
+        Self { executions, journal, is_adrift: AtomicBool::new(false) }
+    }
+}
+
+impl TaskRunner for Runner {
     fn check(&self, resource: &str) -> Result<(), String> {
         wiring::check_resource(resource)
     }
 
     async fn run(&self, task: TaskRequest) -> Result<Value, Failure> {
-        let unknown = |why| Failure::new(reserved::RUNTIME, why);
-        let resource = Resource::parse(&task.resource).map_err(unknown)?;
-        resources::run(resource, &task, self.engine).await
+        resources::run(&task, self).await
+    }
+
+    async fn watch(&self, task: TaskRequest) -> Result<Value, Failure> {
+        resources::watch(&task, self).await
     }
 
     async fn read_items(&self, source: ItemSource) -> Result<Items, Failure> {
@@ -141,7 +109,8 @@ impl TaskRunner for Runner<'_> {
             return Err(unreadable("this host reads items from JSONL".into()));
         }
         let key = source.arguments.get("Key").and_then(Value::as_str).unwrap_or_default();
-        let bytes = self.engine.host.objects.get(key).await.map_err(|error| unreadable(error.to_string()))?;
+        let bytes = self.executions.engine.host.objects.get(key).await;
+        let bytes = bytes.map_err(|error| unreadable(error.to_string()))?;
         let text = std::str::from_utf8(&bytes).map_err(|_| unreadable(format!("{key} is not UTF-8")))?;
         let items = text.lines();
         let items =
@@ -158,55 +127,13 @@ impl TaskRunner for Runner<'_> {
         clock::now()
     }
 
-    /// The children of a distributed Map have histories of their own, on AWS too.
-    fn history(&self, event: &HistoryEvent) {
-        if event.execution != self.arn {
-            return;
-        }
-        if let Ok(mut events) = self.events.lock() {
-            events.push(event.clone());
-        }
-    }
-}
+    /// Nobody listens: replaying the journal tells it.
+    fn history(&self, _event: &HistoryEvent) {}
 
-impl Engine {
-    /// `StartSyncExecution`: runs an EXPRESS machine and says how it ended, which is no failure of the call.
-    pub(crate) async fn run_machine(&self, arguments: &Value) -> Result<Value, Failure> {
-        let text = |name: &str| arguments.get(name).and_then(Value::as_str);
-        let refused = |why: &str| Failure::new("Sfn.SfnException", why);
-        let machine = text("StateMachineArn").and_then(|arn| self.wiring.machine(arn));
-        let machine = machine
-            .filter(|machine| machine.express)
-            .ok_or_else(|| refused("there is no such EXPRESS machine"))?;
-        let input =
-            Value::parse(text("Input").unwrap_or("{}")).map_err(|_| refused("the input is not JSON"))?;
-        let name = text("Name").map_or_else(|| ulid::Ulid::generate().to_string(), ToOwned::to_owned);
-        let _permit = self.nested.acquire().await.map_err(|_| refused("crmflow is stopping"))?;
-        let started = clock::now();
-        let ended = self.run(machine, &name, input, started).await;
-        self.chunks_done.fetch_add(1, Ordering::Relaxed);
-        let (status, output, error, cause) = parts(&ended.outcome);
-        let answer = json!({
-            "ExecutionArn": wiring::execution_arn(&machine.name, &name),
-            "StateMachineArn": machine.arn(),
-            "Name": name,
-            "StartDate": started.to_string(),
-            "StopDate": clock::now().to_string(),
-            "Status": status,
-            "Output": output,
-            "Error": error,
-            "Cause": cause,
-        });
-        Value::parse(&answer.to_string()).map_err(|error| Failure::new("States.Runtime", error.to_string()))
-    }
-}
-
-/// Status, output, error and cause of an outcome, as Step Functions has them.
-pub(crate) fn parts(outcome: &Outcome) -> (&'static str, Option<String>, Option<String>, Option<String>) {
-    match outcome {
-        Outcome::Succeeded(output) => ("SUCCEEDED", serde_json::to_string(output).ok(), None, None),
-        Outcome::Failed(Failure { error, cause }) => ("FAILED", None, error.clone(), cause.clone()),
-        Outcome::TimedOut(Failure { error, cause }) => ("TIMED_OUT", None, error.clone(), cause.clone()),
-        Outcome::Aborted(Failure { error, cause }) => ("ABORTED", None, error.clone(), cause.clone()),
+    async fn record(&self, entry: &Entry, outcome: Option<&Outcome>) -> Result<(), NotRecorded> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let recorded = journal.record(entry, outcome).await;
+        self.is_adrift.store(recorded.is_err(), Ordering::Relaxed);
+        recorded
     }
 }

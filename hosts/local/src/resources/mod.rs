@@ -7,12 +7,15 @@ mod events;
 mod lambda;
 mod s3;
 mod service;
+mod sfn;
 mod sqs;
 
-use functions::Function;
-use states::{Failure, TaskRequest, Value};
+use std::future::pending;
 
-use crate::{runner::Engine, wiring};
+use functions::Function;
+use states::{Failure, Pattern, Progress, TaskRequest, Value, reserved};
+
+use crate::{runner::Runner, wiring};
 
 /// Before the names of service integrations.
 const INTEGRATIONS: &str = "arn:aws:states:::";
@@ -24,6 +27,8 @@ pub(crate) enum Resource {
     Function(Function),
     /// `lambda:invoke`
     Invoke(Spelling),
+    /// `states:startExecution`, `aws-sdk:sfn:startExecution`
+    StartExecution(Spelling),
     /// `aws-sdk:sfn:startSyncExecution`
     StartSyncExecution,
     /// `sqs:sendMessage`
@@ -57,16 +62,23 @@ impl Resource {
     /// # Errors
     /// A sentence that says what this host lacks.
     pub(crate) fn parse(arn: &str) -> Result<Self, String> {
-        use Spelling::{Optimized, Sdk};
         if let Some(name) = arn.strip_prefix(wiring::LAMBDA) {
-            let function = Function::from_name(name);
-            return function
-                .map(Self::Function)
-                .ok_or_else(|| format!("there is no function {name} in crmflow"));
+            let function = Function::from_name(name).map(Self::Function);
+            return function.ok_or_else(|| format!("there is no function {name} in crmflow"));
         }
-        Ok(match arn.strip_prefix(INTEGRATIONS).unwrap_or_default() {
+        let task = arn.strip_prefix(INTEGRATIONS).unwrap_or_default();
+        let (call, ending) = task.split_once('.').unwrap_or((task, ""));
+        let resource = Self::of_call(call).ok_or(KNOWN)?;
+        if resource.has(ending) { Ok(resource) } else { Err(format!("{call} has no variant '.{ending}'")) }
+    }
+
+    fn of_call(call: &str) -> Option<Self> {
+        use Spelling::{Optimized, Sdk};
+        Some(match call {
             "lambda:invoke" => Self::Invoke(Optimized),
             "aws-sdk:lambda:invoke" => Self::Invoke(Sdk),
+            "states:startExecution" => Self::StartExecution(Optimized),
+            "aws-sdk:sfn:startExecution" => Self::StartExecution(Sdk),
             "aws-sdk:sfn:startSyncExecution" => Self::StartSyncExecution,
             "sqs:sendMessage" => Self::SendMessage(Optimized),
             "aws-sdk:sqs:sendMessage" => Self::SendMessage(Sdk),
@@ -80,24 +92,44 @@ impl Resource {
             "aws-sdk:s3:putObject" => Self::PutObject,
             "events:putEvents" => Self::PutEvents(Optimized),
             "aws-sdk:eventbridge:putEvents" => Self::PutEvents(Sdk),
-            _ => {
-                return Err("this host runs crmflow's functions, and lambda:invoke, sqs:sendMessage, \
-                            dynamodb:putItem, getItem and deleteItem, events:putEvents, \
-                            aws-sdk:s3:getObject and putObject, aws-sdk:sfn:startSyncExecution"
-                    .to_owned());
-            }
+            _ => return None,
         })
+    }
+
+    /// Whether AWS has this variant of the call.
+    fn has(self, ending: &str) -> bool {
+        use Spelling::Optimized;
+        match ending {
+            "" => true,
+            "sync" | "sync:2" => self == Self::StartExecution(Optimized),
+            // A token goes where the call has room for it.
+            "waitForTaskToken" => !matches!(
+                self,
+                Self::Function(_)
+                    | Self::PutItem(Optimized)
+                    | Self::GetItem(Optimized)
+                    | Self::DeleteItem(Optimized)
+            ),
+            _ => false,
+        }
     }
 }
 
-/// Does what a task asks.
-pub(crate) async fn run(resource: Resource, task: &TaskRequest, engine: &Engine) -> Result<Value, Failure> {
-    let arguments = &task.arguments;
+const KNOWN: &str = "this host runs crmflow's functions, and lambda:invoke, states:startExecution, \
+                     sqs:sendMessage, dynamodb:putItem, getItem and deleteItem, events:putEvents, \
+                     aws-sdk:s3:getObject and putObject, aws-sdk:sfn:startSyncExecution";
+
+/// Does what a task asks. What comes later, [`watch`] waits for.
+pub(crate) async fn run(task: &TaskRequest, runner: &Runner) -> Result<Value, Failure> {
+    let resource = Resource::parse(&task.resource).map_err(|why| Failure::new(reserved::RUNTIME, why))?;
+    let (arguments, executions) = (&task.arguments, &runner.executions);
+    let engine = &executions.engine;
     let (host, wiring) = (&engine.host, &*engine.wiring);
     match resource {
         Resource::Function(function) => lambda::call(function, arguments, engine).await,
         Resource::Invoke(spelling) => lambda::invoke(arguments, spelling, engine).await,
-        Resource::StartSyncExecution => engine.run_machine(arguments).await,
+        Resource::StartExecution(spelling) => sfn::start_execution(task, spelling, runner).await,
+        Resource::StartSyncExecution => sfn::start_sync_execution(arguments, executions).await,
         Resource::SendMessage(spelling) => sqs::send_message(arguments, spelling, wiring, &host.store).await,
         Resource::PutItem(spelling) => dynamodb::put_item(arguments, spelling, wiring, &host.store).await,
         Resource::GetItem(spelling) => dynamodb::get_item(arguments, spelling, wiring, &host.store).await,
@@ -109,5 +141,14 @@ pub(crate) async fn run(resource: Resource, task: &TaskRequest, engine: &Engine)
         Resource::PutEvents(spelling) => {
             events::put_events(arguments, spelling, &task.execution, &host.store).await
         }
+    }
+}
+
+/// Waits for the result of a task that was only got under way: here for the end of an execution, else for
+/// whoever has the token.
+pub(crate) async fn watch(task: &TaskRequest, runner: &Runner) -> Result<Value, Failure> {
+    match (task.pattern, &task.progress) {
+        (Pattern::Sync, Progress::Submitted(started)) => sfn::ended(task, started, runner).await,
+        _ => pending().await,
     }
 }

@@ -17,6 +17,10 @@ pub(super) struct Service {
 
 pub(super) const LAMBDA: Service =
     Service { optimized: ["Lambda", "AWSLambda", "AWSLambdaException"], sdk: ["Lambda", "LambdaException"] };
+pub(super) const SFN: Service = Service {
+    optimized: ["StepFunctions", "AWSStepFunctions", "AWSStepFunctionsException"],
+    sdk: ["Sfn", "SfnException"],
+};
 pub(super) const SQS: Service =
     Service { optimized: ["SQS", "AmazonSQS", "AmazonSQSException"], sdk: ["Sqs", "SqsException"] };
 pub(super) const DYNAMODB: Service = Service {

@@ -26,7 +26,7 @@ pub(super) async fn test(endpoint: &Endpoint, mut fields: Fields) -> Result<Json
     #[expect(clippy::cast_possible_truncation, reason = "a seed needs no more than 64 bits")]
     let site = TestSite { arn: wiring::site(), seed: clock::random() as u64 };
     let test = test_state(&request, &site, &wiring::check_resource, clock::now())?;
-    let answer = endpoint.flow.engine.test(test).await?;
+    let answer = endpoint.flow.executions.test(test).await?;
     serde_json::to_value(answer).map_err(|error| Error::new(Kind::InternalFailure, error.to_string()))
 }
 
