@@ -32,8 +32,9 @@ const STATES: &str = "arn:aws:states:local:000000000000:";
 pub(crate) const LAMBDA: &str = "arn:aws:lambda:local:000000000000:function:";
 /// SAM makes a role a machine; on this machine it is a name and nothing more.
 const ROLES: &str = "arn:aws:iam::000000000000:role/";
-/// Reads the items of a distributed Map.
-const GET_OBJECT: &str = "arn:aws:states:::s3:getObject";
+/// Read the items of a distributed Map and write its results.
+const OBJECTS: [&str; 3] =
+    ["arn:aws:states:::s3:getObject", "arn:aws:states:::s3:listObjectsV2", "arn:aws:states:::s3:putObject"];
 
 /// What a deployment on AWS needs and this host does by itself, or has no use for.
 const NOT_NEEDED: [&str; 15] = [
@@ -149,7 +150,7 @@ pub(crate) fn machine_of(execution: &str) -> String {
 
 /// Whether this host can run a Task's resource.
 pub(crate) fn check_resource(resource: &str) -> Result<(), String> {
-    if resource == GET_OBJECT { Ok(()) } else { Resource::parse(resource).map(|_| ()) }
+    if OBJECTS.contains(&resource) { Ok(()) } else { Resource::parse(resource).map(|_| ()) }
 }
 
 impl Wiring {
