@@ -11,8 +11,8 @@ use crate::history::{Details, EventType, Integration};
 use crate::load::{Fields, LONGEST_SECONDS, Place};
 use crate::machine::MachineType;
 use crate::problem::Code;
-use crate::query::{EvaluationError, Language, Reach, Scope, Template};
-use crate::run::{Fault, Given, Next, Stage, Step, Visit, Waiting};
+use crate::query::{EvaluationError, Language, Reach, Scope, Stage, Template};
+use crate::run::{Fault, Given, Next, Step, Visit, Waiting};
 use crate::value::{Number, Value};
 
 /// A Task state.
@@ -76,7 +76,9 @@ impl Task {
             Ok((arguments, timeout, clock("HeartbeatSeconds", self.heartbeat.as_ref(), scope)?))
         })?;
         visit.fits(&arguments)?;
-        visit.note(Stage::AfterArguments, &arguments);
+        if self.entry.is_jsonata() {
+            visit.note(Stage::AfterArguments, &arguments);
+        }
         self.scheduled(visit, &arguments, timeout, heartbeat);
         if let Some(answer) = visit.mock() {
             return self.finish(visit, answer);
