@@ -83,7 +83,7 @@ fn request(with: &Value, kept: &BTreeMap<String, Value>) -> Value {
     if body.is_null() {
         return json!({});
     }
-    for name in ["definition", "input", "output"] {
+    for name in ["definition", "input", "output", "context", "variables"] {
         if body[name].is_object() || body[name].is_array() {
             body[name] = Value::from(body[name].to_string());
         }
@@ -181,6 +181,11 @@ fn express_machines_answer_at_once() {
 #[test]
 fn constraints_are_told_in_the_words_of_aws() {
     check("constraints.json");
+}
+
+#[test]
+fn a_state_is_tested_alone() {
+    check("test_state.json");
 }
 
 #[test]

@@ -1,15 +1,19 @@
 //! Runs an execution on what a host offers: its tasks, its clock, its objects.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::{Future, pending, poll_fn, ready};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
+use futures::channel::mpsc;
 use futures::future::{AbortHandle, Aborted, Either, FutureExt, abortable, select};
 use futures::stream::{self, FuturesUnordered, Stream, StreamExt};
 use jiff::Timestamp;
 
-use crate::effect::{Effect, ItemSource, Items, Outcome, ResultFiles, TaskId, TaskRequest};
+use crate::effect::{
+    Effect, ItemSource, Items, Outcome, Pattern, Progress, ResultFiles, TaskId, TaskRequest,
+};
 use crate::failure::{Failure, reserved};
 use crate::history::HistoryEvent;
 use crate::run::{Entry, Execution, Input};
@@ -24,7 +28,18 @@ pub trait TaskRunner: Send + Sync {
     fn check(&self, resource: &str) -> Result<(), String>;
 
     /// Runs a task. The future is dropped when the run does not wait for it any longer.
+    ///
+    /// What it gives depends on the task's [`Pattern`]: the result of a task that is asked and answers, what a
+    /// service said when it took a request whose result comes later, or the name of the worker (a text, or
+    /// null) who has taken an activity's task.
     fn run(&self, task: TaskRequest) -> impl Future<Output = Result<Value, Failure>> + Send;
+
+    /// Waits for the result of a task that [`run`](Self::run) only got under way. Unless a host knows better,
+    /// it comes from outside: an [`Input::TaskDone`] for the task that a token names.
+    fn watch(&self, task: TaskRequest) -> impl Future<Output = Result<Value, Failure>> + Send {
+        let _ = task;
+        pending()
+    }
 
     /// Reads the items of a distributed Map.
     fn read_items(&self, source: ItemSource) -> impl Future<Output = Result<Items, Failure>> + Send;
@@ -85,7 +100,10 @@ pub async fn drive_with(
     runner: &impl TaskRunner,
     outside: impl Stream<Item = Input> + Send,
 ) -> Result<Outcome, NotRecorded> {
-    let mut arrivals = Arrivals { answers: FuturesUnordered::new(), outside: pin!(outside.fuse()) };
+    let (under_way, progress) = mpsc::unbounded();
+    let answers = FuturesUnordered::new();
+    let outside = pin!(outside.fuse());
+    let mut arrivals = Arrivals::new(progress, answers, outside);
     let mut running: HashMap<TaskId, AbortHandle> = HashMap::new();
     let mut inputs = Vec::new();
     loop {
@@ -96,14 +114,20 @@ pub async fn drive_with(
                     continue;
                 }
                 Effect::Cancel(id) => {
+                    arrivals.beginning.remove(&id);
                     running.remove(&id).iter().for_each(AbortHandle::abort);
                     continue;
                 }
-                Effect::StartTask(task) => (task.id, Question::Task(task)),
+                Effect::StartTask(task) => {
+                    if task.pattern != Pattern::RequestResponse && task.progress == Progress::New {
+                        arrivals.beginning.insert(task.id);
+                    }
+                    (task.id, Question::Task(task))
+                }
                 Effect::ReadItems(source) => (source.id, Question::Items(source)),
                 Effect::WriteResults(results) => (results.id, Question::Results(results)),
             };
-            let (answer, handle) = abortable(ask(runner, question));
+            let (answer, handle) = abortable(ask(runner, question, under_way.clone()));
             running.insert(id, handle);
             arrivals.answers.push(answer);
         }
@@ -135,9 +159,17 @@ pub async fn drive_with(
 
 /// What can reach a run.
 struct Arrivals<A, O> {
+    /// Tasks whose result comes later.
+    progress: mpsc::UnboundedReceiver<Input>,
     /// Tasks and readings under way.
     answers: A,
     outside: O,
+    /// Tasks of which it is not known yet whether they are under way.
+    beginning: HashSet<TaskId>,
+    /// Results that came before that was known.
+    early: Vec<Input>,
+    /// What comes next.
+    held: VecDeque<Input>,
 }
 
 impl<A, O> Arrivals<A, O>
@@ -145,12 +177,59 @@ where
     A: Stream<Item = Result<Input, Aborted>> + Unpin,
     O: Stream<Item = Input> + Unpin,
 {
+    fn new(progress: mpsc::UnboundedReceiver<Input>, answers: A, outside: O) -> Self {
+        let (beginning, early, held) = (HashSet::new(), Vec::new(), VecDeque::new());
+        Self { progress, answers, outside, beginning, early, held }
+    }
+
     /// Waits for an input; `None`: a task that was given up is gone.
+    ///
+    /// A task's result is told after how the task began, also when it was quicker.
     async fn next(&mut self) -> Option<Input> {
+        loop {
+            if let Some(input) = self.held.pop_front() {
+                return Some(input);
+            }
+            match self.arrived().await {
+                Some((Input::TaskDone { task, result }, false)) if self.beginning.contains(&task) => {
+                    self.early.push(Input::TaskDone { task, result });
+                }
+                Some((input, _)) => {
+                    self.begun(&input);
+                    return Some(input);
+                }
+                None => return None,
+            }
+        }
+    }
+
+    /// A task is under way, or will not be: what came early is next.
+    fn begun(&mut self, input: &Input) {
+        let task = match input {
+            Input::TaskDone { task, .. }
+            | Input::TaskStarted { task, .. }
+            | Input::TaskSubmitted { task, .. } => task,
+            _ => return,
+        };
+        if self.beginning.remove(task) {
+            let own = |input: &mut Input| input.answered() == Some(*task);
+            self.held.extend(self.early.extract_if(.., own));
+        }
+    }
+
+    /// Waits for an input, and tells whether it comes from the host's own work.
+    async fn arrived(&mut self) -> Option<(Input, bool)> {
         let answered = pin!(async {
-            match self.answers.next().await {
-                Some(answer) => answer.ok(),
-                None => pending().await,
+            match select(self.progress.next(), self.answers.next()).await {
+                Either::Left((Some(input), _)) => Some(input),
+                Either::Right((Some(answer), progress)) => match progress.now_or_never().flatten() {
+                    Some(input) => {
+                        self.held.extend(answer.ok());
+                        Some(input)
+                    }
+                    None => answer.ok(),
+                },
+                Either::Left((None, _)) | Either::Right((None, _)) => pending().await,
             }
         });
         let told = pin!(async {
@@ -160,8 +239,8 @@ where
             }
         });
         match select(answered, told).await {
-            Either::Left((answer, _)) => answer,
-            Either::Right((input, _)) => Some(input),
+            Either::Left((answer, _)) => answer.map(|input| (input, true)),
+            Either::Right((input, _)) => Some((input, false)),
         }
     }
 
@@ -201,9 +280,11 @@ async fn give_way() {
     .await;
 }
 
-async fn ask(runner: &impl TaskRunner, question: Question) -> Input {
+async fn ask(runner: &impl TaskRunner, question: Question, under_way: mpsc::UnboundedSender<Input>) -> Input {
     match question {
-        Question::Task(task) => Input::TaskDone { task: task.id, result: runner.run(task).await },
+        Question::Task(task) => {
+            Input::TaskDone { task: task.id, result: perform(runner, task, under_way).await }
+        }
         Question::Items(source) => {
             Input::ItemsRead { reading: source.id, items: runner.read_items(source).await }
         }
@@ -211,4 +292,28 @@ async fn ask(runner: &impl TaskRunner, question: Question) -> Input {
             Input::ResultsWritten { writing: results.id, result: runner.write_results(results).await }
         }
     }
+}
+
+/// Gets a task under way, unless it is already, and waits for its result.
+async fn perform(
+    runner: &impl TaskRunner,
+    task: TaskRequest,
+    under_way: mpsc::UnboundedSender<Input>,
+) -> Result<Value, Failure> {
+    if task.pattern == Pattern::RequestResponse {
+        return runner.run(task).await;
+    }
+    if task.progress != Progress::New {
+        return runner.watch(task).await;
+    }
+    let output = runner.run(task.clone()).await?;
+    let (input, progress) = if task.pattern == Pattern::Activity {
+        let worker = output.as_str().map(Arc::from);
+        (Input::TaskStarted { task: task.id, worker }, Progress::Started)
+    } else {
+        (Input::TaskSubmitted { task: task.id, output: output.clone() }, Progress::Submitted(output))
+    };
+    // The receiver lives as long as the drive that polls this.
+    let _ = under_way.unbounded_send(input);
+    runner.watch(TaskRequest { progress, ..task }).await
 }

@@ -26,11 +26,13 @@ mod rng;
 mod run;
 mod state;
 mod test_state;
+mod token;
 mod value;
 
 pub use drive::{NotRecorded, TaskRunner, drive, drive_with};
 pub use effect::{
-    Effect, ItemFormat, ItemSource, Items, ObjectSet, Outcome, ResultFile, ResultFiles, TaskId, TaskRequest,
+    Effect, ItemFormat, ItemSource, Items, ObjectSet, Outcome, Pattern, Progress, ResultFile, ResultFiles,
+    TaskId, TaskRequest,
 };
 pub use failure::{Failure, reserved};
 pub use history::{Details, EventType, HistoryEvent, Integration};
@@ -42,6 +44,7 @@ pub use test_state::{
     FieldValidationMode, InspectionLevel, Mock, MockedError, StateConfiguration, StateTest, TestSite,
     TestStateAnswer, TestStateError, TestStateRequest, TestStatus, drive_test, test_state,
 };
+pub use token::TaskToken;
 pub use value::{Array, Number, Object, Value};
 
 /// The example of the README is a test.

@@ -8,7 +8,8 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
 use states::{
-    Effect, Execution, Failure, Items, MapRunUpdate, Outcome, ResultFiles, Start, StateMachine, TaskId, Value,
+    Effect, Execution, Failure, Items, MapRunUpdate, Outcome, Pattern, ResultFiles, Start, StateMachine,
+    TaskId, TaskRequest, TaskToken, Value,
 };
 
 #[test]
@@ -89,9 +90,23 @@ fn fits(expected: &Json, found: &Json) -> bool {
 
 /// What the host will say.
 enum Answer {
+    Submitted(Value),
+    Started(Value),
+    Alive,
     Task(Result<Value, Failure>),
     Items(Result<Value, Failure>),
     Written(Result<(), Failure>),
+}
+
+/// What a task does before it answers: `progress` lists what, a value, and after how many seconds.
+fn progress(behaviour: &Json) -> Vec<(&str, Value, i64)> {
+    let steps = behaviour["progress"].as_array().into_iter().flatten();
+    steps
+        .map(|step| {
+            let value = serde_json::from_value(step[1].clone()).unwrap();
+            (step[0].as_str().unwrap(), value, step[2].as_i64().unwrap())
+        })
+        .collect()
 }
 
 /// A host whose clock jumps.
@@ -100,7 +115,7 @@ struct World<'c> {
     start: Timestamp,
     now: Timestamp,
     /// Answers under way, by when they come.
-    answers: BTreeMap<(Timestamp, TaskId), Answer>,
+    answers: BTreeMap<(Timestamp, TaskId, usize), Answer>,
     /// How often each resource was asked.
     asked: HashMap<String, usize>,
     events: Vec<Json>,
@@ -143,7 +158,7 @@ impl<'c> World<'c> {
             if execution.outcome().is_some() {
                 return self.seen(execution.outcome().unwrap());
             }
-            let answer = self.answers.first_key_value().map(|((due, _), _)| *due);
+            let answer = self.answers.first_key_value().map(|((due, ..), _)| *due);
             let changes = update.as_ref().map(|(after, _)| *after);
             let next = [answer, execution.next_due(), stop, changes].into_iter().flatten().min();
             self.now = self.now.max(next.expect("a run that waits for nothing"));
@@ -155,8 +170,11 @@ impl<'c> World<'c> {
             if stop.is_some_and(|stop| stop <= self.now) {
                 execution.stop(Failure::new("Stopped", "by the test"), self.now);
             } else if answer.is_some_and(|due| due <= self.now) {
-                let ((_, id), answer) = self.answers.pop_first().unwrap();
+                let ((_, id, _), answer) = self.answers.pop_first().unwrap();
                 match answer {
+                    Answer::Submitted(output) => execution.task_submitted(id, output),
+                    Answer::Started(worker) => execution.task_started(id, worker.as_str().map(Into::into)),
+                    Answer::Alive => execution.heartbeat(id, self.now),
                     Answer::Task(result) => execution.task_done(id, result),
                     Answer::Items(items) => {
                         execution.items_read(id, items.map(|items| Items::of(&items).unwrap()));
@@ -177,6 +195,7 @@ impl<'c> World<'c> {
             Effect::StartTask(task) => {
                 self.starts.push(json!((self.now - self.start).get_seconds()));
                 self.calls.push(serde_json::to_value(&task.arguments).unwrap());
+                self.token(&task);
                 self.behave(&task.resource, task.id, &task.arguments, "tasks");
             }
             Effect::ReadItems(source) => {
@@ -188,8 +207,19 @@ impl<'c> World<'c> {
             Effect::WriteResults(results) => self.write(results),
             Effect::Cancel(id) => {
                 self.cancelled += 1;
-                self.answers.retain(|(_, answer), _| *answer != id);
+                self.answers.retain(|(_, answer, _), _| *answer != id);
             }
+        }
+    }
+
+    /// A token names its run and its task.
+    fn token(&self, task: &TaskRequest) {
+        let waits = matches!(task.pattern, Pattern::Callback | Pattern::Activity);
+        assert_eq!(task.token.is_some(), waits);
+        if let Some(token) = &task.token {
+            let read = TaskToken::parse(&token.to_string()).unwrap();
+            assert_eq!((&read, read.task), (token, task.id));
+            assert_eq!(&*read.execution, "arn:aws:states:us-east-1:000000000000:execution:machine:run");
         }
     }
 
@@ -204,7 +234,7 @@ impl<'c> World<'c> {
             let body = serde_json::from_str(&file.body).unwrap_or(json!(file.body));
             self.written[name] = body;
         }
-        self.answers.insert((self.now, results.id), Answer::Written(answer));
+        self.answers.insert((self.now, results.id, 0), Answer::Written(answer));
     }
 
     /// A task does what its list says, the last entry again and again.
@@ -214,6 +244,15 @@ impl<'c> World<'c> {
         let asked = self.asked.entry(name.to_owned()).or_default();
         let behaviour = &list[(*asked).min(list.len() - 1)];
         *asked += 1;
+        for (index, (what, value, after)) in progress(behaviour).into_iter().enumerate() {
+            let due = self.now + SignedDuration::from_secs(after);
+            let answer = match what {
+                "submitted" => Answer::Submitted(value),
+                "started" => Answer::Started(value),
+                _ => Answer::Alive,
+            };
+            self.answers.insert((due, id, index), answer);
+        }
         let Some(after) = behaviour.get("after").map_or(Some(0), Json::as_i64) else {
             return;
         };
@@ -225,7 +264,7 @@ impl<'c> World<'c> {
         };
         let due = self.now + SignedDuration::from_secs(after);
         let answer = if kind == "objects" { Answer::Items(answer) } else { Answer::Task(answer) };
-        self.answers.insert((due, id), answer);
+        self.answers.insert((due, id, usize::MAX), answer);
     }
 
     /// Everything a case may expect.

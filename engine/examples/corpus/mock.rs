@@ -75,6 +75,16 @@ impl<'c> Mock<'c> {
     }
 }
 
+/// What a service says when it takes the request of a callback or of a job.
+pub(crate) fn submitted(task: &TaskRequest) -> Value {
+    if task.resource.contains(":sqs:sendMessage") {
+        return value(
+            &json!({ "MD5OfMessageBody": "3bcb6e8e", "MessageId": "11112222-3333-4444-5555-666677778888" }),
+        );
+    }
+    Value::from([])
+}
+
 fn behave(function: &Json, payload: Value) -> Answer {
     Ok(match function["behaviour"].as_str().unwrap_or_default() {
         "raise" => {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
-use states::{Effect, Execution, Failure, MachineType, Outcome, Start, StateMachine, Value};
+use states::{Effect, Execution, Failure, Input, MachineType, Outcome, Pattern, Start, StateMachine, Value};
 
 use crate::compare::Comparator;
-use crate::mock::Mock;
+use crate::mock::{self, Mock};
 use crate::{Difference, definition};
 
 /// What an execution came to.
@@ -67,6 +67,9 @@ fn play(case: &Json, machine: std::sync::Arc<StateMachine>, input: Value) -> Pla
             break;
         }
         if let Some((id, task)) = answers.pop_first() {
+            if matches!(task.pattern, Pattern::Callback | Pattern::Sync) {
+                execution.apply(Input::TaskSubmitted { task: id, output: mock::submitted(&task) }, now);
+            }
             execution.task_done(id, mock.answer(&task));
         } else if let Some(due) = execution.next_due() {
             now = now.max(due);

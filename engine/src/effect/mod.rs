@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::history::HistoryEvent;
+use crate::token::TaskToken;
 use crate::value::Value;
 
 /// Something the host has to do, or may want to know.
@@ -50,6 +51,37 @@ pub struct TaskRequest {
     pub timeout: Option<Duration>,
     /// The run gives up when it hears nothing for this long.
     pub heartbeat: Option<Duration>,
+    /// How the task is done, and who answers.
+    pub pattern: Pattern,
+    /// What names the task to whoever answers from elsewhere; callbacks and activities have one.
+    pub token: Option<TaskToken>,
+    /// How far the task got before; more than new only for a run that was made again from its journal.
+    pub progress: Progress,
+}
+
+/// How a task is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// The service is asked, and its answer is the result.
+    RequestResponse,
+    /// The service is asked; the result comes from elsewhere, from whoever has the token.
+    Callback,
+    /// The service is asked to start a job; the result comes when the job ends.
+    Sync,
+    /// A worker asks for the task and gives the result.
+    Activity,
+}
+
+/// How far a task has got.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Progress {
+    /// The host has not been asked yet.
+    #[default]
+    New,
+    /// The service took the request, and said this.
+    Submitted(Value),
+    /// A worker has it.
+    Started,
 }
 
 /// How a run ended.

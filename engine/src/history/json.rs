@@ -42,11 +42,21 @@ impl HistoryEvent {
             (E::ExecutionFailed, _) => "executionFailedEventDetails",
             (E::ExecutionTimedOut, _) => "executionTimedOutEventDetails",
             (E::ExecutionAborted, _) => "executionAbortedEventDetails",
+            (E::ExecutionRedriven, _) => "executionRedrivenEventDetails",
+            (E::MapRunRedriven, _) => "mapRunRedrivenEventDetails",
             (E::EvaluationFailed, _) => "evaluationFailedEventDetails",
             (E::LambdaFunctionScheduled, _) => "lambdaFunctionScheduledEventDetails",
             (E::LambdaFunctionSucceeded, _) => "lambdaFunctionSucceededEventDetails",
             (E::LambdaFunctionFailed, _) => "lambdaFunctionFailedEventDetails",
             (E::LambdaFunctionTimedOut, _) => "lambdaFunctionTimedOutEventDetails",
+            (E::ActivityFailed, _) => "activityFailedEventDetails",
+            (E::ActivityScheduleFailed, _) => "activityScheduleFailedEventDetails",
+            (E::ActivityScheduled, _) => "activityScheduledEventDetails",
+            (E::ActivityStarted, _) => "activityStartedEventDetails",
+            (E::ActivitySucceeded, _) => "activitySucceededEventDetails",
+            (E::ActivityTimedOut, _) => "activityTimedOutEventDetails",
+            (E::TaskSubmitFailed, _) => "taskSubmitFailedEventDetails",
+            (E::TaskSubmitted, _) => "taskSubmittedEventDetails",
             (E::TaskScheduled, _) => "taskScheduledEventDetails",
             (E::TaskStarted, _) => "taskStartedEventDetails",
             (E::TaskSucceeded, _) => "taskSucceededEventDetails",
@@ -94,6 +104,13 @@ impl Details {
                 payload(&mut map, "input", input);
                 optional(&mut map, "timeoutInSeconds", *timeout);
             }
+            Self::ActivityScheduled { resource, input, timeout, heartbeat } => {
+                map.insert("resource".into(), json!(resource));
+                payload(&mut map, "input", input);
+                optional(&mut map, "timeoutInSeconds", *timeout);
+                optional(&mut map, "heartbeatInSeconds", *heartbeat);
+            }
+            Self::Worker { name } => optional(&mut map, "workerName", name.as_deref()),
             Self::TaskScheduled { .. } => self.scheduled(&mut map),
             Self::Task(integration) => named(&mut map, integration),
             Self::TaskSucceeded(integration, output) => {
@@ -110,6 +127,11 @@ impl Details {
                 map.insert("index".into(), json!(index));
             }
             Self::MapRun { arn } => drop(map.insert("mapRunArn".into(), json!(arn))),
+            Self::Redriven { count } => drop(map.insert("redriveCount".into(), json!(count))),
+            Self::MapRunRedriven { arn, count } => {
+                map.insert("mapRunArn".into(), json!(arn));
+                map.insert("redriveCount".into(), json!(count));
+            }
         }
         Json::Object(map)
     }

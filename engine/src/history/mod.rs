@@ -30,11 +30,18 @@ pub struct HistoryEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[expect(missing_docs, reason = "each variant is AWS's own name for the event")]
 pub enum EventType {
+    ActivityFailed,
+    ActivityScheduleFailed,
+    ActivityScheduled,
+    ActivityStarted,
+    ActivitySucceeded,
+    ActivityTimedOut,
     ChoiceStateEntered,
     ChoiceStateExited,
     EvaluationFailed,
     ExecutionAborted,
     ExecutionFailed,
+    ExecutionRedriven,
     ExecutionStarted,
     ExecutionSucceeded,
     ExecutionTimedOut,
@@ -50,6 +57,7 @@ pub enum EventType {
     MapIterationSucceeded,
     MapRunAborted,
     MapRunFailed,
+    MapRunRedriven,
     MapRunStarted,
     MapRunSucceeded,
     MapStateAborted,
@@ -71,6 +79,8 @@ pub enum EventType {
     TaskFailed,
     TaskScheduled,
     TaskStarted,
+    TaskSubmitFailed,
+    TaskSubmitted,
     TaskStateAborted,
     TaskStateEntered,
     TaskStateExited,
@@ -122,6 +132,16 @@ pub enum Details {
         input: Value,
         timeout: Option<u64>,
     },
+    ActivityScheduled {
+        resource: Arc<str>,
+        input: Value,
+        timeout: Option<u64>,
+        heartbeat: Option<u64>,
+    },
+    /// Who has taken an activity's task.
+    Worker {
+        name: Option<Arc<str>>,
+    },
     TaskScheduled {
         integration: Integration,
         region: Arc<str>,
@@ -142,6 +162,14 @@ pub enum Details {
     MapRun {
         arn: Arc<str>,
     },
+    /// An execution goes on for the `count`-th time.
+    Redriven {
+        count: u32,
+    },
+    MapRunRedriven {
+        arn: Arc<str>,
+        count: u32,
+    },
 }
 
 impl Integration {
@@ -149,8 +177,11 @@ impl Integration {
     pub(crate) fn of(resource: &str) -> Option<Self> {
         let mut parts = resource.splitn(6, ':');
         let (arn, service) = (parts.next()?, parts.nth(1)?);
-        let (service, action) =
-            parts.nth(2)?.rsplit_once(':').filter(|_| arn == "arn" && service == "states")?;
-        Some(Self { service: service.into(), action: action.into() })
+        let call = parts.nth(2).filter(|_| arn == "arn" && service == "states")?;
+        // `.sync:2` is one word.
+        let end = call.strip_suffix(":2").map_or(call.len(), str::len);
+        let (service, action) = call.split_at(call.get(..end)?.rfind(':')?);
+        let action = action.strip_prefix(':')?;
+        (service != "activity").then(|| Self { service: service.into(), action: action.into() })
     }
 }

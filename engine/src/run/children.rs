@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::redrive::Again;
 use super::{
     Counted, Dataset, Execution, Fault, Item, MapRunId, Run, RunId, Thread, ThreadId, Visit, Waiting, Wake,
 };
@@ -21,6 +22,8 @@ pub(crate) struct Children {
     /// How many items each input has, when it is a batch.
     batches: Option<Vec<usize>>,
     outputs: Vec<Option<Value>>,
+    /// Those that fell and are to go on.
+    again: Again,
     /// Those that failed and were tolerated.
     failed: BTreeSet<usize>,
     /// The next one to start.
@@ -49,6 +52,7 @@ impl Children {
             outputs: vec![None; dataset.values.len()],
             dataset,
             batches: None,
+            again: Again::new(),
             failed: BTreeSet::new(),
             next: 0,
             running: BTreeMap::new(),
@@ -67,14 +71,23 @@ impl Children {
     }
 
     /// What the children came to that have ended.
-    pub(crate) fn into_results(self) -> Vec<ChildResult> {
-        let failed = self.failed;
-        let results = self.outputs.into_iter().enumerate();
+    pub(crate) fn results(&self) -> Vec<ChildResult> {
+        let results = self.outputs.iter().enumerate();
         results
             .filter_map(|(index, value)| {
-                Some(ChildResult { succeeded: !failed.contains(&index), value: value? })
+                Some(ChildResult { succeeded: !self.failed.contains(&index), value: value.clone()? })
             })
             .collect()
+    }
+
+    /// Takes these up again; the others have ended well, or never started.
+    pub(super) fn again(&mut self, fallen: Again) {
+        self.running.clear();
+        for (index, _) in &fallen {
+            self.failed.remove(index);
+            self.outputs[*index] = None;
+        }
+        self.again = fallen;
     }
 
     /// Keeps what a child came to.
@@ -108,13 +121,18 @@ struct Beginning {
 impl Execution {
     /// Starts as many children of a thread as there is room for; ends the wait when none is left.
     pub(super) fn start_children(&mut self, parent: ThreadId, now: Timestamp) {
-        while let Some(item) = self.next_child(parent) {
+        while let Some((item, fallen)) = self.next_child(parent) {
             let Some(mut thread) = self.threads.remove(&parent) else {
                 return;
             };
-            let begun = self.start_child(&mut thread, item, now);
+            let fallen = fallen.and_then(|child| self.revive_child(&mut thread, &item, child, now));
+            let begun = if fallen.is_some() { Ok(()) } else { self.start_child(&mut thread, item, now) };
             self.threads.insert(parent, thread);
+            if let Some(child) = fallen {
+                self.revive(child, now);
+            }
             if let Err(fault) = begun {
+                self.put_back(parent);
                 self.fail_children(parent, fault.failure, now);
                 return;
             }
@@ -135,17 +153,29 @@ impl Execution {
         }
     }
 
-    /// The next child's item, when there is one and room for it.
-    fn next_child(&mut self, parent: ThreadId) -> Option<Item> {
+    /// The next child's item, when there is one and room for it; and the thread it was, when it fell before.
+    fn next_child(&mut self, parent: ThreadId) -> Option<(Item, Option<ThreadId>)> {
         let Waiting::Children(children) = &mut self.threads.get_mut(&parent)?.waiting else {
             return None;
         };
         if children.running.len() >= children.concurrency {
             return None;
         }
+        if let Some((index, child)) = children.again.pop_front() {
+            return Some((children.dataset.item(index)?, Some(child)));
+        }
         let item = children.dataset.item(children.next)?;
         children.next += 1;
-        Some(item)
+        Some((item, None))
+    }
+
+    /// The last child could not even start: a redrive begins with it.
+    fn put_back(&mut self, parent: ThreadId) {
+        if let Some(Waiting::Children(children)) =
+            self.threads.get_mut(&parent).map(|thread| &mut thread.waiting)
+        {
+            children.next = children.next.saturating_sub(1);
+        }
     }
 
     fn start_child(&mut self, thread: &mut Thread, item: Item, now: Timestamp) -> Result<(), Fault> {

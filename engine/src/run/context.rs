@@ -64,6 +64,10 @@ pub(crate) struct Run {
     pub events: u64,
     /// How many there may be.
     pub limit: Option<u64>,
+    /// How often it was redriven, when last, and the event that says so.
+    pub redrives: u32,
+    pub redriven: Option<Timestamp>,
+    pub redriven_event: u64,
     /// For a child of a distributed Map: the run that counts it.
     pub counted: Option<Counted>,
 }
@@ -85,7 +89,18 @@ impl Run {
         started: Timestamp,
         limit: Option<u64>,
     ) -> Self {
-        Self { id, name, input: input.clone(), started, events: 0, limit, counted: None }
+        Self {
+            id,
+            name,
+            input: input.clone(),
+            started,
+            events: 0,
+            limit,
+            redrives: 0,
+            redriven: None,
+            redriven_event: 0,
+            counted: None,
+        }
     }
 }
 
@@ -112,7 +127,7 @@ impl Run {
             ("Name", Some(Value::String(Arc::clone(&self.name)))),
             ("OutputDetails", output.is_some().then(included)),
             ("Output", output),
-            ("RedriveCount", Some(0.into())),
+            ("RedriveCount", Some(self.redrives.into())),
             ("RedriveStatus", Some(text(redrive))),
             ("RedriveStatusReason", reason),
             ("StartDate", Some(Value::string(moment(self.started)))),
@@ -133,7 +148,8 @@ pub(super) fn object(about: &Start, run: &Run, thread: &Thread, state: &State) -
         ("Name".into(), Value::String(Arc::clone(&run.name))),
     ];
     execution.extend(about.role.clone().map(|role| ("RoleArn".into(), Value::String(role))));
-    execution.push(("RedriveCount".into(), 0.into()));
+    execution.push(("RedriveCount".into(), run.redrives.into()));
+    execution.extend(run.redriven.map(|at| ("RedriveTime".into(), Value::string(moment(at)))));
     let mut here = vec![
         (Arc::from("Name"), Value::String(Arc::clone(&state.name))),
         ("EnteredTime".into(), Value::string(moment(thread.entered_at))),
@@ -153,6 +169,9 @@ pub(super) fn object(about: &Start, run: &Run, thread: &Thread, state: &State) -
         ("State".into(), here.into_iter().collect()),
     ];
     context.extend(map_member(thread));
+    if let Some(token) = &thread.token {
+        context.push(("Task".into(), Value::from([("Token", Value::string(token.to_string()))])));
+    }
     context.into_iter().collect()
 }
 

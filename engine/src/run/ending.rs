@@ -90,10 +90,14 @@ impl Execution {
             return (Value::Null, None);
         };
         let exceeded = run.counted.and_then(|child| self.map_run(child.run)?.exceeded());
+        let report = run.report(&result, now);
+        if result.is_err() {
+            self.fallen.keep_run(child.run, run);
+        }
         match result {
             Ok(output) if form != Form::Whole => (output, None),
-            Ok(_) => (run.report(&result, now), None),
-            Err(_) => (run.report(&result, now), exceeded),
+            Ok(_) => (report, None),
+            Err(_) => (report, exceeded),
         }
     }
 
@@ -143,6 +147,12 @@ impl Execution {
         if let Some(aborted) = aborted {
             thread.last_event = self.emit(thread.run, thread.last_event, aborted, Details::None, now);
         }
+        self.note_abort(&thread, holder, now);
+        self.fallen.keep(thread);
+    }
+
+    /// Tells history of the end of an iteration or a child execution that is given up.
+    fn note_abort(&mut self, thread: &Thread, holder: Holder, now: Timestamp) {
         let Some((_, index)) = thread.parent else {
             return;
         };
@@ -150,7 +160,9 @@ impl Execution {
         let state = machine.state(holder.flow, holder.state);
         if holder.run != thread.run {
             self.conclude(thread.run, thread.last_event, &Outcome::Aborted(Failure::default()), now);
-            self.runs.remove(&thread.run);
+            if let Some(run) = self.runs.remove(&thread.run) {
+                self.fallen.keep_run(thread.run, run);
+            }
         } else if matches!(state.kind, Kind::Map(_)) {
             let details = Details::Iteration { name: Arc::clone(&state.name), index };
             self.emit(thread.run, thread.last_event, EventType::MapIterationAborted, details, now);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Execution, MapRunUpdate, Start};
+use super::{Execution, MapRunUpdate, Start, Waiting};
 use crate::effect::{Effect, Items, TaskId};
 use crate::failure::Failure;
 use crate::history::HistoryEvent;
@@ -28,6 +28,20 @@ pub enum Input {
         task: TaskId,
         /// What it gave, or why it failed.
         result: Result<Value, Failure>,
+    },
+    /// A service took the request of a callback or of a job; the result comes later.
+    TaskSubmitted {
+        /// The task.
+        task: TaskId,
+        /// What the service said.
+        output: Value,
+    },
+    /// A worker has taken the task of an activity.
+    TaskStarted {
+        /// The task.
+        task: TaskId,
+        /// Who.
+        worker: Option<Arc<str>>,
     },
     /// The items of a distributed Map were read.
     ItemsRead {
@@ -57,6 +71,8 @@ pub enum Input {
     },
     /// The run must stop.
     Stop(Failure),
+    /// The run, which ended without success, must go on from where it failed.
+    Redrive,
 }
 
 /// A line of a journal: what came in at a moment. Without inputs it says that time went on.
@@ -76,7 +92,12 @@ impl Input {
             Self::TaskDone { task: id, .. }
             | Self::ItemsRead { reading: id, .. }
             | Self::ResultsWritten { writing: id, .. } => Some(*id),
-            Self::Heartbeat { .. } | Self::MapRunUpdated { .. } | Self::Stop(_) => None,
+            Self::Heartbeat { .. }
+            | Self::MapRunUpdated { .. }
+            | Self::Redrive
+            | Self::Stop(_)
+            | Self::TaskStarted { .. }
+            | Self::TaskSubmitted { .. } => None,
         }
     }
 }
@@ -86,11 +107,14 @@ impl Execution {
     pub fn apply(&mut self, input: Input, now: Timestamp) {
         match input {
             Input::TaskDone { task, result } => self.task_done(task, result),
+            Input::TaskSubmitted { task, output } => self.task_submitted(task, output),
+            Input::TaskStarted { task, worker } => self.task_started(task, worker),
             Input::ItemsRead { reading, items } => self.items_read(reading, items),
             Input::ResultsWritten { writing, result } => self.results_written(writing, result),
             Input::MapRunUpdated { arn, update } => _ = self.update_map_run(&arn, update, now),
             Input::Heartbeat { task } => self.heartbeat(task, now),
             Input::Stop(why) => self.stop(why, now),
+            Input::Redrive => self.redrive(now),
         }
     }
 
@@ -144,8 +168,20 @@ impl Execution {
             execution.digest(&mut open, &mut seen);
         }
         open.retain(|id, _| execution.tasks.contains_key(id));
-        execution.effects = open.into_values().collect();
+        execution.effects = open.into_values().map(|effect| execution.again(effect)).collect();
         execution
+    }
+
+    /// What is asked again, with how far it had got.
+    fn again(&self, effect: Effect) -> Effect {
+        let Effect::StartTask(mut task) = effect else {
+            return effect;
+        };
+        let thread = self.tasks.get(&task.id).and_then(|thread| self.threads.get(thread));
+        if let Some(Waiting::Task { progress, .. }) = thread.map(|thread| &thread.waiting) {
+            task.progress = progress.clone();
+        }
+        Effect::StartTask(task)
     }
 
     /// Sorts effects into what is history and what is still asked for.

@@ -33,6 +33,11 @@ pub struct MapRun {
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_date: Option<Timestamp>,
+    /// How often it was redriven.
+    pub redrive_count: u32,
+    /// When last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redrive_date: Option<Timestamp>,
     /// How many children may run at once; zero: as many as AWS allows.
     pub max_concurrency: usize,
     /// How many items may fail.
@@ -100,6 +105,18 @@ impl Counts {
         self.running += by;
     }
 
+    /// What did not end well waits to go on.
+    fn redrive(&mut self) {
+        self.pending_redrive += self.failed + self.timed_out + self.aborted;
+        (self.failed, self.timed_out, self.aborted) = (0, 0, 0);
+    }
+
+    /// Goes on, or waits to start anew.
+    fn redriven(&mut self, by: u64, anew: bool) {
+        self.pending_redrive = self.pending_redrive.saturating_sub(by);
+        *(if anew { &mut self.pending } else { &mut self.running }) += by;
+    }
+
     fn ended(&mut self, outcome: &Outcome, by: u64) {
         self.running = self.running.saturating_sub(by);
         *match outcome {
@@ -119,6 +136,8 @@ impl MapRun {
             status: MapRunStatus::Running,
             start_date: now,
             stop_date: None,
+            redrive_count: 0,
+            redrive_date: None,
             max_concurrency: limits.max_concurrency.unwrap_or_default(),
             tolerated_failure_count: limits.tolerated_failure_count,
             tolerated_failure_percentage: limits.tolerated_failure_percentage,
@@ -146,6 +165,20 @@ impl MapRun {
     pub(super) fn child_ended(&mut self, outcome: &Outcome, items: u64) {
         self.item_counts.ended(outcome, items);
         self.execution_counts.ended(outcome, 1);
+    }
+
+    pub(super) fn redrive(&mut self, now: Timestamp) {
+        self.status = MapRunStatus::Running;
+        self.stop_date = None;
+        self.redrive_count += 1;
+        self.redrive_date = Some(now);
+        self.item_counts.redrive();
+        self.execution_counts.redrive();
+    }
+
+    pub(super) fn child_redriven(&mut self, items: u64, anew: bool) {
+        self.item_counts.redriven(items, anew);
+        self.execution_counts.redriven(1, anew);
     }
 
     pub(crate) fn results_written(&mut self) {

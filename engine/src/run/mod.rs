@@ -7,6 +7,7 @@ mod ending;
 mod inspection;
 mod journal;
 mod map_runs;
+mod redrive;
 mod thread;
 mod turn;
 mod visit;
@@ -24,7 +25,7 @@ pub(crate) use inspection::Inspection;
 pub use journal::{Entry, Input, REVISION};
 pub use map_runs::{Counts, MapRun, MapRunStatus, MapRunUpdate};
 pub(crate) use map_runs::{MapRunId, exceeded};
-pub(crate) use thread::{Thread, ThreadId, Waiting, Wake};
+pub(crate) use thread::{News, Thread, ThreadId, Waiting, Wake};
 pub(crate) use visit::{Fault, Given, Next, Step, Visit};
 
 use crate::effect::{Effect, Items, Outcome, TaskId};
@@ -32,6 +33,7 @@ use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType, HistoryEvent};
 use crate::machine::{FlowId, StateId, StateMachine};
 use crate::rng::Rng;
+use crate::token::TaskToken;
 use crate::value::Value;
 
 /// One execution of a machine.
@@ -57,6 +59,7 @@ pub struct Execution {
     numbers: u64,
     /// The moment of the last step.
     at: Timestamp,
+    fallen: redrive::Fallen,
     outcome: Option<Outcome>,
     /// Only where one state is tested.
     inspection: Option<Box<Inspection>>,
@@ -88,6 +91,7 @@ impl Execution {
             deadline,
             numbers: 0,
             at: now,
+            fallen: redrive::Fallen::default(),
             outcome: None,
             inspection: None,
         }
@@ -146,6 +150,28 @@ impl Execution {
         }
     }
 
+    /// Reports that a service took the request of a callback or of a job, and what it said.
+    pub fn task_submitted(&mut self, task: TaskId, output: Value) {
+        self.task_news(task, News::Submitted(output));
+    }
+
+    /// Reports that a worker has taken the task of an activity.
+    pub fn task_started(&mut self, task: TaskId, worker: Option<Arc<str>>) {
+        self.task_news(task, News::Started(worker));
+    }
+
+    fn task_news(&mut self, task: TaskId, news: News) {
+        if let Some(thread) = self.tasks.get(&task) {
+            self.ready.push_back((*thread, Wake::Progress(news)));
+        }
+    }
+
+    /// Whether the task that a token names waits for its answer.
+    pub fn waits_for(&self, token: &TaskToken) -> bool {
+        let thread = self.tasks.get(&token.task).and_then(|thread| self.threads.get(thread));
+        thread.is_some_and(|thread| thread.token.as_ref() == Some(token))
+    }
+
     /// Reports the items a distributed Map asked for.
     pub fn items_read(&mut self, reading: TaskId, items: Result<Items, Failure>) {
         if let Some(thread) = self.tasks.remove(&reading) {
@@ -189,14 +215,18 @@ impl Execution {
             self.threads.values().filter(|thread| thread.run == RunId::ROOT).map(|t| t.last_event).max();
         let all: Vec<_> = self.threads.keys().copied().collect();
         for thread in all {
-            self.drop_thread(thread);
+            if let Some(thread) = self.drop_thread(thread) {
+                self.fallen.keep(thread);
+            }
         }
         self.ready.clear();
         let children: Vec<_> = self.runs.keys().copied().filter(|run| *run != RunId::ROOT).collect();
         for child in children {
             let previous = self.runs.get(&child).map_or(0, |run| run.events);
             self.conclude(child, previous, &Outcome::Aborted(Failure::default()), now);
-            self.runs.remove(&child);
+            if let Some(run) = self.runs.remove(&child) {
+                self.fallen.keep_run(child, run);
+            }
         }
         for run in self.map_runs.iter_mut().filter(|run| run.status == MapRunStatus::Running) {
             run.end(MapRunStatus::Aborted, now);
@@ -223,8 +253,8 @@ impl Execution {
 
     /// Forgets a thread and what it waits for.
     fn drop_thread(&mut self, id: ThreadId) -> Option<Box<Thread>> {
-        let thread = self.threads.remove(&id)?;
-        if let Some(due) = thread.due {
+        let mut thread = self.threads.remove(&id)?;
+        if let Some(due) = thread.due.take() {
             self.timers.remove(&(due, id));
         }
         if let Some(task) = thread.waiting.task()

@@ -1,15 +1,17 @@
 //! One line of states being walked: the run's own, a branch, an iteration, a child execution.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::{Children, Item, MapRunId, RunId};
-use crate::effect::{Items, TaskId};
+use crate::effect::{Items, Progress, TaskId};
 use crate::failure::Failure;
 use crate::machine::{FlowId, StateId};
 use crate::query::Variables;
 use crate::state::distributed::{Reading, Writing};
+use crate::token::TaskToken;
 use crate::value::Value;
 
 /// A thread's number in its run; never used twice.
@@ -40,6 +42,10 @@ pub(crate) struct Thread {
     /// Failures that each of the state's retriers has seen.
     pub failures: Vec<u32>,
     pub waiting: Waiting,
+    /// The children of its state, kept until the state is done with them: a redrive goes on with them.
+    pub wreck: Option<Box<Children>>,
+    /// What names the task at hand to others.
+    pub token: Option<TaskToken>,
     /// When the thread wakes by itself.
     pub due: Option<Timestamp>,
 }
@@ -57,6 +63,7 @@ pub(crate) enum Waiting {
         id: TaskId,
         timeout: Option<Timestamp>,
         heartbeat: Option<Duration>,
+        progress: Progress,
     },
     /// Items that the host reads.
     Items {
@@ -78,13 +85,26 @@ pub(crate) enum Wake {
     Enter,
     /// Its due time has come.
     Time,
+    /// A task has got further.
+    Progress(News),
     /// The host has answered.
     Answer(Result<Value, Failure>),
     Items(Result<Items, Failure>),
     /// The host has written the results of a distributed Map.
     Written(Result<(), Failure>),
+    /// Its state failed once, and the run is redriven.
+    Redrive,
     /// All its children are done, or one has failed for all.
     Children(Result<Vec<Value>, Failure>),
+}
+
+/// How a task has got further.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// The service took the request, and said this.
+    Submitted(Value),
+    /// This worker has it.
+    Started(Option<Arc<str>>),
 }
 
 impl Waiting {
@@ -125,6 +145,8 @@ impl Thread {
             attempts: 0,
             failures: Vec::new(),
             waiting: Waiting::Nothing,
+            wreck: None,
+            token: None,
             due: None,
         }
     }

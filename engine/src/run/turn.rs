@@ -65,14 +65,17 @@ impl Execution {
         true
     }
 
-    fn is_too_long(&self, run: RunId) -> bool {
+    pub(super) fn is_too_long(&self, run: RunId) -> bool {
         let Some(run) = self.runs.get(&run) else {
             return false;
         };
         run.limit.is_some_and(|limit| run.events + 1 >= limit)
     }
 
-    fn park(&mut self, thread: Box<Thread>, now: Timestamp) {
+    fn park(&mut self, mut thread: Box<Thread>, now: Timestamp) {
+        if matches!(thread.waiting, Waiting::Retry) && thread.wreck.take().is_some() {
+            self.fallen.discard_below(thread.id);
+        }
         let id = thread.id;
         let parent = matches!(thread.waiting, Waiting::Children(_));
         self.threads.insert(id, thread);
@@ -82,6 +85,9 @@ impl Execution {
     }
 
     fn leave(&mut self, mut thread: Box<Thread>, kind: &Kind, taken: Taken, now: Timestamp) {
+        if thread.wreck.take().is_some() {
+            self.fallen.discard_below(thread.id);
+        }
         let Taken { to, output, assigned } = taken;
         let machine = Arc::clone(&self.machine);
         let name = Arc::clone(&machine.state(thread.flow, thread.state).name);
@@ -100,6 +106,7 @@ impl Execution {
             Transition::End => self.end(thread, Ok(output), now),
             Transition::Next(state) => {
                 thread.state = state;
+                thread.entered_event = 0;
                 thread.input = output;
                 self.ready.push_back((thread.id, Wake::Enter));
                 self.threads.insert(thread.id, thread);
@@ -110,11 +117,19 @@ impl Execution {
     /// A thread has come to its end.
     pub(super) fn end(&mut self, thread: Box<Thread>, result: Result<Value, Failure>, now: Timestamp) {
         if let Some(parent) = thread.parent {
+            let failed = result.is_err();
             self.child_ended(parent, &thread, result, now);
+            if failed {
+                self.fallen.keep(thread);
+            }
             return;
         }
+        let (run, last) = (thread.run, thread.last_event);
+        if result.is_err() {
+            self.fallen.keep(thread);
+        }
         let outcome = result.map_or_else(Outcome::Failed, Outcome::Succeeded);
-        self.conclude(thread.run, thread.last_event, &outcome, now);
+        self.conclude(run, last, &outcome, now);
         self.ready.clear();
         self.outcome = Some(outcome);
     }
@@ -122,17 +137,23 @@ impl Execution {
 
 impl Visit<'_> {
     fn wake(&mut self, wake: Wake) -> Step {
-        let waiting = std::mem::replace(&mut self.thread.waiting, Waiting::Nothing);
+        let mut waiting = std::mem::replace(&mut self.thread.waiting, Waiting::Nothing);
+        if let Waiting::Children(children) = waiting {
+            self.thread.wreck = Some(children);
+            waiting = Waiting::Nothing;
+        }
         let kind = &self.state.kind;
         match (wake, kind) {
             (Wake::Enter, _) => {
                 self.enter();
                 self.start()
             }
+            (Wake::Redrive, _) => self.start(),
             (Wake::Time, _) if matches!(waiting, Waiting::Retry) => self.start(),
             (Wake::Time, Kind::Wait(wait)) => wait.finish(self),
             (Wake::Time, Kind::Task(task)) => self.expire(task, &waiting),
-            (Wake::Answer(answer), Kind::Task(task)) => task.finish(self, answer),
+            (Wake::Progress(news), Kind::Task(task)) => task.progress(self, waiting, news),
+            (Wake::Answer(answer), Kind::Task(task)) => task.finish(self, &waiting, answer),
             (wake, Kind::Map(map)) => self.wake_map(map, wake, waiting),
             (Wake::Children(Ok(outputs)), Kind::Parallel(parallel)) => parallel.finish(self, outputs),
             (Wake::Children(Err(failure)), _) => Err(Fault::from(failure)),
@@ -146,9 +167,7 @@ impl Visit<'_> {
     fn wake_map(&mut self, map: &crate::state::Map, wake: Wake, waiting: Waiting) -> Step {
         match (wake, waiting, &map.distributed) {
             (Wake::Children(Ok(outputs)), _, None) => map.finish(self, outputs),
-            (Wake::Children(result), Waiting::Children(children), Some(distributed)) => {
-                distributed.ended(self, map, *children, result.err())
-            }
+            (Wake::Children(result), _, Some(distributed)) => distributed.ended(self, map, result.err()),
             (Wake::Items(items), Waiting::Items { reading, .. }, Some(distributed)) => {
                 distributed.items_read(self, map, *reading, items)
             }
@@ -168,6 +187,7 @@ impl Visit<'_> {
     fn enter(&mut self) {
         self.thread.attempts = 0;
         self.thread.failures.clear();
+        self.thread.token = None;
         self.thread.entered_at = self.now;
         self.thread.entered_previous = self.thread.last_event;
         let details =
@@ -192,8 +212,7 @@ impl Visit<'_> {
         let Waiting::Task { id, timeout, .. } = waiting else {
             return Ok(Next::Wait);
         };
-        self.run.tasks.remove(id);
-        self.effect(crate::effect::Effect::Cancel(*id));
+        self.give_up(*id);
         let late = timeout.is_some_and(|timeout| timeout <= self.now);
         task.expire(self, if late { Clock::Timeout } else { Clock::Heartbeat })
     }

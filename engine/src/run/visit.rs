@@ -15,6 +15,7 @@ use crate::query::{EvaluationError, Scope};
 use crate::rng::Rng;
 use crate::state::exit::Taken;
 use crate::state::{Exit, Kind};
+use crate::token::TaskToken;
 use crate::value::Value;
 
 /// AWS's limit for all variables of an execution, in bytes of JSON.
@@ -215,9 +216,31 @@ impl Visit<'_> {
 
     /// A new number, known as this thread's.
     pub(crate) fn task_id(&mut self) -> TaskId {
-        let id = TaskId(self.run.number());
-        self.run.tasks.insert(id, self.thread.id);
+        let id = self.task_number();
+        self.own_task(id);
         id
+    }
+
+    /// A new number.
+    pub(crate) fn task_number(&mut self) -> TaskId {
+        TaskId(self.run.number())
+    }
+
+    /// Answers to this number are this thread's.
+    pub(crate) fn own_task(&mut self, id: TaskId) {
+        self.run.tasks.insert(id, self.thread.id);
+    }
+
+    /// Nobody waits for this task any longer.
+    pub(crate) fn give_up(&mut self, id: TaskId) {
+        self.run.tasks.remove(&id);
+        self.effect(Effect::Cancel(id));
+    }
+
+    /// A token with a new number.
+    pub(crate) fn token(&mut self) -> TaskToken {
+        let execution = Arc::clone(&self.run.about.execution_id);
+        TaskToken::new(execution, self.task_number(), self.run.rng.bits())
     }
 
     pub(crate) fn wait(&mut self, waiting: Waiting, due: Option<Timestamp>) {

@@ -136,17 +136,12 @@ impl Distributed {
     }
 
     /// All children are done, or too many have failed.
-    pub(crate) fn ended(
-        &self,
-        visit: &mut Visit<'_>,
-        map: &Map,
-        children: Children,
-        failure: Option<Failure>,
-    ) -> Step {
-        let Some(run) = children.map_run else {
+    pub(crate) fn ended(&self, visit: &mut Visit<'_>, map: &Map, failure: Option<Failure>) -> Step {
+        let Some((run, results)) =
+            visit.thread.wreck.as_ref().and_then(|children| Some((children.map_run?, children.results())))
+        else {
             return Ok(Next::Wait);
         };
-        let results = children.into_results();
         let record = visit.run.map_run(run).cloned();
         if let (Some(writer), Some(record)) = (&self.writer, record) {
             match writer.start(visit, &record, results.clone()) {

@@ -11,6 +11,7 @@ mod parallel;
 mod pass;
 pub(crate) mod reader;
 pub(crate) mod recovery;
+pub(crate) mod service;
 mod succeed;
 pub(crate) mod task;
 mod test;

@@ -4,22 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::exit::Leaving;
+use super::service::{Clocks, Phase, Service};
 use super::{Entry, Exit, Recovery};
-use crate::effect::{Effect, TaskRequest};
+use crate::effect::{Effect, Pattern, Progress, TaskRequest};
 use crate::failure::{Failure, reserved};
-use crate::history::{Details, EventType, Integration};
 use crate::load::{Fields, LONGEST_SECONDS, Place};
 use crate::machine::MachineType;
 use crate::problem::Code;
 use crate::query::{EvaluationError, Language, Reach, Scope, Stage, Template};
-use crate::run::{Fault, Given, Next, Step, Visit, Waiting};
+use crate::run::{Fault, Given, News, Next, Step, Visit, Waiting};
 use crate::value::{Number, Value};
 
 /// A Task state.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub resource: Arc<str>,
-    integration: Option<Integration>,
+    service: Service,
     entry: Entry,
     timeout: Option<Template>,
     heartbeat: Option<Template>,
@@ -57,7 +57,7 @@ impl Task {
         fields.finish(&[]);
         let resource = resource?;
         Some(Self {
-            integration: Integration::of(&resource),
+            service: Service::of(&resource),
             resource,
             entry,
             timeout,
@@ -68,22 +68,21 @@ impl Task {
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
-        let (arguments, timeout, heartbeat) = visit.evaluate(Given::default(), |scope| {
-            let arguments = self.entry.effective(scope)?;
-            let input = self.entry.input(scope)?;
-            let scope = &mut scope.over(&input);
-            let timeout = clock("TimeoutSeconds", self.timeout.as_ref(), scope)?;
-            Ok((arguments, timeout, clock("HeartbeatSeconds", self.heartbeat.as_ref(), scope)?))
-        })?;
+        let pattern = self.service.pattern();
+        let token = matches!(pattern, Pattern::Callback | Pattern::Activity).then(|| visit.token());
+        visit.thread.token = token.clone();
+        let (arguments, clocks) = self.asked(visit)?;
         visit.fits(&arguments)?;
         if self.entry.is_jsonata() {
             visit.note(Stage::AfterArguments, &arguments);
         }
-        self.scheduled(visit, &arguments, timeout, heartbeat);
+        self.service.scheduled(visit, &self.resource, &arguments, clocks);
         if let Some(answer) = visit.mock() {
-            return self.finish(visit, answer);
+            return self.finish(visit, &Waiting::Nothing, answer);
         }
-        let id = visit.task_id();
+        let id = token.as_ref().map_or_else(|| visit.task_number(), |token| token.task);
+        visit.own_task(id);
+        let Clocks { timeout, heartbeat } = clocks;
         let request = TaskRequest {
             id,
             resource: Arc::clone(&self.resource),
@@ -93,26 +92,73 @@ impl Task {
             attempt: visit.thread.attempts,
             timeout,
             heartbeat,
+            pattern,
+            token,
+            progress: Progress::New,
         };
         let timeout = timeout.and_then(|timeout| visit.now.checked_add(timeout).ok());
-        let beat = heartbeat.and_then(|heartbeat| visit.now.checked_add(heartbeat).ok());
+        // A worker is not late before it has begun.
+        let beat = heartbeat.filter(|_| pattern != Pattern::Activity);
+        let beat = beat.and_then(|heartbeat| visit.now.checked_add(heartbeat).ok());
         let due = timeout.into_iter().chain(beat).min();
-        visit.wait(Waiting::Task { id, timeout, heartbeat }, due);
+        visit.wait(Waiting::Task { id, timeout, heartbeat, progress: Progress::New }, due);
         visit.effect(Effect::StartTask(request));
         Ok(Next::Wait)
     }
 
+    /// What the task gets, and how long it may take.
+    fn asked(&self, visit: &mut Visit<'_>) -> Result<(Value, Clocks), Fault> {
+        visit.evaluate(Given::default(), |scope| {
+            let arguments = self.entry.effective(scope)?;
+            let input = self.entry.input(scope)?;
+            let scope = &mut scope.over(&input);
+            let timeout = clock("TimeoutSeconds", self.timeout.as_ref(), scope)?;
+            let heartbeat = clock("HeartbeatSeconds", self.heartbeat.as_ref(), scope)?;
+            Ok((arguments, Clocks { timeout, heartbeat }))
+        })
+    }
+
+    /// The task has got further; its result is still to come.
+    pub(crate) fn progress(&self, visit: &mut Visit<'_>, waiting: Waiting, news: News) -> Step {
+        let Waiting::Task { id, timeout, heartbeat, progress } = waiting else {
+            return Ok(Next::Wait);
+        };
+        let progress = match (news, progress) {
+            (News::Submitted(output), Progress::New) => {
+                if let Err(fault) = visit.fits(&output) {
+                    visit.give_up(id);
+                    return Err(fault);
+                }
+                self.service.submitted(visit, output.clone());
+                Progress::Submitted(output)
+            }
+            (News::Started(worker), Progress::New) => {
+                self.service.started(visit, worker);
+                Progress::Started
+            }
+            (_, progress) => progress,
+        };
+        let beat = heartbeat.and_then(|heartbeat| visit.now.checked_add(heartbeat).ok());
+        let due = timeout.into_iter().chain(beat).min();
+        visit.wait(Waiting::Task { id, timeout, heartbeat, progress }, due);
+        Ok(Next::Wait)
+    }
+
     /// The task has answered.
-    pub(crate) fn finish(&self, visit: &mut Visit<'_>, answer: Result<Value, Failure>) -> Step {
+    pub(crate) fn finish(
+        &self,
+        visit: &mut Visit<'_>,
+        waiting: &Waiting,
+        answer: Result<Value, Failure>,
+    ) -> Step {
         let failure = match answer {
             Ok(result) if visit.fits(&result).is_ok() => {
                 visit.note(Stage::Result, &result);
-                self.succeeded(visit, &result);
+                self.service.succeeded(visit, &result);
                 return visit.leave(&self.exit, "", Given::result(&result));
             }
             Ok(_) => {
-                let who =
-                    self.integration.as_ref().map_or(&*self.resource, |integration| &integration.service);
+                let who = self.service.name(&self.resource);
                 Failure::new(
                     reserved::DATA_LIMIT_EXCEEDED,
                     format!(
@@ -122,13 +168,11 @@ impl Task {
             }
             Err(failure) => failure,
         };
-        let (kind, details) = match &self.integration {
-            None => (EventType::LambdaFunctionFailed, Details::Failed(failure.clone())),
-            Some(integration) => {
-                (EventType::TaskFailed, Details::TaskFailed(integration.clone(), failure.clone()))
-            }
+        let phase = match waiting {
+            Waiting::Task { progress: Progress::New, .. } => Phase::Asked,
+            _ => Phase::UnderWay,
         };
-        visit.event(kind, details);
+        self.service.failed(visit, &failure, phase);
         Err(Fault::from(failure))
     }
 
@@ -138,48 +182,8 @@ impl Task {
             Clock::Timeout => reserved::TIMEOUT,
             Clock::Heartbeat => reserved::HEARTBEAT_TIMEOUT,
         });
-        let (kind, details) = match &self.integration {
-            None => (EventType::LambdaFunctionTimedOut, Details::Failed(failure.clone())),
-            Some(integration) => {
-                (EventType::TaskTimedOut, Details::TaskFailed(integration.clone(), failure.clone()))
-            }
-        };
-        visit.event(kind, details);
+        self.service.timed_out(visit, &failure);
         Err(Fault::from(failure))
-    }
-
-    fn scheduled(
-        &self,
-        visit: &mut Visit<'_>,
-        arguments: &Value,
-        timeout: Option<Duration>,
-        heartbeat: Option<Duration>,
-    ) {
-        let timeout = timeout.map(|timeout| timeout.as_secs());
-        let Some(integration) = &self.integration else {
-            let resource = Arc::clone(&self.resource);
-            let details = Details::LambdaScheduled { resource, input: arguments.clone(), timeout };
-            visit.event(EventType::LambdaFunctionScheduled, details);
-            visit.event(EventType::LambdaFunctionStarted, Details::None);
-            return;
-        };
-        let details = Details::TaskScheduled {
-            integration: integration.clone(),
-            region: visit.region(),
-            parameters: arguments.clone(),
-            timeout,
-            heartbeat: heartbeat.map(|heartbeat| heartbeat.as_secs()),
-        };
-        visit.event(EventType::TaskScheduled, details);
-        visit.event(EventType::TaskStarted, Details::Task(integration.clone()));
-    }
-
-    fn succeeded(&self, visit: &mut Visit<'_>, result: &Value) {
-        match &self.integration {
-            None => visit.event(EventType::LambdaFunctionSucceeded, Details::Output(result.clone())),
-            Some(integration) => visit
-                .event(EventType::TaskSucceeded, Details::TaskSucceeded(integration.clone(), result.clone())),
-        };
     }
 }
 
@@ -202,13 +206,7 @@ fn check(fields: &Fields<'_>, place: &Place<'_>, resource: &str) {
     if place.loader.kind == MachineType::Express && !express(fields, resource) {
         return;
     }
-    let later =
-        [".waitForTaskToken", ".sync", ".sync:2"].into_iter().find(|ending| resource.ends_with(ending));
-    if let Some(ending) = later {
-        fields.refuse(Code::NotSupported, Some("Resource"), format!("'{ending}' is not supported yet"));
-    } else if resource.contains(":activity:") {
-        fields.refuse(Code::NotSupported, Some("Resource"), "Activities are not supported yet");
-    } else if resource.contains(":states:::s3:") {
+    if resource.contains(":states:::s3:") {
         // Only an ItemReader or a ResultWriter has these; a Task has `aws-sdk:s3:getObject`.
         fields.refuse(Code::InvalidResource, Some("Resource"), format!("'{resource}' is not a task"));
     } else {

@@ -29,7 +29,7 @@ pub(crate) enum Command {
     Invoke(Invoke),
     /// Show what a function logged.
     Logs(Logs),
-    /// List executions, newest first.
+    /// List executions, newest first, or redrive one.
     Executions(Executions),
     /// Show one execution: its path through the states, with times.
     Execution(OneExecution),
@@ -90,13 +90,25 @@ pub(crate) struct Logs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Executions {
+    #[command(subcommand)]
+    pub(crate) action: Option<ExecutionsAction>,
     /// At most so many.
     #[arg(long, default_value_t = 20)]
     pub(crate) limit: u32,
     /// Print one JSON list.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExecutionsAction {
+    /// Go on with a failed execution from where it failed, and wait for its end.
+    Redrive {
+        /// Its ARN, or its name.
+        arn: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -13,6 +13,12 @@ pub(crate) fn random() -> u128 {
     ulid::Ulid::generate().random()
 }
 
+/// What the randomness of a run starts from.
+#[expect(clippy::cast_possible_truncation, reason = "a seed needs no more than 64 bits")]
+pub(crate) fn seed() -> u64 {
+    random() as u64
+}
+
 /// A new UUID (version 4).
 pub(crate) fn uuid() -> String {
     // One draw has 80 random bits.

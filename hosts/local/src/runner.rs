@@ -2,25 +2,25 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use functions::{Function, Host, function};
-use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::json;
 use states::{
-    Execution, Failure, HistoryEvent, ItemFormat, ItemSource, Items, ObjectSet, Outcome, Start, TaskRequest,
-    TaskRunner, Value, drive,
+    Entry, Failure, HistoryEvent, ItemFormat, ItemSource, Items, NotRecorded, ObjectSet, Outcome,
+    TaskRequest, TaskRunner, Value,
 };
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::{
     clock,
+    executions::{Executions, Journal, parts},
     machines::Machines,
     sqlite::SqliteStore,
     wiring::{self, Machine, Wiring},
@@ -31,22 +31,14 @@ use crate::{
 pub(crate) struct Engine {
     pub(crate) host: Host<SqliteStore>,
     pub(crate) wiring: Arc<Wiring>,
-    /// The template's machines, and those made at run time.
-    pub(crate) machines: Machines,
     /// As many functions at once as there are cores.
     permits: Arc<Semaphore>,
+    /// The template's machines, and those made at run time.
+    pub(crate) machines: Machines,
     /// A few machines within machines at once: chunks that are ahead reach the store while others are read.
     nested: Arc<Semaphore>,
     /// How many machines within machines have ended since the start: chunks of batches.
     pub(crate) chunks_done: Arc<AtomicU64>,
-}
-
-/// How an execution went.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) outcome: Outcome,
-    /// Its events.
-    pub(crate) history: Vec<HistoryEvent>,
 }
 
 impl Engine {
@@ -62,37 +54,10 @@ impl Engine {
         }
     }
 
-    /// The machine with this name.
-    pub(crate) fn machine(&self, name: &str) -> Option<Arc<Machine>> {
-        let made = || {
-            let kept = self.machines.find(&wiring::machine_arn(name)).ok()??;
-            self.machines.ready(&kept).ok()
-        };
-        self.wiring.machine(name).cloned().or_else(made)
-    }
-
-    /// Runs a machine to its end. Boxed, since a machine may run another.
-    pub(crate) fn run<'a>(
-        &'a self,
-        machine: &'a Machine,
-        name: &str,
-        input: Value,
-        started_at: Timestamp,
-    ) -> BoxFuture<'a, Ended> {
-        #[expect(clippy::cast_possible_truncation, reason = "a seed needs no more than 64 bits")]
-        let mut start = Start::named(&machine.name, name, clock::random() as u64);
-        let arn: Arc<str> = wiring::execution_arn(&machine.name, name).into();
-        start.execution_id = Arc::clone(&arn);
-        start.machine_id = machine.arn().into();
-        start.role = Some(Arc::clone(&machine.role));
-        let execution = Execution::start(Arc::clone(&machine.machine), start, input, started_at);
-        Box::pin(async move {
-            let runner = Runner { engine: self, arn, events: Mutex::default() };
-            let outcome = drive(execution, &runner).await;
-            let outcome = outcome
-                .unwrap_or_else(|error| Outcome::Failed(Failure::new("States.Runtime", error.to_string())));
-            Ended { outcome, history: runner.events.into_inner().unwrap_or_default() }
-        })
+    /// The machine with this ARN, in its latest revision.
+    pub(crate) fn machine(&self, arn: &str) -> Option<Arc<Machine>> {
+        let made = || self.machines.ready(&self.machines.find(arn).ok()??).ok();
+        self.wiring.machine(arn).cloned().or_else(made)
     }
 
     /// Calls one function, on a thread where it may compute as long as it needs.
@@ -110,14 +75,14 @@ impl Engine {
     }
 }
 
-struct Runner<'a> {
-    engine: &'a Engine,
-    /// The execution's ARN.
-    arn: Arc<str>,
-    events: Mutex<Vec<HistoryEvent>>,
+/// What one execution runs on.
+pub(crate) struct Runner {
+    pub(crate) executions: Executions,
+    /// Of a STANDARD execution.
+    pub(crate) journal: Option<Journal>,
 }
 
-impl TaskRunner for Runner<'_> {
+impl TaskRunner for Runner {
     fn check(&self, resource: &str) -> Result<(), String> {
         wiring::check_resource(resource)
     }
@@ -135,7 +100,8 @@ impl TaskRunner for Runner<'_> {
             return Err(unreadable("this host reads items from JSONL".into()));
         }
         let key = source.arguments.get("Key").and_then(Value::as_str).unwrap_or_default();
-        let bytes = self.engine.host.objects.get(key).await.map_err(|error| unreadable(error.to_string()))?;
+        let bytes = self.executions.engine.host.objects.get(key).await;
+        let bytes = bytes.map_err(|error| unreadable(error.to_string()))?;
         let text = std::str::from_utf8(&bytes).map_err(|_| unreadable(format!("{key} is not UTF-8")))?;
         let items = text.lines();
         let items =
@@ -152,22 +118,23 @@ impl TaskRunner for Runner<'_> {
         clock::now()
     }
 
-    /// The children of a distributed Map have histories of their own, on AWS too.
-    fn history(&self, event: &HistoryEvent) {
-        if event.execution != self.arn {
-            return;
-        }
-        if let Ok(mut events) = self.events.lock() {
-            events.push(event.clone());
+    /// Nobody listens: replaying the journal tells it.
+    fn history(&self, _event: &HistoryEvent) {}
+
+    async fn record(&self, entry: &Entry, outcome: Option<&Outcome>) -> Result<(), NotRecorded> {
+        match &self.journal {
+            Some(journal) => journal.record(entry, outcome).await,
+            None => Ok(()),
         }
     }
 }
 
-impl Runner<'_> {
+impl Runner {
     async fn call(&self, function: Function, arguments: &Value) -> Result<Value, Failure> {
         let input = serde_json::to_vec(arguments)
             .map_err(|error| Failure::new("States.Runtime", error.to_string()))?;
-        let output = self.engine.call(function, input).await.map_err(|error| failed(function, &error))?;
+        let output =
+            self.executions.engine.call(function, input).await.map_err(|error| failed(function, &error))?;
         serde_json::from_slice(&output).map_err(|error| Failure::new("States.Runtime", error.to_string()))
     }
 
@@ -175,25 +142,24 @@ impl Runner<'_> {
     async fn run_machine(&self, arguments: &Value) -> Result<Value, Failure> {
         let text = |name: &str| arguments.get(name).and_then(Value::as_str);
         let refused = |why: &str| Failure::new("Sfn.SfnException", why);
-        let machine = text("StateMachineArn").and_then(|arn| self.engine.wiring.machine(arn));
+        let machine = text("StateMachineArn").and_then(|arn| self.executions.engine.wiring.machine(arn));
         let machine = machine
             .filter(|machine| machine.express)
             .ok_or_else(|| refused("there is no such EXPRESS machine"))?;
-        let input =
-            Value::parse(text("Input").unwrap_or("{}")).map_err(|_| refused("the input is not JSON"))?;
+        let input = text("Input").unwrap_or("{}").to_owned();
         let name = text("Name").map_or_else(|| ulid::Ulid::generate().to_string(), ToOwned::to_owned);
-        let _permit = self.engine.nested.acquire().await.map_err(|_| refused("crmflow is stopping"))?;
-        let started = clock::now();
-        let ended = self.engine.run(machine, &name, input, started).await;
-        self.engine.chunks_done.fetch_add(1, Ordering::Relaxed);
+        let _permit =
+            self.executions.engine.nested.acquire().await.map_err(|_| refused("crmflow is stopping"))?;
+        let ended = self.executions.run_express(machine, &name, input).await;
+        self.executions.engine.chunks_done.fetch_add(1, Ordering::Relaxed);
         let (status, output, error, cause) = parts(&ended.outcome);
         let answer = json!({
-            "ExecutionArn": wiring::execution_arn(&machine.name, &name),
+            "ExecutionArn": ended.arn,
             "StateMachineArn": machine.arn(),
             "Name": name,
-            "StartDate": started.to_string(),
-            "StopDate": clock::now().to_string(),
-            "Status": status,
+            "StartDate": ended.started_at.to_string(),
+            "StopDate": ended.stopped_at.to_string(),
+            "Status": status.name(),
             "Output": output,
             "Error": error,
             "Cause": cause,
@@ -213,14 +179,4 @@ fn failed(function: Function, error: &functions::Error) -> Failure {
     );
     let cause = json!({ "errorType": error.name(), "errorMessage": error.to_string() });
     Failure::new(error.name(), cause.to_string())
-}
-
-/// Status, output, error and cause of an outcome, as Step Functions has them.
-pub(crate) fn parts(outcome: &Outcome) -> (&'static str, Option<String>, Option<String>, Option<String>) {
-    match outcome {
-        Outcome::Succeeded(output) => ("SUCCEEDED", serde_json::to_string(output).ok(), None, None),
-        Outcome::Failed(Failure { error, cause }) => ("FAILED", None, error.clone(), cause.clone()),
-        Outcome::TimedOut(Failure { error, cause }) => ("TIMED_OUT", None, error.clone(), cause.clone()),
-        Outcome::Aborted(Failure { error, cause }) => ("ABORTED", None, error.clone(), cause.clone()),
-    }
 }

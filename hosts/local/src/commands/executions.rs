@@ -2,21 +2,30 @@
 
 use std::{fmt::Write, path::Path, process::ExitCode};
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
+use states::{Details, HistoryEvent};
+use tracing::Level;
 
 use crate::{
-    cli::{Executions, OneExecution},
+    cli::{Executions, ExecutionsAction, OneExecution},
     clock,
-    executions::{self, Execution},
+    executions::{self, Execution, ListFilter, Status},
     exit::Exit,
-    folder::View,
-    wiring,
+    folder::{Folder, View},
+    logs, wiring,
 };
 
-/// Lists the latest executions.
-pub(super) fn list(data: &Path, args: &Executions) -> Result<ExitCode, Exit> {
-    let found = executions::list(&View::open(data)?.readers, args.limit)?;
+/// Lists the latest executions, or does what is asked with one.
+pub(super) fn run(data: &Path, template: Option<&Path>, args: &Executions) -> Result<ExitCode, Exit> {
+    match &args.action {
+        None => list(data, args),
+        Some(ExecutionsAction::Redrive { arn }) => redrive(data, template, arn),
+    }
+}
+
+fn list(data: &Path, args: &Executions) -> Result<ExitCode, Exit> {
+    let filter = ListFilter { limit: args.limit, ..ListFilter::default() };
+    let found = executions::list(&View::open(data)?.readers, &filter)?;
     if args.json {
         super::print_json(&found.iter().map(describe).collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);
@@ -25,26 +34,44 @@ pub(super) fn list(data: &Path, args: &Executions) -> Result<ExitCode, Exit> {
     for execution in &found {
         let Execution { arn, status, started_at, .. } = execution;
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{status:<10} {started_at:.3}  {:>9}  {arn}", took(execution));
+        let _ = writeln!(text, "{:<10} {started_at:.3}  {:>9}  {arn}", status.name(), took(execution));
     }
     super::print(&text);
     Ok(ExitCode::SUCCESS)
 }
 
+/// Goes on with a failed execution from where it failed, and waits for its end.
+fn redrive(data: &Path, template: Option<&Path>, arn: &str) -> Result<ExitCode, Exit> {
+    let wiring = super::wiring(template)?;
+    let folder = Folder::open(data, "executions redrive")?;
+    logs::start(&folder.paths.logs(), Level::WARN);
+    let flow = super::flow(&folder, wiring);
+    super::block_on(async {
+        let Some(arn) = names(arn).into_iter().find(|arn| matches!(flow.executions.find(arn), Ok(Some(_))))
+        else {
+            return Err(Exit::usage(format!("there is no execution {arn}")));
+        };
+        flow.executions.redrive(&arn).await.map_err(|error| Exit::failed(error.to_string()))?;
+        let ended = flow.executions.ended(&arn).await?;
+        let status = ended.map_or(Status::Running, |execution| execution.status);
+        super::print(&format!("{:<10} {arn}\n", status.name()));
+        Ok(if status == Status::Succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
+}
+
 /// Shows one execution.
 pub(super) fn show(data: &Path, args: &OneExecution) -> Result<ExitCode, Exit> {
-    let view = View::open(data)?;
-    let names =
-        ["RecordsStateMachine", "BatchStateMachine"].map(|machine| wiring::execution_arn(machine, &args.arn));
-    let mut found = executions::find(&view.readers, &args.arn)?;
-    for arn in &names {
-        found = found.map_or_else(|| executions::find(&view.readers, arn), |found| Ok(Some(found)))?;
+    let readers = View::open(data)?.readers;
+    let mut found = None;
+    for arn in names(&args.arn) {
+        found = found.map_or_else(|| executions::find(&readers, &arn), |found| Ok(Some(found)))?;
     }
     let found = found.ok_or_else(|| Exit::usage(format!("there is no execution {}", args.arn)))?;
-    let events: Vec<Value> = serde_json::from_str(&found.history).unwrap_or_default();
+    let events = executions::history(&readers, &executions::Definitions::default(), &found.arn)?;
+    let events = events.unwrap_or_default();
     if args.json {
         let mut whole = describe(&found);
-        whole["events"] = Value::from(events);
+        whole["events"] = json!(events);
         super::print_json(&whole)?;
     } else {
         super::print(&text(&found, &events));
@@ -52,17 +79,25 @@ pub(super) fn show(data: &Path, args: &OneExecution) -> Result<ExitCode, Exit> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The ARNs that a name can stand for.
+fn names(name: &str) -> [String; 3] {
+    let arn = |machine| wiring::execution_arn(machine, name);
+    [name.to_owned(), arn("RecordsStateMachine"), arn("BatchStateMachine")]
+}
+
 /// In the words of DescribeExecution.
 fn describe(execution: &Execution) -> Value {
     json!({
         "executionArn": execution.arn,
         "name": execution.name,
-        "status": execution.status,
+        "status": execution.status.name(),
         "startDate": execution.started_at,
         "stopDate": execution.stopped_at,
         "output": execution.output,
         "error": execution.error,
         "cause": execution.cause,
+        "redriveCount": execution.redrive_count,
+        "redriveDate": execution.redriven_at,
     })
 }
 
@@ -71,16 +106,16 @@ fn took(execution: &Execution) -> String {
     format!("{} ms", stopped.duration_since(execution.started_at).as_millis())
 }
 
-fn text(execution: &Execution, events: &[Value]) -> String {
+fn text(execution: &Execution, events: &[HistoryEvent]) -> String {
     let Execution { arn, status, started_at, .. } = execution;
-    let mut text = format!("{arn}\n{status}, started {started_at:.3}, {}\n\n", took(execution));
+    let mut text = format!("{arn}\n{}, started {started_at:.3}, {}\n\n", status.name(), took(execution));
     for event in events {
-        let kind = event["type"].as_str().unwrap_or_default();
-        let at = event["timestamp"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
-        let offset = at.map_or(0, |at| at.duration_since(*started_at).as_millis());
-        let name = event["stateEnteredEventDetails"]["name"].as_str();
-        let name = name.or_else(|| event["stateExitedEventDetails"]["name"].as_str()).unwrap_or_default();
-        let _ = writeln!(text, "{offset:>8} ms  {kind:<28} {name}");
+        let offset = event.timestamp.duration_since(*started_at).as_millis();
+        let name = match &event.details {
+            Details::Entered { name, .. } | Details::Exited { name, .. } => name,
+            _ => "",
+        };
+        let _ = writeln!(text, "{offset:>8} ms  {:<28} {name}", format!("{:?}", event.kind));
     }
     for (label, value) in
         [("output", &execution.output), ("error", &execution.error), ("cause", &execution.cause)]

@@ -15,7 +15,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Invoke) -> Result
     logs::start(&folder.paths.logs(), Level::WARN);
     let flow = super::flow(&folder, wiring);
     super::block_on(async {
-        match flow.engine.call(args.function, event).await {
+        match flow.engine().call(args.function, event).await {
             Ok(output) => {
                 super::print(&format!("{}\n", String::from_utf8_lossy(&output)));
                 Ok(ExitCode::SUCCESS)

@@ -37,7 +37,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Serve(args) => serve::run(&data, template, &args),
         Command::Invoke(args) => invoke::run(&data, template, &args),
         Command::Logs(args) => logs::run(&data, &args),
-        Command::Executions(args) => executions::list(&data, &args),
+        Command::Executions(args) => executions::run(&data, template, &args),
         Command::Execution(args) => executions::show(&data, &args),
         Command::Quarantine(args) => quarantine::run(&data, template, args),
         Command::Check(args) => check::run(template, &args),

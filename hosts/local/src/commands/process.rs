@@ -25,7 +25,7 @@ use super::report;
 use crate::{
     cli::Process,
     clock,
-    executions::{self, Execution, RUNNING},
+    executions::{Execution, Status as Stage},
     exit::Exit,
     flow::LocalFlow,
     folder::Folder,
@@ -126,8 +126,8 @@ pub(super) async fn to_its_end(
     let known = BatchStatus::find(&batch.tenant, batch.batch_id, &folder.host.store).await?;
     let batch = known.ok_or_else(|| Exit::failed("the batch was not kept"))?;
     let summary = execution.output.and_then(|output| serde_json::from_str(&output).ok());
-    let failure = (execution.status != "SUCCEEDED").then(|| {
-        let name = execution.error.unwrap_or(execution.status);
+    let failure = (execution.status != Stage::Succeeded).then(|| {
+        let name = execution.error.unwrap_or_else(|| execution.status.name().to_owned());
         execution.cause.map_or(name.clone(), |cause| format!("{name}: {cause}"))
     });
     Ok(Ended { batch, summary, failure })
@@ -179,37 +179,37 @@ async fn run_batch(flow: &LocalFlow, batch: &Batch, staged: Staged) -> Result<Ex
         (None, manifest) => (Machine::Batch, json!({ "batch": batch, "manifest": manifest })),
     };
     let name = batch.batch_id.to_string();
-    let store = &flow.engine.host.store;
+    let (executions, store) = (&flow.executions, &flow.engine().host.store);
     let arn = api::Flow::execution_arn(flow, machine, &name);
     let known = BatchStatus::find(&batch.tenant, batch.batch_id, store).await?;
     let is_open = known.is_none_or(|batch| batch.status == Status::Running);
-    let running = match executions::find(&store.readers, &arn)? {
+    match executions.find(&arn)? {
         Some(ended) if !is_open => return Ok(ended),
-        // It was interrupted, or could not even keep what it left undecided: it goes on.
-        Some(left) => flow.spawn(Execution { status: RUNNING.to_owned(), ..left }),
+        Some(left) if left.status == Stage::Running => executions.resume_one(left).await?,
+        // It could not even keep what it left undecided: it goes on from there.
+        Some(_) => _ = executions.redrive(&arn).await.map_err(|error| Exit::failed(error.to_string()))?,
         None => {
             let status = BatchStatus {
                 received: Some(received),
                 chunks,
-                execution_arn: Some(arn),
+                execution_arn: Some(arn.clone()),
                 ..BatchStatus::running(batch)
             };
             status.save(&batch.tenant, store).await?;
-            let begun = flow.begin(machine, &name, input.to_string()).await;
-            let (_, handle) = begun.map_err(|error| Exit::failed(error.to_string()))?;
-            handle.ok_or_else(|| Exit::failed("the execution was started twice"))?
+            let begun = api::Flow::start(flow, machine, &name, input.to_string()).await;
+            begun.map_err(|error| Exit::failed(error.to_string()))?;
         }
-    };
+    }
     let bar = bar(u64::from(chunks), "processing {bar:40} {pos} of {len} chunks, {eta} to go");
     let mut tick = tokio::time::interval(Duration::from_millis(100));
-    let mut running = std::pin::pin!(running);
+    let mut running = std::pin::pin!(executions.ended(&arn));
     loop {
         tokio::select! {
             ended = &mut running => {
                 bar.finish_and_clear();
-                return ended.map_err(|_| Exit::failed("the execution was interrupted"));
+                return ended?.ok_or_else(|| Exit::failed("the execution was not kept"));
             }
-            _ = tick.tick() => bar.set_position(flow.engine.chunks_done.load(Ordering::Relaxed)),
+            _ = tick.tick() => bar.set_position(flow.engine().chunks_done.load(Ordering::Relaxed)),
         }
     }
 }

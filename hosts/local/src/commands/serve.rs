@@ -28,8 +28,8 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
     super::block_on(async {
         let (listener, address) = listen(args.listen).await?;
         let (sfn_listener, sfn_address) = listen(args.sfn_listen).await?;
-        flow.engine.machines.adopt(&flow.engine.wiring).await?;
-        flow.resume()?;
+        flow.engine().machines.adopt(&flow.engine().wiring).await?;
+        flow.executions.resume().await?;
         let host = folder.host.clone();
         let api = Api::new(host.store, host.objects, flow.clone(), clock::now, clock::random);
         let app = router_with(api, uploads::route(flow.clone()));

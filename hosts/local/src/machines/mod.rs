@@ -89,14 +89,9 @@ impl Machines {
         if let Some(machine) = found {
             return Ok(machine);
         }
-        let machine = Arc::new(Machine {
-            name: kept.name.clone(),
-            express: kept.express,
-            definition: String::new(),
-            text: kept.definition.clone(),
-            role: kept.role.as_str().into(),
-            machine: StateMachine::parse(&kept.definition, &wiring::check_resource)?,
-        });
+        let Kept { name, express, definition, role, .. } = kept;
+        let machine = StateMachine::parse(definition, &wiring::check_resource)?;
+        let machine = Arc::new(Machine::new(name, *express, definition, role, machine));
         if let Ok(mut parsed) = self.parsed.lock() {
             parsed.insert(kept.revision.clone(), Arc::clone(&machine));
         }
@@ -114,7 +109,7 @@ fn of_template(machine: &Machine) -> Kept {
         is_closed: false,
         created_at: now,
         revision: clock::uuid(),
-        definition: machine.text.clone(),
+        definition: machine.text.to_string(),
         role: machine.role.to_string(),
         settings: "{}".to_owned(),
         updated_at: now,

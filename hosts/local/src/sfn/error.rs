@@ -4,6 +4,8 @@ use axum::http::StatusCode;
 use functions::store::StoreError;
 use serde_json::{Value as Json, json};
 
+use crate::executions::{StartError, Started};
+
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Error {
@@ -175,6 +177,16 @@ impl From<StoreError> for Error {
         match error {
             StoreError::Unavailable(why) => Self::new(Kind::ServiceUnavailable, why),
             StoreError::Refused(why) => Self::new(Kind::InternalFailure, why),
+        }
+    }
+}
+
+impl From<StartError> for Error {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::AlreadyExists(Started { arn, .. }) => Self::execution_exists(&arn),
+            StartError::Unavailable(why) => StoreError::Unavailable(why).into(),
+            StartError::Refused(why) => StoreError::Refused(why).into(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Executions: started, described, listed.
 
 use serde_json::{Map, Value as Json, json};
-use states::Value;
+use states::{HistoryEvent, Value};
 
 use super::{
     Endpoint, arn,
@@ -13,10 +13,9 @@ use super::{
 };
 use crate::{
     clock,
-    executions::{self, Execution, Filter, RUNNING},
+    executions::{Ended, Execution, ListFilter, Started, Status, parts},
     machines::Kept,
-    runner::parts,
-    wiring::{self, Machine},
+    wiring::Machine,
 };
 
 /// The most characters of an input.
@@ -33,21 +32,13 @@ struct Asked {
 pub(super) async fn start(endpoint: &Endpoint, fields: Fields) -> Result<Json, Error> {
     let Asked { machine, name, input } = asked(endpoint, fields)?;
     let ready = endpoint.ready(&machine)?;
-    if machine.express {
-        let arn = wiring::express_arn(&machine.name, &name, &clock::uuid());
-        let started = clock::now();
-        let flow = endpoint.flow.clone();
-        tokio::spawn(async move {
-            let input = Value::parse(&input).unwrap_or_default();
-            flow.engine.run(&ready, &name, input, started).await;
-        });
-        return Ok(json!({ "executionArn": arn, "startDate": seconds(started) }));
-    }
-    let (execution, new) = endpoint.flow.start_on(&ready, &name, input.clone()).await?;
-    if new.is_none() && (execution.status != RUNNING || execution.input != input) {
-        return Err(Error::execution_exists(&execution.arn));
-    }
-    Ok(json!({ "executionArn": execution.arn, "startDate": seconds(execution.started_at) }))
+    let executions = &endpoint.flow.executions;
+    let Started { arn, started_at } = if machine.express {
+        executions.start_express(&ready, &name, input)
+    } else {
+        executions.start(&ready, &name, input).await?
+    };
+    Ok(json!({ "executionArn": arn, "startDate": seconds(started_at) }))
 }
 
 /// `StartSyncExecution`
@@ -58,19 +49,17 @@ pub(super) async fn start_sync(endpoint: &Endpoint, mut fields: Fields) -> Resul
         return Err(Error::type_not_supported());
     }
     let ready = endpoint.ready(&machine)?;
-    let started = clock::now();
-    let parsed = Value::parse(&input).unwrap_or_default();
-    let ended = endpoint.flow.engine.run(&ready, &name, parsed, started).await;
-    let stopped = clock::now();
-    let (status, output, error, cause) = parts(&ended.outcome);
-    let took = stopped.duration_since(started).as_millis().max(1);
+    let Ended { arn, outcome, started_at, stopped_at } =
+        endpoint.flow.executions.run_express(&ready, &name, input.clone()).await;
+    let (status, output, error, cause) = parts(&outcome);
+    let took = stopped_at.duration_since(started_at).as_millis().max(1);
     let mut answer = Map::new();
-    answer.insert("executionArn".into(), json!(wiring::express_arn(&machine.name, &name, &clock::uuid())));
+    answer.insert("executionArn".into(), json!(arn));
     answer.insert("stateMachineArn".into(), json!(machine.arn));
     answer.insert("name".into(), json!(name));
-    answer.insert("startDate".into(), json!(seconds(started)));
-    answer.insert("stopDate".into(), json!(seconds(stopped)));
-    answer.insert("status".into(), json!(status));
+    answer.insert("startDate".into(), json!(seconds(started_at)));
+    answer.insert("stopDate".into(), json!(seconds(stopped_at)));
+    answer.insert("status".into(), json!(status.name()));
     payload(&mut answer, "input", Some(&input), included);
     payload(&mut answer, "output", output.as_deref(), included);
     failure(&mut answer, error.as_deref(), cause.as_deref());
@@ -105,9 +94,10 @@ pub(super) fn describe(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, 
     if included {
         failure(&mut described, execution.error.as_deref(), execution.cause.as_deref());
     }
-    let (status, reason) = redrivable(&execution);
+    let redrivable = execution.redrivable(clock::now());
+    let status = if redrivable.is_ok() { "REDRIVABLE" } else { "NOT_REDRIVABLE" };
     described.insert("redriveStatus".into(), json!(status));
-    if let Some(reason) = reason {
+    if let Err(reason) = redrivable {
         described.insert("redriveStatusReason".into(), json!(reason));
     }
     Ok(Json::Object(described))
@@ -119,7 +109,7 @@ pub(super) fn describe_machine(endpoint: &Endpoint, mut fields: Fields) -> Resul
     let included = machines::included(&mut fields);
     fields.finish()?;
     let execution = endpoint.execution(&arn)?;
-    let machine = endpoint.machine(&wiring::machine_arn(&execution.machine))?;
+    let machine = endpoint.machine(&execution.machine_arn)?;
     let mut described = description(&machine, included);
     described.insert("updateDate".into(), json!(seconds(machine.updated_at)));
     Ok(Json::Object(described))
@@ -147,13 +137,19 @@ pub(super) fn list(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Erro
     }
     let now = clock::now();
     let page = page.of(format!("executions/{arn}/{status:?}"));
-    let filter = Filter { machine: machine.name, status, after: page.after(now)?, limit: page.size + 1 };
-    let mut found = executions::select(&endpoint.flow.engine.host.store.readers, &filter)?;
+    let filter = ListFilter {
+        machine_arn: Some(machine.arn),
+        status: status.as_deref().and_then(Status::from_name),
+        before: page.after(now)?.and_then(|last| last.parse().ok()),
+        limit: u32::try_from(page.size).unwrap_or(u32::MAX).saturating_add(1),
+        ..ListFilter::default()
+    };
+    let mut found = endpoint.flow.executions.list(&filter)?;
     let has_more = found.len() > page.size;
     found.truncate(page.size);
     let mut answer = json!({ "executions": found.iter().map(listed).collect::<Vec<_>>() });
     if let Some(last) = found.last().filter(|_| has_more) {
-        answer["nextToken"] = json!(page.token(&last.key(), now));
+        answer["nextToken"] = json!(page.token(&last.id.to_string(), now));
     }
     Ok(answer)
 }
@@ -162,24 +158,18 @@ pub(super) fn list(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Erro
 fn listed(execution: &Execution) -> Map<String, Json> {
     let mut listed = Map::new();
     listed.insert("executionArn".into(), json!(execution.arn));
-    listed.insert("stateMachineArn".into(), json!(wiring::machine_arn(&execution.machine)));
+    listed.insert("stateMachineArn".into(), json!(execution.machine_arn));
     listed.insert("name".into(), json!(execution.name));
-    listed.insert("status".into(), json!(execution.status));
+    listed.insert("status".into(), json!(execution.status.name()));
     listed.insert("startDate".into(), json!(seconds(execution.started_at)));
     if let Some(stopped_at) = execution.stopped_at {
         listed.insert("stopDate".into(), json!(seconds(stopped_at)));
     }
-    listed.insert("redriveCount".into(), json!(0));
-    listed
-}
-
-fn redrivable(execution: &Execution) -> (&'static str, Option<String>) {
-    match execution.status.as_str() {
-        status @ ("RUNNING" | "SUCCEEDED") => {
-            ("NOT_REDRIVABLE", Some(format!("Execution is {status} and cannot be redriven")))
-        }
-        _ => ("REDRIVABLE", None),
+    listed.insert("redriveCount".into(), json!(execution.redrive_count));
+    if let Some(redriven_at) = execution.redriven_at {
+        listed.insert("redriveDate".into(), json!(seconds(redriven_at)));
     }
+    listed
 }
 
 fn payload(into: &mut Map<String, Json>, name: &str, data: Option<&str>, included: bool) {
@@ -202,8 +192,14 @@ impl Endpoint {
     /// The execution of a STANDARD machine with this ARN.
     pub(super) fn execution(&self, arn: &str) -> Result<Execution, Error> {
         arn::execution(arn)?;
-        let found = executions::find(&self.flow.engine.host.store.readers, arn)?;
+        let found = self.flow.executions.find(arn)?;
         found.ok_or_else(|| Error::no_execution(arn))
+    }
+
+    /// The events of the execution of a STANDARD machine with this ARN, or of a child of a Map run.
+    pub(super) fn history(&self, arn: &str) -> Result<Vec<HistoryEvent>, Error> {
+        arn::execution(arn)?;
+        self.flow.executions.history(arn)?.ok_or_else(|| Error::no_execution(arn))
     }
 
     /// A machine, ready to run.
@@ -212,6 +208,6 @@ impl Endpoint {
             tracing::error!("{} cannot be run by this version of crmflow: {problems}", machine.arn);
             Error::new(Kind::InvalidDefinition, problems.to_string())
         };
-        self.flow.engine.machines.ready(machine).map_err(refused)
+        self.flow.engine().machines.ready(machine).map_err(refused)
     }
 }

@@ -12,15 +12,13 @@ pub(super) fn get(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error
     let include_data = fields.flag("includeExecutionData").unwrap_or(true);
     let page = Page::read(&mut fields, 1024).of(format!("history/{arn}/{reverse}/{include_data}"));
     fields.finish()?;
-    let execution = endpoint.execution(&arn)?;
+    let events = endpoint.history(&arn)?;
     let now = clock::now();
     let skip: usize = page.after(now)?.and_then(|count| count.parse().ok()).unwrap_or_default();
-    let mut events: Vec<Json> = serde_json::from_str(&execution.history).unwrap_or_default();
-    if reverse {
-        events.reverse();
-    }
     let has_more = events.len() > skip + page.size;
-    let mut shown: Vec<_> = events.into_iter().skip(skip).take(page.size).collect();
+    let in_order: Box<dyn Iterator<Item = _>> =
+        if reverse { Box::new(events.iter().rev()) } else { Box::new(events.iter()) };
+    let mut shown: Vec<Json> = in_order.skip(skip).take(page.size).map(|event| json!(event)).collect();
     if !include_data {
         shown.iter_mut().for_each(leave_data_out);
     }

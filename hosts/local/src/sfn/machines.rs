@@ -48,7 +48,7 @@ pub(super) async fn create(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
         settings: settings.over("{}"),
         updated_at: now,
     };
-    let made = match endpoint.flow.engine.machines.create(machine.clone(), tags).await? {
+    let made = match endpoint.flow.engine().machines.create(machine.clone(), tags).await? {
         Created::Now => machine,
         Created::Before(before) if before.is_closed => return Err(Error::machine_deleting(&before.arn)),
         Created::Before(before) if is_same(&before, &machine) => *before,
@@ -92,7 +92,7 @@ pub(super) async fn update(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
     machine.revision = clock::uuid();
     machine.updated_at = clock::now();
     let answer = json!({ "updateDate": seconds(machine.updated_at), "revisionId": machine.revision });
-    match endpoint.flow.engine.machines.update(machine).await? {
+    match endpoint.flow.engine().machines.update(machine).await? {
         true => Ok(answer),
         false => Err(Error::machine_deleting(&arn)),
     }
@@ -104,8 +104,8 @@ pub(super) async fn delete(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
     fields.finish()?;
     match endpoint.machine_to_change(&arn) {
         Ok(machine) => {
-            endpoint.flow.engine.machines.close(&machine.arn).await?;
-            endpoint.flow.engine.machines.forget(&machine.arn).await?;
+            endpoint.flow.engine().machines.close(&machine.arn).await?;
+            endpoint.flow.engine().machines.forget(&machine.arn).await?;
             Ok(json!({}))
         }
         // Deleting twice is deleting once.
@@ -136,7 +136,7 @@ pub(super) fn list(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Erro
     fields.finish()?;
     let now = clock::now();
     let after = page.after(now)?;
-    let mut found = endpoint.flow.engine.machines.list(after.as_deref(), page.size + 1)?;
+    let mut found = endpoint.flow.engine().machines.list(after.as_deref(), page.size + 1)?;
     let has_more = found.len() > page.size;
     found.truncate(page.size);
     let mut answer = json!({ "stateMachines": found.iter().map(listed).collect::<Vec<_>>() });
@@ -177,7 +177,7 @@ fn kind(machine: &Kept) -> &'static str {
     if machine.express { "EXPRESS" } else { "STANDARD" }
 }
 
-fn check_role(arn: &str) -> Result<(), Error> {
+pub(super) fn check_role(arn: &str) -> Result<(), Error> {
     let is_arn = arn.starts_with("arn:") && arn.split(':').count() >= 6;
     if is_arn { Ok(()) } else { Err(Error::arn(format_args!("Invalid ARN prefix: {arn}"))) }
 }
@@ -209,7 +209,7 @@ impl Endpoint {
     /// The machine with this ARN, which may be about to be deleted.
     pub(super) fn machine(&self, arn: &str) -> Result<Kept, Error> {
         arn::machine(arn)?;
-        self.flow.engine.machines.find(arn)?.ok_or_else(|| Error::no_machine(arn))
+        self.flow.engine().machines.find(arn)?.ok_or_else(|| Error::no_machine(arn))
     }
 
     /// The machine with this ARN, to be started.

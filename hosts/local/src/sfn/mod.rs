@@ -14,6 +14,7 @@ mod operation;
 mod page;
 mod settings;
 mod tags;
+mod test_state;
 mod validate;
 
 use axum::{
@@ -94,6 +95,7 @@ impl Endpoint {
             O::StartExecution => executions::start(self, fields).await,
             O::StartSyncExecution => executions::start_sync(self, fields).await,
             O::TagResource => tags::tag(self, fields).await,
+            O::TestState => test_state::test(self, fields).await,
             O::UntagResource => tags::untag(self, fields).await,
             O::UpdateStateMachine => machines::update(self, fields).await,
             O::ValidateStateMachineDefinition => definition::validate(fields),

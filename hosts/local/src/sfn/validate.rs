@@ -56,6 +56,11 @@ impl Fields {
         self.measured(name, length, Value::Open)
     }
 
+    /// A text of some length that is not for logs.
+    pub(super) fn hidden(&mut self, name: &str, length: RangeInclusive<usize>) -> Option<String> {
+        self.measured(name, length, Value::Sensitive)
+    }
+
     /// A text that is not for logs.
     pub(super) fn data(&mut self, name: &str, longest: usize) -> Option<String> {
         self.measured(name, 0..=longest, Value::Sensitive)

@@ -6,17 +6,38 @@ use functions::store::Table;
 use rusqlite::Connection;
 
 /// The layout's version, in `PRAGMA user_version`.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-/// Executions of STANDARD machines, and the history of each as one JSON text.
+/// Executions of STANDARD machines, what came in to each, and the definitions they run.
 const EXECUTIONS: &str = "
 CREATE TABLE IF NOT EXISTS executions (
-  arn TEXT PRIMARY KEY, machine TEXT NOT NULL, name TEXT NOT NULL, status TEXT NOT NULL,
-  input TEXT NOT NULL, output TEXT, error TEXT, cause TEXT,
-  started_at TEXT NOT NULL, stopped_at TEXT, history TEXT NOT NULL DEFAULT '[]'
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS executions_by_start ON executions (started_at DESC);
+  id INTEGER PRIMARY KEY, arn TEXT NOT NULL UNIQUE, name TEXT NOT NULL, machine_arn TEXT NOT NULL,
+  definition TEXT NOT NULL, role TEXT, status TEXT NOT NULL,
+  input TEXT NOT NULL, output TEXT, error TEXT, cause TEXT, started_at TEXT NOT NULL, stopped_at TEXT,
+  redrive_count INTEGER NOT NULL, redriven_at TEXT, seed INTEGER NOT NULL, revision INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS executions_by_machine ON executions (machine_arn);
 CREATE INDEX IF NOT EXISTS executions_running ON executions (status) WHERE status = 'RUNNING';
+CREATE TABLE IF NOT EXISTS journal (
+  execution INTEGER NOT NULL, number INTEGER NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (execution, number)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS definitions (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+";
+
+/// Makes room for the tables of this layout.
+const BEFORE_FROM_1: &str = "
+DROP INDEX IF EXISTS executions_by_start; DROP INDEX IF EXISTS executions_running;
+ALTER TABLE executions RENAME TO executions_1;
+";
+
+/// From the first layout, whose executions had no journal: those that ran start anew.
+const FROM_1: &str = "
+INSERT INTO executions (arn, name, machine_arn, definition, status, input, output, error, cause, started_at,
+  stopped_at, redrive_count, seed, revision)
+SELECT arn, name, 'arn:aws:states:local:000000000000:stateMachine:' || machine, '', status, input, output,
+  error, cause, started_at, stopped_at, 0, 0, 0
+FROM executions_1 ORDER BY started_at;
+DROP TABLE executions_1;
 ";
 
 /// State machines, every revision of their definitions, activities, and the tags of either.
@@ -82,10 +103,12 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
             table.name()
         ))?;
     }
-    connection.execute_batch(EXECUTIONS)?;
-    connection.execute_batch(MACHINES)?;
-    connection.execute_batch(VIEWS)?;
-    connection.pragma_update(None, "user_version", VERSION)?;
+    let migration = if found == 1 { [BEFORE_FROM_1, FROM_1] } else { [""; 2] };
+    // One transaction: a crash leaves the old layout or the new one.
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {} {EXECUTIONS} {} {MACHINES} {VIEWS} PRAGMA user_version = {VERSION}; COMMIT;",
+        migration[0], migration[1]
+    ))?;
     Ok(connection)
 }
 

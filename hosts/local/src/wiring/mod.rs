@@ -61,7 +61,9 @@ pub(crate) struct Machine {
     /// Where its definition stands.
     pub(crate) definition: String,
     /// The definition's text, with everything put in.
-    pub(crate) text: String,
+    pub(crate) text: Arc<str>,
+    /// The name by which the text is kept: a hash of it.
+    pub(crate) hash: String,
     /// The role that it is given on AWS; here it is a name.
     pub(crate) role: Arc<str>,
     /// The definition.
@@ -69,6 +71,18 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
+    pub(crate) fn new(name: &str, express: bool, text: &str, role: &str, machine: Arc<StateMachine>) -> Self {
+        Self {
+            name: name.to_owned(),
+            express,
+            definition: String::new(),
+            text: text.into(),
+            hash: format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes())),
+            role: role.into(),
+            machine,
+        }
+    }
+
     /// Its ARN.
     pub(crate) fn arn(&self) -> String {
         machine_arn(&self.name)
@@ -96,6 +110,11 @@ pub(crate) struct Problems(pub(crate) Vec<String>);
 /// The ARN of a machine.
 pub(crate) fn machine_arn(name: &str) -> String {
     format!("{STATES}stateMachine:{name}")
+}
+
+/// The front of every ARN of Step Functions on this host.
+pub(crate) fn site() -> String {
+    STATES.trim_end_matches(':').to_owned()
 }
 
 /// The ARN of an activity.
@@ -221,14 +240,8 @@ fn machine(
         Problems(problems.0.iter().map(|problem| format!("{name}: {uri}: {problem}")).collect())
     })?;
     let express = properties["Type"].as_str() == Some("EXPRESS");
-    Ok(Machine {
-        name: name.to_owned(),
-        express,
-        definition: uri.to_owned(),
-        text,
-        role: format!("{ROLES}{name}Role").into(),
-        machine,
-    })
+    let role = format!("{ROLES}{name}Role");
+    Ok(Machine { definition: uri.to_owned(), ..Machine::new(name, express, &text, &role, machine) })
 }
 
 /// Puts the `DefinitionSubstitutions` in; every target must be there, and nothing may be left open.

@@ -1,0 +1,163 @@
+//! Who does a task, and what history tells of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::effect::Pattern;
+use crate::failure::Failure;
+use crate::history::{Details, EventType, Integration};
+use crate::run::Visit;
+use crate::value::Value;
+
+/// Who does a task.
+#[derive(Debug)]
+pub(crate) enum Service {
+    /// A Lambda function, named by its own ARN.
+    Function,
+    /// A service integration.
+    Integration(Integration, Pattern),
+    /// Workers that ask for it.
+    Activity,
+}
+
+/// How long a task may take, as its events tell it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clocks {
+    pub timeout: Option<Duration>,
+    pub heartbeat: Option<Duration>,
+}
+
+/// How far a task has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The host was asked.
+    Asked,
+    /// A worker has it, or the service took the request.
+    UnderWay,
+}
+
+impl Service {
+    pub(crate) fn of(resource: &str) -> Self {
+        if is_activity(resource) {
+            return Self::Activity;
+        }
+        Integration::of(resource).map_or(Self::Function, |integration| {
+            let pattern = match integration.action.rsplit_once('.') {
+                Some((_, "waitForTaskToken")) => Pattern::Callback,
+                Some((_, "sync" | "sync:2")) => Pattern::Sync,
+                _ => Pattern::RequestResponse,
+            };
+            Self::Integration(integration, pattern)
+        })
+    }
+
+    pub(crate) fn pattern(&self) -> Pattern {
+        match self {
+            Self::Function => Pattern::RequestResponse,
+            Self::Integration(_, pattern) => *pattern,
+            Self::Activity => Pattern::Activity,
+        }
+    }
+
+    /// What AWS calls the service in a sentence.
+    pub(crate) fn name<'a>(&'a self, resource: &'a str) -> &'a str {
+        match self {
+            Self::Integration(integration, _) => &integration.service,
+            Self::Function | Self::Activity => resource,
+        }
+    }
+
+    /// The task is about to be given to the host.
+    pub(crate) fn scheduled(
+        &self,
+        visit: &mut Visit<'_>,
+        resource: &Arc<str>,
+        arguments: &Value,
+        clocks: Clocks,
+    ) {
+        let (resource, input) = (Arc::clone(resource), arguments.clone());
+        let timeout = clocks.timeout.map(|timeout| timeout.as_secs());
+        let heartbeat = clocks.heartbeat.map(|heartbeat| heartbeat.as_secs());
+        match self {
+            Self::Function => {
+                let details = Details::LambdaScheduled { resource, input, timeout };
+                visit.event(EventType::LambdaFunctionScheduled, details);
+                visit.event(EventType::LambdaFunctionStarted, Details::None);
+            }
+            Self::Activity => {
+                let details = Details::ActivityScheduled { resource, input, timeout, heartbeat };
+                visit.event(EventType::ActivityScheduled, details);
+            }
+            Self::Integration(integration, _) => {
+                let details = Details::TaskScheduled {
+                    integration: integration.clone(),
+                    region: visit.region(),
+                    parameters: input,
+                    timeout,
+                    heartbeat,
+                };
+                visit.event(EventType::TaskScheduled, details);
+                visit.event(EventType::TaskStarted, Details::Task(integration.clone()));
+            }
+        }
+    }
+
+    /// The service took the request; its result comes later.
+    pub(crate) fn submitted(&self, visit: &mut Visit<'_>, output: Value) {
+        if let Self::Integration(integration, Pattern::Callback | Pattern::Sync) = self {
+            visit.event(EventType::TaskSubmitted, Details::TaskSucceeded(integration.clone(), output));
+        }
+    }
+
+    /// A worker has taken the task.
+    pub(crate) fn started(&self, visit: &mut Visit<'_>, worker: Option<Arc<str>>) {
+        if matches!(self, Self::Activity) {
+            visit.event(EventType::ActivityStarted, Details::Worker { name: worker });
+        }
+    }
+
+    pub(crate) fn succeeded(&self, visit: &mut Visit<'_>, result: &Value) {
+        let output = Details::Output(result.clone());
+        match self {
+            Self::Function => visit.event(EventType::LambdaFunctionSucceeded, output),
+            Self::Activity => visit.event(EventType::ActivitySucceeded, output),
+            Self::Integration(integration, _) => visit
+                .event(EventType::TaskSucceeded, Details::TaskSucceeded(integration.clone(), result.clone())),
+        };
+    }
+
+    pub(crate) fn failed(&self, visit: &mut Visit<'_>, failure: &Failure, phase: Phase) {
+        let kind = match (self, phase) {
+            (Self::Function, _) => EventType::LambdaFunctionFailed,
+            (Self::Activity, Phase::Asked) => EventType::ActivityScheduleFailed,
+            (Self::Activity, Phase::UnderWay) => EventType::ActivityFailed,
+            (Self::Integration(_, Pattern::Callback | Pattern::Sync), Phase::Asked) => {
+                EventType::TaskSubmitFailed
+            }
+            (Self::Integration(..), _) => EventType::TaskFailed,
+        };
+        self.broken(visit, kind, failure);
+    }
+
+    pub(crate) fn timed_out(&self, visit: &mut Visit<'_>, failure: &Failure) {
+        let kind = match self {
+            Self::Function => EventType::LambdaFunctionTimedOut,
+            Self::Activity => EventType::ActivityTimedOut,
+            Self::Integration(..) => EventType::TaskTimedOut,
+        };
+        self.broken(visit, kind, failure);
+    }
+
+    fn broken(&self, visit: &mut Visit<'_>, kind: EventType, failure: &Failure) {
+        let details = match self {
+            Self::Integration(integration, _) => Details::TaskFailed(integration.clone(), failure.clone()),
+            Self::Function | Self::Activity => Details::Failed(failure.clone()),
+        };
+        visit.event(kind, details);
+    }
+}
+
+fn is_activity(resource: &str) -> bool {
+    let mut parts = resource.splitn(7, ':');
+    parts.next() == Some("arn") && parts.nth(1) == Some("states") && parts.nth(2) == Some("activity")
+}

@@ -1,0 +1,66 @@
+//! The executions that run in this process: how to reach them, and how to wait for their end.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use futures::channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use states::Input;
+use tokio::sync::watch;
+
+/// Runs by ARN.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    runs: Mutex<HashMap<Arc<str>, Run>>,
+}
+
+#[derive(Debug)]
+struct Run {
+    inputs: UnboundedSender<Input>,
+    ended: watch::Receiver<()>,
+}
+
+/// Held by a run until it has ended.
+#[derive(Debug)]
+pub(super) struct Presence {
+    pub(super) inputs: UnboundedReceiver<Input>,
+    /// Dropped with it, which is what the waiting are told.
+    pub(super) end: watch::Sender<()>,
+}
+
+impl Live {
+    /// A run begins; `None`: it is here already.
+    pub(super) fn enter(&self, arn: Arc<str>) -> Option<Presence> {
+        let mut runs = self.runs.lock().ok()?;
+        if runs.contains_key(&arn) {
+            return None;
+        }
+        let (sender, inputs) = mpsc::unbounded();
+        let (end, ended) = watch::channel(());
+        runs.insert(arn, Run { inputs: sender, ended });
+        Some(Presence { inputs, end })
+    }
+
+    /// A run has ended.
+    pub(super) fn leave(&self, arn: &str) {
+        if let Ok(mut runs) = self.runs.lock() {
+            runs.remove(arn);
+        }
+    }
+
+    /// Tells a run; `false`: it is not here.
+    pub(super) fn tell(&self, arn: &str, input: Input) -> bool {
+        let sent = |runs: &HashMap<Arc<str>, Run>| runs.get(arn)?.inputs.unbounded_send(input).ok();
+        self.runs.lock().ok().and_then(|runs| sent(&runs)).is_some()
+    }
+
+    /// Waits until a run is not here any longer.
+    pub(super) async fn gone(&self, arn: &str) {
+        let ended = self.runs.lock().ok().and_then(|runs| Some(runs.get(arn)?.ended.clone()));
+        if let Some(mut ended) = ended {
+            // Nothing is ever sent: the error says that the run has dropped its side.
+            while ended.changed().await.is_ok() {}
+        }
+    }
+}

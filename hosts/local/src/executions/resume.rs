@@ -1,0 +1,170 @@
+//! What goes on: executions that a crash left running, and failed ones that are redriven.
+
+use std::fmt;
+
+use functions::store::StoreError;
+use jiff::{SignedDuration, Timestamp};
+use states::{Entry, Input, REVISION, Value};
+
+use super::{
+    Executions, Status, about, definitions, history, journal,
+    row::{self, Execution},
+};
+use crate::clock;
+
+/// How long after its end an execution can be redriven, as on AWS.
+const REDRIVABLE: SignedDuration = SignedDuration::from_hours(14 * 24);
+/// How often, as on AWS.
+const MOST_REDRIVES: u32 = 1_000;
+
+/// An execution that was redriven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Redriven {
+    pub(crate) at: Timestamp,
+}
+
+/// Why an execution was not redriven.
+#[derive(Debug)]
+pub(crate) enum RedriveError {
+    /// There is none with this ARN.
+    NotFound,
+    /// Why it cannot be redriven, in AWS's words.
+    NotRedrivable(String),
+    Store(StoreError),
+}
+
+impl fmt::Display for RedriveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound => f.write_str("there is no such execution"),
+            Self::NotRedrivable(why) => f.write_str(why),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<StoreError> for RedriveError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Execution {
+    /// Whether the execution can be redriven, as far as its row tells; `Err` says why not.
+    pub(crate) fn redrivable(&self, now: Timestamp) -> Result<(), &'static str> {
+        match self.status {
+            Status::Running => Err("Execution is RUNNING and cannot be redriven"),
+            Status::Succeeded => Err("Execution is SUCCEEDED and cannot be redriven"),
+            _ if self.revision != REVISION => {
+                Err("Execution was started before the launch of RedriveExecution")
+            }
+            _ if self.redrive_count >= MOST_REDRIVES => Err("Execution has exceeded the max redrives"),
+            _ if self.stopped_at.is_some_and(|at| now.duration_since(at) > REDRIVABLE) => {
+                Err("Execution redrivable period exceeded")
+            }
+            Status::Failed | Status::TimedOut | Status::Aborted => Ok(()),
+        }
+    }
+}
+
+impl Executions {
+    /// Goes on with every execution that a crash left running; gives how many there are.
+    pub(crate) async fn resume(&self) -> Result<usize, StoreError> {
+        let left = self.engine.host.store.readers.with(row::running)?;
+        let count = left.len();
+        for execution in left {
+            let arn = execution.arn.clone();
+            match self.resume_one(execution).await {
+                Ok(()) => tracing::info!(execution.arn = arn, "execution {arn} goes on"),
+                Err(error) => tracing::error!(execution.arn = arn, "execution {arn} cannot go on: {error}"),
+            }
+        }
+        Ok(count)
+    }
+
+    /// Goes on with an execution that a crash left running.
+    pub(crate) async fn resume_one(&self, mut execution: Execution) -> Result<(), StoreError> {
+        let store = &self.engine.host.store;
+        if execution.revision != REVISION {
+            return self.start_anew(execution).await;
+        }
+        let machine = self.shared.definitions.machine(&execution.definition, &store.readers);
+        let machine = machine.map_err(StoreError::Refused)?;
+        let (run, lines) = history::replay(&store.readers, machine, &execution, drop)?;
+        if run.outcome().is_some() {
+            // The journal had its end and the row had not: only a file that was tampered with is so.
+            execution.stands(run.outcome(), run.at());
+            return store.writer.write(move |connection| row::update(connection, &execution)).await;
+        }
+        self.go_on(execution, run, lines);
+        Ok(())
+    }
+
+    /// Goes on with an execution that ended without success, from where it failed.
+    pub(crate) async fn redrive(&self, arn: &str) -> Result<Redriven, RedriveError> {
+        let not = |why: &str| RedriveError::NotRedrivable(why.to_owned());
+        let store = &self.engine.host.store;
+        let mut execution = self.find(arn)?.ok_or(RedriveError::NotFound)?;
+        let at = clock::now();
+        execution.redrivable(at).map_err(not)?;
+        let machine = self.shared.definitions.machine(&execution.definition, &store.readers);
+        let machine = machine.map_err(StoreError::Refused)?;
+        let (mut run, lines) = history::replay(&store.readers, machine, &execution, drop)?;
+        run.redrivable().map_err(not)?;
+        let entry = Entry { at: at.max(run.at()), inputs: vec![Input::Redrive] };
+        run.step(&entry);
+        execution.redrive_count += 1;
+        execution.redriven_at = Some(entry.at);
+        execution.stands(run.outcome(), entry.at);
+        let line = serde_json::to_string(&entry).map_err(|error| StoreError::Refused(error.to_string()))?;
+        let row = execution.clone();
+        let written = store.writer.write(move |connection| {
+            // Another redrive may have come first: then this line is there already.
+            journal::append(connection, row.id, lines, &line)?;
+            row::update(connection, &row)
+        });
+        written.await.map_err(|error| match error {
+            StoreError::Refused(_) => not("Execution is RUNNING and cannot be redriven"),
+            error @ StoreError::Unavailable(_) => error.into(),
+        })?;
+        self.go_on(execution, run, lines + 1);
+        Ok(Redriven { at: entry.at })
+    }
+
+    /// The journal is of another version of the engine: it might be read as something that did not happen.
+    /// The execution starts from its beginning, so its steps may run twice.
+    async fn start_anew(&self, mut execution: Execution) -> Result<(), StoreError> {
+        tracing::warn!(
+            execution.arn = execution.arn,
+            "execution {} was begun by another version and starts anew",
+            execution.arn
+        );
+        let store = &self.engine.host.store;
+        let refused = |why: &str| StoreError::Refused(why.to_owned());
+        let mut text = None;
+        if execution.definition.is_empty() {
+            let machine = self.engine.machine(&execution.machine_arn);
+            let machine = machine.ok_or_else(|| refused("there is no such machine any more"))?;
+            execution.definition.clone_from(&machine.hash);
+            text = Some(machine.text.clone());
+            self.shared.definitions.note(&machine.hash, &machine.machine);
+        }
+        let machine = self.shared.definitions.machine(&execution.definition, &store.readers);
+        let machine = machine.map_err(StoreError::Refused)?;
+        let input = Value::parse(&execution.input).map_err(|_| refused("its input is not JSON"))?;
+        let run = states::Execution::start(machine, about(&execution), input, execution.started_at);
+        execution.revision = REVISION;
+        execution.stands(run.outcome(), execution.started_at);
+        let row = execution.clone();
+        let written = store.writer.write(move |connection| {
+            if let Some(text) = text {
+                definitions::keep(connection, &row.definition, &text)?;
+            }
+            journal::clear(connection, row.id)?;
+            row::update(connection, &row)
+        });
+        written.await?;
+        self.go_on(execution, run, 0);
+        Ok(())
+    }
+}
