@@ -179,6 +179,16 @@ fn executions_are_stopped_redriven_and_deleted() {
 }
 
 #[test]
+fn tasks_are_answered_by_token() {
+    check("tasks.json");
+}
+
+#[test]
+fn map_runs_are_told_of_and_changed() {
+    check("map_runs.json");
+}
+
+#[test]
 fn express_machines_answer_at_once() {
     check("express.json");
 }

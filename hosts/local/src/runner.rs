@@ -1,6 +1,7 @@
 //! Runs what a state machine asks for: crmflow's functions, and machines within machines.
 
 use std::{
+    future::pending,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -12,7 +13,7 @@ use functions::{Function, Host, function};
 use jiff::Timestamp;
 use serde_json::json;
 use states::{
-    Entry, Failure, HistoryEvent, ItemFormat, ItemSource, Items, NotRecorded, ObjectSet, Outcome,
+    Entry, Failure, HistoryEvent, ItemFormat, ItemSource, Items, NotRecorded, ObjectSet, Outcome, Pattern,
     TaskRequest, TaskRunner, Value,
 };
 use tokio::sync::Semaphore;
@@ -20,7 +21,7 @@ use tracing::Instrument;
 
 use crate::{
     clock,
-    executions::{Executions, Journal, parts},
+    executions::{Executions, Job, Journal, Open, parts},
     machines::Machines,
     sqlite::SqliteStore,
     wiring::{self, Machine, Wiring},
@@ -88,10 +89,21 @@ impl TaskRunner for Runner {
     }
 
     async fn run(&self, task: TaskRequest) -> Result<Value, Failure> {
-        match wiring::function(&task.resource) {
+        let open = task.token.as_ref().map(|token| self.executions.tokens().open(token));
+        let result = match wiring::function(&task.resource) {
+            _ if task.pattern == Pattern::Activity => self.offer(&task).await,
             Some(function) => self.call(function, &task.arguments).await,
             None => self.run_machine(&task.arguments).await,
-        }
+        };
+        // A task that is under way is watched next, and waits all the time.
+        open.filter(|_| result.is_ok()).into_iter().for_each(Open::leave);
+        result
+    }
+
+    /// The result comes from whoever has the token.
+    async fn watch(&self, task: TaskRequest) -> Result<Value, Failure> {
+        let _open = task.token.as_ref().map(|token| self.executions.tokens().open(token));
+        pending().await
     }
 
     async fn read_items(&self, source: ItemSource) -> Result<Items, Failure> {
@@ -138,11 +150,19 @@ impl Runner {
         serde_json::from_slice(&output).map_err(|error| Failure::new("States.Runtime", error.to_string()))
     }
 
+    /// Offers the task of an activity until a worker takes it; gives the worker's name.
+    async fn offer(&self, task: &TaskRequest) -> Result<Value, Failure> {
+        let token = task.token.as_ref().map(ToString::to_string).unwrap_or_default();
+        let job = Job { token, input: task.arguments.to_string() };
+        let worker = self.executions.work().offer(&task.resource, job).await;
+        Ok(worker.map_or(Value::Null, Value::string))
+    }
+
     /// `StartSyncExecution`: runs an EXPRESS machine and says how it ended, which is no failure of the call.
     async fn run_machine(&self, arguments: &Value) -> Result<Value, Failure> {
         let text = |name: &str| arguments.get(name).and_then(Value::as_str);
         let refused = |why: &str| Failure::new("Sfn.SfnException", why);
-        let machine = text("StateMachineArn").and_then(|arn| self.executions.engine.wiring.machine(arn));
+        let machine = text("StateMachineArn").and_then(|arn| self.executions.engine.machine(arn));
         let machine = machine
             .filter(|machine| machine.express)
             .ok_or_else(|| refused("there is no such EXPRESS machine"))?;
@@ -150,7 +170,7 @@ impl Runner {
         let name = text("Name").map_or_else(|| ulid::Ulid::generate().to_string(), ToOwned::to_owned);
         let _permit =
             self.executions.engine.nested.acquire().await.map_err(|_| refused("crmflow is stopping"))?;
-        let ended = self.executions.run_express(machine, &name, input).await;
+        let ended = self.executions.run_express(&machine, &name, input).await;
         self.executions.engine.chunks_done.fetch_add(1, Ordering::Relaxed);
         let (status, output, error, cause) = parts(&ended.outcome);
         let answer = json!({

@@ -139,12 +139,14 @@ pub(crate) fn function(resource: &str) -> Option<Function> {
 
 /// Whether this host can run a Task's resource.
 pub(crate) fn check_resource(resource: &str) -> Result<(), String> {
-    if resource == START_SYNC || resource == GET_OBJECT || function(resource).is_some() {
+    let is_activity = resource.strip_prefix(STATES).is_some_and(|name| name.starts_with("activity:"));
+    if is_activity || resource == START_SYNC || resource == GET_OBJECT || function(resource).is_some() {
         return Ok(());
     }
     match resource.strip_prefix(LAMBDA) {
         Some(name) => Err(format!("there is no function {name} in crmflow")),
-        None => Err("this host runs crmflow's functions and aws-sdk:sfn:startSyncExecution".to_owned()),
+        None => Err("this host runs crmflow's functions, its activities and aws-sdk:sfn:startSyncExecution"
+            .to_owned()),
     }
 }
 
