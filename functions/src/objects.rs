@@ -34,6 +34,10 @@ pub struct Listed {
     pub key: String,
     /// Its size in bytes.
     pub size: u64,
+    /// When it was written, in seconds since 1970.
+    pub modified: i64,
+    /// What stands for its content, where the store says so.
+    pub e_tag: Option<String>,
 }
 
 impl Objects {
@@ -121,7 +125,12 @@ impl Objects {
         let mut listed: Vec<Listed> = found
             .map_err(|error| failure(prefix, error))?
             .into_iter()
-            .map(|meta| Listed { key: meta.location.to_string(), size: meta.size })
+            .map(|meta| Listed {
+                key: meta.location.to_string(),
+                size: meta.size,
+                modified: meta.last_modified.timestamp(),
+                e_tag: meta.e_tag,
+            })
             .collect();
         listed.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(listed)

@@ -8,6 +8,7 @@ mod exit;
 mod flow;
 mod folder;
 mod import;
+mod items;
 mod logs;
 mod machines;
 mod runner;

@@ -13,8 +13,8 @@ use functions::{Function, Host, function};
 use jiff::Timestamp;
 use serde_json::json;
 use states::{
-    Entry, Failure, HistoryEvent, ItemFormat, ItemSource, Items, NotRecorded, ObjectSet, Outcome, Pattern,
-    TaskRequest, TaskRunner, Value,
+    Entry, Failure, HistoryEvent, ItemSource, Items, NotRecorded, Outcome, Pattern, ResultFiles, TaskRequest,
+    TaskRunner, Value,
 };
 use tokio::sync::Semaphore;
 use tracing::Instrument;
@@ -22,6 +22,7 @@ use tracing::Instrument;
 use crate::{
     clock,
     executions::{Executions, Job, Journal, Open, parts},
+    items,
     machines::Machines,
     sqlite::SqliteStore,
     wiring::{self, Machine, Wiring},
@@ -107,18 +108,11 @@ impl TaskRunner for Runner {
     }
 
     async fn read_items(&self, source: ItemSource) -> Result<Items, Failure> {
-        let unreadable = |why: String| Failure::new("States.ItemReaderFailed", why);
-        if source.format != ItemFormat::JsonLines || source.objects != ObjectSet::Named {
-            return Err(unreadable("this host reads items from JSONL".into()));
-        }
-        let key = source.arguments.get("Key").and_then(Value::as_str).unwrap_or_default();
-        let bytes = self.executions.engine.host.objects.get(key).await;
-        let bytes = bytes.map_err(|error| unreadable(error.to_string()))?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| unreadable(format!("{key} is not UTF-8")))?;
-        let items = text.lines();
-        let items =
-            items.map(|line| Value::parse(line).map_err(|_| unreadable(format!("{key} is not JSONL"))));
-        Ok(items.collect::<Result<Vec<_>, _>>()?.into())
+        items::read(&self.executions.engine.host.objects, source).await
+    }
+
+    async fn write_results(&self, results: ResultFiles) -> Result<(), Failure> {
+        items::write(&self.executions.engine.host.objects, results).await
     }
 
     async fn sleep_until(&self, due: Timestamp) {

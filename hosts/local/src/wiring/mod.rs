@@ -27,8 +27,9 @@ const STATES: &str = "arn:aws:states:local:000000000000:";
 const LAMBDA: &str = "arn:aws:lambda:local:000000000000:function:";
 /// SAM makes a role a machine; on this machine it is a name and nothing more.
 const ROLES: &str = "arn:aws:iam::000000000000:role/";
-/// Reads the items of a distributed Map.
-const GET_OBJECT: &str = "arn:aws:states:::s3:getObject";
+/// Read the items of a distributed Map and write its results.
+const OBJECTS: [&str; 3] =
+    ["arn:aws:states:::s3:getObject", "arn:aws:states:::s3:listObjectsV2", "arn:aws:states:::s3:putObject"];
 /// The call that runs an EXPRESS machine and waits for it.
 pub(crate) const START_SYNC: &str = "arn:aws:states:::aws-sdk:sfn:startSyncExecution";
 
@@ -140,7 +141,8 @@ pub(crate) fn function(resource: &str) -> Option<Function> {
 /// Whether this host can run a Task's resource.
 pub(crate) fn check_resource(resource: &str) -> Result<(), String> {
     let is_activity = resource.strip_prefix(STATES).is_some_and(|name| name.starts_with("activity:"));
-    if is_activity || resource == START_SYNC || resource == GET_OBJECT || function(resource).is_some() {
+    let is_ours = is_activity || resource == START_SYNC || OBJECTS.contains(&resource);
+    if is_ours || function(resource).is_some() {
         return Ok(());
     }
     match resource.strip_prefix(LAMBDA) {
