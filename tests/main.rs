@@ -22,4 +22,5 @@ mod http;
 mod people;
 mod program;
 mod real_data;
+mod states;
 mod step_functions;

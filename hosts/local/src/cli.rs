@@ -36,6 +36,9 @@ pub(crate) enum Command {
     /// Look at records that could not be taken, and send them again.
     #[command(subcommand)]
     Quarantine(Quarantine),
+    /// Run or check any state machine, with mocks in the place of what is not here.
+    #[command(subcommand)]
+    States(States),
     /// Check the template and its machines: every target exists, every function is known.
     Check(Check),
 }
@@ -141,6 +144,48 @@ pub(crate) enum Quarantine {
         #[arg(long, value_name = "FILE", requires = "records")]
         corrected: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum States {
+    /// Run a definition once, and print its path, its output or its error.
+    Run(RunStates),
+    /// List everything that is wrong with a definition, with JSON Pointer and line.
+    Check(CheckStates),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunStates {
+    /// The definition, in the Amazon States Language; `-` is the standard input.
+    pub(crate) definition: PathBuf,
+    /// A JSON file with the input; without it the input is {}.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// A mock configuration file of Step Functions Local. States that it mocks are never run; waits and
+    /// retries pass in virtual time, at once.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) mock: Option<PathBuf>,
+    /// The test case in the mock file; without it the only one.
+    #[arg(long, value_name = "NAME", requires = "mock")]
+    pub(crate) test_case: Option<String>,
+    /// The machine's name, by which the mock file knows it; without it the file's name up to its first dot.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Print every event of the history first.
+    #[arg(long)]
+    pub(crate) trace: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckStates {
+    /// The definition, in the Amazon States Language; `-` is the standard input.
+    pub(crate) definition: PathBuf,
+    /// Print one JSON list of problems.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -8,6 +8,7 @@ mod process;
 mod quarantine;
 mod report;
 mod serve;
+mod states;
 
 use std::{
     fs,
@@ -40,6 +41,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Executions(args) => executions::run(&data, template, &args),
         Command::Execution(args) => executions::show(&data, &args),
         Command::Quarantine(args) => quarantine::run(&data, template, args),
+        Command::States(command) => states::dispatch(&data, template, command),
         Command::Check(args) => check::run(template, &args),
     }
 }
