@@ -174,6 +174,11 @@ fn executions_are_started_described_and_listed() {
 }
 
 #[test]
+fn executions_are_stopped_redriven_and_deleted() {
+    check("control.json");
+}
+
+#[test]
 fn express_machines_answer_at_once() {
     check("express.json");
 }

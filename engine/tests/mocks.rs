@@ -1,6 +1,5 @@
 //! Mock configuration files: what they may hold, and what they answer.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use states::{Failure, MockFile, Value};
 

@@ -13,6 +13,7 @@ pub(crate) type Variables = Arc<BTreeMap<Arc<str>, Value>>;
 
 /// Everything an expression may name.
 pub(crate) struct Scope<'a> {
+    /// `$states.input`, or the `$` of JSONPath.
     pub input: &'a Value,
     pub result: Option<&'a Value>,
     pub error: Option<&'a Value>,
@@ -24,6 +25,11 @@ pub(crate) struct Scope<'a> {
 }
 
 impl Scope<'_> {
+    /// The same scope with another input.
+    pub(crate) fn over<'s>(&'s mut self, input: &'s Value) -> Scope<'s> {
+        Scope { input, rng: self.rng, ..*self }
+    }
+
     /// A member of `$states`.
     pub(super) fn member(&self, name: &str) -> Option<Value> {
         match name {

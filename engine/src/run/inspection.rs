@@ -181,7 +181,7 @@ impl Visit<'_> {
                     inspection.next = next.map(|next| Arc::clone(&machine.state(flow, next).name));
                 }
                 let error = fault.failure.output();
-                let given = Given { result: None, error: Some(&error) };
+                let given = Given::error(&error);
                 return self.leave(&catcher.exit, &format!("Catch[{index}]/"), given);
             }
         }

@@ -2,21 +2,26 @@
 
 use crate::failure::Failure;
 use crate::load::Fields;
-use crate::query::{Reach, Template};
+use crate::query::{Language, Reach, Template};
 use crate::run::{Fault, Given, Step, Visit};
 
 /// A Fail state.
 #[derive(Debug)]
 pub(crate) struct Fail {
-    pub error: Option<Template>,
-    pub cause: Option<Template>,
+    error: Option<Template>,
+    cause: Option<Template>,
 }
 
 impl Fail {
     pub(crate) fn parse(fields: Fields<'_>) -> Self {
-        let text =
-            |field| fields.template_of(field, "a string", Reach::INPUT, |value| value.as_str().is_some());
-        let (error, cause) = (text("Error"), text("Cause"));
+        let text = |field, path| {
+            fields.one_of(&[field, path]);
+            if fields.language() == Language::JsonPath && fields.has(path) {
+                return fields.path_or_call(path);
+            }
+            fields.template_of(field, "String", Reach::INPUT, |value| value.as_str().is_some())
+        };
+        let (error, cause) = (text("Error", "ErrorPath"), text("Cause", "CausePath"));
         fields.finish(&[]);
         Self { error, cause }
     }

@@ -1,6 +1,7 @@
 //! A Map in a test: what becomes of its items, and a mock in the place of what its iterations give.
 
 use super::Map;
+use super::distributed::Distributed;
 use crate::effect::Items;
 use crate::failure::Failure;
 use crate::run::{Dataset, Fault, Given, MapRunUpdate, Source, Stage, Step, Visit, exceeded};
@@ -9,7 +10,7 @@ use crate::value::Value;
 impl Map {
     /// Whether the results go to storage, and only where they are is handed on.
     pub(crate) fn writes(&self) -> bool {
-        self.distributed.as_ref().is_some_and(super::distributed::Distributed::writes)
+        self.distributed.as_ref().is_some_and(Distributed::writes)
     }
 
     /// Without `items` an ItemReader would read them.
@@ -27,7 +28,7 @@ impl Map {
         }
         let mut limits = MapRunUpdate::default();
         if let Some(distributed) = &self.distributed {
-            limits = distributed.limits(visit, concurrency)?;
+            limits = Distributed::limits(visit, self, concurrency)?;
             if let Some(batcher) = &distributed.batcher {
                 let batches = batcher.batches(visit, selected)?.inputs;
                 visit.note(Stage::AfterItemBatcher, &batches.into());
@@ -41,7 +42,7 @@ impl Map {
             visit.note(Stage::ToleratedFailurePercentage, &crate::value::Number::Float(share).into());
         }
         let result = self.mocked(visit, all, &limits)?;
-        visit.leave(&self.exit, "", Given { result: Some(&result), error: None })
+        visit.leave(&self.exit, "", Given::result(&result))
     }
 
     /// What stands for the items that are read.

@@ -6,7 +6,15 @@ use api::{Api, router_with};
 use tokio::net::TcpListener;
 use tracing::Level;
 
-use crate::{cli::Serve, clock, exit::Exit, folder::Folder, logs, sfn, uploads};
+use crate::{
+    cli::Serve,
+    clock,
+    exit::Exit,
+    folder::Folder,
+    logs,
+    sfn::{self, Endpoint},
+    uploads,
+};
 
 /// How long requests that are being answered may take once the server was told to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -30,15 +38,17 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         let (sfn_listener, sfn_address) = listen(args.sfn_listen).await?;
         flow.engine().machines.adopt(&flow.engine().wiring).await?;
         flow.executions.resume().await?;
+        let endpoint = Endpoint::new(flow.executions.clone());
+        endpoint.resume().await?;
         let host = folder.host.clone();
         let api = Api::new(host.store, host.objects, flow.clone(), clock::now, clock::random);
-        let app = router_with(api, uploads::route(flow.clone()));
+        let app = router_with(api, uploads::route(flow));
         super::print(&format!(
             "crmflow listens on http://{address} (Step Functions: http://{sfn_address} ; try http://{address}/docs)\n"
         ));
         let server = axum::serve(listener, app).with_graceful_shutdown(stopped()).into_future();
         let sfn =
-            axum::serve(sfn_listener, sfn::router(flow)).with_graceful_shutdown(stopped()).into_future();
+            axum::serve(sfn_listener, sfn::router(endpoint)).with_graceful_shutdown(stopped()).into_future();
         tokio::select! {
             ended = async { tokio::try_join!(server, sfn) } => {
                 ended.map_err(|error| Exit::failed(error.to_string()))?;

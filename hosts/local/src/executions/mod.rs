@@ -16,6 +16,7 @@ use std::sync::Arc;
 use functions::{Name, store::StoreError};
 use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
+use rusqlite::Connection;
 use states::{
     Failure, HistoryEvent, Input, Outcome, REVISION, Start, StateTest, TestStateAnswer, TestStateError,
     Value, drive, drive_test, drive_with,
@@ -24,7 +25,7 @@ use states::{
 pub(crate) use definitions::Definitions;
 pub(crate) use history::history;
 pub(crate) use journal::Journal;
-pub(crate) use resume::{RedriveError, Redriven};
+pub(crate) use resume::RedriveError;
 pub(crate) use row::{Execution, ListFilter, Status, parts};
 
 use crate::{
@@ -291,6 +292,11 @@ pub(crate) fn find(readers: &Readers, arn: &str) -> Result<Option<Execution>, St
 /// The latest executions, newest first.
 pub(crate) fn list(readers: &Readers, filter: &ListFilter) -> Result<Vec<Execution>, StoreError> {
     readers.with(|connection| row::list(connection, filter))
+}
+
+/// Forgets every execution of a machine.
+pub(crate) fn forget(connection: &Connection, machine_arn: &str) -> rusqlite::Result<()> {
+    row::forget(connection, machine_arn)
 }
 
 /// An execution that is about to start.

@@ -180,6 +180,14 @@ pub(super) fn list(connection: &Connection, filter: &ListFilter) -> rusqlite::Re
     statement.query_map(params![machine_arn, status, redriven, before, limit], read)?.collect()
 }
 
+/// Forgets every execution of a machine, with their journals.
+pub(super) fn forget(connection: &Connection, machine_arn: &str) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM journal WHERE execution IN (SELECT id FROM executions WHERE machine_arn = ?1)";
+    connection.execute(sql, [machine_arn])?;
+    connection.execute("DELETE FROM executions WHERE machine_arn = ?1", [machine_arn])?;
+    Ok(())
+}
+
 /// The executions that have not ended, oldest first.
 pub(super) fn running(connection: &Connection) -> rusqlite::Result<Vec<Execution>> {
     let sql = format!("SELECT id, {COLUMNS} FROM executions WHERE status = 'RUNNING' ORDER BY id");

@@ -15,7 +15,7 @@ use states::{Problems, StateMachine};
 pub(crate) use table::{Created, Kept, Tags};
 
 use crate::{
-    clock,
+    clock, executions,
     exit::Exit,
     sqlite::SqliteStore,
     wiring::{self, Machine, Wiring},
@@ -62,10 +62,14 @@ impl Machines {
         self.store.writer.write(move |connection| table::close(connection, &arn)).await
     }
 
-    /// Forgets a machine with all its revisions and tags.
+    /// Forgets a machine with all its revisions, tags and executions.
     pub(crate) async fn forget(&self, arn: &str) -> Result<(), StoreError> {
         let arn = arn.to_owned();
-        let revisions = self.store.writer.write(move |connection| table::forget(connection, &arn)).await?;
+        let forgotten = self.store.writer.write(move |connection| {
+            executions::forget(connection, &arn)?;
+            table::forget(connection, &arn)
+        });
+        let revisions = forgotten.await?;
         if let Ok(mut parsed) = self.parsed.lock() {
             parsed.retain(|revision, _| !revisions.contains(revision));
         }
@@ -75,6 +79,16 @@ impl Machines {
     /// The machine with this ARN, in its latest revision.
     pub(crate) fn find(&self, arn: &str) -> Result<Option<Kept>, StoreError> {
         self.store.readers.with(|connection| table::find(connection, arn))
+    }
+
+    /// A machine as it was at a time.
+    pub(crate) fn at(&self, arn: &str, time: Timestamp) -> Result<Option<Kept>, StoreError> {
+        self.store.readers.with(|connection| table::at(connection, arn, time))
+    }
+
+    /// The ARNs of machines that were being deleted when the program ended.
+    pub(crate) fn closed(&self) -> Result<Vec<String>, StoreError> {
+        self.store.readers.with(table::closed)
     }
 
     /// Machines, the latest first, behind the one with this key.
@@ -90,8 +104,9 @@ impl Machines {
             return Ok(machine);
         }
         let Kept { name, express, definition, role, .. } = kept;
-        let machine = StateMachine::parse(definition, &wiring::check_resource)?;
-        let machine = Arc::new(Machine::new(name, *express, definition, role, machine));
+        let parsed = StateMachine::parse(definition, &wiring::check_resource)?;
+        let machine = Machine::new(name, *express, definition, role, parsed);
+        let machine = Arc::new(machine);
         if let Ok(mut parsed) = self.parsed.lock() {
             parsed.insert(kept.revision.clone(), Arc::clone(&machine));
         }

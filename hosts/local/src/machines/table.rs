@@ -47,6 +47,21 @@ pub(super) fn find(connection: &Connection, arn: &str) -> rusqlite::Result<Optio
     connection.prepare_cached(&sql)?.query_row([arn], read).optional()
 }
 
+pub(super) fn at(connection: &Connection, arn: &str, time: Timestamp) -> rusqlite::Result<Option<Kept>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM machines JOIN revisions ON revisions.machine = machines.arn \
+         WHERE arn = ?1 AND updated_at <= ?2 ORDER BY updated_at DESC LIMIT 1"
+    );
+    connection.prepare_cached(&sql)?.query_row([arn, &text(time)], read).optional()
+}
+
+pub(super) fn closed(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    connection
+        .prepare("SELECT arn FROM machines WHERE is_closed = 1")?
+        .query_map([], |row| row.get(0))?
+        .collect()
+}
+
 pub(super) fn list(
     connection: &Connection,
     after: Option<&str>,

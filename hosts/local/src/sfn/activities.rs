@@ -27,7 +27,7 @@ pub(super) async fn create(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
     let arn = wiring::activity_arn(&name);
     let new = Activity { arn, name, created_at: clock::now() };
     let created = new.clone();
-    let written = endpoint.flow.engine().host.store.writer.write(move |connection| {
+    let written = endpoint.store().writer.write(move |connection| {
         let inserted = connection
             .prepare_cached("INSERT OR IGNORE INTO activities (arn, name, created_at) VALUES (?, ?, ?)")?
             .execute(params![new.arn, new.name, format!("{:.9}", new.created_at)])?;
@@ -48,7 +48,7 @@ pub(super) async fn delete(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
     let arn = fields.arn("activityArn");
     fields.finish()?;
     arn::activity(&arn)?;
-    let deleted = endpoint.flow.engine().host.store.writer.write(move |connection| {
+    let deleted = endpoint.store().writer.write(move |connection| {
         connection.execute("DELETE FROM tags WHERE arn = ?1", [&arn])?;
         connection.execute("DELETE FROM activities WHERE arn = ?1", [&arn])
     });
@@ -73,7 +73,7 @@ pub(super) fn list(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Erro
     fields.finish()?;
     let now = clock::now();
     let after = page.after(now)?;
-    let mut found: Vec<Activity> = endpoint.flow.engine().host.store.readers.with(|connection| {
+    let mut found: Vec<Activity> = endpoint.store().readers.with(|connection| {
         let sql = "SELECT arn, name, created_at FROM activities \
                    WHERE ?1 IS NULL OR arn > ?1 ORDER BY arn LIMIT ?2";
         connection.prepare_cached(sql)?.query_map(params![after, page.size + 1], read)?.collect()
@@ -99,7 +99,7 @@ impl Endpoint {
     /// The activity with this ARN.
     pub(super) fn activity(&self, arn: &str) -> Result<Option<Activity>, Error> {
         let sql = "SELECT arn, name, created_at FROM activities WHERE arn = ?1";
-        let readers = &self.flow.engine().host.store.readers;
+        let readers = &self.store().readers;
         Ok(readers.with(|connection| connection.prepare_cached(sql)?.query_row([arn], read).optional())?)
     }
 }

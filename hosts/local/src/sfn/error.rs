@@ -20,6 +20,7 @@ pub(super) enum Kind {
     ActivityDoesNotExist,
     ExecutionAlreadyExists,
     ExecutionDoesNotExist,
+    ExecutionNotRedrivable,
     InternalFailure,
     InvalidArn,
     InvalidDefinition,

@@ -1,7 +1,9 @@
 //! Executions: started, described, listed.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value as Json, json};
-use states::{HistoryEvent, Value};
+use states::{Failure, Value};
 
 use super::{
     Endpoint, arn,
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::{
     clock,
-    executions::{Ended, Execution, ListFilter, Started, Status, parts},
+    executions::{Execution, ListFilter, Status, parts},
     machines::Kept,
     wiring::Machine,
 };
@@ -32,13 +34,12 @@ struct Asked {
 pub(super) async fn start(endpoint: &Endpoint, fields: Fields) -> Result<Json, Error> {
     let Asked { machine, name, input } = asked(endpoint, fields)?;
     let ready = endpoint.ready(&machine)?;
-    let executions = &endpoint.flow.executions;
-    let Started { arn, started_at } = if machine.express {
-        executions.start_express(&ready, &name, input)
+    let started = if machine.express {
+        endpoint.executions.start_express(&ready, &name, input)
     } else {
-        executions.start(&ready, &name, input).await?
+        endpoint.executions.start(&ready, &name, input).await?
     };
-    Ok(json!({ "executionArn": arn, "startDate": seconds(started_at) }))
+    Ok(json!({ "executionArn": started.arn, "startDate": seconds(started.started_at) }))
 }
 
 /// `StartSyncExecution`
@@ -49,24 +50,34 @@ pub(super) async fn start_sync(endpoint: &Endpoint, mut fields: Fields) -> Resul
         return Err(Error::type_not_supported());
     }
     let ready = endpoint.ready(&machine)?;
-    let Ended { arn, outcome, started_at, stopped_at } =
-        endpoint.flow.executions.run_express(&ready, &name, input.clone()).await;
-    let (status, output, error, cause) = parts(&outcome);
-    let took = stopped_at.duration_since(started_at).as_millis().max(1);
+    let ended = endpoint.executions.run_express(&ready, &name, input.clone()).await;
+    let (status, output, error, cause) = parts(&ended.outcome);
+    let took = ended.stopped_at.duration_since(ended.started_at).as_millis().max(1).unsigned_abs();
     let mut answer = Map::new();
-    answer.insert("executionArn".into(), json!(arn));
+    answer.insert("executionArn".into(), json!(ended.arn));
     answer.insert("stateMachineArn".into(), json!(machine.arn));
     answer.insert("name".into(), json!(name));
-    answer.insert("startDate".into(), json!(seconds(started_at)));
-    answer.insert("stopDate".into(), json!(seconds(stopped_at)));
+    answer.insert("startDate".into(), json!(seconds(ended.started_at)));
+    answer.insert("stopDate".into(), json!(seconds(ended.stopped_at)));
     answer.insert("status".into(), json!(status.name()));
     payload(&mut answer, "input", Some(&input), included);
     payload(&mut answer, "output", output.as_deref(), included);
     failure(&mut answer, error.as_deref(), cause.as_deref());
     // AWS bills in steps of 100 ms and 64 MB.
-    let billed = json!({ "billedDurationInMilliseconds": took.unsigned_abs().div_ceil(100) * 100, "billedMemoryUsedInMB": 64 });
+    let billed = took.div_ceil(100) * 100;
+    let billed = json!({ "billedDurationInMilliseconds": billed, "billedMemoryUsedInMB": 64 });
     answer.insert("billingDetails".into(), billed);
     Ok(Json::Object(answer))
+}
+
+/// `StopExecution`: stopping one that has ended is no error.
+pub(super) async fn stop(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
+    let arn = fields.arn("executionArn");
+    let (error, cause) = (fields.data("error", 256), fields.data("cause", 32_768));
+    fields.finish()?;
+    endpoint.execution(&arn)?;
+    let stopped = endpoint.executions.stop(&arn, Failure { error, cause }).await?;
+    Ok(json!({ "stopDate": seconds(stopped.unwrap_or_else(clock::now)) }))
 }
 
 fn asked(endpoint: &Endpoint, mut fields: Fields) -> Result<Asked, Error> {
@@ -94,11 +105,12 @@ pub(super) fn describe(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, 
     if included {
         failure(&mut described, execution.error.as_deref(), execution.cause.as_deref());
     }
-    let redrivable = execution.redrivable(clock::now());
-    let status = if redrivable.is_ok() { "REDRIVABLE" } else { "NOT_REDRIVABLE" };
-    described.insert("redriveStatus".into(), json!(status));
-    if let Err(reason) = redrivable {
-        described.insert("redriveStatusReason".into(), json!(reason));
+    match execution.redrivable(clock::now()) {
+        Ok(()) => _ = described.insert("redriveStatus".into(), json!("REDRIVABLE")),
+        Err(why) => {
+            described.insert("redriveStatus".into(), json!("NOT_REDRIVABLE"));
+            described.insert("redriveStatusReason".into(), json!(why));
+        }
     }
     Ok(Json::Object(described))
 }
@@ -109,7 +121,8 @@ pub(super) fn describe_machine(endpoint: &Endpoint, mut fields: Fields) -> Resul
     let included = machines::included(&mut fields);
     fields.finish()?;
     let execution = endpoint.execution(&arn)?;
-    let machine = endpoint.machine(&execution.machine_arn)?;
+    let machine = endpoint.machines().at(&execution.machine_arn, execution.started_at)?;
+    let machine = machine.ok_or_else(|| Error::no_machine(&execution.machine_arn))?;
     let mut described = description(&machine, included);
     described.insert("updateDate".into(), json!(seconds(machine.updated_at)));
     Ok(Json::Object(described))
@@ -140,11 +153,11 @@ pub(super) fn list(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Erro
     let filter = ListFilter {
         machine_arn: Some(machine.arn),
         status: status.as_deref().and_then(Status::from_name),
-        before: page.after(now)?.and_then(|last| last.parse().ok()),
-        limit: u32::try_from(page.size).unwrap_or(u32::MAX).saturating_add(1),
-        ..ListFilter::default()
+        redriven: None,
+        before: page.after(now)?.and_then(|id| id.parse().ok()),
+        limit: u32::try_from(page.size + 1).unwrap_or(u32::MAX),
     };
-    let mut found = endpoint.flow.executions.list(&filter)?;
+    let mut found = endpoint.executions.list(&filter)?;
     let has_more = found.len() > page.size;
     found.truncate(page.size);
     let mut answer = json!({ "executions": found.iter().map(listed).collect::<Vec<_>>() });
@@ -192,22 +205,15 @@ impl Endpoint {
     /// The execution of a STANDARD machine with this ARN.
     pub(super) fn execution(&self, arn: &str) -> Result<Execution, Error> {
         arn::execution(arn)?;
-        let found = self.flow.executions.find(arn)?;
-        found.ok_or_else(|| Error::no_execution(arn))
-    }
-
-    /// The events of the execution of a STANDARD machine with this ARN, or of a child of a Map run.
-    pub(super) fn history(&self, arn: &str) -> Result<Vec<HistoryEvent>, Error> {
-        arn::execution(arn)?;
-        self.flow.executions.history(arn)?.ok_or_else(|| Error::no_execution(arn))
+        self.executions.find(arn)?.ok_or_else(|| Error::no_execution(arn))
     }
 
     /// A machine, ready to run.
-    fn ready(&self, machine: &Kept) -> Result<std::sync::Arc<Machine>, Error> {
+    fn ready(&self, machine: &Kept) -> Result<Arc<Machine>, Error> {
         let refused = |problems: states::Problems| {
             tracing::error!("{} cannot be run by this version of crmflow: {problems}", machine.arn);
             Error::new(Kind::InvalidDefinition, problems.to_string())
         };
-        self.flow.engine().machines.ready(machine).map_err(refused)
+        self.machines().ready(machine).map_err(refused)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{Endpoint, error::Error, page::Page, validate::Fields};
+use super::{Endpoint, arn, error::Error, page::Page, validate::Fields};
 use crate::clock;
 
 /// `GetExecutionHistory`
@@ -12,13 +12,16 @@ pub(super) fn get(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error
     let include_data = fields.flag("includeExecutionData").unwrap_or(true);
     let page = Page::read(&mut fields, 1024).of(format!("history/{arn}/{reverse}/{include_data}"));
     fields.finish()?;
-    let events = endpoint.history(&arn)?;
+    arn::execution(&arn)?;
     let now = clock::now();
     let skip: usize = page.after(now)?.and_then(|count| count.parse().ok()).unwrap_or_default();
+    let mut events = endpoint.executions.history(&arn)?.ok_or_else(|| Error::no_execution(&arn))?;
+    if reverse {
+        events.reverse();
+    }
     let has_more = events.len() > skip + page.size;
-    let in_order: Box<dyn Iterator<Item = _>> =
-        if reverse { Box::new(events.iter().rev()) } else { Box::new(events.iter()) };
-    let mut shown: Vec<Json> = in_order.skip(skip).take(page.size).map(|event| json!(event)).collect();
+    let shown = events.iter().skip(skip).take(page.size);
+    let mut shown: Vec<_> = shown.map(|event| json!(event)).collect();
     if !include_data {
         shown.iter_mut().for_each(leave_data_out);
     }

@@ -1,6 +1,8 @@
 //! State machines: made, changed, described, listed, deleted.
 
+use functions::store::StoreError;
 use serde_json::{Map, Value as Json, json};
+use states::Failure;
 
 use super::{
     Endpoint, arn, definition,
@@ -13,6 +15,7 @@ use super::{
 };
 use crate::{
     clock,
+    executions::{ListFilter, Status},
     machines::{Created, Kept},
     wiring,
 };
@@ -48,7 +51,7 @@ pub(super) async fn create(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
         settings: settings.over("{}"),
         updated_at: now,
     };
-    let made = match endpoint.flow.engine().machines.create(machine.clone(), tags).await? {
+    let made = match endpoint.machines().create(machine.clone(), tags).await? {
         Created::Now => machine,
         Created::Before(before) if before.is_closed => return Err(Error::machine_deleting(&before.arn)),
         Created::Before(before) if is_same(&before, &machine) => *before,
@@ -92,7 +95,7 @@ pub(super) async fn update(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
     machine.revision = clock::uuid();
     machine.updated_at = clock::now();
     let answer = json!({ "updateDate": seconds(machine.updated_at), "revisionId": machine.revision });
-    match endpoint.flow.engine().machines.update(machine).await? {
+    match endpoint.machines().update(machine).await? {
         true => Ok(answer),
         false => Err(Error::machine_deleting(&arn)),
     }
@@ -104,8 +107,8 @@ pub(super) async fn delete(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
     fields.finish()?;
     match endpoint.machine_to_change(&arn) {
         Ok(machine) => {
-            endpoint.flow.engine().machines.close(&machine.arn).await?;
-            endpoint.flow.engine().machines.forget(&machine.arn).await?;
+            endpoint.machines().close(&machine.arn).await?;
+            end(endpoint, &machine.arn).await?;
             Ok(json!({}))
         }
         // Deleting twice is deleting once.
@@ -113,6 +116,26 @@ pub(super) async fn delete(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
             Ok(json!({}))
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Ends a machine that was closed: its executions are stopped, and all of it is forgotten.
+pub(super) async fn end(endpoint: &Endpoint, arn: &str) -> Result<(), StoreError> {
+    let mut running = ListFilter {
+        machine_arn: Some(arn.to_owned()),
+        status: Some(Status::Running),
+        limit: 100,
+        ..ListFilter::default()
+    };
+    loop {
+        let page = endpoint.executions.list(&running)?;
+        for execution in &page {
+            endpoint.executions.stop(&execution.arn, Failure::default()).await?;
+        }
+        match page.last() {
+            Some(last) => running.before = Some(last.id),
+            None => return endpoint.machines().forget(arn).await,
+        }
     }
 }
 
@@ -136,7 +159,7 @@ pub(super) fn list(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Erro
     fields.finish()?;
     let now = clock::now();
     let after = page.after(now)?;
-    let mut found = endpoint.flow.engine().machines.list(after.as_deref(), page.size + 1)?;
+    let mut found = endpoint.machines().list(after.as_deref(), page.size + 1)?;
     let has_more = found.len() > page.size;
     found.truncate(page.size);
     let mut answer = json!({ "stateMachines": found.iter().map(listed).collect::<Vec<_>>() });
@@ -209,7 +232,7 @@ impl Endpoint {
     /// The machine with this ARN, which may be about to be deleted.
     pub(super) fn machine(&self, arn: &str) -> Result<Kept, Error> {
         arn::machine(arn)?;
-        self.flow.engine().machines.find(arn)?.ok_or_else(|| Error::no_machine(arn))
+        self.machines().find(arn)?.ok_or_else(|| Error::no_machine(arn))
     }
 
     /// The machine with this ARN, to be started.

@@ -12,10 +12,13 @@ mod history;
 mod machines;
 mod operation;
 mod page;
+mod redrive;
 mod settings;
 mod tags;
 mod test_state;
 mod validate;
+
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -24,11 +27,12 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use functions::store::StoreError;
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
-use self::{error::Error, operation::Operation, validate::Fields};
-use crate::{clock, flow::LocalFlow};
+use self::{error::Error, operation::Operation, redrive::Redrives, validate::Fields};
+use crate::{clock, executions::Executions, machines::Machines, sqlite::SqliteStore};
 
 /// What a request may weigh: a definition of 1 MiB with every character escaped, and some.
 const LARGEST: usize = 8 * 1024 * 1024;
@@ -38,12 +42,13 @@ const JSON: &str = "application/x-amz-json-1.0";
 /// What calls are answered from.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint {
-    flow: LocalFlow,
+    executions: Executions,
+    redrives: Arc<Redrives>,
 }
 
 /// The routes of the endpoint.
-pub(crate) fn router(flow: LocalFlow) -> Router {
-    Router::new().fallback(serve).with_state(Endpoint { flow })
+pub(crate) fn router(endpoint: Endpoint) -> Router {
+    Router::new().fallback(serve).with_state(endpoint)
 }
 
 async fn serve(State(endpoint): State<Endpoint>, request: Request) -> Response {
@@ -75,6 +80,26 @@ async fn read(request: Request) -> Result<(Operation, Bytes), Error> {
 }
 
 impl Endpoint {
+    pub(crate) fn new(executions: Executions) -> Self {
+        Self { executions, redrives: Arc::default() }
+    }
+
+    /// Finishes what a crash may have cut short.
+    pub(crate) async fn resume(&self) -> Result<(), StoreError> {
+        for arn in self.machines().closed()? {
+            machines::end(self, &arn).await?;
+        }
+        Ok(())
+    }
+
+    fn machines(&self) -> &Machines {
+        &self.executions.engine.machines
+    }
+
+    fn store(&self) -> &SqliteStore {
+        &self.executions.engine.host.store
+    }
+
     async fn answer(&self, operation: Operation, body: &[u8]) -> Result<Json, Error> {
         use Operation as O;
         let fields = Fields::read(body)?;
@@ -92,8 +117,10 @@ impl Endpoint {
             O::ListExecutions => executions::list(self, fields),
             O::ListStateMachines => machines::list(self, fields),
             O::ListTagsForResource => tags::list(self, fields),
+            O::RedriveExecution => redrive::redrive(self, fields).await,
             O::StartExecution => executions::start(self, fields).await,
             O::StartSyncExecution => executions::start_sync(self, fields).await,
+            O::StopExecution => executions::stop(self, fields).await,
             O::TagResource => tags::tag(self, fields).await,
             O::TestState => test_state::test(self, fields).await,
             O::UntagResource => tags::untag(self, fields).await,

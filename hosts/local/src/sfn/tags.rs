@@ -39,7 +39,7 @@ pub(super) async fn tag(endpoint: &Endpoint, mut fields: Fields) -> Result<Json,
     let tags = read(&mut fields);
     fields.finish()?;
     endpoint.tagged(&resource)?;
-    let fits = endpoint.flow.engine().host.store.writer.write(move |connection| {
+    let fits = endpoint.store().writer.write(move |connection| {
         let mut put =
             connection.prepare_cached("INSERT OR REPLACE INTO tags (arn, key, value) VALUES (?, ?, ?)")?;
         let before = "SELECT key FROM tags WHERE arn = ?1";
@@ -67,7 +67,7 @@ pub(super) async fn untag(endpoint: &Endpoint, mut fields: Fields) -> Result<Jso
     }
     fields.finish()?;
     endpoint.tagged(&resource)?;
-    let removed = endpoint.flow.engine().host.store.writer.write(move |connection| {
+    let removed = endpoint.store().writer.write(move |connection| {
         let mut remove = connection.prepare_cached("DELETE FROM tags WHERE arn = ?1 AND key = ?2")?;
         for key in keys.iter().flatten() {
             remove.execute([&resource, key])?;
@@ -83,7 +83,7 @@ pub(super) fn list(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Erro
     let resource = fields.arn("resourceArn");
     fields.finish()?;
     endpoint.tagged(&resource)?;
-    let tags: Vec<Json> = endpoint.flow.engine().host.store.readers.with(|connection| {
+    let tags: Vec<Json> = endpoint.store().readers.with(|connection| {
         let mut tags =
             connection.prepare_cached("SELECT key, value FROM tags WHERE arn = ?1 ORDER BY key")?;
         let read = |row: &rusqlite::Row<'_>| {
@@ -98,7 +98,7 @@ impl Endpoint {
     /// Refuses what is not there to be tagged.
     fn tagged(&self, resource: &str) -> Result<(), Error> {
         let is_there = match arn::resource(resource)? {
-            Resource::Machine => self.flow.engine().machines.find(resource)?.is_some(),
+            Resource::Machine => self.machines().find(resource)?.is_some(),
             Resource::Activity => self.activity(resource)?.is_some(),
             Resource::Qualified => false,
             other => return Err(arn::out_of_place(&other)),

@@ -23,10 +23,9 @@ pub(super) async fn test(endpoint: &Endpoint, mut fields: Fields) -> Result<Json
     let request = read(&mut fields);
     fields.finish()?;
     request.role_arn.as_deref().map_or(Ok(()), check_role)?;
-    #[expect(clippy::cast_possible_truncation, reason = "a seed needs no more than 64 bits")]
-    let site = TestSite { arn: wiring::site(), seed: clock::random() as u64 };
+    let site = TestSite { arn: wiring::site(), seed: clock::seed() };
     let test = test_state(&request, &site, &wiring::check_resource, clock::now())?;
-    let answer = endpoint.flow.executions.test(test).await?;
+    let answer = endpoint.executions.test(test).await?;
     serde_json::to_value(answer).map_err(|error| Error::new(Kind::InternalFailure, error.to_string()))
 }
 

@@ -1,0 +1,117 @@
+"""Drives the Step Functions endpoint with boto3: every call, its answer, its errors."""
+
+import datetime
+import json
+import time
+
+import boto3
+from botocore.exceptions import ClientError
+
+ROLE = "arn:aws:iam::000000000000:role/clients"
+sfn = boto3.client("stepfunctions")
+
+
+def machine(states, start):
+    return json.dumps({"QueryLanguage": "JSONata", "StartAt": start, "States": states})
+
+
+PASS = machine({"A": {"Type": "Pass", "Output": "{% {'n': $states.input.n + 1} %}", "End": True}}, "A")
+WAIT = machine({"W": {"Type": "Wait", "Seconds": 600, "End": True}}, "W")
+
+
+def create(name, definition=PASS, **more):
+    made = sfn.create_state_machine(name=name, definition=definition, roleArn=ROLE, **more)
+    assert isinstance(made["creationDate"], datetime.datetime), made
+    return made["stateMachineArn"]
+
+
+def fails(code, call, **arguments):
+    """The text of the error that a call must fail with."""
+    try:
+        answer = call(**arguments)
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == code, error
+        assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 400, error
+        return error.response["Error"]["Message"]
+    raise AssertionError(answer)
+
+
+def ended(execution):
+    while True:
+        described = sfn.describe_execution(executionArn=execution)
+        if described["status"] != "RUNNING":
+            return described
+        time.sleep(0.05)
+
+
+def machines():
+    arn = create("boto", tags=[{"key": "a", "value": "1"}])
+    assert sfn.describe_state_machine(stateMachineArn=arn)["definition"] == PASS
+    assert create("boto") == arn
+    fails("StateMachineAlreadyExists", sfn.create_state_machine, name="boto", definition=WAIT, roleArn=ROLE)
+    sfn.tag_resource(resourceArn=arn, tags=[{"key": "b", "value": "2"}])
+    sfn.untag_resource(resourceArn=arn, tagKeys=["a"])
+    assert sfn.list_tags_for_resource(resourceArn=arn)["tags"] == [{"key": "b", "value": "2"}]
+    updated = sfn.update_state_machine(stateMachineArn=arn, definition=WAIT)
+    assert sfn.describe_state_machine(stateMachineArn=arn)["revisionId"] == updated["revisionId"]
+    others = [create(f"boto-{n}") for n in range(5)]
+    pages = sfn.get_paginator("list_state_machines").paginate(PaginationConfig={"PageSize": 2})
+    listed = [found["stateMachineArn"] for page in pages for found in page["stateMachines"]]
+    assert set(listed) >= {arn, *others} and len(listed) == len(set(listed)), listed
+    for each in [arn, *others]:
+        sfn.delete_state_machine(stateMachineArn=each)
+    message = fails("StateMachineDoesNotExist", sfn.describe_state_machine, stateMachineArn=arn)
+    assert message == f"State Machine Does Not Exist: '{arn}'", message
+    try:
+        sfn.describe_state_machine(stateMachineArn=arn)
+    except sfn.exceptions.StateMachineDoesNotExist:
+        pass
+    result = sfn.validate_state_machine_definition(definition="{}")
+    assert result["result"] == "FAIL" and result["diagnostics"][0]["code"] == "SCHEMA_VALIDATION_FAILED"
+    fails("InvalidDefinition", sfn.create_state_machine, name="bad", definition="{}", roleArn=ROLE)
+
+
+def executions():
+    arn = create("runs")
+    started = sfn.start_execution(stateMachineArn=arn, name="one", input='{"n": 1}')
+    described = ended(started["executionArn"])
+    assert described["status"] == "SUCCEEDED" and json.loads(described["output"]) == {"n": 2}, described
+    assert described["startDate"] == started["startDate"]
+    fails("ExecutionAlreadyExists", sfn.start_execution, stateMachineArn=arn, name="one", input="{}")
+    pages = sfn.get_paginator("get_execution_history").paginate(
+        executionArn=started["executionArn"], PaginationConfig={"PageSize": 2}
+    )
+    events = [event["type"] for page in pages for event in page["events"]]
+    assert events == ["ExecutionStarted", "PassStateEntered", "PassStateExited", "ExecutionSucceeded"], events
+    for n in range(5):
+        sfn.start_execution(stateMachineArn=arn, input=json.dumps({"n": n}))
+    pages = sfn.get_paginator("list_executions").paginate(
+        stateMachineArn=arn, PaginationConfig={"PageSize": 2}
+    )
+    assert len([each for page in pages for each in page["executions"]]) == 6
+    waits = create("waits", WAIT)
+    waiting = sfn.start_execution(stateMachineArn=waits, name="w")["executionArn"]
+    assert sfn.start_execution(stateMachineArn=waits, name="w")["executionArn"] == waiting
+    fails("ExecutionNotRedrivable", sfn.redrive_execution, executionArn=waiting)
+    sfn.stop_execution(executionArn=waiting, error="Enough", cause="seen")
+    described = ended(waiting)
+    assert (described["status"], described["error"], described["cause"]) == ("ABORTED", "Enough", "seen")
+    sfn.redrive_execution(executionArn=waiting)
+    assert sfn.describe_execution(executionArn=waiting)["redriveCount"] == 1
+    found = sfn.describe_state_machine_for_execution(executionArn=waiting)
+    assert found["stateMachineArn"] == waits and found["definition"] == WAIT
+    sfn.delete_state_machine(stateMachineArn=waits)
+
+
+def express():
+    arn = create("express", type="EXPRESS")
+    ran = sfn.start_sync_execution(stateMachineArn=arn, input='{"n": 41}')
+    assert ran["status"] == "SUCCEEDED" and json.loads(ran["output"]) == {"n": 42}, ran
+    assert sfn.start_execution(stateMachineArn=arn, input='{"n": 1}')["executionArn"]
+    fails("StateMachineTypeNotSupported", sfn.list_executions, stateMachineArn=arn)
+
+
+if __name__ == "__main__":
+    for test in [machines, executions, express]:
+        test()
+        print(f"boto3: {test.__name__}: ok")
