@@ -1,6 +1,5 @@
 //! Mock configuration files: what they may hold, and what they answer.
 
-
 use states::{Failure, MockFile, Value};
 
 #[test]

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use functions::{BatchId, Function, fault::ErrorType, intake::Format};
+use states::MachineType;
 
 /// Takes customer records in, validates, deduplicates and stores them, and never loses one.
 #[derive(Debug, Parser)]
@@ -171,6 +172,9 @@ pub(crate) struct RunStates {
     /// The machine's name, by which the mock file knows it; without it the file's name up to its first dot.
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// What the machine is: STANDARD or EXPRESS.
+    #[arg(long, value_parser = machine_type, default_value = "STANDARD")]
+    pub(crate) r#type: MachineType,
     /// Print every event of the history first.
     #[arg(long)]
     pub(crate) trace: bool,
@@ -183,6 +187,9 @@ pub(crate) struct RunStates {
 pub(crate) struct CheckStates {
     /// The definition, in the Amazon States Language; `-` is the standard input.
     pub(crate) definition: PathBuf,
+    /// What the machine is: STANDARD or EXPRESS.
+    #[arg(long, value_parser = machine_type, default_value = "STANDARD")]
+    pub(crate) r#type: MachineType,
     /// Print one JSON list of problems.
     #[arg(long)]
     pub(crate) json: bool,
@@ -206,6 +213,14 @@ pub(crate) struct Selection {
 
 fn format(name: &str) -> Result<Format, String> {
     name.parse().map_err(|error: functions::Error| error.to_string())
+}
+
+fn machine_type(name: &str) -> Result<MachineType, String> {
+    match name {
+        "STANDARD" => Ok(MachineType::Standard),
+        "EXPRESS" => Ok(MachineType::Express),
+        _ => Err("a machine is STANDARD or EXPRESS".to_owned()),
+    }
 }
 
 fn function(name: &str) -> Result<Function, String> {

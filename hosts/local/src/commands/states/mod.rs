@@ -5,7 +5,7 @@ mod run;
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
-use states::StateMachine;
+use states::{MachineType, Problem, Severity, StateMachine};
 
 use crate::{
     cli::{CheckStates, States},
@@ -22,21 +22,26 @@ pub(super) fn dispatch(data: &Path, template: Option<&Path>, command: States) ->
 
 /// Lists everything that is wrong with a definition.
 fn check(args: &CheckStates) -> Result<ExitCode, Exit> {
-    let text = text(&args.definition)?;
-    let problems = StateMachine::parse(&text, &|_| Ok(())).err().map(|problems| problems.0);
+    let problems = StateMachine::diagnose(args.r#type, &text(&args.definition)?, &|_| Ok(()));
+    let wrong = problems.iter().any(|problem| problem.severity == Severity::Error);
     if args.json {
-        super::print_json(&problems.as_deref().unwrap_or_default())?;
+        super::print_json(&problems)?;
     } else {
         let file = args.definition.display();
-        let lines = problems.iter().flatten().map(|problem| format!("{file}: {problem}\n"));
-        super::print(&if problems.is_some() { lines.collect() } else { format!("{file}: ok\n") });
+        let line = |problem: &Problem| {
+            let warning = if problem.severity == Severity::Warning { "warning: " } else { "" };
+            format!("{file}: {warning}{problem}\n")
+        };
+        let ok = if wrong { String::new() } else { format!("{file}: ok\n") };
+        super::print(&problems.iter().map(line).chain([ok]).collect::<String>());
     }
-    Ok(if problems.is_some() { ExitCode::from(2) } else { ExitCode::SUCCESS })
+    Ok(if wrong { ExitCode::from(2) } else { ExitCode::SUCCESS })
 }
 
 /// A definition, or exit code 2 with everything that is wrong with it.
-fn parse(file: &Path) -> Result<Arc<StateMachine>, Exit> {
-    StateMachine::parse(&text(file)?, &|_| Ok(())).map_err(|problems| Exit::usage(problems.to_string()))
+fn parse(file: &Path, kind: MachineType) -> Result<Arc<StateMachine>, Exit> {
+    let machine = StateMachine::parse_as(kind, &text(file)?, &|_| Ok(()));
+    machine.map_err(|problems| Exit::usage(problems.to_string()))
 }
 
 fn text(file: &Path) -> Result<String, Exit> {

@@ -8,7 +8,8 @@ use std::{
 
 use serde_json::{Value as Json, json};
 use states::{
-    Details, Execution, HistoryEvent, MockCase, MockFile, Outcome, Start, StateMachine, Value, drive,
+    Details, Execution, HistoryEvent, MachineType, MockCase, MockFile, Outcome, Start, StateMachine, Value,
+    drive,
 };
 use tracing::Level;
 
@@ -23,7 +24,7 @@ const MOST_EVENTS: u64 = 25_000;
 
 /// Runs a definition to its end. Ends with 1 when the execution does not succeed.
 pub(super) fn run(data: &Path, template: Option<&Path>, args: &RunStates) -> Result<ExitCode, Exit> {
-    let machine = super::parse(&args.definition)?;
+    let machine = super::parse(&args.definition, args.r#type)?;
     let name = args.definition.file_name().unwrap_or_default().to_string_lossy();
     let name = args.name.clone().unwrap_or_else(|| name.split('.').next().unwrap_or_default().to_owned());
     let case = args.mock.as_deref().map(|file| case(file, &name, args.test_case.as_deref())).transpose()?;
@@ -31,7 +32,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &RunStates) -> Res
     let input =
         Value::parse(&input).map_err(|error| Exit::usage(format!("the input is not JSON: {error}")))?;
     let needs_host = runnable(&machine, case.as_ref())?;
-    let start = start(&name, args.test_case.as_deref());
+    let start = start(&name, args);
     let folder = if needs_host { Some(Folder::open(data, "states run")?) } else { None };
     let host = folder.as_ref().map(|folder| host(folder, template)).transpose()?;
     let bench = Bench { host, mocks: case.map(Mocks::new), events: Mutex::default() };
@@ -91,12 +92,12 @@ fn runnable(machine: &StateMachine, case: Option<&MockCase>) -> Result<bool, Exi
     if refused.is_empty() { Ok(!asked.is_empty()) } else { Err(Exit::usage(refused.join("\n"))) }
 }
 
-fn start(machine: &str, test_case: Option<&str>) -> Start {
-    let name = test_case.unwrap_or("run");
+fn start(machine: &str, args: &RunStates) -> Start {
+    let name = args.test_case.as_deref().unwrap_or("run");
     Start {
         execution_id: wiring::execution_arn(machine, name).into(),
         machine_id: wiring::machine_arn(machine).into(),
-        history_limit: Some(MOST_EVENTS),
+        history_limit: (args.r#type == MachineType::Standard).then_some(MOST_EVENTS),
         ..Start::named(machine, name, clock::seed())
     }
 }
