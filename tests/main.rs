@@ -24,3 +24,4 @@ mod program;
 mod real_data;
 mod states;
 mod step_functions;
+mod tasks;

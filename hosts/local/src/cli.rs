@@ -40,6 +40,9 @@ pub(crate) enum Command {
     /// Run or check any state machine, with mocks in the place of what is not here.
     #[command(subcommand)]
     States(States),
+    /// Look at the queues of the template, and at what waits in them.
+    #[command(subcommand)]
+    Queues(Queues),
     /// Check the template and its machines: every target exists, every function is known.
     Check(Check),
 }
@@ -193,6 +196,27 @@ pub(crate) struct CheckStates {
     /// Print one JSON list of problems.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Queues {
+    /// List the queues, and how full each is.
+    List {
+        /// Print one JSON list.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the messages of a queue, oldest first.
+    Show {
+        /// The queue: its name, as the list shows it.
+        queue: String,
+        /// At most so many.
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+        /// Print one JSON list.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Clone, Debug, Args)]

@@ -6,6 +6,7 @@ mod invoke;
 mod logs;
 mod process;
 mod quarantine;
+mod queues;
 mod report;
 mod serve;
 mod states;
@@ -42,6 +43,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Execution(args) => executions::show(&data, &args),
         Command::Quarantine(args) => quarantine::run(&data, template, args),
         Command::States(command) => states::dispatch(&data, template, command),
+        Command::Queues(args) => queues::run(&data, template, &args),
         Command::Check(args) => check::run(template, &args),
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &RunStates) -> Res
 fn host(folder: &Folder, template: Option<&Path>) -> Result<Runner, Exit> {
     logs::start(&folder.paths.logs(), Level::WARN);
     let flow = commands::flow(folder, commands::wiring(template)?);
-    Ok(Runner { executions: flow.executions, journal: None })
+    Ok(Runner::new(flow.executions, None))
 }
 
 /// The test case that was asked for; without a name, the only one.
