@@ -244,6 +244,49 @@ fn an_execution_that_nobody_waits_for_any_longer_is_stopped() {
     );
 }
 
+/// A machine leaves a token in a queue; who takes it from there answers, after a restart too.
+#[test]
+fn a_token_that_went_into_a_queue_is_answered() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let sfn = Client::new(&server.step_functions);
+    let queue = "https://sqs.local.amazonaws.com/000000000000/UploadedDeadLetters";
+    let body = json!({ "token": "{% $states.context.Task.Token %}" });
+    let arguments = json!({ "QueueUrl": queue, "MessageBody": body });
+    let asks = make(
+        &sfn,
+        "Asks",
+        "STANDARD",
+        &machine("arn:aws:states:::sqs:sendMessage.waitForTaskToken", &arguments),
+    );
+    let waiting = start(&sfn, &asks, "a");
+    let message = until(|| {
+        let messages = place.run(["queues", "show", "UploadedDeadLetters", "--json"]).json();
+        messages[0]["body"].as_str().map(|body| serde_json::from_str::<Value>(body).unwrap())
+    });
+    let is_submitted = || {
+        let history = ask(&sfn, "GetExecutionHistory", &json!({ "executionArn": waiting }));
+        history["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|event| event["type"] == "TaskSubmitted")
+            .then_some(())
+    };
+    until(is_submitted);
+    server.process.signal("KILL");
+    drop(server);
+    let server = Server::start(&place);
+    let sfn = Client::new(&server.step_functions);
+    ask(&sfn, "SendTaskSuccess", &json!({ "taskToken": message["token"], "output": "7" }));
+    let found = ended(&sfn, &waiting);
+    assert_eq!(
+        (found["status"].as_str(), found["output"].as_str()),
+        (Some("SUCCEEDED"), Some("7")),
+        "{found}"
+    );
+}
+
 /// Twenty executions at once start another and wait for it. Killed at several moments, each has started one,
 /// and all end well.
 #[test]
