@@ -8,6 +8,8 @@ mod definitions;
 mod history;
 mod journal;
 mod live;
+#[cfg(test)]
+mod measure;
 mod resume;
 mod row;
 
