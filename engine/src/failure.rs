@@ -25,6 +25,8 @@ pub mod reserved {
     pub const EXCEED_TOLERATED_FAILURE_THRESHOLD: &str = "States.ExceedToleratedFailureThreshold";
     /// A task did not say in time that it is alive.
     pub const HEARTBEAT_TIMEOUT: &str = "States.HeartbeatTimeout";
+    /// An intrinsic function could not be called with its arguments.
+    pub const INTRINSIC_FAILURE: &str = "States.IntrinsicFailure";
     /// What an `ItemReader` names could not be read.
     pub const ITEM_READER_FAILED: &str = "States.ItemReaderFailed";
     /// No rule of a Choice state holds and it has no `Default`.
@@ -35,6 +37,8 @@ pub mod reserved {
     pub const RESULT_WRITER_FAILED: &str = "States.ResultWriterFailed";
     /// An expression failed, gave nothing, or gave the wrong type.
     pub const QUERY_EVALUATION_ERROR: &str = "States.QueryEvaluationError";
+    /// The result cannot be put where `ResultPath` says.
+    pub const RESULT_PATH_MATCH_FAILURE: &str = "States.ResultPathMatchFailure";
     /// The execution itself cannot go on; nothing catches it.
     pub const RUNTIME: &str = "States.Runtime";
     /// Stands for every failure of a task but a timeout.
@@ -59,12 +63,16 @@ impl Failure {
         self.error.as_deref().unwrap_or_default()
     }
 
-    /// Whether one of these names, as written in `ErrorEquals`, stands for this failure.
+    /// Whether one of these names, as written in `ErrorEquals`, stands for this failure. None stands for
+    /// `States.Runtime`, not even that name.
     pub fn matches(&self, names: &[std::sync::Arc<str>]) -> bool {
         let own = self.name();
+        if own == reserved::RUNTIME {
+            return false;
+        }
         names.iter().any(|name| match &**name {
-            reserved::ALL => own != reserved::RUNTIME,
-            reserved::TASK_FAILED => !is_timeout(own) && own != reserved::RUNTIME,
+            reserved::ALL => true,
+            reserved::TASK_FAILED => !is_timeout(own),
             reserved::TIMEOUT => is_timeout(own),
             name => own == name,
         })

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `load/` | text to [`StateMachine`]; every problem of a definition at once |
 //! | `state/` | the kinds of states, one file each |
-//! | `query/` | JSONata and the templates that hold it |
+//! | `query/` | JSONPath, intrinsic functions, JSONata, and the templates that hold them |
 //! | `run/` | [`Execution`]: a run's memory and how it goes on |
 //! | `outline.rs` | a machine as a graph, for checks and drawings |
 //! | `history/` | events with AWS's names |
@@ -36,9 +36,9 @@ pub use effect::{
 };
 pub use failure::{Failure, reserved};
 pub use history::{Details, EventType, HistoryEvent, Integration};
-pub use machine::StateMachine;
+pub use machine::{MachineType, StateMachine};
 pub use outline::{Edge, PathLength, StateView, Via};
-pub use problem::{Code, Problem, Problems};
+pub use problem::{Code, Problem, Problems, Severity};
 pub use run::{Counts, Entry, Execution, Input, MapRun, MapRunStatus, MapRunUpdate, REVISION, Start};
 pub use test_state::{
     FieldValidationMode, InspectionLevel, Mock, MockedError, StateConfiguration, StateTest, TestSite,

@@ -4,8 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::load;
-use crate::problem::Problems;
+use crate::problem::{Problem, Problems, Severity};
 use crate::state::Kind;
+
+/// What an execution of a machine promises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum MachineType {
+    /// Each step exactly once; the history is kept.
+    #[default]
+    Standard,
+    /// Each step at least once, for five minutes at most.
+    Express,
+}
 
 /// A definition that was found to be sound.
 #[derive(Debug)]
@@ -49,12 +60,40 @@ pub(crate) enum Transition {
 }
 
 impl StateMachine {
-    /// Reads a definition. `check` is asked whether each Task's resource can be run, and if not, why.
+    /// Reads a definition of a STANDARD machine. `check` is asked whether each Task's resource can be run, and if
+    /// not, why.
     ///
     /// # Errors
     /// Every problem the definition has.
     pub fn parse(text: &str, check: &dyn Fn(&str) -> Result<(), String>) -> Result<Arc<Self>, Problems> {
-        load::load(text, check).map(Arc::new)
+        Self::parse_as(MachineType::Standard, text, check)
+    }
+
+    /// Reads a definition of a machine of this type.
+    ///
+    /// # Errors
+    /// Every problem the definition has.
+    pub fn parse_as(
+        kind: MachineType,
+        text: &str,
+        check: &dyn Fn(&str) -> Result<(), String>,
+    ) -> Result<Arc<Self>, Problems> {
+        match load::load(text, kind, check) {
+            (Some(machine), _) => Ok(Arc::new(machine)),
+            (None, mut problems) => {
+                problems.retain(|problem| problem.severity == Severity::Error);
+                Err(Problems(problems))
+            }
+        }
+    }
+
+    /// Every problem of a definition, warnings included; without an error it can be used.
+    pub fn diagnose(
+        kind: MachineType,
+        text: &str,
+        check: &dyn Fn(&str) -> Result<(), String>,
+    ) -> Vec<Problem> {
+        load::load(text, kind, check).1
     }
 
     /// The definition's own comment.

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::machine::{FlowId, State, StateId, StateMachine};
-use crate::query::Template;
 use crate::state::{Exit, Kind};
 
 /// A state of a machine, nested ones included.
@@ -135,7 +134,7 @@ impl<'m> StateView<'m> {
             Kind::Choice(choice) => choice
                 .rules()
                 .map(|(condition, exit)| {
-                    self.edge(exit, condition.map_or(Via::Default, |c| Via::Choice(text(c))))
+                    self.edge(exit, condition.map_or(Via::Default, |c| Via::Choice(c.text())))
                 })
                 .collect(),
             kind => kind.exits().into_iter().map(|exit| self.edge(exit, Via::Next)).collect(),
@@ -176,13 +175,5 @@ impl<'m> StateView<'m> {
     fn edge(&self, exit: &Exit, via: Via<'m>) -> Edge<'m> {
         let to = exit.to.target().map(|state| &*self.machine.state(self.flow, state).name);
         Edge { to, via }
-    }
-}
-
-fn text(condition: &Template) -> &str {
-    match condition {
-        Template::Expression(expression) => expression.source(),
-        Template::Constant(value) if value.as_bool() == Some(true) => "true",
-        _ => "false",
     }
 }

@@ -1,16 +1,22 @@
-//! Why a definition is refused.
+//! Why a definition is refused, and what AWS warns of.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// One thing that keeps a definition from being loaded.
+/// One thing that is wrong with a definition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
+    /// Whether the definition can be used in spite of it.
+    pub severity: Severity,
     /// The kind of problem.
     pub code: Code,
     /// JSON Pointer to the place in the definition.
     pub pointer: String,
+    /// The place as AWS tells it: sometimes the object around the pointer's, and for text that is not JSON a line
+    /// and a column.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
     /// The state the place belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
@@ -22,6 +28,16 @@ pub struct Problem {
     /// The line in the definition's text, counted from one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
+}
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Severity {
+    /// The definition is refused.
+    Error,
+    /// The definition is taken, but may not do what was meant.
+    Warning,
 }
 
 /// Kinds of problems, by the names AWS validation gives them where it has one.
@@ -50,12 +66,52 @@ pub enum Code {
     InvalidResource,
     /// AWS would take it; this engine does not run it yet.
     NotSupported,
+    /// A warning: a text that looks like a path or a call, under a name without `.$`.
+    NoDollar,
+    /// A warning: a text that looks like a path, in a field whose name does not end with `Path`.
+    NoPath,
+    /// A warning: the `Result` of a Pass state is never filled in.
+    PassResultIsStatic,
 }
 
 /// All problems of one definition; never empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Problems(pub Vec<Problem>);
+
+impl Problem {
+    /// An error at a place.
+    pub(crate) fn error(code: Code, pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        let pointer = pointer.into();
+        Self {
+            severity: Severity::Error,
+            code,
+            location: Some(pointer.clone()),
+            pointer,
+            state: None,
+            field: None,
+            message: message.into(),
+            line: None,
+        }
+    }
+
+    /// The place as AWS tells it; the top of a definition is `/`.
+    pub fn place(&self) -> Option<&str> {
+        self.location.as_deref().map(|location| if location.is_empty() { "/" } else { location })
+    }
+}
+
+impl Problems {
+    /// What AWS answers when it refuses to create the machine: `CODE: message at /place`, one after another.
+    pub fn cause(&self) -> String {
+        let texts = self.0.iter().map(|problem| {
+            let place = problem.place().map(|place| format!(" at {place}")).unwrap_or_default();
+            let place = if problem.message.ends_with(&place) { "" } else { &place };
+            format!("{}: {}{place}", problem.code, problem.message)
+        });
+        texts.collect::<Vec<_>>().join(", ")
+    }
+}
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

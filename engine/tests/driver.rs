@@ -40,13 +40,13 @@ impl Host {
 
 impl TaskRunner for Host {
     fn check(&self, resource: &str) -> Result<(), String> {
-        if resource == "missing" { Err("not here".into()) } else { Ok(()) }
+        if resource.ends_with(":missing") { Err("not here".into()) } else { Ok(()) }
     }
 
     async fn run(&self, task: TaskRequest) -> Result<Value, Failure> {
         let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(running, Ordering::SeqCst);
-        if &*task.resource == "forever" {
+        if task.resource.ends_with(":forever") {
             std::future::pending::<()>().await;
         }
         let mut turns = 0;
@@ -81,7 +81,7 @@ impl TaskRunner for Host {
 #[test]
 fn tasks_run_at_the_same_time() {
     let host = Host::new();
-    let task = json!({ "StartAt": "B", "States": { "B": { "Type": "Task", "Resource": "echo", "End": true } }, "ProcessorConfig": { "Mode": "DISTRIBUTED", "ExecutionType": "STANDARD" } });
+    let task = json!({ "StartAt": "B", "States": { "B": { "Type": "Task", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:echo", "End": true } }, "ProcessorConfig": { "Mode": "DISTRIBUTED", "ExecutionType": "STANDARD" } });
     let reader = json!({ "Resource": "arn:aws:states:::s3:getObject", "ReaderConfig": { "InputType": "JSONL", "MaxItems": 50 }, "Arguments": { "Bucket": "b", "Key": "k" } });
     let definition = json!({ "QueryLanguage": "JSONata", "StartAt": "A", "States": { "A": { "Type": "Map", "ItemReader": reader, "ItemProcessor": task, "End": true } } });
     let outcome = block_on(drive(host.start(&definition), &host)).unwrap();
@@ -93,7 +93,7 @@ fn tasks_run_at_the_same_time() {
 #[test]
 fn a_timeout_drops_the_task() {
     let host = Host::new();
-    let definition = json!({ "QueryLanguage": "JSONata", "StartAt": "A", "States": { "A": { "Type": "Task", "Resource": "forever", "TimeoutSeconds": 86400, "End": true } } });
+    let definition = json!({ "QueryLanguage": "JSONata", "StartAt": "A", "States": { "A": { "Type": "Task", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:forever", "TimeoutSeconds": 86400, "End": true } } });
     let outcome = block_on(drive(host.start(&definition), &host)).unwrap();
     assert_eq!(outcome, Outcome::Failed(Failure::named("States.Timeout")));
 }
@@ -101,7 +101,7 @@ fn a_timeout_drops_the_task() {
 #[test]
 fn a_run_can_be_stopped() {
     let host = Host::new();
-    let definition = json!({ "QueryLanguage": "JSONata", "StartAt": "A", "States": { "A": { "Type": "Task", "Resource": "forever", "End": true } } });
+    let definition = json!({ "QueryLanguage": "JSONata", "StartAt": "A", "States": { "A": { "Type": "Task", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:forever", "End": true } } });
     let why = Failure::new("Deploy", "a new version");
     let outcome =
         block_on(drive_with(host.start(&definition), &host, stream::iter([Input::Stop(why.clone())])))
@@ -125,7 +125,7 @@ fn a_machine_is_a_graph() {
         "QueryLanguage": "JSONata",
         "StartAt": "A",
         "States": {
-            "A": { "Type": "Task", "Resource": "f", "Retry": [{ "ErrorEquals": ["Busy"] }], "Catch": [{ "ErrorEquals": ["Bad"], "Next": "D" }], "Next": "B" },
+            "A": { "Type": "Task", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:f", "Retry": [{ "ErrorEquals": ["Busy"] }], "Catch": [{ "ErrorEquals": ["Bad"], "Next": "D" }], "Next": "B" },
             "B": { "Type": "Choice", "Choices": [{ "Condition": "{% $states.input.n > 1 %}", "Next": "C" }], "Default": "D" },
             "C": { "Type": "Parallel", "Branches": [{ "StartAt": "E", "States": { "E": { "Type": "Pass", "End": true } } }], "Next": "D" },
             "D": { "Type": "Succeed" },
@@ -151,7 +151,7 @@ fn a_machine_is_a_graph() {
     assert_eq!(
         states.collect::<Vec<_>>(),
         [
-            "A Task Some(\"f\") [\"Busy\", \"Bad\"] None Next>B Catch([\"Bad\"])>D",
+            "A Task Some(\"arn:aws:lambda:us-east-1:000000000000:function:f\") [\"Busy\", \"Bad\"] None Next>B Catch([\"Bad\"])>D",
             "B Choice None [] None Choice(\"$states.input.n > 1\")>C Default>D",
             "C Parallel None [] None Next>D",
             "D Succeed None [] None ",
@@ -167,6 +167,9 @@ fn a_machine_is_a_graph() {
         refused.unwrap_err().0.into_iter().map(|problem| (problem.line, problem.message)).collect();
     assert_eq!(
         lines,
-        [(Some(7), "The field is given twice".into()), (Some(8), "The field 'End' must be true".to_owned())]
+        [
+            (Some(7), "The field is given twice".to_owned()),
+            (Some(5), "This object should have only one of the following fields: [Next, End]".to_owned())
+        ]
     );
 }

@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use crate::problem::{Code, Problem, escape};
-use crate::query::{Reach, Refusal, Template};
+use crate::problem::{Code, Problem, Severity, escape};
+use crate::query::{JsonPath, Language, Reach, Refusal, Template};
+use crate::state::Selection;
 use crate::value::{Object, Value};
 
 /// An object of the definition.
@@ -12,30 +13,90 @@ pub(crate) struct Fields<'a> {
     object: &'a Object,
     /// JSON Pointer to the object.
     at: String,
+    /// The same as AWS writes it, with an index in brackets.
+    place: String,
     state: Option<Arc<str>>,
+    language: Language,
     read: RefCell<Vec<&'static str>>,
     problems: &'a RefCell<Vec<Problem>>,
 }
 
+/// Fields that one language has and the other has not.
+const JSON_PATH_ONLY: [&str; 17] = [
+    "InputPath",
+    "OutputPath",
+    "ResultPath",
+    "Parameters",
+    "ResultSelector",
+    "Result",
+    "ItemsPath",
+    "TimeoutSecondsPath",
+    "HeartbeatSecondsPath",
+    "SecondsPath",
+    "TimestampPath",
+    "MaxConcurrencyPath",
+    "ToleratedFailurePercentagePath",
+    "ToleratedFailureCountPath",
+    "ErrorPath",
+    "CausePath",
+    "Variable",
+];
+const JSONATA_ONLY: [&str; 4] = ["Arguments", "Output", "Items", "Condition"];
+
 impl<'a> Fields<'a> {
     pub(crate) fn new(object: &'a Object, problems: &'a RefCell<Vec<Problem>>) -> Self {
-        Self { object, at: String::new(), state: None, read: RefCell::default(), problems }
+        Self {
+            object,
+            at: String::new(),
+            place: String::new(),
+            state: None,
+            language: Language::JsonPath,
+            read: RefCell::default(),
+            problems,
+        }
     }
 
-    pub(crate) fn refuse(&self, code: Code, field: Option<&str>, message: impl Into<String>) {
-        let below = field.filter(|field| self.object.get(field).is_some());
+    fn problem(&self, code: Code, pointer: String, location: String, field: Option<&str>, message: String) {
         self.problems.borrow_mut().push(Problem {
+            severity: Severity::Error,
             code,
-            pointer: below.map_or_else(|| self.at.clone(), |field| format!("{}/{}", self.at, escape(field))),
+            pointer,
+            location: Some(location),
             state: self.state.as_deref().map(str::to_owned),
             field: field.map(str::to_owned),
-            message: message.into(),
+            message,
             line: None,
         });
     }
 
+    /// Refuses the object, or the field when it is there.
+    pub(crate) fn refuse(&self, code: Code, field: Option<&str>, message: impl Into<String>) {
+        let below = field.filter(|field| self.object.get(field).is_some());
+        let step = below.map_or_else(String::new, |field| format!("/{}", escape(field)));
+        let (pointer, place) = (format!("{}{step}", self.at), format!("{}{step}", self.place));
+        self.problem(code, pointer, place, field, message.into());
+    }
+
     pub(crate) fn invalid(&self, field: &str, message: impl Into<String>) {
         self.refuse(Code::SchemaValidationFailed, Some(field), message);
+    }
+
+    /// Refuses a field of an object in a list.
+    pub(crate) fn invalid_item(&self, list: &str, index: usize, field: &str, message: &str) {
+        let pointer = format!("{}/{list}/{index}/{field}", self.at);
+        let place = format!("{}/{list}[{index}]/{field}", self.place);
+        self.problem(Code::SchemaValidationFailed, pointer, place, Some(list), message.to_owned());
+    }
+
+    /// Refuses the object as a whole.
+    pub(crate) fn refuse_here(&self, message: impl Into<String>) {
+        self.refuse(Code::SchemaValidationFailed, None, message);
+    }
+
+    /// Refuses a field that AWS names in the message and not in the place.
+    fn refuse_field(&self, field: &str, message: String) {
+        let pointer = format!("{}/{}", self.at, escape(field));
+        self.problem(Code::SchemaValidationFailed, pointer, self.place.clone(), Some(field), message);
     }
 
     pub(crate) fn require(&self, fields: &[&str]) {
@@ -44,6 +105,33 @@ impl<'a> Fields<'a> {
         if let Some(first) = missing.first() {
             self.invalid(first, format!("These fields are required: [{}]", missing.join(", ")));
         }
+    }
+
+    /// Refuses more than one of these fields.
+    pub(crate) fn one_of(&self, fields: &[&'static str]) {
+        if fields.iter().filter(|field| self.has(field)).count() > 1 {
+            self.read.borrow_mut().extend(fields);
+            self.refuse_here(format!(
+                "There should only be one of the following fields: [{}]",
+                fields.join(", ")
+            ));
+        }
+    }
+
+    /// Refuses none and more than one of these fields.
+    pub(crate) fn exactly_one_of(&self, fields: &[&'static str]) {
+        self.one_of(fields);
+        if !fields.iter().any(|field| self.has(field)) {
+            self.refuse_here(format!(
+                "This object should have only one of the following fields: [{}]",
+                fields.join(", ")
+            ));
+        }
+    }
+
+    /// The language of the state the object belongs to.
+    pub(crate) fn language(&self) -> Language {
+        self.language
     }
 
     pub(crate) fn value(&self, field: &'static str) -> Option<&'a Value> {
@@ -55,77 +143,100 @@ impl<'a> Fields<'a> {
         self.object.get(field).is_some()
     }
 
-    /// A field of one type; `expected` is how JSON calls it.
+    /// A field of one type; `expected` is how AWS calls it.
     fn typed<T>(
         &self,
         field: &'static str,
         expected: &str,
         take: impl FnOnce(&'a Value) -> Option<T>,
     ) -> Option<T> {
-        let value = self.value(field)?;
-        let taken = take(value);
+        let taken = take(self.value(field)?);
         if taken.is_none() {
-            self.invalid(
-                field,
-                format!("Expected value of type '{expected}', but was '{}'", value.type_name()),
-            );
+            self.invalid(field, format!("Expected value of type {expected}"));
         }
         taken
     }
 
     pub(crate) fn text(&self, field: &'static str) -> Option<Arc<str>> {
-        self.typed(field, "string", |value| value.as_str().map(Arc::from))
+        self.typed(field, "String", |value| value.as_str().map(Arc::from))
+    }
+
+    /// One of these texts.
+    pub(crate) fn choice(&self, field: &'static str, options: &[&str]) -> Option<Arc<str>> {
+        let text = self.text(field)?;
+        if options.contains(&&*text) {
+            return Some(text);
+        }
+        self.invalid(field, format!("Value should be one of the following: [{}]", options.join(", ")));
+        None
     }
 
     pub(crate) fn flag(&self, field: &'static str) -> Option<bool> {
-        self.typed(field, "boolean", Value::as_bool)
+        self.typed(field, "Boolean", Value::as_bool)
     }
 
     pub(crate) fn number(&self, field: &'static str, least: f64, most: f64) -> Option<f64> {
-        let number = self.typed(field, "number", |value| Some(value.as_number()?.as_f64()))?;
-        if (least..=most).contains(&number) {
-            return Some(number);
-        }
-        self.invalid(field, format!("Expected a number from {least} to {most}, but was {number}"));
-        None
+        let number = self.typed(field, "Number", |value| Some(value.as_number()?.as_f64()))?;
+        self.within(field, number, least, most).then_some(number)
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "the limits are small")]
     pub(crate) fn whole(&self, field: &'static str, least: i64, most: i64) -> Option<i64> {
-        let number = self.typed(field, "integer", |value| value.as_number()?.as_i64())?;
-        if (least..=most).contains(&number) {
-            return Some(number);
+        let number = self.typed(field, "Integer", |value| value.as_number()?.as_i64())?;
+        self.within(field, number as f64, least as f64, most as f64).then_some(number)
+    }
+
+    fn within(&self, field: &str, number: f64, least: f64, most: f64) -> bool {
+        if number < least {
+            self.invalid(field, format!("Minimum value is {least}"));
+        } else if number > most {
+            self.invalid(field, format!("Maximum value is {most}"));
         }
-        self.invalid(field, format!("Expected a number from {least} to {most}, but was {number}"));
-        None
+        (least..=most).contains(&number)
     }
 
     pub(crate) fn texts(&self, field: &'static str) -> Option<Vec<Arc<str>>> {
-        self.typed(field, "array of strings", |value| {
+        self.typed(field, "Array", |value| {
             value.as_array()?.iter().map(|item| item.as_str().map(Arc::from)).collect()
         })
     }
 
     pub(crate) fn object(&self, field: &'static str) -> Option<Fields<'a>> {
-        let object = self.typed(field, "object", Value::as_object)?;
+        let object = self.typed(field, "Object", Value::as_object)?;
         Some(self.below(object, &escape(field)))
     }
 
     /// A list of objects, not empty.
     pub(crate) fn objects(&self, field: &'static str) -> Vec<Fields<'a>> {
-        let Some(items) = self.typed(field, "array", Value::as_array) else {
+        let Some(items) = self.typed(field, "Array", Value::as_array) else {
             return Vec::new();
         };
         if items.is_empty() {
-            self.invalid(field, "The list must not be empty");
+            self.invalid(field, "Value cannot be empty");
         }
-        let items = items.iter().enumerate();
+        self.objects_or_none(field)
+    }
+
+    /// A list of objects.
+    pub(crate) fn objects_or_none(&self, field: &'static str) -> Vec<Fields<'a>> {
+        let items = self.typed(field, "Array", Value::as_array);
+        let items = items.into_iter().flat_map(|items| items.iter()).enumerate();
         items
             .filter_map(|(index, item)| {
                 let object = item.as_object();
                 if object.is_none() {
-                    self.invalid(field, format!("Expected value of type 'object' at index {index}"));
+                    let pointer = format!("{}/{field}/{index}", self.at);
+                    let message = "Expected value of type Object".to_owned();
+                    self.problem(
+                        Code::SchemaValidationFailed,
+                        pointer,
+                        format!("{}/{field}[{index}]", self.place),
+                        Some(field),
+                        message,
+                    );
                 }
-                Some(self.below(object?, &format!("{field}/{index}")))
+                let below = self.below(object?, &format!("{field}/{index}"));
+                Some(Fields { place: format!("{}/{field}[{index}]", self.place), ..below })
             })
             .collect()
     }
@@ -139,7 +250,9 @@ impl<'a> Fields<'a> {
         Fields {
             object,
             at: format!("{}/{step}", self.at),
+            place: format!("{}/{step}", self.place),
             state: self.state.clone(),
+            language: self.language,
             read: RefCell::default(),
             problems: self.problems,
         }
@@ -150,26 +263,69 @@ impl<'a> Fields<'a> {
         self
     }
 
+    pub(crate) fn in_language(mut self, language: Language) -> Self {
+        self.language = language;
+        self
+    }
+
+    /// Refuses every field that was not read. `later` are fields of the language that are not run yet.
+    pub(crate) fn finish(self, later: &[(&str, &str)]) {
+        let (own, other, only) = match self.language {
+            Language::JsonPath => ("JSONPath", "JSONata", &JSONATA_ONLY[..]),
+            Language::Jsonata => ("JSONata", "JSONPath", &JSON_PATH_ONLY[..]),
+        };
+        let read = self.read.borrow();
+        for (name, _) in self.object.iter().filter(|(name, _)| !read.contains(&&***name)) {
+            match later.iter().find(|(field, _)| *field == &**name) {
+                Some((field, why)) => self.refuse(Code::NotSupported, Some(field), *why),
+                None if only.contains(&&**name) => self.invalid(name, format!(
+                    "The QueryLanguage is set to '{own}', but field '{name}' is only supported for the '{other}' QueryLanguage"
+                )),
+                None => self.refuse_field(name, format!("Field '{name}' is not supported")),
+            }
+        }
+    }
+}
+
+/// Fields that are filled in when a state runs.
+impl Fields<'_> {
+    /// A template of the state's language.
     pub(crate) fn template(&self, field: &'static str, reach: Reach) -> Option<Template> {
         let value = self.value(field)?;
         let at = format!("{}/{field}", self.at);
+        if self.language == Language::JsonPath {
+            return Some(Template::payload(value, &mut |label| {
+                let message = format!(
+                    "The value for the field '{label}' must be a valid JSONPath or a valid intrinsic function call"
+                );
+                let place = format!("{}/{field}", self.place);
+                self.problem(Code::SchemaValidationFailed, at.clone(), place, Some(field), message);
+            }));
+        }
         Some(Template::parse(value, reach, &at, &mut |at, refusal| {
             let (code, message) = match refusal {
                 Refusal::Syntax(message) => (Code::InvalidExpression, message),
                 Refusal::Unsupported(message) => (Code::UnsupportedExpression, message),
+                Refusal::Unclosed => (
+                    Code::SchemaValidationFailed,
+                    "JSONata string must start with {% and end with %}".to_owned(),
+                ),
             };
-            self.problems.borrow_mut().push(Problem {
-                code,
-                pointer: at.to_owned(),
-                state: self.state.as_deref().map(str::to_owned),
-                field: Some(field.to_owned()),
-                message,
-                line: None,
-            });
+            let place = format!("{}{}", self.place, at.strip_prefix(&self.at).unwrap_or_default());
+            self.problem(code, at.to_owned(), place, Some(field), message);
         }))
     }
 
-    /// A field that is an expression or a constant that `accept` takes.
+    /// What a task is run with: `Parameters` in JSONPath, `Arguments` in JSONata.
+    pub(crate) fn payload(&self, reach: Reach) -> Option<Template> {
+        let field = match self.language {
+            Language::JsonPath => "Parameters",
+            Language::Jsonata => "Arguments",
+        };
+        self.template(field, reach)
+    }
+
+    /// A field that is a JSONata expression or a constant that `accept` takes.
     pub(crate) fn template_of(
         &self,
         field: &'static str,
@@ -184,19 +340,90 @@ impl<'a> Fields<'a> {
             Template::Constant(value) if accept(value) => {}
             Template::Array(_) if accept(&Value::from(Vec::new())) => {}
             Template::Object(_) if accept(&Value::Object(Object::default())) => {}
-            _ => self.invalid(field, format!("Expected {expected} or a JSONata expression")),
+            _ => self.invalid(field, format!("Expected value of type {expected}")),
         }
         Some(template)
     }
 
-    /// Refuses every field that was not read. `later` are fields of the language that are not run yet.
-    pub(crate) fn finish(self, later: &[(&str, &str)]) {
-        let read = self.read.borrow();
-        for (name, _) in self.object.iter().filter(|(name, _)| !read.contains(&&***name)) {
-            match later.iter().find(|(field, _)| *field == &**name) {
-                Some((field, why)) => self.refuse(Code::NotSupported, Some(field), *why),
-                None => self.invalid(name, format!("Field '{name}' is not supported")),
+    /// A whole number, or in JSONata an expression.
+    #[expect(clippy::cast_precision_loss, reason = "the limits are small")]
+    pub(crate) fn whole_or_template(&self, field: &'static str, least: i64, most: i64) -> Option<Template> {
+        let whole = |value: &Value| value.as_number().and_then(crate::value::Number::as_i64);
+        let template = self.template_of(field, "Integer", Reach::INPUT, |value| whole(value).is_some())?;
+        if let Some(number) = template.constant().and_then(whole) {
+            self.within(field, number as f64, least as f64, most as f64);
+        }
+        Some(template)
+    }
+
+    /// A number, or in JSONata an expression.
+    pub(crate) fn number_or_template(&self, field: &'static str, least: f64, most: f64) -> Option<Template> {
+        let number = |value: &Value| value.as_number().map(crate::value::Number::as_f64);
+        let template = self.template_of(field, "Number", Reach::INPUT, |value| number(value).is_some())?;
+        if let Some(number) = template.constant().and_then(number) {
+            self.within(field, number, least, most);
+        }
+        Some(template)
+    }
+
+    /// A whole number, an expression, or in JSONPath the place of a number in the field `path`.
+    pub(crate) fn whole_or_path(
+        &self,
+        field: &'static str,
+        path: &'static str,
+        least: i64,
+        most: i64,
+    ) -> Option<Template> {
+        if self.language == Language::JsonPath {
+            self.one_of(&[field, path]);
+            if self.has(path) {
+                return Some(Template::path(path, self.reference(path)?));
             }
         }
+        self.whole_or_template(field, least, most)
+    }
+
+    /// A path, or a call of an intrinsic function.
+    pub(crate) fn path_or_call(&self, field: &'static str) -> Option<Template> {
+        let text = self.text(field)?;
+        let template = Template::reference(field, &text);
+        if template.is_none() {
+            self.invalid(
+                field,
+                format!("The value for the field '{field}' must be a valid JSONPath or a valid intrinsic function call"),
+            );
+        }
+        template
+    }
+
+    /// The part of its input or output that a state keeps.
+    pub(crate) fn selection(&self, field: &'static str) -> Selection {
+        if self.language == Language::Jsonata {
+            return Selection::All;
+        }
+        match self.value(field) {
+            None => Selection::All,
+            Some(Value::Null) => Selection::Nothing,
+            Some(Value::String(text)) if &**text == "$" => Selection::All,
+            Some(value) => match value.as_str().and_then(JsonPath::parse) {
+                Some(path) => Selection::Path(Box::new(path)),
+                None => {
+                    self.invalid(field, "Value must be a valid JSONPath.");
+                    Selection::All
+                }
+            },
+        }
+    }
+
+    /// A path that names one place.
+    pub(crate) fn reference(&self, field: &'static str) -> Option<JsonPath> {
+        let text = self.text(field)?;
+        let why = match JsonPath::parse(&text) {
+            Some(path) if path.is_reference() => return Some(path),
+            None if !text.starts_with('$') => ": Reference path didn't start with '$'",
+            _ => "",
+        };
+        self.invalid(field, format!("Value is not a Reference Path{why}"));
+        None
     }
 }

@@ -22,13 +22,8 @@ pub(super) fn check(flows: &[Flow]) -> Vec<Problem> {
 
 fn without_end(flows: &[Flow], flow: FlowId) -> Option<Problem> {
     let ends = flows[flow.0].states.iter().any(|state| state.kind.ends());
-    (!ends).then(|| Problem {
-        code: Code::MissingEndState,
-        pointer: pointer(flows, flow),
-        state: None,
-        field: None,
-        message: "Workflow has no terminal state".into(),
-        line: None,
+    (!ends).then(|| {
+        Problem::error(Code::MissingEndState, pointer(flows, flow), "Workflow has no terminal state")
     })
 }
 
@@ -42,13 +37,10 @@ fn unreachable(flows: &[Flow], id: FlowId) -> Vec<Problem> {
         }
     }
     let lost = flow.states.iter().zip(&reached).filter(|(_, reached)| !**reached);
-    lost.map(|(state, _)| Problem {
-        code: Code::MissingTransitionTarget,
-        pointer: below(flows, id, state),
-        state: Some(state.name.to_string()),
-        field: None,
-        message: format!("State \"{}\" is not reachable.", state.name),
-        line: None,
+    lost.map(|(state, _)| {
+        let message = format!("State \"{}\" is not reachable.", state.name);
+        let problem = Problem::error(Code::MissingTransitionTarget, below(flows, id, state), message);
+        Problem { state: Some(state.name.to_string()), ..problem }
     })
     .collect()
 }
@@ -68,13 +60,14 @@ fn shadowing(flows: &[Flow], id: FlowId) -> Vec<Problem> {
     let states = flows[id.0].states.iter();
     let clashes = states.filter_map(|state| Some((state, clash(state)?)));
     clashes
-        .map(|(state, name)| Problem {
-            code: Code::SchemaValidationFailed,
-            pointer: below(flows, id, state),
-            state: Some(state.name.to_string()),
-            field: Some("Assign".into()),
-            message: format!("The variable '{name}' belongs to an outer scope and cannot be assigned here"),
-            line: None,
+        .map(|(state, name)| {
+            let message =
+                format!("The variable '{name}' belongs to an outer scope and cannot be assigned here");
+            Problem {
+                state: Some(state.name.to_string()),
+                field: Some("Assign".into()),
+                ..Problem::error(Code::SchemaValidationFailed, below(flows, id, state), message)
+            }
         })
         .collect()
 }

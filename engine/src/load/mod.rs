@@ -11,8 +11,9 @@ use std::time::Duration;
 
 pub(crate) use fields::Fields;
 
-use crate::machine::{Flow, FlowId, State, StateId, StateMachine, Transition};
-use crate::problem::{Code, Problem, Problems};
+use crate::machine::{Flow, FlowId, MachineType, State, StateId, StateMachine, Transition};
+use crate::problem::{Code, Problem};
+use crate::query::Language;
 use crate::state::Kind;
 use crate::value::Value;
 
@@ -25,6 +26,7 @@ pub(crate) type Check<'a> = dyn Fn(&str) -> Result<(), String> + 'a;
 /// What is shared while a definition is read.
 pub(crate) struct Loader<'a> {
     pub check: &'a Check<'a>,
+    pub kind: MachineType,
     language: Language,
     flows: RefCell<Vec<Option<Flow>>>,
     names: RefCell<HashSet<Arc<str>>>,
@@ -39,77 +41,59 @@ pub(crate) struct Place<'a> {
     names: &'a HashMap<Arc<str>, StateId>,
 }
 
-/// The language a state's fields are written in.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Language {
-    JsonPath,
-    Jsonata,
-}
-
-/// Reads a whole definition.
-pub(crate) fn load(text: &str, check: &Check<'_>) -> Result<StateMachine, Problems> {
-    let value =
-        Value::parse(text).map_err(|error| unreadable(Code::InvalidJsonDescription, &error.to_string()))?;
+/// Reads a whole definition: the machine, when nothing is wrong with it, and every problem.
+pub(crate) fn load(text: &str, kind: MachineType, check: &Check<'_>) -> (Option<StateMachine>, Vec<Problem>) {
+    let value = match Value::parse(text) {
+        Ok(value) => value,
+        Err(_) if text.trim().is_empty() => return (None, vec![not_an_object()]),
+        Err(error) => return (None, vec![source::unreadable(text, &error)]),
+    };
     let Some(object) = value.as_object() else {
-        return Err(unreadable(Code::SchemaValidationFailed, "Definition must be a valid JSON object"));
+        return (None, vec![not_an_object()]);
     };
     let problems = RefCell::new(source::repeated(text));
     let fields = Fields::new(object, &problems);
     let language = language(&fields, Language::JsonPath);
-    let loader = Loader { check, language, flows: RefCell::default(), names: RefCell::default() };
+    let loader = Loader { check, kind, language, flows: RefCell::default(), names: RefCell::default() };
     let comment = fields.text("Comment");
-    fields.text("Version").filter(|version| &**version != "1.0").into_iter().for_each(|version| {
-        fields.invalid("Version", format!("The version '{version}' is not known"));
-    });
-    let timeout = fields.whole("TimeoutSeconds", 1, LONGEST_SECONDS).and_then(seconds);
+    fields.choice("Version", &["1.0"]);
+    let timeout = fields.whole("TimeoutSeconds", 0, LONGEST_SECONDS).and_then(seconds);
     loader.flow(&fields, language, None);
     fields.finish(&[]);
     let flows = loader.flows.into_inner();
     let mut problems = problems.into_inner();
+    let mut machine = None;
     if problems.is_empty() {
         let flows: Vec<_> = flows.into_iter().flatten().collect();
         problems.extend(graph::check(&flows));
-        if problems.is_empty() {
-            return Ok(StateMachine { flows, comment, timeout });
-        }
+        machine = problems.is_empty().then_some(StateMachine { flows, comment, timeout });
     }
     source::number_lines(text, &mut problems);
-    Err(Problems(problems))
+    (machine, problems)
 }
 
-fn unreadable(code: Code, message: &str) -> Problems {
-    let problem = Problem {
-        code,
-        pointer: String::new(),
-        state: None,
-        field: None,
-        message: message.to_owned(),
-        line: None,
-    };
-    Problems(vec![problem])
+fn not_an_object() -> Problem {
+    let problem = Problem::error(Code::SchemaValidationFailed, "", "Definition must be a valid JSON object");
+    Problem { location: None, ..problem }
 }
 
+/// Zero is no limit.
 fn seconds(seconds: i64) -> Option<Duration> {
-    u64::try_from(seconds).ok().map(Duration::from_secs)
+    u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
 }
 
 fn language(fields: &Fields<'_>, inherited: Language) -> Language {
-    match fields.text("QueryLanguage").as_deref() {
-        None => inherited,
+    match fields.choice("QueryLanguage", &["JSONPath", "JSONata"]).as_deref() {
         Some("JSONata") => Language::Jsonata,
         Some("JSONPath") => {
             if inherited == Language::Jsonata {
-                fields.invalid(
-                    "QueryLanguage",
+                fields.refuse_here(
                     "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine",
                 );
             }
             Language::JsonPath
         }
-        Some(other) => {
-            fields.invalid("QueryLanguage", format!("The query language '{other}' is not known"));
-            Language::Jsonata
-        }
+        _ => inherited,
     }
 }
 
@@ -155,7 +139,7 @@ impl<'a> Loader<'a> {
 impl<'a> Place<'a> {
     fn state(mut self, states: &Fields<'a>, name: &Arc<str>, value: &'a Value) -> Option<State> {
         let Some(object) = value.as_object() else {
-            states.invalid(name, "Expected value of type 'object'");
+            states.invalid(name, "Expected value of type Object");
             return None;
         };
         let fields = states.below(object, &crate::problem::escape(name)).of_state(name);
@@ -169,12 +153,7 @@ impl<'a> Place<'a> {
         fields.require(&["Type"]);
         let kind = fields.text("Type")?;
         self.language = language(&fields, self.language);
-        if self.language == Language::JsonPath {
-            let message = "The query language 'JSONPath' is not supported yet; use 'JSONata'";
-            fields.refuse(Code::NotSupported, Some("QueryLanguage"), message);
-            return None;
-        }
-        let kind = Kind::parse(&kind, fields, &self)?;
+        let kind = Kind::parse(&kind, fields.in_language(self.language), &self)?;
         Some(State { name: Arc::clone(name), comment, kind })
     }
 
@@ -206,21 +185,15 @@ impl<'a> Place<'a> {
     /// `Next` or `End`.
     pub(crate) fn transition(&self, fields: &Fields<'_>) -> Option<Transition> {
         let next = self.target(fields, "Next");
-        match (fields.flag("End"), fields.has("Next")) {
-            (Some(true), false) => Some(Transition::End),
-            (None, true) => next.map(Transition::Next),
-            (Some(false), _) => {
-                fields.invalid("End", "The field 'End' must be true");
-                None
-            }
-            (Some(true), true) => {
-                fields.invalid("End", "'Next' and 'End' exclude each other");
-                None
-            }
-            (None, false) => {
-                fields.invalid("Next", "One of these fields is required: [Next, End]");
-                None
+        let end = fields.flag("End").unwrap_or_default();
+        match (end, fields.has("Next")) {
+            (true, false) => return Some(Transition::End),
+            (false, true) => return next.map(Transition::Next),
+            (true, true) => fields.one_of(&["Next", "End"]),
+            (false, false) => {
+                fields.refuse_here("This object should have only one of the following fields: [Next, End]");
             }
         }
+        None
     }
 }

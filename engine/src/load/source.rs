@@ -22,18 +22,48 @@ pub(super) fn repeated(text: &str) -> Vec<Problem> {
     let twice = walk.twice.into_iter();
     twice
         .map(|pointer| Problem {
-            code: Code::InvalidJsonDescription,
             field: pointer.rsplit('/').next().map(str::to_owned),
-            message: "The field is given twice".into(),
-            pointer,
-            state: None,
-            line: None,
+            ..Problem::error(Code::InvalidJsonDescription, pointer, "The field is given twice")
         })
         .collect()
 }
 
+/// Why a text is not JSON, in the words of Jackson, which AWS shows.
+pub(super) fn unreadable(text: &str, error: &serde_json::Error) -> Problem {
+    let before: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    // The column is counted in bytes, from one; it may point to the last byte of the token.
+    let mut at = (before + error.column().saturating_sub(1)).min(text.len());
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let bytes = text.as_bytes();
+    while at > before && bytes.get(at - 1).is_some_and(is_word) {
+        at -= 1;
+    }
+    let word: String =
+        text.get(at..).unwrap_or_default().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    let (message, end) = if word.starts_with(|c: char| c.is_alphabetic()) {
+        let expected =
+            "was expecting (JSON String, Number, Array, Object or token 'null', 'true' or 'false')";
+        (format!("Unrecognized token '{word}': {expected}"), at + word.len())
+    } else {
+        (error.to_string(), at)
+    };
+    let shown: String = text.chars().take(500).collect();
+    let rest = text.chars().count() - shown.chars().count();
+    let rest = if rest > 0 { format!("[truncated {rest} chars]") } else { String::new() };
+    let location =
+        format!("[Source: (String)\"{shown}\"{rest}; line: {}, column: {}]", error.line(), end - before + 1);
+    Problem {
+        location: Some(location.clone()),
+        line: Some(error.line()),
+        ..Problem::error(Code::InvalidJsonDescription, "", format!("{message}\n at {location}"))
+    }
+}
+
 /// Tells each problem its line.
 pub(super) fn number_lines(text: &str, problems: &mut [Problem]) {
+    if problems.is_empty() {
+        return;
+    }
     let walk = Walk::over(text);
     for problem in problems {
         problem.line = walk.lines.get(&problem.pointer).copied();

@@ -86,14 +86,20 @@ fn range(first: &Value, last: &Value, step: &Value) -> Result<Option<Value>, Str
 
 fn hash(text: &Value, algorithm: &Value) -> Result<Option<Value>, String> {
     let text = text.as_str().ok_or("the first argument of $hash must be a string")?;
-    let digest = match algorithm.as_str() {
-        Some("MD5") => Md5::digest(text).to_vec(),
-        Some("SHA-1") => Sha1::digest(text).to_vec(),
-        Some("SHA-256") => Sha256::digest(text).to_vec(),
-        Some("SHA-384") => Sha384::digest(text).to_vec(),
-        Some("SHA-512") => Sha512::digest(text).to_vec(),
-        _ => return Err("the algorithm of $hash must be MD5, SHA-1, SHA-256, SHA-384 or SHA-512".into()),
+    let digest = digest(text, algorithm.as_str().unwrap_or_default());
+    let digest = digest.ok_or("the algorithm of $hash must be MD5, SHA-1, SHA-256, SHA-384 or SHA-512")?;
+    Ok(Some(Value::string(digest)))
+}
+
+/// The hash in hexadecimal; `None`: there is no such algorithm.
+pub(super) fn digest(text: &str, algorithm: &str) -> Option<String> {
+    let digest = match algorithm {
+        "MD5" => Md5::digest(text).to_vec(),
+        "SHA-1" => Sha1::digest(text).to_vec(),
+        "SHA-256" => Sha256::digest(text).to_vec(),
+        "SHA-384" => Sha384::digest(text).to_vec(),
+        "SHA-512" => Sha512::digest(text).to_vec(),
+        _ => return None,
     };
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Some(Value::string(hex)))
+    Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -13,7 +13,7 @@ use jsonata_core::evaluator::{Context, Evaluator, EvaluatorError, EvaluatorOptio
 use jsonata_core::parser::{self, ParserError};
 use jsonata_core::value::{JValue, with_stack};
 
-use super::path::{Path, Step};
+use super::place::{Place, Step};
 use super::scope::{Reach, Scope};
 use super::{Refusal, Resolved, Unresolved, functions, without_code};
 use crate::rng::Rng;
@@ -28,7 +28,7 @@ pub(crate) struct Expression {
     source: Arc<str>,
     tree: AstNode,
     /// The expression, when it only names a place.
-    path: Option<Path>,
+    place: Option<Place>,
     names: Names,
 }
 
@@ -42,7 +42,7 @@ impl Expression {
         if let Some(refusal) = names.refusal(reach) {
             return Err(Refusal::Unsupported(refusal));
         }
-        Ok(Self { source: source.into(), path: plain(&tree), tree, names })
+        Ok(Self { source: source.into(), place: plain(&tree), tree, names })
     }
 
     /// The text as it was written.
@@ -51,7 +51,7 @@ impl Expression {
     }
 
     pub(crate) fn evaluate(&self, scope: &mut Scope<'_>) -> Resolved {
-        if let Some(resolved) = self.path.as_ref().and_then(|path| path.resolve(scope)) {
+        if let Some(resolved) = self.place.as_ref().and_then(|place| place.resolve(scope)) {
             return resolved;
         }
         let mut context = Context::new();
@@ -262,10 +262,10 @@ fn is_plain(step: &PathStep) -> bool {
     step.stages.is_empty() && !binds(step)
 }
 
-/// The tree as a path, when it is nothing else.
-fn plain(tree: &AstNode) -> Option<Path> {
+/// The tree as a place, when it is nothing else.
+fn plain(tree: &AstNode) -> Option<Place> {
     let (first, rest) = match tree {
-        AstNode::Variable(name) => return Some(Path::new(name, Vec::new())),
+        AstNode::Variable(name) => return Some(Place::new(name, Vec::new())),
         AstNode::Path { steps } => steps.split_first()?,
         _ => return None,
     };
@@ -280,7 +280,7 @@ fn plain(tree: &AstNode) -> Option<Path> {
         places.push(Step::Name(name.clone()));
         places.extend(indexes(step)?);
     }
-    Some(Path::new(variable, places))
+    Some(Place::new(variable, places))
 }
 
 /// The constant indexes a step ends with; `None` when there is anything else.

@@ -1,17 +1,30 @@
-//! How a state reads its data: JSONata expressions, and templates that hold them.
+//! How a state reads its data: JSONPath, intrinsic functions, JSONata, and templates that hold them.
 
 mod functions;
+mod intrinsic;
 mod jsonata;
-mod path;
+mod jsonpath;
+mod notes;
+mod place;
 mod scope;
 mod template;
 
 pub(crate) use functions::moment;
+pub(crate) use intrinsic::Intrinsic;
 pub(crate) use jsonata::Expression;
+pub(crate) use jsonpath::{JsonPath, Miss, ReferencePath};
+pub(crate) use notes::{Notes, OpenNotes, Stage};
 pub(crate) use scope::{Reach, Scope, Variables};
 pub(crate) use template::{EvaluationError, Template};
 
 use crate::value::Value;
+
+/// The language that a state's fields are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Language {
+    JsonPath,
+    Jsonata,
+}
 
 /// Why an expression is refused when its machine is loaded.
 #[derive(Debug)]
@@ -20,6 +33,8 @@ pub(crate) enum Refusal {
     Syntax(String),
     /// It names what does not exist where it stands.
     Unsupported(String),
+    /// It begins as an expression and does not end as one, or ends as one only.
+    Unclosed,
 }
 
 /// What an expression came to when it did not give a value.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::notes::OpenNotes;
 use crate::rng::Rng;
 use crate::value::Value;
 
@@ -13,6 +14,7 @@ pub(crate) type Variables = Arc<BTreeMap<Arc<str>, Value>>;
 
 /// Everything an expression may name.
 pub(crate) struct Scope<'a> {
+    /// `$states.input`, or the `$` of JSONPath.
     pub input: &'a Value,
     pub result: Option<&'a Value>,
     pub error: Option<&'a Value>,
@@ -21,9 +23,16 @@ pub(crate) struct Scope<'a> {
     pub variables: &'a Variables,
     pub now: Timestamp,
     pub rng: &'a mut Rng,
+    /// Where a test keeps what its state computes.
+    pub notes: Option<&'a OpenNotes>,
 }
 
 impl Scope<'_> {
+    /// The same scope with another input.
+    pub(crate) fn over<'s>(&'s mut self, input: &'s Value) -> Scope<'s> {
+        Scope { input, rng: self.rng, ..*self }
+    }
+
     /// A member of `$states`.
     pub(super) fn member(&self, name: &str) -> Option<Value> {
         match name {

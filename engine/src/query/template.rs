@@ -1,8 +1,9 @@
-//! JSON in which strings of the form `{% ... %}` are expressions.
+//! JSON to be filled in: with JSONata where a string is `{% ... %}`, with JSONPath where a name ends with `.$`.
 
 use std::sync::Arc;
 
-use super::{Expression, Reach, Refusal, Scope, Unresolved};
+use super::{Expression, Intrinsic, JsonPath, Miss, Reach, Refusal, Scope, Unresolved};
+use crate::failure::reserved;
 use crate::value::Value;
 
 /// A JSON value to be filled in.
@@ -11,21 +12,73 @@ pub(crate) enum Template {
     /// Nothing to fill in, at any depth.
     Constant(Value),
     Expression(Box<Expression>),
+    /// A JSONPath, and the field it stands in as messages name it.
+    Path(Box<(Arc<str>, JsonPath)>),
+    /// A call of an intrinsic function.
+    Intrinsic(Box<Intrinsic>),
     Array(Vec<Template>),
     Object(Vec<(Arc<str>, Template)>),
 }
 
-/// An expression that gave no value, and where it stands.
+/// Something that gave no value.
 #[derive(Debug)]
 pub(crate) struct EvaluationError {
-    /// The field and what is below it, as AWS writes it: `Output/a/b[0]`.
-    pub location: String,
+    /// The error's name.
+    pub error: &'static str,
+    /// Where a JSONata expression stands: the field and what is below it, as AWS writes it: `Output/a/b[0]`.
+    pub location: Option<String>,
     /// Ends a sentence that begins with the state's name.
     pub cause: String,
 }
 
 impl Template {
-    /// Reads a template; each expression that cannot be parsed is given to `refuse` with its place.
+    /// Reads a template of JSONPath; each name whose value is neither a path nor a call is given to `refuse`.
+    pub(crate) fn payload(value: &Value, refuse: &mut impl FnMut(&Arc<str>)) -> Self {
+        match value {
+            Value::Array(items) => {
+                let items: Vec<_> = items.iter().map(|item| Self::payload(item, refuse)).collect();
+                if items.iter().all(Self::is_constant) {
+                    Self::Constant(value.clone())
+                } else {
+                    Self::Array(items)
+                }
+            }
+            Value::Object(members) => {
+                let members: Vec<_> = members
+                    .iter()
+                    .map(|(label, value)| match label.strip_suffix(".$") {
+                        None => (Arc::clone(label), Self::payload(value, refuse)),
+                        Some(name) => {
+                            let filled = value.as_str().and_then(|text| Self::reference(label, text));
+                            let filled = filled.unwrap_or_else(|| {
+                                refuse(label);
+                                Self::Constant(Value::Null)
+                            });
+                            (name.into(), filled)
+                        }
+                    })
+                    .collect();
+                let constant = members.iter().all(|(_, member)| member.is_constant());
+                if constant { Self::Constant(value.clone()) } else { Self::Object(members) }
+            }
+            _ => Self::Constant(value.clone()),
+        }
+    }
+
+    /// A path or a call; `label` is the field it stands in.
+    pub(crate) fn reference(label: &str, text: &str) -> Option<Self> {
+        if text.starts_with('$') {
+            return Some(Self::path(label, JsonPath::parse(text)?));
+        }
+        Some(Self::Intrinsic(Box::new(Intrinsic::parse(text)?)))
+    }
+
+    /// A path; `label` is the field it stands in.
+    pub(crate) fn path(label: &str, path: JsonPath) -> Self {
+        Self::Path(Box::new((label.into(), path)))
+    }
+
+    /// Reads a template of JSONata; each expression that cannot be parsed is given to `refuse` with its place.
     pub(crate) fn parse(
         value: &Value,
         reach: Reach,
@@ -33,6 +86,10 @@ impl Template {
         refuse: &mut impl FnMut(&str, Refusal),
     ) -> Self {
         match value {
+            Value::String(text) if text.starts_with("{%") != text.ends_with("%}") => {
+                refuse(at, Refusal::Unclosed);
+                Self::Constant(Value::Null)
+            }
             Value::String(text) => match expression(text).map(|source| Expression::parse(source, reach)) {
                 None => Self::Constant(value.clone()),
                 Some(Ok(expression)) => Self::Expression(Box::new(expression)),
@@ -73,6 +130,12 @@ impl Template {
             Self::Expression(expression) => {
                 expression.evaluate(scope).map_err(|fault| EvaluationError::new(expression, field, fault))
             }
+            Self::Path(labelled) => labelled.1.fill(&labelled.0, scope),
+            Self::Intrinsic(call) => call.evaluate(scope).map_err(|trouble| EvaluationError {
+                error: trouble.error,
+                location: None,
+                cause: trouble.cause,
+            }),
             Self::Array(items) => {
                 let items = items.iter().enumerate();
                 let items = items.map(|(i, item)| item.fill(&format!("{field}[{i}]"), scope));
@@ -82,6 +145,8 @@ impl Template {
                 let members = members.iter();
                 let members = members.map(|(name, member)| match member {
                     Self::Constant(value) => Ok((Arc::clone(name), value.clone())),
+                    // It knows its field.
+                    Self::Path(_) | Self::Intrinsic(_) => Ok((Arc::clone(name), member.fill(field, scope)?)),
                     member => Ok((Arc::clone(name), member.fill(&format!("{field}/{name}"), scope)?)),
                 });
                 Ok(Value::Object(members.collect::<Result<Vec<_>, _>>()?.into_iter().collect()))
@@ -98,13 +163,23 @@ impl Template {
         accept: impl FnOnce(&Value) -> Option<T>,
     ) -> Result<T, EvaluationError> {
         let value = self.fill(field, scope)?;
-        accept(&value).ok_or_else(|| EvaluationError {
-            location: field.to_owned(),
-            cause: format!(
-                "{}returned an unexpected result type. Expected '{expected}', but was '{}' for value: {value}",
-                self.sentence(field),
-                value.type_name(),
-            ),
+        accept(&value).ok_or_else(|| match self {
+            Self::Path(labelled) => EvaluationError::runtime(format!(
+                "The {} field refers to value \"{}\" which is not a valid {}: {}",
+                labelled.0,
+                value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+                if expected == "number" { "float" } else { "integer" },
+                labelled.1.source(),
+            )),
+            _ => EvaluationError {
+                error: reserved::QUERY_EVALUATION_ERROR,
+                location: Some(field.to_owned()),
+                cause: format!(
+                    "{}returned an unexpected result type. Expected '{expected}', but was '{}' for value: {value}",
+                    self.sentence(field),
+                    value.type_name(),
+                ),
+            },
         })
     }
 
@@ -135,7 +210,34 @@ pub(crate) fn expression(text: &str) -> Option<&str> {
     Some(text.strip_prefix("{%")?.strip_suffix("%}")?.trim())
 }
 
+impl JsonPath {
+    /// The value for a field.
+    pub(crate) fn fill(&self, label: &str, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
+        self.resolve(scope).or_else(|miss| match miss {
+            // As on AWS, an index past the end is null here, where it is a failure elsewhere.
+            Miss::Beyond(_) => Ok(Value::Null),
+            Miss::Absent(_) => Err(EvaluationError::runtime(format!(
+                "The JSONPath '{}' specified for the field '{label}' could not be found in the input '{}'",
+                self.source(),
+                self.document(scope),
+            ))),
+        })
+    }
+
+    /// The value for `InputPath`, `OutputPath` or `ItemsPath`.
+    pub(crate) fn pick(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
+        self.resolve(scope).map_err(|miss| {
+            EvaluationError::runtime(format!("Invalid path '{}' : {}", self.source(), miss.reason()))
+        })
+    }
+}
+
 impl EvaluationError {
+    /// A failure that nothing catches.
+    pub(crate) fn runtime(cause: impl Into<String>) -> Self {
+        Self { error: reserved::RUNTIME, location: None, cause: cause.into() }
+    }
+
     fn new(expression: &Expression, field: &str, fault: Unresolved) -> Self {
         let what = match fault {
             Unresolved::Undefined => "returned nothing (undefined).".into(),
@@ -147,7 +249,8 @@ impl EvaluationError {
             }
         };
         Self {
-            location: field.to_owned(),
+            error: reserved::QUERY_EVALUATION_ERROR,
+            location: Some(field.to_owned()),
             cause: format!(
                 "The JSONata expression '{}' specified for the field '{field}' {what}",
                 expression.source()

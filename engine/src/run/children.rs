@@ -7,8 +7,7 @@ use jiff::Timestamp;
 
 use super::redrive::Again;
 use super::{
-    Counted, Dataset, Execution, Fault, Given, Item, MapRunId, Run, RunId, Thread, ThreadId, Visit, Waiting,
-    Wake,
+    Counted, Dataset, Execution, Fault, Item, MapRunId, Run, RunId, Thread, ThreadId, Visit, Waiting, Wake,
 };
 use crate::history::{Details, EventType};
 use crate::machine::FlowId;
@@ -269,7 +268,7 @@ impl Visit<'_> {
             return Ok(item.value);
         };
         let outer = self.thread.item.replace(Box::new(item));
-        let selected = self.evaluate(Given::default(), |scope| selector.fill("ItemSelector", scope));
+        let selected = self.mapped(|scope| selector.fill("ItemSelector", scope));
         self.thread.item = outer;
         selected.and_then(|selected| self.fits(&selected).map(|()| selected))
     }

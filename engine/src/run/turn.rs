@@ -242,7 +242,7 @@ impl Visit<'_> {
             return Err(fault);
         };
         let error = fault.failure.output();
-        let given = Given { result: None, error: Some(&error) };
+        let given = Given::error(&error);
         self.leave(&catcher.exit, &format!("Catch[{index}]/"), given).map_err(|fault| self.noted(fault))
     }
 

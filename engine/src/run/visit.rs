@@ -13,8 +13,8 @@ use crate::history::{Details, EventType};
 use crate::machine::State;
 use crate::query::{EvaluationError, Scope};
 use crate::rng::Rng;
-use crate::state::Exit;
 use crate::state::exit::Taken;
+use crate::state::{Exit, Kind};
 use crate::token::TaskToken;
 use crate::value::Value;
 
@@ -49,11 +49,32 @@ pub(crate) struct Fault {
     pub terminal: bool,
 }
 
-/// What an expression may see beyond the input.
+/// What an expression may see beyond the raw input of the state.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Given<'a> {
+    /// The input as the state sees it, when it is not the raw one.
+    pub input: Option<&'a Value>,
     pub result: Option<&'a Value>,
     pub error: Option<&'a Value>,
+}
+
+impl<'a> Given<'a> {
+    pub(crate) fn input(input: &'a Value) -> Self {
+        Self { input: Some(input), ..Self::default() }
+    }
+
+    pub(crate) fn result(result: &'a Value) -> Self {
+        Self { result: Some(result), ..Self::default() }
+    }
+
+    pub(crate) fn error(error: &'a Value) -> Self {
+        Self { error: Some(error), ..Self::default() }
+    }
+
+    /// What the state came to.
+    fn outcome(self) -> Option<&'a Value> {
+        self.error.or(self.result).or(self.input)
+    }
 }
 
 impl From<Failure> for Fault {
@@ -79,6 +100,7 @@ impl Visit<'_> {
         given: Given<'_>,
         read: impl FnOnce(&mut Scope<'_>) -> Result<T, EvaluationError>,
     ) -> Result<T, Fault> {
+        let notes = self.open_notes(given);
         let mut rng: Rng = self.run.rng;
         let (run, thread, state) = (&*self.run, &*self.thread, self.state);
         let context = || {
@@ -89,27 +111,46 @@ impl Visit<'_> {
             own.map_or(Value::Null, |own| context::object(&run.about, own, thread, state))
         };
         let mut scope = Scope {
-            input: &thread.input,
+            input: given.input.unwrap_or(&thread.input),
             result: given.result,
             error: given.error,
             context: &context,
             variables: &thread.variables,
             now: self.now,
             rng: &mut rng,
+            notes: notes.as_ref(),
         };
         let read = read(&mut scope);
         self.run.rng = rng;
-        read.map_err(|error| Fault { evaluation: Some(Some(error.location)), ..self.wrong(&error.cause) })
+        self.keep(notes);
+        read.map_err(|error| {
+            // Only JSONata has an event of its own for this.
+            let jsonata = error.error == reserved::QUERY_EVALUATION_ERROR;
+            let failure = Failure::new(error.error, self.sentence(&error.cause));
+            Fault { failure, evaluation: jsonata.then_some(error.location), terminal: false }
+        })
     }
 
-    /// The fault of an evaluation that has no field of its own.
-    pub(crate) fn wrong(&self, cause: &str) -> Fault {
-        let failure = Failure::new(reserved::QUERY_EVALUATION_ERROR, self.sentence(cause));
-        Fault { failure, evaluation: Some(None), terminal: false }
+    /// Lets the fields of a Map see its input as `InputPath` leaves it.
+    pub(crate) fn mapped<T>(
+        &mut self,
+        read: impl FnOnce(&mut Scope<'_>) -> Result<T, EvaluationError>,
+    ) -> Result<T, Fault> {
+        let Kind::Map(map) = &self.state.kind else {
+            return self.evaluate(Given::default(), read);
+        };
+        self.evaluate(Given::default(), |scope| {
+            let input = map.entry.input(scope)?;
+            read(&mut scope.over(&input))
+        })
     }
 
     /// The cause, after the words that name the state.
     pub(crate) fn sentence(&self, cause: &str) -> String {
+        if self.mock().is_some() {
+            // A mocked state was entered by no event.
+            return cause.to_owned();
+        }
         format!(
             "An error occurred while executing the state '{}' (entered at the event id #{}). {cause}",
             self.state.name, self.thread.entered_event
@@ -118,14 +159,14 @@ impl Visit<'_> {
 
     /// Leaves the state by this way.
     pub(crate) fn leave(&mut self, exit: &Exit, prefix: &str, given: Given<'_>) -> Step {
-        let taken = if exit.output.is_none() && exit.assign.is_empty() {
+        let taken = if exit.is_bare() && !self.is_test() {
             // Nothing to evaluate, nothing to copy.
-            let output = given.error.or(given.result).unwrap_or(&self.thread.input).clone();
+            let output = given.outcome().unwrap_or(&self.thread.input).clone();
             Taken { to: exit.to, output, assigned: Vec::new() }
         } else {
             self.evaluate(given, |scope| {
-                let otherwise = given.error.or(given.result).unwrap_or(scope.input);
-                exit.take(prefix, otherwise, scope)
+                let result = given.outcome().unwrap_or(scope.input);
+                exit.take(prefix, result, scope)
             })?
         };
         self.fits(&taken.output)?;

@@ -4,8 +4,11 @@ use super::distributed::positive;
 use crate::failure::{Failure, reserved};
 use crate::load::Fields;
 use crate::query::{Reach, Template};
-use crate::run::{Fault, Given, LARGEST, Visit};
+use crate::run::{Fault, LARGEST, Visit};
 use crate::value::Value;
+
+/// AWS's limit for `MaxInputBytesPerBatch`.
+const MOST_BYTES: i64 = 262_144;
 
 /// An ItemBatcher.
 #[derive(Debug)]
@@ -25,17 +28,12 @@ impl Batcher {
     pub(crate) fn parse(fields: Fields<'_>) -> Self {
         let batcher = Self {
             input: fields.template("BatchInput", Reach::INPUT),
-            most_items: fields.template_of(
-                "MaxItemsPerBatch",
-                "a whole number from 1",
-                Reach::INPUT,
-                |value| positive(value).is_some(),
-            ),
-            most_bytes: fields.template_of(
+            most_items: fields.whole_or_path("MaxItemsPerBatch", "MaxItemsPerBatchPath", 1, i64::MAX),
+            most_bytes: fields.whole_or_path(
                 "MaxInputBytesPerBatch",
-                "a whole number from 1 to 262144",
-                Reach::INPUT,
-                |value| bytes(value).is_some(),
+                "MaxInputBytesPerBatchPath",
+                1,
+                MOST_BYTES,
             ),
         };
         if batcher.most_items.is_none() && batcher.most_bytes.is_none() {
@@ -48,7 +46,7 @@ impl Batcher {
 
     /// Puts items together, in their order.
     pub(crate) fn batches(&self, visit: &mut Visit<'_>, items: Vec<Value>) -> Result<Batches, Fault> {
-        let (input, most_items, most_bytes) = visit.evaluate(Given::default(), |scope| {
+        let (input, most_items, most_bytes) = visit.mapped(|scope| {
             let input = self.input.as_ref().map(|input| input.fill("ItemBatcher/BatchInput", scope));
             let most = self.most_items.as_ref().map(|most| {
                 most.fill_as("ItemBatcher/MaxItemsPerBatch", "positive integer", scope, positive)

@@ -1,16 +1,21 @@
 //! Choice: the first rule whose condition holds leads on.
 
+use std::sync::Arc;
+
 use super::Exit;
+use super::entry::Entry;
+use super::test::Test;
 use crate::failure::{Failure, reserved};
 use crate::load::{Fields, Place};
 use crate::machine::Transition;
-use crate::query::{Reach, Template};
+use crate::query::{Language, Reach, Template};
 use crate::run::{Fault, Given, Step, Visit};
 use crate::value::Value;
 
 /// A Choice state.
 #[derive(Debug)]
 pub(crate) struct Choice {
+    entry: Entry,
     rules: Vec<Rule>,
     default: Option<Exit>,
 }
@@ -18,44 +23,52 @@ pub(crate) struct Choice {
 /// A condition and where it leads.
 #[derive(Debug)]
 struct Rule {
-    condition: Template,
+    condition: Condition,
     exit: Exit,
+}
+
+#[derive(Debug)]
+pub(crate) enum Condition {
+    Jsonata(Template),
+    /// With the test as it is written, for people.
+    JsonPath(Test, Arc<str>),
 }
 
 impl Choice {
     pub(crate) fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
         fields.require(&["Choices"]);
+        let entry = Entry::plain(&fields);
         let rules: Vec<_> =
-            fields.objects("Choices").into_iter().map(|fields| Rule::parse(fields, place)).collect();
-        let (output, assign) = Exit::results(&fields, Reach::INPUT);
-        if !fields.has("Default") && (output.is_some() || !assign.is_empty()) {
-            fields.invalid("Default", "'Output' and 'Assign' of a Choice state belong to its 'Default'");
-        }
-        let default =
-            place.target(&fields, "Default").map(|to| Exit { to: Transition::Next(to), output, assign });
+            fields.objects("Choices").into_iter().map(|rule| Rule::parse(rule, place, &fields)).collect();
+        let default = if fields.has("Default") {
+            place.target(&fields, "Default").map(|to| Exit::towards(Transition::Next(to), &fields))
+        } else {
+            // Read so that they are checked; without a default nothing takes them.
+            let _ = Exit::towards(Transition::End, &fields);
+            None
+        };
         fields.finish(&[]);
-        Some(Self { rules: rules.into_iter().collect::<Option<_>>()?, default })
+        Some(Self { entry, rules: rules.into_iter().collect::<Option<_>>()?, default })
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
+        let input = visit.evaluate(Given::default(), |scope| self.entry.input(scope))?;
+        let given = Given::input(&input);
         for (index, rule) in self.rules.iter().enumerate() {
             let holds = match &rule.condition {
-                Template::Constant(value) => value.as_bool().unwrap_or_default(),
-                condition => visit.evaluate(Given::default(), |scope| {
-                    condition.fill_as(
-                        &format!("Choices[{index}]/Condition"),
-                        "boolean",
-                        scope,
-                        Value::as_bool,
-                    )
+                Condition::Jsonata(Template::Constant(value)) => value.as_bool().unwrap_or_default(),
+                Condition::Jsonata(condition) => visit.evaluate(given, |scope| {
+                    let field = format!("Choices[{index}]/Condition");
+                    condition.fill_as(&field, "boolean", scope, Value::as_bool)
                 })?,
+                Condition::JsonPath(test, _) => visit.evaluate(given, |scope| test.holds(scope))?,
             };
             if holds {
-                return visit.leave(&rule.exit, &format!("Choices[{index}]/"), Given::default());
+                return visit.leave(&rule.exit, &format!("Choices[{index}]/"), given);
             }
         }
         match &self.default {
-            Some(exit) => visit.leave(exit, "", Given::default()),
+            Some(exit) => visit.leave(exit, "", given),
             None => Err(Fault::from(Failure::new(
                 reserved::NO_CHOICE_MATCHED,
                 visit.sentence(
@@ -70,19 +83,39 @@ impl Choice {
     }
 
     /// Every way out with its condition; the default has none.
-    pub(crate) fn rules(&self) -> impl Iterator<Item = (Option<&Template>, &Exit)> {
+    pub(crate) fn rules(&self) -> impl Iterator<Item = (Option<&Condition>, &Exit)> {
         let rules = self.rules.iter().map(|rule| (Some(&rule.condition), &rule.exit));
         rules.chain(self.default.as_ref().map(|exit| (None, exit)))
     }
 }
 
+impl Condition {
+    /// The condition as it is written.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Jsonata(Template::Expression(expression)) => expression.source(),
+            Self::Jsonata(Template::Constant(value)) if value.as_bool() == Some(true) => "true",
+            Self::Jsonata(_) => "false",
+            Self::JsonPath(_, text) => text,
+        }
+    }
+}
+
 impl Rule {
-    fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
+    fn parse(fields: Fields<'_>, place: &Place<'_>, state: &Fields<'_>) -> Option<Self> {
         fields.text("Comment");
-        fields.require(&["Condition"]);
-        let condition =
-            fields.template_of("Condition", "a boolean", Reach::INPUT, |value| value.as_bool().is_some());
-        let exit = Exit::parse_next(&fields, place, Reach::INPUT);
+        let condition = match fields.language() {
+            Language::JsonPath => Test::parse(&fields).map(|test| {
+                let text = test.to_string();
+                Condition::JsonPath(test, text.into())
+            }),
+            Language::Jsonata => {
+                fields.require(&["Condition"]);
+                let accept = |value: &Value| value.as_bool().is_some();
+                fields.template_of("Condition", "Boolean", Reach::INPUT, accept).map(Condition::Jsonata)
+            }
+        };
+        let exit = Exit::ruled(&fields, place, state);
         fields.finish(&[]);
         Some(Self { condition: condition?, exit: exit? })
     }

@@ -8,11 +8,11 @@ use crate::effect::Items;
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
 use crate::load::{Fields, Place};
-use crate::query::{Reach, Template};
+use crate::query::{Language, Reach, Template};
 use crate::run::{
-    Children, Dataset, Fault, Given, MapRunId, MapRunStatus, MapRunUpdate, Next, Source, Step, Visit, Waiting,
+    Children, Dataset, Fault, MapRunId, MapRunStatus, MapRunUpdate, Next, Source, Step, Visit, Waiting,
 };
-use crate::value::{Number, Value};
+use crate::value::Value;
 
 /// What only a distributed Map has.
 #[derive(Debug)]
@@ -22,8 +22,6 @@ pub(crate) struct Distributed {
     pub reader: Option<Reader>,
     pub batcher: Option<Batcher>,
     writer: Option<Writer>,
-    count: Option<Template>,
-    percentage: Option<Template>,
 }
 
 /// Items that are being read.
@@ -46,17 +44,10 @@ impl Distributed {
     pub(crate) fn parse(fields: &Fields<'_>, place: &Place<'_>, express: bool) -> Option<Self> {
         let reader = fields.object("ItemReader").map(|reader| Reader::parse(reader, place));
         let writer = fields.object("ResultWriter").map(|writer| Writer::parse(writer, place));
-        let number = |field, expected: &str, accept: fn(&Value) -> bool| {
-            fields.template_of(field, expected, Reach::INPUT, accept)
-        };
         Some(Self {
             express,
             label: label(fields),
             batcher: fields.object("ItemBatcher").map(Batcher::parse),
-            count: number("ToleratedFailureCount", "a whole number from 0", |value| count(value).is_some()),
-            percentage: number("ToleratedFailurePercentage", "a number from 0 to 100", |value| {
-                percentage(value).is_some()
-            }),
             reader: optional(reader)?,
             writer: optional(writer)?,
         })
@@ -75,7 +66,7 @@ impl Distributed {
         items: Option<Items>,
         concurrency: usize,
     ) -> Step {
-        let limits = self.limits(visit, concurrency)?;
+        let limits = Self::limits(visit, map, concurrency)?;
         let run = visit.map_run(self.label.as_deref(), limits);
         let begun = match (items, &self.reader) {
             (None, Some(reader)) => reader.start(visit).map(|(id, source)| {
@@ -90,20 +81,17 @@ impl Distributed {
         begun.map_err(|fault| fail(visit, run, fault))
     }
 
-    pub(super) fn limits(&self, visit: &mut Visit<'_>, concurrency: usize) -> Result<MapRunUpdate, Fault> {
-        visit.evaluate(Given::default(), |scope| {
-            let count = self.count.as_ref().map(|template| {
-                template.fill_as("ToleratedFailureCount", "non-negative integer", scope, count)
-            });
-            let percentage = self
-                .percentage
-                .as_ref()
-                .map(|template| template.fill_as("ToleratedFailurePercentage", "number", scope, percentage));
-            Ok(MapRunUpdate {
-                max_concurrency: Some(concurrency),
-                tolerated_failure_count: count.transpose()?,
-                tolerated_failure_percentage: percentage.transpose()?,
-            })
+    pub(super) fn limits(
+        visit: &mut Visit<'_>,
+        map: &Map,
+        concurrency: usize,
+    ) -> Result<MapRunUpdate, Fault> {
+        let (tolerated_failure_count, tolerated_failure_percentage) =
+            visit.mapped(|scope| map.tolerated.limits(scope))?;
+        Ok(MapRunUpdate {
+            max_concurrency: Some(concurrency),
+            tolerated_failure_count,
+            tolerated_failure_percentage,
         })
     }
 
@@ -236,14 +224,14 @@ fn label(fields: &Fields<'_>) -> Option<Arc<str>> {
 
 /// The arguments of a reader or a writer.
 pub(super) fn argument(fields: &Fields<'_>) -> Option<Template> {
-    fields.require(&["Arguments"]);
-    fields.template_of("Arguments", "an object", Reach::INPUT, |value| value.as_object().is_some())
+    let field = match fields.language() {
+        Language::JsonPath => "Parameters",
+        Language::Jsonata => "Arguments",
+    };
+    fields.require(&[field]);
+    fields.template_of(field, "Object", Reach::INPUT, |value| value.as_object().is_some())
 }
 
 pub(super) fn positive(value: &Value) -> Option<usize> {
     count(value).filter(|count| *count > 0)
-}
-
-fn percentage(value: &Value) -> Option<f64> {
-    value.as_number().map(Number::as_f64).filter(|share| (0.0..=100.0).contains(share))
 }

@@ -2,17 +2,58 @@
 
 use std::sync::Arc;
 
+use super::entry::Selection;
+use crate::failure::reserved;
 use crate::load::{Fields, Place};
 use crate::machine::Transition;
-use crate::query::{EvaluationError, Reach, Scope, Template};
+use crate::query::{EvaluationError, Language, Reach, ReferencePath, Scope, Stage, Template};
 use crate::value::Value;
 
 /// A way out of a state.
 #[derive(Debug)]
 pub(crate) struct Exit {
     pub to: Transition,
-    pub output: Option<Template>,
+    pub output: Output,
     pub assign: Vec<(Arc<str>, Template)>,
+}
+
+/// What is handed on.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// What `Output` makes; without it the result.
+    Jsonata(Option<Template>),
+    /// What `ResultSelector`, `ResultPath` and `OutputPath` make; without them the result.
+    JsonPath(Option<Box<Placing>>),
+}
+
+/// Where a result goes in the input, and what of that goes on.
+#[derive(Debug)]
+pub(crate) struct Placing {
+    selector: Option<Template>,
+    place: ResultPlace,
+    output: Selection,
+}
+
+#[derive(Debug)]
+enum ResultPlace {
+    /// No field, or `$`: the result replaces the input.
+    Whole,
+    /// `null`: the result is dropped.
+    Nowhere,
+    At(ReferencePath),
+}
+
+/// Which fields shape what is handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    /// Task, Parallel, Map: there is a result from outside.
+    Work,
+    /// Pass: `ResultPath` and `OutputPath`.
+    Pass,
+    /// Others: `OutputPath`.
+    Plain,
+    /// A catcher: `ResultPath`.
+    Caught,
 }
 
 /// A way out, taken: its output and the variables it sets.
@@ -22,44 +63,137 @@ pub(crate) struct Taken {
     pub assigned: Vec<(Arc<str>, Value)>,
 }
 
+impl Leaving {
+    fn reach(self) -> Reach {
+        match self {
+            Self::Work => Reach::RESULT,
+            Self::Pass | Self::Plain => Reach::INPUT,
+            Self::Caught => Reach::ERROR,
+        }
+    }
+}
+
 impl Exit {
-    /// Reads `Next` or `End`, `Output` and `Assign`.
-    pub(crate) fn parse(fields: &Fields<'_>, place: &Place<'_>, reach: Reach) -> Option<Self> {
-        let (output, assign) = Self::results(fields, reach);
+    /// Reads `Next` or `End` and what shapes the output and the variables.
+    pub(crate) fn parse(fields: &Fields<'_>, place: &Place<'_>, leaving: Leaving) -> Option<Self> {
+        let output = Output::parse(fields, leaving);
+        let assign = assignments(fields, leaving.reach());
         Some(Self { to: place.transition(fields)?, output, assign })
     }
 
-    /// Reads `Next`, `Output` and `Assign`: the way out of a rule or a catcher.
-    pub(crate) fn parse_next(fields: &Fields<'_>, place: &Place<'_>, reach: Reach) -> Option<Self> {
-        let (output, assign) = Self::results(fields, reach);
-        fields.require(&["Next"]);
-        Some(Self { to: Transition::Next(place.target(fields, "Next")?), output, assign })
+    /// Reads the way out of a catcher.
+    pub(crate) fn caught(fields: &Fields<'_>, place: &Place<'_>) -> Option<Self> {
+        let output = Output::parse(fields, Leaving::Caught);
+        let assign = assignments(fields, Reach::ERROR);
+        Some(Self { to: next(fields, place)?, output, assign })
     }
 
-    pub(crate) fn results(
-        fields: &Fields<'_>,
-        reach: Reach,
-    ) -> (Option<Template>, Vec<(Arc<str>, Template)>) {
-        (fields.template("Output", reach), assignments(fields, reach))
+    /// Reads the way out of a rule; `state` holds the rule.
+    pub(crate) fn ruled(fields: &Fields<'_>, place: &Place<'_>, state: &Fields<'_>) -> Option<Self> {
+        let from = if fields.language() == Language::Jsonata { fields } else { state };
+        let output = Output::parse(from, Leaving::Plain);
+        let assign = assignments(fields, Reach::INPUT);
+        Some(Self { to: next(fields, place)?, output, assign })
     }
 
-    /// `prefix` names the place of the exit in its state; `otherwise` is the output when none is written.
+    /// Reads what shapes the output and the variables of a way that leads to `to`.
+    pub(crate) fn towards(to: Transition, fields: &Fields<'_>) -> Self {
+        Self { to, output: Output::parse(fields, Leaving::Plain), assign: assignments(fields, Reach::INPUT) }
+    }
+
+    /// A way that only ends its flow.
+    pub(crate) fn end(fields: &Fields<'_>) -> Self {
+        Self { to: Transition::End, output: Output::parse(fields, Leaving::Plain), assign: Vec::new() }
+    }
+
+    /// Whether the result is handed on as it is and nothing is remembered.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.assign.is_empty() && matches!(self.output, Output::Jsonata(None) | Output::JsonPath(None))
+    }
+
+    /// `prefix` names the place of the exit in its state; `result` is what the state came to. The scope's input
+    /// is that of the state.
     pub(crate) fn take(
         &self,
         prefix: &str,
-        otherwise: &Value,
+        result: &Value,
         scope: &mut Scope<'_>,
     ) -> Result<Taken, EvaluationError> {
         let mut assigned = Vec::with_capacity(self.assign.len());
         for (name, template) in &self.assign {
-            assigned.push((Arc::clone(name), template.fill(&format!("{prefix}Assign/{name}"), scope)?));
+            let value = match &self.output {
+                Output::JsonPath(_) => template.fill(name, &mut scope.over(result)),
+                Output::Jsonata(_) => template.fill(&format!("{prefix}Assign/{name}"), scope),
+            };
+            assigned.push((Arc::clone(name), value?));
         }
         let output = match &self.output {
-            None => otherwise.clone(),
-            Some(Template::Constant(value)) => value.clone(),
-            Some(template) => template.fill(&format!("{prefix}Output"), scope)?,
+            Output::Jsonata(None) => result.clone(),
+            Output::JsonPath(None) => {
+                scope.note(Stage::AfterResultSelector, result);
+                scope.note(Stage::AfterResultPath, result);
+                result.clone()
+            }
+            Output::Jsonata(Some(Template::Constant(value))) => value.clone(),
+            Output::Jsonata(Some(template)) => template.fill(&format!("{prefix}Output"), scope)?,
+            Output::JsonPath(Some(placing)) => placing.apply(result, scope)?,
         };
         Ok(Taken { to: self.to, output, assigned })
+    }
+}
+
+impl Output {
+    fn parse(fields: &Fields<'_>, leaving: Leaving) -> Self {
+        if fields.language() == Language::Jsonata {
+            return Self::Jsonata(fields.template("Output", leaving.reach()));
+        }
+        let selector = (leaving == Leaving::Work).then(|| fields.template("ResultSelector", Reach::INPUT));
+        let place = if leaving == Leaving::Plain { ResultPlace::Whole } else { result_place(fields) };
+        let output = if leaving == Leaving::Caught { Selection::All } else { fields.selection("OutputPath") };
+        let placing = Placing { selector: selector.flatten(), place, output };
+        let bare =
+            matches!(placing, Placing { selector: None, place: ResultPlace::Whole, output: Selection::All });
+        Self::JsonPath((!bare).then(|| Box::new(placing)))
+    }
+}
+
+impl Placing {
+    fn apply(&self, result: &Value, scope: &mut Scope<'_>) -> Result<Value, EvaluationError> {
+        let selected = match &self.selector {
+            None => result.clone(),
+            Some(template) => template.fill("ResultSelector", &mut scope.over(result))?,
+        };
+        scope.note(Stage::AfterResultSelector, &selected);
+        let placed =
+            match &self.place {
+                ResultPlace::Whole => selected,
+                ResultPlace::Nowhere => scope.input.clone(),
+                ResultPlace::At(path) => path.write(scope.input, selected).map_err(|cause| {
+                    EvaluationError { error: reserved::RESULT_PATH_MATCH_FAILURE, location: None, cause }
+                })?,
+            };
+        scope.note(Stage::AfterResultPath, &placed);
+        self.output.of(&scope.over(&placed))
+    }
+}
+
+fn next(fields: &Fields<'_>, place: &Place<'_>) -> Option<Transition> {
+    fields.require(&["Next"]);
+    place.target(fields, "Next").map(Transition::Next)
+}
+
+fn result_place(fields: &Fields<'_>) -> ResultPlace {
+    match fields.value("ResultPath") {
+        None => ResultPlace::Whole,
+        Some(Value::Null) => ResultPlace::Nowhere,
+        Some(_) => match fields.reference("ResultPath").map(ReferencePath::new) {
+            Some(Some(path)) if !path.is_root() => ResultPlace::At(path),
+            Some(None) => {
+                fields.invalid("ResultPath", "Value is not a Reference Path");
+                ResultPlace::Whole
+            }
+            _ => ResultPlace::Whole,
+        },
     }
 }
 
@@ -72,7 +206,7 @@ fn assignments(fields: &Fields<'_>, reach: Reach) -> Vec<(Arc<str>, Template)> {
             .map(|(name, value)| (Arc::clone(name), Template::Constant(value.clone())))
             .collect(),
         Some(_) => {
-            fields.invalid("Assign", "Expected value of type 'object'");
+            fields.invalid("Assign", "Expected value of type Object");
             Vec::new()
         }
     };

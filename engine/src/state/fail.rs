@@ -2,27 +2,37 @@
 
 use crate::failure::Failure;
 use crate::load::Fields;
-use crate::query::{Reach, Template};
+use crate::query::{Language, Reach, Stage, Template};
 use crate::run::{Fault, Given, Step, Visit};
 
 /// A Fail state.
 #[derive(Debug)]
 pub(crate) struct Fail {
-    pub error: Option<Template>,
-    pub cause: Option<Template>,
+    error: Option<Template>,
+    cause: Option<Template>,
+    language: Language,
 }
 
 impl Fail {
     pub(crate) fn parse(fields: Fields<'_>) -> Self {
-        let text =
-            |field| fields.template_of(field, "a string", Reach::INPUT, |value| value.as_str().is_some());
-        let (error, cause) = (text("Error"), text("Cause"));
+        let text = |field, path| {
+            fields.one_of(&[field, path]);
+            if fields.language() == Language::JsonPath && fields.has(path) {
+                return fields.path_or_call(path);
+            }
+            fields.template_of(field, "String", Reach::INPUT, |value| value.as_str().is_some())
+        };
+        let (error, cause) = (text("Error", "ErrorPath"), text("Cause", "CausePath"));
+        let language = fields.language();
         fields.finish(&[]);
-        Self { error, cause }
+        Self { error, cause, language }
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
         let failure = visit.evaluate(Given::default(), |scope| {
+            if self.language == Language::JsonPath {
+                scope.note(Stage::AfterInputPath, scope.input);
+            }
             let mut text = |field: &str, template: &Option<Template>| {
                 let template = template.as_ref()?;
                 Some(template.fill_as(field, "string", scope, |value| value.as_str().map(str::to_owned)))

@@ -1,12 +1,15 @@
 //! Map: runs its processor once for each item.
 
 use super::distributed::Distributed;
-use super::{Exit, Recovery};
+use super::exit::Leaving;
+use super::tolerated::Tolerated;
+use super::{Entry, Exit, Recovery, Selection};
 use crate::effect::Items;
+use crate::failure::reserved;
 use crate::history::{Details, EventType};
 use crate::load::{Fields, Place};
-use crate::machine::FlowId;
-use crate::query::{Reach, Template};
+use crate::machine::{FlowId, MachineType};
+use crate::query::{EvaluationError, Language, Reach, Scope, Stage, Template};
 use crate::run::{Children, Given, Next, Step, Visit};
 use crate::value::{Number, Value};
 
@@ -16,44 +19,49 @@ const MOST_INLINE: usize = 40;
 /// A Map state.
 #[derive(Debug)]
 pub(crate) struct Map {
-    items: Option<Template>,
+    pub entry: Entry,
+    source: Source,
     pub selector: Option<Template>,
     pub processor: FlowId,
+    /// The processor is written under its old name, `Iterator`.
+    pub old: bool,
     pub distributed: Option<Distributed>,
+    pub tolerated: Tolerated,
     concurrency: Option<Template>,
     pub exit: Exit,
     pub recovery: Recovery,
 }
 
+/// Where the items come from when the host does not read them.
+#[derive(Debug)]
+enum Source {
+    /// JSONata: `Items`, or the input.
+    Jsonata(Option<Template>),
+    /// JSONPath: `ItemsPath` of the input.
+    JsonPath(Selection),
+}
+
 impl Map {
     pub(crate) fn parse<'a>(fields: Fields<'a>, place: &Place<'a>) -> Option<Self> {
-        fields.require(&["ItemProcessor"]);
+        fields.exactly_one_of(&["ItemProcessor", "Iterator"]);
+        let old = fields.has("Iterator");
         let (processor, distributed) = processor(&fields, place)?;
-        let items = fields.template_of("Items", "an array", Reach::INPUT, |value| {
-            value.as_array().is_some() || distributed.is_some() && value.as_object().is_some()
-        });
-        let selector = fields.template("ItemSelector", Reach::INPUT);
-        let concurrency =
-            fields.template_of("MaxConcurrency", "a whole number from 0", Reach::INPUT, |value| {
-                count(value).is_some()
-            });
-        if fields.has("ItemReader") && items.is_some() {
-            fields.invalid("Items", "'Items' and 'ItemReader' exclude each other");
+        let entry = Entry::plain(&fields);
+        let source = Source::parse(&fields, distributed.is_some());
+        let selector = selector(&fields);
+        let concurrency = fields.whole_or_path("MaxConcurrency", "MaxConcurrencyPath", 0, i64::MAX);
+        let tolerated = Tolerated::parse(&fields);
+        if fields.has("ItemReader") {
+            fields.one_of(&["Items", "ItemReader"]);
         }
         let is_distributed = distributed.is_some();
         let distributed = distributed.map(|express| Distributed::parse(&fields, place, express));
         let recovery = Recovery::parse(&fields, place);
-        let exit = Exit::parse(&fields, place, Reach::RESULT);
+        let exit = Exit::parse(&fields, place, Leaving::Work);
         fields.finish(if is_distributed {
             &[]
         } else {
             &[
-                ("Iterator", "'Iterator' is the old name of 'ItemProcessor'"),
-                ("ToleratedFailureCount", "'ToleratedFailureCount' is not supported for an inline Map"),
-                (
-                    "ToleratedFailurePercentage",
-                    "'ToleratedFailurePercentage' is not supported for an inline Map",
-                ),
                 ("ItemBatcher", "'ItemBatcher' is not supported for an inline Map"),
                 ("ItemReader", "'ItemReader' is not supported for an inline Map"),
                 ("Label", "'Label' is not supported for an inline Map"),
@@ -61,20 +69,32 @@ impl Map {
             ]
         });
         let distributed = distributed.map_or(Some(None), |distributed| distributed.map(Some))?;
-        Some(Self { items, selector, processor, distributed, concurrency, exit: exit?, recovery: recovery? })
+        Some(Self {
+            entry,
+            source,
+            selector,
+            processor,
+            old,
+            distributed,
+            tolerated,
+            concurrency,
+            exit: exit?,
+            recovery: recovery?,
+        })
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
         let reads = self.distributed.as_ref().is_some_and(|distributed| distributed.reader.is_some());
-        let items = if reads { None } else { Some(self.items(visit)?) };
+        let objects = self.distributed.is_some();
+        let items = if reads { None } else { Some(visit.mapped(|scope| self.source.items(scope, objects))?) };
         // As on AWS, items that are read are not counted here.
         let length = items.as_ref().map_or(0, length);
         visit.event(EventType::MapStateStarted, Details::MapStarted { length });
-        let concurrency = visit.evaluate(Given::default(), |scope| {
-            let concurrency = self
-                .concurrency
-                .as_ref()
-                .map(|template| template.fill_as("MaxConcurrency", "non-negative integer", scope, count));
+        let concurrency = visit.mapped(|scope| {
+            let concurrency = self.concurrency.as_ref();
+            let concurrency =
+                concurrency.map(|n| n.fill_as("MaxConcurrency", "non-negative integer", scope, count));
+            self.tolerated.limits(scope)?;
             Ok(concurrency.transpose()?.unwrap_or(0))
         })?;
         if visit.is_test() {
@@ -93,24 +113,6 @@ impl Map {
         }
     }
 
-    /// The array, or for a distributed Map the object, to iterate over.
-    fn items(&self, visit: &mut Visit<'_>) -> Result<Value, crate::run::Fault> {
-        let objects = self.distributed.is_some();
-        let accept = |value: &Value| {
-            (value.as_array().is_some() || objects && value.as_object().is_some()).then(|| value.clone())
-        };
-        match &self.items {
-            Some(template) => {
-                visit.evaluate(Given::default(), |scope| template.fill_as("Items", "array", scope, accept))
-            }
-            None => {
-                let input = visit.thread.input.clone();
-                accept(&input)
-                    .ok_or_else(|| visit.wrong(&format!("Map state input must be an array but was: {input}")))
-            }
-        }
-    }
-
     /// Every iteration has given its output.
     pub(crate) fn finish(&self, visit: &mut Visit<'_>, outputs: Vec<Value>) -> Step {
         self.succeed(visit, &outputs.into())
@@ -121,27 +123,81 @@ impl Map {
         visit.event(EventType::MapStateSucceeded, Details::None);
         // What follows points to the last iteration's end, not to the success of the state.
         visit.thread.last_event = last;
-        visit.leave(&self.exit, "", Given { result: Some(output), error: None })
+        visit.leave(&self.exit, "", Given::result(output))
     }
+}
+
+impl Source {
+    fn parse(fields: &Fields<'_>, objects: bool) -> Self {
+        match fields.language() {
+            Language::Jsonata => Self::Jsonata(fields.template_of("Items", "Array", Reach::INPUT, |value| {
+                value.as_array().is_some() || objects && value.as_object().is_some()
+            })),
+            Language::JsonPath if fields.has("ItemsPath") => {
+                let path = fields.reference("ItemsPath");
+                Self::JsonPath(path.map_or(Selection::All, |path| Selection::Path(Box::new(path))))
+            }
+            Language::JsonPath => Self::JsonPath(Selection::All),
+        }
+    }
+
+    /// The array, or for a distributed Map the object, to iterate over.
+    fn items(&self, scope: &mut Scope<'_>, objects: bool) -> Result<Value, EvaluationError> {
+        let accept = |value: &Value| {
+            (value.as_array().is_some() || objects && value.as_object().is_some()).then(|| value.clone())
+        };
+        let (value, error) = match self {
+            Self::Jsonata(Some(template)) => return template.fill_as("Items", "array", scope, accept),
+            Self::Jsonata(None) => {
+                let cause = format!("Map state input must be an array but was: {}", scope.input);
+                let error = reserved::QUERY_EVALUATION_ERROR;
+                (scope.input.clone(), EvaluationError { error, location: None, cause })
+            }
+            Self::JsonPath(selection) => {
+                let path = match selection {
+                    Selection::Path(path) => path.source(),
+                    _ => "$",
+                };
+                // AWS shows a path into the context object as one into the input.
+                let path = path.strip_prefix('$').filter(|path| path.starts_with('$')).unwrap_or(path);
+                let cause = format!("Reference path \"{path}\" must point to array.");
+                (selection.of(scope)?, EvaluationError::runtime(cause))
+            }
+        };
+        let items = accept(&value).ok_or(error)?;
+        if matches!(self, Self::JsonPath(_)) {
+            scope.note(Stage::AfterItemsPath, &items);
+        }
+        Ok(items)
+    }
+}
+
+/// What an iteration gets: `ItemSelector`, in JSONPath also by its old name.
+fn selector(fields: &Fields<'_>) -> Option<Template> {
+    if fields.language() == Language::JsonPath && fields.has("Parameters") {
+        fields.one_of(&["ItemSelector", "Parameters"]);
+        return fields.template("Parameters", Reach::INPUT);
+    }
+    fields.template("ItemSelector", Reach::INPUT)
 }
 
 /// The processor's flow; for a distributed one, whether its executions are EXPRESS.
 fn processor<'a>(fields: &Fields<'a>, place: &Place<'a>) -> Option<(FlowId, Option<bool>)> {
-    let processor = fields.object("ItemProcessor")?;
+    let field = if fields.has("Iterator") { "Iterator" } else { "ItemProcessor" };
+    let processor = fields.object(field)?;
     processor.text("Comment");
     let mut distributed = None;
     if let Some(config) = processor.object("ProcessorConfig") {
-        match config.text("Mode").as_deref() {
-            None | Some("INLINE") => {}
-            Some("DISTRIBUTED") => {
-                config.require(&["ExecutionType"]);
-                let kind = config.text("ExecutionType");
-                if !matches!(kind.as_deref(), None | Some("STANDARD" | "EXPRESS")) {
-                    config.invalid("ExecutionType", "Expected 'STANDARD' or 'EXPRESS'");
-                }
-                distributed = Some(kind.as_deref() == Some("EXPRESS"));
+        if config.choice("Mode", &["INLINE", "DISTRIBUTED"]).as_deref() == Some("DISTRIBUTED") {
+            config.require(&["ExecutionType"]);
+            let kind = config.choice("ExecutionType", &["STANDARD", "EXPRESS"]);
+            distributed = Some(kind.as_deref() == Some("EXPRESS"));
+            if place.loader.kind == MachineType::Express {
+                config.invalid(
+                    "Mode",
+                    "The field 'Mode' with value 'DISTRIBUTED' is not supported inside 'EXPRESS' state machines",
+                );
             }
-            Some(_) => config.invalid("Mode", "Expected 'INLINE' or 'DISTRIBUTED'"),
         }
         config.finish(&[]);
     }

@@ -3,6 +3,7 @@
 mod batcher;
 mod choice;
 pub(crate) mod distributed;
+mod entry;
 pub(crate) mod exit;
 mod fail;
 pub(crate) mod map;
@@ -13,11 +14,14 @@ pub(crate) mod recovery;
 pub(crate) mod service;
 mod succeed;
 pub(crate) mod task;
+mod test;
 mod tested;
+mod tolerated;
 mod wait;
 pub(crate) mod writer;
 
 pub(crate) use choice::Choice;
+pub(crate) use entry::{Entry, Selection};
 pub(crate) use exit::Exit;
 pub(crate) use fail::Fail;
 pub(crate) use map::Map;
@@ -56,8 +60,8 @@ impl Kind {
             "Fail" => Some(Self::Fail(Fail::parse(fields))),
             "Map" => Map::parse(fields, place).map(Box::new).map(Self::Map),
             "Parallel" => Parallel::parse(fields, place).map(Self::Parallel),
-            other => {
-                fields.invalid("Type", format!("The state type '{other}' is not known"));
+            _ => {
+                fields.invalid("Type", "The field 'Type' should have one of these values: [Task, Wait, Pass, Succeed, Fail, Choice, Parallel, Map]");
                 None
             }
         }
@@ -116,6 +120,7 @@ impl Kind {
         let index = self.nested().iter().position(|nested| *nested == flow)?;
         Some(match self {
             Self::Parallel(_) => format!("Branches/{index}"),
+            Self::Map(map) if map.old => "Iterator".into(),
             _ => "ItemProcessor".into(),
         })
     }

@@ -1,10 +1,10 @@
 //! Parallel: every branch gets the input; the outputs come back as one array.
 
-use super::{Exit, Recovery};
+use super::exit::Leaving;
+use super::{Entry, Exit, Recovery};
 use crate::history::{Details, EventType};
 use crate::load::{Fields, Place};
 use crate::machine::FlowId;
-use crate::query::{Reach, Template};
 use crate::run::{Children, Given, Next, Step, Visit};
 use crate::value::Value;
 
@@ -12,7 +12,7 @@ use crate::value::Value;
 #[derive(Debug)]
 pub(crate) struct Parallel {
     pub branches: Vec<FlowId>,
-    pub arguments: Option<Template>,
+    entry: Entry,
     pub exit: Exit,
     pub recovery: Recovery,
 }
@@ -26,22 +26,19 @@ impl Parallel {
             branches.push(place.nested(&branch));
             branch.finish(&[]);
         }
-        let arguments = fields.template("Arguments", Reach::INPUT);
+        let entry = Entry::parse(&fields);
         let recovery = Recovery::parse(&fields, place);
-        let exit = Exit::parse(&fields, place, Reach::RESULT);
+        let exit = Exit::parse(&fields, place, Leaving::Work);
         fields.finish(&[]);
-        Some(Self { branches, arguments, exit: exit?, recovery: recovery? })
+        Some(Self { branches, entry, exit: exit?, recovery: recovery? })
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
-        let input = visit.evaluate(Given::default(), |scope| match &self.arguments {
-            Some(template) => template.fill("Arguments", scope),
-            None => Ok(scope.input.clone()),
-        })?;
+        let input = visit.evaluate(Given::default(), |scope| self.entry.effective(scope))?;
         visit.fits(&input)?;
         visit.event(EventType::ParallelStateStarted, Details::None);
         if let Some(answer) = visit.mock() {
-            return visit.leave(&self.exit, "", Given { result: Some(&answer?), error: None });
+            return visit.leave(&self.exit, "", Given::result(&answer?));
         }
         let inputs = vec![input; self.branches.len()];
         visit.begin(Children::branches(inputs));
@@ -54,6 +51,6 @@ impl Parallel {
         // What follows points to the last branch's last event, not to the success of the state.
         visit.thread.last_event = last;
         let outputs = Value::from(outputs);
-        visit.leave(&self.exit, "", Given { result: Some(&outputs), error: None })
+        visit.leave(&self.exit, "", Given::result(&outputs))
     }
 }

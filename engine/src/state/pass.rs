@@ -1,24 +1,42 @@
-//! Pass: hands its input on, or what its `Output` makes of it.
+//! Pass: hands its input on, or what its fields make of it.
 
 use super::Exit;
+use super::entry::Entry;
+use super::exit::Leaving;
 use crate::load::{Fields, Place};
-use crate::query::Reach;
+use crate::query::{Language, Stage};
 use crate::run::{Given, Step, Visit};
+use crate::value::Value;
 
 /// A Pass state.
 #[derive(Debug)]
 pub(crate) struct Pass {
+    entry: Entry,
+    /// Stands for the output of work.
+    result: Option<Value>,
     pub exit: Exit,
 }
 
 impl Pass {
     pub(crate) fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
-        let exit = Exit::parse(&fields, place, Reach::INPUT);
+        let (entry, result) = match fields.language() {
+            Language::Jsonata => (Entry::plain(&fields), None),
+            Language::JsonPath => (Entry::parse(&fields), fields.value("Result").cloned()),
+        };
+        let exit = Exit::parse(&fields, place, Leaving::Pass);
         fields.finish(&[]);
-        Some(Self { exit: exit? })
+        Some(Self { entry, result, exit: exit? })
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
-        visit.leave(&self.exit, "", Given::default())
+        if let Some(result) = &self.result {
+            visit.note(Stage::Result, result);
+            return visit.leave(&self.exit, "", Given::result(result));
+        }
+        if self.entry.is_bare() && !visit.sees(&self.entry) {
+            return visit.leave(&self.exit, "", Given::default());
+        }
+        let input = visit.evaluate(Given::default(), |scope| self.entry.effective(scope))?;
+        visit.leave(&self.exit, "", Given::result(&input))
     }
 }

@@ -6,12 +6,12 @@ use super::distributed::{argument, positive};
 use crate::effect::{Effect, ItemFormat, ItemSource, ObjectSet, TaskId};
 use crate::load::{Fields, Place};
 use crate::problem::Code;
-use crate::query::{Reach, Template};
-use crate::run::{Fault, Given, Source, Visit};
+use crate::query::Template;
+use crate::run::{Fault, Source, Visit};
 use crate::value::Value;
 
 /// AWS's limit for `MaxItems`.
-const MOST_ITEMS: usize = 100_000_000;
+const MOST_ITEMS: i64 = 100_000_000;
 /// AWS's limit for the text of `ItemsPointer`.
 const LONGEST_POINTER: usize = 2_000;
 
@@ -73,8 +73,7 @@ impl Reader {
 
     /// Has the host read.
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Result<(TaskId, Source), Fault> {
-        let arguments =
-            visit.evaluate(Given::default(), |scope| self.arguments.fill("ItemReader/Arguments", scope))?;
+        let arguments = visit.mapped(|scope| self.arguments.fill("ItemReader/Arguments", scope))?;
         let source = self.origin(&arguments);
         let max_items = self.max_items(visit)?;
         let id = visit.task_id();
@@ -98,8 +97,7 @@ impl Reader {
 
     /// Where items would come from.
     pub(super) fn source(&self, visit: &mut Visit<'_>) -> Result<Source, Fault> {
-        let arguments =
-            visit.evaluate(Given::default(), |scope| self.arguments.fill("ItemReader/Arguments", scope))?;
+        let arguments = visit.mapped(|scope| self.arguments.fill("ItemReader/Arguments", scope))?;
         Ok(self.origin(&arguments))
     }
 
@@ -108,9 +106,7 @@ impl Reader {
             return Ok(None);
         };
         let field = "ItemReader/ReaderConfig/MaxItems";
-        let most = visit.evaluate(Given::default(), |scope| {
-            template.fill_as(field, "positive integer", scope, most_items)
-        })?;
+        let most = visit.mapped(|scope| template.fill_as(field, "positive integer", scope, most_items))?;
         Ok(Some(most))
     }
 
@@ -134,12 +130,11 @@ fn has(arguments: &Template, name: &str) -> bool {
 }
 
 fn most_items(value: &Value) -> Option<usize> {
-    positive(value).filter(|most| *most <= MOST_ITEMS)
+    positive(value).filter(|most| i64::try_from(*most).is_ok_and(|most| most <= MOST_ITEMS))
 }
 
 fn finish(config: Fields<'_>, (objects, format): (ObjectSet, ItemFormat)) -> Config {
-    let expected = "a whole number from 1 to 100000000";
-    let most = config.template_of("MaxItems", expected, Reach::INPUT, |value| most_items(value).is_some());
+    let most = config.whole_or_path("MaxItems", "MaxItemsPath", 1, MOST_ITEMS);
     config.finish(&[]);
     Config { objects, format, most }
 }

@@ -7,7 +7,6 @@ use super::Exit;
 use crate::failure::reserved;
 use crate::load::{Fields, LONGEST_SECONDS, Place};
 use crate::machine::StateId;
-use crate::query::Reach;
 use crate::rng::Rng;
 use crate::run::Fault;
 
@@ -39,7 +38,7 @@ pub(crate) struct Catcher {
 impl Recovery {
     pub(crate) fn parse(fields: &Fields<'_>, place: &Place<'_>) -> Option<Self> {
         let list = |field| {
-            if fields.has(field) { fields.objects(field) } else { Vec::new() }
+            if fields.has(field) { fields.objects_or_none(field) } else { Vec::new() }
         };
         let retry: Vec<_> = list("Retry").into_iter().map(Retrier::parse).collect();
         let catch: Vec<_> = list("Catch").into_iter().map(|fields| Catcher::parse(fields, place)).collect();
@@ -73,20 +72,13 @@ impl Retrier {
         let errors = errors(&fields);
         let retrier = Self {
             errors: errors?,
-            interval: fields.number("IntervalSeconds", 1.0, 99_999_999.0).unwrap_or(1.0),
+            interval: fields.number("IntervalSeconds", 0.0, 99_999_999.0).unwrap_or(1.0),
             attempts: fields
                 .whole("MaxAttempts", 0, LONGEST_SECONDS)
                 .map_or(Some(3), |attempts| u32::try_from(attempts).ok())?,
             rate: fields.number("BackoffRate", 1.0, f64::MAX).unwrap_or(2.0),
             longest: fields.number("MaxDelaySeconds", 1.0, 31_622_400.0),
-            jitter: match fields.text("JitterStrategy").as_deref() {
-                Some("FULL") => true,
-                None | Some("NONE") => false,
-                Some(_) => {
-                    fields.invalid("JitterStrategy", "Expected 'FULL' or 'NONE'");
-                    false
-                }
-            },
+            jitter: fields.choice("JitterStrategy", &["NONE", "FULL"]).as_deref() == Some("FULL"),
         };
         if retrier.longest.is_some_and(|longest| longest <= retrier.interval) {
             fields.invalid("MaxDelaySeconds", "'MaxDelaySeconds' must be greater than 'IntervalSeconds'");
@@ -111,7 +103,7 @@ impl Catcher {
     fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
         fields.text("Comment");
         let errors = errors(&fields);
-        let exit = Exit::parse_next(&fields, place, Reach::ERROR);
+        let exit = Exit::caught(&fields, place);
         fields.finish(&[]);
         Some(Self { errors: errors?, exit: exit? })
     }
@@ -121,7 +113,7 @@ fn errors(fields: &Fields<'_>) -> Option<Vec<Arc<str>>> {
     fields.require(&["ErrorEquals"]);
     let errors = fields.texts("ErrorEquals")?;
     if errors.is_empty() {
-        fields.invalid("ErrorEquals", "The list must not be empty");
+        fields.invalid("ErrorEquals", "Value cannot be empty");
     }
     Some(errors)
 }
@@ -136,7 +128,12 @@ fn wildcard_last<'r>(
     for (index, errors) in lists.enumerate() {
         let wild = errors.iter().any(|error| &**error == reserved::ALL);
         if wild && (errors.len() > 1 || index + 1 < last) {
-            fields.invalid(field, "'States.ALL' must stand alone in the last 'ErrorEquals'");
+            fields.invalid_item(
+                field,
+                index,
+                "ErrorEquals",
+                "States.ALL must appear alone and at end of list",
+            );
         }
     }
 }

@@ -1,25 +1,29 @@
 //! Succeed: ends its flow well.
 
+use super::entry::Entry;
 use crate::load::Fields;
-use crate::machine::Transition;
-use crate::query::Reach;
 use crate::run::{Given, Step, Visit};
 use crate::state::Exit;
 
 /// A Succeed state.
 #[derive(Debug)]
 pub(crate) struct Succeed {
+    entry: Entry,
     exit: Exit,
 }
 
 impl Succeed {
     pub(crate) fn parse(fields: Fields<'_>) -> Self {
-        let output = fields.template("Output", Reach::INPUT);
+        let state = Self { entry: Entry::plain(&fields), exit: Exit::end(&fields) };
         fields.finish(&[]);
-        Self { exit: Exit { to: Transition::End, output, assign: Vec::new() } }
+        state
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
-        visit.leave(&self.exit, "", Given::default())
+        if self.entry.is_bare() && !visit.sees(&self.entry) {
+            return visit.leave(&self.exit, "", Given::default());
+        }
+        let input = visit.evaluate(Given::default(), |scope| self.entry.input(scope))?;
+        visit.leave(&self.exit, "", Given::result(&input))
     }
 }

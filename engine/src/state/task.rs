@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::exit::Leaving;
 use super::service::{Clocks, Phase, Service};
-use super::{Exit, Recovery};
+use super::{Entry, Exit, Recovery};
 use crate::effect::{Effect, Pattern, Progress, TaskRequest};
 use crate::failure::{Failure, reserved};
 use crate::load::{Fields, LONGEST_SECONDS, Place};
+use crate::machine::MachineType;
 use crate::problem::Code;
-use crate::query::{EvaluationError, Reach, Scope, Template};
-use crate::run::{Fault, Given, News, Next, Stage, Step, Visit, Waiting};
+use crate::query::{EvaluationError, Language, Reach, Scope, Stage, Template};
+use crate::run::{Fault, Given, News, Next, Step, Visit, Waiting};
 use crate::value::{Number, Value};
 
 /// A Task state.
@@ -18,7 +20,7 @@ use crate::value::{Number, Value};
 pub(crate) struct Task {
     pub resource: Arc<str>,
     service: Service,
-    pub arguments: Option<Template>,
+    entry: Entry,
     timeout: Option<Template>,
     heartbeat: Option<Template>,
     pub exit: Exit,
@@ -39,27 +41,25 @@ impl Task {
         if let Some(resource) = &resource {
             check(&fields, place, resource);
         }
-        let arguments = fields.template("Arguments", Reach::INPUT);
-        let clock = |field| {
-            fields.template_of(field, "a whole number of seconds from 1 to 99999999", Reach::INPUT, |value| {
-                seconds(value).is_some()
-            })
-        };
-        let (timeout, heartbeat) = (clock("TimeoutSeconds"), clock("HeartbeatSeconds"));
+        let entry = Entry::parse(&fields);
+        let clock = |field, path| fields.whole_or_path(field, path, 1, LONGEST_SECONDS);
+        let timeout = clock("TimeoutSeconds", "TimeoutSecondsPath");
+        let heartbeat = clock("HeartbeatSeconds", "HeartbeatSecondsPath");
         let fixed = |clock: &Option<Template>| clock.as_ref()?.constant().and_then(seconds);
         if let (Some(timeout), Some(heartbeat)) = (fixed(&timeout), fixed(&heartbeat))
             && heartbeat >= timeout
         {
             fields.invalid("HeartbeatSeconds", "'HeartbeatSeconds' must be smaller than 'TimeoutSeconds'");
         }
+        credentials(&fields);
         let recovery = Recovery::parse(&fields, place);
-        let exit = Exit::parse(&fields, place, Reach::RESULT);
-        fields.finish(&[("Credentials", "'Credentials' is not supported: a host runs tasks as itself")]);
+        let exit = Exit::parse(&fields, place, Leaving::Work);
+        fields.finish(&[]);
         let resource = resource?;
         Some(Self {
             service: Service::of(&resource),
             resource,
-            arguments,
+            entry,
             timeout,
             heartbeat,
             exit: exit?,
@@ -73,7 +73,9 @@ impl Task {
         visit.thread.token = token.clone();
         let (arguments, clocks) = self.asked(visit)?;
         visit.fits(&arguments)?;
-        visit.note(Stage::AfterArguments, &arguments);
+        if self.entry.is_jsonata() {
+            visit.note(Stage::AfterArguments, &arguments);
+        }
         self.service.scheduled(visit, &self.resource, &arguments, clocks);
         if let Some(answer) = visit.mock() {
             return self.finish(visit, &Waiting::Nothing, answer);
@@ -107,10 +109,9 @@ impl Task {
     /// What the task gets, and how long it may take.
     fn asked(&self, visit: &mut Visit<'_>) -> Result<(Value, Clocks), Fault> {
         visit.evaluate(Given::default(), |scope| {
-            let arguments = match &self.arguments {
-                Some(template) => template.fill("Arguments", scope)?,
-                None => scope.input.clone(),
-            };
+            let arguments = self.entry.effective(scope)?;
+            let input = self.entry.input(scope)?;
+            let scope = &mut scope.over(&input);
             let timeout = clock("TimeoutSeconds", self.timeout.as_ref(), scope)?;
             let heartbeat = clock("HeartbeatSeconds", self.heartbeat.as_ref(), scope)?;
             Ok((arguments, Clocks { timeout, heartbeat }))
@@ -154,7 +155,7 @@ impl Task {
             Ok(result) if visit.fits(&result).is_ok() => {
                 visit.note(Stage::Result, &result);
                 self.service.succeeded(visit, &result);
-                return visit.leave(&self.exit, "", Given { result: Some(&result), error: None });
+                return visit.leave(&self.exit, "", Given::result(&result));
             }
             Ok(_) => {
                 let who = self.service.name(&self.resource);
@@ -186,13 +187,47 @@ impl Task {
     }
 }
 
+/// A host runs tasks as itself, so the role is only checked to be there.
+fn credentials(fields: &Fields<'_>) {
+    if let Some(credentials) = fields.object("Credentials") {
+        let filled = credentials.has("RoleArn.$") && fields.language() == Language::JsonPath;
+        if !filled && !credentials.has("RoleArn") {
+            credentials.refuse_here("The field 'RoleArn' is required but was missing");
+        }
+    }
+    fields.template("Credentials", Reach::INPUT);
+}
+
 fn check(fields: &Fields<'_>, place: &Place<'_>, resource: &str) {
+    if !resource.starts_with("arn:") {
+        fields.invalid("Resource", "Value is not a valid resource ARN");
+        return;
+    }
+    if place.loader.kind == MachineType::Express && !express(fields, resource) {
+        return;
+    }
     if resource.contains(":states:::s3:") {
         // Only an ItemReader or a ResultWriter has these; a Task has `aws-sdk:s3:getObject`.
         fields.refuse(Code::InvalidResource, Some("Resource"), format!("'{resource}' is not a task"));
     } else {
         place.check_resource(fields, resource);
     }
+}
+
+/// Refuses what an EXPRESS machine is too short-lived for.
+fn express(fields: &Fields<'_>, resource: &str) -> bool {
+    let why = if resource.ends_with(".waitForTaskToken") {
+        // The second space is AWS's.
+        "'.waitForTaskToken' service integration "
+    } else if resource.ends_with(".sync") || resource.ends_with(".sync:2") {
+        "'.sync' service integration"
+    } else if resource.contains(":activity:") {
+        "Activity ARN"
+    } else {
+        return true;
+    };
+    fields.invalid("Resource", format!("Express state machine does not support {why}"));
+    false
 }
 
 fn clock(

@@ -3,15 +3,18 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Exit;
+use super::entry::Entry;
+use super::exit::Leaving;
 use crate::failure::{Failure, reserved};
 use crate::load::{Fields, LONGEST_SECONDS, Place};
-use crate::query::{Reach, Template};
+use crate::query::{EvaluationError, JsonPath, Language, Reach, Scope, Template};
 use crate::run::{Fault, Given, Next, Step, Visit, Waiting};
 use crate::value::{Number, Value};
 
 /// A Wait state.
 #[derive(Debug)]
 pub(crate) struct Wait {
+    entry: Entry,
     until: Until,
     pub exit: Exit,
 }
@@ -20,43 +23,24 @@ pub(crate) struct Wait {
 enum Until {
     Seconds(Template),
     Timestamp(Template),
+    SecondsPath(JsonPath),
+    TimestampPath(JsonPath),
 }
 
 impl Wait {
     pub(crate) fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
-        let seconds = fields.template_of(
-            "Seconds",
-            "a whole number of seconds from 0 to 99999999",
-            Reach::INPUT,
-            |value| seconds(value).is_some(),
-        );
-        let timestamp = fields.template("Timestamp", Reach::INPUT);
-        if timestamp.as_ref().and_then(Template::constant).is_some_and(|value| moment(value).is_none()) {
-            fields.invalid("Timestamp", "String does not match RFC3339 timestamp");
-        }
-        let exit = Exit::parse(&fields, place, Reach::INPUT);
-        let until = match (seconds, timestamp) {
-            (Some(seconds), None) => Some(Until::Seconds(seconds)),
-            (None, Some(timestamp)) => Some(Until::Timestamp(timestamp)),
-            _ => {
-                fields.invalid("Seconds", "Exactly one of these fields is required: [Seconds, Timestamp]");
-                None
-            }
-        };
+        let entry = Entry::plain(&fields);
+        let until = Until::parse(&fields);
+        let exit = Exit::parse(&fields, place, Leaving::Plain);
         fields.finish(&[]);
-        Some(Self { until: until?, exit: exit? })
+        Some(Self { entry, until: until?, exit: exit? })
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
         let now = visit.now;
-        let due = visit.evaluate(Given::default(), |scope| match &self.until {
-            Until::Seconds(template) => {
-                let wait = template.fill_as("Seconds", "positive integer", scope, seconds)?;
-                Ok(now.checked_add(SignedDuration::from_secs(wait)).ok())
-            }
-            Until::Timestamp(template) => {
-                template.fill_as("Timestamp", "RFC3339 timestamp", scope, moment).map(Some)
-            }
+        let due = visit.evaluate(Given::default(), |scope| {
+            let input = self.entry.input(scope)?;
+            self.until.due(now, &mut scope.over(&input))
         })?;
         let longest = now.checked_add(SignedDuration::from_secs(LONGEST_SECONDS)).ok();
         let Some(due) = due.filter(|due| longest.is_none_or(|longest| *due <= longest)) else {
@@ -71,16 +55,97 @@ impl Wait {
     }
 
     pub(crate) fn finish(&self, visit: &mut Visit<'_>) -> Step {
-        visit.leave(&self.exit, "", Given::default())
+        if self.entry.is_bare() {
+            return visit.leave(&self.exit, "", Given::default());
+        }
+        let input = visit.evaluate(Given::default(), |scope| self.entry.input(scope))?;
+        visit.leave(&self.exit, "", Given::input(&input))
     }
+}
+
+impl Until {
+    fn parse(fields: &Fields<'_>) -> Option<Self> {
+        let jsonata = fields.language() == Language::Jsonata;
+        let names: &[&'static str] = if jsonata {
+            &["Seconds", "Timestamp"]
+        } else {
+            &["SecondsPath", "Seconds", "TimestampPath", "Timestamp"]
+        };
+        fields.exactly_one_of(names);
+        if !jsonata && fields.has("SecondsPath") {
+            return fields.reference("SecondsPath").map(Self::SecondsPath);
+        }
+        if !jsonata && fields.has("TimestampPath") {
+            return fields.reference("TimestampPath").map(Self::TimestampPath);
+        }
+        if fields.has("Seconds") {
+            return fields.whole_or_template("Seconds", 0, LONGEST_SECONDS).map(Self::Seconds);
+        }
+        let timestamp = fields.template("Timestamp", Reach::INPUT)?;
+        if timestamp.constant().is_some_and(|value| moment(value).is_none()) {
+            fields.invalid("Timestamp", "String does not match RFC3339 timestamp");
+        }
+        Some(Self::Timestamp(timestamp))
+    }
+
+    /// The moment; `None`: it lies beyond all calendars.
+    fn due(&self, now: Timestamp, scope: &mut Scope<'_>) -> Result<Option<Timestamp>, EvaluationError> {
+        let after = |wait: i64| Ok(now.checked_add(SignedDuration::from_secs(wait)).ok());
+        match self {
+            Self::Seconds(template) => {
+                after(template.fill_as("Seconds", "positive integer", scope, seconds)?)
+            }
+            Self::Timestamp(template) => {
+                template.fill_as("Timestamp", "RFC3339 timestamp", scope, moment).map(Some)
+            }
+            Self::SecondsPath(path) => {
+                let value = named(path, "SecondsPath", scope)?;
+                match value.as_number().and_then(Number::as_i64) {
+                    Some(wait @ 0..) => after(wait),
+                    Some(_) => Err(wrong("SecondsPath", "a non-negative value", path, &value)),
+                    None => Err(wrong("SecondsPath", "an integer value", path, &value)),
+                }
+            }
+            Self::TimestampPath(path) => {
+                let value = named(path, "TimestampPath", scope)?;
+                let kind = "a valid ISO-8601 extended offset date-time format string";
+                moment(&value).map(Some).ok_or_else(|| wrong("TimestampPath", kind, path, &value))
+            }
+        }
+    }
+}
+
+fn named(path: &JsonPath, field: &str, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
+    path.resolve(scope).map_err(|_| {
+        EvaluationError::runtime(format!(
+            "The {field} parameter does not reference an input value: {}",
+            path.source()
+        ))
+    })
+}
+
+fn wrong(field: &str, kind: &str, path: &JsonPath, value: &Value) -> EvaluationError {
+    let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    EvaluationError::runtime(format!(
+        "The {field} parameter does not reference {kind}: {} == {shown}",
+        path.source()
+    ))
 }
 
 fn seconds(value: &Value) -> Option<i64> {
     value.as_number().and_then(Number::as_i64).filter(|seconds| (0..=LONGEST_SECONDS).contains(seconds))
 }
 
-/// RFC 3339 with a capital T, and a capital Z where there is no offset.
-fn moment(value: &Value) -> Option<Timestamp> {
-    let text = value.as_str().filter(|text| text.contains('T') && !text.contains(['z', ' ', '[']))?;
-    text.parse().ok()
+/// RFC 3339, with a capital T, and a capital Z where there is no offset.
+pub(super) fn moment(value: &Value) -> Option<Timestamp> {
+    let text = value.as_str()?;
+    let shape = "dddd-dd-ddTdd:dd:dd";
+    let fits =
+        |(letter, wanted): (u8, u8)| if wanted == b'd' { letter.is_ascii_digit() } else { letter == wanted };
+    let (head, tail) = text.split_at_checked(shape.len())?;
+    let zone =
+        tail.strip_prefix('.').map_or(tail, |tail| tail.trim_start_matches(|c: char| c.is_ascii_digit()));
+    let zoned = zone == "Z" || zone.len() == 6 && zone.starts_with(['+', '-']) && zone[3..].starts_with(':');
+    let sound = zoned && head.bytes().zip(shape.bytes()).all(fits);
+    sound.then(|| text.parse().ok()).flatten()
 }

@@ -7,7 +7,7 @@ use crate::effect::{Effect, ResultFile, ResultFiles, TaskId};
 use crate::load::{Fields, Place};
 use crate::problem::Code;
 use crate::query::Template;
-use crate::run::{ChildResult, Fault, Given, MapRun, Visit};
+use crate::run::{ChildResult, Fault, MapRun, Visit};
 use crate::value::Value;
 
 /// A ResultWriter.
@@ -88,8 +88,7 @@ impl Writer {
         let Some(Destination { resource, arguments }) = &self.destination else {
             return Ok(None);
         };
-        let arguments =
-            visit.evaluate(Given::default(), |scope| arguments.fill("ResultWriter/Arguments", scope))?;
+        let arguments = visit.mapped(|scope| arguments.fill("ResultWriter/Arguments", scope))?;
         let text = |name: &str| arguments.get(name).and_then(Value::as_str).unwrap_or_default();
         let bucket: Arc<str> = text("Bucket").into();
         let folder = folder(text("Prefix"), &run.arn);

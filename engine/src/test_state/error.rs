@@ -49,12 +49,7 @@ impl TestStateError {
 
 impl From<Problems> for TestStateError {
     fn from(problems: Problems) -> Self {
-        let problems = problems.0.into_iter();
-        let problems = problems.map(|problem| {
-            let pointer = if problem.pointer.is_empty() { "/" } else { &problem.pointer };
-            format!("{}: {} at {pointer}", problem.code, problem.message)
-        });
-        Self::definition(problems.collect::<Vec<_>>().join(", "))
+        Self::definition(problems.cause())
     }
 }
 

@@ -131,6 +131,15 @@ impl Value {
 }
 
 impl Array {
+    /// The list with another item at a place it has.
+    pub(crate) fn with(&self, index: usize, item: Value) -> Self {
+        let mut items = self.to_vec();
+        if let Some(place) = items.get_mut(index) {
+            *place = item;
+        }
+        items.into()
+    }
+
     /// How many bytes the list takes as compact JSON in UTF-8.
     fn json_len(&self) -> usize {
         *self.0.bytes.get_or_init(|| 1 + self.iter().map(|item| item.json_len() + 1).sum::<usize>().max(1))
@@ -156,6 +165,13 @@ impl Object {
     /// Whether there is no member.
     pub fn is_empty(&self) -> bool {
         self.0.items.is_empty()
+    }
+
+    /// The members with one more, or one of another value.
+    pub(crate) fn with(&self, name: &Arc<str>, value: Value) -> Self {
+        let mut items = self.0.items.clone();
+        items.insert(Arc::clone(name), value);
+        Self(Arc::new(Measured { items, bytes: OnceLock::new() }))
     }
 
     fn json_len(&self) -> usize {

@@ -48,10 +48,10 @@ fn told(outcome: &Outcome) -> Json {
 }
 
 fn write() {
-    let task = json!({ "Type": "Task", "Resource": "echo", "End": true });
+    let task = json!({ "Type": "Task", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:echo", "End": true });
     let random = json!({ "Type": "Pass", "Output": { "id": "{% $uuid() %}", "n": "{% $random() %}", "at": "{% $now() %}" }, "Next": "Next" });
     let retry = json!([{ "ErrorEquals": ["Bad"], "JitterStrategy": "FULL", "IntervalSeconds": 60 }]);
-    let retried = json!({ "Type": "Task", "Resource": "echo", "Retry": retry, "Next": "Done" });
+    let retried = json!({ "Type": "Task", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:echo", "Retry": retry, "Next": "Done" });
     let wait = json!({ "Type": "Wait", "Seconds": 90, "End": true });
     let catch = json!([{ "ErrorEquals": ["States.ALL"], "Next": "Done", "Assign": { "why": "{% $states.errorOutput %}" } }]);
     let branches = json!([

@@ -56,8 +56,7 @@ proptest! {
 fn a_year_in_a_moment() {
     let wait = json!({ "Type": "Wait", "Seconds": 86_400, "Next": "Try" });
     let retry = json!([{ "ErrorEquals": ["States.ALL"], "MaxAttempts": 400, "IntervalSeconds": 43_200, "BackoffRate": 1 }]);
-    let task =
-        json!({ "Type": "Task", "Resource": "echo", "TimeoutSeconds": 43_200, "Retry": retry, "End": true });
+    let task = json!({ "Type": "Task", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:echo", "TimeoutSeconds": 43_200, "Retry": retry, "End": true });
     let definition =
         json!({ "QueryLanguage": "JSONata", "StartAt": "Wait", "States": { "Wait": wait, "Try": task } });
     let begun = Instant::now();

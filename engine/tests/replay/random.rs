@@ -122,7 +122,8 @@ fn state(shape: &Shape, names: &mut usize, beside: &mut Map<String, Json>) -> Js
             json!({ "Type": "Pass", "Assign": { variable: "{% $random() * 1e-7 %}" }, "Output": "{% $now() %}" })
         }
         Shape::Task { callback, recovery, timeout, heartbeat } => {
-            let mut state = json!({ "Type": "Task", "Resource": "echo" });
+            let mut state =
+                json!({ "Type": "Task", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:echo" });
             if *callback {
                 state["Resource"] = json!("arn:aws:states:::sqs:sendMessage.waitForTaskToken");
                 state["Arguments"] =

@@ -6,7 +6,8 @@ use states::{Counts, Entry, Failure, Input, Outcome};
 use super::world::{Run, Weather};
 
 fn task(next: Option<&str>) -> Json {
-    let mut task = json!({ "Type": "Task", "Resource": "echo" });
+    let mut task =
+        json!({ "Type": "Task", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:echo" });
     match next {
         Some(next) => task["Next"] = json!(next),
         None => task["End"] = json!(true),

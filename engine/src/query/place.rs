@@ -9,7 +9,7 @@ use crate::value::Value;
 
 /// A variable and the steps from it.
 #[derive(Debug, PartialEq)]
-pub(super) struct Path {
+pub(super) struct Place {
     variable: String,
     steps: Vec<Step>,
 }
@@ -22,7 +22,7 @@ pub(super) enum Step {
     Index(i64),
 }
 
-impl Path {
+impl Place {
     pub(super) fn new(variable: &str, steps: Vec<Step>) -> Self {
         Self { variable: variable.to_owned(), steps }
     }

@@ -1,0 +1,264 @@
+//! Text to path.
+
+use std::sync::Arc;
+
+use super::filter::{Filter, Operand, Operator};
+use super::reduce::Reduce;
+use super::{JsonPath, Root, Step};
+use crate::value::{Number, Value};
+
+/// A place in the text. Every method leaves it behind what it has read, or gives `None`.
+struct Cursor<'t> {
+    rest: &'t str,
+    /// How many conditions stand around this place. In one, a name also ends where an operator may begin.
+    depth: usize,
+}
+
+/// Conditions in conditions: more are a mistake, or an attack.
+const DEEPEST: usize = 32;
+
+pub(super) fn path(text: &str) -> Option<JsonPath> {
+    let mut cursor = Cursor { rest: text, depth: 0 };
+    let path = cursor.path()?;
+    cursor.rest.is_empty().then_some(path)
+}
+
+impl<'t> Cursor<'t> {
+    fn peek(&self) -> Option<char> {
+        self.rest.chars().next()
+    }
+
+    fn take(&mut self, token: &str) -> bool {
+        let rest = self.rest.strip_prefix(token);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn need(&mut self, token: &str) -> Option<()> {
+        self.take(token).then_some(())
+    }
+
+    fn space(&mut self) {
+        self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
+    }
+
+    /// Everything up to a character that `ends` it.
+    fn until(&mut self, ends: impl Fn(char) -> bool) -> &'t str {
+        let (read, rest) = self.rest.split_at(self.rest.find(ends).unwrap_or(self.rest.len()));
+        self.rest = rest;
+        read
+    }
+
+    fn path(&mut self) -> Option<JsonPath> {
+        let all = self.rest;
+        let root = if self.take("$$") {
+            Root::Context
+        } else if self.take("$") {
+            match self.until(|c| !c.is_alphanumeric() && c != '_') {
+                "" => Root::Input,
+                name => Root::Variable(name.into()),
+            }
+        } else {
+            self.need("@").filter(|()| self.depth > 0)?;
+            Root::Item
+        };
+        let mut steps = Vec::new();
+        let mut reduce = None;
+        while reduce.is_none() {
+            if self.take("..") {
+                steps.push(Step::Scan);
+                if self.peek() != Some('[') {
+                    steps.push(self.dotted()?);
+                }
+            } else if self.take(".") {
+                // A dot may stand before a bracket: `$.['a']`.
+                if self.peek() != Some('[') {
+                    steps.push(self.dotted()?);
+                }
+            } else if !self.take("[") {
+                break;
+            } else {
+                steps.push(self.bracketed()?);
+            }
+            if self.take("()") {
+                reduce = Some(match steps.pop()? {
+                    Step::Name(name) => Reduce::named(&name)?,
+                    _ => return None,
+                });
+            }
+        }
+        let source = &all[..all.len() - self.rest.len()];
+        Some(JsonPath { source: source.into(), root, steps, reduce })
+    }
+
+    fn dotted(&mut self) -> Option<Step> {
+        if self.take("*") {
+            return Some(Step::Wildcard);
+        }
+        let filter = self.depth > 0;
+        let name = self.until(|c| {
+            matches!(c, '.' | '[' | '(' | ' ' | '\t' | '\n') || filter && ")=!<>&|,~]".contains(c)
+        });
+        (!name.is_empty() && !name.contains(['\'', '"', '@', '?', '*'])).then(|| Step::Name(name.into()))
+    }
+
+    /// What stands between `[` and `]`.
+    fn bracketed(&mut self) -> Option<Step> {
+        self.space();
+        let step = if self.take("*") {
+            Step::Wildcard
+        } else if self.take("?") {
+            Step::Filter(Arc::new(self.condition()?))
+        } else if matches!(self.peek()?, '\'' | '"') {
+            let mut names = self.list(Self::quoted)?;
+            if names.len() == 1 { Step::Name(names.remove(0)) } else { Step::Names(names) }
+        } else {
+            self.numbers()?
+        };
+        self.space();
+        self.need("]")?;
+        Some(step)
+    }
+
+    /// `1`, `0,2`, `1:`, `-2:-1`.
+    fn numbers(&mut self) -> Option<Step> {
+        let first = self.integer();
+        self.space();
+        if self.take(":") {
+            self.space();
+            return Some(Step::Slice(first, self.integer()));
+        }
+        let mut numbers = vec![first?];
+        while self.take(",") {
+            self.space();
+            numbers.push(self.integer()?);
+            self.space();
+        }
+        Some(if let [one] = numbers[..] { Step::Index(one) } else { Step::Indexes(numbers) })
+    }
+
+    fn integer(&mut self) -> Option<i64> {
+        let negative = self.rest.starts_with('-');
+        let digits = &self.rest[usize::from(negative)..];
+        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+        let number = self.rest[..usize::from(negative) + end].parse().ok()?;
+        self.rest = &digits[end..];
+        Some(number)
+    }
+
+    fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let mut items = Vec::new();
+        loop {
+            self.space();
+            items.push(item(self)?);
+            self.space();
+            if !self.take(",") {
+                return Some(items);
+            }
+        }
+    }
+
+    /// A text in single or double quotes. A backslash before the quote lets it stand in the text; any other stands
+    /// for itself.
+    fn quoted(&mut self) -> Option<Arc<str>> {
+        let quote = self.peek()?;
+        let mut text = String::new();
+        let mut chars = self.rest.char_indices().skip(1).peekable();
+        while let Some((at, c)) = chars.next() {
+            match c {
+                '\\' => text.push(chars.next_if(|(_, next)| *next == quote).map_or(c, |(_, quote)| quote)),
+                c if c == quote => {
+                    self.rest = &self.rest[at + c.len_utf8()..];
+                    return Some(text.into());
+                }
+                c => text.push(c),
+            }
+        }
+        None
+    }
+
+    /// A condition in its parentheses.
+    fn condition(&mut self) -> Option<Filter> {
+        self.need("(").filter(|()| self.depth < DEEPEST)?;
+        self.depth += 1;
+        let condition = self.either()?;
+        self.depth -= 1;
+        self.need(")")?;
+        Some(condition)
+    }
+
+    fn either(&mut self) -> Option<Filter> {
+        let mut any = vec![self.both()?];
+        while self.take("||") {
+            any.push(self.both()?);
+        }
+        Some(if any.len() == 1 { any.remove(0) } else { Filter::Any(any) })
+    }
+
+    fn both(&mut self) -> Option<Filter> {
+        let mut all = vec![self.test()?];
+        while self.take("&&") {
+            all.push(self.test()?);
+        }
+        Some(if all.len() == 1 { all.remove(0) } else { Filter::All(all) })
+    }
+
+    fn test(&mut self) -> Option<Filter> {
+        self.space();
+        let test = if self.take("!") {
+            self.space();
+            let negated =
+                if self.peek() == Some('(') { self.condition()? } else { Filter::Holds(self.operand()?) };
+            Filter::Not(Box::new(negated))
+        } else if self.peek() == Some('(') {
+            self.condition()?
+        } else {
+            let left = self.operand()?;
+            self.space();
+            match Operator::ALL.iter().find(|(token, _)| self.take(token)) {
+                None => Filter::Holds(left),
+                Some((_, operator)) => {
+                    self.space();
+                    Filter::Compare(left, *operator, self.operand()?)
+                }
+            }
+        };
+        self.space();
+        Some(test)
+    }
+
+    fn operand(&mut self) -> Option<Operand> {
+        match self.peek()? {
+            '$' | '@' => self.path().map(Operand::Path),
+            _ => self.literal().map(Operand::Literal),
+        }
+    }
+
+    fn literal(&mut self) -> Option<Value> {
+        match self.peek()? {
+            '\'' | '"' => self.quoted().map(Value::String),
+            '[' if self.depth < DEEPEST => {
+                self.need("[")?;
+                self.depth += 1;
+                self.space();
+                if self.take("]") {
+                    self.depth -= 1;
+                    return Some(Vec::new().into());
+                }
+                let items = self.list(Self::literal)?;
+                self.depth -= 1;
+                self.need("]")?;
+                Some(items.into())
+            }
+            _ => match self.until(|c| !c.is_alphanumeric() && !"+-._".contains(c)) {
+                "true" => Some(true.into()),
+                "false" => Some(false.into()),
+                "null" => Some(Value::Null),
+                number => match number.parse::<i64>() {
+                    Ok(number) => Some(number.into()),
+                    Err(_) => Number::from_f64(number.parse().ok()?).map(Value::Number),
+                },
+            },
+        }
+    }
+}

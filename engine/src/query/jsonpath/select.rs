@@ -1,0 +1,177 @@
+//! What a path finds.
+
+use std::fmt::Write;
+
+use super::{JsonPath, Step};
+use crate::value::{Array, Object, Value};
+
+/// Why a path that names one place found nothing there.
+#[derive(Debug)]
+pub(crate) enum Miss {
+    /// The last step is an index past the end of its list.
+    Beyond(String),
+    /// Anything else. Both hold the sentence that AWS shows.
+    Absent(String),
+}
+
+impl Miss {
+    /// The sentence that AWS shows.
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::Beyond(reason) | Self::Absent(reason) => reason,
+        }
+    }
+}
+
+impl JsonPath {
+    /// What the path finds in a document: one value, or the list of all that an indefinite path finds.
+    pub(super) fn find(&self, document: &Value) -> Result<Value, Miss> {
+        let found = if self.is_definite() {
+            self.one(document)?
+        } else {
+            let mut found = Vec::new();
+            every(&self.steps, document, document, &mut found);
+            found.into()
+        };
+        match self.reduce {
+            None => Ok(found),
+            Some(reduce) => {
+                reduce.of(&found).ok_or_else(|| Miss::Absent(format!("No results for path: {}", self.source)))
+            }
+        }
+    }
+
+    fn one(&self, document: &Value) -> Result<Value, Miss> {
+        let mut place = document;
+        for (at, step) in self.steps.iter().enumerate() {
+            let next = match (step, place) {
+                (Step::Name(name), Value::Object(members)) => members.get(name),
+                (Step::Index(index), Value::Array(items)) => nth(items, *index),
+                (Step::Names(names), Value::Object(members)) => {
+                    return Ok(Value::Object(picked(members, names)));
+                }
+                _ => None,
+            };
+            place = next.ok_or_else(|| self.miss(at, place))?;
+        }
+        Ok(place.clone())
+    }
+
+    /// The words for a path that stops at step `at`, where `place` is.
+    fn miss(&self, at: usize, place: &Value) -> Miss {
+        let last = at + 1 == self.steps.len();
+        let (before, here) = (trail(&self.steps[..at]), trail(&self.steps[at..=at]));
+        match (&self.steps[at], place) {
+            (Step::Index(_), Value::Array(_)) if last => {
+                Miss::Beyond(format!("No results for path: {before}{}", &here[1..]))
+            }
+            (Step::Name(_), Value::Object(_)) if !last => {
+                Miss::Absent(format!("Missing property in path {before}{}", &here[1..]))
+            }
+            (Step::Name(_), Value::Object(_)) | (Step::Index(_), Value::Array(_)) => {
+                Miss::Absent(format!("No results for path: {}", trail(&self.steps)))
+            }
+            (Step::Index(_), Value::Null) => Miss::Absent(format!("The path {before} is null")),
+            (Step::Index(_), place) => Miss::Absent(format!(
+                "Filter: {} can only be applied to arrays. Current context is: {place}",
+                &here[1..]
+            )),
+            (_, place) => Miss::Absent(format!(
+                "Expected to find an object with property {} in path {before} but found '{}'. This is not a json object according to the JsonProvider: 'com.jayway.jsonpath.spi.json.JacksonJsonProvider'.",
+                &here[1..],
+                class(place),
+            )),
+        }
+    }
+}
+
+/// Adds everything the steps lead to. What does not fit a step is passed over.
+fn every(steps: &[Step], place: &Value, document: &Value, found: &mut Vec<Value>) {
+    let Some((step, rest)) = steps.split_first() else {
+        found.push(place.clone());
+        return;
+    };
+    let mut go = |place: &Value| every(rest, place, document, found);
+    match (step, place) {
+        (Step::Name(name), Value::Object(members)) => {
+            members.get(name).into_iter().for_each(go);
+        }
+        (Step::Names(names), Value::Object(members)) => {
+            if rest.is_empty() {
+                go(&Value::Object(picked(members, names)));
+            } else {
+                names.iter().filter_map(|name| members.get(name)).for_each(go);
+            }
+        }
+        (Step::Index(index), Value::Array(items)) => nth(items, *index).into_iter().for_each(go),
+        (Step::Indexes(indexes), Value::Array(items)) => {
+            indexes.iter().filter_map(|index| nth(items, *index)).for_each(go);
+        }
+        (Step::Slice(from, to), Value::Array(items)) => slice(items, *from, *to).iter().for_each(go),
+        (Step::Wildcard, Value::Array(items)) => items.iter().for_each(go),
+        (Step::Wildcard, Value::Object(members)) => members.iter().for_each(|(_, value)| go(value)),
+        (Step::Filter(filter), Value::Array(items)) => {
+            items.iter().filter(|item| filter.passes(item, document)).for_each(go);
+        }
+        (Step::Filter(filter), Value::Object(_)) if filter.passes(place, document) => go(place),
+        (Step::Scan, place) => scan(rest, place, document, found),
+        _ => {}
+    }
+}
+
+/// Tries the steps on a value and on all below it.
+fn scan(steps: &[Step], place: &Value, document: &Value, found: &mut Vec<Value>) {
+    every(steps, place, document, found);
+    match place {
+        Value::Array(items) => items.iter().for_each(|item| scan(steps, item, document, found)),
+        Value::Object(members) => members.iter().for_each(|(_, value)| scan(steps, value, document, found)),
+        _ => {}
+    }
+}
+
+fn picked(members: &Object, names: &[std::sync::Arc<str>]) -> Object {
+    names.iter().filter_map(|name| Some((name.clone(), members.get(name)?.clone()))).collect()
+}
+
+pub(super) fn nth(items: &[Value], index: i64) -> Option<&Value> {
+    items.get(place(items.len(), index)?)
+}
+
+/// An index counted from the start; `None`: before the start.
+pub(super) fn place(length: usize, index: i64) -> Option<usize> {
+    let distance = usize::try_from(index.unsigned_abs()).ok()?;
+    if index < 0 { length.checked_sub(distance) } else { Some(distance) }
+}
+
+fn slice(items: &Array, from: Option<i64>, to: Option<i64>) -> &[Value] {
+    let clamp = |index: i64| place(items.len(), index).unwrap_or(0).min(items.len());
+    let (from, to) = (from.map_or(0, clamp), to.map_or(items.len(), clamp));
+    items.get(from..to).unwrap_or_default()
+}
+
+/// Steps as Jayway writes them: `$['a'][0]`.
+fn trail(steps: &[Step]) -> String {
+    let mut text = String::from("$");
+    for step in steps {
+        // Writing to a String cannot fail.
+        let _ = match step {
+            Step::Name(name) => write!(text, "['{name}']"),
+            Step::Index(index) => write!(text, "[{index}]"),
+            Step::Names(names) => write!(text, "['{}']", names.join("','")),
+            _ => write!(text, "[*]"),
+        };
+    }
+    text
+}
+
+fn class(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "java.lang.Boolean",
+        Value::Number(crate::value::Number::Float(_)) => "java.lang.Double",
+        Value::Number(_) => "java.lang.Integer",
+        Value::String(_) => "java.lang.String",
+        Value::Array(_) => "java.util.ArrayList",
+        Value::Object(_) => "java.util.LinkedHashMap",
+    }
+}

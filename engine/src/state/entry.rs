@@ -1,0 +1,77 @@
+//! What a state's work gets of its input: `InputPath`, then `Parameters` or `Arguments`.
+
+use crate::load::Fields;
+use crate::query::{EvaluationError, JsonPath, Language, Reach, Scope, Stage, Template};
+use crate::value::{Object, Value};
+
+/// A way in.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    input: Selection,
+    payload: Option<Template>,
+    language: Language,
+}
+
+/// The part of a value that a path field leaves.
+#[derive(Clone, Debug)]
+pub(crate) enum Selection {
+    /// No field, or `$`.
+    All,
+    /// `null`: an empty object.
+    Nothing,
+    Path(Box<JsonPath>),
+}
+
+impl Entry {
+    /// Reads `InputPath`.
+    pub(crate) fn plain(fields: &Fields<'_>) -> Self {
+        Self { input: fields.selection("InputPath"), payload: None, language: fields.language() }
+    }
+
+    /// Reads `InputPath` and `Parameters`, or `Arguments`.
+    pub(crate) fn parse(fields: &Fields<'_>) -> Self {
+        Self { payload: fields.payload(Reach::INPUT), ..Self::plain(fields) }
+    }
+
+    /// Whether the input is taken as it is.
+    pub(crate) fn is_bare(&self) -> bool {
+        matches!(self, Self { input: Selection::All, payload: None, .. })
+    }
+
+    /// The input that paths of the state see.
+    pub(crate) fn input(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
+        let input = self.input.of(scope)?;
+        if !self.is_jsonata() {
+            scope.note(Stage::AfterInputPath, &input);
+        }
+        Ok(input)
+    }
+
+    pub(crate) fn is_jsonata(&self) -> bool {
+        self.language == Language::Jsonata
+    }
+
+    /// The input of the state's work.
+    pub(crate) fn effective(&self, scope: &mut Scope<'_>) -> Result<Value, EvaluationError> {
+        let input = self.input(scope)?;
+        let effective = match &self.payload {
+            Some(template) => template.fill("Arguments", &mut scope.over(&input))?,
+            None => input,
+        };
+        if !self.is_jsonata() {
+            scope.note(Stage::AfterParameters, &effective);
+        }
+        Ok(effective)
+    }
+}
+
+impl Selection {
+    /// The part of the scope's input.
+    pub(crate) fn of(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
+        match self {
+            Self::All => Ok(scope.input.clone()),
+            Self::Nothing => Ok(Value::Object(Object::default())),
+            Self::Path(path) => path.pick(scope),
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! The tests of a Choice rule in JSONPath: a comparison, or tests joined by `And`, `Or` and `Not`.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use jiff::Timestamp;
+
+use super::wait::moment;
+use crate::load::Fields;
+use crate::query::{EvaluationError, JsonPath, Scope};
+use crate::value::Value;
+
+/// What must hold.
+#[derive(Debug)]
+pub(crate) enum Test {
+    And(Vec<Test>),
+    Or(Vec<Test>),
+    Not(Box<Test>),
+    Compare(Comparison),
+}
+
+/// A value and what it is compared with.
+#[derive(Debug)]
+pub(crate) struct Comparison {
+    variable: JsonPath,
+    name: &'static str,
+    operator: Operator,
+    operand: Operand,
+}
+
+#[derive(Debug)]
+enum Operand {
+    Value(Value),
+    Path(JsonPath),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operator {
+    Compare(Kind, Relation),
+    Matches,
+    Is(Quality),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    String,
+    Numeric,
+    Boolean,
+    Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    Equals,
+    LessThan,
+    GreaterThan,
+    LessThanEquals,
+    GreaterThanEquals,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quality {
+    Present,
+    Null,
+    String,
+    Numeric,
+    Boolean,
+    Timestamp,
+}
+
+/// Every operator, by the names of its field without and with `Path`.
+const OPERATORS: [(&str, Option<&str>, Operator); 23] = {
+    use Kind::{Boolean, Numeric, String, Timestamp};
+    use Operator::{Compare, Is, Matches};
+    use Relation::{Equals, GreaterThan, GreaterThanEquals, LessThan, LessThanEquals};
+    [
+        ("StringEquals", Some("StringEqualsPath"), Compare(String, Equals)),
+        ("StringLessThan", Some("StringLessThanPath"), Compare(String, LessThan)),
+        ("StringGreaterThan", Some("StringGreaterThanPath"), Compare(String, GreaterThan)),
+        ("StringLessThanEquals", Some("StringLessThanEqualsPath"), Compare(String, LessThanEquals)),
+        ("StringGreaterThanEquals", Some("StringGreaterThanEqualsPath"), Compare(String, GreaterThanEquals)),
+        ("NumericEquals", Some("NumericEqualsPath"), Compare(Numeric, Equals)),
+        ("NumericLessThan", Some("NumericLessThanPath"), Compare(Numeric, LessThan)),
+        ("NumericGreaterThan", Some("NumericGreaterThanPath"), Compare(Numeric, GreaterThan)),
+        ("NumericLessThanEquals", Some("NumericLessThanEqualsPath"), Compare(Numeric, LessThanEquals)),
+        (
+            "NumericGreaterThanEquals",
+            Some("NumericGreaterThanEqualsPath"),
+            Compare(Numeric, GreaterThanEquals),
+        ),
+        ("BooleanEquals", Some("BooleanEqualsPath"), Compare(Boolean, Equals)),
+        ("TimestampEquals", Some("TimestampEqualsPath"), Compare(Timestamp, Equals)),
+        ("TimestampLessThan", Some("TimestampLessThanPath"), Compare(Timestamp, LessThan)),
+        ("TimestampGreaterThan", Some("TimestampGreaterThanPath"), Compare(Timestamp, GreaterThan)),
+        ("TimestampLessThanEquals", Some("TimestampLessThanEqualsPath"), Compare(Timestamp, LessThanEquals)),
+        (
+            "TimestampGreaterThanEquals",
+            Some("TimestampGreaterThanEqualsPath"),
+            Compare(Timestamp, GreaterThanEquals),
+        ),
+        ("StringMatches", None, Matches),
+        ("IsPresent", None, Is(Quality::Present)),
+        ("IsNull", None, Is(Quality::Null)),
+        ("IsString", None, Is(Quality::String)),
+        ("IsNumeric", None, Is(Quality::Numeric)),
+        ("IsBoolean", None, Is(Quality::Boolean)),
+        ("IsTimestamp", None, Is(Quality::Timestamp)),
+    ]
+};
+
+impl Test {
+    /// Reads a test out of a rule, or of a test in a test.
+    pub(super) fn parse(fields: &Fields<'_>) -> Option<Self> {
+        let forms = ["And", "Or", "Not", "Variable", "Condition"];
+        if forms.iter().filter(|form| fields.has(form)).count() != 1 {
+            fields.refuse_here(
+                "The object must have only one of the following fields, [And, Or, Not, Variable, Condition]",
+            );
+            return None;
+        }
+        let inner = |field| {
+            let tests = fields.objects(field).into_iter().map(|fields| {
+                fields.text("Comment");
+                let test = Self::parse(&fields);
+                fields.finish(&[]);
+                test
+            });
+            tests.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()
+        };
+        if fields.has("And") {
+            inner("And").map(Self::And)
+        } else if fields.has("Or") {
+            inner("Or").map(Self::Or)
+        } else if fields.has("Not") {
+            let negated = fields.object("Not")?;
+            negated.text("Comment");
+            let test = Self::parse(&negated);
+            negated.finish(&[]);
+            Some(Self::Not(Box::new(test?)))
+        } else if fields.has("Variable") {
+            Comparison::parse(fields).map(Self::Compare)
+        } else {
+            // `Condition`: refused with the fields that were not read.
+            None
+        }
+    }
+
+    pub(super) fn holds(&self, scope: &mut Scope<'_>) -> Result<bool, EvaluationError> {
+        match self {
+            Self::Not(test) => Ok(!test.holds(scope)?),
+            Self::Compare(comparison) => comparison.holds(scope),
+            Self::And(tests) | Self::Or(tests) => {
+                let decides = matches!(self, Self::Or(_));
+                for test in tests {
+                    if test.holds(scope)? == decides {
+                        return Ok(decides);
+                    }
+                }
+                Ok(!decides)
+            }
+        }
+    }
+}
+
+impl Comparison {
+    fn parse(fields: &Fields<'_>) -> Option<Self> {
+        let variable = fields.reference("Variable");
+        let mut found = Vec::new();
+        for (name, path, operator) in OPERATORS {
+            if let Some(value) = fields.value(name) {
+                found.push((name, operator, Some(Operand::Value(value.clone()))));
+                operator.check(fields, name, value);
+            }
+            if let Some(path) = path.filter(|path| fields.has(path)) {
+                found.push((path, operator, fields.reference(path).map(Operand::Path)));
+            }
+        }
+        if found.len() != 1 {
+            let all: Vec<_> =
+                OPERATORS.iter().flat_map(|(name, path, _)| [Some(*name), *path]).flatten().collect();
+            let names: Vec<_> = found.iter().map(|(name, ..)| *name).collect();
+            fields.refuse_here(if found.is_empty() {
+                format!("This object should have only one of the following fields: [{}]", all.join(", "))
+            } else {
+                format!("There should only be one of the following fields: [{}]", names.join(", "))
+            });
+            return None;
+        }
+        let (name, operator, operand) = found.pop()?;
+        Some(Self { variable: variable?, name, operator, operand: operand? })
+    }
+
+    fn holds(&self, scope: &mut Scope<'_>) -> Result<bool, EvaluationError> {
+        let value = self.variable.resolve(scope);
+        if let Operator::Is(quality) = self.operator {
+            let wanted = matches!(self.operand, Operand::Value(Value::Bool(true)));
+            return match (quality, value) {
+                (Quality::Present, value) => Ok(value.is_ok() == wanted),
+                (_, Ok(value)) => Ok(quality.of(&value) == wanted),
+                (_, Err(_)) => Err(invalid(&self.variable)),
+            };
+        }
+        let value = value.map_err(|_| invalid(&self.variable))?;
+        let operand = match &self.operand {
+            Operand::Value(operand) => operand.clone(),
+            Operand::Path(path) => path.resolve(scope).map_err(|_| invalid(path))?,
+        };
+        Ok(match self.operator {
+            Operator::Compare(kind, relation) => {
+                kind.order(&value, &operand).is_some_and(|order| relation.allows(order))
+            }
+            _ => match (&value, &operand) {
+                (Value::String(text), Value::String(pattern)) => matches_pattern(text, pattern),
+                _ => false,
+            },
+        })
+    }
+}
+
+fn invalid(path: &JsonPath) -> EvaluationError {
+    EvaluationError::runtime(format!(
+        "Invalid path '{}': The choice state's condition path references an invalid value.",
+        path.source()
+    ))
+}
+
+impl Operator {
+    /// Refuses an operand of another type.
+    fn check(self, fields: &Fields<'_>, name: &str, operand: &Value) {
+        let expected = match (self, operand) {
+            (Self::Compare(Kind::String, _) | Self::Matches, Value::String(_))
+            | (Self::Compare(Kind::Numeric, _), Value::Number(_))
+            | (Self::Compare(Kind::Boolean, _) | Self::Is(_), Value::Bool(_)) => return,
+            (Self::Compare(Kind::Timestamp, _), operand) => {
+                if moment(operand).is_none() {
+                    fields.invalid(name, "String does not match RFC3339 timestamp");
+                }
+                return;
+            }
+            (Self::Compare(Kind::String, _) | Self::Matches, _) => "String",
+            (Self::Compare(Kind::Numeric, _), _) => "Number",
+            (Self::Compare(Kind::Boolean, _) | Self::Is(_), _) => "Boolean",
+        };
+        fields.invalid(name, format!("Expected value of type {expected}"));
+    }
+}
+
+impl Kind {
+    /// How two values of this kind compare; `None`: one of them is of another kind.
+    fn order(self, left: &Value, right: &Value) -> Option<Ordering> {
+        match (self, left, right) {
+            (Self::String, Value::String(left), Value::String(right)) => Some(left.cmp(right)),
+            (Self::Numeric, Value::Number(left), Value::Number(right)) => {
+                if left == right {
+                    Some(Ordering::Equal)
+                } else {
+                    left.as_f64().partial_cmp(&right.as_f64())
+                }
+            }
+            (Self::Boolean, Value::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),
+            (Self::Timestamp, left, right) => {
+                let (left, right): (Timestamp, Timestamp) = (moment(left)?, moment(right)?);
+                Some(left.cmp(&right))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Relation {
+    fn allows(self, order: Ordering) -> bool {
+        match self {
+            Self::Equals => order.is_eq(),
+            Self::LessThan => order.is_lt(),
+            Self::GreaterThan => order.is_gt(),
+            Self::LessThanEquals => order.is_le(),
+            Self::GreaterThanEquals => order.is_ge(),
+        }
+    }
+}
+
+impl Quality {
+    fn of(self, value: &Value) -> bool {
+        match self {
+            Self::Present => true,
+            Self::Null => *value == Value::Null,
+            Self::String => value.as_str().is_some(),
+            Self::Numeric => value.as_number().is_some(),
+            Self::Boolean => value.as_bool().is_some(),
+            Self::Timestamp => moment(value).is_some(),
+        }
+    }
+}
+
+/// `*` stands for any text; a backslash takes the next character as it is.
+fn matches_pattern(text: &str, pattern: &str) -> bool {
+    let mut parts = vec![String::new()];
+    let mut letters = pattern.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '*' => parts.push(String::new()),
+            letter => {
+                let letter = if letter == '\\' { letters.next().unwrap_or('\\') } else { letter };
+                parts.last_mut().into_iter().for_each(|part| part.push(letter));
+            }
+        }
+    }
+    let (Some(first), Some(last)) = (parts.first(), parts.last()) else {
+        return false;
+    };
+    if parts.len() == 1 {
+        return text == first;
+    }
+    let Some(rest) = text.strip_prefix(first.as_str()) else {
+        return false;
+    };
+    let middle = &parts[1..parts.len() - 1];
+    let found =
+        middle.iter().try_fold(rest, |rest, part| Some(&rest[rest.find(part.as_str())? + part.len()..]));
+    found.is_some_and(|rest| rest.ends_with(last.as_str()))
+}
+
+impl fmt::Display for Test {
+    /// In one line, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let joined = |f: &mut fmt::Formatter<'_>, tests: &[Self], word: &str| {
+            for (index, test) in tests.iter().enumerate() {
+                write!(f, "{}({test})", if index > 0 { word } else { "" })?;
+            }
+            Ok(())
+        };
+        match self {
+            Self::And(tests) => joined(f, tests, " And "),
+            Self::Or(tests) => joined(f, tests, " Or "),
+            Self::Not(test) => write!(f, "Not ({test})"),
+            Self::Compare(Comparison { variable, name, operand, .. }) => {
+                write!(f, "{} {name} ", variable.source())?;
+                match operand {
+                    Operand::Value(value) => write!(f, "{value}"),
+                    Operand::Path(path) => f.write_str(path.source()),
+                }
+            }
+        }
+    }
+}
