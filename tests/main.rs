@@ -23,5 +23,6 @@ mod http;
 mod people;
 mod program;
 mod real_data;
+mod states;
 mod step_functions;
 mod tasks;

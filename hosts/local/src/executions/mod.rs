@@ -8,12 +8,16 @@ mod definitions;
 mod express;
 mod history;
 mod journal;
+mod kept;
 mod live;
+mod map_runs;
 #[cfg(test)]
 mod measure;
 mod resume;
 mod row;
 mod start;
+mod tokens;
+mod work;
 
 use std::sync::Arc;
 
@@ -30,6 +34,8 @@ pub(crate) use journal::Journal;
 pub(crate) use resume::RedriveError;
 pub(crate) use row::{Execution, ListFilter, Status, parts};
 pub(crate) use start::{StartError, Started};
+pub(crate) use tokens::{Open, TokenError, Tokens};
+pub(crate) use work::{Job, Work};
 
 use crate::{
     runner::{Engine, Runner},
@@ -50,6 +56,8 @@ pub(crate) struct Executions {
 struct Shared {
     live: live::Live,
     definitions: definitions::Definitions,
+    tokens: Tokens,
+    work: Work,
 }
 
 impl Executions {
@@ -68,6 +76,22 @@ impl Executions {
     /// Tells a running execution what came in; `false`: it does not run here.
     pub(crate) fn tell(&self, arn: &str, input: Input) -> bool {
         self.shared.live.tell(arn, input)
+    }
+
+    /// Tells a running execution what came in, and waits until its journal has it; `false`: it does not run
+    /// here, or ended before.
+    pub(crate) async fn tell_and_keep(&self, arn: &str, input: Input) -> bool {
+        self.shared.live.tell_and_keep(arn, input).await
+    }
+
+    /// The tokens of tasks that wait.
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.shared.tokens
+    }
+
+    /// What activities have to do.
+    pub(crate) fn work(&self) -> &Work {
+        &self.shared.work
     }
 
     /// Waits until an execution has ended, and gives it as it is then.
@@ -114,8 +138,8 @@ impl Executions {
         let ours = self.engine.wiring.machine(&execution.machine_arn).is_some();
         let writer = Arc::clone(&self.engine.host.store.writer);
         async move {
-            let live::Presence { inputs, end: _ended } = presence;
-            let journal = Some(Journal::new(writer, lines, execution));
+            let live::Presence { inputs, kept, end: _ended } = presence;
+            let journal = Some(Journal::new(writer, lines, execution, kept));
             let runner = Runner::new(self.clone(), journal);
             match drive_with(run, &runner, inputs).await {
                 Ok(outcome) => {
