@@ -1,6 +1,7 @@
 //! Text to state machine: everything that can be known to be wrong is found here, all of it at once.
 
 mod fields;
+mod filled;
 mod graph;
 mod source;
 
