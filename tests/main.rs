@@ -23,3 +23,4 @@ mod people;
 mod program;
 mod real_data;
 mod step_functions;
+mod tasks;

@@ -52,7 +52,7 @@ fn nothing() -> Value {
 /// The front of every ARN of this host.
 const STATES: &str = "arn:aws:states:local:000000000000:";
 
-fn call(sfn: &Client, operation: &str, body: &[u8]) -> Answer {
+pub(crate) fn call(sfn: &Client, operation: &str, body: &[u8]) -> Answer {
     let target = format!("AWSStepFunctions.{operation}");
     let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", target.as_str())];
     sfn.post("/", &headers, body)

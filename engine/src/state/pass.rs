@@ -4,7 +4,7 @@ use super::Exit;
 use super::entry::Entry;
 use super::exit::Leaving;
 use crate::load::{Fields, Place};
-use crate::query::Language;
+use crate::query::{Language, Stage};
 use crate::run::{Given, Step, Visit};
 use crate::value::Value;
 
@@ -30,9 +30,10 @@ impl Pass {
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
         if let Some(result) = &self.result {
+            visit.note(Stage::Result, result);
             return visit.leave(&self.exit, "", Given::result(result));
         }
-        if self.entry.is_bare() {
+        if self.entry.is_bare() && !visit.sees(&self.entry) {
             return visit.leave(&self.exit, "", Given::default());
         }
         let input = visit.evaluate(Given::default(), |scope| self.entry.effective(scope))?;

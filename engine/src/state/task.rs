@@ -11,8 +11,8 @@ use crate::failure::{Failure, reserved};
 use crate::load::{Fields, LONGEST_SECONDS, Place};
 use crate::machine::MachineType;
 use crate::problem::Code;
-use crate::query::{EvaluationError, Language, Reach, Scope, Template};
-use crate::run::{Fault, Given, News, Next, Stage, Step, Visit, Waiting};
+use crate::query::{EvaluationError, Language, Reach, Scope, Stage, Template};
+use crate::run::{Fault, Given, News, Next, Step, Visit, Waiting};
 use crate::value::{Number, Value};
 
 /// A Task state.
@@ -73,7 +73,9 @@ impl Task {
         visit.thread.token = token.clone();
         let (arguments, clocks) = self.asked(visit)?;
         visit.fits(&arguments)?;
-        visit.note(Stage::AfterArguments, &arguments);
+        if self.entry.is_jsonata() {
+            visit.note(Stage::AfterArguments, &arguments);
+        }
         self.service.scheduled(visit, &self.resource, &arguments, clocks);
         if let Some(answer) = visit.mock() {
             return self.finish(visit, &Waiting::Nothing, answer);

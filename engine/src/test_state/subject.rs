@@ -66,9 +66,7 @@ fn around(state: &str) -> Result<String, TestStateError> {
     let mut targets = BTreeSet::new();
     collect(object, &mut targets);
     targets.remove(NAMELESS);
-    let ends = targets
-        .into_iter()
-        .map(|name| format!(r#","{name}":{{"Type":"Succeed","QueryLanguage":"JSONata"}}"#));
+    let ends = targets.into_iter().map(|name| format!(r#","{name}":{{"Type":"Succeed"}}"#));
     let ends: String = ends.collect();
     Ok(format!(r#"{{"StartAt":"{NAMELESS}","States":{{"{NAMELESS}":{state}{ends}}}}}"#))
 }

@@ -36,6 +36,9 @@ pub(crate) enum Command {
     /// Look at records that could not be taken, and send them again.
     #[command(subcommand)]
     Quarantine(Quarantine),
+    /// Look at the queues of the template, and at what waits in them.
+    #[command(subcommand)]
+    Queues(Queues),
     /// Check the template and its machines: every target exists, every function is known.
     Check(Check),
 }
@@ -140,6 +143,27 @@ pub(crate) enum Quarantine {
         /// Corrected records to send in place of the ones named, in the same order: JSON lines or a list.
         #[arg(long, value_name = "FILE", requires = "records")]
         corrected: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Queues {
+    /// List the queues, and how full each is.
+    List {
+        /// Print one JSON list.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the messages of a queue, oldest first.
+    Show {
+        /// The queue: its name, as the list shows it.
+        queue: String,
+        /// At most so many.
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+        /// Print one JSON list.
+        #[arg(long)]
+        json: bool,
     },
 }
 

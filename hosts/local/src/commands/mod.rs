@@ -6,6 +6,7 @@ mod invoke;
 mod logs;
 mod process;
 mod quarantine;
+mod queues;
 mod report;
 mod serve;
 
@@ -40,6 +41,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Executions(args) => executions::run(&data, template, &args),
         Command::Execution(args) => executions::show(&data, &args),
         Command::Quarantine(args) => quarantine::run(&data, template, args),
+        Command::Queues(args) => queues::run(&data, template, &args),
         Command::Check(args) => check::run(template, &args),
     }
 }

@@ -182,7 +182,7 @@ impl Executions {
             let outcome = match Value::parse(&input) {
                 Ok(input) => {
                     let run = states::Execution::start(states, about, input, started_at);
-                    let runner = Runner { executions, journal: None };
+                    let runner = Runner::new(executions, None);
                     drive(run, &runner).await.unwrap_or_else(|error| failed(error.to_string()))
                 }
                 Err(error) => failed(error.to_string()),
@@ -194,7 +194,7 @@ impl Executions {
 
     /// Takes the test of one state to its end.
     pub(crate) async fn test(&self, test: StateTest) -> Result<TestStateAnswer, TestStateError> {
-        drive_test(test, &Runner { executions: self.clone(), journal: None }).await
+        drive_test(test, &Runner::new(self.clone(), None)).await
     }
 
     /// Stops an execution; gives when it ended, by this or before. `None`: there is none with this ARN.
@@ -256,7 +256,7 @@ impl Executions {
         async move {
             let live::Presence { inputs, end: _ended } = presence;
             let journal = Some(Journal::new(writer, lines, execution));
-            let runner = Runner { executions: self.clone(), journal };
+            let runner = Runner::new(self.clone(), journal);
             match drive_with(run, &runner, inputs).await {
                 Ok(outcome) => {
                     let status = parts(&outcome).0.name();
