@@ -22,5 +22,6 @@ mod http;
 mod people;
 mod program;
 mod real_data;
+mod states;
 mod step_functions;
 mod tasks;

@@ -6,6 +6,7 @@
 //! | `state/` | the kinds of states, one file each |
 //! | `query/` | JSONPath, intrinsic functions, JSONata, and the templates that hold them |
 //! | `run/` | [`Execution`]: a run's memory and how it goes on |
+//! | `mock.rs` | mocked answers, in Step Functions Local's format |
 //! | `outline.rs` | a machine as a graph, for checks and drawings |
 //! | `history/` | events with AWS's names |
 //! | `test_state/` | [`test_state`]: one state, tested alone |
@@ -19,6 +20,7 @@ mod failure;
 mod history;
 mod load;
 mod machine;
+mod mock;
 mod outline;
 mod problem;
 mod query;
@@ -37,6 +39,7 @@ pub use effect::{
 pub use failure::{Failure, reserved};
 pub use history::{Details, EventType, HistoryEvent, Integration};
 pub use machine::{MachineType, StateMachine};
+pub use mock::{MockCase, MockFile, MockProblem};
 pub use outline::{Edge, PathLength, StateView, Via};
 pub use problem::{Code, Problem, Problems, Severity};
 pub use run::{Counts, Entry, Execution, Input, MapRun, MapRunStatus, MapRunUpdate, REVISION, Start};

@@ -19,7 +19,7 @@ use tracing::Instrument;
 
 use crate::{
     clock,
-    executions::{Executions, Journal},
+    executions::{Executions, Journal, Open},
     items,
     machines::Machines,
     resources,
@@ -97,10 +97,15 @@ impl TaskRunner for Runner {
     }
 
     async fn run(&self, task: TaskRequest) -> Result<Value, Failure> {
-        resources::run(&task, self).await
+        let open = task.token.as_ref().map(|token| self.executions.tokens().open(token));
+        let result = resources::run(&task, self).await;
+        // A task that is under way is watched next, and waits all the time.
+        open.filter(|_| result.is_ok()).into_iter().for_each(Open::leave);
+        result
     }
 
     async fn watch(&self, task: TaskRequest) -> Result<Value, Failure> {
+        let _open = task.token.as_ref().map(|token| self.executions.tokens().open(token));
         resources::watch(&task, self).await
     }
 

@@ -7,9 +7,13 @@
 mod definitions;
 mod history;
 mod journal;
+mod kept;
 mod live;
+mod map_runs;
 mod resume;
 mod row;
+mod tokens;
+mod work;
 
 use std::sync::Arc;
 
@@ -27,6 +31,8 @@ pub(crate) use history::history;
 pub(crate) use journal::Journal;
 pub(crate) use resume::RedriveError;
 pub(crate) use row::{Execution, ListFilter, Status, parts};
+pub(crate) use tokens::{Open, TokenError, Tokens};
+pub(crate) use work::{Job, Work};
 
 use crate::{
     clock,
@@ -49,6 +55,8 @@ pub(crate) struct Executions {
 struct Shared {
     live: live::Live,
     definitions: definitions::Definitions,
+    tokens: Tokens,
+    work: Work,
 }
 
 /// An execution that was started.
@@ -210,6 +218,22 @@ impl Executions {
         self.shared.live.tell(arn, input)
     }
 
+    /// Tells a running execution what came in, and waits until its journal has it; `false`: it does not run
+    /// here, or ended before.
+    pub(crate) async fn tell_and_keep(&self, arn: &str, input: Input) -> bool {
+        self.shared.live.tell_and_keep(arn, input).await
+    }
+
+    /// The tokens of tasks that wait.
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.shared.tokens
+    }
+
+    /// What activities have to do.
+    pub(crate) fn work(&self) -> &Work {
+        &self.shared.work
+    }
+
     /// Waits until an execution has ended, and gives it as it is then.
     pub(crate) async fn ended(&self, arn: &str) -> Result<Option<Execution>, StoreError> {
         self.shared.live.gone(arn).await;
@@ -254,8 +278,8 @@ impl Executions {
         let ours = self.engine.wiring.machine(&execution.machine_arn).is_some();
         let writer = Arc::clone(&self.engine.host.store.writer);
         async move {
-            let live::Presence { inputs, end: _ended } = presence;
-            let journal = Some(Journal::new(writer, lines, execution));
+            let live::Presence { inputs, kept, end: _ended } = presence;
+            let journal = Some(Journal::new(writer, lines, execution, kept));
             let runner = Runner::new(self.clone(), journal);
             match drive_with(run, &runner, inputs).await {
                 Ok(outcome) => {

@@ -1,6 +1,7 @@
 //! What a Task may ask of this host: crmflow's functions, and the calls of AWS services that have a place on
 //! one machine. `docs/task-resources.md` says what each does here and how that differs from AWS.
 
+mod activity;
 mod arguments;
 mod dynamodb;
 mod events;
@@ -25,6 +26,8 @@ const INTEGRATIONS: &str = "arn:aws:states:::";
 pub(crate) enum Resource {
     /// A function by its ARN.
     Function(Function),
+    /// An activity by its ARN.
+    Activity,
     /// `lambda:invoke`
     Invoke(Spelling),
     /// `states:startExecution`, `aws-sdk:sfn:startExecution`
@@ -66,6 +69,9 @@ impl Resource {
             let function = Function::from_name(name).map(Self::Function);
             return function.ok_or_else(|| format!("there is no function {name} in crmflow"));
         }
+        if arn.strip_prefix(wiring::STATES).is_some_and(|name| name.starts_with("activity:")) {
+            return Ok(Self::Activity);
+        }
         let task = arn.strip_prefix(INTEGRATIONS).unwrap_or_default();
         let (call, ending) = task.split_once('.').unwrap_or((task, ""));
         let resource = Self::of_call(call).ok_or(KNOWN)?;
@@ -106,6 +112,7 @@ impl Resource {
             "waitForTaskToken" => !matches!(
                 self,
                 Self::Function(_)
+                    | Self::Activity
                     | Self::PutItem(Optimized)
                     | Self::GetItem(Optimized)
                     | Self::DeleteItem(Optimized)
@@ -115,7 +122,7 @@ impl Resource {
     }
 }
 
-const KNOWN: &str = "this host runs crmflow's functions, and lambda:invoke, states:startExecution, \
+const KNOWN: &str = "this host runs crmflow's functions, its activities, and lambda:invoke, states:startExecution, \
                      sqs:sendMessage, dynamodb:putItem, getItem and deleteItem, events:putEvents, \
                      aws-sdk:s3:getObject and putObject, aws-sdk:sfn:startSyncExecution";
 
@@ -127,6 +134,7 @@ pub(crate) async fn run(task: &TaskRequest, runner: &Runner) -> Result<Value, Fa
     let (host, wiring) = (&engine.host, &*engine.wiring);
     match resource {
         Resource::Function(function) => lambda::call(function, arguments, engine).await,
+        Resource::Activity => activity::offer(task, executions).await,
         Resource::Invoke(spelling) => lambda::invoke(arguments, spelling, engine).await,
         Resource::StartExecution(spelling) => sfn::start_execution(task, spelling, runner).await,
         Resource::StartSyncExecution => sfn::start_sync_execution(arguments, executions).await,

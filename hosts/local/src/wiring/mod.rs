@@ -28,7 +28,7 @@ const DEFINITIONS: [(&str, &str); 2] = [
 ];
 
 /// The ARN's front for everything on this machine: region `local`, an account of zeros.
-const STATES: &str = "arn:aws:states:local:000000000000:";
+pub(crate) const STATES: &str = "arn:aws:states:local:000000000000:";
 pub(crate) const LAMBDA: &str = "arn:aws:lambda:local:000000000000:function:";
 /// SAM makes a role a machine; on this machine it is a name and nothing more.
 const ROLES: &str = "arn:aws:iam::000000000000:role/";
