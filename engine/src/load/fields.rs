@@ -75,6 +75,12 @@ impl<'a> Fields<'a> {
         });
     }
 
+    /// Says what may not be what was meant.
+    pub(super) fn warn(&self, code: Code, field: &str, message: String) {
+        self.refuse(code, Some(field), message);
+        self.problems.borrow_mut().last_mut().into_iter().for_each(|p| p.severity = Severity::Warning);
+    }
+
     /// Refuses the object, or the field when it is there.
     pub(crate) fn refuse(&self, code: Code, field: Option<&str>, message: impl Into<String>) {
         let below = field.filter(|field| self.object.get(field).is_some());

@@ -12,6 +12,7 @@ impl Fields<'_> {
         let value = self.value(field)?;
         let at = format!("{}/{field}", self.at);
         if self.language == Language::JsonPath {
+            self.warn_of_texts(field, value);
             return Some(Template::payload(value, &mut |label| {
                 let message = format!(
                     "The value for the field '{label}' must be a valid JSONPath or a valid intrinsic function call"
@@ -144,4 +145,54 @@ impl Fields<'_> {
         self.invalid(field, format!("Value is not a Reference Path{why}"));
         None
     }
+
+    /// Warns of texts that are never filled in but look as if they were meant to be.
+    fn warn_of_texts(&self, field: &'static str, value: &Value) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| self.warn_of_texts(field, item)),
+            Value::Object(members) => {
+                for (name, value) in members.iter().filter(|(name, _)| !name.ends_with(".$")) {
+                    if value.as_str().is_some_and(is_like_path) {
+                        let message = format!(
+                            "The value of the field '{name}' looks like a JSONPath or an intrinsic function call, but the name does not end with '.$'"
+                        );
+                        self.warn(Code::NoDollar, field, message);
+                    }
+                    self.warn_of_texts(field, value);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Warns of a constant that looks like a path.
+    pub(crate) fn warn_of_path(&self, field: &'static str) {
+        let text = self.object.get(field).and_then(Value::as_str);
+        if self.language == Language::JsonPath && text.is_some_and(is_like_path) {
+            let message = format!(
+                "The value of the field '{field}' looks like a path, but the name does not end with 'Path'"
+            );
+            self.warn(Code::NoPath, field, message);
+        }
+    }
+
+    /// Warns of a result that looks as if it were meant to be filled in.
+    pub(crate) fn warn_of_static(&self, field: &'static str, value: &Value) {
+        let meant = match value {
+            Value::Object(members) => members.iter().any(|(name, _)| name.ends_with(".$")),
+            Value::String(text) => is_like_path(text),
+            _ => false,
+        };
+        if meant {
+            self.warn(
+                Code::PassResultIsStatic,
+                field,
+                "The result of a Pass state is never filled in".into(),
+            );
+        }
+    }
+}
+
+fn is_like_path(text: &str) -> bool {
+    text.starts_with("$.") || text.starts_with("$$.") || text.starts_with("States.") && text.ends_with(')')
 }
