@@ -11,6 +11,7 @@
 //! | `history/` | events with AWS's names |
 //! | `test_state/` | [`test_state`]: one state, tested alone |
 //! | `drive.rs` | [`drive`]: runs an execution on a host's tasks and clock |
+//! | `simulate.rs` | [`simulate`]: runs one on a closure, in virtual time |
 //!
 //! Nothing in here asks a clock, starts a thread or does I/O: time, answers and randomness are passed in.
 
@@ -26,10 +27,13 @@ mod problem;
 mod query;
 mod rng;
 mod run;
+mod simulate;
 mod state;
 mod test_state;
 mod token;
 mod value;
+
+pub use jiff::Timestamp;
 
 pub use drive::{NotRecorded, TaskRunner, drive, drive_with};
 pub use effect::{
@@ -43,6 +47,7 @@ pub use mock::{MockCase, MockFile, MockProblem};
 pub use outline::{Edge, PathLength, StateView, Via};
 pub use problem::{Code, Problem, Problems, Severity};
 pub use run::{Counts, Entry, Execution, Input, MapRun, MapRunStatus, MapRunUpdate, REVISION, Start};
+pub use simulate::simulate;
 pub use test_state::{
     FieldValidationMode, InspectionLevel, Mock, MockedError, StateConfiguration, StateTest, TestSite,
     TestStateAnswer, TestStateError, TestStateRequest, TestStatus, drive_test, test_state,
