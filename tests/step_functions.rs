@@ -52,7 +52,7 @@ fn nothing() -> Value {
 /// The front of every ARN of this host.
 const STATES: &str = "arn:aws:states:local:000000000000:";
 
-fn call(sfn: &Client, operation: &str, body: &[u8]) -> Answer {
+pub(crate) fn call(sfn: &Client, operation: &str, body: &[u8]) -> Answer {
     let target = format!("AWSStepFunctions.{operation}");
     let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", target.as_str())];
     sfn.post("/", &headers, body)
@@ -179,6 +179,16 @@ fn executions_are_stopped_redriven_and_deleted() {
 }
 
 #[test]
+fn tasks_are_answered_by_token() {
+    check("tasks.json");
+}
+
+#[test]
+fn map_runs_are_told_of_and_changed() {
+    check("map_runs.json");
+}
+
+#[test]
 fn express_machines_answer_at_once() {
     check("express.json");
 }
@@ -236,41 +246,112 @@ fn what_is_no_call() {
     assert_eq!(answer.body["stateMachines"].as_array().map(Vec::len), Some(3), "{answer:?}");
 }
 
+fn ask(sfn: &Client, operation: &str, body: Value) -> Value {
+    let answer = call(sfn, operation, body.to_string().as_bytes());
+    assert_eq!(answer.status, 200, "{operation}: {answer:?}");
+    answer.body
+}
+
+fn make(sfn: &Client, name: &str, states: &Value) -> Value {
+    let definition = json!({ "StartAt": "A", "QueryLanguage": "JSONata", "States": states }).to_string();
+    let role = "arn:aws:iam::000000000000:role/r";
+    let tags = json!([{ "key": "k", "value": "v" }]);
+    ask(
+        sfn,
+        "CreateStateMachine",
+        json!({ "name": name, "definition": definition, "roleArn": role, "tags": tags }),
+    )
+}
+
+/// An execution as it is described once it has ended.
+fn ended(sfn: &Client, execution: &Value) -> Value {
+    until(|| {
+        let found = ask(sfn, "DescribeExecution", json!({ "executionArn": execution }));
+        (found["status"] != "RUNNING").then_some(found)
+    })
+}
+
+fn killed(place: &Place, server: Server) -> (Server, Client) {
+    server.process.signal("KILL");
+    drop(server);
+    let server = Server::start(place);
+    let sfn = Client::new(&server.step_functions);
+    (server, sfn)
+}
+
 /// What was answered survives `kill -9`: machines, tags, executions.
 #[test]
 fn a_restart_forgets_nothing() {
     let place = Place::new();
     let server = Server::start(&place);
     let sfn = Client::new(&server.step_functions);
-    let ask = |sfn: &Client, operation: &str, body: Value| {
-        let answer = call(sfn, operation, body.to_string().as_bytes());
-        assert_eq!(answer.status, 200, "{operation}: {answer:?}");
-        answer.body
-    };
-    let definition = json!({ "StartAt": "A", "QueryLanguage": "JSONata", "States": {
-        "A": { "Type": "Wait", "Seconds": 1, "Next": "B" },
-        "B": { "Type": "Pass", "Output": "{% $states.input.n + 1 %}", "End": true } } });
-    let made = ask(
+    let made = make(
         &sfn,
-        "CreateStateMachine",
-        json!({ "name": "kept", "definition": definition.to_string(),
-        "roleArn": "arn:aws:iam::000000000000:role/r", "tags": [{ "key": "k", "value": "v" }] }),
+        "kept",
+        &json!({
+            "A": { "Type": "Wait", "Seconds": 1, "Next": "B" },
+            "B": { "Type": "Pass", "Output": "{% $states.input.n + 1 %}", "End": true },
+        }),
     );
     let machine = &made["stateMachineArn"];
     let started = ask(&sfn, "StartExecution", json!({ "stateMachineArn": machine, "input": "{\"n\": 1}" }));
-    server.process.signal("KILL");
-    drop(server);
-    let server = Server::start(&place);
-    let sfn = Client::new(&server.step_functions);
+    let (_server, sfn) = killed(&place, server);
     let described = ask(&sfn, "DescribeStateMachine", json!({ "stateMachineArn": machine }));
     assert_eq!(described["creationDate"], made["creationDate"]);
     let tags = ask(&sfn, "ListTagsForResource", json!({ "resourceArn": machine }));
     assert_eq!(tags["tags"], json!([{ "key": "k", "value": "v" }]));
+    let execution = ended(&sfn, &started["executionArn"]);
+    assert_eq!(execution["startDate"], started["startDate"]);
+    assert_eq!((&execution["status"], &execution["output"]), (&json!("SUCCEEDED"), &json!("2")));
+}
+
+/// A task that a worker has taken is not handed out again, and its token is good after a `kill -9`; what was
+/// answered is not asked for again.
+#[test]
+fn a_token_outlives_a_restart() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let sfn = Client::new(&server.step_functions);
+    let activity = ask(&sfn, "CreateActivity", json!({ "name": "work" }))["activityArn"].clone();
+    let task =
+        |next: Value| json!({ "Type": "Task", "Resource": activity, "End": next.is_null(), "Next": next });
+    let mut states = json!({ "A": task(json!("B")), "B": task(Value::Null) });
+    states["A"].as_object_mut().unwrap().remove("End");
+    states["B"].as_object_mut().unwrap().remove("Next");
+    let machine = make(&sfn, "two", &states)["stateMachineArn"].clone();
+    let started = ask(&sfn, "StartExecution", json!({ "stateMachineArn": machine }));
+    let taken = ask(&sfn, "GetActivityTask", json!({ "activityArn": activity, "workerName": "w" }));
     until(|| {
-        let execution = ask(&sfn, "DescribeExecution", json!({ "executionArn": started["executionArn"] }));
-        assert_eq!(execution["startDate"], started["startDate"]);
-        (execution["status"] != "RUNNING").then(|| {
-            assert_eq!((&execution["status"], &execution["output"]), (&json!("SUCCEEDED"), &json!("2")));
-        })
+        let events = ask(&sfn, "GetExecutionHistory", json!({ "executionArn": started["executionArn"] }));
+        events.to_string().contains("ActivityStarted").then_some(())
     });
+    let (server, sfn) = killed(&place, server);
+    ask(&sfn, "SendTaskSuccess", json!({ "taskToken": taken["taskToken"], "output": "1" }));
+    let (_server, sfn) = killed(&place, server);
+    let again = call(
+        &sfn,
+        "SendTaskSuccess",
+        json!({ "taskToken": taken["taskToken"], "output": "2" }).to_string().as_bytes(),
+    );
+    assert!(again.text.contains("TaskTimedOut"), "{again:?}");
+    let taken = ask(&sfn, "GetActivityTask", json!({ "activityArn": activity, "workerName": "w" }));
+    assert_eq!(taken["input"], "1");
+    ask(&sfn, "SendTaskSuccess", json!({ "taskToken": taken["taskToken"], "output": "3" }));
+    assert_eq!(ended(&sfn, &started["executionArn"])["output"], "3");
+}
+
+/// A worker that waits for a task does not keep the program from ending.
+#[test]
+fn a_worker_is_sent_away_when_the_program_ends() {
+    let place = Place::new();
+    let mut server = Server::start(&place);
+    let sfn = Client::new(&server.step_functions);
+    let activity = ask(&sfn, "CreateActivity", json!({ "name": "idle" }))["activityArn"].clone();
+    let worker = std::thread::spawn(move || ask(&sfn, "GetActivityTask", json!({ "activityArn": activity })));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let began = std::time::Instant::now();
+    server.process.signal("TERM");
+    assert_eq!(server.process.wait().code(), Some(0));
+    assert!(began.elapsed().as_secs() < 5);
+    assert!(worker.join().unwrap()["taskToken"].is_null());
 }

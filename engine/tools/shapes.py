@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Writes engine/src/test_state/shapes.json: what the answers of some AWS operations look like.
 
-    pip install botocore
+    pip install botocore==1.41.5
     python3 engine/tools/shapes.py > engine/src/test_state/shapes.json
 
 The facts (names of fields, their types, enumerations, ranges, which are required) come from AWS's published API
-models, which botocore carries. An operation is in the table because a state machine on one machine is likely to
+models, which botocore carries: those of November 2025, when AWS began
+to hold mocks against them. An operation is in the table because a state machine on one machine is likely to
 call it; add a name below and run the script again. Texts and patterns of the models are left out.
 """
 

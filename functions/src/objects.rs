@@ -8,6 +8,7 @@ use std::{
 use bytes::Bytes;
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use futures::TryStreamExt;
+use jiff::Timestamp;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart, path::Path};
 
 use crate::error::Error;
@@ -87,6 +88,14 @@ impl Objects {
     pub async fn get(&self, key: &str) -> Result<Bytes, Error> {
         let got = self.of(key).get(&Path::from(key)).await.map_err(|error| failure(key, error))?;
         got.bytes().await.map_err(|error| failure(key, error))
+    }
+
+    /// The object's bytes, and when it was put.
+    pub async fn get_dated(&self, key: &str) -> Result<(Bytes, Timestamp), Error> {
+        let got = self.of(key).get(&Path::from(key)).await.map_err(|error| failure(key, error))?;
+        let put_at = Timestamp::from_millisecond(got.meta.last_modified.timestamp_millis());
+        let bytes = got.bytes().await.map_err(|error| failure(key, error))?;
+        Ok((bytes, put_at.unwrap_or_default()))
     }
 
     /// `None` where there is no such object.

@@ -1,7 +1,8 @@
 //! Runs cases recorded from AWS and compares: `cargo run -p states --example corpus -- DIR|FILE.jsonl [FILTER]`.
 //!
 //! A case is a line of JSON. Kinds: `execution` (run it and compare status, output, error, cause and history),
-//! `create_error` (it must be refused in these words) and `validate` (these diagnostics).
+//! `create_error` (it must be refused in these words), `validate` (these diagnostics) and `test_state` (one state,
+//! tested alone).
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program for people who look at its output")]
 
@@ -9,6 +10,7 @@ mod compare;
 mod mock;
 mod play;
 mod refuse;
+mod test_state;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -53,6 +55,7 @@ fn main() {
         let outcome = match case["kind"].as_str().unwrap() {
             "execution" => play::check(&case),
             "create_error" => refuse::create(&case),
+            "test_state" => test_state::check(&case),
             "validate" => refuse::validate(&case),
             _ => Err(Difference::NotRun),
         };

@@ -4,6 +4,7 @@ mod functions;
 mod intrinsic;
 mod jsonata;
 mod jsonpath;
+mod notes;
 mod place;
 mod scope;
 mod template;
@@ -12,6 +13,7 @@ pub(crate) use functions::moment;
 pub(crate) use intrinsic::Intrinsic;
 pub(crate) use jsonata::Expression;
 pub(crate) use jsonpath::{JsonPath, Miss, ReferencePath};
+pub(crate) use notes::{Notes, OpenNotes, Stage};
 pub(crate) use scope::{Reach, Scope, Variables};
 pub(crate) use template::{EvaluationError, Template};
 

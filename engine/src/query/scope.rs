@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::notes::OpenNotes;
 use crate::rng::Rng;
 use crate::value::Value;
 
@@ -22,6 +23,8 @@ pub(crate) struct Scope<'a> {
     pub variables: &'a Variables,
     pub now: Timestamp,
     pub rng: &'a mut Rng,
+    /// Where a test keeps what its state computes.
+    pub notes: Option<&'a OpenNotes>,
 }
 
 impl Scope<'_> {

@@ -1,6 +1,5 @@
 //! A run of one state alone, and what is seen of it on the way: the part of a run that TestState needs.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,8 +8,8 @@ use super::{Execution, Fault, Given, Item, Source, Start, Step, Thread, Visit, c
 use crate::effect::Items;
 use crate::failure::Failure;
 use crate::machine::{FlowId, StateId, StateMachine, Transition};
-use crate::query::Variables;
-use crate::state::Kind;
+use crate::query::{Notes, OpenNotes, Stage, Variables};
+use crate::state::{Entry, Kind};
 use crate::value::Value;
 
 /// AWS gives a test five minutes.
@@ -34,7 +33,7 @@ pub(crate) struct Inspection {
     /// The state inside a Map or Parallel that the mocked error comes from.
     pub origin: Option<(FlowId, StateId)>,
     /// What was computed on the way.
-    pub stages: BTreeMap<Stage, Value>,
+    pub notes: Notes,
     /// The variables when the state was left.
     pub variables: Variables,
     /// Where it went on.
@@ -47,18 +46,6 @@ pub(crate) struct Inspection {
     pub caught_by: Option<usize>,
     /// The mock does not fit the state: there is no answer, but this complaint.
     pub misfit: Option<&'static str>,
-}
-
-/// A value that a state computes on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stage {
-    AfterArguments,
-    AfterItemSelector,
-    AfterItemBatcher,
-    MaxConcurrency,
-    ToleratedFailureCount,
-    ToleratedFailurePercentage,
-    Result,
 }
 
 impl Inspection {
@@ -134,8 +121,33 @@ impl Visit<'_> {
     /// Keeps what a state has computed, if anyone wants to see it.
     pub(crate) fn note(&mut self, stage: Stage, value: &Value) {
         if let Some(inspection) = &mut self.run.inspection {
-            inspection.stages.insert(stage, value.clone());
+            inspection.notes.insert(stage, value.clone());
         }
+    }
+
+    /// Room for what expressions compute in a test. Nobody looks at what a catcher does with an error.
+    pub(super) fn open_notes(&self, given: Given<'_>) -> Option<OpenNotes> {
+        (self.is_test() && given.error.is_none()).then(OpenNotes::default)
+    }
+
+    /// Keeps what expressions have computed.
+    pub(super) fn keep(&mut self, notes: Option<OpenNotes>) {
+        let Some(mut notes) = notes.map(OpenNotes::into_inner) else {
+            return;
+        };
+        if !matches!(self.state.kind, Kind::Pass(_) | Kind::Task(_) | Kind::Map(_) | Kind::Parallel(_)) {
+            // What such a state hands on is not shaped like a result.
+            notes.remove(&Stage::AfterResultSelector);
+            notes.remove(&Stage::AfterResultPath);
+        }
+        if let Some(inspection) = &mut self.run.inspection {
+            inspection.notes.append(&mut notes);
+        }
+    }
+
+    /// Whether someone looks at what this way in makes of the input.
+    pub(crate) fn sees(&self, entry: &Entry) -> bool {
+        self.is_test() && !entry.is_jsonata()
     }
 
     /// What stands for the state's work in a test.

@@ -21,7 +21,7 @@ pub(crate) use children::{ChildResult, Children};
 pub use context::Start;
 pub(crate) use context::{Counted, Run, RunId};
 pub(crate) use dataset::{Dataset, Item, Source};
-pub(crate) use inspection::{Inspection, Stage};
+pub(crate) use inspection::Inspection;
 pub use journal::{Entry, Input, REVISION};
 pub use map_runs::{Counts, MapRun, MapRunStatus, MapRunUpdate};
 pub(crate) use map_runs::{MapRunId, exceeded};

@@ -100,6 +100,7 @@ impl Visit<'_> {
         given: Given<'_>,
         read: impl FnOnce(&mut Scope<'_>) -> Result<T, EvaluationError>,
     ) -> Result<T, Fault> {
+        let notes = self.open_notes(given);
         let mut rng: Rng = self.run.rng;
         let (run, thread, state) = (&*self.run, &*self.thread, self.state);
         let context = || {
@@ -117,9 +118,11 @@ impl Visit<'_> {
             variables: &thread.variables,
             now: self.now,
             rng: &mut rng,
+            notes: notes.as_ref(),
         };
         let read = read(&mut scope);
         self.run.rng = rng;
+        self.keep(notes);
         read.map_err(|error| {
             // Only JSONata has an event of its own for this.
             let jsonata = error.error == reserved::QUERY_EVALUATION_ERROR;
@@ -144,6 +147,10 @@ impl Visit<'_> {
 
     /// The cause, after the words that name the state.
     pub(crate) fn sentence(&self, cause: &str) -> String {
+        if self.mock().is_some() {
+            // A mocked state was entered by no event.
+            return cause.to_owned();
+        }
         format!(
             "An error occurred while executing the state '{}' (entered at the event id #{}). {cause}",
             self.state.name, self.thread.entered_event
@@ -152,7 +159,7 @@ impl Visit<'_> {
 
     /// Leaves the state by this way.
     pub(crate) fn leave(&mut self, exit: &Exit, prefix: &str, given: Given<'_>) -> Step {
-        let taken = if exit.is_bare() {
+        let taken = if exit.is_bare() && !self.is_test() {
             // Nothing to evaluate, nothing to copy.
             let output = given.outcome().unwrap_or(&self.thread.input).clone();
             Taken { to: exit.to, output, assigned: Vec::new() }

@@ -1,7 +1,7 @@
 //! What a state's work gets of its input: `InputPath`, then `Parameters` or `Arguments`.
 
 use crate::load::Fields;
-use crate::query::{EvaluationError, JsonPath, Reach, Scope, Template};
+use crate::query::{EvaluationError, JsonPath, Language, Reach, Scope, Stage, Template};
 use crate::value::{Object, Value};
 
 /// A way in.
@@ -9,6 +9,7 @@ use crate::value::{Object, Value};
 pub(crate) struct Entry {
     input: Selection,
     payload: Option<Template>,
+    language: Language,
 }
 
 /// The part of a value that a path field leaves.
@@ -24,7 +25,7 @@ pub(crate) enum Selection {
 impl Entry {
     /// Reads `InputPath`.
     pub(crate) fn plain(fields: &Fields<'_>) -> Self {
-        Self { input: fields.selection("InputPath"), payload: None }
+        Self { input: fields.selection("InputPath"), payload: None, language: fields.language() }
     }
 
     /// Reads `InputPath` and `Parameters`, or `Arguments`.
@@ -34,21 +35,33 @@ impl Entry {
 
     /// Whether the input is taken as it is.
     pub(crate) fn is_bare(&self) -> bool {
-        matches!(self, Self { input: Selection::All, payload: None })
+        matches!(self, Self { input: Selection::All, payload: None, .. })
     }
 
     /// The input that paths of the state see.
     pub(crate) fn input(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
-        self.input.of(scope)
+        let input = self.input.of(scope)?;
+        if !self.is_jsonata() {
+            scope.note(Stage::AfterInputPath, &input);
+        }
+        Ok(input)
+    }
+
+    pub(crate) fn is_jsonata(&self) -> bool {
+        self.language == Language::Jsonata
     }
 
     /// The input of the state's work.
     pub(crate) fn effective(&self, scope: &mut Scope<'_>) -> Result<Value, EvaluationError> {
-        let input = self.input.of(scope)?;
-        match &self.payload {
-            Some(template) => template.fill("Arguments", &mut scope.over(&input)),
-            None => Ok(input),
+        let input = self.input(scope)?;
+        let effective = match &self.payload {
+            Some(template) => template.fill("Arguments", &mut scope.over(&input))?,
+            None => input,
+        };
+        if !self.is_jsonata() {
+            scope.note(Stage::AfterParameters, &effective);
         }
+        Ok(effective)
     }
 }
 

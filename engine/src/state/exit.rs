@@ -6,7 +6,7 @@ use super::entry::Selection;
 use crate::failure::reserved;
 use crate::load::{Fields, Place};
 use crate::machine::Transition;
-use crate::query::{EvaluationError, Language, Reach, ReferencePath, Scope, Template};
+use crate::query::{EvaluationError, Language, Reach, ReferencePath, Scope, Stage, Template};
 use crate::value::Value;
 
 /// A way out of a state.
@@ -128,7 +128,12 @@ impl Exit {
             assigned.push((Arc::clone(name), value?));
         }
         let output = match &self.output {
-            Output::Jsonata(None) | Output::JsonPath(None) => result.clone(),
+            Output::Jsonata(None) => result.clone(),
+            Output::JsonPath(None) => {
+                scope.note(Stage::AfterResultSelector, result);
+                scope.note(Stage::AfterResultPath, result);
+                result.clone()
+            }
             Output::Jsonata(Some(Template::Constant(value))) => value.clone(),
             Output::Jsonata(Some(template)) => template.fill(&format!("{prefix}Output"), scope)?,
             Output::JsonPath(Some(placing)) => placing.apply(result, scope)?,
@@ -158,6 +163,7 @@ impl Placing {
             None => result.clone(),
             Some(template) => template.fill("ResultSelector", &mut scope.over(result))?,
         };
+        scope.note(Stage::AfterResultSelector, &selected);
         let placed =
             match &self.place {
                 ResultPlace::Whole => selected,
@@ -166,6 +172,7 @@ impl Placing {
                     EvaluationError { error: reserved::RESULT_PATH_MATCH_FAILURE, location: None, cause }
                 })?,
             };
+        scope.note(Stage::AfterResultPath, &placed);
         self.output.of(&scope.over(&placed))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::load::Fields;
-use crate::query::{Language, Reach, Template};
+use crate::query::{Language, Reach, Stage, Template};
 use crate::run::{Fault, Given, Step, Visit};
 
 /// A Fail state.
@@ -10,6 +10,7 @@ use crate::run::{Fault, Given, Step, Visit};
 pub(crate) struct Fail {
     error: Option<Template>,
     cause: Option<Template>,
+    language: Language,
 }
 
 impl Fail {
@@ -19,15 +20,20 @@ impl Fail {
             if fields.language() == Language::JsonPath && fields.has(path) {
                 return fields.path_or_call(path);
             }
+            fields.warn_of_path(field);
             fields.template_of(field, "String", Reach::INPUT, |value| value.as_str().is_some())
         };
         let (error, cause) = (text("Error", "ErrorPath"), text("Cause", "CausePath"));
+        let language = fields.language();
         fields.finish(&[]);
-        Self { error, cause }
+        Self { error, cause, language }
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
         let failure = visit.evaluate(Given::default(), |scope| {
+            if self.language == Language::JsonPath {
+                scope.note(Stage::AfterInputPath, scope.input);
+            }
             let mut text = |field: &str, template: &Option<Template>| {
                 let template = template.as_ref()?;
                 Some(template.fill_as(field, "string", scope, |value| value.as_str().map(str::to_owned)))

@@ -9,7 +9,7 @@ use crate::failure::reserved;
 use crate::history::{Details, EventType};
 use crate::load::{Fields, Place};
 use crate::machine::{FlowId, MachineType};
-use crate::query::{EvaluationError, Language, Reach, Scope, Template};
+use crate::query::{EvaluationError, Language, Reach, Scope, Stage, Template};
 use crate::run::{Children, Given, Next, Step, Visit};
 use crate::value::{Number, Value};
 
@@ -158,11 +158,17 @@ impl Source {
                     Selection::Path(path) => path.source(),
                     _ => "$",
                 };
+                // AWS shows a path into the context object as one into the input.
+                let path = path.strip_prefix('$').filter(|path| path.starts_with('$')).unwrap_or(path);
                 let cause = format!("Reference path \"{path}\" must point to array.");
                 (selection.of(scope)?, EvaluationError::runtime(cause))
             }
         };
-        accept(&value).ok_or(error)
+        let items = accept(&value).ok_or(error)?;
+        if matches!(self, Self::JsonPath(_)) {
+            scope.note(Stage::AfterItemsPath, &items);
+        }
+        Ok(items)
     }
 }
 

@@ -4,7 +4,7 @@ use super::Exit;
 use super::entry::Entry;
 use super::exit::Leaving;
 use crate::load::{Fields, Place};
-use crate::query::Language;
+use crate::query::{Language, Stage};
 use crate::run::{Given, Step, Visit};
 use crate::value::Value;
 
@@ -21,7 +21,11 @@ impl Pass {
     pub(crate) fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
         let (entry, result) = match fields.language() {
             Language::Jsonata => (Entry::plain(&fields), None),
-            Language::JsonPath => (Entry::parse(&fields), fields.value("Result").cloned()),
+            Language::JsonPath => {
+                let result = fields.value("Result");
+                result.into_iter().for_each(|result| fields.warn_of_static("Result", result));
+                (Entry::parse(&fields), result.cloned())
+            }
         };
         let exit = Exit::parse(&fields, place, Leaving::Pass);
         fields.finish(&[]);
@@ -30,9 +34,10 @@ impl Pass {
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
         if let Some(result) = &self.result {
+            visit.note(Stage::Result, result);
             return visit.leave(&self.exit, "", Given::result(result));
         }
-        if self.entry.is_bare() {
+        if self.entry.is_bare() && !visit.sees(&self.entry) {
             return visit.leave(&self.exit, "", Given::default());
         }
         let input = visit.evaluate(Given::default(), |scope| self.entry.effective(scope))?;

@@ -11,8 +11,8 @@ use crate::failure::{Failure, reserved};
 use crate::load::{Fields, LONGEST_SECONDS, Place};
 use crate::machine::MachineType;
 use crate::problem::Code;
-use crate::query::{EvaluationError, Language, Reach, Scope, Template};
-use crate::run::{Fault, Given, News, Next, Stage, Step, Visit, Waiting};
+use crate::query::{EvaluationError, Language, Reach, Scope, Stage, Template};
+use crate::run::{Fault, Given, News, Next, Step, Visit, Waiting};
 use crate::value::{Number, Value};
 
 /// A Task state.
@@ -73,7 +73,9 @@ impl Task {
         visit.thread.token = token.clone();
         let (arguments, clocks) = self.asked(visit)?;
         visit.fits(&arguments)?;
-        visit.note(Stage::AfterArguments, &arguments);
+        if self.entry.is_jsonata() {
+            visit.note(Stage::AfterArguments, &arguments);
+        }
         self.service.scheduled(visit, &self.resource, &arguments, clocks);
         if let Some(answer) = visit.mock() {
             return self.finish(visit, &Waiting::Nothing, answer);
@@ -163,6 +165,10 @@ impl Task {
                         "The state/task '{who}' returned a result with a size exceeding the maximum number of bytes service limit."
                     ),
                 )
+            }
+            Err(Failure { error: Some(error), cause: Some(cause) }) if error == reserved::RUNTIME => {
+                // It is no service that says so: the task could not be done as the state asks.
+                Failure::new(error, visit.sentence(&cause))
             }
             Err(failure) => failure,
         };

@@ -2,9 +2,10 @@
 
 use super::Map;
 use super::distributed::Distributed;
-use crate::effect::Items;
+use crate::effect::{ItemFormat, Items};
 use crate::failure::Failure;
-use crate::run::{Dataset, Fault, Given, MapRunUpdate, Source, Stage, Step, Visit, exceeded};
+use crate::query::Stage;
+use crate::run::{Dataset, Fault, Given, MapRunUpdate, Source, Step, Visit, exceeded};
 use crate::value::Value;
 
 impl Map {
@@ -57,6 +58,9 @@ impl Map {
         if let Some(most) = reader.max_items(visit)? {
             items.truncate(most);
         }
+        if let Some(ItemFormat::Json { pointer: Some(_) }) = reader.format() {
+            visit.note(Stage::AfterItemsPointer, &items.values.clone().into());
+        }
         Ok(Dataset::new(items, source))
     }
 
@@ -75,8 +79,6 @@ impl Map {
             let why =
                 "Map iteration failure count must be less than or equal to the number of Map iterations.";
             inspection.misfit = Some(why);
-        } else if given.is_some_and(|given| given + failed != all) {
-            inspection.misfit = Some("Input array does not equal the mocked result array's size.");
         }
         let (count, share) = (limits.tolerated_failure_count, limits.tolerated_failure_percentage);
         // Where the definition has no threshold, a mocked error speaks for itself.
@@ -86,6 +88,10 @@ impl Map {
             && let Some(failure) = exceeded(count, share, failed as u64, all as u64)
         {
             return Err(failure.into());
+        }
+        // Iterations that failed may be left out.
+        if given.is_some_and(|given| given != all && given + failed != all) {
+            inspection.misfit = Some("Input array does not equal the mocked result array's size.");
         }
         mock.map_err(Fault::from)
     }

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::effect::Outcome;
 use crate::failure::{Failure, reserved};
-use crate::run::{Inspection, Stage};
+use crate::query::Stage;
+use crate::run::Inspection;
 use crate::value::Value;
 
 /// What a test came to. It serialises to what `TestState` answers: data are texts of JSON in it.
@@ -80,7 +81,7 @@ impl TestStateAnswer {
 
 fn inspection_data(inspection: &Inspection, input: &str) -> Value {
     let mut data = vec![(Arc::from("input"), Value::from(input))];
-    for (stage, value) in &inspection.stages {
+    for (stage, value) in &inspection.notes {
         let value = if stage.is_number() { value.clone() } else { Value::string(value.to_string()) };
         data.push((stage.name().into(), value));
     }
@@ -103,11 +104,17 @@ impl Stage {
     fn name(self) -> &'static str {
         match self {
             Self::AfterArguments => "afterArguments",
+            Self::AfterInputPath => "afterInputPath",
+            Self::AfterParameters => "afterParameters",
+            Self::AfterItemsPath => "afterItemsPath",
+            Self::AfterItemsPointer => "afterItemsPointer",
             Self::AfterItemSelector => "afterItemSelector",
             Self::AfterItemBatcher => "afterItemBatcher",
             Self::MaxConcurrency => "maxConcurrency",
             Self::ToleratedFailureCount => "toleratedFailureCount",
             Self::ToleratedFailurePercentage => "toleratedFailurePercentage",
+            Self::AfterResultSelector => "afterResultSelector",
+            Self::AfterResultPath => "afterResultPath",
             Self::Result => "result",
         }
     }

@@ -11,6 +11,8 @@ mod import;
 mod items;
 mod logs;
 mod machines;
+mod queues;
+mod resources;
 mod runner;
 mod sfn;
 mod sqlite;

@@ -3,14 +3,13 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use functions::{Function, Host, function};
 use jiff::Timestamp;
-use serde_json::json;
 use states::{
     Entry, Failure, HistoryEvent, ItemSource, Items, NotRecorded, Outcome, ResultFiles, TaskRequest,
     TaskRunner, Value,
@@ -20,9 +19,10 @@ use tracing::Instrument;
 
 use crate::{
     clock,
-    executions::{Executions, Journal, parts},
+    executions::{Executions, Journal, Open},
     items,
     machines::Machines,
+    resources,
     sqlite::SqliteStore,
     wiring::{self, Machine, Wiring},
 };
@@ -37,7 +37,7 @@ pub(crate) struct Engine {
     /// The template's machines, and those made at run time.
     pub(crate) machines: Machines,
     /// A few machines within machines at once: chunks that are ahead reach the store while others are read.
-    nested: Arc<Semaphore>,
+    pub(crate) nested: Arc<Semaphore>,
     /// How many machines within machines have ended since the start: chunks of batches.
     pub(crate) chunks_done: Arc<AtomicU64>,
 }
@@ -81,6 +81,14 @@ pub(crate) struct Runner {
     pub(crate) executions: Executions,
     /// Of a STANDARD execution.
     pub(crate) journal: Option<Journal>,
+    /// Whether a step could not be kept. The run goes on at the next start, and so must what it waits for.
+    pub(crate) is_adrift: AtomicBool,
+}
+
+impl Runner {
+    pub(crate) fn new(executions: Executions, journal: Option<Journal>) -> Self {
+        Self { executions, journal, is_adrift: AtomicBool::new(false) }
+    }
 }
 
 impl TaskRunner for Runner {
@@ -89,10 +97,16 @@ impl TaskRunner for Runner {
     }
 
     async fn run(&self, task: TaskRequest) -> Result<Value, Failure> {
-        match wiring::function(&task.resource) {
-            Some(function) => self.call(function, &task.arguments).await,
-            None => self.run_machine(&task.arguments).await,
-        }
+        let open = task.token.as_ref().map(|token| self.executions.tokens().open(token));
+        let result = resources::run(&task, self).await;
+        // A task that is under way is watched next, and waits all the time.
+        open.filter(|_| result.is_ok()).into_iter().for_each(Open::leave);
+        result
+    }
+
+    async fn watch(&self, task: TaskRequest) -> Result<Value, Failure> {
+        let _open = task.token.as_ref().map(|token| self.executions.tokens().open(token));
+        resources::watch(&task, self).await
     }
 
     async fn read_items(&self, source: ItemSource) -> Result<Items, Failure> {
@@ -116,61 +130,9 @@ impl TaskRunner for Runner {
     fn history(&self, _event: &HistoryEvent) {}
 
     async fn record(&self, entry: &Entry, outcome: Option<&Outcome>) -> Result<(), NotRecorded> {
-        match &self.journal {
-            Some(journal) => journal.record(entry, outcome).await,
-            None => Ok(()),
-        }
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let recorded = journal.record(entry, outcome).await;
+        self.is_adrift.store(recorded.is_err(), Ordering::Relaxed);
+        recorded
     }
-}
-
-impl Runner {
-    async fn call(&self, function: Function, arguments: &Value) -> Result<Value, Failure> {
-        let input = serde_json::to_vec(arguments)
-            .map_err(|error| Failure::new("States.Runtime", error.to_string()))?;
-        let output =
-            self.executions.engine.call(function, input).await.map_err(|error| failed(function, &error))?;
-        serde_json::from_slice(&output).map_err(|error| Failure::new("States.Runtime", error.to_string()))
-    }
-
-    /// `StartSyncExecution`: runs an EXPRESS machine and says how it ended, which is no failure of the call.
-    async fn run_machine(&self, arguments: &Value) -> Result<Value, Failure> {
-        let text = |name: &str| arguments.get(name).and_then(Value::as_str);
-        let refused = |why: &str| Failure::new("Sfn.SfnException", why);
-        let machine = text("StateMachineArn").and_then(|arn| self.executions.engine.wiring.machine(arn));
-        let machine = machine
-            .filter(|machine| machine.express)
-            .ok_or_else(|| refused("there is no such EXPRESS machine"))?;
-        let input = text("Input").unwrap_or("{}").to_owned();
-        let name = text("Name").map_or_else(|| ulid::Ulid::generate().to_string(), ToOwned::to_owned);
-        let _permit =
-            self.executions.engine.nested.acquire().await.map_err(|_| refused("crmflow is stopping"))?;
-        let ended = self.executions.run_express(machine, &name, input).await;
-        self.executions.engine.chunks_done.fetch_add(1, Ordering::Relaxed);
-        let (status, output, error, cause) = parts(&ended.outcome);
-        let answer = json!({
-            "ExecutionArn": ended.arn,
-            "StateMachineArn": machine.arn(),
-            "Name": name,
-            "StartDate": ended.started_at.to_string(),
-            "StopDate": ended.stopped_at.to_string(),
-            "Status": status.name(),
-            "Output": output,
-            "Error": error,
-            "Cause": cause,
-        });
-        Value::parse(&answer.to_string()).map_err(|error| Failure::new("States.Runtime", error.to_string()))
-    }
-}
-
-/// What Lambda says of a failed function, so that a machine catches the same here and there. It is logged
-/// here, once: a machine that catches it goes on.
-fn failed(function: Function, error: &functions::Error) -> Failure {
-    tracing::error!(
-        function.name = function.name(),
-        error.name = error.name(),
-        "{} failed: {error}",
-        function.name()
-    );
-    let cause = json!({ "errorType": error.name(), "errorMessage": error.to_string() });
-    Failure::new(error.name(), cause.to_string())
 }

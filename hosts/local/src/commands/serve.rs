@@ -38,6 +38,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         let (sfn_listener, sfn_address) = listen(args.sfn_listen).await?;
         flow.engine().machines.adopt(&flow.engine().wiring).await?;
         flow.executions.resume().await?;
+        flow.executions.tidy().await?;
         let endpoint = Endpoint::new(flow.executions.clone());
         endpoint.resume().await?;
         let host = folder.host.clone();
@@ -47,8 +48,15 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
             "crmflow listens on http://{address} (Step Functions: http://{sfn_address} ; try http://{address}/docs)\n"
         ));
         let server = axum::serve(listener, app).with_graceful_shutdown(stopped()).into_future();
-        let sfn =
-            axum::serve(sfn_listener, sfn::router(endpoint)).with_graceful_shutdown(stopped()).into_future();
+        // Workers wait for up to a minute; they are sent away first.
+        let quiet = endpoint.clone();
+        let sfn = axum::serve(sfn_listener, sfn::router(endpoint));
+        let sfn = sfn
+            .with_graceful_shutdown(async move {
+                stopped().await;
+                quiet.close()
+            })
+            .into_future();
         tokio::select! {
             ended = async { tokio::try_join!(server, sfn) } => {
                 ended.map_err(|error| Exit::failed(error.to_string()))?;

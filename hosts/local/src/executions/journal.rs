@@ -9,7 +9,10 @@ use functions::store::StoreError;
 use rusqlite::{Connection, params};
 use states::{Entry, NotRecorded, Outcome};
 
-use super::row::{self, Execution};
+use super::{
+    kept::Kept,
+    row::{self, Execution},
+};
 use crate::sqlite::Writer;
 
 /// The journal of a run that is under way.
@@ -19,11 +22,12 @@ pub(crate) struct Journal {
     /// How many lines there are.
     lines: AtomicI64,
     execution: Mutex<Execution>,
+    kept: Arc<Kept>,
 }
 
 impl Journal {
-    pub(super) fn new(writer: Arc<Writer>, lines: i64, execution: Execution) -> Self {
-        Self { writer, lines: AtomicI64::new(lines), execution: Mutex::new(execution) }
+    pub(super) fn new(writer: Arc<Writer>, lines: i64, execution: Execution, kept: Arc<Kept>) -> Self {
+        Self { writer, lines: AtomicI64::new(lines), execution: Mutex::new(execution), kept }
     }
 
     /// Adds a line; with `outcome`, the execution's end in the same commit.
@@ -41,7 +45,9 @@ impl Journal {
             append(connection, id, number, &line)?;
             ended.map_or(Ok(()), |ended| row::update(connection, &ended))
         });
-        written.await.map_err(|error: StoreError| NotRecorded(error.to_string()))
+        written.await.map_err(|error: StoreError| NotRecorded(error.to_string()))?;
+        self.kept.tell(entry);
+        Ok(())
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
 };
 
 use futures::channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use states::Input;
 use tokio::sync::watch;
+
+use super::kept::Kept;
 
 /// Runs by ARN.
 #[derive(Debug, Default)]
@@ -19,12 +21,15 @@ pub(super) struct Live {
 struct Run {
     inputs: UnboundedSender<Input>,
     ended: watch::Receiver<()>,
+    kept: Weak<Kept>,
 }
 
 /// Held by a run until it has ended.
 #[derive(Debug)]
 pub(super) struct Presence {
     pub(super) inputs: UnboundedReceiver<Input>,
+    /// Told of what is in the journal.
+    pub(super) kept: Arc<Kept>,
     /// Dropped with it, which is what the waiting are told.
     pub(super) end: watch::Sender<()>,
 }
@@ -38,8 +43,9 @@ impl Live {
         }
         let (sender, inputs) = mpsc::unbounded();
         let (end, ended) = watch::channel(());
-        runs.insert(arn, Run { inputs: sender, ended });
-        Some(Presence { inputs, end })
+        let kept = Arc::new(Kept::default());
+        runs.insert(arn, Run { inputs: sender, ended, kept: Arc::downgrade(&kept) });
+        Some(Presence { inputs, kept, end })
     }
 
     /// A run has ended.
@@ -53,6 +59,20 @@ impl Live {
     pub(super) fn tell(&self, arn: &str, input: Input) -> bool {
         let sent = |runs: &HashMap<Arc<str>, Run>| runs.get(arn)?.inputs.unbounded_send(input).ok();
         self.runs.lock().ok().and_then(|runs| sent(&runs)).is_some()
+    }
+
+    /// Tells a run, and waits until it has written that down; `false`: it is not here, or ended before.
+    pub(super) async fn tell_and_keep(&self, arn: &str, input: Input) -> bool {
+        let told = |runs: &HashMap<Arc<str>, Run>| {
+            let run = runs.get(arn)?;
+            let kept = run.kept.upgrade()?.wait(input.clone());
+            run.inputs.unbounded_send(input).ok().map(|()| kept)
+        };
+        let kept = self.runs.lock().ok().and_then(|runs| told(&runs));
+        match kept {
+            Some(kept) => kept.await.is_ok(),
+            None => false,
+        }
     }
 
     /// Waits until a run is not here any longer.

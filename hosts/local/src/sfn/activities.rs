@@ -1,11 +1,13 @@
 //! Activities: work that is done by whoever polls for it.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Value as Json, json};
 
 use super::{Endpoint, arn, error::Error, page::Page, seconds, settings::Settings, tags, validate::Fields};
-use crate::{clock, wiring};
+use crate::{clock, executions::Job, wiring};
 
 /// An activity.
 #[derive(Clone, Debug)]
@@ -65,6 +67,23 @@ pub(super) fn describe(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, 
     let mut described = listed(&activity);
     described["encryptionConfiguration"] = json!({ "type": "AWS_OWNED_KEY" });
     Ok(described)
+}
+
+/// So long a worker's call waits for a task, as on AWS.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `GetActivityTask`: waits until there is a task; where none comes, the answer has no token.
+pub(super) async fn take(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
+    let arn = fields.arn("activityArn");
+    let worker = fields.text("workerName", 1..=80);
+    fields.finish()?;
+    arn::activity(&arn)?;
+    endpoint.activity(&arn)?.ok_or_else(|| Error::no_activity(&arn))?;
+    worker.as_deref().map_or(Ok(()), arn::name)?;
+    Ok(match endpoint.executions.work().take(&arn, worker, PATIENCE).await {
+        Some(Job { token, input }) => json!({ "taskToken": token, "input": input }),
+        None => json!({ "taskToken": null }),
+    })
 }
 
 /// `ListActivities`

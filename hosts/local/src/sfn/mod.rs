@@ -10,16 +10,19 @@ mod error;
 mod executions;
 mod history;
 mod machines;
+mod map_runs;
 mod operation;
 mod page;
 mod redrive;
 mod settings;
 mod tags;
+mod tasks;
 mod test_state;
 mod validate;
 
 use std::sync::Arc;
 
+pub(crate) use arn::is_name;
 use axum::{
     Router,
     body::{Bytes, to_bytes},
@@ -92,6 +95,11 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Ends calls that wait.
+    pub(crate) fn close(&self) {
+        self.executions.work().close();
+    }
+
     fn machines(&self) -> &Machines {
         &self.executions.engine.machines
     }
@@ -110,20 +118,27 @@ impl Endpoint {
             O::DeleteStateMachine => machines::delete(self, fields).await,
             O::DescribeActivity => activities::describe(self, fields),
             O::DescribeExecution => executions::describe(self, fields),
+            O::DescribeMapRun => map_runs::describe(self, fields),
             O::DescribeStateMachine => machines::describe(self, fields),
             O::DescribeStateMachineForExecution => executions::describe_machine(self, fields),
+            O::GetActivityTask => activities::take(self, fields).await,
             O::GetExecutionHistory => history::get(self, fields),
             O::ListActivities => activities::list(self, fields),
             O::ListExecutions => executions::list(self, fields),
+            O::ListMapRuns => map_runs::list(self, fields),
             O::ListStateMachines => machines::list(self, fields),
             O::ListTagsForResource => tags::list(self, fields),
             O::RedriveExecution => redrive::redrive(self, fields).await,
+            O::SendTaskFailure => tasks::fail(self, fields).await,
+            O::SendTaskHeartbeat => tasks::heartbeat(self, fields).await,
+            O::SendTaskSuccess => tasks::succeed(self, fields).await,
             O::StartExecution => executions::start(self, fields).await,
             O::StartSyncExecution => executions::start_sync(self, fields).await,
             O::StopExecution => executions::stop(self, fields).await,
             O::TagResource => tags::tag(self, fields).await,
             O::TestState => test_state::test(self, fields).await,
             O::UntagResource => tags::untag(self, fields).await,
+            O::UpdateMapRun => map_runs::update(self, fields).await,
             O::UpdateStateMachine => machines::update(self, fields).await,
             O::ValidateStateMachineDefinition => definition::validate(fields),
         }

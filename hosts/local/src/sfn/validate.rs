@@ -99,6 +99,25 @@ impl Fields {
         }
     }
 
+    /// A number.
+    pub(super) fn fraction(&mut self, name: &str, range: RangeInclusive<f64>) -> Option<f64> {
+        let number = match self.take(name)? {
+            Json::Number(number) => number,
+            other => return self.mistype(&other, "Float"),
+        };
+        let float = number.as_f64().unwrap_or(f64::NAN);
+        if range.contains(&float) {
+            return Some(float);
+        }
+        let bound = if float > *range.end() {
+            format!("have value less than or equal to {}", range.end())
+        } else {
+            format!("have value greater than or equal to {}", range.start())
+        };
+        self.violate(name, Some(&number.to_string()), &bound);
+        None
+    }
+
     /// `true` or `false`.
     pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
         match self.take(name)? {
@@ -218,6 +237,8 @@ impl Fields {
             (_, "Structure") => "Expected structure or null",
             (_, "List") => "Expected list or null",
             (Json::String(_), "Integer") => "STRING_VALUE cannot be converted to Integer",
+            (Json::String(_), "Float") => "STRING_VALUE cannot be converted to Float",
+            (_, "Float") => "BOOLEAN_VALUE cannot be converted to Float",
             (Json::String(_), _) => "STRING_VALUE cannot be converted to Boolean",
             (Json::Number(_), "String") => "NUMBER_VALUE cannot be converted to String",
             (Json::Number(_), _) => "NUMBER_VALUE cannot be converted to Boolean",

@@ -40,6 +40,30 @@ FROM executions_1 ORDER BY started_at;
 DROP TABLE executions_1;
 ";
 
+/// Queues: what was sent and not deleted, and what FIFO queues have seen. Times are milliseconds since 1970.
+/// A number of a queue's order is never given twice.
+const QUEUES: &str = "
+CREATE TABLE IF NOT EXISTS queue_messages (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, id TEXT NOT NULL UNIQUE, body TEXT NOT NULL,
+  attributes TEXT NOT NULL, sent_at INTEGER NOT NULL, visible_at INTEGER NOT NULL,
+  receives INTEGER NOT NULL DEFAULT 0, group_id TEXT
+);
+CREATE INDEX IF NOT EXISTS queue_messages_by_queue ON queue_messages (queue, visible_at);
+CREATE TABLE IF NOT EXISTS queue_deduplication (
+  queue TEXT NOT NULL, deduplication_id TEXT NOT NULL, id TEXT NOT NULL, sequence INTEGER NOT NULL,
+  sent_at INTEGER NOT NULL, PRIMARY KEY (queue, deduplication_id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS queue_deduplication_by_time ON queue_deduplication (sent_at);
+";
+
+/// What machines put to EventBridge, in the order of arrival.
+const EVENTS: &str = "
+CREATE TABLE IF NOT EXISTS events_log (
+  id TEXT NOT NULL UNIQUE, time TEXT NOT NULL, bus TEXT NOT NULL, source TEXT NOT NULL,
+  detail_type TEXT NOT NULL, detail TEXT NOT NULL, resources TEXT NOT NULL
+);
+";
+
 /// State machines, every revision of their definitions, activities, and the tags of either.
 const MACHINES: &str = "
 CREATE TABLE IF NOT EXISTS machines (
@@ -106,7 +130,7 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
     let migration = if found == 1 { [BEFORE_FROM_1, FROM_1] } else { [""; 2] };
     // One transaction: a crash leaves the old layout or the new one.
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {} {EXECUTIONS} {} {MACHINES} {VIEWS} PRAGMA user_version = {VERSION}; COMMIT;",
+        "BEGIN IMMEDIATE; {} {EXECUTIONS} {} {MACHINES} {QUEUES} {EVENTS} {VIEWS} PRAGMA user_version = {VERSION}; COMMIT;",
         migration[0], migration[1]
     ))?;
     Ok(connection)

@@ -2,6 +2,7 @@
 //! What this host cannot honour it refuses, by name.
 
 mod draw;
+mod stores;
 mod yaml;
 
 use std::{
@@ -14,6 +15,10 @@ use functions::Function;
 use serde_json::Value;
 use states::StateMachine;
 
+pub(crate) use stores::Queue;
+
+use crate::resources::Resource;
+
 /// The template that is part of the program; `--template` names another.
 const TEMPLATE: &str = include_str!("../../../../template.yaml");
 /// The definitions that it names.
@@ -23,15 +28,13 @@ const DEFINITIONS: [(&str, &str); 2] = [
 ];
 
 /// The ARN's front for everything on this machine: region `local`, an account of zeros.
-const STATES: &str = "arn:aws:states:local:000000000000:";
-const LAMBDA: &str = "arn:aws:lambda:local:000000000000:function:";
+pub(crate) const STATES: &str = "arn:aws:states:local:000000000000:";
+pub(crate) const LAMBDA: &str = "arn:aws:lambda:local:000000000000:function:";
 /// SAM makes a role a machine; on this machine it is a name and nothing more.
 const ROLES: &str = "arn:aws:iam::000000000000:role/";
 /// Read the items of a distributed Map and write its results.
 const OBJECTS: [&str; 3] =
     ["arn:aws:states:::s3:getObject", "arn:aws:states:::s3:listObjectsV2", "arn:aws:states:::s3:putObject"];
-/// The call that runs an EXPRESS machine and waits for it.
-pub(crate) const START_SYNC: &str = "arn:aws:states:::aws-sdk:sfn:startSyncExecution";
 
 /// What a deployment on AWS needs and this host does by itself, or has no use for.
 const NOT_NEEDED: [&str; 15] = [
@@ -94,6 +97,7 @@ impl Machine {
 #[derive(Clone, Debug)]
 pub(crate) struct Wiring {
     pub(crate) machines: Vec<Arc<Machine>>,
+    pub(crate) queues: Vec<Queue>,
     resources: serde_json::Map<String, Value>,
 }
 
@@ -133,20 +137,20 @@ pub(crate) fn execution_arn(machine: &str, name: &str) -> String {
     format!("{STATES}execution:{machine}:{name}")
 }
 
-/// The function that a Task's resource names.
-pub(crate) fn function(resource: &str) -> Option<Function> {
-    resource.strip_prefix(LAMBDA).and_then(Function::from_name)
+/// The ARN of the machine that an execution is of.
+pub(crate) fn machine_of(execution: &str) -> String {
+    let parts: Vec<&str> = execution.split(':').collect();
+    match parts.as_slice() {
+        [front @ .., "execution", machine, _] | [front @ .., "express", machine, _, _] => {
+            format!("{}:stateMachine:{machine}", front.join(":"))
+        }
+        _ => execution.to_owned(),
+    }
 }
 
 /// Whether this host can run a Task's resource.
 pub(crate) fn check_resource(resource: &str) -> Result<(), String> {
-    if resource == START_SYNC || OBJECTS.contains(&resource) || function(resource).is_some() {
-        return Ok(());
-    }
-    match resource.strip_prefix(LAMBDA) {
-        Some(name) => Err(format!("there is no function {name} in crmflow")),
-        None => Err("this host runs crmflow's functions and aws-sdk:sfn:startSyncExecution".to_owned()),
-    }
+    if OBJECTS.contains(&resource) { Ok(()) } else { Resource::parse(resource).map(|_| ()) }
 }
 
 impl Wiring {
@@ -186,7 +190,7 @@ impl Wiring {
             }
         }
         if problems.is_empty() {
-            Ok(Self { machines, resources: resources.clone() })
+            Ok(Self { machines, queues: stores::queues(resources), resources: resources.clone() })
         } else {
             Err(Problems(problems))
         }
@@ -259,7 +263,11 @@ fn substitute(
                 let resource = resources.get(target).ok_or_else(|| {
                     format!("the substitution {name} names {target}, which is not in the template")
                 })?;
-                name_of(target, resource["Type"].as_str().unwrap_or_default())
+                let kind = resource["Type"].as_str().unwrap_or_default();
+                match stores::reference(target, resource, value["Fn::GetAtt"][1].as_str()) {
+                    Some(name) => name,
+                    None => name_of(target, kind),
+                }
             }
             (None, None) => {
                 return Err(format!("the substitution {name} is neither a text, a Ref nor a GetAtt"));

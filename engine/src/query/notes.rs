@@ -1,0 +1,40 @@
+//! What a state computes on its way, for whoever tests it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use super::Scope;
+use crate::value::Value;
+
+/// What a state under test has computed.
+pub(crate) type Notes = BTreeMap<Stage, Value>;
+
+/// Notes that expressions add to while they are read.
+pub(crate) type OpenNotes = RefCell<Notes>;
+
+/// A value that a state computes on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    AfterArguments,
+    AfterInputPath,
+    AfterParameters,
+    AfterItemsPath,
+    AfterItemsPointer,
+    AfterItemSelector,
+    AfterItemBatcher,
+    MaxConcurrency,
+    ToleratedFailureCount,
+    ToleratedFailurePercentage,
+    Result,
+    AfterResultSelector,
+    AfterResultPath,
+}
+
+impl Scope<'_> {
+    /// Keeps a value, if anyone wants to see it.
+    pub(crate) fn note(&self, stage: Stage, value: &Value) {
+        if let Some(notes) = self.notes {
+            notes.borrow_mut().insert(stage, value.clone());
+        }
+    }
+}

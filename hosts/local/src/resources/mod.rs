@@ -1,0 +1,170 @@
+//! What a Task may ask of this host: crmflow's functions, and the calls of AWS services that have a place on
+//! one machine. `docs/task-resources.md` says what each does here and how that differs from AWS.
+
+mod activity;
+mod arguments;
+mod dynamodb;
+mod events;
+mod lambda;
+mod s3;
+mod service;
+mod sfn;
+mod sqs;
+
+use std::future::pending;
+
+use functions::Function;
+use states::{Failure, Pattern, Progress, TaskRequest, Value, reserved};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::{clock, runner::Runner, wiring};
+
+/// Before the names of service integrations.
+const INTEGRATIONS: &str = "arn:aws:states:::";
+
+/// Every resource that a Task may name on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resource {
+    /// A function by its ARN.
+    Function(Function),
+    /// An activity by its ARN.
+    Activity,
+    /// `lambda:invoke`
+    Invoke(Spelling),
+    /// `states:startExecution`, `aws-sdk:sfn:startExecution`
+    StartExecution(Spelling),
+    /// `aws-sdk:sfn:startSyncExecution`
+    StartSyncExecution,
+    /// `sqs:sendMessage`
+    SendMessage(Spelling),
+    /// `dynamodb:putItem`
+    PutItem(Spelling),
+    /// `dynamodb:getItem`
+    GetItem(Spelling),
+    /// `dynamodb:deleteItem`
+    DeleteItem(Spelling),
+    /// `aws-sdk:s3:getObject`
+    GetObject,
+    /// `aws-sdk:s3:putObject`
+    PutObject,
+    /// `events:putEvents`
+    PutEvents(Spelling),
+}
+
+/// How a definition spells a call. The two differ on AWS in field names and in the names of errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// `arn:aws:states:::sqs:sendMessage`
+    Optimized,
+    /// `arn:aws:states:::aws-sdk:sqs:sendMessage`
+    Sdk,
+}
+
+impl Resource {
+    /// The resource that a definition names.
+    ///
+    /// # Errors
+    /// A sentence that says what this host lacks.
+    pub(crate) fn parse(arn: &str) -> Result<Self, String> {
+        if let Some(name) = arn.strip_prefix(wiring::LAMBDA) {
+            let function = Function::from_name(name).map(Self::Function);
+            return function.ok_or_else(|| format!("there is no function {name} in crmflow"));
+        }
+        if arn.strip_prefix(wiring::STATES).is_some_and(|name| name.starts_with("activity:")) {
+            return Ok(Self::Activity);
+        }
+        let task = arn.strip_prefix(INTEGRATIONS).unwrap_or_default();
+        let (call, ending) = task.split_once('.').unwrap_or((task, ""));
+        let resource = Self::of_call(call).ok_or(KNOWN)?;
+        if resource.has(ending) { Ok(resource) } else { Err(format!("{call} has no variant '.{ending}'")) }
+    }
+
+    fn of_call(call: &str) -> Option<Self> {
+        use Spelling::{Optimized, Sdk};
+        Some(match call {
+            "lambda:invoke" => Self::Invoke(Optimized),
+            "aws-sdk:lambda:invoke" => Self::Invoke(Sdk),
+            "states:startExecution" => Self::StartExecution(Optimized),
+            "aws-sdk:sfn:startExecution" => Self::StartExecution(Sdk),
+            "aws-sdk:sfn:startSyncExecution" => Self::StartSyncExecution,
+            "sqs:sendMessage" => Self::SendMessage(Optimized),
+            "aws-sdk:sqs:sendMessage" => Self::SendMessage(Sdk),
+            "dynamodb:putItem" => Self::PutItem(Optimized),
+            "aws-sdk:dynamodb:putItem" => Self::PutItem(Sdk),
+            "dynamodb:getItem" => Self::GetItem(Optimized),
+            "aws-sdk:dynamodb:getItem" => Self::GetItem(Sdk),
+            "dynamodb:deleteItem" => Self::DeleteItem(Optimized),
+            "aws-sdk:dynamodb:deleteItem" => Self::DeleteItem(Sdk),
+            "aws-sdk:s3:getObject" => Self::GetObject,
+            "aws-sdk:s3:putObject" => Self::PutObject,
+            "events:putEvents" => Self::PutEvents(Optimized),
+            "aws-sdk:eventbridge:putEvents" => Self::PutEvents(Sdk),
+            _ => return None,
+        })
+    }
+
+    /// Whether AWS has this variant of the call.
+    fn has(self, ending: &str) -> bool {
+        use Spelling::Optimized;
+        match ending {
+            "" => true,
+            "sync" | "sync:2" => self == Self::StartExecution(Optimized),
+            // A token goes where the call has room for it.
+            "waitForTaskToken" => !matches!(
+                self,
+                Self::Function(_)
+                    | Self::Activity
+                    | Self::PutItem(Optimized)
+                    | Self::GetItem(Optimized)
+                    | Self::DeleteItem(Optimized)
+            ),
+            _ => false,
+        }
+    }
+}
+
+const KNOWN: &str = "this host runs crmflow's functions, its activities, and lambda:invoke, states:startExecution, \
+                     sqs:sendMessage, dynamodb:putItem, getItem and deleteItem, events:putEvents, \
+                     aws-sdk:s3:getObject and putObject, aws-sdk:sfn:startSyncExecution";
+
+/// Does what a task asks. What comes later, [`watch`] waits for.
+pub(crate) async fn run(task: &TaskRequest, runner: &Runner) -> Result<Value, Failure> {
+    let resource = Resource::parse(&task.resource).map_err(|why| Failure::new(reserved::RUNTIME, why))?;
+    let (arguments, executions) = (&task.arguments, &runner.executions);
+    let engine = &executions.engine;
+    let (host, wiring) = (&engine.host, &*engine.wiring);
+    match resource {
+        Resource::Function(function) => lambda::call(function, arguments, engine).await,
+        Resource::Activity => activity::offer(task, executions).await,
+        Resource::Invoke(spelling) => lambda::invoke(arguments, spelling, engine).await,
+        Resource::StartExecution(spelling) => sfn::start_execution(task, spelling, runner).await,
+        Resource::StartSyncExecution => sfn::start_sync_execution(arguments, executions).await,
+        Resource::SendMessage(spelling) => sqs::send_message(task, spelling, runner).await,
+        Resource::PutItem(spelling) => dynamodb::put_item(arguments, spelling, wiring, &host.store).await,
+        Resource::GetItem(spelling) => dynamodb::get_item(arguments, spelling, wiring, &host.store).await,
+        Resource::DeleteItem(spelling) => {
+            dynamodb::delete_item(arguments, spelling, wiring, &host.store).await
+        }
+        Resource::GetObject => s3::get_object(arguments, wiring, &host.objects).await,
+        Resource::PutObject => s3::put_object(arguments, wiring, &host.objects).await,
+        Resource::PutEvents(spelling) => events::put_events(task, spelling, runner).await,
+    }
+}
+
+/// Waits for the result of a task that was only got under way: here for the end of an execution, else for
+/// whoever has the token.
+pub(crate) async fn watch(task: &TaskRequest, runner: &Runner) -> Result<Value, Failure> {
+    match (task.pattern, &task.progress) {
+        (Pattern::Sync, Progress::Submitted(started)) => sfn::ended(task, started, runner).await,
+        _ => pending().await,
+    }
+}
+
+/// An id for what a task makes, its `part`th thing. In a run that survives a restart it is always the same:
+/// a task that was asked before a crash kept that from being noted makes nothing twice.
+fn id(task: &TaskRequest, part: usize, runner: &Runner) -> String {
+    match (&runner.journal, serde_json::to_string(&task.id)) {
+        (Some(_), Ok(id)) => clock::uuid_of(xxh3_128(format!("{}/{id}/{part}", task.execution).as_bytes())),
+        _ => clock::uuid(),
+    }
+}

@@ -1,0 +1,58 @@
+//! Answers for tasks that wait for whoever has their token.
+
+use serde_json::{Value as Json, json};
+use states::{Failure, Input, Value};
+
+use super::{
+    Endpoint,
+    error::{Error, Kind},
+    validate::Fields,
+};
+use crate::executions::TokenError;
+
+/// The most characters of a token.
+const LONGEST_TOKEN: usize = 2048;
+
+/// `SendTaskSuccess`
+pub(super) async fn succeed(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
+    let token = fields.secret("taskToken", 1..=LONGEST_TOKEN);
+    let output = fields.secret("output", 0..=262_144);
+    fields.finish()?;
+    let output = Value::parse(&output)
+        .map_err(|error| Error::new(Kind::InvalidOutput, format!("Invalid Output: '{error}'")))?;
+    endpoint.executions.answer(&token, |task| Input::TaskDone { task, result: Ok(output) }).await?;
+    Ok(json!({}))
+}
+
+/// `SendTaskFailure`
+pub(super) async fn fail(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
+    let token = fields.secret("taskToken", 1..=LONGEST_TOKEN);
+    let (error, cause) = (fields.data("error", 256), fields.data("cause", 32_768));
+    fields.finish()?;
+    let failure = Failure { error, cause };
+    endpoint.executions.answer(&token, |task| Input::TaskDone { task, result: Err(failure) }).await?;
+    Ok(json!({}))
+}
+
+/// `SendTaskHeartbeat`
+pub(super) async fn heartbeat(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
+    let token = fields.secret("taskToken", 1..=LONGEST_TOKEN);
+    fields.finish()?;
+    endpoint.executions.heartbeat(&token).await?;
+    Ok(json!({}))
+}
+
+impl From<TokenError> for Error {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Invalid => Self::token(),
+            TokenError::Unknown => {
+                Self::new(Kind::TaskDoesNotExist, "Task Does Not Exist: 'Provided task does not exist'")
+            }
+            TokenError::TimedOut => {
+                Self::new(Kind::TaskTimedOut, "Task Timed Out: 'Provided task does not exist anymore'")
+            }
+            TokenError::Store(error) => error.into(),
+        }
+    }
+}
