@@ -22,5 +22,6 @@ mod http;
 mod people;
 mod program;
 mod real_data;
+mod sdk;
 mod step_functions;
 mod tasks;
