@@ -23,5 +23,6 @@ mod people;
 mod program;
 mod real_data;
 mod sdk;
+mod states;
 mod step_functions;
 mod tasks;

@@ -6,10 +6,12 @@
 //! | `state/` | the kinds of states, one file each |
 //! | `query/` | JSONPath, intrinsic functions, JSONata, and the templates that hold them |
 //! | `run/` | [`Execution`]: a run's memory and how it goes on |
+//! | `mock.rs` | mocked answers, in Step Functions Local's format |
 //! | `outline.rs` | a machine as a graph, for checks and drawings |
 //! | `history/` | events with AWS's names |
 //! | `test_state/` | [`test_state`]: one state, tested alone |
 //! | `drive.rs` | [`drive`]: runs an execution on a host's tasks and clock |
+//! | `simulate.rs` | [`simulate`]: runs one on a closure, in virtual time |
 //!
 //! Nothing in here asks a clock, starts a thread or does I/O: time, answers and randomness are passed in.
 
@@ -19,15 +21,19 @@ mod failure;
 mod history;
 mod load;
 mod machine;
+mod mock;
 mod outline;
 mod problem;
 mod query;
 mod rng;
 mod run;
+mod simulate;
 mod state;
 mod test_state;
 mod token;
 mod value;
+
+pub use jiff::Timestamp;
 
 pub use drive::{NotRecorded, TaskRunner, drive, drive_with};
 pub use effect::{
@@ -37,9 +43,11 @@ pub use effect::{
 pub use failure::{Failure, reserved};
 pub use history::{Details, EventType, HistoryEvent, Integration};
 pub use machine::{MachineType, StateMachine};
+pub use mock::{MockCase, MockFile, MockProblem};
 pub use outline::{Edge, PathLength, StateView, Via};
 pub use problem::{Code, Problem, Problems, Severity};
 pub use run::{Counts, Entry, Execution, Input, MapRun, MapRunStatus, MapRunUpdate, REVISION, Start};
+pub use simulate::simulate;
 pub use test_state::{
     FieldValidationMode, InspectionLevel, Mock, MockedError, StateConfiguration, StateTest, TestSite,
     TestStateAnswer, TestStateError, TestStateRequest, TestStatus, drive_test, test_state,

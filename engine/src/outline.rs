@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::machine::{FlowId, State, StateId, StateMachine};
+use crate::state::distributed::Distributed;
 use crate::state::{Exit, Kind};
 
 /// A state of a machine, nested ones included.
@@ -126,6 +127,15 @@ impl<'m> StateView<'m> {
             Kind::Map(map) => map.distributed.as_ref()?.reader.as_ref().map(|reader| &*reader.resource),
             _ => None,
         }
+    }
+
+    /// Everything the state has its host do: its task, or what a distributed Map reads and writes with.
+    pub fn resources(&self) -> Vec<&'m str> {
+        let written = match &self.state.kind {
+            Kind::Map(map) => map.distributed.as_ref().and_then(Distributed::written_with),
+            _ => None,
+        };
+        self.resource().into_iter().chain(written).collect()
     }
 
     /// Every way out of the state.

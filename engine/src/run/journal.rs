@@ -144,6 +144,11 @@ impl Execution {
         std::mem::take(&mut self.effects)
     }
 
+    /// Lets time go on to this moment; what follows waits in [`next_effect`](Self::next_effect).
+    pub(crate) fn pass(&mut self, to: Timestamp) {
+        self.at = self.at.max(to);
+    }
+
     /// The moment of the last step.
     pub fn at(&self) -> Timestamp {
         self.at

@@ -179,6 +179,11 @@ impl Distributed {
         }
     }
 
+    /// The resource that results are written with.
+    pub(crate) fn written_with(&self) -> Option<&str> {
+        self.writer.as_ref().and_then(Writer::resource)
+    }
+
     /// What is kept of each child that succeeds.
     pub(crate) fn form(&self) -> Form {
         self.writer.as_ref().map_or(Form::default(), |writer| writer.form)

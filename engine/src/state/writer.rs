@@ -78,6 +78,10 @@ impl Writer {
         self.destination.is_some()
     }
 
+    pub(crate) fn resource(&self) -> Option<&str> {
+        self.destination.as_ref().map(|destination| &*destination.resource)
+    }
+
     /// Has the host write results; `None`: they are not to be written.
     pub(crate) fn start(
         &self,

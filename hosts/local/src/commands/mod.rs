@@ -9,6 +9,7 @@ mod quarantine;
 mod queues;
 mod report;
 mod serve;
+mod states;
 
 use std::{
     fs,
@@ -41,6 +42,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Executions(args) => executions::run(&data, template, &args),
         Command::Execution(args) => executions::show(&data, &args),
         Command::Quarantine(args) => quarantine::run(&data, template, args),
+        Command::States(command) => states::dispatch(&data, template, command),
         Command::Queues(args) => queues::run(&data, template, &args),
         Command::Check(args) => check::run(template, &args),
     }

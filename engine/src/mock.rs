@@ -1,0 +1,161 @@
+//! Mocked answers of tasks, in the format of Step Functions Local's mock configuration file.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
+
+use serde::Deserialize;
+
+use crate::failure::{Failure, reserved};
+use crate::value::Value;
+
+/// A mock configuration file: test cases of machines, and the answers that they use.
+#[derive(Clone, Debug, Default)]
+pub struct MockFile {
+    /// By machine, test case and state: the name of an answer.
+    machines: BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>>,
+    responses: BTreeMap<String, Responses>,
+}
+
+/// One test case: which states are mocked, and how often each was asked.
+#[derive(Clone, Debug)]
+pub struct MockCase {
+    states: HashMap<String, (Responses, u32)>,
+}
+
+/// Why a mock configuration file cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct MockProblem(String);
+
+/// What a state answers, by the number of its call.
+type Responses = Vec<(RangeInclusive<u32>, Response)>;
+
+/// What a state answers once.
+type Response = Result<Value, Failure>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct File {
+    #[serde(default)]
+    state_machines: BTreeMap<String, Machine>,
+    #[serde(default)]
+    mocked_responses: BTreeMap<String, BTreeMap<String, Answer>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct Machine {
+    test_cases: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct Answer {
+    #[serde(default, deserialize_with = "given")]
+    r#return: Option<Value>,
+    throw: Option<Throw>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct Throw {
+    error: String,
+    cause: String,
+}
+
+/// A member that may be `null` and is there all the same.
+fn given<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(input).map(Some)
+}
+
+impl MockFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it is not in the format, or a test case names an answer that is not there.
+    pub fn parse(text: &str) -> Result<Self, MockProblem> {
+        let file: File = serde_json::from_str(text).map_err(|error| MockProblem(error.to_string()))?;
+        let responses = file.mocked_responses.into_iter();
+        let responses = responses.map(|(name, answers)| Ok((name.clone(), read(&name, answers)?)));
+        let responses = responses.collect::<Result<BTreeMap<_, _>, MockProblem>>()?;
+        let machines: BTreeMap<_, _> =
+            file.state_machines.into_iter().map(|(name, machine)| (name, machine.test_cases)).collect();
+        let used = machines.values().flat_map(BTreeMap::values).flat_map(BTreeMap::values);
+        if let Some(missing) = used.into_iter().find(|name| !responses.contains_key(*name)) {
+            return Err(MockProblem(format!("there is no mocked response {missing}")));
+        }
+        Ok(Self { machines, responses })
+    }
+
+    /// The machines that have test cases.
+    pub fn machines(&self) -> impl Iterator<Item = &str> {
+        self.machines.keys().map(String::as_str)
+    }
+
+    /// The test cases of a machine.
+    pub fn test_cases(&self, machine: &str) -> impl Iterator<Item = &str> {
+        self.machines.get(machine).into_iter().flat_map(BTreeMap::keys).map(String::as_str)
+    }
+
+    /// A test case, from its first call on.
+    pub fn case(&self, machine: &str, test_case: &str) -> Option<MockCase> {
+        let states = self.machines.get(machine)?.get(test_case)?.iter();
+        let states = states.map(|(state, response)| {
+            let responses = self.responses.get(response).cloned().unwrap_or_default();
+            (state.clone(), (responses, 0))
+        });
+        Some(MockCase { states: states.collect() })
+    }
+}
+
+impl MockCase {
+    /// Whether a state is mocked: its task is never run.
+    pub fn has(&self, state: &str) -> bool {
+        self.states.contains_key(state)
+    }
+
+    /// The states that are mocked.
+    pub fn states(&self) -> impl Iterator<Item = &str> {
+        self.states.keys().map(String::as_str)
+    }
+
+    /// What a state answers to its next call; `None`: it is not mocked. A call without an answer fails the run.
+    pub fn answer(&mut self, state: &str) -> Option<Result<Value, Failure>> {
+        let (responses, calls) = self.states.get_mut(state)?;
+        let call = *calls;
+        *calls += 1;
+        let found = responses.iter().find(|(range, _)| range.contains(&call));
+        Some(found.map_or_else(
+            || {
+                let cause = format!("There is no mocked response for call {call} of the state '{state}'");
+                Err(Failure::new(reserved::RUNTIME, cause))
+            },
+            |(_, response)| response.clone(),
+        ))
+    }
+}
+
+fn read(name: &str, answers: BTreeMap<String, Answer>) -> Result<Responses, MockProblem> {
+    let mut responses: Responses = Vec::new();
+    for (calls, answer) in answers {
+        let problem = |what: &str| MockProblem(format!("{name}/{calls}: {what}"));
+        let range =
+            range(&calls).ok_or_else(|| problem("a call is a number from 0, or a range of them like 1-2"))?;
+        if responses.iter().any(|(other, _)| other.start() <= range.end() && range.start() <= other.end()) {
+            return Err(problem("the call has an answer already"));
+        }
+        let response = match (answer.r#return, answer.throw) {
+            (Some(value), None) => Ok(value),
+            (None, Some(Throw { error, cause })) => Err(Failure::new(error, cause)),
+            _ => return Err(problem("an answer has either 'Return' or 'Throw'")),
+        };
+        responses.push((range, response));
+    }
+    Ok(responses)
+}
+
+fn range(calls: &str) -> Option<RangeInclusive<u32>> {
+    let (first, last) = calls.split_once('-').unwrap_or((calls, calls));
+    let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    (first <= last).then_some(first..=last)
+}

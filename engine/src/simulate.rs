@@ -1,0 +1,49 @@
+//! Runs an execution on a closure, in virtual time: for tests, and to try a definition.
+
+use crate::effect::{Effect, Outcome, Pattern, TaskRequest};
+use crate::failure::{Failure, reserved};
+use crate::run::Execution;
+use crate::value::Value;
+
+/// Runs an execution to its end. `tasks` says what each task comes to; waits, retries and timeouts pass at once.
+///
+/// A callback, a job or an activity is begun before it answers. There are no objects: a distributed Map that
+/// reads items or writes results fails.
+pub fn simulate(
+    mut execution: Execution,
+    mut tasks: impl FnMut(TaskRequest) -> Result<Value, Failure>,
+) -> Outcome {
+    loop {
+        while let Some(effect) = execution.next_effect(execution.at()) {
+            match effect {
+                Effect::StartTask(task) => {
+                    let id = task.id;
+                    match task.pattern {
+                        Pattern::RequestResponse => {}
+                        Pattern::Callback | Pattern::Sync => execution.task_submitted(id, Value::from([])),
+                        Pattern::Activity => execution.task_started(id, None),
+                    }
+                    let result = tasks(task);
+                    execution.task_done(id, result);
+                }
+                Effect::ReadItems(source) => {
+                    let failure = Failure::new(reserved::ITEM_READER_FAILED, "There are no objects here");
+                    execution.items_read(source.id, Err(failure));
+                }
+                Effect::WriteResults(results) => {
+                    let failure = Failure::new(reserved::RESULT_WRITER_FAILED, "There are no objects here");
+                    execution.results_written(results.id, Err(failure));
+                }
+                Effect::Event(_) | Effect::Cancel(_) => {}
+            }
+        }
+        if let Some(outcome) = execution.outcome() {
+            return outcome.clone();
+        }
+        // Every task has answered, so only time can go on; a run that waits for nothing cannot be.
+        let Some(due) = execution.next_due() else {
+            return Outcome::Aborted(Failure::new(reserved::RUNTIME, "The execution waits for nothing"));
+        };
+        execution.pass(due);
+    }
+}

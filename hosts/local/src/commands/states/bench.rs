@@ -1,0 +1,164 @@
+//! What a definition runs on here: mocks, and for the rest this host.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use jiff::Timestamp;
+use states::{
+    Failure, HistoryEvent, ItemSource, Items, MockCase, Pattern, ResultFiles, TaskRequest, TaskRunner, Value,
+};
+use tokio::sync::Notify;
+
+use crate::{clock, runner::Runner, wiring};
+
+/// Mocks, this host, and a clock.
+pub(super) struct Bench {
+    /// `None`: everything is mocked.
+    pub(super) host: Option<Runner>,
+    /// With mocks, time is virtual.
+    pub(super) mocks: Option<Mocks>,
+    pub(super) events: Mutex<Vec<HistoryEvent>>,
+}
+
+/// A test case, and the time in it: it goes on when nothing else is left to do.
+pub(super) struct Mocks {
+    case: Mutex<MockCase>,
+    now: Mutex<Timestamp>,
+    /// How many tasks this host really runs.
+    busy: AtomicUsize,
+    idle: Notify,
+}
+
+/// A task that this host really runs, until it is dropped.
+struct Busy<'m>(&'m Mocks);
+
+impl Mocks {
+    pub(super) fn new(case: MockCase) -> Self {
+        Self {
+            case: Mutex::new(case),
+            now: Mutex::new(clock::now()),
+            busy: AtomicUsize::new(0),
+            idle: Notify::new(),
+        }
+    }
+
+    fn has(&self, state: &str) -> bool {
+        locked(&self.case).has(state)
+    }
+
+    fn answer(&self, state: &str) -> Option<Result<Value, Failure>> {
+        locked(&self.case).answer(state)
+    }
+
+    /// Time stands still while this host works.
+    async fn pass(&self, due: Timestamp) {
+        loop {
+            let idle = self.idle.notified();
+            if self.busy.load(Ordering::SeqCst) == 0 {
+                let mut now = locked(&self.now);
+                *now = due.max(*now);
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+impl<'m> Busy<'m> {
+    fn on(mocks: Option<&'m Mocks>) -> Option<Self> {
+        let mocks = mocks?;
+        mocks.busy.fetch_add(1, Ordering::SeqCst);
+        Some(Self(mocks))
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::SeqCst);
+        self.0.idle.notify_waiters();
+    }
+}
+
+impl Bench {
+    fn mocked(&self, state: &str) -> bool {
+        self.mocks.as_ref().is_some_and(|mocks| mocks.has(state))
+    }
+
+    fn answer(&self, state: &str) -> Option<Result<Value, Failure>> {
+        self.mocks.as_ref()?.answer(state)
+    }
+
+    fn host(&self, state: &str) -> Result<&Runner, Failure> {
+        let cause = || Failure::new("States.Runtime", format!("The state '{state}' is not mocked"));
+        self.host.as_ref().ok_or_else(cause)
+    }
+}
+
+impl TaskRunner for Bench {
+    fn check(&self, resource: &str) -> Result<(), String> {
+        wiring::check_resource(resource)
+    }
+
+    async fn run(&self, task: TaskRequest) -> Result<Value, Failure> {
+        if !self.mocked(&task.state) {
+            let _busy = Busy::on(self.mocks.as_ref());
+            return self.host(&task.state)?.run(task).await;
+        }
+        match task.pattern {
+            Pattern::RequestResponse => self.answer(&task.state).unwrap_or_else(|| Ok(Value::Null)),
+            // A mock is what the task comes to, not how it begins.
+            Pattern::Callback | Pattern::Sync => Ok(Value::from([])),
+            Pattern::Activity => Ok(Value::Null),
+        }
+    }
+
+    async fn watch(&self, task: TaskRequest) -> Result<Value, Failure> {
+        match self.answer(&task.state) {
+            Some(answer) => answer,
+            None => self.host(&task.state)?.watch(task).await,
+        }
+    }
+
+    async fn read_items(&self, source: ItemSource) -> Result<Items, Failure> {
+        match self.answer(&source.state) {
+            Some(answer) => {
+                let none =
+                    || Failure::new("States.ItemReaderFailed", "A mock of items is an array or an object");
+                Items::of(&answer?).ok_or_else(none)
+            }
+            None => self.host(&source.state)?.read_items(source).await,
+        }
+    }
+
+    async fn write_results(&self, results: ResultFiles) -> Result<(), Failure> {
+        if self.mocked(&results.state) {
+            return Ok(());
+        }
+        self.host(&results.state)?.write_results(results).await
+    }
+
+    async fn sleep_until(&self, due: Timestamp) {
+        match &self.mocks {
+            Some(mocks) => mocks.pass(due).await,
+            None => {
+                let left = due.duration_since(clock::now());
+                tokio::time::sleep(left.try_into().unwrap_or_default()).await;
+            }
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.mocks.as_ref().map_or_else(clock::now, |mocks| *locked(&mocks.now))
+    }
+
+    fn history(&self, event: &HistoryEvent) {
+        locked(&self.events).push(event.clone());
+    }
+}
+
+/// What is behind a lock is whole even if somebody panicked: nothing here changes it in two steps.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

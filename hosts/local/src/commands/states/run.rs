@@ -1,0 +1,159 @@
+//! `crmflow states run`: one execution of a definition, and what became of it.
+
+use std::{
+    path::Path,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde_json::{Value as Json, json};
+use states::{
+    Details, Execution, HistoryEvent, MachineType, MockCase, MockFile, Outcome, Start, StateMachine, Value,
+    drive,
+};
+use tracing::Level;
+
+use super::bench::{Bench, Mocks};
+use crate::{
+    cli::RunStates, clock, commands, executions::parts, exit::Exit, folder::Folder, logs, runner::Runner,
+    wiring,
+};
+
+/// AWS's limit for the history of a STANDARD execution.
+const MOST_EVENTS: u64 = 25_000;
+
+/// Runs a definition to its end. Ends with 1 when the execution does not succeed.
+pub(super) fn run(data: &Path, template: Option<&Path>, args: &RunStates) -> Result<ExitCode, Exit> {
+    let machine = super::parse(&args.definition, args.r#type)?;
+    let name = args.definition.file_name().unwrap_or_default().to_string_lossy();
+    let name = args.name.clone().unwrap_or_else(|| name.split('.').next().unwrap_or_default().to_owned());
+    let case = args.mock.as_deref().map(|file| case(file, &name, args.test_case.as_deref())).transpose()?;
+    let input = args.input.as_deref().map_or(Ok("{}".into()), super::text)?;
+    let input =
+        Value::parse(&input).map_err(|error| Exit::usage(format!("the input is not JSON: {error}")))?;
+    let needs_host = runnable(&machine, case.as_ref())?;
+    let start = start(&name, args);
+    let folder = if needs_host { Some(Folder::open(data, "states run")?) } else { None };
+    let host = folder.as_ref().map(|folder| host(folder, template)).transpose()?;
+    let bench = Bench { host, mocks: case.map(Mocks::new), events: Mutex::default() };
+    commands::block_on(async {
+        let execution = Execution::start(machine, start, input, states::TaskRunner::now(&bench));
+        let outcome = drive(execution, &bench).await.map_err(|error| Exit::failed(error.to_string()))?;
+        let events = bench.events.into_inner().unwrap_or_else(PoisonError::into_inner);
+        show(&outcome, &events, args)?;
+        let good = matches!(outcome, Outcome::Succeeded(_));
+        Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
+}
+
+/// This host, for what is not mocked.
+fn host(folder: &Folder, template: Option<&Path>) -> Result<Runner, Exit> {
+    logs::start(&folder.paths.logs(), Level::WARN);
+    let flow = commands::flow(folder, commands::wiring(template)?);
+    Ok(Runner::new(flow.executions, None))
+}
+
+/// The test case that was asked for; without a name, the only one.
+fn case(file: &Path, machine: &str, name: Option<&str>) -> Result<MockCase, Exit> {
+    let mocks = MockFile::parse(&super::text(file)?)
+        .map_err(|problem| Exit::usage(format!("{}: {problem}", file.display())))?;
+    let machines: Vec<_> = mocks.machines().collect();
+    let machine = if let [only] = machines[..] { only } else { machine };
+    let cases: Vec<_> = mocks.test_cases(machine).collect();
+    let chosen = name.or(if let [only] = cases[..] { Some(only) } else { None });
+    chosen.and_then(|name| mocks.case(machine, name)).ok_or_else(|| {
+        let known = if cases.is_empty() { "none".to_owned() } else { cases.join(", ") };
+        Exit::usage(format!("{}: choose a test case of {machine}; there is {known}", file.display()))
+    })
+}
+
+/// Refuses what neither a mock nor this host answers; tells whether the host is needed.
+fn runnable(machine: &StateMachine, case: Option<&MockCase>) -> Result<bool, Exit> {
+    let mocked = |state: &str| case.is_some_and(|case| case.has(state));
+    let states = machine.states().filter(|state| !mocked(state.name()));
+    let asked: Vec<_> = states
+        .flat_map(|state| state.resources().into_iter().map(move |resource| (state.name(), resource)))
+        .collect();
+    let refused = asked.iter().filter_map(|(state, resource)| {
+        let why = if resource.ends_with(".waitForTaskToken") || resource.contains(":activity:") {
+            "nobody is there to answer it".to_owned()
+        } else {
+            wiring::check_resource(resource).err()?
+        };
+        Some(format!("the state '{state}' cannot be run here: '{resource}': {why}; it can be mocked"))
+    });
+    let refused: Vec<_> = refused.collect();
+    let unknown = case.into_iter().flat_map(MockCase::states);
+    let unknown = unknown.filter(|name| machine.states().all(|state| state.name() != *name));
+    let refused: Vec<_> = refused
+        .into_iter()
+        .chain(unknown.map(|name| format!("there is no state '{name}' to mock")))
+        .collect();
+    if refused.is_empty() { Ok(!asked.is_empty()) } else { Err(Exit::usage(refused.join("\n"))) }
+}
+
+fn start(machine: &str, args: &RunStates) -> Start {
+    let name = args.test_case.as_deref().unwrap_or("run");
+    Start {
+        execution_id: wiring::execution_arn(machine, name).into(),
+        machine_id: wiring::machine_arn(machine).into(),
+        history_limit: (args.r#type == MachineType::Standard).then_some(MOST_EVENTS),
+        ..Start::named(machine, name, clock::seed())
+    }
+}
+
+fn show(outcome: &Outcome, events: &[HistoryEvent], args: &RunStates) -> Result<(), Exit> {
+    let (status, _, error, cause) = parts(outcome);
+    let status = status.name();
+    let output = if let Outcome::Succeeded(output) = outcome { json!(output) } else { Json::Null };
+    let path = path(events);
+    if args.json {
+        let mut whole = json!({ "status": status, "path": path });
+        let members = [("output", output), ("error", json!(error)), ("cause", json!(cause))];
+        for (name, value) in members.into_iter().filter(|(_, value)| !value.is_null()) {
+            whole[name] = value;
+        }
+        if args.trace {
+            whole["events"] = json!(events);
+        }
+        return commands::print_json(&whole);
+    }
+    if args.trace {
+        commands::print(&trace(events));
+    }
+    let mut text = format!("{status}\npath: {}\n", path.join(", "));
+    let told = [("error", error), ("cause", cause)];
+    text.extend(told.into_iter().filter_map(|(name, told)| Some(format!("{name}: {}\n", told?))));
+    commands::print(&text);
+    if matches!(outcome, Outcome::Succeeded(_)) { commands::print_json(&output) } else { Ok(()) }
+}
+
+/// The states that the execution itself entered.
+fn path(events: &[HistoryEvent]) -> Vec<Arc<str>> {
+    let own = events.first().map(|event| &event.execution);
+    let entered = events.iter().filter(|event| Some(&event.execution) == own);
+    entered
+        .filter_map(|event| match &event.details {
+            Details::Entered { name, .. } => Some(Arc::clone(name)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// A line an event: seconds since the start, number, type and details. Those of children are set off by name.
+fn trace(events: &[HistoryEvent]) -> String {
+    let Some(first) = events.first() else {
+        return String::new();
+    };
+    let line = |event: &HistoryEvent| {
+        let seconds = event.timestamp.duration_since(first.timestamp).as_secs_f64();
+        let child = event.execution != first.execution;
+        let child = if child { event.execution.rsplit(':').next().unwrap_or_default() } else { "" };
+        let told = json!(event);
+        let details = told.as_object().into_iter().flatten().find(|(name, _)| name.ends_with("EventDetails"));
+        let details = details.map(|(_, details)| format!(" {details}")).unwrap_or_default();
+        let space = if child.is_empty() { "" } else { " " };
+        format!("{seconds:>10.3} {child}{space}{:>4} {:?}{details}\n", event.id, event.kind)
+    };
+    events.iter().map(line).collect()
+}
