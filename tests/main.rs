@@ -15,6 +15,7 @@ mod command_line;
 mod contracts;
 mod crash;
 mod docs;
+mod durable;
 mod environment;
 mod failures;
 mod formats;

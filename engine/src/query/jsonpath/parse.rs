@@ -14,6 +14,9 @@ struct Cursor<'t> {
     depth: usize,
 }
 
+/// Steps of one path: more are a mistake, or an attack.
+const MOST_STEPS: usize = 256;
+
 /// Conditions in conditions: more are a mistake, or an attack.
 const DEEPEST: usize = 32;
 
@@ -64,7 +67,7 @@ impl<'t> Cursor<'t> {
         };
         let mut steps = Vec::new();
         let mut reduce = None;
-        while reduce.is_none() {
+        while reduce.is_none() && steps.len() <= MOST_STEPS {
             if self.take("..") {
                 steps.push(Step::Scan);
                 if self.peek() != Some('[') {
@@ -88,7 +91,7 @@ impl<'t> Cursor<'t> {
             }
         }
         let source = &all[..all.len() - self.rest.len()];
-        Some(JsonPath { source: source.into(), root, steps, reduce })
+        (steps.len() <= MOST_STEPS).then(|| JsonPath { source: source.into(), root, steps, reduce })
     }
 
     fn dotted(&mut self) -> Option<Step> {

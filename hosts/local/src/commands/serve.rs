@@ -38,6 +38,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         let (sfn_listener, sfn_address) = listen(args.sfn_listen).await?;
         flow.engine().machines.adopt(&flow.engine().wiring).await?;
         flow.executions.resume().await?;
+        flow.executions.tidy().await?;
         let endpoint = Endpoint::new(flow.executions.clone());
         endpoint.resume().await?;
         let host = folder.host.clone();

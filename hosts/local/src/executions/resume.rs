@@ -82,6 +82,18 @@ impl Executions {
         Ok(count)
     }
 
+    /// Clears what failed batches left to be redriven with, once they cannot be any more.
+    pub(crate) async fn tidy(&self) -> Result<(), StoreError> {
+        let before = clock::now().saturating_sub(REDRIVABLE).unwrap_or(Timestamp::MIN);
+        for machine in &self.engine.wiring.machines {
+            let fallen = |connection: &_| row::fallen(connection, &machine.arn(), before);
+            for name in self.engine.host.store.readers.with(fallen)? {
+                self.clear_staging(&name).await;
+            }
+        }
+        Ok(())
+    }
+
     /// Goes on with an execution that a crash left running.
     pub(crate) async fn resume_one(&self, mut execution: Execution) -> Result<(), StoreError> {
         let store = &self.engine.host.store;

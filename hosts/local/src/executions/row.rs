@@ -188,6 +188,21 @@ pub(super) fn forget(connection: &Connection, machine_arn: &str) -> rusqlite::Re
     Ok(())
 }
 
+/// The names of a machine's executions that ended without success before this moment.
+pub(super) fn fallen(
+    connection: &Connection,
+    machine: &str,
+    before: Timestamp,
+) -> rusqlite::Result<Vec<String>> {
+    connection
+        .prepare_cached(
+            "SELECT name FROM executions WHERE machine_arn = ?1 AND stopped_at < ?2 \
+             AND status IN ('FAILED', 'TIMED_OUT', 'ABORTED')",
+        )?
+        .query_map([machine, &before.to_string()], |row| row.get(0))?
+        .collect()
+}
+
 /// The executions that have not ended, oldest first.
 pub(super) fn running(connection: &Connection) -> rusqlite::Result<Vec<Execution>> {
     let sql = format!("SELECT id, {COLUMNS} FROM executions WHERE status = 'RUNNING' ORDER BY id");

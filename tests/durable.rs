@@ -1,0 +1,131 @@
+//! A STANDARD execution outlives the process: what it had finished is not done again, and what it waited for
+//! it waits for still.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::{
+    http::{Client, until},
+    program::{Place, Server},
+    step_functions::call,
+};
+
+const STATES: &str = "arn:aws:states:local:000000000000:";
+
+/// Calls the Step Functions endpoint.
+#[track_caller]
+fn ask(server: &Server, operation: &str, with: &Value) -> Value {
+    let answer = call(&Client::new(&server.step_functions), operation, with.to_string().as_bytes());
+    assert_eq!(answer.status, 200, "{operation}: {answer:?}");
+    answer.body
+}
+
+#[track_caller]
+fn create(server: &Server, name: &str, definition: &Value) {
+    let role = "arn:aws:iam::000000000000:role/r";
+    let machine = json!({ "name": name, "definition": definition.to_string(), "roleArn": role });
+    ask(server, "CreateStateMachine", &machine);
+}
+
+/// How often each type of event is in the history.
+fn history(server: &Server, arn: &str) -> Vec<String> {
+    let events = ask(server, "GetExecutionHistory", &json!({ "executionArn": arn, "maxResults": 1000 }));
+    let kind = |event: &Value| event["type"].as_str().unwrap().to_owned();
+    events["events"].as_array().unwrap().iter().map(kind).collect()
+}
+
+/// Waits until the history has so many events of a kind.
+fn wait_for(server: &Server, arn: &str, kind: &str, count: usize) {
+    until(|| (history(server, arn).iter().filter(|event| *event == kind).count() >= count).then_some(()));
+}
+
+fn kill(place: &Place, mut server: Server) -> Server {
+    server.process.signal("KILL");
+    server.process.wait();
+    Server::start(place)
+}
+
+#[test]
+fn a_finished_task_is_not_run_again() {
+    let place = Place::new();
+    let execution = json!({ "name": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "startedAt": "2026-01-01T00:00:00Z" });
+    let event = json!({ "input": [{ "name": "no address" }], "execution": execution });
+    let file = place.file("event.json", event.to_string());
+    let sorted = place.run([Path::new("invoke"), Path::new("ValidateSchema"), Path::new("-e"), &file]).json();
+
+    let log = "arn:aws:lambda:local:000000000000:function:LogSchemaErrorsFunction";
+    let log = json!({ "Type": "Task", "Resource": log, "Next": "Pause" });
+    let pause = json!({ "Type": "Wait", "Seconds": 1, "End": true });
+    let processor = json!({ "StartAt": "Log", "States": { "Log": log, "Pause": pause } });
+    let line =
+        "{% $replace($states.input.lines, '\"index\":0', '\"index\":' & $states.context.Map.Item.Index) %}";
+    let records = json!({ "count": 1, "lines": line });
+    let selector = json!({ "batch": sorted["batch"], "records": records });
+    let map = json!({
+        "Type": "Map", "Items": [0, 1, 2, 3], "MaxConcurrency": 1, "ItemSelector": selector,
+        "ItemProcessor": processor, "Output": "all logged", "End": true,
+    });
+    let definition = json!({ "QueryLanguage": "JSONata", "StartAt": "All", "States": { "All": map } });
+
+    let mut server = Server::start(&place);
+    create(&server, "logs", &definition);
+    let machine = format!("{STATES}stateMachine:logs");
+    let start = json!({ "stateMachineArn": machine, "name": "one", "input": sorted["invalid"].to_string() });
+    let started = ask(&server, "StartExecution", &start);
+    let arn = started["executionArn"].as_str().unwrap();
+    for iteration in [1, 3] {
+        wait_for(&server, arn, "WaitStateEntered", iteration);
+        server = kill(&place, server);
+    }
+    let ended = until(|| {
+        let described = ask(&server, "DescribeExecution", &json!({ "executionArn": arn }));
+        (described["status"] != "RUNNING").then_some(described)
+    });
+    assert_eq!(
+        (&ended["status"], &ended["output"]),
+        (&json!("SUCCEEDED"), &json!("\"all logged\"")),
+        "{ended}"
+    );
+    assert_eq!(ended["startDate"], started["startDate"]);
+    let events = history(&server, arn);
+    for (kind, count) in [("ExecutionStarted", 1), ("LambdaFunctionScheduled", 4), ("WaitStateExited", 4)] {
+        assert_eq!(events.iter().filter(|event| *event == kind).count(), count, "{kind}: {events:?}");
+    }
+    let logged = place.run(["logs", "-n", "LogSchemaErrors"]).stdout;
+    for index in 0..4 {
+        assert_eq!(logged.matches(&format!("record {index} of batch")).count(), 1, "{logged}");
+    }
+}
+
+/// A name is one execution, and a 2xx is a promise, also when the answer never came.
+#[test]
+fn what_was_started_is_there_after_a_kill() {
+    let place = Place::new();
+    let mut server = Server::start(&place);
+    let definition = json!({ "QueryLanguage": "JSONata", "StartAt": "W", "States": { "W": { "Type": "Wait", "Seconds": 600, "End": true } } });
+    create(&server, "waits", &definition);
+    let start = json!({ "stateMachineArn": format!("{STATES}stateMachine:waits"), "name": "w" });
+    let first = ask(&server, "StartExecution", &start);
+    server = kill(&place, server);
+    assert_eq!(ask(&server, "StartExecution", &start), first);
+    let arn = json!({ "executionArn": first["executionArn"], "error": "Enough" });
+    ask(&server, "StopExecution", &arn);
+    server = kill(&place, server);
+    let described = ask(&server, "DescribeExecution", &json!({ "executionArn": first["executionArn"] }));
+    assert_eq!((&described["status"], &described["error"]), (&json!("ABORTED"), &json!("Enough")));
+
+    // Whoever has the folder redrives it; it waits again, from the start.
+    drop(server);
+    let arn = first["executionArn"].as_str().unwrap();
+    let mut redrive = place.command(["executions", "redrive", arn]);
+    let mut process = crate::program::Killed(redrive.spawn().unwrap());
+    until(|| (place.run(["execution", arn, "--json"]).json()["status"] == "RUNNING").then_some(()));
+    process.signal("KILL");
+    process.wait();
+    let shown = place.run(["execution", arn, "--json"]).json();
+    assert_eq!(shown["redriveCount"], 1);
+    let kinds: Vec<_> = shown["events"].as_array().unwrap().iter().map(|event| &event["type"]).collect();
+    assert_eq!(kinds, ["ExecutionStarted", "WaitStateEntered", "ExecutionAborted", "ExecutionRedriven"]);
+    place.run(["executions", "redrive", arn]).check(1, &["RUNNING and cannot be redriven"]);
+}
