@@ -157,7 +157,7 @@ fn a_machine_that_goes_nowhere_is_refused_by_state() {
         place.run([Path::new("check"), Path::new("--template"), &template]).check(2, said);
     }
     check(r#""Next": "AnyInvalid""#, r#""Next": "AnyBad""#, &["ValidateSchema", "AnyBad"]);
-    check(r#""Type": "Choice""#, r#""Type": "Chance""#, &["AnyInvalid", "Chance"]);
+    check(r#""Type": "Choice""#, r#""Type": "Chance""#, &["/States/AnyInvalid/Type", "Choice"]);
     check(r#""TimeoutSeconds": 120"#, r#""TimeOutSeconds": 120"#, &["ValidateSchema", "TimeOutSeconds"]);
     check("${ValidateSchemaFunctionArn}", "arn:aws:states:::sns:publish", &["ValidateSchema", "sns:publish"]);
     check(r#""StartAt": "Begin","#, "", &["StartAt"]);

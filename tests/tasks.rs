@@ -1,12 +1,14 @@
 //! `tasks.json` through the endpoint of `crmflow serve`; README.md says what a case holds.
 
+use std::{thread, time::Duration};
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
     cases,
     failures::{root, template},
-    http::Client,
+    http::{Client, until},
     program::{Place, Server},
     step_functions::call,
 };
@@ -16,10 +18,13 @@ use crate::{
 #[serde(deny_unknown_fields)]
 struct Case {
     name: String,
+    /// STANDARD machines that are there before, by name.
+    #[serde(default)]
+    machines: Map<String, Value>,
     calls: Vec<Task>,
 }
 
-/// A task, and what the machine ends with. `<any>` in a text stands for any text.
+/// A task, and what the machine ends with. `<any>` in a text stands for any text, `<number>` for any number.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Task {
@@ -54,6 +59,7 @@ fn is_like(wanted: &Value, found: &Value) -> bool {
             wanted.len() == found.len()
                 && wanted.iter().zip(found).all(|(wanted, found)| is_like(wanted, found))
         }
+        (Value::String(wanted), Value::Number(_)) => wanted == "<number>",
         (wanted, found) => wanted == found,
     }
 }
@@ -69,22 +75,68 @@ fn is_like_text(wanted: &str, found: &str) -> bool {
     found.strip_prefix(start).is_some_and(|found| tails(found).iter().any(|tail| is_like_text(rest, tail)))
 }
 
+const STATES: &str = "arn:aws:states:local:000000000000:";
+
+/// What a call that must be taken is answered.
+#[track_caller]
+fn ask(sfn: &Client, operation: &str, with: &Value) -> Value {
+    let answer = call(sfn, operation, with.to_string().as_bytes());
+    assert_eq!(answer.status, 200, "{operation} {with}: {answer:?}");
+    answer.body
+}
+
+/// Makes a machine; its ARN.
+#[track_caller]
+fn make(sfn: &Client, name: &str, kind: &str, definition: &Value) -> Value {
+    let (role, definition) = ("arn:aws:iam::000000000000:role/r", definition.to_string());
+    let machine = json!({ "name": name, "type": kind, "definition": definition, "roleArn": role });
+    ask(sfn, "CreateStateMachine", &machine)["stateMachineArn"].take()
+}
+
+/// Starts an execution of a STANDARD machine; its ARN.
+#[track_caller]
+fn start(sfn: &Client, machine: &Value, name: &str) -> Value {
+    ask(sfn, "StartExecution", &json!({ "stateMachineArn": machine, "name": name }))["executionArn"].take()
+}
+
+/// An execution as it ended.
+fn ended(sfn: &Client, arn: &Value) -> Value {
+    until(|| {
+        let described = ask(sfn, "DescribeExecution", &json!({ "executionArn": arn }));
+        (described["status"] != "RUNNING").then_some(described)
+    })
+}
+
+/// A machine of one state.
+fn machine(resource: &str, arguments: &Value) -> Value {
+    let state = json!({ "Type": "Task", "Resource": resource, "Arguments": arguments, "End": true });
+    json!({ "QueryLanguage": "JSONata", "StartAt": "Ask", "States": { "Ask": state } })
+}
+
 /// Runs a machine of one state; what it ended with, in the form of a task's expectations.
-fn run(sfn: &Client, task: &Task) -> Value {
-    let state =
-        json!({ "Type": "Task", "Resource": task.resource, "Arguments": task.arguments, "End": true });
-    let definition = json!({ "QueryLanguage": "JSONata", "StartAt": "Ask", "States": { "Ask": state } });
-    let role = "arn:aws:iam::000000000000:role/r";
-    let machine =
-        json!({ "name": "Tasks", "type": "EXPRESS", "definition": definition.to_string(), "roleArn": role });
-    let made = call(sfn, "CreateStateMachine", machine.to_string().as_bytes());
-    assert_eq!(made.status, 200, "{made:?}");
-    let arn = json!({ "stateMachineArn": made.body["stateMachineArn"] });
-    let ended = call(sfn, "StartSyncExecution", arn.to_string().as_bytes()).body;
-    assert_eq!(call(sfn, "DeleteStateMachine", arn.to_string().as_bytes()).status, 200);
-    let result: Value =
-        ended["output"].as_str().map(|output| serde_json::from_str(output).unwrap()).unwrap_or_default();
-    json!({ "result": result, "error": ended["error"], "cause": ended["cause"] })
+#[track_caller]
+fn run(sfn: &Client, resource: &str, arguments: &Value) -> Value {
+    let standard = resource.ends_with(".sync") || resource.ends_with(".sync:2");
+    let kind = if standard { "STANDARD" } else { "EXPRESS" };
+    let arn = make(sfn, "Tasks", kind, &machine(resource, arguments));
+    let of_machine = json!({ "stateMachineArn": arn });
+    let ended = if standard {
+        let execution = ask(sfn, "StartExecution", &of_machine)["executionArn"].take();
+        ended(sfn, &execution)
+    } else {
+        ask(sfn, "StartSyncExecution", &of_machine)
+    };
+    delete(sfn, &arn);
+    let output = ended["output"].as_str().map(|output| serde_json::from_str::<Value>(output).unwrap());
+    json!({ "result": output, "error": ended["error"], "cause": ended["cause"] })
+}
+
+/// Deletes a machine, and waits until its name is free.
+fn delete(sfn: &Client, arn: &Value) {
+    let of_machine = json!({ "stateMachineArn": arn });
+    ask(sfn, "DeleteStateMachine", &of_machine);
+    let body = of_machine.to_string();
+    until(|| (call(sfn, "DescribeStateMachine", body.as_bytes()).status != 200).then_some(()));
 }
 
 #[test]
@@ -95,9 +147,11 @@ fn tasks_give_what_they_give_on_aws() {
     let server = Server::start_with(&place, ["--template", template.to_str().unwrap()]);
     let sfn = Client::new(&server.step_functions);
     for case in &cases {
-        for task in &case.calls {
-            let found = run(&sfn, task);
-            let Task { resource, result, error, cause, .. } = task;
+        let machines = case.machines.iter();
+        let made: Vec<Value> =
+            machines.map(|(name, definition)| make(&sfn, name, "STANDARD", definition)).collect();
+        for Task { resource, arguments, result, error, cause } in &case.calls {
+            let found = run(&sfn, resource, arguments);
             let wanted = json!({ "result": result, "error": error, "cause": cause });
             assert!(
                 is_like(&wanted, &found),
@@ -105,6 +159,7 @@ fn tasks_give_what_they_give_on_aws() {
                 case.name
             );
         }
+        made.iter().for_each(|arn| delete(&sfn, arn));
     }
 }
 
@@ -115,26 +170,17 @@ fn what_tasks_left_can_be_looked_at() {
     let server = Server::start(&place);
     let sfn = Client::new(&server.step_functions);
     let queue = "https://sqs.local.amazonaws.com/000000000000/UploadedDeadLetters";
-    let ask = |resource: &str, arguments: Value| {
-        let task = Task {
-            resource: resource.into(),
-            arguments,
-            result: Value::Null,
-            error: Value::Null,
-            cause: Value::Null,
-        };
-        run(&sfn, &task)["result"].clone()
-    };
-    let sent = ask(
+    let result = |resource: &str, arguments: Value| run(&sfn, resource, &arguments)["result"].take();
+    let sent = result(
         "arn:aws:states:::sqs:sendMessage",
         json!({ "QueueUrl": queue, "MessageBody": { "a": 1 }, "MessageAttributes": { "k": { "DataType": "String", "StringValue": "v" } } }),
     );
-    ask(
+    result(
         "arn:aws:states:::sqs:sendMessage",
         json!({ "QueueUrl": queue, "MessageBody": "later", "DelaySeconds": 600 }),
     );
     let event = json!({ "Source": "tasks", "DetailType": "Done", "Detail": { "a": 1 } });
-    let put = ask("arn:aws:states:::events:putEvents", json!({ "Entries": [event] }));
+    let put = result("arn:aws:states:::events:putEvents", json!({ "Entries": [event] }));
     assert_eq!(put["FailedEntryCount"], 0);
     server.process.signal("KILL");
     drop(server);
@@ -160,4 +206,118 @@ fn what_tasks_left_can_be_looked_at() {
     assert!(text.contains(r#"{"a":1}"#) && !text.contains("later"), "{text}");
     assert!(place.run(["queues", "list"]).stdout.contains("2 messages, 1 delayed  UploadedDeadLetters"));
     place.run(["queues", "show", "Nothing"]).check(2, &["no queue Nothing"]);
+}
+
+/// What waits `seconds`, and then succeeds.
+fn slow(seconds: u32) -> Value {
+    json!({ "StartAt": "W", "States": { "W": { "Type": "Wait", "Seconds": seconds, "End": true } } })
+}
+
+fn executions(sfn: &Client, machine: &Value) -> Vec<Value> {
+    let mut listed = ask(sfn, "ListExecutions", &json!({ "stateMachineArn": machine, "maxResults": 1000 }));
+    listed["executions"].as_array_mut().unwrap().drain(..).collect()
+}
+
+/// The one execution of a machine, once it is there.
+fn only(sfn: &Client, machine: &Value) -> Value {
+    until(|| executions(sfn, machine).first().cloned())["executionArn"].take()
+}
+
+#[test]
+fn an_execution_that_nobody_waits_for_any_longer_is_stopped() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let sfn = Client::new(&server.step_functions);
+    let child = make(&sfn, "Child", "STANDARD", &slow(600));
+    let arguments = json!({ "StateMachineArn": child });
+    let parent =
+        make(&sfn, "Parent", "STANDARD", &machine("arn:aws:states:::states:startExecution.sync", &arguments));
+    let waiting = start(&sfn, &parent, "p");
+    let execution = only(&sfn, &child);
+    ask(&sfn, "StopExecution", &json!({ "executionArn": waiting }));
+    let stopped = ended(&sfn, &execution);
+    assert_eq!(stopped["status"], "ABORTED", "{stopped}");
+    let cause = stopped["cause"].as_str().unwrap();
+    assert!(
+        cause.contains(&format!("[{STATES}execution:Parent:p]")) && cause.ends_with("was aborted"),
+        "{cause}"
+    );
+}
+
+/// A machine leaves a token in a queue; who takes it from there answers, after a restart too.
+#[test]
+fn a_token_that_went_into_a_queue_is_answered() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let sfn = Client::new(&server.step_functions);
+    let queue = "https://sqs.local.amazonaws.com/000000000000/UploadedDeadLetters";
+    let body = json!({ "token": "{% $states.context.Task.Token %}" });
+    let arguments = json!({ "QueueUrl": queue, "MessageBody": body });
+    let asks = make(
+        &sfn,
+        "Asks",
+        "STANDARD",
+        &machine("arn:aws:states:::sqs:sendMessage.waitForTaskToken", &arguments),
+    );
+    let waiting = start(&sfn, &asks, "a");
+    let message = until(|| {
+        let messages = place.run(["queues", "show", "UploadedDeadLetters", "--json"]).json();
+        messages[0]["body"].as_str().map(|body| serde_json::from_str::<Value>(body).unwrap())
+    });
+    let is_submitted = || {
+        let history = ask(&sfn, "GetExecutionHistory", &json!({ "executionArn": waiting }));
+        history["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|event| event["type"] == "TaskSubmitted")
+            .then_some(())
+    };
+    until(is_submitted);
+    server.process.signal("KILL");
+    drop(server);
+    let server = Server::start(&place);
+    let sfn = Client::new(&server.step_functions);
+    ask(&sfn, "SendTaskSuccess", &json!({ "taskToken": message["token"], "output": "7" }));
+    let found = ended(&sfn, &waiting);
+    assert_eq!(
+        (found["status"].as_str(), found["output"].as_str()),
+        (Some("SUCCEEDED"), Some("7")),
+        "{found}"
+    );
+}
+
+/// Twenty executions at once start another and wait for it. Killed at several moments, each has started one,
+/// and all end well.
+#[test]
+fn an_execution_is_started_once_whatever_is_killed() {
+    const CHILDREN: usize = 20;
+    for delay in [0, 5, 20, 60, 400] {
+        let place = Place::new();
+        let server = Server::start(&place);
+        let sfn = Client::new(&server.step_functions);
+        let child = make(&sfn, "Child", "STANDARD", &slow(1));
+        let mut task =
+            machine("arn:aws:states:::states:startExecution.sync:2", &json!({ "StateMachineArn": child }));
+        let states = task["States"].take();
+        let each = json!({
+            "Type": "Map", "Items": (0..CHILDREN).collect::<Vec<_>>(), "ItemProcessor": { "StartAt": "Ask", "States": states },
+            "Output": "{% $count($states.result[Status = 'SUCCEEDED']) %}", "End": true,
+        });
+        let definition = json!({ "QueryLanguage": "JSONata", "StartAt": "Each", "States": { "Each": each } });
+        let parent = make(&sfn, "Parent", "STANDARD", &definition);
+        let waiting = start(&sfn, &parent, "p");
+        thread::sleep(Duration::from_millis(delay));
+        server.process.signal("KILL");
+        drop(server);
+        let server = Server::start(&place);
+        let sfn = Client::new(&server.step_functions);
+        let found = ended(&sfn, &waiting);
+        assert_eq!(
+            (found["status"].as_str(), found["output"].as_str()),
+            (Some("SUCCEEDED"), Some("20")),
+            "{found}"
+        );
+        assert_eq!(executions(&sfn, &child).len(), CHILDREN, "killed after {delay} ms");
+    }
 }

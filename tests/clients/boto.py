@@ -111,7 +111,33 @@ def express():
     fails("StateMachineTypeNotSupported", sfn.list_executions, stateMachineArn=arn)
 
 
+def tests():
+    task = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"FunctionName": "f"}, "End": True}
+    passing = json.dumps({"Type": "Pass", "InputPath": "$.a", "ResultPath": "$.b", "Next": "After"})
+    seen = sfn.test_state(definition=passing, input='{"a": 1}', inspectionLevel="DEBUG")
+    assert seen["status"] == "SUCCEEDED" and seen["nextState"] == "After", seen
+    assert json.loads(seen["output"]) == {"a": 1, "b": 1}, seen
+    assert seen["inspectionData"]["afterInputPath"] == "1", seen
+    mocked = sfn.test_state(definition=json.dumps(task), mock={"result": '{"StatusCode": 200, "Payload": {"ok": true}}'})
+    assert json.loads(mocked["output"])["Payload"] == {"ok": True}, mocked
+    retried = sfn.test_state(
+        definition=json.dumps(task | {"Retry": [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 2}]}),
+        mock={"errorOutput": {"error": "Lambda.ServiceException", "cause": "busy"}},
+        stateConfiguration={"retrierRetryCount": 1},
+        inspectionLevel="DEBUG",
+    )
+    assert retried["status"] == "RETRIABLE" and retried["error"] == "Lambda.ServiceException", retried
+    details = retried["inspectionData"]["errorDetails"]
+    assert details == {"retryIndex": 0, "retryBackoffIntervalSeconds": 4}, details
+    named = sfn.test_state(definition=PASS, stateName="A", input='{"n": 1}')
+    assert json.loads(named["output"]) == {"n": 2}, named
+    message = fails("ValidationException", sfn.test_state, definition=json.dumps(task), mock={"result": '{"StatusCode": "200"}'})
+    assert message == "Mock result schema validation error: Field 'StatusCode' must be a number", message
+    fails("InvalidDefinition", sfn.test_state, definition="{}")
+    fails("InvalidExecutionInput", sfn.test_state, definition=passing, input="{")
+
+
 if __name__ == "__main__":
-    for test in [machines, executions, express]:
+    for test in [machines, executions, express, tests]:
         test()
         print(f"boto3: {test.__name__}: ok")

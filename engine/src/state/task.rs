@@ -166,6 +166,10 @@ impl Task {
                     ),
                 )
             }
+            Err(Failure { error: Some(error), cause: Some(cause) }) if error == reserved::RUNTIME => {
+                // It is no service that says so: the task could not be done as the state asks.
+                Failure::new(error, visit.sentence(&cause))
+            }
             Err(failure) => failure,
         };
         let phase = match waiting {

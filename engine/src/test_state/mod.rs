@@ -60,6 +60,25 @@ pub struct StateTest {
 
 /// Begins a test. `check` is asked whether the resource of a Task can be run, and if not, why; not of a mocked one.
 ///
+/// ```
+/// use states::{Mock, TestSite, TestStateRequest, TestStatus, test_state};
+///
+/// let request = TestStateRequest {
+///     definition: r#"{"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke",
+///         "Parameters": {"FunctionName": "double", "Payload.$": "$.n"}, "OutputPath": "$.Payload", "Next": "Store"}"#.into(),
+///     input: Some(r#"{"n": 2}"#.into()),
+///     mock: Some(Mock { result: Some(r#"{"Payload": 4}"#.into()), ..Mock::default() }),
+///     ..TestStateRequest::default()
+/// };
+/// let site = TestSite { arn: "arn:aws:states:us-east-1:000000000000".into(), seed: 1 };
+/// let test = test_state(&request, &site, &|_| Ok(()), jiff::Timestamp::UNIX_EPOCH)?;
+/// let answer = test.answer().expect("a mocked test is done at once")?;
+/// assert_eq!(answer.status, TestStatus::Succeeded);
+/// assert_eq!(answer.output.as_deref(), Some("4"));
+/// assert_eq!(answer.next_state.as_deref(), Some("Store"));
+/// # Ok::<(), states::TestStateError>(())
+/// ```
+///
 /// # Errors
 /// When the definition, the input, or what stands for the state's work is not what AWS takes.
 pub fn test_state(
@@ -90,6 +109,7 @@ pub fn test_state(
         None => context::own(&about, state, &input, Rng::new(!site.seed).uuid(), now),
     };
     let variables = variables(request.variables.as_deref())?;
+    inspection.retries = retries(request, &inspection.context);
     let (machine, place) = (Arc::clone(&subject.machine), subject.place);
     let execution = Execution::inspect(machine, about, place, input, variables, inspection, now);
     Ok(StateTest { execution, input: text, level: request.inspection_level })
@@ -129,23 +149,38 @@ fn configure(
 ) -> Result<(), TestStateError> {
     let nothing = StateConfiguration::default();
     let said = request.state_configuration.as_ref().unwrap_or(&nothing);
-    inspection.retries = said.retrier_retry_count.unwrap_or_default();
     inspection.failed_iterations = said.map_iteration_failure_count;
     if let Some(name) = &said.error_caused_by_state {
         let origin = subject.inner(name);
         let why = "ErrorCausedByState must be the name of a state inside the tested Map or Parallel state.";
         inspection.origin = Some(origin.ok_or_else(|| TestStateError::invalid(why))?);
     }
-    if let Kind::Map(map) = &subject.state().kind
-        && let Some(reader) = map.distributed.as_ref().and_then(|distributed| distributed.reader.as_ref())
-    {
+    let map = match &subject.state().kind {
+        Kind::Map(map) => Some(map),
+        _ => None,
+    };
+    if map.is_none() && said.map_iteration_failure_count.is_some() {
+        return Err(TestStateError::invalid("MapIterationFailureCount is supported for Map states only."));
+    }
+    let reader = map.and_then(|map| map.distributed.as_ref()?.reader.as_ref());
+    if let Some(reader) = reader {
         let Some(data) = &said.map_item_reader_data else {
             let why = "ItemReader data must be specified when testing a Map state with ItemReader specified.";
             return Err(TestStateError::invalid(why));
         };
         inspection.items = Some(reading::items(reader.format(), data).map_err(TestStateError::invalid)?);
+    } else if said.map_item_reader_data.is_some() {
+        let why = "MapItemReaderData is supported for Map states with ItemReader only.";
+        return Err(TestStateError::invalid(why));
     }
     Ok(())
+}
+
+/// How often the state was tried again before; the context object may say it too.
+fn retries(request: &TestStateRequest, context: &Value) -> u32 {
+    let said = request.state_configuration.as_ref().and_then(|said| said.retrier_retry_count);
+    let count = || context.get("State")?.get("RetryCount")?.as_number()?.as_i64();
+    said.or_else(|| count().and_then(|count| u32::try_from(count).ok())).unwrap_or_default()
 }
 
 /// The names of the test, in the form of an EXPRESS execution's.
