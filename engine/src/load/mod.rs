@@ -31,6 +31,7 @@ pub(crate) struct Loader<'a> {
     language: Language,
     flows: RefCell<Vec<Option<Flow>>>,
     names: RefCell<HashSet<Arc<str>>>,
+    pub labels: RefCell<HashSet<Arc<str>>>,
 }
 
 /// What a state needs to know of the states beside it.
@@ -55,7 +56,14 @@ pub(crate) fn load(text: &str, kind: MachineType, check: &Check<'_>) -> (Option<
     let problems = RefCell::new(source::repeated(text));
     let fields = Fields::new(object, &problems);
     let language = language(&fields, Language::JsonPath);
-    let loader = Loader { check, kind, language, flows: RefCell::default(), names: RefCell::default() };
+    let loader = Loader {
+        check,
+        kind,
+        language,
+        flows: RefCell::default(),
+        names: RefCell::default(),
+        labels: RefCell::default(),
+    };
     let comment = fields.text("Comment");
     fields.choice("Version", &["1.0"]);
     let timeout = fields.whole("TimeoutSeconds", 0, LONGEST_SECONDS).and_then(seconds);
@@ -145,8 +153,10 @@ impl<'a> Place<'a> {
             return None;
         };
         let fields = states.below(object, &crate::problem::escape(name)).of_state(name);
-        if name.chars().count() > 80 || name.is_empty() {
-            fields.refuse(Code::SchemaValidationFailed, None, "A state's name has 1 to 80 characters");
+        if name.chars().count() > 80 {
+            let message =
+                format!("State name '{name}' exceeds the 80-character limit allowed by the service");
+            fields.refuse(Code::InvalidStateName, None, message);
         }
         if !self.loader.names.borrow_mut().insert(Arc::clone(name)) {
             fields.refuse(Code::DuplicateStateName, None, format!("Duplicate State name: {name}"));

@@ -8,6 +8,7 @@ use crate::effect::Items;
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
 use crate::load::{Fields, Place};
+use crate::problem::Code;
 use crate::query::{Language, Reach, Template};
 use crate::run::{
     Children, Dataset, Fault, MapRunId, MapRunStatus, MapRunUpdate, Next, Source, Step, Visit, Waiting,
@@ -46,7 +47,7 @@ impl Distributed {
         let writer = fields.object("ResultWriter").map(|writer| Writer::parse(writer, place));
         Some(Self {
             express,
-            label: label(fields),
+            label: label(fields, place),
             batcher: fields.object("ItemBatcher").map(Batcher::parse),
             reader: optional(reader)?,
             writer: optional(writer)?,
@@ -214,17 +215,24 @@ fn optional<T>(parsed: Option<Option<T>>) -> Option<Option<T>> {
     parsed.map_or(Some(None), |parsed| parsed.map(Some))
 }
 
-fn label(fields: &Fields<'_>) -> Option<Arc<str>> {
+fn label(fields: &Fields<'_>, place: &Place<'_>) -> Option<Arc<str>> {
     let label = fields.text("Label")?;
     let forbidden = |c: char| c.is_whitespace() || c.is_control() || "?*<>{}[]:;,\\|^~$#%&`\"".contains(c);
-    if label.is_empty() {
-        fields.invalid("Label", "Label cannot be empty");
+    let why = if label.is_empty() {
+        "Label cannot be empty"
     } else if label.chars().count() > 40 {
-        fields.invalid("Label", "Label cannot exceed 40 characters");
+        "Label cannot exceed 40 characters"
     } else if label.chars().any(forbidden) {
-        fields.invalid("Label", "Label contains a character that is not allowed");
-    }
-    Some(label)
+        "Label contains a character that is not allowed"
+    } else {
+        if !place.loader.labels.borrow_mut().insert(Arc::clone(&label)) {
+            let message = format!("Duplicate Label name: {label}");
+            fields.refuse(Code::DuplicateLabelName, Some("Label"), message);
+        }
+        return Some(label);
+    };
+    fields.refuse(Code::InvalidLabelName, Some("Label"), why);
+    None
 }
 
 /// The arguments of a reader or a writer.
