@@ -184,9 +184,8 @@ fn what_tasks_left_can_be_looked_at() {
     assert_eq!(put["FailedEntryCount"], 0);
     server.process.signal("KILL");
     drop(server);
-    let database = rusqlite::Connection::open(place.data().join("crmflow.db")).unwrap();
     let resources = "SELECT resources FROM events_log WHERE source = 'tasks' AND detail = '{\"a\":1}'";
-    let resources: String = database.query_row(resources, [], |row| row.get(0)).unwrap();
+    let resources: String = database(&place).query_row(resources, [], |row| row.get(0)).unwrap();
     let resources: Vec<String> = serde_json::from_str(&resources).unwrap();
     assert!(
         resources[0].contains(":Tasks:") && resources[1].ends_with(":stateMachine:Tasks"),
@@ -287,22 +286,32 @@ fn a_token_that_went_into_a_queue_is_answered() {
     );
 }
 
-/// Twenty executions at once start another and wait for it. Killed at several moments, each has started one,
-/// and all end well.
+/// Twenty branches at once send a message, put an event, start an execution and wait for it. Killed at several
+/// moments, each of these is there once, and all end well.
 #[test]
-fn an_execution_is_started_once_whatever_is_killed() {
-    const CHILDREN: usize = 20;
+fn what_tasks_make_is_there_once_whatever_is_killed() {
+    const BRANCHES: usize = 20;
     for delay in [0, 5, 20, 60, 400] {
         let place = Place::new();
         let server = Server::start(&place);
         let sfn = Client::new(&server.step_functions);
         let child = make(&sfn, "Child", "STANDARD", &slow(1));
-        let mut task =
-            machine("arn:aws:states:::states:startExecution.sync:2", &json!({ "StateMachineArn": child }));
-        let states = task["States"].take();
+        let task = |resource: &str, arguments: Value, next: &str| {
+            let resource = format!("arn:aws:states:::{resource}");
+            let way = if next.is_empty() { ("End", json!(true)) } else { ("Next", json!(next)) };
+            json!({ "Type": "Task", "Resource": resource, "Arguments": arguments, way.0: way.1 })
+        };
+        let queue = "https://sqs.local.amazonaws.com/000000000000/UploadedDeadLetters";
+        let event = json!({ "Source": "tasks", "DetailType": "Done", "Detail": {} });
+        let states = json!({
+            "Send": task("sqs:sendMessage", json!({ "QueueUrl": queue, "MessageBody": "m" }), "Put"),
+            "Put": task("events:putEvents", json!({ "Entries": [event] }), "Ask"),
+            "Ask": task("states:startExecution.sync:2", json!({ "StateMachineArn": child }), ""),
+        });
         let each = json!({
-            "Type": "Map", "Items": (0..CHILDREN).collect::<Vec<_>>(), "ItemProcessor": { "StartAt": "Ask", "States": states },
-            "Output": "{% $count($states.result[Status = 'SUCCEEDED']) %}", "End": true,
+            "Type": "Map", "Items": (0..BRANCHES).collect::<Vec<_>>(), "End": true,
+            "ItemProcessor": { "StartAt": "Send", "States": states },
+            "Output": "{% $count($states.result[Status = 'SUCCEEDED']) %}",
         });
         let definition = json!({ "QueryLanguage": "JSONata", "StartAt": "Each", "States": { "Each": each } });
         let parent = make(&sfn, "Parent", "STANDARD", &definition);
@@ -318,6 +327,16 @@ fn an_execution_is_started_once_whatever_is_killed() {
             (Some("SUCCEEDED"), Some("20")),
             "{found}"
         );
-        assert_eq!(executions(&sfn, &child).len(), CHILDREN, "killed after {delay} ms");
+        assert_eq!(executions(&sfn, &child).len(), BRANCHES, "killed after {delay} ms");
+        for table in ["queue_messages", "events_log"] {
+            let count: usize = database(&place)
+                .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(count, BRANCHES, "{table}, killed after {delay} ms");
+        }
     }
+}
+
+fn database(place: &Place) -> rusqlite::Connection {
+    rusqlite::Connection::open(place.data().join("crmflow.db")).unwrap()
 }
