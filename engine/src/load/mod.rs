@@ -31,7 +31,6 @@ pub(crate) struct Loader<'a> {
     language: Language,
     flows: RefCell<Vec<Option<Flow>>>,
     names: RefCell<HashSet<Arc<str>>>,
-    pub labels: RefCell<HashSet<Arc<str>>>,
 }
 
 /// What a state needs to know of the states beside it.
@@ -56,14 +55,7 @@ pub(crate) fn load(text: &str, kind: MachineType, check: &Check<'_>) -> (Option<
     let problems = RefCell::new(source::repeated(text));
     let fields = Fields::new(object, &problems);
     let language = language(&fields, Language::JsonPath);
-    let loader = Loader {
-        check,
-        kind,
-        language,
-        flows: RefCell::default(),
-        names: RefCell::default(),
-        labels: RefCell::default(),
-    };
+    let loader = Loader { check, kind, language, flows: RefCell::default(), names: RefCell::default() };
     let comment = fields.text("Comment");
     fields.choice("Version", &["1.0"]);
     let timeout = fields.whole("TimeoutSeconds", 0, LONGEST_SECONDS).and_then(seconds);

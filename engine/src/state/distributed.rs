@@ -47,7 +47,7 @@ impl Distributed {
         let writer = fields.object("ResultWriter").map(|writer| Writer::parse(writer, place));
         Some(Self {
             express,
-            label: label(fields, place),
+            label: label(fields),
             batcher: fields.object("ItemBatcher").map(Batcher::parse),
             reader: optional(reader)?,
             writer: optional(writer)?,
@@ -215,7 +215,7 @@ fn optional<T>(parsed: Option<Option<T>>) -> Option<Option<T>> {
     parsed.map_or(Some(None), |parsed| parsed.map(Some))
 }
 
-fn label(fields: &Fields<'_>, place: &Place<'_>) -> Option<Arc<str>> {
+fn label(fields: &Fields<'_>) -> Option<Arc<str>> {
     let label = fields.text("Label")?;
     let forbidden = |c: char| c.is_whitespace() || c.is_control() || "?*<>{}[]:;,\\|^~$#%&`\"".contains(c);
     let why = if label.is_empty() {
@@ -225,10 +225,6 @@ fn label(fields: &Fields<'_>, place: &Place<'_>) -> Option<Arc<str>> {
     } else if label.chars().any(forbidden) {
         "Label contains a character that is not allowed"
     } else {
-        if !place.loader.labels.borrow_mut().insert(Arc::clone(&label)) {
-            let message = format!("Duplicate Label name: {label}");
-            fields.refuse(Code::DuplicateLabelName, Some("Label"), message);
-        }
         return Some(label);
     };
     fields.refuse(Code::InvalidLabelName, Some("Label"), why);
