@@ -243,6 +243,58 @@ fn an_execution_that_nobody_waits_for_any_longer_is_stopped() {
     );
 }
 
+/// A machine of the template names queue, table, bucket and function as it does on AWS.
+#[test]
+fn a_machine_of_the_template_asks_what_it_is_given() {
+    const MACHINE: &str = "
+Resources:
+  AskingStateMachine:
+    Type: AWS::Serverless::StateMachine
+    Properties:
+      DefinitionUri: statemachines/asking.asl.json
+      DefinitionSubstitutions:
+        Queue: !Ref UploadedDeadLetters
+        Table: !Ref ClaimsTable
+        TableArn: !GetAtt ClaimsTable.Arn
+        Bucket: !Ref DataBucket
+        FunctionArn: !GetAtt ValidateSchemaFunction.Arn
+";
+    let place = Place::new();
+    let template = template(&place, |text| text.replace("\nResources:\n", MACHINE));
+    let key = json!({ "partition": { "S": "p" }, "sort": { "S": "s" } });
+    let item = json!({ "partition": { "S": "p" }, "sort": { "S": "s" }, "version": { "N": "1" } });
+    let tasks = [
+        ("sqs:sendMessage", json!({ "QueueUrl": "${Queue}", "MessageBody": "m" })),
+        ("dynamodb:putItem", json!({ "TableName": "${Table}", "Item": item })),
+        ("dynamodb:getItem", json!({ "TableName": "${TableArn}", "Key": key })),
+        ("aws-sdk:s3:putObject", json!({ "Bucket": "${Bucket}", "Key": "uploads/x", "Body": "b" })),
+        ("lambda:invoke", json!({ "FunctionName": "${FunctionArn}", "InvocationType": "DryRun" })),
+    ];
+    let states: Map<String, Value> = tasks
+        .iter()
+        .enumerate()
+        .map(|(at, (resource, arguments))| {
+            let resource = format!("arn:aws:states:::{resource}");
+            let way = if at + 1 == tasks.len() {
+                ("End", json!(true))
+            } else {
+                ("Next", json!((at + 1).to_string()))
+            };
+            (
+                at.to_string(),
+                json!({ "Type": "Task", "Resource": resource, "Arguments": arguments, way.0: way.1 }),
+            )
+        })
+        .collect();
+    let definition = json!({ "QueryLanguage": "JSONata", "StartAt": "0", "States": states });
+    place.file("statemachines/asking.asl.json", definition.to_string());
+    let server = Server::start_with(&place, ["--template", template.to_str().unwrap()]);
+    let sfn = Client::new(&server.step_functions);
+    let execution = start(&sfn, &json!(format!("{STATES}stateMachine:AskingStateMachine")), "a");
+    let found = ended(&sfn, &execution);
+    assert_eq!(found["status"], "SUCCEEDED", "{found}");
+}
+
 /// A machine leaves a token in a queue; who takes it from there answers, after a restart too.
 #[test]
 fn a_token_that_went_into_a_queue_is_answered() {
