@@ -26,3 +26,4 @@ mod real_data;
 mod states;
 mod step_functions;
 mod tasks;
+mod tasks_kept;
