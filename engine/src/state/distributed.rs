@@ -18,7 +18,7 @@ use crate::value::Value;
 #[derive(Debug)]
 pub(crate) struct Distributed {
     pub express: bool,
-    label: Option<Arc<str>>,
+    pub label: Option<Arc<str>>,
     pub reader: Option<Reader>,
     pub batcher: Option<Batcher>,
     writer: Option<Writer>,
