@@ -23,6 +23,7 @@ mod http;
 mod people;
 mod program;
 mod real_data;
+mod sdk;
 mod states;
 mod step_functions;
 mod tasks;
