@@ -62,7 +62,10 @@ fn note(event: HistoryEvent, order: &mut Vec<Arc<str>>, told: &mut HashMap<Arc<s
     match (event.kind, &event.details) {
         (E::ExecutionStarted, Details::Started { input, .. }) => {
             order.push(Arc::clone(&arn));
-            told.insert(arn, Told { input: input.clone(), started_at: event.timestamp, end: None, redrives: Vec::new() });
+            told.insert(
+                arn,
+                Told { input: input.clone(), started_at: event.timestamp, end: None, redrives: Vec::new() },
+            );
         }
         (E::ExecutionSucceeded | E::ExecutionFailed | E::ExecutionTimedOut | E::ExecutionAborted, _) => {
             told.get_mut(&arn).into_iter().for_each(|told| told.end = Some(event.clone()));
