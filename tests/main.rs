@@ -27,3 +27,4 @@ mod sdk;
 mod states;
 mod step_functions;
 mod tasks;
+mod tasks_kept;
