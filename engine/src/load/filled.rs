@@ -12,6 +12,12 @@ impl Fields<'_> {
         let value = self.value(field)?;
         let at = format!("{}/{field}", self.at);
         if self.language == Language::JsonPath {
+            // The fields that hold templates in JSONPath are objects there.
+            let template = ["Parameters", "ResultSelector", "ItemSelector", "BatchInput", "Assign"];
+            if template.contains(&field) && value.as_object().is_none() {
+                self.invalid(field, "Expected value of type Object");
+                return None;
+            }
             self.warn_of_texts(field, value);
             return Some(Template::payload(value, &mut |label| {
                 let message = format!(

@@ -33,7 +33,7 @@ pub(crate) enum Refusal {
     Syntax(String),
     /// It names what does not exist where it stands.
     Unsupported(String),
-    /// It begins as an expression and does not end as one, or ends as one only.
+    /// It begins as an expression and does not end as one.
     Unclosed,
 }
 

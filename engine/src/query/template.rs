@@ -86,7 +86,7 @@ impl Template {
         refuse: &mut impl FnMut(&str, Refusal),
     ) -> Self {
         match value {
-            Value::String(text) if text.starts_with("{%") != text.ends_with("%}") => {
+            Value::String(text) if text.starts_with("{%") && !text.ends_with("%}") => {
                 refuse(at, Refusal::Unclosed);
                 Self::Constant(Value::Null)
             }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Exit;
+use super::condition::Test;
 use super::entry::Entry;
-use super::test::Test;
 use crate::failure::{Failure, reserved};
 use crate::load::{Fields, Place};
 use crate::machine::Transition;

@@ -2,6 +2,7 @@
 
 mod batcher;
 mod choice;
+mod condition;
 pub(crate) mod distributed;
 mod entry;
 pub(crate) mod exit;
@@ -14,7 +15,7 @@ pub(crate) mod recovery;
 pub(crate) mod service;
 mod succeed;
 pub(crate) mod task;
-mod test;
+
 mod tested;
 mod tolerated;
 mod wait;

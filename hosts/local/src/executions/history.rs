@@ -43,7 +43,7 @@ pub(crate) fn history(
 }
 
 /// The machine whose execution has started this child: `..:execution:MACHINE/LABEL:NAME`.
-fn parent(child: &str) -> Option<String> {
+pub(super) fn parent(child: &str) -> Option<String> {
     let (machine, _) = child.rsplit_once(':')?.0.rsplit_once('/')?;
     Some(machine.replacen(":execution:", ":stateMachine:", 1))
 }

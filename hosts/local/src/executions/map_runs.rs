@@ -1,33 +1,52 @@
 //! Map runs, as replaying the journal of their executions tells of them.
 
 use functions::store::StoreError;
-use states::{Input, MapRun, MapRunUpdate, REVISION};
+use states::{HistoryEvent, Input, MapRun, MapRunUpdate, REVISION};
 
 use super::{Executions, ListFilter, Status, history};
 
 impl Executions {
     /// The Map runs of an execution, in the order they began.
     pub(crate) fn map_runs(&self, arn: &str) -> Result<Vec<MapRun>, StoreError> {
-        let Some(execution) = self.find(arn)?.filter(|execution| execution.revision == REVISION) else {
-            return Ok(Vec::new());
-        };
-        let readers = &self.engine.host.store.readers;
-        let machine = self.shared.definitions.machine(&execution.definition, readers);
-        let machine = machine.map_err(StoreError::Refused)?;
-        let (run, _) = history::replay(readers, machine, &execution, drop)?;
-        Ok(run.map_runs().to_vec())
+        Ok(self.replayed(arn, drop)?.map(|run| run.map_runs().to_vec()).unwrap_or_default())
     }
 
     /// The Map run with this ARN.
     pub(crate) fn map_run(&self, arn: &str) -> Result<Option<MapRun>, StoreError> {
-        let Some(machine_arn) = machine_of(arn) else { return Ok(None) };
-        let mut filter = ListFilter { machine_arn: Some(machine_arn), limit: 100, ..ListFilter::default() };
+        let Some(machine) = machine_of(arn) else { return Ok(None) };
+        self.search(&machine, |execution| {
+            Ok(self.map_runs(execution)?.into_iter().find(|run| *run.arn == *arn))
+        })
+    }
+
+    /// An execution, made again from its journal; `None`: there is none that this version can read.
+    pub(super) fn replayed(
+        &self,
+        arn: &str,
+        seen: impl FnMut(HistoryEvent),
+    ) -> Result<Option<states::Execution>, StoreError> {
+        let Some(execution) = self.find(arn)?.filter(|execution| execution.revision == REVISION) else {
+            return Ok(None);
+        };
+        let readers = &self.engine.host.store.readers;
+        let machine = self.shared.definitions.machine(&execution.definition, readers);
+        let machine = machine.map_err(StoreError::Refused)?;
+        Ok(Some(history::replay(readers, machine, &execution, seen)?.0))
+    }
+
+    /// The first thing found among the executions of a machine, the latest first.
+    pub(super) fn search<T>(
+        &self,
+        machine_arn: &str,
+        find: impl Fn(&str) -> Result<Option<T>, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let machine_arn = Some(machine_arn.to_owned());
+        let mut filter = ListFilter { machine_arn, limit: 100, ..ListFilter::default() };
         loop {
             let page = self.list(&filter)?;
             for execution in &page {
-                let found = self.map_runs(&execution.arn)?.into_iter().find(|run| *run.arn == *arn);
-                if found.is_some() {
-                    return Ok(found);
+                if let Some(found) = find(&execution.arn)? {
+                    return Ok(Some(found));
                 }
             }
             match page.last() {

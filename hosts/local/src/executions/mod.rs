@@ -4,6 +4,7 @@
 //! is in the journal before anything follows from it, so what a crash leaves is made again from there. An
 //! EXPRESS execution leaves nothing: what fed it feeds it again.
 
+mod children;
 mod definitions;
 mod express;
 mod history;
@@ -27,6 +28,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use states::{Failure, HistoryEvent, Input, Outcome, Start, drive_with};
 
+pub(crate) use children::Child;
 pub(crate) use definitions::Definitions;
 pub(crate) use express::Ended;
 pub(crate) use history::history;

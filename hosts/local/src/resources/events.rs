@@ -103,7 +103,7 @@ fn entry(fields: &Arguments<'_>, id: String) -> Result<Result<Event, Reason>, Fa
     }
     let [source, detail_type, detail] = texts;
     if source.starts_with("aws.") {
-        return Ok(Err(("NotAuthorizedForSource", "Not authorized for the source.".to_owned())));
+        return Ok(Err(("NotAuthorizedForSourceException", "Not authorized for the source.".to_owned())));
     }
     if !matches!(Value::parse(&detail), Ok(Value::Object(_))) {
         return Ok(Err(("MalformedDetail", "Detail is malformed.".to_owned())));

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use states::{Failure, Value};
 
 use super::{
-    Endpoint, arn,
+    Endpoint, arn, children,
     error::{Error, Kind},
     machines::{self, description},
     page::Page,
@@ -98,7 +98,10 @@ pub(super) fn describe(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, 
     let arn = fields.arn("executionArn");
     let included = machines::included(&mut fields);
     fields.finish()?;
-    let execution = endpoint.execution(&arn)?;
+    let execution = match endpoint.execution(&arn) {
+        Ok(execution) => execution,
+        Err(error) => return children::describe(endpoint, &arn, included)?.ok_or(error),
+    };
     let mut described = listed(&execution);
     payload(&mut described, "input", Some(&execution.input), included);
     payload(&mut described, "output", execution.output.as_deref(), included);
@@ -138,8 +141,10 @@ pub(super) fn list(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Erro
     let redriven = fields.word("redriveFilter", &["REDRIVEN", "NOT_REDRIVEN"]);
     let page = Page::read(&mut fields, 3096);
     fields.finish()?;
-    let (Some(arn), None) = (machine, map_run) else {
-        return Err(Error::validation("Exactly one of stateMachineArn and mapRunArn must be specified"));
+    let arn = match (machine, map_run) {
+        (Some(arn), None) => arn,
+        (None, Some(run)) => return children::list(endpoint, &run, status, redriven, page),
+        _ => return Err(Error::validation("Exactly one of stateMachineArn and mapRunArn must be specified")),
     };
     let machine = endpoint.machine(&arn)?;
     if machine.express {
@@ -185,7 +190,7 @@ fn listed(execution: &Execution) -> Map<String, Json> {
     listed
 }
 
-fn payload(into: &mut Map<String, Json>, name: &str, data: Option<&str>, included: bool) {
+pub(super) fn payload(into: &mut Map<String, Json>, name: &str, data: Option<&str>, included: bool) {
     let Some(data) = data else { return };
     if included {
         into.insert(name.into(), json!(data));
@@ -193,7 +198,7 @@ fn payload(into: &mut Map<String, Json>, name: &str, data: Option<&str>, include
     into.insert(format!("{name}Details"), json!({ "included": included }));
 }
 
-fn failure(into: &mut Map<String, Json>, error: Option<&str>, cause: Option<&str>) {
+pub(super) fn failure(into: &mut Map<String, Json>, error: Option<&str>, cause: Option<&str>) {
     for (name, text) in [("error", error), ("cause", cause)] {
         if let Some(text) = text {
             into.insert(name.into(), json!(text));

@@ -75,8 +75,8 @@ pub(super) async fn update(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
     let settings = Settings::read(&mut fields);
     let publish = Publish::read(&mut fields);
     fields.finish()?;
-    publish.check()?;
     let mut machine = endpoint.machine_to_change(&arn)?;
+    publish.check()?;
     if definition.is_none() && role.is_none() && settings.is_empty() {
         let message = "Either the definition, the role ARN, the LoggingConfiguration, the TracingConfiguration, \
                        or the EncryptionConfiguration must be specified";

@@ -92,7 +92,7 @@ fn listed(run: &MapRun, machine_arn: &str) -> Json {
 }
 
 impl Endpoint {
-    fn map_run(&self, arn: &str) -> Result<MapRun, Error> {
+    pub(super) fn map_run(&self, arn: &str) -> Result<MapRun, Error> {
         match arn::resource(arn)? {
             Resource::MapRun => {}
             other => return Err(arn::out_of_place(&other)),

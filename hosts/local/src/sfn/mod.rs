@@ -5,6 +5,7 @@
 
 mod activities;
 mod arn;
+mod children;
 mod definition;
 mod error;
 mod executions;
