@@ -29,10 +29,10 @@ fn repeated_labels(flows: &[Flow]) -> Vec<Problem> {
         for state in &flow.states {
             let Kind::Map(map) = &state.kind else { continue };
             let label = map.distributed.as_ref().and_then(|distributed| distributed.label.as_ref());
-            if label.is_some_and(|label| !seen.insert(label)) {
+            if let Some(label) = label.filter(|label| !seen.insert(Arc::clone(label))) {
                 let place = format!("{}/Label", below(flows, FlowId(index), state));
-                let message = "Label must be unique in the state machine";
-                let problem = Problem::error(Code::SchemaValidationFailed, place, message);
+                let message = format!("Duplicate Label name: {label}");
+                let problem = Problem::error(Code::DuplicateLabelName, place, message);
                 let (state, field) = (Some(state.name.to_string()), Some("Label".to_owned()));
                 problems.push(Problem { state, field, ..problem });
             }

@@ -145,8 +145,10 @@ impl<'a> Place<'a> {
             return None;
         };
         let fields = states.below(object, &crate::problem::escape(name)).of_state(name);
-        if name.chars().count() > 80 || name.is_empty() {
-            fields.refuse(Code::SchemaValidationFailed, None, "A state's name has 1 to 80 characters");
+        if name.chars().count() > 80 {
+            let message =
+                format!("State name '{name}' exceeds the 80-character limit allowed by the service");
+            fields.refuse(Code::InvalidStateName, None, message);
         }
         if !self.loader.names.borrow_mut().insert(Arc::clone(name)) {
             fields.refuse(Code::DuplicateStateName, None, format!("Duplicate State name: {name}"));

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use regex::Regex;
+
 use super::filter::{Filter, Operand, Operator};
 use super::reduce::Reduce;
 use super::{JsonPath, Root, Step};
@@ -233,8 +235,28 @@ impl<'t> Cursor<'t> {
     fn operand(&mut self) -> Option<Operand> {
         match self.peek()? {
             '$' | '@' => self.path().map(Operand::Path),
+            '/' => self.pattern().map(Operand::Pattern),
             _ => self.literal().map(Operand::Literal),
         }
+    }
+
+    /// `/text/i`: a regular expression for a whole text, and its flags.
+    fn pattern(&mut self) -> Option<Regex> {
+        self.need("/")?;
+        let mut end = None;
+        let mut letters = self.rest.char_indices();
+        while let (None, Some((at, letter))) = (end, letters.next()) {
+            match letter {
+                '\\' => drop(letters.next()?),
+                '/' => end = Some(at),
+                _ => {}
+            }
+        }
+        let (text, rest) = self.rest.split_at(end?);
+        self.rest = &rest[1..];
+        let flags = self.until(|c| !"imsux".contains(c));
+        let flags = if flags.is_empty() { String::new() } else { format!("(?{flags})") };
+        Regex::new(&format!("{flags}^(?:{})$", text.replace("\\/", "/"))).ok()
     }
 
     fn literal(&mut self) -> Option<Value> {
