@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{MapRunId, Thread};
-use crate::failure::Failure;
+use crate::effect::Outcome;
 use crate::machine::State;
 use crate::query::moment;
 use crate::value::Value;
@@ -106,13 +106,19 @@ impl Run {
 
 impl Run {
     /// All that is known of a child of a distributed Map that has ended, as AWS tells it.
-    pub(super) fn report(&self, result: &Result<Value, Failure>, now: Timestamp) -> Value {
+    pub(super) fn report(&self, outcome: &Outcome, now: Timestamp) -> Value {
         let text = |text: &str| Value::string(text);
         let included = || Value::from([("Included", Value::from(true))]);
         let machine = self.id.rsplit_once(':').map_or(&*self.id, |(machine, _)| machine);
-        let failure = result.as_ref().err();
+        let (status, result) = match outcome {
+            Outcome::Succeeded(output) => ("SUCCEEDED", Ok(output)),
+            Outcome::Failed(failure) => ("FAILED", Err(failure)),
+            Outcome::TimedOut(failure) => ("TIMED_OUT", Err(failure)),
+            Outcome::Aborted(failure) => ("ABORTED", Err(failure)),
+        };
+        let failure = result.err();
         let told = |what: Option<&String>| what.map(|what| text(what));
-        let output = result.as_ref().ok().map(|output| text(&output.to_string()));
+        let output = result.ok().map(|output| text(&output.to_string()));
         let (redrive, reason) = match result {
             Ok(_) => ("NOT_REDRIVABLE", Some(text("Execution is SUCCEEDED and cannot be redriven"))),
             Err(_) if self.counted.is_some_and(|child| child.express) => ("REDRIVABLE_BY_MAP_RUN", None),
@@ -132,7 +138,7 @@ impl Run {
             ("RedriveStatusReason", reason),
             ("StartDate", Some(Value::string(moment(self.started)))),
             ("StateMachineArn", Some(text(&machine.replacen(":execution:", ":stateMachine:", 1)))),
-            ("Status", Some(text(if failure.is_some() { "FAILED" } else { "SUCCEEDED" }))),
+            ("Status", Some(text(status))),
             ("StopDate", Some(Value::string(moment(now)))),
         ];
         members.into_iter().filter_map(|(name, value)| Some((name.into(), value?))).collect()

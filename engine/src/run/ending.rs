@@ -90,7 +90,7 @@ impl Execution {
             return (Value::Null, None);
         };
         let exceeded = run.counted.and_then(|child| self.map_run(child.run)?.exceeded());
-        let report = run.report(&result, now);
+        let report = run.report(&outcome, now);
         if result.is_err() {
             self.fallen.keep_run(child.run, run);
         }
@@ -119,10 +119,24 @@ impl Execution {
         };
         let running = std::mem::take(&mut children.running);
         let holder = Holder::of(thread);
-        for child in running.into_keys() {
+        let mut given_up = Vec::new();
+        for (child, index) in running {
+            given_up.extend(self.given_up(child, holder, now).map(|report| (child, index, report)));
             self.abort(child, holder, now);
         }
+        if let Some(Waiting::Children(children)) = self.threads.get_mut(&parent).map(|t| &mut t.waiting) {
+            for (child, index, report) in given_up {
+                children.gather(child, index, report, false);
+            }
+        }
         self.ready.push_back((parent, Wake::Children(Err(failure))));
+    }
+
+    /// What is known of a child execution that is about to be given up.
+    fn given_up(&self, child: ThreadId, holder: Holder, now: Timestamp) -> Option<Value> {
+        let run = self.threads.get(&child)?.run;
+        let run = self.runs.get(&run).filter(|_| run != holder.run)?;
+        Some(run.report(&Outcome::Aborted(Failure::default()), now))
     }
 
     /// Drops a thread and all below it, and says so.
