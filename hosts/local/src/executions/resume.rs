@@ -119,6 +119,8 @@ impl Executions {
         let mut execution = self.find(arn)?.ok_or(RedriveError::NotFound)?;
         let at = clock::now();
         execution.redrivable(at).map_err(not)?;
+        // Its row says that it ended; it may still be tidying up.
+        self.shared.live.gone(arn).await;
         let machine = self.shared.definitions.machine(&execution.definition, &store.readers);
         let machine = machine.map_err(StoreError::Refused)?;
         let (mut run, lines) = history::replay(&store.readers, machine, &execution, drop)?;
