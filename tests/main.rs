@@ -23,6 +23,8 @@ mod http;
 mod people;
 mod program;
 mod real_data;
+mod sdk;
 mod states;
 mod step_functions;
 mod tasks;
+mod tasks_kept;

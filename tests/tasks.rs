@@ -1,7 +1,5 @@
 //! `tasks.json` through the endpoint of `crmflow serve`; README.md says what a case holds.
 
-use std::{thread, time::Duration};
-
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -75,11 +73,11 @@ fn is_like_text(wanted: &str, found: &str) -> bool {
     found.strip_prefix(start).is_some_and(|found| tails(found).iter().any(|tail| is_like_text(rest, tail)))
 }
 
-const STATES: &str = "arn:aws:states:local:000000000000:";
+pub(crate) const STATES: &str = "arn:aws:states:local:000000000000:";
 
 /// What a call that must be taken is answered.
 #[track_caller]
-fn ask(sfn: &Client, operation: &str, with: &Value) -> Value {
+pub(crate) fn ask(sfn: &Client, operation: &str, with: &Value) -> Value {
     let answer = call(sfn, operation, with.to_string().as_bytes());
     assert_eq!(answer.status, 200, "{operation} {with}: {answer:?}");
     answer.body
@@ -87,7 +85,7 @@ fn ask(sfn: &Client, operation: &str, with: &Value) -> Value {
 
 /// Makes a machine; its ARN.
 #[track_caller]
-fn make(sfn: &Client, name: &str, kind: &str, definition: &Value) -> Value {
+pub(crate) fn make(sfn: &Client, name: &str, kind: &str, definition: &Value) -> Value {
     let (role, definition) = ("arn:aws:iam::000000000000:role/r", definition.to_string());
     let machine = json!({ "name": name, "type": kind, "definition": definition, "roleArn": role });
     ask(sfn, "CreateStateMachine", &machine)["stateMachineArn"].take()
@@ -95,12 +93,12 @@ fn make(sfn: &Client, name: &str, kind: &str, definition: &Value) -> Value {
 
 /// Starts an execution of a STANDARD machine; its ARN.
 #[track_caller]
-fn start(sfn: &Client, machine: &Value, name: &str) -> Value {
+pub(crate) fn start(sfn: &Client, machine: &Value, name: &str) -> Value {
     ask(sfn, "StartExecution", &json!({ "stateMachineArn": machine, "name": name }))["executionArn"].take()
 }
 
 /// An execution as it ended.
-fn ended(sfn: &Client, arn: &Value) -> Value {
+pub(crate) fn ended(sfn: &Client, arn: &Value) -> Value {
     until(|| {
         let described = ask(sfn, "DescribeExecution", &json!({ "executionArn": arn }));
         (described["status"] != "RUNNING").then_some(described)
@@ -108,7 +106,7 @@ fn ended(sfn: &Client, arn: &Value) -> Value {
 }
 
 /// A machine of one state.
-fn machine(resource: &str, arguments: &Value) -> Value {
+pub(crate) fn machine(resource: &str, arguments: &Value) -> Value {
     let state = json!({ "Type": "Task", "Resource": resource, "Arguments": arguments, "End": true });
     json!({ "QueryLanguage": "JSONata", "StartAt": "Ask", "States": { "Ask": state } })
 }
@@ -184,9 +182,8 @@ fn what_tasks_left_can_be_looked_at() {
     assert_eq!(put["FailedEntryCount"], 0);
     server.process.signal("KILL");
     drop(server);
-    let database = rusqlite::Connection::open(place.data().join("crmflow.db")).unwrap();
     let resources = "SELECT resources FROM events_log WHERE source = 'tasks' AND detail = '{\"a\":1}'";
-    let resources: String = database.query_row(resources, [], |row| row.get(0)).unwrap();
+    let resources: String = database(&place).query_row(resources, [], |row| row.get(0)).unwrap();
     let resources: Vec<String> = serde_json::from_str(&resources).unwrap();
     assert!(
         resources[0].contains(":Tasks:") && resources[1].ends_with(":stateMachine:Tasks"),
@@ -208,116 +205,59 @@ fn what_tasks_left_can_be_looked_at() {
     place.run(["queues", "show", "Nothing"]).check(2, &["no queue Nothing"]);
 }
 
-/// What waits `seconds`, and then succeeds.
-fn slow(seconds: u32) -> Value {
-    json!({ "StartAt": "W", "States": { "W": { "Type": "Wait", "Seconds": seconds, "End": true } } })
-}
-
-fn executions(sfn: &Client, machine: &Value) -> Vec<Value> {
-    let mut listed = ask(sfn, "ListExecutions", &json!({ "stateMachineArn": machine, "maxResults": 1000 }));
-    listed["executions"].as_array_mut().unwrap().drain(..).collect()
-}
-
-/// The one execution of a machine, once it is there.
-fn only(sfn: &Client, machine: &Value) -> Value {
-    until(|| executions(sfn, machine).first().cloned())["executionArn"].take()
-}
-
+/// A machine of the template names queue, table, bucket and function as it does on AWS.
 #[test]
-fn an_execution_that_nobody_waits_for_any_longer_is_stopped() {
+fn a_machine_of_the_template_asks_what_it_is_given() {
+    const MACHINE: &str = "
+Resources:
+  AskingStateMachine:
+    Type: AWS::Serverless::StateMachine
+    Properties:
+      DefinitionUri: statemachines/asking.asl.json
+      DefinitionSubstitutions:
+        Queue: !Ref UploadedDeadLetters
+        Table: !Ref ClaimsTable
+        TableArn: !GetAtt ClaimsTable.Arn
+        Bucket: !Ref DataBucket
+        FunctionArn: !GetAtt ValidateSchemaFunction.Arn
+";
     let place = Place::new();
-    let server = Server::start(&place);
+    let template = template(&place, |text| text.replace("\nResources:\n", MACHINE));
+    let key = json!({ "partition": { "S": "p" }, "sort": { "S": "s" } });
+    let item = json!({ "partition": { "S": "p" }, "sort": { "S": "s" }, "version": { "N": "1" } });
+    let tasks = [
+        ("sqs:sendMessage", json!({ "QueueUrl": "${Queue}", "MessageBody": "m" })),
+        ("dynamodb:putItem", json!({ "TableName": "${Table}", "Item": item })),
+        ("dynamodb:getItem", json!({ "TableName": "${TableArn}", "Key": key })),
+        ("aws-sdk:s3:putObject", json!({ "Bucket": "${Bucket}", "Key": "uploads/x", "Body": "b" })),
+        ("lambda:invoke", json!({ "FunctionName": "${FunctionArn}", "InvocationType": "DryRun" })),
+    ];
+    let states: Map<String, Value> = tasks
+        .iter()
+        .enumerate()
+        .map(|(at, (resource, arguments))| {
+            let resource = format!("arn:aws:states:::{resource}");
+            let way = if at + 1 == tasks.len() {
+                ("End", json!(true))
+            } else {
+                ("Next", json!((at + 1).to_string()))
+            };
+            (
+                at.to_string(),
+                json!({ "Type": "Task", "Resource": resource, "Arguments": arguments, way.0: way.1 }),
+            )
+        })
+        .collect();
+    let definition = json!({ "QueryLanguage": "JSONata", "StartAt": "0", "States": states });
+    place.file("statemachines/asking.asl.json", definition.to_string());
+    let server = Server::start_with(&place, ["--template", template.to_str().unwrap()]);
     let sfn = Client::new(&server.step_functions);
-    let child = make(&sfn, "Child", "STANDARD", &slow(600));
-    let arguments = json!({ "StateMachineArn": child });
-    let parent =
-        make(&sfn, "Parent", "STANDARD", &machine("arn:aws:states:::states:startExecution.sync", &arguments));
-    let waiting = start(&sfn, &parent, "p");
-    let execution = only(&sfn, &child);
-    ask(&sfn, "StopExecution", &json!({ "executionArn": waiting }));
-    let stopped = ended(&sfn, &execution);
-    assert_eq!(stopped["status"], "ABORTED", "{stopped}");
-    let cause = stopped["cause"].as_str().unwrap();
-    assert!(
-        cause.contains(&format!("[{STATES}execution:Parent:p]")) && cause.ends_with("was aborted"),
-        "{cause}"
-    );
+    let execution = start(&sfn, &json!(format!("{STATES}stateMachine:AskingStateMachine")), "a");
+    let found = ended(&sfn, &execution);
+    assert_eq!(found["status"], "SUCCEEDED", "{found}");
 }
 
-/// A machine leaves a token in a queue; who takes it from there answers, after a restart too.
-#[test]
-fn a_token_that_went_into_a_queue_is_answered() {
-    let place = Place::new();
-    let server = Server::start(&place);
-    let sfn = Client::new(&server.step_functions);
-    let queue = "https://sqs.local.amazonaws.com/000000000000/UploadedDeadLetters";
-    let body = json!({ "token": "{% $states.context.Task.Token %}" });
-    let arguments = json!({ "QueueUrl": queue, "MessageBody": body });
-    let asks = make(
-        &sfn,
-        "Asks",
-        "STANDARD",
-        &machine("arn:aws:states:::sqs:sendMessage.waitForTaskToken", &arguments),
-    );
-    let waiting = start(&sfn, &asks, "a");
-    let message = until(|| {
-        let messages = place.run(["queues", "show", "UploadedDeadLetters", "--json"]).json();
-        messages[0]["body"].as_str().map(|body| serde_json::from_str::<Value>(body).unwrap())
-    });
-    let is_submitted = || {
-        let history = ask(&sfn, "GetExecutionHistory", &json!({ "executionArn": waiting }));
-        history["events"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|event| event["type"] == "TaskSubmitted")
-            .then_some(())
-    };
-    until(is_submitted);
-    server.process.signal("KILL");
-    drop(server);
-    let server = Server::start(&place);
-    let sfn = Client::new(&server.step_functions);
-    ask(&sfn, "SendTaskSuccess", &json!({ "taskToken": message["token"], "output": "7" }));
-    let found = ended(&sfn, &waiting);
-    assert_eq!(
-        (found["status"].as_str(), found["output"].as_str()),
-        (Some("SUCCEEDED"), Some("7")),
-        "{found}"
-    );
-}
-
-/// Twenty executions at once start another and wait for it. Killed at several moments, each has started one,
-/// and all end well.
-#[test]
-fn an_execution_is_started_once_whatever_is_killed() {
-    const CHILDREN: usize = 20;
-    for delay in [0, 5, 20, 60, 400] {
-        let place = Place::new();
-        let server = Server::start(&place);
-        let sfn = Client::new(&server.step_functions);
-        let child = make(&sfn, "Child", "STANDARD", &slow(1));
-        let mut task =
-            machine("arn:aws:states:::states:startExecution.sync:2", &json!({ "StateMachineArn": child }));
-        let states = task["States"].take();
-        let each = json!({
-            "Type": "Map", "Items": (0..CHILDREN).collect::<Vec<_>>(), "ItemProcessor": { "StartAt": "Ask", "States": states },
-            "Output": "{% $count($states.result[Status = 'SUCCEEDED']) %}", "End": true,
-        });
-        let definition = json!({ "QueryLanguage": "JSONata", "StartAt": "Each", "States": { "Each": each } });
-        let parent = make(&sfn, "Parent", "STANDARD", &definition);
-        let waiting = start(&sfn, &parent, "p");
-        thread::sleep(Duration::from_millis(delay));
-        server.process.signal("KILL");
-        drop(server);
-        let server = Server::start(&place);
-        let sfn = Client::new(&server.step_functions);
-        let found = ended(&sfn, &waiting);
-        assert_eq!(
-            (found["status"].as_str(), found["output"].as_str()),
-            (Some("SUCCEEDED"), Some("20")),
-            "{found}"
-        );
-        assert_eq!(executions(&sfn, &child).len(), CHILDREN, "killed after {delay} ms");
-    }
+/// What `crmflow` keeps.
+pub(crate) fn database(place: &Place) -> rusqlite::Connection {
+    rusqlite::Connection::open(place.data().join("crmflow.db")).unwrap()
 }

@@ -21,13 +21,19 @@ fn main() {
     let small = json!({ "n": 1, "records": [] }).to_string();
     let large = json!({ "n": 1, "records": records }).to_string();
     println!("{:>24} {:>14} {:>14}", "a chain of Pass states", "small input", "large input");
-    measure("as they are", plain, &small, &large);
-    measure("with a path", path, &small, &large);
-    measure("with an assignment", assign, &small, &large);
-    measure("with an expression", expression, &small, &large);
+    measure("as they are", plain, "JSONata", &small, &large);
+    measure("with a path", path, "JSONata", &small, &large);
+    measure("with an assignment", assign, "JSONata", &small, &large);
+    measure("with an expression", expression, "JSONata", &small, &large);
+    let template = |_| json!({ "Parameters": { "records.$": "$.records", "n": 1 } });
+    let place = |_| json!({ "Result": 1, "ResultPath": "$.n" });
+    let call = |_| json!({ "Parameters": { "records.$": "$.records", "n.$": "States.MathAdd($.n, 1)" } });
+    measure("with a template", template, "JSONPath", &small, &large);
+    measure("with a ResultPath", place, "JSONPath", &small, &large);
+    measure("with an intrinsic", call, "JSONPath", &small, &large);
 }
 
-fn measure(what: &str, fields: impl Fn(usize) -> Json, small: &str, large: &str) {
+fn measure(what: &str, fields: impl Fn(usize) -> Json, language: &str, small: &str, large: &str) {
     let mut states = Map::new();
     for i in 0..CHAIN {
         let mut state = fields(i);
@@ -39,7 +45,7 @@ fn measure(what: &str, fields: impl Fn(usize) -> Json, small: &str, large: &str)
         }
         states.insert(format!("S{i:02}"), state);
     }
-    let definition = json!({ "QueryLanguage": "JSONata", "StartAt": "S00", "States": states });
+    let definition = json!({ "QueryLanguage": language, "StartAt": "S00", "States": states });
     let machine = StateMachine::parse(&definition.to_string(), &|_| Ok(())).unwrap();
     let rates = [small, large].map(|input| {
         let input = Value::parse(input).unwrap();

@@ -56,6 +56,14 @@ pub enum Code {
     DuplicateStateName,
     /// A state's name is empty or too long.
     InvalidStateName,
+    /// A label is empty, too long, or holds a character that it must not.
+    InvalidLabelName,
+    /// Two Maps have one label.
+    DuplicateLabelName,
+    /// A variable cannot have this name.
+    InvalidVariableName,
+    /// A variable has a name that the language keeps for itself.
+    ReservedVariableName,
     /// An expression cannot be parsed.
     #[serde(rename = "INVALID_JSONATA_EXPRESSION")]
     InvalidExpression,
@@ -102,14 +110,18 @@ impl Problem {
 }
 
 impl Problems {
-    /// What AWS answers when it refuses to create the machine: `CODE: message at /place`, one after another.
+    /// What AWS answers when it refuses to create the machine: `CODE: message at /place`, each in quotes when there
+    /// is more than one.
     pub fn cause(&self) -> String {
         let texts = self.0.iter().map(|problem| {
             let place = problem.place().map(|place| format!(" at {place}")).unwrap_or_default();
             let place = if problem.message.ends_with(&place) { "" } else { &place };
             format!("{}: {}{place}", problem.code, problem.message)
         });
-        texts.collect::<Vec<_>>().join(", ")
+        match &texts.collect::<Vec<_>>()[..] {
+            [one] => one.clone(),
+            all => all.iter().map(|text| format!("'{text}'")).collect::<Vec<_>>().join(", "),
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
 use states::{
-    Effect, Execution, Failure, Items, MapRunUpdate, Outcome, Pattern, ResultFiles, Start, StateMachine,
-    TaskId, TaskRequest, TaskToken, Value,
+    Effect, Execution, Failure, Items, MachineType, MapRunUpdate, Outcome, Pattern, ResultFiles, Start,
+    StateMachine, TaskId, TaskRequest, TaskToken, Value,
 };
 
 #[test]
@@ -38,11 +38,22 @@ fn cases() {
 
 /// Runs a case and compares everything it expects with what happened.
 fn check(case: &Json) -> Result<(), String> {
-    let known = ["name", "definition", "input", "tasks", "objects", "stop", "update", "expect"];
+    let known =
+        ["name", "definition", "text", "type", "input", "tasks", "objects", "stop", "update", "expect"];
     if let Some(member) = case.as_object().unwrap().keys().find(|member| !known.contains(&member.as_str())) {
         return Err(format!("a case has no member {member}"));
     }
-    let machine = match StateMachine::parse(&case["definition"].to_string(), &runnable) {
+    let text = case["text"].as_str().map_or_else(|| case["definition"].to_string(), str::to_owned);
+    let kind = if case["type"] == "EXPRESS" { MachineType::Express } else { MachineType::Standard };
+    if let Some(expected) = case["expect"].get("diagnostics") {
+        let diagnostics = StateMachine::diagnose(kind, &text, &runnable);
+        let diagnostics = diagnostics.iter().map(|problem| {
+            let (code, place) = (problem.code, problem.place().unwrap_or("nowhere"));
+            json!(format!("{:?} {code} at {place}: {}", problem.severity, problem.message))
+        });
+        return same("diagnostics", expected, &Json::Array(diagnostics.collect()));
+    }
+    let machine = match StateMachine::parse_as(kind, &text, &runnable) {
         Ok(machine) => machine,
         Err(problems) => {
             let found =

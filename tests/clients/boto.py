@@ -111,6 +111,64 @@ def express():
     fails("StateMachineTypeNotSupported", sfn.list_executions, stateMachineArn=arn)
 
 
+def tasks():
+    activity = sfn.create_activity(name="boto-work")["activityArn"]
+    assert sfn.describe_activity(activityArn=activity)["name"] == "boto-work"
+    pages = sfn.get_paginator("list_activities").paginate()
+    assert activity in [each["activityArn"] for page in pages for each in page["activities"]]
+    arn = create("works", machine({"T": {"Type": "Task", "Resource": activity, "End": True}}, "T"))
+    good = sfn.start_execution(stateMachineArn=arn, input='{"n": 1}')["executionArn"]
+    task = sfn.get_activity_task(activityArn=activity, workerName="boto")
+    assert json.loads(task["input"]) == {"n": 1}, task
+    sfn.send_task_heartbeat(taskToken=task["taskToken"])
+    sfn.send_task_success(taskToken=task["taskToken"], output='"done"')
+    assert ended(good)["output"] == '"done"'
+    message = fails("TaskTimedOut", sfn.send_task_success, taskToken=task["taskToken"], output="1")
+    assert message == "Task Timed Out: 'Provided task does not exist anymore'", message
+    fails("InvalidToken", sfn.send_task_heartbeat, taskToken="none")
+    bad = sfn.start_execution(stateMachineArn=arn)["executionArn"]
+    task = sfn.get_activity_task(activityArn=activity)
+    sfn.send_task_failure(taskToken=task["taskToken"], error="Broken", cause="it fell")
+    assert (ended(bad)["error"], ended(bad)["cause"]) == ("Broken", "it fell")
+    sfn.delete_activity(activityArn=activity)
+    fails("ActivityDoesNotExist", sfn.describe_activity, activityArn=activity)
+
+
+def callbacks():
+    """A task that waits for its token, which it passes to an execution that it starts."""
+    told = create("told", machine({"A": {"Type": "Pass", "End": True}}, "A"))
+    start = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::states:startExecution.waitForTaskToken",
+        "Arguments": {"StateMachineArn": told, "Input": {"token": "{% $states.context.Task.Token %}"}},
+        "End": True,
+    }
+    waiting = sfn.start_execution(stateMachineArn=create("waiting", machine({"T": start}, "T")))
+    while not (found := sfn.list_executions(stateMachineArn=told)["executions"]):
+        time.sleep(0.05)
+    token = json.loads(sfn.describe_execution(executionArn=found[0]["executionArn"])["input"])["token"]
+    assert sfn.describe_execution(executionArn=waiting["executionArn"])["status"] == "RUNNING"
+    sfn.send_task_success(taskToken=token, output='{"called": "back"}')
+    assert json.loads(ended(waiting["executionArn"])["output"]) == {"called": "back"}
+
+
+def map_runs():
+    one = {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 600, "End": True}}}
+    one["ProcessorConfig"] = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    each = {"Type": "Map", "Items": [1, 2, 3], "MaxConcurrency": 1, "ItemProcessor": one, "End": True}
+    arn = create("maps", machine({"M": each}, "M"))
+    execution = sfn.start_execution(stateMachineArn=arn)["executionArn"]
+    while not (found := sfn.list_map_runs(executionArn=execution)["mapRuns"]):
+        time.sleep(0.05)
+    run = found[0]["mapRunArn"]
+    sfn.update_map_run(mapRunArn=run, maxConcurrency=2, toleratedFailurePercentage=10.5)
+    described = sfn.describe_map_run(mapRunArn=run)
+    assert described["maxConcurrency"] == 2 and described["toleratedFailurePercentage"] == 10.5, described
+    assert described["itemCounts"]["total"] == 3 and described["status"] == "RUNNING", described
+    sfn.stop_execution(executionArn=execution)
+    assert sfn.describe_map_run(mapRunArn=run)["status"] == "ABORTED"
+
+
 def tests():
     task = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"FunctionName": "f"}, "End": True}
     passing = json.dumps({"Type": "Pass", "InputPath": "$.a", "ResultPath": "$.b", "Next": "After"})
@@ -137,7 +195,12 @@ def tests():
     fails("InvalidExecutionInput", sfn.test_state, definition=passing, input="{")
 
 
+def others():
+    arn = create("versions")
+    fails("UnknownOperationException", sfn.list_state_machine_versions, stateMachineArn=arn)
+
+
 if __name__ == "__main__":
-    for test in [machines, executions, express, tests]:
+    for test in [machines, executions, express, tasks, callbacks, map_runs, tests, others]:
         test()
         print(f"boto3: {test.__name__}: ok")

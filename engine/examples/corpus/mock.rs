@@ -1,40 +1,29 @@
 //! What stands for functions and services: a case says how each behaves.
 
-use std::collections::HashMap;
-
 use serde_json::{Value as Json, json};
-use states::{Failure, TaskRequest, Value};
+use states::{Failure, MockCase, MockFile, TaskRequest, Value};
 
 type Answer = Result<Value, Failure>;
 
 /// The functions and services of a case.
 pub(crate) struct Mock<'c> {
     functions: &'c Json,
-    /// The responses of each state, in Step Functions Local's format.
-    responses: HashMap<&'c str, &'c Json>,
-    asked: HashMap<String, u64>,
+    /// The states that answer what a mock file says.
+    states: Option<MockCase>,
 }
 
 impl<'c> Mock<'c> {
     pub(crate) fn new(case: &'c Json) -> Self {
         let mock = &case["mock"];
-        let config = &mock["mock_config"];
         let text = |name: &str| mock[name].as_str().unwrap_or_default();
-        let machine = &config["StateMachines"][text("mock_state_machine")];
-        let states = machine["TestCases"][text("mock_test_case")].as_object();
-        let responses = states.into_iter().flatten();
-        let responses = responses
-            .filter_map(|(state, name)| Some((state.as_str(), &config["MockedResponses"][name.as_str()?])));
-        Self { functions: &mock["lambda"], responses: responses.collect(), asked: HashMap::new() }
+        let file = MockFile::parse(&mock["mock_config"].to_string()).unwrap_or_default();
+        let states = file.case(text("mock_state_machine"), text("mock_test_case"));
+        Self { functions: &mock["lambda"], states }
     }
 
     pub(crate) fn answer(&mut self, task: &TaskRequest) -> Answer {
-        let asked = self.asked.entry(task.state.to_string()).or_default();
-        *asked += 1;
-        match self.responses.get(&*task.state) {
-            Some(responses) => response(responses, *asked - 1),
-            None => self.function(&task.resource, &task.arguments),
-        }
+        let mocked = self.states.as_mut().and_then(|states| states.answer(&task.state));
+        mocked.unwrap_or_else(|| self.function(&task.resource, &task.arguments))
     }
 
     fn function(&self, resource: &str, arguments: &Value) -> Answer {
@@ -102,26 +91,6 @@ fn behave(function: &Json, payload: Value) -> Answer {
         "format" => Value::string(format!("input-event-{}", payload.to_string().replace('"', "'"))),
         _ => payload,
     })
-}
-
-/// The response for the time `asked`, counted from zero: `"0"`, or a range `"1-3"`.
-fn response(responses: &Json, asked: u64) -> Answer {
-    let fits = |key: &str| {
-        let (first, last) = key.split_once('-').unwrap_or((key, key));
-        first.parse().is_ok_and(|first: u64| first <= asked)
-            && last.parse().is_ok_and(|last: u64| asked <= last)
-    };
-    let mut all = responses.as_object().into_iter().flatten();
-    let Some((_, response)) = all.find(|(key, _)| fits(key)) else {
-        return Err(Failure::new("States.TaskFailed", "there is no further response"));
-    };
-    match response.get("Throw") {
-        Some(throw) => Err(Failure {
-            error: throw["Error"].as_str().map(str::to_owned),
-            cause: throw["Cause"].as_str().map(str::to_owned),
-        }),
-        None => Ok(value(&response["Return"])),
-    }
 }
 
 fn value(json: &Json) -> Value {

@@ -17,6 +17,27 @@ pub(super) fn check(flows: &[Flow]) -> Vec<Problem> {
         }
         problems.extend(shadowing(flows, FlowId(index)));
     }
+    problems.extend(repeated_labels(flows));
+    problems
+}
+
+/// A label names one distributed Map of the machine.
+fn repeated_labels(flows: &[Flow]) -> Vec<Problem> {
+    let mut seen = BTreeSet::new();
+    let mut problems = Vec::new();
+    for (index, flow) in flows.iter().enumerate() {
+        for state in &flow.states {
+            let Kind::Map(map) = &state.kind else { continue };
+            let label = map.distributed.as_ref().and_then(|distributed| distributed.label.as_ref());
+            if let Some(label) = label.filter(|label| !seen.insert(Arc::clone(label))) {
+                let place = format!("{}/Label", below(flows, FlowId(index), state));
+                let message = format!("Duplicate Label name: {label}");
+                let problem = Problem::error(Code::DuplicateLabelName, place, message);
+                let (state, field) = (Some(state.name.to_string()), Some("Label".to_owned()));
+                problems.push(Problem { state, field, ..problem });
+            }
+        }
+    }
     problems
 }
 

@@ -1,6 +1,7 @@
 //! Text to state machine: everything that can be known to be wrong is found here, all of it at once.
 
 mod fields;
+mod filled;
 mod graph;
 mod source;
 
@@ -12,7 +13,7 @@ use std::time::Duration;
 pub(crate) use fields::Fields;
 
 use crate::machine::{Flow, FlowId, MachineType, State, StateId, StateMachine, Transition};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Severity};
 use crate::query::Language;
 use crate::state::Kind;
 use crate::value::Value;
@@ -63,10 +64,11 @@ pub(crate) fn load(text: &str, kind: MachineType, check: &Check<'_>) -> (Option<
     let flows = loader.flows.into_inner();
     let mut problems = problems.into_inner();
     let mut machine = None;
-    if problems.is_empty() {
+    let sound = |problems: &[Problem]| problems.iter().all(|problem| problem.severity == Severity::Warning);
+    if sound(&problems) {
         let flows: Vec<_> = flows.into_iter().flatten().collect();
         problems.extend(graph::check(&flows));
-        machine = problems.is_empty().then_some(StateMachine { flows, comment, timeout });
+        machine = sound(&problems).then_some(StateMachine { flows, comment, timeout });
     }
     source::number_lines(text, &mut problems);
     (machine, problems)
@@ -143,8 +145,10 @@ impl<'a> Place<'a> {
             return None;
         };
         let fields = states.below(object, &crate::problem::escape(name)).of_state(name);
-        if name.chars().count() > 80 || name.is_empty() {
-            fields.refuse(Code::SchemaValidationFailed, None, "A state's name has 1 to 80 characters");
+        if name.chars().count() > 80 {
+            let message =
+                format!("State name '{name}' exceeds the 80-character limit allowed by the service");
+            fields.refuse(Code::InvalidStateName, None, message);
         }
         if !self.loader.names.borrow_mut().insert(Arc::clone(name)) {
             fields.refuse(Code::DuplicateStateName, None, format!("Duplicate State name: {name}"));

@@ -168,7 +168,11 @@ impl Template {
                 "The {} field refers to value \"{}\" which is not a valid {}: {}",
                 labelled.0,
                 value.as_str().map_or_else(|| value.to_string(), str::to_owned),
-                if expected == "number" { "float" } else { "integer" },
+                match expected {
+                    "number" => "float",
+                    "string" => "string",
+                    _ => "integer",
+                },
                 labelled.1.source(),
             )),
             _ => EvaluationError {

@@ -112,7 +112,7 @@ impl Children {
 struct Beginning {
     index: usize,
     /// Of a Map.
-    item: Option<Item>,
+    item: Option<Arc<Item>>,
     input: Value,
     flow: FlowId,
     counted: Option<Counted>,
@@ -157,7 +157,7 @@ impl Execution {
     }
 
     /// The next child's item, when there is one and room for it; and the thread it was, when it fell before.
-    fn next_child(&mut self, parent: ThreadId) -> Option<(Item, Option<ThreadId>)> {
+    fn next_child(&mut self, parent: ThreadId) -> Option<(Arc<Item>, Option<ThreadId>)> {
         let Waiting::Children(children) = &mut self.threads.get_mut(&parent)?.waiting else {
             return None;
         };
@@ -181,7 +181,7 @@ impl Execution {
         }
     }
 
-    fn start_child(&mut self, thread: &mut Thread, item: Item, now: Timestamp) -> Result<(), Fault> {
+    fn start_child(&mut self, thread: &mut Thread, item: Arc<Item>, now: Timestamp) -> Result<(), Fault> {
         let machine = Arc::clone(&self.machine);
         let state = machine.state(thread.flow, thread.state);
         let index = item.index;
@@ -190,7 +190,7 @@ impl Execution {
                 let Some(flow) = parallel.branches.get(index).copied() else {
                     return Ok(());
                 };
-                Beginning { index, item: None, input: item.value, flow, counted: None }
+                Beginning { index, item: None, input: item.value.clone(), flow, counted: None }
             }
             Kind::Map(map) => {
                 let Waiting::Children(children) = &thread.waiting else {
@@ -201,10 +201,10 @@ impl Execution {
                 let counted = children.map_run.map(|run| Counted { run, items, express });
                 let flow = map.processor;
                 if batched {
-                    Beginning { index, item: None, input: item.value, flow, counted }
+                    Beginning { index, item: None, input: item.value.clone(), flow, counted }
                 } else {
                     let mut visit = Visit { run: self, thread, state, now };
-                    let selected = visit.selected(map, item.clone());
+                    let selected = visit.selected(map, Arc::clone(&item));
                     let input = selected.map_err(|fault| visit.noted(fault))?;
                     Beginning { index, item: Some(item), input, flow, counted }
                 }
@@ -227,6 +227,7 @@ impl Execution {
         child.parent = Some((parent.id, index));
         if let Some(counted) = counted {
             child.run = self.child_run(id, &child.input, counted, now);
+            child.item = item;
         } else {
             child.variables = Arc::clone(&parent.variables);
             child.last_event = parent.last_event;
@@ -235,8 +236,8 @@ impl Execution {
                 child.last_event =
                     self.emit(parent.run, parent.last_event, EventType::MapIterationStarted, details, now);
             }
+            child.item = item.or_else(|| parent.item.clone());
         }
-        child.item = item.map(Box::new).or_else(|| parent.item.clone());
         self.threads.insert(id, Box::new(child));
         self.ready.push_back((id, Wake::Enter));
         id
@@ -266,11 +267,11 @@ impl Execution {
 
 impl Visit<'_> {
     /// What an iteration gets: the item, or what `ItemSelector` makes of it.
-    pub(crate) fn selected(&mut self, map: &Map, item: Item) -> Result<Value, Fault> {
+    pub(crate) fn selected(&mut self, map: &Map, item: Arc<Item>) -> Result<Value, Fault> {
         let Some(selector) = &map.selector else {
-            return Ok(item.value);
+            return Ok(item.value.clone());
         };
-        let outer = self.thread.item.replace(Box::new(item));
+        let outer = self.thread.item.replace(item);
         let selected = self.mapped(|scope| selector.fill("ItemSelector", scope));
         self.thread.item = outer;
         selected.and_then(|selected| self.fits(&selected).map(|()| selected))

@@ -43,13 +43,13 @@ impl Dataset {
         Self { values: items.values.into(), keys: items.keys, source, sources: items.sources }
     }
 
-    pub(crate) fn item(&self, index: usize) -> Option<Item> {
+    pub(crate) fn item(&self, index: usize) -> Option<Arc<Item>> {
         let value = self.values.get(index)?.clone();
         let key = self.keys.as_ref().and_then(|keys| keys.get(index)).cloned();
         let own = self.sources.partition_point(|(first, _)| *first <= index);
         let own = own.checked_sub(1).and_then(|own| self.sources.get(own));
         let source = own.map_or_else(|| self.source.clone(), |(_, uri)| Source::Object(Arc::clone(uri)));
-        Some(Item { index, value, key, source })
+        Some(Arc::new(Item { index, value, key, source }))
     }
 }
 

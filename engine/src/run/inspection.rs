@@ -70,7 +70,7 @@ impl Execution {
         now: Timestamp,
     ) -> Self {
         let item = (inspection.iterates && is_in_map(&machine, state.0))
-            .then(|| Box::new(Item { index: 0, value: input.clone(), key: None, source: Source::State }));
+            .then(|| Arc::new(Item { index: 0, value: input.clone(), key: None, source: Source::State }));
         let mut execution = Self::idle(machine, about, now);
         let longest = now.checked_add(LONGEST).ok();
         execution.deadline = execution.deadline.into_iter().chain(longest).min();

@@ -31,7 +31,7 @@ pub(crate) struct Thread {
     pub input: Value,
     pub variables: Variables,
     /// The item of the iteration this thread is, or is in.
-    pub item: Option<Box<Item>>,
+    pub item: Option<Arc<Item>>,
     pub entered_at: Timestamp,
     /// The event that says the state was entered, and the one before it.
     pub entered_event: u64,

@@ -8,6 +8,7 @@ use crate::effect::Items;
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
 use crate::load::{Fields, Place};
+use crate::problem::Code;
 use crate::query::{Language, Reach, Template};
 use crate::run::{
     Children, Dataset, Fault, MapRunId, MapRunStatus, MapRunUpdate, Next, Source, Step, Visit, Waiting,
@@ -18,7 +19,7 @@ use crate::value::Value;
 #[derive(Debug)]
 pub(crate) struct Distributed {
     pub express: bool,
-    label: Option<Arc<str>>,
+    pub label: Option<Arc<str>>,
     pub reader: Option<Reader>,
     pub batcher: Option<Batcher>,
     writer: Option<Writer>,
@@ -217,14 +218,17 @@ fn optional<T>(parsed: Option<Option<T>>) -> Option<Option<T>> {
 fn label(fields: &Fields<'_>) -> Option<Arc<str>> {
     let label = fields.text("Label")?;
     let forbidden = |c: char| c.is_whitespace() || c.is_control() || "?*<>{}[]:;,\\|^~$#%&`\"".contains(c);
-    if label.is_empty() {
-        fields.invalid("Label", "Label cannot be empty");
+    let why = if label.is_empty() {
+        "Label cannot be empty"
     } else if label.chars().count() > 40 {
-        fields.invalid("Label", "Label cannot exceed 40 characters");
+        "Label cannot exceed 40 characters"
     } else if label.chars().any(forbidden) {
-        fields.invalid("Label", "Label contains a character that is not allowed");
-    }
-    Some(label)
+        "Label contains a character that is not allowed"
+    } else {
+        return Some(label);
+    };
+    fields.refuse(Code::InvalidLabelName, Some("Label"), why);
+    None
 }
 
 /// The arguments of a reader or a writer.

@@ -6,6 +6,7 @@ use super::entry::Selection;
 use crate::failure::reserved;
 use crate::load::{Fields, Place};
 use crate::machine::Transition;
+use crate::problem::Code;
 use crate::query::{EvaluationError, Language, Reach, ReferencePath, Scope, Stage, Template};
 use crate::value::Value;
 
@@ -210,17 +211,28 @@ fn assignments(fields: &Fields<'_>, reach: Reach) -> Vec<(Arc<str>, Template)> {
             Vec::new()
         }
     };
-    for (name, _) in assignments.iter().filter(|(name, _)| !is_variable(name)) {
-        fields.invalid("Assign", format!("'{name}' cannot be the name of a variable"));
+    for (name, _) in &assignments {
+        if let Some((code, message)) = misnamed(name) {
+            fields.refuse(code, Some("Assign"), message);
+        }
     }
     assignments
 }
 
-fn is_variable(name: &str) -> bool {
+/// What AWS says of a name that no variable can have.
+fn misnamed(name: &str) -> Option<(Code, String)> {
+    if name == "states" {
+        let message = "Cannot assign to reserved variable '$states'.";
+        return Some((Code::ReservedVariableName, message.to_owned()));
+    }
     let mut letters = name.chars();
     let first = letters.next().is_some_and(|first| first.is_alphabetic() || first == '_');
-    first
-        && letters.all(|c| c.is_alphanumeric() || c == '_')
-        && name.chars().count() <= 80
-        && name != "states"
+    let why = if !first || !letters.all(|c| c.is_alphanumeric() || c == '_') {
+        "the variable name contains invalid characters."
+    } else if name.chars().count() > 80 {
+        "the variable name exceeds the limit of 80 characters."
+    } else {
+        return None;
+    };
+    Some((Code::InvalidVariableName, format!("Invalid variable name '{name}': {why}")))
 }

@@ -20,6 +20,7 @@ impl Fail {
             if fields.language() == Language::JsonPath && fields.has(path) {
                 return fields.path_or_call(path);
             }
+            fields.warn_of_path(field);
             fields.template_of(field, "String", Reach::INPUT, |value| value.as_str().is_some())
         };
         let (error, cause) = (text("Error", "ErrorPath"), text("Cause", "CausePath"));

@@ -21,7 +21,11 @@ impl Pass {
     pub(crate) fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
         let (entry, result) = match fields.language() {
             Language::Jsonata => (Entry::plain(&fields), None),
-            Language::JsonPath => (Entry::parse(&fields), fields.value("Result").cloned()),
+            Language::JsonPath => {
+                let result = fields.value("Result");
+                result.into_iter().for_each(|result| fields.warn_of_static("Result", result));
+                (Entry::parse(&fields), result.cloned())
+            }
         };
         let exit = Exit::parse(&fields, place, Leaving::Pass);
         fields.finish(&[]);

@@ -170,6 +170,7 @@ impl Comparison {
             if let Some(value) = fields.value(name) {
                 found.push((name, operator, Some(Operand::Value(value.clone()))));
                 operator.check(fields, name, value);
+                fields.warn_of_path(name);
             }
             if let Some(path) = path.filter(|path| fields.has(path)) {
                 found.push((path, operator, fields.reference(path).map(Operand::Path)));

@@ -11,6 +11,9 @@ use crate::query::{EvaluationError, JsonPath, Language, Reach, Scope, Template};
 use crate::run::{Fault, Given, Next, Step, Visit, Waiting};
 use crate::value::{Number, Value};
 
+/// AWS waits for no moment that is further away, in seconds: 24,855 days and a little.
+const LONGEST_WAIT: i64 = 2_147_483_647;
+
 /// A Wait state.
 #[derive(Debug)]
 pub(crate) struct Wait {
@@ -42,7 +45,7 @@ impl Wait {
             let input = self.entry.input(scope)?;
             self.until.due(now, &mut scope.over(&input))
         })?;
-        let longest = now.checked_add(SignedDuration::from_secs(LONGEST_SECONDS)).ok();
+        let longest = now.checked_add(SignedDuration::from_secs(LONGEST_WAIT)).ok();
         let Some(due) = due.filter(|due| longest.is_none_or(|longest| *due <= longest)) else {
             let cause = visit.sentence("Wait state delay is too long.");
             return Err(Fault::from(Failure::new(reserved::RUNTIME, cause)));

@@ -9,6 +9,7 @@ use crate::sqlite::{Readers, SqliteStore};
 /// A message to send.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
+    /// One that is there is not sent again.
     pub(crate) id: String,
     /// The queue's name.
     pub(crate) queue: String,
@@ -84,8 +85,16 @@ fn put(connection: &Connection, message: Message) -> rusqlite::Result<Sent> {
     Ok(Sent { id, sequence_number })
 }
 
-/// The message that a FIFO queue takes this one for.
+/// The message that this one is: one of its id, or one that a FIFO queue takes it for.
 fn known(connection: &Connection, message: &Message) -> rusqlite::Result<Option<Sent>> {
+    let sent = connection
+        .prepare_cached("SELECT sequence FROM queue_messages WHERE id = ?1")?
+        .query_row([&message.id], |row| row.get(0))
+        .optional()?;
+    if let Some(sequence) = sent {
+        let sequence_number = message.deduplication_id.is_some().then(|| sequence_number(sequence));
+        return Ok(Some(Sent { id: message.id.clone(), sequence_number }));
+    }
     let Some(deduplication_id) = &message.deduplication_id else { return Ok(None) };
     let forgotten = (message.sent_at - REMEMBERED).as_millisecond();
     connection.prepare_cached("DELETE FROM queue_deduplication WHERE sent_at <= ?1")?.execute([forgotten])?;

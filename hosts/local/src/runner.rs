@@ -20,7 +20,7 @@ use tracing::Instrument;
 use crate::{
     clock,
     executions::{Executions, Journal, Open},
-    items,
+    items::Buckets,
     machines::Machines,
     resources,
     sqlite::SqliteStore,
@@ -89,6 +89,10 @@ impl Runner {
     pub(crate) fn new(executions: Executions, journal: Option<Journal>) -> Self {
         Self { executions, journal, is_adrift: AtomicBool::new(false) }
     }
+
+    fn buckets<'h>(&'h self, has: &'h (dyn Fn(&str) -> bool + Sync)) -> Buckets<'h> {
+        Buckets { objects: &self.executions.engine.host.objects, has }
+    }
 }
 
 impl TaskRunner for Runner {
@@ -110,11 +114,11 @@ impl TaskRunner for Runner {
     }
 
     async fn read_items(&self, source: ItemSource) -> Result<Items, Failure> {
-        items::read(&self.executions.engine.host.objects, source).await
+        self.buckets(&|name| self.executions.engine.wiring.is_bucket(name)).read(source).await
     }
 
     async fn write_results(&self, results: ResultFiles) -> Result<(), Failure> {
-        items::write(&self.executions.engine.host.objects, results).await
+        self.buckets(&|name| self.executions.engine.wiring.is_bucket(name)).write(results).await
     }
 
     async fn sleep_until(&self, due: Timestamp) {

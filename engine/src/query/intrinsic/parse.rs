@@ -58,12 +58,12 @@ fn read_argument(text: &str, depth: usize) -> Option<(Argument, &str)> {
     Some((argument, rest))
 }
 
-/// Where the closing quote stands; a backslash takes the next character with it.
+/// Where the closing quote stands; a backslash takes one of `'{}\` with it, and stands before nothing else.
 fn end_of_text(text: &str) -> Option<usize> {
     let mut letters = text.char_indices();
     while let Some((at, letter)) = letters.next() {
         match letter {
-            '\\' => drop(letters.next()?),
+            '\\' => drop(letters.next().filter(|(_, next)| "'{}\\".contains(*next))?),
             '\'' => return Some(at),
             _ => {}
         }

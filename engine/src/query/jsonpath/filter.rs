@@ -1,7 +1,8 @@
 //! Conditions of filters: `[?(@.price > 10 && @.tags contains 'new')]`.
 
-use super::JsonPath;
-use super::Root;
+use regex::Regex;
+
+use super::{JsonPath, Root};
 use crate::value::Value;
 
 /// A condition on an item.
@@ -19,11 +20,15 @@ pub(super) enum Filter {
 pub(super) enum Operand {
     Path(JsonPath),
     Literal(Value),
+    /// Has to fit the whole of a text.
+    Pattern(Regex),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operator {
     Equal,
+    /// `=~`
+    Fits,
     Unequal,
     Less,
     LessOrEqual,
@@ -41,7 +46,8 @@ pub(super) enum Operator {
 
 impl Operator {
     /// Every operator by its token; one that begins like another comes first.
-    pub(super) const ALL: [(&'static str, Self); 14] = [
+    pub(super) const ALL: [(&'static str, Self); 15] = [
+        ("=~", Self::Fits),
         ("==", Self::Equal),
         ("!=", Self::Unequal),
         ("<=", Self::LessOrEqual),
@@ -67,6 +73,10 @@ impl Filter {
             Self::All(filters) => filters.iter().all(|filter| filter.passes(item, document)),
             Self::Not(filter) => !filter.passes(item, document),
             Self::Holds(operand) => operand.value(item, document).is_some(),
+            Self::Compare(left, Operator::Fits, Operand::Pattern(pattern)) => {
+                let value = left.value(item, document);
+                value.as_ref().and_then(Value::as_str).is_some_and(|text| pattern.is_match(text))
+            }
             Self::Compare(left, operator, right) => {
                 compare(left.value(item, document).as_ref(), *operator, right.value(item, document).as_ref())
             }
@@ -78,6 +88,7 @@ impl Operand {
     fn value(&self, item: &Value, document: &Value) -> Option<Value> {
         match self {
             Self::Literal(value) => Some(value.clone()),
+            Self::Pattern(_) => None,
             Self::Path(path) => path.find(if path.root == Root::Item { item } else { document }).ok(),
         }
     }
@@ -95,6 +106,7 @@ fn compare(left: Option<&Value>, operator: Operator, right: Option<&Value>) -> b
     let items = left.as_array().map(|items| &**items).unwrap_or_default();
     match operator {
         Operator::Equal => left == right,
+        Operator::Fits => false,
         Operator::Unequal => left != right,
         Operator::Less => order(left, right).is_some_and(std::cmp::Ordering::is_lt),
         Operator::LessOrEqual => order(left, right).is_some_and(std::cmp::Ordering::is_le),

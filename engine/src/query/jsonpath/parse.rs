@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use regex::Regex;
+
 use super::filter::{Filter, Operand, Operator};
 use super::reduce::Reduce;
 use super::{JsonPath, Root, Step};
@@ -13,6 +15,9 @@ struct Cursor<'t> {
     /// How many conditions stand around this place. In one, a name also ends where an operator may begin.
     depth: usize,
 }
+
+/// Steps of one path: more are a mistake, or an attack.
+const MOST_STEPS: usize = 256;
 
 /// Conditions in conditions: more are a mistake, or an attack.
 const DEEPEST: usize = 32;
@@ -64,7 +69,7 @@ impl<'t> Cursor<'t> {
         };
         let mut steps = Vec::new();
         let mut reduce = None;
-        while reduce.is_none() {
+        while reduce.is_none() && steps.len() <= MOST_STEPS {
             if self.take("..") {
                 steps.push(Step::Scan);
                 if self.peek() != Some('[') {
@@ -88,7 +93,7 @@ impl<'t> Cursor<'t> {
             }
         }
         let source = &all[..all.len() - self.rest.len()];
-        Some(JsonPath { source: source.into(), root, steps, reduce })
+        (steps.len() <= MOST_STEPS).then(|| JsonPath { source: source.into(), root, steps, reduce })
     }
 
     fn dotted(&mut self) -> Option<Step> {
@@ -230,8 +235,28 @@ impl<'t> Cursor<'t> {
     fn operand(&mut self) -> Option<Operand> {
         match self.peek()? {
             '$' | '@' => self.path().map(Operand::Path),
+            '/' => self.pattern().map(Operand::Pattern),
             _ => self.literal().map(Operand::Literal),
         }
+    }
+
+    /// `/text/i`: a regular expression for a whole text, and its flags.
+    fn pattern(&mut self) -> Option<Regex> {
+        self.need("/")?;
+        let mut end = None;
+        let mut letters = self.rest.char_indices();
+        while let (None, Some((at, letter))) = (end, letters.next()) {
+            match letter {
+                '\\' => drop(letters.next()?),
+                '/' => end = Some(at),
+                _ => {}
+            }
+        }
+        let (text, rest) = self.rest.split_at(end?);
+        self.rest = &rest[1..];
+        let flags = self.until(|c| !"imsux".contains(c));
+        let flags = if flags.is_empty() { String::new() } else { format!("(?{flags})") };
+        Regex::new(&format!("{flags}^(?:{})$", text.replace("\\/", "/"))).ok()
     }
 
     fn literal(&mut self) -> Option<Value> {

@@ -15,67 +15,107 @@ const GZIP: [u8; 2] = [0x1F, 0x8B];
 /// The first bytes of what Zstandard has packed.
 const ZSTD: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 
-/// Reads items.
-pub(crate) async fn read(objects: &Objects, source: ItemSource) -> Result<Items, Failure> {
-    collect(objects, source).await.map_err(|why| Failure::new("States.ItemReaderFailed", why))
+/// What may be given to a reader here. Files keep no versions, and everything has one owner.
+const ARGUMENTS: [&str; 5] = ["Bucket", "ExpectedBucketOwner", "Key", "Prefix", "StartAfter"];
+
+/// Objects, and the names of the buckets that they are in.
+pub(crate) struct Buckets<'h> {
+    pub(crate) objects: &'h Objects,
+    pub(crate) has: &'h (dyn Fn(&str) -> bool + Sync),
 }
 
-/// Writes results.
-pub(crate) async fn write(objects: &Objects, results: ResultFiles) -> Result<(), Failure> {
-    for file in results.files {
-        let put = objects.put(&file.key, file.body).await;
-        put.map_err(|error| Failure::new("States.ResultWriterFailed", error.to_string()))?;
+impl Buckets<'_> {
+    /// Reads items.
+    pub(crate) async fn read(&self, source: ItemSource) -> Result<Items, Failure> {
+        self.collect(source).await.map_err(|why| Failure::new("States.ItemReaderFailed", why))
     }
-    Ok(())
-}
 
-async fn collect(objects: &Objects, source: ItemSource) -> Result<Items, String> {
-    let text = |name: &str| source.arguments.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (bucket, key) = (text("Bucket"), text("Key"));
-    let most = source.max_items.unwrap_or(usize::MAX);
-    match (source.objects, source.format) {
-        (ObjectSet::Named, ItemFormat::Inventory) => {
-            let manifest = get(objects, &key).await?;
-            let inventory = json::inventory(&key, &manifest)?;
-            let files = inventory.files.into_iter().map(|file| (inventory.bucket.clone(), file));
-            each(objects, files, &inventory.format, most).await.map(|items| items.values.into())
+    /// Writes results.
+    pub(crate) async fn write(&self, results: ResultFiles) -> Result<(), Failure> {
+        let failed = |why: String| Failure::new("States.ResultWriterFailed", why);
+        self.holds(&results.bucket).map_err(failed)?;
+        for file in results.files {
+            let put = self.objects.put(&file.key, file.body).await;
+            put.map_err(|error| failed(error.to_string()))?;
         }
-        (ObjectSet::Named, format) => unpack(key.clone(), get(objects, &key).await?, format, most).await,
-        (ObjectSet::Listed, ItemFormat::Listing) => {
-            let found = list(objects, &text("Prefix")).await?;
-            Ok(found.iter().take(most).map(description).collect::<Vec<_>>().into())
-        }
-        (ObjectSet::Listed, format) => {
-            let found = list(objects, &text("Prefix")).await?;
-            let files = found.into_iter().map(|object| (bucket.clone(), object.key));
-            each(objects, files, &format, most).await
-        }
-        (ObjectSet::Manifest, format) => {
-            let manifest = get(objects, &key).await?;
-            let files = json::manifest(&key, &manifest)?;
-            each(objects, files.into_iter(), &format, most).await
-        }
+        Ok(())
     }
-}
 
-/// The items of objects, one after the other; each knows the object it comes from.
-async fn each(
-    objects: &Objects,
-    files: impl Iterator<Item = (String, String)>,
-    format: &ItemFormat,
-    most: usize,
-) -> Result<Items, String> {
-    let mut all = Items::default();
-    for (bucket, key) in files {
-        let left = most - all.values.len();
-        if left == 0 {
-            break;
+    async fn collect(&self, source: ItemSource) -> Result<Items, String> {
+        let given = source.arguments.as_object().into_iter().flat_map(states::Object::iter);
+        if let Some((name, _)) = given.into_iter().find(|(name, _)| !ARGUMENTS.contains(&&***name)) {
+            return Err(format!("this host reads without '{name}'"));
         }
-        let items = unpack(key.clone(), get(objects, &key).await?, format.clone(), left).await?;
-        all.sources.push((all.values.len(), format!("S3://{bucket}/{key}").into()));
-        all.values.extend(items.values);
+        let text = |name: &str| source.arguments.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (bucket, key) = (text("Bucket").to_owned(), text("Key").to_owned());
+        let (prefix, after) = (text("Prefix").to_owned(), text("StartAfter").to_owned());
+        let most = source.max_items.unwrap_or(usize::MAX);
+        match (source.objects, source.format) {
+            (ObjectSet::Named, ItemFormat::Inventory) => {
+                let manifest = self.get(&bucket, &key).await?;
+                let inventory = json::inventory(&key, &manifest)?;
+                let files = inventory.files.into_iter().map(|file| (inventory.bucket.clone(), file));
+                self.each(files, &inventory.format, most).await.map(|items| items.values.into())
+            }
+            (ObjectSet::Named, format) => {
+                let bytes = self.get(&bucket, &key).await?;
+                unpack(key, bytes, format, most).await
+            }
+            (ObjectSet::Listed, ItemFormat::Listing) => {
+                let found = self.list(&bucket, &prefix, &after).await?;
+                Ok(found.iter().take(most).map(description).collect::<Vec<_>>().into())
+            }
+            (ObjectSet::Listed, format) => {
+                let found = self.list(&bucket, &prefix, &after).await?;
+                let files = found.into_iter().map(|object| (bucket.clone(), object.key));
+                self.each(files, &format, most).await
+            }
+            (ObjectSet::Manifest, format) => {
+                let manifest = self.get(&bucket, &key).await?;
+                let files = json::manifest(&key, &manifest)?;
+                self.each(files.into_iter(), &format, most).await
+            }
+        }
     }
-    Ok(all)
+
+    /// The items of objects, one after the other; each knows the object it comes from.
+    async fn each(
+        &self,
+        files: impl Iterator<Item = (String, String)>,
+        format: &ItemFormat,
+        most: usize,
+    ) -> Result<Items, String> {
+        let mut all = Items::default();
+        for (bucket, key) in files {
+            let left = most - all.values.len();
+            if left == 0 {
+                break;
+            }
+            let bytes = self.get(&bucket, &key).await?;
+            let items = unpack(key.clone(), bytes, format.clone(), left).await?;
+            all.sources.push((all.values.len(), format!("S3://{bucket}/{key}").into()));
+            all.values.extend(items.values);
+        }
+        Ok(all)
+    }
+
+    fn holds(&self, bucket: &str) -> Result<(), String> {
+        if (self.has)(bucket) { Ok(()) } else { Err(format!("the bucket {bucket} does not exist")) }
+    }
+
+    async fn get(&self, bucket: &str, key: &str) -> Result<Bytes, String> {
+        self.holds(bucket)?;
+        self.objects.get(key).await.map_err(|error| error.to_string())
+    }
+
+    /// Objects whose keys begin with a text, which need not end where a folder does.
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<Listed>, String> {
+        self.holds(bucket)?;
+        let folder = prefix.rfind('/').map_or("", |end| &prefix[..=end]);
+        let mut found = self.objects.list(folder).await.map_err(|error| error.to_string())?;
+        found.retain(|object| object.key.starts_with(prefix) && object.key.as_str() > after);
+        Ok(found)
+    }
 }
 
 /// What is in an object, worked out where it may take its time.
@@ -110,18 +150,6 @@ fn plain(key: &str, bytes: Bytes) -> Result<Bytes, String> {
     } else {
         Ok(bytes)
     }
-}
-
-async fn get(objects: &Objects, key: &str) -> Result<Bytes, String> {
-    objects.get(key).await.map_err(|error| error.to_string())
-}
-
-/// Objects whose keys begin with a text, which need not end where a folder does.
-async fn list(objects: &Objects, prefix: &str) -> Result<Vec<Listed>, String> {
-    let folder = prefix.rfind('/').map_or("", |end| &prefix[..=end]);
-    let mut found = objects.list(folder).await.map_err(|error| error.to_string())?;
-    found.retain(|object| object.key.starts_with(prefix));
-    Ok(found)
 }
 
 /// What S3 lists of an object.

@@ -10,27 +10,38 @@ use states::{Effect, Execution, Outcome, Start, StateMachine, Value};
 
 use super::*;
 
-/// Runs a Map with this reader over these objects, and gives each item with where it comes from.
+/// A Map with this reader over these objects, whose items come with where they are from.
 async fn items(reader: serde_json::Value, objects: &[(&str, Vec<u8>)]) -> Outcome {
-    let store = Arc::new(InMemory::new());
-    let held = Objects::new(store.clone(), store);
+    let held = shelf();
     for (key, bytes) in objects {
         held.put(key, bytes.clone()).await.expect("memory has room");
     }
-    let processor = serde_json::json!({ "ProcessorConfig": { "Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS" }, "StartAt": "B", "States": { "B": { "Type": "Pass", "End": true } } });
-    let map = serde_json::json!({ "Type": "Map", "ItemReader": reader, "ItemSelector": "{% [$states.context.Map.Item.Value, $states.context.Map.Item.Source] %}", "ItemProcessor": processor, "End": true });
+    let selector = "{% [$states.context.Map.Item.Value, $states.context.Map.Item.Source] %}";
+    run(serde_json::json!({ "ItemReader": reader, "ItemSelector": selector }), &held).await
+}
+
+fn shelf() -> Objects {
+    let store = Arc::new(InMemory::new());
+    Objects::new(store.clone(), store)
+}
+
+/// Runs a Map with these fields; there are the buckets b and c.
+async fn run(mut map: serde_json::Value, objects: &Objects) -> Outcome {
+    map["ItemProcessor"] = serde_json::json!({ "ProcessorConfig": { "Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS" }, "StartAt": "B", "States": { "B": { "Type": "Pass", "End": true } } });
+    map["Type"] = "Map".into();
+    map["End"] = true.into();
     let definition =
         serde_json::json!({ "QueryLanguage": "JSONata", "StartAt": "A", "States": { "A": map } });
     let machine = StateMachine::parse(&definition.to_string(), &|_| Ok(())).expect("it is sound");
     let now = jiff::Timestamp::UNIX_EPOCH;
     let mut run = Execution::start(machine, Start::named("m", "r", 1), Value::Null, now);
-    while run.outcome().is_none() {
-        for effect in run.take_effects() {
-            if let Effect::ReadItems(source) = effect {
-                run.items_read(source.id, read(&held, source).await);
-            }
+    let buckets = Buckets { objects, has: &|name| matches!(name, "b" | "c") };
+    while let Some(effect) = run.next_effect(now) {
+        match effect {
+            Effect::ReadItems(source) => run.items_read(source.id, buckets.read(source).await),
+            Effect::WriteResults(results) => run.results_written(results.id, buckets.write(results).await),
+            _ => {}
         }
-        while run.next_effect(now).is_some() {}
     }
     run.outcome().expect("it has ended").clone()
 }
@@ -85,7 +96,12 @@ fn one_object() {
 
 #[test]
 fn an_object_that_is_missing() {
-    check(r#"{ "InputType": "JSON" }"#, ONE, &[], "States.ItemReaderFailed: there is no object k");
+    let json = r#"{ "InputType": "JSON" }"#;
+    check(json, ONE, &[], "States.ItemReaderFailed: there is no object k");
+    let elsewhere = r#"{ "Bucket": "x", "Key": "k" }"#;
+    check(json, elsewhere, &[], "States.ItemReaderFailed: the bucket x does not exist");
+    let old = r#"{ "Bucket": "b", "Key": "k", "VersionId": "1" }"#;
+    check(json, old, &[], "States.ItemReaderFailed: this host reads without 'VersionId'");
 }
 
 #[test]
@@ -126,6 +142,29 @@ fn objects_of_manifests() {
         &[manifest("ORC"), data],
         "States.ItemReaderFailed: k is of an inventory in ORC; CSV can be read",
     );
+}
+
+#[test]
+fn results_are_objects_too() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("there is a runtime");
+    runtime.block_on(async {
+        let held = shelf();
+        let write = |bucket: &str| {
+            let config = serde_json::json!({ "OutputType": "JSONL", "Transformation": "FLATTEN" });
+            let arguments = serde_json::json!({ "Bucket": bucket, "Prefix": "jobs" });
+            let writer = serde_json::json!({ "Resource": "arn:aws:states:::s3:putObject", "Arguments": arguments, "WriterConfig": config });
+            serde_json::json!({ "Items": [[1, 2], 3], "ResultWriter": writer, "Output": "{% $states.result.ResultWriterDetails.Key %}" })
+        };
+        let Outcome::Succeeded(key) = run(write("b"), &held).await else { panic!("it has written") };
+        let key = key.as_str().expect("it is a text");
+        assert!(key.starts_with("jobs/") && key.ends_with("/manifest.json"), "{key}");
+        let manifest: serde_json::Value = serde_json::from_slice(&held.get(key).await.expect("it is there")).expect("it is JSON");
+        let file = &manifest["ResultFiles"]["SUCCEEDED"][0];
+        let bytes = held.get(file["Key"].as_str().expect("it has a key")).await.expect("it is there");
+        assert_eq!((&*bytes, &file["Size"]), (&b"1\n2\n3\n"[..], &serde_json::json!(6)));
+        let failure = Failure::new("States.ResultWriterFailed", "the bucket x does not exist");
+        assert_eq!(run(write("x"), &held).await, Outcome::Failed(failure));
+    });
 }
 
 /// A Parquet file of three rows.

@@ -3,14 +3,14 @@
 use jiff::Timestamp;
 use rusqlite::params;
 use serde_json::json;
-use states::{Failure, Value};
+use states::{Failure, TaskRequest, Value};
 
 use super::{
     Spelling,
     arguments::{Arguments, Takes},
     service::{EVENTS, Refusal},
 };
-use crate::{clock, sqlite::SqliteStore, wiring};
+use crate::{clock, runner::Runner, sqlite::SqliteStore, wiring};
 
 const PUT_EVENTS: Takes =
     Takes { call: "events:putEvents", required: &["Entries"], optional: &[], not_here: &[] };
@@ -44,22 +44,21 @@ type Reason = (&'static str, String);
 /// Keeps the events that are right. The optimized spelling fails when one is not, and names execution and
 /// machine among each event's resources.
 pub(super) async fn put_events(
-    arguments: &Value,
+    task: &TaskRequest,
     spelling: Spelling,
-    execution: &str,
-    store: &SqliteStore,
+    runner: &Runner,
 ) -> Result<Value, Failure> {
     let takes = if spelling == Spelling::Sdk { &SDK_PUT_EVENTS } else { &PUT_EVENTS };
-    let arguments = Arguments::check(arguments, takes)?;
+    let arguments = Arguments::check(&task.arguments, takes)?;
     let given =
         arguments.get("Entries").and_then(Value::as_array).ok_or_else(|| arguments.malformed("Entries"))?;
     check_count(given.len()).map_err(|message| invalid(spelling, message))?;
     let mut entries = Vec::new();
-    for value in given.iter() {
+    for (at, value) in given.iter().enumerate() {
         let fields = arguments.nested(value, &ENTRY)?;
-        let mut entry = entry(&fields)?;
+        let mut entry = entry(&fields, super::id(task, at, runner))?;
         if let (Ok(event), Spelling::Optimized) = (&mut entry, spelling) {
-            event.resources.extend([execution.to_owned(), wiring::machine_of(execution)]);
+            event.resources.extend([task.execution.to_string(), wiring::machine_of(&task.execution)]);
         }
         entries.push(entry);
     }
@@ -72,7 +71,9 @@ pub(super) async fn put_events(
     let answer = answer(&entries);
     let failed = entries.iter().any(Result::is_err);
     let events = entries.into_iter().flatten().collect();
-    keep(store, events).await.map_err(|error| EVENTS.unavailable(spelling, &error))?;
+    keep(&runner.executions.engine.host.store, events)
+        .await
+        .map_err(|error| EVENTS.unavailable(spelling, &error))?;
     if failed && spelling == Spelling::Optimized {
         return Err(Failure::new("EventBridge.FailedEntry", answer.to_string()));
     }
@@ -91,7 +92,7 @@ fn check_count(count: usize) -> Result<(), String> {
     ))
 }
 
-fn entry(fields: &Arguments<'_>) -> Result<Result<Event, Reason>, Failure> {
+fn entry(fields: &Arguments<'_>, id: String) -> Result<Result<Event, Reason>, Failure> {
     let mut texts = [const { String::new() }; 3];
     for (text, name) in texts.iter_mut().zip(["Source", "DetailType", "Detail"]) {
         *text = fields.text(name)?.unwrap_or_default().into_owned();
@@ -108,15 +109,7 @@ fn entry(fields: &Arguments<'_>) -> Result<Result<Event, Reason>, Failure> {
         return Ok(Err(("MalformedDetail", "Detail is malformed.".to_owned())));
     }
     let bus = fields.text("EventBusName")?.map_or_else(|| "default".to_owned(), Into::into);
-    Ok(Ok(Event {
-        id: clock::uuid(),
-        bus,
-        source,
-        detail_type,
-        detail,
-        resources: resources(fields)?,
-        time: time(fields)?,
-    }))
+    Ok(Ok(Event { id, bus, source, detail_type, detail, resources: resources(fields)?, time: time(fields)? }))
 }
 
 fn resources(fields: &Arguments<'_>) -> Result<Vec<String>, Failure> {
@@ -175,7 +168,7 @@ async fn keep(store: &SqliteStore, events: Vec<Event>) -> Result<(), functions::
             let Event { id, bus, source, detail_type, detail, resources, time } = event;
             let (resources, time) = (json!(resources).to_string(), time.to_string());
             connection
-                .prepare_cached("INSERT INTO events_log VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+                .prepare_cached("INSERT OR IGNORE INTO events_log VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
                 .execute(params![id, time, bus, source, detail_type, detail, resources])?;
         }
         Ok(())

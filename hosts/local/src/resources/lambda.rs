@@ -25,9 +25,10 @@ const EVENT_PAUSES: [Duration; 2] = [Duration::from_secs(60), Duration::from_sec
 
 /// Calls a function that a task names by its ARN.
 pub(super) async fn call(function: Function, input: &Value, engine: &Engine) -> Result<Value, Failure> {
-    let output = engine.call(function, input.to_string().into_bytes()).await;
-    let output = output.map_err(|error| failure(function, &error))?;
-    serde_json::from_slice(&output).map_err(|error| Failure::new(reserved::RUNTIME, error.to_string()))
+    let unreadable = |error: serde_json::Error| Failure::new(reserved::RUNTIME, error.to_string());
+    let input = serde_json::to_vec(input).map_err(unreadable)?;
+    let output = engine.call(function, input).await.map_err(|error| failure(function, &error))?;
+    serde_json::from_slice(&output).map_err(unreadable)
 }
 
 /// `lambda:invoke`. The optimized spelling fails when the function does and gives its output as JSON; the SDK

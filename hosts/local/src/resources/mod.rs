@@ -15,8 +15,9 @@ use std::future::pending;
 
 use functions::Function;
 use states::{Failure, Pattern, Progress, TaskRequest, Value, reserved};
+use xxhash_rust::xxh3::xxh3_128;
 
-use crate::{runner::Runner, wiring};
+use crate::{clock, runner::Runner, wiring};
 
 /// Before the names of service integrations.
 const INTEGRATIONS: &str = "arn:aws:states:::";
@@ -138,7 +139,7 @@ pub(crate) async fn run(task: &TaskRequest, runner: &Runner) -> Result<Value, Fa
         Resource::Invoke(spelling) => lambda::invoke(arguments, spelling, engine).await,
         Resource::StartExecution(spelling) => sfn::start_execution(task, spelling, runner).await,
         Resource::StartSyncExecution => sfn::start_sync_execution(arguments, executions).await,
-        Resource::SendMessage(spelling) => sqs::send_message(arguments, spelling, wiring, &host.store).await,
+        Resource::SendMessage(spelling) => sqs::send_message(task, spelling, runner).await,
         Resource::PutItem(spelling) => dynamodb::put_item(arguments, spelling, wiring, &host.store).await,
         Resource::GetItem(spelling) => dynamodb::get_item(arguments, spelling, wiring, &host.store).await,
         Resource::DeleteItem(spelling) => {
@@ -146,9 +147,7 @@ pub(crate) async fn run(task: &TaskRequest, runner: &Runner) -> Result<Value, Fa
         }
         Resource::GetObject => s3::get_object(arguments, wiring, &host.objects).await,
         Resource::PutObject => s3::put_object(arguments, wiring, &host.objects).await,
-        Resource::PutEvents(spelling) => {
-            events::put_events(arguments, spelling, &task.execution, &host.store).await
-        }
+        Resource::PutEvents(spelling) => events::put_events(task, spelling, runner).await,
     }
 }
 
@@ -158,5 +157,14 @@ pub(crate) async fn watch(task: &TaskRequest, runner: &Runner) -> Result<Value, 
     match (task.pattern, &task.progress) {
         (Pattern::Sync, Progress::Submitted(started)) => sfn::ended(task, started, runner).await,
         _ => pending().await,
+    }
+}
+
+/// An id for what a task makes, its `part`th thing. In a run that survives a restart it is always the same:
+/// a task that was asked before a crash kept that from being noted makes nothing twice.
+fn id(task: &TaskRequest, part: usize, runner: &Runner) -> String {
+    match (&runner.journal, serde_json::to_string(&task.id)) {
+        (Some(_), Ok(id)) => clock::uuid_of(xxh3_128(format!("{}/{id}/{part}", task.execution).as_bytes())),
+        _ => clock::uuid(),
     }
 }

@@ -3,7 +3,7 @@
 use functions::{Error, Objects};
 use md5::{Digest, Md5};
 use object_store::path::Path;
-use states::{Failure, Value};
+use states::{Failure, Value, reserved};
 
 use super::{
     Spelling,
@@ -63,6 +63,9 @@ const PUT_OBJECT: Takes = Takes {
     ],
 };
 
+/// An object with more bytes is no result of a task; it is not read.
+const LARGEST: u64 = 256 * 1024;
+
 /// Gives an object's content as a text.
 pub(super) async fn get_object(
     arguments: &Value,
@@ -71,6 +74,11 @@ pub(super) async fn get_object(
 ) -> Result<Value, Failure> {
     let arguments = Arguments::check(arguments, &GET_OBJECT)?;
     let key = place(&arguments, wiring)?;
+    if objects.size(&key).await.map_err(|error| failure(&error))? > LARGEST {
+        const CAUSE: &str = "The state/task 'aws-sdk:s3' returned a result with a size exceeding the maximum \
+                             number of bytes service limit.";
+        return Err(Failure::new(reserved::DATA_LIMIT_EXCEEDED, CAUSE));
+    }
     let (bytes, written_at) = objects.get_dated(&key).await.map_err(|error| failure(&error))?;
     let Ok(text) = std::str::from_utf8(&bytes) else {
         return Err(arguments.not_here("an object that is not UTF-8"));

@@ -10,7 +10,6 @@ use functions::store::StoreError;
 use jiff::Timestamp;
 use states::{Failure, TaskRequest, Value, reserved};
 use tokio::runtime::Handle;
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     Spelling,
@@ -21,6 +20,7 @@ use crate::{
     clock,
     executions::{Ended, Execution, Executions, StartError, Started, Status, parts},
     runner::Runner,
+    sfn::is_name,
     wiring::Machine,
 };
 
@@ -52,7 +52,7 @@ pub(super) async fn start_execution(
 ) -> Result<Value, Failure> {
     let asked = Asked::read(&task.arguments, spelling, &START_EXECUTION, &runner.executions)?;
     let given = asked.arguments.text("Name")?;
-    let name = given.as_deref().map_or_else(|| name(task, runner), ToOwned::to_owned);
+    let name = given.as_deref().map_or_else(|| super::id(task, 0, runner), ToOwned::to_owned);
     let Asked { machine, input, .. } = &asked;
     let started = if machine.express {
         if is_sync(task) {
@@ -169,6 +169,14 @@ impl<'a> Asked<'a> {
         let refused = |code, exception, message| {
             Err(SFN.failure(spelling, &Refusal { status: 400, code, exception: Some(exception), message }))
         };
+        if !arn.starts_with("arn:") {
+            let message = format!("Invalid Arn: 'Invalid ARN prefix: {arn}'");
+            return refused("InvalidArn", "InvalidArnException", message);
+        }
+        if let Some(name) = arguments.text("Name")?.filter(|name| !is_name(name) || name.chars().count() > 80)
+        {
+            return refused("InvalidName", "InvalidNameException", format!("Invalid Name: '{name}'"));
+        }
         let Some(machine) = machine else {
             let message = format!("State Machine Does Not Exist: '{arn}'");
             return refused("StateMachineDoesNotExist", "StateMachineDoesNotExistException", message);
@@ -192,15 +200,6 @@ impl<'a> Asked<'a> {
 
 fn is_sync(task: &TaskRequest) -> bool {
     task.pattern == states::Pattern::Sync
-}
-
-/// The name of an execution that has none: for a task of a run that survives a restart always the same, so
-/// that it finds the one that it started before.
-fn name(task: &TaskRequest, runner: &Runner) -> String {
-    match (&runner.journal, serde_json::to_string(&task.id)) {
-        (Some(_), Ok(id)) => clock::uuid_of(xxh3_128(format!("{}/{id}", task.execution).as_bytes())),
-        _ => clock::uuid(),
-    }
 }
 
 /// An execution that a task waits for; dropped while it is waited for, it is stopped.

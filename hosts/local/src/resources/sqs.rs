@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use md5::{Digest, Md5};
 use sha2::Sha256;
-use states::{Failure, Value};
+use states::{Failure, TaskRequest, Value};
 
 use super::{
     Spelling,
@@ -14,8 +14,8 @@ use super::{
 use crate::{
     clock,
     queues::{self, Message, Sent},
-    sqlite::SqliteStore,
-    wiring::{Queue, Wiring},
+    runner::Runner,
+    wiring::Queue,
 };
 
 const SEND_MESSAGE: Takes = Takes {
@@ -44,21 +44,21 @@ struct Call<'a> {
 
 /// Sends a message; what it answers is on the disk.
 pub(super) async fn send_message(
-    arguments: &Value,
+    task: &TaskRequest,
     spelling: Spelling,
-    wiring: &Wiring,
-    store: &SqliteStore,
+    runner: &Runner,
 ) -> Result<Value, Failure> {
+    let engine = &runner.executions.engine;
     let takes = if spelling == Spelling::Sdk { &SDK_SEND_MESSAGE } else { &SEND_MESSAGE };
-    let arguments = Arguments::check(arguments, takes)?;
-    let queue = wiring.queue(&arguments.required("QueueUrl")?);
+    let arguments = Arguments::check(&task.arguments, takes)?;
+    let queue = engine.wiring.queue(&arguments.required("QueueUrl")?);
     let queue = queue.ok_or_else(|| SQS.failure(spelling, &no_queue()))?;
     let call = Call { arguments, queue, spelling };
     let body = call.body()?;
     let attributes = attributes(&arguments)?;
     let (md5, attributes_md5) = (hex(&Md5::digest(body.as_bytes())), attributes.md5());
     let message = Message {
-        id: clock::uuid(),
+        id: super::id(task, 0, runner),
         queue: queue.name.clone(),
         attributes: attributes.json,
         sent_at: clock::now(),
@@ -67,7 +67,8 @@ pub(super) async fn send_message(
         deduplication_id: call.deduplication_id(&body)?,
         body: body.into_owned(),
     };
-    let sent = queues::send(store, message).await.map_err(|error| SQS.unavailable(spelling, &error))?;
+    let sent =
+        queues::send(&engine.host.store, message).await.map_err(|error| SQS.unavailable(spelling, &error))?;
     Ok(answer(spelling, sent, md5, attributes_md5))
 }
 

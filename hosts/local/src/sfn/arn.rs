@@ -92,12 +92,17 @@ pub(super) fn activity(arn: &str) -> Result<(), Error> {
 
 /// Refuses what cannot name a machine, an execution or an activity.
 pub(super) fn name(name: &str) -> Result<(), Error> {
+    if is_name(name) { Ok(()) } else { Err(Error::name(name)) }
+}
+
+/// Whether a machine, an execution or an activity may have this name, however long it is.
+pub(crate) fn is_name(name: &str) -> bool {
     let forbidden = |character: char| {
         character.is_whitespace()
             || "<>{}[]?*\"#%\\^|~`$&,;:/".contains(character)
             || matches!(u32::from(character), 0..=0x1F | 0x7F..=0x9F | 0xFFFE..=0xFFFF | 0x10_FFFF)
     };
-    if name.is_empty() || name.contains(forbidden) { Err(Error::name(name)) } else { Ok(()) }
+    !name.is_empty() && !name.contains(forbidden)
 }
 
 #[cfg(test)]

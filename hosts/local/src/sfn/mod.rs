@@ -22,6 +22,7 @@ mod validate;
 
 use std::sync::Arc;
 
+pub(crate) use arn::is_name;
 use axum::{
     Router,
     body::{Bytes, to_bytes},

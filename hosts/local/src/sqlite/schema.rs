@@ -44,7 +44,7 @@ DROP TABLE executions_1;
 /// A number of a queue's order is never given twice.
 const QUEUES: &str = "
 CREATE TABLE IF NOT EXISTS queue_messages (
-  sequence INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL,
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, id TEXT NOT NULL UNIQUE, body TEXT NOT NULL,
   attributes TEXT NOT NULL, sent_at INTEGER NOT NULL, visible_at INTEGER NOT NULL,
   receives INTEGER NOT NULL DEFAULT 0, group_id TEXT
 );

@@ -75,11 +75,10 @@ pub(super) async fn put_item(
     let condition = condition::read(&call)?;
     match store.put(call.table, item, condition).await {
         Ok(Written::Done) => Ok(Value::from([])),
-        Ok(Written::Conflict(_)) => Err(call.refused(
-            "ConditionalCheckFailedException",
-            Some("ConditionalCheckFailedException"),
-            "The conditional request failed",
-        )),
+        Ok(Written::Conflict(_)) => {
+            const NAME: &str = "ConditionalCheckFailedException";
+            Err(refused(spelling, NAME, Some(NAME), "The conditional request failed"))
+        }
         Err(error) => Err(call.unavailable(&error)),
     }
 }
@@ -118,13 +117,11 @@ impl<'a> Call<'a> {
         for name in ["ReturnConsumedCapacity", "ReturnItemCollectionMetrics", "ReturnValues"] {
             arguments.only(name, "NONE")?;
         }
-        let table = wiring.table(&arguments.required("TableName")?);
-        let call = Self { arguments, spelling, table: table.unwrap_or(Table::Claims) };
-        if table.is_none() {
+        let table = wiring.table(&arguments.required("TableName")?).ok_or_else(|| {
             const NAME: &str = "ResourceNotFoundException";
-            return Err(call.refused(NAME, Some(NAME), "Requested resource not found"));
-        }
-        Ok(call)
+            refused(spelling, NAME, Some(NAME), "Requested resource not found")
+        })?;
+        Ok(Self { arguments, spelling, table })
     }
 
     fn names(&self) -> &'static Names {
@@ -180,20 +177,19 @@ impl<'a> Call<'a> {
 
     /// What DynamoDB calls a ValidationException, for which the SDKs have no exception of its own.
     fn invalid(&self, message: impl Into<String>) -> Failure {
-        self.refused("ValidationException", None, message)
-    }
-
-    fn refused(
-        &self,
-        code: &'static str,
-        exception: Option<&'static str>,
-        message: impl Into<String>,
-    ) -> Failure {
-        let refusal = Refusal { status: 400, code, exception, message: message.into() };
-        DYNAMODB.failure(self.spelling, &refusal)
+        refused(self.spelling, "ValidationException", None, message)
     }
 
     fn unavailable(&self, error: &StoreError) -> Failure {
         DYNAMODB.unavailable(self.spelling, error)
     }
+}
+
+fn refused(
+    spelling: Spelling,
+    code: &'static str,
+    exception: Option<&'static str>,
+    message: impl Into<String>,
+) -> Failure {
+    DYNAMODB.failure(spelling, &Refusal { status: 400, code, exception, message: message.into() })
 }

@@ -1,0 +1,198 @@
+//! Fields that are filled in when a state runs: templates, paths, and numbers that may be either.
+
+use super::Fields;
+use crate::problem::Code;
+use crate::query::{JsonPath, Language, Reach, Refusal, Template};
+use crate::state::Selection;
+use crate::value::{Number, Object, Value};
+
+impl Fields<'_> {
+    /// A template of the state's language.
+    pub(crate) fn template(&self, field: &'static str, reach: Reach) -> Option<Template> {
+        let value = self.value(field)?;
+        let at = format!("{}/{field}", self.at);
+        if self.language == Language::JsonPath {
+            self.warn_of_texts(field, value);
+            return Some(Template::payload(value, &mut |label| {
+                let message = format!(
+                    "The value for the field '{label}' must be a valid JSONPath or a valid intrinsic function call"
+                );
+                let place = format!("{}/{field}", self.place);
+                self.problem(Code::SchemaValidationFailed, at.clone(), place, Some(field), message);
+            }));
+        }
+        Some(Template::parse(value, reach, &at, &mut |at, refusal| {
+            let (code, message) = match refusal {
+                Refusal::Syntax(message) => (Code::InvalidExpression, message),
+                Refusal::Unsupported(message) => (Code::UnsupportedExpression, message),
+                Refusal::Unclosed => (
+                    Code::SchemaValidationFailed,
+                    "JSONata string must start with {% and end with %}".to_owned(),
+                ),
+            };
+            let place = format!("{}{}", self.place, at.strip_prefix(&self.at).unwrap_or_default());
+            self.problem(code, at.to_owned(), place, Some(field), message);
+        }))
+    }
+
+    /// What a task is run with: `Parameters` in JSONPath, `Arguments` in JSONata.
+    pub(crate) fn payload(&self, reach: Reach) -> Option<Template> {
+        let field = match self.language {
+            Language::JsonPath => "Parameters",
+            Language::Jsonata => "Arguments",
+        };
+        self.template(field, reach)
+    }
+
+    /// A field that is a JSONata expression or a constant that `accept` takes.
+    pub(crate) fn template_of(
+        &self,
+        field: &'static str,
+        expected: &str,
+        reach: Reach,
+        accept: impl Fn(&Value) -> bool,
+    ) -> Option<Template> {
+        let template = self.template(field, reach)?;
+        match &template {
+            Template::Expression(_) => {}
+            Template::Constant(Value::Null) if self.object.get(field) != Some(&Value::Null) => {}
+            Template::Constant(value) if accept(value) => {}
+            Template::Array(_) if accept(&Value::from(Vec::new())) => {}
+            Template::Object(_) if accept(&Value::Object(Object::default())) => {}
+            _ => self.invalid(field, format!("Expected value of type {expected}")),
+        }
+        Some(template)
+    }
+
+    /// A whole number, or in JSONata an expression.
+    #[expect(clippy::cast_precision_loss, reason = "the limits are small")]
+    pub(crate) fn whole_or_template(&self, field: &'static str, least: i64, most: i64) -> Option<Template> {
+        let whole = |value: &Value| value.as_number().and_then(Number::as_i64);
+        let template = self.template_of(field, "Integer", Reach::INPUT, |value| whole(value).is_some())?;
+        if let Some(number) = template.constant().and_then(whole) {
+            self.within(field, number as f64, least as f64, most as f64);
+        }
+        Some(template)
+    }
+
+    /// A number, or in JSONata an expression.
+    pub(crate) fn number_or_template(&self, field: &'static str, least: f64, most: f64) -> Option<Template> {
+        let number = |value: &Value| value.as_number().map(Number::as_f64);
+        let template = self.template_of(field, "Number", Reach::INPUT, |value| number(value).is_some())?;
+        if let Some(number) = template.constant().and_then(number) {
+            self.within(field, number, least, most);
+        }
+        Some(template)
+    }
+
+    /// A whole number, an expression, or in JSONPath the place of a number in the field `path`.
+    pub(crate) fn whole_or_path(
+        &self,
+        field: &'static str,
+        path: &'static str,
+        least: i64,
+        most: i64,
+    ) -> Option<Template> {
+        if self.language == Language::JsonPath {
+            self.one_of(&[field, path]);
+            if self.has(path) {
+                return Some(Template::path(path, self.reference(path)?));
+            }
+        }
+        self.whole_or_template(field, least, most)
+    }
+
+    /// A path, or a call of an intrinsic function.
+    pub(crate) fn path_or_call(&self, field: &'static str) -> Option<Template> {
+        let text = self.text(field)?;
+        let template = Template::reference(field, &text);
+        if template.is_none() {
+            self.invalid(
+                field,
+                format!("The value for the field '{field}' must be a valid JSONPath or a valid intrinsic function call"),
+            );
+        }
+        template
+    }
+
+    /// The part of its input or output that a state keeps.
+    pub(crate) fn selection(&self, field: &'static str) -> Selection {
+        if self.language == Language::Jsonata {
+            return Selection::All;
+        }
+        match self.value(field) {
+            None => Selection::All,
+            Some(Value::Null) => Selection::Nothing,
+            Some(Value::String(text)) if &**text == "$" => Selection::All,
+            Some(value) => match value.as_str().and_then(JsonPath::parse) {
+                Some(path) => Selection::Path(Box::new(path)),
+                None => {
+                    self.invalid(field, "Value must be a valid JSONPath.");
+                    Selection::All
+                }
+            },
+        }
+    }
+
+    /// A path that names one place.
+    pub(crate) fn reference(&self, field: &'static str) -> Option<JsonPath> {
+        let text = self.text(field)?;
+        let why = match JsonPath::parse(&text) {
+            Some(path) if path.is_reference() => return Some(path),
+            None if !text.starts_with('$') => ": Reference path didn't start with '$'",
+            _ => "",
+        };
+        self.invalid(field, format!("Value is not a Reference Path{why}"));
+        None
+    }
+
+    /// Warns of texts that are never filled in but look as if they were meant to be.
+    fn warn_of_texts(&self, field: &'static str, value: &Value) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| self.warn_of_texts(field, item)),
+            Value::Object(members) => {
+                for (name, value) in members.iter().filter(|(name, _)| !name.ends_with(".$")) {
+                    if value.as_str().is_some_and(is_like_path) {
+                        let message = format!(
+                            "The value of the field '{name}' looks like a JSONPath or an intrinsic function call, but the name does not end with '.$'"
+                        );
+                        self.warn(Code::NoDollar, field, message);
+                    }
+                    self.warn_of_texts(field, value);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Warns of a constant that looks like a path.
+    pub(crate) fn warn_of_path(&self, field: &'static str) {
+        let text = self.object.get(field).and_then(Value::as_str);
+        if self.language == Language::JsonPath && text.is_some_and(is_like_path) {
+            let message = format!(
+                "The value of the field '{field}' looks like a path, but the name does not end with 'Path'"
+            );
+            self.warn(Code::NoPath, field, message);
+        }
+    }
+
+    /// Warns of a result that looks as if it were meant to be filled in.
+    pub(crate) fn warn_of_static(&self, field: &'static str, value: &Value) {
+        let meant = match value {
+            Value::Object(members) => members.iter().any(|(name, _)| name.ends_with(".$")),
+            Value::String(text) => is_like_path(text),
+            _ => false,
+        };
+        if meant {
+            self.warn(
+                Code::PassResultIsStatic,
+                field,
+                "The result of a Pass state is never filled in".into(),
+            );
+        }
+    }
+}
+
+fn is_like_path(text: &str) -> bool {
+    text.starts_with("$.") || text.starts_with("$$.") || text.starts_with("States.") && text.ends_with(')')
+}

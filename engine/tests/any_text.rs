@@ -1,0 +1,134 @@
+//! Whatever is written where a path, a call or a pattern stands: it is refused, or it runs. It never panics.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::json;
+use states::{Execution, Outcome, Start, StateMachine, Value};
+
+/// Pieces that texts of the language are made of, and some that they are not.
+const PIECES: [&str; 60] = [
+    "$",
+    "$$",
+    "@",
+    ".",
+    "..",
+    "[",
+    "]",
+    "(",
+    ")",
+    "*",
+    "?",
+    "?(",
+    "'",
+    "\"",
+    "\\",
+    ",",
+    ":",
+    "-",
+    "0",
+    "1",
+    "-1",
+    "99999999999999999999",
+    "1.5",
+    "1e308",
+    "true",
+    "null",
+    "a",
+    "b",
+    "list",
+    "text",
+    "ä🙂",
+    " ",
+    "==",
+    "!=",
+    "<",
+    ">=",
+    "&&",
+    "||",
+    "!",
+    " in ",
+    " size ",
+    "length()",
+    "States.",
+    "States.Format(",
+    "States.Array(",
+    "{}",
+    "{",
+    "}",
+    "States.MathAdd(",
+    "States.ArrayRange(",
+    "States.StringSplit(",
+    "States.JsonMerge(",
+    "States.MathRandom(",
+    "States.ArrayPartition(",
+    "States.Base64Decode(",
+    "States.Hash(",
+    "$.list",
+    "$.text",
+    "$.o.n",
+    "'x'",
+];
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![vec(select(&PIECES[..]), 0..14).prop_map(|pieces| pieces.concat()), ".{0,20}"]
+}
+
+fn run(definition: &serde_json::Value) -> Option<Outcome> {
+    let machine = StateMachine::parse(&definition.to_string(), &|_| Ok(())).ok()?;
+    let input = json!({ "list": [1, "b", [2.5, null], { "a": 1 }], "text": "a-b", "o": { "n": -3, "a": { "b": [] } }, "a": 1 });
+    let input = Value::parse(&input.to_string()).unwrap();
+    let now = "2026-11-21T08:00:00Z".parse().unwrap();
+    let mut execution = Execution::start(machine, Start::named("machine", "run", 1), input, now);
+    while execution.next_effect(now).is_some() {}
+    execution.outcome().cloned()
+}
+
+fn pass(fields: &serde_json::Value) -> serde_json::Value {
+    let mut state = fields.clone();
+    state["Type"] = json!("Pass");
+    state["End"] = json!(true);
+    json!({ "StartAt": "A", "States": { "A": state } })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn templates(text in text()) {
+        run(&pass(&json!({ "Parameters": { "x.$": text } })));
+        run(&pass(&json!({ "Parameters": { "x.$": format!("${text}") } })));
+        run(&pass(&json!({ "Parameters": { "x.$": format!("States.Array({text})") } })));
+    }
+
+    #[test]
+    fn places(text in text()) {
+        for field in ["InputPath", "OutputPath", "ResultPath"] {
+            let outcome = run(&pass(&json!({ field: format!("$.{text}") })));
+            // A place that was written can be read.
+            if let (Some(Outcome::Succeeded(_)), "ResultPath") = (&outcome, field) {
+                let both = json!({ "Result": 7, "ResultPath": format!("$.{text}"), "OutputPath": format!("$.{text}") });
+                let read = run(&pass(&both));
+                prop_assert_eq!(read, Some(Outcome::Succeeded(Value::from(7))));
+            }
+        }
+    }
+
+    #[test]
+    fn tests(text in text(), operand in text()) {
+        for operator in ["StringMatches", "StringLessThan", "TimestampEquals", "NumericEqualsPath"] {
+            let rule = json!({ "Variable": format!("$.{text}"), operator: operand, "Next": "B" });
+            run(&json!({ "StartAt": "A", "States": { "A": { "Type": "Choice", "Choices": [rule], "Default": "B" }, "B": { "Type": "Succeed" } } }));
+        }
+        let rule = json!({ "Variable": "$.text", "StringMatches": text, "Next": "B" });
+        run(&json!({ "StartAt": "A", "States": { "A": { "Type": "Choice", "Choices": [rule], "Default": "B" }, "B": { "Type": "Succeed" } } }));
+    }
+
+    #[test]
+    fn definitions(text in text()) {
+        let _ = StateMachine::parse(&text, &|_| Ok(()));
+        let _ = StateMachine::parse(&format!("{{\"StartAt\":{text}}}"), &|_| Ok(()));
+    }
+}
