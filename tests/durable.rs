@@ -129,3 +129,41 @@ fn what_was_started_is_there_after_a_kill() {
     assert_eq!(kinds, ["ExecutionStarted", "WaitStateEntered", "ExecutionAborted", "ExecutionRedriven"]);
     place.run(["executions", "redrive", arn]).check(1, &["RUNNING and cannot be redriven"]);
 }
+
+/// A data folder of the first layout, whose executions had no journal: what ran starts anew.
+#[test]
+fn an_older_folder_is_taken_over() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.data()).unwrap();
+    let file = rusqlite::Connection::open(place.data().join("crmflow.db")).unwrap();
+    let input = r#"[{"name": "Ann", "email": "ann@example.com", "optIn": true}]"#;
+    let arn = |name: &str| format!("{STATES}execution:RecordsStateMachine:{name}");
+    let (old, left) = (arn("01ARZ3NDEKTSV4RRFFQ69G5FAU"), arn("01ARZ3NDEKTSV4RRFFQ69G5FAV"));
+    file.execute_batch(&format!(
+        "CREATE TABLE executions (
+           arn TEXT PRIMARY KEY, machine TEXT NOT NULL, name TEXT NOT NULL, status TEXT NOT NULL,
+           input TEXT NOT NULL, output TEXT, error TEXT, cause TEXT,
+           started_at TEXT NOT NULL, stopped_at TEXT, history TEXT NOT NULL DEFAULT '[]'
+         ) WITHOUT ROWID;
+         CREATE INDEX executions_by_start ON executions (started_at DESC);
+         CREATE INDEX executions_running ON executions (status) WHERE status = 'RUNNING';
+         INSERT INTO executions VALUES ('{old}', 'RecordsStateMachine', '01ARZ3NDEKTSV4RRFFQ69G5FAU', 'FAILED',
+           '{input}', NULL, 'Bad', NULL, '2026-01-01T00:00:00Z', '2026-01-01T00:00:01Z', '[]');
+         INSERT INTO executions VALUES ('{left}', 'RecordsStateMachine', '01ARZ3NDEKTSV4RRFFQ69G5FAV', 'RUNNING',
+           '{input}', NULL, NULL, NULL, '2026-01-02T00:00:00Z', NULL, '[]');
+         PRAGMA user_version = 1;"
+    ))
+    .unwrap();
+    drop(file);
+    let server = Server::start(&place);
+    let ended = until(|| {
+        let described = ask(&server, "DescribeExecution", &json!({ "executionArn": left }));
+        (described["status"] != "RUNNING").then_some(described)
+    });
+    assert_eq!(ended["status"], "SUCCEEDED", "{ended}");
+    assert!(history(&server, &left).contains(&"LambdaFunctionSucceeded".to_owned()));
+    let kept = ask(&server, "DescribeExecution", &json!({ "executionArn": old }));
+    let members = [&kept["status"], &kept["error"], &kept["redriveStatus"]];
+    assert_eq!(members, ["FAILED", "Bad", "NOT_REDRIVABLE"]);
+    assert!(history(&server, &old).is_empty());
+}

@@ -125,6 +125,7 @@ impl Execution {
             let Some(mut thread) = self.threads.remove(&parent) else {
                 return;
             };
+            let first = fallen.is_none();
             let fallen = fallen.and_then(|child| self.revive_child(&mut thread, &item, child, now));
             let begun = if fallen.is_some() { Ok(()) } else { self.start_child(&mut thread, item, now) };
             self.threads.insert(parent, thread);
@@ -132,7 +133,9 @@ impl Execution {
                 self.revive(child, now);
             }
             if let Err(fault) = begun {
-                self.put_back(parent);
+                if first {
+                    self.put_back(parent);
+                }
                 self.fail_children(parent, fault.failure, now);
                 return;
             }

@@ -69,6 +69,8 @@ pub enum Input {
         /// The task.
         task: TaskId,
     },
+    /// The host has died and come back. Tasks that it did by itself begin anew, with their whole time.
+    Resumed,
     /// The run must stop.
     Stop(Failure),
     /// The run, which ended without success, must go on from where it failed.
@@ -95,6 +97,7 @@ impl Input {
             Self::Heartbeat { .. }
             | Self::MapRunUpdated { .. }
             | Self::Redrive
+            | Self::Resumed
             | Self::Stop(_)
             | Self::TaskStarted { .. }
             | Self::TaskSubmitted { .. } => None,
@@ -115,6 +118,7 @@ impl Execution {
             Input::Heartbeat { task } => self.heartbeat(task, now),
             Input::Stop(why) => self.stop(why, now),
             Input::Redrive => self.redrive(now),
+            Input::Resumed => self.resume(now),
         }
     }
 
@@ -147,6 +151,11 @@ impl Execution {
     /// Lets time go on to this moment; what follows waits in [`next_effect`](Self::next_effect).
     pub(crate) fn pass(&mut self, to: Timestamp) {
         self.at = self.at.max(to);
+    }
+
+    /// Whether anything was asked that was not answered.
+    pub fn asks(&self) -> bool {
+        !self.tasks.is_empty()
     }
 
     /// The moment of the last step.

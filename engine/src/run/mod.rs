@@ -25,7 +25,7 @@ pub(crate) use inspection::Inspection;
 pub use journal::{Entry, Input, REVISION};
 pub use map_runs::{Counts, MapRun, MapRunStatus, MapRunUpdate};
 pub(crate) use map_runs::{MapRunId, exceeded};
-pub(crate) use thread::{News, Thread, ThreadId, Waiting, Wake};
+pub(crate) use thread::{News, Own, Thread, ThreadId, Waiting, Wake};
 pub(crate) use visit::{Fault, Given, Next, Step, Visit};
 
 use crate::effect::{Effect, Items, Outcome, TaskId};
@@ -200,6 +200,23 @@ impl Execution {
             self.timers.remove(&(old, id));
         }
         self.timers.extend(due.map(|due| (due, id)));
+    }
+
+    /// The host has died and come back: tasks that it did by itself begin anew, and so do their clocks.
+    pub(super) fn resume(&mut self, now: Timestamp) {
+        for thread in self.threads.values_mut() {
+            let Waiting::Task { own: Some(Own { limit }), timeout, heartbeat, .. } = &mut thread.waiting
+            else {
+                continue;
+            };
+            *timeout = limit.and_then(|limit| now.checked_add(limit).ok());
+            let beat = heartbeat.and_then(|heartbeat| now.checked_add(heartbeat).ok());
+            let due = (*timeout).into_iter().chain(beat).min();
+            if let Some(old) = std::mem::replace(&mut thread.due, due) {
+                self.timers.remove(&(old, thread.id));
+            }
+            self.timers.extend(due.map(|due| (due, thread.id)));
+        }
     }
 
     /// Stops the run.

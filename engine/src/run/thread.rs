@@ -63,6 +63,8 @@ pub(crate) enum Waiting {
         id: TaskId,
         timeout: Option<Timestamp>,
         heartbeat: Option<Duration>,
+        /// How long it may take in all, when the host does it by itself: then it dies with the host.
+        own: Option<Own>,
         progress: Progress,
     },
     /// Items that the host reads.
@@ -76,6 +78,12 @@ pub(crate) enum Waiting {
         writing: Box<Writing>,
     },
     Children(Box<Children>),
+}
+
+/// A task that a host does by itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Own {
+    pub limit: Option<Duration>,
 }
 
 /// Why a thread goes on.

@@ -12,7 +12,7 @@ use crate::load::{Fields, LONGEST_SECONDS, Place};
 use crate::machine::MachineType;
 use crate::problem::Code;
 use crate::query::{EvaluationError, Language, Reach, Scope, Stage, Template};
-use crate::run::{Fault, Given, News, Next, Step, Visit, Waiting};
+use crate::run::{Fault, Given, News, Next, Own, Step, Visit, Waiting};
 use crate::value::{Number, Value};
 
 /// A Task state.
@@ -96,12 +96,13 @@ impl Task {
             token,
             progress: Progress::New,
         };
+        let own = (pattern == Pattern::RequestResponse).then_some(Own { limit: timeout });
         let timeout = timeout.and_then(|timeout| visit.now.checked_add(timeout).ok());
         // A worker is not late before it has begun.
         let beat = heartbeat.filter(|_| pattern != Pattern::Activity);
         let beat = beat.and_then(|heartbeat| visit.now.checked_add(heartbeat).ok());
         let due = timeout.into_iter().chain(beat).min();
-        visit.wait(Waiting::Task { id, timeout, heartbeat, progress: Progress::New }, due);
+        visit.wait(Waiting::Task { id, timeout, heartbeat, own, progress: Progress::New }, due);
         visit.effect(Effect::StartTask(request));
         Ok(Next::Wait)
     }
@@ -120,7 +121,7 @@ impl Task {
 
     /// The task has got further; its result is still to come.
     pub(crate) fn progress(&self, visit: &mut Visit<'_>, waiting: Waiting, news: News) -> Step {
-        let Waiting::Task { id, timeout, heartbeat, progress } = waiting else {
+        let Waiting::Task { id, timeout, heartbeat, own, progress } = waiting else {
             return Ok(Next::Wait);
         };
         let progress = match (news, progress) {
@@ -140,7 +141,7 @@ impl Task {
         };
         let beat = heartbeat.and_then(|heartbeat| visit.now.checked_add(heartbeat).ok());
         let due = timeout.into_iter().chain(beat).min();
-        visit.wait(Waiting::Task { id, timeout, heartbeat, progress }, due);
+        visit.wait(Waiting::Task { id, timeout, heartbeat, own, progress }, due);
         Ok(Next::Wait)
     }
 

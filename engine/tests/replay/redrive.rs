@@ -147,6 +147,21 @@ fn an_execution_has_its_whole_time_again() {
     assert_eq!(run.execution.at().duration_since(super::world::began()).as_secs(), 4 * 60 + 3 * 60);
 }
 
+/// A task that died with its host is not late for that.
+#[test]
+fn the_time_that_the_host_was_dead_does_not_count() {
+    let mut a = task(None);
+    a["TimeoutSeconds"] = json!(60);
+    let mut run = Run::new(&machine("A", &json!({ "A": a })), &json!({}), Weather::Never);
+    let resumed =
+        Entry { at: run.execution.at() + jiff::SignedDuration::from_hours(1), inputs: vec![Input::Resumed] };
+    run.execution.step(&resumed);
+    run.journal.push(serde_json::to_string(&resumed).unwrap());
+    assert_eq!(run.execution.outcome(), None);
+    assert_eq!(run.finish(0, |_| true), Outcome::Failed(Failure::named("States.Timeout")));
+    assert_eq!(run.execution.at().duration_since(super::world::began()).as_secs(), 3_660);
+}
+
 #[test]
 fn one_that_was_stopped_goes_on() {
     let definition =

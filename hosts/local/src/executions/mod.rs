@@ -20,7 +20,7 @@ mod start;
 mod tokens;
 mod work;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use functions::{Name, store::StoreError};
 use futures::{FutureExt, future::BoxFuture};
@@ -46,6 +46,9 @@ use crate::{
 
 /// AWS's limit for the history of a STANDARD execution.
 const MOST_EVENTS: u64 = 25_000;
+
+/// When a run is tried again whose step could not be kept.
+const LATER: Duration = Duration::from_secs(10);
 
 /// Every execution on this machine. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -153,10 +156,30 @@ impl Executions {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(execution.arn = arn, "{arn} goes on at the next start: {error}");
+                    tracing::error!(execution.arn = arn, "{arn} goes on when storage is back: {error}");
+                    tokio::spawn(self.clone().again_later(arn.clone()));
                 }
             }
             self.shared.live.leave(&arn);
+        }
+        .boxed()
+    }
+
+    /// A step could not be kept: the run is made again from its journal, until it can go on.
+    fn again_later(self, arn: String) -> BoxFuture<'static, ()> {
+        async move {
+            loop {
+                tokio::time::sleep(LATER).await;
+                match self.find(&arn) {
+                    Ok(Some(execution)) if execution.status == Status::Running => {
+                        if self.resume_one(execution).await.is_ok() {
+                            return;
+                        }
+                    }
+                    Ok(_) => return,
+                    Err(_) => {}
+                }
+            }
         }
         .boxed()
     }

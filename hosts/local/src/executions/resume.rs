@@ -95,7 +95,7 @@ impl Executions {
     }
 
     /// Goes on with an execution that a crash left running.
-    pub(crate) async fn resume_one(&self, mut execution: Execution) -> Result<(), StoreError> {
+    pub(crate) async fn resume_one(&self, execution: Execution) -> Result<(), StoreError> {
         let store = &self.engine.host.store;
         if execution.revision != REVISION {
             return self.start_anew(execution).await;
@@ -103,10 +103,29 @@ impl Executions {
         let machine = self.shared.definitions.machine(&execution.definition, &store.readers);
         let machine = machine.map_err(StoreError::Refused)?;
         let (run, lines) = history::replay(&store.readers, machine, &execution, drop)?;
-        if run.outcome().is_some() {
-            // The journal had its end and the row had not: only a file that was tampered with is so.
-            execution.stands(run.outcome(), run.at());
-            return store.writer.write(move |connection| row::update(connection, &execution)).await;
+        self.take_up(execution, run, lines).await
+    }
+
+    /// Goes on with a run that was made again. Tasks that died with the process have their whole time again.
+    async fn take_up(
+        &self,
+        mut execution: Execution,
+        mut run: states::Execution,
+        mut lines: i64,
+    ) -> Result<(), StoreError> {
+        if run.outcome().is_none() && run.asks() {
+            let entry = Entry { at: clock::now().max(run.at()), inputs: vec![Input::Resumed] };
+            run.step(&entry);
+            execution.stands(run.outcome(), entry.at);
+            let line =
+                serde_json::to_string(&entry).map_err(|error| StoreError::Refused(error.to_string()))?;
+            let (row, number) = (execution.clone(), lines);
+            let written = self.engine.host.store.writer.write(move |connection| {
+                journal::append(connection, row.id, number, &line)?;
+                row::update(connection, &row)
+            });
+            written.await?;
+            lines += 1;
         }
         self.go_on(execution, run, lines);
         Ok(())
@@ -119,6 +138,8 @@ impl Executions {
         let mut execution = self.find(arn)?.ok_or(RedriveError::NotFound)?;
         let at = clock::now();
         execution.redrivable(at).map_err(not)?;
+        // Its row says that it ended; it may still be tidying up.
+        self.shared.live.gone(arn).await;
         let machine = self.shared.definitions.machine(&execution.definition, &store.readers);
         let machine = machine.map_err(StoreError::Refused)?;
         let (mut run, lines) = history::replay(&store.readers, machine, &execution, drop)?;
@@ -176,7 +197,6 @@ impl Executions {
             row::update(connection, &row)
         });
         written.await?;
-        self.go_on(execution, run, 0);
-        Ok(())
+        self.take_up(execution, run, 0).await
     }
 }

@@ -2,13 +2,16 @@
 //! into the next one (group commit).
 
 use std::{
-    sync::mpsc::{self, Receiver, SyncSender},
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, SyncSender},
+    },
     thread,
 };
 
 use functions::store::{Condition, Item, StoreError, Table, Written};
 use rusqlite::{Connection, params};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::{Change, failure, read};
 
@@ -21,6 +24,8 @@ const WAITING: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Writer {
     queue: SyncSender<Job>,
+    /// As many as the queue has places: who waits for one holds up no thread.
+    room: Arc<Semaphore>,
 }
 
 type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
@@ -38,12 +43,12 @@ impl Writer {
             .name("sqlite-writer".into())
             .spawn(move || run(&connection, &jobs))
             .map_err(|error| StoreError::Refused(error.to_string()))?;
-        Ok(Self { queue })
+        Ok(Self { queue, room: Arc::new(Semaphore::new(WAITING)) })
     }
 
     /// No writer: every write is refused.
     pub(super) fn none() -> Self {
-        Self { queue: mpsc::sync_channel(0).0 }
+        Self { queue: mpsc::sync_channel(0).0, room: Arc::new(Semaphore::new(1)) }
     }
 
     /// Makes a change and waits until it is on the disk.
@@ -51,6 +56,7 @@ impl Writer {
         &self,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| gone())?;
         let (answer, answered) = oneshot::channel();
         let (made, result) = mpsc::sync_channel(1);
         let job = Job {
@@ -59,6 +65,7 @@ impl Writer {
                 let _ = made.send(change(connection));
             }),
             done: Box::new(move |committed| {
+                drop(room);
                 let _ = answer.send(match (committed, result.try_recv()) {
                     (Ok(()), Ok(made)) => made.map_err(|error| failure(&error)),
                     (Err(error), _) => Err(error),
@@ -66,15 +73,7 @@ impl Writer {
                 });
             }),
         };
-        let queue = self.queue.clone();
-        // Nearly always there is room; where there is none, waiting must not hold up a runtime's thread.
-        if let Err(refused) = queue.try_send(job) {
-            let mpsc::TrySendError::Full(job) = refused else {
-                return Err(gone());
-            };
-            let sent = tokio::task::spawn_blocking(move || queue.send(job)).await;
-            sent.map_err(|_| gone())?.map_err(|_| gone())?;
-        }
+        self.queue.try_send(job).map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 }
