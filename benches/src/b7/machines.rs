@@ -13,8 +13,10 @@ pub enum Workload {
     Chain,
     /// One Map of 2,000 items, a Pass each.
     Map,
-    /// Six states, two of which call a function; executions one after the other.
+    /// Six states; executions one after the other.
     Six,
+    /// Six states, two of which call a function; executions one after the other.
+    Calls,
     /// The record flow on one record, with its functions.
     Flow,
 }
@@ -26,7 +28,7 @@ const ITEMS: u64 = 2_000;
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Chain, Self::Map, Self::Six, Self::Flow];
+    pub const ALL: [Self; 5] = [Self::Chain, Self::Map, Self::Six, Self::Calls, Self::Flow];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -34,13 +36,19 @@ impl Workload {
             Self::Chain => "chain",
             Self::Map => "map",
             Self::Six => "six",
+            Self::Calls => "calls",
             Self::Flow => "flow",
         }
     }
 
-    /// Whether it needs nothing of crmflow.
+    /// Whether it needs nothing of crmflow, and many executions may run at once.
     pub fn runs_anywhere(self) -> bool {
         matches!(self, Self::Chain | Self::Map)
+    }
+
+    /// Whether executions run one after the other, for the time that each takes.
+    pub fn is_timed(self) -> bool {
+        !self.runs_anywhere()
     }
 
     /// How many states an execution enters.
@@ -48,7 +56,7 @@ impl Workload {
         match self {
             Self::Chain => CHAIN,
             Self::Map => ITEMS + 1,
-            Self::Six => 6,
+            Self::Six | Self::Calls => 6,
             Self::Flow => 8,
         }
     }
@@ -62,7 +70,7 @@ impl Workload {
             (Self::Map, Who::Memory) => 500,
             (Self::Map, Who::Durable) => 200,
             (Self::Map, Who::Moto) => 1,
-            (Self::Six | Self::Flow, _) => 2_000,
+            (Self::Six | Self::Calls | Self::Flow, _) => 2_000,
         }
     }
 
@@ -79,7 +87,8 @@ impl Workload {
                     },
                 } },
             }),
-            Self::Six => six(),
+            Self::Six => six(&json!({ "Type": "Pass" })),
+            Self::Calls => six(&call()),
         }
     }
 
@@ -88,10 +97,10 @@ impl Workload {
         match self {
             Self::Chain => json!({ "n": number }),
             Self::Map => json!({ "items": (0..ITEMS).collect::<Vec<_>>() }),
-            Self::Six | Self::Flow => {
+            Self::Six | Self::Calls | Self::Flow => {
                 let record =
                     json!({ "name": "Ann", "email": format!("ann{number}@example.com"), "optIn": true });
-                json!({ "records": [record] })
+                json!([record])
             }
         }
     }
@@ -111,20 +120,12 @@ fn chain() -> Value {
     json!({ "StartAt": "S00", "States": states })
 }
 
-/// Begin, check, choose, check again, wait for nothing, end: two durable answers between start and end.
-fn six() -> Value {
-    let function = "arn:aws:lambda:local:000000000000:function:ValidateSchemaFunction";
+/// Begin, check, choose, check again, pause for no time, end.
+fn six(check: &Value) -> Value {
     let check = |next: &str| {
-        json!({
-            "Type": "Task", "Resource": function, "Output": "{% $states.input %}", "Next": next,
-            "Arguments": {
-                "input": "{% $states.input %}",
-                "execution": {
-                    "name": "{% $states.context.Execution.Name %}",
-                    "startedAt": "{% $states.context.Execution.StartTime %}",
-                },
-            },
-        })
+        let mut state = check.clone();
+        state["Next"] = next.into();
+        state
     };
     json!({
         "QueryLanguage": "JSONata",
@@ -134,11 +135,27 @@ fn six() -> Value {
             "Check": check("Any"),
             "Any": {
                 "Type": "Choice", "Default": "Done",
-                "Choices": [{ "Condition": "{% $count($states.input.records) > 0 %}", "Next": "Again" }],
+                "Choices": [{ "Condition": "{% $count($states.input) > 0 %}", "Next": "Again" }],
             },
             "Again": check("Pause"),
             "Pause": { "Type": "Wait", "Seconds": 0, "Next": "Done" },
             "Done": { "Type": "Succeed" },
+        },
+    })
+}
+
+/// A check by a function, whose answer must be on the disk before the next state begins.
+fn call() -> Value {
+    json!({
+        "Type": "Task",
+        "Resource": "arn:aws:lambda:local:000000000000:function:ValidateSchemaFunction",
+        "Output": "{% $states.input %}",
+        "Arguments": {
+            "input": "{% $states.input %}",
+            "execution": {
+                "name": "{% $states.context.Execution.Name %}",
+                "startedAt": "{% $states.context.Execution.StartTime %}",
+            },
         },
     })
 }

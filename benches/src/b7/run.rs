@@ -42,12 +42,11 @@ pub fn durable(workload: Workload, executions: u64, program: &Path, data: &Path)
         _ => server.create(workload.name(), &workload.definition())?,
     };
     let began = Instant::now();
-    let millis = match workload {
-        Workload::Chain | Workload::Map => {
-            start_all(&server, &machine, workload, executions)?;
-            Vec::new()
-        }
-        Workload::Six | Workload::Flow => one_by_one(&server, &machine, workload, executions)?,
+    let millis = if workload.is_timed() {
+        one_by_one(&server, &machine, workload, executions)?
+    } else {
+        start_all(&server, &machine, workload, executions)?;
+        Vec::new()
     };
     let ran = ran(began, executions * workload.transitions(), millis);
     server.check(&machine, executions, workload)?;
