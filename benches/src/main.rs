@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use benches::{Error, b1, b4, b10, b12, b13, clean, generate::Plan, place::Place, report::Report};
+use benches::{Error, b1, b4, b7, b10, b12, b13, clean, generate::Plan, place::Place, report::Report};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
@@ -32,6 +32,8 @@ enum Workload {
     B1(Contest),
     /// The check of one record.
     B4(Contest),
+    /// The engine: transitions a second, in memory and durable.
+    B7(Engine),
     /// The whole flow, durable.
     B10(Whole),
     /// The Lambda binaries: size, start, memory.
@@ -41,6 +43,32 @@ enum Workload {
     /// What B1 measures of ours.
     #[command(hide = true)]
     Clean { input: PathBuf, output: PathBuf },
+    /// What B7 measures of ours.
+    #[command(hide = true)]
+    Engine(OneRun),
+}
+
+#[derive(Debug, Args)]
+struct Engine {
+    /// How often everyone runs.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Without Python.
+    #[arg(long)]
+    no_peers: bool,
+    /// The program; without it the one that lies beside this one.
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct OneRun {
+    workload: b7::Workload,
+    executions: u64,
+    #[arg(long, requires = "data")]
+    program: Option<PathBuf>,
+    #[arg(long, requires = "program")]
+    data: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -133,7 +161,18 @@ fn run(cli: &Cli) -> Result<(), Error> {
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
             give(&b13::cost(&b13::Stack::read(&root)?)?, ToString::to_string, keep)
         }
+        Workload::B7(Engine { rounds, no_peers, program }) => {
+            let program = program.clone().map_or_else(beside, Ok)?;
+            give(&b7::run(&place()?, &program, *rounds, !no_peers)?, ToString::to_string, keep)
+        }
         Workload::Clean { input, output } => clean_one(input, output),
+        Workload::Engine(OneRun { workload, executions, program, data }) => {
+            let ran = match program.as_ref().zip(data.as_ref()) {
+                Some((program, data)) => b7::durable(*workload, *executions, program, data)?,
+                None => b7::in_memory(*workload, *executions)?,
+            };
+            give(&ran, |ran| serde_json::to_string(ran).unwrap_or_default(), None)
+        }
     }
 }
 

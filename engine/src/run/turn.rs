@@ -22,7 +22,8 @@ impl Execution {
             return false;
         }
         if self.deadline.is_some_and(|deadline| deadline <= now) {
-            self.stop_as(Outcome::TimedOut(Failure::named(reserved::TIMEOUT)), now);
+            // AWS names no error here: the status says it.
+            self.stop_as(Outcome::TimedOut(Failure::default()), now);
             return true;
         }
         let (id, wake) = match self.ready.pop_front() {

@@ -1,0 +1,209 @@
+//! B7: the engine. State transitions a second, in memory and durable, and how long six states take.
+
+mod endpoint;
+mod machines;
+mod run;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde::{Deserialize, Serialize};
+
+pub use machines::Workload;
+pub use run::{durable, in_memory};
+
+use crate::{
+    child,
+    error::Error,
+    peers,
+    place::Place,
+    report::{Spread, load, progress},
+};
+
+/// Transitions a second, in memory and durable.
+const TARGET: [f64; 2] = [1_000_000.0, 300_000.0];
+/// Six states from start to end while durable, in milliseconds, for 99 of 100.
+const TARGET_MILLIS: f64 = 2.0;
+
+/// Who runs a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Who {
+    /// The engine alone.
+    Memory,
+    /// `crmflow serve`, through its Step Functions endpoint.
+    Durable,
+    /// moto, in its own process.
+    Moto,
+}
+
+/// What a run says at its end, as one line of JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Ran {
+    /// The version of what ran.
+    pub version: String,
+    /// From the first start to the last end.
+    pub seconds: f64,
+    /// States that were entered.
+    pub transitions: u64,
+    /// From start to end of each execution, in milliseconds, where they ran one after the other.
+    #[serde(default)]
+    pub millis: Vec<f64>,
+}
+
+/// How a workload went for one who ran it.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    /// The workload.
+    pub workload: Workload,
+    /// Who.
+    pub who: Who,
+    /// Its version.
+    pub version: String,
+    /// Transitions a second.
+    pub rate: Spread,
+    /// Of both cores, for a transition, in microseconds; the client's share is in it.
+    pub cpu_micros: Spread,
+    /// The most memory that was resident, in bytes.
+    pub peak: u64,
+    /// From start to end of an execution, in milliseconds: the median, and what 99 of 100 stay under.
+    pub latency: Option<[f64; 2]>,
+}
+
+/// How everyone did.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The load average of the last minute, before and after.
+    pub load: [f64; 2],
+    /// One for each workload and who ran it.
+    pub rows: Vec<Row>,
+}
+
+/// Runs every workload, everyone in turn.
+pub fn run(place: &Place, program: &Path, rounds: usize, with_peers: bool) -> Result<Report, Error> {
+    let python = with_peers.then(|| place.python(&peers::folder().join("requirements.txt"))).transpose()?;
+    let before = load();
+    let mut rows = Vec::new();
+    for workload in Workload::ALL {
+        let everyone = [Who::Memory, Who::Durable, Who::Moto];
+        let takes_part = |who: &Who| match who {
+            Who::Memory => !workload.is_timed(),
+            Who::Durable => true,
+            Who::Moto => python.is_some() && workload.runs_anywhere(),
+        };
+        let mut runs: Vec<_> = everyone.into_iter().filter(takes_part).map(|who| (who, Vec::new())).collect();
+        for round in 1..=rounds {
+            for (who, runs) in &mut runs {
+                let name = format!("{workload:?} {who:?}");
+                let run = child::run(&name, &mut command(place, program, python.as_ref(), *who, workload)?)?;
+                let ran: Ran = serde_json::from_str(run.output.trim())
+                    .map_err(|error| Error::wrong(&name, format!("it did not say what it ran: {error}")))?;
+                check(&name, workload, *who, &ran)?;
+                progress(&format!("B7 {round}/{rounds}: {name} {:.0}/s", rate(&ran)));
+                runs.push((run, ran));
+            }
+        }
+        rows.extend(runs.into_iter().map(|(who, runs)| Row::of(workload, who, &runs)));
+    }
+    Ok(Report { load: [before, load()], rows })
+}
+
+fn command(
+    place: &Place,
+    program: &Path,
+    python: Option<&PathBuf>,
+    who: Who,
+    workload: Workload,
+) -> Result<Command, Error> {
+    let count = workload.executions(who).to_string();
+    if let (Who::Moto, Some(python)) = (who, python) {
+        let definition = place.path("b7.json");
+        let case = serde_json::json!({ "definition": workload.definition(), "input": workload.input(0) });
+        std::fs::write(&definition, case.to_string()).map_err(Error::at(&definition))?;
+        let mut command = Command::new(python);
+        let states = workload.transitions().to_string();
+        command.arg(peers::folder().join("b7_moto.py")).arg(definition).arg(count).arg(states);
+        return Ok(command);
+    }
+    let this = std::env::current_exe().map_err(Error::of("this program"))?;
+    let mut command = Command::new(this);
+    command.arg("engine").arg(workload.name()).arg(count);
+    if who == Who::Durable {
+        command.arg("--program").arg(program).arg("--data").arg(place.empty("b7")?);
+    }
+    Ok(command)
+}
+
+/// A run that did less is not a time.
+fn check(name: &str, workload: Workload, who: Who, ran: &Ran) -> Result<(), Error> {
+    let right = workload.executions(who) * workload.transitions();
+    if ran.transitions == right {
+        return Ok(());
+    }
+    Err(Error::wrong(name, format!("{} transitions; {right} is right", ran.transitions)))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+fn rate(ran: &Ran) -> f64 {
+    ran.transitions as f64 / ran.seconds
+}
+
+impl Row {
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    fn of(workload: Workload, who: Who, runs: &[(child::Run, Ran)]) -> Self {
+        let mut millis: Vec<f64> = runs.iter().flat_map(|(_, ran)| ran.millis.iter().copied()).collect();
+        millis.sort_by(f64::total_cmp);
+        let latency = millis.get(millis.len() / 2).zip(millis.get(millis.len() * 99 / 100));
+        Self {
+            workload,
+            who,
+            version: runs.first().map_or_else(String::new, |(_, ran)| ran.version.clone()),
+            rate: Spread::of(runs.iter().map(|(_, ran)| rate(ran))),
+            cpu_micros: Spread::of(runs.iter().map(|(run, ran)| run.cpu * 1e6 / ran.transitions as f64)),
+            peak: runs.iter().map(|(run, _)| run.peak).max().unwrap_or(0),
+            latency: latency.map(|(median, most)| [*median, *most]),
+        }
+    }
+
+    fn verdict(&self) -> Option<String> {
+        let word = |met: bool| if met { "met" } else { "missed" };
+        let target = match (self.workload, self.who) {
+            (Workload::Chain, Who::Memory) => TARGET[0],
+            (Workload::Chain, Who::Durable) => TARGET[1],
+            (Workload::Six, Who::Durable) => {
+                let [_, most] = self.latency?;
+                return Some(format!(
+                    "six states durable: {most:.2} ms of at most {TARGET_MILLIS}: {}",
+                    word(most < TARGET_MILLIS)
+                ));
+            }
+            _ => return None,
+        };
+        let rate = self.rate.median;
+        Some(format!("chain, {:?}: {rate:.0}/s of at least {target:.0}: {}", self.who, word(rate >= target)))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "B7: load average {:.2} before, {:.2} after\n", self.load[0], self.load[1])?;
+        writeln!(
+            f,
+            "| workload | who | transitions/s, median (min-max) | CPU us each | peak MiB | start to end ms, median and p99 |"
+        )?;
+        writeln!(f, "|---|---|---|---|---|---|")?;
+        for row in &self.rows {
+            let Row { workload, who, version, rate, cpu_micros, peak, latency } = row;
+            let latency =
+                latency.map_or_else(String::new, |[median, most]| format!("{median:.2}, {most:.2}"));
+            let (median, min, max, cpu, peak) =
+                (rate.median, rate.min, rate.max, cpu_micros.median, peak / 1_048_576);
+            let line = format!("{median:.0} ({min:.0}-{max:.0}) | {cpu:.2} | {peak} | {latency}");
+            writeln!(f, "| {} | {who:?} ({version}) | {line} |", workload.name())?;
+        }
+        self.rows.iter().filter_map(Row::verdict).try_for_each(|verdict| writeln!(f, "\n{verdict}"))
+    }
+}
