@@ -13,7 +13,7 @@ const MOST: u64 = 100;
 
 /// Every problem of a definition for a machine of this type, warnings included.
 fn problems(definition: &str, express: bool) -> Vec<Problem> {
-    let kind = if express { MachineType::Express } else { MachineType::Standard };
+    let kind = wiring::machine_type(express);
     StateMachine::diagnose(kind, definition, &wiring::check_resource)
 }
 
