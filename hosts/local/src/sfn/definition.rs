@@ -1,7 +1,7 @@
 //! Definitions: what AWS says of those that are not sound, and those that this host cannot run.
 
 use serde_json::{Value as Json, json};
-use states::{MachineType, Problem, Problems, Severity, StateMachine};
+use states::{Problem, Problems, Severity, StateMachine};
 
 use super::{error::Error, validate::Fields};
 use crate::wiring;
