@@ -86,19 +86,19 @@ impl Server {
         Ok(())
     }
 
-    /// Every execution has succeeded, and the last one's history has every state.
+    /// Every execution has succeeded, or waits, and the last one's history has every state.
     pub(super) fn check(&self, machine: &str, executions: u64, workload: Workload) -> Result<(), Error> {
         let mut connection = self.connect()?;
-        let mut ended = 0;
+        let status = if workload == Workload::Waiting { "RUNNING" } else { "SUCCEEDED" };
+        let mut found = 0;
         let mut next = Value::Null;
         loop {
-            let mut page =
-                json!({ "stateMachineArn": machine, "maxResults": 1000, "statusFilter": "SUCCEEDED" });
+            let mut page = json!({ "stateMachineArn": machine, "maxResults": 1000, "statusFilter": status });
             if !next.is_null() {
                 page["nextToken"] = next;
             }
             let answer = connection.call("ListExecutions", &page)?;
-            ended += answer["executions"].as_array().map_or(0, Vec::len) as u64;
+            found += answer["executions"].as_array().map_or(0, Vec::len) as u64;
             next = answer["nextToken"].clone();
             if next.is_null() {
                 break;
@@ -106,10 +106,11 @@ impl Server {
         }
         let last = machine.replace(":stateMachine:", ":execution:") + &format!(":run-{}", executions - 1);
         let entered = connection.entered(&last)?;
-        if (ended, entered) == (executions, workload.transitions()) {
+        if (found, entered) == (executions, workload.transitions()) {
             return Ok(());
         }
-        let why = format!("{ended} of {executions} executions succeeded; the last entered {entered} states");
+        let why =
+            format!("{found} of {executions} executions are {status}; the last entered {entered} states");
         Err(Error::wrong("crmflow", why))
     }
 

@@ -19,6 +19,8 @@ pub enum Workload {
     Calls,
     /// The record flow on one record, with its functions.
     Flow,
+    /// One state that waits for an hour: what many such executions hold.
+    Waiting,
 }
 
 /// States of the chain.
@@ -28,7 +30,7 @@ const ITEMS: u64 = 2_000;
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Chain, Self::Map, Self::Six, Self::Calls, Self::Flow];
+    pub const ALL: [Self; 6] = [Self::Chain, Self::Map, Self::Six, Self::Calls, Self::Flow, Self::Waiting];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -38,6 +40,7 @@ impl Workload {
             Self::Six => "six",
             Self::Calls => "calls",
             Self::Flow => "flow",
+            Self::Waiting => "waiting",
         }
     }
 
@@ -48,7 +51,7 @@ impl Workload {
 
     /// Whether executions run one after the other, for the time that each takes.
     pub fn is_timed(self) -> bool {
-        !self.runs_anywhere()
+        matches!(self, Self::Six | Self::Calls | Self::Flow)
     }
 
     /// How many states an execution enters.
@@ -58,6 +61,7 @@ impl Workload {
             Self::Map => ITEMS + 1,
             Self::Six | Self::Calls => 6,
             Self::Flow => 8,
+            Self::Waiting => 1,
         }
     }
 
@@ -71,6 +75,7 @@ impl Workload {
             (Self::Map, Who::Durable) => 200,
             (Self::Map, Who::Moto) => 1,
             (Self::Six | Self::Calls | Self::Flow, _) => 2_000,
+            (Self::Waiting, _) => 10_000,
         }
     }
 
@@ -89,13 +94,17 @@ impl Workload {
             }),
             Self::Six => six(&json!({ "Type": "Pass" })),
             Self::Calls => six(&call()),
+            Self::Waiting => json!({
+                "StartAt": "Pause",
+                "States": { "Pause": { "Type": "Wait", "Seconds": 3_600, "End": true } },
+            }),
         }
     }
 
     /// The input of the execution with this number.
     pub fn input(self, number: u64) -> Value {
         match self {
-            Self::Chain => json!({ "n": number }),
+            Self::Chain | Self::Waiting => json!({ "n": number }),
             Self::Map => json!({ "items": (0..ITEMS).collect::<Vec<_>>() }),
             Self::Six | Self::Calls | Self::Flow => {
                 let record =

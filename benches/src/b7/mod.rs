@@ -90,7 +90,7 @@ pub fn run(place: &Place, program: &Path, rounds: usize, with_peers: bool) -> Re
     for workload in Workload::ALL {
         let everyone = [Who::Memory, Who::Durable, Who::Moto];
         let takes_part = |who: &Who| match who {
-            Who::Memory => !workload.is_timed(),
+            Who::Memory => workload.runs_anywhere(),
             Who::Durable => true,
             Who::Moto => python.is_some() && workload.runs_anywhere(),
         };

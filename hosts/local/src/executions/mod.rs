@@ -12,8 +12,6 @@ mod journal;
 mod kept;
 mod live;
 mod map_runs;
-#[cfg(test)]
-mod measure;
 mod resume;
 mod row;
 mod start;

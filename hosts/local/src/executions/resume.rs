@@ -75,9 +75,12 @@ impl Executions {
         for execution in left {
             let arn = execution.arn.clone();
             match self.resume_one(execution).await {
-                Ok(()) => tracing::info!(execution.arn = arn, "execution {arn} goes on"),
+                Ok(()) => tracing::debug!(execution.arn = arn, "execution {arn} goes on"),
                 Err(error) => tracing::error!(execution.arn = arn, "execution {arn} cannot go on: {error}"),
             }
+        }
+        if count > 0 {
+            tracing::info!(executions = count, "executions that go on: {count}");
         }
         Ok(count)
     }
