@@ -3,12 +3,13 @@
 
 use std::{fs, net::TcpListener, path::Path};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     failures::{root, template},
-    http::Client,
+    http::{Client, until},
     program::{Ended, Place, Server, run},
+    step_functions::call,
 };
 
 fn contacts(count: usize) -> String {
@@ -50,6 +51,55 @@ fn a_full_disk_loses_nothing() {
     assert_eq!((summary["status"].as_str(), known), (Some("SUCCEEDED"), 3_000), "{summary}");
 }
 
+/// How large a file a process may make from now on: nothing more, or all.
+fn limit_files(server: &Server, limit: &str) {
+    let (pid, limit) = (server.process.0.id().to_string(), format!("--fsize={limit}:unlimited"));
+    let status = std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap();
+    assert!(status.success());
+}
+
+/// While the disk is full, nobody is told that a task has ended or an execution was stopped; what is tried again
+/// once there is space goes on.
+#[test]
+fn a_full_disk_ends_no_execution() {
+    let place = Place::new();
+    let crmflow = place.command(["serve", "--listen", "127.0.0.1:0", "--sfn-listen", "127.0.0.1:0"]);
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+        .arg(crmflow.get_program())
+        .args(crmflow.get_args());
+    command.stderr(fs::File::create(place.path("stderr")).unwrap());
+    let server = Server::spawn(command);
+    let sfn = Client::new(&server.step_functions);
+    let call = |operation: &str, body: Value| call(&sfn, operation, body.to_string().as_bytes());
+    let made = |operation: &str, body: Value, member: &str| call(operation, body).body[member].clone();
+    let activity = made("CreateActivity", json!({"name": "work"}), "activityArn");
+    let definition =
+        json!({"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": activity, "End": true}}});
+    let machine = json!({"name": "m", "definition": definition.to_string(), "roleArn": "arn:aws:iam::000000000000:role/any"});
+    let machine = made("CreateStateMachine", machine, "stateMachineArn");
+    let [worked, stopped] =
+        [(); 2].map(|()| made("StartExecution", json!({"stateMachineArn": machine}), "executionArn"));
+    let token = made("GetActivityTask", json!({"activityArn": activity}), "taskToken");
+    let succeed = json!({"taskToken": token, "output": "1"});
+    let stop = json!({"executionArn": stopped});
+    limit_files(&server, "1");
+    for (operation, body) in [("SendTaskSuccess", &succeed), ("StopExecution", &stop)].repeat(2) {
+        let answer = call(operation, body.clone());
+        assert_eq!(answer.status, 503, "{operation}: {answer:?}");
+    }
+    limit_files(&server, "unlimited");
+    for (operation, body, execution, status) in
+        [("SendTaskSuccess", succeed, worked, "SUCCEEDED"), ("StopExecution", stop, stopped, "ABORTED")]
+    {
+        until(|| (call(operation, body.clone()).status == 200).then_some(()));
+        until(|| {
+            (made("DescribeExecution", json!({"executionArn": execution}), "status") == status).then_some(())
+        });
+    }
+}
+
 #[test]
 fn a_port_that_is_taken() {
     let place = Place::new();
@@ -58,8 +108,11 @@ fn a_port_that_is_taken() {
     let any = "127.0.0.1:0";
     for (listen, sfn_listen) in [(address.as_str(), any), (any, address.as_str())] {
         let serve = ["serve", "--listen", listen, "--sfn-listen", sfn_listen];
-        place.run(serve).check(1, &["cannot listen on", &address]);
+        let option = if listen == any { "--sfn-listen names another" } else { "; --listen names another" };
+        place.run(serve).check(1, &["cannot listen on", &address, option]);
     }
+    let twice = ["serve", "--listen", "127.0.0.1:9", "--sfn-listen", "127.0.0.1:9"];
+    place.run(twice).check(2, &["--listen and --sfn-listen both name 127.0.0.1:9"]);
 }
 
 #[test]

@@ -174,7 +174,7 @@ impl Server {
     }
 
     /// Starts a command that serves, and waits for the line that says where.
-    fn spawn(mut command: Command) -> Self {
+    pub(crate) fn spawn(mut command: Command) -> Self {
         let mut process = Killed(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap());
         let stdout = BufReader::new(process.0.stdout.take().unwrap());
         let (said, heard) = mpsc::channel();

@@ -24,7 +24,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Take a file of records through the flow, and say what became of them.
     Process(Process),
-    /// Serve the HTTP API.
+    /// Serve the HTTP API, and a local Step Functions beside it.
     Serve(Serve),
     /// Call one function with an event file, as `sam local invoke` does.
     Invoke(Invoke),

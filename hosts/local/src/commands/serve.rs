@@ -1,4 +1,4 @@
-//! `crmflow serve`: the HTTP API on this machine.
+//! `crmflow serve`: the HTTP API and the Step Functions endpoint on this machine.
 
 use std::{future::IntoFuture, net::SocketAddr, path::Path, process::ExitCode, time::Duration};
 
@@ -29,13 +29,18 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
             )));
         }
     }
+    if args.listen == args.sfn_listen && args.listen.port() != 0 {
+        let both =
+            format!("--listen and --sfn-listen both name {}; each needs a port of its own", args.listen);
+        return Err(Exit::usage(both));
+    }
     let wiring = super::wiring(template)?;
     let folder = Folder::open(data, &format!("serve --listen {}", args.listen))?;
     logs::start(&folder.paths.logs(), Level::INFO);
     let flow = super::flow(&folder, wiring);
     super::block_on(async {
-        let (listener, address) = listen(args.listen).await?;
-        let (sfn_listener, sfn_address) = listen(args.sfn_listen).await?;
+        let (listener, address) = listen("--listen", args.listen).await?;
+        let (sfn_listener, sfn_address) = listen("--sfn-listen", args.sfn_listen).await?;
         flow.engine().machines.adopt(&flow.engine().wiring).await?;
         flow.executions.resume().await?;
         flow.executions.tidy().await?;
@@ -68,9 +73,11 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
 }
 
 /// Listens on an address; gives the one that it came to be, where the port was left open.
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Exit> {
+async fn listen(option: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Exit> {
     let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|error| Exit::failed(format!("cannot listen on {address}: {error}")))?;
+    let listener = listener.map_err(|error| {
+        Exit::failed(format!("cannot listen on {address}: {error}; {option} names another address"))
+    })?;
     let address = listener.local_addr().map_err(|error| Exit::failed(error.to_string()))?;
     Ok((listener, address))
 }

@@ -75,6 +75,11 @@ impl Live {
         }
     }
 
+    /// Whether a run is here.
+    pub(super) fn holds(&self, arn: &str) -> bool {
+        self.runs.lock().is_ok_and(|runs| runs.contains_key(arn))
+    }
+
     /// Waits until a run is not here any longer.
     pub(super) async fn gone(&self, arn: &str) {
         let ended = self.runs.lock().ok().and_then(|runs| Some(runs.get(arn)?.ended.clone()));

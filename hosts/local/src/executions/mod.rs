@@ -73,7 +73,10 @@ impl Executions {
         if self.tell(arn, Input::Stop(why)) {
             self.shared.live.gone(arn).await;
         }
-        Ok(self.find(arn)?.and_then(|execution| execution.stopped_at))
+        match self.find(arn)? {
+            Some(execution) if execution.status == Status::Running => Err(away(arn)),
+            execution => Ok(execution.and_then(|execution| execution.stopped_at)),
+        }
     }
 
     /// Tells a running execution what came in; `false`: it does not run here.
@@ -189,6 +192,11 @@ impl Executions {
             tracing::warn!("working files were left: {error}");
         }
     }
+}
+
+/// Why a run took nothing in that has not ended: a step of it could not be kept, and it goes on later.
+fn away(arn: &str) -> StoreError {
+    StoreError::Unavailable(format!("{arn} waits until its journal can be written; try again in a moment"))
 }
 
 /// The execution with this ARN.

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Mutex, time::Duration};
 use functions::store::StoreError;
 use states::{Input, TaskId, TaskToken};
 
-use super::{Executions, Status};
+use super::{Executions, Status, away};
 
 /// The tokens of the tasks that wait for an answer.
 #[derive(Debug, Default)]
@@ -98,8 +98,13 @@ impl Executions {
     }
 
     async fn bring(&self, token: &TaskToken, input: Input) -> Result<(), TokenError> {
-        let is_kept = self.tell_and_keep(&token.execution, input).await;
-        if is_kept { Ok(()) } else { Err(TokenError::TimedOut) }
+        if self.tell_and_keep(&token.execution, input).await {
+            return Ok(());
+        }
+        match self.find(&token.execution)? {
+            Some(execution) if execution.status == Status::Running => Err(away(&token.execution).into()),
+            _ => Err(TokenError::TimedOut),
+        }
     }
 
     async fn waiting(&self, token: &str) -> Result<TaskToken, TokenError> {
@@ -110,10 +115,11 @@ impl Executions {
             }
             let execution = self.find(&token.execution)?.ok_or(TokenError::Unknown)?;
             if execution.status != Status::Running {
-                break;
+                return Err(TokenError::TimedOut);
             }
             tokio::time::sleep(MOMENT).await;
         }
-        Err(TokenError::TimedOut)
+        let is_here = self.shared.live.holds(&token.execution);
+        Err(if is_here { TokenError::TimedOut } else { away(&token.execution).into() })
     }
 }

@@ -41,7 +41,10 @@ fn check(args: &CheckStates) -> Result<ExitCode, Exit> {
 /// A definition, or exit code 2 with everything that is wrong with it.
 fn parse(file: &Path, kind: MachineType) -> Result<Arc<StateMachine>, Exit> {
     let machine = StateMachine::parse_as(kind, &text(file)?, &|_| Ok(()));
-    machine.map_err(|problems| Exit::usage(problems.to_string()))
+    machine.map_err(|problems| {
+        let lines = problems.0.iter().map(|problem| format!("{}: {problem}", file.display()));
+        Exit::usage(lines.collect::<Vec<_>>().join("\n"))
+    })
 }
 
 fn text(file: &Path) -> Result<String, Exit> {

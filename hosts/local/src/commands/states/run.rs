@@ -28,10 +28,8 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &RunStates) -> Res
     let name = args.definition.file_name().unwrap_or_default().to_string_lossy();
     let name = args.name.clone().unwrap_or_else(|| name.split('.').next().unwrap_or_default().to_owned());
     let case = args.mock.as_deref().map(|file| case(file, &name, args.test_case.as_deref())).transpose()?;
-    let input = args.input.as_deref().map_or(Ok("{}".into()), super::text)?;
-    let input =
-        Value::parse(&input).map_err(|error| Exit::usage(format!("the input is not JSON: {error}")))?;
-    let needs_host = runnable(&machine, case.as_ref())?;
+    let input = args.input.as_deref().map_or_else(|| Ok(Value::from_iter([])), input)?;
+    let needs_host = runnable(&machine, case.as_ref(), args)?;
     let start = start(&name, args);
     let folder = if needs_host { Some(Folder::open(data, "states run")?) } else { None };
     let host = folder.as_ref().map(|folder| host(folder, template)).transpose()?;
@@ -44,6 +42,12 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &RunStates) -> Res
         let good = matches!(outcome, Outcome::Succeeded(_));
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
+}
+
+/// The input in a file.
+fn input(file: &Path) -> Result<Value, Exit> {
+    let not_json = |error| Exit::usage(format!("{}: the input is not JSON: {error}", file.display()));
+    Value::parse(&super::text(file)?).map_err(not_json)
 }
 
 /// This host, for what is not mocked.
@@ -68,7 +72,7 @@ fn case(file: &Path, machine: &str, name: Option<&str>) -> Result<MockCase, Exit
 }
 
 /// Refuses what neither a mock nor this host answers; tells whether the host is needed.
-fn runnable(machine: &StateMachine, case: Option<&MockCase>) -> Result<bool, Exit> {
+fn runnable(machine: &StateMachine, case: Option<&MockCase>, args: &RunStates) -> Result<bool, Exit> {
     let mocked = |state: &str| case.is_some_and(|case| case.has(state));
     let states = machine.states().filter(|state| !mocked(state.name()));
     let asked: Vec<_> = states
@@ -85,10 +89,9 @@ fn runnable(machine: &StateMachine, case: Option<&MockCase>) -> Result<bool, Exi
     let refused: Vec<_> = refused.collect();
     let unknown = case.into_iter().flat_map(MockCase::states);
     let unknown = unknown.filter(|name| machine.states().all(|state| state.name() != *name));
-    let refused: Vec<_> = refused
-        .into_iter()
-        .chain(unknown.map(|name| format!("there is no state '{name}' to mock")))
-        .collect();
+    let mocks = args.mock.as_deref().unwrap_or(Path::new("")).display();
+    let unknown = unknown.map(|name| format!("{mocks}: there is no state '{name}' to mock"));
+    let refused: Vec<_> = refused.into_iter().chain(unknown).collect();
     if refused.is_empty() { Ok(!asked.is_empty()) } else { Err(Exit::usage(refused.join("\n"))) }
 }
 
