@@ -18,6 +18,9 @@ pub enum MachineType {
     Express,
 }
 
+/// How long AWS lets an EXPRESS execution run.
+const EXPRESS_LIMIT: Duration = Duration::from_secs(300);
+
 /// A definition that was found to be sound.
 #[derive(Debug)]
 pub struct StateMachine {
@@ -25,6 +28,7 @@ pub struct StateMachine {
     pub(crate) flows: Vec<Flow>,
     pub(crate) comment: Option<Arc<str>>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) kind: MachineType,
 }
 
 /// States that lead to one another: a machine's, a Map's processor's, a branch's.
@@ -101,13 +105,23 @@ impl StateMachine {
         self.comment.as_deref()
     }
 
-    /// How long a run may take as a whole.
+    /// How long a run may take as a whole: what the definition says, and never more than its type allows.
     pub fn timeout(&self) -> Option<Duration> {
-        self.timeout
+        self.timeout.into_iter().chain(self.kind.limit()).min()
     }
 
     pub(crate) fn state(&self, flow: FlowId, state: StateId) -> &State {
         &self.flows[flow.0].states[state.0]
+    }
+}
+
+impl MachineType {
+    /// How long AWS lets an execution run, where the definition cannot raise it.
+    pub(crate) fn limit(self) -> Option<Duration> {
+        match self {
+            Self::Standard => None,
+            Self::Express => Some(EXPRESS_LIMIT),
+        }
     }
 }
 

@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::json;
-use states::{Execution, Outcome, Start, StateMachine, Value};
+use states::{Execution, Outcome, Start, StateMachine, TaskToken, Value};
 
 /// Pieces that texts of the language are made of, and some that they are not.
 const PIECES: [&str; 60] = [
@@ -76,6 +78,78 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![vec(select(&PIECES[..]), 0..14).prop_map(|pieces| pieces.concat()), ".{0,20}"]
 }
 
+/// Pieces that JSONata is made of.
+const EXPRESSION_PIECES: [&str; 64] = [
+    "$states",
+    ".input",
+    ".context",
+    ".list",
+    ".text",
+    ".o.n",
+    "[0]",
+    "[-1]",
+    "[",
+    "]",
+    "(",
+    ")",
+    "{",
+    "}",
+    "'a'",
+    ":",
+    ",",
+    ";",
+    ".",
+    "..",
+    "$",
+    "%",
+    "@$v",
+    "#$i",
+    "*",
+    "**",
+    "+",
+    "-",
+    "/",
+    "&",
+    "=",
+    "!=",
+    "<",
+    "in ",
+    " and ",
+    " or ",
+    "~>",
+    ":=",
+    "?",
+    "^(",
+    "|",
+    "function($x){",
+    "$x",
+    "λ",
+    "/a+/",
+    "$map(",
+    "$filter(",
+    "$reduce(",
+    "$sum(",
+    "$string(",
+    "$number(",
+    "$split(",
+    "$replace(",
+    "$partition(",
+    "$range(",
+    "$hash(",
+    "$parse(",
+    "$toMillis(",
+    "$fromMillis(",
+    "$formatNumber(",
+    "1e308",
+    "99999999999999999999",
+    "[1..3]",
+    "null",
+];
+
+fn expression() -> impl Strategy<Value = String> {
+    vec(select(&EXPRESSION_PIECES[..]), 0..16).prop_map(|pieces| pieces.concat())
+}
+
 fn run(definition: &serde_json::Value) -> Option<Outcome> {
     let machine = StateMachine::parse(&definition.to_string(), &|_| Ok(())).ok()?;
     let input = json!({ "list": [1, "b", [2.5, null], { "a": 1 }], "text": "a-b", "o": { "n": -3, "a": { "b": [] } }, "a": 1 });
@@ -130,5 +204,21 @@ proptest! {
     fn definitions(text in text()) {
         let _ = StateMachine::parse(&text, &|_| Ok(()));
         let _ = StateMachine::parse(&format!("{{\"StartAt\":{text}}}"), &|_| Ok(()));
+    }
+
+    #[test]
+    fn expressions(text in expression()) {
+        let state = json!({ "QueryLanguage": "JSONata", "Output": format!("{{% {text} %}}"), "Assign": { "x": format!("{{% [{text}] %}}") } });
+        run(&pass(&state));
+    }
+
+    #[test]
+    fn tokens(text in ".{0,40}") {
+        let _ = TaskToken::parse(&text);
+        let inside = format!("{{\"execution\":{text:?},\"task\":1,\"nonce\":{}}}", text.len());
+        if let Some(token) = TaskToken::parse(&URL_SAFE_NO_PAD.encode(inside)) {
+            prop_assert_eq!(TaskToken::parse(&token.to_string()), Some(token));
+        }
+        let _ = TaskToken::parse(&URL_SAFE_NO_PAD.encode(text));
     }
 }

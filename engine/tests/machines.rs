@@ -274,7 +274,8 @@ impl<'c> World<'c> {
             _ => Ok(arguments.clone()),
         };
         let due = self.now + SignedDuration::from_secs(after);
-        let answer = if kind == "objects" { Answer::Items(answer) } else { Answer::Task(answer) };
+        let items = |value| if behaviour.get("large").is_some() { Value::from(vec![value]) } else { value };
+        let answer = if kind == "objects" { Answer::Items(answer.map(items)) } else { Answer::Task(answer) };
         self.answers.insert((due, id, usize::MAX), answer);
     }
 

@@ -91,7 +91,7 @@ pub enum Outcome {
     Succeeded(Value),
     /// It failed.
     Failed(crate::Failure),
-    /// It took longer than its definition allows.
+    /// It took longer than its definition or its type allows.
     TimedOut(crate::Failure),
     /// It was stopped.
     Aborted(crate::Failure),

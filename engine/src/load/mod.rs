@@ -68,7 +68,7 @@ pub(crate) fn load(text: &str, kind: MachineType, check: &Check<'_>) -> (Option<
     if sound(&problems) {
         let flows: Vec<_> = flows.into_iter().flatten().collect();
         problems.extend(graph::check(&flows));
-        machine = sound(&problems).then_some(StateMachine { flows, comment, timeout });
+        machine = sound(&problems).then_some(StateMachine { flows, comment, timeout, kind });
     }
     source::number_lines(text, &mut problems);
     (machine, problems)

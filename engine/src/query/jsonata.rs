@@ -17,7 +17,7 @@ use super::place::{Place, Step};
 use super::scope::{Reach, Scope};
 use super::{Refusal, Resolved, Unresolved, functions, without_code};
 use crate::rng::Rng;
-use crate::value::{Number, Value};
+use crate::value::{DEEPEST, Number, Value};
 
 /// An evaluation that takes longer than this has lost its way.
 const PATIENCE_MS: u64 = 10_000;
@@ -337,21 +337,27 @@ fn import(value: &Value) -> JValue {
     })
 }
 
-/// `None`: JSON cannot hold it.
+/// `None`: JSON cannot hold it, or it is nested too deep.
 fn export(value: &JValue) -> Option<Value> {
-    with_stack(|| {
-        Some(match value {
-            JValue::Null => Value::Null,
-            JValue::Bool(truth) => Value::Bool(*truth),
-            JValue::Number(n) => Value::Number(Number::from_f64(*n)?),
-            JValue::String(text) => Value::from(&**text),
-            JValue::Array(items) => items.iter().map(export).collect::<Option<Vec<_>>>()?.into(),
-            JValue::Object(members) => {
-                let members =
-                    members.iter().map(|(name, value)| Some((Arc::from(name.as_str()), export(value)?)));
-                Value::Object(members.collect::<Option<Vec<_>>>()?.into_iter().collect())
-            }
-            _ => return None,
-        })
+    exported(value, DEEPEST)
+}
+
+fn exported(value: &JValue, room: usize) -> Option<Value> {
+    Some(match value {
+        JValue::Null => Value::Null,
+        JValue::Bool(truth) => Value::Bool(*truth),
+        JValue::Number(n) => Value::Number(Number::from_f64(*n)?),
+        JValue::String(text) => Value::from(&**text),
+        JValue::Array(items) => {
+            let room = room.checked_sub(1)?;
+            items.iter().map(|item| exported(item, room)).collect::<Option<Vec<_>>>()?.into()
+        }
+        JValue::Object(members) => {
+            let room = room.checked_sub(1)?;
+            let members =
+                members.iter().map(|(name, value)| Some((Arc::from(name.as_str()), exported(value, room)?)));
+            Value::Object(members.collect::<Option<Vec<_>>>()?.into_iter().collect())
+        }
+        _ => return None,
     })
 }

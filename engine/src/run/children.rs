@@ -257,7 +257,9 @@ impl Execution {
         let run = RunId(id.0);
         let id = format!("{stem}:{name}").into();
         let limit = self.about.history_limit.filter(|_| !counted.express);
-        let child = Run { counted: Some(counted), ..Run::new(id, name, input, now, limit) };
+        let mut child = Run { counted: Some(counted), ..Run::new(id, name, input, now, limit) };
+        child.deadline = child.expiry(now);
+        self.expiries.extend(child.deadline.map(|deadline| (deadline, run)));
         self.runs.insert(run, child);
         let details = Details::Started { input: input.clone(), role: self.about.role.clone() };
         self.emit(run, 0, EventType::ExecutionStarted, details, now);
@@ -269,7 +271,7 @@ impl Visit<'_> {
     /// What an iteration gets: the item, or what `ItemSelector` makes of it.
     pub(crate) fn selected(&mut self, map: &Map, item: Arc<Item>) -> Result<Value, Fault> {
         let Some(selector) = &map.selector else {
-            return Ok(item.value.clone());
+            return self.fits(&item.value).map(|()| item.value.clone());
         };
         let outer = self.thread.item.replace(item);
         let selected = self.mapped(|scope| selector.fill("ItemSelector", scope));

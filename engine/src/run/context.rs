@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{MapRunId, Thread};
 use crate::effect::Outcome;
-use crate::machine::State;
+use crate::machine::{MachineType, State};
 use crate::query::moment;
 use crate::value::Value;
 
@@ -64,6 +64,8 @@ pub(crate) struct Run {
     pub events: u64,
     /// How many there may be.
     pub limit: Option<u64>,
+    /// When it has had its time, as a child.
+    pub deadline: Option<Timestamp>,
     /// How often it was redriven, when last, and the event that says so.
     pub redrives: u32,
     pub redriven: Option<Timestamp>,
@@ -81,6 +83,12 @@ pub(crate) struct Counted {
     pub express: bool,
 }
 
+impl Counted {
+    fn kind(self) -> MachineType {
+        if self.express { MachineType::Express } else { MachineType::Standard }
+    }
+}
+
 impl Run {
     pub(crate) fn new(
         id: Arc<str>,
@@ -96,11 +104,17 @@ impl Run {
             started,
             events: 0,
             limit,
+            deadline: None,
             redrives: 0,
             redriven: None,
             redriven_event: 0,
             counted: None,
         }
+    }
+
+    /// When the run has had its time if it begins now, as a child.
+    pub(super) fn expiry(&self, now: Timestamp) -> Option<Timestamp> {
+        now.checked_add(self.counted?.kind().limit()?).ok()
     }
 }
 

@@ -34,19 +34,24 @@ impl Execution {
         &mut self,
         (parent, index): (ThreadId, usize),
         child: &Thread,
-        result: Result<Value, Failure>,
+        outcome: Outcome,
         now: Timestamp,
     ) {
         let Some(mut thread) = self.threads.remove(&parent) else {
             return;
         };
-        let succeeded = result.is_ok();
+        let succeeded = matches!(outcome, Outcome::Succeeded(_));
         let (value, failure) = if child.run == thread.run {
             self.note_end(&mut thread, child, index, succeeded, now);
-            result.map_or_else(|failure| (Value::Null, Some(failure)), |output| (output, None))
+            match outcome {
+                Outcome::Succeeded(output) => (output, None),
+                Outcome::Failed(why) | Outcome::TimedOut(why) | Outcome::Aborted(why) => {
+                    (Value::Null, Some(why))
+                }
+            }
         } else {
             let form = self.form(&thread);
-            self.end_child_run(child, result, form, now)
+            self.end_child_run(child, outcome, form, now)
         };
         if let Waiting::Children(children) = &mut thread.waiting {
             children.gather(child.id, index, value, succeeded);
@@ -80,24 +85,23 @@ impl Execution {
     fn end_child_run(
         &mut self,
         child: &Thread,
-        result: Result<Value, Failure>,
+        outcome: Outcome,
         form: Form,
         now: Timestamp,
     ) -> (Value, Option<Failure>) {
-        let outcome = result.clone().map_or_else(Outcome::Failed, Outcome::Succeeded);
         self.conclude(child.run, child.last_event, &outcome, now);
-        let Some(run) = self.runs.remove(&child.run) else {
+        let Some(run) = self.close(child.run) else {
             return (Value::Null, None);
         };
         let exceeded = run.counted.and_then(|child| self.map_run(child.run)?.exceeded());
         let report = run.report(&outcome, now);
-        if result.is_err() {
-            self.fallen.keep_run(child.run, run);
-        }
-        match result {
-            Ok(output) if form != Form::Whole => (output, None),
-            Ok(_) => (report, None),
-            Err(_) => (report, exceeded),
+        match outcome {
+            Outcome::Succeeded(output) if form != Form::Whole => (output, None),
+            Outcome::Succeeded(_) => (report, None),
+            Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Aborted(_) => {
+                self.fallen.keep_run(child.run, run);
+                (report, exceeded)
+            }
         }
     }
 
@@ -144,10 +148,28 @@ impl Execution {
         let Some(mut thread) = self.drop_thread(id) else {
             return;
         };
+        self.abort_below(&mut thread, now);
+        self.note_abort(&thread, holder, now);
+        self.fallen.keep(thread);
+    }
+
+    /// A child execution of a distributed Map has had all the time that its type allows.
+    pub(super) fn expire_child(&mut self, run: RunId, now: Timestamp) {
+        match self.drop_thread(ThreadId(run.0)) {
+            Some(mut child) => {
+                self.abort_below(&mut child, now);
+                self.end(child, Outcome::TimedOut(Failure::default()), now);
+            }
+            None => drop(self.close(run)),
+        }
+    }
+
+    /// Drops what a thread waits for, and says that its state is given up.
+    fn abort_below(&mut self, thread: &mut Thread, now: Timestamp) {
         let map_run = thread.waiting.map_run();
         if let Waiting::Children(children) = &mut thread.waiting {
             let running = std::mem::take(&mut children.running);
-            let holder = Holder::of(&thread);
+            let holder = Holder::of(thread);
             for child in running.into_keys() {
                 self.abort(child, holder, now);
             }
@@ -157,12 +179,10 @@ impl Execution {
             thread.last_event =
                 self.emit(thread.run, thread.last_event, EventType::MapRunAborted, Details::None, now);
         }
-        let aborted = self.kind(&thread).aborted().filter(|_| thread.entered_event > 0);
+        let aborted = self.kind(thread).aborted().filter(|_| thread.entered_event > 0);
         if let Some(aborted) = aborted {
             thread.last_event = self.emit(thread.run, thread.last_event, aborted, Details::None, now);
         }
-        self.note_abort(&thread, holder, now);
-        self.fallen.keep(thread);
     }
 
     /// Tells history of the end of an iteration or a child execution that is given up.
@@ -174,7 +194,7 @@ impl Execution {
         let state = machine.state(holder.flow, holder.state);
         if holder.run != thread.run {
             self.conclude(thread.run, thread.last_event, &Outcome::Aborted(Failure::default()), now);
-            if let Some(run) = self.runs.remove(&thread.run) {
+            if let Some(run) = self.close(thread.run) {
                 self.fallen.keep_run(thread.run, run);
             }
         } else if matches!(state.kind, Kind::Map(_)) {

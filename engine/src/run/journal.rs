@@ -14,7 +14,7 @@ use crate::value::Value;
 
 /// How journals are read. A journal replays as it was written only while this number stays the same: it goes
 /// up with every change that lets an older journal come to another run.
-pub const REVISION: u32 = 1;
+pub const REVISION: u32 = 2;
 
 /// A run gives way after so many turns, so that time goes on and others have theirs.
 const TURNS: usize = 1_000;
@@ -69,7 +69,8 @@ pub enum Input {
         /// The task.
         task: TaskId,
     },
-    /// The host has died and come back. Tasks that it did by itself begin anew, with their whole time.
+    /// The host has died and come back. Tasks that it did by itself begin anew, with their whole time, and EXPRESS
+    /// children have their whole time too.
     Resumed,
     /// The run must stop.
     Stop(Failure),

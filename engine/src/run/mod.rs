@@ -51,6 +51,8 @@ pub struct Execution {
     map_runs: Vec<MapRun>,
     ready: VecDeque<(ThreadId, Wake)>,
     timers: BTreeSet<(Timestamp, ThreadId)>,
+    /// When EXPRESS children of distributed Maps have had their time.
+    expiries: BTreeSet<(Timestamp, RunId)>,
     tasks: BTreeMap<TaskId, ThreadId>,
     effects: VecDeque<Effect>,
     deadline: Option<Timestamp>,
@@ -76,7 +78,7 @@ impl Execution {
     }
 
     fn idle(machine: Arc<StateMachine>, about: Start, now: Timestamp) -> Self {
-        let deadline = machine.timeout.and_then(|timeout| now.checked_add(timeout).ok());
+        let deadline = machine.timeout().and_then(|timeout| now.checked_add(timeout).ok());
         Self {
             rng: Rng::new(about.seed),
             machine,
@@ -86,6 +88,7 @@ impl Execution {
             map_runs: Vec::new(),
             ready: VecDeque::new(),
             timers: BTreeSet::new(),
+            expiries: BTreeSet::new(),
             tasks: BTreeMap::new(),
             effects: VecDeque::new(),
             deadline,
@@ -130,7 +133,8 @@ impl Execution {
             return Some(self.at);
         }
         let timer = self.timers.first().map(|(due, _)| *due);
-        timer.into_iter().chain(self.deadline).min()
+        let expiry = self.expiries.first().map(|(due, _)| *due);
+        timer.into_iter().chain(expiry).chain(self.deadline).min()
     }
 
     /// How the run ended, once it has. Effects may still be left to take.
@@ -202,7 +206,8 @@ impl Execution {
         self.timers.extend(due.map(|due| (due, id)));
     }
 
-    /// The host has died and come back: tasks that it did by itself begin anew, and so do their clocks.
+    /// The host has died and come back: tasks that it did by itself begin anew, and so do their clocks and
+    /// those of EXPRESS children.
     pub(super) fn resume(&mut self, now: Timestamp) {
         for thread in self.threads.values_mut() {
             let Waiting::Task { own: Some(Own { limit }), timeout, heartbeat, .. } = &mut thread.waiting
@@ -216,6 +221,11 @@ impl Execution {
                 self.timers.remove(&(old, thread.id));
             }
             self.timers.extend(due.map(|due| (due, thread.id)));
+        }
+        self.expiries.clear();
+        for (id, run) in &mut self.runs {
+            run.deadline = run.expiry(now);
+            self.expiries.extend(run.deadline.map(|deadline| (deadline, *id)));
         }
     }
 
@@ -241,7 +251,7 @@ impl Execution {
         for child in children {
             let previous = self.runs.get(&child).map_or(0, |run| run.events);
             self.conclude(child, previous, &Outcome::Aborted(Failure::default()), now);
-            if let Some(run) = self.runs.remove(&child) {
+            if let Some(run) = self.close(child) {
                 self.fallen.keep_run(child, run);
             }
         }
@@ -266,6 +276,13 @@ impl Execution {
         {
             map_run.child_ended(outcome, child.items);
         }
+    }
+
+    /// A child execution has ended.
+    fn close(&mut self, run: RunId) -> Option<Run> {
+        let closed = self.runs.remove(&run)?;
+        closed.deadline.iter().for_each(|deadline| _ = self.expiries.remove(&(*deadline, run)));
+        Some(closed)
     }
 
     /// Forgets a thread and what it waits for.

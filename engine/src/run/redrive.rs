@@ -87,7 +87,7 @@ impl Execution {
             return;
         };
         self.outcome = None;
-        self.deadline = self.machine.timeout.and_then(|timeout| now.checked_add(timeout).ok());
+        self.deadline = self.machine.timeout().and_then(|timeout| now.checked_add(timeout).ok());
         self.redrive_run(RunId::ROOT, now);
         self.revive(root, now);
     }

@@ -13,7 +13,6 @@ use crate::state::Kind;
 use crate::state::distributed::Distributed;
 use crate::state::exit::Taken;
 use crate::state::task::Clock;
-use crate::value::Value;
 
 impl Execution {
     /// Lets one thread have its turn; `false`: there is nothing to do now.
@@ -24,6 +23,10 @@ impl Execution {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             // AWS names no error here: the status says it.
             self.stop_as(Outcome::TimedOut(Failure::default()), now);
+            return true;
+        }
+        if let Some((_, run)) = self.expiries.first().copied().filter(|(due, _)| *due <= now) {
+            self.expire_child(run, now);
             return true;
         }
         let (id, wake) = match self.ready.pop_front() {
@@ -55,7 +58,7 @@ impl Execution {
         match step {
             Ok(Next::Wait) => self.park(thread, now),
             Ok(Next::Leave(taken)) => self.leave(thread, &state.kind, taken, now),
-            Err(fault) => self.end(thread, Err(fault.failure), now),
+            Err(fault) => self.end(thread, Outcome::Failed(fault.failure), now),
         }
         true
     }
@@ -100,11 +103,11 @@ impl Execution {
             Arc::make_mut(&mut thread.variables).extend(assigned);
         }
         if self.is_tested(&thread, to) {
-            self.end(thread, Ok(output), now);
+            self.end(thread, Outcome::Succeeded(output), now);
             return;
         }
         match to {
-            Transition::End => self.end(thread, Ok(output), now),
+            Transition::End => self.end(thread, Outcome::Succeeded(output), now),
             Transition::Next(state) => {
                 thread.state = state;
                 thread.entered_event = 0;
@@ -116,20 +119,19 @@ impl Execution {
     }
 
     /// A thread has come to its end.
-    pub(super) fn end(&mut self, thread: Box<Thread>, result: Result<Value, Failure>, now: Timestamp) {
+    pub(super) fn end(&mut self, thread: Box<Thread>, outcome: Outcome, now: Timestamp) {
+        let failed = !matches!(outcome, Outcome::Succeeded(_));
         if let Some(parent) = thread.parent {
-            let failed = result.is_err();
-            self.child_ended(parent, &thread, result, now);
+            self.child_ended(parent, &thread, outcome, now);
             if failed {
                 self.fallen.keep(thread);
             }
             return;
         }
         let (run, last) = (thread.run, thread.last_event);
-        if result.is_err() {
+        if failed {
             self.fallen.keep(thread);
         }
-        let outcome = result.map_or_else(Outcome::Failed, Outcome::Succeeded);
         self.conclude(run, last, &outcome, now);
         self.ready.clear();
         self.outcome = Some(outcome);

@@ -16,7 +16,7 @@ use crate::rng::Rng;
 use crate::state::exit::Taken;
 use crate::state::{Exit, Kind};
 use crate::token::TaskToken;
-use crate::value::Value;
+use crate::value::{DEEPEST, Value};
 
 /// AWS's limit for all variables of an execution, in bytes of JSON.
 const MOST_VARIABLES: usize = 10 * 1024 * 1024;
@@ -176,13 +176,16 @@ impl Visit<'_> {
 
     /// Whether a payload is small enough.
     pub(crate) fn fits(&self, payload: &Value) -> Result<(), Fault> {
-        if payload.json_len() <= LARGEST {
+        let cause = if payload.json_len() > LARGEST {
+            format!(
+                "The state/task '{}' returned a result with a size exceeding the maximum number of bytes service limit.",
+                self.state.name
+            )
+        } else if payload.is_too_deep() {
+            self.sentence(&too_deep())
+        } else {
             return Ok(());
-        }
-        let cause = format!(
-            "The state/task '{}' returned a result with a size exceeding the maximum number of bytes service limit.",
-            self.state.name
-        );
+        };
         Err(Fault { terminal: true, ..Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause).into() })
     }
 
@@ -195,11 +198,14 @@ impl Visit<'_> {
         let kept =
             self.thread.variables.iter().filter(|(name, _)| assigned.iter().all(|(own, _)| own != *name));
         let all = new + kept.map(|(_, value)| value.json_len()).sum::<usize>();
-        if new <= LARGEST && all <= MOST_VARIABLES {
+        let cause = if new > LARGEST || all > MOST_VARIABLES {
+            "The variables are larger than 262144 bytes at once or 10485760 bytes in all.".to_owned()
+        } else if assigned.iter().any(|(_, value)| value.is_too_deep()) {
+            too_deep()
+        } else {
             return Ok(());
-        }
-        let cause =
-            self.sentence("The variables are larger than 262144 bytes at once or 10485760 bytes in all.");
+        };
+        let cause = self.sentence(&cause);
         Err(Fault { terminal: true, ..Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause).into() })
     }
 
@@ -280,4 +286,8 @@ impl Visit<'_> {
         let now = self.now;
         self.run.map_run(run).into_iter().for_each(|run| run.end(status, now));
     }
+}
+
+fn too_deep() -> String {
+    format!("The data is nested more than {DEEPEST} levels deep.")
 }

@@ -16,7 +16,7 @@ pub(crate) mod service;
 mod succeed;
 pub(crate) mod task;
 
-mod tested;
+mod tested_map;
 mod tolerated;
 mod wait;
 pub(crate) mod writer;

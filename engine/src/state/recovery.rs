@@ -10,6 +10,9 @@ use crate::machine::StateId;
 use crate::rng::Rng;
 use crate::run::Fault;
 
+/// The longest wait before another try, in seconds, where no `MaxDelaySeconds` says less.
+const LONGEST_DELAY: f64 = 99_999_999.0;
+
 /// A state's retriers and catchers, in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Recovery {
@@ -93,7 +96,9 @@ impl Retrier {
             return None;
         }
         let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
-        let delay = (self.interval * self.rate.powi(exponent)).min(self.longest.unwrap_or(99_999_999.0));
+        let longest = self.longest.unwrap_or(LONGEST_DELAY);
+        // No wait at all stays none, however often it is multiplied.
+        let delay = (self.interval * self.rate.powi(exponent).min(LONGEST_DELAY)).min(longest);
         let delay = if self.jitter { delay * rng.unit() } else { delay };
         Some(Duration::from_secs_f64(delay))
     }

@@ -148,7 +148,7 @@ pub(super) fn moment(value: &Value) -> Option<Timestamp> {
     let (head, tail) = text.split_at_checked(shape.len())?;
     let zone =
         tail.strip_prefix('.').map_or(tail, |tail| tail.trim_start_matches(|c: char| c.is_ascii_digit()));
-    let zoned = zone == "Z" || zone.len() == 6 && zone.starts_with(['+', '-']) && zone[3..].starts_with(':');
-    let sound = zoned && head.bytes().zip(shape.bytes()).all(fits);
+    let offset = zone.len() == 6 && zone.starts_with(['+', '-']) && zone.as_bytes()[3] == b':';
+    let sound = (zone == "Z" || offset) && head.bytes().zip(shape.bytes()).all(fits);
     sound.then(|| text.parse().ok()).flatten()
 }

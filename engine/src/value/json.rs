@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-use super::{Number, Object, Value};
+use super::{DEEPEST, Number, Object, Value};
 
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
@@ -31,11 +31,31 @@ impl Serialize for Object {
 
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        input.deserialize_any(ValueVisitor)
+        ValueVisitor { room: DEEPEST }.deserialize(input)
     }
 }
 
-struct ValueVisitor;
+#[derive(Clone, Copy)]
+struct ValueVisitor {
+    /// How many lists and objects may still be within one another.
+    room: usize,
+}
+
+impl ValueVisitor {
+    fn below<E: Error>(self) -> Result<Self, E> {
+        let room = self.room.checked_sub(1);
+        let too_deep = || E::custom(format!("values are nested more than {DEEPEST} levels deep"));
+        Ok(Self { room: room.ok_or_else(too_deep)? })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Value, D::Error> {
+        input.deserialize_any(self)
+    }
+}
 
 impl<'de> Visitor<'de> for ValueVisitor {
     type Value = Value;
@@ -53,7 +73,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, input: D) -> Result<Value, D::Error> {
-        Value::deserialize(input)
+        self.deserialize(input)
     }
 
     fn visit_bool<E: Error>(self, truth: bool) -> Result<Value, E> {
@@ -82,7 +102,8 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::with_capacity(items.size_hint().unwrap_or(0).min(1024));
-        while let Some(item) = items.next_element()? {
+        let below = self.below()?;
+        while let Some(item) = items.next_element_seed(below)? {
             list.push(item);
         }
         Ok(list.into())
@@ -90,8 +111,9 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut map = indexmap::IndexMap::new();
-        while let Some((name, value)) = members.next_entry::<String, Value>()? {
-            map.insert(Arc::from(name), value);
+        let below = self.below()?;
+        while let Some(name) = members.next_key::<String>()? {
+            map.insert(Arc::from(name), members.next_value_seed(below)?);
         }
         Ok(map.into_iter().collect())
     }

@@ -10,6 +10,10 @@ use indexmap::IndexMap;
 
 pub use number::Number;
 
+/// So many lists and objects may be within one another in what is read and in what a state hands on. What the
+/// host writes around a value when it keeps it must fit the 128 levels that can be read back.
+pub(crate) const DEEPEST: usize = 100;
+
 /// A JSON value.
 ///
 /// Strings, arrays and objects sit behind an `Arc`, so a state that passes its input on, or picks a part
@@ -39,11 +43,31 @@ pub struct Array(Arc<Measured<Vec<Value>>>);
 #[derive(Clone, Debug, Default)]
 pub struct Object(Arc<Measured<IndexMap<Arc<str>, Value>>>);
 
-/// A container with the length of its JSON text, which is found once and then known to everyone who shares it.
+/// A container with its size, which is found once and then known to everyone who shares it.
 #[derive(Debug, Default)]
 struct Measured<T> {
     items: T,
-    bytes: OnceLock<usize>,
+    size: OnceLock<Size>,
+}
+
+/// How much room a value takes.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    /// Of its compact JSON text.
+    bytes: usize,
+    /// How many lists and objects are within one another, itself included.
+    depth: usize,
+}
+
+impl Size {
+    /// A container of things of these sizes, with so many bytes more for each.
+    fn around(parts: impl Iterator<Item = Self>, more: usize) -> Self {
+        let all = parts.fold(Self { bytes: 0, depth: 0 }, |all, part| Self {
+            bytes: all.bytes + part.bytes + more,
+            depth: all.depth.max(part.depth),
+        });
+        Self { bytes: 1 + all.bytes.max(1), depth: all.depth + 1 }
+    }
 }
 
 impl Value {
@@ -119,14 +143,24 @@ impl Value {
 
     /// How many bytes the value takes as compact JSON in UTF-8.
     pub fn json_len(&self) -> usize {
-        match self {
+        self.size().bytes
+    }
+
+    /// Whether it is nested deeper than what is read may be.
+    pub(crate) fn is_too_deep(&self) -> bool {
+        self.size().depth > DEEPEST
+    }
+
+    fn size(&self) -> Size {
+        let bytes = match self {
             Self::Null => 4,
             Self::Bool(truth) => 5 - usize::from(*truth),
             Self::Number(number) => number.json_len(),
             Self::String(text) => string_len(text),
-            Self::Array(items) => items.json_len(),
-            Self::Object(members) => members.json_len(),
-        }
+            Self::Array(items) => return items.size(),
+            Self::Object(members) => return members.size(),
+        };
+        Size { bytes, depth: 0 }
     }
 }
 
@@ -140,9 +174,8 @@ impl Array {
         items.into()
     }
 
-    /// How many bytes the list takes as compact JSON in UTF-8.
-    fn json_len(&self) -> usize {
-        *self.0.bytes.get_or_init(|| 1 + self.iter().map(|item| item.json_len() + 1).sum::<usize>().max(1))
+    fn size(&self) -> Size {
+        *self.0.size.get_or_init(|| Size::around(self.iter().map(Value::size), 1))
     }
 }
 
@@ -171,13 +204,16 @@ impl Object {
     pub(crate) fn with(&self, name: &Arc<str>, value: Value) -> Self {
         let mut items = self.0.items.clone();
         items.insert(Arc::clone(name), value);
-        Self(Arc::new(Measured { items, bytes: OnceLock::new() }))
+        Self(Arc::new(Measured { items, size: OnceLock::new() }))
     }
 
-    fn json_len(&self) -> usize {
-        *self.0.bytes.get_or_init(|| {
-            let members = self.iter().map(|(name, value)| string_len(name) + value.json_len() + 2);
-            1 + members.sum::<usize>().max(1)
+    fn size(&self) -> Size {
+        *self.0.size.get_or_init(|| {
+            let members = self.iter().map(|(name, value)| {
+                let size = value.size();
+                Size { bytes: string_len(name) + size.bytes, ..size }
+            });
+            Size::around(members, 2)
         })
     }
 }
@@ -220,13 +256,13 @@ impl From<Vec<Value>> for Value {
 
 impl From<Vec<Value>> for Array {
     fn from(items: Vec<Value>) -> Self {
-        Self(Arc::new(Measured { items, bytes: OnceLock::new() }))
+        Self(Arc::new(Measured { items, size: OnceLock::new() }))
     }
 }
 
 impl FromIterator<(Arc<str>, Value)> for Object {
     fn from_iter<I: IntoIterator<Item = (Arc<str>, Value)>>(members: I) -> Self {
-        Self(Arc::new(Measured { items: members.into_iter().collect(), bytes: OnceLock::new() }))
+        Self(Arc::new(Measured { items: members.into_iter().collect(), size: OnceLock::new() }))
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use serde_json::json;
-use states::Outcome;
+use states::{Outcome, reserved};
 
 use super::random::{definition, flows};
 use super::world::{Run, Weather, began};
@@ -39,6 +39,8 @@ proptest! {
         let input = json!({ "n": 1 });
         let mut fine = Run::new(&definition, &input, Weather::Fine);
         let expected = fine.finish(0, |_| false);
+        // EXPRESS children with much to do have too little time in any weather.
+        prop_assume!(!matches!(&expected, Outcome::Failed(why) if why.name() == reserved::EXCEED_TOLERATED_FAILURE_THRESHOLD));
         prop_assert!(matches!(expected, Outcome::Succeeded(_)), "{expected:?}");
         let mut run = Run::new(&definition, &input, Weather::RoughThenFine(seed));
         let outcome = run.finish(1, |step| step % 3 == 2);

@@ -44,7 +44,7 @@ pub(crate) fn flows(wild: bool) -> impl Strategy<Value = Vec<Shape>> {
     let leaf = prop_oneof![
         4 => task,
         2 => (0..if wild { 4_u8 } else { 2 }).prop_map(Shape::Pass),
-        2 => (0_u32..10_000_000).prop_map(Shape::Wait),
+        2 => (0..if wild { 10_000_000_u32 } else { 5 }).prop_map(Shape::Wait),
         u32::from(wild) => Just(Shape::Choice),
         u32::from(wild) => Just(Shape::Fail),
     ];

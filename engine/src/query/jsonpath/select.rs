@@ -14,6 +14,16 @@ pub(crate) enum Miss {
     Absent(String),
 }
 
+/// A path that takes more steps than this would take all day: `$..*..*..*` visits what is below again and again.
+const MOST_STEPS: usize = 4_000_000;
+
+/// What a path has found so far.
+struct Found {
+    values: Vec<Value>,
+    /// How many steps it may still take.
+    room: usize,
+}
+
 impl Miss {
     /// The sentence that AWS shows.
     pub(crate) fn reason(&self) -> &str {
@@ -29,9 +39,12 @@ impl JsonPath {
         let found = if self.is_definite() {
             self.one(document)?
         } else {
-            let mut found = Vec::new();
+            let mut found = Found { values: Vec::new(), room: MOST_STEPS };
             every(&self.steps, document, document, &mut found);
-            found.into()
+            if found.room == 0 {
+                return Err(Miss::Absent(format!("The path {} leads to too many places", self.source)));
+            }
+            found.values.into()
         };
         match self.reduce {
             None => Ok(found),
@@ -86,9 +99,13 @@ impl JsonPath {
 }
 
 /// Adds everything the steps lead to. What does not fit a step is passed over.
-fn every(steps: &[Step], place: &Value, document: &Value, found: &mut Vec<Value>) {
+fn every(steps: &[Step], place: &Value, document: &Value, found: &mut Found) {
+    let Some(room) = found.room.checked_sub(1) else {
+        return;
+    };
+    found.room = room;
     let Some((step, rest)) = steps.split_first() else {
-        found.push(place.clone());
+        found.values.push(place.clone());
         return;
     };
     let mut go = |place: &Value| every(rest, place, document, found);
@@ -120,7 +137,7 @@ fn every(steps: &[Step], place: &Value, document: &Value, found: &mut Vec<Value>
 }
 
 /// Tries the steps on a value and on all below it.
-fn scan(steps: &[Step], place: &Value, document: &Value, found: &mut Vec<Value>) {
+fn scan(steps: &[Step], place: &Value, document: &Value, found: &mut Found) {
     every(steps, place, document, found);
     match place {
         Value::Array(items) => items.iter().for_each(|item| scan(steps, item, document, found)),

@@ -1,6 +1,6 @@
 //! EXPRESS executions: run in memory, at least once; nothing of them is kept.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
@@ -12,9 +12,6 @@ use crate::{
     runner::Runner,
     wiring::{self, Machine},
 };
-
-/// AWS's limit for an EXPRESS execution.
-const LONGEST: Duration = Duration::from_mins(5);
 
 /// How an EXPRESS execution went.
 #[derive(Debug)]
@@ -64,10 +61,7 @@ impl Executions {
                 Ok(input) => {
                     let run = states::Execution::start(states, about, input, started_at);
                     let runner = Runner::new(executions, None);
-                    match tokio::time::timeout(LONGEST, drive(run, &runner)).await {
-                        Ok(ended) => ended.unwrap_or_else(|error| failed(error.to_string())),
-                        Err(_) => Outcome::TimedOut(Failure::default()),
-                    }
+                    drive(run, &runner).await.unwrap_or_else(|error| failed(error.to_string()))
                 }
                 Err(error) => failed(error.to_string()),
             };

@@ -104,7 +104,8 @@ impl Machines {
             return Ok(machine);
         }
         let Kept { name, express, definition, role, .. } = kept;
-        let parsed = StateMachine::parse(definition, &wiring::check_resource)?;
+        let parsed =
+            StateMachine::parse_as(wiring::machine_type(*express), definition, &wiring::check_resource)?;
         let machine = Machine::new(name, *express, definition, role, parsed);
         let machine = Arc::new(machine);
         if let Ok(mut parsed) = self.parsed.lock() {

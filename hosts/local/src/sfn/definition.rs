@@ -1,7 +1,7 @@
 //! Definitions: what AWS says of those that are not sound, and those that this host cannot run.
 
 use serde_json::{Value as Json, json};
-use states::{MachineType, Problem, Problems, Severity, StateMachine};
+use states::{Problem, Problems, Severity, StateMachine};
 
 use super::{error::Error, validate::Fields};
 use crate::wiring;
@@ -13,7 +13,7 @@ const MOST: u64 = 100;
 
 /// Every problem of a definition for a machine of this type, warnings included.
 fn problems(definition: &str, express: bool) -> Vec<Problem> {
-    let kind = if express { MachineType::Express } else { MachineType::Standard };
+    let kind = wiring::machine_type(express);
     StateMachine::diagnose(kind, definition, &wiring::check_resource)
 }
 

@@ -13,7 +13,7 @@ use std::{
 
 use functions::Function;
 use serde_json::Value;
-use states::StateMachine;
+use states::{MachineType, StateMachine};
 
 pub(crate) use stores::Queue;
 
@@ -125,6 +125,11 @@ pub(crate) fn site() -> String {
 /// The ARN of an activity.
 pub(crate) fn activity_arn(name: &str) -> String {
     format!("{STATES}activity:{name}")
+}
+
+/// What executions of a machine promise.
+pub(crate) fn machine_type(express: bool) -> MachineType {
+    if express { MachineType::Express } else { MachineType::Standard }
 }
 
 /// The ARN of an execution of an EXPRESS machine.
@@ -241,10 +246,11 @@ fn machine(
             .ok_or_else(|| one(format!("there is no definition {uri} in this program")))?,
     };
     let text = substitute(text, &properties["DefinitionSubstitutions"], resources).map_err(one)?;
-    let machine = StateMachine::parse(&text, &check_resource).map_err(|problems| {
-        Problems(problems.0.iter().map(|problem| format!("{name}: {uri}: {problem}")).collect())
-    })?;
     let express = properties["Type"].as_str() == Some("EXPRESS");
+    let machine =
+        StateMachine::parse_as(machine_type(express), &text, &check_resource).map_err(|problems| {
+            Problems(problems.0.iter().map(|problem| format!("{name}: {uri}: {problem}")).collect())
+        })?;
     let role = format!("{ROLES}{name}Role");
     Ok(Machine { definition: uri.to_owned(), ..Machine::new(name, express, &text, &role, machine) })
 }
