@@ -21,6 +21,8 @@ use crate::{
 
 /// AWS's limit for the history of a STANDARD execution.
 const MOST_EVENTS: u64 = 25_000;
+/// AWS has none for EXPRESS; here every event is kept, and a loop without end must not take all memory.
+const MOST_EXPRESS_EVENTS: u64 = 1_000_000;
 
 /// Runs a definition to its end. Ends with 1 when the execution does not succeed.
 pub(super) fn run(data: &Path, template: Option<&Path>, args: &RunStates) -> Result<ExitCode, Exit> {
@@ -97,10 +99,14 @@ fn runnable(machine: &StateMachine, case: Option<&MockCase>, args: &RunStates) -
 
 fn start(machine: &str, args: &RunStates) -> Start {
     let name = args.test_case.as_deref().unwrap_or("run");
+    let most = match args.r#type {
+        MachineType::Standard => MOST_EVENTS,
+        MachineType::Express => MOST_EXPRESS_EVENTS,
+    };
     Start {
         execution_id: wiring::execution_arn(machine, name).into(),
         machine_id: wiring::machine_arn(machine).into(),
-        history_limit: (args.r#type == MachineType::Standard).then_some(MOST_EVENTS),
+        history_limit: Some(most),
         ..Start::named(machine, name, clock::seed())
     }
 }
