@@ -36,12 +36,7 @@ impl Template {
     pub(crate) fn payload(value: &Value, refuse: &mut impl FnMut(&Arc<str>)) -> Self {
         match value {
             Value::Array(items) => {
-                let items: Vec<_> = items.iter().map(|item| Self::payload(item, refuse)).collect();
-                if items.iter().all(Self::is_constant) {
-                    Self::Constant(value.clone())
-                } else {
-                    Self::Array(items)
-                }
+                Self::list(value, items.iter().map(|item| Self::payload(item, refuse)).collect())
             }
             Value::Object(members) => {
                 let members: Vec<_> = members
@@ -100,13 +95,8 @@ impl Template {
             },
             Value::Array(items) => {
                 let items = items.iter().enumerate();
-                let items: Vec<_> =
-                    items.map(|(i, item)| Self::parse(item, reach, &format!("{at}/{i}"), refuse)).collect();
-                if items.iter().all(Self::is_constant) {
-                    Self::Constant(value.clone())
-                } else {
-                    Self::Array(items)
-                }
+                let items = items.map(|(i, item)| Self::parse(item, reach, &format!("{at}/{i}"), refuse));
+                Self::list(value, items.collect())
             }
             Value::Object(members) => {
                 let members: Vec<_> = members
@@ -193,6 +183,12 @@ impl Template {
             Self::Constant(value) => Some(value),
             _ => None,
         }
+    }
+
+    /// A list of templates; `whole` is what they were read from.
+    fn list(whole: &Value, items: Vec<Self>) -> Self {
+        let constant = items.iter().all(Self::is_constant);
+        if constant { Self::Constant(whole.clone()) } else { Self::Array(items) }
     }
 
     fn is_constant(&self) -> bool {
