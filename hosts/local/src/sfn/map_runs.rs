@@ -49,10 +49,13 @@ pub(super) fn describe(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, 
         "toleratedFailurePercentage": run.tolerated_failure_percentage.unwrap_or_default(),
         "itemCounts": run.item_counts,
         "executionCounts": run.execution_counts,
-        "redriveCount": 0,
+        "redriveCount": run.redrive_count,
     });
     if let Some(stop) = run.stop_date {
         described["stopDate"] = json!(seconds(stop));
+    }
+    if let Some(redriven) = run.redrive_date {
+        described["redriveDate"] = json!(seconds(redriven));
     }
     Ok(described)
 }
