@@ -94,11 +94,11 @@ impl Execution {
             return (Value::Null, None);
         };
         let exceeded = run.counted.and_then(|child| self.map_run(child.run)?.exceeded());
-        let report = run.report(&outcome, now);
         match outcome {
             Outcome::Succeeded(output) if form != Form::Whole => (output, None),
-            Outcome::Succeeded(_) => (report, None),
+            Outcome::Succeeded(_) => (run.report(&outcome, now), None),
             Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Aborted(_) => {
+                let report = run.report(&outcome, now);
                 self.fallen.keep_run(child.run, run);
                 (report, exceeded)
             }

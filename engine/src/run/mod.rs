@@ -25,7 +25,7 @@ pub(crate) use inspection::Inspection;
 pub use journal::{Entry, Input, REVISION};
 pub use map_runs::{Counts, MapRun, MapRunStatus, MapRunUpdate};
 pub(crate) use map_runs::{MapRunId, exceeded};
-pub(crate) use thread::{News, Own, Thread, ThreadId, Waiting, Wake};
+pub(crate) use thread::{News, Own, Thread, ThreadId, Waiting, Wake, late};
 pub(crate) use visit::{Fault, Given, Next, Step, Visit};
 
 use crate::effect::{Effect, Items, Outcome, TaskId};
@@ -194,16 +194,10 @@ impl Execution {
     pub fn heartbeat(&mut self, task: TaskId, now: Timestamp) {
         let thread = self.tasks.get(&task).and_then(|thread| self.threads.get_mut(thread));
         let Some(thread) = thread else { return };
-        let Waiting::Task { timeout, heartbeat: Some(heartbeat), .. } = thread.waiting else {
+        let Waiting::Task { timeout, heartbeat: heartbeat @ Some(_), .. } = thread.waiting else {
             return;
         };
-        let beat = now.checked_add(heartbeat).ok();
-        let due = timeout.into_iter().chain(beat).min();
-        let id = thread.id;
-        if let Some(old) = std::mem::replace(&mut thread.due, due) {
-            self.timers.remove(&(old, id));
-        }
-        self.timers.extend(due.map(|due| (due, id)));
+        reschedule(&mut self.timers, thread, late(timeout, heartbeat, now));
     }
 
     /// The host has died and come back: tasks that it did by itself begin anew, and so do their clocks and
@@ -215,12 +209,8 @@ impl Execution {
                 continue;
             };
             *timeout = limit.and_then(|limit| now.checked_add(limit).ok());
-            let beat = heartbeat.and_then(|heartbeat| now.checked_add(heartbeat).ok());
-            let due = (*timeout).into_iter().chain(beat).min();
-            if let Some(old) = std::mem::replace(&mut thread.due, due) {
-                self.timers.remove(&(old, thread.id));
-            }
-            self.timers.extend(due.map(|due| (due, thread.id)));
+            let due = late(*timeout, *heartbeat, now);
+            reschedule(&mut self.timers, thread, due);
         }
         self.expiries.clear();
         for (id, run) in &mut self.runs {
@@ -320,6 +310,14 @@ impl Execution {
         self.effects.push_back(Effect::Event(event));
         run.events
     }
+}
+
+/// Wakes a thread at another moment.
+fn reschedule(timers: &mut BTreeSet<(Timestamp, ThreadId)>, thread: &mut Thread, due: Option<Timestamp>) {
+    if let Some(old) = std::mem::replace(&mut thread.due, due) {
+        timers.remove(&(old, thread.id));
+    }
+    timers.extend(due.map(|due| (due, thread.id)));
 }
 
 /// AWS's limit for a state's input, output and result, in bytes of JSON.

@@ -115,6 +115,16 @@ pub(crate) enum News {
     Started(Option<Arc<str>>),
 }
 
+/// When a task is late: at its end, or when nothing was heard of it for so long from now.
+pub(crate) fn late(
+    timeout: Option<Timestamp>,
+    heartbeat: Option<Duration>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let beat = heartbeat.and_then(|heartbeat| now.checked_add(heartbeat).ok());
+    timeout.into_iter().chain(beat).min()
+}
+
 impl Waiting {
     /// What the host does for the thread.
     pub(super) fn task(&self) -> Option<TaskId> {

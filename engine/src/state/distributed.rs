@@ -211,7 +211,7 @@ fn named(failure: Failure, otherwise: &str) -> Fault {
 }
 
 /// `None`: there is one, and something is wrong with it.
-fn optional<T>(parsed: Option<Option<T>>) -> Option<Option<T>> {
+pub(super) fn optional<T>(parsed: Option<Option<T>>) -> Option<Option<T>> {
     parsed.map_or(Some(None), |parsed| parsed.map(Some))
 }
 

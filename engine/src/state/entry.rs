@@ -54,9 +54,14 @@ impl Entry {
     /// The input of the state's work.
     pub(crate) fn effective(&self, scope: &mut Scope<'_>) -> Result<Value, EvaluationError> {
         let input = self.input(scope)?;
+        self.fill(&input, &mut scope.over(&input))
+    }
+
+    /// What `Parameters` or `Arguments` make of the input, which the scope is over.
+    pub(crate) fn fill(&self, input: &Value, scope: &mut Scope<'_>) -> Result<Value, EvaluationError> {
         let effective = match &self.payload {
-            Some(template) => template.fill("Arguments", &mut scope.over(&input))?,
-            None => input,
+            Some(template) => template.fill("Arguments", scope)?,
+            None => input.clone(),
         };
         if !self.is_jsonata() {
             scope.note(Stage::AfterParameters, &effective);

@@ -1,6 +1,6 @@
 //! Map: runs its processor once for each item.
 
-use super::distributed::Distributed;
+use super::distributed::{Distributed, optional};
 use super::exit::Leaving;
 use super::tolerated::Tolerated;
 use super::{Entry, Exit, Recovery, Selection};
@@ -68,7 +68,7 @@ impl Map {
                 ("ResultWriter", "'ResultWriter' is not supported for an inline Map"),
             ]
         });
-        let distributed = distributed.map_or(Some(None), |distributed| distributed.map(Some))?;
+        let distributed = optional(distributed)?;
         Some(Self {
             entry,
             source,

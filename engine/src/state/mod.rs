@@ -15,7 +15,6 @@ pub(crate) mod recovery;
 pub(crate) mod service;
 mod succeed;
 pub(crate) mod task;
-
 mod tested_map;
 mod tolerated;
 mod wait;

@@ -12,7 +12,7 @@ use crate::load::{Fields, LONGEST_SECONDS, Place};
 use crate::machine::MachineType;
 use crate::problem::Code;
 use crate::query::{EvaluationError, Language, Reach, Scope, Stage, Template};
-use crate::run::{Fault, Given, News, Next, Own, Step, Visit, Waiting};
+use crate::run::{Fault, Given, News, Next, Own, Step, Visit, Waiting, late};
 use crate::value::{Number, Value};
 
 /// A Task state.
@@ -67,8 +67,13 @@ impl Task {
         })
     }
 
+    /// How the task is done.
+    pub(crate) fn pattern(&self) -> Pattern {
+        self.service.pattern()
+    }
+
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
-        let pattern = self.service.pattern();
+        let pattern = self.pattern();
         let token = matches!(pattern, Pattern::Callback | Pattern::Activity).then(|| visit.token());
         visit.thread.token = token.clone();
         let (arguments, clocks) = self.asked(visit)?;
@@ -99,9 +104,7 @@ impl Task {
         let own = (pattern == Pattern::RequestResponse).then_some(Own { limit: timeout });
         let timeout = timeout.and_then(|timeout| visit.now.checked_add(timeout).ok());
         // A worker is not late before it has begun.
-        let beat = heartbeat.filter(|_| pattern != Pattern::Activity);
-        let beat = beat.and_then(|heartbeat| visit.now.checked_add(heartbeat).ok());
-        let due = timeout.into_iter().chain(beat).min();
+        let due = late(timeout, heartbeat.filter(|_| pattern != Pattern::Activity), visit.now);
         visit.wait(Waiting::Task { id, timeout, heartbeat, own, progress: Progress::New }, due);
         visit.effect(Effect::StartTask(request));
         Ok(Next::Wait)
@@ -110,9 +113,9 @@ impl Task {
     /// What the task gets, and how long it may take.
     fn asked(&self, visit: &mut Visit<'_>) -> Result<(Value, Clocks), Fault> {
         visit.evaluate(Given::default(), |scope| {
-            let arguments = self.entry.effective(scope)?;
             let input = self.entry.input(scope)?;
             let scope = &mut scope.over(&input);
+            let arguments = self.entry.fill(&input, scope)?;
             let timeout = clock("TimeoutSeconds", self.timeout.as_ref(), scope)?;
             let heartbeat = clock("HeartbeatSeconds", self.heartbeat.as_ref(), scope)?;
             Ok((arguments, Clocks { timeout, heartbeat }))
@@ -139,8 +142,7 @@ impl Task {
             }
             (_, progress) => progress,
         };
-        let beat = heartbeat.and_then(|heartbeat| visit.now.checked_add(heartbeat).ok());
-        let due = timeout.into_iter().chain(beat).min();
+        let due = late(timeout, heartbeat, visit.now);
         visit.wait(Waiting::Task { id, timeout, heartbeat, own, progress }, due);
         Ok(Next::Wait)
     }
@@ -221,15 +223,12 @@ fn check(fields: &Fields<'_>, place: &Place<'_>, resource: &str) {
 
 /// Refuses what an EXPRESS machine is too short-lived for.
 fn express(fields: &Fields<'_>, resource: &str) -> bool {
-    let why = if resource.ends_with(".waitForTaskToken") {
+    let why = match Service::of(resource).pattern() {
         // The second space is AWS's.
-        "'.waitForTaskToken' service integration "
-    } else if resource.ends_with(".sync") || resource.ends_with(".sync:2") {
-        "'.sync' service integration"
-    } else if resource.contains(":activity:") {
-        "Activity ARN"
-    } else {
-        return true;
+        Pattern::Callback => "'.waitForTaskToken' service integration ",
+        Pattern::Sync => "'.sync' service integration",
+        Pattern::Activity => "Activity ARN",
+        Pattern::RequestResponse => return true,
     };
     fields.invalid("Resource", format!("Express state machine does not support {why}"));
     false

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::error::TestStateError;
+use crate::effect::Pattern;
 use crate::machine::State;
 use crate::query::moment;
 use crate::run::Start;
@@ -84,10 +85,7 @@ fn check(members: &Object) -> Result<(), String> {
 
 /// Whether the state waits for someone who has its token.
 fn has_token(state: &State) -> bool {
-    let Kind::Task(task) = &state.kind else {
-        return false;
-    };
-    task.resource.ends_with(".waitForTaskToken") || super::subject::is_sync(&task.resource)
+    matches!(&state.kind, Kind::Task(task) if matches!(task.pattern(), Pattern::Callback | Pattern::Sync))
 }
 
 /// The context object of a test that has none of its own, as AWS fills it.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::error::TestStateError;
 use super::request::TestStateRequest;
+use crate::effect::Pattern;
 use crate::machine::{FlowId, State, StateId, StateMachine};
 use crate::state::Kind;
 use crate::value::{Object, Value};
@@ -84,11 +85,6 @@ fn collect(object: &Object, targets: &mut BTreeSet<String>) {
     }
 }
 
-/// Whether a task's end is waited for beyond its answer.
-pub(super) fn is_sync(resource: &str) -> bool {
-    resource.ends_with(".sync") || resource.ends_with(".sync:2")
-}
-
 /// What AWS says of a state that it tests only with a mock.
 pub(super) fn needs_mock(state: &State) -> Option<&'static str> {
     match &state.kind {
@@ -96,12 +92,13 @@ pub(super) fn needs_mock(state: &State) -> Option<&'static str> {
             "TestState API does not support Map or Parallel states. Supported state types include: \
              [Task, Wait, Pass, Succeed, Fail, Choice]",
         ),
-        Kind::Task(task) if is_sync(&task.resource) || task.resource.ends_with(".waitForTaskToken") => {
-            Some("TestState API does not support '.sync' or '.waitForTaskToken' integration patterns.")
-        }
-        Kind::Task(task) if task.resource.contains(":activity:") => {
-            Some("TestState API does not support Activity tasks.")
-        }
+        Kind::Task(task) => match task.pattern() {
+            Pattern::RequestResponse => None,
+            Pattern::Callback | Pattern::Sync => {
+                Some("TestState API does not support '.sync' or '.waitForTaskToken' integration patterns.")
+            }
+            Pattern::Activity => Some("TestState API does not support Activity tasks."),
+        },
         _ => None,
     }
 }

@@ -31,8 +31,8 @@ proptest! {
         prop_assert_eq!(run.journal, calm.journal);
     }
 
-    /// What failed and is redriven in better weather gives what it would have given then from the start, and
-    /// asks no task again that had ended well.
+    /// What failed and is redriven in better weather succeeds, with an output as long as the one it would have
+    /// had then from the start. Which tasks are asked again is in `redrive.rs`.
     #[test]
     fn a_redrive_ends_what_failed(flow in flows(false), seed in any::<u64>()) {
         let definition = definition(&flow);

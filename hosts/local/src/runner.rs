@@ -1,4 +1,4 @@
-//! Runs what a state machine asks for: crmflow's functions, and machines within machines.
+//! What executions run on: the engine that all share, and the runner that each has.
 
 use std::{
     sync::{

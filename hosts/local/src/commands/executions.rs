@@ -12,7 +12,9 @@ use crate::{
     executions::{self, Execution, ListFilter, Status},
     exit::Exit,
     folder::{Folder, View},
-    logs, wiring,
+    logs,
+    sqlite::Readers,
+    wiring,
 };
 
 /// Lists the latest executions, or does what is asked with one.
@@ -47,10 +49,7 @@ fn redrive(data: &Path, template: Option<&Path>, arn: &str) -> Result<ExitCode, 
     logs::start(&folder.paths.logs(), Level::WARN);
     let flow = super::flow(&folder, wiring);
     super::block_on(async {
-        let Some(arn) = names(arn).into_iter().find(|arn| matches!(flow.executions.find(arn), Ok(Some(_))))
-        else {
-            return Err(Exit::usage(format!("there is no execution {arn}")));
-        };
+        let arn = find(&folder.host.store.readers, arn)?.arn;
         flow.executions.redrive(&arn).await.map_err(|error| Exit::failed(error.to_string()))?;
         let ended = flow.executions.ended(&arn).await?;
         let status = ended.map_or(Status::Running, |execution| execution.status);
@@ -59,14 +58,20 @@ fn redrive(data: &Path, template: Option<&Path>, arn: &str) -> Result<ExitCode, 
     })
 }
 
+/// The execution that a name or an ARN stands for.
+fn find(readers: &Readers, name: &str) -> Result<Execution, Exit> {
+    for arn in names(name) {
+        if let Some(found) = executions::find(readers, &arn)? {
+            return Ok(found);
+        }
+    }
+    Err(Exit::usage(format!("there is no execution {name}")))
+}
+
 /// Shows one execution.
 pub(super) fn show(data: &Path, args: &OneExecution) -> Result<ExitCode, Exit> {
     let readers = View::open(data)?.readers;
-    let mut found = None;
-    for arn in names(&args.arn) {
-        found = found.map_or_else(|| executions::find(&readers, &arn), |found| Ok(Some(found)))?;
-    }
-    let found = found.ok_or_else(|| Exit::usage(format!("there is no execution {}", args.arn)))?;
+    let found = find(&readers, &args.arn)?;
     let events = executions::history(&readers, &executions::Definitions::default(), &found.arn)?;
     let events = events.unwrap_or_default();
     if args.json {

@@ -6,7 +6,7 @@ use functions::store::StoreError;
 use jiff::Timestamp;
 use states::{Details, EventType, Failure, HistoryEvent, MapRun, Value};
 
-use super::{Executions, Status, history};
+use super::{Execution, Executions, Status, history};
 
 /// An execution that a Map run has started.
 #[derive(Clone, Debug)]
@@ -36,9 +36,13 @@ struct Told {
 impl Executions {
     /// The children of an execution's Map runs, in the order they began.
     pub(crate) fn children(&self, parent: &str) -> Result<Vec<Child>, StoreError> {
+        self.find(parent)?.map_or_else(|| Ok(Vec::new()), |parent| self.children_of(&parent))
+    }
+
+    fn children_of(&self, parent: &Execution) -> Result<Vec<Child>, StoreError> {
         let (mut order, mut told) = (Vec::new(), HashMap::new());
         let run = self.replayed(parent, |event| {
-            if *event.execution != *parent {
+            if *event.execution != *parent.arn {
                 note(event, &mut order, &mut told);
             }
         })?;
@@ -49,9 +53,9 @@ impl Executions {
 
     /// The child with this ARN.
     pub(crate) fn child(&self, arn: &str) -> Result<Option<Child>, StoreError> {
-        let Some(machine) = history::parent(arn) else { return Ok(None) };
-        self.search(&machine, |parent| {
-            Ok(self.children(parent)?.into_iter().find(|child| *child.arn == *arn))
+        let Some(machine) = history::machine_of(arn, ":execution:") else { return Ok(None) };
+        history::search(&self.engine.host.store.readers, machine, |parent| {
+            Ok(self.children_of(parent)?.into_iter().find(|child| *child.arn == *arn))
         })
     }
 }

@@ -23,15 +23,33 @@ pub(crate) fn history(
     if let Some(execution) = readers.with(|connection| row::one(connection, arn))? {
         return events(readers, definitions, &execution, arn).map(Some);
     }
-    let Some(machine) = parent(arn) else {
+    let Some(machine) = machine_of(arn, ":execution:") else {
         return Ok(None);
     };
-    let mut filter = ListFilter { machine_arn: Some(machine), limit: 100, ..ListFilter::default() };
+    search(readers, machine, |execution| {
+        let found = events(readers, definitions, execution, arn)?;
+        Ok(Some(found).filter(|found| !found.is_empty()))
+    })
+}
+
+/// The machine whose execution has started what this ARN names, a Map run or a child of one:
+/// `..:execution:MACHINE/LABEL:NAME`, where `kind` stands for `:execution:`.
+pub(super) fn machine_of(arn: &str, kind: &str) -> Option<String> {
+    let (machine, _) = arn.rsplit_once(':')?.0.rsplit_once('/')?;
+    Some(machine.replacen(kind, ":stateMachine:", 1))
+}
+
+/// The first thing found among the executions of a machine, the latest first.
+pub(super) fn search<T>(
+    readers: &Readers,
+    machine_arn: String,
+    find: impl Fn(&Execution) -> Result<Option<T>, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    let mut filter = ListFilter { machine_arn: Some(machine_arn), limit: 100, ..ListFilter::default() };
     loop {
         let page = readers.with(|connection| row::list(connection, &filter))?;
         for execution in &page {
-            let found = events(readers, definitions, execution, arn)?;
-            if !found.is_empty() {
+            if let Some(found) = find(execution)? {
                 return Ok(Some(found));
             }
         }
@@ -42,12 +60,6 @@ pub(crate) fn history(
     }
 }
 
-/// The machine whose execution has started this child: `..:execution:MACHINE/LABEL:NAME`.
-pub(super) fn parent(child: &str) -> Option<String> {
-    let (machine, _) = child.rsplit_once(':')?.0.rsplit_once('/')?;
-    Some(machine.replacen(":execution:", ":stateMachine:", 1))
-}
-
 /// The events with this ARN that an execution's journal tells of.
 fn events(
     readers: &Readers,
@@ -56,15 +68,26 @@ fn events(
     arn: &str,
 ) -> Result<Vec<HistoryEvent>, StoreError> {
     let mut events = Vec::new();
-    if execution.revision == REVISION {
-        let machine = definitions.machine(&execution.definition, readers).map_err(StoreError::Refused)?;
-        replay(readers, machine, execution, |event| {
-            if *event.execution == *arn {
-                events.push(event);
-            }
-        })?;
-    }
+    replayed(readers, definitions, execution, |event| {
+        if *event.execution == *arn {
+            events.push(event);
+        }
+    })?;
     Ok(events)
+}
+
+/// An execution, made again from its journal; `None`: this version cannot read it.
+pub(super) fn replayed(
+    readers: &Readers,
+    definitions: &Definitions,
+    execution: &Execution,
+    seen: impl FnMut(HistoryEvent),
+) -> Result<Option<states::Execution>, StoreError> {
+    if execution.revision != REVISION {
+        return Ok(None);
+    }
+    let machine = definitions.machine(&execution.definition, readers).map_err(StoreError::Refused)?;
+    Ok(Some(replay(readers, machine, execution, seen)?.0))
 }
 
 /// Makes a run again from its journal; gives it and the number of the journal's lines.

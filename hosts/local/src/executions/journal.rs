@@ -51,8 +51,24 @@ impl Journal {
     }
 }
 
+/// Keeps a step that was taken before a run goes on: its line, and how the execution stands now.
+pub(super) async fn keep(
+    writer: &Writer,
+    execution: &Execution,
+    number: i64,
+    entry: &Entry,
+) -> Result<(), StoreError> {
+    let line = serde_json::to_string(entry).map_err(|error| StoreError::Refused(error.to_string()))?;
+    let row = execution.clone();
+    let written = writer.write(move |connection| {
+        append(connection, row.id, number, &line)?;
+        row::update(connection, &row)
+    });
+    written.await
+}
+
 /// Adds a line to an execution's journal.
-pub(super) fn append(connection: &Connection, id: i64, number: i64, line: &str) -> rusqlite::Result<()> {
+fn append(connection: &Connection, id: i64, number: i64, line: &str) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT INTO journal (execution, number, entry) VALUES (?1, ?2, ?3)")?
         .execute(params![id, number, line])?;

@@ -120,14 +120,7 @@ impl Executions {
             let entry = Entry { at: clock::now().max(run.at()), inputs: vec![Input::Resumed] };
             run.step(&entry);
             execution.stands(run.outcome(), entry.at);
-            let line =
-                serde_json::to_string(&entry).map_err(|error| StoreError::Refused(error.to_string()))?;
-            let (row, number) = (execution.clone(), lines);
-            let written = self.engine.host.store.writer.write(move |connection| {
-                journal::append(connection, row.id, number, &line)?;
-                row::update(connection, &row)
-            });
-            written.await?;
+            journal::keep(&self.engine.host.store.writer, &execution, lines, &entry).await?;
             lines += 1;
         }
         self.go_on(execution, run, lines);
@@ -152,14 +145,9 @@ impl Executions {
         execution.redrive_count += 1;
         execution.redriven_at = Some(entry.at);
         execution.stands(run.outcome(), entry.at);
-        let line = serde_json::to_string(&entry).map_err(|error| StoreError::Refused(error.to_string()))?;
-        let row = execution.clone();
-        let written = store.writer.write(move |connection| {
-            // Another redrive may have come first: then this line is there already.
-            journal::append(connection, row.id, lines, &line)?;
-            row::update(connection, &row)
-        });
-        written.await.map_err(|error| match error {
+        // Another redrive may have come first: then this line is there already.
+        let kept = journal::keep(&store.writer, &execution, lines, &entry);
+        kept.await.map_err(|error| match error {
             StoreError::Refused(_) => not("Execution is RUNNING and cannot be redriven"),
             error @ StoreError::Unavailable(_) => error.into(),
         })?;

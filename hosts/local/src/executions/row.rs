@@ -47,8 +47,6 @@ pub(crate) struct ListFilter {
     /// Only of this machine.
     pub(crate) machine_arn: Option<String>,
     pub(crate) status: Option<Status>,
-    /// Only those that were redriven, or only those that were not.
-    pub(crate) redriven: Option<bool>,
     /// Only those before this row: the `id` of the last one of the page before.
     pub(crate) before: Option<i64>,
     /// At most so many.
@@ -169,15 +167,15 @@ pub(super) fn one(connection: &Connection, arn: &str) -> rusqlite::Result<Option
 
 /// The latest executions, newest first.
 pub(super) fn list(connection: &Connection, filter: &ListFilter) -> rusqlite::Result<Vec<Execution>> {
-    let ListFilter { machine_arn, status, redriven, before, limit } = filter;
+    let ListFilter { machine_arn, status, before, limit } = filter;
     let of_machine = if machine_arn.is_some() { "machine_arn = ?1" } else { "?1 IS NULL" };
     let sql = format!(
         "SELECT id, {COLUMNS} FROM executions WHERE {of_machine} AND (?2 IS NULL OR status = ?2) \
-         AND (?3 IS NULL OR (redrive_count > 0) = ?3) AND id < ?4 ORDER BY id DESC LIMIT ?5"
+         AND id < ?3 ORDER BY id DESC LIMIT ?4"
     );
     let before = before.unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(&sql)?;
-    statement.query_map(params![machine_arn, status, redriven, before, limit], read)?.collect()
+    statement.query_map(params![machine_arn, status, before, limit], read)?.collect()
 }
 
 /// Forgets every execution of a machine, with their journals.

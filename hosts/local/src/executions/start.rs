@@ -77,7 +77,8 @@ impl Executions {
         execution: &Execution,
     ) -> Result<Result<i64, Execution>, StoreError> {
         let definitions = &self.shared.definitions;
-        let text = (!definitions.holds(&machine.hash)).then(|| Arc::clone(&machine.text));
+        let is_new = !definitions.holds(&machine.hash);
+        let text = is_new.then(|| Arc::clone(&machine.text));
         let row = execution.clone();
         let written = self.engine.host.store.writer.write(move |connection| {
             if let Some(text) = text {
@@ -89,7 +90,9 @@ impl Executions {
             Ok(Err(row::one(connection, &row.arn)?.unwrap_or(row)))
         });
         let created = written.await?;
-        definitions.note(&machine.hash, &machine.machine);
+        if is_new {
+            definitions.note(&machine.hash, &machine.machine);
+        }
         Ok(created)
     }
 }

@@ -12,7 +12,7 @@ use functions::store::StoreError;
 use jiff::Timestamp;
 use states::{Problems, StateMachine};
 
-pub(crate) use table::{Created, Kept, Tags};
+pub(crate) use table::{Created, Kept, Tags, put_tags};
 
 use crate::{
     clock, executions,
@@ -132,8 +132,8 @@ fn of_template(machine: &Machine) -> Kept {
     }
 }
 
-/// Where a machine stands in a listing.
 impl Kept {
+    /// Where a machine stands in a listing.
     pub(crate) fn key(&self) -> String {
         format!("{:.9}/{}", self.created_at, self.arn)
     }

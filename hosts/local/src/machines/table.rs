@@ -80,12 +80,18 @@ pub(super) fn create(connection: &Connection, machine: &Kept, tags: &Tags) -> ru
         return Ok(Created::Before(Box::new(before)));
     }
     insert(connection, machine)?;
-    for (key, value) in tags {
-        connection
-            .prepare_cached("INSERT OR REPLACE INTO tags (arn, key, value) VALUES (?, ?, ?)")?
-            .execute(params![machine.arn, key, value])?;
-    }
+    put_tags(connection, &machine.arn, tags)?;
     Ok(Created::Now)
+}
+
+/// Gives a machine or an activity tags, over those of the same keys.
+pub(crate) fn put_tags(connection: &Connection, arn: &str, tags: &Tags) -> rusqlite::Result<()> {
+    let mut put =
+        connection.prepare_cached("INSERT OR REPLACE INTO tags (arn, key, value) VALUES (?, ?, ?)")?;
+    for (key, value) in tags {
+        put.execute(params![arn, key, value])?;
+    }
+    Ok(())
 }
 
 pub(super) fn update(connection: &Connection, machine: &Kept) -> rusqlite::Result<bool> {

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Value as Json, json};
 
 use super::{Endpoint, arn, error::Error, page::Page, seconds, settings::Settings, tags, validate::Fields};
-use crate::{clock, executions::Job, wiring};
+use crate::{clock, executions::Job, machines::put_tags, wiring};
 
 /// An activity.
 #[derive(Clone, Debug)]
@@ -33,12 +33,7 @@ pub(super) async fn create(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
         let inserted = connection
             .prepare_cached("INSERT OR IGNORE INTO activities (arn, name, created_at) VALUES (?, ?, ?)")?
             .execute(params![new.arn, new.name, format!("{:.9}", new.created_at)])?;
-        for (key, value) in tags.iter().filter(|_| inserted == 1) {
-            connection
-                .prepare_cached("INSERT OR REPLACE INTO tags (arn, key, value) VALUES (?, ?, ?)")?
-                .execute(params![new.arn, key, value])?;
-        }
-        Ok(())
+        if inserted == 1 { put_tags(connection, &new.arn, &tags) } else { Ok(()) }
     });
     written.await?;
     let made = endpoint.activity(&created.arn)?.unwrap_or(created);

@@ -158,7 +158,6 @@ pub(super) fn list(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Erro
     let filter = ListFilter {
         machine_arn: Some(machine.arn),
         status: status.as_deref().and_then(Status::from_name),
-        redriven: None,
         before: page.after(now)?.and_then(|id| id.parse().ok()),
         limit: u32::try_from(page.size + 1).unwrap_or(u32::MAX),
     };

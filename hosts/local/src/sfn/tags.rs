@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::params;
 use serde_json::{Value as Json, json};
 
 use super::{
@@ -11,7 +10,7 @@ use super::{
     error::{Error, Kind},
     validate::Fields,
 };
-use crate::machines::Tags;
+use crate::machines::{Tags, put_tags};
 
 /// So many tags a resource has at the most.
 const MOST: usize = 50;
@@ -40,8 +39,6 @@ pub(super) async fn tag(endpoint: &Endpoint, mut fields: Fields) -> Result<Json,
     fields.finish()?;
     endpoint.tagged(&resource)?;
     let fits = endpoint.store().writer.write(move |connection| {
-        let mut put =
-            connection.prepare_cached("INSERT OR REPLACE INTO tags (arn, key, value) VALUES (?, ?, ?)")?;
         let before = "SELECT key FROM tags WHERE arn = ?1";
         let mut before = connection.prepare_cached(before)?;
         let before = before.query_map([&resource], |row| row.get(0))?;
@@ -50,9 +47,7 @@ pub(super) async fn tag(endpoint: &Endpoint, mut fields: Fields) -> Result<Json,
         if keys.len() > MOST {
             return Ok(false);
         }
-        for (key, value) in &tags {
-            put.execute(params![resource, key, value])?;
-        }
+        put_tags(connection, &resource, &tags)?;
         Ok(true)
     });
     if fits.await? { Ok(json!({})) } else { Err(too_many()) }

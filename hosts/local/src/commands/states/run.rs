@@ -19,8 +19,6 @@ use crate::{
     wiring,
 };
 
-/// AWS's limit for the history of a STANDARD execution.
-const MOST_EVENTS: u64 = 25_000;
 /// AWS has none for EXPRESS; here every event is kept, and a loop without end must not take all memory.
 const MOST_EXPRESS_EVENTS: u64 = 1_000_000;
 
@@ -99,15 +97,16 @@ fn runnable(machine: &StateMachine, case: Option<&MockCase>, args: &RunStates) -
 
 fn start(machine: &str, args: &RunStates) -> Start {
     let name = args.test_case.as_deref().unwrap_or("run");
-    let most = match args.r#type {
-        MachineType::Standard => MOST_EVENTS,
-        MachineType::Express => MOST_EXPRESS_EVENTS,
+    let named = Start::named(machine, name, clock::seed());
+    let history_limit = match args.r#type {
+        MachineType::Standard => named.history_limit,
+        MachineType::Express => Some(MOST_EXPRESS_EVENTS),
     };
     Start {
         execution_id: wiring::execution_arn(machine, name).into(),
         machine_id: wiring::machine_arn(machine).into(),
-        history_limit: Some(most),
-        ..Start::named(machine, name, clock::seed())
+        history_limit,
+        ..named
     }
 }
 
