@@ -87,6 +87,8 @@ pub enum Kind {
     /// A person and whether they agreed to marketing mail.
     #[default]
     Contact,
+    /// Something that a person did, or that happened to them.
+    Event,
 }
 
 /// What is known of a batch before any of its records is looked at; every step gets it.

@@ -31,6 +31,10 @@ pub mod rule {
     pub const UNIQUE_NAMES: &str = "uniqueNames";
     /// The address is not one.
     pub const EMAIL: &str = "email";
+    /// Its id stands for another event.
+    pub const CONFLICT: &str = "conflict";
+    /// A destination did not take it.
+    pub const DELIVERY: &str = "delivery";
     /// Nothing may be wrong with it: a step failed for good.
     pub const PROCESSING: &str = "processing";
 }
@@ -45,13 +49,18 @@ pub enum ErrorType {
     Schema,
     /// It matches, but the address is not one.
     Address,
+    /// It is an event whose id stands for another one.
+    Conflict,
+    /// It is an event that one destination did not take.
+    Delivery,
     /// It may be fine; a step failed for good.
     Processing,
 }
 
 impl ErrorType {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Unreadable, Self::Schema, Self::Address, Self::Processing];
+    pub const ALL: [Self; 6] =
+        [Self::Unreadable, Self::Schema, Self::Address, Self::Conflict, Self::Delivery, Self::Processing];
 
     /// The name in paths.
     pub fn name(self) -> &'static str {
@@ -59,6 +68,8 @@ impl ErrorType {
             Self::Unreadable => "unreadable",
             Self::Schema => "schema",
             Self::Address => "address",
+            Self::Conflict => "conflict",
+            Self::Delivery => "delivery",
             Self::Processing => "processing",
         }
     }
@@ -85,6 +96,8 @@ impl Fault {
         match &*self.rule {
             rule::JSON | rule::UTF8 | rule::CSV | rule::DEPTH | rule::SIZE => ErrorType::Unreadable,
             rule::EMAIL => ErrorType::Address,
+            rule::CONFLICT => ErrorType::Conflict,
+            rule::DELIVERY => ErrorType::Delivery,
             rule::PROCESSING => ErrorType::Processing,
             _ => ErrorType::Schema,
         }

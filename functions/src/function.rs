@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::{door, error::Error, objects::Objects, steps, store::Store};
+use crate::{door, error::Error, objects::Objects, queue::Queue, steps, store::Store};
 
 /// Every function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,23 +68,25 @@ impl Function {
 
 /// What functions work with.
 #[derive(Clone, Debug)]
-pub struct Host<S> {
+pub struct Host<S, Q> {
     /// The tables.
     pub store: S,
     /// The objects.
     pub objects: Objects,
+    /// The queues.
+    pub queue: Q,
     /// A folder for chunks while they are being cut.
     pub spool: PathBuf,
 }
 
 /// Calls a function: JSON in, JSON out.
-pub async fn call<S: Store>(
+pub async fn call<S: Store, Q: Queue>(
     function: Function,
     input: &[u8],
-    host: &Host<S>,
+    host: &Host<S, Q>,
     now: Timestamp,
 ) -> Result<Vec<u8>, Error> {
-    let Host { store, objects, spool } = host;
+    let Host { store, objects, spool, .. } = host;
     match function {
         Function::ValidateSchema => {
             door::encode(&steps::validate_schema(door::decode(input)?, objects).await?)

@@ -4,14 +4,18 @@
 //! are passed in. The steps are in [`steps`], one file a function; [`Function`] names them all.
 
 pub mod accepted;
+pub mod arrival;
 pub mod batch;
 pub mod batches;
 pub mod changes;
 pub mod contact;
 pub mod contacts;
+pub mod delivery;
+pub mod destination;
 pub mod door;
 pub mod email;
 pub mod error;
+pub mod event;
 pub mod fault;
 pub mod function;
 pub mod intake;
@@ -19,9 +23,11 @@ pub mod ledger;
 pub mod objects;
 pub mod outcome;
 pub mod quarantine;
+pub mod queue;
 pub mod received;
 pub mod records;
 pub mod replay;
+pub mod response;
 pub mod steps;
 pub mod store;
 #[cfg(feature = "contract")]

@@ -18,6 +18,10 @@ pub enum Outcome {
     Ignored,
     /// An earlier record of the batch has the same address (S2-012).
     Duplicate,
+    /// An event that is stored and was given to every destination that wants it.
+    Routed,
+    /// An event whose id stands for another one that came before; in quarantine.
+    Conflict,
     /// Refused by the schema or the address check; in quarantine (S2-009).
     Invalid,
     /// A step failed for good before this record was decided; in quarantine, to be replayed.
@@ -37,15 +41,22 @@ pub enum Replay {
 
 impl Outcome {
     /// All outcomes, in the order in which people are shown them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Saved,
         Self::Unchanged,
         Self::Withdrawn,
         Self::Ignored,
         Self::Duplicate,
+        Self::Routed,
+        Self::Conflict,
         Self::Invalid,
         Self::Failed,
     ];
+
+    /// Whether only events have it.
+    pub fn is_of_events(self) -> bool {
+        matches!(self, Self::Routed | Self::Conflict)
+    }
 
     /// The name in JSON, in summaries and in paths.
     pub fn name(self) -> &'static str {
@@ -55,6 +66,8 @@ impl Outcome {
             Self::Withdrawn => "withdrawn",
             Self::Ignored => "ignored",
             Self::Duplicate => "duplicate",
+            Self::Routed => "routed",
+            Self::Conflict => "conflict",
             Self::Invalid => "invalid",
             Self::Failed => "failed",
         }
@@ -68,6 +81,8 @@ impl Outcome {
             Self::Withdrawn => "no longer opted in; the address was stored and is kept with the time",
             Self::Ignored => "not opted in and not known",
             Self::Duplicate => "an earlier record of the batch has the same address",
+            Self::Routed => "an event: stored, and given to every destination that wants it",
+            Self::Conflict => "its id stands for another event; in quarantine",
             Self::Invalid => "refused by the schema or the address check; in quarantine",
             Self::Failed => "a step failed before it was decided; in quarantine",
         }
@@ -76,10 +91,13 @@ impl Outcome {
     /// What a replay may do with it.
     pub fn replay(self) -> Replay {
         match self {
-            Self::Saved | Self::Unchanged | Self::Withdrawn | Self::Ignored | Self::Duplicate => {
-                Replay::Never
-            }
-            Self::Invalid => Replay::Corrected,
+            Self::Saved
+            | Self::Unchanged
+            | Self::Withdrawn
+            | Self::Ignored
+            | Self::Duplicate
+            | Self::Routed => Replay::Never,
+            Self::Conflict | Self::Invalid => Replay::Corrected,
             Self::Failed => Replay::AsItIs,
         }
     }
@@ -91,7 +109,8 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// How many records had each outcome; in JSON every outcome by name, zeros too.
+/// How many records had each outcome; in JSON every outcome of contacts by name, zeros too, and those of events
+/// where there are any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
@@ -100,6 +119,10 @@ pub struct Counts {
     withdrawn: u64,
     ignored: u64,
     duplicate: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    routed: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    conflict: u64,
     invalid: u64,
     failed: u64,
 }
@@ -135,8 +158,15 @@ impl Counts {
             Outcome::Withdrawn => &mut self.withdrawn,
             Outcome::Ignored => &mut self.ignored,
             Outcome::Duplicate => &mut self.duplicate,
+            Outcome::Routed => &mut self.routed,
+            Outcome::Conflict => &mut self.conflict,
             Outcome::Invalid => &mut self.invalid,
             Outcome::Failed => &mut self.failed,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

@@ -6,7 +6,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{door, error::Error, fault::Fault};
+use crate::{arrival::Arrival, door, error::Error, fault::Fault};
 
 /// A record as it came in, kept whole.
 ///
@@ -32,6 +32,9 @@ pub struct Received<'a> {
     /// The record, where it is not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base64: Option<Cow<'a, str>>,
+    /// Where it came from, where it is an event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrival: Option<Arrival>,
     /// What is wrong with it, as far as is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
@@ -45,7 +48,16 @@ fn is_zero(number: &u64) -> bool {
 impl<'a> Received<'a> {
     /// A record that is JSON.
     pub fn json(index: u64, line: u64, record: &'a RawValue) -> Self {
-        Self { index, line, retry: 0, record: Some(record), text: None, base64: None, faults: Vec::new() }
+        Self {
+            index,
+            line,
+            retry: 0,
+            record: Some(record),
+            text: None,
+            base64: None,
+            arrival: None,
+            faults: Vec::new(),
+        }
     }
 
     /// Bytes that could not be read as JSON, and why.
@@ -54,7 +66,7 @@ impl<'a> Received<'a> {
             Ok(text) => (Some(Cow::Borrowed(text)), None),
             Err(_) => (None, Some(Cow::Owned(BASE64_STANDARD.encode(bytes)))),
         };
-        Self { index, line, retry: 0, record: None, text, base64, faults: vec![fault] }
+        Self { index, line, retry: 0, record: None, text, base64, arrival: None, faults: vec![fault] }
     }
 
     /// Reads one line of a chunk object.

@@ -13,11 +13,28 @@ pub enum Table {
     Batches,
     /// Claims on something that may happen once: idempotency keys, files being imported, replays.
     Claims,
+    /// Events, one item each, by their ids.
+    Events,
+    /// What became of events at their destinations, one item an event (S0-026 to S0-029).
+    Responses,
+    /// Where events are sent (S0-030).
+    Destinations,
+    /// The lanes of the destinations: what waits, what was delivered, what failed.
+    Deliveries,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 4] = [Self::OptIns, Self::Consents, Self::Batches, Self::Claims];
+    pub const ALL: [Self; 8] = [
+        Self::OptIns,
+        Self::Consents,
+        Self::Batches,
+        Self::Claims,
+        Self::Events,
+        Self::Responses,
+        Self::Destinations,
+        Self::Deliveries,
+    ];
 
     /// The name in SQLite; on AWS the template's `<Name>Table` resource holds it.
     pub fn name(self) -> &'static str {
@@ -26,6 +43,24 @@ impl Table {
             Self::Consents => "consents",
             Self::Batches => "batches",
             Self::Claims => "claims",
+            Self::Events => "events",
+            Self::Responses => "responses",
+            Self::Destinations => "destinations",
+            Self::Deliveries => "deliveries",
+        }
+    }
+
+    /// The logical id of its resource in the template.
+    pub fn resource(self) -> &'static str {
+        match self {
+            Self::OptIns => "OptInsTable",
+            Self::Consents => "ConsentsTable",
+            Self::Batches => "BatchesTable",
+            Self::Claims => "ClaimsTable",
+            Self::Events => "EventsTable",
+            Self::Responses => "ResponsesTable",
+            Self::Destinations => "DestinationsTable",
+            Self::Deliveries => "DeliveriesTable",
         }
     }
 }
@@ -141,5 +176,13 @@ pub trait Store: Clone + Send + Sync + 'static {
         table: Table,
         partition: &str,
         sort: &str,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Deletes the items of many (partition, sort); those that are not there are no error. Not one
+    /// transaction: an error may leave some deleted.
+    fn delete_all(
+        &self,
+        table: Table,
+        keys: Vec<(String, String)>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 
-use functions::{BatchId, Name};
+use functions::{BatchId, Name, queue::Queue};
 use jiff::Timestamp;
 
 /// The machines that the API starts.
@@ -48,6 +48,12 @@ pub enum FlowError {
 
 /// The flow behind the API: Step Functions and S3 on AWS, the engine and files on one machine.
 pub trait Flow: Clone + Send + Sync + 'static {
+    /// The queues.
+    type Queue: Queue;
+
+    /// The queues.
+    fn queue(&self) -> &Self::Queue;
+
     /// The ARN that the execution of a machine with this name has, or will have.
     fn execution_arn(&self, machine: Machine, name: &str) -> String;
 

@@ -1,6 +1,6 @@
 //! What the environment says: one struct, read once. This is the only file that reads variables.
 
-use functions::store::Table;
+use functions::{queue::QueueName, store::Table};
 
 /// The variable that has no value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,8 +36,20 @@ pub mod names {
     pub const BATCHES_TABLE: &str = "BATCHES_TABLE";
     /// The table of [`functions::store::Table::Claims`].
     pub const CLAIMS_TABLE: &str = "CLAIMS_TABLE";
+    /// The table of [`functions::store::Table::Events`].
+    pub const EVENTS_TABLE: &str = "EVENTS_TABLE";
+    /// The table of [`functions::store::Table::Responses`].
+    pub const RESPONSES_TABLE: &str = "RESPONSES_TABLE";
+    /// The table of [`functions::store::Table::Destinations`].
+    pub const DESTINATIONS_TABLE: &str = "DESTINATIONS_TABLE";
+    /// The table of [`functions::store::Table::Deliveries`].
+    pub const DELIVERIES_TABLE: &str = "DELIVERIES_TABLE";
     /// The bucket.
     pub const DATA_BUCKET: &str = "DATA_BUCKET";
+    /// The queue of [`functions::queue::QueueName::Events`].
+    pub const EVENTS_QUEUE: &str = "EVENTS_QUEUE_URL";
+    /// The queue of [`functions::queue::QueueName::Lanes`].
+    pub const LANES_QUEUE: &str = "LANES_QUEUE_URL";
     /// The records machine, STANDARD.
     pub const RECORDS_MACHINE: &str = "RECORDS_STATE_MACHINE_ARN";
     /// The records machine, EXPRESS.
@@ -59,7 +71,8 @@ pub struct Config {
     pub bucket: Setting,
     /// The records machine, STANDARD and EXPRESS, and the batch machine.
     pub machines: Machines,
-    tables: [Setting; 4],
+    tables: [Setting; 8],
+    queues: [Setting; 2],
 }
 
 /// The ARNs of the machines.
@@ -94,12 +107,26 @@ impl Config {
                 batch: setting(names::BATCH_MACHINE),
             },
             tables: Table::ALL.map(|table| setting(variable_of(table))),
+            queues: QueueName::ALL.map(|queue| setting(address_of(queue))),
         }
     }
 
     /// The setting that names a table.
     pub fn table(&self, table: Table) -> &Setting {
         &self.tables[table as usize]
+    }
+
+    /// The setting that holds a queue's address.
+    pub fn queue(&self, queue: QueueName) -> &Setting {
+        &self.queues[queue as usize]
+    }
+}
+
+/// The variable that holds a queue's address.
+fn address_of(queue: QueueName) -> &'static str {
+    match queue {
+        QueueName::Events => names::EVENTS_QUEUE,
+        QueueName::Lanes => names::LANES_QUEUE,
     }
 }
 
@@ -110,6 +137,10 @@ fn variable_of(table: Table) -> &'static str {
         Table::Consents => names::CONSENTS_TABLE,
         Table::Batches => names::BATCHES_TABLE,
         Table::Claims => names::CLAIMS_TABLE,
+        Table::Events => names::EVENTS_TABLE,
+        Table::Responses => names::RESPONSES_TABLE,
+        Table::Destinations => names::DESTINATIONS_TABLE,
+        Table::Deliveries => names::DELIVERIES_TABLE,
     }
 }
 

@@ -12,7 +12,8 @@ use aws_sdk_dynamodb::{
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
     operation::put_item::PutItemError,
     types::{
-        AttributeValue, KeysAndAttributes, PutRequest, ReturnValuesOnConditionCheckFailure, WriteRequest,
+        AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, ReturnValuesOnConditionCheckFailure,
+        WriteRequest,
     },
 };
 use functions::store::{Condition, Item, Query, Store, StoreError, Table, Written};
@@ -111,7 +112,19 @@ impl DynamoStore {
             let put = PutRequest::builder().set_item(Some(item)).build().map_err(refused)?;
             Ok(WriteRequest::builder().put_request(put).build())
         };
-        let writes = items.into_iter().map(write).collect::<Result<Vec<_>, StoreError>>()?;
+        self.write(table, items.into_iter().map(write).collect::<Result<_, StoreError>>()?).await
+    }
+
+    /// Deletes at most [`WRITES`] items, none twice.
+    async fn delete_batch(&self, table: &str, keys: Vec<Attributes>) -> Result<(), StoreError> {
+        let write = |key| {
+            let delete = DeleteRequest::builder().set_key(Some(key)).build().map_err(refused)?;
+            Ok(WriteRequest::builder().delete_request(delete).build())
+        };
+        self.write(table, keys.into_iter().map(write).collect::<Result<_, StoreError>>()?).await
+    }
+
+    async fn write(&self, table: &str, writes: Vec<WriteRequest>) -> Result<(), StoreError> {
         let mut open = HashMap::from([(table.to_owned(), writes)]);
         for round in 0..ROUNDS {
             let sent = self.client.batch_write_item().set_request_items(Some(open)).send().await;
@@ -244,6 +257,16 @@ impl Store for DynamoStore {
         let delete = self.client.delete_item().table_name(self.name(table)?);
         let deleted = delete.set_key(Some(attributes::key(partition, sort))).send().await;
         deleted.map(|_| ()).map_err(|error| failure("DeleteItem", &error))
+    }
+
+    async fn delete_all(&self, table: Table, keys: Vec<(String, String)>) -> Result<(), StoreError> {
+        let name = self.name(table)?;
+        let distinct: HashSet<(String, String)> = keys.into_iter().collect();
+        let keys = distinct.into_iter().map(|(partition, sort)| attributes::key(&partition, &sort)).collect();
+        let batches = batches(keys, WRITES).into_iter().map(|keys| self.delete_batch(name, keys));
+        let mut batches = stream::iter(batches).buffer_unordered(BATCHES);
+        while batches.try_next().await?.is_some() {}
+        Ok(())
     }
 }
 

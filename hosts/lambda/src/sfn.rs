@@ -10,12 +10,12 @@ use aws_sdk_sfn::{
     primitives::DateTime,
     types::{ExecutionStatus as Stage, SyncExecutionStatus},
 };
-use functions::{BatchId, Name, steps::upload_key};
+use functions::{BatchId, Name, queue::QueueName, steps::upload_key};
 use http::Method;
 use jiff::Timestamp;
 use object_store::{aws::AmazonS3, path::Path, signer::Signer};
 
-use crate::{Config, client::Aws};
+use crate::{Config, Sqs, client::Aws};
 
 /// How long an answer may take: an execution that is waited for takes as long as the API may.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -27,6 +27,7 @@ const UPLOAD_WITHIN: Duration = Duration::from_secs(3600);
 pub struct StepFunctions {
     client: Client,
     bucket: Arc<AmazonS3>,
+    queue: Sqs,
     machines: Arc<Arns>,
     emulated: bool,
 }
@@ -54,6 +55,7 @@ impl StepFunctions {
         Ok(Self {
             client: Client::from_conf(sdk.build()),
             bucket: crate::bucket(config)?,
+            queue: Sqs::new(config, &QueueName::ALL)?,
             machines: Arc::new(Arns {
                 records: machines.records.get()?.to_owned(),
                 records_express: machines.records_express.get()?.to_owned(),
@@ -81,6 +83,12 @@ impl StepFunctions {
 }
 
 impl Flow for StepFunctions {
+    type Queue = Sqs;
+
+    fn queue(&self) -> &Sqs {
+        &self.queue
+    }
+
     fn execution_arn(&self, machine: Machine, name: &str) -> String {
         execution_arn(self.arn(machine), name)
     }

@@ -7,6 +7,7 @@ use functions::{BatchId, Name, batches::BatchStatus, steps::upload_key, store::S
 
 use crate::{
     executions::{self, Executions, StartError, Status},
+    queues::LocalQueue,
     runner::Engine,
     wiring::{self, Machine},
 };
@@ -58,6 +59,12 @@ fn unavailable(error: StoreError) -> FlowError {
 }
 
 impl Flow for LocalFlow {
+    type Queue = LocalQueue;
+
+    fn queue(&self) -> &LocalQueue {
+        &self.engine().host.queue
+    }
+
     fn execution_arn(&self, machine: Which, name: &str) -> String {
         let machine = match machine {
             Which::Records => "RecordsStateMachine",

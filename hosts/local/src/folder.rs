@@ -12,6 +12,7 @@ use object_store::local::LocalFileSystem;
 
 use crate::{
     exit::Exit,
+    queues::LocalQueue,
     sqlite::{Readers, SqliteStore},
 };
 
@@ -19,7 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Folder {
     /// Tables and objects.
-    pub(crate) host: Host<SqliteStore>,
+    pub(crate) host: Host<SqliteStore, LocalQueue>,
     /// Where things lie.
     pub(crate) paths: Paths,
     _lock: File,
@@ -72,7 +73,8 @@ impl Folder {
         let lock = lock(&paths, command)?;
         let store = SqliteStore::open(&paths.database())
             .map_err(|error| Exit::failed(format!("{}: {error}", paths.database().display())))?;
-        let host = Host { store, objects: objects(&paths)?, spool: paths.spool() };
+        let queue = LocalQueue::new(store.clone());
+        let host = Host { store, objects: objects(&paths)?, queue, spool: paths.spool() };
         Ok(Self { host, paths, _lock: lock })
     }
 }

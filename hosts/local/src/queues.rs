@@ -1,10 +1,16 @@
 //! The queues of the template on this machine: a SQLite table, written in group commits.
 
-use functions::store::StoreError;
+use functions::{
+    queue::{self, Queue, QueueError, QueueName},
+    store::StoreError,
+};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::sqlite::{Readers, SqliteStore};
+use crate::{
+    clock,
+    sqlite::{Readers, SqliteStore},
+};
 
 /// A message to send.
 #[derive(Clone, Debug)]
@@ -52,6 +58,44 @@ pub(crate) struct Waiting {
     pub(crate) visible_at: Timestamp,
     pub(crate) receives: u32,
     pub(crate) group: Option<String>,
+}
+
+/// The queues of the domain, on this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct LocalQueue {
+    store: SqliteStore,
+}
+
+impl LocalQueue {
+    pub(crate) fn new(store: SqliteStore) -> Self {
+        Self { store }
+    }
+}
+
+impl Queue for LocalQueue {
+    async fn send(&self, queue: QueueName, messages: Vec<queue::Message>) -> Result<(), QueueError> {
+        let sent_at = clock::now();
+        let messages: Vec<Message> = messages
+            .into_iter()
+            .map(|message| Message {
+                id: clock::uuid(),
+                queue: queue.resource().to_owned(),
+                body: message.body,
+                attributes: "{}".to_owned(),
+                sent_at,
+                delay: u32::try_from(message.delay.as_secs()).unwrap_or(u32::MAX),
+                group: None,
+                deduplication_id: None,
+            })
+            .collect();
+        let put_all = move |connection: &Connection| {
+            messages.into_iter().try_for_each(|message| put(connection, message).map(|_| ()))
+        };
+        self.store.writer.write(put_all).await.map_err(|error| match error {
+            StoreError::Unavailable(why) => QueueError::Unavailable(why),
+            StoreError::Refused(why) => QueueError::Refused(why),
+        })
+    }
 }
 
 /// For how long a FIFO queue remembers ids.

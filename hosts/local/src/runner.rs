@@ -22,6 +22,7 @@ use crate::{
     executions::{Executions, Journal, Open},
     items::Buckets,
     machines::Machines,
+    queues::LocalQueue,
     resources,
     sqlite::SqliteStore,
     wiring::{self, Machine, Wiring},
@@ -30,7 +31,7 @@ use crate::{
 /// What executions run on.
 #[derive(Clone, Debug)]
 pub(crate) struct Engine {
-    pub(crate) host: Host<SqliteStore>,
+    pub(crate) host: Host<SqliteStore, LocalQueue>,
     pub(crate) wiring: Arc<Wiring>,
     /// As many functions at once as there are cores.
     permits: Arc<Semaphore>,
@@ -43,7 +44,7 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn new(host: Host<SqliteStore>, wiring: Wiring) -> Self {
+    pub(crate) fn new(host: Host<SqliteStore, LocalQueue>, wiring: Wiring) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             machines: Machines::new(host.store.clone()),

@@ -54,13 +54,21 @@ fn variables(binary: &str) -> BTreeSet<String> {
         ("Consents", "CONSENTS_TABLE"),
         ("Batches", "BATCHES_TABLE"),
         ("Claims", "CLAIMS_TABLE"),
+        ("Events", "EVENTS_TABLE"),
+        ("Responses", "RESPONSES_TABLE"),
+        ("Destinations", "DESTINATIONS_TABLE"),
+        ("Deliveries", "DELIVERIES_TABLE"),
     ];
+    let queues = [("Events", "EVENTS_QUEUE_URL"), ("Lanes", "LANES_QUEUE_URL")];
+    let sends =
+        |queue: &str| source.contains("StepFunctions") || source.contains(&format!("QueueName::{queue}"));
+    let queues = queues.into_iter().filter(|(queue, _)| sends(queue)).map(|(_, variable)| variable);
     let machines =
         ["RECORDS_STATE_MACHINE_ARN", "RECORDS_EXPRESS_STATE_MACHINE_ARN", "BATCH_STATE_MACHINE_ARN"];
     let uses = |table: &str| source.contains("Table::ALL") || source.contains(&format!("Table::{table}"));
     let tables = tables.into_iter().filter(|(table, _)| uses(table)).map(|(_, variable)| variable);
     let machines = machines.into_iter().filter(|_| source.contains("StepFunctions"));
-    tables.chain(machines).map(ToOwned::to_owned).collect()
+    tables.chain(queues).chain(machines).map(ToOwned::to_owned).collect()
 }
 
 #[test]

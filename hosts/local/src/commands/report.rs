@@ -71,7 +71,7 @@ fn text(ended: &Ended, quarantine: Option<&str>, millis: u64) -> String {
         millis % 1000,
         grouped(rate)
     );
-    for outcome in Outcome::ALL {
+    for outcome in Outcome::ALL.into_iter().filter(|outcome| !outcome.is_of_events()) {
         let count = batch.outcomes.of(outcome);
         if count > 0 || outcome != Outcome::Failed {
             let _ = writeln!(text, "  {:<10} {:>12}   {}", outcome.name(), grouped(count), outcome.meaning());

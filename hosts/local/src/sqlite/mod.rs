@@ -84,8 +84,16 @@ impl Store for SqliteStore {
     }
 
     async fn delete(&self, table: Table, partition: &str, sort: &str) -> Result<(), StoreError> {
-        let (partition, sort) = (partition.to_owned(), sort.to_owned());
-        self.writer.write(move |connection| write::delete(connection, table, &partition, &sort)).await
+        self.delete_all(table, vec![(partition.to_owned(), sort.to_owned())]).await
+    }
+
+    async fn delete_all(&self, table: Table, keys: Vec<(String, String)>) -> Result<(), StoreError> {
+        self.writer
+            .write(move |connection| {
+                keys.iter()
+                    .try_for_each(|(partition, sort)| write::delete(connection, table, partition, sort))
+            })
+            .await
     }
 }
 

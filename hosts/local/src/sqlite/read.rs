@@ -52,21 +52,11 @@ pub(super) fn get(
     partition: &str,
     sort: &str,
 ) -> rusqlite::Result<Option<Item>> {
-    let sql = match table {
-        Table::OptIns => {
-            "SELECT partition, sort, version, body FROM opt_ins WHERE partition = ?1 AND sort = ?2"
-        }
-        Table::Consents => {
-            "SELECT partition, sort, version, body FROM consents WHERE partition = ?1 AND sort = ?2"
-        }
-        Table::Batches => {
-            "SELECT partition, sort, version, body FROM batches WHERE partition = ?1 AND sort = ?2"
-        }
-        Table::Claims => {
-            "SELECT partition, sort, version, body FROM claims WHERE partition = ?1 AND sort = ?2"
-        }
-    };
-    connection.prepare_cached(sql)?.query_row(params![partition, sort], item).optional()
+    let sql = format!(
+        "SELECT partition, sort, version, body FROM {} WHERE partition = ?1 AND sort = ?2",
+        table.name()
+    );
+    connection.prepare_cached(&sql)?.query_row(params![partition, sort], item).optional()
 }
 
 pub(super) fn query(connection: &Connection, table: Table, query: &Query) -> rusqlite::Result<Vec<Item>> {

@@ -6,7 +6,7 @@ use functions::store::Table;
 use rusqlite::Connection;
 
 /// The layout's version, in `PRAGMA user_version`.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Executions of STANDARD machines, what came in to each, and the definitions they run.
 const EXECUTIONS: &str = "
@@ -123,8 +123,9 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
     for table in Table::ALL {
         connection.execute_batch(&format!(
             "CREATE TABLE IF NOT EXISTS {} (partition TEXT NOT NULL, sort TEXT NOT NULL, \
-             version INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (partition, sort)) WITHOUT ROWID;",
-            table.name()
+             version INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (partition, sort)) {};",
+            table.name(),
+            if is_by_arrival(table) { "" } else { "WITHOUT ROWID" },
         ))?;
     }
     let migration = if found == 1 { [BEFORE_FROM_1, FROM_1] } else { [""; 2] };
@@ -134,6 +135,12 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
         migration[0], migration[1]
     ))?;
     Ok(connection)
+}
+
+/// Whether bodies lie in the order of arrival, with an index of keys beside them. Where keys are as good as random, a
+/// body among its neighbours by key would touch a page of its own each.
+fn is_by_arrival(table: Table) -> bool {
+    matches!(table, Table::Events | Table::Responses)
 }
 
 /// The writer's page cache: the pages that one chunk of a batch touches, and some.

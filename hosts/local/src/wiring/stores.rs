@@ -78,13 +78,7 @@ impl Wiring {
     pub(crate) fn table(&self, name: &str) -> Option<Table> {
         let name = name.strip_prefix(TABLES).unwrap_or(name);
         let resource = self.resources.get(name)?;
-        let logical = |table: &Table| match table {
-            Table::OptIns => "OptInsTable",
-            Table::Consents => "ConsentsTable",
-            Table::Batches => "BatchesTable",
-            Table::Claims => "ClaimsTable",
-        };
-        let found = Table::ALL.into_iter().find(|table| logical(table) == name);
+        let found = Table::ALL.into_iter().find(|table| table.resource() == name);
         found.filter(|_| resource["Type"] == "AWS::DynamoDB::Table")
     }
 

@@ -1,0 +1,185 @@
+//! A delivery: one event to one destination. What waits lies in the destination's lane, due times first; what
+//! has ended lies beside it, by how it ended.
+//!
+//! All of a lane is one partition of [`Table::Deliveries`], `<tenant>/<destination>`:
+//!
+//! | sort | what |
+//! |---|---|
+//! | `!lane` | the lane itself: who works on it, its breaker |
+//! | `q#<due, 13 digits of milliseconds>#<sequence>` | [`Queued`]: to be sent, at that time |
+//! | `p#<sequence>` | [`Delivery`] that is waiting for its next try: what was tried so far |
+//! | `d#<sequence>` | [`Delivery`] that was delivered |
+//! | `f#<sequence>` | [`Delivery`] that failed for good |
+//!
+//! The sequence is [`crate::arrival::Arrival::sequence`].
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    batch::Name,
+    destination::DestinationName,
+    door,
+    error::Error,
+    store::{Item, Table},
+};
+
+/// The table that lanes lie in.
+pub const TABLE: Table = Table::Deliveries;
+/// The sort of the lane itself.
+pub const LANE: &str = "!lane";
+/// What the sorts of [`Queued`] begin with.
+pub const QUEUED: &str = "q#";
+
+/// The partition of a destination's lane.
+pub fn partition(tenant: &Name, destination: &DestinationName) -> String {
+    format!("{tenant}/{destination}")
+}
+
+/// The sort of a delivery that is to be sent at `due`.
+pub fn queued_sort(due: Timestamp, sequence: &str) -> String {
+    format!("{QUEUED}{:013}#{sequence}", due.as_millisecond().max(0))
+}
+
+/// When the delivery with this sort is due, and its sequence.
+pub fn queued_parts(sort: &str) -> Option<(Timestamp, &str)> {
+    let (due, sequence) = sort.strip_prefix(QUEUED)?.split_once('#')?;
+    Some((Timestamp::from_millisecond(due.parse().ok()?).ok()?, sequence))
+}
+
+/// A delivery that is to be sent. Small: the event itself lies in [`Table::Responses`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Queued {
+    /// The event.
+    pub message_id: String,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// Whose event it is, where order is kept by user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The event's preferred channel, where the destination is communication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// How many tries were used up.
+    #[serde(default)]
+    pub tries: u32,
+    /// How often it was sent again after it had failed for good.
+    #[serde(default)]
+    pub replays: u32,
+    /// Since when it holds up its user's later events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck_since: Option<Timestamp>,
+}
+
+/// How a delivery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// To be sent, or to be tried again.
+    Pending,
+    /// The destination answered with a 2xx.
+    Delivered,
+    /// It is not tried again; event and reason are in quarantine.
+    Failed,
+}
+
+impl Status {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Delivered, Self::Failed];
+
+    /// The name in JSON and queries.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// What the sort of such a [`Delivery`] begins with.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Pending => "p#",
+            Self::Delivered => "d#",
+            Self::Failed => "f#",
+        }
+    }
+
+    /// The sort of a delivery that stands like this.
+    pub fn sort(self, sequence: &str) -> String {
+        format!("{}{sequence}", self.prefix())
+    }
+}
+
+/// What was tried of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Delivery {
+    /// The event.
+    pub message_id: String,
+    /// Where it goes.
+    pub destination: DestinationName,
+    /// How it stands.
+    pub status: Status,
+    /// Every attempt, the first one first; of very many the last [`ATTEMPTS`].
+    pub attempts: Vec<Attempt>,
+    /// When it is tried again, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<Timestamp>,
+    /// Why it failed for good, if it did: the name of the last attempt's error, `http_404`, or why it was not
+    /// tried at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whose event it is, where order is kept by user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The event's preferred channel, where the destination is communication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// When the event arrived.
+    pub received_at: Timestamp,
+    /// How often it was sent again after it had failed for good.
+    #[serde(default)]
+    pub replays: u32,
+}
+
+/// How many attempts are kept of a delivery.
+pub const ATTEMPTS: usize = 32;
+
+/// One call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Attempt {
+    /// When it was made.
+    pub at: Timestamp,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// The status of the answer, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// What went wrong where there was none: `timeout`, `connect`, `reset`, `dns`, `tls`, `blocked`, `mapping`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A message of the queue of lanes: this one has something to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Wake {
+    /// Whose lane.
+    pub tenant: Name,
+    /// The destination that it leads to.
+    pub destination: DestinationName,
+}
+
+/// The item of something in a lane.
+pub fn item(partition: &str, sort: String, version: u64, body: &impl Serialize) -> Result<Item, Error> {
+    let body = serde_json::to_string(body).map_err(|error| Error::BadInput(door::describe(&error)))?;
+    Ok(Item { partition: partition.to_owned(), sort, version, body })
+}
+
+/// What an item of a lane holds.
+pub fn body<T: DeserializeOwned>(item: &Item) -> Result<T, Error> {
+    door::decode(item.body.as_bytes())
+}

@@ -1,0 +1,107 @@
+//! The queue seam: SQS on AWS, a SQLite table on one machine. What receives from a queue is its event source
+//! mapping, on both sides; here is what it gives to a function, and what the function gives back.
+
+use std::{fmt, future::Future, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// The queues. Each is a queue of its own on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum QueueName {
+    /// Events that were accepted: [`crate::arrival::Arrivals`].
+    Events,
+    /// Lanes that have something to do: [`crate::delivery::Wake`].
+    Lanes,
+}
+
+impl QueueName {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Events, Self::Lanes];
+
+    /// The logical id of its resource in the template.
+    pub fn resource(self) -> &'static str {
+        match self {
+            Self::Events => "EventsQueue",
+            Self::Lanes => "LanesQueue",
+        }
+    }
+}
+
+/// The longest that a message may be held back: SQS's limit.
+pub const LONGEST_DELAY: Duration = Duration::from_secs(900);
+
+/// A message to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// A JSON text.
+    pub body: String,
+    /// For so long nobody receives it; at most [`LONGEST_DELAY`], whole seconds.
+    pub delay: Duration,
+}
+
+/// Why a queue did not take messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueError {
+    /// It holds as much as it may; it takes more when some has been worked off.
+    Full,
+    /// Busy, throttled or out of reach: trying again may help.
+    Unavailable(String),
+    /// Not allowed, or not possible: it will not help.
+    Refused(String),
+}
+
+impl fmt::Display for QueueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("the queue is full"),
+            Self::Unavailable(why) => write!(f, "the queue is unavailable: {why}"),
+            Self::Refused(why) => write!(f, "the queue refused: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for QueueError {}
+
+/// Where messages are put. What returned is durable.
+pub trait Queue: Clone + Send + Sync + 'static {
+    /// Sends messages, in order. An error may leave some of them sent.
+    fn send(
+        &self,
+        queue: QueueName,
+        messages: Vec<Message>,
+    ) -> impl Future<Output = Result<(), QueueError>> + Send;
+}
+
+/// What an event source mapping gives to a function: SQS's event, as far as it is read here.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SqsEvent {
+    /// The messages.
+    #[serde(rename = "Records")]
+    pub records: Vec<SqsMessage>,
+}
+
+/// One message of an [`SqsEvent`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SqsMessage {
+    /// What the queue calls it.
+    pub message_id: String,
+    /// What was sent.
+    pub body: String,
+}
+
+/// What the function gives back: the messages that are not done, to be received again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchResponse {
+    /// Those messages.
+    pub batch_item_failures: Vec<ItemFailure>,
+}
+
+/// A message that is not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ItemFailure {
+    /// What the queue calls it.
+    pub item_identifier: String,
+}

@@ -1,0 +1,51 @@
+//! What became of an event at its destinations: the seed's table Responses (S0-026 to S0-029).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{
+    batch::Name,
+    destination::DestinationName,
+    door,
+    error::Error,
+    store::{Item, Table},
+};
+
+/// The table.
+pub const TABLE: Table = Table::Responses;
+/// The sort of every item: a response has a partition of its own, so that they spread.
+pub const SORT: &str = "response";
+
+/// What became of an event that went to at least one destination.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Response {
+    /// The event's id.
+    pub response_id: String,
+    /// The payload, to the letter as it came. On DynamoDB it is kept as its text.
+    pub response_body: Box<RawValue>,
+    /// For each destination whether the event was delivered.
+    pub destinations: BTreeMap<DestinationName, bool>,
+    /// [`crate::arrival::Arrival::sequence`].
+    pub sequence: String,
+}
+
+/// The partition of an event's response, and of the event itself.
+pub fn partition(tenant: &Name, message_id: &str) -> String {
+    format!("{tenant}/{message_id}")
+}
+
+impl Response {
+    /// Its item.
+    pub fn item(&self, tenant: &Name, version: u64) -> Result<Item, Error> {
+        let body = serde_json::to_string(self).map_err(|error| Error::BadInput(door::describe(&error)))?;
+        Ok(Item { partition: partition(tenant, &self.response_id), sort: SORT.to_owned(), version, body })
+    }
+
+    /// The response that an item holds.
+    pub fn read(item: &Item) -> Result<Self, Error> {
+        door::decode(item.body.as_bytes())
+    }
+}
