@@ -19,6 +19,7 @@ pub mod event;
 pub mod fault;
 pub mod function;
 pub mod intake;
+mod json_text;
 pub mod ledger;
 pub mod objects;
 pub mod outcome;
