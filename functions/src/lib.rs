@@ -23,6 +23,7 @@ pub mod function;
 pub mod intake;
 pub mod ledger;
 pub mod objects;
+pub mod outbound;
 pub mod outcome;
 pub mod quarantine;
 pub mod queue;
