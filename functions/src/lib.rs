@@ -21,6 +21,7 @@ pub mod expression;
 pub mod fault;
 pub mod function;
 pub mod intake;
+mod json_text;
 pub mod ledger;
 pub mod objects;
 pub mod outbound;
