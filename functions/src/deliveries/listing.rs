@@ -42,7 +42,7 @@ pub async fn list(
     let mut place = page.map(Place::parse).transpose()?;
     let names = names(tenant, filter, place.as_ref(), store).await?;
     let statuses = [Status::Pending, Status::Failed, Status::Delivered];
-    let statuses = statuses.into_iter().filter(|status| filter.status.is_none_or(|only| only == *status));
+    let mut statuses = statuses.into_iter().filter(|status| filter.status.is_none_or(|only| only == *status));
     let mut deliveries = Vec::new();
     let mut seen = 0;
     for name in &names {
@@ -67,7 +67,7 @@ pub async fn list(
     }
     // Behind all that this lane may hold.
     let next = names.last().filter(|_| names.len() == LANES);
-    let behind = statuses.last().map(prefix).unwrap_or_default();
+    let behind = statuses.next_back().map(prefix).unwrap_or_default();
     Ok(Page { deliveries, next: next.map(|name| format!("{name}/{behind}~")) })
 }
 
@@ -110,7 +110,11 @@ async fn names(
     let after = first.as_ref().map(DestinationName::as_str);
     let room = LANES - usize::from(first.is_some());
     let rest = Destination::list(tenant, after, room, store).await?;
-    Ok(first.clone().into_iter().chain(rest.into_iter().map(|stored| stored.destination.destination_name)).collect())
+    Ok(first
+        .clone()
+        .into_iter()
+        .chain(rest.into_iter().map(|stored| stored.destination.destination_name))
+        .collect())
 }
 
 /// What the sorts of a status begin with: of what waits, the queue is listed.

@@ -155,7 +155,8 @@ async fn send_again(
 ) -> Result<usize, Error> {
     let partition = delivery::partition(tenant, destination);
     let sequence = |item: &Item| item.sort.trim_start_matches(Status::Failed.prefix()).to_owned();
-    let delivered = failed.iter().map(|(item, _)| (partition.clone(), Status::Delivered.sort(&sequence(item))));
+    let delivered =
+        failed.iter().map(|(item, _)| (partition.clone(), Status::Delivered.sort(&sequence(item))));
     let delivered = store.get_all(delivery::TABLE, delivered.collect()).await?;
     let (mut waiting, mut queued, mut marked, mut stale) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for ((item, delivery), delivered) in failed.into_iter().zip(delivered) {

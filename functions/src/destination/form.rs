@@ -56,7 +56,7 @@ const DAY: u32 = 86_400;
 const MAX_SECRETS: usize = 2;
 
 /// What is shown of a destination and not to be changed; a body that was shown may be sent back with it.
-const SHOWN_ONLY: [&str; 4] = ["createdAt", "updatedAt", "reason", "lane"];
+const SHOWN_ONLY: [&str; 5] = ["createdAt", "updatedAt", "reason", "lane", "links"];
 
 /// Reads a new destination.
 pub fn create(members: Members, reading: Reading<'_>) -> Result<Read, Vec<Fault>> {
@@ -69,9 +69,11 @@ pub fn create(members: Members, reading: Reading<'_>) -> Result<Read, Vec<Fault>
 /// as they are.
 pub fn change(stored: &Destination, members: Members, reading: Reading<'_>) -> Result<Read, Vec<Fault>> {
     let mut fields = Fields::new(members);
-    fields.optional("destinationName", "is not the name in the path: a destination keeps its name", |name: String| {
-        (name == stored.destination_name.as_str()).then_some(())
-    });
+    fields.optional(
+        "destinationName",
+        "is not the name in the path: a destination keeps its name",
+        |name: String| (name == stored.destination_name.as_str()).then_some(()),
+    );
     for name in SHOWN_ONLY {
         fields.members.remove(name);
     }
@@ -154,8 +156,7 @@ impl Fields {
             self.number("rateLimit", "is not a number of calls a second from 1 to 10000", 1..=10_000);
         let ordering = self.optional("ordering", "is neither none nor user", Some::<Ordering>);
         let concurrency = self.number("concurrency", "is not a number from 1 to 256", 1..=256);
-        let hold_seconds =
-            self.number("holdSeconds", "is not a number of seconds from 1 to 86400", 1..=DAY);
+        let hold_seconds = self.number("holdSeconds", "is not a number of seconds from 1 to 86400", 1..=DAY);
         let retry_delays = self.delays();
         for name in std::mem::take(&mut self.members).into_keys() {
             self.fault(format!("/{}", escaped(&name)), "unknown", "is not a member of a destination");

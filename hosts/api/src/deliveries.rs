@@ -116,7 +116,8 @@ pub(crate) async fn replay<S: Store, F: Flow>(
         body::json(&body::read(body, &headers).await?)?;
     let stored = destinations::find(&api, &caller.tenant, &destination).await?;
     if stored.destination.state == Sent::Disabled && !dry_run {
-        let detail = "The destination is disabled: nothing is sent to it. PUT it with the state active first.";
+        let detail =
+            "The destination is disabled: nothing is sent to it. PUT it with the state active first.";
         return Err(Problem::new(Kind::NotPossible, detail));
     }
     let selection = Selection {
@@ -126,8 +127,7 @@ pub(crate) async fn replay<S: Store, F: Flow>(
         limit: limit.unwrap_or(REPLAYED).clamp(1, REPLAYED),
         dry_run,
     };
-    let replayed =
-        deliveries::replay(&caller.tenant, &selection, &api.store, api.flow.queue()).await?;
+    let replayed = deliveries::replay(&caller.tenant, &selection, &api.store, api.flow.queue()).await?;
     let status = if replayed.replayed == 0 { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(replayed)).into_response())
 }

@@ -10,7 +10,10 @@ use axum::{
 };
 use functions::Store;
 
-use crate::{api::Api, batches, contacts, deliveries, destinations, docs, edge, event_status, flow::Flow, health, quarantine, records, uploads};
+use crate::{
+    api::Api, batches, contacts, deliveries, destinations, docs, edge, event_status, flow::Flow, health,
+    quarantine, records, uploads,
+};
 
 /// Everything that the API does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
