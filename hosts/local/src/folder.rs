@@ -7,7 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use functions::{Host, Objects};
+use functions::{
+    Host, Objects,
+    outbound::{Allowed, Guard, Outbound},
+};
 use object_store::local::LocalFileSystem;
 
 use crate::{
@@ -58,6 +61,11 @@ impl Paths {
         self.root.join("lock")
     }
 
+    /// A file a queue that nobody receives from until it is resumed.
+    pub(crate) fn paused(&self, queue: &str) -> PathBuf {
+        self.root.join("paused").join(queue)
+    }
+
     /// Where chunks grow while they are being cut.
     pub(crate) fn spool(&self) -> PathBuf {
         self.root.join("spool")
@@ -68,13 +76,19 @@ impl Folder {
     /// Opens the folder for this process alone, and makes it if there is none. `command` is what the next
     /// process is told of this one.
     pub(crate) fn open(root: &Path, command: &str) -> Result<Self, Exit> {
+        Self::open_to(root, command, Vec::new())
+    }
+
+    /// Opens it for a process that calls destinations: public ones, and these.
+    pub(crate) fn open_to(root: &Path, command: &str, allowed: Vec<Allowed>) -> Result<Self, Exit> {
         let paths = Paths::new(root);
         fs::create_dir_all(paths.objects()).map_err(|error| unusable(root, &error))?;
         let lock = lock(&paths, command)?;
         let store = SqliteStore::open(&paths.database())
             .map_err(|error| Exit::failed(format!("{}: {error}", paths.database().display())))?;
-        let queue = LocalQueue::new(store.clone());
-        let host = Host { store, objects: objects(&paths)?, queue, spool: paths.spool() };
+        let queue = LocalQueue::open(store.clone())?;
+        let outbound = Outbound::new(Guard::new(allowed)).map_err(|error| Exit::failed(error.to_string()))?;
+        let host = Host { store, objects: objects(&paths)?, queue, outbound, spool: paths.spool() };
         Ok(Self { host, paths, _lock: lock })
     }
 }
