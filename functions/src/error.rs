@@ -1,6 +1,6 @@
 //! Why a step could not be done. What state machines catch is [`Error::name`], never a Rust type name.
 
-use crate::store::StoreError;
+use crate::{queue::QueueError, store::StoreError};
 
 /// Why a step could not be done. No text in it holds a value out of a record.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +71,15 @@ impl From<StoreError> for Error {
         match error {
             StoreError::Unavailable(why) => Self::StorageUnavailable(why),
             StoreError::Refused(why) => Self::StorageRefused(why),
+        }
+    }
+}
+
+impl From<QueueError> for Error {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::Full | QueueError::Unavailable(_) => Self::StorageUnavailable(error.to_string()),
+            QueueError::Refused(_) => Self::StorageRefused(error.to_string()),
         }
     }
 }

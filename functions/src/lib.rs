@@ -19,6 +19,8 @@ pub mod event;
 pub mod fault;
 pub mod function;
 pub mod intake;
+pub mod keepable;
+pub mod known;
 pub mod ledger;
 pub mod objects;
 pub mod outcome;
@@ -28,6 +30,7 @@ pub mod received;
 pub mod records;
 pub mod replay;
 pub mod response;
+pub mod routes;
 pub mod steps;
 pub mod store;
 #[cfg(feature = "contract")]
