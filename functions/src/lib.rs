@@ -16,6 +16,7 @@ pub mod door;
 pub mod email;
 pub mod error;
 pub mod event;
+pub mod expression;
 pub mod fault;
 pub mod function;
 pub mod intake;
