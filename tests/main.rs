@@ -17,6 +17,7 @@ mod crash;
 mod docs;
 mod durable;
 mod environment;
+mod events;
 mod failures;
 mod formats;
 mod http;

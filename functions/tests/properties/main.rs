@@ -5,6 +5,7 @@
 mod cutting;
 mod pieces;
 mod steps;
+mod tables;
 mod verdict;
 
 use std::{fmt::Write, sync::Arc};

@@ -74,7 +74,7 @@ impl Folder {
         let store = SqliteStore::open(&paths.database())
             .map_err(|error| Exit::failed(format!("{}: {error}", paths.database().display())))?;
         let queue = LocalQueue::new(store.clone());
-        let host = Host { store, objects: objects(&paths)?, queue, spool: paths.spool() };
+        let host = Host { store, objects: objects(&paths)?, queue, routes: Arc::default(), spool: paths.spool() };
         Ok(Self { host, paths, _lock: lock })
     }
 }
