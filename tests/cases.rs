@@ -127,7 +127,11 @@ pub(crate) struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// A server on this machine.
     pub(crate) fn local(place: &'a Place, server: &Server) -> Self {
-        Self { api: Client::new(&server.base), place: Some(place), sfn: Some(Client::new(&server.step_functions)) }
+        Self {
+            api: Client::new(&server.base),
+            place: Some(place),
+            sfn: Some(Client::new(&server.step_functions)),
+        }
     }
 }
 

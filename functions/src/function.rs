@@ -5,7 +5,10 @@ use std::{path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 
-use crate::{door, error::Error, objects::Objects, queue::Queue, routes::Routes, steps, store::Store};
+use crate::{
+    door, error::Error, objects::Objects, outbound::Outbound, queue::Queue, routes::Routes, steps,
+    store::Store,
+};
 
 /// Every function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,6 +86,8 @@ pub struct Host<S, Q> {
     pub objects: Objects,
     /// The queues.
     pub queue: Q,
+    /// The client that calls destinations.
+    pub outbound: Outbound,
     /// The ways to destinations, as they were when they were last read.
     pub routes: Arc<Routes>,
     /// A folder for chunks while they are being cut.
@@ -96,7 +101,7 @@ pub async fn call<S: Store, Q: Queue>(
     host: &Host<S, Q>,
     now: Timestamp,
 ) -> Result<Vec<u8>, Error> {
-    let Host { store, objects, queue, routes, spool } = host;
+    let Host { store, objects, queue, routes, spool, .. } = host;
     match function {
         Function::ValidateSchema => {
             door::encode(&steps::validate_schema(door::decode(input)?, objects).await?)

@@ -94,7 +94,9 @@ fn numbers_fit(json: &[u8]) -> bool {
         match byte {
             b'"' => at += string_len(&json[at..]),
             b'-' | b'0'..=b'9' => {
-                let end = json[at..].iter().position(|b| !matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
+                let end = json[at..]
+                    .iter()
+                    .position(|b| !matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
                 let number = &json[at..end.map_or(json.len(), |end| at + end)];
                 if !fits(number) {
                     return false;
@@ -173,12 +175,16 @@ mod tests {
     #[test]
     fn numbers() {
         let with = |number: &str| format!(r#"{{"text":"1e999 \" 1e999","n":[{number}]}}"#);
-        for number in ["0", "-0.0e-999", "12345678901234567890123456789012345678", "1e125", "-1E+125", "1e-130", "0.1"] {
+        for number in
+            ["0", "-0.0e-999", "12345678901234567890123456789012345678", "1e125", "-1E+125", "1e-130", "0.1"]
+        {
             check(&with(number), true);
         }
         check(&with(&format!("1{}", "0".repeat(125))), true);
         check(&with("0.00012345678901234567890123456789012345678"), true);
-        for number in ["123456789012345678901234567890123456789", "1e126", "1e-131", "10e125", "0.1e-130", "1e400"] {
+        for number in
+            ["123456789012345678901234567890123456789", "1e126", "1e-131", "10e125", "0.1e-130", "1e400"]
+        {
             check(&with(number), false);
         }
         check(&with("1.23456789012345678901234567890123456789"), false);

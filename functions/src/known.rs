@@ -152,7 +152,8 @@ pub async fn note_conflicts(
 
 /// The event with these conflicts noted; `None` where they are already.
 fn noted(mut stored: StoredEvent, sequences: &[String]) -> Option<StoredEvent> {
-    let new: Vec<&String> = sequences.iter().filter(|sequence| !stored.conflicts.contains(sequence)).collect();
+    let new: Vec<&String> =
+        sequences.iter().filter(|sequence| !stored.conflicts.contains(sequence)).collect();
     if new.is_empty() {
         return None;
     }

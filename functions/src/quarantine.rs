@@ -152,7 +152,8 @@ impl EventWriter {
 
     /// Stores all of them, over what an earlier try stored; the keys.
     pub async fn finish(self, objects: &Objects) -> Result<Vec<String>, Error> {
-        let writes = self.requests.into_values().map(async |(batch, writer)| writer.finish(&batch, objects).await);
+        let writes =
+            self.requests.into_values().map(async |(batch, writer)| writer.finish(&batch, objects).await);
         let keys: Vec<Vec<String>> = stream::iter(writes).buffered(AT_ONCE).try_collect().await?;
         Ok(keys.concat())
     }

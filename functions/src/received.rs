@@ -81,7 +81,9 @@ impl<'a> Received<'a> {
 
     /// Where an event came from. Every event of a batch says so.
     pub fn arrival(&self) -> Result<&Arrival, Error> {
-        self.arrival.as_ref().ok_or_else(|| Error::BadInput("an event does not say where it came from".into()))
+        self.arrival
+            .as_ref()
+            .ok_or_else(|| Error::BadInput("an event does not say where it came from".into()))
     }
 
     /// The bytes that came in.

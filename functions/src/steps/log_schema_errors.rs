@@ -43,7 +43,11 @@ pub async fn log_schema_errors(
         let received = Received::parse(line)?;
         part.add(Outcome::Invalid, received.index);
         let (index, line) = (received.index, received.line);
-        part.faults.extend(received.faults.first().map(|fault| PlacedFault { index, line, fault: fault.clone() }));
+        part.faults.extend(received.faults.first().map(|fault| PlacedFault {
+            index,
+            line,
+            fault: fault.clone(),
+        }));
         quarantine.push(&batch, &received)
     })?;
     let Quarantine { contacts, events, known, refused } = quarantine;

@@ -152,7 +152,9 @@ async fn put_responses(store: &impl Store, tenant: &Name, block: &[Routed]) -> R
         for ((at, _), written) in open.into_iter().zip(written) {
             let ours = &block[at].response;
             match written {
-                Written::Done => ways.extend(ours.destinations.keys().map(|to| Way { at, destination: to.clone() })),
+                Written::Done => {
+                    ways.extend(ours.destinations.keys().map(|to| Way { at, destination: to.clone() }))
+                }
                 Written::Conflict(None) => again.push((at, None)),
                 Written::Conflict(Some(item)) => match Response::read(&item)? {
                     known if known.sequence == ours.sequence => earlier.extend(undelivered(at, known)),
