@@ -66,6 +66,15 @@ impl Error {
     }
 }
 
+impl From<QueueError> for Error {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::Full | QueueError::Unavailable(_) => Self::StorageUnavailable(error.to_string()),
+            QueueError::Refused(_) => Self::StorageRefused(error.to_string()),
+        }
+    }
+}
+
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
