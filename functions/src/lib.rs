@@ -11,6 +11,7 @@ pub mod changes;
 pub mod contact;
 pub mod contacts;
 pub mod deliver;
+pub mod deliveries;
 pub mod delivery;
 pub mod destination;
 pub mod door;

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use functions::{BatchId, Name, Objects, Store};
+use functions::{BatchId, Name, Objects, Store, outbound::Guard};
 use jiff::Timestamp;
 
 use crate::flow::Flow;
@@ -19,6 +19,8 @@ pub struct Api<S, F> {
     pub flow: F,
     /// Whose requests these are, so long as there are no API keys.
     pub tenant: Name,
+    /// Where events may be sent.
+    pub guard: Guard,
     /// The clock.
     pub now: fn() -> Timestamp,
     /// Randomness for ids.
@@ -26,9 +28,15 @@ pub struct Api<S, F> {
 }
 
 impl<S: Store, F: Flow> Api<S, F> {
-    /// An API for the default tenant.
+    /// An API for the default tenant, whose events go to public addresses only.
     pub fn new(store: S, objects: Objects, flow: F, now: fn() -> Timestamp, random: fn() -> u128) -> Self {
-        Self { store, objects, flow, tenant: Name::default_tenant(), now, random }
+        Self { store, objects, flow, tenant: Name::default_tenant(), guard: Guard::default(), now, random }
+    }
+
+    /// The same, with another say on where events may be sent.
+    #[must_use]
+    pub fn with_guard(self, guard: Guard) -> Self {
+        Self { guard, ..self }
     }
 
     /// A new batch's id, and when it arrived.

@@ -29,6 +29,10 @@ pub enum Kind {
     MethodNotAllowed,
     /// It was done already, and is done once.
     Conflict,
+    /// There is one of this name.
+    Exists,
+    /// It cannot be done as things stand.
+    NotPossible,
     /// The body took too long to come.
     Timeout,
     /// The body is larger than a request may be.
@@ -45,13 +49,15 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::BadRequest,
         Self::BadBody,
         Self::NotFound,
         Self::NotDecided,
         Self::MethodNotAllowed,
         Self::Conflict,
+        Self::Exists,
+        Self::NotPossible,
         Self::Timeout,
         Self::TooLarge,
         Self::UnsupportedMediaType,
@@ -84,6 +90,8 @@ impl Kind {
             Self::NotDecided => ("not-decided", "Not decided yet", S::NOT_FOUND),
             Self::MethodNotAllowed => ("method-not-allowed", "Method not allowed", S::METHOD_NOT_ALLOWED),
             Self::Conflict => ("conflict", "Done already", S::CONFLICT),
+            Self::Exists => ("exists", "There is one already", S::CONFLICT),
+            Self::NotPossible => ("not-possible", "Not possible as things stand", S::CONFLICT),
             Self::Timeout => ("timeout", "The request took too long to arrive", S::REQUEST_TIMEOUT),
             Self::TooLarge => ("too-large", "Too large", S::PAYLOAD_TOO_LARGE),
             Self::UnsupportedMediaType => {

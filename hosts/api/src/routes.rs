@@ -6,11 +6,14 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware,
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, delete, get, post, put},
 };
 use functions::Store;
 
-use crate::{api::Api, batches, contacts, docs, edge, flow::Flow, health, quarantine, records, uploads};
+use crate::{
+    api::Api, batches, contacts, deliveries, destinations, docs, edge, event_status, flow::Flow, health,
+    quarantine, records, uploads,
+};
 
 /// Everything that the API does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,22 @@ pub enum Operation {
     PostReplay,
     /// Gives an address that a large file can be put to.
     PostUploads,
+    /// Tells what became of an event.
+    GetEvent,
+    /// Makes a destination.
+    PostDestinations,
+    /// Lists destinations.
+    ListDestinations,
+    /// Shows a destination and how its lane stands.
+    GetDestination,
+    /// Changes a destination.
+    PutDestination,
+    /// Removes a destination.
+    DeleteDestination,
+    /// Lists deliveries.
+    ListDeliveries,
+    /// Sends failed deliveries again.
+    PostDeliveriesReplay,
     /// Tells whether storage answers.
     GetHealth,
     /// Describes the API to programs.
@@ -45,7 +64,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them, in the order in which people are shown them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 21] = [
         Self::PostRecords,
         Self::ListBatches,
         Self::GetBatch,
@@ -55,6 +74,14 @@ impl Operation {
         Self::ListQuarantine,
         Self::PostReplay,
         Self::PostUploads,
+        Self::GetEvent,
+        Self::PostDestinations,
+        Self::ListDestinations,
+        Self::GetDestination,
+        Self::PutDestination,
+        Self::DeleteDestination,
+        Self::ListDeliveries,
+        Self::PostDeliveriesReplay,
         Self::GetHealth,
         Self::GetOpenapi,
         Self::GetDocs,
@@ -73,6 +100,14 @@ impl Operation {
             Self::ListQuarantine => ("get", "/quarantine"),
             Self::PostReplay => ("post", "/quarantine/replay"),
             Self::PostUploads => ("post", "/uploads"),
+            Self::GetEvent => ("get", "/events/{messageId}"),
+            Self::PostDestinations => ("post", "/destinations"),
+            Self::ListDestinations => ("get", "/destinations"),
+            Self::GetDestination => ("get", "/destinations/{name}"),
+            Self::PutDestination => ("put", "/destinations/{name}"),
+            Self::DeleteDestination => ("delete", "/destinations/{name}"),
+            Self::ListDeliveries => ("get", "/deliveries"),
+            Self::PostDeliveriesReplay => ("post", "/deliveries/replay"),
             Self::GetHealth => ("get", "/health"),
             Self::GetOpenapi => ("get", "/openapi.json"),
             Self::GetDocs => ("get", "/docs"),
@@ -87,6 +122,8 @@ impl Operation {
             match operation.route() {
                 ("get", of) if of == path => methods.extend(["GET", "HEAD"]),
                 ("post", of) if of == path => methods.push("POST"),
+                ("put", of) if of == path => methods.push("PUT"),
+                ("delete", of) if of == path => methods.push("DELETE"),
                 _ => {}
             }
         }
@@ -104,6 +141,14 @@ impl Operation {
             Self::ListQuarantine => get(quarantine::list::<S, F>),
             Self::PostReplay => post(quarantine::replay::<S, F>),
             Self::PostUploads => post(uploads::post::<S, F>),
+            Self::GetEvent => get(event_status::get::<S, F>),
+            Self::PostDestinations => post(destinations::post::<S, F>),
+            Self::ListDestinations => get(destinations::list::<S, F>),
+            Self::GetDestination => get(destinations::get::<S, F>),
+            Self::PutDestination => put(destinations::put::<S, F>),
+            Self::DeleteDestination => delete(destinations::delete::<S, F>),
+            Self::ListDeliveries => get(deliveries::list::<S, F>),
+            Self::PostDeliveriesReplay => post(deliveries::replay::<S, F>),
             Self::GetHealth => get(health::get::<S, F>),
             Self::GetOpenapi => get(docs::openapi),
             Self::GetDocs => get(docs::page),
