@@ -6,7 +6,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use functions::{BatchId, Name, Objects, Store};
 use jiff::Timestamp;
 
-use crate::flow::Flow;
+use crate::{arrival_ids::ArrivalIds, flow::Flow};
 
 /// What the routes work with.
 #[derive(Debug)]
@@ -23,12 +23,15 @@ pub struct Api<S, F> {
     pub now: fn() -> Timestamp,
     /// Randomness for ids.
     pub random: fn() -> u128,
+    /// Ids of requests that bring events.
+    pub(crate) arrival_ids: ArrivalIds,
 }
 
 impl<S: Store, F: Flow> Api<S, F> {
     /// An API for the default tenant.
     pub fn new(store: S, objects: Objects, flow: F, now: fn() -> Timestamp, random: fn() -> u128) -> Self {
-        Self { store, objects, flow, tenant: Name::default_tenant(), now, random }
+        let (tenant, arrival_ids) = (Name::default_tenant(), ArrivalIds::default());
+        Self { store, objects, flow, tenant, now, random, arrival_ids }
     }
 
     /// A new batch's id, and when it arrived.

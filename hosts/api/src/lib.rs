@@ -4,11 +4,13 @@
 //! does; each has a file of its own. Errors are problem details (RFC 9457), see [`problem`].
 
 mod api;
+mod arrival_ids;
 mod batches;
 mod body;
 mod contacts;
 mod docs;
 mod edge;
+mod events;
 pub mod flow;
 mod health;
 mod idempotency;

@@ -86,7 +86,11 @@ mod tests {
         check(r#"{"type":null,"a":[]}"#, &[call], r#"{"a":[],"type":"track"}"#);
         check(r#"{"context":{}}"#, &[context], r#"{"context":{}}"#);
         check(r#"{"context":null}"#, &[call, context], r#"{"type":"track","context":{ "ip" : 1.0 }}"#);
-        check(r#"{"a":"\u0061","a":2,"b":1e400}"#, &[call], r#"{"a":"\u0061","a":2,"b":1e400,"type":"track"}"#);
+        check(
+            r#"{"a":"\u0061","a":2,"b":1e400}"#,
+            &[call],
+            r#"{"a":"\u0061","a":2,"b":1e400,"type":"track"}"#,
+        );
         check("[1 ]", &[call], "[1 ]");
         check("null", &[call], "null");
     }

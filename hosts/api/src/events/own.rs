@@ -100,7 +100,9 @@ fn single<S: Store, F: Flow>(
         sent_at: None,
     };
     event::check(record.get(), &arrival).map_err(|faults| refused(&faults))?;
-    arrivals.events.push(functions::arrival::Incoming { message_id: arrival.message_id, record: event.record });
+    arrivals
+        .events
+        .push(functions::arrival::Incoming { message_id: arrival.message_id, record: event.record });
     Ok(arrivals)
 }
 
