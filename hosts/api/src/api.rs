@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use functions::{BatchId, Name, Objects, Store};
+use functions::{BatchId, Name, Objects, Store, outbound::Guard};
 use jiff::Timestamp;
 
 use crate::{arrival_ids::ArrivalIds, flow::Flow};
@@ -19,6 +19,8 @@ pub struct Api<S, F> {
     pub flow: F,
     /// Whose requests these are, so long as there are no API keys.
     pub tenant: Name,
+    /// Where events may be sent.
+    pub guard: Guard,
     /// The clock.
     pub now: fn() -> Timestamp,
     /// Randomness for ids.
@@ -28,10 +30,16 @@ pub struct Api<S, F> {
 }
 
 impl<S: Store, F: Flow> Api<S, F> {
-    /// An API for the default tenant.
+    /// An API for the default tenant, whose events go to public addresses only.
     pub fn new(store: S, objects: Objects, flow: F, now: fn() -> Timestamp, random: fn() -> u128) -> Self {
-        let (tenant, arrival_ids) = (Name::default_tenant(), ArrivalIds::default());
-        Self { store, objects, flow, tenant, now, random, arrival_ids }
+        let (tenant, guard, arrival_ids) = (Name::default_tenant(), Guard::default(), ArrivalIds::default());
+        Self { store, objects, flow, tenant, guard, now, random, arrival_ids }
+    }
+
+    /// The same, with another say on where events may be sent.
+    #[must_use]
+    pub fn with_guard(self, guard: Guard) -> Self {
+        Self { guard, ..self }
     }
 
     /// A new batch's id, and when it arrived.

@@ -31,6 +31,10 @@ pub enum Kind {
     MethodNotAllowed,
     /// It was done already, and is done once.
     Conflict,
+    /// There is one of this name.
+    Exists,
+    /// It cannot be done as things stand.
+    NotPossible,
     /// The body took too long to come.
     Timeout,
     /// The body is larger than a request may be.
@@ -49,7 +53,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::BadRequest,
         Self::BadBody,
         Self::InvalidEvent,
@@ -57,6 +61,8 @@ impl Kind {
         Self::NotDecided,
         Self::MethodNotAllowed,
         Self::Conflict,
+        Self::Exists,
+        Self::NotPossible,
         Self::Timeout,
         Self::TooLarge,
         Self::UnsupportedMediaType,
@@ -91,6 +97,8 @@ impl Kind {
             Self::NotDecided => ("not-decided", "Not decided yet", S::NOT_FOUND),
             Self::MethodNotAllowed => ("method-not-allowed", "Method not allowed", S::METHOD_NOT_ALLOWED),
             Self::Conflict => ("conflict", "Done already", S::CONFLICT),
+            Self::Exists => ("exists", "There is one already", S::CONFLICT),
+            Self::NotPossible => ("not-possible", "Not possible as things stand", S::CONFLICT),
             Self::Timeout => ("timeout", "The request took too long to arrive", S::REQUEST_TIMEOUT),
             Self::TooLarge => ("too-large", "Too large", S::PAYLOAD_TOO_LARGE),
             Self::UnsupportedMediaType => {

@@ -6,12 +6,13 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware,
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, delete, get, post, put},
 };
 use functions::{Store, event::Call};
 
 use crate::{
-    api::Api, batches, contacts, docs, edge, events, flow::Flow, health, quarantine, records, uploads,
+    api::Api, batches, contacts, deliveries, destinations, docs, edge, event_status, events, flow::Flow,
+    health, quarantine, records, uploads,
 };
 
 /// Everything that the API does.
@@ -43,6 +44,22 @@ pub enum Operation {
     PostSegmentBatch,
     /// Takes one event in Segment's format in.
     PostSegmentCall(Call),
+    /// Tells what became of an event.
+    GetEvent,
+    /// Makes a destination.
+    PostDestinations,
+    /// Lists destinations.
+    ListDestinations,
+    /// Shows a destination and how its lane stands.
+    GetDestination,
+    /// Changes a destination.
+    PutDestination,
+    /// Removes a destination.
+    DeleteDestination,
+    /// Lists deliveries.
+    ListDeliveries,
+    /// Sends failed deliveries again.
+    PostDeliveriesReplay,
     /// Tells whether storage answers.
     GetHealth,
     /// Describes the API to programs.
@@ -55,7 +72,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them, in the order in which people are shown them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 30] = [
         Self::PostRecords,
         Self::ListBatches,
         Self::GetBatch,
@@ -74,6 +91,14 @@ impl Operation {
         Self::PostSegmentCall(Call::Screen),
         Self::PostSegmentCall(Call::Group),
         Self::PostSegmentCall(Call::Alias),
+        Self::GetEvent,
+        Self::PostDestinations,
+        Self::ListDestinations,
+        Self::GetDestination,
+        Self::PutDestination,
+        Self::DeleteDestination,
+        Self::ListDeliveries,
+        Self::PostDeliveriesReplay,
         Self::GetHealth,
         Self::GetOpenapi,
         Self::GetDocs,
@@ -101,6 +126,14 @@ impl Operation {
             Self::PostSegmentCall(Call::Screen) => ("post", "/v1/screen"),
             Self::PostSegmentCall(Call::Group) => ("post", "/v1/group"),
             Self::PostSegmentCall(Call::Alias) => ("post", "/v1/alias"),
+            Self::GetEvent => ("get", "/events/{messageId}"),
+            Self::PostDestinations => ("post", "/destinations"),
+            Self::ListDestinations => ("get", "/destinations"),
+            Self::GetDestination => ("get", "/destinations/{name}"),
+            Self::PutDestination => ("put", "/destinations/{name}"),
+            Self::DeleteDestination => ("delete", "/destinations/{name}"),
+            Self::ListDeliveries => ("get", "/deliveries"),
+            Self::PostDeliveriesReplay => ("post", "/deliveries/replay"),
             Self::GetHealth => ("get", "/health"),
             Self::GetOpenapi => ("get", "/openapi.json"),
             Self::GetDocs => ("get", "/docs"),
@@ -132,6 +165,8 @@ impl Operation {
             match operation.route() {
                 ("get", of) if of == path => methods.extend(["GET", "HEAD"]),
                 ("post", of) if of == path => methods.push("POST"),
+                ("put", of) if of == path => methods.push("PUT"),
+                ("delete", of) if of == path => methods.push("DELETE"),
                 _ => {}
             }
         }
@@ -155,6 +190,14 @@ impl Operation {
             Self::PostSegmentCall(call) => {
                 post(move |api, caller, headers, body| events::call::<S, F>(call, api, caller, headers, body))
             }
+            Self::GetEvent => get(event_status::get::<S, F>),
+            Self::PostDestinations => post(destinations::post::<S, F>),
+            Self::ListDestinations => get(destinations::list::<S, F>),
+            Self::GetDestination => get(destinations::get::<S, F>),
+            Self::PutDestination => put(destinations::put::<S, F>),
+            Self::DeleteDestination => delete(destinations::delete::<S, F>),
+            Self::ListDeliveries => get(deliveries::list::<S, F>),
+            Self::PostDeliveriesReplay => post(deliveries::replay::<S, F>),
             Self::GetHealth => get(health::get::<S, F>),
             Self::GetOpenapi => get(docs::openapi),
             Self::GetDocs => get(docs::page),

@@ -48,7 +48,8 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         let endpoint = Endpoint::new(flow.executions.clone());
         endpoint.resume().await?;
         let host = folder.host.clone();
-        let api = Api::new(host.store, host.objects, flow.clone(), clock::now, clock::random);
+        let api = Api::new(host.store, host.objects, flow.clone(), clock::now, clock::random)
+            .with_guard(host.outbound.guard().clone());
         let app = router_with(api, uploads::route(flow));
         super::print(&format!(
             "crmflow listens on http://{address} (Step Functions: http://{sfn_address} ; try http://{address}/docs)\n"

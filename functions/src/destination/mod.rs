@@ -1,10 +1,15 @@
 //! A destination: where events are sent, as it is stored. Made and changed while the system runs (S0-011 to
 //! S0-016).
 
+pub mod form;
+mod shown;
+
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use shown::{HIDDEN, Shown, shown_url};
 
 use crate::{
     batch::Name,
