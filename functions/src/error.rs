@@ -83,12 +83,3 @@ impl From<StoreError> for Error {
         }
     }
 }
-
-impl From<QueueError> for Error {
-    fn from(error: QueueError) -> Self {
-        match error {
-            QueueError::Full | QueueError::Unavailable(_) => Self::StorageUnavailable(error.to_string()),
-            QueueError::Refused(_) => Self::StorageRefused(error.to_string()),
-        }
-    }
-}
