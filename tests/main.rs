@@ -19,6 +19,7 @@ mod docs;
 mod durable;
 mod environment;
 mod events;
+mod events_api;
 mod failures;
 mod formats;
 mod http;

@@ -60,5 +60,5 @@ fn refused(faults: &[Fault]) -> Problem {
     let is_too_large = faults.iter().any(|fault| fault.rule == rule::SIZE);
     let kind = if is_too_large { Kind::TooLarge } else { Kind::InvalidEvent };
     let sentences: Vec<String> = faults.iter().map(Fault::sentence).collect();
-    Problem::new(kind, problem::sentence(&sentences.join("; "))).with("faults", json!(faults))
+    Problem::new(kind, problem::sentence(&sentences.join("; "))).with("errors", json!(faults))
 }
