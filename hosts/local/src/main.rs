@@ -3,6 +3,8 @@
 mod cli;
 mod clock;
 mod commands;
+#[cfg(test)]
+mod couriers;
 mod executions;
 mod exit;
 mod flow;
