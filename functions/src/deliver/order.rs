@@ -104,11 +104,14 @@ impl Line {
             let Some(user) = self.users.get_mut(&name) else { continue };
             let Some((sequence, parcel)) = user.waiting.pop_first() else { continue };
             self.len -= 1;
-            let Some(until) = self.stuck.get(&name).and_then(|stuck| held_until(stuck, &sequence, now))
-            else {
+            let stuck = self.stuck.get_mut(&name);
+            let held = stuck.and_then(|stuck| held_until(stuck, &sequence, now).map(|until| (stuck, until)));
+            let Some((stuck, until)) = held else {
                 user.is_busy = true;
                 return Some(Next::Send(parcel));
             };
+            // What comes later, and is due before, waits for it too.
+            stuck.insert(sequence, Stuck { due: until, free_at: until + self.hold });
             if user.waiting.is_empty() {
                 self.users.remove(&name);
             } else {

@@ -189,7 +189,8 @@ impl<S: Store> Book<S> {
             }
             Fate::Held { due } => {
                 let waits = self.delivery(ended, Status::Pending, Some(*due), None)?;
-                let queued = Queued { stuck_since: row.queued.stuck_since.or(Some(*due)), ..row.queued.clone() };
+                let queued =
+                    Queued { stuck_since: row.queued.stuck_since.or(Some(*due)), ..row.queued.clone() };
                 vec![self.queued(&row.sequence, *due, 1, &queued)?, waits]
             }
             Fate::PutOff { due } => vec![self.queued(&row.sequence, *due, 1, &row.queued)?],

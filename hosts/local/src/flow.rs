@@ -90,7 +90,7 @@ impl Flow for LocalFlow {
         let machine =
             machine.ok_or_else(|| FlowError::Refused("there is no RecordsExpressStateMachine".into()))?;
         let ended = self.executions.run_express(machine, name, input).await;
-        self.executions.clear_staging(name).await;
+        self.executions.clear_staging(&Name::default_tenant(), name).await;
         Ok(status(executions::parts(&ended.outcome).0))
     }
 

@@ -12,7 +12,7 @@ use functions::{
     event::StoredEvent,
     outbound::{Guard, Outbound},
     quarantine::{self, Entry, Filter},
-    queue::{QueueName, SqsEvent, SqsMessage},
+    queue::{MessageAttributes, QueueName, SqsEvent, SqsMessage},
     response::{self, Response},
     store::{Condition, Item, Query, Store, Table},
 };
@@ -59,7 +59,7 @@ impl Lab {
         let tools = Tools {
             store: store.clone(),
             objects: Objects::new(files(), files()),
-            queue: LocalQueue::new(store.clone()),
+            queue: LocalQueue::open(store.clone()).unwrap(),
             outbound: Outbound::new(Guard::new(allowed)).unwrap(),
             now,
             random: clock::random,
@@ -190,7 +190,8 @@ impl Lab {
     pub(super) fn wakes(&self, names: &[&str]) -> SqsEvent {
         let wake = |name: &&str| {
             let wake = Wake { tenant: self.tenant.clone(), destination: name.parse().unwrap() };
-            SqsMessage { message_id: (*name).to_owned(), body: serde_json::to_string(&wake).unwrap() }
+            let body = serde_json::to_string(&wake).unwrap();
+            SqsMessage { message_id: (*name).to_owned(), body, attributes: MessageAttributes::default() }
         };
         SqsEvent { records: names.iter().map(wake).collect() }
     }
