@@ -25,6 +25,8 @@ pub mod fault;
 pub mod function;
 pub mod intake;
 mod json_text;
+pub mod keepable;
+pub mod known;
 pub mod ledger;
 pub mod objects;
 pub mod outbound;
@@ -35,6 +37,7 @@ pub mod received;
 pub mod records;
 pub mod replay;
 pub mod response;
+pub mod routes;
 pub mod steps;
 pub mod store;
 #[cfg(feature = "contract")]
