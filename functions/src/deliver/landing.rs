@@ -55,8 +55,9 @@ pub(super) fn judge(called: &Called, destination: &Destination, now: Timestamp, 
         return Landing { fate: Fate::Failed { reason }, sign: Sign::None, counts: false, change: None };
     }
     let queued = &called.parcel.row.queued;
-    // Since when later events of its user wait for it.
-    let stuck = Queued { stuck_since: queued.stuck_since.or(Some(now)), ..queued.clone() };
+    // Since when later events of its user wait for it; what it waited itself does not count.
+    let stuck_since = queued.stuck_since.filter(|_| queued.tries > 0).or(Some(now));
+    let stuck = Queued { stuck_since, ..queued.clone() };
     let verdict = Verdict::new(status);
     let change = |state| Some(Change { state, reason: reason.clone() });
     let (fate, change) = match verdict {

@@ -81,7 +81,7 @@ struct Past {
     delivered: Option<Delivery>,
     failed: Option<Delivery>,
     waiting: Option<Delivery>,
-    /// Whether the row is there that `waiting` is waiting for.
+    /// Whether a later row is there, which `waiting` is waiting for.
     is_queued: bool,
 }
 
@@ -102,7 +102,6 @@ fn judge(
     let failed = past.failed;
     let has_failed =
         failed.as_ref().is_some_and(|it| it.status == Status::Failed && it.replays >= row.queued.replays);
-    let put_off = past.waiting.as_ref().and_then(|waiting| waiting.next_attempt_at);
     let ended = |row, response, attempts, fate| {
         Loaded::Ended(Box::new(Ended { row, letter: None, response, attempts, fate, was_sent: false }))
     };
@@ -112,7 +111,7 @@ fn judge(
     if let Some(delivered) = past.delivered {
         return Ok(ended(row, response, delivered.attempts, Fate::Delivered));
     }
-    if past.is_queued && put_off.is_some_and(|due| due > row.due) {
+    if past.is_queued {
         return Ok(ended(row, None, Vec::new(), Fate::Stale));
     }
     let attempts = past.waiting.or(failed).map(|tried| tried.attempts).unwrap_or_default();
@@ -154,14 +153,13 @@ async fn pasts(
         let read = |place: usize| found[place].as_ref().map(delivery::body::<Delivery>).transpose();
         pasts[at] = Past { delivered: read(0)?, failed: read(1)?, waiting: read(2)?, is_queued: false };
     }
-    let awaited: Vec<(usize, String)> = pasts
-        .iter()
-        .enumerate()
-        .filter_map(|(at, past)| {
-            let due = past.waiting.as_ref()?.next_attempt_at?;
-            (due > rows[at].due).then(|| (at, delivery::queued_sort(due, &rows[at].sequence)))
-        })
-        .collect();
+    // By their sorts: times of rows are cut to milliseconds.
+    let awaited = pasts.iter().enumerate().filter_map(|(at, past)| {
+        let due = past.waiting.as_ref()?.next_attempt_at?;
+        let sort = delivery::queued_sort(due, &rows[at].sequence);
+        (sort > rows[at].sort).then_some((at, sort))
+    });
+    let awaited: Vec<(usize, String)> = awaited.collect();
     if !awaited.is_empty() {
         let keys = awaited.iter().map(|(_, sort)| (partition.clone(), sort.clone())).collect();
         let found = store.get_all(TABLE, keys).await?;

@@ -13,7 +13,7 @@ use super::load::Parcel;
 /// What is held up by an event that is due, but not here yet, is looked at again after so long.
 const LATER: SignedDuration = SignedDuration::from_secs(1);
 
-/// An event that waits for another try.
+/// An event that waits for another try, or behind one that does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stuck {
     /// When it is tried again.
@@ -28,6 +28,8 @@ pub(super) struct Line {
     is_ordered: bool,
     turns: VecDeque<Turn>,
     users: HashMap<String, User>,
+    /// For how long one that was put off holds up later ones.
+    hold: SignedDuration,
     /// By user and sequence.
     stuck: HashMap<String, BTreeMap<String, Stuck>>,
     len: usize,
@@ -57,8 +59,12 @@ pub(super) enum Next {
 
 impl Line {
     /// An empty line, and what is stuck of each user: user, sequence, until when.
-    pub(super) fn new(is_ordered: bool, stuck: impl IntoIterator<Item = (String, String, Stuck)>) -> Self {
-        let mut line = Self { is_ordered, ..Self::default() };
+    pub(super) fn new(
+        is_ordered: bool,
+        hold: SignedDuration,
+        stuck: impl IntoIterator<Item = (String, String, Stuck)>,
+    ) -> Self {
+        let mut line = Self { is_ordered, hold, ..Self::default() };
         for (user, sequence, stuck) in stuck {
             line.stuck.entry(user).or_default().insert(sequence, stuck);
         }
@@ -98,11 +104,14 @@ impl Line {
             let Some(user) = self.users.get_mut(&name) else { continue };
             let Some((sequence, parcel)) = user.waiting.pop_first() else { continue };
             self.len -= 1;
-            let Some(until) = self.stuck.get(&name).and_then(|stuck| held_until(stuck, &sequence, now))
-            else {
+            let stuck = self.stuck.get_mut(&name);
+            let held = stuck.and_then(|stuck| held_until(stuck, &sequence, now).map(|until| (stuck, until)));
+            let Some((stuck, until)) = held else {
                 user.is_busy = true;
                 return Some(Next::Send(parcel));
             };
+            // What comes later, and is due before, waits for it too.
+            stuck.insert(sequence, Stuck { due: until, free_at: until + self.hold });
             if user.waiting.is_empty() {
                 self.users.remove(&name);
             } else {
@@ -112,8 +121,8 @@ impl Line {
         }
     }
 
-    /// One that was sent is written down: delivered, failed for good, or stuck.
-    pub(super) fn settle(&mut self, name: &str, sequence: &str, stuck: Option<Stuck>) {
+    /// One that was taken out is written down: ended, or stuck.
+    pub(super) fn settle(&mut self, name: &str, sequence: &str, was_sent: bool, stuck: Option<Stuck>) {
         if !self.is_ordered {
             return;
         }
@@ -125,7 +134,7 @@ impl Line {
                 self.stuck.remove(name);
             }
         }
-        let Some(user) = self.users.get_mut(name) else { return };
+        let Some(user) = self.users.get_mut(name).filter(|_| was_sent) else { return };
         user.is_busy = false;
         if user.waiting.is_empty() {
             self.users.remove(name);
@@ -155,10 +164,11 @@ impl Line {
     }
 }
 
-/// Until when an event waits for earlier ones of its user that are stuck.
+/// Until when an event waits for the first earlier one of its user that is stuck.
 fn held_until(stuck: &BTreeMap<String, Stuck>, sequence: &str, now: Timestamp) -> Option<Timestamp> {
-    let earlier = stuck.range::<str, _>((Unbounded, Excluded(sequence))).map(|(_, stuck)| stuck);
-    earlier.filter(|it| now < it.free_at).map(|it| it.due.max(now + LATER).min(it.free_at)).max()
+    let mut earlier = stuck.range::<str, _>((Unbounded, Excluded(sequence))).map(|(_, stuck)| stuck);
+    let first = earlier.find(|it| now < it.free_at)?;
+    Some(first.due.max(now + LATER).min(first.free_at))
 }
 
 #[cfg(test)]

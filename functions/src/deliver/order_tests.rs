@@ -32,17 +32,17 @@ fn parcel(name: &str) -> Box<Parcel> {
 /// line, `?` takes one out, `=a1` ends, `!a1:20` is stuck until second 20 and holds up others until 30, `@9` is the time.
 #[track_caller]
 fn check(is_ordered: bool, play: &str, expected: &str) {
-    let mut line = Line::new(is_ordered, []);
+    let mut line = Line::new(is_ordered, SignedDuration::from_secs(30), []);
     let mut now = at(0);
     let mut seen = Vec::new();
     for step in play.split_whitespace() {
         match (&step[..1], &step[1..]) {
             ("@", seconds) => now = at(seconds.parse().unwrap()),
-            ("=", name) => line.settle(&name[..1], &name[1..], None),
+            ("=", name) => line.settle(&name[..1], &name[1..], true, None),
             ("!", stuck) => {
                 let (name, due) = stuck.split_once(':').unwrap();
                 let stuck = Stuck { due: at(due.parse().unwrap()), free_at: at(30) };
-                line.settle(&name[..1], &name[1..], Some(stuck));
+                line.settle(&name[..1], &name[1..], true, Some(stuck));
             }
             ("?", _) => seen.push(match line.next(now) {
                 None => "-".to_owned(),
@@ -86,6 +86,8 @@ fn a_stuck_event_holds_up_its_user_and_nobody_else() {
     check(true, "a1 a2 ? !a1:20 ? @20 a1 a2 ? =a1 ?", "a1 a2:20 a1 a2 +0");
     // One that is due, but was not read yet, is waited for.
     check(true, "a1 ? !a1:20 @21 a2 ?", "a1 a2:22 +0");
+    // So is one that waited behind it.
+    check(true, "a1 a2 ? !a1:5 ? @5 a1 a3 ? =a1 ? @6 a2 a3 ? =a2 ?", "a1 a2:5 a1 a3:6 a2 a3 +0");
     // Earlier ones do not wait for later ones.
     check(true, "a5 ? !a5:20 a4 ?", "a5 a4 +0");
 }

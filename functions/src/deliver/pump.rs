@@ -103,10 +103,11 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
     ) -> Result<Self, Error> {
         let destination = target.destination();
         let is_ordered = destination.ordering == Ordering::User;
-        let stuck = if is_ordered { book.stuck(destination.hold_seconds).await? } else { Vec::new() };
+        let hold = SignedDuration::from_secs(destination.hold_seconds.into());
+        let stuck = if is_ordered { book.stuck(hold).await? } else { Vec::new() };
         let now = Instant::now();
         Ok(Self {
-            line: Line::new(is_ordered, stuck),
+            line: Line::new(is_ordered, hold, stuck),
             recovers: lease.lane.unsettled.then(|| (tools.now)()),
             tools,
             book,
@@ -262,7 +263,7 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
             }
             match self.line.next(now)? {
                 Next::PutOff(parcel, due) => {
-                    self.landed.push(Ended::new(*parcel, Fate::PutOff { due }));
+                    self.landed.push(Ended::new(*parcel, Fate::Held { due }));
                 }
                 Next::Send(parcel) => {
                     if is_probe {
@@ -359,21 +360,23 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
         for Ended { row, fate, was_sent, .. } in written {
             self.at_hand.remove(&row.sequence);
             let due = match fate {
-                Fate::Again { due, .. } | Fate::PutOff { due } => Some(*due),
+                Fate::Again { due, .. } | Fate::Held { due } | Fate::PutOff { due } => Some(*due),
                 _ => None,
             };
             if let Some(due) = due {
                 self.next_due = Some(self.next_due.map_or(due, |next| next.min(due)));
             }
-            let (Some(user), true) = (&row.queued.user, *was_sent) else { continue };
+            let Some(user) = &row.queued.user else { continue };
             let stuck = match fate {
+                // It is known to be held up already.
+                Fate::Held { .. } => continue,
                 Fate::Again { due, queued } => {
                     let since = queued.stuck_since.unwrap_or(*due);
                     Some(Stuck { due: *due, free_at: since + hold })
                 }
                 _ => None,
             };
-            self.line.settle(user, &row.sequence, stuck);
+            self.line.settle(user, &row.sequence, *was_sent, stuck);
         }
     }
 }

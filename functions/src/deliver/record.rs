@@ -56,6 +56,11 @@ pub(super) enum Fate {
         /// Until when.
         due: Timestamp,
     },
+    /// It waits until then behind an earlier one of its user, and later ones wait behind it.
+    Held {
+        /// Until when.
+        due: Timestamp,
+    },
     /// It ended before; all that is left of its queue goes.
     Over,
     /// Another row stands for it.
@@ -182,6 +187,12 @@ impl<S: Store> Book<S> {
                 let waits = self.delivery(ended, Status::Pending, Some(row.due), None)?;
                 vec![self.queued(&row.sequence, row.due, row.version + 1, queued)?, waits]
             }
+            Fate::Held { due } => {
+                let waits = self.delivery(ended, Status::Pending, Some(*due), None)?;
+                let queued =
+                    Queued { stuck_since: row.queued.stuck_since.or(Some(*due)), ..row.queued.clone() };
+                vec![self.queued(&row.sequence, *due, 1, &queued)?, waits]
+            }
             Fate::PutOff { due } => vec![self.queued(&row.sequence, *due, 1, &row.queued)?],
             Fate::Over | Fate::Stale => Vec::new(),
         })
@@ -265,9 +276,9 @@ impl<S: Store> Book<S> {
         sorts.into_iter().map(|sort| (partition.clone(), sort)).collect()
     }
 
-    /// What waits for another try: whose event it is, its sequence, and for how long it holds up others.
-    pub(super) async fn stuck(&self, hold_seconds: u32) -> Result<Vec<(String, String, Stuck)>, Error> {
-        let hold = SignedDuration::from_secs(hold_seconds.into());
+    /// What waits for another try, or behind one that does: whose event it is, its sequence, and for how long it holds
+    /// up others.
+    pub(super) async fn stuck(&self, hold: SignedDuration) -> Result<Vec<(String, String, Stuck)>, Error> {
         let mut all = Vec::new();
         let mut after = None;
         loop {
@@ -281,8 +292,8 @@ impl<S: Store> Book<S> {
             let items = self.store.query(TABLE, query).await?;
             for item in &items {
                 let waits: Delivery = delivery::body(item)?;
-                let since = waits.attempts.first().map_or(waits.received_at, |first| first.at);
                 if let (Some(user), Some(due)) = (waits.user, waits.next_attempt_at) {
+                    let since = waits.attempts.first().map_or(due, |first| first.at);
                     let sequence = item.sort.trim_start_matches(Status::Pending.prefix()).to_owned();
                     all.push((user, sequence, Stuck { due, free_at: since + hold }));
                 }
