@@ -1,10 +1,14 @@
 //! The command line.
 
+mod deliveries;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use functions::{BatchId, Function, fault::ErrorType, intake::Format, outbound::Allowed};
 use states::MachineType;
+
+pub(crate) use deliveries::{Deliveries, Destinations, List, Replay};
 
 /// Takes customer records in, validates, deduplicates and stores them, and never loses one.
 #[derive(Debug, Parser)]
@@ -37,6 +41,12 @@ pub(crate) enum Command {
     /// Look at records that could not be taken, and send them again.
     #[command(subcommand)]
     Quarantine(Quarantine),
+    /// Look at where events are sent.
+    #[command(subcommand)]
+    Destinations(Destinations),
+    /// Look at what is sent to destinations, and send again what failed.
+    #[command(subcommand)]
+    Deliveries(Deliveries),
     /// Run or check any state machine, with mocks in the place of what is not here.
     #[command(subcommand)]
     States(States),
