@@ -96,7 +96,7 @@ fn check(case: &Case) {
 }
 
 /// Whether `found` is `expected`, or has all of its members and perhaps more.
-fn holds(found: &Value, expected: &Value) -> bool {
+pub(crate) fn holds(found: &Value, expected: &Value) -> bool {
     match (found, expected) {
         (_, Value::Null) => true,
         (Value::Object(found), Value::Object(expected)) => {
