@@ -10,6 +10,7 @@ pub mod batches;
 pub mod changes;
 pub mod contact;
 pub mod contacts;
+pub mod deliver;
 pub mod deliveries;
 pub mod delivery;
 pub mod destination;
