@@ -98,7 +98,10 @@ fn a_folder_that_is_served_is_replayed_by_its_server() {
     let counted = place.run(replay.into_iter().chain(["--dry-run"]));
     assert_eq!(counted.stdout, "0 failed deliveries would be sent again\n", "{counted:?}");
     let listed = place.run(["destinations", "list"]).stdout;
-    assert_eq!(listed, "a  paused (by request)  0 wait  https://a.example/\noff  disabled (by request)  0 wait  https://a.example/\n");
+    assert_eq!(
+        listed,
+        "a  paused (by request)  0 wait  https://a.example/\noff  disabled (by request)  0 wait  https://a.example/\n"
+    );
 }
 
 /// Makes destinations: `a` is paused, so that nothing is sent; `off` is disabled.

@@ -28,11 +28,13 @@ pub enum Function {
     CutChunks,
     /// Adds up the chunks of a batch.
     SummarizeBatch,
+    /// Sends one event to a destination, to see how it answers.
+    TestDestination,
 }
 
 impl Function {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ValidateSchema,
         Self::LogSchemaErrors,
         Self::RemoveDuplicates,
@@ -42,6 +44,7 @@ impl Function {
         Self::QuarantineRecords,
         Self::CutChunks,
         Self::SummarizeBatch,
+        Self::TestDestination,
     ];
 
     /// The name of its state. The template's resource is this with `Function` behind it.
@@ -56,6 +59,7 @@ impl Function {
             Self::QuarantineRecords => "QuarantineRecords",
             Self::CutChunks => "CutChunks",
             Self::SummarizeBatch => "SummarizeBatch",
+            Self::TestDestination => "TestDestination",
         }
     }
 
@@ -114,6 +118,9 @@ pub async fn call<S: Store, Q: Queue>(
         }
         Function::SummarizeBatch => {
             door::encode(&steps::summarize_batch(door::decode(input)?, store, objects, now).await?)
+        }
+        Function::TestDestination => {
+            door::encode(&steps::test_destination(door::decode(input)?, store, &host.outbound, now).await?)
         }
     }
 }

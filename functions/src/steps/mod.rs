@@ -8,6 +8,7 @@ mod remove_duplicates;
 mod start;
 mod summarize;
 mod summarize_batch;
+mod test_destination;
 mod validate_schema;
 mod withdraw_opt_ins;
 
@@ -19,6 +20,7 @@ pub use remove_duplicates::{Unique, remove_duplicates};
 pub use start::{Execution, Start};
 pub use summarize::{Pair, Summarize, Summary, summarize};
 pub use summarize_batch::{SummarizeBatch, summarize_batch};
+pub use test_destination::{TestDestination, Tested, test_destination};
 pub use validate_schema::{Validated, validate_schema};
 pub use withdraw_opt_ins::withdraw_opt_ins;
 

@@ -12,7 +12,7 @@ use functions::Store;
 
 use crate::{
     api::Api, batches, contacts, deliveries, destinations, docs, edge, event_status, flow::Flow, health,
-    quarantine, records, uploads,
+    quarantine, records, test_destination, uploads,
 };
 
 /// Everything that the API does.
@@ -48,6 +48,8 @@ pub enum Operation {
     PutDestination,
     /// Removes a destination.
     DeleteDestination,
+    /// Sends one event to a destination now.
+    PostDestinationTest,
     /// Lists deliveries.
     ListDeliveries,
     /// Sends failed deliveries again.
@@ -64,7 +66,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them, in the order in which people are shown them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::PostRecords,
         Self::ListBatches,
         Self::GetBatch,
@@ -80,6 +82,7 @@ impl Operation {
         Self::GetDestination,
         Self::PutDestination,
         Self::DeleteDestination,
+        Self::PostDestinationTest,
         Self::ListDeliveries,
         Self::PostDeliveriesReplay,
         Self::GetHealth,
@@ -106,6 +109,7 @@ impl Operation {
             Self::GetDestination => ("get", "/destinations/{name}"),
             Self::PutDestination => ("put", "/destinations/{name}"),
             Self::DeleteDestination => ("delete", "/destinations/{name}"),
+            Self::PostDestinationTest => ("post", "/destinations/{name}/test"),
             Self::ListDeliveries => ("get", "/deliveries"),
             Self::PostDeliveriesReplay => ("post", "/deliveries/replay"),
             Self::GetHealth => ("get", "/health"),
@@ -147,6 +151,7 @@ impl Operation {
             Self::GetDestination => get(destinations::get::<S, F>),
             Self::PutDestination => put(destinations::put::<S, F>),
             Self::DeleteDestination => delete(destinations::delete::<S, F>),
+            Self::PostDestinationTest => post(test_destination::post::<S, F>),
             Self::ListDeliveries => get(deliveries::list::<S, F>),
             Self::PostDeliveriesReplay => post(deliveries::replay::<S, F>),
             Self::GetHealth => get(health::get::<S, F>),
