@@ -5,7 +5,7 @@ use std::{
     fs,
 };
 
-use functions::{Error, Function};
+use functions::{Consumer, Error, Function};
 use serde_json::Value;
 
 use crate::{
@@ -73,6 +73,22 @@ fn every_function_is_in_the_template() {
     for function in Function::ALL {
         let resource = format!("\n  {}Function:", function.name());
         assert!(template.contains(&resource), "the template has no {}Function", function.name());
+    }
+}
+
+/// A function that no machine names has a queue that feeds it.
+#[test]
+fn every_consumer_is_in_the_template_with_a_queue() {
+    let template = fs::read_to_string(root().join("template.yaml")).unwrap();
+    for consumer in Consumer::ALL {
+        let start = template.find(&format!("\n  {}Function:\n", consumer.name()));
+        let block = start.and_then(|start| template[start..].split("\n\n").next());
+        let block = block.unwrap_or_else(|| panic!("the template has no {}Function", consumer.name()));
+        for needed in ["Type: SQS\n", "Queue: !GetAtt ", "FunctionResponseTypes: [ReportBatchItemFailures]\n"]
+        {
+            assert!(block.contains(needed), "{}Function lacks {needed}", consumer.name());
+        }
+        assert!(Function::from_name(consumer.name()).is_none(), "{} is two things", consumer.name());
     }
 }
 

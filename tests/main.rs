@@ -24,6 +24,7 @@ mod formats;
 mod http;
 mod people;
 mod program;
+mod queues;
 mod real_data;
 mod sdk;
 mod states;

@@ -8,6 +8,8 @@ pub mod arrival;
 pub mod batch;
 pub mod batches;
 pub mod changes;
+pub mod consume_events;
+pub mod consumer;
 pub mod contact;
 pub mod contacts;
 pub mod deliver;
@@ -39,6 +41,7 @@ pub mod store;
 pub mod store_contract;
 
 pub use batch::{Batch, BatchId, Kind, Name};
+pub use consumer::Consumer;
 pub use error::Error;
 pub use function::{Function, Host};
 pub use objects::Objects;

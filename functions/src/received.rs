@@ -89,3 +89,11 @@ impl<'a> Received<'a> {
         }
     }
 }
+
+/// JSON without line feeds; they can only stand between its tokens, where a space does as well.
+pub(crate) fn one_line(json: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr2(b'\n', b'\r', json).is_none() {
+        return json.into();
+    }
+    json.iter().map(|&b| if matches!(b, b'\n' | b'\r') { b' ' } else { b }).collect::<Vec<_>>().into()
+}

@@ -81,7 +81,7 @@ impl Flow for LocalFlow {
     async fn run(&self, machine: Which, name: &str, input: String) -> Result<Ended, FlowError> {
         let ended = self.executions.run_express(self.machine(machine)?, name, input).await;
         if machine == Which::RecordsExpress {
-            self.executions.clear_staging(name).await;
+            self.executions.clear_staging(&Name::default_tenant(), name).await;
         }
         let (ended, output, ..) = executions::parts(&ended.outcome);
         Ok(Ended { status: status(ended), output })

@@ -61,6 +61,11 @@ impl Paths {
         self.root.join("lock")
     }
 
+    /// A file a queue that nobody receives from until it is resumed.
+    pub(crate) fn paused(&self, queue: &str) -> PathBuf {
+        self.root.join("paused").join(queue)
+    }
+
     /// Where chunks grow while they are being cut.
     pub(crate) fn spool(&self) -> PathBuf {
         self.root.join("spool")
@@ -81,7 +86,7 @@ impl Folder {
         let lock = lock(&paths, command)?;
         let store = SqliteStore::open(&paths.database())
             .map_err(|error| Exit::failed(format!("{}: {error}", paths.database().display())))?;
-        let queue = LocalQueue::new(store.clone());
+        let queue = LocalQueue::open(store.clone())?;
         let outbound = Outbound::new(Guard::new(allowed)).map_err(|error| Exit::failed(error.to_string()))?;
         let host = Host { store, objects: objects(&paths)?, queue, outbound, spool: paths.spool() };
         Ok(Self { host, paths, _lock: lock })

@@ -56,6 +56,16 @@ impl Writer {
         &self,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.write_then(change, |_| {}).await
+    }
+
+    /// Makes a change and waits until it is on the disk. `then` learns what came of it, on the writer's thread, also
+    /// where nobody waits any longer.
+    pub(crate) async fn write_then<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        then: impl FnOnce(&Result<T, StoreError>) + Send + 'static,
+    ) -> Result<T, StoreError> {
         let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| gone())?;
         let (answer, answered) = oneshot::channel();
         let (made, result) = mpsc::sync_channel(1);
@@ -66,11 +76,13 @@ impl Writer {
             }),
             done: Box::new(move |committed| {
                 drop(room);
-                let _ = answer.send(match (committed, result.try_recv()) {
+                let came = match (committed, result.try_recv()) {
                     (Ok(()), Ok(made)) => made.map_err(|error| failure(&error)),
                     (Err(error), _) => Err(error),
                     (Ok(()), Err(_)) => Err(gone()),
-                });
+                };
+                then(&came);
+                let _ = answer.send(came);
             }),
         };
         self.queue.try_send(job).map_err(|_| gone())?;

@@ -1,0 +1,35 @@
+//! The functions that a queue feeds. No machine names them: an event source mapping calls them with messages, and
+//! they say which of those are not done.
+
+/// Every function that a queue feeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Consumer {
+    /// Takes events from their queue through the flow.
+    ConsumeEvents,
+}
+
+impl Consumer {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::ConsumeEvents];
+
+    /// The name. The template's resource is this with `Function` behind it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ConsumeEvents => "ConsumeEvents",
+        }
+    }
+
+    /// The consumer with a name: its own, or that of its resource in the template.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let name = name.strip_suffix("Function").unwrap_or(name);
+        Self::ALL.into_iter().find(|consumer| consumer.name() == name)
+    }
+
+    /// Whether messages are best worked on in the order in which they came: a host that can then calls it with one
+    /// batch after the other, however many the mapping allows at once.
+    pub fn keeps_order(self) -> bool {
+        match self {
+            Self::ConsumeEvents => true,
+        }
+    }
+}
