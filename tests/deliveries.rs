@@ -117,9 +117,12 @@ fn made(place: &Place) {
 
 /// A body with what every row of its kind has.
 fn whole(sort: &str, body: &Value) -> Value {
-    let mut whole = match sort.starts_with("q#") {
-        true => json!({"messageId": "m", "receivedAt": "2026-11-21T07:00:00Z", "tries": 0, "replays": 0}),
-        false => json!({
+    let mut whole = match sort.chars().next() {
+        Some('!') => json!({}),
+        Some('q') => {
+            json!({"messageId": "m", "receivedAt": "2026-11-21T07:00:00Z", "tries": 0, "replays": 0})
+        }
+        _ => json!({
             "messageId": "m", "destination": "a", "status": "failed", "attempts": [],
             "receivedAt": "2026-11-21T07:00:00Z", "replays": 0
         }),

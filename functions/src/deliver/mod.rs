@@ -37,6 +37,7 @@ use crate::{
     queue::{BatchResponse, ItemFailure, Queue, SqsEvent},
     store::Store,
 };
+pub(crate) use lease::Lane;
 pub use trial::trial;
 use work::AtWork;
 

@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use functions::{BatchId, fault::ErrorType, intake::Format, outbound::Allowed};
 use states::MachineType;
 
-pub(crate) use deliveries::{Deliveries, Destinations, List, Replay};
 use crate::called::Called;
+pub(crate) use deliveries::{Deliveries, Destinations, List, Replay};
 
 /// Takes customer records in, validates, deduplicates and stores them, and never loses one.
 #[derive(Debug, Parser)]

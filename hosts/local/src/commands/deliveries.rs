@@ -8,7 +8,6 @@ use functions::{
     deliveries::{self, Filter, LaneView, Replayed, Selection, View as Delivery},
     delivery::Attempt,
     destination::{Destination, Shown, State},
-    queue::Queue,
     store::Store,
 };
 use serde::Serialize;
@@ -19,7 +18,6 @@ use crate::{
     exit::Exit,
     folder::{Folder, View},
     logs,
-    queues::LocalQueue,
     sqlite::SqliteStore,
 };
 
@@ -77,15 +75,26 @@ fn answer(attempt: &Attempt) -> Option<String> {
 }
 
 fn replay(data: &Path, args: &Replay) -> Result<ExitCode, Exit> {
+    let tenant = Name::default_tenant();
     let done = if args.dry_run {
         let store = SqliteStore::to_read(View::open(data)?.readers);
-        super::block_on(send_again(args, &store, &LocalQueue::new(store.clone())))?
+        super::block_on(async {
+            let (_, selection) = select(&tenant, args, &store).await?;
+            Ok(deliveries::count(&tenant, &selection, &store).await?)
+        })?
     } else {
         let folder = Folder::open(data, "deliveries replay").map_err(|exit| {
             exit.and("where `crmflow serve` runs on it, POST /deliveries/replay does the same")
         })?;
         logs::start(&folder.paths.logs(), Level::WARN);
-        super::block_on(send_again(args, &folder.host.store, &folder.host.queue))?
+        let host = &folder.host;
+        super::block_on(async {
+            let (state, selection) = select(&tenant, args, &host.store).await?;
+            if state == State::Disabled {
+                return Err(Exit::failed(format!("{} is disabled: nothing is sent to it", args.destination)));
+            }
+            Ok(deliveries::replay(&tenant, &selection, &host.store, &host.queue).await?)
+        })?
     };
     if args.json {
         super::print_json(&done)?;
@@ -103,22 +112,18 @@ fn replay(data: &Path, args: &Replay) -> Result<ExitCode, Exit> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn send_again(args: &Replay, store: &impl Store, queue: &impl Queue) -> Result<Replayed, Exit> {
-    let tenant = Name::default_tenant();
+/// How the destination stands, and what is selected of its deliveries.
+async fn select(tenant: &Name, args: &Replay, store: &impl Store) -> Result<(State, Selection), Exit> {
     let name = &args.destination;
-    let stored = Destination::find(&tenant, name, store).await?;
+    let stored = Destination::find(tenant, name, store).await?;
     let stored = stored.ok_or_else(|| Exit::usage(format!("there is no destination {name}")))?;
-    if stored.destination.state == State::Disabled && !args.dry_run {
-        return Err(Exit::failed(format!("{name} is disabled: nothing is sent to it")));
-    }
     let selection = Selection {
         destination: name.clone(),
         since: args.since,
         failure: args.error.clone(),
         limit: usize::MAX,
-        dry_run: args.dry_run,
     };
-    Ok(deliveries::replay(&tenant, &selection, store, queue).await?)
+    Ok((stored.destination.state, selection))
 }
 
 #[derive(Serialize)]
