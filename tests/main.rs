@@ -14,6 +14,7 @@ mod cases;
 mod command_line;
 mod contracts;
 mod crash;
+mod deliveries;
 mod destinations;
 mod docs;
 mod durable;

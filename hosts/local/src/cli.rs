@@ -1,5 +1,7 @@
 //! The command line.
 
+mod deliveries;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
@@ -7,6 +9,7 @@ use functions::{BatchId, fault::ErrorType, intake::Format, outbound::Allowed};
 use states::MachineType;
 
 use crate::called::Called;
+pub(crate) use deliveries::{Deliveries, Destinations, List, Replay};
 
 /// Takes customer records in, validates, deduplicates and stores them, and never loses one.
 #[derive(Debug, Parser)]
@@ -39,6 +42,12 @@ pub(crate) enum Command {
     /// Look at records that could not be taken, and send them again.
     #[command(subcommand)]
     Quarantine(Quarantine),
+    /// Look at where events are sent.
+    #[command(subcommand)]
+    Destinations(Destinations),
+    /// Look at what is sent to destinations, and send again what failed.
+    #[command(subcommand)]
+    Deliveries(Deliveries),
     /// Run or check any state machine, with mocks in the place of what is not here.
     #[command(subcommand)]
     States(States),
