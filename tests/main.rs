@@ -24,6 +24,7 @@ mod people;
 mod program;
 mod real_data;
 mod sdk;
+mod sink;
 mod states;
 mod step_functions;
 mod tasks;

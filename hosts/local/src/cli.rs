@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use functions::{BatchId, Function, fault::ErrorType, intake::Format};
 use states::MachineType;
 
+use crate::sink::Behaviour;
+
 /// Takes customer records in, validates, deduplicates and stores them, and never loses one.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, arg_required_else_help = true)]
@@ -43,6 +45,8 @@ pub(crate) enum Command {
     /// Look at the queues of the template, and at what waits in them.
     #[command(subcommand)]
     Queues(Queues),
+    /// Receive what destinations would, with three endpoints that can be told to fail.
+    Sink(Sink),
     /// Check the template and its machines: every target exists, every function is known.
     Check(Check),
 }
@@ -217,6 +221,25 @@ pub(crate) enum Queues {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sink {
+    /// The address to listen on. Only loopback addresses are taken.
+    #[arg(long, default_value = "127.0.0.1:8090", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// Print no line for a request.
+    #[arg(long, conflicts_with = "show_bodies")]
+    pub(crate) quiet: bool,
+    /// Print the bodies of requests, too.
+    #[arg(long)]
+    pub(crate) show_bodies: bool,
+    /// Append each request to this file, as one line of JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// How the endpoints behave at first.
+    #[command(flatten)]
+    pub(crate) behaviour: Behaviour,
 }
 
 #[derive(Clone, Debug, Args)]

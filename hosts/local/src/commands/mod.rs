@@ -9,6 +9,7 @@ mod quarantine;
 mod queues;
 mod report;
 mod serve;
+mod sink;
 mod states;
 
 use std::{
@@ -44,6 +45,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Quarantine(args) => quarantine::run(&data, template, args),
         Command::States(command) => states::dispatch(&data, template, command),
         Command::Queues(args) => queues::run(&data, template, &args),
+        Command::Sink(args) => sink::run(args),
         Command::Check(args) => check::run(template, &args),
     }
 }
