@@ -29,6 +29,8 @@ pub mod rule {
     pub const SIZE: &str = "size";
     /// A name stands twice in the object (RFC 7493), so readers may disagree on its value.
     pub const UNIQUE_NAMES: &str = "uniqueNames";
+    /// Two names of one field stand in the object and say different things.
+    pub const TWO_NAMES: &str = "twoNames";
     /// The address is not one.
     pub const EMAIL: &str = "email";
     /// Its id stands for another event.

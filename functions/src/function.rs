@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::{door, error::Error, objects::Objects, queue::Queue, steps, store::Store};
+use crate::{door, error::Error, objects::Objects, outbound::Outbound, queue::Queue, steps, store::Store};
 
 /// Every function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +75,8 @@ pub struct Host<S, Q> {
     pub objects: Objects,
     /// The queues.
     pub queue: Q,
+    /// The client that calls destinations.
+    pub outbound: Outbound,
     /// A folder for chunks while they are being cut.
     pub spool: PathBuf,
 }

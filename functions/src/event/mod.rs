@@ -2,6 +2,9 @@
 //! whichever names its fields came by (design, contract 1).
 
 mod accepted;
+mod check;
+mod fields;
+mod reading;
 mod stored;
 
 use std::borrow::Cow;
@@ -11,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub use accepted::AcceptedEvent;
+pub use check::{check, content_hash, id_of};
 pub use stored::StoredEvent;
 
 /// How large an event may be, in bytes as it came.
@@ -41,6 +45,10 @@ pub enum Call {
 }
 
 impl Call {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Track, Self::Identify, Self::Page, Self::Screen, Self::Group, Self::Alias];
+
     /// The name; what an event is called that has no name of its own.
     pub fn name(self) -> &'static str {
         match self {

@@ -14,6 +14,7 @@ use crate::{
     door,
     email::EmailKey,
     fault::{Fault, rule},
+    json_text,
 };
 
 /// The hash of the record's key, where it has one; or why it is no record at all.
@@ -28,8 +29,7 @@ pub(super) fn key_hash(bytes: &[u8]) -> Result<Option<u64>, Fault> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         Fault::new("", rule::UTF8, format!("byte {} is not UTF-8", error.valid_up_to() + 1))
     })?;
-    let opened = memchr::memchr2_iter(b'{', b'[', bytes).count();
-    if opened > MAX_DEPTH && depth(bytes) > MAX_DEPTH {
+    if json_text::nests_deeper(bytes, MAX_DEPTH) {
         return Err(Fault::new("", rule::DEPTH, format!("the record nests deeper than {MAX_DEPTH}")));
     }
     let address = if text.starts_with('{') {
@@ -39,35 +39,10 @@ pub(super) fn key_hash(bytes: &[u8]) -> Result<Option<u64>, Fault> {
     };
     let not_json = |error: serde_json::Error| Fault::new("", rule::JSON, door::describe(&error));
     let address = address.map_err(not_json)?;
-    if may_hold_half_a_character(bytes) {
+    if json_text::may_hold_half_a_character(bytes) {
         serde_json::from_str::<serde_json::Value>(text).map_err(not_json)?;
     }
     Ok(address.and_then(|address| EmailKey::parse(&address)).map(|key| key.hash()))
-}
-
-/// Whether there is an escape that may be a lone surrogate. Skipping over a value does not find one, and no
-/// text can hold it (RFC 7493, 2.1): who reads the record as text, or what quotes it, would fail.
-fn may_hold_half_a_character(bytes: &[u8]) -> bool {
-    let escapes = memchr::memchr_iter(b'\\', bytes);
-    escapes.into_iter().any(|at| matches!(bytes.get(at + 1..at + 3), Some(b"ud" | b"uD")))
-}
-
-fn depth(bytes: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
-    for &byte in bytes {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
 
 /// The text under `email` of an object, if it is one.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod cutting;
+mod events;
 mod pieces;
 mod steps;
 mod verdict;

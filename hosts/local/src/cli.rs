@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use functions::{BatchId, Function, fault::ErrorType, intake::Format};
+use functions::{BatchId, Function, fault::ErrorType, intake::Format, outbound::Allowed};
 use states::MachineType;
 
 use crate::sink::Behaviour;
@@ -78,6 +78,15 @@ pub(crate) struct Serve {
     /// The address of the Step Functions endpoint. Only loopback addresses are taken.
     #[arg(long, default_value = "127.0.0.1:8083", value_name = "ADDRESS")]
     pub(crate) sfn_listen: SocketAddr,
+    /// An address or network that destinations may be at though it is not public, with a port or without; it may be
+    /// given often. `crmflow sink` is at the default.
+    #[arg(
+        long,
+        value_parser = allowed,
+        value_name = "ADDRESS|NETWORK[:PORT]",
+        default_values = ["127.0.0.1:8090", "[::1]:8090"]
+    )]
+    pub(crate) allow_destination: Vec<Allowed>,
 }
 
 #[derive(Debug, Args)]
@@ -260,6 +269,10 @@ pub(crate) struct Selection {
 
 fn format(name: &str) -> Result<Format, String> {
     name.parse().map_err(|error: functions::Error| error.to_string())
+}
+
+fn allowed(text: &str) -> Result<Allowed, String> {
+    text.parse().map_err(|rule: &str| rule.to_owned())
 }
 
 fn machine_type(name: &str) -> Result<MachineType, String> {

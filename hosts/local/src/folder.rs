@@ -7,7 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use functions::{Host, Objects};
+use functions::{
+    Host, Objects,
+    outbound::{Allowed, Guard, Outbound},
+};
 use object_store::local::LocalFileSystem;
 
 use crate::{
@@ -68,13 +71,19 @@ impl Folder {
     /// Opens the folder for this process alone, and makes it if there is none. `command` is what the next
     /// process is told of this one.
     pub(crate) fn open(root: &Path, command: &str) -> Result<Self, Exit> {
+        Self::open_to(root, command, Vec::new())
+    }
+
+    /// Opens it for a process that calls destinations: public ones, and these.
+    pub(crate) fn open_to(root: &Path, command: &str, allowed: Vec<Allowed>) -> Result<Self, Exit> {
         let paths = Paths::new(root);
         fs::create_dir_all(paths.objects()).map_err(|error| unusable(root, &error))?;
         let lock = lock(&paths, command)?;
         let store = SqliteStore::open(&paths.database())
             .map_err(|error| Exit::failed(format!("{}: {error}", paths.database().display())))?;
         let queue = LocalQueue::new(store.clone());
-        let host = Host { store, objects: objects(&paths)?, queue, spool: paths.spool() };
+        let outbound = Outbound::new(Guard::new(allowed)).map_err(|error| Exit::failed(error.to_string()))?;
+        let host = Host { store, objects: objects(&paths)?, queue, outbound, spool: paths.spool() };
         Ok(Self { host, paths, _lock: lock })
     }
 }

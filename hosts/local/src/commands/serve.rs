@@ -35,7 +35,8 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         return Err(Exit::usage(both));
     }
     let wiring = super::wiring(template)?;
-    let folder = Folder::open(data, &format!("serve --listen {}", args.listen))?;
+    let folder =
+        Folder::open_to(data, &format!("serve --listen {}", args.listen), args.allow_destination.clone())?;
     logs::start(&folder.paths.logs(), Level::INFO);
     let flow = super::flow(&folder, wiring);
     super::block_on(async {
