@@ -29,6 +29,7 @@ mod program;
 mod queues;
 mod real_data;
 mod sdk;
+mod sink;
 mod states;
 mod step_functions;
 mod tasks;

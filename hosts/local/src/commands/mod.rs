@@ -10,6 +10,7 @@ mod quarantine;
 mod queues;
 mod report;
 mod serve;
+mod sink;
 mod states;
 
 use std::{
@@ -47,6 +48,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Deliveries(args) => deliveries::run(&data, &args),
         Command::States(command) => states::dispatch(&data, template, command),
         Command::Queues(args) => queues::run(&data, template, &args),
+        Command::Sink(args) => sink::run(args),
         Command::Check(args) => check::run(template, &args),
     }
 }
