@@ -5,6 +5,7 @@ mod cli;
 mod clock;
 mod commands;
 mod consumers;
+mod couriers;
 mod executions;
 mod exit;
 mod flow;

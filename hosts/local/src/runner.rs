@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use functions::{Function, Host, function};
+use functions::{Function, Host, deliver::Courier, function};
 use jiff::Timestamp;
 use states::{
     Entry, Failure, HistoryEvent, ItemSource, Items, NotRecorded, Outcome, ResultFiles, TaskRequest,
@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::{
-    clock,
+    clock, couriers,
     executions::{Executions, Journal, Open},
     items::Buckets,
     machines::Machines,
@@ -33,6 +33,8 @@ use crate::{
 pub(crate) struct Engine {
     pub(crate) host: Host<SqliteStore, LocalQueue>,
     pub(crate) wiring: Arc<Wiring>,
+    /// Sends what lies in the lanes.
+    pub(crate) courier: Courier<SqliteStore, LocalQueue>,
     /// As many functions at once as there are cores.
     permits: Arc<Semaphore>,
     /// The template's machines, and those made at run time.
@@ -48,6 +50,7 @@ impl Engine {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             machines: Machines::new(host.store.clone()),
+            courier: couriers::courier(&host),
             host,
             wiring: Arc::new(wiring),
             permits: Arc::new(Semaphore::new(cores)),
