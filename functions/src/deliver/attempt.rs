@@ -9,7 +9,7 @@ use url::Url;
 
 use super::load::{Letter, Parcel};
 use crate::{
-    delivery::Attempt,
+    delivery::{Attempt, Queued},
     destination::{Destination, DestinationType, Stored},
     expression::Expression,
     outbound::{self, Guard, Outbound, RetryAfter, Secret},
@@ -132,19 +132,33 @@ pub(super) async fn send(
     patience: Duration,
     is_probe: bool,
 ) -> Called {
-    let queued = &parcel.row.queued;
+    let Queued { message_id, channel, .. } = &parcel.row.queued;
+    let (attempt, retry_after) =
+        call(&target, &parcel.letter, message_id, channel.as_deref(), &outbound, at, patience).await;
+    Called { parcel, attempt, retry_after, is_probe }
+}
+
+/// Calls a destination with an event; gives how that went, and when the destination wants to be called again.
+pub(super) async fn call(
+    target: &Target,
+    letter: &Letter,
+    message_id: &str,
+    channel: Option<&str>,
+    outbound: &Outbound,
+    at: Timestamp,
+    patience: Duration,
+) -> (Attempt, Option<RetryAfter>) {
     let not_sent =
         |error: &str| (Attempt { at, duration_ms: 0, status: None, error: Some(error.to_owned()) }, None);
-    let (attempt, retry_after) = match (target.url(queued.channel.as_deref()), target.body(&parcel.letter)) {
+    match (target.url(channel), target.body(letter)) {
         (_, None) => not_sent(MAPPING),
         (None, _) => not_sent("blocked"),
         (Some(url), Some(body)) => {
-            let headers = target.headers(&queued.message_id, at, &body);
+            let headers = target.headers(message_id, at, &body);
             let answer = outbound.post(&url, headers, body, patience).await;
             let duration_ms = u64::try_from(answer.duration.as_millis()).unwrap_or(u64::MAX);
             let error = answer.error.map(ToOwned::to_owned);
             (Attempt { at, duration_ms, status: answer.status, error }, answer.retry_after)
         }
-    };
-    Called { parcel, attempt, retry_after, is_probe }
+    }
 }

@@ -58,6 +58,11 @@ pub(super) enum Sign {
 }
 
 impl Breaker {
+    /// Since when it is open.
+    pub(super) fn open_since(&self) -> Option<Timestamp> {
+        self.open_since
+    }
+
     /// What it lets through now.
     pub(super) fn permits(&self, now: Timestamp) -> Permit {
         match self.open_since.map(|since| since + REST) {

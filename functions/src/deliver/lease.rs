@@ -18,7 +18,7 @@ pub(super) const LEASE: SignedDuration = SignedDuration::from_secs(60);
 /// The lane itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Lane {
+pub(crate) struct Lane {
     /// Who works on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) holder: Option<String>,
@@ -50,6 +50,21 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl Lane {
+    /// The lane as its item has it.
+    pub(crate) fn read(item: Option<&Item>) -> Result<Self, Error> {
+        read(item).map(|(_, lane)| lane)
+    }
+
+    /// Since when the breaker lets nothing through but a probe.
+    pub(crate) fn open_since(&self) -> Option<Timestamp> {
+        self.breaker.open_since()
+    }
+
+    /// Since when there was nothing but failure.
+    pub(crate) fn failing_since(&self) -> Option<Timestamp> {
+        self.failing_since
+    }
+
     fn is_held_by_another(&self, holder: &str, now: Timestamp) -> bool {
         let other = self.holder.as_deref().is_some_and(|other| other != holder);
         other && self.expires_at.is_some_and(|expires| now < expires)

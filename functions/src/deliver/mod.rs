@@ -19,6 +19,7 @@ mod rate;
 mod record;
 mod schedule;
 mod shift;
+mod trial;
 mod wakes;
 mod work;
 
@@ -36,6 +37,8 @@ use crate::{
     queue::{BatchResponse, ItemFailure, Queue, SqsEvent},
     store::Store,
 };
+pub(crate) use lease::Lane;
+pub use trial::trial;
 use work::AtWork;
 
 /// For how long a courier works on a lane before another may have its turn.

@@ -18,6 +18,7 @@ mod queues;
 mod resources;
 mod runner;
 mod sfn;
+mod sink;
 mod sqlite;
 mod uploads;
 mod wiring;

@@ -67,11 +67,15 @@ impl Engine {
 
     /// Calls one function, on a thread where it may compute as long as it needs.
     pub(crate) async fn call(&self, function: Function, input: Vec<u8>) -> Result<Vec<u8>, functions::Error> {
+        let span = tracing::info_span!("function", name = function.name());
+        if function == Function::TestDestination {
+            // It waits for somebody else, and computes next to nothing.
+            return function::call(function, &input, &self.host, clock::now()).instrument(span).await;
+        }
         let stopping = || functions::Error::StorageUnavailable("crmflow is stopping".into());
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| stopping())?;
         let host = self.host.clone();
         let runtime = tokio::runtime::Handle::current();
-        let span = tracing::info_span!("function", name = function.name());
         let called = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             runtime.block_on(function::call(function, &input, &host, clock::now()).instrument(span))
