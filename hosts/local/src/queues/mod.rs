@@ -103,7 +103,7 @@ impl Queue for LocalQueue {
 
 /// What a message is called that has no id of its own.
 fn id_of(id: Option<String>, sequence: i64) -> String {
-    id.unwrap_or_else(|| clock::uuid_of(u128::from(sequence.cast_unsigned())))
+    id.unwrap_or_else(|| functions::arrival::uuid(u128::from(sequence.cast_unsigned())))
 }
 
 #[cfg(test)]
