@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
 use crate::{
+    events,
     http::{Client, encoded, until},
     program::{Place, Server},
 };
@@ -29,11 +30,14 @@ pub(crate) struct Case {
 }
 
 /// What is sent, and what becomes of it.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Batch {
     #[serde(default)]
     records: Option<Box<RawValue>>,
+    /// In place of `records`: events, the body of one request.
+    #[serde(default)]
+    events: Option<Box<RawValue>>,
     /// In place of `records`: a body to the letter.
     #[serde(default)]
     text: Option<String>,
@@ -71,7 +75,7 @@ fn succeeded() -> String {
 }
 
 /// What became of one record.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Row {
     outcome: String,
@@ -82,7 +86,7 @@ struct Row {
 }
 
 /// A record in quarantine.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Entry {
     error_type: String,
@@ -116,6 +120,19 @@ pub(crate) struct Stage<'a> {
     pub(crate) api: Client,
     /// The data folder's, where it is on this machine: then the path of states can be seen.
     pub(crate) place: Option<&'a Place>,
+    /// The Step Functions endpoint, where it is on this machine.
+    pub(crate) sfn: Option<Client>,
+}
+
+impl<'a> Stage<'a> {
+    /// A server on this machine.
+    pub(crate) fn local(place: &'a Place, server: &Server) -> Self {
+        Self {
+            api: Client::new(&server.base),
+            place: Some(place),
+            sfn: Some(Client::new(&server.step_functions)),
+        }
+    }
 }
 
 /// The cases of a file, whose addresses belong to this run alone.
@@ -150,6 +167,9 @@ fn differences(expected: &str, found: &str) -> String {
 #[track_caller]
 fn play(stage: &Stage<'_>, batch: &Batch) -> Batch {
     let api = &stage.api;
+    if let Some(events) = &batch.events {
+        return play_events(stage, batch, events);
+    }
     let body = body(batch);
     let id = if batch.upload { upload(api, &body) } else { api.send(&batch.media, &body) };
     let ended = api.ended(&id);
@@ -164,11 +184,6 @@ fn play(stage: &Stage<'_>, batch: &Batch) -> Batch {
     }
     assert_eq!(counted, outcomes, "the rows say what the counts say");
     Batch {
-        records: batch.records.clone(),
-        text: batch.text.clone(),
-        media: batch.media.clone(),
-        times: batch.times,
-        upload: batch.upload,
         status: ended["status"].as_str().unwrap().to_owned(),
         path: match stage.place {
             Some(place) => path(place, ended["executionArn"].as_str().unwrap()),
@@ -177,6 +192,22 @@ fn play(stage: &Stage<'_>, batch: &Batch) -> Batch {
         outcomes,
         rows: rows.into_iter().filter(|(index, _)| batch.rows.contains_key(index)).collect(),
         quarantine: quarantine(api, &id, batch),
+        ..batch.clone()
+    }
+}
+
+/// Sends events to the flow, as the consumer of their queue does.
+#[track_caller]
+fn play_events(stage: &Stage<'_>, batch: &Batch, events: &RawValue) -> Batch {
+    let (Some(place), Some(sfn)) = (stage.place, &stage.sfn) else { return batch.clone() };
+    let played = events::play(sfn, place, events);
+    let outcomes: Option<BTreeMap<String, u64>> = serde_json::from_value(played.outcomes).unwrap();
+    Batch {
+        status: played.status,
+        path: played.path,
+        outcomes: outcomes.unwrap_or_default().into_iter().filter(|(_, count)| *count > 0).collect(),
+        quarantine: quarantine(&stage.api, &played.request, batch),
+        ..batch.clone()
     }
 }
 
@@ -300,7 +331,7 @@ fn cases() {
             None => {
                 let place = Place::new();
                 let server = Server::start(&place);
-                let stage = Stage { api: Client::new(&server.base), place: Some(&place) };
+                let stage = Stage::local(&place, &server);
                 play_all(&stage, &file, "1");
                 check_nothing_else_is_stored(&stage.api, &file);
             }
@@ -315,7 +346,7 @@ pub(crate) fn folder() -> std::path::PathBuf {
 /// Plays the cases of a file on a stack, but for those that it is known not to be able to.
 #[track_caller]
 fn play_deployed(stack: &Stack, file: &Path) {
-    let stage = Stage { api: Client::new(&stack.base), place: None };
+    let stage = Stage { api: Client::new(&stack.base), place: None, sfn: None };
     for case in read::<Vec<Case>>(file, &stack.run) {
         match stack.skipped.get(&case.name) {
             Some(reason) => println!("skipped: {}: {reason}", case.name),

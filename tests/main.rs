@@ -18,6 +18,7 @@ mod destinations;
 mod docs;
 mod durable;
 mod environment;
+mod events;
 mod events_api;
 mod failures;
 mod formats;

@@ -24,6 +24,8 @@ pub mod fault;
 pub mod function;
 pub mod intake;
 mod json_text;
+pub mod keepable;
+pub mod known;
 pub mod ledger;
 pub mod objects;
 pub mod outbound;
@@ -34,6 +36,7 @@ pub mod received;
 pub mod records;
 pub mod replay;
 pub mod response;
+pub mod routes;
 pub mod steps;
 pub mod store;
 #[cfg(feature = "contract")]

@@ -6,6 +6,7 @@ mod cutting;
 mod events;
 mod pieces;
 mod steps;
+mod tables;
 mod verdict;
 
 use std::{fmt::Write, sync::Arc};

@@ -88,7 +88,9 @@ impl Folder {
             .map_err(|error| Exit::failed(format!("{}: {error}", paths.database().display())))?;
         let queue = LocalQueue::open(store.clone())?;
         let outbound = Outbound::new(Guard::new(allowed)).map_err(|error| Exit::failed(error.to_string()))?;
-        let host = Host { store, objects: objects(&paths)?, queue, outbound, spool: paths.spool() };
+        let objects = objects(&paths)?;
+        let routes = Arc::default();
+        let host = Host { store, objects, queue, outbound, routes, spool: paths.spool() };
         Ok(Self { host, paths, _lock: lock })
     }
 }
