@@ -24,9 +24,10 @@ mod query;
 mod records;
 mod routes;
 mod submit;
+mod test_destination;
 mod uploads;
 
 pub use api::Api;
 pub use docs::OPENAPI;
-pub use flow::{ExecutionStatus, Flow, FlowError, Machine, Started};
+pub use flow::{Ended, ExecutionStatus, Flow, FlowError, Machine, Started};
 pub use routes::{Operation, router, router_with};

@@ -12,7 +12,7 @@ use functions::{Store, event::Call};
 
 use crate::{
     api::Api, batches, contacts, deliveries, destinations, docs, edge, event_status, events, flow::Flow,
-    health, quarantine, records, uploads,
+    health, quarantine, records, test_destination, uploads,
 };
 
 /// Everything that the API does.
@@ -56,6 +56,8 @@ pub enum Operation {
     PutDestination,
     /// Removes a destination.
     DeleteDestination,
+    /// Sends one event to a destination now.
+    PostDestinationTest,
     /// Lists deliveries.
     ListDeliveries,
     /// Sends failed deliveries again.
@@ -72,7 +74,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them, in the order in which people are shown them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::PostRecords,
         Self::ListBatches,
         Self::GetBatch,
@@ -97,6 +99,7 @@ impl Operation {
         Self::GetDestination,
         Self::PutDestination,
         Self::DeleteDestination,
+        Self::PostDestinationTest,
         Self::ListDeliveries,
         Self::PostDeliveriesReplay,
         Self::GetHealth,
@@ -132,6 +135,7 @@ impl Operation {
             Self::GetDestination => ("get", "/destinations/{name}"),
             Self::PutDestination => ("put", "/destinations/{name}"),
             Self::DeleteDestination => ("delete", "/destinations/{name}"),
+            Self::PostDestinationTest => ("post", "/destinations/{name}/test"),
             Self::ListDeliveries => ("get", "/deliveries"),
             Self::PostDeliveriesReplay => ("post", "/deliveries/replay"),
             Self::GetHealth => ("get", "/health"),
@@ -196,6 +200,7 @@ impl Operation {
             Self::GetDestination => get(destinations::get::<S, F>),
             Self::PutDestination => put(destinations::put::<S, F>),
             Self::DeleteDestination => delete(destinations::delete::<S, F>),
+            Self::PostDestinationTest => post(test_destination::post::<S, F>),
             Self::ListDeliveries => get(deliveries::list::<S, F>),
             Self::PostDeliveriesReplay => post(deliveries::replay::<S, F>),
             Self::GetHealth => get(health::get::<S, F>),

@@ -90,7 +90,7 @@ impl Queue for LocalQueue {
         let (name, count) = (queue.resource(), messages.len() as u64);
         let Some(reserved) = self.standings.of(name).reserve(count) else { return Err(QueueError::Full) };
         let sent_at = clock::now();
-        let sent = self.store.writer.write_then(
+        let sent = self.store.writer.write_first(
             move |connection| put::all(connection, name, &messages, sent_at),
             move |sent| reserved.keep(if sent.is_ok() { count } else { 0 }),
         );
