@@ -27,6 +27,7 @@ mod program;
 mod queues;
 mod real_data;
 mod sdk;
+mod stack;
 mod states;
 mod step_functions;
 mod tasks;

@@ -131,7 +131,7 @@ impl Sent {
 impl<S: Store, Q: Queue> Flow<S, Q> {
     /// One try of some events: each step twice; what became of each.
     async fn run(&self, events: &[Sent], until: Until) -> Vec<Outcome> {
-        let Self { store, objects, queue, routes, tenant } = self;
+        let Self { store, objects, queue, routes, .. } = self;
         let start = self.start(events);
         let now = start.execution.started_at;
         let valid = twice(async || steps::validate_schema(start.clone(), objects).await).await;
@@ -289,7 +289,7 @@ async fn conflicts_are_noted<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     // All of them are one event, which came seven times.
     flow.check(&others, &[&[Conflict][..], &[Duplicate; 6]].concat()).await;
     let first = others[0].arrival().sequence();
-    assert_eq!(flow.stored("a").await.conflicts, [first.clone()]);
+    assert_eq!(flow.stored("a").await.conflicts, [first]);
     for request in 3..20 {
         flow.check(&[sent(request, 0, "a", VISIT)], &[Conflict]).await;
     }
