@@ -130,6 +130,8 @@ fn every_state_and_every_choice_is_played() {
         cases::read::<Vec<Case>>(&file.unwrap().path(), "1").into_iter().for_each(&mut take);
     }
     failures::failures().into_iter().map(|failure| failure.case).for_each(&mut take);
+    // What is its own whole machine is played by who calls it (destinations.rs).
+    paths.push(vec!["TestDestination".to_owned()]);
     let played: BTreeSet<&str> = paths.iter().flatten().map(String::as_str).collect();
     let steps: BTreeSet<(&str, &str)> =
         paths.iter().flat_map(|path| path.windows(2)).map(|pair| (&*pair[0], &*pair[1])).collect();

@@ -1,12 +1,19 @@
 //! Destinations, made and changed while the program runs; what is hidden of them stays hidden.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+};
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    http::Client,
+    http::{Client, until},
     program::{Place, Server},
 };
 
@@ -96,7 +103,7 @@ fn check(case: &Case) {
 }
 
 /// Whether `found` is `expected`, or has all of its members and perhaps more.
-fn holds(found: &Value, expected: &Value) -> bool {
+pub(crate) fn holds(found: &Value, expected: &Value) -> bool {
     match (found, expected) {
         (_, Value::Null) => true,
         (Value::Object(found), Value::Object(expected)) => {
@@ -124,8 +131,7 @@ fn what_is_wrong_with_a_destination_is_told_by_field() {
     let server = Server::start(&place);
     let api = Client::new(&server.base);
     for Refusal { body, errors } in cases().refused {
-        let mut whole =
-            serde_json::json!({"destinationName": "a", "url": "https://a.example/", "type": "CDP"});
+        let mut whole = json!({"destinationName": "a", "url": "https://a.example/", "type": "CDP"});
         for (name, value) in body.as_object().unwrap() {
             match value.as_str() {
                 Some("(left out)") => drop(whole.as_object_mut().unwrap().remove(name)),
@@ -140,7 +146,7 @@ fn what_is_wrong_with_a_destination_is_told_by_field() {
             found.iter().map(|error| (text(error, "pointer"), text(error, "message"))).collect();
         assert_eq!(found, errors, "{body}");
     }
-    assert_eq!(api.show("/destinations")["destinations"], serde_json::json!([]));
+    assert_eq!(api.show("/destinations")["destinations"], json!([]));
 }
 
 /// A value with `(a times 3)` in its texts written out.
@@ -165,7 +171,7 @@ fn a_secret_that_is_made_is_shown_once() {
     let place = Place::new();
     let server = Server::start(&place);
     let api = Client::new(&server.base);
-    let body = serde_json::json!({"destinationName": "a", "url": "https://a.example/", "type": "CDP", "secret": true});
+    let body = json!({"destinationName": "a", "url": "https://a.example/", "type": "CDP", "secret": true});
     let made = api.request("POST", "/destinations", Some(&body)).body;
     let rotated = api.request("PUT", "/destinations/a", Some(&body)).body;
     let (first, second) =
@@ -177,5 +183,109 @@ fn a_secret_that_is_made_is_shown_once() {
     for secret in [first, second] {
         assert_eq!(secret.strip_prefix("whsec_").unwrap().len(), 44, "the base64 of 32 bytes");
         assert!(!(shown.clone() + &logged(&place)).contains(secret));
+    }
+}
+
+/// What a test of a destination sends, and what it tells.
+#[test]
+fn a_destination_is_tested_with_one_event() {
+    let receiver = Receiver::start(&["200 OK", "503 Service Unavailable", "302 Found"]);
+    let place = Place::new();
+    let server = Server::start_with(&place, ["--allow-destination", &receiver.address]);
+    let api = Client::new(&server.base);
+    let url = format!("http://{}/in?key=query-value", receiver.address);
+    let made = json!({
+        "destinationName": "a", "url": url, "type": "CDP", "headers": {"X-Key": "header-value"}, "state": "disabled",
+        "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "filter": "false",
+        "mapping": r#"{"who": userId, "id": messageId}"#
+    });
+    assert_eq!(api.request("POST", "/destinations", Some(&made)).status, 200);
+    let own = json!({"userId": "ann", "event": "e", "timestamp": "2026-11-21T08:00:00Z", "metadata": {"preferredChannel": "a/b"}});
+    let test = |body: Option<&Value>| api.request("POST", "/destinations/a/test", body);
+    let mut told = Vec::new();
+    for body in [None, Some(&own), None] {
+        let mut answer = test(body);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let took = answer.body.as_object_mut().unwrap().remove("durationMs").unwrap();
+        assert!(took.is_u64());
+        told.push(answer.body);
+    }
+    assert_eq!(
+        told,
+        [
+            json!({"delivered": true, "status": 200}),
+            json!({"delivered": false, "status": 503}),
+            json!({"delivered": false, "status": 302})
+        ]
+    );
+    let calls = receiver.calls();
+    let (head, body) = calls[0].split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("POST /in/email?key=query-value HTTP/1.1\r\n"), "{head}");
+    let id = head.lines().find_map(|line| line.strip_prefix("webhook-id: ")).unwrap();
+    assert_eq!(body, json!({"who": "test", "id": id}).to_string());
+    for header in ["x-key: header-value", "content-type: application/json", "webhook-signature: v1,"] {
+        assert!(head.contains(&format!("\r\n{header}")), "{header}: {head}");
+    }
+    assert!(calls[1].starts_with("POST /in/a%2Fb?key=query-value "), "{}", calls[1]);
+    assert!(calls[1].contains(r#""who":"ann""#), "{}", calls[1]);
+    let refused = test(Some(&json!({"userId": "ann"})));
+    assert_eq!((refused.status, &refused.body["errors"][0]["pointer"]), (400, &json!("/event")));
+    assert_eq!(api.request("POST", "/destinations/b/test", None).status, 404);
+    // Where nobody listens, and where nobody may call.
+    drop(receiver);
+    assert_eq!(test(None).body["error"], "connect");
+    drop(server);
+    let server = Server::start(&place);
+    let blocked = Client::new(&server.base).request("POST", "/destinations/a/test", None);
+    assert_eq!(blocked.body, json!({"delivered": false, "error": "blocked", "durationMs": 0}));
+    drop(server);
+    for hidden in ["query-value", "header-value", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "ann"] {
+        assert!(!logged(&place).contains(hidden), "{hidden}");
+    }
+}
+
+/// Answers one call after the other, each with the next status, and keeps what it was sent.
+struct Receiver {
+    address: String,
+    calls: Arc<Mutex<Vec<String>>>,
+    thread: JoinHandle<()>,
+}
+
+impl Receiver {
+    fn start(answers: &'static [&'static str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&calls);
+        let thread = std::thread::spawn(move || {
+            for answer in answers {
+                let (mut call, _) = listener.accept().unwrap();
+                kept.lock().unwrap().push(request(&mut call));
+                let answer = format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                call.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        Self { address, calls, thread }
+    }
+
+    /// What it was sent; by then it listens no more.
+    fn calls(&self) -> Vec<String> {
+        until(|| self.thread.is_finished().then_some(()));
+        self.calls.lock().unwrap().clone()
+    }
+}
+
+/// One request whole.
+fn request(call: &mut TcpStream) -> String {
+    let mut text = String::new();
+    let mut bytes = [0; 4096];
+    loop {
+        let read = call.read(&mut bytes).unwrap();
+        text.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        if read == 0 || body.len() == length.parse::<usize>().unwrap() {
+            return text;
+        }
     }
 }

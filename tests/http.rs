@@ -89,6 +89,12 @@ impl Client {
         })
     }
 
+    /// DELETE.
+    #[track_caller]
+    pub(crate) fn delete(&self, path: &str) -> Answer {
+        read(self.agent.delete(self.at(path)).call().unwrap())
+    }
+
     /// Sends a batch that is taken; its id.
     #[track_caller]
     pub(crate) fn send(&self, media: &str, body: &[u8]) -> String {

@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use serde_json::{Value, json};
 
 use crate::{
-    failures::{root, template},
+    failures::{broken, root, template},
     http::{Client, until},
     program::{Place, Server},
     tasks::{ask, machine, make},
@@ -21,7 +21,7 @@ fn arrivals(number: u32) -> Value {
         "receivedAt": "2026-01-01T00:00:00Z",
         "events": [{
             "messageId": format!("message-{number}"),
-            "record": { "userId": "u-1", "event": "Signed Up", "metadata": { "preferredChannel": "email" } },
+            "record": { "userId": "u-1", "event": "Signed Up", "timestamp": "2026-01-01T00:00:00Z", "metadata": { "preferredChannel": "email" } },
         }],
     })
 }
@@ -53,6 +53,16 @@ fn until_holds(place: &Place, queue: &str, messages: u32) {
     until(|| (listed(place, queue)["messages"] == messages).then_some(()));
 }
 
+/// Fails unless these events went through the flow, each once.
+#[track_caller]
+fn check_routed(server: &Server, numbers: impl IntoIterator<Item = u32>) {
+    let api = Client::new(&server.base);
+    for number in numbers {
+        let event = api.show(&format!("/events/message-{number}"));
+        assert_eq!(event["outcome"], "routed", "{event}");
+    }
+}
+
 /// A template whose record flow waits for so many seconds before it does anything.
 fn slow(place: &Place, seconds: u32) -> std::path::PathBuf {
     let template = template(place, |text| text);
@@ -80,11 +90,11 @@ fn a_paused_queue_takes_messages_and_keeps_them() {
     assert!(place.run(["queues", "list"]).stdout.contains("paused\n"));
     let shown = place.run(["queues", "show", "EventsQueue", "--json"]).json();
     assert!(shown.as_array().unwrap().iter().all(|message| message["receives"] == 0), "{shown}");
+    assert_eq!(Client::new(&server.base).get("/events/message-1").status, 404);
     place.run(["queues", "resume", "EventsQueue"]).check(0, &[]);
     until_holds(&place, "EventsQueue", 0);
     assert_eq!(listed(&place, "EventsQueue")["paused"], false);
-    assert_eq!(listed(&place, "EventsDeadLetters")["messages"], 0);
-    drop(server);
+    check_routed(&server, 1..=5);
 }
 
 #[test]
@@ -97,9 +107,9 @@ fn what_was_in_flight_when_the_process_was_killed_goes_through_the_flow() {
     server.process.signal("KILL");
     server.process.wait();
     assert_eq!(listed(&place, "EventsQueue")["messages"], 3);
-    let _server = Server::start(&place);
+    let server = Server::start(&place);
     until_holds(&place, "EventsQueue", 0);
-    assert_eq!(listed(&place, "EventsDeadLetters")["messages"], 0);
+    check_routed(&server, 1..=3);
 }
 
 /// What is under way when the server is told to stop ends first.
@@ -114,6 +124,7 @@ fn a_server_that_is_told_to_stop_ends_what_it_received() {
     assert_eq!(server.process.wait().code(), Some(0));
     let left = listed(&place, "EventsQueue");
     assert_eq!((&left["messages"], &left["inFlight"]), (&json!(0), &json!(0)), "{left}");
+    check_routed(&Server::start(&place), [1]);
 }
 
 /// What cannot be read ends in the dead letter queue, whole, and holds up nothing.
@@ -125,6 +136,7 @@ fn a_poison_message_is_dead_and_can_be_sent_back() {
     send(&server, "EventsQueue", &[arrivals(1), json!({ "poison": 7 }), arrivals(2)]);
     until_holds(&place, "EventsDeadLetters", 1);
     until_holds(&place, "EventsQueue", 0);
+    check_routed(&server, [1, 2]);
     let dead = place.run(["queues", "show", "EventsDeadLetters", "--json"]).json();
     assert_eq!((&dead[0]["body"], &dead[0]["receives"]), (&json!("{\"poison\":7}"), &json!(2)));
     let said = fs::read_to_string(place.path("stderr")).unwrap();
@@ -148,6 +160,26 @@ fn a_poison_message_is_dead_and_can_be_sent_back() {
     // It is no better than before.
     let _server = Server::start_with(&place, [Path::new("--template"), &template]);
     until_holds(&place, "EventsDeadLetters", 1);
+}
+
+/// A step that fails for good loses no event: they wait in the dead letter queue until it is mended.
+#[test]
+fn events_that_a_step_cannot_take_go_through_once_it_is_mended() {
+    let place = Place::new();
+    let template = template(&place, |text| {
+        broken(&text, "RouteEvents").replace("maxReceiveCount: 5", "maxReceiveCount: 2")
+    });
+    let mut server = Server::start_with(&place, [Path::new("--template"), &template]);
+    send(&server, "EventsQueue", &[1, 2].map(arrivals));
+    until_holds(&place, "EventsDeadLetters", 2);
+    server.process.signal("KILL");
+    server.process.wait();
+    place.run(["queues", "redrive", "EventsDeadLetters"]).check(0, &[]);
+    let server = Server::start(&place);
+    until_holds(&place, "EventsQueue", 0);
+    check_routed(&server, [1, 2]);
+    let quarantined = Client::new(&server.base).all("/quarantine", "entries");
+    assert_eq!(quarantined, Vec::<Value>::new(), "the queue keeps them, nobody else");
 }
 
 #[test]

@@ -6,16 +6,19 @@
 pub enum Consumer {
     /// Takes events from their queue through the flow.
     ConsumeEvents,
+    /// Sends what is due in the lanes of destinations.
+    DeliverEvents,
 }
 
 impl Consumer {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::ConsumeEvents];
+    pub const ALL: [Self; 2] = [Self::ConsumeEvents, Self::DeliverEvents];
 
     /// The name. The template's resource is this with `Function` behind it.
     pub fn name(self) -> &'static str {
         match self {
             Self::ConsumeEvents => "ConsumeEvents",
+            Self::DeliverEvents => "DeliverEvents",
         }
     }
 
@@ -30,6 +33,8 @@ impl Consumer {
     pub fn keeps_order(self) -> bool {
         match self {
             Self::ConsumeEvents => true,
+            // A message only says where to look.
+            Self::DeliverEvents => false,
         }
     }
 }

@@ -35,11 +35,13 @@ pub enum Function {
     CutChunks,
     /// Adds up the chunks of a batch.
     SummarizeBatch,
+    /// Sends one event to a destination, to see how it answers.
+    TestDestination,
 }
 
 impl Function {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ValidateSchema,
         Self::LogSchemaErrors,
         Self::RemoveDuplicates,
@@ -51,6 +53,7 @@ impl Function {
         Self::QuarantineRecords,
         Self::CutChunks,
         Self::SummarizeBatch,
+        Self::TestDestination,
     ];
 
     /// The name of its state. The template's resource is this with `Function` behind it.
@@ -67,6 +70,7 @@ impl Function {
             Self::QuarantineRecords => "QuarantineRecords",
             Self::CutChunks => "CutChunks",
             Self::SummarizeBatch => "SummarizeBatch",
+            Self::TestDestination => "TestDestination",
         }
     }
 
@@ -132,6 +136,9 @@ pub async fn call<S: Store, Q: Queue>(
         }
         Function::SummarizeBatch => {
             door::encode(&steps::summarize_batch(door::decode(input)?, store, objects, now).await?)
+        }
+        Function::TestDestination => {
+            door::encode(&steps::test_destination(door::decode(input)?, store, &host.outbound, now).await?)
         }
     }
 }

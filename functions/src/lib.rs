@@ -12,6 +12,7 @@ pub mod consume_events;
 pub mod consumer;
 pub mod contact;
 pub mod contacts;
+pub mod deliver;
 pub mod deliveries;
 pub mod delivery;
 pub mod destination;

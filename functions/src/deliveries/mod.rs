@@ -10,10 +10,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use listing::{Filter, Page, list};
-pub use replay::{Failure, Replayed, Selection, replay};
+pub use replay::{Failure, Replayed, Selection, count, replay};
 
 use crate::{
     batch::Name,
+    deliver::Lane,
     delivery::{self, Attempt, Delivery, Queued, Status, Wake},
     destination::DestinationName,
     door,
@@ -36,17 +37,29 @@ pub struct LaneView {
     /// When the first of them is due.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_due_at: Option<Timestamp>,
+    /// Since when the breaker is open, if it is: nothing is sent then, but one call a minute that shows how the
+    /// destination is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker_open_since: Option<Timestamp>,
+    /// Since when there was nothing but failure, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Timestamp>,
 }
 
 impl LaneView {
     /// How the lane of a destination stands.
     pub async fn read(tenant: &Name, name: &DestinationName, store: &impl Store) -> Result<Self, Error> {
         let waiting = range(tenant, name, delivery::QUEUED, None, COUNTED + 1, store).await?;
+        let partition = delivery::partition(tenant, name);
+        let lane = store.get(delivery::TABLE, &partition, delivery::LANE).await?;
+        let lane = Lane::read(lane.as_ref())?;
         let first = waiting.first().and_then(|item| delivery::queued_parts(&item.sort));
         Ok(Self {
             waiting: waiting.len().min(COUNTED),
             more: waiting.len() > COUNTED,
             next_due_at: first.map(|(due, _)| due),
+            breaker_open_since: lane.open_since(),
+            failing_since: lane.failing_since(),
         })
     }
 }

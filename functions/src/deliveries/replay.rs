@@ -88,8 +88,6 @@ pub struct Selection {
     pub failure: Option<Failure>,
     /// at most so many.
     pub limit: usize,
-    /// Only count them.
-    pub dry_run: bool,
 }
 
 impl Selection {
@@ -111,6 +109,13 @@ pub struct Replayed {
     pub more: bool,
 }
 
+/// Counts failed deliveries, and changes nothing.
+pub async fn count(tenant: &Name, selection: &Selection, store: &impl Store) -> Result<Replayed, Error> {
+    let mut search = Search::default();
+    while search.next(tenant, selection, store).await?.is_some() {}
+    Ok(search.found)
+}
+
 /// Queues failed deliveries anew.
 pub async fn replay(
     tenant: &Name,
@@ -118,30 +123,51 @@ pub async fn replay(
     store: &impl Store,
     queue: &impl Queue,
 ) -> Result<Replayed, Error> {
-    let mut done = Replayed::default();
-    let mut after = None;
-    loop {
-        let name = &selection.destination;
-        let rows = range(tenant, name, Status::Failed.prefix(), after, AT_ONCE, store).await?;
-        let is_last = rows.len() < AT_ONCE;
-        after = rows.last().map(|row| row.sort.clone());
-        let mut failed = Vec::new();
-        for item in rows {
-            let delivery: Delivery = delivery::body(&item)?;
-            if selection.holds(&delivery) {
-                failed.push((item, delivery));
+    let mut search = Search::default();
+    while let Some(failed) = search.next(tenant, selection, store).await? {
+        search.found.replayed += send_again(tenant, &selection.destination, failed, store, queue).await?;
+    }
+    Ok(search.found)
+}
+
+/// A way through the failed deliveries of a lane, some at a time.
+#[derive(Default)]
+struct Search {
+    after: Option<String>,
+    is_over: bool,
+    found: Replayed,
+}
+
+impl Search {
+    /// The next of those that are selected; `None`: there are no more, or no more are wanted.
+    async fn next(
+        &mut self,
+        tenant: &Name,
+        selection: &Selection,
+        store: &impl Store,
+    ) -> Result<Option<Vec<(Item, Delivery)>>, Error> {
+        while !self.is_over {
+            let (name, prefix) = (&selection.destination, Status::Failed.prefix());
+            let rows = range(tenant, name, prefix, self.after.take(), AT_ONCE, store).await?;
+            let is_last = rows.len() < AT_ONCE;
+            self.after = rows.last().map(|row| row.sort.clone());
+            let mut failed = Vec::new();
+            for item in rows {
+                let delivery: Delivery = delivery::body(&item)?;
+                if selection.holds(&delivery) {
+                    failed.push((item, delivery));
+                }
+            }
+            let room = selection.limit - self.found.matched;
+            self.found.more = failed.len() > room || (failed.len() == room && !is_last);
+            self.is_over = is_last || self.found.more;
+            failed.truncate(room);
+            self.found.matched += failed.len();
+            if !failed.is_empty() {
+                return Ok(Some(failed));
             }
         }
-        let room = selection.limit - done.matched;
-        done.more = failed.len() > room || (failed.len() == room && !is_last);
-        failed.truncate(room);
-        done.matched += failed.len();
-        if !selection.dry_run && !failed.is_empty() {
-            done.replayed += send_again(tenant, name, failed, store, queue).await?;
-        }
-        if is_last || done.more {
-            return Ok(done);
-        }
+        Ok(None)
     }
 }
 

@@ -101,6 +101,17 @@ pub enum State {
     Disabled,
 }
 
+impl State {
+    /// The name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
 /// The delays before the tries that follow a failure, in seconds (design, Numbers to hold).
 pub const RETRY_DELAYS: [u32; 7] = [5, 300, 1_800, 7_200, 18_000, 36_000, 36_000];
 /// How many requests to one destination are on their way at once.

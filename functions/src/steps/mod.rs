@@ -10,6 +10,7 @@ mod route_events;
 mod start;
 mod summarize;
 mod summarize_batch;
+mod test_destination;
 mod validate_schema;
 mod withdraw_opt_ins;
 
@@ -23,6 +24,7 @@ pub use route_events::route_events;
 pub use start::{Execution, Start};
 pub use summarize::{Pair, Summarize, Summary, summarize};
 pub use summarize_batch::{SummarizeBatch, summarize_batch};
+pub use test_destination::{TestDestination, Tested, test_destination};
 pub use validate_schema::{Validated, validate_schema};
 pub use withdraw_opt_ins::withdraw_opt_ins;
 

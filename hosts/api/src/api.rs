@@ -6,7 +6,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use functions::{BatchId, Name, Objects, Store, outbound::Guard};
 use jiff::Timestamp;
 
-use crate::flow::Flow;
+use crate::{arrival_ids::ArrivalIds, flow::Flow};
 
 /// What the routes work with.
 #[derive(Debug)]
@@ -25,12 +25,15 @@ pub struct Api<S, F> {
     pub now: fn() -> Timestamp,
     /// Randomness for ids.
     pub random: fn() -> u128,
+    /// Ids of requests that bring events.
+    pub(crate) arrival_ids: ArrivalIds,
 }
 
 impl<S: Store, F: Flow> Api<S, F> {
     /// An API for the default tenant, whose events go to public addresses only.
     pub fn new(store: S, objects: Objects, flow: F, now: fn() -> Timestamp, random: fn() -> u128) -> Self {
-        Self { store, objects, flow, tenant: Name::default_tenant(), guard: Guard::default(), now, random }
+        let (tenant, guard, arrival_ids) = (Name::default_tenant(), Guard::default(), ArrivalIds::default());
+        Self { store, objects, flow, tenant, guard, now, random, arrival_ids }
     }
 
     /// The same, with another say on where events may be sent.

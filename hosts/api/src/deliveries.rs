@@ -125,9 +125,13 @@ pub(crate) async fn replay<S: Store, F: Flow>(
         since,
         failure: error,
         limit: limit.unwrap_or(REPLAYED).clamp(1, REPLAYED),
-        dry_run,
     };
-    let replayed = deliveries::replay(&caller.tenant, &selection, &api.store, api.flow.queue()).await?;
+    let (tenant, store) = (&caller.tenant, &api.store);
+    let replayed = if dry_run {
+        deliveries::count(tenant, &selection, store).await?
+    } else {
+        deliveries::replay(tenant, &selection, store, api.flow.queue()).await?
+    };
     let status = if replayed.replayed == 0 { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(replayed)).into_response())
 }

@@ -185,7 +185,7 @@ async fn members(headers: &HeaderMap, body: Body) -> Result<Members, Problem> {
 }
 
 /// Everything that is wrong with a body. It quotes names, expressions and nothing else.
-fn refused(faults: Vec<Fault>) -> Problem {
+pub(crate) fn refused(faults: Vec<Fault>) -> Problem {
     let sentences: Vec<String> = faults.iter().map(Fault::sentence).collect();
     Problem::new(Kind::BadBody, format!("{}.", sentences.join("; "))).with("errors", json!(faults))
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use api::{ExecutionStatus, Flow, FlowError, Machine, Started};
+use api::{Ended, ExecutionStatus, Flow, FlowError, Machine, Started};
 use aws_sdk_sfn::{
     Client,
     config::{BehaviorVersion, http::HttpRequest, timeout::TimeoutConfig},
@@ -15,7 +15,7 @@ use http::Method;
 use jiff::Timestamp;
 use object_store::{aws::AmazonS3, path::Path, signer::Signer};
 
-use crate::{Config, Sqs, client::Aws};
+use crate::{Config, Sqs, client::Aws, config::Missing};
 
 /// How long an answer may take: an execution that is waited for takes as long as the API may.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -32,11 +32,18 @@ pub struct StepFunctions {
     emulated: bool,
 }
 
+/// The ARNs, in the order of [`Machine::ALL`].
 #[derive(Debug)]
-struct Arns {
-    records: String,
-    records_express: String,
-    batch: String,
+struct Arns([String; Machine::ALL.len()]);
+
+impl Arns {
+    fn read(config: &Config) -> Result<Self, Missing> {
+        let mut arns = Machine::ALL.map(|_| String::new());
+        for machine in Machine::ALL {
+            config.machine(machine).get()?.clone_into(&mut arns[machine as usize]);
+        }
+        Ok(Self(arns))
+    }
 }
 
 impl StepFunctions {
@@ -51,25 +58,18 @@ impl StepFunctions {
             .retry_config(aws.retry)
             .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ANSWER).build());
         sdk.set_endpoint_url(aws.endpoint);
-        let machines = &config.machines;
+        let machines = Arns::read(config)?;
         Ok(Self {
             client: Client::from_conf(sdk.build()),
             bucket: crate::bucket(config)?,
             queue: Sqs::new(config, &QueueName::ALL)?,
-            machines: Arc::new(Arns {
-                records: machines.records.get()?.to_owned(),
-                records_express: machines.records_express.get()?.to_owned(),
-                batch: machines.batch.get()?.to_owned(),
-            }),
+            machines: Arc::new(machines),
             emulated: config.endpoint.is_some(),
         })
     }
 
     fn arn(&self, machine: Machine) -> &str {
-        match machine {
-            Machine::Records => &self.machines.records,
-            Machine::Batch => &self.machines.batch,
-        }
+        &self.machines.0[machine as usize]
     }
 
     async fn describe(&self, execution_arn: &str) -> Result<Option<(Stage, Timestamp)>, FlowError> {
@@ -118,12 +118,12 @@ impl Flow for StepFunctions {
         }
     }
 
-    async fn run(&self, name: &str, input: String) -> Result<ExecutionStatus, FlowError> {
+    async fn run(&self, machine: Machine, name: &str, input: String) -> Result<Ended, FlowError> {
         let emulated = self.emulated;
         let ended = self
             .client
             .start_sync_execution()
-            .state_machine_arn(&self.machines.records_express)
+            .state_machine_arn(self.arn(machine))
             .name(name)
             .input(input)
             .customize()
@@ -131,8 +131,10 @@ impl Flow for StepFunctions {
             .send()
             .await;
         match ended {
-            Ok(ended) if ended.status == SyncExecutionStatus::Succeeded => Ok(ExecutionStatus::Succeeded),
-            Ok(_) => Ok(ExecutionStatus::Ended),
+            Ok(ended) if ended.status == SyncExecutionStatus::Succeeded => {
+                Ok(Ended { status: ExecutionStatus::Succeeded, output: ended.output })
+            }
+            Ok(_) => Ok(Ended { status: ExecutionStatus::Ended, output: None }),
             Err(error) => Err(failure(&error)),
         }
     }

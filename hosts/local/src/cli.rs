@@ -1,12 +1,15 @@
 //! The command line.
 
+mod deliveries;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use functions::{BatchId, fault::ErrorType, intake::Format, outbound::Allowed};
 use states::MachineType;
 
-use crate::called::Called;
+use crate::{called::Called, sink::Behaviour};
+pub(crate) use deliveries::{Deliveries, Destinations, List, Replay};
 
 /// Takes customer records in, validates, deduplicates and stores them, and never loses one.
 #[derive(Debug, Parser)]
@@ -39,12 +42,20 @@ pub(crate) enum Command {
     /// Look at records that could not be taken, and send them again.
     #[command(subcommand)]
     Quarantine(Quarantine),
+    /// Look at where events are sent.
+    #[command(subcommand)]
+    Destinations(Destinations),
+    /// Look at what is sent to destinations, and send again what failed.
+    #[command(subcommand)]
+    Deliveries(Deliveries),
     /// Run or check any state machine, with mocks in the place of what is not here.
     #[command(subcommand)]
     States(States),
     /// Look at the queues of the template and at what waits in them, pause them, and send dead letters back.
     #[command(subcommand)]
     Queues(Queues),
+    /// Receive what destinations would, with three endpoints that can be told to fail.
+    Sink(Sink),
     /// Check the template and its machines: every target exists, every function is known.
     Check(Check),
 }
@@ -250,6 +261,25 @@ pub(crate) enum Queues {
         #[arg(long, value_name = "QUEUE")]
         to: Option<String>,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sink {
+    /// The address to listen on. Only loopback addresses are taken.
+    #[arg(long, default_value = "127.0.0.1:8090", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// Print no line for a request.
+    #[arg(long, conflicts_with = "show_bodies")]
+    pub(crate) quiet: bool,
+    /// Print the bodies of requests, too.
+    #[arg(long)]
+    pub(crate) show_bodies: bool,
+    /// Append each request to this file, as one line of JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// How the endpoints behave at first.
+    #[command(flatten)]
+    pub(crate) behaviour: Behaviour,
 }
 
 #[derive(Clone, Debug, Args)]

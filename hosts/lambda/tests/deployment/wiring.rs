@@ -63,8 +63,12 @@ fn variables(binary: &str) -> BTreeSet<String> {
     let sends =
         |queue: &str| source.contains("StepFunctions") || source.contains(&format!("QueueName::{queue}"));
     let queues = queues.into_iter().filter(|(queue, _)| sends(queue)).map(|(_, variable)| variable);
-    let machines =
-        ["RECORDS_STATE_MACHINE_ARN", "RECORDS_EXPRESS_STATE_MACHINE_ARN", "BATCH_STATE_MACHINE_ARN"];
+    let machines = [
+        "RECORDS_STATE_MACHINE_ARN",
+        "RECORDS_EXPRESS_STATE_MACHINE_ARN",
+        "BATCH_STATE_MACHINE_ARN",
+        "TEST_DESTINATION_STATE_MACHINE_ARN",
+    ];
     let uses = |table: &str| source.contains("Table::ALL") || source.contains(&format!("Table::{table}"));
     let tables = tables.into_iter().filter(|(table, _)| uses(table)).map(|(_, variable)| variable);
     let machines = machines.into_iter().filter(|_| source.contains("StepFunctions"));

@@ -79,7 +79,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
 }
 
 /// Listens on an address; gives the one that it came to be, where the port was left open.
-async fn listen(option: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Exit> {
+pub(super) async fn listen(option: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Exit> {
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|error| {
         Exit::failed(format!("cannot listen on {address}: {error}; {option} names another address"))
@@ -88,7 +88,8 @@ async fn listen(option: &str, address: SocketAddr) -> Result<(TcpListener, Socke
     Ok((listener, address))
 }
 
-async fn stopped() {
+/// Waits for Ctrl-C or SIGTERM.
+pub(super) async fn stopped() {
     let interrupt = tokio::signal::ctrl_c();
     let terminate = async {
         match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {

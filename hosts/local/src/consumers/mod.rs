@@ -47,6 +47,7 @@ async fn call(consumer: Consumer, event: SqsEvent, flow: LocalFlow) -> BatchResp
             });
             consumed.await.unwrap_or_else(|_| BatchResponse::all(names))
         }
+        Consumer::DeliverEvents => flow.engine().courier.deliver(event).instrument(span).await,
     }
 }
 

@@ -90,7 +90,7 @@ impl Queue for LocalQueue {
         let (name, count) = (queue.resource(), messages.len() as u64);
         let Some(reserved) = self.standings.of(name).reserve(count) else { return Err(QueueError::Full) };
         let sent_at = clock::now();
-        let sent = self.store.writer.write_then(
+        let sent = self.store.writer.write_first(
             move |connection| put::all(connection, name, &messages, sent_at),
             move |sent| reserved.keep(if sent.is_ok() { count } else { 0 }),
         );
@@ -103,7 +103,7 @@ impl Queue for LocalQueue {
 
 /// What a message is called that has no id of its own.
 fn id_of(id: Option<String>, sequence: i64) -> String {
-    id.unwrap_or_else(|| clock::uuid_of(u128::from(sequence.cast_unsigned())))
+    id.unwrap_or_else(|| functions::arrival::uuid(u128::from(sequence.cast_unsigned())))
 }
 
 #[cfg(test)]

@@ -136,6 +136,28 @@ CREATE VIEW IF NOT EXISTS batch_list AS SELECT
   body ->> '$.outcomes.ignored' AS ignored, body ->> '$.outcomes.duplicate' AS duplicate,
   body ->> '$.outcomes.invalid' AS invalid, body ->> '$.outcomes.failed' AS failed
 FROM batches;
+CREATE VIEW IF NOT EXISTS destination_list AS SELECT
+  partition AS tenant, sort AS destination, body ->> '$.Type' AS type,
+  iif(instr(body ->> '$.Url', '?') > 0, substr(body ->> '$.Url', 1, instr(body ->> '$.Url', '?')) || '***', body ->> '$.Url') AS url,
+  body ->> '$.state' AS state, body ->> '$.reason' AS reason, body -> '$.events' AS events,
+  body ->> '$.filter' AS filter, body ->> '$.mapping' AS mapping,
+  (SELECT json_group_array(key) FROM json_each(body, '$.headers')) AS headers,
+  coalesce(json_array_length(body, '$.secrets'), 0) AS secrets, body ->> '$.rateLimit' AS rate_limit,
+  body ->> '$.ordering' AS ordering, body ->> '$.concurrency' AS concurrency,
+  body ->> '$.createdAt' AS created_at, body ->> '$.updatedAt' AS updated_at
+FROM destinations WHERE sort NOT LIKE '!%';
+CREATE VIEW IF NOT EXISTS delivery_list AS SELECT
+  substr(partition, 1, instr(partition, '/') - 1) AS tenant,
+  substr(partition, instr(partition, '/') + 1) AS destination, body ->> '$.messageId' AS message,
+  iif(sort LIKE 'q#%', 'pending', body ->> '$.status') AS status, body ->> '$.receivedAt' AS received_at,
+  coalesce(json_array_length(body, '$.attempts'), body ->> '$.tries') AS tries,
+  coalesce(body ->> '$.attempts[#-1].status', body ->> '$.attempts[#-1].error') AS last_answer,
+  body ->> '$.attempts[#-1].at' AS last_at, body ->> '$.reason' AS reason, body ->> '$.replays' AS replays
+FROM deliveries WHERE sort LIKE 'q#%' OR sort LIKE 'd#%' OR (sort LIKE 'f#%' AND body ->> '$.status' = 'failed');
+CREATE VIEW IF NOT EXISTS response_list AS SELECT
+  substr(partition, 1, instr(partition, '/') - 1) AS tenant, body ->> '$.responseId' AS response,
+  body -> '$.destinations' AS destinations, body -> '$.responseBody' AS body
+FROM responses;
 ";
 
 /// Opens the file for writing. `synchronous=FULL` in WAL mode syncs at every commit: what returned is on

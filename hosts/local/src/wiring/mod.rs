@@ -24,9 +24,13 @@ use crate::resources::Resource;
 /// The template that is part of the program; `--template` names another.
 const TEMPLATE: &str = include_str!("../../../../template.yaml");
 /// The definitions that it names.
-const DEFINITIONS: [(&str, &str); 2] = [
+const DEFINITIONS: [(&str, &str); 3] = [
     ("statemachines/records.asl.json", include_str!("../../../../statemachines/records.asl.json")),
     ("statemachines/batch.asl.json", include_str!("../../../../statemachines/batch.asl.json")),
+    (
+        "statemachines/test-destination.asl.json",
+        include_str!("../../../../statemachines/test-destination.asl.json"),
+    ),
 ];
 
 /// The ARN's front for everything on this machine: region `local`, an account of zeros.
@@ -193,7 +197,7 @@ impl Wiring {
                 kind => problems.push(format!("{name}: this host has nothing for a resource of type {kind}")),
             }
         }
-        for needed in ["RecordsStateMachine", "RecordsExpressStateMachine", "BatchStateMachine"] {
+        for needed in api::Machine::ALL.map(api::Machine::resource) {
             if !resources.contains_key(needed) {
                 problems.push(format!("the template has no {needed}"));
             }
