@@ -176,7 +176,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
         }
         Workload::B13 => {
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-            give(&b13::cost(&b13::Stack::read(&root)?)?, ToString::to_string, keep)
+            give(&b13::bill(&b13::Stack::read(&root)?)?, ToString::to_string, keep)
         }
         Workload::B5(Events {
             everyone: Engine { rounds, no_peers, program },

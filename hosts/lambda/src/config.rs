@@ -51,6 +51,8 @@ pub mod names {
     pub const EVENTS_QUEUE: &str = "EVENTS_QUEUE_URL";
     /// The queue of [`functions::queue::QueueName::Lanes`].
     pub const LANES_QUEUE: &str = "LANES_QUEUE_URL";
+    /// Where destinations may be though it is not public: addresses and networks, with commas between them.
+    pub const ALLOWED_DESTINATIONS: &str = "ALLOWED_DESTINATIONS";
     /// The records machine, STANDARD.
     pub const RECORDS_MACHINE: &str = "RECORDS_STATE_MACHINE_ARN";
     /// The records machine, EXPRESS.
@@ -72,6 +74,8 @@ pub struct Config {
     pub endpoint: Option<String>,
     /// The bucket of all objects.
     pub bucket: Setting,
+    /// Where destinations may be though it is not public.
+    pub allowed_destinations: Setting,
     machines: [Setting; Machine::ALL.len()],
     tables: [Setting; 8],
     queues: [Setting; 2],
@@ -92,6 +96,7 @@ impl Config {
             credentials: ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].map(setting),
             endpoint: setting("AWS_ENDPOINT_URL").value,
             bucket: setting(names::DATA_BUCKET),
+            allowed_destinations: setting(names::ALLOWED_DESTINATIONS),
             machines: Machine::ALL.map(|machine| setting(arn_of(machine))),
             tables: Table::ALL.map(|table| setting(variable_of(table))),
             queues: QueueName::ALL.map(|queue| setting(address_of(queue))),
