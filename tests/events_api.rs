@@ -122,9 +122,7 @@ fn masked(value: &Value) -> Value {
             _ => value.clone(),
         },
         Value::Array(items) => items.iter().map(masked).collect(),
-        Value::Object(members) => {
-            members.iter().map(|(name, value)| (name.clone(), masked(value))).collect()
-        }
+        Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), masked(value))).collect(),
         _ => value.clone(),
     }
 }
