@@ -97,6 +97,45 @@ fn a_paused_queue_takes_messages_and_keeps_them() {
     check_routed(&server, 1..=5);
 }
 
+/// S4-006: beyond its limit the queue takes no more, and says when to come again; what it took goes its way.
+#[test]
+fn a_full_queue_refuses_and_loses_nothing() {
+    let place = Place::new();
+    drop(Server::start(&place));
+    place.run(["queues", "pause", "EventsQueue"]).check(0, &[]);
+    let server = Server::start_with(&place, ["--queue-limit", "5"]);
+    let api = Client::new(&server.base);
+    let track = |number: u32| {
+        let event = json!({
+            "messageId": format!("message-{number}"), "userId": "u-1", "event": "Signed Up",
+            "timestamp": "2026-01-01T00:00:00Z",
+        });
+        api.post("/track", &[("content-type", "application/json")], event.to_string().as_bytes())
+    };
+    for number in 1..=5 {
+        let taken = track(number);
+        assert_eq!(
+            (taken.status, &taken.body["messageId"]),
+            (200, &json!(format!("message-{number}"))),
+            "{taken:?}"
+        );
+    }
+    for number in [6, 7] {
+        let refused = track(number);
+        assert_eq!(refused.status, 429, "{refused:?}");
+        assert!(refused.headers["retry-after"].to_str().unwrap().parse::<u32>().unwrap() > 0);
+    }
+    let full = listed(&place, "EventsQueue");
+    assert_eq!((&full["messages"], &full["limit"]), (&json!(5), &json!(5)));
+    place.run(["queues", "resume", "EventsQueue"]).check(0, &[]);
+    until_holds(&place, "EventsQueue", 0);
+    check_routed(&server, 1..=5);
+    assert_eq!(track(6).status, 200);
+    until_holds(&place, "EventsQueue", 0);
+    check_routed(&server, [6]);
+    assert_eq!(api.get("/events/message-7").status, 404, "what was refused is not taken");
+}
+
 #[test]
 fn what_was_in_flight_when_the_process_was_killed_goes_through_the_flow() {
     let place = Place::new();
