@@ -24,6 +24,7 @@ mod events_api;
 mod failures;
 mod formats;
 mod http;
+mod outcomes;
 mod people;
 mod program;
 mod queues;

@@ -4,8 +4,6 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::{Decided, Step};
 use crate::{
@@ -15,7 +13,7 @@ use crate::{
     destination::DestinationName,
     door,
     error::Error,
-    event::{AcceptedEvent, Event},
+    event::AcceptedEvent,
     ledger::{Part, StagedPart},
     objects::Objects,
     outcome::Outcome,
@@ -89,7 +87,7 @@ impl Routed {
         let destinations = matching.into_iter().map(|route| (route.destination.clone(), false)).collect();
         Ok(Some(Self {
             arrival: accepted.arrival.clone(),
-            channel: channel(&event),
+            channel: event.preferred_channel(),
             response: Response {
                 response_id: accepted.arrival.message_id.clone(),
                 response_body: response::body(accepted.payload)?,
@@ -115,18 +113,6 @@ impl Routed {
         let sort = delivery::queued_sort(arrival.received_at, &response.sequence);
         delivery::item(&delivery::partition(tenant, &route.destination), sort, 1, &queued)
     }
-}
-
-/// The channel that an event prefers, where it says so in a text (S0-007).
-fn channel(event: &Event<'_>) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Metadata<'a> {
-        #[serde(borrow, rename = "preferredChannel")]
-        preferred_channel: Option<&'a RawValue>,
-    }
-    let metadata: Metadata<'_> = serde_json::from_str(event.metadata?.get()).ok()?;
-    let channel: String = serde_json::from_str(metadata.preferred_channel?.get()).ok()?;
-    (!channel.is_empty()).then_some(channel)
 }
 
 /// Where one event of a block is still to go.

@@ -73,7 +73,7 @@ pub(crate) async fn post<S: Store, F: Flow>(
     body: Body,
 ) -> Result<Response, Problem> {
     let members = members(&headers, body).await?;
-    let read = form::create(members, reading(&api)).map_err(refused)?;
+    let read = form::create(members, reading(&api)).map_err(|faults| refused(&faults))?;
     let destination = read.destination;
     if !destination.save(&caller.tenant, None, &api.store).await? {
         let detail = format!(
@@ -131,7 +131,8 @@ pub(crate) async fn put<S: Store, F: Flow>(
     let members = members(&headers, body).await?;
     for _ in 0..TRIES {
         let stored = find(&api, &caller.tenant, &name).await?;
-        let read = form::change(&stored.destination, members.clone(), reading(&api)).map_err(refused)?;
+        let read = form::change(&stored.destination, members.clone(), reading(&api))
+            .map_err(|faults| refused(&faults))?;
         let destination = read.destination;
         if destination.save(&caller.tenant, Some(stored.version), &api.store).await? {
             if destination.state == Sent::Active {
@@ -184,8 +185,7 @@ async fn members(headers: &HeaderMap, body: Body) -> Result<Members, Problem> {
     body::json(&body::read(body, headers).await?)
 }
 
-/// Everything that is wrong with a body. It quotes names, expressions and nothing else.
-pub(crate) fn refused(faults: Vec<Fault>) -> Problem {
-    let sentences: Vec<String> = faults.iter().map(Fault::sentence).collect();
-    Problem::new(Kind::BadBody, format!("{}.", sentences.join("; "))).with("errors", json!(faults))
+/// What is wrong with a body. It quotes names, expressions and nothing else.
+fn refused(faults: &[Fault]) -> Problem {
+    Problem::of_faults(Kind::BadBody, faults)
 }

@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use functions::{Error, queue::QueueError};
+use functions::{Error, fault::Fault, queue::QueueError};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -168,6 +168,12 @@ impl Problem {
         }
     }
 
+    /// Everything that is wrong with a body, each with its JSON Pointer.
+    pub(crate) fn of_faults(kind: Kind, faults: &[Fault]) -> Self {
+        let sentences: Vec<String> = faults.iter().map(Fault::sentence).collect();
+        Self::new(kind, sentence(&sentences.join("; "))).with("errors", json!(faults))
+    }
+
     /// More than a request may hold, with the way for more.
     pub fn too_large(why: &str) -> Self {
         let detail = format!(
@@ -198,7 +204,7 @@ impl Problem {
 }
 
 /// A text as a sentence: a capital first, a full stop last.
-pub(crate) fn sentence(text: &str) -> String {
+fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string());
     format!("{}{}.", first.unwrap_or_default(), letters.as_str())

@@ -20,7 +20,7 @@ use serde_json::json;
 
 use crate::{
     api::{Api, Caller},
-    body, destinations,
+    body, destinations, events,
     flow::{ExecutionStatus, Flow, Machine},
     media,
     problem::{Kind, Problem},
@@ -58,6 +58,6 @@ fn checked(body: &[u8], id: BatchId, received_at: jiff::Timestamp) -> Result<Str
         std::str::from_utf8(body).map_err(|_| Problem::new(Kind::BadBody, "The body is not UTF-8."))?;
     let arrival =
         Arrival { id, index: 0, message_id: id.to_string(), via: Via::Events, received_at, sent_at: None };
-    event::check(text, &arrival).map_err(destinations::refused)?;
+    event::check(text, &arrival).map_err(|faults| events::refused(&faults))?;
     Ok(text.to_owned())
 }

@@ -19,12 +19,12 @@ use functions::{
     queue::{Message, Queue, QueueName},
 };
 use jiff::Timestamp;
-use serde_json::{json, value::RawValue};
+use serde_json::value::RawValue;
 
 use crate::{
     api::{Api, Caller},
     flow::Flow,
-    problem::{self, Kind, Problem},
+    problem::{Kind, Problem},
 };
 
 /// A request that has brought no events yet.
@@ -56,9 +56,8 @@ async fn send<S: Store, F: Flow>(api: &Api<S, F>, arrivals: &Arrivals) -> Result
 }
 
 /// The problem of an event that is refused, with everything that is wrong with it.
-fn refused(faults: &[Fault]) -> Problem {
+pub(crate) fn refused(faults: &[Fault]) -> Problem {
     let is_too_large = faults.iter().any(|fault| fault.rule == rule::SIZE);
     let kind = if is_too_large { Kind::TooLarge } else { Kind::InvalidEvent };
-    let sentences: Vec<String> = faults.iter().map(Fault::sentence).collect();
-    Problem::new(kind, problem::sentence(&sentences.join("; "))).with("errors", json!(faults))
+    Problem::of_faults(kind, faults)
 }

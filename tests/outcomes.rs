@@ -1,0 +1,196 @@
+//! What becomes of an event: at each destination that wants it, over every try, and after it failed for good.
+
+use serde_json::{Value, json};
+
+use crate::{
+    http::{Client, until},
+    program::{Place, Server},
+    sink::Sink,
+};
+
+/// The program, with a sink that it may call.
+struct World {
+    sink: Sink,
+    api: Client,
+    _server: Server,
+    place: Place,
+}
+
+impl World {
+    fn new() -> Self {
+        let place = Place::new();
+        let sink = Sink::start(&place);
+        let server = Server::start_with(&place, ["--allow-destination", sink.server.authority()]);
+        Self { api: Client::new(&server.base), sink, _server: server, place }
+    }
+
+    /// Makes a destination at an endpoint of the sink; one failure is the end of a delivery.
+    #[track_caller]
+    fn make(&self, name: &str, endpoint: &str, more: &Value) {
+        let mut body = json!({
+            "destinationName": name, "url": self.sink.url(&format!("/{endpoint}")), "type": "analytics",
+            "headers": {"authorization": "header-value"}, "retryDelays": [], "concurrency": 1
+        });
+        for (name, value) in more.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        let answer = self.api.request("POST", "/destinations", Some(&body));
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// Sends an event; its id.
+    #[track_caller]
+    fn track(&self, event: &str) -> String {
+        let body = json!({
+            "userId": "ann", "event": event, "timestamp": "2026-11-21T08:00:00Z",
+            "metadata": {"preferredChannel": "email", "total": 12.50}
+        });
+        let answer = self.api.request("POST", "/track", Some(&body));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body["messageId"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until every event that was sent has been routed.
+    #[track_caller]
+    fn routed(&self) {
+        until(|| {
+            let queues = self.place.run(["queues", "list", "--json"]).json();
+            let events = queues.as_array()?.iter().find(|queue| queue["queue"] == "EventsQueue")?;
+            (events["messages"] == 0).then_some(())
+        });
+    }
+
+    /// An event, as soon as it stands like this at every destination: `a delivered, b failed`.
+    #[track_caller]
+    fn stands(&self, id: &str, expected: &str) -> Value {
+        until(|| {
+            let answer = self.api.get(&format!("/events/{id}"));
+            let deliveries = answer.body["deliveries"].as_array()?.iter();
+            let text = |of: &Value| of.as_str().unwrap_or_default().to_owned();
+            let found: Vec<String> = deliveries
+                .map(|one| format!("{} {}", text(&one["destination"]), text(&one["status"])))
+                .collect();
+            (found.join(", ") == expected).then_some(answer.body)
+        })
+    }
+}
+
+#[test]
+fn what_failed_for_good_is_kept_and_sent_again_on_request() {
+    let world = World::new();
+    world.make("a", "analytics-1", &json!({}));
+    world.make("b", "comms", &json!({"type": "CDP", "events": ["order"]}));
+    world.make("c", "analytics-2", &json!({"filter": "metadata.total > 100"}));
+    world.sink.tell("comms", &json!({"status": 503}));
+    let (first, second) = (world.track("order"), world.track("other"));
+    let shown = world.stands(&first, "a delivered, b failed");
+    assert_eq!((&shown["outcome"], &shown["via"]), (&json!("routed"), &json!("track")));
+    assert_eq!(shown["event"]["event"], "order");
+    assert_eq!(shown["response"]["responseId"], *first);
+    assert_eq!(shown["response"]["responseBody"]["metadata"]["total"], json!(12.5));
+    assert_eq!(shown["response"]["destinations"], json!({"a": true, "b": false}));
+    let [a, b] = shown["deliveries"].as_array().unwrap().as_slice() else { panic!("{shown}") };
+    assert_eq!((&a["attempts"][0]["status"], &b["attempts"][0]["status"]), (&json!(200), &json!(503)));
+    assert_eq!((&b["reason"], &b["replays"]), (&json!("http_503"), &json!(0)));
+    world.stands(&second, "a delivered");
+
+    // S0-036: the queue is empty, the status false, event and reason in quarantine.
+    assert_eq!(world.api.show("/deliveries?status=pending")["deliveries"], json!([]));
+    let failed = world.api.show("/deliveries?destination=b&status=failed");
+    assert_eq!(failed["deliveries"][0]["messageId"], *first);
+    assert_eq!(failed["deliveries"][0]["links"]["event"], format!("/events/{first}"));
+    let kept = world.api.show("/quarantine?errorType=delivery");
+    assert_eq!(kept["entries"][0]["record"]["event"], "order");
+
+    let replay = |body: &Value| world.api.request("POST", "/deliveries/replay", Some(body));
+    let counted = replay(&json!({"destination": "b", "error": "5xx", "dryRun": true}));
+    assert_eq!((counted.status, counted.body), (200, json!({"matched": 1, "replayed": 0, "more": false})));
+    let none = replay(&json!({"destination": "b", "error": "404"}));
+    assert_eq!((none.status, &none.body["matched"]), (200, &json!(0)));
+
+    // Failing again, it is one failure with both attempts.
+    let again = replay(&json!({"destination": "b"}));
+    assert_eq!((again.status, again.body), (202, json!({"matched": 1, "replayed": 1, "more": false})));
+    let twice = until(|| {
+        let shown = world.stands(&first, "a delivered, b failed");
+        (shown["deliveries"][1]["replays"] == 1).then_some(shown)
+    });
+    assert_eq!(twice["deliveries"][1]["attempts"].as_array().unwrap().len(), 2);
+
+    // S0-035: later it goes well, and the status becomes true.
+    world.sink.tell("comms", &json!({}));
+    assert_eq!(replay(&json!({"destination": "b", "error": "503"})).status, 202);
+    let done = world.stands(&first, "a delivered, b delivered");
+    assert_eq!(done["response"]["destinations"], json!({"a": true, "b": true}));
+    let statuses: Vec<&Value> =
+        done["deliveries"][1]["attempts"].as_array().unwrap().iter().map(|one| &one["status"]).collect();
+    assert_eq!(statuses, [503, 503, 200]);
+    assert_eq!(replay(&json!({"destination": "b"})).body["matched"], 0);
+    assert_eq!(world.api.show("/deliveries?destination=b&status=failed")["deliveries"], json!([]));
+
+    // Only what failed was sent again, under its id, and nothing to whom did not want it.
+    let of = |endpoint: &str| {
+        let all = world.sink.recorded().into_iter();
+        let ids = all.filter(|one| one["endpoint"] == endpoint).map(|one| one["webhookId"].clone());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!((of("analytics-1").len(), of("analytics-2").len()), (2, 0));
+    assert_eq!(of("comms"), [&*first, &*first, &*first]);
+    assert!(world.sink.recorded().iter().any(|one| one["path"] == "/comms/email"));
+}
+
+/// S0-016: the next event is delivered as the destination is then; nothing is restarted.
+#[test]
+fn a_change_counts_from_the_next_event_on() {
+    let world = World::new();
+    let before = world.track("e");
+    world.routed();
+    assert_eq!(world.stands(&before, "")["response"], Value::Null);
+    world.make("a", "analytics-1", &json!({"events": ["e"]}));
+    let to_a = world.track("e");
+    world.stands(&to_a, "a delivered");
+    world.make("b", "analytics-2", &json!({}));
+    let change = json!({"url": world.sink.url("/analytics-1"), "type": "analytics", "events": ["other"]});
+    assert_eq!(world.api.request("PUT", "/destinations/a", Some(&change)).status, 200);
+    let to_b = world.track("e");
+    world.stands(&to_b, "b delivered");
+    assert_eq!(world.api.request("DELETE", "/destinations/b", None).status, 204);
+    let to_none = world.track("e");
+    world.routed();
+    world.stands(&to_none, "");
+    // What came before stays as it was.
+    world.stands(&to_a, "a delivered");
+    world.stands(&before, "");
+}
+
+#[test]
+fn what_waits_for_a_destination_is_sent_when_it_goes_on() {
+    let world = World::new();
+    world.make("a", "analytics-1", &json!({"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}));
+    world.sink.tell("analytics-1", &json!({"status": 401}));
+    let id = world.track("e");
+    let paused = until(|| {
+        let shown = world.api.show("/destinations/a");
+        (shown["state"] == "paused").then_some(shown)
+    });
+    assert_eq!(paused["reason"], "http_401");
+    world.stands(&id, "a pending");
+    let later = world.track("e");
+    until(|| (world.api.show("/destinations/a")["lane"]["waiting"] == 2).then_some(()));
+    world.stands(&later, "a pending");
+
+    world.sink.tell("analytics-1", &json!({}));
+    let resume = json!({"url": world.sink.url("/analytics-1"), "type": "analytics", "state": "active"});
+    let resumed = world.api.request("PUT", "/destinations/a", Some(&resume)).body;
+    assert_eq!((&resumed["state"], &resumed["secrets"]), (&json!("active"), &json!(1)));
+    world.stands(&id, "a delivered");
+    world.stands(&later, "a delivered");
+    assert_eq!(world.api.show("/destinations/a")["lane"]["waiting"], 0);
+    let World { place, sink, .. } = world;
+    let calls = sink.recorded();
+    assert_eq!(calls[0]["headers"]["authorization"], "header-value");
+    let logged = crate::destinations::logged(&place);
+    for hidden in ["header-value", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "ann"] {
+        assert!(!logged.contains(hidden), "{hidden}");
+    }
+}
