@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    http::{Answer, Client},
+    http::{Answer, Client, encoded, until},
     program::{Place, Server},
 };
 
@@ -47,6 +47,9 @@ struct Case {
     /// Headers of the answer; null: it does not have it.
     #[serde(default)]
     has: BTreeMap<String, Option<String>>,
+    /// By id, what `GET /events/{messageId}` says later, among other things; of members that are null: nothing.
+    #[serde(default)]
+    becomes: BTreeMap<String, Value>,
 }
 
 impl Case {
@@ -107,6 +110,22 @@ fn check(api: &Client, case: &Case) {
     for (name, expected) in &case.has {
         let found = header(&answer, name).map(|text| masked(&text.into()).as_str().unwrap().to_owned());
         assert_eq!(found, *expected, "{}: {name}", case.name);
+    }
+    for (id, expected) in &case.becomes {
+        let path = format!("/events/{}", encoded(id));
+        let found = until(|| Some(api.get(&path)).filter(|answer| answer.status == 200)).body;
+        assert!(holds(&found, expected), "{}: {id}: {found}", case.name);
+    }
+}
+
+/// Whether `found` is `expected`, or has all of its members and perhaps more; none where null is expected.
+fn holds(found: &Value, expected: &Value) -> bool {
+    match expected {
+        Value::Object(members) => members.iter().all(|(name, value)| match value {
+            Value::Null => found.get(name).is_none(),
+            _ => found.get(name).is_some_and(|found| holds(found, value)),
+        }),
+        _ => found == expected,
     }
 }
 

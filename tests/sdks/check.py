@@ -1,5 +1,6 @@
-"""Looks at what is stored of every event that an SDK sent: its fields, and that it came once."""
+"""Looks at what is stored of every event that an SDK sent, and that the destination got each once."""
 
+import collections
 import json
 import os
 import pathlib
@@ -9,7 +10,8 @@ import urllib.error
 import urllib.request
 from datetime import datetime, timedelta, timezone
 
-sdk, host = sys.argv[1:]
+sdk, host = sys.argv[1:3]
+received = pathlib.Path(sys.argv[3])
 calls = json.loads(pathlib.Path(__file__).with_name("calls.json").read_text(encoding="utf-8"))
 until = time.monotonic() + 60
 
@@ -26,8 +28,12 @@ def shown(event):
             time.sleep(0.05)
 
 
+def name_of(call, number):
+    return f"{sdk}-{call['call']}-{number}"
+
+
 def check(call, number):
-    name = f"{sdk}-{call['call']}-{number}"
+    name = name_of(call, number)
     view = shown(name)
     event = view["event"]
     assert view["outcome"] == "routed" and view["via"] == "segment" and event["messageId"] == name, view
@@ -46,9 +52,20 @@ def check(call, number):
     assert abs(at - expected) < timedelta(minutes=5), (name, event["timestamp"])
 
 
+def delivered():
+    """How often the destination got each event."""
+    lines = received.read_text(encoding="utf-8").splitlines(keepends=True)
+    whole = (json.loads(line) for line in lines if line.endswith("\n"))
+    return collections.Counter(json.loads(request["body"])["messageId"] for request in whole)
+
+
 many = int(os.environ["MANY"])
-for call in calls:
-    check(call, 0)
-    for number in range(1, many + 1) if call["call"] == "track" else ():
-        check(call, number)
-print(f"{sdk}: {len(calls) + many} events")
+numbered = [(call, number) for call in calls for number in range(many + 1 if call["call"] == "track" else 1)]
+for call, number in numbered:
+    check(call, number)
+names = [name_of(call, number) for call, number in numbered]
+while any(name not in delivered() for name in names) and time.monotonic() < until:
+    time.sleep(0.2)
+counts = delivered()
+assert all(counts[name] == 1 for name in names), {name: counts[name] for name in names if counts[name] != 1}
+print(f"{sdk}: {len(names)} events")
