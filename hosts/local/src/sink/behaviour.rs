@@ -74,12 +74,8 @@ pub(super) struct Verdict {
 
 impl Verdict {
     /// What a good destination gives.
-    pub(super) const NORMAL: Self = Self {
-        status: StatusCode::OK,
-        delay: Duration::ZERO,
-        retry_after: None,
-        ending: Ending::Answered,
-    };
+    pub(super) const NORMAL: Self =
+        Self { status: StatusCode::OK, delay: Duration::ZERO, retry_after: None, ending: Ending::Answered };
 
     /// The status that its answer has, if there will be one.
     pub(super) fn status(self) -> Option<u16> {

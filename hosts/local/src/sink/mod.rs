@@ -132,7 +132,12 @@ impl Sink {
     }
 
     /// Takes a request in; what it gets.
-    fn take(&self, endpoint: Endpoint, parts: &axum::http::request::Parts, body: &[u8]) -> io::Result<Verdict> {
+    fn take(
+        &self,
+        endpoint: Endpoint,
+        parts: &axum::http::request::Parts,
+        body: &[u8],
+    ) -> io::Result<Verdict> {
         let mut ledger = self.ledger();
         let (verdict, line) = ledger.take(endpoint, clock::now(), parts, body)?;
         if self.show != Show::Nothing {
@@ -187,7 +192,8 @@ async fn receive(
 
 /// What a request is answered with.
 fn answer(verdict: Verdict) -> Response {
-    let body: &[u8] = if verdict.status.is_success() { b"{\"received\": true}" } else { b"{\"received\": false}" };
+    let body: &[u8] =
+        if verdict.status.is_success() { b"{\"received\": true}" } else { b"{\"received\": false}" };
     let mut response = HttpResponse::new(Body::from(Bytes::from_static(body)));
     *response.status_mut() = verdict.status;
     let headers = response.headers_mut();
