@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
 use crate::{
+    events,
     http::{Client, encoded, until},
     program::{Place, Server},
+    stack::{Stack, deployed},
 };
 
 /// Batches that are sent one after the other, and what is stored when they have ended.
@@ -20,7 +22,12 @@ use crate::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Case {
     pub(crate) name: String,
+    /// Made before anything is sent; bodies of `POST /destinations`.
+    #[serde(default)]
+    destinations: Vec<Value>,
     pub(crate) batches: Vec<Batch>,
+    #[serde(default)]
+    events: Vec<events::Stored>,
     #[serde(default)]
     contacts: Vec<Contact>,
     /// Addresses of which nothing is stored.
@@ -29,11 +36,14 @@ pub(crate) struct Case {
 }
 
 /// What is sent, and what becomes of it.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Batch {
     #[serde(default)]
     records: Option<Box<RawValue>>,
+    /// In place of `records`: events, the body of one request.
+    #[serde(default)]
+    events: Option<Box<RawValue>>,
     /// In place of `records`: a body to the letter.
     #[serde(default)]
     text: Option<String>,
@@ -71,7 +81,7 @@ fn succeeded() -> String {
 }
 
 /// What became of one record.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Row {
     outcome: String,
@@ -82,7 +92,7 @@ struct Row {
 }
 
 /// A record in quarantine.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Entry {
     error_type: String,
@@ -116,6 +126,25 @@ pub(crate) struct Stage<'a> {
     pub(crate) api: Client,
     /// The data folder's, where it is on this machine: then the path of states can be seen.
     pub(crate) place: Option<&'a Place>,
+    /// The Step Functions endpoint, where it is on this machine.
+    pub(crate) sfn: Option<Client>,
+}
+
+impl<'a> Stage<'a> {
+    /// A server on this machine.
+    pub(crate) fn local(place: &'a Place, server: &Server) -> Self {
+        Self {
+            api: Client::new(&server.base),
+            place: Some(place),
+            sfn: Some(Client::new(&server.step_functions)),
+        }
+    }
+
+    #[track_caller]
+    fn stored(&self, event: &events::Stored) -> events::Stored {
+        let stored = if self.place.is_some() { events::stored } else { events::stored_at_last };
+        stored(&self.api, event)
+    }
 }
 
 /// The cases of a file, whose addresses belong to this run alone.
@@ -128,9 +157,12 @@ pub(crate) fn read<T: for<'a> Deserialize<'a>>(file: &Path, run: &str) -> T {
 /// Plays a case, and fails unless everything went as it says.
 #[track_caller]
 pub(crate) fn check(stage: &Stage<'_>, case: &Case) {
+    events::make(&stage.api, &case.destinations);
     let found = Case {
         name: case.name.clone(),
+        destinations: case.destinations.clone(),
         batches: case.batches.iter().map(|batch| play(stage, batch)).collect(),
+        events: case.events.iter().map(|event| stage.stored(event)).collect(),
         contacts: case.contacts.iter().map(|contact| stored(&stage.api, contact)).collect(),
         unknown: case.unknown.iter().filter(|email| is_unknown(&stage.api, email)).cloned().collect(),
     };
@@ -150,6 +182,9 @@ fn differences(expected: &str, found: &str) -> String {
 #[track_caller]
 fn play(stage: &Stage<'_>, batch: &Batch) -> Batch {
     let api = &stage.api;
+    if let Some(events) = &batch.events {
+        return play_events(stage, batch, events);
+    }
     let body = body(batch);
     let id = if batch.upload { upload(api, &body) } else { api.send(&batch.media, &body) };
     let ended = api.ended(&id);
@@ -164,11 +199,6 @@ fn play(stage: &Stage<'_>, batch: &Batch) -> Batch {
     }
     assert_eq!(counted, outcomes, "the rows say what the counts say");
     Batch {
-        records: batch.records.clone(),
-        text: batch.text.clone(),
-        media: batch.media.clone(),
-        times: batch.times,
-        upload: batch.upload,
         status: ended["status"].as_str().unwrap().to_owned(),
         path: match stage.place {
             Some(place) => path(place, ended["executionArn"].as_str().unwrap()),
@@ -177,6 +207,25 @@ fn play(stage: &Stage<'_>, batch: &Batch) -> Batch {
         outcomes,
         rows: rows.into_iter().filter(|(index, _)| batch.rows.contains_key(index)).collect(),
         quarantine: quarantine(api, &id, batch),
+        ..batch.clone()
+    }
+}
+
+/// Sends events to the flow, as the consumer of their queue does.
+#[track_caller]
+fn play_events(stage: &Stage<'_>, batch: &Batch, events: &RawValue) -> Batch {
+    let (Some(place), Some(sfn)) = (stage.place, &stage.sfn) else {
+        events::post(&stage.api, events);
+        return batch.clone();
+    };
+    let played = events::play(sfn, place, events);
+    let outcomes: Option<BTreeMap<String, u64>> = serde_json::from_value(played.outcomes).unwrap();
+    Batch {
+        status: played.status,
+        path: played.path,
+        outcomes: outcomes.unwrap_or_default().into_iter().filter(|(_, count)| *count > 0).collect(),
+        quarantine: quarantine(&stage.api, &played.request, batch),
+        ..batch.clone()
     }
 }
 
@@ -300,7 +349,7 @@ fn cases() {
             None => {
                 let place = Place::new();
                 let server = Server::start(&place);
-                let stage = Stage { api: Client::new(&server.base), place: Some(&place) };
+                let stage = Stage::local(&place, &server);
                 play_all(&stage, &file, "1");
                 check_nothing_else_is_stored(&stage.api, &file);
             }
@@ -315,7 +364,7 @@ pub(crate) fn folder() -> std::path::PathBuf {
 /// Plays the cases of a file on a stack, but for those that it is known not to be able to.
 #[track_caller]
 fn play_deployed(stack: &Stack, file: &Path) {
-    let stage = Stage { api: Client::new(&stack.base), place: None };
+    let stage = Stage { api: Client::new(&stack.base), place: None, sfn: None };
     for case in read::<Vec<Case>>(file, &stack.run) {
         match stack.skipped.get(&case.name) {
             Some(reason) => println!("skipped: {}: {reason}", case.name),
@@ -342,31 +391,4 @@ fn check_nothing_else_is_stored(api: &Client, file: &Path) {
     expected.sort();
     found.sort_unstable();
     assert_eq!(found, expected, "{}", file.display());
-}
-
-/// A deployed stack.
-struct Stack {
-    /// Its address, without `/records`.
-    base: String,
-    /// A name for this run that no run had before.
-    run: String,
-    /// By name, the cases that it cannot do, and why.
-    skipped: BTreeMap<String, String>,
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place where these tests are configured and need the time"
-)]
-fn deployed() -> Option<Stack> {
-    let stack = std::env::var("AWS_SAM_STACK_NAME").ok()?;
-    let base = std::env::var("CRMFLOW_API");
-    let base = base.unwrap_or_else(|_| panic!("CRMFLOW_API must hold the APIEndpoint of the stack {stack}"));
-    let skipped = std::env::var("CRMFLOW_SKIPPED").map(|file| fs::read_to_string(file).unwrap());
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    Some(Stack {
-        base: base.trim_end_matches("/records").to_owned(),
-        run: format!("{:x}", now.as_millis()),
-        skipped: skipped.map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default(),
-    })
 }

@@ -5,7 +5,7 @@ use std::{
     fs,
 };
 
-use functions::{Error, Function};
+use functions::{Consumer, Error, Function};
 use serde_json::Value;
 
 use crate::{
@@ -76,6 +76,22 @@ fn every_function_is_in_the_template() {
     }
 }
 
+/// A function that no machine names has a queue that feeds it.
+#[test]
+fn every_consumer_is_in_the_template_with_a_queue() {
+    let template = fs::read_to_string(root().join("template.yaml")).unwrap();
+    for consumer in Consumer::ALL {
+        let start = template.find(&format!("\n  {}Function:\n", consumer.name()));
+        let block = start.and_then(|start| template[start..].split("\n\n").next());
+        let block = block.unwrap_or_else(|| panic!("the template has no {}Function", consumer.name()));
+        for needed in ["Type: SQS\n", "Queue: !GetAtt ", "FunctionResponseTypes: [ReportBatchItemFailures]\n"]
+        {
+            assert!(block.contains(needed), "{}Function lacks {needed}", consumer.name());
+        }
+        assert!(Function::from_name(consumer.name()).is_none(), "{} is two things", consumer.name());
+    }
+}
+
 #[test]
 fn every_error_that_is_retried_or_caught_can_happen() {
     for (file, definition) in machines() {
@@ -114,6 +130,8 @@ fn every_state_and_every_choice_is_played() {
         cases::read::<Vec<Case>>(&file.unwrap().path(), "1").into_iter().for_each(&mut take);
     }
     failures::failures().into_iter().map(|failure| failure.case).for_each(&mut take);
+    // What is its own whole machine is played by who calls it (destinations.rs).
+    paths.push(vec!["TestDestination".to_owned()]);
     let played: BTreeSet<&str> = paths.iter().flatten().map(String::as_str).collect();
     let steps: BTreeSet<(&str, &str)> =
         paths.iter().flat_map(|path| path.windows(2)).map(|pair| (&*pair[0], &*pair[1])).collect();

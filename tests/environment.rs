@@ -192,6 +192,22 @@ fn a_template_that_names_what_is_not_there_is_refused_by_name() {
         replace("RecordsExpressStateMachine:", "FastStateMachine:"),
         &["no RecordsExpressStateMachine"],
     );
+    check_template(
+        replace("Queue: !GetAtt EventsQueue.Arn", "Queue: !GetAtt EventQueue.Arn"),
+        &["ConsumeEventsFunction: Events: Queue is !GetAtt QUEUE.Arn"],
+    );
+    check_template(
+        replace("FunctionResponseTypes: [ReportBatchItemFailures]", "FilterCriteria: {}"),
+        &["ConsumeEventsFunction", "FilterCriteria is not honoured"],
+    );
+    check_template(
+        replace("MaximumBatchingWindowInSeconds: 1", "MaximumBatchingWindowInSeconds: 0"),
+        &["BatchSize is 1 to 10000"],
+    );
+    check_template(
+        replace("deadLetterTargetArn: !GetAtt EventsDeadLetters.Arn", "deadLetterTargetArn: dead"),
+        &["EventsQueue: RedrivePolicy.deadLetterTargetArn"],
+    );
     check_template(|_| "Resources: [".to_owned(), &["the template is not YAML"]);
     check_template(|_| "Description: empty\n".to_owned(), &["no Resources"]);
 }

@@ -11,7 +11,6 @@ use serde::Deserialize;
 
 use crate::{
     cases::{self, Case, Stage},
-    http::Client,
     program::{Place, Server},
 };
 
@@ -62,7 +61,7 @@ fn check(failure: &Failure) {
     let place = Place::new();
     let template = template(&place, |text| broken(&text, &failure.breaks));
     let server = Server::start_with(&place, [Path::new("--template"), &template]);
-    cases::check(&Stage { api: Client::new(&server.base), place: Some(&place) }, &failure.case);
+    cases::check(&Stage::local(&place, &server), &failure.case);
     drop(server);
     let replayed = place.run(["quarantine", "replay", "--error-type", "processing", "--json"]);
     if failure.replayed.is_empty() {

@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 use ureq::{
     Agent, Body,
-    http::{HeaderMap, Response},
+    http::{HeaderMap, Request, Response},
 };
 
 use crate::program::PATIENCE;
@@ -74,6 +74,19 @@ impl Client {
     #[track_caller]
     pub(crate) fn put(&self, address: &str, body: &[u8]) -> Answer {
         read(self.agent.put(self.at(address)).send(body).unwrap())
+    }
+
+    /// Any method; a body is JSON.
+    #[track_caller]
+    pub(crate) fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        let request = Request::builder().method(method).uri(self.at(path));
+        read(match body {
+            None => self.agent.run(request.body(()).unwrap()).unwrap(),
+            Some(body) => {
+                let request = request.header("content-type", "application/json");
+                self.agent.run(request.body(body.to_string()).unwrap()).unwrap()
+            }
+        })
     }
 
     /// DELETE.

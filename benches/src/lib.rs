@@ -1,7 +1,7 @@
 //! How fast crmflow is, beside its peers.
 //!
 //! [`generate`] makes record sets and knows what is right for them; [`contest`] runs programs in turns and
-//! measures them; the workloads are `b1`, `b4`, `b7`, `b10`, `b12` and `b13`. Nothing here runs as a test but
+//! measures them; the workloads are `b1`, `b4`, `b5`, `b7`, `b10`, `b12` and `b13`. Nothing here runs as a test but
 //! small sizes, for their counts.
 
 pub mod b1;
@@ -9,6 +9,7 @@ pub mod b10;
 pub mod b12;
 pub mod b13;
 pub mod b4;
+pub mod b5;
 pub mod b7;
 pub mod child;
 pub mod clean;

@@ -4,10 +4,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use benches::{Error, b1, b4, b7, b10, b12, b13, clean, generate::Plan, place::Place, report::Report};
+use benches::{Error, b1, b4, b5, b7, b10, b12, b13, clean, generate::Plan, place::Place, report::Report};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
@@ -32,6 +32,8 @@ enum Workload {
     B1(Contest),
     /// The check of one record.
     B4(Contest),
+    /// Events in and out: latency at a steady rate, the most that is taken, deliveries a second.
+    B5(Events),
     /// The engine: transitions a second, in memory and durable.
     B7(Engine),
     /// The whole flow, durable.
@@ -53,12 +55,27 @@ struct Engine {
     /// How often everyone runs.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Without Python.
+    /// Without the peers.
     #[arg(long)]
     no_peers: bool,
     /// The program; without it the one that lies beside this one.
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Events {
+    #[command(flatten)]
+    everyone: Engine,
+    /// For how many seconds events come in at the steady rate.
+    #[arg(long, default_value_t = 60)]
+    steady: u64,
+    /// For how many seconds they come in as fast as they are taken.
+    #[arg(long, default_value_t = 10)]
+    ceiling: u64,
+    /// How many are delivered.
+    #[arg(long, default_value_t = 100_000)]
+    delivered: u64,
 }
 
 #[derive(Debug, Args)]
@@ -159,7 +176,21 @@ fn run(cli: &Cli) -> Result<(), Error> {
         }
         Workload::B13 => {
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-            give(&b13::cost(&b13::Stack::read(&root)?)?, ToString::to_string, keep)
+            give(&b13::bill(&b13::Stack::read(&root)?)?, ToString::to_string, keep)
+        }
+        Workload::B5(Events {
+            everyone: Engine { rounds, no_peers, program },
+            steady,
+            ceiling,
+            delivered,
+        }) => {
+            let program = program.clone().map_or_else(beside, Ok)?;
+            let size = b5::Size {
+                steady: Duration::from_secs(*steady),
+                ceiling: Duration::from_secs(*ceiling),
+                delivered: *delivered,
+            };
+            give(&b5::run(&place()?, &program, *rounds, size, !no_peers)?, ToString::to_string, keep)
         }
         Workload::B7(Engine { rounds, no_peers, program }) => {
             let program = program.clone().map_or_else(beside, Ok)?;

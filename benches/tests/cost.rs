@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use benches::b13::{Stack, TARGET, cost};
+use benches::b13::{Stack, TARGET, events, records};
 use serde_json::{Value, json};
 
 const BATCH: &str = "BatchStateMachine";
@@ -25,14 +25,14 @@ fn each_record(next: &str) -> Value {
 
 #[test]
 fn a_million_records_are_orchestrated_for_a_cent() {
-    let cost = cost(&stack()).unwrap();
+    let cost = records(&stack()).unwrap();
     assert!((0.001..=TARGET).contains(&cost.orchestration()), "{cost}");
     assert!(cost.lambda_requests >= 250.0, "{cost}");
 }
 
 #[track_caller]
 fn check(id: &str, express: bool, edit: impl FnOnce(&mut Value)) {
-    let cost = cost(&stack().with(id, express, edit)).unwrap();
+    let cost = records(&stack().with(id, express, edit)).unwrap();
     assert!(cost.orchestration() > TARGET, "{cost}");
 }
 
@@ -64,6 +64,33 @@ fn calls_for_each_record_are_noticed_in_an_express_machine() {
         machine["States"]["EachRecord"] = each_record("AnyOptedOut");
         machine["States"]["PutOptIns"]["Next"] = "EachRecord".into();
     };
-    let cost = cost(&stack().with(RECORDS, true, per_record)).unwrap();
+    let cost = records(&stack().with(RECORDS, true, per_record)).unwrap();
     assert!(cost.lambda_requests >= 1_000_000.0, "{cost}");
+}
+
+#[test]
+fn a_million_events_are_orchestrated_for_a_cent() {
+    let cost = events(&stack()).unwrap();
+    assert!((0.001..=TARGET).contains(&cost.orchestration()), "{cost}");
+    assert!(cost.queue_requests >= 1_200_000.0, "{cost}");
+}
+
+#[test]
+fn a_state_for_each_event_is_noticed() {
+    let check = |express, edit: &dyn Fn(&mut Value)| {
+        let cost = events(&stack().with(RECORDS, express, edit)).unwrap();
+        assert!(cost.orchestration() > TARGET, "{cost}");
+    };
+    // One STANDARD execution for each event, as the seed has it, and one for each batch of them.
+    let alone = |stack: Stack| events(&stack.with_batch_size("ConsumeEventsFunction", 1.0)).unwrap();
+    let cost = alone(stack().with(RECORDS, false, |_| {}));
+    assert!(cost.orchestration() > 100.0, "{cost}");
+    check(false, &|_| {});
+    check(false, &|machine| {
+        machine["States"]["EachRecord"] = each_record("AnyFresh");
+        machine["States"]["PutEvents"]["Next"] = "EachRecord".into();
+    });
+    // One EXPRESS execution for each event.
+    let cost = alone(stack());
+    assert!(cost.orchestration() > 1.0, "{cost}");
 }

@@ -105,6 +105,17 @@ impl Arrival {
     }
 }
 
+/// The UUID (version 4) of some bits that are as good as random: the id of an event whose client gave it none.
+pub fn uuid(bits: u128) -> String {
+    let (version, variant) = (0x4000 | (bits >> 64) & 0xFFF, 0x8000 | (bits >> 48) & 0x3FFF);
+    format!(
+        "{:08x}-{:04x}-{version:04x}-{variant:04x}-{:012x}",
+        (bits >> 96) & 0xFFFF_FFFF,
+        (bits >> 80) & 0xFFFF,
+        bits & 0xFFFF_FFFF_FFFF,
+    )
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_zero(number: &u64) -> bool {
     *number == 0

@@ -17,6 +17,12 @@ impl BatchId {
         Self(ulid::Ulid::from_parts(u64::try_from(now.as_millisecond()).unwrap_or(0), random))
     }
 
+    /// The id right after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(ulid::Ulid(self.0.0.saturating_add(1)))
+    }
+
     /// When it was made.
     pub fn made_at(&self) -> Timestamp {
         i64::try_from(self.0.timestamp_ms())

@@ -9,7 +9,7 @@
 //! | `q#<due, 13 digits of milliseconds>#<sequence>` | [`Queued`]: to be sent, at that time |
 //! | `p#<sequence>` | [`Delivery`] that is waiting for its next try: what was tried so far |
 //! | `d#<sequence>` | [`Delivery`] that was delivered |
-//! | `f#<sequence>` | [`Delivery`] that failed for good |
+//! | `f#<sequence>` | [`Delivery`] that failed for good; its version is one more than its replays. While it is sent again its status says that it waits; it goes when it was delivered |
 //!
 //! The sequence is [`crate::arrival::Arrival::sequence`].
 

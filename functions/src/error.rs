@@ -1,6 +1,6 @@
 //! Why a step could not be done. What state machines catch is [`Error::name`], never a Rust type name.
 
-use crate::store::StoreError;
+use crate::{queue::QueueError, store::StoreError};
 
 /// Why a step could not be done. No text in it holds a value out of a record.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +62,15 @@ impl Error {
             | Self::StorageRefused(_)
             | Self::ObjectMissing(_)
             | Self::OutcomesDoNotAddUp { .. } => false,
+        }
+    }
+}
+
+impl From<QueueError> for Error {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::Full | QueueError::Unavailable(_) => Self::StorageUnavailable(error.to_string()),
+            QueueError::Refused(_) => Self::StorageRefused(error.to_string()),
         }
     }
 }

@@ -27,13 +27,23 @@ const MAX_CALLS: usize = 1_000;
 const MAX_ITEMS: usize = 32 * 1024;
 
 /// The functions that are refused, and why.
-const REFUSED: [(&str, &str); 5] = [
+const REFUSED: [(&str, &str); 6] = [
     ("now", "the result must be the same for every try; receivedAt is when the event arrived"),
     ("millis", "the result must be the same for every try; receivedAt is when the event arrived"),
     ("random", "the result must be the same for every try"),
+    ("shuffle", "the result must be the same for every try"),
     ("eval", "an expression may not run text"),
     ("pad", "its width has no bound"),
 ];
+
+/// The other functions of the language. They stand here, since to ask the evaluator brings it into programs that
+/// only check expressions.
+const FUNCTIONS: &str = "\
+    abs append assert average base64decode base64encode boolean ceil contains count decodeUrl \
+    decodeUrlComponent distinct each encodeUrl encodeUrlComponent error exists filter floor formatBase \
+    formatInteger formatNumber fromMillis join keys length lookup lowercase map match max merge min not \
+    number parseInteger power reduce replace reverse round sift single sort split spread sqrt string \
+    substring substringAfter substringBefore sum toMillis trim type uppercase zip";
 
 /// A parsed expression.
 #[derive(Debug)]
@@ -183,12 +193,8 @@ impl Mentions {
 
     /// A function that is called, and neither the language nor the expression has it.
     fn unknown(&self) -> Option<&str> {
-        let mut evaluator = Evaluator::new();
-        let mut is_known = |name: &str| {
-            let known = evaluator.evaluate(&AstNode::Variable(name.to_owned()), &JValue::Undefined);
-            known.is_ok_and(|value| value.is_function())
-        };
-        self.called.difference(&self.named).map(String::as_str).find(|name| !is_known(name))
+        let mut called = self.called.difference(&self.named).map(String::as_str);
+        called.find(|name| !FUNCTIONS.split(' ').any(|known| known == *name))
     }
 }
 
@@ -251,7 +257,9 @@ fn without_code(message: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Expression, Subject};
+    use jsonata_core::{ast::AstNode, evaluator::Evaluator, value::JValue};
+
+    use super::{Expression, FUNCTIONS, REFUSED, Subject};
 
     const EVENT: &str = r#"{"event":"Order Placed","userId":"ann","metadata":{"total":12.5,"items":[{"sku":"a"},{"sku":"b"}],"vip":true}}"#;
 
@@ -285,6 +293,15 @@ mod tests {
     }
 
     #[test]
+    fn the_functions_are_those_that_the_evaluator_has() {
+        let mut evaluator = Evaluator::new();
+        for name in FUNCTIONS.split(' ').chain(REFUSED.map(|(name, _)| name)) {
+            let known = evaluator.evaluate(&AstNode::Variable(name.to_owned()), &JValue::Undefined);
+            assert!(known.is_ok_and(|value| value.is_function()), "{name}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_said_without_values() {
         check("", "error: Unexpected end of expression");
         check("metadata.(", "error: Unexpected end of expression");
@@ -297,6 +314,10 @@ mod tests {
         check(
             "($f := $random; $f())",
             "error: the function $random is not available: the result must be the same for every try",
+        );
+        check(
+            "$shuffle(metadata.items)",
+            "error: the function $shuffle is not available: the result must be the same for every try",
         );
         check("$eval('1')", "error: the function $eval is not available: an expression may not run text");
         check("$pad('', 2147483647)", "error: the function $pad is not available: its width has no bound");

@@ -1,11 +1,14 @@
 //! The registry: every function that a state machine may name, and the one place where its name becomes
 //! a call.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 
-use crate::{door, error::Error, objects::Objects, outbound::Outbound, queue::Queue, steps, store::Store};
+use crate::{
+    door, error::Error, objects::Objects, outbound::Outbound, queue::Queue, routes::Routes, steps,
+    store::Store,
+};
 
 /// Every function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +23,10 @@ pub enum Function {
     PutOptIns,
     /// Withdraws the known contacts who no longer agree.
     WithdrawOptIns,
+    /// Stores the events whose ids are free.
+    PutEvents,
+    /// Puts events into the lanes of the destinations that want them.
+    RouteEvents,
     /// Gives every record of a chunk its one outcome, and counts them.
     Summarize,
     /// Keeps what a failed step left undecided.
@@ -28,20 +35,25 @@ pub enum Function {
     CutChunks,
     /// Adds up the chunks of a batch.
     SummarizeBatch,
+    /// Sends one event to a destination, to see how it answers.
+    TestDestination,
 }
 
 impl Function {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::ValidateSchema,
         Self::LogSchemaErrors,
         Self::RemoveDuplicates,
         Self::PutOptIns,
         Self::WithdrawOptIns,
+        Self::PutEvents,
+        Self::RouteEvents,
         Self::Summarize,
         Self::QuarantineRecords,
         Self::CutChunks,
         Self::SummarizeBatch,
+        Self::TestDestination,
     ];
 
     /// The name of its state. The template's resource is this with `Function` behind it.
@@ -52,10 +64,13 @@ impl Function {
             Self::RemoveDuplicates => "RemoveDuplicates",
             Self::PutOptIns => "PutOptIns",
             Self::WithdrawOptIns => "WithdrawOptIns",
+            Self::PutEvents => "PutEvents",
+            Self::RouteEvents => "RouteEvents",
             Self::Summarize => "Summarize",
             Self::QuarantineRecords => "QuarantineRecords",
             Self::CutChunks => "CutChunks",
             Self::SummarizeBatch => "SummarizeBatch",
+            Self::TestDestination => "TestDestination",
         }
     }
 
@@ -77,6 +92,8 @@ pub struct Host<S, Q> {
     pub queue: Q,
     /// The client that calls destinations.
     pub outbound: Outbound,
+    /// The ways to destinations, as they were when they were last read.
+    pub routes: Arc<Routes>,
     /// A folder for chunks while they are being cut.
     pub spool: PathBuf,
 }
@@ -88,13 +105,13 @@ pub async fn call<S: Store, Q: Queue>(
     host: &Host<S, Q>,
     now: Timestamp,
 ) -> Result<Vec<u8>, Error> {
-    let Host { store, objects, spool, .. } = host;
+    let Host { store, objects, queue, routes, spool, .. } = host;
     match function {
         Function::ValidateSchema => {
             door::encode(&steps::validate_schema(door::decode(input)?, objects).await?)
         }
         Function::LogSchemaErrors => {
-            door::encode(&steps::log_schema_errors(door::decode(input)?, objects).await?)
+            door::encode(&steps::log_schema_errors(door::decode(input)?, store, objects).await?)
         }
         Function::RemoveDuplicates => {
             door::encode(&steps::remove_duplicates(door::decode(input)?, objects).await?)
@@ -102,6 +119,11 @@ pub async fn call<S: Store, Q: Queue>(
         Function::PutOptIns => door::encode(&steps::put_opt_ins(door::decode(input)?, store, objects).await?),
         Function::WithdrawOptIns => {
             door::encode(&steps::withdraw_opt_ins(door::decode(input)?, store, objects).await?)
+        }
+        Function::PutEvents => door::encode(&steps::put_events(door::decode(input)?, store, objects).await?),
+        Function::RouteEvents => {
+            let routed = steps::route_events(door::decode(input)?, store, objects, queue, routes, now);
+            door::encode(&routed.await?)
         }
         Function::Summarize => {
             door::encode(&steps::summarize(door::decode(input)?, store, objects, now).await?)
@@ -114,6 +136,9 @@ pub async fn call<S: Store, Q: Queue>(
         }
         Function::SummarizeBatch => {
             door::encode(&steps::summarize_batch(door::decode(input)?, store, objects, now).await?)
+        }
+        Function::TestDestination => {
+            door::encode(&steps::test_destination(door::decode(input)?, store, &host.outbound, now).await?)
         }
     }
 }

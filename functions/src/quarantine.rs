@@ -1,15 +1,18 @@
 //! The quarantine: records that could not be taken, kept whole with the reason, to be corrected and sent
 //! again. The seeds call it the dead letter queue (S1-046 to S1-057).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    batch::{Batch, BatchId, Name},
+    arrival::{Arrival, Via},
+    batch::{Batch, BatchId, Kind, Name},
+    destination::DestinationName,
     door,
     error::Error,
     fault::{self, ErrorType, Fault},
@@ -17,14 +20,32 @@ use crate::{
     received::Received,
 };
 
+/// How many objects are written at once.
+const AT_ONCE: usize = 16;
+
 /// A record in quarantine, as it lies there: one line of its object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Entry {
-    /// The batch that it came with.
+    /// The batch that it came with; of an event, the request.
     pub batch_id: BatchId,
     /// Its place in that batch, from zero.
     pub index: u64,
+    /// What it is.
+    #[serde(default)]
+    pub kind: Kind,
+    /// Of an event: its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// Of an event: the door that it came in by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
+    /// Of an event: when the client says that it sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<Timestamp>,
+    /// Of a delivery: the destination that did not take it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<DestinationName>,
     /// The line of the input; zero where lines mean nothing.
     #[serde(default)]
     pub line: u64,
@@ -48,13 +69,19 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The entry of a record.
+    /// The entry of a record. An event is named after the request that brought it, whatever batch it is in now.
     pub fn new(batch: &Batch, record: &Received<'_>) -> Self {
+        let arrival = record.arrival.as_ref();
         Self {
-            batch_id: batch.batch_id,
-            index: record.index,
+            batch_id: arrival.map_or(batch.batch_id, |arrival| arrival.id),
+            index: arrival.map_or(record.index, |arrival| arrival.index.into()),
+            kind: batch.kind,
+            message_id: arrival.map(|arrival| arrival.message_id.clone()),
+            via: arrival.map(|arrival| arrival.via),
+            sent_at: arrival.and_then(|arrival| arrival.sent_at),
+            destination: None,
             line: record.line,
-            received_at: batch.received_at,
+            received_at: arrival.map_or(batch.received_at, |arrival| arrival.received_at),
             retry_count: record.retry,
             error_type: fault::error_type(&record.faults),
             faults: record.faults.clone(),
@@ -99,6 +126,36 @@ impl Writer {
             keys.push(key);
         }
         Ok(keys)
+    }
+}
+
+/// Events on their way into quarantine. They lie by the requests that brought them, so that another try of a
+/// request writes the same objects, whatever other requests it is tried with.
+#[derive(Debug, Default)]
+pub struct EventWriter {
+    requests: BTreeMap<BatchId, (Batch, Writer)>,
+}
+
+impl EventWriter {
+    /// Adds the entry of an event; gives the key of the object that it will lie in.
+    pub fn push(&mut self, tenant: &Name, arrival: &Arrival, entry: &Entry) -> Result<String, Error> {
+        let (batch, writer) = match self.requests.entry(arrival.id) {
+            btree_map::Entry::Occupied(known) => known.into_mut(),
+            // A request may be cut, and its parts go by themselves: they are told apart by their first events.
+            btree_map::Entry::Vacant(free) => {
+                let batch = Batch { chunk: Some(arrival.index), ..arrival.batch(tenant)? };
+                free.insert((batch, Writer::default()))
+            }
+        };
+        writer.push(batch, entry)
+    }
+
+    /// Stores all of them, over what an earlier try stored; the keys.
+    pub async fn finish(self, objects: &Objects) -> Result<Vec<String>, Error> {
+        let writes =
+            self.requests.into_values().map(async |(batch, writer)| writer.finish(&batch, objects).await);
+        let keys: Vec<Vec<String>> = stream::iter(writes).buffered(AT_ONCE).try_collect().await?;
+        Ok(keys.concat())
     }
 }
 

@@ -88,6 +88,37 @@ pub struct SqsMessage {
     pub message_id: String,
     /// What was sent.
     pub body: String,
+    /// What the queue knows of it.
+    #[serde(default)]
+    pub attributes: MessageAttributes,
+}
+
+impl SqsMessage {
+    /// How often it was received, this time included; one where the queue does not say.
+    pub fn receives(&self) -> u32 {
+        self.attributes.receives.as_deref().and_then(|count| count.parse().ok()).unwrap_or(1)
+    }
+}
+
+/// What a queue knows of a message, as far as it is read here. SQS writes numbers as texts.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct MessageAttributes {
+    /// How often it was received, this time included.
+    #[serde(rename = "ApproximateReceiveCount", default, skip_serializing_if = "Option::is_none")]
+    pub receives: Option<String>,
+}
+
+/// How many messages may be worked on together of which one was received for the `receives`-th time.
+///
+/// What fails with others is tried in ever smaller company. At the fifth time, the last one before the dead letter
+/// queue, it is alone: what cannot be worked on takes nothing else with it.
+pub fn company(receives: u32) -> usize {
+    match receives {
+        0..=2 => usize::MAX,
+        3 => 100,
+        4 => 10,
+        _ => 1,
+    }
 }
 
 /// What the function gives back: the messages that are not done, to be received again.
@@ -96,6 +127,14 @@ pub struct SqsMessage {
 pub struct BatchResponse {
     /// Those messages.
     pub batch_item_failures: Vec<ItemFailure>,
+}
+
+impl BatchResponse {
+    /// None of these messages is done.
+    pub fn all(messages: Vec<String>) -> Self {
+        let failure = |item_identifier| ItemFailure { item_identifier };
+        Self { batch_item_failures: messages.into_iter().map(failure).collect() }
+    }
 }
 
 /// A message that is not done.

@@ -79,6 +79,13 @@ impl<'a> Received<'a> {
         serde_json::to_writer(to, self).map_err(|error| Error::BadInput(door::describe(&error)))
     }
 
+    /// Where an event came from. Every event of a batch says so.
+    pub fn arrival(&self) -> Result<&Arrival, Error> {
+        self.arrival
+            .as_ref()
+            .ok_or_else(|| Error::BadInput("an event does not say where it came from".into()))
+    }
+
     /// The bytes that came in.
     pub fn raw(&self) -> Vec<u8> {
         match (self.record, &self.text, &self.base64) {
@@ -88,4 +95,12 @@ impl<'a> Received<'a> {
             (None, None, None) => Vec::new(),
         }
     }
+}
+
+/// JSON without line feeds; they can only stand between its tokens, where a space does as well.
+pub(crate) fn one_line(json: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr2(b'\n', b'\r', json).is_none() {
+        return json.into();
+    }
+    json.iter().map(|&b| if matches!(b, b'\n' | b'\r') { b' ' } else { b }).collect::<Vec<_>>().into()
 }

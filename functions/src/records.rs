@@ -32,6 +32,11 @@ impl Records {
         Self { count, lines: None, key: Some(key) }
     }
 
+    /// None.
+    pub fn none() -> Self {
+        Self { count: 0, lines: None, key: None }
+    }
+
     /// Records in the state's data; each line is one JSON object.
     pub fn inline(lines: &[u8]) -> Result<Self, Error> {
         let lines =

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
     batch::Name,
     destination::DestinationName,
     door,
     error::Error,
+    keepable::is_keepable,
     store::{Item, Table},
 };
 
@@ -24,7 +25,7 @@ pub const SORT: &str = "response";
 pub struct Response {
     /// The event's id.
     pub response_id: String,
-    /// The payload, to the letter as it came. On DynamoDB it is kept as its text.
+    /// The payload, or its text where no table can keep it: what [`body`] makes of it.
     pub response_body: Box<RawValue>,
     /// For each destination whether the event was delivered.
     pub destinations: BTreeMap<DestinationName, bool>,
@@ -35,6 +36,14 @@ pub struct Response {
 /// The partition of an event's response, and of the event itself.
 pub fn partition(tenant: &Name, message_id: &str) -> String {
     format!("{tenant}/{message_id}")
+}
+
+/// What is kept of a payload: the object that it is, or its text where not every table can keep that.
+pub fn body(payload: &RawValue) -> Result<Box<RawValue>, Error> {
+    if is_keepable(payload.get()) {
+        return Ok(payload.to_owned());
+    }
+    to_raw_value(payload.get()).map_err(|error| Error::BadInput(door::describe(&error)))
 }
 
 impl Response {

@@ -1,17 +1,19 @@
-//! B13: what a million records in one upload cost, worked out from what is deployed: the template and the
-//! definitions of its machines.
+//! B13: what a million records in one upload cost, and a million events to one destination, worked out from what is
+//! deployed: the template and the definitions of its machines.
 //!
 //! Orchestration is what the design decides: transitions of STANDARD machines, requests and memory of EXPRESS
-//! ones. Lambda's requests and DynamoDB's writes are shown beside it. Lambda's computing is not counted.
+//! ones. Requests of the API, of SQS and of Lambda and DynamoDB's writes are shown beside it. Lambda's computing is
+//! not counted.
 
+mod model;
 mod stack;
 
 use std::{fmt, ops::Add};
 
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::error::Error;
+use model::Model;
 
 pub use stack::Stack;
 
@@ -25,11 +27,28 @@ const SAVED: f64 = 516_140.0;
 /// 12,000 puts go to DynamoDB, 64 at a time.
 const SECONDS_A_CHUNK: f64 = 20.0;
 
+/// Each POSTed alone: the dearest way for them to come.
+const EVENTS: f64 = 1_000_000.0;
+/// Of an event in the input of an execution, with where it came from.
+const EVENT_BYTES: f64 = 700.0;
+/// How many bytes of them an execution takes (design, Numbers to hold).
+const INLINE_BYTES: f64 = 192.0 * 1024.0;
+/// How long the express machine takes for them, guessed high: six calls, in three of which a few hundred items go to
+/// DynamoDB, 64 at a time.
+const SECONDS_A_BATCH: f64 = 1.0;
+/// How many messages SQS gives out, or deletes, in one request.
+const MESSAGES_A_REQUEST: f64 = 10.0;
+/// What is written of an event that goes to one destination: the event, its response and that it was delivered, its
+/// place in the lane and that it left it, the delivery. Each fits into one unit.
+const WRITES_AN_EVENT: f64 = 6.0;
+
 /// Prices of eu-west-1 in dollars.
 const TRANSITION: f64 = 25.0 / 1e6;
 const EXPRESS_REQUEST: f64 = 1.0 / 1e6;
 /// Step Functions charges memory in steps of 64 MB.
 const EXPRESS_SECOND: f64 = 0.000_016_67 * 64.0 / 1024.0;
+const API_REQUEST: f64 = 1.0 / 1e6;
+const QUEUE_REQUEST: f64 = 0.4 / 1e6;
 const LAMBDA_REQUEST: f64 = 0.2 / 1e6;
 const WRITE: f64 = 0.625 / 1e6;
 
@@ -46,6 +65,10 @@ pub struct Cost {
     pub express_requests: f64,
     /// Seconds that they run, in 64 MB.
     pub express_seconds: f64,
+    /// Requests of the HTTP API.
+    pub api_requests: f64,
+    /// Requests of SQS: to send, to receive, to delete.
+    pub queue_requests: f64,
     /// Calls of Lambda functions.
     pub lambda_requests: f64,
     /// Write units of DynamoDB.
@@ -60,8 +83,13 @@ impl Cost {
             + self.express_seconds * EXPRESS_SECOND
     }
 
-    fn dollars(&self) -> f64 {
-        self.orchestration() + self.lambda_requests * LAMBDA_REQUEST + self.writes * WRITE
+    /// All of it, in dollars.
+    pub fn dollars(&self) -> f64 {
+        self.orchestration()
+            + self.api_requests * API_REQUEST
+            + self.queue_requests * QUEUE_REQUEST
+            + self.lambda_requests * LAMBDA_REQUEST
+            + self.writes * WRITE
     }
 
     fn times(self, count: f64) -> Self {
@@ -69,6 +97,8 @@ impl Cost {
             transitions: self.transitions * count,
             express_requests: self.express_requests * count,
             express_seconds: self.express_seconds * count,
+            api_requests: self.api_requests * count,
+            queue_requests: self.queue_requests * count,
             lambda_requests: self.lambda_requests * count,
             writes: self.writes * count,
         }
@@ -83,6 +113,8 @@ impl Add for Cost {
             transitions: self.transitions + other.transitions,
             express_requests: self.express_requests + other.express_requests,
             express_seconds: self.express_seconds + other.express_seconds,
+            api_requests: self.api_requests + other.api_requests,
+            queue_requests: self.queue_requests + other.queue_requests,
             lambda_requests: self.lambda_requests + other.lambda_requests,
             writes: self.writes + other.writes,
         }
@@ -91,7 +123,6 @@ impl Add for Cost {
 
 impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "B13: a million records in one upload, {CHUNKS} chunks\n")?;
         writeln!(f, "| what | count | dollars |\n|---|---|---|")?;
         let orchestration = self.orchestration();
         for (what, count, price) in [
@@ -102,108 +133,66 @@ impl fmt::Display for Cost {
             writeln!(f, "| {what} | {count:.0} | {:.5} |", count * price)?;
         }
         writeln!(f, "| orchestration | | {orchestration:.5} |")?;
-        let (lambda, writes) = (self.lambda_requests, self.writes);
-        writeln!(f, "| requests of Lambda functions | {lambda:.0} | {:.5} |", lambda * LAMBDA_REQUEST)?;
-        writeln!(f, "| write units of DynamoDB | {writes:.0} | {:.5} |", writes * WRITE)?;
+        for (what, count, price) in [
+            ("requests of the HTTP API", self.api_requests, API_REQUEST),
+            ("requests of SQS", self.queue_requests, QUEUE_REQUEST),
+            ("requests of Lambda functions", self.lambda_requests, LAMBDA_REQUEST),
+            ("write units of DynamoDB", self.writes, WRITE),
+        ] {
+            writeln!(f, "| {what} | {count:.0} | {:.5} |", count * price)?;
+        }
         let met = if orchestration <= TARGET { "met" } else { "missed" };
         writeln!(f, "\norchestration: ${orchestration:.5} of at most ${TARGET}: {met}")
     }
 }
 
+/// What a million of each cost.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Bill {
+    /// Records in one upload.
+    pub records: Cost,
+    /// Events to one destination.
+    pub events: Cost,
+}
+
+impl fmt::Display for Bill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "B13: a million records in one upload, {CHUNKS} chunks\n\n{}", self.records)?;
+        writeln!(f, "B13: a million events, each POSTed alone, to one destination\n\n{}", self.events)
+    }
+}
+
+/// What they cost on this stack.
+pub fn bill(stack: &Stack) -> Result<Bill, Error> {
+    Ok(Bill { records: records(stack)?, events: events(stack)? })
+}
+
 /// What an upload of a million records costs on this stack.
-pub fn cost(stack: &Stack) -> Result<Cost, Error> {
+pub fn records(stack: &Stack) -> Result<Cost, Error> {
     let written = Cost { writes: SAVED, ..Cost::default() };
-    Ok(Model { stack }.run("BatchStateMachine", RECORDS)? + written)
+    Ok(Model { stack, seconds: SECONDS_A_CHUNK }.run("BatchStateMachine", RECORDS)? + written)
 }
 
-struct Model<'a> {
-    stack: &'a Stack,
+/// What a million events to one destination cost on this stack, when they come so fast that batches are full.
+pub fn events(stack: &Stack) -> Result<Cost, Error> {
+    let consumed = stack.batch_size("ConsumeEventsFunction")?;
+    let delivered = stack.batch_size("DeliverEventsFunction")?;
+    let batch = (INLINE_BYTES / EVENT_BYTES).min(consumed);
+    let batches = EVENTS / batch;
+    let posted =
+        Cost { api_requests: EVENTS, lambda_requests: EVENTS, queue_requests: EVENTS, ..Cost::default() };
+    let written = Cost { writes: EVENTS * WRITES_AN_EVENT, ..Cost::default() };
+    // The lane of the destination is woken once a batch.
+    let woken = Cost { queue_requests: batches, ..Cost::default() };
+    let run = Model { stack, seconds: SECONDS_A_BATCH }.run("RecordsExpressStateMachine", batch)?;
+    Ok(posted + fed(EVENTS, consumed) + run.times(batches) + woken + fed(batches, delivered) + written)
 }
 
-impl Model<'_> {
-    /// An execution of a machine that has so many records before it.
-    fn run(&self, id: &str, records: f64) -> Result<Cost, Error> {
-        let express = self.stack.is_express(id);
-        let started = match express {
-            true => Cost {
-                express_requests: 1.0,
-                express_seconds: SECONDS_A_CHUNK * (records / (RECORDS / CHUNKS)).max(1.0),
-                ..Cost::default()
-            },
-            false => Cost { transitions: 1.0, ..Cost::default() },
-        };
-        Ok(started + self.states(self.stack.definition(id)?, express, records)?)
+/// So many messages that are given to a function, so many in a call: received, deleted, called.
+fn fed(messages: f64, batch: f64) -> Cost {
+    Cost {
+        queue_requests: 2.0 * messages / MESSAGES_A_REQUEST.min(batch),
+        lambda_requests: messages / batch,
+        ..Cost::default()
     }
-
-    /// The states of a machine or of a map's processor, by the dearest way through them.
-    fn states(&self, machine: &Value, express: bool, records: f64) -> Result<Cost, Error> {
-        let start = machine["StartAt"].as_str().unwrap_or_default();
-        self.from(start, &machine["States"], express, records, 0)
-    }
-
-    fn from(
-        &self,
-        name: &str,
-        states: &Value,
-        express: bool,
-        records: f64,
-        depth: usize,
-    ) -> Result<Cost, Error> {
-        let state = &states[name];
-        if depth > states.as_object().map_or(0, serde_json::Map::len) {
-            return Err(Error::Missing(format!("{name} is in a loop: its cost is not known")));
-        }
-        let mut dearest = Cost::default();
-        for next in next(state) {
-            let behind = self.from(next, states, express, records, depth + 1)?;
-            if behind.dollars() > dearest.dollars() {
-                dearest = behind;
-            }
-        }
-        let transition = Cost { transitions: if express { 0.0 } else { 1.0 }, ..Cost::default() };
-        Ok(transition + self.work(state, express, records)? + dearest)
-    }
-
-    /// What a state does, but for its transition.
-    fn work(&self, state: &Value, express: bool, records: f64) -> Result<Cost, Error> {
-        let resource = state["Resource"].as_str().unwrap_or_default();
-        match state["Type"].as_str() {
-            Some("Task") if resource.ends_with(":startSyncExecution") => {
-                let named = state["Arguments"]["StateMachineArn"].as_str().unwrap_or_default();
-                let id = named.trim_matches(['$', '{', '}']);
-                self.run(id.strip_suffix("Arn").unwrap_or(id), records)
-            }
-            Some("Task") => Ok(Cost { lambda_requests: 1.0, ..Cost::default() }),
-            Some("Map") => self.map(state, express, records),
-            Some("Parallel") => state["Branches"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .try_fold(Cost::default(), |sum, branch| Ok(sum + self.states(branch, express, records)?)),
-            _ => Ok(Cost::default()),
-        }
-    }
-
-    /// A map over the lines of the manifest is one over chunks; any other may be one over records.
-    fn map(&self, state: &Value, express: bool, records: f64) -> Result<Cost, Error> {
-        let over_chunks = state["ItemReader"]["Arguments"]["Key"] == "{% $manifest %}";
-        let items = if over_chunks { CHUNKS } else { records };
-        let processor = &state["ItemProcessor"];
-        let config = &processor["ProcessorConfig"];
-        let distributed = config["Mode"] == "DISTRIBUTED";
-        let express = if distributed { config["ExecutionType"] == "EXPRESS" } else { express };
-        let started = match (distributed, express) {
-            (true, true) => Cost { express_requests: 1.0, ..Cost::default() },
-            (true, false) => Cost { transitions: 1.0, ..Cost::default() },
-            (false, _) => Cost::default(),
-        };
-        Ok((started + self.states(processor, express, records / items)?).times(items))
-    }
-}
-
-/// The states that may follow when nothing fails.
-fn next(state: &Value) -> Vec<&str> {
-    let choices = state["Choices"].as_array().into_iter().flatten();
-    let choices = choices.map(|choice| &choice["Next"]);
-    choices.chain([&state["Next"], &state["Default"]]).filter_map(Value::as_str).collect()
 }

@@ -1,4 +1,4 @@
-//! The machines of `template.yaml`, and the definitions that it deploys.
+//! The machines of `template.yaml`, the definitions that it deploys, and how queues feed its functions.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use crate::error::Error;
 
-/// The machines of a template, by logical id.
+/// The machines of a template, and the batch sizes of functions that a queue feeds, by logical id.
 #[derive(Clone, Debug)]
 pub struct Stack {
     machines: BTreeMap<String, Machine>,
+    batch_sizes: BTreeMap<String, f64>,
 }
 
 #[derive(Clone, Debug)]
@@ -27,14 +28,17 @@ impl Stack {
         let documents = YamlOwned::load_from_str(&text)
             .map_err(|error| Error::Missing(format!("{}: {error}", path.display())))?;
         let resources = documents.first().and_then(|document| field(document, "Resources"));
-        let mut machines = BTreeMap::new();
+        let (mut machines, mut batch_sizes) = (BTreeMap::new(), BTreeMap::new());
         for (id, resource) in resources.and_then(YamlOwned::as_mapping).into_iter().flatten() {
             let kind = field(resource, "Type").and_then(YamlOwned::as_str);
             if let (Some(id), Some("AWS::Serverless::StateMachine")) = (id.as_str(), kind) {
                 machines.insert(id.to_owned(), Machine::read(root, id, resource)?);
             }
+            if let (Some(id), Some(size)) = (id.as_str(), batch_size(resource)) {
+                batch_sizes.insert(id.to_owned(), size);
+            }
         }
-        Ok(Self { machines })
+        Ok(Self { machines, batch_sizes })
     }
 
     /// Whether a machine is an EXPRESS one.
@@ -50,6 +54,12 @@ impl Stack {
             .ok_or_else(|| Error::Missing(format!("the template has no machine {id}")))
     }
 
+    /// How many messages a function is given at most in one call.
+    pub fn batch_size(&self, id: &str) -> Result<f64, Error> {
+        let size = self.batch_sizes.get(id).copied();
+        size.ok_or_else(|| Error::Missing(format!("the template feeds no function {id} from a queue")))
+    }
+
     /// The stack with another definition of a machine, and of another type if need be.
     #[must_use]
     pub fn with(mut self, id: &str, express: bool, edit: impl FnOnce(&mut Value)) -> Self {
@@ -57,6 +67,13 @@ impl Stack {
             machine.express = express;
             edit(&mut machine.definition);
         }
+        self
+    }
+
+    /// The stack with another batch size of the queue that feeds a function.
+    #[must_use]
+    pub fn with_batch_size(mut self, id: &str, size: f64) -> Self {
+        self.batch_sizes.insert(id.to_owned(), size);
         self
     }
 }
@@ -75,6 +92,15 @@ impl Machine {
             .map_err(|error| Error::Missing(format!("{}: {error}", path.display())))?;
         Ok(Self { express: property("Type") == Some("EXPRESS"), definition })
     }
+}
+
+/// The batch size of the queue that feeds a function.
+fn batch_size(resource: &YamlOwned) -> Option<f64> {
+    let events = field(field(resource, "Properties")?, "Events")?;
+    let events = events.as_mapping()?.values();
+    let mut queues = events.filter(|event| field(event, "Type").and_then(YamlOwned::as_str) == Some("SQS"));
+    let size = field(field(queues.next()?, "Properties")?, "BatchSize")?.as_integer()?;
+    u32::try_from(size).ok().map(f64::from)
 }
 
 fn field<'a>(node: &'a YamlOwned, name: &str) -> Option<&'a YamlOwned> {

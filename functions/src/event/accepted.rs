@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::Event;
 use crate::{arrival::Arrival, door, error::Error};
 
 /// One line.
@@ -27,6 +28,11 @@ pub struct AcceptedEvent<'a> {
 }
 
 impl<'a> AcceptedEvent<'a> {
+    /// The event.
+    pub fn event(&self) -> Result<Event<'a>, Error> {
+        serde_json::from_str(self.event.get()).map_err(|error| Error::BadInput(door::describe(&error)))
+    }
+
     /// Reads one line.
     pub fn parse(line: &'a [u8]) -> Result<Self, Error> {
         serde_json::from_slice(line).map_err(|error| Error::BadInput(door::describe(&error)))

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use serde_json::value::RawValue;
+use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
@@ -174,24 +175,22 @@ fn corrected(said: Timestamp, sent_at: Timestamp, received_at: Timestamp) -> Tim
     received_at.checked_sub(sent_at.duration_since(said)).unwrap_or(said)
 }
 
-/// The text of an object of the unknown fields, names sorted, values to the letter.
+/// The object of the unknown fields, names sorted, values to the letter.
 fn extra(mut fields: Vec<(Cow<'_, str>, &RawValue)>) -> Result<Option<Box<RawValue>>, Fault> {
     if fields.is_empty() {
         return Ok(None);
     }
     fields.sort_by(|one, other| one.0.cmp(&other.0));
-    let mut text = String::from("{");
-    for (number, (name, value)) in fields.iter().enumerate() {
-        if number > 0 {
-            text.push(',');
-        }
-        text.push_str(&serde_json::Value::from(&**name).to_string());
-        text.push(':');
-        text.push_str(value.get());
+    let object = to_raw_value(&Extra(fields));
+    object.map(Some).map_err(|error| Fault::new("", rule::JSON, door::describe(&error)))
+}
+
+struct Extra<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl Serialize for Extra<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
-    text.push('}');
-    let json = RawValue::from_string(text);
-    json.map(Some).map_err(|error| Fault::new("", rule::JSON, door::describe(&error)))
 }
 
 #[cfg(test)]

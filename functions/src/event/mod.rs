@@ -98,3 +98,17 @@ pub struct Event<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<Box<RawValue>>,
 }
+
+impl Event<'_> {
+    /// The channel that it prefers, where it says so in a text (S0-007).
+    pub fn preferred_channel(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Metadata<'a> {
+            #[serde(borrow, rename = "preferredChannel")]
+            preferred_channel: Option<&'a RawValue>,
+        }
+        let metadata: Metadata<'_> = serde_json::from_str(self.metadata?.get()).ok()?;
+        let channel: String = serde_json::from_str(metadata.preferred_channel?.get()).ok()?;
+        (!channel.is_empty()).then_some(channel)
+    }
+}

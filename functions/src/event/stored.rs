@@ -3,9 +3,16 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Call;
+use super::{AcceptedEvent, Call};
 use crate::{
-    arrival::Via, batch::Name, door, error::Error, fault::Fault, outcome::Outcome, response, store::Item,
+    arrival::{Arrival, Via},
+    batch::Name,
+    door,
+    error::Error,
+    fault::{self, Fault},
+    outcome::Outcome,
+    response,
+    store::Item,
 };
 
 /// The sort of every item: an event has a partition of its own, so that they spread.
@@ -58,6 +65,44 @@ pub struct StoredEvent {
 }
 
 impl StoredEvent {
+    /// An event that passed the check.
+    pub fn valid(accepted: &AcceptedEvent<'_>) -> Result<Self, Error> {
+        let event = accepted.event()?;
+        Ok(Self {
+            outcome: Outcome::Routed,
+            hash: accepted.hash.clone(),
+            call: Some(event.call),
+            event_name: Some(event.event.into_owned()),
+            user_id: event.user_id.map(Into::into),
+            anonymous_id: event.anonymous_id.map(Into::into),
+            timestamp: Some(event.timestamp),
+            event: Some(accepted.event.get().to_owned()),
+            payload: Some(accepted.payload.get().to_owned()),
+            ..Self::invalid(&accepted.arrival, &[])
+        })
+    }
+
+    /// What is known of an event that did not; the first faults of it.
+    pub fn invalid(arrival: &Arrival, faults: &[Fault]) -> Self {
+        Self {
+            message_id: arrival.message_id.clone(),
+            sequence: arrival.sequence(),
+            via: arrival.via,
+            received_at: arrival.received_at,
+            outcome: Outcome::Invalid,
+            faults: faults.iter().take(fault::SHOWN).cloned().collect(),
+            hash: String::new(),
+            call: None,
+            event_name: None,
+            user_id: None,
+            anonymous_id: None,
+            timestamp: None,
+            event: None,
+            payload: None,
+            conflicts: Vec::new(),
+        }
+    }
+
     /// Its key.
     pub fn key(tenant: &Name, message_id: &str) -> (String, String) {
         (response::partition(tenant, message_id), SORT.to_owned())

@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     fault::Fault,
     objects::{self, Objects},
-    received::Received,
+    received::{self, Received},
     records::{self, Records},
 };
 
@@ -192,7 +192,7 @@ fn write(
     match peek::key_hash(bytes) {
         Ok(key) => {
             // A line feed between the tokens of a record would end its line here.
-            spaced = one_line(bytes);
+            spaced = received::one_line(bytes);
             let record: &RawValue =
                 serde_json::from_slice(&spaced).map_err(|error| Error::BadInput(door::describe(&error)))?;
             received = Received::json(index, line, record);
@@ -207,14 +207,6 @@ fn write(
     received.retry = retry;
     received.write(out)?;
     Ok(hash)
-}
-
-/// JSON without line feeds; they can only stand between its tokens, where a space does as well.
-fn one_line(json: &[u8]) -> std::borrow::Cow<'_, [u8]> {
-    if memchr::memchr2(b'\n', b'\r', json).is_none() {
-        return json.into();
-    }
-    json.iter().map(|&b| if matches!(b, b'\n' | b'\r') { b' ' } else { b }).collect::<Vec<_>>().into()
 }
 
 /// How much of all chunks together is held before it is packed.

@@ -14,6 +14,7 @@ mod unzip;
 
 pub use cutter::{Chunk, Manifest};
 pub use format::Format;
+pub use unzip::unpack;
 
 use std::path::PathBuf;
 

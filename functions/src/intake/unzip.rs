@@ -87,6 +87,20 @@ impl Unzip {
     }
 }
 
+/// What a whole input unpacks to, where that is at most `limit` bytes. What is not gzip is as it is.
+pub fn unpack(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
+    let mut unzip = Unzip::default();
+    let mut plain = Vec::with_capacity(bytes.len().min(limit));
+    for piece in bytes.chunks(PIECE) {
+        plain.extend_from_slice(unzip.push(piece)?);
+        if plain.len() > limit {
+            return Err(Error::TooLarge("the input is larger, once unpacked, than is taken here".into()));
+        }
+    }
+    plain.append(&mut unzip.finish()?);
+    Ok(plain)
+}
+
 fn broken() -> Error {
     Error::BadInput("the input is gzip that ends early or is damaged".into())
 }

@@ -5,15 +5,18 @@ use serde::{Deserialize, Serialize};
 
 use super::Decided;
 use crate::{
-    batch::Batch,
+    batch::{Batch, BatchId, Kind},
     error::Error,
-    fault::PlacedFault,
+    event::{MAX_MESSAGE_ID, StoredEvent},
+    fault::{Fault, PlacedFault},
+    known,
     ledger::{Part, StagedPart},
     objects::Objects,
     outcome::Outcome,
-    quarantine::{Entry, Writer},
+    quarantine::{Entry, EventWriter, Writer},
     received::Received,
     records::Records,
+    store::Store,
 };
 
 /// The invalid records of a batch.
@@ -26,47 +29,95 @@ pub struct LogSchemaErrors {
     pub records: Records,
 }
 
-/// Puts the records into quarantine, then logs each: a line that names a quarantine key is true.
-pub async fn log_schema_errors(input: LogSchemaErrors, objects: &Objects) -> Result<Decided, Error> {
+/// Puts the records into quarantine, then logs each: a line that names a quarantine key is true. Of events the
+/// store tells too, to whoever asks for them by their ids.
+pub async fn log_schema_errors(
+    input: LogSchemaErrors,
+    store: &impl Store,
+    objects: &Objects,
+) -> Result<Decided, Error> {
     let LogSchemaErrors { batch, records } = input;
-    let mut quarantine = Writer::default();
+    let mut quarantine = Quarantine::default();
     let mut part = Part::default();
-    let mut placed = Vec::new();
     records.open(objects).await?.for_each(|line| {
         let received = Received::parse(line)?;
-        let key = quarantine.push(&batch, &Entry::new(&batch, &received))?;
         part.add(Outcome::Invalid, received.index);
         let (index, line) = (received.index, received.line);
-        placed.push((
-            key,
-            received.faults.len(),
-            received.faults.first().map(|fault| PlacedFault { index, line, fault: fault.clone() }),
-        ));
-        Ok(())
+        part.faults.extend(received.faults.first().map(|fault| PlacedFault {
+            index,
+            line,
+            fault: fault.clone(),
+        }));
+        quarantine.push(&batch, &received)
     })?;
-    part.quarantine = quarantine.finish(&batch, objects).await?;
-    for (key, faults, first) in &placed {
-        if let Some(first) = first {
-            log(&batch, key, *faults, first);
-        }
-    }
-    part.faults = placed.into_iter().filter_map(|(_, _, first)| first).collect();
+    let Quarantine { contacts, events, known, refused } = quarantine;
+    part.quarantine = contacts.finish(&batch, objects).await?;
+    part.quarantine.extend(events.finish(objects).await?);
+    known::put_invalid(store, &batch.tenant, &known).await?;
+    refused.iter().for_each(log);
     part.sort();
     Ok(Decided { part: StagedPart::new(&batch, "log-schema-errors", part, objects).await? })
 }
 
-fn log(batch: &Batch, key: &str, faults: usize, first: &PlacedFault) {
-    let PlacedFault { index, line, fault } = first;
+/// Records on their way into quarantine.
+#[derive(Default)]
+struct Quarantine {
+    contacts: Writer,
+    events: EventWriter,
+    /// What is to be known of the events.
+    known: Vec<StoredEvent>,
+    refused: Vec<Refused>,
+}
+
+/// A record that is to be logged.
+struct Refused {
+    batch: BatchId,
+    index: u64,
+    line: u64,
+    key: String,
+    faults: usize,
+    first: Fault,
+}
+
+impl Quarantine {
+    fn push(&mut self, batch: &Batch, received: &Received<'_>) -> Result<(), Error> {
+        let entry = Entry::new(batch, received);
+        let key = match batch.kind {
+            Kind::Contact => self.contacts.push(batch, &entry)?,
+            Kind::Event => {
+                let arrival = received.arrival()?;
+                // What is no id is no key either.
+                if arrival.message_id.chars().count() <= MAX_MESSAGE_ID {
+                    self.known.push(StoredEvent::invalid(arrival, &received.faults));
+                }
+                self.events.push(&batch.tenant, arrival, &entry)?
+            }
+        };
+        let Entry { batch_id, index, line, faults, .. } = entry;
+        let count = faults.len();
+        self.refused.extend(faults.into_iter().next().map(|first| Refused {
+            batch: batch_id,
+            index,
+            line,
+            key,
+            faults: count,
+            first,
+        }));
+        Ok(())
+    }
+}
+
+fn log(refused: &Refused) {
+    let Refused { batch, index, line, key, faults, first } = refused;
     tracing::warn!(
-        batch.id = %batch.batch_id,
+        batch.id = %batch,
         record.index = index,
         record.line = line,
-        pointer = %fault.pointer,
-        rule = %fault.rule,
+        pointer = %first.pointer,
+        rule = %first.rule,
         faults,
         quarantine.key = key,
-        "record {index} of batch {} is invalid: {}",
-        batch.batch_id,
-        fault.sentence(),
+        "record {index} of batch {batch} is invalid: {}",
+        first.sentence(),
     );
 }

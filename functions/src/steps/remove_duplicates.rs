@@ -8,14 +8,16 @@ use serde::{Deserialize, Serialize};
 use super::Step;
 use crate::{
     accepted::Accepted,
+    batch::{Batch, Kind},
     error::Error,
+    event::AcceptedEvent,
     ledger::{Part, StagedPart},
     objects::Objects,
     outcome::Outcome,
     records::{Records, RecordsWriter},
 };
 
-/// One record an address.
+/// One record an address, or an event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Unique {
@@ -23,6 +25,8 @@ pub struct Unique {
     pub opted_in: Records,
     /// Those who did not, or of whom the batch says both.
     pub opted_out: Records,
+    /// Events: lines of [`AcceptedEvent`].
+    pub events: Records,
     /// The duplicates and the conflicts.
     pub part: StagedPart,
 }
@@ -34,13 +38,49 @@ struct Winner {
     line: Vec<u8>,
 }
 
-/// Lets the first record of each address pass.
+/// Lets the first record of each address pass; of events, the first one of each id and content.
 pub async fn remove_duplicates(step: Step, objects: &Objects) -> Result<Unique, Error> {
     let Step { batch, records } = step;
+    match batch.kind {
+        Kind::Contact => unique_contacts(&batch, &records, objects).await,
+        Kind::Event => unique_events(&batch, records, objects).await,
+    }
+}
+
+/// Events with one id and other content pass: which of them the id stands for is decided where they are stored.
+async fn unique_events(batch: &Batch, records: Records, objects: &Objects) -> Result<Unique, Error> {
     let mut part = Part::default();
-    let winners = winners(&records, objects, &mut part).await?;
-    let mut opted_in = RecordsWriter::new(&batch, "opted-in");
-    let mut opted_out = RecordsWriter::new(&batch, "opted-out");
+    let mut events = RecordsWriter::new(batch, "events");
+    let mut known: HashMap<(String, String), u64> = HashMap::new();
+    records.open(objects).await?.for_each(|line| {
+        let AcceptedEvent { index, arrival, hash, .. } = AcceptedEvent::parse(line)?;
+        match known.entry((arrival.message_id, hash)) {
+            hash_map::Entry::Vacant(free) => {
+                free.insert(index);
+                events.push(line);
+            }
+            hash_map::Entry::Occupied(taken) => {
+                part.add(Outcome::Duplicate, index);
+                part.duplicates.push((index, *taken.get()));
+            }
+        }
+        Ok(())
+    })?;
+    // Nothing is written anew where nothing was taken out.
+    let events = if part.rows.is_empty() { records } else { events.finish(objects).await? };
+    Ok(Unique {
+        opted_in: Records::none(),
+        opted_out: Records::none(),
+        events,
+        part: StagedPart::new(batch, "remove-duplicates", part, objects).await?,
+    })
+}
+
+async fn unique_contacts(batch: &Batch, records: &Records, objects: &Objects) -> Result<Unique, Error> {
+    let mut part = Part::default();
+    let winners = winners(records, objects, &mut part).await?;
+    let mut opted_in = RecordsWriter::new(batch, "opted-in");
+    let mut opted_out = RecordsWriter::new(batch, "opted-out");
     for winner in winners {
         let agreed = winner.opt_in && !winner.in_conflict;
         if agreed { &mut opted_in } else { &mut opted_out }.push(&winner.line);
@@ -48,7 +88,8 @@ pub async fn remove_duplicates(step: Step, objects: &Objects) -> Result<Unique, 
     Ok(Unique {
         opted_in: opted_in.finish(objects).await?,
         opted_out: opted_out.finish(objects).await?,
-        part: StagedPart::new(&batch, "remove-duplicates", part, objects).await?,
+        events: Records::none(),
+        part: StagedPart::new(batch, "remove-duplicates", part, objects).await?,
     })
 }
 

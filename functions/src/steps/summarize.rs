@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    batch::{Batch, BatchId},
+    batch::{Batch, BatchId, Kind},
     batches::{BatchStatus, Status},
     error::Error,
     fault::{PlacedFault, SHOWN},
@@ -121,7 +121,7 @@ pub(super) async fn merged(parts: Vec<StagedPart>, objects: &Objects) -> Result<
 }
 
 /// Stores what became of a chunk or of a whole batch. The ledger comes first: who finds the batch ended
-/// finds its rows.
+/// finds its rows. Events are kept by themselves, not by the batch that they happened to go in.
 pub(super) async fn end(
     batch: &Batch,
     status: Status,
@@ -130,8 +130,11 @@ pub(super) async fn end(
     objects: &Objects,
     now: Timestamp,
 ) -> Result<Summary, Error> {
-    ledger.save(batch, objects).await?;
     let summary = Summary::new(batch.batch_id, status, ledger);
+    if batch.kind == Kind::Event {
+        return Ok(summary);
+    }
+    ledger.save(batch, objects).await?;
     if batch.chunk.is_none() {
         summary.save(batch, 0, store, now).await?;
     }

@@ -1,13 +1,16 @@
 //! ValidateSchema: every record is checked by itself, so a bad one never stops a good one (S2-008, S2-011).
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::start::Start;
 use crate::{
     accepted::Accepted,
-    batch::Batch,
-    contact,
+    batch::{Batch, Kind},
+    contact, door,
     error::Error,
+    event::{self, AcceptedEvent},
+    fault::Fault,
     objects::Objects,
     received::Received,
     records::{Records, RecordsWriter},
@@ -20,7 +23,7 @@ pub struct Validated {
     pub batch: Batch,
     /// How many records there are.
     pub received: u64,
-    /// Those that match: lines of [`Accepted`].
+    /// Those that match: lines of [`Accepted`], or of [`AcceptedEvent`].
     pub valid: Records,
     /// Those that do not: lines of [`Received`] with their faults.
     pub invalid: Records,
@@ -36,14 +39,14 @@ pub async fn validate_schema(start: Start, objects: &Objects) -> Result<Validate
         line.clear();
         let mut received = Received::parse(bytes)?;
         let checked = match received.record {
-            Some(record) if received.faults.is_empty() => contact::check(record.get()),
+            Some(record) if received.faults.is_empty() => match batch.kind {
+                Kind::Contact => check_contact(&received, record, &mut line)?,
+                Kind::Event => check_event(&received, record, &mut line)?,
+            },
             _ => Err(std::mem::take(&mut received.faults)),
         };
         match checked {
-            Ok((contact, key)) => {
-                Accepted::write(received.index, &key, &contact, &mut line)?;
-                valid.push(&line);
-            }
+            Ok(()) => valid.push(&line),
             Err(faults) => {
                 received.faults = faults;
                 received.write(&mut line)?;
@@ -55,4 +58,31 @@ pub async fn validate_schema(start: Start, objects: &Objects) -> Result<Validate
     let received = valid.count() + invalid.count();
     let (valid, invalid) = (valid.finish(objects).await?, invalid.finish(objects).await?);
     Ok(Validated { batch, received, valid, invalid })
+}
+
+/// What is wrong with a record, or nothing: then its line was written.
+type Checked = Result<(), Vec<Fault>>;
+
+fn check_contact(received: &Received<'_>, record: &RawValue, line: &mut Vec<u8>) -> Result<Checked, Error> {
+    match contact::check(record.get()) {
+        Ok((contact, key)) => Accepted::write(received.index, &key, &contact, line).map(Ok),
+        Err(faults) => Ok(Err(faults)),
+    }
+}
+
+fn check_event(received: &Received<'_>, record: &RawValue, line: &mut Vec<u8>) -> Result<Checked, Error> {
+    let arrival = received.arrival()?;
+    let event = match event::check(record.get(), arrival) {
+        Ok(event) => to_raw_value(&event).map_err(|error| Error::BadInput(door::describe(&error)))?,
+        Err(faults) => return Ok(Err(faults)),
+    };
+    let accepted = AcceptedEvent {
+        index: received.index,
+        arrival: arrival.clone(),
+        hash: event::content_hash(record.get()),
+        retry: received.retry,
+        event: &event,
+        payload: record,
+    };
+    accepted.write(line).map(Ok)
 }

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod cutting;
+mod event_steps;
 mod events;
 mod pieces;
 mod steps;
+mod tables;
 mod verdict;
 
 use std::{fmt::Write, sync::Arc};

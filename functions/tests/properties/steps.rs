@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{json, value::to_raw_value};
 
-use crate::{Folder, batch, block_on, records, take};
+use crate::{Folder, batch, block_on, records, tables::NoTables, take};
 
 /// What a step gave, as a machine sees it.
 fn seen(output: &impl serde::Serialize) -> String {
@@ -42,8 +42,8 @@ proptest! {
         prop_assert_eq!(unique.opted_in.count + unique.opted_out.count + duplicates, once.valid.count);
 
         let step = LogSchemaErrors { batch: once.batch.clone(), records: once.invalid.clone() };
-        let logged = block_on(steps::log_schema_errors(step.clone(), objects)).unwrap();
-        prop_assert_eq!(seen(&logged), seen(&block_on(steps::log_schema_errors(step, objects)).unwrap()));
+        let logged = block_on(steps::log_schema_errors(step.clone(), &NoTables, objects)).unwrap();
+        prop_assert_eq!(seen(&logged), seen(&block_on(steps::log_schema_errors(step, &NoTables, objects)).unwrap()));
         let invalid = block_on(logged.part.open(objects)).unwrap().counts().total();
         prop_assert_eq!(invalid, once.invalid.count);
     }

@@ -3,10 +3,10 @@
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use functions::{BatchId, Name, Objects, Store};
+use functions::{BatchId, Name, Objects, Store, outbound::Guard};
 use jiff::Timestamp;
 
-use crate::flow::Flow;
+use crate::{arrival_ids::ArrivalIds, flow::Flow};
 
 /// What the routes work with.
 #[derive(Debug)]
@@ -19,16 +19,27 @@ pub struct Api<S, F> {
     pub flow: F,
     /// Whose requests these are, so long as there are no API keys.
     pub tenant: Name,
+    /// Where events may be sent.
+    pub guard: Guard,
     /// The clock.
     pub now: fn() -> Timestamp,
     /// Randomness for ids.
     pub random: fn() -> u128,
+    /// Ids of requests that bring events.
+    pub(crate) arrival_ids: ArrivalIds,
 }
 
 impl<S: Store, F: Flow> Api<S, F> {
-    /// An API for the default tenant.
+    /// An API for the default tenant, whose events go to public addresses only.
     pub fn new(store: S, objects: Objects, flow: F, now: fn() -> Timestamp, random: fn() -> u128) -> Self {
-        Self { store, objects, flow, tenant: Name::default_tenant(), now, random }
+        let (tenant, guard, arrival_ids) = (Name::default_tenant(), Guard::default(), ArrivalIds::default());
+        Self { store, objects, flow, tenant, guard, now, random, arrival_ids }
+    }
+
+    /// The same, with another say on where events may be sent.
+    #[must_use]
+    pub fn with_guard(self, guard: Guard) -> Self {
+        Self { guard, ..self }
     }
 
     /// A new batch's id, and when it arrived.

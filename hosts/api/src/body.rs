@@ -34,16 +34,26 @@ const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 /// Reads a body.
 pub(crate) async fn read(body: Body, headers: &HeaderMap) -> Result<Bytes, Problem> {
+    read_within(LIMIT, too_large, body, headers).await
+}
+
+/// Reads a body of at most `limit` bytes.
+pub(crate) async fn read_within(
+    limit: usize,
+    too_large: fn() -> Problem,
+    body: Body,
+    headers: &HeaderMap,
+) -> Result<Bytes, Problem> {
     let announced: usize =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
     let mut stream = body.into_data_stream();
-    if announced > LIMIT {
+    if announced > limit {
         return Err(too_large());
     }
     let mut whole = Vec::with_capacity(announced);
     let is_whole = timeout(TIME, async {
         while let Some(piece) = stream.try_next().await? {
-            if whole.len() + piece.len() > LIMIT {
+            if whole.len() + piece.len() > limit {
                 return Ok(false);
             }
             whole.extend_from_slice(&piece);

@@ -28,21 +28,19 @@ pub(crate) async fn edge<S: Store, F: Flow>(
     let began = Instant::now();
     let id = format!("{:032x}", (api.random)());
     let method = request.method().clone();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let (request, rest) = body::lend(request);
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let response = answered.unwrap_or_else(|_| Problem::internal("a route panicked").into_response());
-    let mut response = told(response, &method, &route);
+    let mut response = told(response, &method, route);
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }
     set(headers, header::CACHE_CONTROL, "no-store");
     set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    log(&id, &method, &route, began, &response);
+    log(&id, &method, route, began, &response);
     if response.status().is_client_error() {
         rest.drain().await;
     }
@@ -59,14 +57,26 @@ fn log(id: &str, method: &Method, route: &str, began: Instant, response: &Respon
     if let Some(Cause(cause)) = response.extensions().get() {
         tracing::error!(request.id = id, http.status = status, "{method} {route} failed: {cause}");
     }
-    tracing::info!(
-        request.id = id,
-        http.method = %method,
-        http.route = route,
-        http.status = status,
-        ms,
-        "{method} {route} {status}"
-    );
+    macro_rules! line {
+        ($level:expr) => {
+            tracing::event!(
+                $level,
+                request.id = id,
+                http.method = %method,
+                http.route = route,
+                http.status = status,
+                ms,
+                "{method} {route} {status}"
+            )
+        };
+    }
+    // Events come by the thousand a second, and clients that are told to wait come back as often.
+    let is_usual = status < 400 || status == StatusCode::TOO_MANY_REQUESTS.as_u16();
+    if is_usual && method == Method::POST && Operation::takes_events_at(route) {
+        line!(tracing::Level::DEBUG);
+    } else {
+        line!(tracing::Level::INFO);
+    }
 }
 
 /// The response; an error that is not told as a problem yet becomes one.

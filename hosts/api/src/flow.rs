@@ -11,8 +11,36 @@ use jiff::Timestamp;
 pub enum Machine {
     /// `records.asl.json` as STANDARD: a batch that is small enough to go inline.
     Records,
+    /// `records.asl.json` as EXPRESS: a batch whose end somebody waits for.
+    RecordsExpress,
     /// `batch.asl.json`: a batch in chunks.
     Batch,
+    /// `test-destination.asl.json`: one event to one destination.
+    TestDestination,
+}
+
+impl Machine {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Records, Self::RecordsExpress, Self::Batch, Self::TestDestination];
+
+    /// The logical id of its resource in the template.
+    pub fn resource(self) -> &'static str {
+        match self {
+            Self::Records => "RecordsStateMachine",
+            Self::RecordsExpress => "RecordsExpressStateMachine",
+            Self::Batch => "BatchStateMachine",
+            Self::TestDestination => "TestDestinationStateMachine",
+        }
+    }
+}
+
+/// An execution that was run to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// How it ended.
+    pub status: ExecutionStatus,
+    /// Its output, if it ended well: a JSON text.
+    pub output: Option<String>,
 }
 
 /// An execution that was started.
@@ -65,12 +93,13 @@ pub trait Flow: Clone + Send + Sync + 'static {
         input: String,
     ) -> impl Future<Output = Result<Started, FlowError>> + Send;
 
-    /// Runs the EXPRESS records machine and waits for its end. What it decided is in the store then.
+    /// Runs an EXPRESS machine and waits for its end.
     fn run(
         &self,
+        machine: Machine,
         name: &str,
         input: String,
-    ) -> impl Future<Output = Result<ExecutionStatus, FlowError>> + Send;
+    ) -> impl Future<Output = Result<Ended, FlowError>> + Send;
 
     /// Where an execution stands; `None`: there is none with this ARN.
     fn status(

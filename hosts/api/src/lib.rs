@@ -4,11 +4,16 @@
 //! does; each has a file of its own. Errors are problem details (RFC 9457), see [`problem`].
 
 mod api;
+mod arrival_ids;
 mod batches;
 mod body;
 mod contacts;
+mod deliveries;
+mod destinations;
 mod docs;
 mod edge;
+mod event_status;
+mod events;
 pub mod flow;
 mod health;
 mod idempotency;
@@ -19,9 +24,10 @@ mod query;
 mod records;
 mod routes;
 mod submit;
+mod test_destination;
 mod uploads;
 
 pub use api::Api;
 pub use docs::OPENAPI;
-pub use flow::{ExecutionStatus, Flow, FlowError, Machine, Started};
+pub use flow::{Ended, ExecutionStatus, Flow, FlowError, Machine, Started};
 pub use routes::{Operation, router, router_with};

@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use functions::Error;
+use functions::{Error, queue::QueueError};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -21,6 +21,8 @@ pub enum Kind {
     BadRequest,
     /// The body cannot be read as what it says it is, or holds nothing.
     BadBody,
+    /// An event that came alone is not one.
+    InvalidEvent,
     /// There is no such thing.
     NotFound,
     /// The batch has this record, perhaps, and has not decided it.
@@ -29,6 +31,10 @@ pub enum Kind {
     MethodNotAllowed,
     /// It was done already, and is done once.
     Conflict,
+    /// There is one of this name.
+    Exists,
+    /// It cannot be done as things stand.
+    NotPossible,
     /// The body took too long to come.
     Timeout,
     /// The body is larger than a request may be.
@@ -37,6 +43,8 @@ pub enum Kind {
     UnsupportedMediaType,
     /// The `Idempotency-Key` stands for another body.
     KeyReused,
+    /// More events have come than could be worked off; there is room again in a moment.
+    TooManyRequests,
     /// A fault in crmflow or its setup.
     Internal,
     /// Busy or out of reach; the same request may work in a moment.
@@ -45,17 +53,21 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::BadRequest,
         Self::BadBody,
+        Self::InvalidEvent,
         Self::NotFound,
         Self::NotDecided,
         Self::MethodNotAllowed,
         Self::Conflict,
+        Self::Exists,
+        Self::NotPossible,
         Self::Timeout,
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::KeyReused,
+        Self::TooManyRequests,
         Self::Internal,
         Self::Unavailable,
     ];
@@ -80,10 +92,13 @@ impl Kind {
         match self {
             Self::BadRequest => ("bad-request", "Bad request", S::BAD_REQUEST),
             Self::BadBody => ("bad-body", "The body cannot be taken", S::BAD_REQUEST),
+            Self::InvalidEvent => ("invalid-event", "The event is not valid", S::BAD_REQUEST),
             Self::NotFound => ("not-found", "Not found", S::NOT_FOUND),
             Self::NotDecided => ("not-decided", "Not decided yet", S::NOT_FOUND),
             Self::MethodNotAllowed => ("method-not-allowed", "Method not allowed", S::METHOD_NOT_ALLOWED),
             Self::Conflict => ("conflict", "Done already", S::CONFLICT),
+            Self::Exists => ("exists", "There is one already", S::CONFLICT),
+            Self::NotPossible => ("not-possible", "Not possible as things stand", S::CONFLICT),
             Self::Timeout => ("timeout", "The request took too long to arrive", S::REQUEST_TIMEOUT),
             Self::TooLarge => ("too-large", "Too large", S::PAYLOAD_TOO_LARGE),
             Self::UnsupportedMediaType => {
@@ -94,6 +109,7 @@ impl Kind {
                 "The idempotency key stands for another request",
                 S::UNPROCESSABLE_ENTITY,
             ),
+            Self::TooManyRequests => ("too-many-requests", "Too many requests", S::TOO_MANY_REQUESTS),
             Self::Internal => ("internal", "Internal error", S::INTERNAL_SERVER_ERROR),
             Self::Unavailable => ("unavailable", "Not available", S::SERVICE_UNAVAILABLE),
         }
@@ -182,7 +198,7 @@ impl Problem {
 }
 
 /// A text as a sentence: a capital first, a full stop last.
-fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string());
     format!("{}{}.", first.unwrap_or_default(), letters.as_str())
@@ -207,6 +223,20 @@ impl From<FlowError> for Problem {
             FlowError::Unavailable(_) => Self::unavailable(error.to_string()),
             FlowError::Refused(_) => Self::internal(error.to_string()),
         }
+    }
+}
+
+impl From<QueueError> for Problem {
+    fn from(error: QueueError) -> Self {
+        let problem = match &error {
+            QueueError::Full => Self::new(
+                Kind::TooManyRequests,
+                "More events are waiting than are taken; nothing of this request was. Send it again in a moment.",
+            ),
+            QueueError::Unavailable(_) => Self::unavailable(error.to_string()),
+            QueueError::Refused(_) => return Self::internal(error.to_string()),
+        };
+        problem.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 }
 
@@ -248,7 +278,7 @@ mod tests {
         let response = problem.into_response();
         assert_eq!(response.status().as_u16(), status);
         assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
-        assert_eq!(response.headers().contains_key(header::RETRY_AFTER), status == 503);
+        assert_eq!(response.headers().contains_key(header::RETRY_AFTER), matches!(status, 429 | 503));
         assert_eq!(response.extensions().get::<Cause>().is_some(), status >= 500);
     }
 
@@ -264,6 +294,11 @@ mod tests {
             Problem::from(Error::BadInput("an item that was stored".into())),
             500,
             "Something went wrong here; it is in the log under this request's x-request-id.",
+        );
+        check(
+            Problem::from(QueueError::Full),
+            429,
+            "More events are waiting than are taken; nothing of this request was. Send it again in a moment.",
         );
         check(
             Problem::from(Error::StorageUnavailable("disk".into())),

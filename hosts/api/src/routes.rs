@@ -6,11 +6,14 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware,
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, delete, get, post, put},
 };
-use functions::Store;
+use functions::{Store, event::Call};
 
-use crate::{api::Api, batches, contacts, docs, edge, flow::Flow, health, quarantine, records, uploads};
+use crate::{
+    api::Api, batches, contacts, deliveries, destinations, docs, edge, event_status, events, flow::Flow,
+    health, quarantine, records, test_destination, uploads,
+};
 
 /// Everything that the API does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,32 @@ pub enum Operation {
     PostReplay,
     /// Gives an address that a large file can be put to.
     PostUploads,
+    /// Takes one event in.
+    PostTrack,
+    /// Takes events in.
+    PostEvents,
+    /// Takes a batch of events in Segment's format in.
+    PostSegmentBatch,
+    /// Takes one event in Segment's format in.
+    PostSegmentCall(Call),
+    /// Tells what became of an event.
+    GetEvent,
+    /// Makes a destination.
+    PostDestinations,
+    /// Lists destinations.
+    ListDestinations,
+    /// Shows a destination and how its lane stands.
+    GetDestination,
+    /// Changes a destination.
+    PutDestination,
+    /// Removes a destination.
+    DeleteDestination,
+    /// Sends one event to a destination now.
+    PostDestinationTest,
+    /// Lists deliveries.
+    ListDeliveries,
+    /// Sends failed deliveries again.
+    PostDeliveriesReplay,
     /// Tells whether storage answers.
     GetHealth,
     /// Describes the API to programs.
@@ -45,7 +74,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them, in the order in which people are shown them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 31] = [
         Self::PostRecords,
         Self::ListBatches,
         Self::GetBatch,
@@ -55,6 +84,24 @@ impl Operation {
         Self::ListQuarantine,
         Self::PostReplay,
         Self::PostUploads,
+        Self::PostTrack,
+        Self::PostEvents,
+        Self::PostSegmentBatch,
+        Self::PostSegmentCall(Call::Track),
+        Self::PostSegmentCall(Call::Identify),
+        Self::PostSegmentCall(Call::Page),
+        Self::PostSegmentCall(Call::Screen),
+        Self::PostSegmentCall(Call::Group),
+        Self::PostSegmentCall(Call::Alias),
+        Self::GetEvent,
+        Self::PostDestinations,
+        Self::ListDestinations,
+        Self::GetDestination,
+        Self::PutDestination,
+        Self::DeleteDestination,
+        Self::PostDestinationTest,
+        Self::ListDeliveries,
+        Self::PostDeliveriesReplay,
         Self::GetHealth,
         Self::GetOpenapi,
         Self::GetDocs,
@@ -73,6 +120,24 @@ impl Operation {
             Self::ListQuarantine => ("get", "/quarantine"),
             Self::PostReplay => ("post", "/quarantine/replay"),
             Self::PostUploads => ("post", "/uploads"),
+            Self::PostTrack => ("post", "/track"),
+            Self::PostEvents => ("post", "/events"),
+            Self::PostSegmentBatch => ("post", "/v1/batch"),
+            Self::PostSegmentCall(Call::Track) => ("post", "/v1/track"),
+            Self::PostSegmentCall(Call::Identify) => ("post", "/v1/identify"),
+            Self::PostSegmentCall(Call::Page) => ("post", "/v1/page"),
+            Self::PostSegmentCall(Call::Screen) => ("post", "/v1/screen"),
+            Self::PostSegmentCall(Call::Group) => ("post", "/v1/group"),
+            Self::PostSegmentCall(Call::Alias) => ("post", "/v1/alias"),
+            Self::GetEvent => ("get", "/events/{messageId}"),
+            Self::PostDestinations => ("post", "/destinations"),
+            Self::ListDestinations => ("get", "/destinations"),
+            Self::GetDestination => ("get", "/destinations/{name}"),
+            Self::PutDestination => ("put", "/destinations/{name}"),
+            Self::DeleteDestination => ("delete", "/destinations/{name}"),
+            Self::PostDestinationTest => ("post", "/destinations/{name}/test"),
+            Self::ListDeliveries => ("get", "/deliveries"),
+            Self::PostDeliveriesReplay => ("post", "/deliveries/replay"),
             Self::GetHealth => ("get", "/health"),
             Self::GetOpenapi => ("get", "/openapi.json"),
             Self::GetDocs => ("get", "/docs"),
@@ -80,13 +145,32 @@ impl Operation {
         }
     }
 
+    /// Whether it takes events in, which come by the thousand a second.
+    fn takes_events(self) -> bool {
+        matches!(self, Self::PostTrack | Self::PostEvents | Self::PostSegmentBatch | Self::PostSegmentCall(_))
+    }
+
+    /// Whether events are taken in at a path.
+    pub(crate) fn takes_events_at(path: &str) -> bool {
+        let path = path.strip_suffix('/').unwrap_or(path);
+        Self::ALL.into_iter().any(|operation| operation.takes_events() && operation.route().1 == path)
+    }
+
+    /// Its path as it is also taken: what seed 003 calls is `POST /events/`.
+    fn other_path(self) -> Option<String> {
+        self.takes_events().then(|| format!("{}/", self.route().1))
+    }
+
     /// The methods that a path takes, as `Allow` lists them; `None`: it is none of the API's.
     pub(crate) fn methods_of(path: &str) -> Option<String> {
         let mut methods = vec!["OPTIONS"];
+        let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
         for operation in Self::ALL {
             match operation.route() {
                 ("get", of) if of == path => methods.extend(["GET", "HEAD"]),
                 ("post", of) if of == path => methods.push("POST"),
+                ("put", of) if of == path => methods.push("PUT"),
+                ("delete", of) if of == path => methods.push("DELETE"),
                 _ => {}
             }
         }
@@ -104,6 +188,21 @@ impl Operation {
             Self::ListQuarantine => get(quarantine::list::<S, F>),
             Self::PostReplay => post(quarantine::replay::<S, F>),
             Self::PostUploads => post(uploads::post::<S, F>),
+            Self::PostTrack => post(events::track::<S, F>),
+            Self::PostEvents => post(events::post::<S, F>),
+            Self::PostSegmentBatch => post(events::batch::<S, F>),
+            Self::PostSegmentCall(call) => {
+                post(move |api, caller, headers, body| events::call::<S, F>(call, api, caller, headers, body))
+            }
+            Self::GetEvent => get(event_status::get::<S, F>),
+            Self::PostDestinations => post(destinations::post::<S, F>),
+            Self::ListDestinations => get(destinations::list::<S, F>),
+            Self::GetDestination => get(destinations::get::<S, F>),
+            Self::PutDestination => put(destinations::put::<S, F>),
+            Self::DeleteDestination => delete(destinations::delete::<S, F>),
+            Self::PostDestinationTest => post(test_destination::post::<S, F>),
+            Self::ListDeliveries => get(deliveries::list::<S, F>),
+            Self::PostDeliveriesReplay => post(deliveries::replay::<S, F>),
             Self::GetHealth => get(health::get::<S, F>),
             Self::GetOpenapi => get(docs::openapi),
             Self::GetDocs => get(docs::page),
@@ -123,7 +222,11 @@ pub fn router_with<S: Store, F: Flow>(api: Api<S, F>, own: Router) -> Router {
     Operation::ALL
         .into_iter()
         .fold(Router::new(), |router, operation| {
-            router.route(operation.route().1, operation.handler::<S, F>())
+            let router = router.route(operation.route().1, operation.handler::<S, F>());
+            match operation.other_path() {
+                Some(path) => router.route(&path, operation.handler::<S, F>()),
+                None => router,
+            }
         })
         .with_state(api.clone())
         .merge(own)

@@ -121,7 +121,7 @@ pub(crate) async fn run<S: Store, F: Flow>(
     let status = open(api, batch, staged, None).await?;
     if status.status == Status::Running {
         let name = batch.batch_id.to_string();
-        let run = api.flow.run(&name, input);
+        let run = api.flow.run(Machine::RecordsExpress, &name, input);
         match timeout(wait, run).await {
             Ok(Ok(_)) => {}
             Ok(Err(error @ FlowError::Refused(_))) => {

@@ -1,5 +1,6 @@
 //! What the environment says: one struct, read once. This is the only file that reads variables.
 
+use api::Machine;
 use functions::{queue::QueueName, store::Table};
 
 /// The variable that has no value.
@@ -50,12 +51,16 @@ pub mod names {
     pub const EVENTS_QUEUE: &str = "EVENTS_QUEUE_URL";
     /// The queue of [`functions::queue::QueueName::Lanes`].
     pub const LANES_QUEUE: &str = "LANES_QUEUE_URL";
+    /// Where destinations may be though it is not public: addresses and networks, with commas between them.
+    pub const ALLOWED_DESTINATIONS: &str = "ALLOWED_DESTINATIONS";
     /// The records machine, STANDARD.
     pub const RECORDS_MACHINE: &str = "RECORDS_STATE_MACHINE_ARN";
     /// The records machine, EXPRESS.
     pub const RECORDS_EXPRESS_MACHINE: &str = "RECORDS_EXPRESS_STATE_MACHINE_ARN";
     /// The batch machine.
     pub const BATCH_MACHINE: &str = "BATCH_STATE_MACHINE_ARN";
+    /// The machine that tests a destination.
+    pub const TEST_DESTINATION_MACHINE: &str = "TEST_DESTINATION_STATE_MACHINE_ARN";
 }
 
 /// The configuration of a function.
@@ -69,21 +74,11 @@ pub struct Config {
     pub endpoint: Option<String>,
     /// The bucket of all objects.
     pub bucket: Setting,
-    /// The records machine, STANDARD and EXPRESS, and the batch machine.
-    pub machines: Machines,
+    /// Where destinations may be though it is not public.
+    pub allowed_destinations: Setting,
+    machines: [Setting; Machine::ALL.len()],
     tables: [Setting; 8],
     queues: [Setting; 2],
-}
-
-/// The ARNs of the machines.
-#[derive(Clone, Debug)]
-pub struct Machines {
-    /// `records.asl.json` as STANDARD.
-    pub records: Setting,
-    /// `records.asl.json` as EXPRESS.
-    pub records_express: Setting,
-    /// `batch.asl.json`.
-    pub batch: Setting,
 }
 
 impl Config {
@@ -101,14 +96,16 @@ impl Config {
             credentials: ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].map(setting),
             endpoint: setting("AWS_ENDPOINT_URL").value,
             bucket: setting(names::DATA_BUCKET),
-            machines: Machines {
-                records: setting(names::RECORDS_MACHINE),
-                records_express: setting(names::RECORDS_EXPRESS_MACHINE),
-                batch: setting(names::BATCH_MACHINE),
-            },
+            allowed_destinations: setting(names::ALLOWED_DESTINATIONS),
+            machines: Machine::ALL.map(|machine| setting(arn_of(machine))),
             tables: Table::ALL.map(|table| setting(variable_of(table))),
             queues: QueueName::ALL.map(|queue| setting(address_of(queue))),
         }
+    }
+
+    /// The setting that holds a machine's ARN.
+    pub fn machine(&self, machine: Machine) -> &Setting {
+        &self.machines[machine as usize]
     }
 
     /// The setting that names a table.
@@ -119,6 +116,16 @@ impl Config {
     /// The setting that holds a queue's address.
     pub fn queue(&self, queue: QueueName) -> &Setting {
         &self.queues[queue as usize]
+    }
+}
+
+/// The variable that holds a machine's ARN.
+fn arn_of(machine: Machine) -> &'static str {
+    match machine {
+        Machine::Records => names::RECORDS_MACHINE,
+        Machine::RecordsExpress => names::RECORDS_EXPRESS_MACHINE,
+        Machine::Batch => names::BATCH_MACHINE,
+        Machine::TestDestination => names::TEST_DESTINATION_MACHINE,
     }
 }
 

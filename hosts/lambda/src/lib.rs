@@ -1,14 +1,18 @@
 //! crmflow on AWS: what the binaries in `src/bin`, one a function, are wired from.
 //!
-//! [`serve`] turns a step into a Lambda function. [`DynamoStore`] is the store, [`bucket`] the objects, [`Sqs`] the queues,
-//! [`StepFunctions`] the flow behind the API. [`Config`] is all that the environment says.
+//! [`serve`] turns a step into a Lambda function, and [`serve_queue`] what a queue feeds. [`DynamoStore`] is the store,
+//! [`bucket`] the objects, [`Sqs`] the queues, [`Express`] the flow that events go through. [`StepFunctions`] is the flow
+//! behind the API, which [`serve_http`] serves to API Gateway. [`Config`] is all that the environment says.
 
 pub mod attributes;
 pub mod bucket;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod destinations;
 pub mod dynamo;
+pub mod express;
+pub mod gateway;
 pub mod serve;
 pub mod sfn;
 pub mod sqs;
@@ -16,6 +20,8 @@ pub mod sqs;
 pub use bucket::{bucket, objects};
 pub use config::Config;
 pub use dynamo::DynamoStore;
-pub use serve::{log, serve};
+pub use express::{Executions, Express};
+pub use gateway::serve_http;
+pub use serve::{serve, serve_queue};
 pub use sfn::StepFunctions;
 pub use sqs::Sqs;

@@ -1,6 +1,13 @@
-//! A step as a Lambda function: JSON in, JSON out, and a failure by the name that state machines catch.
+//! A step as a Lambda function: JSON in, JSON out, and a failure by the name that state machines catch. And one that
+//! a queue feeds: messages in, and those that are not done out.
 
-use functions::{BatchId, Error, Function, door};
+use std::time::Duration;
+
+use functions::{
+    BatchId, Consumer, Error, Function, door,
+    queue::{BatchResponse, SqsEvent},
+};
+use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
@@ -8,7 +15,7 @@ use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::Subscriber
 
 /// A failure as Lambda is told of it.
 #[derive(Debug)]
-struct Failure(Error);
+pub(crate) struct Failure(pub(crate) Error);
 
 impl From<Failure> for Diagnostic {
     fn from(Failure(error): Failure) -> Self {
@@ -27,13 +34,48 @@ where
 {
     log();
     lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
-        invoke(function, event.payload, &step)
+        invoke(function.name(), event.payload, &step)
     }))
     .await
 }
 
+/// When a call must have ended: what goes on then is cut off, and none of its messages is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Timestamp);
+
+/// What a call needs to answer, after its work.
+const ANSWER: Duration = Duration::from_secs(5);
+
+impl Deadline {
+    /// For how long there may be work; `None`: it is time to answer.
+    pub fn left(self, now: Timestamp) -> Option<Duration> {
+        let left = Duration::try_from(self.0.duration_since(now)).ok()?;
+        left.checked_sub(ANSWER).filter(|left| !left.is_zero())
+    }
+}
+
+/// Serves the messages of a queue until the environment ends. A failure of `consume`, or a panic, leaves them all to
+/// be received again.
+pub async fn serve_queue(
+    consumer: Consumer,
+    consume: impl AsyncFn(SqsEvent, Deadline) -> Result<BatchResponse, Error>,
+) -> Result<(), lambda_runtime::Error> {
+    log();
+    lambda_runtime::run(service_fn(|event| take(consumer, event, &consume))).await
+}
+
+async fn take(
+    consumer: Consumer,
+    event: LambdaEvent<Box<RawValue>>,
+    consume: &impl AsyncFn(SqsEvent, Deadline) -> Result<BatchResponse, Error>,
+) -> Result<Box<RawValue>, Failure> {
+    let ends = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
+    let deadline = Deadline(Timestamp::from_millisecond(ends).unwrap_or(Timestamp::MAX));
+    invoke(consumer.name(), event.payload, &async |messages| consume(messages, deadline).await).await
+}
+
 async fn invoke<I, O>(
-    function: Function,
+    name: &str,
     payload: Box<RawValue>,
     step: &impl AsyncFn(I) -> Result<O, Error>,
 ) -> Result<Box<RawValue>, Failure>
@@ -49,7 +91,7 @@ where
     let answer = done
         .and_then(|output| to_raw_value(&output).map_err(|error| Error::BadInput(door::describe(&error))));
     answer.map_err(|error| {
-        report(function, &payload, &error);
+        report(name, &payload, &error);
         Failure(error)
     })
 }
@@ -80,8 +122,7 @@ fn batch_of(payload: &str) -> Option<BatchId> {
 }
 
 /// The one line that a failed call leaves; it is not logged anywhere else.
-fn report(function: Function, payload: &RawValue, error: &Error) {
-    let name = function.name();
+pub(crate) fn report(name: &str, payload: &RawValue, error: &Error) {
     let batch = batch_of(payload.get()).map(|id| id.to_string());
     tracing::error!(
         function = name,
@@ -131,6 +172,21 @@ mod tests {
         check(&format!(r#"{{"upload":"uploads/t/{id}","execution":{{}}}}"#), Some(id));
         check(r#"{"upload":"uploads/t/x"}"#, None);
         check("7", None);
+    }
+
+    #[track_caller]
+    fn check_left(now: i64, left: Option<u64>) {
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        assert_eq!(Deadline(at(60)).left(at(now)), left.map(Duration::from_secs), "{now}");
+    }
+
+    #[test]
+    fn a_call_stops_working_in_time_to_answer() {
+        check_left(0, Some(55));
+        check_left(54, Some(1));
+        check_left(55, None);
+        check_left(58, None);
+        check_left(61, None);
     }
 
     #[test]

@@ -2,78 +2,63 @@
 
 use std::{sync::Arc, time::Duration};
 
-use api::{ExecutionStatus, Flow, FlowError, Machine, Started};
+use api::{Ended, ExecutionStatus, Flow, FlowError, Machine, Started};
 use aws_sdk_sfn::{
-    Client,
-    config::{BehaviorVersion, http::HttpRequest, timeout::TimeoutConfig},
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
     primitives::DateTime,
-    types::{ExecutionStatus as Stage, SyncExecutionStatus},
+    types::ExecutionStatus as Stage,
 };
 use functions::{BatchId, Name, queue::QueueName, steps::upload_key};
 use http::Method;
 use jiff::Timestamp;
 use object_store::{aws::AmazonS3, path::Path, signer::Signer};
 
-use crate::{Config, Sqs, client::Aws};
+use crate::{Config, Executions, Sqs, config::Missing};
 
-/// How long an answer may take: an execution that is waited for takes as long as the API may.
-const ANSWER: Duration = Duration::from_secs(30);
 /// How long an upload's address is good.
 const UPLOAD_WITHIN: Duration = Duration::from_secs(3600);
 
 /// Step Functions, and the bucket that uploads go to.
 #[derive(Clone, Debug)]
 pub struct StepFunctions {
-    client: Client,
+    executions: Executions,
     bucket: Arc<AmazonS3>,
     queue: Sqs,
     machines: Arc<Arns>,
-    emulated: bool,
 }
 
+/// The ARNs, in the order of [`Machine::ALL`].
 #[derive(Debug)]
-struct Arns {
-    records: String,
-    records_express: String,
-    batch: String,
+struct Arns([String; Machine::ALL.len()]);
+
+impl Arns {
+    fn read(config: &Config) -> Result<Self, Missing> {
+        let mut arns = Machine::ALL.map(|_| String::new());
+        for machine in Machine::ALL {
+            config.machine(machine).get()?.clone_into(&mut arns[machine as usize]);
+        }
+        Ok(Self(arns))
+    }
 }
 
 impl StepFunctions {
     /// The machines and the bucket of the configuration.
     pub fn new(config: &Config) -> Result<Self, lambda_runtime::Error> {
-        let aws = Aws::new(config)?;
-        let mut sdk = aws_sdk_sfn::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(aws.region)
-            .credentials_provider(aws.credentials)
-            .http_client(aws.http)
-            .retry_config(aws.retry)
-            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ANSWER).build());
-        sdk.set_endpoint_url(aws.endpoint);
-        let machines = &config.machines;
         Ok(Self {
-            client: Client::from_conf(sdk.build()),
+            executions: Executions::new(config)?,
             bucket: crate::bucket(config)?,
             queue: Sqs::new(config, &QueueName::ALL)?,
-            machines: Arc::new(Arns {
-                records: machines.records.get()?.to_owned(),
-                records_express: machines.records_express.get()?.to_owned(),
-                batch: machines.batch.get()?.to_owned(),
-            }),
-            emulated: config.endpoint.is_some(),
+            machines: Arc::new(Arns::read(config)?),
         })
     }
 
     fn arn(&self, machine: Machine) -> &str {
-        match machine {
-            Machine::Records => &self.machines.records,
-            Machine::Batch => &self.machines.batch,
-        }
+        &self.machines.0[machine as usize]
     }
 
     async fn describe(&self, execution_arn: &str) -> Result<Option<(Stage, Timestamp)>, FlowError> {
-        let described = self.client.describe_execution().execution_arn(execution_arn).send().await;
+        let described =
+            self.executions.client().describe_execution().execution_arn(execution_arn).send().await;
         match described {
             Ok(found) => Ok(Some((found.status, timestamp(found.start_date)?))),
             Err(error) if is(&error, &["ExecutionDoesNotExist", "InvalidArn"]) => Ok(None),
@@ -95,7 +80,8 @@ impl Flow for StepFunctions {
 
     async fn start(&self, machine: Machine, name: &str, input: String) -> Result<Started, FlowError> {
         let started = self
-            .client
+            .executions
+            .client()
             .start_execution()
             .state_machine_arn(self.arn(machine))
             .name(name)
@@ -118,23 +104,8 @@ impl Flow for StepFunctions {
         }
     }
 
-    async fn run(&self, name: &str, input: String) -> Result<ExecutionStatus, FlowError> {
-        let emulated = self.emulated;
-        let ended = self
-            .client
-            .start_sync_execution()
-            .state_machine_arn(&self.machines.records_express)
-            .name(name)
-            .input(input)
-            .customize()
-            .mutate_request(move |request| without_prefix(request, emulated))
-            .send()
-            .await;
-        match ended {
-            Ok(ended) if ended.status == SyncExecutionStatus::Succeeded => Ok(ExecutionStatus::Succeeded),
-            Ok(_) => Ok(ExecutionStatus::Ended),
-            Err(error) => Err(failure(&error)),
-        }
+    async fn run(&self, machine: Machine, name: &str, input: String) -> Result<Ended, FlowError> {
+        self.executions.run(self.arn(machine), name, input).await
     }
 
     async fn status(&self, execution_arn: &str) -> Result<Option<ExecutionStatus>, FlowError> {
@@ -158,15 +129,6 @@ fn execution_arn(machine: &str, name: &str) -> String {
     format!("{}:{name}", machine.replacen(":stateMachine:", ":execution:", 1))
 }
 
-/// AWS answers synchronous executions at a host of their own, `sync-states`; an emulator has one host.
-fn without_prefix(request: &mut HttpRequest, emulated: bool) {
-    if emulated {
-        let plain = request.uri().replacen("://sync-", "://", 1);
-        // What was an address stays one without its prefix.
-        let _ = request.set_uri(plain);
-    }
-}
-
 fn timestamp(date: DateTime) -> Result<Timestamp, FlowError> {
     Timestamp::from_nanosecond(date.as_nanos())
         .map_err(|_| FlowError::Refused("Step Functions gave a date out of range".into()))
@@ -177,7 +139,9 @@ fn is<E: ProvideErrorMetadata>(error: &SdkError<E>, codes: &[&str]) -> bool {
 }
 
 /// The code says enough; the text may quote the input.
-fn failure<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError<E>) -> FlowError {
+pub(crate) fn failure<E: ProvideErrorMetadata + std::error::Error + 'static>(
+    error: &SdkError<E>,
+) -> FlowError {
     let Some(code) = error.code() else {
         return FlowError::Unavailable(DisplayErrorContext(error).to_string());
     };
@@ -196,13 +160,5 @@ mod tests {
             execution_arn("arn:aws:states:eu-west-1:000000000000:stateMachine:crm-Records", "01J"),
             "arn:aws:states:eu-west-1:000000000000:execution:crm-Records:01J"
         );
-    }
-
-    #[test]
-    fn an_emulator_is_called_by_its_one_name() {
-        let mut request = HttpRequest::empty();
-        request.set_uri("http://sync-127.0.0.1:4566/").expect("an address");
-        without_prefix(&mut request, true);
-        assert_eq!(request.uri(), "http://127.0.0.1:4566/");
     }
 }

@@ -1,12 +1,15 @@
 //! The command line.
 
+mod deliveries;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use functions::{BatchId, Function, fault::ErrorType, intake::Format, outbound::Allowed};
+use functions::{BatchId, fault::ErrorType, intake::Format, outbound::Allowed};
 use states::MachineType;
 
-use crate::sink::Behaviour;
+use crate::{called::Called, sink::Behaviour};
+pub(crate) use deliveries::{Deliveries, Destinations, List, Replay};
 
 /// Takes customer records in, validates, deduplicates and stores them, and never loses one.
 #[derive(Debug, Parser)]
@@ -39,10 +42,16 @@ pub(crate) enum Command {
     /// Look at records that could not be taken, and send them again.
     #[command(subcommand)]
     Quarantine(Quarantine),
+    /// Look at where events are sent.
+    #[command(subcommand)]
+    Destinations(Destinations),
+    /// Look at what is sent to destinations, and send again what failed.
+    #[command(subcommand)]
+    Deliveries(Deliveries),
     /// Run or check any state machine, with mocks in the place of what is not here.
     #[command(subcommand)]
     States(States),
-    /// Look at the queues of the template, and at what waits in them.
+    /// Look at the queues of the template and at what waits in them, pause them, and send dead letters back.
     #[command(subcommand)]
     Queues(Queues),
     /// Receive what destinations would, with three endpoints that can be told to fail.
@@ -78,6 +87,9 @@ pub(crate) struct Serve {
     /// The address of the Step Functions endpoint. Only loopback addresses are taken.
     #[arg(long, default_value = "127.0.0.1:8083", value_name = "ADDRESS")]
     pub(crate) sfn_listen: SocketAddr,
+    /// How many messages the queue of events takes; beyond it a client is told to come again later (429).
+    #[arg(long, default_value_t = 1_000_000, value_name = "MESSAGES")]
+    pub(crate) queue_limit: u64,
     /// An address or network that destinations may be at though it is not public, with a port or without; it may be
     /// given often. `crmflow sink` is at the default.
     #[arg(
@@ -93,7 +105,7 @@ pub(crate) struct Serve {
 pub(crate) struct Invoke {
     /// The function: `ValidateSchema` or `ValidateSchemaFunction`.
     #[arg(value_parser = function)]
-    pub(crate) function: Function,
+    pub(crate) function: Called,
     /// A JSON file with its input; `-` is the standard input.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) event: PathBuf,
@@ -103,7 +115,7 @@ pub(crate) struct Invoke {
 pub(crate) struct Logs {
     /// The function: `ValidateSchema` or `ValidateSchemaFunction`.
     #[arg(short, long, value_parser = function)]
-    pub(crate) name: Function,
+    pub(crate) name: Called,
     /// Go on showing lines as they are logged.
     #[arg(short, long)]
     pub(crate) tail: bool,
@@ -230,6 +242,25 @@ pub(crate) enum Queues {
         #[arg(long)]
         json: bool,
     },
+    /// Receive nothing from a queue any longer; it goes on taking messages. Holds until it is resumed, also over
+    /// restarts, and also while the server runs.
+    Pause {
+        /// The queue: its name, as the list shows it.
+        queue: String,
+    },
+    /// Receive from a queue again.
+    Resume {
+        /// The queue.
+        queue: String,
+    },
+    /// Send the messages of a dead letter queue back to where they came from.
+    Redrive {
+        /// The dead letter queue.
+        queue: String,
+        /// Send them to this queue instead.
+        #[arg(long, value_name = "QUEUE")]
+        to: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -283,9 +314,9 @@ fn machine_type(name: &str) -> Result<MachineType, String> {
     }
 }
 
-fn function(name: &str) -> Result<Function, String> {
-    Function::from_name(name).ok_or_else(|| {
-        let names: Vec<_> = Function::ALL.iter().map(|function| function.name()).collect();
+fn function(name: &str) -> Result<Called, String> {
+    Called::from_name(name).ok_or_else(|| {
+        let names: Vec<_> = Called::all().map(Called::name).collect();
         format!("the functions are {}", names.join(", "))
     })
 }

@@ -22,16 +22,5 @@ pub(crate) fn seed() -> u64 {
 /// A new UUID (version 4).
 pub(crate) fn uuid() -> String {
     // One draw has 80 random bits.
-    uuid_of(random() ^ (random() << 64))
-}
-
-/// The UUID (version 4) of some bits that are as good as random.
-pub(crate) fn uuid_of(bits: u128) -> String {
-    let (version, variant) = (0x4000 | (bits >> 64) & 0xFFF, 0x8000 | (bits >> 48) & 0x3FFF);
-    format!(
-        "{:08x}-{:04x}-{version:04x}-{variant:04x}-{:012x}",
-        (bits >> 96) & 0xFFFF_FFFF,
-        (bits >> 80) & 0xFFFF,
-        bits & 0xFFFF_FFFF_FFFF,
-    )
+    functions::arrival::uuid(random() ^ (random() << 64))
 }

@@ -27,6 +27,11 @@ impl Exit {
         Self { code: 130, message: message.into() }
     }
 
+    /// With what else there is to say.
+    pub(crate) fn and(self, more: &str) -> Self {
+        Self { message: format!("{}; {more}", self.message), ..self }
+    }
+
     /// Says why, and gives the code.
     #[expect(clippy::print_stderr, reason = "this is what a command says to a person")]
     pub(crate) fn report(self) -> ExitCode {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{ExecutionStatus, Flow, FlowError, Machine as Which, Started};
+use api::{Ended, ExecutionStatus, Flow, FlowError, Machine as Which, Started};
 use functions::{BatchId, Name, batches::BatchStatus, steps::upload_key, store::StoreError};
 
 use crate::{
@@ -29,10 +29,7 @@ impl LocalFlow {
     }
 
     fn machine(&self, which: Which) -> Result<&Arc<Machine>, FlowError> {
-        let name = match which {
-            Which::Records => "RecordsStateMachine",
-            Which::Batch => "BatchStateMachine",
-        };
+        let name = which.resource();
         self.engine()
             .wiring
             .machine(name)
@@ -66,11 +63,7 @@ impl Flow for LocalFlow {
     }
 
     fn execution_arn(&self, machine: Which, name: &str) -> String {
-        let machine = match machine {
-            Which::Records => "RecordsStateMachine",
-            Which::Batch => "BatchStateMachine",
-        };
-        wiring::execution_arn(machine, name)
+        wiring::execution_arn(machine.resource(), name)
     }
 
     async fn start(&self, machine: Which, name: &str, input: String) -> Result<Started, FlowError> {
@@ -85,13 +78,13 @@ impl Flow for LocalFlow {
         }
     }
 
-    async fn run(&self, name: &str, input: String) -> Result<ExecutionStatus, FlowError> {
-        let machine = self.engine().wiring.machine("RecordsExpressStateMachine");
-        let machine =
-            machine.ok_or_else(|| FlowError::Refused("there is no RecordsExpressStateMachine".into()))?;
-        let ended = self.executions.run_express(machine, name, input).await;
-        self.executions.clear_staging(name).await;
-        Ok(status(executions::parts(&ended.outcome).0))
+    async fn run(&self, machine: Which, name: &str, input: String) -> Result<Ended, FlowError> {
+        let ended = self.executions.run_express(self.machine(machine)?, name, input).await;
+        if machine == Which::RecordsExpress {
+            self.executions.clear_staging(&Name::default_tenant(), name).await;
+        }
+        let (ended, output, ..) = executions::parts(&ended.outcome);
+        Ok(Ended { status: status(ended), output })
     }
 
     async fn status(&self, execution_arn: &str) -> Result<Option<ExecutionStatus>, FlowError> {

@@ -61,6 +61,11 @@ impl Paths {
         self.root.join("lock")
     }
 
+    /// A file a queue that nobody receives from until it is resumed.
+    pub(crate) fn paused(&self, queue: &str) -> PathBuf {
+        self.root.join("paused").join(queue)
+    }
+
     /// Where chunks grow while they are being cut.
     pub(crate) fn spool(&self) -> PathBuf {
         self.root.join("spool")
@@ -81,9 +86,11 @@ impl Folder {
         let lock = lock(&paths, command)?;
         let store = SqliteStore::open(&paths.database())
             .map_err(|error| Exit::failed(format!("{}: {error}", paths.database().display())))?;
-        let queue = LocalQueue::new(store.clone());
+        let queue = LocalQueue::open(store.clone())?;
         let outbound = Outbound::new(Guard::new(allowed)).map_err(|error| Exit::failed(error.to_string()))?;
-        let host = Host { store, objects: objects(&paths)?, queue, outbound, spool: paths.spool() };
+        let objects = objects(&paths)?;
+        let routes = Arc::default();
+        let host = Host { store, objects, queue, outbound, routes, spool: paths.spool() };
         Ok(Self { host, paths, _lock: lock })
     }
 }
@@ -146,4 +153,19 @@ fn lock(paths: &Paths, command: &str) -> Result<File, Exit> {
 
 fn unusable(root: &Path, error: &std::io::Error) -> Exit {
     Exit::failed(format!("the data folder {} cannot be used: {error}", root.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use functions::event_contract::event_contract;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_folder_keeps_the_contract_of_events() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path(), "test").unwrap();
+        let Host { store, objects, queue, .. } = folder.host.clone();
+        event_contract(store, objects, queue).await;
+    }
 }

@@ -9,7 +9,6 @@ use std::{
     sync::Mutex,
 };
 
-use functions::Function;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde_json::{Map, Value, json};
 use tracing::{
@@ -19,7 +18,7 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, filter, layer::Context, layer::SubscriberExt, registry::LookupSpan};
 
-use crate::clock;
+use crate::{called::Called, clock};
 
 /// Logs are kept so many days, as on AWS.
 const KEPT_DAYS: i64 = 30;
@@ -42,24 +41,24 @@ pub(crate) fn start(folder: &Path, level: Level) {
 }
 
 /// The file of a function and a day.
-pub(crate) fn file(folder: &Path, function: Function, day: Date) -> PathBuf {
+pub(crate) fn file(folder: &Path, function: Called, day: Date) -> PathBuf {
     folder.join(format!("{}Function", function.name())).join(format!("{day}.ndjson"))
 }
 
 /// Writes a function's events to its file.
 struct Files {
     folder: PathBuf,
-    open: Mutex<HashMap<Function, (Date, File)>>,
+    open: Mutex<HashMap<Called, (Date, File)>>,
 }
 
 /// The function that a span is for.
-struct Of(Function);
+struct Of(Called);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Files {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let mut fields = Fields::default();
         attributes.record(&mut fields);
-        let name = fields.0.get("name").and_then(Value::as_str).and_then(Function::from_name);
+        let name = fields.0.get("name").and_then(Value::as_str).and_then(Called::from_name);
         if let (Some(span), Some(function)) = (context.span(id), name) {
             span.extensions_mut().insert(Of(function));
         }
@@ -85,7 +84,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Files {
 }
 
 impl Files {
-    fn append(&self, function: Function, now: Timestamp, text: &[u8]) -> std::io::Result<()> {
+    fn append(&self, function: Called, now: Timestamp, text: &[u8]) -> std::io::Result<()> {
         let day = now.to_zoned(TimeZone::UTC).date();
         let Ok(mut open) = self.open.lock() else {
             return Ok(());
@@ -129,7 +128,7 @@ impl Visit for Fields {
 
 fn remove_old(folder: &Path, now: Timestamp) {
     let today = now.to_zoned(TimeZone::UTC).date();
-    for function in Function::ALL {
+    for function in Called::all() {
         let Some(logs) = file(folder, function, today).parent().map(Path::to_owned) else {
             continue;
         };

@@ -1,8 +1,11 @@
 //! `crmflow`: the record flow on one machine. The state machines and functions are those of AWS.
 
+mod called;
 mod cli;
 mod clock;
 mod commands;
+mod consumers;
+mod couriers;
 mod executions;
 mod exit;
 mod flow;

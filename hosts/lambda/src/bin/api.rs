@@ -5,14 +5,15 @@ use functions::store::Table;
 use lambda::{
     Config, DynamoStore, StepFunctions,
     clock::{now, random},
-    log, objects,
+    destinations::guard,
+    objects, serve_http,
 };
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_http::Error> {
-    log();
+async fn main() -> Result<(), lambda_runtime::Error> {
     let config = Config::from_env();
     let store = DynamoStore::new(&config, &Table::ALL)?;
     let flow = StepFunctions::new(&config)?;
-    lambda_http::run(api::router(Api::new(store, objects(&config)?, flow, now, random))).await
+    let api = Api::new(store, objects(&config)?, flow, now, random).with_guard(guard(&config)?);
+    serve_http(api::router(api)).await
 }

@@ -1,10 +1,12 @@
 //! The Lambda function of LogSchemaErrors.
 
-use functions::{Function, steps::log_schema_errors};
-use lambda::{Config, objects, serve};
+use functions::{Function, steps::log_schema_errors, store::Table};
+use lambda::{Config, DynamoStore, objects, serve};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let objects = objects(&Config::from_env())?;
-    serve(Function::LogSchemaErrors, async |input| log_schema_errors(input, &objects).await).await
+    let config = Config::from_env();
+    let store = DynamoStore::new(&config, &[Table::Events])?;
+    let objects = objects(&config)?;
+    serve(Function::LogSchemaErrors, async |input| log_schema_errors(input, &store, &objects).await).await
 }

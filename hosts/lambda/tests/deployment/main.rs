@@ -3,5 +3,6 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
 mod policies;
+mod queues;
 mod stack;
 mod wiring;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use functions::{Error, Function};
+use functions::{Consumer, Error, Function};
 use serde_json::{Value, json};
 
 use crate::stack::{definition, resources, root, template, text};
@@ -19,15 +19,16 @@ fn kebab(name: &str) -> String {
     kebab
 }
 
+/// Of all functions: those of machines, those that queues feed, and the API's.
+fn names() -> impl Iterator<Item = &'static str> {
+    let consumers = Consumer::ALL.map(Consumer::name);
+    Function::ALL.map(Function::name).into_iter().chain(consumers).chain(["Api"])
+}
+
 #[test]
 fn every_function_has_a_binary_and_a_block() {
     let template = template();
-    let wanted: BTreeSet<String> = Function::ALL
-        .iter()
-        .map(|function| function.name())
-        .chain(["Api"])
-        .map(|name| format!("{name}Function"))
-        .collect();
+    let wanted: BTreeSet<String> = names().map(|name| format!("{name}Function")).collect();
     let found: BTreeSet<String> =
         resources(&template, "AWS::Serverless::Function").map(|(id, _)| id.to_owned()).collect();
     assert_eq!(found, wanted);
@@ -46,7 +47,7 @@ fn every_function_has_a_binary_and_a_block() {
     }
 }
 
-/// The variables that a binary's source needs: those of the tables it names, and the API's machines.
+/// The variables that a binary's source needs: those of the tables, queues and machines that it names.
 fn variables(binary: &str) -> BTreeSet<String> {
     let source = text(&format!("hosts/lambda/src/bin/{binary}.rs"));
     let tables = [
@@ -63,11 +64,18 @@ fn variables(binary: &str) -> BTreeSet<String> {
     let sends =
         |queue: &str| source.contains("StepFunctions") || source.contains(&format!("QueueName::{queue}"));
     let queues = queues.into_iter().filter(|(queue, _)| sends(queue)).map(|(_, variable)| variable);
-    let machines =
-        ["RECORDS_STATE_MACHINE_ARN", "RECORDS_EXPRESS_STATE_MACHINE_ARN", "BATCH_STATE_MACHINE_ARN"];
+    let machines = [
+        ("StepFunctions::new", "RECORDS_STATE_MACHINE_ARN"),
+        ("StepFunctions::new", "RECORDS_EXPRESS_STATE_MACHINE_ARN"),
+        ("StepFunctions::new", "BATCH_STATE_MACHINE_ARN"),
+        ("StepFunctions::new", "TEST_DESTINATION_STATE_MACHINE_ARN"),
+        ("Express::new", "RECORDS_EXPRESS_STATE_MACHINE_ARN"),
+        ("guard(&config)", "ALLOWED_DESTINATIONS"),
+    ];
     let uses = |table: &str| source.contains("Table::ALL") || source.contains(&format!("Table::{table}"));
     let tables = tables.into_iter().filter(|(table, _)| uses(table)).map(|(_, variable)| variable);
-    let machines = machines.into_iter().filter(|_| source.contains("StepFunctions"));
+    let machines =
+        machines.into_iter().filter(|(call, _)| source.contains(call)).map(|(_, variable)| variable);
     tables.chain(queues).chain(machines).map(ToOwned::to_owned).collect()
 }
 
@@ -95,8 +103,7 @@ fn binaries_are_wiring() {
         assert!(lines <= 25, "{} has {lines} lines", path.display());
         names.insert(path.file_stem().unwrap().to_string_lossy().into_owned());
     }
-    let wanted = Function::ALL.iter().map(|function| kebab(function.name())).chain(["api".to_owned()]);
-    assert_eq!(names, wanted.collect());
+    assert_eq!(names, self::names().map(kebab).collect());
 }
 
 /// Every string in a definition that is the value of a field named `name`.

@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use tracing::Level;
 
-use crate::{cli::Invoke, exit::Exit, folder::Folder, logs};
+use crate::{called::Called, cli::Invoke, consumers, exit::Exit, folder::Folder, logs};
 
 /// Calls the function and prints what it gives. A function's own error is printed as Lambda has it, and
 /// ends with 1.
@@ -15,7 +15,11 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Invoke) -> Result
     logs::start(&folder.paths.logs(), Level::WARN);
     let flow = super::flow(&folder, wiring);
     super::block_on(async {
-        match flow.engine().call(args.function, event).await {
+        let called = match args.function {
+            Called::Function(function) => flow.engine().call(function, event).await,
+            Called::Consumer(consumer) => consumers::invoke(consumer, &event, &flow).await,
+        };
+        match called {
             Ok(output) => {
                 super::print(&format!("{}\n", String::from_utf8_lossy(&output)));
                 Ok(ExitCode::SUCCESS)

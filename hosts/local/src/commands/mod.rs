@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod check;
+mod deliveries;
 mod executions;
 mod invoke;
 mod logs;
@@ -43,6 +44,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Executions(args) => executions::run(&data, template, &args),
         Command::Execution(args) => executions::show(&data, &args),
         Command::Quarantine(args) => quarantine::run(&data, template, args),
+        Command::Destinations(args) => deliveries::destinations(&data, &args),
+        Command::Deliveries(args) => deliveries::run(&data, &args),
         Command::States(command) => states::dispatch(&data, template, command),
         Command::Queues(args) => queues::run(&data, template, &args),
         Command::Sink(args) => sink::run(args),

@@ -1,6 +1,12 @@
-//! `crmflow queues`: the queues of the template, and what waits in them.
+//! `crmflow queues`: the queues of the template, and what waits in them; pause and redrive.
 
-use std::{fmt::Write, path::Path, process::ExitCode};
+use std::{
+    fmt::Write,
+    fs::{self, File},
+    io,
+    path::Path,
+    process::ExitCode,
+};
 
 use serde_json::{Value, json};
 
@@ -8,42 +14,125 @@ use crate::{
     cli::Queues,
     clock,
     exit::Exit,
-    folder::View,
+    folder::{Folder, Paths, View},
     queues::{self, Depth, Waiting},
+    wiring::{Queue, Wiring},
 };
 
 /// Runs one of its commands.
 pub(super) fn run(data: &Path, template: Option<&Path>, command: &Queues) -> Result<ExitCode, Exit> {
-    let names = super::wiring(template)?.queues.into_iter().map(|queue| queue.name);
+    let wiring = super::wiring(template)?;
     let readers = View::open(data)?.readers;
+    let paths = Paths::new(data);
     match command {
         Queues::List { json } => {
-            let depths = names.map(|name| Ok((queues::depth(&readers, &name, clock::now())?, name)));
+            let names = wiring.queues.into_iter().map(|queue| queue.name);
+            let depths = names.map(|name| {
+                let is_paused = paths.paused(&name).exists();
+                Ok((queues::depth(&readers, &name, clock::now())?, is_paused, name))
+            });
             list(&depths.collect::<Result<Vec<_>, Exit>>()?, *json)?;
         }
         Queues::Show { queue, limit, json } => {
-            if !names.into_iter().any(|name| name == *queue) {
-                return Err(Exit::usage(format!("the template has no queue {queue}")));
-            }
-            show(&queues::oldest(&readers, queue, *limit)?, *json)?;
+            show(&queues::oldest(&readers, &find(&wiring, queue)?.name, *limit)?, *json)?;
         }
+        Queues::Pause { queue } => pause(&paths, &fed(&wiring, queue)?.name)?,
+        Queues::Resume { queue } => resume(&paths, &fed(&wiring, queue)?.name)?,
+        Queues::Redrive { queue, to } => redrive(data, &wiring, queue, to.as_deref())?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(queues: &[(Depth, String)], json: bool) -> Result<(), Exit> {
+/// The queue with this name.
+fn find<'w>(wiring: &'w Wiring, name: &str) -> Result<&'w Queue, Exit> {
+    let found = wiring.queue_named(name);
+    found.ok_or_else(|| Exit::usage(format!("the template has no queue {name}")))
+}
+
+/// The queue with this name, which feeds a function.
+fn fed<'w>(wiring: &'w Wiring, name: &str) -> Result<&'w Queue, Exit> {
+    let queue = find(wiring, name)?;
+    if wiring.mappings.iter().any(|mapping| mapping.queue.name == queue.name) {
+        Ok(queue)
+    } else {
+        Err(Exit::usage(format!("nothing receives from {name}")))
+    }
+}
+
+fn pause(paths: &Paths, queue: &str) -> Result<(), Exit> {
+    let file = paths.paused(queue);
+    let folder = file.parent().map_or(Ok(()), fs::create_dir_all);
+    let made = folder.and_then(|()| File::create(&file)).and_then(|file| file.sync_all());
+    made.map_err(|error| Exit::failed(format!("{}: {error}", file.display())))?;
+    super::print(&format!("{queue} is paused: it takes messages, and nothing receives them\n"));
+    Ok(())
+}
+
+fn resume(paths: &Paths, queue: &str) -> Result<(), Exit> {
+    let file = paths.paused(queue);
+    match fs::remove_file(&file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Exit::failed(format!("{}: {error}", file.display())))
+        }
+        _ => {
+            super::print(&format!("{queue} is not paused\n"));
+            Ok(())
+        }
+    }
+}
+
+/// Sends the messages of a dead letter queue back. It needs the folder for itself: a server knows by heart how many
+/// messages its queues hold.
+fn redrive(data: &Path, wiring: &Wiring, from: &str, to: Option<&str>) -> Result<(), Exit> {
+    let from = find(wiring, from)?;
+    let to = match to {
+        Some(to) => find(wiring, to)?,
+        None => {
+            let is_source = |queue: &&Queue| {
+                queue.redrive.as_ref().is_some_and(|redrive| redrive.dead_letters == from.name)
+            };
+            let mut sources = wiring.queues.iter().filter(is_source);
+            match (sources.next(), sources.next()) {
+                (Some(source), None) => source,
+                _ => {
+                    let name = &from.name;
+                    return Err(Exit::usage(format!(
+                        "{name} has no one source; --to names the queue to send to"
+                    )));
+                }
+            }
+        }
+    };
+    if from.name == to.name {
+        return Err(Exit::usage(format!("{} cannot be sent to itself", from.name)));
+    }
+    let folder = Folder::open(data, "queues redrive")?;
+    let moved = super::block_on(async { Ok(folder.host.queue.move_all(&from.name, &to.name).await?) })?;
+    super::print(&format!("{} messages of {} are in {} again\n", super::grouped(moved), from.name, to.name));
+    Ok(())
+}
+
+fn list(queues: &[(Depth, bool, String)], json: bool) -> Result<(), Exit> {
     if json {
-        let described = queues.iter().map(|(Depth { messages, delayed, oldest }, name)| {
-            json!({ "queue": name, "messages": messages, "delayed": delayed, "oldest": oldest })
+        let described = queues.iter().map(|(depth, is_paused, name)| {
+            let Depth { messages, delayed, in_flight, oldest, limit } = depth;
+            json!({
+                "queue": name, "messages": messages, "delayed": delayed, "inFlight": in_flight,
+                "oldest": oldest, "limit": limit, "paused": is_paused,
+            })
         });
         return super::print_json(&described.collect::<Vec<_>>());
     }
     let mut text = String::new();
-    for (Depth { messages, delayed, oldest }, name) in queues {
+    for (Depth { messages, delayed, in_flight, oldest, limit }, is_paused, name) in queues {
         // Writing to a string cannot fail.
         let _ = write!(text, "{:>9} messages, {delayed} delayed  {name}", super::grouped(*messages));
         let _ = oldest.map(|oldest| write!(text, "  oldest {oldest:.3}"));
-        text.push('\n');
+        if *in_flight > 0 {
+            let _ = write!(text, "  {} in flight", super::grouped(*in_flight));
+        }
+        let _ = limit.map(|limit| write!(text, "  takes {}", super::grouped(limit)));
+        text.push_str(if *is_paused { "  paused\n" } else { "\n" });
     }
     super::print(&text);
     Ok(())

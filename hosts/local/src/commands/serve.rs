@@ -3,12 +3,13 @@
 use std::{future::IntoFuture, net::SocketAddr, path::Path, process::ExitCode, time::Duration};
 
 use api::{Api, router_with};
+use functions::queue::QueueName;
 use tokio::net::TcpListener;
 use tracing::Level;
 
 use crate::{
     cli::Serve,
-    clock,
+    clock, consumers,
     exit::Exit,
     folder::Folder,
     logs,
@@ -16,7 +17,8 @@ use crate::{
     uploads,
 };
 
-/// How long requests that are being answered may take once the server was told to stop.
+/// How long requests that are being answered, and messages that are being worked on, may take once the server was
+/// told to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Serves until Ctrl-C or SIGTERM. Executions that have not ended then go on at the next start.
@@ -45,10 +47,13 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         flow.engine().machines.adopt(&flow.engine().wiring).await?;
         flow.executions.resume().await?;
         flow.executions.tidy().await?;
+        folder.host.queue.limit(QueueName::Events, args.queue_limit).await?;
+        let consumers = consumers::feed(flow.clone(), &folder.paths, stopped());
         let endpoint = Endpoint::new(flow.executions.clone());
         endpoint.resume().await?;
         let host = folder.host.clone();
-        let api = Api::new(host.store, host.objects, flow.clone(), clock::now, clock::random);
+        let api = Api::new(host.store, host.objects, flow.clone(), clock::now, clock::random)
+            .with_guard(host.outbound.guard().clone());
         let app = router_with(api, uploads::route(flow));
         super::print(&format!(
             "crmflow listens on http://{address} (Step Functions: http://{sfn_address} ; try http://{address}/docs)\n"
@@ -64,7 +69,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
             })
             .into_future();
         tokio::select! {
-            ended = async { tokio::try_join!(server, sfn) } => {
+            ended = async { tokio::try_join!(server, sfn, async { consumers.await; Ok(()) }) } => {
                 ended.map_err(|error| Exit::failed(error.to_string()))?;
             }
             () = async { stopped().await; tokio::time::sleep(GRACE).await } => {}

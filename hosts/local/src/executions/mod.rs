@@ -153,7 +153,7 @@ impl Executions {
                     tracing::info!(execution.arn = arn, status, "execution {arn} ended: {status}");
                     // One that failed may be redriven, and needs its files then.
                     if ours && matches!(outcome, Outcome::Succeeded(_)) {
-                        self.clear_staging(&name).await;
+                        self.clear_staging(&Name::default_tenant(), &name).await;
                     }
                 }
                 Err(error) => {
@@ -186,8 +186,8 @@ impl Executions {
     }
 
     /// Working files of a batch that has ended are of no use; on AWS a lifecycle rule clears them.
-    pub(crate) async fn clear_staging(&self, name: &str) {
-        let prefix = format!("{}{}/{name}/", functions::objects::STAGING, Name::default_tenant());
+    pub(crate) async fn clear_staging(&self, tenant: &Name, name: &str) {
+        let prefix = format!("{}{tenant}/{name}/", functions::objects::STAGING);
         if let Err(error) = self.engine.host.objects.delete_all(&prefix).await {
             tracing::warn!("working files were left: {error}");
         }

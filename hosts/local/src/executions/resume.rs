@@ -91,7 +91,7 @@ impl Executions {
         for machine in &self.engine.wiring.machines {
             let fallen = |connection: &_| row::fallen(connection, &machine.arn(), before);
             for name in self.engine.host.store.readers.with(fallen)? {
-                self.clear_staging(&name).await;
+                self.clear_staging(&functions::Name::default_tenant(), &name).await;
             }
         }
         Ok(())

@@ -164,7 +164,9 @@ pub(crate) async fn watch(task: &TaskRequest, runner: &Runner) -> Result<Value, 
 /// a task that was asked before a crash kept that from being noted makes nothing twice.
 fn id(task: &TaskRequest, part: usize, runner: &Runner) -> String {
     match (&runner.journal, serde_json::to_string(&task.id)) {
-        (Some(_), Ok(id)) => clock::uuid_of(xxh3_128(format!("{}/{id}/{part}", task.execution).as_bytes())),
+        (Some(_), Ok(id)) => {
+            functions::arrival::uuid(xxh3_128(format!("{}/{id}/{part}", task.execution).as_bytes()))
+        }
         _ => clock::uuid(),
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock,
-    queues::{self, Message, Sent},
+    queues::{Message, Sent},
     runner::Runner,
     wiring::Queue,
 };
@@ -68,7 +68,7 @@ pub(super) async fn send_message(
         body: body.into_owned(),
     };
     let sent =
-        queues::send(&engine.host.store, message).await.map_err(|error| SQS.unavailable(spelling, &error))?;
+        engine.host.queue.send_one(message).await.map_err(|error| SQS.unavailable(spelling, &error))?;
     Ok(answer(spelling, sent, md5, attributes_md5))
 }
 

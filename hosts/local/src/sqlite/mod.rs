@@ -1,5 +1,6 @@
 //! The SQLite side of the store seam: one file, one writer that commits many callers' writes together.
 
+mod line;
 mod read;
 mod schema;
 mod write;

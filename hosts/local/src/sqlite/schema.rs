@@ -40,20 +40,53 @@ FROM executions_1 ORDER BY started_at;
 DROP TABLE executions_1;
 ";
 
-/// Queues: what was sent and not deleted, and what FIFO queues have seen. Times are milliseconds since 1970.
-/// A number of a queue's order is never given twice.
+/// Queues: what was sent and not deleted, what is being worked on, and what FIFO queues have seen. Times are
+/// milliseconds since 1970; `visible_at` is zero where a message may be received. A number of a queue's order is
+/// never given twice. Only what a task sent has an id of its own: the others need no index of ids.
+///
+/// Messages that are being worked on lie in `queue_flights`, a row a batch with the numbers of its messages: a row a
+/// batch is less to write than a change of every message.
 const QUEUES: &str = "
 CREATE TABLE IF NOT EXISTS queue_messages (
-  sequence INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, id TEXT NOT NULL UNIQUE, body TEXT NOT NULL,
-  attributes TEXT NOT NULL, sent_at INTEGER NOT NULL, visible_at INTEGER NOT NULL,
-  receives INTEGER NOT NULL DEFAULT 0, group_id TEXT
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, id TEXT, body TEXT NOT NULL,
+  attributes TEXT, sent_at INTEGER NOT NULL, visible_at INTEGER NOT NULL, receives INTEGER NOT NULL DEFAULT 0,
+  group_id TEXT
 );
-CREATE INDEX IF NOT EXISTS queue_messages_by_queue ON queue_messages (queue, visible_at);
+CREATE INDEX IF NOT EXISTS queue_messages_waiting ON queue_messages (queue, visible_at);
+CREATE UNIQUE INDEX IF NOT EXISTS queue_messages_by_id ON queue_messages (id) WHERE id IS NOT NULL;
+CREATE TABLE IF NOT EXISTS queue_flights (
+  id INTEGER PRIMARY KEY, queue TEXT NOT NULL, messages TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS queue_limits (queue TEXT PRIMARY KEY, messages INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS queue_deduplication (
   queue TEXT NOT NULL, deduplication_id TEXT NOT NULL, id TEXT NOT NULL, sequence INTEGER NOT NULL,
   sent_at INTEGER NOT NULL, PRIMARY KEY (queue, deduplication_id)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS queue_deduplication_by_time ON queue_deduplication (sent_at);
+";
+
+/// Who worked on messages when the file was last open is gone: they were received once more, and may be again.
+const LANDED: &str = "
+UPDATE queue_messages SET receives = receives + 1
+WHERE sequence IN (SELECT message.value FROM queue_flights, json_each(queue_flights.messages) AS message);
+DELETE FROM queue_flights;
+DELETE FROM queue_limits;
+";
+
+/// Makes room for the queues of this layout; the first layout had none.
+const BEFORE_QUEUES: &str = "
+CREATE TABLE IF NOT EXISTS queue_messages (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, id TEXT NOT NULL UNIQUE, body TEXT NOT NULL,
+  attributes TEXT NOT NULL, sent_at INTEGER NOT NULL, visible_at INTEGER NOT NULL,
+  receives INTEGER NOT NULL DEFAULT 0, group_id TEXT
+);
+ALTER TABLE queue_messages RENAME TO queue_messages_2;
+";
+
+/// From the second layout, whose queues nobody received from.
+const FROM_QUEUES: &str = "
+INSERT INTO queue_messages SELECT * FROM queue_messages_2;
+DROP TABLE queue_messages_2;
 ";
 
 /// What machines put to EventBridge, in the order of arrival.
@@ -103,6 +136,28 @@ CREATE VIEW IF NOT EXISTS batch_list AS SELECT
   body ->> '$.outcomes.ignored' AS ignored, body ->> '$.outcomes.duplicate' AS duplicate,
   body ->> '$.outcomes.invalid' AS invalid, body ->> '$.outcomes.failed' AS failed
 FROM batches;
+CREATE VIEW IF NOT EXISTS destination_list AS SELECT
+  partition AS tenant, sort AS destination, body ->> '$.Type' AS type,
+  iif(instr(body ->> '$.Url', '?') > 0, substr(body ->> '$.Url', 1, instr(body ->> '$.Url', '?')) || '***', body ->> '$.Url') AS url,
+  body ->> '$.state' AS state, body ->> '$.reason' AS reason, body -> '$.events' AS events,
+  body ->> '$.filter' AS filter, body ->> '$.mapping' AS mapping,
+  (SELECT json_group_array(key) FROM json_each(body, '$.headers')) AS headers,
+  coalesce(json_array_length(body, '$.secrets'), 0) AS secrets, body ->> '$.rateLimit' AS rate_limit,
+  body ->> '$.ordering' AS ordering, body ->> '$.concurrency' AS concurrency,
+  body ->> '$.createdAt' AS created_at, body ->> '$.updatedAt' AS updated_at
+FROM destinations WHERE sort NOT LIKE '!%';
+CREATE VIEW IF NOT EXISTS delivery_list AS SELECT
+  substr(partition, 1, instr(partition, '/') - 1) AS tenant,
+  substr(partition, instr(partition, '/') + 1) AS destination, body ->> '$.messageId' AS message,
+  iif(sort LIKE 'q#%', 'pending', body ->> '$.status') AS status, body ->> '$.receivedAt' AS received_at,
+  coalesce(json_array_length(body, '$.attempts'), body ->> '$.tries') AS tries,
+  coalesce(body ->> '$.attempts[#-1].status', body ->> '$.attempts[#-1].error') AS last_answer,
+  body ->> '$.attempts[#-1].at' AS last_at, body ->> '$.reason' AS reason, body ->> '$.replays' AS replays
+FROM deliveries WHERE sort LIKE 'q#%' OR sort LIKE 'd#%' OR (sort LIKE 'f#%' AND body ->> '$.status' = 'failed');
+CREATE VIEW IF NOT EXISTS response_list AS SELECT
+  substr(partition, 1, instr(partition, '/') - 1) AS tenant, body ->> '$.responseId' AS response,
+  body -> '$.destinations' AS destinations, body -> '$.responseBody' AS body
+FROM responses;
 ";
 
 /// Opens the file for writing. `synchronous=FULL` in WAL mode syncs at every commit: what returned is on
@@ -113,7 +168,7 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(96);
     let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found > VERSION {
         return Err(rusqlite::Error::InvalidParameterName(
@@ -128,11 +183,13 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
             if is_by_arrival(table) { "" } else { "WITHOUT ROWID" },
         ))?;
     }
-    let migration = if found == 1 { [BEFORE_FROM_1, FROM_1] } else { [""; 2] };
+    let is_older = |than| (1..than).contains(&found);
+    let [before, from] = if is_older(2) { [BEFORE_FROM_1, FROM_1] } else { [""; 2] };
+    let [before_queues, from_queues] = if is_older(3) { [BEFORE_QUEUES, FROM_QUEUES] } else { [""; 2] };
     // One transaction: a crash leaves the old layout or the new one.
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {} {EXECUTIONS} {} {MACHINES} {QUEUES} {EVENTS} {VIEWS} PRAGMA user_version = {VERSION}; COMMIT;",
-        migration[0], migration[1]
+        "BEGIN IMMEDIATE; {before} {EXECUTIONS} {from} {MACHINES} {before_queues} {QUEUES} {from_queues} {LANDED} \
+         {EVENTS} {VIEWS} PRAGMA user_version = {VERSION}; COMMIT;"
     ))?;
     Ok(connection)
 }

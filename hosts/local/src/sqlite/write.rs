@@ -2,59 +2,97 @@
 //! into the next one (group commit).
 
 use std::{
-    sync::{
-        Arc,
-        mpsc::{self, Receiver, SyncSender},
-    },
+    sync::{Arc, mpsc},
     thread,
+    time::{Duration, Instant},
 };
 
 use functions::store::{Condition, Item, StoreError, Table, Written};
 use rusqlite::{Connection, params};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::{Change, failure, read};
+use super::{
+    failure,
+    line::{Job, Line, Place},
+    read,
+};
 
-/// How many callers' writes go into one transaction at the most.
+/// How many writes at the front go into one transaction before one in bulk does; twice as many go in at the most.
 const GROUP: usize = 512;
+/// For how long a transaction takes in what is in bulk: whoever comes to the front meanwhile waits for its end.
+const SLICE: Duration = Duration::from_millis(2);
 /// How many may wait before callers are held up.
 const WAITING: usize = 4096;
 
 /// The one that writes the file.
-#[derive(Debug)]
 pub(crate) struct Writer {
-    queue: SyncSender<Job>,
-    /// As many as the queue has places: who waits for one holds up no thread.
+    line: Arc<Line>,
+    /// Who waits for a place in the line holds up no thread.
     room: Arc<Semaphore>,
 }
 
-type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").finish_non_exhaustive()
+    }
+}
 
-struct Job {
-    change: Change,
-    /// Told once the change is on the disk, or is not.
-    done: Done,
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.line.close();
+    }
 }
 
 impl Writer {
     pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
-        let (queue, jobs) = mpsc::sync_channel(WAITING);
+        let line = Arc::<Line>::default();
+        let jobs = Arc::clone(&line);
         thread::Builder::new()
             .name("sqlite-writer".into())
             .spawn(move || run(&connection, &jobs))
             .map_err(|error| StoreError::Refused(error.to_string()))?;
-        Ok(Self { queue, room: Arc::new(Semaphore::new(WAITING)) })
+        Ok(Self { line, room: Arc::new(Semaphore::new(WAITING)) })
     }
 
     /// No writer: every write is refused.
     pub(super) fn none() -> Self {
-        Self { queue: mpsc::sync_channel(0).0, room: Arc::new(Semaphore::new(1)) }
+        let line = Arc::<Line>::default();
+        line.close();
+        Self { line, room: Arc::new(Semaphore::new(1)) }
     }
 
     /// Makes a change and waits until it is on the disk.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.write_then(change, |_| {}).await
+    }
+
+    /// Makes a change and waits until it is on the disk. `then` learns what came of it, on the writer's thread, also
+    /// where nobody waits any longer.
+    pub(crate) async fn write_then<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        then: impl FnOnce(&Result<T, StoreError>) + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.write_at(Place::Bulk, change, then).await
+    }
+
+    /// As [`Writer::write_then`], before all that does not come this way: for what is small and waited for outside.
+    pub(crate) async fn write_first<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        then: impl FnOnce(&Result<T, StoreError>) + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.write_at(Place::Front, change, then).await
+    }
+
+    async fn write_at<T: Send + 'static>(
+        &self,
+        place: Place,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        then: impl FnOnce(&Result<T, StoreError>) + Send + 'static,
     ) -> Result<T, StoreError> {
         let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| gone())?;
         let (answer, answered) = oneshot::channel();
@@ -66,14 +104,18 @@ impl Writer {
             }),
             done: Box::new(move |committed| {
                 drop(room);
-                let _ = answer.send(match (committed, result.try_recv()) {
+                let came = match (committed, result.try_recv()) {
                     (Ok(()), Ok(made)) => made.map_err(|error| failure(&error)),
                     (Err(error), _) => Err(error),
                     (Ok(()), Err(_)) => Err(gone()),
-                });
+                };
+                then(&came);
+                let _ = answer.send(came);
             }),
         };
-        self.queue.try_send(job).map_err(|_| gone())?;
+        if !self.line.push(job, place) {
+            return Err(gone());
+        }
         answered.await.map_err(|_| gone())?
     }
 }
@@ -82,24 +124,28 @@ fn gone() -> StoreError {
     StoreError::Unavailable("the writer has stopped".into())
 }
 
-fn run(connection: &Connection, jobs: &Receiver<Job>) {
-    while let Ok(first) = jobs.recv() {
+fn run(connection: &Connection, line: &Line) {
+    while line.wait() {
         let mut done = Vec::new();
-        let committed = commit(connection, first, jobs, &mut done);
+        let committed = commit(connection, line, &mut done);
         for tell in done {
             tell(committed.clone());
         }
     }
 }
 
-fn commit(
-    connection: &Connection,
-    first: Job,
-    jobs: &Receiver<Job>,
-    done: &mut Vec<Done>,
-) -> Result<(), StoreError> {
+type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+fn commit(connection: &Connection, line: &Line, done: &mut Vec<Done>) -> Result<(), StoreError> {
     let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failure(&error));
-    for job in std::iter::once(first).chain(jobs.try_iter().take(GROUP - 1)) {
+    let end = Instant::now() + SLICE;
+    let front = std::iter::from_fn(|| line.next(Place::Front)).take(GROUP);
+    // One in bulk has its turn at least, however many come to the front.
+    let bulk = std::iter::from_fn(|| line.next(Place::Bulk));
+    let bulk = bulk
+        .take(1)
+        .chain(std::iter::from_fn(|| if Instant::now() < end { line.next_of_any() } else { None }));
+    for job in front.chain(bulk).take(2 * GROUP) {
         if begun.is_ok() {
             (job.change)(connection);
         }

@@ -2,6 +2,7 @@
 //! What this host cannot honour it refuses, by name.
 
 mod draw;
+mod mappings;
 mod stores;
 mod yaml;
 
@@ -11,20 +12,25 @@ use std::{
     sync::Arc,
 };
 
-use functions::Function;
+use functions::{Consumer, Function};
 use serde_json::Value;
 use states::{MachineType, StateMachine};
 
-pub(crate) use stores::Queue;
+pub(crate) use mappings::Mapping;
+pub(crate) use stores::{Queue, Redrive};
 
 use crate::resources::Resource;
 
 /// The template that is part of the program; `--template` names another.
 const TEMPLATE: &str = include_str!("../../../../template.yaml");
 /// The definitions that it names.
-const DEFINITIONS: [(&str, &str); 2] = [
+const DEFINITIONS: [(&str, &str); 3] = [
     ("statemachines/records.asl.json", include_str!("../../../../statemachines/records.asl.json")),
     ("statemachines/batch.asl.json", include_str!("../../../../statemachines/batch.asl.json")),
+    (
+        "statemachines/test-destination.asl.json",
+        include_str!("../../../../statemachines/test-destination.asl.json"),
+    ),
 ];
 
 /// The ARN's front for everything on this machine: region `local`, an account of zeros.
@@ -98,6 +104,8 @@ impl Machine {
 pub(crate) struct Wiring {
     pub(crate) machines: Vec<Arc<Machine>>,
     pub(crate) queues: Vec<Queue>,
+    /// Which queue feeds which function.
+    pub(crate) mappings: Vec<Mapping>,
     resources: serde_json::Map<String, Value>,
 }
 
@@ -189,13 +197,17 @@ impl Wiring {
                 kind => problems.push(format!("{name}: this host has nothing for a resource of type {kind}")),
             }
         }
-        for needed in ["RecordsStateMachine", "RecordsExpressStateMachine", "BatchStateMachine"] {
+        for needed in api::Machine::ALL.map(api::Machine::resource) {
             if !resources.contains_key(needed) {
                 problems.push(format!("the template has no {needed}"));
             }
         }
+        let (queues, faults) = stores::queues(resources);
+        problems.extend(faults);
+        let (mappings, faults) = mappings::mappings(resources, &queues);
+        problems.extend(faults);
         if problems.is_empty() {
-            Ok(Self { machines, queues: stores::queues(resources), resources: resources.clone() })
+            Ok(Self { machines, queues, mappings, resources: resources.clone() })
         } else {
             Err(Problems(problems))
         }
@@ -222,7 +234,8 @@ impl Wiring {
 }
 
 fn function_problem(name: &str) -> Option<String> {
-    let known = name == "ApiFunction" || (name.ends_with("Function") && Function::from_name(name).is_some());
+    let is_known = Function::from_name(name).is_some() || Consumer::from_name(name).is_some();
+    let known = name == "ApiFunction" || (name.ends_with("Function") && is_known);
     (!known).then(|| format!("{name}: there is no such function in crmflow"))
 }
 

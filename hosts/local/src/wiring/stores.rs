@@ -1,5 +1,7 @@
 //! The template's queues, tables and buckets, by the names that tasks know them by.
 
+use std::time::Duration;
+
 use functions::store::Table;
 use serde_json::{Map, Value};
 
@@ -20,30 +22,86 @@ pub(crate) struct Queue {
     pub(crate) content_based_deduplication: bool,
     /// For how many seconds a message is held back that says nothing else.
     pub(crate) delay: u32,
+    /// For how long whoever receives a message has it.
+    pub(crate) visibility_timeout: Duration,
+    /// What becomes of a message that is received too often.
+    pub(crate) redrive: Option<Redrive>,
 }
 
+/// Where messages go that cannot be worked on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Redrive {
+    /// The name of the dead letter queue.
+    pub(crate) dead_letters: String,
+    /// A message that was received so often goes there.
+    pub(crate) max_receives: u32,
+}
+
+/// SQS's visibility timeout where the template says nothing, in seconds.
+const VISIBLE_AFTER: u64 = 30;
+
 impl Queue {
-    fn new(name: &str, resource: &Value) -> Self {
+    fn new(name: &str, resource: &Value, resources: &Map<String, Value>) -> Result<Self, String> {
         let properties = &resource["Properties"];
         let is = |property: &str| properties[property].as_bool() == Some(true);
-        let delay = properties["DelaySeconds"].as_u64().and_then(|delay| u32::try_from(delay).ok());
-        Self {
-            name: if is("FifoQueue") { format!("{name}.fifo") } else { name.to_owned() },
+        let seconds = |property: &str, most: u64, otherwise: u64| match &properties[property] {
+            Value::Null => Ok(otherwise),
+            given => given
+                .as_u64()
+                .filter(|seconds| *seconds <= most)
+                .ok_or_else(|| format!("{name}: {property} is a number of seconds up to {most}")),
+        };
+        let delay = seconds("DelaySeconds", 900, 0)?;
+        Ok(Self {
+            name: queue_name(name, resource),
             fifo: is("FifoQueue"),
             content_based_deduplication: is("ContentBasedDeduplication"),
-            delay: delay.unwrap_or_default(),
-        }
+            delay: u32::try_from(delay).unwrap_or_default(),
+            visibility_timeout: Duration::from_secs(seconds("VisibilityTimeout", 43_200, VISIBLE_AFTER)?),
+            redrive: Redrive::new(name, &properties["RedrivePolicy"], resources)?,
+        })
     }
 }
 
-/// The queues, in the order of the template.
-pub(super) fn queues(resources: &Map<String, Value>) -> Vec<Queue> {
-    let is_queue = |resource: &Value| resource["Type"] == "AWS::SQS::Queue";
-    resources
-        .iter()
-        .filter(|(_, resource)| is_queue(resource))
-        .map(|(name, it)| Queue::new(name, it))
-        .collect()
+impl Redrive {
+    fn new(name: &str, policy: &Value, resources: &Map<String, Value>) -> Result<Option<Self>, String> {
+        if policy.is_null() {
+            return Ok(None);
+        }
+        let target = queue_of(&policy["deadLetterTargetArn"], resources);
+        let dead_letters = target.ok_or_else(|| {
+            format!("{name}: RedrivePolicy.deadLetterTargetArn is !GetAtt QUEUE.Arn of a queue")
+        })?;
+        let receives = policy["maxReceiveCount"].as_u64().filter(|count| (1..=1000).contains(count));
+        let max_receives = receives.and_then(|count| u32::try_from(count).ok());
+        let max_receives =
+            max_receives.ok_or_else(|| format!("{name}: RedrivePolicy.maxReceiveCount is 1 to 1000"))?;
+        Ok(Some(Self { dead_letters, max_receives }))
+    }
+}
+
+fn queue_name(name: &str, resource: &Value) -> String {
+    let is_fifo = resource["Properties"]["FifoQueue"].as_bool() == Some(true);
+    if is_fifo { format!("{name}.fifo") } else { name.to_owned() }
+}
+
+/// The name of the queue whose ARN `!GetAtt QUEUE.Arn` gives.
+pub(super) fn queue_of(arn: &Value, resources: &Map<String, Value>) -> Option<String> {
+    let (name, attribute) = (arn["Fn::GetAtt"][0].as_str()?, arn["Fn::GetAtt"][1].as_str()?);
+    let resource = resources.get(name)?;
+    (resource["Type"] == "AWS::SQS::Queue" && attribute == "Arn").then(|| queue_name(name, resource))
+}
+
+/// The queues, in the order of the template; and what is wrong with others.
+pub(super) fn queues(resources: &Map<String, Value>) -> (Vec<Queue>, Vec<String>) {
+    let (mut queues, mut problems) = (Vec::new(), Vec::new());
+    for (name, resource) in resources.iter().filter(|(_, it)| it["Type"] == "AWS::SQS::Queue") {
+        match Queue::new(name, resource, resources) {
+            Ok(queue) => queues.push(queue),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    (queues, problems)
 }
 
 /// What `Ref` (no attribute) or `GetAtt` gives for a queue, a table or a bucket; `None` for anything else.
@@ -51,11 +109,11 @@ pub(super) fn reference(name: &str, resource: &Value, attribute: Option<&str>) -
     let kind = resource["Type"].as_str()?;
     Some(match (kind, attribute) {
         ("AWS::SQS::Queue", None | Some("QueueUrl")) => {
-            format!("{QUEUES}{}", Queue::new(name, resource).name)
+            format!("{QUEUES}{}", queue_name(name, resource))
         }
-        ("AWS::SQS::Queue", Some("QueueName")) => Queue::new(name, resource).name,
+        ("AWS::SQS::Queue", Some("QueueName")) => queue_name(name, resource),
         ("AWS::SQS::Queue", Some("Arn")) => {
-            format!("arn:aws:sqs:local:000000000000:{}", Queue::new(name, resource).name)
+            format!("arn:aws:sqs:local:000000000000:{}", queue_name(name, resource))
         }
         ("AWS::DynamoDB::Table", Some("Arn")) => format!("{TABLES}{name}"),
         ("AWS::S3::Bucket", Some("Arn")) => format!("arn:aws:s3:::{name}"),
@@ -72,6 +130,11 @@ impl Wiring {
         let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
         let found = self.queues.iter().find(|queue| queue.name == name);
         found.filter(|_| is_account && parts.next().is_none())
+    }
+
+    /// The queue with this name.
+    pub(crate) fn queue_named(&self, name: &str) -> Option<&Queue> {
+        self.queues.iter().find(|queue| queue.name == name)
     }
 
     /// The table with this name, its logical id, or this ARN.

@@ -1,10 +1,15 @@
 //! A destination: where events are sent, as it is stored. Made and changed while the system runs (S0-011 to
 //! S0-016).
 
+pub mod form;
+mod shown;
+
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use shown::{HIDDEN, Shown, shown_url};
 
 use crate::{
     batch::Name,
@@ -94,6 +99,17 @@ pub enum State {
     Paused,
     /// It gets no events: somebody disabled it, it answered 410, or it failed for five days.
     Disabled,
+}
+
+impl State {
+    /// The name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Disabled => "disabled",
+        }
+    }
 }
 
 /// The delays before the tries that follow a failure, in seconds (design, Numbers to hold).

@@ -1,0 +1,102 @@
+//! What an execution costs, by the dearest way through its machine.
+
+use serde_json::Value;
+
+use super::{CHUNKS, Cost, RECORDS, Stack};
+use crate::error::Error;
+
+/// Prices executions on a stack.
+pub(super) struct Model<'a> {
+    /// The stack.
+    pub(super) stack: &'a Stack,
+    /// How long an execution of the express machine takes.
+    pub(super) seconds: f64,
+}
+
+impl Model<'_> {
+    /// An execution of a machine that has so many records before it.
+    pub(super) fn run(&self, id: &str, records: f64) -> Result<Cost, Error> {
+        let express = self.stack.is_express(id);
+        let started = match express {
+            true => Cost {
+                express_requests: 1.0,
+                express_seconds: self.seconds * (records / (RECORDS / CHUNKS)).max(1.0),
+                ..Cost::default()
+            },
+            false => Cost { transitions: 1.0, ..Cost::default() },
+        };
+        Ok(started + self.states(self.stack.definition(id)?, express, records)?)
+    }
+
+    /// The states of a machine or of a map's processor, by the dearest way through them.
+    fn states(&self, machine: &Value, express: bool, records: f64) -> Result<Cost, Error> {
+        let start = machine["StartAt"].as_str().unwrap_or_default();
+        self.from(start, &machine["States"], express, records, 0)
+    }
+
+    fn from(
+        &self,
+        name: &str,
+        states: &Value,
+        express: bool,
+        records: f64,
+        depth: usize,
+    ) -> Result<Cost, Error> {
+        let state = &states[name];
+        if depth > states.as_object().map_or(0, serde_json::Map::len) {
+            return Err(Error::Missing(format!("{name} is in a loop: its cost is not known")));
+        }
+        let mut dearest = Cost::default();
+        for next in next(state) {
+            let behind = self.from(next, states, express, records, depth + 1)?;
+            if behind.dollars() > dearest.dollars() {
+                dearest = behind;
+            }
+        }
+        let transition = Cost { transitions: if express { 0.0 } else { 1.0 }, ..Cost::default() };
+        Ok(transition + self.work(state, express, records)? + dearest)
+    }
+
+    /// What a state does, but for its transition.
+    fn work(&self, state: &Value, express: bool, records: f64) -> Result<Cost, Error> {
+        let resource = state["Resource"].as_str().unwrap_or_default();
+        match state["Type"].as_str() {
+            Some("Task") if resource.ends_with(":startSyncExecution") => {
+                let named = state["Arguments"]["StateMachineArn"].as_str().unwrap_or_default();
+                let id = named.trim_matches(['$', '{', '}']);
+                self.run(id.strip_suffix("Arn").unwrap_or(id), records)
+            }
+            Some("Task") => Ok(Cost { lambda_requests: 1.0, ..Cost::default() }),
+            Some("Map") => self.map(state, express, records),
+            Some("Parallel") => state["Branches"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .try_fold(Cost::default(), |sum, branch| Ok(sum + self.states(branch, express, records)?)),
+            _ => Ok(Cost::default()),
+        }
+    }
+
+    /// A map over the lines of the manifest is one over chunks; any other may be one over records.
+    fn map(&self, state: &Value, express: bool, records: f64) -> Result<Cost, Error> {
+        let over_chunks = state["ItemReader"]["Arguments"]["Key"] == "{% $manifest %}";
+        let items = if over_chunks { CHUNKS } else { records };
+        let processor = &state["ItemProcessor"];
+        let config = &processor["ProcessorConfig"];
+        let distributed = config["Mode"] == "DISTRIBUTED";
+        let express = if distributed { config["ExecutionType"] == "EXPRESS" } else { express };
+        let started = match (distributed, express) {
+            (true, true) => Cost { express_requests: 1.0, ..Cost::default() },
+            (true, false) => Cost { transitions: 1.0, ..Cost::default() },
+            (false, _) => Cost::default(),
+        };
+        Ok((started + self.states(processor, express, records / items)?).times(items))
+    }
+}
+
+/// The states that may follow when nothing fails.
+fn next(state: &Value) -> Vec<&str> {
+    let choices = state["Choices"].as_array().into_iter().flatten();
+    let choices = choices.map(|choice| &choice["Next"]);
+    choices.chain([&state["Next"], &state["Default"]]).filter_map(Value::as_str).collect()
+}

@@ -1,0 +1,121 @@
+//! Events out to one fast destination, and what `kill -9` leaves of those that came in.
+
+use std::{
+    process::Command,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use super::{
+    Bench,
+    http::{Connection, request},
+    intake::{alone, event, track},
+    ledger::Ledger,
+    servers::{Server, until},
+};
+use crate::error::Error;
+
+/// For how long events come in before the server is killed.
+const BEFORE_KILL: Duration = Duration::from_secs(5);
+/// Connections that send until then.
+const CONNECTIONS: u64 = 64;
+/// How many events a request has while a backlog grows.
+const BATCH: u64 = 1_000;
+
+impl Bench<'_> {
+    /// Deliveries a second of a backlog to `crmflow sink`, and CPU of the server for one, in microseconds.
+    pub(super) fn delivery(&self) -> Result<(f64, f64), Error> {
+        let mut sink = Command::new(self.program);
+        let sink = Server::start("crmflow sink", sink.args(["sink", "--listen", "127.0.0.1:0", "--quiet"]))?;
+        let data = self.data()?;
+        let server = Server::crmflow(self.program, &data, Some(&sink.address))?;
+        let destination = |state: &str| {
+            let url = format!("http://{}/analytics-1", sink.address);
+            format!(
+                r#"{{"destinationName":"fast","url":"{url}","type":"analytics","headers":"","concurrency":32,"state":"{state}"}}"#
+            )
+        };
+        let events = self.size.delivered;
+        alone(async {
+            let mut connection = Connection::open(&server.address).await?;
+            expect(&mut connection, "POST", "/destinations", &destination("paused")).await?;
+            for first in (0..events).step_by(usize::try_from(BATCH).unwrap_or(1)) {
+                let batch: Vec<String> = (first..events.min(first + BATCH)).map(event).collect();
+                expect(&mut connection, "POST", "/events", &format!("[{}]", batch.join(","))).await?;
+            }
+            Ok(())
+        })?;
+        Ledger::open(&data)?.wait_until_routed()?;
+        let (began, cpu) = (Instant::now(), server.cpu());
+        alone(async {
+            let mut connection = Connection::open(&server.address).await?;
+            expect(&mut connection, "PUT", "/destinations/fast", &destination("active")).await
+        })?;
+        until("that all are delivered", || Ok(received(&sink)? >= events))?;
+        let seconds = began.elapsed().as_secs_f64();
+        Ok((events as f64 / seconds, (server.cpu() - cpu) * 1e6 / events as f64))
+    }
+
+    /// Kills the server while events come in, starts it again, and looks for every one that was acknowledged.
+    pub(super) fn killed(&self) -> Result<u64, Error> {
+        let data = self.data()?;
+        let mut server = Server::crmflow(self.program, &data, None)?;
+        let acknowledged = Arc::new(Mutex::new(Vec::new()));
+        let address = server.address.clone();
+        let kept = Arc::clone(&acknowledged);
+        let load = std::thread::spawn(move || alone(until_killed(address, kept)));
+        std::thread::sleep(BEFORE_KILL);
+        server.kill();
+        let ended = load.join().map_err(|_| Error::wrong("the load", "it panicked"))?;
+        ended?;
+        let _again = Server::crmflow(self.program, &data, None)?;
+        let mut ledger = Ledger::open(&data)?;
+        ledger.wait_until_routed()?;
+        let ids = acknowledged.lock().map_err(|_| Error::wrong("the load", "it panicked"))?;
+        ledger.has(&ids)?;
+        Ok(ids.len() as u64)
+    }
+}
+
+/// Sends events until the server is gone.
+async fn until_killed(address: String, acknowledged: Arc<Mutex<Vec<String>>>) -> Result<(), Error> {
+    let tasks = (0..CONNECTIONS).map(|place| {
+        let (address, acknowledged) = (address.clone(), Arc::clone(&acknowledged));
+        tokio::spawn(async move {
+            let Ok(mut connection) = Connection::open(&address).await else { return };
+            let mut number = place;
+            while let Ok(id) = track(&mut connection, number).await {
+                acknowledged.lock().into_iter().for_each(|mut ids| ids.push(id.clone()));
+                number += CONNECTIONS;
+            }
+        })
+    });
+    let tasks: Vec<_> = tasks.collect();
+    for task in tasks {
+        task.await.map_err(|error| Error::wrong("the load", error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Sends a request that must succeed.
+async fn expect(connection: &mut Connection, method: &str, path: &str, body: &str) -> Result<(), Error> {
+    let (status, _) = connection.call(&request(method, path, body)).await?;
+    if status / 100 == 2 {
+        return Ok(());
+    }
+    Err(Error::wrong("crmflow", format!("{method} {path} was answered {status}")))
+}
+
+/// How many different events the sink has.
+fn received(sink: &Server) -> Result<u64, Error> {
+    let text = alone(async {
+        let mut connection = Connection::open(&sink.address).await?;
+        let (_, body) = connection.call(&request("GET", "/_sink/counts", "")).await?;
+        Ok(body.to_vec())
+    })?;
+    let counts: serde_json::Value = serde_json::from_slice(&text)
+        .map_err(|error| Error::wrong("crmflow sink", format!("its counts are no JSON: {error}")))?;
+    counts["analytics-1"]["distinct"]
+        .as_u64()
+        .ok_or_else(|| Error::wrong("crmflow sink", format!("its counts have no analytics-1: {counts}")))
+}

@@ -1,0 +1,268 @@
+//! B5: events in over HTTP, durable before they are answered, and events out to a fast destination.
+
+mod delivery;
+mod http;
+mod intake;
+mod ledger;
+mod servers;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Serialize;
+
+use crate::{
+    error::Error,
+    place::Place,
+    report::{Spread, load, progress},
+};
+
+/// Requests a second that come in whatever the server does, and for how long (shared workload B5).
+const STEADY: u32 = 10_000;
+/// What 95 and 99 of 100 answers stay under at that rate, in milliseconds.
+const TARGET_MILLIS: [f64; 2] = [5.0, 10.0];
+/// Events a second at the most: one a request, and a hundred a request.
+const TARGET_CEILING: [f64; 2] = [50_000.0, 1_000_000.0];
+/// Deliveries a second to one fast destination.
+const TARGET_DELIVERY: f64 = 5_000.0;
+
+/// How large a run is.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// For how long requests come in at the steady rate.
+    pub steady: Duration,
+    /// For how long everyone answers as fast as they can.
+    pub ceiling: Duration,
+    /// How many events are delivered.
+    pub delivered: u64,
+}
+
+/// Who takes events in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Who {
+    /// `crmflow serve`, routing what it takes in at the same time.
+    Crmflow,
+    /// The same while its consumer is paused: intake alone.
+    Intake,
+    /// Express on Node, which keeps events in memory.
+    Express,
+    /// FastAPI on uvicorn, which keeps events in memory.
+    Fastapi,
+}
+
+/// How answers came.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Latency {
+    /// Half of them within so many milliseconds of when their requests were due.
+    pub p50: f64,
+    /// 95 of 100.
+    pub p95: f64,
+    /// 99 of 100.
+    pub p99: f64,
+    /// All.
+    pub max: f64,
+}
+
+/// How the steady load went for one who took it.
+#[derive(Debug, Serialize)]
+pub struct Steady {
+    /// Who.
+    pub who: Who,
+    /// One for each round.
+    pub rounds: Vec<Latency>,
+    /// Of the server, on both cores, for an event, in microseconds.
+    pub cpu_micros: Spread,
+}
+
+/// How many events a second one takes at the most.
+#[derive(Debug, Serialize)]
+pub struct Ceiling {
+    /// Who.
+    pub who: Who,
+    /// How many events a request has.
+    pub batch: usize,
+    /// Events a second.
+    pub rate: Spread,
+}
+
+/// How everyone did.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The load average of the last minute, before and after.
+    pub load: [f64; 2],
+    /// At the steady rate.
+    pub steady: Vec<Steady>,
+    /// At the most.
+    pub ceilings: Vec<Ceiling>,
+    /// Deliveries a second to one destination, and CPU of the server for one, in microseconds.
+    pub delivery: [Spread; 2],
+    /// Events that were acknowledged before `kill -9`; each was there afterwards.
+    pub survived: u64,
+}
+
+/// Runs everything, everyone in turn.
+pub fn run(
+    place: &Place,
+    program: &Path,
+    rounds: usize,
+    size: Size,
+    with_peers: bool,
+) -> Result<Report, Error> {
+    let peers = with_peers.then(|| servers::Peers::install(place)).transpose()?;
+    let bench = Bench { place, program, peers: peers.as_ref(), size };
+    let everyone: &[Who] = if with_peers {
+        &[Who::Crmflow, Who::Intake, Who::Express, Who::Fastapi]
+    } else {
+        &[Who::Crmflow, Who::Intake]
+    };
+    let before = load();
+    let mut steady = Vec::new();
+    let mut ceilings = Vec::new();
+    for who in everyone {
+        steady.push((*who, Vec::new()));
+        for batch in [1, 100] {
+            ceilings.push((*who, batch, Vec::new()));
+        }
+    }
+    let mut delivered = Vec::new();
+    let mut survived = 0;
+    for round in 1..=rounds {
+        for (who, runs) in &mut steady {
+            let ran = bench.steady(*who)?;
+            let Latency { p50, p95, p99, max } = ran.0;
+            progress(&format!(
+                "B5 {round}/{rounds}: {who:?} at {STEADY}/s: p50 {p50:.2} p95 {p95:.2} p99 {p99:.2} max {max:.1} ms"
+            ));
+            runs.push(ran);
+        }
+        for (who, batch, rates) in &mut ceilings {
+            let rate = bench.ceiling(*who, *batch)?;
+            progress(&format!("B5 {round}/{rounds}: {who:?} in batches of {batch}: {rate:.0} events/s"));
+            rates.push(rate);
+        }
+        let ran = bench.delivery()?;
+        progress(&format!("B5 {round}/{rounds}: {:.0} deliveries/s", ran.0));
+        delivered.push(ran);
+        survived += bench.killed()?;
+    }
+    Ok(Report {
+        load: [before, load()],
+        steady: steady.into_iter().map(Steady::of).collect(),
+        ceilings: ceilings
+            .into_iter()
+            .map(|(who, batch, rates)| Ceiling { who, batch, rate: Spread::of(rates) })
+            .collect(),
+        delivery: [
+            Spread::of(delivered.iter().map(|(rate, _)| *rate)),
+            Spread::of(delivered.iter().map(|(_, cpu)| *cpu)),
+        ],
+        survived,
+    })
+}
+
+/// What all runs share.
+struct Bench<'a> {
+    place: &'a Place,
+    program: &'a Path,
+    peers: Option<&'a servers::Peers>,
+    size: Size,
+}
+
+impl Bench<'_> {
+    fn data(&self) -> Result<PathBuf, Error> {
+        self.place.empty("b5")
+    }
+}
+
+impl Steady {
+    fn of((who, runs): (Who, Vec<(Latency, f64)>)) -> Self {
+        let cpu_micros = Spread::of(runs.iter().map(|(_, cpu)| *cpu));
+        Self { who, rounds: runs.into_iter().map(|(latency, _)| latency).collect(), cpu_micros }
+    }
+
+    /// A figure of each round.
+    fn spread(&self, figure: impl Fn(&Latency) -> f64) -> Spread {
+        Spread::of(self.rounds.iter().map(figure))
+    }
+}
+
+fn word(met: bool) -> &'static str {
+    if met { "met" } else { "missed" }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "B5: load average {:.2} before, {:.2} after\n", self.load[0], self.load[1])?;
+        writeln!(
+            f,
+            "| {STEADY}/s, open loop | p50 ms | p95 ms (min-max) | p99 ms (min-max) | max ms | CPU us an event |"
+        )?;
+        writeln!(f, "|---|---|---|---|---|---|")?;
+        for row in &self.steady {
+            let [p50, p95, p99, max] = [
+                row.spread(|latency| latency.p50),
+                row.spread(|latency| latency.p95),
+                row.spread(|latency| latency.p99),
+                row.spread(|latency| latency.max),
+            ];
+            writeln!(
+                f,
+                "| {:?} | {:.2} | {:.2} ({:.2}-{:.2}) | {:.2} ({:.2}-{:.2}) | {:.1} | {:.1} |",
+                row.who,
+                p50.median,
+                p95.median,
+                p95.min,
+                p95.max,
+                p99.median,
+                p99.min,
+                p99.max,
+                max.max,
+                row.cpu_micros.median,
+            )?;
+        }
+        writeln!(f, "\n| at the most | events a request | events/s, median (min-max) |\n|---|---|---|")?;
+        for Ceiling { who, batch, rate } in &self.ceilings {
+            writeln!(f, "| {who:?} | {batch} | {:.0} ({:.0}-{:.0}) |", rate.median, rate.min, rate.max)?;
+        }
+        let [rate, cpu] = self.delivery;
+        writeln!(
+            f,
+            "\ndelivery to one fast destination: {:.0}/s ({:.0}-{:.0}), {:.0} CPU us each: at least {TARGET_DELIVERY:.0}/s: {}",
+            rate.median,
+            rate.min,
+            rate.max,
+            cpu.median,
+            word(rate.median >= TARGET_DELIVERY)
+        )?;
+        writeln!(
+            f,
+            "\n{} events were acknowledged before kill -9, and each was there afterwards",
+            self.survived
+        )?;
+        self.verdicts().into_iter().try_for_each(|verdict| writeln!(f, "\n{verdict}"))
+    }
+}
+
+impl Report {
+    fn verdicts(&self) -> Vec<String> {
+        let mut verdicts = Vec::new();
+        if let Some(ours) = self.steady.first() {
+            let figures = [ours.spread(|latency| latency.p95), ours.spread(|latency| latency.p99)];
+            for ((name, figure), most) in ["p95", "p99"].into_iter().zip(figures).zip(TARGET_MILLIS) {
+                let median = figure.median;
+                verdicts.push(format!("{name} {median:.2} ms of at most {most}: {}", word(median < most)));
+            }
+        }
+        let ceilings = self.ceilings.iter().filter(|row| row.who == Who::Intake);
+        for (row, target) in ceilings.zip(TARGET_CEILING) {
+            let (batch, rate) = (row.batch, row.rate.median);
+            let met = word(rate >= target);
+            verdicts.push(format!("intake, {batch} a request: {rate:.0}/s of at least {target:.0}: {met}"));
+        }
+        verdicts
+    }
+}

@@ -1,0 +1,251 @@
+//! ConsumeEvents: messages of the queue of events become batches that fit into a state's data, in the order in which
+//! they arrived. A message is done when every batch with an event of it went through the flow.
+
+use std::{borrow::Cow, collections::BTreeSet, future::Future};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::{
+    arrival::{Arrival, Arrivals},
+    batch::{Batch, BatchId, Kind, Name},
+    door,
+    error::Error,
+    intake::INLINE_BYTES,
+    queue::{BatchResponse, ItemFailure, SqsEvent, SqsMessage, company},
+    received::{self, Received},
+    records::{self, Records},
+};
+
+/// An execution to run: the record flow on some events.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    /// The events, as a batch. Its id is the name of the execution.
+    pub batch: Batch,
+    /// The execution's input.
+    pub input: String,
+}
+
+/// Takes events through the flow: `run` runs one execution, and says whether it succeeded.
+///
+/// Batches of a tenant run one after the other. Where one fails, those behind it wait for the next try as well, so
+/// that no event overtakes one that came before it; unless its messages had failed with others before and now are in
+/// small company ([`company`]): then they may be at fault themselves, and are passed.
+pub async fn consume_events<F, R>(event: SqsEvent, run: F) -> BatchResponse
+where
+    F: Fn(Feed) -> R,
+    R: Future<Output = Result<bool, Error>>,
+{
+    let (tenants, mut failed) = read(&event.records);
+    for (tenant, messages) in tenants {
+        let mut lots = Lots::default();
+        for (place, receives, arrivals) in messages {
+            if let Err(error) = lots.push(place, company(receives), arrivals) {
+                tracing::error!(
+                    error.name = error.name(),
+                    "the events of a message cannot be passed on: {error}"
+                );
+                failed.insert(place);
+            }
+        }
+        let mut waiting = lots.0.into_iter();
+        for lot in waiting.by_ref() {
+            let places = lot.messages.clone();
+            let (is_open, passes) = run_lot(lot, &tenant, &run).await;
+            if is_open {
+                failed.extend(places);
+            }
+            if !passes {
+                break;
+            }
+        }
+        failed.extend(waiting.flat_map(|lot| lot.messages));
+    }
+    let failure = |at: usize| ItemFailure { item_identifier: event.records[at].message_id.clone() };
+    BatchResponse { batch_item_failures: failed.into_iter().map(failure).collect() }
+}
+
+/// Runs some events; says whether they are still to be done, and whether those behind them may be run.
+async fn run_lot<R>(lot: Lot, tenant: &Name, run: impl Fn(Feed) -> R) -> (bool, bool)
+where
+    R: Future<Output = Result<bool, Error>>,
+{
+    let is_small = lot.room < usize::MAX;
+    let feed = match lot.feed(tenant) {
+        Ok(feed) => feed,
+        Err(error) => {
+            tracing::error!(error.name = error.name(), "events cannot be passed on: {error}");
+            return (true, is_small);
+        }
+    };
+    let id = feed.batch.batch_id.to_string();
+    match run(feed).await {
+        Ok(true) => (false, true),
+        Ok(false) => {
+            tracing::warn!(
+                batch.id = id,
+                "the events of batch {id} did not get through the flow, and are tried again"
+            );
+            (true, is_small)
+        }
+        Err(error) => {
+            tracing::error!(
+                batch.id = id,
+                error.name = error.name(),
+                "the flow could not be run on batch {id}: {error}"
+            );
+            (true, false)
+        }
+    }
+}
+
+/// A message that was read: its place in the event, how often it was received, and the request in it.
+type Message = (usize, u32, Arrivals);
+
+/// The messages by tenant, each tenant's in the order of arrival; and the places of those that cannot be read.
+fn read(records: &[SqsMessage]) -> (Vec<(Name, Vec<Message>)>, BTreeSet<usize>) {
+    let mut tenants: Vec<(Name, Vec<Message>)> = Vec::new();
+    let mut unreadable = BTreeSet::new();
+    for (at, message) in records.iter().enumerate() {
+        let Ok(arrivals) = door::decode::<Arrivals>(message.body.as_bytes()) else {
+            unreadable.insert(at);
+            continue;
+        };
+        let known = tenants.iter().position(|(tenant, _)| *tenant == arrivals.tenant);
+        let place = known.unwrap_or_else(|| {
+            tenants.push((arrivals.tenant.clone(), Vec::new()));
+            tenants.len() - 1
+        });
+        tenants[place].1.push((at, message.receives(), arrivals));
+    }
+    if let Some(&first) = unreadable.first() {
+        let (count, id) = (unreadable.len(), &records[first].message_id);
+        tracing::error!(
+            message.id = id,
+            "messages that hold no events, {count} of them, the first {id}, end in the dead letter queue"
+        );
+    }
+    for (_, messages) in &mut tenants {
+        messages.sort_by_key(|(_, _, arrivals)| arrivals.id);
+    }
+    (tenants, unreadable)
+}
+
+/// The events of a tenant, cut.
+#[derive(Default)]
+struct Lots(Vec<Lot>);
+
+/// Events that run together.
+struct Lot {
+    /// The request that brought the first of them, and when.
+    first: (BatchId, Timestamp),
+    /// Of the events: the same ones make the same batch again, others another.
+    hash: Xxh3,
+    lines: Vec<u8>,
+    count: u64,
+    /// How many bytes the lines take inline.
+    inline: usize,
+    /// The places of the messages that they are of.
+    messages: Vec<usize>,
+    /// How many messages there may be.
+    room: usize,
+}
+
+impl Lots {
+    /// Adds the events of a message; `room`: with how many messages it may be together.
+    fn push(&mut self, place: usize, room: usize, arrivals: Arrivals) -> Result<(), Error> {
+        let Arrivals { id, tenant: _, via, received_at, sent_at, retry, events } = arrivals;
+        let mut text = Vec::new();
+        for (index, incoming) in (0..).zip(events) {
+            let arrival = Arrival { id, index, message_id: incoming.message_id, via, received_at, sent_at };
+            let sequence = arrival.sequence();
+            let spaced = received::one_line(incoming.record.get().as_bytes());
+            let record: &RawValue = match &spaced {
+                Cow::Borrowed(_) => &incoming.record,
+                Cow::Owned(spaced) => {
+                    serde_json::from_slice(spaced).map_err(|error| Error::BadInput(door::describe(&error)))?
+                }
+            };
+            let mut line = Received { retry, arrival: Some(arrival), ..Received::json(0, 0, record) };
+            line.index = self.0.last().map_or(0, |lot| lot.count);
+            write(&line, &mut text)?;
+            let fits = self.0.last().is_some_and(|lot| lot.takes(&text, place, room));
+            if !fits {
+                self.0.push(Lot::new(id, received_at));
+                line.index = 0;
+                write(&line, &mut text)?;
+            }
+            if let Some(lot) = self.0.last_mut() {
+                lot.push(&text, &sequence, place, room);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write(line: &Received<'_>, to: &mut Vec<u8>) -> Result<(), Error> {
+    to.clear();
+    line.write(to)?;
+    to.push(b'\n');
+    Ok(())
+}
+
+impl Lot {
+    fn new(id: BatchId, received_at: Timestamp) -> Self {
+        Self {
+            first: (id, received_at),
+            hash: Xxh3::new(),
+            lines: Vec::new(),
+            count: 0,
+            inline: 0,
+            messages: Vec::new(),
+            room: usize::MAX,
+        }
+    }
+
+    fn takes(&self, line: &[u8], place: usize, room: usize) -> bool {
+        let has_room = self.holds(place) || self.messages.len() < self.room.min(room);
+        has_room && self.inline + records::inline_len(line) <= INLINE_BYTES
+    }
+
+    fn holds(&self, place: usize) -> bool {
+        self.messages.last() == Some(&place)
+    }
+
+    fn push(&mut self, line: &[u8], sequence: &str, place: usize, room: usize) {
+        if !self.holds(place) {
+            self.messages.push(place);
+        }
+        self.lines.extend_from_slice(line);
+        self.inline += records::inline_len(line);
+        self.count += 1;
+        self.room = self.room.min(room);
+        self.hash.update(sequence.as_bytes());
+    }
+
+    /// The execution that runs them.
+    fn feed(self, tenant: &Name) -> Result<Feed, Error> {
+        #[derive(Serialize)]
+        struct Input<'a> {
+            batch: &'a Batch,
+            records: Records,
+        }
+        let (first, received_at) = self.first;
+        let batch = Batch {
+            batch_id: BatchId::new(first.made_at(), self.hash.digest128()),
+            tenant: tenant.clone(),
+            provider: "events".parse()?,
+            kind: Kind::Event,
+            received_at,
+            chunk: None,
+        };
+        let input = Input { batch: &batch, records: Records::inline(&self.lines)? };
+        let input = serde_json::to_string(&input).map_err(|error| Error::BadInput(door::describe(&error)))?;
+        Ok(Feed { batch, input })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! The breaker of a lane: when at least half of its calls fail, it rests, and then tries one.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Calls are counted over so many spans of so many seconds: five minutes.
+const SPANS: i64 = 10;
+const SPAN_SECONDS: i64 = 30;
+/// It opens when at least so many calls failed, and they were at least half of all.
+const LEAST: u32 = 10;
+/// For how long an open one lets nothing through.
+const REST: SignedDuration = SignedDuration::from_secs(60);
+
+/// How the calls of a lane went lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Breaker {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    spans: Vec<Span>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_since: Option<Timestamp>,
+    /// Whether the one call is on its way that is to show how the destination is.
+    #[serde(skip)]
+    is_probing: bool,
+}
+
+/// The calls that ended in one span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Span {
+    /// Which one: the seconds since 1970 over [`SPAN_SECONDS`].
+    number: i64,
+    failed: u32,
+    all: u32,
+}
+
+/// What a breaker lets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Permit {
+    /// Any call.
+    All,
+    /// One call, which shows how the destination is.
+    Probe,
+    /// None while the probe is on its way.
+    Wait,
+    /// None before this time.
+    After(Timestamp),
+}
+
+/// What a call showed of its destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// It works.
+    Well,
+    /// It does not.
+    Ill,
+    /// Nothing.
+    None,
+}
+
+impl Breaker {
+    /// Since when it is open.
+    pub(super) fn open_since(&self) -> Option<Timestamp> {
+        self.open_since
+    }
+
+    /// What it lets through now.
+    pub(super) fn permits(&self, now: Timestamp) -> Permit {
+        match self.open_since.map(|since| since + REST) {
+            None => Permit::All,
+            Some(end) if now < end => Permit::After(end),
+            Some(_) if self.is_probing => Permit::Wait,
+            Some(_) => Permit::Probe,
+        }
+    }
+
+    /// The probe is on its way.
+    pub(super) fn probe(&mut self) {
+        self.is_probing = true;
+    }
+
+    /// A call ended; gives whether it opened the breaker. What was on its way when it opened shows nothing new.
+    pub(super) fn note(&mut self, sign: Sign, is_probe: bool, now: Timestamp) -> bool {
+        if self.open_since.is_some() {
+            if is_probe {
+                self.note_probe(sign, now);
+            }
+            return false;
+        }
+        if sign == Sign::None {
+            return false;
+        }
+        let failed = u32::from(sign == Sign::Ill);
+        let number = now.as_second().div_euclid(SPAN_SECONDS);
+        match self.spans.last_mut() {
+            Some(span) if span.number == number => {
+                span.failed += failed;
+                span.all += 1;
+            }
+            _ => {
+                self.spans.retain(|span| span.number > number - SPANS);
+                self.spans.push(Span { number, failed, all: 1 });
+            }
+        }
+        let (failed, all) =
+            self.spans.iter().fold((0, 0), |sum, span| (sum.0 + span.failed, sum.1 + span.all));
+        if failed < LEAST || failed * 2 < all {
+            return false;
+        }
+        self.open_since = Some(now);
+        true
+    }
+
+    fn note_probe(&mut self, sign: Sign, now: Timestamp) {
+        self.is_probing = false;
+        match sign {
+            Sign::Well => *self = Self::default(),
+            Sign::Ill => self.open_since = Some(now),
+            Sign::None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `+` is a call that went well, `-` one that failed, `.` ten seconds.
+    fn after(calls: &str) -> (Breaker, Timestamp) {
+        let mut breaker = Breaker::default();
+        let mut now = Timestamp::UNIX_EPOCH;
+        for call in calls.chars() {
+            let sign = match call {
+                '.' => {
+                    now += SignedDuration::from_secs(10);
+                    continue;
+                }
+                '+' => Sign::Well,
+                '-' => Sign::Ill,
+                _ => Sign::None,
+            };
+            let is_probe = breaker.permits(now) == Permit::Probe;
+            if is_probe {
+                breaker.probe();
+                assert_eq!(breaker.permits(now), Permit::Wait);
+            }
+            breaker.note(sign, is_probe, now);
+        }
+        (breaker, now)
+    }
+
+    #[track_caller]
+    fn check(calls: &str, expected: &str) {
+        let (breaker, now) = after(calls);
+        let permit = match breaker.permits(now) {
+            Permit::All => "all".to_owned(),
+            Permit::Probe => "probe".to_owned(),
+            Permit::Wait => "wait".to_owned(),
+            Permit::After(end) => format!("{}", end.duration_since(now).as_secs()),
+        };
+        assert_eq!(permit, expected, "{calls}");
+        // It is the same when it was written down and read.
+        let read: Breaker = serde_json::from_str(&serde_json::to_string(&breaker).unwrap()).unwrap();
+        assert_eq!(read.permits(now), breaker.permits(now));
+    }
+
+    #[test]
+    fn it_opens_at_half_of_the_calls_and_at_least_ten_failures() {
+        check("", "all");
+        check("---------", "all");
+        check("----------", "60");
+        check("?---------?", "all");
+        check("+++++++++++----------", "all");
+        check("+++++++++++-----------", "60");
+        check("----------..", "40");
+        // What was on its way when it opened changes nothing.
+        check("----------++", "60");
+        check("----------.--", "50");
+    }
+
+    #[test]
+    fn it_looks_back_five_minutes() {
+        check("-----.....-----", "60");
+        check(&format!("-----{}-----", ".".repeat(30)), "all");
+        check(&format!("-----{}-----", ".".repeat(29)), "60");
+        check(&format!("{}{}{}", "+".repeat(100), ".".repeat(30), "-".repeat(10)), "60");
+        check(&format!("{}{}{}", "+".repeat(100), ".".repeat(20), "-".repeat(10)), "all");
+    }
+
+    #[test]
+    fn it_probes_after_a_minute() {
+        check("----------......", "probe");
+        check("----------......+", "all");
+        check("----------......+---------", "all");
+        check("----------......-", "60");
+        check("----------......-......", "probe");
+        check("----------......-......+", "all");
+        // A probe that shows nothing, an event that could not be mapped, leaves the question open.
+        check("----------......?", "probe");
+    }
+}

@@ -1,0 +1,54 @@
+//! The end of a lane: what is queued for a destination that is disabled or deleted has failed.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+
+use super::{
+    Tools, due,
+    load::{self, Loaded},
+    record::{Book, Ended, Fate},
+};
+use crate::{batch::BatchId, error::Error, queue::Queue, store::Store};
+
+/// How many end at once.
+const PAGE: usize = 250;
+
+/// Ends some of what is queued; gives whether there was nothing left.
+pub(super) async fn drain<S: Store, Q: Queue>(
+    tools: &Tools<S, Q>,
+    book: &Book<S>,
+    reason: &str,
+) -> Result<bool, Error> {
+    let now = (tools.now)();
+    let everything = Timestamp::MAX;
+    let none = HashSet::new();
+    let page = due::read(&tools.store, &book.partition(), everything, PAGE, &none).await?;
+    if page.rows.is_empty() {
+        return Ok(true);
+    }
+    let loaded = load::load(&book.wake, page.rows, Some(everything), now, &tools.store).await?;
+    let ended: Vec<Ended> = loaded.into_iter().map(|loaded| end(loaded, reason)).collect();
+    book.record(&ended, BatchId::new(now, (tools.random)())).await?;
+    let destination = &book.wake.destination;
+    tracing::warn!(
+        tenant = %book.wake.tenant,
+        destination = %destination,
+        deliveries = ended.len(),
+        reason,
+        "{} deliveries to {destination} ended without having been sent: {reason}",
+        ended.len()
+    );
+    Ok(false)
+}
+
+fn end(loaded: Loaded, reason: &str) -> Ended {
+    let failed = || Fate::Failed { reason: reason.to_owned() };
+    match loaded {
+        Loaded::Ready(parcel) => Ended::new(*parcel, failed()),
+        Loaded::Ended(ended) => match ended.fate {
+            Fate::PutOff { .. } => Ended { fate: failed(), ..*ended },
+            _ => *ended,
+        },
+    }
+}

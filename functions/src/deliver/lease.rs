@@ -1,0 +1,183 @@
+//! The lease on a lane: an item that names who works on it and until when. Every change of it is conditional on its
+//! version, so there is one holder; whoever finds it held changes its version, and the holder, when it wants to let
+//! go, sees that and looks again.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::breaker::Breaker;
+use crate::{
+    delivery::{self, LANE, TABLE},
+    error::Error,
+    store::{Condition, Item, Store, Written},
+};
+
+/// How long a lease lasts that is not renewed.
+pub(super) const LEASE: SignedDuration = SignedDuration::from_secs(60);
+
+/// The lane itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Lane {
+    /// Who works on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) holder: Option<String>,
+    /// Until when, if the lease is not renewed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) expires_at: Option<Timestamp>,
+    /// Whether somebody left it without having written all down.
+    #[serde(skip_serializing_if = "is_false")]
+    pub(super) unsettled: bool,
+    /// When the delayed message comes that was sent last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) wake_at: Option<Timestamp>,
+    /// The breaker.
+    pub(super) breaker: Breaker,
+    /// Since when there was nothing but failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) failing_since: Option<Timestamp>,
+    /// When the rate limit lets the next call through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) free_at: Option<Timestamp>,
+    /// Of when the change of the destination is that was told of last: that it is not sent to any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) told: Option<Timestamp>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+impl Lane {
+    /// The lane as its item has it.
+    pub(crate) fn read(item: Option<&Item>) -> Result<Self, Error> {
+        read(item).map(|(_, lane)| lane)
+    }
+
+    /// Since when the breaker lets nothing through but a probe.
+    pub(crate) fn open_since(&self) -> Option<Timestamp> {
+        self.breaker.open_since()
+    }
+
+    /// Since when there was nothing but failure.
+    pub(crate) fn failing_since(&self) -> Option<Timestamp> {
+        self.failing_since
+    }
+
+    fn is_held_by_another(&self, holder: &str, now: Timestamp) -> bool {
+        let other = self.holder.as_deref().is_some_and(|other| other != holder);
+        other && self.expires_at.is_some_and(|expires| now < expires)
+    }
+}
+
+/// A lease that is held.
+#[derive(Debug)]
+pub(super) struct Lease<S> {
+    store: S,
+    partition: String,
+    holder: String,
+    version: u64,
+    /// The lane, as it is written with the next renewal.
+    pub(super) lane: Lane,
+    /// Whether somebody came by since this was last asked.
+    rung: bool,
+}
+
+/// A lane that another holds.
+#[derive(Debug)]
+pub(super) struct Busy {
+    pub(super) lane: Lane,
+    version: u64,
+}
+
+impl<S: Store> Lease<S> {
+    /// Takes the lease, if it is free, over, or the holder's own.
+    pub(super) async fn take(
+        store: &S,
+        partition: &str,
+        holder: &str,
+        now: Timestamp,
+    ) -> Result<Result<Self, Busy>, Error> {
+        let mut found = store.get(TABLE, partition, LANE).await?;
+        loop {
+            let (version, mut lane) = read(found.as_ref())?;
+            if lane.is_held_by_another(holder, now) {
+                return Ok(Err(Busy { lane, version }));
+            }
+            lane.unsettled |= lane.holder.is_some();
+            lane.holder = Some(holder.to_owned());
+            lane.expires_at = Some(now + LEASE);
+            let condition = found.map_or(Condition::Absent, |item| Condition::Version(item.version));
+            let item = delivery::item(partition, LANE.to_owned(), version + 1, &lane)?;
+            match store.put(TABLE, item, condition).await? {
+                Written::Done => {
+                    let (store, partition) = (store.clone(), partition.to_owned());
+                    let holder = holder.to_owned();
+                    return Ok(Ok(Self {
+                        store,
+                        partition,
+                        holder,
+                        version: version + 1,
+                        lane,
+                        rung: false,
+                    }));
+                }
+                Written::Conflict(other) => found = other,
+            }
+        }
+    }
+
+    /// Whether somebody came by since this was last asked.
+    pub(super) fn take_rung(&mut self) -> bool {
+        std::mem::take(&mut self.rung)
+    }
+
+    /// Holds it for longer, and writes the lane down.
+    pub(super) async fn renew(&mut self, now: Timestamp) -> Result<(), Error> {
+        self.lane.expires_at = Some(now + LEASE);
+        while !self.write(self.lane.clone()).await? {}
+        Ok(())
+    }
+
+    /// Lets it go, unless somebody came by: then it is kept, and there may be something new.
+    pub(super) async fn let_go(&mut self) -> Result<bool, Error> {
+        let free = Lane { holder: None, expires_at: None, ..self.lane.clone() };
+        self.write(free).await
+    }
+
+    async fn write(&mut self, lane: Lane) -> Result<bool, Error> {
+        let item = delivery::item(&self.partition, LANE.to_owned(), self.version + 1, &lane)?;
+        match self.store.put(TABLE, item, Condition::Version(self.version)).await? {
+            Written::Done => {
+                self.version += 1;
+                Ok(true)
+            }
+            Written::Conflict(other) => {
+                let (version, other) = read(other.as_ref())?;
+                if other.holder.as_ref() != Some(&self.holder) {
+                    return Err(Error::StorageUnavailable("another has taken the lane".into()));
+                }
+                self.version = version;
+                self.lane.wake_at = other.wake_at;
+                self.rung = true;
+                Ok(false)
+            }
+        }
+    }
+}
+
+impl Busy {
+    /// Tells the holder that there may be something new. `false`: the lane changed meanwhile, so look again.
+    pub(super) async fn ring(self, store: &impl Store, partition: &str) -> Result<bool, Error> {
+        let item = delivery::item(partition, LANE.to_owned(), self.version + 1, &self.lane)?;
+        Ok(store.put(TABLE, item, Condition::Version(self.version)).await? == Written::Done)
+    }
+}
+
+fn read(item: Option<&Item>) -> Result<(u64, Lane), Error> {
+    match item {
+        None => Ok((0, Lane::default())),
+        Some(item) => Ok((item.version, delivery::body(item)?)),
+    }
+}

@@ -1,0 +1,179 @@
+//! What a call needs beside its row: the event, its response, and what was tried before. A row that a crash has left
+//! over, of a delivery that has ended or was put off, is told by it.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    due::Row,
+    record::{Ended, Fate},
+};
+use crate::{
+    arrival::Via,
+    delivery::{self, Attempt, Delivery, Status, TABLE, Wake},
+    error::Error,
+    event::StoredEvent,
+    response::{self, Response},
+    store::{Item, Store, Table},
+};
+
+/// A row whose event or response is not there is looked at again after so long,
+const LATER: SignedDuration = SignedDuration::from_secs(1);
+/// and for so long after the event arrived.
+const MISSED: SignedDuration = SignedDuration::from_mins(5);
+
+/// An event as it is sent.
+#[derive(Clone, Debug)]
+pub(super) struct Letter {
+    /// As it came, to the letter.
+    pub(super) payload: String,
+    /// The event in canonical form: what a mapping sees.
+    pub(super) canonical: String,
+    pub(super) via: Via,
+}
+
+/// A delivery with all that it needs.
+#[derive(Clone, Debug)]
+pub(super) struct Parcel {
+    pub(super) row: Row,
+    pub(super) letter: Letter,
+    /// The response, which says that it was not delivered yet.
+    pub(super) response: Item,
+    /// What was tried before.
+    pub(super) attempts: Vec<Attempt>,
+}
+
+/// What a row turned out to be.
+#[derive(Debug)]
+pub(super) enum Loaded {
+    /// To be sent.
+    Ready(Box<Parcel>),
+    /// Not to be sent.
+    Ended(Box<Ended>),
+}
+
+/// Loads what rows of a lane need. Those that were due by `recovers` may have been left half written down.
+pub(super) async fn load(
+    wake: &Wake,
+    rows: Vec<Row>,
+    recovers: Option<Timestamp>,
+    now: Timestamp,
+    store: &impl Store,
+) -> Result<Vec<Loaded>, Error> {
+    let ids = || rows.iter().map(|row| row.queued.message_id.as_str());
+    let events = ids().map(|id| StoredEvent::key(&wake.tenant, id)).collect();
+    let responses =
+        ids().map(|id| (response::partition(&wake.tenant, id), response::SORT.to_owned())).collect();
+    let events = store.get_all(Table::Events, events).await?;
+    let responses = store.get_all(response::TABLE, responses).await?;
+    let pasts = pasts(wake, &rows, recovers, store).await?;
+    let mut loaded = Vec::with_capacity(rows.len());
+    for (((row, event), response), past) in rows.into_iter().zip(events).zip(responses).zip(pasts) {
+        let event = event.as_ref().map(StoredEvent::read).transpose()?;
+        let event = event.filter(|event| event.sequence == row.sequence);
+        loaded.push(judge(wake, row, event, response, past, now)?);
+    }
+    Ok(loaded)
+}
+
+/// What is known of a delivery that was tried before.
+#[derive(Debug, Default)]
+struct Past {
+    delivered: Option<Delivery>,
+    failed: Option<Delivery>,
+    waiting: Option<Delivery>,
+    /// Whether a later row is there, which `waiting` is waiting for.
+    is_queued: bool,
+}
+
+fn judge(
+    wake: &Wake,
+    row: Row,
+    event: Option<StoredEvent>,
+    response: Option<Item>,
+    past: Past,
+    now: Timestamp,
+) -> Result<Loaded, Error> {
+    let known = response.as_ref().map(Response::read).transpose()?;
+    let known = known.filter(|known| known.sequence == row.sequence);
+    let is_delivered = known.as_ref().and_then(|known| known.destinations.get(&wake.destination)).copied();
+    let response = response.filter(|_| known.is_some());
+    let letter = event
+        .and_then(|event| Some(Letter { payload: event.payload?, canonical: event.event?, via: event.via }));
+    let failed = past.failed;
+    let has_failed =
+        failed.as_ref().is_some_and(|it| it.status == Status::Failed && it.replays >= row.queued.replays);
+    let ended = |row, response, attempts, fate| {
+        Loaded::Ended(Box::new(Ended { row, letter: None, response, attempts, fate, was_sent: false }))
+    };
+    if is_delivered == Some(true) || has_failed {
+        return Ok(ended(row, None, Vec::new(), Fate::Over));
+    }
+    if let Some(delivered) = past.delivered {
+        return Ok(ended(row, response, delivered.attempts, Fate::Delivered));
+    }
+    if past.is_queued {
+        return Ok(ended(row, None, Vec::new(), Fate::Stale));
+    }
+    let attempts = past.waiting.or(failed).map(|tried| tried.attempts).unwrap_or_default();
+    Ok(match (letter, response) {
+        (Some(letter), Some(response)) => Loaded::Ready(Box::new(Parcel { row, letter, response, attempts })),
+        (letter, response) => {
+            let is_missed = now.duration_since(row.queued.received_at) > MISSED;
+            let fate = if is_missed {
+                Fate::Failed { reason: "event_missing".to_owned() }
+            } else {
+                Fate::PutOff { due: now + LATER }
+            };
+            Loaded::Ended(Box::new(Ended { row, letter, response, attempts, fate, was_sent: false }))
+        }
+    })
+}
+
+/// What is known of rows that were tried before, or may have been.
+async fn pasts(
+    wake: &Wake,
+    rows: &[Row],
+    recovers: Option<Timestamp>,
+    store: &impl Store,
+) -> Result<Vec<Past>, Error> {
+    const KINDS: [Status; 3] = [Status::Delivered, Status::Failed, Status::Pending];
+    let partition = delivery::partition(&wake.tenant, &wake.destination);
+    let looked: Vec<usize> = (0..rows.len())
+        .filter(|&at| rows[at].was_tried() || recovers.is_some_and(|until| rows[at].due <= until))
+        .collect();
+    let mut pasts: Vec<Past> = rows.iter().map(|_| Past::default()).collect();
+    if looked.is_empty() {
+        return Ok(pasts);
+    }
+    let keys = looked
+        .iter()
+        .flat_map(|&at| KINDS.map(|status| (partition.clone(), status.sort(&rows[at].sequence))));
+    let found = store.get_all(TABLE, keys.collect()).await?;
+    for (&at, found) in looked.iter().zip(found.chunks(KINDS.len())) {
+        let read = |place: usize| found[place].as_ref().map(delivery::body::<Delivery>).transpose();
+        pasts[at] = Past { delivered: read(0)?, failed: read(1)?, waiting: read(2)?, is_queued: false };
+    }
+    // By their sorts: times of rows are cut to milliseconds.
+    let awaited = pasts.iter().enumerate().filter_map(|(at, past)| {
+        let due = past.waiting.as_ref()?.next_attempt_at?;
+        let sort = delivery::queued_sort(due, &rows[at].sequence);
+        (sort > rows[at].sort).then_some((at, sort))
+    });
+    let awaited: Vec<(usize, String)> = awaited.collect();
+    if !awaited.is_empty() {
+        let keys = awaited.iter().map(|(_, sort)| (partition.clone(), sort.clone())).collect();
+        let found = store.get_all(TABLE, keys).await?;
+        for ((at, _), found) in awaited.iter().zip(found) {
+            pasts[*at].is_queued = found.is_some();
+        }
+    }
+    Ok(pasts)
+}
+
+impl Row {
+    /// Whether something was tried, and is kept.
+    pub(super) fn was_tried(&self) -> bool {
+        let queued = &self.queued;
+        queued.tries > 0 || queued.replays > 0 || queued.stuck_since.is_some()
+    }
+}

@@ -1,0 +1,137 @@
+//! DeliverEvents: works on the lanes that a message names. What is due is sent, as many calls at once and in the
+//! order that the destination asks for, and what came of it is written down.
+//!
+//! One courier works on a lane at a time, by a lease on it. Each lane has sockets, a breaker and a schedule of its own,
+//! so that one that hangs holds up nothing but itself.
+
+mod attempt;
+mod breaker;
+mod classify;
+mod drain;
+mod due;
+mod health;
+mod landing;
+mod lease;
+mod load;
+mod order;
+mod pump;
+mod rate;
+mod record;
+mod schedule;
+mod shift;
+mod trial;
+mod wakes;
+mod work;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::future::join_all;
+use jiff::Timestamp;
+
+use crate::{
+    delivery::Wake,
+    door,
+    error::Error,
+    objects::Objects,
+    outbound::Outbound,
+    queue::{BatchResponse, ItemFailure, Queue, SqsEvent},
+    store::Store,
+};
+pub(crate) use lease::Lane;
+pub use trial::trial;
+use work::AtWork;
+
+/// For how long a courier works on a lane before another may have its turn.
+pub const BUDGET: Duration = Duration::from_secs(60);
+/// How long a destination may take to answer.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What couriers work with.
+#[derive(Clone, Debug)]
+pub struct Tools<S, Q> {
+    /// The tables.
+    pub store: S,
+    /// The objects.
+    pub objects: Objects,
+    /// The queues.
+    pub queue: Q,
+    /// The client that calls destinations.
+    pub outbound: Outbound,
+    /// The clock.
+    pub now: fn() -> Timestamp,
+    /// Randomness for jitter and ids.
+    pub random: fn() -> u128,
+    /// Who holds leases. One who comes back under the same name takes its own leases back at once.
+    pub holder: String,
+    /// For how long to work on a lane, before its lease is let go.
+    pub budget: Duration,
+    /// How long a destination may take to answer.
+    pub patience: Duration,
+}
+
+/// Works on lanes. Clones know which lanes the others are at.
+#[derive(Clone, Debug)]
+pub struct Courier<S, Q> {
+    tools: Tools<S, Q>,
+    at_work: AtWork,
+}
+
+impl<S: Store, Q: Queue> Courier<S, Q> {
+    /// A courier at rest.
+    pub fn new(tools: Tools<S, Q>) -> Self {
+        Self { tools, at_work: AtWork::default() }
+    }
+
+    /// Works on the lanes of some messages, all at once. A message is done when what was due in its lane was tried, or
+    /// when another courier is at it, who looks again.
+    pub async fn deliver(&self, event: SqsEvent) -> BatchResponse {
+        let mut lanes = BTreeMap::<_, (Option<Wake>, Vec<String>)>::new();
+        for message in event.records {
+            let wake = door::decode::<Wake>(message.body.as_bytes());
+            if let Err(error) = &wake {
+                tracing::error!(
+                    message.id = message.message_id,
+                    "a message of the lanes names no lane: {error}"
+                );
+            }
+            let wake = wake.ok();
+            let lane = wake.as_ref().map(|wake| (wake.tenant.clone(), wake.destination.clone()));
+            lanes.entry(lane).or_insert((wake, Vec::new())).1.push(message.message_id);
+        }
+        let work = lanes.into_values().map(async |(wake, messages)| match wake {
+            Some(wake) if self.is_done(&wake).await => Vec::new(),
+            _ => messages,
+        });
+        let left = join_all(work).await.concat();
+        let failure = |item_identifier| ItemFailure { item_identifier };
+        BatchResponse { batch_item_failures: left.into_iter().map(failure).collect() }
+    }
+
+    async fn is_done(&self, wake: &Wake) -> bool {
+        let Wake { tenant, destination } = wake;
+        match Box::pin(self.work_on(wake)).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(
+                    tenant = %tenant,
+                    destination = %destination,
+                    error.name = error.name(),
+                    "the lane of destination {destination} could not be worked on: {error}"
+                );
+                false
+            }
+        }
+    }
+
+    /// Works on one lane until nothing is due, the time is over, or somebody else is found there.
+    async fn work_on(&self, wake: &Wake) -> Result<(), Error> {
+        let Some(mut place) = self.at_work.enter(wake) else { return Ok(()) };
+        loop {
+            shift::run(&self.tools, wake, place.bell()).await?;
+            place = match place.leave() {
+                Some(rung) => rung,
+                None => return Ok(()),
+            };
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The rate limit of a lane, as a moment from which on the next call may go. Never more calls begin in a second than
+//! the destination takes: they are spread, and a little may be caught up on.
+
+use jiff::{SignedDuration, Timestamp};
+
+/// So much of what was missed may be caught up on: timers are no finer.
+const CAUGHT_UP: SignedDuration = SignedDuration::from_millis(20);
+
+/// When the next call may go, if not now.
+pub(super) fn wait(free_at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    free_at.map(|free_at| free_at - CAUGHT_UP).filter(|free_at| now < *free_at)
+}
+
+/// When the next one is free after a call at `now`, at so many a second.
+pub(super) fn after(free_at: Option<Timestamp>, now: Timestamp, per_second: u32) -> Timestamp {
+    // What is caught up on is part of the second, so that no second has more.
+    let second = SignedDuration::from_secs(1) + CAUGHT_UP;
+    let rate = i32::try_from(per_second.max(1)).unwrap_or(i32::MAX);
+    let step = second.checked_div(rate).unwrap_or_default();
+    free_at.map_or(now, |free_at| free_at.max(now)) + step
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The moments, in milliseconds, at which calls go when somebody asks every so many milliseconds.
+    fn calls(per_second: u32, every: i64, until: i64) -> Vec<i64> {
+        let mut free_at = None;
+        let mut times = Vec::new();
+        let mut at = 0;
+        while at < until {
+            let now = Timestamp::UNIX_EPOCH + SignedDuration::from_millis(at);
+            while wait(free_at, now).is_none() {
+                free_at = Some(after(free_at, now, per_second));
+                times.push(at);
+            }
+            at += every;
+        }
+        times
+    }
+
+    #[track_caller]
+    fn check(per_second: u32, every: i64) {
+        let times = calls(per_second, every, 10_000);
+        for (index, first) in times.iter().enumerate() {
+            let second = times[index..].iter().take_while(|time| **time < first + 1_000).count();
+            assert!(second <= per_second as usize, "{second} calls in the second from {first} ms");
+        }
+        let fewest = f64::from(per_second) * 10.0 * 0.9;
+        assert!(times.len() as f64 >= fewest.floor(), "{} calls in 10 s", times.len());
+    }
+
+    #[test]
+    fn no_second_has_more_calls_and_most_are_used() {
+        for per_second in [1, 2, 3, 7, 10, 50, 100, 999, 5_000] {
+            for every in [1, 3, 10] {
+                check(per_second, every);
+            }
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Writes down what came of deliveries, many at once: first how each stands, then the response that the event is kept
+//! with, and last the rows that said what to send go. Whoever dies in between leaves a row that leads to the same end.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::value::RawValue;
+
+use super::{
+    attempt::Called,
+    due::Row,
+    load::{Letter, Parcel},
+    order::Stuck,
+};
+use crate::{
+    arrival::Via,
+    batch::{Batch, BatchId, Kind},
+    delivery::{self, ATTEMPTS, Attempt, Delivery, Queued, Status, TABLE, Wake},
+    error::Error,
+    fault::{ErrorType, Fault, rule},
+    objects::Objects,
+    quarantine::{Entry, Writer},
+    response::{self, Response},
+    store::{Condition, Item, Query, Store, Written},
+};
+
+/// How often a response that others change at the same time is looked at again.
+const ROUNDS: usize = 100;
+/// How many rows are read at once.
+const PAGE: usize = 1_000;
+
+/// What came of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// The destination has it.
+    Delivered,
+    /// It is tried again, by this row.
+    Again {
+        /// When.
+        due: Timestamp,
+        /// The row.
+        queued: Queued,
+    },
+    /// It stays due; what was tried is kept.
+    Kept {
+        /// The row, as it is now.
+        queued: Queued,
+    },
+    /// It is not tried again.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+    /// It waits until then, and nothing was tried.
+    PutOff {
+        /// Until when.
+        due: Timestamp,
+    },
+    /// It waits until then behind an earlier one of its user, and later ones wait behind it.
+    Held {
+        /// Until when.
+        due: Timestamp,
+    },
+    /// It ended before; all that is left of its queue goes.
+    Over,
+    /// Another row stands for it.
+    Stale,
+}
+
+/// A delivery, and what came of it.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) row: Row,
+    pub(super) letter: Option<Letter>,
+    pub(super) response: Option<Item>,
+    /// Everything that was tried, the last one included.
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) fate: Fate,
+    /// Whether a call was made, or tried to be.
+    pub(super) was_sent: bool,
+}
+
+impl Ended {
+    /// A parcel that was not sent.
+    pub(super) fn new(parcel: Parcel, fate: Fate) -> Self {
+        let Parcel { row, letter, response, attempts } = parcel;
+        Self { row, letter: Some(letter), response: Some(response), attempts, fate, was_sent: false }
+    }
+
+    /// A parcel whose call ended.
+    pub(super) fn landed(called: Called, fate: Fate) -> Self {
+        let mut ended = Self::new(*called.parcel, fate);
+        ended.attempts.push(called.attempt);
+        Self { was_sent: true, ..ended }
+    }
+}
+
+/// Where it is written down.
+#[derive(Clone, Debug)]
+pub(super) struct Book<S> {
+    pub(super) store: S,
+    pub(super) objects: Objects,
+    pub(super) wake: Wake,
+}
+
+impl<S: Store> Book<S> {
+    /// Writes some down. `id` is new: it names what goes to quarantine.
+    pub(super) async fn record(&self, ended: &[Ended], id: BatchId) -> Result<(), Error> {
+        self.quarantine(ended, id).await?;
+        let puts = ended.iter().map(|ended| self.rows(ended)).collect::<Result<Vec<_>, _>>()?.concat();
+        if !puts.is_empty() {
+            let puts = puts.into_iter().map(|item| (item, Condition::None)).collect();
+            self.store.put_all(TABLE, puts).await?;
+        }
+        self.flip(ended).await?;
+        let gone: Vec<_> = ended.iter().flat_map(|ended| self.gone(ended)).collect();
+        if !gone.is_empty() {
+            self.store.delete_all(TABLE, gone).await?;
+        }
+        Ok(())
+    }
+
+    /// Event and reason of what failed for good, an object for each door that events came in by.
+    async fn quarantine(&self, ended: &[Ended], id: BatchId) -> Result<(), Error> {
+        let mut writers = BTreeMap::<&str, (Batch, Writer)>::new();
+        for ended in ended {
+            let Fate::Failed { reason } = &ended.fate else { continue };
+            let via = ended.letter.as_ref().map_or(Via::Events, |letter| letter.via);
+            if !writers.contains_key(via.provider()) {
+                let batch = Batch {
+                    batch_id: id,
+                    tenant: self.wake.tenant.clone(),
+                    provider: via.provider().parse()?,
+                    kind: Kind::Event,
+                    received_at: id.made_at(),
+                    chunk: None,
+                };
+                writers.insert(via.provider(), (batch, Writer::default()));
+            }
+            if let Some((batch, writer)) = writers.get_mut(via.provider()) {
+                writer.push(batch, &self.entry(ended, via, reason)?)?;
+            }
+        }
+        for (batch, writer) in writers.into_values() {
+            writer.finish(&batch, &self.objects).await?;
+        }
+        Ok(())
+    }
+
+    fn entry(&self, ended: &Ended, via: Via, reason: &str) -> Result<Entry, Error> {
+        let Row { sequence, queued, .. } = &ended.row;
+        let broken = || Error::BadInput("a row of the lane has a sequence that is none".into());
+        let (id, index) = sequence.rsplit_once('-').ok_or_else(broken)?;
+        let record = ended.letter.as_ref().map(|letter| RawValue::from_string(letter.payload.clone()));
+        let message = format!("was not taken by destination {}: {reason}", self.wake.destination);
+        Ok(Entry {
+            batch_id: id.parse()?,
+            index: index.parse().map_err(|_| broken())?,
+            kind: Kind::Event,
+            message_id: Some(queued.message_id.clone()),
+            via: Some(via),
+            sent_at: None,
+            destination: Some(self.wake.destination.clone()),
+            line: 0,
+            received_at: queued.received_at,
+            retry_count: queued.replays.into(),
+            error_type: ErrorType::Delivery,
+            faults: vec![Fault::new("", rule::DELIVERY, message)],
+            record: record.transpose().map_err(|_| Error::BadInput("an event is no JSON".into()))?,
+            text: None,
+            base64: None,
+        })
+    }
+
+    /// The rows of a delivery as it stands now. What is queued is put first: a row that says it waits for another try
+    /// waits for one that is there.
+    fn rows(&self, ended: &Ended) -> Result<Vec<Item>, Error> {
+        let Ended { row, fate, .. } = ended;
+        Ok(match fate {
+            Fate::Delivered => vec![self.delivery(ended, Status::Delivered, None, None)?],
+            Fate::Failed { reason } => vec![self.delivery(ended, Status::Failed, None, Some(reason))?],
+            Fate::Again { due, queued } => {
+                let waits = self.delivery(ended, Status::Pending, Some(*due), None)?;
+                vec![self.queued(&row.sequence, *due, 1, queued)?, waits]
+            }
+            Fate::Kept { queued } => {
+                let waits = self.delivery(ended, Status::Pending, Some(row.due), None)?;
+                vec![self.queued(&row.sequence, row.due, row.version + 1, queued)?, waits]
+            }
+            Fate::Held { due } => {
+                let waits = self.delivery(ended, Status::Pending, Some(*due), None)?;
+                let queued =
+                    Queued { stuck_since: row.queued.stuck_since.or(Some(*due)), ..row.queued.clone() };
+                vec![self.queued(&row.sequence, *due, 1, &queued)?, waits]
+            }
+            Fate::PutOff { due } => vec![self.queued(&row.sequence, *due, 1, &row.queued)?],
+            Fate::Over | Fate::Stale => Vec::new(),
+        })
+    }
+
+    fn delivery(
+        &self,
+        ended: &Ended,
+        status: Status,
+        next_attempt_at: Option<Timestamp>,
+        reason: Option<&str>,
+    ) -> Result<Item, Error> {
+        let Row { sequence, queued, .. } = &ended.row;
+        let first = ended.attempts.len().saturating_sub(ATTEMPTS);
+        let delivery = Delivery {
+            message_id: queued.message_id.clone(),
+            destination: self.wake.destination.clone(),
+            status,
+            attempts: ended.attempts[first..].to_vec(),
+            next_attempt_at,
+            reason: reason.map(ToOwned::to_owned),
+            user: queued.user.clone(),
+            channel: queued.channel.clone(),
+            received_at: queued.received_at,
+            replays: queued.replays,
+        };
+        // A failure's version tells it from the one before it was sent again.
+        delivery::item(&self.partition(), status.sort(sequence), u64::from(queued.replays) + 1, &delivery)
+    }
+
+    fn queued(&self, sequence: &str, due: Timestamp, version: u64, queued: &Queued) -> Result<Item, Error> {
+        delivery::item(&self.partition(), delivery::queued_sort(due, sequence), version, queued)
+    }
+
+    /// Sets the destination's status of each event that was delivered to true (S0-026).
+    async fn flip(&self, ended: &[Ended]) -> Result<(), Error> {
+        let delivered = ended.iter().filter(|ended| ended.fate == Fate::Delivered);
+        let mut open: Vec<(&Row, Item)> =
+            delivered.filter_map(|ended| Some((&ended.row, ended.response.clone()?))).collect();
+        for _ in 0..ROUNDS {
+            let mut rows = Vec::with_capacity(open.len());
+            let mut puts = Vec::with_capacity(open.len());
+            for (row, item) in open {
+                let mut response = Response::read(&item)?;
+                let is_ours = response.sequence == row.sequence;
+                let known = response.destinations.insert(self.wake.destination.clone(), true);
+                if is_ours && known != Some(true) {
+                    let put = response.item(&self.wake.tenant, item.version + 1)?;
+                    puts.push((put, Condition::Version(item.version)));
+                    rows.push(row);
+                }
+            }
+            if puts.is_empty() {
+                return Ok(());
+            }
+            let written = self.store.put_all(response::TABLE, puts).await?;
+            // Other lanes change it too. One that is gone was erased.
+            let conflict = |(row, written)| match written {
+                Written::Conflict(Some(item)) => Some((row, item)),
+                Written::Conflict(None) | Written::Done => None,
+            };
+            open = rows.into_iter().zip(written).filter_map(conflict).collect();
+        }
+        Err(Error::StorageUnavailable("others change the same responses all the time".into()))
+    }
+
+    /// The rows that are gone with it: last the one that leads back here.
+    fn gone(&self, ended: &Ended) -> Vec<(String, String)> {
+        let Ended { row, fate, .. } = ended;
+        let (waits, failed) = (Status::Pending.sort(&row.sequence), Status::Failed.sort(&row.sequence));
+        let was_tried = row.was_tried();
+        let mut sorts = match fate {
+            Fate::Kept { .. } => return Vec::new(),
+            Fate::Delivered if row.queued.replays > 0 => vec![failed, waits],
+            Fate::Delivered | Fate::Failed { .. } if was_tried => vec![waits],
+            Fate::Over => vec![waits],
+            _ => Vec::new(),
+        };
+        sorts.push(row.sort.clone());
+        let partition = self.partition();
+        sorts.into_iter().map(|sort| (partition.clone(), sort)).collect()
+    }
+
+    /// What waits for another try, or behind one that does: whose event it is, its sequence, and for how long it holds
+    /// up others.
+    pub(super) async fn stuck(&self, hold: SignedDuration) -> Result<Vec<(String, String, Stuck)>, Error> {
+        let mut all = Vec::new();
+        let mut after = None;
+        loop {
+            let query = Query {
+                partition: self.partition(),
+                prefix: Status::Pending.prefix().to_owned(),
+                after,
+                descending: false,
+                limit: PAGE,
+            };
+            let items = self.store.query(TABLE, query).await?;
+            for item in &items {
+                let waits: Delivery = delivery::body(item)?;
+                if let (Some(user), Some(due)) = (waits.user, waits.next_attempt_at) {
+                    let since = waits.attempts.first().map_or(due, |first| first.at);
+                    let sequence = item.sort.trim_start_matches(Status::Pending.prefix()).to_owned();
+                    all.push((user, sequence, Stuck { due, free_at: since + hold }));
+                }
+            }
+            if items.len() < PAGE {
+                return Ok(all);
+            }
+            after = items.last().map(|item| item.sort.clone());
+        }
+    }
+
+    pub(super) fn partition(&self) -> String {
+        delivery::partition(&self.wake.tenant, &self.wake.destination)
+    }
+}

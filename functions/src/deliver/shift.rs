@@ -1,0 +1,140 @@
+//! A shift at a lane: from taking its lease to letting it go.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    Tools,
+    attempt::Target,
+    breaker::Permit,
+    drain::drain,
+    health,
+    lease::Lease,
+    pump::{Left, Pump},
+    record::Book,
+    wakes,
+};
+use crate::{
+    batch::BatchId,
+    delivery::{self, Wake},
+    destination::{Destination, State, Stored},
+    error::Error,
+    queue::Queue,
+    store::Store,
+};
+
+/// When a lane is to be looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    /// When something new comes.
+    Never,
+    /// At this time.
+    At(Timestamp),
+}
+
+/// Works on a lane until there is nothing to do now, or the time is over. Whoever holds the lane is told, and that is
+/// all.
+pub(super) async fn run<S: Store, Q: Queue>(
+    tools: &Tools<S, Q>,
+    wake: &Wake,
+    bell: &Notify,
+) -> Result<(), Error> {
+    let Some(mut lease) = take(tools, wake).await? else { return Ok(()) };
+    let until = Instant::now() + tools.budget;
+    let done = work(tools, wake, bell, &mut lease, until).await;
+    if done.is_err() {
+        // The error is the one to tell. Where this fails too, the lease expires, and says the same.
+        lease.lane.unsettled = true;
+        let _ = lease.let_go().await;
+    }
+    done
+}
+
+async fn take<S: Store, Q: Queue>(tools: &Tools<S, Q>, wake: &Wake) -> Result<Option<Lease<S>>, Error> {
+    let Tools { store, queue, holder, .. } = tools;
+    let partition = delivery::partition(&wake.tenant, &wake.destination);
+    loop {
+        let now = (tools.now)();
+        let mut busy = match Lease::take(store, &partition, holder, now).await? {
+            Ok(lease) => return Ok(Some(lease)),
+            Err(busy) => busy,
+        };
+        // Should the holder die, somebody comes when its lease is over.
+        let expires = busy.lane.expires_at.unwrap_or(now);
+        wakes::arm(wake, &mut busy.lane, expires, now, queue).await?;
+        if busy.ring(store, &partition).await? {
+            return Ok(None);
+        }
+    }
+}
+
+async fn work<S: Store, Q: Queue>(
+    tools: &Tools<S, Q>,
+    wake: &Wake,
+    bell: &Notify,
+    lease: &mut Lease<S>,
+    until: Instant,
+) -> Result<(), Error> {
+    loop {
+        let is_over = Instant::now() >= until;
+        let again = if is_over {
+            Some(Again::At((tools.now)()))
+        } else {
+            turn(tools, wake, bell, lease, until).await?
+        };
+        let Some(again) = again else { continue };
+        if let Again::At(due) = again {
+            wakes::arm(wake, &mut lease.lane, due, (tools.now)(), &tools.queue).await?;
+        }
+        if lease.let_go().await? {
+            return Ok(());
+        }
+    }
+}
+
+/// Does what the destination's state asks for; `None`: look at the destination once more.
+async fn turn<S: Store, Q: Queue>(
+    tools: &Tools<S, Q>,
+    wake: &Wake,
+    bell: &Notify,
+    lease: &mut Lease<S>,
+    until: Instant,
+) -> Result<Option<Again>, Error> {
+    let found = Destination::find(&wake.tenant, &wake.destination, &tools.store).await?;
+    let ended = match &found {
+        None => Some("destination_deleted"),
+        Some(Stored { destination, .. }) if destination.state == State::Active => None,
+        Some(Stored { destination, .. }) => {
+            let id = BatchId::new((tools.now)(), (tools.random)());
+            health::tell(wake, destination, &mut lease.lane, id, &tools.queue).await?;
+            if destination.state == State::Paused {
+                return Ok(Some(Again::Never));
+            }
+            Some("destination_disabled")
+        }
+    };
+    let book = Book { store: tools.store.clone(), objects: tools.objects.clone(), wake: wake.clone() };
+    if let Some(reason) = ended {
+        let is_empty = drain(tools, &book, reason).await?;
+        lease.renew((tools.now)()).await?;
+        return Ok(is_empty.then_some(Again::Never));
+    }
+    let Some(stored) = found else { return Ok(None) };
+    if let Permit::After(end) = lease.lane.breaker.permits((tools.now)()) {
+        return Ok(Some(Again::At(end)));
+    }
+    let target = Arc::new(Target::new(stored, tools.outbound.guard()));
+    let left = Pump::new(tools, book, bell, lease, Arc::clone(&target), until).await?.run().await?;
+    Ok(match left {
+        Left::Empty => Some(Again::Never),
+        Left::Until(due) => Some(Again::At(due)),
+        Left::Over => Some(Again::At((tools.now)())),
+        Left::Changed => None,
+        Left::Change(change) => {
+            health::apply(wake, change, &target.stored, (tools.now)(), &tools.store).await?;
+            None
+        }
+    })
+}

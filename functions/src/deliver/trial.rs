@@ -1,0 +1,30 @@
+//! One call that is no delivery: to see how a destination answers. Nothing of it is stored, and nothing tried again.
+
+use jiff::Timestamp;
+
+use super::{
+    PATIENCE,
+    attempt::{Target, call},
+    load::Letter,
+};
+use crate::{
+    arrival::Via, delivery::Attempt, destination::Stored, door, error::Error, event::Event,
+    outbound::Outbound,
+};
+
+/// Calls a destination with an event as a delivery of it would, whatever state the destination is in.
+pub async fn trial(
+    stored: Stored,
+    event: &Event<'_>,
+    payload: &str,
+    outbound: &Outbound,
+    at: Timestamp,
+) -> Result<Attempt, Error> {
+    let canonical = serde_json::to_string(event).map_err(|error| Error::BadInput(door::describe(&error)))?;
+    let letter = Letter { payload: payload.to_owned(), canonical, via: Via::Crmflow };
+    let target = Target::new(stored, outbound.guard());
+    let channel = event.preferred_channel();
+    let (attempt, _) =
+        call(&target, &letter, &event.message_id, channel.as_deref(), outbound, at, PATIENCE).await;
+    Ok(attempt)
+}

@@ -1,0 +1,68 @@
+//! Wakes: the message that has a lane looked at, now or when something is due.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::lease::Lane;
+use crate::{
+    delivery::Wake,
+    door,
+    error::Error,
+    queue::{LONGEST_DELAY, Message, Queue, QueueName},
+};
+
+/// A message that comes so much later than wanted will do.
+const SLACK: SignedDuration = SignedDuration::from_secs(1);
+
+/// Sees to it that the lane is looked at when something is due at `due`: by the message that is on its way, or by a
+/// new one.
+pub(super) async fn arm<Q: Queue>(
+    wake: &Wake,
+    lane: &mut Lane,
+    due: Timestamp,
+    now: Timestamp,
+    queue: &Q,
+) -> Result<(), Error> {
+    if lane.wake_at.is_some_and(|at| now < at && at <= due + SLACK) {
+        return Ok(());
+    }
+    let delay = delay(due, now);
+    send(wake, delay, queue).await?;
+    lane.wake_at = (!delay.is_zero()).then(|| now + delay);
+    Ok(())
+}
+
+/// Whole seconds, so that nothing is looked at before it is due; at most what a queue takes.
+fn delay(due: Timestamp, now: Timestamp) -> Duration {
+    let wait = Duration::try_from(due.duration_since(now)).unwrap_or_default();
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    Duration::from_secs(seconds).min(LONGEST_DELAY)
+}
+
+async fn send<Q: Queue>(wake: &Wake, delay: Duration, queue: &Q) -> Result<(), Error> {
+    let body = serde_json::to_string(wake).map_err(|error| Error::BadInput(door::describe(&error)))?;
+    Ok(queue.send(QueueName::Lanes, vec![Message { body, delay }]).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(milliseconds: i64, expected: u64) {
+        let now = Timestamp::UNIX_EPOCH;
+        let due = now + SignedDuration::from_millis(milliseconds);
+        assert_eq!(delay(due, now), Duration::from_secs(expected), "{milliseconds}");
+    }
+
+    #[test]
+    fn delays_are_whole_seconds() {
+        check(-5_000, 0);
+        check(0, 0);
+        check(1, 1);
+        check(1_000, 1);
+        check(4_500, 5);
+        check(7_200_000, 900);
+    }
+}

@@ -1,0 +1,166 @@
+//! Deliveries as people ask for them: how a lane stands, what became of an event at each destination, what waits, was
+//! delivered or failed; and sending again what failed.
+
+mod listing;
+mod replay;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+pub use listing::{Filter, Page, list};
+pub use replay::{Failure, Replayed, Selection, count, replay};
+
+use crate::{
+    batch::Name,
+    deliver::Lane,
+    delivery::{self, Attempt, Delivery, Queued, Status, Wake},
+    destination::DestinationName,
+    door,
+    error::Error,
+    queue::{Message, Queue, QueueName},
+    store::{Item, Query, Store},
+};
+
+/// So many that wait are counted, and no more.
+const COUNTED: usize = 1_000;
+
+/// How a lane stands.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaneView {
+    /// How many deliveries wait; no more than 1,000 are counted.
+    pub waiting: usize,
+    /// Whether more wait than were counted.
+    pub more: bool,
+    /// When the first of them is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_due_at: Option<Timestamp>,
+    /// Since when the breaker is open, if it is: nothing is sent then, but one call a minute that shows how the
+    /// destination is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker_open_since: Option<Timestamp>,
+    /// Since when there was nothing but failure, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Timestamp>,
+}
+
+impl LaneView {
+    /// How the lane of a destination stands.
+    pub async fn read(tenant: &Name, name: &DestinationName, store: &impl Store) -> Result<Self, Error> {
+        let waiting = range(tenant, name, delivery::QUEUED, None, COUNTED + 1, store).await?;
+        let partition = delivery::partition(tenant, name);
+        let lane = store.get(delivery::TABLE, &partition, delivery::LANE).await?;
+        let lane = Lane::read(lane.as_ref())?;
+        let first = waiting.first().and_then(|item| delivery::queued_parts(&item.sort));
+        Ok(Self {
+            waiting: waiting.len().min(COUNTED),
+            more: waiting.len() > COUNTED,
+            next_due_at: first.map(|(due, _)| due),
+            breaker_open_since: lane.open_since(),
+            failing_since: lane.failing_since(),
+        })
+    }
+}
+
+/// One delivery as people see it. Whose event it is, is not shown.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct View {
+    /// The event.
+    pub message_id: String,
+    /// Where it goes.
+    pub destination: DestinationName,
+    /// How it stands.
+    pub status: Status,
+    /// When the event arrived.
+    pub received_at: Timestamp,
+    /// How many tries were used up, of one that waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tries: Option<u32>,
+    /// Every attempt; left out where a listing does not look for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<Vec<Attempt>>,
+    /// When it is sent, or sent again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<Timestamp>,
+    /// Why it failed for good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How often it was sent again after it had failed for good.
+    pub replays: u32,
+}
+
+impl View {
+    fn tried(delivery: Delivery) -> Self {
+        Self {
+            message_id: delivery.message_id,
+            destination: delivery.destination,
+            status: delivery.status,
+            received_at: delivery.received_at,
+            tries: None,
+            attempts: Some(delivery.attempts),
+            next_attempt_at: delivery.next_attempt_at,
+            reason: delivery.reason,
+            replays: delivery.replays,
+        }
+    }
+
+    fn queued(destination: DestinationName, queued: Queued, due: Timestamp) -> Self {
+        Self {
+            message_id: queued.message_id,
+            destination,
+            status: Status::Pending,
+            received_at: queued.received_at,
+            tries: Some(queued.tries),
+            attempts: None,
+            next_attempt_at: Some(due),
+            reason: None,
+            replays: queued.replays,
+        }
+    }
+}
+
+/// How an event stands at destinations that it goes to; `None`: it was not tried there yet.
+pub async fn of_event(
+    tenant: &Name,
+    sequence: &str,
+    destinations: &[DestinationName],
+    store: &impl Store,
+) -> Result<Vec<Option<View>>, Error> {
+    const KINDS: [Status; 3] = [Status::Delivered, Status::Failed, Status::Pending];
+    let keys = destinations.iter().flat_map(|name| {
+        let partition = delivery::partition(tenant, name);
+        KINDS.map(|status| (partition.clone(), status.sort(sequence)))
+    });
+    let found = store.get_all(delivery::TABLE, keys.collect()).await?;
+    let one = |rows: &[Option<Item>]| {
+        let rows = rows.iter().flatten().map(delivery::body::<Delivery>).collect::<Result<Vec<_>, _>>()?;
+        // A crash may leave a row of what waits beside that of its end, which counts. A failure that is being sent
+        // again has a row that says it waits.
+        Ok(rows.into_iter().min_by_key(|delivery| delivery.status == Status::Pending).map(View::tried))
+    };
+    found.chunks(KINDS.len()).map(one).collect()
+}
+
+/// Has a lane looked at.
+pub async fn wake(tenant: &Name, destination: &DestinationName, queue: &impl Queue) -> Result<(), Error> {
+    let wake = Wake { tenant: tenant.clone(), destination: destination.clone() };
+    let body = serde_json::to_string(&wake).map_err(|error| Error::BadInput(door::describe(&error)))?;
+    Ok(queue.send(QueueName::Lanes, vec![Message { body, delay: Duration::ZERO }]).await?)
+}
+
+/// Items of a lane whose sort begins with `prefix`, in order.
+async fn range(
+    tenant: &Name,
+    destination: &DestinationName,
+    prefix: &str,
+    after: Option<String>,
+    limit: usize,
+    store: &impl Store,
+) -> Result<Vec<Item>, Error> {
+    let partition = delivery::partition(tenant, destination);
+    let query = Query { partition, prefix: prefix.to_owned(), after, descending: false, limit };
+    Ok(store.query(delivery::TABLE, query).await?)
+}

@@ -1,0 +1,112 @@
+//! A destination as people see it: all of it but the values of headers, the secrets, and what stands in the query
+//! of its URL.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Destination, DestinationName, DestinationType, Ordering, State};
+
+/// What stands in the place of a value that is not shown.
+pub const HIDDEN: &str = "***";
+
+/// A destination as people see it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shown {
+    /// Its name.
+    pub destination_name: DestinationName,
+    /// What it is.
+    pub r#type: DestinationType,
+    /// Where calls go; values of its query are hidden.
+    pub url: String,
+    /// The names of its headers; their values are hidden.
+    pub headers: BTreeMap<String, &'static str>,
+    /// The names of the events that it gets; none: all.
+    pub events: Vec<String>,
+    /// What an event must fulfil.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// What is sent of an event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<String>,
+    /// How many secrets calls are signed with.
+    pub secrets: usize,
+    /// At most so many calls a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<u32>,
+    /// The order of its calls.
+    pub ordering: Ordering,
+    /// For how many seconds an event that is stuck holds up its user's later ones.
+    pub hold_seconds: u32,
+    /// How many calls are on their way at once.
+    pub concurrency: u32,
+    /// The delays before the tries that follow a failure, in seconds.
+    pub retry_delays: Vec<u32>,
+    /// Whether it is sent to.
+    pub state: State,
+    /// Why it is not, if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was changed last.
+    pub updated_at: Timestamp,
+}
+
+impl From<Destination> for Shown {
+    fn from(destination: Destination) -> Self {
+        Self {
+            url: shown_url(&destination.url),
+            headers: destination.headers.into_keys().map(|name| (name, HIDDEN)).collect(),
+            secrets: destination.secrets.len(),
+            destination_name: destination.destination_name,
+            r#type: destination.kind,
+            events: destination.events,
+            filter: destination.filter,
+            mapping: destination.mapping,
+            rate_limit: destination.rate_limit,
+            ordering: destination.ordering,
+            hold_seconds: destination.hold_seconds,
+            concurrency: destination.concurrency,
+            retry_delays: destination.retry_delays,
+            state: destination.state,
+            reason: destination.reason,
+            created_at: destination.created_at,
+            updated_at: destination.updated_at,
+        }
+    }
+}
+
+/// A URL with the values of its query hidden.
+pub fn shown_url(url: &str) -> String {
+    let Some((front, query)) = url.split_once('?') else { return url.to_owned() };
+    let pairs: Vec<String> = query
+        .split('&')
+        .map(|pair| match pair.split_once('=') {
+            Some((name, _)) => format!("{name}={HIDDEN}"),
+            None => HIDDEN.to_owned(),
+        })
+        .collect();
+    format!("{front}?{}", pairs.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown_url;
+
+    #[track_caller]
+    fn check(url: &str, shown: &str) {
+        assert_eq!(shown_url(url), shown);
+        assert_eq!(shown_url(shown), shown, "what is shown hides nothing more");
+    }
+
+    #[test]
+    fn values_of_a_query_are_hidden() {
+        check("https://a.example/x", "https://a.example/x");
+        check("https://a.example/x?key=1&b=2=3", "https://a.example/x?key=***&b=***");
+        check("https://a.example/x?token", "https://a.example/x?***");
+        check("https://a.example/x?", "https://a.example/x?***");
+    }
+}

@@ -1,0 +1,169 @@
+//! Known events: what is stored under an event's id, and what another event of that id makes of it.
+//!
+//! All of it may be done twice: an event that this very arrival stored is recognised by its sequence.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+
+use crate::{
+    batch::Name,
+    error::Error,
+    event::StoredEvent,
+    outcome::Outcome,
+    store::{Condition, Item, Store, Table, Written},
+};
+
+/// How long an id stands for its event, by the times at which both arrived.
+pub const STANDS: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// How many conflicts are kept of an event.
+pub const CONFLICTS: usize = 10;
+
+/// How many events go to the store at once: bounds memory, and what one transaction holds up.
+const BLOCK: usize = 1_000;
+/// How often a change that somebody else got in before is tried anew before the step gives up for now.
+const ROUNDS: usize = 8;
+
+/// What became of an event when it was to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is stored, now or by an earlier try.
+    Stored,
+    /// Its id stands for the same event already.
+    Duplicate,
+    /// Its id stands for another event.
+    Conflict,
+}
+
+/// Stores valid events, each under its id if that is free; what became of each, in order. Of events with one
+/// id the first one is stored. An id whose event was invalid, or arrived more than [`STANDS`] before, is free.
+pub async fn put_valid(
+    store: &impl Store,
+    tenant: &Name,
+    events: &[StoredEvent],
+) -> Result<Vec<Verdict>, Error> {
+    put(store, tenant, events, |stored, new| {
+        let stands = new.received_at.duration_since(stored.received_at) <= STANDS;
+        match stored.outcome {
+            Outcome::Invalid => None,
+            _ if stored.sequence == new.sequence => Some(Verdict::Stored),
+            _ if !stands => None,
+            _ if stored.hash == new.hash => Some(Verdict::Duplicate),
+            _ => Some(Verdict::Conflict),
+        }
+    })
+    .await
+}
+
+/// Stores what is known of invalid events, so that one can ask for them: never over a valid one, and of invalid
+/// ones with one id the latest.
+pub async fn put_invalid(store: &impl Store, tenant: &Name, events: &[StoredEvent]) -> Result<(), Error> {
+    let decide = |stored: &StoredEvent, new: &StoredEvent| {
+        let is_later = stored.outcome == Outcome::Invalid && stored.sequence < new.sequence;
+        (!is_later).then_some(Verdict::Stored)
+    };
+    put(store, tenant, events, decide).await.map(drop)
+}
+
+/// Puts events; `decide` says of one whose id is taken what that makes of it, `None`: it is put over the other.
+async fn put(
+    store: &impl Store,
+    tenant: &Name,
+    events: &[StoredEvent],
+    decide: impl Fn(&StoredEvent, &StoredEvent) -> Option<Verdict>,
+) -> Result<Vec<Verdict>, Error> {
+    let mut verdicts = Vec::with_capacity(events.len());
+    for block in events.chunks(BLOCK) {
+        verdicts.extend(put_block(store, tenant, block, &decide).await?);
+    }
+    Ok(verdicts)
+}
+
+async fn put_block(
+    store: &impl Store,
+    tenant: &Name,
+    events: &[StoredEvent],
+    decide: impl Fn(&StoredEvent, &StoredEvent) -> Option<Verdict>,
+) -> Result<Vec<Verdict>, Error> {
+    let mut verdicts = vec![Verdict::Stored; events.len()];
+    let mut open: Vec<(usize, Option<u64>)> = (0..events.len()).map(|at| (at, None)).collect();
+    for _ in 0..ROUNDS {
+        let puts = open.iter().map(|&(at, over)| item(&events[at], tenant, over));
+        let written = store.put_all(Table::Events, puts.collect::<Result<_, _>>()?).await?;
+        let mut again = Vec::new();
+        for ((at, _), written) in open.into_iter().zip(written) {
+            match written {
+                Written::Done => {}
+                Written::Conflict(None) => again.push((at, None)),
+                Written::Conflict(Some(item)) => match decide(&StoredEvent::read(&item)?, &events[at]) {
+                    Some(verdict) => verdicts[at] = verdict,
+                    None => again.push((at, Some(item.version))),
+                },
+            }
+        }
+        if again.is_empty() {
+            return Ok(verdicts);
+        }
+        open = again;
+    }
+    Err(contended())
+}
+
+/// The put of an event: under a free id, or over the version that is stored.
+fn item(event: &StoredEvent, tenant: &Name, over: Option<u64>) -> Result<(Item, Condition), Error> {
+    Ok(match over {
+        None => (event.item(tenant, 1)?, Condition::Absent),
+        Some(version) => (event.item(tenant, version + 1)?, Condition::Version(version)),
+    })
+}
+
+/// Notes at stored events that others came with their ids: by id, the sequences of those. An event that is not
+/// stored any more is let be.
+pub async fn note_conflicts(
+    store: &impl Store,
+    tenant: &Name,
+    conflicts: &BTreeMap<String, Vec<String>>,
+) -> Result<(), Error> {
+    let mut open: Vec<(&String, &Vec<String>)> = conflicts.iter().collect();
+    for _ in 0..ROUNDS {
+        let keys = open.iter().map(|(id, _)| StoredEvent::key(tenant, id)).collect();
+        let found = store.get_all(Table::Events, keys).await?;
+        let mut puts = Vec::new();
+        let mut changed = Vec::new();
+        for ((id, sequences), item) in open.into_iter().zip(found) {
+            let Some(item) = item else { continue };
+            if let Some(noted) = noted(StoredEvent::read(&item)?, sequences) {
+                puts.push((noted.item(tenant, item.version + 1)?, Condition::Version(item.version)));
+                changed.push((id, sequences));
+            }
+        }
+        if puts.is_empty() {
+            return Ok(());
+        }
+        let written = store.put_all(Table::Events, puts).await?.into_iter();
+        let lost = changed.into_iter().zip(written).filter(|(_, written)| *written != Written::Done);
+        open = lost.map(|(conflict, _)| conflict).collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+    }
+    Err(contended())
+}
+
+/// The event with these conflicts noted; `None` where they are already.
+fn noted(mut stored: StoredEvent, sequences: &[String]) -> Option<StoredEvent> {
+    let new: Vec<&String> =
+        sequences.iter().filter(|sequence| !stored.conflicts.contains(sequence)).collect();
+    if new.is_empty() {
+        return None;
+    }
+    stored.conflicts.extend(new.into_iter().cloned());
+    stored.conflicts.sort_unstable();
+    let surplus = stored.conflicts.len().saturating_sub(CONFLICTS);
+    stored.conflicts.drain(..surplus);
+    Some(stored)
+}
+
+fn contended() -> Error {
+    Error::StorageUnavailable("events are being stored by others at the same time".into())
+}

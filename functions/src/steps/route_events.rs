@@ -1,0 +1,229 @@
+//! RouteEvents: an event goes into the lane of every destination that wants it, and its response says that none
+//! has it yet (S0-020, S0-026, S0-029).
+
+use std::{collections::BTreeSet, time::Duration};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Decided, Step};
+use crate::{
+    arrival::Arrival,
+    batch::Name,
+    delivery::{self, Queued, Status, Wake},
+    destination::DestinationName,
+    door,
+    error::Error,
+    event::{AcceptedEvent, Event},
+    ledger::{Part, StagedPart},
+    objects::Objects,
+    outcome::Outcome,
+    queue::{Message, Queue, QueueName},
+    response::{self, Response},
+    routes::{Failures, Route, Routes, TenantRoutes},
+    store::{Condition, Item, Store, Written},
+};
+
+/// How many items go to the store at once: bounds memory, and what one transaction holds up.
+const BLOCK: usize = 1_000;
+/// How often a response that somebody else wrote before is looked at again before the step gives up for now.
+const ROUNDS: usize = 8;
+
+/// Routes the events of a batch, which are stored already.
+pub async fn route_events<S: Store, Q: Queue>(
+    step: Step,
+    store: &S,
+    objects: &Objects,
+    queue: &Q,
+    routes: &Routes,
+    now: Timestamp,
+) -> Result<Decided, Error> {
+    let Step { batch, records } = step;
+    let tenant = &batch.tenant;
+    let routes = routes.of(tenant, store, now).await?;
+    let mut part = Part::default();
+    let mut failures = Failures::new();
+    let mut routed = Vec::new();
+    records.open(objects).await?.for_each(|line| {
+        let accepted = AcceptedEvent::parse(line)?;
+        part.add(Outcome::Routed, accepted.index);
+        if !routes.is_empty() {
+            routed.extend(Routed::new(&accepted, &routes, &mut failures)?);
+        }
+        Ok(())
+    })?;
+    for (destination, (events, why)) in &failures {
+        tracing::warn!(
+            destination = %destination,
+            events,
+            "the filter of destination {destination} could not be evaluated for {events} events, which did not go there: {why}",
+        );
+    }
+    for block in routed.chunks(BLOCK) {
+        let ways = put_responses(store, tenant, block).await?;
+        put_rows(store, tenant, block, &routes, ways, queue).await?;
+    }
+    Ok(Decided { part: StagedPart::new(&batch, "route-events", part, objects).await? })
+}
+
+/// An event that at least one destination wants.
+struct Routed {
+    arrival: Arrival,
+    user: Option<String>,
+    channel: Option<String>,
+    response: Response,
+}
+
+impl Routed {
+    fn new(
+        accepted: &AcceptedEvent<'_>,
+        routes: &TenantRoutes,
+        failures: &mut Failures,
+    ) -> Result<Option<Self>, Error> {
+        let event = accepted.event()?;
+        let matching = routes.matching(&event, accepted.event.get(), failures);
+        if matching.is_empty() {
+            return Ok(None);
+        }
+        let destinations = matching.into_iter().map(|route| (route.destination.clone(), false)).collect();
+        Ok(Some(Self {
+            arrival: accepted.arrival.clone(),
+            channel: channel(&event),
+            response: Response {
+                response_id: accepted.arrival.message_id.clone(),
+                response_body: response::body(accepted.payload)?,
+                destinations,
+                sequence: accepted.arrival.sequence(),
+            },
+            user: event.user_id.or(event.anonymous_id).map(Into::into),
+        }))
+    }
+
+    /// Its row in the lane of a route.
+    fn row(&self, tenant: &Name, route: &Route) -> Result<Item, Error> {
+        let Self { arrival, user, channel, response } = self;
+        let queued = Queued {
+            message_id: arrival.message_id.clone(),
+            received_at: arrival.received_at,
+            user: user.clone().filter(|_| route.is_ordered),
+            channel: channel.clone().filter(|_| route.takes_channel),
+            tries: 0,
+            replays: 0,
+            stuck_since: None,
+        };
+        let sort = delivery::queued_sort(arrival.received_at, &response.sequence);
+        delivery::item(&delivery::partition(tenant, &route.destination), sort, 1, &queued)
+    }
+}
+
+/// The channel that an event prefers, where it says so in a text (S0-007).
+fn channel(event: &Event<'_>) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Metadata<'a> {
+        #[serde(borrow, rename = "preferredChannel")]
+        preferred_channel: Option<&'a RawValue>,
+    }
+    let metadata: Metadata<'_> = serde_json::from_str(event.metadata?.get()).ok()?;
+    let channel: String = serde_json::from_str(metadata.preferred_channel?.get()).ok()?;
+    (!channel.is_empty()).then_some(channel)
+}
+
+/// Where one event of a block is still to go.
+struct Way {
+    /// Its place in the block.
+    at: usize,
+    destination: DestinationName,
+}
+
+/// Puts the responses of events; gives where those are still to go. What an earlier try put stands: an event
+/// goes to the destinations that wanted it then.
+async fn put_responses(store: &impl Store, tenant: &Name, block: &[Routed]) -> Result<Vec<Way>, Error> {
+    let mut ways = Vec::new();
+    let mut earlier = Vec::new();
+    let mut open: Vec<(usize, Option<u64>)> = (0..block.len()).map(|at| (at, None)).collect();
+    for _ in 0..ROUNDS {
+        let puts = open.iter().map(|&(at, over)| {
+            let condition = over.map_or(Condition::Absent, Condition::Version);
+            Ok((block[at].response.item(tenant, over.map_or(1, |over| over + 1))?, condition))
+        });
+        let written = store.put_all(response::TABLE, puts.collect::<Result<_, Error>>()?).await?;
+        let mut again = Vec::new();
+        for ((at, _), written) in open.into_iter().zip(written) {
+            let ours = &block[at].response;
+            match written {
+                Written::Done => {
+                    ways.extend(ours.destinations.keys().map(|to| Way { at, destination: to.clone() }))
+                }
+                Written::Conflict(None) => again.push((at, None)),
+                Written::Conflict(Some(item)) => match Response::read(&item)? {
+                    known if known.sequence == ours.sequence => earlier.extend(undelivered(at, known)),
+                    // Of an event so old that its id is free again.
+                    _ => again.push((at, Some(item.version))),
+                },
+            }
+        }
+        if again.is_empty() {
+            ways.extend(unknown_to_lanes(store, tenant, block, earlier).await?);
+            return Ok(ways);
+        }
+        open = again;
+    }
+    Err(Error::StorageUnavailable("responses are being changed by others at the same time".into()))
+}
+
+fn undelivered(at: usize, known: Response) -> impl Iterator<Item = Way> {
+    let open = known.destinations.into_iter().filter(|(_, is_delivered)| !is_delivered);
+    open.map(move |(destination, _)| Way { at, destination })
+}
+
+/// Those of an earlier try's ways of which the lane has not tried anything yet: their rows may never have been put.
+async fn unknown_to_lanes(
+    store: &impl Store,
+    tenant: &Name,
+    block: &[Routed],
+    ways: Vec<Way>,
+) -> Result<Vec<Way>, Error> {
+    let keys = ways.iter().flat_map(|way| {
+        let partition = delivery::partition(tenant, &way.destination);
+        let sequence = &block[way.at].response.sequence;
+        Status::ALL.map(|status| (partition.clone(), status.sort(sequence)))
+    });
+    let found = store.get_all(delivery::TABLE, keys.collect()).await?;
+    let is_unknown = found.chunks(Status::ALL.len()).map(|tried| tried.iter().all(Option::is_none));
+    Ok(ways.into_iter().zip(is_unknown).filter_map(|(way, is_unknown)| is_unknown.then_some(way)).collect())
+}
+
+/// Puts rows into lanes, and wakes the lanes.
+async fn put_rows<Q: Queue>(
+    store: &impl Store,
+    tenant: &Name,
+    block: &[Routed],
+    routes: &TenantRoutes,
+    ways: Vec<Way>,
+    queue: &Q,
+) -> Result<(), Error> {
+    let mut rows = Vec::with_capacity(ways.len());
+    let mut touched = BTreeSet::new();
+    for Way { at, destination } in ways {
+        // A destination that was deleted since has no lane.
+        let Some(route) = routes.to(&destination) else { continue };
+        rows.push((block[at].row(tenant, route)?, Condition::Absent));
+        touched.insert(destination);
+    }
+    // Neighbours in the store are written one after the other.
+    rows.sort_unstable_by(|(a, _), (b, _)| (&a.partition, &a.sort).cmp(&(&b.partition, &b.sort)));
+    while !rows.is_empty() {
+        let rest = rows.split_off(rows.len().min(BLOCK));
+        store.put_all(delivery::TABLE, std::mem::replace(&mut rows, rest)).await?;
+    }
+    let wake = |destination| {
+        let body = door::encode(&Wake { tenant: tenant.clone(), destination })?;
+        Ok(Message { body: String::from_utf8_lossy(&body).into_owned(), delay: Duration::ZERO })
+    };
+    let wakes = touched.into_iter().map(wake).collect::<Result<Vec<_>, Error>>()?;
+    if !wakes.is_empty() {
+        queue.send(QueueName::Lanes, wakes).await?;
+    }
+    Ok(())
+}

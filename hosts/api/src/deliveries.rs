@@ -1,0 +1,137 @@
+//! `GET /deliveries` and `POST /deliveries/replay`: what waits, was delivered or failed, and sending again what
+//! failed.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use functions::{
+    Error, Store,
+    deliveries::{self, Failure, Filter, Selection, View},
+    delivery::Status,
+    destination::State as Sent,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    api::{Api, Caller},
+    batches::Next,
+    body, destinations,
+    flow::Flow,
+    media,
+    problem::{Kind, Problem},
+    query::{Parameters, encoded},
+};
+
+/// How many deliveries one request may send again.
+const REPLAYED: usize = 10_000;
+
+/// A delivery with the way to its event.
+#[derive(Debug, Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    delivery: View,
+    links: Links,
+}
+
+#[derive(Debug, Serialize)]
+struct Links {
+    event: String,
+    destination: String,
+}
+
+impl From<View> for Listed {
+    fn from(delivery: View) -> Self {
+        let links = Links {
+            event: format!("/events/{}", encoded(&delivery.message_id)),
+            destination: format!("/destinations/{}", delivery.destination),
+        };
+        Self { delivery, links }
+    }
+}
+
+/// A page of deliveries, destination after destination. A page may hold fewer than it could and still have a next one.
+pub(crate) async fn list<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Page {
+        deliveries: Vec<Listed>,
+        links: Next,
+    }
+    let query = Parameters::read(&uri, &["destination", "status", "limit", "page"])?;
+    let filter = Filter {
+        destination: query.parse("destination", "the name of a destination", |text| text.parse().ok())?,
+        status: query.parse("status", "pending, delivered or failed", status)?,
+    };
+    let page = query.get("page");
+    let found = deliveries::list(&caller.tenant, &filter, page, query.limit()?, &api.store).await;
+    let found = found.map_err(|error| match error {
+        Error::BadInput(_) if page.is_some() => {
+            Problem::new(Kind::BadRequest, "page must be one that a listing named as its next.")
+        }
+        error => error.into(),
+    })?;
+    let next = found.next.map(|page| query.next("/deliveries", "page", &page));
+    let deliveries = found.deliveries.into_iter().map(Listed::from).collect();
+    Ok(Json(Page { deliveries, links: Next { next } }).into_response())
+}
+
+fn status(name: &str) -> Option<Status> {
+    Status::ALL.into_iter().find(|status| status.name() == name)
+}
+
+/// What to send again: what failed at the destination, and all of these say.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Request {
+    destination: String,
+    #[serde(default)]
+    since: Option<Timestamp>,
+    #[serde(default)]
+    error: Option<Failure>,
+    #[serde(default)]
+    dry_run: bool,
+    #[serde(default)]
+    limit: Option<usize>,
+}
+
+/// Queues failed deliveries anew: 202, or 200 where nothing was.
+pub(crate) async fn replay<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    media::require_json(&headers)?;
+    let Request { destination, since, error, dry_run, limit } =
+        body::json(&body::read(body, &headers).await?)?;
+    let stored = destinations::find(&api, &caller.tenant, &destination).await?;
+    if stored.destination.state == Sent::Disabled && !dry_run {
+        let detail =
+            "The destination is disabled: nothing is sent to it. PUT it with the state active first.";
+        return Err(Problem::new(Kind::NotPossible, detail));
+    }
+    let selection = Selection {
+        destination: stored.destination.destination_name,
+        since,
+        failure: error,
+        limit: limit.unwrap_or(REPLAYED).clamp(1, REPLAYED),
+    };
+    let (tenant, store) = (&caller.tenant, &api.store);
+    let replayed = if dry_run {
+        deliveries::count(tenant, &selection, store).await?
+    } else {
+        deliveries::replay(tenant, &selection, store, api.flow.queue()).await?
+    };
+    let status = if replayed.replayed == 0 { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, Json(replayed)).into_response())
+}

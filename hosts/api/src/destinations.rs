@@ -1,0 +1,191 @@
+//! `/destinations`: where events are sent; made, changed and removed while the system runs (S0-011 to S0-016).
+//! A change counts from the next event on. Values of headers and secrets go in, and never come out again.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use functions::{
+    Name, Store,
+    deliveries::{self, LaneView},
+    destination::{
+        Destination, DestinationName, Shown, State as Sent, Stored,
+        form::{self, Members, Reading},
+    },
+    fault::Fault,
+};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    api::{Api, Caller},
+    batches::Next,
+    body,
+    flow::Flow,
+    media,
+    problem::{Kind, Problem},
+    query::Parameters,
+};
+
+/// How often a change is made anew because somebody else changed the destination meanwhile.
+const TRIES: usize = 8;
+
+/// A destination as the client sees it.
+#[derive(Debug, Serialize)]
+struct View {
+    #[serde(flatten)]
+    shown: Shown,
+    /// The secret that was made for it: this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lane: Option<LaneView>,
+    links: Links,
+}
+
+#[derive(Debug, Serialize)]
+struct Links {
+    destination: String,
+    deliveries: String,
+}
+
+impl View {
+    fn new(destination: Destination) -> Self {
+        let name = &destination.destination_name;
+        let links = Links {
+            destination: format!("/destinations/{name}"),
+            deliveries: format!("/deliveries?destination={name}"),
+        };
+        Self { links, shown: destination.into(), secret: None, lane: None }
+    }
+}
+
+/// Makes a destination; 200 as the seed has it (S0-014), 409 where there is one of its name.
+pub(crate) async fn post<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let members = members(&headers, body).await?;
+    let read = form::create(members, reading(&api)).map_err(refused)?;
+    let destination = read.destination;
+    if !destination.save(&caller.tenant, None, &api.store).await? {
+        let detail = format!(
+            "There is a destination {} already; PUT /destinations/{} changes it.",
+            destination.destination_name, destination.destination_name
+        );
+        return Err(Problem::new(Kind::Exists, detail));
+    }
+    let view = View { secret: read.made, ..View::new(destination) };
+    Ok(Json(json!({"Destination created status": "success", "destination": view})).into_response())
+}
+
+/// A page of destinations, by name.
+pub(crate) async fn list<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Page {
+        destinations: Vec<View>,
+        links: Next,
+    }
+    let query = Parameters::read(&uri, &["limit", "after"])?;
+    let limit = query.limit()?;
+    let after = query.parse("after", "the name of a destination", |text| text.parse().ok())?;
+    let after = after.as_ref().map(DestinationName::as_str);
+    let found = Destination::list(&caller.tenant, after, limit, &api.store).await?;
+    let last = found.last().filter(|_| found.len() == limit);
+    let next =
+        last.map(|last| query.next("/destinations", "after", last.destination.destination_name.as_str()));
+    let destinations = found.into_iter().map(|stored| View::new(stored.destination)).collect();
+    Ok(Json(Page { destinations, links: Next { next } }).into_response())
+}
+
+/// One destination, with how its lane stands.
+pub(crate) async fn get<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let Stored { destination, .. } = find(&api, &caller.tenant, &name).await?;
+    let lane = LaneView::read(&caller.tenant, &destination.destination_name, &api.store).await?;
+    Ok(Json(View { lane: Some(lane), ..View::new(destination) }).into_response())
+}
+
+/// Changes a destination; one that is sent to from now on takes up what waits.
+pub(crate) async fn put<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let members = members(&headers, body).await?;
+    for _ in 0..TRIES {
+        let stored = find(&api, &caller.tenant, &name).await?;
+        let read = form::change(&stored.destination, members.clone(), reading(&api)).map_err(refused)?;
+        let destination = read.destination;
+        if destination.save(&caller.tenant, Some(stored.version), &api.store).await? {
+            if destination.state == Sent::Active {
+                wake(&api, &caller.tenant, &destination.destination_name).await?;
+            }
+            return Ok(Json(View { secret: read.made, ..View::new(destination) }).into_response());
+        }
+    }
+    Err(Problem::unavailable("a destination changed under each try to change it"))
+}
+
+/// Removes a destination. What waits for it is given up.
+pub(crate) async fn delete<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let Stored { destination, .. } = find(&api, &caller.tenant, &name).await?;
+    Destination::delete(&caller.tenant, &destination.destination_name, &api.store).await?;
+    wake(&api, &caller.tenant, &destination.destination_name).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The destination of this name.
+pub(crate) async fn find<S: Store, F: Flow>(
+    api: &Api<S, F>,
+    tenant: &Name,
+    name: &str,
+) -> Result<Stored, Problem> {
+    let missing = || Problem::new(Kind::NotFound, "There is no destination of this name.");
+    let name: DestinationName = name.parse().map_err(|_| missing())?;
+    Destination::find(tenant, &name, &api.store).await?.ok_or_else(missing)
+}
+
+/// Has the lane of a destination looked at.
+pub(crate) async fn wake<S: Store, F: Flow>(
+    api: &Api<S, F>,
+    tenant: &Name,
+    destination: &DestinationName,
+) -> Result<(), Problem> {
+    deliveries::wake(tenant, destination, api.flow.queue()).await.map_err(Problem::from)
+}
+
+fn reading<S: Store, F: Flow>(api: &Api<S, F>) -> Reading<'_> {
+    Reading { guard: &api.guard, now: (api.now)(), random: api.random }
+}
+
+async fn members(headers: &HeaderMap, body: Body) -> Result<Members, Problem> {
+    media::require_json(headers)?;
+    body::json(&body::read(body, headers).await?)
+}
+
+/// Everything that is wrong with a body. It quotes names, expressions and nothing else.
+pub(crate) fn refused(faults: Vec<Fault>) -> Problem {
+    let sentences: Vec<String> = faults.iter().map(Fault::sentence).collect();
+    Problem::new(Kind::BadBody, format!("{}.", sentences.join("; "))).with("errors", json!(faults))
+}

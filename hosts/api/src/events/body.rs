@@ -1,0 +1,75 @@
+//! The body of a request of events: a JSON text, packed or not, within its limits.
+
+use axum::{body::Body, http::HeaderMap};
+use functions::{
+    Error, door,
+    event::{MAX_REQUEST_BYTES, MAX_REQUEST_EVENTS},
+    intake,
+};
+use serde::Deserialize;
+
+use crate::{
+    body, media,
+    problem::{Kind, Problem},
+};
+
+/// From so many bytes on a body is unpacked and checked on a thread of its own: it takes longer than others
+/// should wait.
+const LARGE: usize = 64 * 1024;
+
+/// Reads a body: gzip where the bytes or `Content-Encoding` say so.
+pub(super) async fn read(body: Body, headers: &HeaderMap) -> Result<String, Problem> {
+    let is_gzip = media::is_gzip(headers)?;
+    let body = body::read_within(MAX_REQUEST_BYTES, too_large, body, headers).await?;
+    let is_packed = body.starts_with(&[0x1f, 0x8b]);
+    if is_gzip && !is_packed {
+        return Err(Problem::new(Kind::BadBody, "The body is announced as gzip and is not."));
+    }
+    if !is_packed {
+        return text(body.into());
+    }
+    if body.len() < LARGE {
+        return unpacked(&body);
+    }
+    let unpacking = tokio::task::spawn_blocking(move || unpacked(&body));
+    unpacking.await.map_err(|error| Problem::internal(format!("unpacking a body: {error}")))?
+}
+
+fn unpacked(body: &[u8]) -> Result<String, Problem> {
+    text(intake::unpack(body, MAX_REQUEST_BYTES).map_err(|error| match error {
+        Error::TooLarge(_) => too_large(),
+        error => Problem::refused(error),
+    })?)
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, Problem> {
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Problem::new(Kind::BadBody, "The body is not UTF-8, as JSON must be."))?;
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
+}
+
+/// Reads a body that is one JSON value of a known shape.
+pub(super) fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Problem> {
+    serde_json::from_str(text).map_err(|error| Problem::refused(Error::BadInput(door::describe(&error))))
+}
+
+/// Refuses more events than a request may have.
+pub(super) fn limit_count(count: usize) -> Result<(), Problem> {
+    if count > MAX_REQUEST_EVENTS {
+        let detail = format!("The request has {count} events; it may have {MAX_REQUEST_EVENTS}.");
+        return Err(Problem::new(Kind::TooLarge, detail));
+    }
+    Ok(())
+}
+
+/// Refuses more bytes than a request may have.
+pub(super) fn too_large() -> Problem {
+    let detail = format!(
+        "The request is larger than the {} KB that its events may have together once unpacked.",
+        MAX_REQUEST_BYTES / 1024
+    );
+    Problem::new(Kind::TooLarge, detail)
+}

@@ -1,0 +1,64 @@
+//! Events in: `POST /track`, `POST /events` and Segment's calls. Each request becomes one message of the queue,
+//! and is answered when that is durable.
+
+mod body;
+mod complete;
+mod own;
+mod segment;
+
+pub(crate) use own::{post, track};
+pub(crate) use segment::{batch, call};
+
+use std::time::Duration;
+
+use functions::{
+    Store,
+    arrival::{self, Arrivals, Incoming, Via},
+    event,
+    fault::{Fault, rule},
+    queue::{Message, Queue, QueueName},
+};
+use jiff::Timestamp;
+use serde_json::{json, value::RawValue};
+
+use crate::{
+    api::{Api, Caller},
+    flow::Flow,
+    problem::{self, Kind, Problem},
+};
+
+/// A request that has brought no events yet.
+fn open<S: Store, F: Flow>(
+    api: &Api<S, F>,
+    caller: Caller,
+    via: Via,
+    sent_at: Option<Timestamp>,
+) -> Arrivals {
+    let received_at = (api.now)();
+    let id = api.arrival_ids.next(received_at, (api.random)());
+    Arrivals { id, tenant: caller.tenant, via, received_at, sent_at, retry: 0, events: Vec::new() }
+}
+
+/// An event with its id: the client's, where that can be used, or a UUID (S0-009).
+fn incoming<S: Store, F: Flow>(api: &Api<S, F>, via: Via, record: Box<RawValue>) -> Incoming {
+    let given = event::id_of(record.get(), via).map(|id| id.into_owned());
+    // One draw has 80 random bits.
+    let message_id = given.unwrap_or_else(|| arrival::uuid((api.random)() ^ ((api.random)() << 64)));
+    Incoming { message_id, record }
+}
+
+/// Puts the events of a request into the queue (S0-017). What returned is durable.
+async fn send<S: Store, F: Flow>(api: &Api<S, F>, arrivals: &Arrivals) -> Result<(), Problem> {
+    let body = serde_json::to_string(arrivals)
+        .map_err(|error| Problem::internal(format!("writing arrivals: {error}")))?;
+    let message = Message { body, delay: Duration::ZERO };
+    Ok(api.flow.queue().send(QueueName::Events, vec![message]).await?)
+}
+
+/// The problem of an event that is refused, with everything that is wrong with it.
+fn refused(faults: &[Fault]) -> Problem {
+    let is_too_large = faults.iter().any(|fault| fault.rule == rule::SIZE);
+    let kind = if is_too_large { Kind::TooLarge } else { Kind::InvalidEvent };
+    let sentences: Vec<String> = faults.iter().map(Fault::sentence).collect();
+    Problem::new(kind, problem::sentence(&sentences.join("; "))).with("errors", json!(faults))
+}

@@ -1,0 +1,122 @@
+//! `POST /track` and `POST /events`: events by the names of the seeds (design, contract 1). One that comes alone is
+//! checked at once; among others, a bad one goes its way into quarantine.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use functions::{
+    Store,
+    arrival::{Arrival, Arrivals, Via},
+    event,
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{body, incoming, open, refused, send};
+use crate::{
+    api::{Api, Caller},
+    flow::Flow,
+    media,
+    problem::{Kind, Problem},
+    query,
+};
+
+/// Takes one event in; 200 with its id (S0-002, S0-008).
+pub(crate) async fn track<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Tracked<'a> {
+        message_id: &'a str,
+    }
+    media::require_json(&headers)?;
+    let text = body::read(body, &headers).await?;
+    let arrivals = single(&api, caller, Via::Track, body::json(&text)?)?;
+    send(&api, &arrivals).await?;
+    let message_id = arrivals.events.first().map_or("", |event| &event.message_id);
+    Ok(Json(Tracked { message_id }).into_response())
+}
+
+/// Takes one event or a list of them in; 202 with their ids (S3-001, S4-001).
+pub(crate) async fn post<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Accepted<'a> {
+        accepted: usize,
+        message_ids: Vec<&'a str>,
+    }
+    media::require_json(&headers)?;
+    let text = body::read(body, &headers).await?;
+    let is_list = text.trim_start().starts_with('[');
+    let arrivals = if is_list {
+        several(&api, caller, &body::json::<Vec<&RawValue>>(&text)?)?
+    } else {
+        single(&api, caller, Via::Events, body::json(&text)?)?
+    };
+    send(&api, &arrivals).await?;
+    let message_ids: Vec<&str> = arrivals.events.iter().map(|event| &*event.message_id).collect();
+    let location = match message_ids.as_slice() {
+        [id] => HeaderValue::from_str(&format!("/events/{}", query::encoded(id))).ok(),
+        _ => None,
+    };
+    let accepted = Accepted { accepted: message_ids.len(), message_ids };
+    let mut response = (StatusCode::ACCEPTED, Json(accepted)).into_response();
+    if let Some(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// An event that came alone, if it is one.
+fn single<S: Store, F: Flow>(
+    api: &Api<S, F>,
+    caller: Caller,
+    via: Via,
+    record: &RawValue,
+) -> Result<Arrivals, Problem> {
+    let mut arrivals = open(api, caller, via, None);
+    let event = incoming(api, via, record.to_owned());
+    let arrival = Arrival {
+        id: arrivals.id,
+        index: 0,
+        message_id: event.message_id,
+        via,
+        received_at: arrivals.received_at,
+        sent_at: None,
+    };
+    event::check(record.get(), &arrival).map_err(|faults| refused(&faults))?;
+    arrivals
+        .events
+        .push(functions::arrival::Incoming { message_id: arrival.message_id, record: event.record });
+    Ok(arrivals)
+}
+
+/// Events that came together.
+fn several<S: Store, F: Flow>(
+    api: &Api<S, F>,
+    caller: Caller,
+    records: &[&RawValue],
+) -> Result<Arrivals, Problem> {
+    if records.is_empty() {
+        return Err(Problem::new(Kind::BadBody, "The list is empty; it needs at least one event."));
+    }
+    body::limit_count(records.len())?;
+    let mut arrivals = open(api, caller, Via::Events, None);
+    arrivals.events = records.iter().map(|&record| incoming(api, Via::Events, record.to_owned())).collect();
+    Ok(arrivals)
+}

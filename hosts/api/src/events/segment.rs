@@ -1,0 +1,95 @@
+//! `POST /v1/batch`, `/v1/track` and their kin: Segment's format, so that the SDKs of Segment and RudderStack work
+//! unchanged. They drop a whole batch on a 400, so a bad event is none: it goes to quarantine. What they say of
+//! the body's type is not asked, since it is not always true. Any write key is taken, and none is kept.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+};
+use functions::{
+    Store,
+    arrival::Via,
+    event::{Call, MAX_REQUEST_BYTES},
+};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::{body, complete::complete, incoming, open, send};
+use crate::{
+    api::{Api, Caller},
+    flow::Flow,
+    problem::{Kind, Problem},
+};
+
+/// The body of a batch, as far as it is read.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Batch<'a> {
+    #[serde(borrow)]
+    batch: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    context: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    integrations: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    sent_at: Option<&'a RawValue>,
+}
+
+/// Takes a batch in.
+pub(crate) async fn batch<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let text = body::read(body, &headers).await?;
+    let Batch { batch, context, integrations, sent_at } = body::json(&text)?;
+    body::limit_count(batch.len())?;
+    let defaults = [("context", context), ("integrations", integrations)];
+    let defaults: Vec<_> = defaults.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let sent_at = sent_at.and_then(|text| serde_json::from_str::<Timestamp>(text.get()).ok());
+    let mut arrivals = open(&api, caller, Via::Segment, sent_at);
+    let mut bytes = 0;
+    for record in batch {
+        let record = complete(record, &defaults);
+        bytes += record.get().len();
+        // What a batch says for all its events is with each of them from here on.
+        if bytes > MAX_REQUEST_BYTES {
+            return Err(body::too_large());
+        }
+        arrivals.events.push(incoming(&api, Via::Segment, record));
+    }
+    if !arrivals.events.is_empty() {
+        send(&api, &arrivals).await?;
+    }
+    Ok(taken())
+}
+
+/// Takes one call in.
+pub(crate) async fn call<S: Store, F: Flow>(
+    call: Call,
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let text = body::read(body, &headers).await?;
+    let record: &RawValue = body::json(&text)?;
+    if !record.get().starts_with('{') {
+        return Err(Problem::new(Kind::BadBody, "The body must be a JSON object."));
+    }
+    let name = to_raw_value(call.name()).map_err(|error| Problem::internal(error.to_string()))?;
+    let mut arrivals = open(&api, caller, Via::Segment, None);
+    arrivals.events.push(incoming(&api, Via::Segment, complete(record, &[("type", &name)])));
+    send(&api, &arrivals).await?;
+    Ok(taken())
+}
+
+fn taken() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], r#"{"success":true}"#).into_response()
+}

@@ -1,0 +1,63 @@
+//! `POST /destinations/{name}/test`: one event is sent to a destination now, and what it answered is told. Nothing of
+//! it is stored, and nothing tried again.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State},
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
+use functions::{
+    BatchId, Store,
+    arrival::{Arrival, Via},
+    event,
+    steps::Tested,
+};
+use serde_json::json;
+
+use crate::{
+    api::{Api, Caller},
+    body, destinations,
+    flow::{ExecutionStatus, Flow, Machine},
+    media,
+    problem::{Kind, Problem},
+};
+
+/// Sends the event of the body, or where there is none one that says it is a test.
+pub(crate) async fn post<S: Store, F: Flow>(
+    State(api): State<Arc<Api<S, F>>>,
+    caller: Caller,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let body = body::read(body, &headers).await?;
+    let (id, received_at) = api.new_id();
+    let event = if body.trim_ascii().is_empty() {
+        None
+    } else {
+        media::require_json(&headers)?;
+        Some(checked(&body, id, received_at)?)
+    };
+    let stored = destinations::find(&api, &caller.tenant, &name).await?;
+    let destination = stored.destination.destination_name;
+    let input = json!({ "tenant": caller.tenant, "destination": destination, "event": event });
+    let ended = api.flow.run(Machine::TestDestination, &id.to_string(), input.to_string()).await?;
+    let output = ended.output.filter(|_| ended.status == ExecutionStatus::Succeeded);
+    let output = output.ok_or_else(|| Problem::unavailable("the test of a destination failed"))?;
+    let tested: Tested = functions::door::decode(output.as_bytes())?;
+    Ok(Json(tested).into_response())
+}
+
+/// The event of a body, to the letter, if it would be taken by `POST /events`.
+fn checked(body: &[u8], id: BatchId, received_at: jiff::Timestamp) -> Result<String, Problem> {
+    let text =
+        std::str::from_utf8(body).map_err(|_| Problem::new(Kind::BadBody, "The body is not UTF-8."))?;
+    let arrival =
+        Arrival { id, index: 0, message_id: id.to_string(), via: Via::Events, received_at, sent_at: None };
+    event::check(text, &arrival).map_err(destinations::refused)?;
+    Ok(text.to_owned())
+}

@@ -1,0 +1,23 @@
+//! The Lambda function of DeliverEvents.
+
+use functions::{Consumer, deliver, outbound::Outbound, queue::QueueName, store::Table};
+use lambda::{Config, DynamoStore, Sqs, clock, destinations::guard, objects, serve_queue};
+
+const TABLES: [Table; 4] = [Table::Events, Table::Responses, Table::Destinations, Table::Deliveries];
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let config = Config::from_env();
+    let courier = deliver::Courier::new(deliver::Tools {
+        store: DynamoStore::new(&config, &TABLES)?,
+        objects: objects(&config)?,
+        queue: Sqs::new(&config, &[QueueName::Events, QueueName::Lanes])?,
+        outbound: Outbound::new(guard(&config)?)?,
+        now: clock::now,
+        random: clock::random,
+        holder: format!("{:032x}", clock::random()),
+        budget: deliver::BUDGET,
+        patience: deliver::PATIENCE,
+    });
+    serve_queue(Consumer::DeliverEvents, async |wakes, _| Ok(courier.deliver(wakes).await)).await
+}

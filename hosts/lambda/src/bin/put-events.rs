@@ -1,0 +1,12 @@
+//! The Lambda function of PutEvents.
+
+use functions::{Function, steps::put_events, store::Table};
+use lambda::{Config, DynamoStore, objects, serve};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let config = Config::from_env();
+    let store = DynamoStore::new(&config, &[Table::Events])?;
+    let objects = objects(&config)?;
+    serve(Function::PutEvents, async |input| put_events(input, &store, &objects).await).await
+}

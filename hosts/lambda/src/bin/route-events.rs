@@ -1,0 +1,14 @@
+//! The Lambda function of RouteEvents.
+
+use functions::{Function, queue::QueueName, routes::Routes, steps::route_events, store::Table};
+use lambda::{Config, DynamoStore, Sqs, clock::now, objects, serve};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let config = Config::from_env();
+    let store = DynamoStore::new(&config, &[Table::Responses, Table::Destinations, Table::Deliveries])?;
+    let queue = Sqs::new(&config, &[QueueName::Lanes])?;
+    let (objects, routes) = (objects(&config)?, Routes::default());
+    let route = async |input| route_events(input, &store, &objects, &queue, &routes, now()).await;
+    serve(Function::RouteEvents, route).await
+}

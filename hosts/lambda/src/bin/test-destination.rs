@@ -1,0 +1,13 @@
+//! The Lambda function of TestDestination.
+
+use functions::{Function, outbound::Outbound, steps::test_destination, store::Table};
+use lambda::{Config, DynamoStore, clock::now, destinations::guard, serve};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let config = Config::from_env();
+    let store = DynamoStore::new(&config, &[Table::Destinations])?;
+    let outbound = Outbound::new(guard(&config)?)?;
+    serve(Function::TestDestination, async |input| test_destination(input, &store, &outbound, now()).await)
+        .await
+}

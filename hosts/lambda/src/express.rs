@@ -1,0 +1,118 @@
+//! EXPRESS machines: run, and waited for.
+
+use std::time::Duration;
+
+use api::{Ended, ExecutionStatus, FlowError, Machine};
+use aws_sdk_sfn::{
+    Client,
+    config::{BehaviorVersion, http::HttpRequest, timeout::TimeoutConfig},
+    types::SyncExecutionStatus,
+};
+use functions::{Error, consume_events::Feed};
+
+use crate::{Config, client::Aws, clock, config::Missing, serve::Deadline, sfn::failure};
+
+/// How long an answer may take: an execution that is waited for takes as long as the API may.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// Executions of EXPRESS machines on Step Functions.
+#[derive(Clone, Debug)]
+pub struct Executions {
+    client: Client,
+    emulated: bool,
+}
+
+impl Executions {
+    /// Step Functions as the configuration has it.
+    pub fn new(config: &Config) -> Result<Self, Missing> {
+        let aws = Aws::new(config)?;
+        let mut sdk = aws_sdk_sfn::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(aws.region)
+            .credentials_provider(aws.credentials)
+            .http_client(aws.http)
+            .retry_config(aws.retry)
+            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ANSWER).build());
+        sdk.set_endpoint_url(aws.endpoint);
+        Ok(Self { client: Client::from_conf(sdk.build()), emulated: config.endpoint.is_some() })
+    }
+
+    /// The client, for other calls.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Runs an execution to its end.
+    pub async fn run(&self, machine: &str, name: &str, input: String) -> Result<Ended, FlowError> {
+        let emulated = self.emulated;
+        let ended = self
+            .client
+            .start_sync_execution()
+            .state_machine_arn(machine)
+            .name(name)
+            .input(input)
+            .customize()
+            .mutate_request(move |request| without_prefix(request, emulated))
+            .send()
+            .await;
+        match ended {
+            Ok(ended) if ended.status == SyncExecutionStatus::Succeeded => {
+                Ok(Ended { status: ExecutionStatus::Succeeded, output: ended.output })
+            }
+            Ok(_) => Ok(Ended { status: ExecutionStatus::Ended, output: None }),
+            Err(error) => Err(failure(&error)),
+        }
+    }
+}
+
+/// The records machine as EXPRESS: what takes events through the flow.
+#[derive(Clone, Debug)]
+pub struct Express {
+    executions: Executions,
+    machine: String,
+}
+
+impl Express {
+    /// The machine of the configuration.
+    pub fn new(config: &Config) -> Result<Self, Missing> {
+        let machine = config.machine(Machine::RecordsExpress).get()?.to_owned();
+        Ok(Self { executions: Executions::new(config)?, machine })
+    }
+
+    /// Takes events through the flow, so long as the call has time; says whether they got through it.
+    ///
+    /// What was done before is acknowledged then, so that a flow that is slow makes headway with every try.
+    pub async fn feed(&self, feed: Feed, deadline: Deadline) -> Result<bool, Error> {
+        let late = || Error::StorageUnavailable("the call has no time left".into());
+        let left = deadline.left(clock::now()).ok_or_else(late)?;
+        let name = feed.batch.batch_id.to_string();
+        let run = tokio::time::timeout(left, self.executions.run(&self.machine, &name, feed.input));
+        let ended = run.await.map_err(|_| late())?.map_err(|error| match error {
+            FlowError::Unavailable(_) => Error::StorageUnavailable(error.to_string()),
+            FlowError::Refused(_) => Error::StorageRefused(error.to_string()),
+        })?;
+        Ok(ended.status == ExecutionStatus::Succeeded)
+    }
+}
+
+/// AWS answers synchronous executions at a host of their own, `sync-states`; an emulator has one host.
+fn without_prefix(request: &mut HttpRequest, emulated: bool) {
+    if emulated {
+        let plain = request.uri().replacen("://sync-", "://", 1);
+        // What was an address stays one without its prefix.
+        let _ = request.set_uri(plain);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_emulator_is_called_by_its_one_name() {
+        let mut request = HttpRequest::empty();
+        request.set_uri("http://sync-127.0.0.1:4566/").expect("an address");
+        without_prefix(&mut request, true);
+        assert_eq!(request.uri(), "http://127.0.0.1:4566/");
+    }
+}

@@ -1,0 +1,31 @@
+//! Whatever can be called by name: a function that machines name, or one that a queue feeds.
+
+use functions::{Consumer, Function};
+
+/// A function of crmflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Called {
+    Function(Function),
+    Consumer(Consumer),
+}
+
+impl Called {
+    /// All of them.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let consumers = Consumer::ALL.into_iter().map(Self::Consumer);
+        Function::ALL.into_iter().map(Self::Function).chain(consumers)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Function(function) => function.name(),
+            Self::Consumer(consumer) => consumer.name(),
+        }
+    }
+
+    /// The one with a name: its own, or that of its resource in the template.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        let function = Function::from_name(name).map(Self::Function);
+        function.or_else(|| Consumer::from_name(name).map(Self::Consumer))
+    }
+}

@@ -1,0 +1,79 @@
+//! The commands about destinations and what is sent to them.
+
+use clap::{Args, Subcommand};
+use functions::{deliveries::Failure, delivery::Status, destination::DestinationName};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::clock;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Destinations {
+    /// List destinations by name, and how many deliveries wait for each.
+    List {
+        /// Print one JSON list.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Deliveries {
+    /// List deliveries: of each destination what waits, what failed for good, what was delivered.
+    List(List),
+    /// Send deliveries again that failed for good, under the same ids; never one that was delivered.
+    Replay(Replay),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Only to this destination.
+    #[arg(long, value_parser = name, value_name = "NAME")]
+    pub(crate) destination: Option<DestinationName>,
+    /// Only those that stand so.
+    #[arg(long, value_parser = status, value_name = "pending|delivered|failed")]
+    pub(crate) status: Option<Status>,
+    /// At most so many.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub(crate) limit: usize,
+    /// Print one JSON list.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// The destination.
+    #[arg(long, value_parser = name, value_name = "NAME")]
+    pub(crate) destination: DestinationName,
+    /// Only those whose last attempt was not before this: a time, or how long ago, as 24h.
+    #[arg(long, value_parser = since, value_name = "TIME|DURATION")]
+    pub(crate) since: Option<Timestamp>,
+    /// Only those that failed by this: a status, a class of them, network, or a name like timeout.
+    #[arg(long, value_parser = failure, value_name = "5xx|404|network|NAME")]
+    pub(crate) error: Option<Failure>,
+    /// Only count them.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn name(text: &str) -> Result<DestinationName, String> {
+    text.parse().map_err(|error: functions::Error| error.to_string())
+}
+
+fn status(name: &str) -> Result<Status, String> {
+    let found = Status::ALL.into_iter().find(|status| status.name() == name);
+    found.ok_or_else(|| "a delivery is pending, delivered or failed".to_owned())
+}
+
+fn failure(text: &str) -> Result<Failure, String> {
+    text.parse().map_err(str::to_owned)
+}
+
+fn since(text: &str) -> Result<Timestamp, String> {
+    let ago = || clock::now().checked_sub(text.parse::<SignedDuration>().ok()?.abs()).ok();
+    let found = text.parse().ok().or_else(ago);
+    found.ok_or_else(|| "this is neither a time like 2026-11-21T08:00:00Z nor a duration like 24h".to_owned())
+}

@@ -1,0 +1,165 @@
+//! `crmflow deliveries` and `crmflow destinations`: what waits, was delivered or failed, and sending again what
+//! failed.
+
+use std::{fmt::Write, path::Path, process::ExitCode};
+
+use functions::{
+    Name,
+    deliveries::{self, Filter, LaneView, Replayed, Selection, View as Delivery},
+    delivery::Attempt,
+    destination::{Destination, Shown, State},
+    store::Store,
+};
+use serde::Serialize;
+use tracing::Level;
+
+use crate::{
+    cli::{Deliveries, Destinations, List, Replay},
+    exit::Exit,
+    folder::{Folder, View},
+    logs,
+    sqlite::SqliteStore,
+};
+
+/// How many are read, or sent again, at once.
+const PAGE: usize = 1_000;
+
+/// Runs one of the commands about deliveries.
+pub(super) fn run(data: &Path, command: &Deliveries) -> Result<ExitCode, Exit> {
+    match command {
+        Deliveries::List(args) => list(data, args),
+        Deliveries::Replay(args) => replay(data, args),
+    }
+}
+
+fn list(data: &Path, args: &List) -> Result<ExitCode, Exit> {
+    let store = SqliteStore::to_read(View::open(data)?.readers);
+    let filter = Filter { destination: args.destination.clone(), status: args.status };
+    let tenant = Name::default_tenant();
+    super::block_on(async {
+        let mut found: Vec<Delivery> = Vec::new();
+        let mut page = None;
+        while found.len() < args.limit {
+            let room = PAGE.min(args.limit - found.len());
+            let more = deliveries::list(&tenant, &filter, page.as_deref(), room, &store).await?;
+            found.extend(more.deliveries);
+            page = more.next;
+            if page.is_none() {
+                break;
+            }
+        }
+        if args.json {
+            super::print_json(&found)?;
+        } else {
+            super::print(&found.iter().map(line).collect::<String>());
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn line(delivery: &Delivery) -> String {
+    let Delivery { message_id, destination, status, received_at, attempts, tries, .. } = delivery;
+    let tried = attempts.as_ref().map_or(tries.unwrap_or(0) as usize, Vec::len);
+    let mut text =
+        format!("{message_id}  {destination}  {:<9}  {received_at:.0}  {tried} tries", status.name());
+    // Writing to a string cannot fail.
+    let _ = delivery.next_attempt_at.map(|next| write!(text, "  due {next:.0}"));
+    let _ = delivery.reason.as_ref().map(|reason| write!(text, "  {reason}"));
+    let _ = attempts.iter().flatten().last().and_then(answer).map(|answer| write!(text, "  {answer}"));
+    text.push('\n');
+    text
+}
+
+fn answer(attempt: &Attempt) -> Option<String> {
+    attempt.status.map(|status| status.to_string()).or_else(|| attempt.error.clone())
+}
+
+fn replay(data: &Path, args: &Replay) -> Result<ExitCode, Exit> {
+    let tenant = Name::default_tenant();
+    let done = if args.dry_run {
+        let store = SqliteStore::to_read(View::open(data)?.readers);
+        super::block_on(async {
+            let (_, selection) = select(&tenant, args, &store).await?;
+            Ok(deliveries::count(&tenant, &selection, &store).await?)
+        })?
+    } else {
+        let folder = Folder::open(data, "deliveries replay").map_err(|exit| {
+            exit.and("where `crmflow serve` runs on it, POST /deliveries/replay does the same")
+        })?;
+        logs::start(&folder.paths.logs(), Level::WARN);
+        let host = &folder.host;
+        super::block_on(async {
+            let (state, selection) = select(&tenant, args, &host.store).await?;
+            if state == State::Disabled {
+                return Err(Exit::failed(format!("{} is disabled: nothing is sent to it", args.destination)));
+            }
+            Ok(deliveries::replay(&tenant, &selection, &host.store, &host.queue).await?)
+        })?
+    };
+    if args.json {
+        super::print_json(&done)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Replayed { matched, replayed, .. } = done;
+    let (matched, replayed) = (super::grouped(matched as u64), super::grouped(replayed as u64));
+    super::print(&if args.dry_run {
+        format!("{matched} failed deliveries would be sent again\n")
+    } else {
+        format!(
+            "{matched} failed deliveries are selected; {replayed} are queued, and `crmflow serve` sends them\n"
+        )
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How the destination stands, and what is selected of its deliveries.
+async fn select(tenant: &Name, args: &Replay, store: &impl Store) -> Result<(State, Selection), Exit> {
+    let name = &args.destination;
+    let stored = Destination::find(tenant, name, store).await?;
+    let stored = stored.ok_or_else(|| Exit::usage(format!("there is no destination {name}")))?;
+    let selection = Selection {
+        destination: name.clone(),
+        since: args.since,
+        failure: args.error.clone(),
+        limit: usize::MAX,
+    };
+    Ok((stored.destination.state, selection))
+}
+
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    destination: Shown,
+    lane: LaneView,
+}
+
+/// Runs the command about destinations.
+pub(super) fn destinations(data: &Path, command: &Destinations) -> Result<ExitCode, Exit> {
+    let Destinations::List { json } = command;
+    let store = SqliteStore::to_read(View::open(data)?.readers);
+    let tenant = Name::default_tenant();
+    super::block_on(async {
+        let mut listed = Vec::new();
+        for stored in Destination::all(&tenant, &store).await? {
+            let lane = LaneView::read(&tenant, &stored.destination.destination_name, &store).await?;
+            listed.push(Listed { destination: stored.destination.into(), lane });
+        }
+        if *json {
+            super::print_json(&listed)?;
+        } else {
+            super::print(&listed.iter().map(described).collect::<String>());
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn described(Listed { destination, lane }: &Listed) -> String {
+    let Shown { destination_name, state, url, reason, .. } = destination;
+    let more = if lane.more { "more than " } else { "" };
+    let why = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    format!(
+        "{destination_name}  {}{why}  {more}{} wait  {url}\n",
+        state.name(),
+        super::grouped(lane.waiting as u64)
+    )
+}

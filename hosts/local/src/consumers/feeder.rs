@@ -1,0 +1,150 @@
+//! An event source mapping at work: it receives from a queue, calls the function, and settles what came of it.
+
+use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
+
+use functions::queue::{BatchResponse, MessageAttributes, SqsEvent, SqsMessage};
+use jiff::Timestamp;
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+    time::{sleep, timeout},
+};
+
+use crate::{
+    clock,
+    flow::LocalFlow,
+    queues::{Flight, Next},
+    wiring::Mapping,
+};
+
+/// How often a paused queue is looked at, whether it was resumed.
+const LOOK: Duration = Duration::from_millis(200);
+/// After how long storage is asked again that did not answer.
+const LATER: Duration = Duration::from_secs(1);
+
+/// Feeds one function from one queue.
+pub(super) struct Feeder {
+    mapping: Mapping,
+    flow: LocalFlow,
+    /// While this file is there, nothing is received.
+    paused: PathBuf,
+}
+
+/// Told when the program is to end.
+type Stop = watch::Receiver<bool>;
+
+impl Feeder {
+    pub(super) fn new(mapping: Mapping, flow: LocalFlow, paused: PathBuf) -> Arc<Self> {
+        Arc::new(Self { mapping, flow, paused })
+    }
+
+    /// Receives until it is stopped; ends when the last call has.
+    pub(super) async fn run(self: Arc<Self>, mut stop: Stop) {
+        let mut calls = JoinSet::new();
+        while !*stop.borrow_and_update() {
+            let wait = self.turn(&mut calls, &mut stop).await;
+            if !wait.is_zero() {
+                tokio::select! {
+                    () = sleep(wait) => {}
+                    _ = stop.changed() => {}
+                }
+            }
+        }
+        while calls.join_next().await.is_some() {}
+    }
+
+    /// Does what there is to do now, or waits until there may be something; gives for how long to leave the queue alone.
+    async fn turn(self: &Arc<Self>, calls: &mut JoinSet<Option<Duration>>, stop: &mut Stop) -> Duration {
+        if self.paused.exists() {
+            return LOOK;
+        }
+        if calls.len() >= self.mapping.concurrency {
+            return tokio::select! {
+                ended = calls.join_next() => self.wait(ended),
+                _ = stop.changed() => Duration::ZERO,
+            };
+        }
+        let (queue, most) = (&self.mapping.queue, self.mapping.batch_size);
+        let queues = &self.flow.engine().host.queue;
+        match queues.receive(queue, most, clock::now()).await {
+            Ok(Next::Flight(flight)) => {
+                calls.spawn(Arc::clone(self).work(flight));
+                Duration::ZERO
+            }
+            Ok(Next::Nothing(later)) => tokio::select! {
+                () = queues.changed(&queue.name) => Duration::ZERO,
+                () = sleep_until(later) => Duration::ZERO,
+                ended = calls.join_next(), if !calls.is_empty() => self.wait(ended),
+                _ = stop.changed() => Duration::ZERO,
+            },
+            Err(error) => {
+                tracing::error!(queue = queue.name, "{} cannot be received from: {error}", queue.name);
+                LATER
+            }
+        }
+    }
+
+    /// For how long a call that ended makes the queue wait: where order is kept, what is to be tried again is not
+    /// overtaken.
+    fn wait(&self, ended: Option<Result<Option<Duration>, JoinError>>) -> Duration {
+        let wait = ended.and_then(Result::ok).flatten().unwrap_or_default();
+        if self.mapping.consumer.keeps_order() { wait } else { Duration::ZERO }
+    }
+
+    /// Calls the function with what was received, and settles it.
+    async fn work(self: Arc<Self>, mut flight: Flight) -> Option<Duration> {
+        let failed = self.call(&mut flight).await;
+        let queue = &self.mapping.queue;
+        loop {
+            match self.flow.engine().host.queue.settle(queue, &flight, &failed, clock::now()).await {
+                Ok(wait) => return wait,
+                Err(error) => {
+                    tracing::error!(
+                        queue = queue.name,
+                        "what is done of {} cannot be kept: {error}",
+                        queue.name
+                    );
+                    sleep(LATER).await;
+                }
+            }
+        }
+    }
+
+    /// The names of the messages that are not done. A function that panics, or that takes longer than messages are
+    /// hidden for, has done nothing.
+    async fn call(&self, flight: &mut Flight) -> HashSet<String> {
+        let name = self.mapping.consumer.name();
+        let all = || flight.messages.iter().map(|message| message.id.clone()).collect();
+        let (all, event): (Vec<String>, _) = (all(), event(flight));
+        let mut call = tokio::spawn(super::call(self.mapping.consumer, event, self.flow.clone()));
+        let left = match timeout(self.mapping.queue.visibility_timeout, &mut call).await {
+            Ok(Ok(BatchResponse { batch_item_failures })) => {
+                return batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+            }
+            Ok(Err(_)) => "a fault in crmflow stopped it",
+            Err(_) => {
+                call.abort();
+                "it took too long"
+            }
+        };
+        tracing::error!(function.name = name, "{name} left its messages: {left}");
+        all.into_iter().collect()
+    }
+}
+
+/// What the function gets.
+fn event(flight: &mut Flight) -> SqsEvent {
+    let message = |held: &mut crate::queues::Held| SqsMessage {
+        message_id: held.id.clone(),
+        body: std::mem::take(&mut held.body),
+        attributes: MessageAttributes { receives: Some(held.receives.to_string()) },
+    };
+    SqsEvent { records: flight.messages.iter_mut().map(message).collect() }
+}
+
+async fn sleep_until(due: Option<Timestamp>) {
+    match due {
+        Some(due) => sleep(Duration::try_from(due.duration_since(clock::now())).unwrap_or_default()).await,
+        None => std::future::pending().await,
+    }
+}

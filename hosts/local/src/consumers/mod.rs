@@ -1,0 +1,63 @@
+//! The functions that queues feed, on this machine: what is called when messages have come.
+
+mod feeder;
+
+use functions::{
+    Consumer, Error,
+    consume_events::{Feed, consume_events},
+    door,
+    queue::{BatchResponse, SqsEvent},
+};
+use states::Outcome;
+use tokio::{sync::watch, task::JoinSet};
+use tracing::Instrument;
+
+use crate::{flow::LocalFlow, folder::Paths};
+use feeder::Feeder;
+
+/// Feeds functions from their queues until `stop`, and ends when all that was under way then has ended.
+pub(crate) async fn feed(flow: LocalFlow, paths: &Paths, stop: impl Future<Output = ()>) {
+    let (tell, stopped) = watch::channel(false);
+    let mut feeders = JoinSet::new();
+    for mapping in flow.engine().wiring.mappings.iter().filter(|mapping| mapping.enabled) {
+        let feeder = Feeder::new(mapping.clone(), flow.clone(), paths.paused(&mapping.queue.name));
+        feeders.spawn(feeder.run(stopped.clone()));
+    }
+    stop.await;
+    // Nobody listens where nothing feeds.
+    let _ = tell.send(true);
+    while feeders.join_next().await.is_some() {}
+}
+
+/// Calls a consumer with an event as JSON; gives its answer as JSON.
+pub(crate) async fn invoke(consumer: Consumer, event: &[u8], flow: &LocalFlow) -> Result<Vec<u8>, Error> {
+    door::encode(&call(consumer, door::decode(event)?, flow.clone()).await)
+}
+
+/// Calls a consumer.
+async fn call(consumer: Consumer, event: SqsEvent, flow: LocalFlow) -> BatchResponse {
+    let span = tracing::info_span!("function", name = consumer.name());
+    match consumer {
+        Consumer::ConsumeEvents => {
+            // It computes for a while where there is much to cut: on a thread where that holds up nobody.
+            let runtime = tokio::runtime::Handle::current();
+            let names = event.records.iter().map(|message| message.message_id.clone()).collect();
+            let consumed = tokio::task::spawn_blocking(move || {
+                runtime.block_on(consume_events(event, |feed| run(&flow, feed)).instrument(span))
+            });
+            consumed.await.unwrap_or_else(|_| BatchResponse::all(names))
+        }
+        Consumer::DeliverEvents => flow.engine().courier.deliver(event).instrument(span).await,
+    }
+}
+
+/// Runs the record flow on some events; says whether it succeeded.
+async fn run(flow: &LocalFlow, feed: Feed) -> Result<bool, Error> {
+    let Feed { batch, input } = feed;
+    let machine = flow.engine().wiring.machine("RecordsExpressStateMachine");
+    let machine = machine.ok_or_else(|| Error::BadInput("there is no RecordsExpressStateMachine".into()))?;
+    let name = batch.batch_id.to_string();
+    let ended = flow.executions.run_express(machine, &name, input).await;
+    flow.executions.clear_staging(&batch.tenant, &name).await;
+    Ok(matches!(ended.outcome, Outcome::Succeeded(_)))
+}

@@ -1,0 +1,30 @@
+//! The courier of this machine: it sends what lies in the lanes.
+
+use functions::{
+    Host,
+    deliver::{BUDGET, Courier, PATIENCE, Tools},
+};
+
+use crate::{clock, queues::LocalQueue, sqlite::SqliteStore};
+
+/// Who holds the leases on lanes: one process works on a data folder, so after a crash its leases are its own.
+const HOLDER: &str = "local";
+
+/// A courier on what functions work with.
+pub(crate) fn courier(host: &Host<SqliteStore, LocalQueue>) -> Courier<SqliteStore, LocalQueue> {
+    let Host { store, objects, queue, outbound, .. } = host.clone();
+    Courier::new(Tools {
+        store,
+        objects,
+        queue,
+        outbound,
+        now: clock::now,
+        random: clock::random,
+        holder: HOLDER.to_owned(),
+        budget: BUDGET,
+        patience: PATIENCE,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! What a destination answers decides what becomes of the delivery.
+
+use std::time::Duration;
+
+use functions::{
+    delivery::{Delivery, Status},
+    destination::{DestinationType, State},
+    fault::ErrorType,
+    queue::QueueName,
+};
+
+use super::{
+    lab::Lab,
+    sink::{Reply, Sink},
+};
+
+const SHORT: Duration = Duration::from_secs(1);
+
+fn reply(token: &str) -> Reply {
+    match token {
+        "drop" => Reply::Drop,
+        "hang" => Reply::Hang,
+        "late" => Reply::Late(SHORT * 3),
+        "endless" => Reply::Endless,
+        "429+" => Reply::Status(429, "retry-after: 1\r\n"),
+        "302" => Reply::Status(302, "location: http://127.0.0.1:1/\r\n"),
+        status => Reply::Status(status.parse().unwrap(), ""),
+    }
+}
+
+/// How a delivery stands, and what was tried: `failed http_404: 500 404`.
+fn said(delivery: &Delivery) -> String {
+    let attempts = delivery.attempts.iter().map(|attempt| match (attempt.status, &attempt.error) {
+        (Some(status), None) => status.to_string(),
+        (None, Some(error)) => error.clone(),
+        other => format!("{other:?}"),
+    });
+    let reason = delivery.reason.as_ref().map(|reason| format!(" {reason}")).unwrap_or_default();
+    format!("{}{reason}: {}", delivery.status.name(), attempts.collect::<Vec<_>>().join(" "))
+}
+
+/// Sends one event to a destination that gives these answers, the last one again and again, and may be tried three
+/// times more. What is expected: how the delivery stands; how the destination does.
+async fn check(answers: &'static str, expected: &str, state: &str) {
+    let sink = Sink::start(move |_, before| {
+        let answers: Vec<&str> = answers.split(' ').collect();
+        reply(answers[before.min(answers.len() - 1)])
+    })
+    .await;
+    let is_slow = answers.contains("hang") || answers.contains("late");
+    let lab = if is_slow { Lab::with_patience(&[&sink], SHORT) } else { Lab::new(&[&sink]) };
+    lab.destination("A", &sink, |it| it.retry_delays = vec![0, 0, 0]).await;
+    lab.event("m1", None, None, &["A"]).await;
+    lab.deliver(&["A"]).await;
+    let deliveries = lab.deliveries("A").await;
+    assert_eq!(deliveries.iter().map(said).collect::<Vec<_>>(), [expected], "{answers}");
+    let destination = lab.found("A").await;
+    let reason = destination.reason.map(|reason| format!(" {reason}")).unwrap_or_default();
+    assert_eq!(format!("{:?}{reason}", destination.state), state, "{answers}");
+    // The other places tell the same.
+    let (status, queued) = (deliveries[0].status, lab.rows("A", "q#").await.len());
+    assert_eq!(queued, usize::from(status == Status::Pending), "{answers}");
+    assert_eq!(lab.is_delivered("m1", "A").await, status == Status::Delivered, "{answers}");
+    let kept = lab.quarantine().await;
+    assert_eq!(kept.len(), usize::from(status == Status::Failed), "{answers}");
+    for entry in kept {
+        assert_eq!(entry.error_type, ErrorType::Delivery);
+        assert_eq!(entry.message_id.as_deref(), Some("m1"));
+        assert_eq!(entry.destination.as_ref().map(ToString::to_string).as_deref(), Some("A"));
+        assert!(entry.record.unwrap().get().contains("12345678901234567890"));
+        let reason = deliveries[0].reason.clone().unwrap();
+        assert_eq!(entry.faults[0].message, format!("was not taken by destination A: {reason}"));
+    }
+    assert_eq!(sink.seen().len(), deliveries[0].attempts.len(), "{answers}");
+}
+
+#[tokio::test]
+async fn an_answer_decides() {
+    check("200", "delivered: 200", "Active").await;
+    check("204", "delivered: 204", "Active").await;
+    check("500 200", "delivered: 500 200", "Active").await;
+    check("408 423 425 200", "delivered: 408 423 425 200", "Active").await;
+    check("500", "failed http_500: 500 500 500 500", "Active").await;
+    check("503 404", "failed http_404: 503 404", "Active").await;
+    check("400", "failed http_400: 400", "Active").await;
+    check("302", "failed http_302: 302", "Active").await;
+    check("410", "failed http_410: 410", "Disabled http_410").await;
+    check("401", "pending: 401", "Paused http_401").await;
+    check("500 403", "pending: 500 403", "Paused http_403").await;
+}
+
+#[tokio::test]
+async fn so_does_the_network() {
+    check("drop 200", "delivered: reset 200", "Active").await;
+    check("drop", "failed reset: reset reset reset reset", "Active").await;
+    check("endless", "delivered: 200", "Active").await;
+    check("hang 200", "delivered: timeout 200", "Active").await;
+    // It was delivered, but did not say so in time: it comes again, with the same id.
+    check("late 200", "delivered: timeout 200", "Active").await;
+    check("429+ 200", "delivered: 429 200", "Active").await;
+}
+
+#[tokio::test]
+async fn a_name_that_leads_inside_is_not_called() {
+    let sink = Sink::start(|_, _| reply("200")).await;
+    let lab = Lab::new(&[]);
+    for (name, host) in [("A", "localhost"), ("B", "127.0.0.1"), ("C", "0x7f.1")] {
+        lab.destination(name, &sink, |it| {
+            it.url = format!("http://{host}:{}/in", sink.address.port());
+            it.retry_delays = vec![0];
+        })
+        .await;
+        lab.event(name, None, None, &[name]).await;
+        lab.deliver(&[name]).await;
+        let said: Vec<String> = lab.deliveries(name).await.iter().map(said).collect();
+        assert_eq!(said, ["failed blocked: blocked blocked"], "{host}");
+    }
+    assert_eq!(sink.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_sent() {
+    let sink = Sink::start(|_, _| reply("200")).await;
+    let lab = Lab::new(&[&sink]);
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    lab.destination("Plain", &sink, |it| {
+        it.headers.insert("Authorization".to_owned(), "Bearer 7".to_owned());
+    })
+    .await;
+    lab.destination("Comms", &sink, |it| {
+        it.kind = DestinationType::Cdp;
+        it.url.push_str("/?key=1");
+        it.secrets = vec![secret.to_owned()];
+    })
+    .await;
+    lab.destination("Mapped", &sink, |it| {
+        it.mapping = Some(r#"{"plan": metadata.plan}"#.to_owned());
+        it.headers.insert("content-type".to_owned(), "application/x-own".to_owned());
+    })
+    .await;
+    lab.event("é 1", None, Some("e/mail"), &["Plain"]).await;
+    lab.event("m2", None, Some("e/mail ü"), &["Comms"]).await;
+    lab.event("m3", None, None, &["Comms"]).await;
+    lab.event("m4", None, None, &["Mapped"]).await;
+    for name in ["Plain", "Comms", "Mapped"] {
+        lab.deliver(&[name]).await;
+    }
+    let mut seen = sink.seen();
+    seen.sort_by_key(|request| request.id().to_owned());
+    let [plain, channel, none, mapped] = seen.as_slice() else { panic!("{seen:?}") };
+    assert_eq!((plain.id(), plain.path.as_str()), ("%C3%A9%201", "/in"));
+    assert_eq!(plain.body, r#"{"event": "signed_up",  "big": 12345678901234567890, "id": "é 1"}"#);
+    assert_eq!(plain.headers["authorization"], "Bearer 7");
+    assert_eq!(plain.headers["content-type"], "application/json");
+    assert!(!plain.headers.contains_key("webhook-signature"));
+    assert_eq!(channel.path, "/in/e%2Fmail%20%C3%BC?key=1");
+    assert_eq!(none.path, "/in/?key=1");
+    let signature = functions::outbound::sign(
+        &[secret.parse().unwrap()],
+        "m2",
+        channel.headers["webhook-timestamp"].parse().unwrap(),
+        channel.body.as_bytes(),
+    );
+    assert_eq!(channel.headers["webhook-signature"], signature);
+    assert_eq!(
+        (mapped.body.as_str(), mapped.headers["content-type"].as_str()),
+        (r#"{"plan":"pro"}"#, "application/x-own")
+    );
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_mapped_fails_alone() {
+    let sink = Sink::start(|_, _| reply("200")).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| it.mapping = Some("messageId = 'm2' ? 1 + 'a' : {\"a\": 1}".to_owned()))
+        .await;
+    lab.destination("B", &sink, |it| it.mapping = Some("nothing.here".to_owned())).await;
+    for id in ["m1", "m2", "m3"] {
+        lab.event(id, None, None, &["A"]).await;
+    }
+    lab.event("m4", None, None, &["B"]).await;
+    lab.deliver(&["A", "B"]).await;
+    let said = |all: Vec<Delivery>| all.iter().map(said).collect::<Vec<_>>();
+    assert_eq!(
+        said(lab.deliveries("A").await),
+        ["delivered: 200", "failed mapping: mapping", "delivered: 200"]
+    );
+    assert_eq!(said(lab.deliveries("B").await), ["failed mapping: mapping"]);
+}
+
+#[tokio::test]
+async fn a_destination_that_is_gone_ends_its_queue_and_is_told_of() {
+    let sink = Sink::start(|_, _| reply("410")).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| it.concurrency = 1).await;
+    for id in ["m1", "m2", "m3"] {
+        lab.event(id, None, None, &["A"]).await;
+    }
+    lab.deliver(&["A"]).await;
+    let reasons: Vec<_> = lab.deliveries("A").await.into_iter().map(|it| it.reason.unwrap()).collect();
+    assert_eq!(reasons, ["http_410", "destination_disabled", "destination_disabled"]);
+    assert_eq!((lab.rows("A", "q#").await.len(), lab.quarantine().await.len()), (0, 3));
+    assert_eq!(sink.seen().len(), 1);
+    lab.deliver(&["A"]).await;
+    let told = lab.messages(QueueName::Events);
+    assert_eq!(told.len(), 1, "{told:?}");
+    for part in ["crmflow destination disabled", r#""via":"crmflow""#, r#""reason":"http_410""#] {
+        assert!(told[0].1.contains(part), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_queued_for_a_deleted_destination_has_failed() {
+    let sink = Sink::start(|_, _| reply("200")).await;
+    let lab = Lab::new(&[&sink]);
+    lab.event("m1", None, None, &["Gone"]).await;
+    lab.deliver(&["Gone"]).await;
+    assert_eq!(lab.deliveries("Gone").await[0].reason.as_deref(), Some("destination_deleted"));
+    assert_eq!((sink.seen().len(), lab.rows("Gone", "q#").await.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_paused_destination_keeps_its_queue_and_no_try_is_used() {
+    let sink = Sink::start(|_, before| reply(if before == 0 { "401" } else { "200" })).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| {
+        it.concurrency = 1;
+        it.retry_delays = Vec::new();
+    })
+    .await;
+    lab.event("m1", None, None, &["A"]).await;
+    lab.event("m2", None, None, &["A"]).await;
+    lab.deliver(&["A"]).await;
+    lab.deliver(&["A"]).await;
+    assert_eq!((sink.ids(), lab.rows("A", "q#").await.len()), (vec!["m1".to_owned()], 2));
+    assert_eq!(lab.messages(QueueName::Events).len(), 1);
+    // Somebody has seen to it.
+    lab.change("A", |it| (it.state, it.reason) = (State::Active, None)).await;
+    lab.deliver(&["A"]).await;
+    let said: Vec<String> = lab.deliveries("A").await.iter().map(said).collect();
+    // m2 was not known yet, and its first answer is 401 too: that pauses it again.
+    assert_eq!(said, ["delivered: 401 200", "pending: 401"]);
+}

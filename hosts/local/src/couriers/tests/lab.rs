@@ -1,0 +1,240 @@
+//! A data folder, a courier with a clock that can be set forward, and events for its lanes.
+
+use std::{cell::Cell, collections::BTreeMap, sync::Arc, time::Duration};
+
+use functions::{
+    Name, Objects, Outcome,
+    arrival::Via,
+    batch::BatchId,
+    deliver::{Courier, PATIENCE, Tools},
+    delivery::{self, Delivery, Queued, Status, Wake},
+    destination::{CONCURRENCY, Destination, DestinationType, HOLD_SECONDS, Ordering, State, Stored},
+    event::StoredEvent,
+    outbound::{Guard, Outbound},
+    quarantine::{self, Entry, Filter},
+    queue::{MessageAttributes, QueueName, SqsEvent, SqsMessage},
+    response::{self, Response},
+    store::{Condition, Item, Query, Store, Table},
+};
+use jiff::{SignedDuration, Timestamp};
+use object_store::local::LocalFileSystem;
+use tempfile::TempDir;
+
+use super::sink::Sink;
+use crate::{
+    clock,
+    queues::{self, LocalQueue},
+    sqlite::SqliteStore,
+};
+
+thread_local! {
+    /// How far the courier's clock is set forward. A test has a thread of its own.
+    static AHEAD: Cell<SignedDuration> = const { Cell::new(SignedDuration::ZERO) };
+}
+
+fn now() -> Timestamp {
+    clock::now() + AHEAD.get()
+}
+
+pub(super) struct Lab {
+    _folder: TempDir,
+    pub(super) store: SqliteStore,
+    pub(super) courier: Courier<SqliteStore, LocalQueue>,
+    pub(super) tools: Tools<SqliteStore, LocalQueue>,
+    pub(super) tenant: Name,
+    sequence: Cell<u32>,
+}
+
+impl Lab {
+    /// A lab whose calls may go to these sinks.
+    pub(super) fn new(sinks: &[&Sink]) -> Self {
+        Self::with_patience(sinks, PATIENCE)
+    }
+
+    pub(super) fn with_patience(sinks: &[&Sink], patience: Duration) -> Self {
+        let folder = TempDir::new().unwrap();
+        let store = SqliteStore::open(&folder.path().join("crmflow.db")).unwrap();
+        let files = || Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap());
+        let allowed = sinks.iter().map(|sink| sink.address.to_string().parse().unwrap()).collect();
+        let tools = Tools {
+            store: store.clone(),
+            objects: Objects::new(files(), files()),
+            queue: LocalQueue::open(store.clone()).unwrap(),
+            outbound: Outbound::new(Guard::new(allowed)).unwrap(),
+            now,
+            random: clock::random,
+            holder: "test".to_owned(),
+            budget: Duration::from_secs(60),
+            patience,
+        };
+        Self {
+            _folder: folder,
+            store,
+            courier: Courier::new(tools.clone()),
+            tools,
+            tenant: Name::default_tenant(),
+            sequence: Cell::new(0),
+        }
+    }
+
+    /// Sets the clock forward.
+    pub(super) fn pass(&self, seconds: i64) {
+        AHEAD.set(AHEAD.get() + SignedDuration::from_secs(seconds));
+    }
+
+    /// Makes a destination at a sink.
+    pub(super) async fn destination(&self, name: &str, sink: &Sink, change: impl FnOnce(&mut Destination)) {
+        let mut destination = Destination {
+            destination_name: name.parse().unwrap(),
+            headers: BTreeMap::new(),
+            kind: DestinationType::Analytics,
+            url: format!("http://{}/in", sink.address),
+            events: Vec::new(),
+            filter: None,
+            mapping: None,
+            secrets: Vec::new(),
+            rate_limit: None,
+            ordering: Ordering::None,
+            hold_seconds: HOLD_SECONDS,
+            concurrency: CONCURRENCY,
+            retry_delays: vec![0; 7],
+            state: State::Active,
+            reason: None,
+            created_at: now(),
+            updated_at: now(),
+        };
+        change(&mut destination);
+        assert!(destination.save(&self.tenant, None, &self.store).await.unwrap());
+    }
+
+    pub(super) async fn found(&self, name: &str) -> Destination {
+        self.stored(name).await.destination
+    }
+
+    /// Changes a destination, as somebody does.
+    pub(super) async fn change(&self, name: &str, change: impl FnOnce(&mut Destination)) {
+        let mut stored = self.stored(name).await;
+        change(&mut stored.destination);
+        assert!(stored.destination.save(&self.tenant, Some(stored.version), &self.store).await.unwrap());
+    }
+
+    async fn stored(&self, name: &str) -> Stored {
+        let found = Destination::find(&self.tenant, &name.parse().unwrap(), &self.store).await;
+        found.unwrap().unwrap()
+    }
+
+    /// Puts an event into the lanes of destinations.
+    pub(super) async fn event(&self, id: &str, user: Option<&str>, channel: Option<&str>, to: &[&str]) {
+        let number = self.sequence.replace(self.sequence.get() + 1);
+        let received_at = now();
+        let sequence = format!("{}-{number:05}", BatchId::new("2026-01-01T00:00:00Z".parse().unwrap(), 7));
+        let payload = format!(r#"{{"event": "signed_up",  "big": 12345678901234567890, "id": "{id}"}}"#);
+        let event = StoredEvent {
+            message_id: id.to_owned(),
+            sequence: sequence.clone(),
+            via: Via::Track,
+            received_at,
+            outcome: Outcome::Routed,
+            faults: Vec::new(),
+            hash: String::new(),
+            call: None,
+            event_name: None,
+            user_id: None,
+            anonymous_id: None,
+            timestamp: None,
+            event: Some(format!(r#"{{"messageId":"{id}","event":"signed_up","metadata":{{"plan":"pro"}}}}"#)),
+            payload: Some(payload.clone()),
+            conflicts: Vec::new(),
+        };
+        self.put(Table::Events, event.item(&self.tenant, 1).unwrap()).await;
+        let response = Response {
+            response_id: id.to_owned(),
+            response_body: serde_json::from_str(&payload).unwrap(),
+            destinations: to.iter().map(|name| (name.parse().unwrap(), false)).collect(),
+            sequence: sequence.clone(),
+        };
+        self.put(response::TABLE, response.item(&self.tenant, 1).unwrap()).await;
+        for name in to {
+            let queued = Queued {
+                message_id: id.to_owned(),
+                received_at,
+                user: user.map(ToOwned::to_owned),
+                channel: channel.map(ToOwned::to_owned),
+                tries: 0,
+                replays: 0,
+                stuck_since: None,
+            };
+            let sort = delivery::queued_sort(received_at, &sequence);
+            self.put(delivery::TABLE, delivery::item(&self.lane(name), sort, 1, &queued).unwrap()).await;
+        }
+    }
+
+    pub(super) async fn put(&self, table: Table, item: Item) {
+        self.store.put(table, item, Condition::None).await.unwrap();
+    }
+
+    pub(super) fn lane(&self, name: &str) -> String {
+        delivery::partition(&self.tenant, &name.parse().unwrap())
+    }
+
+    /// Has the courier work on lanes, all of which it does.
+    pub(super) async fn deliver(&self, names: &[&str]) {
+        self.deliver_by(&self.courier, names).await;
+    }
+
+    pub(super) async fn deliver_by(&self, courier: &Courier<SqliteStore, LocalQueue>, names: &[&str]) {
+        let left = courier.deliver(self.wakes(names)).await.batch_item_failures;
+        assert_eq!(left, []);
+    }
+
+    pub(super) fn wakes(&self, names: &[&str]) -> SqsEvent {
+        let wake = |name: &&str| {
+            let wake = Wake { tenant: self.tenant.clone(), destination: name.parse().unwrap() };
+            let body = serde_json::to_string(&wake).unwrap();
+            SqsMessage { message_id: (*name).to_owned(), body, attributes: MessageAttributes::default() }
+        };
+        SqsEvent { records: names.iter().map(wake).collect() }
+    }
+
+    /// The rows of a lane with these sorts.
+    pub(super) async fn rows(&self, name: &str, prefix: &str) -> Vec<Item> {
+        let query = Query {
+            partition: self.lane(name),
+            prefix: prefix.to_owned(),
+            after: None,
+            descending: false,
+            limit: 10_000,
+        };
+        self.store.query(delivery::TABLE, query).await.unwrap()
+    }
+
+    /// How the deliveries of a destination stand that were tried, in the order of their events.
+    pub(super) async fn deliveries(&self, name: &str) -> Vec<Delivery> {
+        let mut all = Vec::new();
+        for status in Status::ALL {
+            let rows = self.rows(name, status.prefix()).await;
+            all.extend(rows.iter().map(|row| (row.sort[2..].to_owned(), delivery::body(row).unwrap())));
+        }
+        all.sort_by(|(one, _), (other, _): &(String, Delivery)| one.cmp(other));
+        all.into_iter().map(|(_, delivery)| delivery).collect()
+    }
+
+    /// What the response of an event says of a destination.
+    pub(super) async fn is_delivered(&self, id: &str, name: &str) -> bool {
+        let partition = response::partition(&self.tenant, id);
+        let item = self.store.get(response::TABLE, &partition, response::SORT).await.unwrap().unwrap();
+        Response::read(&item).unwrap().destinations[&name.parse().unwrap()]
+    }
+
+    pub(super) async fn quarantine(&self) -> Vec<Entry> {
+        let (all, objects) = (Filter::default(), &self.tools.objects);
+        quarantine::list(&self.tenant, &all, None, 1_000, objects).await.unwrap().entries
+    }
+
+    /// What waits in a queue: how long each message is held back, in seconds, and its body.
+    pub(super) fn messages(&self, queue: QueueName) -> Vec<(i64, String)> {
+        let waiting = queues::oldest(&self.store.readers, queue.resource(), 1_000).unwrap();
+        let delay = |it: &queues::Waiting| it.visible_at.duration_since(it.sent_at).as_secs();
+        waiting.into_iter().map(|it| (delay(&it), it.body)).collect()
+    }
+}

@@ -1,0 +1,86 @@
+//! Order by user, through failures.
+
+use std::collections::HashMap;
+
+use functions::destination::Ordering;
+
+use super::{
+    lab::Lab,
+    sink::{Reply, Sink},
+};
+
+/// The last time that each event came, by user, in order.
+fn by_user(ids: &[String]) -> HashMap<String, Vec<String>> {
+    let mut users = HashMap::<String, Vec<String>>::new();
+    for (place, id) in ids.iter().enumerate() {
+        if !ids[place + 1..].contains(id) {
+            let user = id.split('-').next().unwrap();
+            users.entry(user.to_owned()).or_default().push(id.clone());
+        }
+    }
+    users
+}
+
+#[track_caller]
+fn check_sorted(ids: &[String]) {
+    for (user, ids) in by_user(ids) {
+        assert!(ids.is_sorted(), "{user}: {ids:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_users_events_arrive_in_order_whatever_fails() {
+    // Every seventh call fails, whosever it is.
+    let calls = std::sync::atomic::AtomicU32::new(0);
+    let sink = Sink::start(move |_, _| {
+        let call = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Reply::Status(if call % 7 == 3 { 500 } else { 200 }, "")
+    })
+    .await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| {
+        it.ordering = Ordering::User;
+        it.retry_delays = vec![0; 50];
+    })
+    .await;
+    for number in 0..300 {
+        let user = format!("u{}", number % 11);
+        lab.event(&format!("{user}-{number:04}"), Some(&user), None, &["A"]).await;
+    }
+    lab.deliver(&["A"]).await;
+    check_sorted(&sink.ids());
+    assert_eq!((by_user(&sink.ids()).len(), lab.deliveries("A").await.len()), (11, 300));
+    assert_eq!(lab.rows("A", "q#").await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_stuck_event_holds_up_its_user_for_a_while() {
+    let sink =
+        Sink::start(|request, _| Reply::Status(if request.id() == "a-1" { 500 } else { 200 }, "")).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| {
+        it.ordering = Ordering::User;
+        it.retry_delays = vec![60; 9];
+        it.hold_seconds = 150;
+    })
+    .await;
+    for id in ["a-1", "a-2", "b-1", "a-3"] {
+        lab.event(id, Some(&id[..1]), None, &["A"]).await;
+    }
+    lab.deliver(&["A"]).await;
+    let mut ids = sink.ids();
+    ids.sort();
+    assert_eq!(ids, ["a-1", "b-1"]);
+    // Another courier finds it as the first one left it; what comes later waits too.
+    lab.pass(70);
+    lab.event("a-4", Some("a"), None, &["A"]).await;
+    let other = functions::deliver::Courier::new(lab.tools.clone());
+    lab.deliver_by(&other, &["A"]).await;
+    assert_eq!(sink.ids()[2..], ["a-1"]);
+    // After 150 seconds the later ones go.
+    lab.pass(100);
+    lab.deliver(&["A"]).await;
+    let later: Vec<String> =
+        sink.ids().into_iter().filter(|id| id.starts_with("a-") && id != "a-1").collect();
+    assert_eq!(later, ["a-2", "a-3", "a-4"]);
+}

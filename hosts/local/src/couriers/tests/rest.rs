@@ -1,0 +1,180 @@
+//! When a lane rests, and who is not held up by it.
+
+use functions::{delivery::Status, destination::State, queue::QueueName};
+
+use super::{
+    lab::Lab,
+    sink::{Reply, Sink},
+};
+
+#[tokio::test]
+async fn retries_wait_in_the_lane_and_a_message_comes_when_they_are_due() {
+    let sink = Sink::start(|_, before| Reply::Status(if before < 2 { 500 } else { 200 }, "")).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| it.retry_delays = vec![5, 300, 7_200]).await;
+    lab.event("m1", None, None, &["A"]).await;
+    lab.deliver(&["A"]).await;
+    let delays =
+        |lab: &Lab| lab.messages(QueueName::Lanes).iter().map(|(delay, _)| *delay).collect::<Vec<_>>();
+    let first = delays(&lab);
+    assert!(first.len() == 1 && (5..=6).contains(&first[0]), "{first:?}");
+    // Another message finds nothing due, and asks for none.
+    lab.deliver(&["A"]).await;
+    assert_eq!((sink.seen().len(), delays(&lab).len()), (1, 1));
+    lab.pass(7);
+    lab.deliver(&["A"]).await;
+    let second = delays(&lab);
+    assert!(second.len() == 2 && (270..=331).contains(&second[1]), "{second:?}");
+    lab.pass(331);
+    lab.deliver(&["A"]).await;
+    let delivery = lab.deliveries("A").await.remove(0);
+    assert_eq!((delivery.status, delivery.attempts.len()), (Status::Delivered, 3));
+    assert_eq!(delays(&lab).len(), 2);
+}
+
+#[tokio::test]
+async fn a_message_is_held_back_no_longer_than_queues_do() {
+    let sink = Sink::start(|_, _| Reply::Status(500, "")).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| it.retry_delays = vec![7_200]).await;
+    lab.event("m1", None, None, &["A"]).await;
+    lab.deliver(&["A"]).await;
+    assert_eq!(lab.messages(QueueName::Lanes).iter().map(|(delay, _)| *delay).collect::<Vec<_>>(), [900]);
+}
+
+/// How many deliveries of a lane have used up a try.
+async fn tried(lab: &Lab) -> usize {
+    lab.rows("A", "q#").await.iter().filter(|row| !row.body.contains(r#""tries":0"#)).count()
+}
+
+#[tokio::test]
+async fn the_breaker_opens_rests_and_probes() {
+    let sink = Sink::start(|_, _| Reply::Status(503, "")).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| {
+        it.concurrency = 1;
+        it.retry_delays = vec![86_400; 3];
+    })
+    .await;
+    for number in 0..40 {
+        lab.event(&format!("m{number:02}"), None, None, &["A"]).await;
+    }
+    lab.deliver(&["A"]).await;
+    assert_eq!(sink.seen().len(), 10);
+    assert_eq!(tried(&lab).await, 10);
+    // It rests, whoever comes.
+    lab.pass(50);
+    lab.deliver(&["A"]).await;
+    assert_eq!(sink.seen().len(), 10);
+    // Then one goes.
+    lab.pass(11);
+    lab.deliver(&["A"]).await;
+    assert_eq!((sink.seen().len(), tried(&lab).await), (11, 11));
+    lab.deliver(&["A"]).await;
+    assert_eq!(sink.seen().len(), 11);
+}
+
+#[tokio::test]
+async fn a_probe_that_goes_well_closes_the_breaker() {
+    let failing = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let fails = std::sync::Arc::clone(&failing);
+    let sink = Sink::start(move |_, _| {
+        Reply::Status(if fails.load(std::sync::atomic::Ordering::Relaxed) { 500 } else { 200 }, "")
+    })
+    .await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| it.retry_delays = vec![60; 3]).await;
+    for number in 0..100 {
+        lab.event(&format!("m{number:03}"), None, None, &["A"]).await;
+    }
+    lab.deliver(&["A"]).await;
+    let before = sink.seen().len();
+    assert!((10..=10 + 16).contains(&before), "{before}");
+    failing.store(false, std::sync::atomic::Ordering::Relaxed);
+    lab.pass(70);
+    lab.deliver(&["A"]).await;
+    let deliveries = lab.deliveries("A").await;
+    assert_eq!(deliveries.len(), 100);
+    assert!(deliveries.iter().all(|it| it.status == Status::Delivered));
+    assert_eq!(sink.seen().len(), before + 100);
+}
+
+#[tokio::test]
+async fn five_days_of_failure_disable() {
+    let sink = Sink::start(|_, _| Reply::Status(500, "")).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| it.retry_delays = vec![36_000; 100]).await;
+    lab.event("m1", None, None, &["A"]).await;
+    for _ in 0..10 {
+        lab.deliver(&["A"]).await;
+        assert_eq!(lab.found("A").await.state, State::Active);
+        lab.pass(40_000);
+    }
+    lab.pass(40_000);
+    lab.deliver(&["A"]).await;
+    let found = lab.found("A").await;
+    assert_eq!((found.state, found.reason.as_deref()), (State::Disabled, Some("failing")));
+    assert_eq!(lab.deliveries("A").await[0].reason.as_deref(), Some("destination_disabled"));
+}
+
+#[tokio::test]
+async fn a_lane_that_hangs_holds_up_nobody() {
+    let hung = Sink::start(|_, _| Reply::Hang).await;
+    let fast = Sink::start(|_, _| Reply::Status(200, "")).await;
+    let lab = Lab::new(&[&hung, &fast]);
+    lab.destination("Hung", &hung, |it| it.concurrency = 4).await;
+    lab.destination("Fast", &fast, |_| {}).await;
+    for number in 0..200 {
+        lab.event(&format!("m{number}"), None, None, &["Hung", "Fast"]).await;
+    }
+    // The hung lane is still at its first calls when the other has ended.
+    tokio::select! {
+        () = lab.deliver(&["Hung"]) => panic!("it does not hang"),
+        () = lab.deliver(&["Fast"]) => {}
+    }
+    assert_eq!((fast.seen().len(), lab.deliveries("Fast").await.len()), (200, 200));
+    assert!(hung.seen().len() <= 4);
+}
+
+#[tokio::test]
+async fn a_rate_limit_is_kept() {
+    let sink = Sink::start(|_, _| Reply::Status(200, "")).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| it.rate_limit = Some(20)).await;
+    for number in 0..30 {
+        lab.event(&format!("m{number}"), None, None, &["A"]).await;
+    }
+    lab.deliver(&["A"]).await;
+    let deliveries = lab.deliveries("A").await;
+    let mut times: Vec<_> = deliveries.iter().map(|it| it.attempts[0].at).collect();
+    times.sort();
+    assert_eq!(times.len(), 30);
+    for (index, first) in times.iter().enumerate() {
+        let second = times[index..].iter().filter(|at| at.duration_since(*first).as_millis() < 1_000);
+        assert!(second.count() <= 20, "{times:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_comes_to_a_lane_that_is_taken_rings() {
+    let sink = Sink::start(|_, _| Reply::Status(200, "")).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |_| {}).await;
+    lab.event("m1", None, None, &["A"]).await;
+    // Both are done, and one of them has sent it.
+    tokio::join!(lab.deliver(&["A"]), lab.deliver(&["A"]));
+    assert_eq!(sink.ids(), ["m1"]);
+    // Another process holds the lane: it is told, and should it die, a message comes when its lease is over.
+    let lane = r#"{"holder":"other","expiresAt":"2999-01-01T00:00:00Z"}"#;
+    let row = functions::store::Item {
+        partition: lab.lane("A"),
+        sort: "!lane".to_owned(),
+        version: 70,
+        body: lane.to_owned(),
+    };
+    lab.put(functions::delivery::TABLE, row).await;
+    lab.event("m2", None, None, &["A"]).await;
+    lab.deliver(&["A"]).await;
+    assert_eq!((sink.ids().len(), lab.messages(QueueName::Lanes).len()), (1, 1));
+    assert_eq!(lab.rows("A", "!lane").await[0].version, 71);
+}

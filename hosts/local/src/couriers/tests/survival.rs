@@ -1,0 +1,167 @@
+//! What a crash leaves behind leads to the same end.
+
+use functions::{
+    delivery::{self, Delivery, Queued, Status},
+    response::{self, Response},
+    store::{Item, Store},
+};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    lab::Lab,
+    sink::{Reply, Sink},
+};
+
+/// A lane that somebody left without having let it go.
+fn crashed(lab: &Lab) -> Item {
+    let lane = r#"{"holder":"test","expiresAt":"2999-01-01T00:00:00Z"}"#;
+    Item { partition: lab.lane("A"), sort: "!lane".to_owned(), version: 7, body: lane.to_owned() }
+}
+
+/// The event's row as it was put, and what it holds.
+async fn row(lab: &Lab) -> (Item, Timestamp, String, Queued) {
+    let row = lab.rows("A", "q#").await.remove(0);
+    let (due, sequence) = delivery::queued_parts(&row.sort).unwrap();
+    let (sequence, queued) = (sequence.to_owned(), delivery::body(&row).unwrap());
+    (row, due, sequence, queued)
+}
+
+fn delivery_of(status: Status, next_attempt_at: Option<Timestamp>) -> Delivery {
+    Delivery {
+        message_id: "m1".to_owned(),
+        destination: "A".parse().unwrap(),
+        status,
+        attempts: vec![delivery::Attempt {
+            at: Timestamp::UNIX_EPOCH,
+            duration_ms: 1,
+            status: Some(500),
+            error: None,
+        }],
+        next_attempt_at,
+        reason: (status == Status::Failed).then(|| "http_500".to_owned()),
+        user: None,
+        channel: None,
+        received_at: Timestamp::UNIX_EPOCH,
+        replays: 0,
+    }
+}
+
+async fn lab() -> (Lab, Sink) {
+    let sink = Sink::start(|_, _| Reply::Status(200, "")).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |_| {}).await;
+    lab.event("m1", None, None, &["A"]).await;
+    lab.put(delivery::TABLE, crashed(&lab)).await;
+    (lab, sink)
+}
+
+async fn check_end(lab: &Lab, sink: &Sink, calls: usize, status: Status, is_true: bool) {
+    assert_eq!(sink.seen().len(), calls);
+    assert_eq!(lab.deliveries("A").await.iter().map(|it| it.status).collect::<Vec<_>>(), [status]);
+    assert_eq!(lab.is_delivered("m1", "A").await, is_true);
+    assert_eq!(lab.rows("A", "q#").await.len(), 0);
+}
+
+#[tokio::test]
+async fn delivered_but_the_response_does_not_say_so() {
+    let (lab, sink) = lab().await;
+    let (_, _, sequence, _) = row(&lab).await;
+    let done = delivery_of(Status::Delivered, None);
+    lab.put(
+        delivery::TABLE,
+        delivery::item(&lab.lane("A"), Status::Delivered.sort(&sequence), 1, &done).unwrap(),
+    )
+    .await;
+    lab.deliver(&["A"]).await;
+    check_end(&lab, &sink, 0, Status::Delivered, true).await;
+}
+
+#[tokio::test]
+async fn delivered_but_still_queued() {
+    let (lab, sink) = lab().await;
+    let (_, _, sequence, _) = row(&lab).await;
+    let done = delivery_of(Status::Delivered, None);
+    lab.put(
+        delivery::TABLE,
+        delivery::item(&lab.lane("A"), Status::Delivered.sort(&sequence), 1, &done).unwrap(),
+    )
+    .await;
+    let partition = response::partition(&lab.tenant, "m1");
+    let item = lab.store.get(response::TABLE, &partition, response::SORT).await.unwrap().unwrap();
+    let mut response = Response::read(&item).unwrap();
+    response.destinations.insert("A".parse().unwrap(), true);
+    lab.put(response::TABLE, response.item(&lab.tenant, 2).unwrap()).await;
+    lab.deliver(&["A"]).await;
+    check_end(&lab, &sink, 0, Status::Delivered, true).await;
+}
+
+#[tokio::test]
+async fn failed_but_still_queued() {
+    let (lab, sink) = lab().await;
+    let (_, _, sequence, _) = row(&lab).await;
+    let done = delivery_of(Status::Failed, None);
+    lab.put(
+        delivery::TABLE,
+        delivery::item(&lab.lane("A"), Status::Failed.sort(&sequence), 1, &done).unwrap(),
+    )
+    .await;
+    lab.deliver(&["A"]).await;
+    check_end(&lab, &sink, 0, Status::Failed, false).await;
+}
+
+#[tokio::test]
+async fn put_off_but_queued_twice() {
+    let (lab, sink) = lab().await;
+    let (_, due, sequence, queued) = row(&lab).await;
+    let next = due + SignedDuration::from_secs(600);
+    let waits = delivery_of(Status::Pending, Some(next));
+    lab.put(
+        delivery::TABLE,
+        delivery::item(&lab.lane("A"), Status::Pending.sort(&sequence), 1, &waits).unwrap(),
+    )
+    .await;
+    let again = Queued { tries: 1, ..queued };
+    lab.put(
+        delivery::TABLE,
+        delivery::item(&lab.lane("A"), delivery::queued_sort(next, &sequence), 1, &again).unwrap(),
+    )
+    .await;
+    lab.deliver(&["A"]).await;
+    assert_eq!((sink.seen().len(), lab.rows("A", "q#").await.len()), (0, 1));
+    lab.pass(601);
+    lab.deliver(&["A"]).await;
+    check_end(&lab, &sink, 1, Status::Delivered, true).await;
+    assert_eq!(lab.deliveries("A").await[0].attempts.len(), 2);
+}
+
+#[tokio::test]
+async fn put_off_but_the_new_row_is_not_there() {
+    let (lab, sink) = lab().await;
+    let (_, due, sequence, _) = row(&lab).await;
+    let waits = delivery_of(Status::Pending, Some(due + SignedDuration::from_secs(600)));
+    lab.put(
+        delivery::TABLE,
+        delivery::item(&lab.lane("A"), Status::Pending.sort(&sequence), 1, &waits).unwrap(),
+    )
+    .await;
+    lab.deliver(&["A"]).await;
+    assert_eq!(sink.seen().len(), 1);
+    assert!(lab.is_delivered("m1", "A").await);
+    assert_eq!(lab.rows("A", "q#").await.len(), 0);
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_there_is_waited_for_and_then_has_failed() {
+    let (lab, sink) = lab().await;
+    let partition = response::partition(&lab.tenant, "m1");
+    lab.store.delete(response::TABLE, &partition, response::SORT).await.unwrap();
+    tokio::select! {
+        () = lab.deliver(&["A"]) => panic!("it waits, a second at a time"),
+        () = tokio::time::sleep(std::time::Duration::from_millis(500)) => {}
+    }
+    assert_eq!((sink.seen().len(), lab.rows("A", "q#").await.len()), (0, 1));
+    lab.pass(301);
+    lab.deliver(&["A"]).await;
+    assert_eq!(lab.deliveries("A").await[0].reason.as_deref(), Some("event_missing"));
+    assert_eq!((sink.seen().len(), lab.rows("A", "q#").await.len()), (0, 0));
+}

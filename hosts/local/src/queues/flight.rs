@@ -1,0 +1,317 @@
+//! Messages that are being worked on: received together, and settled together when that has ended.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use functions::{queue::company, store::StoreError};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{LocalQueue, id_of, look::time, standing::Standing};
+use crate::{
+    sqlite::Readers,
+    wiring::{Queue, Redrive},
+};
+
+/// At most so many bytes are received at once: a Lambda call takes 6 MB.
+const BYTES: usize = 4 * 1024 * 1024;
+/// After how long a message that failed is received again, at first; twice as long each time.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A message that is being worked on.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    sequence: i64,
+    pub(crate) id: String,
+    pub(crate) body: String,
+    /// How often it was received, this time included.
+    pub(crate) receives: u32,
+}
+
+/// Messages that were received together.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    id: i64,
+    pub(crate) messages: Vec<Held>,
+}
+
+/// What a queue has for whoever asks.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Messages to work on.
+    Flight(Flight),
+    /// Nothing, until more is sent; or until then, when what is held back may be received.
+    Nothing(Option<Timestamp>),
+}
+
+impl LocalQueue {
+    /// Receives at most `most` messages, in the order in which they were sent. Those that were received as often as
+    /// the queue allows go to its dead letter queue instead. A message that was received before comes in small
+    /// company ([`company`]), so that what it does to its worker, it does to few others.
+    ///
+    /// One at a time may ask for the messages of a queue.
+    pub(crate) async fn receive(
+        &self,
+        queue: &Queue,
+        most: usize,
+        now: Timestamp,
+    ) -> Result<Next, StoreError> {
+        let standing = self.standings.of(&queue.name);
+        loop {
+            let later = self.release(&queue.name, now).await?;
+            let found = find(&self.store.readers, &standing, queue, most)?;
+            if found.held.is_empty() && found.dead.is_empty() {
+                return Ok(Next::Nothing(later));
+            }
+            if let Some(flight) = self.take_off(queue, &standing, found).await? {
+                return Ok(Next::Flight(flight));
+            }
+        }
+    }
+
+    /// What was held back until now may be received; gives when the next one may.
+    async fn release(&self, queue: &str, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let first = |connection: &Connection| {
+            connection
+                .prepare_cached(
+                    "SELECT visible_at FROM queue_messages WHERE queue = ?1 AND visible_at > 0 \
+                     ORDER BY visible_at LIMIT 1",
+                )?
+                .query_row([queue], |row| row.get::<_, i64>(0))
+                .optional()
+        };
+        let first = self.store.readers.with(first)?;
+        let now = now.as_millisecond();
+        if first.is_none_or(|first| first > now) {
+            return Ok(first.map(time));
+        }
+        let queue = queue.to_owned();
+        let released = self.store.writer.write(move |connection| {
+            connection
+                .prepare_cached(
+                    "UPDATE queue_messages SET visible_at = 0 \
+                     WHERE queue = ?1 AND visible_at > 0 AND visible_at <= ?2",
+                )?
+                .execute(params![queue, now])?;
+            connection
+                .prepare_cached(
+                    "SELECT visible_at FROM queue_messages WHERE queue = ?1 AND visible_at > 0 \
+                     ORDER BY visible_at LIMIT 1",
+                )?
+                .query_row([queue], |row| row.get::<_, i64>(0))
+                .optional()
+        });
+        Ok(released.await?.map(time))
+    }
+
+    /// Writes down what is worked on from here on.
+    async fn take_off(
+        &self,
+        queue: &Queue,
+        standing: &Arc<Standing>,
+        found: Found,
+    ) -> Result<Option<Flight>, StoreError> {
+        let Found { held, dead } = found;
+        let sequences: Vec<i64> = held.iter().map(|message| message.sequence).collect();
+        standing.in_flight().extend(&sequences);
+        let (name, buried) = (queue.name.clone(), Buried::new(self, queue, dead));
+        let taken = sequences.clone();
+        let (bury, in_flight) = (buried.clone(), Arc::clone(standing));
+        let written = self.store.writer.write_then(
+            move |connection| {
+                bury.write(connection)?;
+                if taken.is_empty() {
+                    return Ok(0);
+                }
+                connection
+                    .prepare_cached("INSERT INTO queue_flights (queue, messages) VALUES (?1, ?2)")?
+                    .execute(params![name, serde_json::json!(taken).to_string()])?;
+                Ok(connection.last_insert_rowid())
+            },
+            move |written| match written {
+                Ok(_) => buried.told(&in_flight),
+                Err(_) => in_flight.in_flight().retain(|sequence| !sequences.contains(sequence)),
+            },
+        );
+        let id = written.await?;
+        Ok((!held.is_empty()).then_some(Flight { id, messages: held }))
+    }
+
+    /// Ends a flight: what `failed`, by the names of the messages, is received again after a pause, or is dead; the
+    /// rest is done. Gives for how long whoever keeps order waits.
+    pub(crate) async fn settle(
+        &self,
+        queue: &Queue,
+        flight: &Flight,
+        failed: &HashSet<String>,
+        now: Timestamp,
+    ) -> Result<Option<Duration>, StoreError> {
+        let standing = self.standings.of(&queue.name);
+        let (left, done): (Vec<&Held>, Vec<_>) =
+            flight.messages.iter().partition(|message| failed.contains(&message.id));
+        let (dead, again): (Vec<&Held>, Vec<_>) =
+            left.into_iter().partition(|message| is_dead(queue, message.receives));
+        let pause = |message: &Held| pause(queue, message.receives);
+        let wait = again.iter().filter(|message| company(message.receives) == usize::MAX);
+        let wait = wait.map(|message| pause(message)).max();
+        let again: Vec<(i64, i64)> =
+            again.into_iter().map(|message| (message.sequence, until(now, pause(message)))).collect();
+        let done: Vec<i64> = done.into_iter().map(|message| message.sequence).collect();
+        let buried = Buried::new(self, queue, dead.into_iter().map(|message| message.sequence).collect());
+        let landed: HashSet<i64> = flight.messages.iter().map(|message| message.sequence).collect();
+        let (id, count, bury) = (flight.id, done.len() as u64, buried.clone());
+        let written = self.store.writer.write_then(
+            move |connection| {
+                delete(connection, &done)?;
+                give_back(connection, &again)?;
+                bury.write(connection)?;
+                connection.prepare_cached("DELETE FROM queue_flights WHERE id = ?1")?.execute([id])?;
+                Ok(())
+            },
+            move |written| {
+                if written.is_ok() {
+                    standing.in_flight().retain(|sequence| !landed.contains(sequence));
+                    standing.remove(count);
+                    buried.told(&standing);
+                    standing.ring();
+                }
+            },
+        );
+        written.await?;
+        Ok(wait)
+    }
+
+    /// Moves all messages of one queue into another, as if they had just been sent; gives how many.
+    pub(crate) async fn move_all(&self, from: &str, to: &str) -> Result<u64, StoreError> {
+        let (here, there) = (self.standings.of(from), self.standings.of(to));
+        let (from, to) = (from.to_owned(), to.to_owned());
+        let moved = self.store.writer.write_then(
+            move |connection| {
+                connection
+                    .prepare_cached(
+                        "UPDATE queue_messages SET queue = ?2, visible_at = 0, receives = 0 WHERE queue = ?1",
+                    )?
+                    .execute(params![from, to])
+            },
+            move |moved| {
+                if let Ok(moved) = moved {
+                    here.remove(*moved as u64);
+                    there.add(*moved as u64).keep(*moved as u64);
+                }
+            },
+        );
+        Ok(moved.await? as u64)
+    }
+}
+
+/// What may be received, and what may not any longer.
+#[derive(Default)]
+struct Found {
+    held: Vec<Held>,
+    dead: Vec<i64>,
+}
+
+fn find(readers: &Readers, standing: &Standing, queue: &Queue, most: usize) -> Result<Found, StoreError> {
+    // Taken before the file is looked at: what is settled meanwhile may still be seen there.
+    let in_flight = standing.in_flight().clone();
+    readers.with(|connection| {
+        let mut statement = connection.prepare_cached(
+            "SELECT sequence, id, body, receives FROM queue_messages \
+             WHERE queue = ?1 AND visible_at = 0 ORDER BY sequence",
+        )?;
+        let mut rows = statement.query([&queue.name])?;
+        let (mut found, mut bytes, mut room) = (Found::default(), 0, most);
+        while found.dead.len() < most
+            && let Some(row) = rows.next()?
+        {
+            let sequence = row.get(0)?;
+            if in_flight.contains(&sequence) {
+                continue;
+            }
+            let receives: u32 = row.get(3)?;
+            if is_dead(queue, receives) {
+                found.dead.push(sequence);
+                continue;
+            }
+            let body: String = row.get(2)?;
+            bytes += body.len();
+            room = room.min(company(receives + 1));
+            if found.held.len() >= room || (bytes > BYTES && !found.held.is_empty()) {
+                break;
+            }
+            found.held.push(Held {
+                sequence,
+                id: id_of(row.get(1)?, sequence),
+                body,
+                receives: receives + 1,
+            });
+        }
+        Ok(found)
+    })
+}
+
+/// Whether a message that was received so often is not received again.
+fn is_dead(queue: &Queue, receives: u32) -> bool {
+    queue.redrive.as_ref().is_some_and(|redrive| receives >= redrive.max_receives)
+}
+
+/// After how long a message that was received so often is received again. On AWS it is the whole visibility timeout;
+/// here whoever had it is known to have ended.
+fn pause(queue: &Queue, receives: u32) -> Duration {
+    let doubled = PAUSE.saturating_mul(2_u32.saturating_pow(receives.saturating_sub(1)));
+    doubled.min(queue.visibility_timeout.max(PAUSE))
+}
+
+fn until(now: Timestamp, pause: Duration) -> i64 {
+    now.as_millisecond().saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Messages on their way into a dead letter queue.
+#[derive(Clone)]
+struct Buried {
+    messages: Vec<i64>,
+    from: String,
+    to: Option<(Redrive, Arc<Standing>)>,
+}
+
+impl Buried {
+    fn new(queues: &LocalQueue, queue: &Queue, messages: Vec<i64>) -> Self {
+        let to = queue.redrive.clone().filter(|_| !messages.is_empty());
+        let to = to.map(|redrive| (redrive.clone(), queues.standings.of(&redrive.dead_letters)));
+        Self { messages, from: queue.name.clone(), to }
+    }
+
+    fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let Some((redrive, _)) = &self.to else { return Ok(()) };
+        let mut moved = connection.prepare_cached(
+            "UPDATE queue_messages SET queue = ?2, visible_at = 0, receives = ?3 WHERE sequence = ?1",
+        )?;
+        self.messages.iter().try_for_each(|sequence| {
+            moved.execute(params![sequence, redrive.dead_letters, redrive.max_receives]).map(|_| ())
+        })
+    }
+
+    /// It is on the disk.
+    fn told(self, from: &Standing) {
+        let (Some((redrive, to)), count) = (self.to, self.messages.len() as u64) else { return };
+        from.remove(count);
+        to.add(count).keep(count);
+        let (name, dead_letters, receives) = (self.from, redrive.dead_letters, redrive.max_receives);
+        tracing::warn!(
+            queue = name,
+            count,
+            "{count} messages of {name} were received {receives} times and are in {dead_letters} now"
+        );
+    }
+}
+
+fn delete(connection: &Connection, sequences: &[i64]) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached("DELETE FROM queue_messages WHERE sequence = ?1")?;
+    sequences.iter().try_for_each(|sequence| statement.execute([sequence]).map(|_| ()))
+}
+
+fn give_back(connection: &Connection, messages: &[(i64, i64)]) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE queue_messages SET receives = receives + 1, visible_at = ?2 WHERE sequence = ?1",
+    )?;
+    messages.iter().try_for_each(|message| statement.execute(params![message.0, message.1]).map(|_| ()))
+}

@@ -1,0 +1,97 @@
+//! How full queues are, and what waits in them.
+
+use functions::store::StoreError;
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::id_of;
+use crate::sqlite::Readers;
+
+/// How full a queue is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Depth {
+    pub(crate) messages: u64,
+    /// Those among them that nobody receives yet.
+    pub(crate) delayed: u64,
+    /// Those among them that are being worked on.
+    pub(crate) in_flight: u64,
+    pub(crate) oldest: Option<Timestamp>,
+    /// How many it takes, where the server that works on the folder limits it.
+    pub(crate) limit: Option<u64>,
+}
+
+/// A message as it lies in its queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) id: String,
+    pub(crate) body: String,
+    pub(crate) attributes: String,
+    pub(crate) sent_at: Timestamp,
+    pub(crate) visible_at: Timestamp,
+    pub(crate) receives: u32,
+    pub(crate) group: Option<String>,
+}
+
+/// How many messages each queue holds that holds any.
+pub(super) fn counts(readers: &Readers) -> Result<Vec<(String, u64)>, StoreError> {
+    readers.with(|connection| {
+        connection
+            .prepare("SELECT queue, count(*) FROM queue_messages GROUP BY queue")?
+            .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?
+            .collect()
+    })
+}
+
+/// How full a queue is.
+pub(crate) fn depth(readers: &Readers, queue: &str, now: Timestamp) -> Result<Depth, StoreError> {
+    readers.with(|connection| {
+        let limit: Option<i64> = connection
+            .prepare_cached("SELECT messages FROM queue_limits WHERE queue = ?1")?
+            .query_row([queue], |row| row.get(0))
+            .optional()?;
+        connection
+            .prepare_cached(
+                "SELECT count(*), count(*) FILTER (WHERE visible_at > ?2), min(sent_at), \
+                 (SELECT coalesce(sum(json_array_length(messages)), 0) FROM queue_flights WHERE queue = ?1) \
+                 FROM queue_messages WHERE queue = ?1",
+            )?
+            .query_row(params![queue, now.as_millisecond()], |row| {
+                let oldest: Option<i64> = row.get(2)?;
+                let count = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+                let (messages, delayed, in_flight) = (count(0)?, count(1)?, count(3)?);
+                let limit = limit.map(i64::cast_unsigned);
+                Ok(Depth { messages, delayed, in_flight, oldest: oldest.map(time), limit })
+            })
+    })
+}
+
+/// The messages that have been in a queue longest, oldest first.
+pub(crate) fn oldest(readers: &Readers, queue: &str, limit: u32) -> Result<Vec<Waiting>, StoreError> {
+    readers.with(|connection| {
+        connection
+            .prepare_cached(
+                "SELECT sequence, id, body, coalesce(attributes, '{}'), sent_at, max(visible_at, sent_at), \
+                 receives, group_id \
+                 FROM queue_messages WHERE queue = ?1 ORDER BY sequence LIMIT ?2",
+            )?
+            .query_map(params![queue, limit], waiting)?
+            .collect()
+    })
+}
+
+fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
+    Ok(Waiting {
+        id: id_of(row.get(1)?, row.get(0)?),
+        body: row.get(2)?,
+        attributes: row.get(3)?,
+        sent_at: time(row.get(4)?),
+        visible_at: time(row.get(5)?),
+        receives: row.get(6)?,
+        group: row.get(7)?,
+    })
+}
+
+/// Milliseconds since 1970, as they are kept.
+pub(super) fn time(milliseconds: i64) -> Timestamp {
+    Timestamp::from_millisecond(milliseconds).unwrap_or_default()
+}

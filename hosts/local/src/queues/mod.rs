@@ -1,0 +1,110 @@
+//! The queues of the template on this machine: a SQLite table, written in group commits.
+//!
+//! One process works on a folder at a time, so what is being worked on is known in memory ([`standing`]); the file
+//! holds it as well, to count it as received when the process dies over it.
+
+mod flight;
+mod look;
+mod put;
+mod standing;
+
+use functions::{
+    queue::{self, Queue, QueueError, QueueName},
+    store::StoreError,
+};
+use jiff::Timestamp;
+
+pub(crate) use flight::{Flight, Held, Next};
+pub(crate) use look::{Depth, Waiting, depth, oldest};
+use standing::Standings;
+
+use crate::{clock, sqlite::SqliteStore};
+
+/// A message of a task, to send.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    /// One that is there is not sent again.
+    pub(crate) id: String,
+    /// The queue's name.
+    pub(crate) queue: String,
+    pub(crate) body: String,
+    /// A JSON object, in the form of SendMessage's MessageAttributes.
+    pub(crate) attributes: String,
+    pub(crate) sent_at: Timestamp,
+    /// For so many seconds nobody receives it.
+    pub(crate) delay: u32,
+    /// Messages of one group are received in order.
+    pub(crate) group: Option<String>,
+    /// Only for a FIFO queue: a message with the id of one that came in the last five minutes is that one.
+    pub(crate) deduplication_id: Option<String>,
+}
+
+/// A message that is on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) id: String,
+    /// Its place in a FIFO queue; 20 digits.
+    pub(crate) sequence_number: Option<String>,
+}
+
+/// The queues, on this machine. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct LocalQueue {
+    store: SqliteStore,
+    standings: Standings,
+}
+
+impl LocalQueue {
+    /// The queues of a file that this process alone writes.
+    pub(crate) fn open(store: SqliteStore) -> Result<Self, StoreError> {
+        let standings = Standings::new(look::counts(&store.readers)?);
+        Ok(Self { store, standings })
+    }
+
+    /// From here on a queue takes no more than so many messages.
+    pub(crate) async fn limit(&self, queue: QueueName, messages: u64) -> Result<(), StoreError> {
+        let name = queue.resource();
+        self.standings.of(name).limit(messages);
+        self.store.writer.write(move |connection| put::limit(connection, name, messages)).await
+    }
+
+    /// Sends a message of a task.
+    pub(crate) async fn send_one(&self, message: Message) -> Result<Sent, StoreError> {
+        let reserved = self.standings.of(&message.queue).add(1);
+        let sent = self.store.writer.write_then(
+            move |connection| put::one(connection, message),
+            move |sent| reserved.keep(sent.as_ref().map_or(0, |(_, is_new)| u64::from(*is_new))),
+        );
+        Ok(sent.await?.0)
+    }
+
+    /// Waits until something was put into a queue, or given back to it, since this was last asked.
+    pub(crate) async fn changed(&self, queue: &str) {
+        self.standings.of(queue).changed().await;
+    }
+}
+
+impl Queue for LocalQueue {
+    /// All are sent, or none.
+    async fn send(&self, queue: QueueName, messages: Vec<queue::Message>) -> Result<(), QueueError> {
+        let (name, count) = (queue.resource(), messages.len() as u64);
+        let Some(reserved) = self.standings.of(name).reserve(count) else { return Err(QueueError::Full) };
+        let sent_at = clock::now();
+        let sent = self.store.writer.write_first(
+            move |connection| put::all(connection, name, &messages, sent_at),
+            move |sent| reserved.keep(if sent.is_ok() { count } else { 0 }),
+        );
+        sent.await.map_err(|error| match error {
+            StoreError::Unavailable(why) => QueueError::Unavailable(why),
+            StoreError::Refused(why) => QueueError::Refused(why),
+        })
+    }
+}
+
+/// What a message is called that has no id of its own.
+fn id_of(id: Option<String>, sequence: i64) -> String {
+    id.unwrap_or_else(|| functions::arrival::uuid(u128::from(sequence.cast_unsigned())))
+}
+
+#[cfg(test)]
+mod tests;

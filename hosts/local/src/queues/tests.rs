@@ -1,0 +1,200 @@
+//! Messages in and out of a queue, also when the process dies between.
+
+use std::{collections::HashSet, path::Path, time::Duration};
+
+use jiff::SignedDuration;
+use tempfile::TempDir;
+
+use super::*;
+use crate::wiring::{Queue as Of, Redrive};
+
+fn open(folder: &Path) -> LocalQueue {
+    LocalQueue::open(SqliteStore::open(&folder.join("crmflow.db")).unwrap()).unwrap()
+}
+
+fn events() -> Of {
+    Of {
+        name: "EventsQueue".into(),
+        fifo: false,
+        content_based_deduplication: false,
+        delay: 0,
+        visibility_timeout: Duration::from_secs(3),
+        redrive: Some(Redrive { dead_letters: "Dead".into(), max_receives: 5 }),
+    }
+}
+
+fn dead() -> Of {
+    Of { name: "Dead".into(), redrive: None, ..events() }
+}
+
+async fn send(queue: &LocalQueue, bodies: &[&str]) -> Result<(), QueueError> {
+    let message = |body: &&str| queue::Message { body: (*body).to_owned(), delay: Duration::ZERO };
+    queue.send(QueueName::Events, bodies.iter().map(message).collect()).await
+}
+
+/// Receives, and gives the bodies too.
+async fn receive(queue: &LocalQueue, of: &Of, most: usize, now: Timestamp) -> Option<(Flight, Vec<String>)> {
+    match queue.receive(of, most, now).await.unwrap() {
+        Next::Flight(flight) => {
+            let bodies = flight.messages.iter().map(|message| message.body.clone()).collect();
+            Some((flight, bodies))
+        }
+        Next::Nothing(_) => None,
+    }
+}
+
+async fn settle(queue: &LocalQueue, flight: &Flight, failed: &[&str], now: Timestamp) -> Option<Duration> {
+    let failed = flight.messages.iter().filter(|message| failed.contains(&message.body.as_str()));
+    let failed: HashSet<String> = failed.map(|message| message.id.clone()).collect();
+    queue.settle(&events(), flight, &failed, now).await.unwrap()
+}
+
+fn start() -> (TempDir, Timestamp) {
+    (tempfile::tempdir().unwrap(), "2026-01-01T00:00:00Z".parse().unwrap())
+}
+
+fn after(now: Timestamp, seconds: i64) -> Timestamp {
+    now + SignedDuration::from_secs(seconds)
+}
+
+#[tokio::test]
+async fn messages_come_in_order_and_once() {
+    let (folder, now) = start();
+    let queue = open(folder.path());
+    send(&queue, &["a", "b"]).await.unwrap();
+    send(&queue, &["c"]).await.unwrap();
+    let (first, bodies) = receive(&queue, &events(), 2, now).await.unwrap();
+    assert_eq!(bodies, ["a", "b"]);
+    let (second, bodies) = receive(&queue, &events(), 2, now).await.unwrap();
+    assert_eq!(bodies, ["c"]);
+    assert!(receive(&queue, &events(), 2, now).await.is_none());
+    let full = depth(&queue.store.readers, "EventsQueue", now).unwrap();
+    assert_eq!((full.messages, full.in_flight), (3, 3));
+    settle(&queue, &first, &[], now).await;
+    settle(&queue, &second, &[], now).await;
+    assert_eq!(depth(&queue.store.readers, "EventsQueue", now).unwrap(), Depth::default());
+    // Ids are not given again.
+    send(&queue, &["d"]).await.unwrap();
+    let (third, _) = receive(&queue, &events(), 2, now).await.unwrap();
+    assert!(first.messages.iter().all(|message| message.id != third.messages[0].id));
+}
+
+#[tokio::test]
+async fn what_failed_comes_again_before_what_was_sent_later() {
+    let (folder, now) = start();
+    let queue = open(folder.path());
+    send(&queue, &["a", "b"]).await.unwrap();
+    let (flight, _) = receive(&queue, &events(), 10, now).await.unwrap();
+    assert_eq!(settle(&queue, &flight, &["a"], now).await, Some(Duration::from_secs(1)));
+    send(&queue, &["c"]).await.unwrap();
+    let again = after(now, 1);
+    match queue.receive(&events(), 0, now).await.unwrap() {
+        Next::Nothing(later) => assert_eq!(later, Some(again)),
+        flight @ Next::Flight(_) => panic!("{flight:?}"),
+    }
+    let (flight, bodies) = receive(&queue, &events(), 10, again).await.unwrap();
+    assert_eq!(bodies, ["a", "c"]);
+    assert_eq!(flight.messages.iter().map(|message| message.receives).collect::<Vec<_>>(), [2, 1]);
+}
+
+#[tokio::test]
+async fn what_fails_again_and_again_comes_alone_and_is_dead_in_the_end() {
+    let (folder, mut now) = start();
+    let queue = open(folder.path());
+    send(&queue, &["a", "b", "c"]).await.unwrap();
+    let mut pauses = Vec::new();
+    for receives in 1..=4 {
+        let (flight, bodies) = receive(&queue, &events(), 10, now).await.unwrap();
+        assert_eq!(bodies, ["a", "b", "c"], "{receives}");
+        pauses.push(settle(&queue, &flight, &["a", "b", "c"], now).await);
+        let paused = depth(&queue.store.readers, "EventsQueue", now).unwrap();
+        assert_eq!((paused.delayed, paused.in_flight), (3, 0));
+        now = after(now, 3);
+    }
+    // Order is given up where it would hold up the others.
+    assert_eq!(pauses, [Some(Duration::from_secs(1)), Some(Duration::from_secs(2)), None, None]);
+    for (body, failed) in [("a", true), ("b", false), ("c", true)] {
+        let (flight, bodies) = receive(&queue, &events(), 10, now).await.unwrap();
+        assert_eq!(bodies, [body]);
+        settle(&queue, &flight, &[body][usize::from(!failed)..], now).await;
+    }
+    assert!(receive(&queue, &events(), 10, after(now, 100)).await.is_none());
+    let lost = oldest(&queue.store.readers, "Dead", 10).unwrap();
+    assert_eq!(
+        lost.iter().map(|lost| (lost.body.as_str(), lost.receives)).collect::<Vec<_>>(),
+        [("a", 5), ("c", 5)]
+    );
+    assert_eq!(queue.move_all("Dead", "EventsQueue").await.unwrap(), 2);
+    let (flight, bodies) = receive(&queue, &events(), 10, now).await.unwrap();
+    assert_eq!((bodies, flight.messages[0].receives), (vec!["a".to_owned(), "c".into()], 1));
+    assert!(receive(&queue, &dead(), 10, now).await.is_none());
+}
+
+#[tokio::test]
+async fn a_process_that_dies_has_received() {
+    let (folder, now) = start();
+    for receives in 1..=5 {
+        let queue = open(folder.path());
+        if receives == 1 {
+            send(&queue, &["a"]).await.unwrap();
+        }
+        let (flight, _) = receive(&queue, &events(), 10, now).await.unwrap();
+        assert_eq!(flight.messages[0].receives, receives);
+        assert_eq!(depth(&queue.store.readers, "EventsQueue", now).unwrap().in_flight, 1);
+    }
+    let queue = open(folder.path());
+    assert!(receive(&queue, &events(), 10, now).await.is_none());
+    assert_eq!(receive(&queue, &dead(), 10, now).await.unwrap().1, ["a"]);
+}
+
+#[tokio::test]
+async fn a_full_queue_takes_no_more_until_some_is_done() {
+    let (folder, now) = start();
+    let queue = open(folder.path());
+    queue.limit(QueueName::Events, 3).await.unwrap();
+    send(&queue, &["a", "b"]).await.unwrap();
+    assert_eq!(send(&queue, &["c", "d"]).await, Err(QueueError::Full));
+    send(&queue, &["c"]).await.unwrap();
+    assert_eq!(send(&queue, &["d"]).await, Err(QueueError::Full));
+    let (flight, _) = receive(&queue, &events(), 2, now).await.unwrap();
+    assert_eq!(send(&queue, &["d"]).await, Err(QueueError::Full), "what is worked on has its place still");
+    settle(&queue, &flight, &["b"], now).await;
+    send(&queue, &["d"]).await.unwrap();
+    assert_eq!(send(&queue, &["e"]).await, Err(QueueError::Full));
+    drop(queue);
+    let queue = open(folder.path());
+    queue.limit(QueueName::Events, 4).await.unwrap();
+    send(&queue, &["e"]).await.unwrap();
+    assert_eq!(send(&queue, &["f"]).await, Err(QueueError::Full));
+    let full = depth(&queue.store.readers, "EventsQueue", now).unwrap();
+    assert_eq!((full.messages, full.limit), (4, Some(4)));
+}
+
+#[tokio::test]
+async fn a_message_that_is_held_back_comes_when_it_is_due() {
+    let (folder, _) = start();
+    let queue = open(folder.path());
+    let message = queue::Message { body: "later".into(), delay: Duration::from_secs(60) };
+    let began = clock::now();
+    queue.send(QueueName::Events, vec![message]).await.unwrap();
+    let Next::Nothing(Some(due)) = queue.receive(&events(), 10, began).await.unwrap() else {
+        panic!("too early")
+    };
+    assert!(due >= after(began, 59) && due <= after(clock::now(), 60));
+    assert_eq!(receive(&queue, &events(), 10, due).await.unwrap().1, ["later"]);
+}
+
+/// Whoever waits is woken by what is sent, though the sender did not wait for its answer.
+#[tokio::test]
+async fn a_sender_that_went_away_leaves_nothing_unseen() {
+    let (folder, _) = start();
+    let queue = open(folder.path());
+    queue.limit(QueueName::Events, 1).await.unwrap();
+    {
+        let mut sending = Box::pin(send(&queue, &["a"]));
+        assert!(futures::poll!(&mut sending).is_pending());
+    }
+    queue.changed("EventsQueue").await;
+    assert_eq!(receive(&queue, &events(), 1, clock::now()).await.unwrap().1, ["a"]);
+    assert_eq!(send(&queue, &["b"]).await, Err(QueueError::Full));
+}

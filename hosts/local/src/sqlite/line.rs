@@ -1,0 +1,95 @@
+//! The changes that wait for the writer. Those at the front door go first: somebody waits for them whose request is
+//! small, and what is being worked off in bulk behind it would hold them up.
+
+use std::{
+    collections::VecDeque,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use functions::store::StoreError;
+
+use super::Change;
+
+/// How long a change may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Before all that is in bulk.
+    Front,
+    /// Until its turn comes; it comes with every commit.
+    Bulk,
+}
+
+/// A change, and who is told once it is on the disk, or is not.
+pub(super) struct Job {
+    pub(super) change: Change,
+    pub(super) done: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+}
+
+#[derive(Default)]
+struct Jobs {
+    front: VecDeque<Job>,
+    bulk: VecDeque<Job>,
+    is_closed: bool,
+}
+
+/// The line.
+#[derive(Default)]
+pub(super) struct Line {
+    jobs: Mutex<Jobs>,
+    there: Condvar,
+}
+
+impl Line {
+    fn lock(&self) -> MutexGuard<'_, Jobs> {
+        // Nothing that holds the lock panics between two changes that belong together.
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place; `false`: the line is closed.
+    pub(super) fn push(&self, job: Job, place: Place) -> bool {
+        let mut jobs = self.lock();
+        if jobs.is_closed {
+            return false;
+        }
+        match place {
+            Place::Front => jobs.front.push_back(job),
+            Place::Bulk => jobs.bulk.push_back(job),
+        }
+        drop(jobs);
+        self.there.notify_one();
+        true
+    }
+
+    /// The next job at a place.
+    pub(super) fn next(&self, place: Place) -> Option<Job> {
+        let mut jobs = self.lock();
+        match place {
+            Place::Front => jobs.front.pop_front(),
+            Place::Bulk => jobs.bulk.pop_front(),
+        }
+    }
+
+    /// The next job: one at the front, if there is one.
+    pub(super) fn next_of_any(&self) -> Option<Job> {
+        let mut jobs = self.lock();
+        jobs.front.pop_front().or_else(|| jobs.bulk.pop_front())
+    }
+
+    /// Waits until there is a job; `false`: there will be none.
+    pub(super) fn wait(&self) -> bool {
+        let mut jobs = self.lock();
+        while jobs.front.is_empty() && jobs.bulk.is_empty() {
+            if jobs.is_closed {
+                return false;
+            }
+            jobs = self.there.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+        }
+        true
+    }
+
+    /// Lets nobody in any more.
+    pub(super) fn close(&self) {
+        self.lock().is_closed = true;
+        self.there.notify_all();
+    }
+}

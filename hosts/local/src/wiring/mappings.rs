@@ -1,0 +1,118 @@
+//! Event source mappings: which queue feeds which function, and how much at a time.
+
+use functions::Consumer;
+use serde_json::{Map, Value};
+
+use super::{Queue, stores::queue_of};
+
+/// A queue that feeds a function.
+#[derive(Clone, Debug)]
+pub(crate) struct Mapping {
+    pub(crate) consumer: Consumer,
+    pub(crate) queue: Queue,
+    /// At most so many messages at once.
+    pub(crate) batch_size: usize,
+    /// At most so many calls at once.
+    pub(crate) concurrency: usize,
+    pub(crate) enabled: bool,
+}
+
+/// The properties that are honoured. The batching window is an upper bound: a batch goes as soon as there is something.
+const PROPERTIES: [&str; 6] = [
+    "BatchSize",
+    "Enabled",
+    "FunctionResponseTypes",
+    "MaximumBatchingWindowInSeconds",
+    "Queue",
+    "ScalingConfig",
+];
+/// SQS's limit for a batch; and what a batch has that says nothing else.
+const BATCH_SIZES: (u64, u64) = (10_000, 10);
+/// A batch of more messages needs a batching window.
+const WITHOUT_WINDOW: u64 = 10;
+/// The limits of `MaximumConcurrency`; where there is none, a function on this machine is called so often at once.
+const CONCURRENCY: (std::ops::RangeInclusive<u64>, u64) = (2..=1000, 10);
+
+/// The mappings of the template's functions; and what is wrong with others.
+pub(super) fn mappings(resources: &Map<String, Value>, queues: &[Queue]) -> (Vec<Mapping>, Vec<String>) {
+    let (mut mappings, mut problems) = (Vec::new(), Vec::new());
+    let functions = resources.iter().filter(|(_, it)| it["Type"] == "AWS::Serverless::Function");
+    for (name, function) in functions {
+        let consumer = Consumer::from_name(name);
+        for (event, source) in function["Properties"]["Events"].as_object().into_iter().flatten() {
+            let found = match (consumer, source["Type"].as_str()) {
+                (Some(consumer), Some("SQS")) => mapping(consumer, &source["Properties"], resources, queues),
+                (None, Some("SQS")) => Err("is not a function that a queue can feed".to_owned()),
+                (Some(_), _) => Err("is fed by a queue only".to_owned()),
+                (None, _) => continue,
+            };
+            match found {
+                Ok(mapping) => mappings.push(mapping),
+                Err(problem) => problems.push(format!("{name}: {event}: {problem}")),
+            }
+        }
+    }
+    (mappings, problems)
+}
+
+fn mapping(
+    consumer: Consumer,
+    properties: &Value,
+    resources: &Map<String, Value>,
+    queues: &[Queue],
+) -> Result<Mapping, String> {
+    let given = properties.as_object().into_iter().flatten().map(|(name, _)| name);
+    if let Some(unknown) = given.into_iter().find(|name| !PROPERTIES.contains(&name.as_str())) {
+        return Err(format!("{unknown} is not honoured on this machine"));
+    }
+    let name = queue_of(&properties["Queue"], resources);
+    let queue = name.and_then(|name| queues.iter().find(|queue| queue.name == name));
+    let queue = queue.ok_or("Queue is !GetAtt QUEUE.Arn of a queue")?;
+    if queue.fifo {
+        return Err(format!("{} is a FIFO queue, which feeds no function on this machine", queue.name));
+    }
+    if properties["FunctionResponseTypes"] != serde_json::json!(["ReportBatchItemFailures"]) {
+        return Err(
+            "without FunctionResponseTypes: [ReportBatchItemFailures] what failed is taken for done".into()
+        );
+    }
+    let number = |name: &str, otherwise: u64| match &properties[name] {
+        Value::Null => Ok(otherwise),
+        given => given.as_u64().ok_or_else(|| format!("{name} is not a number")),
+    };
+    let (most, otherwise) = BATCH_SIZES;
+    let batch_size = number("BatchSize", otherwise)?;
+    let window = number("MaximumBatchingWindowInSeconds", 0)?;
+    if !(1..=most).contains(&batch_size) || window > 300 || (batch_size > WITHOUT_WINDOW && window == 0) {
+        return Err(format!(
+            "BatchSize is 1 to {most}; beyond {WITHOUT_WINDOW} it needs a MaximumBatchingWindowInSeconds of 1 to 300"
+        ));
+    }
+    Ok(Mapping {
+        consumer,
+        queue: queue.clone(),
+        batch_size: usize::try_from(batch_size).unwrap_or(usize::MAX),
+        concurrency: concurrency(consumer, &properties["ScalingConfig"])?,
+        enabled: enabled(&properties["Enabled"])?,
+    })
+}
+
+/// How many batches are worked on at once: one, where their order is to be kept.
+fn concurrency(consumer: Consumer, scaling: &Value) -> Result<usize, String> {
+    let (limits, otherwise) = CONCURRENCY;
+    let given = match scaling {
+        Value::Null => otherwise,
+        scaling => {
+            let given = scaling["MaximumConcurrency"].as_u64().filter(|count| limits.contains(count));
+            given.ok_or("ScalingConfig.MaximumConcurrency is 2 to 1000")?
+        }
+    };
+    Ok(if consumer.keeps_order() { 1 } else { usize::try_from(given).unwrap_or(1) })
+}
+
+fn enabled(given: &Value) -> Result<bool, String> {
+    match given {
+        Value::Null => Ok(true),
+        given => given.as_bool().ok_or_else(|| "Enabled is true or false".to_owned()),
+    }
+}

@@ -1,0 +1,220 @@
+"""Sends events through the deployed stack AWS_SAM_STACK_NAME: from the API to the queue, through the flow, to
+destinations at a sink, and what the tables say of it. Usage: events.py API SINK"""
+
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import boto3
+
+STACK = os.environ["AWS_SAM_STACK_NAME"]
+RUN = f"e{time.time_ns():x}"
+PATIENCE = 120
+
+
+def called(method, address, body=None):
+    data = None if body is None else body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    request = urllib.request.Request(address, data, {"content-type": "application/json"}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            status, text = answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        status, text = error.code, error.read()
+    return status, json.loads(text) if text else None
+
+
+def until(what, look):
+    """The first answer of `look` that is true."""
+    ends = time.monotonic() + PATIENCE
+    while time.monotonic() < ends:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{what}: not within {PATIENCE} s")
+
+
+def equal(got, wanted):
+    assert got == wanted, f"\n     got {got}\n  wanted {wanted}"
+
+
+class Stack:
+    def __init__(self, api, sink):
+        self.api, self.sink = api, sink
+        cloud = boto3.client("cloudformation")
+        stack = cloud.describe_stacks(StackName=STACK)["Stacks"][0]
+        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        tables = boto3.resource("dynamodb")
+        self.responses = tables.Table(self.outputs["ResponsesTableName"])
+        self.destinations = tables.Table(self.outputs["DestinationsTableName"])
+        self.objects = boto3.resource("s3").Bucket(self.outputs["DataBucketName"])
+        self.queues = boto3.client("sqs")
+        self.functions = boto3.client("lambda")
+
+    def destination(self, name, path, **more):
+        """Makes a destination that is an endpoint of the sink; its name."""
+        name = f"{name}-{RUN}"
+        body = {"destinationName": name, "url": self.sink + path, "type": "analytics", "headers": ""} | more
+        status, answer = called("POST", f"{self.api}/destinations", body)
+        equal((status, answer["Destination created status"]), (200, "success"))
+        return name
+
+    def tracked(self, event, **more):
+        """The id of an event that is accepted."""
+        body = {"userId": f"ann-{RUN}", "event": event, "timestamp": "2026-11-21T07:59:58Z", "metadata": {}} | more
+        status, answer = called("POST", f"{self.api}/track", body)
+        equal((status, list(answer)), (200, ["messageId"]))
+        return answer["messageId"], body
+
+    def response(self, message_id):
+        """The row of an event in the seed's table."""
+        found = self.responses.get_item(
+            Key={"partition": f"default/{message_id}", "sort": "response"}, ConsistentRead=True
+        )
+        return found.get("Item")
+
+    def ended(self, message_id, wanted):
+        """The row of an event, once its destinations are as wanted."""
+
+        def look():
+            found = self.response(message_id)
+            return found if found and found["destinations"] == wanted else None
+
+        try:
+            return until(f"destinations {wanted} of event {message_id}", look)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; they are {self.response(message_id)}") from None
+
+    def delivery(self, message_id, destination):
+        """What was tried of an event."""
+        status, answer = called("GET", f"{self.api}/events/{message_id}")
+        equal(status, 200)
+        return next(one for one in answer["deliveries"] if one["destination"] == destination)
+
+    def behave(self, endpoint, **how):
+        method = "PUT" if how else "DELETE"
+        status, _ = called(method, f"{self.sink}/_sink/{endpoint}", how or None)
+        assert status in (200, 204), status
+
+    def received(self, message_id):
+        """The requests that the sink got for an event."""
+        _, answer = called("GET", f"{self.sink}/_sink/received?limit=100000")
+        return [one for one in answer["received"] if one["webhookId"] == message_id]
+
+    def waiting(self, output):
+        """How many messages a queue holds."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.queues.get_queue_attributes(QueueUrl=self.outputs[output], AttributeNames=names)
+        return sum(int(found["Attributes"][name]) for name in names)
+
+    def mapping(self, name):
+        """The event source mapping of a function."""
+        found = self.functions.list_event_source_mappings(FunctionName=f"{STACK}-{name}")
+        (mapping,) = found["EventSourceMappings"]
+        return mapping
+
+
+def every_destination_gets_the_event(stack):
+    named = {"filter": f"userId = 'ann-{RUN}' and event = 'every'"}
+    headers = {"x-secret": f"secret-{RUN}"}
+    analytics = stack.destination("analytics", "/analytics-1", headers=headers, **named)
+    comms = stack.destination("comms", "/comms", type="CDP", **named)
+    stack.destination("others", "/analytics-2", events=["another"])
+
+    item = stack.destinations.get_item(Key={"partition": "default", "sort": analytics})["Item"]
+    shown = {name: item[name] for name in ("destinationName", "headers", "Type", "Url")}
+    url = f"{stack.sink}/analytics-1"
+    equal(shown, {"destinationName": analytics, "headers": headers, "Type": "analytics", "Url": url})
+
+    message_id, sent = stack.tracked("every", metadata={"preferredChannel": "email", "nested": {"a": [1, None, "ä"]}})
+    row = stack.ended(message_id, {analytics: True, comms: True})
+    equal((row["responseId"], row["responseBody"]), (message_id, sent))
+
+    requests = sorted(stack.received(message_id), key=lambda one: one["path"])
+    equal([one["path"] for one in requests], ["/analytics-1", "/comms/email"])
+    equal([json.loads(one["body"]) for one in requests], [sent, sent])
+    equal(requests[0]["headers"]["x-secret"], headers["x-secret"])
+    delivery = stack.delivery(message_id, analytics)
+    equal((delivery["status"], len(delivery["attempts"])), ("delivered", 1))
+
+
+def what_fails_is_tried_again(stack):
+    flaky = stack.destination("flaky", "/analytics-2", events=["flaky"], retryDelays=[1, 1, 1])
+    stack.behave("analytics-2", status=503, times=2)
+    message_id, _ = stack.tracked("flaky")
+    stack.ended(message_id, {flaky: True})
+    equal([one["status"] for one in stack.received(message_id)], [503, 503, 200])
+    attempts = stack.delivery(message_id, flaky)["attempts"]
+    equal([attempt["status"] for attempt in attempts], [503, 503, 200])
+
+
+def what_failed_for_good_is_in_quarantine(stack):
+    gone = stack.destination("gone", "/analytics-2", events=["gone"])
+    stack.behave("analytics-2", status=404)
+    message_id, sent = stack.tracked("gone")
+
+    def failed():
+        _, answer = called("GET", f"{stack.api}/deliveries?destination={gone}&status=failed")
+        return [one for one in answer["deliveries"] if one["messageId"] == message_id]
+
+    (delivery,) = until("a delivery that failed", failed)
+    equal(delivery["reason"], "http_404")
+    stack.behave("analytics-2")
+    equal(stack.response(message_id)["destinations"], {gone: False})
+    equal(len(stack.received(message_id)), 1)
+    kept = stack.objects.objects.filter(Prefix="quarantine/default/track/delivery/")
+    entries = [json.loads(line) for one in kept for line in one.get()["Body"].read().splitlines()]
+    equal([entry["record"] for entry in entries if entry["record"]["event"] == "gone"], [sent])
+
+
+def a_paused_consumer_stops_delivery_and_not_intake(stack):
+    later = stack.destination("later", "/analytics-1", events=["later"])
+    mapping = stack.mapping("ConsumeEvents")["UUID"]
+    stack.functions.update_event_source_mapping(UUID=mapping, Enabled=False)
+    message_id, _ = stack.tracked("later")
+    until("a message that waits", lambda: stack.waiting("EventsQueueUrl") == 1)
+    equal(stack.response(message_id), None)
+    stack.functions.update_event_source_mapping(UUID=mapping, Enabled=True)
+    stack.ended(message_id, {later: True})
+    until("an empty queue", lambda: stack.waiting("EventsQueueUrl") == 0)
+
+
+def what_cannot_be_read_ends_in_the_dead_letter_queue(stack):
+    beside = stack.destination("beside", "/analytics-1", events=["beside"])
+    queue = stack.outputs["EventsQueueUrl"]
+    hidden = stack.queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
+    before = stack.waiting("EventsDeadLettersUrl")
+    # So that the next try is now, and not in six minutes.
+    stack.queues.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
+    stack.queues.send_message(QueueUrl=queue, MessageBody='{"no": "events"}')
+    message_id, _ = stack.tracked("beside")
+    stack.ended(message_id, {beside: True})
+    until("a dead letter", lambda: stack.waiting("EventsDeadLettersUrl") == before + 1)
+    equal(stack.waiting("EventsQueueUrl"), 0)
+    equal(len(stack.received(message_id)), 1)
+    stack.queues.set_queue_attributes(QueueUrl=queue, Attributes=hidden)
+
+
+CASES = [
+    every_destination_gets_the_event,
+    what_fails_is_tried_again,
+    what_failed_for_good_is_in_quarantine,
+    a_paused_consumer_stops_delivery_and_not_intake,
+    what_cannot_be_read_ends_in_the_dead_letter_queue,
+]
+
+
+def main(api, sink):
+    stack = Stack(api, sink)
+    for case in CASES:
+        try:
+            case(stack)
+        except AssertionError as error:
+            sys.exit(f"{case.__name__}: {error}")
+    print(f"{len(CASES)} cases of events went through the queue to their destinations")
+
+
+main(sys.argv[1].removesuffix("/records"), sys.argv[2])

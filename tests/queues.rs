@@ -1,0 +1,236 @@
+//! The queue between: what was accepted lies in it until it went through the flow, whatever is paused, fails or is
+//! killed.
+
+use std::{fs, path::Path};
+
+use serde_json::{Value, json};
+
+use crate::{
+    failures::{broken, root, template},
+    http::{Client, until},
+    program::{Place, Server},
+    tasks::{ask, machine, make},
+};
+
+/// A request of one event, as it lies in the queue.
+fn arrivals(number: u32) -> Value {
+    json!({
+        "id": format!("01JD{number:022}"),
+        "tenant": "default",
+        "via": "track",
+        "receivedAt": "2026-01-01T00:00:00Z",
+        "events": [{
+            "messageId": format!("message-{number}"),
+            "record": { "userId": "u-1", "event": "Signed Up", "timestamp": "2026-01-01T00:00:00Z", "metadata": { "preferredChannel": "email" } },
+        }],
+    })
+}
+
+/// Sends messages as a machine does.
+#[track_caller]
+fn send(server: &Server, queue: &str, bodies: &[Value]) {
+    let sfn = Client::new(&server.step_functions);
+    let queue = format!("https://sqs.local.amazonaws.com/000000000000/{queue}");
+    let arguments = json!({ "QueueUrl": queue, "MessageBody": "{% $states.input %}" });
+    let sends = make(&sfn, "Sends", "EXPRESS", &machine("arn:aws:states:::sqs:sendMessage", &arguments));
+    for body in bodies {
+        let sent =
+            ask(&sfn, "StartSyncExecution", &json!({ "stateMachineArn": sends, "input": body.to_string() }));
+        assert_eq!(sent["status"], "SUCCEEDED", "{sent}");
+    }
+}
+
+/// What is listed of a queue.
+#[track_caller]
+fn listed(place: &Place, queue: &str) -> Value {
+    let list = place.run(["queues", "list", "--json"]).json();
+    list.as_array().unwrap().iter().find(|listed| listed["queue"] == queue).unwrap().clone()
+}
+
+/// Waits until a queue holds so many messages.
+#[track_caller]
+fn until_holds(place: &Place, queue: &str, messages: u32) {
+    until(|| (listed(place, queue)["messages"] == messages).then_some(()));
+}
+
+/// Fails unless these events went through the flow, each once.
+#[track_caller]
+fn check_routed(server: &Server, numbers: impl IntoIterator<Item = u32>) {
+    let api = Client::new(&server.base);
+    for number in numbers {
+        let event = api.show(&format!("/events/message-{number}"));
+        assert_eq!(event["outcome"], "routed", "{event}");
+    }
+}
+
+/// A template whose record flow waits for so many seconds before it does anything.
+fn slow(place: &Place, seconds: u32) -> std::path::PathBuf {
+    let template = template(place, |text| text);
+    let file = place.path("statemachines/records.asl.json");
+    let mut definition: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    let first = definition["StartAt"].take();
+    definition["StartAt"] = json!("Hold");
+    definition["States"]["Hold"] = json!({ "Type": "Wait", "Seconds": seconds, "Next": first });
+    fs::write(&file, definition.to_string()).unwrap();
+    template
+}
+
+#[test]
+fn a_paused_queue_takes_messages_and_keeps_them() {
+    let place = Place::new();
+    let mut server = Server::start(&place);
+    assert!(place.run(["queues", "pause", "EventsQueue"]).stdout.contains("is paused"));
+    send(&server, "EventsQueue", &[1, 2, 3].map(arrivals));
+    server.process.signal("KILL");
+    server.process.wait();
+    let server = Server::start(&place);
+    send(&server, "EventsQueue", &[4, 5].map(arrivals));
+    let held = listed(&place, "EventsQueue");
+    assert_eq!((&held["messages"], &held["inFlight"], &held["paused"]), (&json!(5), &json!(0), &json!(true)));
+    assert!(place.run(["queues", "list"]).stdout.contains("paused\n"));
+    let shown = place.run(["queues", "show", "EventsQueue", "--json"]).json();
+    assert!(shown.as_array().unwrap().iter().all(|message| message["receives"] == 0), "{shown}");
+    assert_eq!(Client::new(&server.base).get("/events/message-1").status, 404);
+    place.run(["queues", "resume", "EventsQueue"]).check(0, &[]);
+    until_holds(&place, "EventsQueue", 0);
+    assert_eq!(listed(&place, "EventsQueue")["paused"], false);
+    check_routed(&server, 1..=5);
+}
+
+/// S4-006: beyond its limit the queue takes no more, and says when to come again; what it took goes its way.
+#[test]
+fn a_full_queue_refuses_and_loses_nothing() {
+    let place = Place::new();
+    drop(Server::start(&place));
+    place.run(["queues", "pause", "EventsQueue"]).check(0, &[]);
+    let server = Server::start_with(&place, ["--queue-limit", "5"]);
+    let api = Client::new(&server.base);
+    let track = |number: u32| {
+        let event = json!({
+            "messageId": format!("message-{number}"), "userId": "u-1", "event": "Signed Up",
+            "timestamp": "2026-01-01T00:00:00Z",
+        });
+        api.post("/track", &[("content-type", "application/json")], event.to_string().as_bytes())
+    };
+    for number in 1..=5 {
+        let taken = track(number);
+        assert_eq!(
+            (taken.status, &taken.body["messageId"]),
+            (200, &json!(format!("message-{number}"))),
+            "{taken:?}"
+        );
+    }
+    for number in [6, 7] {
+        let refused = track(number);
+        assert_eq!(refused.status, 429, "{refused:?}");
+        assert!(refused.headers["retry-after"].to_str().unwrap().parse::<u32>().unwrap() > 0);
+    }
+    let full = listed(&place, "EventsQueue");
+    assert_eq!((&full["messages"], &full["limit"]), (&json!(5), &json!(5)));
+    place.run(["queues", "resume", "EventsQueue"]).check(0, &[]);
+    until_holds(&place, "EventsQueue", 0);
+    check_routed(&server, 1..=5);
+    assert_eq!(track(6).status, 200);
+    until_holds(&place, "EventsQueue", 0);
+    check_routed(&server, [6]);
+    assert_eq!(api.get("/events/message-7").status, 404, "what was refused is not taken");
+}
+
+#[test]
+fn what_was_in_flight_when_the_process_was_killed_goes_through_the_flow() {
+    let place = Place::new();
+    let slow = slow(&place, 600);
+    let mut server = Server::start_with(&place, [Path::new("--template"), &slow]);
+    send(&server, "EventsQueue", &[1, 2, 3].map(arrivals));
+    until(|| (listed(&place, "EventsQueue")["inFlight"] != 0).then_some(()));
+    server.process.signal("KILL");
+    server.process.wait();
+    assert_eq!(listed(&place, "EventsQueue")["messages"], 3);
+    let server = Server::start(&place);
+    until_holds(&place, "EventsQueue", 0);
+    check_routed(&server, 1..=3);
+}
+
+/// What is under way when the server is told to stop ends first.
+#[test]
+fn a_server_that_is_told_to_stop_ends_what_it_received() {
+    let place = Place::new();
+    let slow = slow(&place, 2);
+    let mut server = Server::start_with(&place, [Path::new("--template"), &slow]);
+    send(&server, "EventsQueue", &[arrivals(1)]);
+    until(|| (listed(&place, "EventsQueue")["inFlight"] == 1).then_some(()));
+    server.process.signal("TERM");
+    assert_eq!(server.process.wait().code(), Some(0));
+    let left = listed(&place, "EventsQueue");
+    assert_eq!((&left["messages"], &left["inFlight"]), (&json!(0), &json!(0)), "{left}");
+    check_routed(&Server::start(&place), [1]);
+}
+
+/// What cannot be read ends in the dead letter queue, whole, and holds up nothing.
+#[test]
+fn a_poison_message_is_dead_and_can_be_sent_back() {
+    let place = Place::new();
+    let template = template(&place, |text| text.replace("maxReceiveCount: 5", "maxReceiveCount: 2"));
+    let mut server = Server::start_with(&place, [Path::new("--template"), &template]);
+    send(&server, "EventsQueue", &[arrivals(1), json!({ "poison": 7 }), arrivals(2)]);
+    until_holds(&place, "EventsDeadLetters", 1);
+    until_holds(&place, "EventsQueue", 0);
+    check_routed(&server, [1, 2]);
+    let dead = place.run(["queues", "show", "EventsDeadLetters", "--json"]).json();
+    assert_eq!((&dead[0]["body"], &dead[0]["receives"]), (&json!("{\"poison\":7}"), &json!(2)));
+    let said = fs::read_to_string(place.path("stderr")).unwrap();
+    assert!(said.contains("are in EventsDeadLetters now") && !said.contains("poison"), "{said}");
+    let logged = place.run(["logs", "-n", "ConsumeEvents"]).stdout;
+    assert!(logged.contains("hold no events") && !logged.contains("poison"), "{logged}");
+
+    place.run(["queues", "redrive", "EventsDeadLetters"]).check(1, &["in use by another process"]);
+    server.process.signal("KILL");
+    server.process.wait();
+    place.run(["queues", "redrive", "UploadedDeadLetters"]).check(2, &["--to"]);
+    place.run(["queues", "redrive", "EventsQueue", "--to", "EventsQueue"]).check(2, &["itself"]);
+    place.run(["queues", "redrive", "Nothing"]).check(2, &["no queue Nothing"]);
+    place
+        .run(["queues", "pause", "EventsDeadLetters"])
+        .check(2, &["nothing receives from EventsDeadLetters"]);
+    let back = place.run(["queues", "redrive", "EventsDeadLetters"]);
+    assert_eq!(back.stdout, "1 messages of EventsDeadLetters are in EventsQueue again\n");
+    let shown = place.run(["queues", "show", "EventsQueue", "--json"]).json();
+    assert_eq!((&shown[0]["messageId"], &shown[0]["receives"]), (&dead[0]["messageId"], &json!(0)));
+    // It is no better than before.
+    let _server = Server::start_with(&place, [Path::new("--template"), &template]);
+    until_holds(&place, "EventsDeadLetters", 1);
+}
+
+/// A step that fails for good loses no event: they wait in the dead letter queue until it is mended.
+#[test]
+fn events_that_a_step_cannot_take_go_through_once_it_is_mended() {
+    let place = Place::new();
+    let template = template(&place, |text| {
+        broken(&text, "RouteEvents").replace("maxReceiveCount: 5", "maxReceiveCount: 2")
+    });
+    let mut server = Server::start_with(&place, [Path::new("--template"), &template]);
+    send(&server, "EventsQueue", &[1, 2].map(arrivals));
+    until_holds(&place, "EventsDeadLetters", 2);
+    server.process.signal("KILL");
+    server.process.wait();
+    place.run(["queues", "redrive", "EventsDeadLetters"]).check(0, &[]);
+    let server = Server::start(&place);
+    until_holds(&place, "EventsQueue", 0);
+    check_routed(&server, [1, 2]);
+    let quarantined = Client::new(&server.base).all("/quarantine", "entries");
+    assert_eq!(quarantined, Vec::<Value>::new(), "the queue keeps them, nobody else");
+}
+
+#[test]
+fn the_consumer_is_called_by_hand() {
+    let place = Place::new();
+    let event = root().join("examples/events/consume_events.json");
+    let called = place.run([Path::new("invoke"), Path::new("ConsumeEvents"), Path::new("-e"), &event]);
+    let failed = json!([{ "itemIdentifier": "4c9f6a3e-6f0e-4c0e-9a53-0c2f7a3d1b22" }]);
+    assert_eq!(called.json(), json!({ "batchItemFailures": failed }));
+    let refused = place.file("event.json", "{}");
+    let refused =
+        place.run([Path::new("invoke"), Path::new("ConsumeEventsFunction"), Path::new("-e"), &refused]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stdout.contains("BadInput"), "{refused:?}");
+}
