@@ -14,6 +14,7 @@ use crate::{
     events,
     http::{Client, encoded, until},
     program::{Place, Server},
+    stack::{Stack, deployed},
 };
 
 /// Batches that are sent one after the other, and what is stored when they have ended.
@@ -21,7 +22,12 @@ use crate::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Case {
     pub(crate) name: String,
+    /// Made before anything is sent; bodies of `POST /destinations`.
+    #[serde(default)]
+    destinations: Vec<Value>,
     pub(crate) batches: Vec<Batch>,
+    #[serde(default)]
+    events: Vec<events::Stored>,
     #[serde(default)]
     contacts: Vec<Contact>,
     /// Addresses of which nothing is stored.
@@ -133,6 +139,12 @@ impl<'a> Stage<'a> {
             sfn: Some(Client::new(&server.step_functions)),
         }
     }
+
+    #[track_caller]
+    fn stored(&self, event: &events::Stored) -> events::Stored {
+        let stored = if self.place.is_some() { events::stored } else { events::stored_at_last };
+        stored(&self.api, event)
+    }
 }
 
 /// The cases of a file, whose addresses belong to this run alone.
@@ -145,9 +157,12 @@ pub(crate) fn read<T: for<'a> Deserialize<'a>>(file: &Path, run: &str) -> T {
 /// Plays a case, and fails unless everything went as it says.
 #[track_caller]
 pub(crate) fn check(stage: &Stage<'_>, case: &Case) {
+    events::make(&stage.api, &case.destinations);
     let found = Case {
         name: case.name.clone(),
+        destinations: case.destinations.clone(),
         batches: case.batches.iter().map(|batch| play(stage, batch)).collect(),
+        events: case.events.iter().map(|event| stage.stored(event)).collect(),
         contacts: case.contacts.iter().map(|contact| stored(&stage.api, contact)).collect(),
         unknown: case.unknown.iter().filter(|email| is_unknown(&stage.api, email)).cloned().collect(),
     };
@@ -199,7 +214,10 @@ fn play(stage: &Stage<'_>, batch: &Batch) -> Batch {
 /// Sends events to the flow, as the consumer of their queue does.
 #[track_caller]
 fn play_events(stage: &Stage<'_>, batch: &Batch, events: &RawValue) -> Batch {
-    let (Some(place), Some(sfn)) = (stage.place, &stage.sfn) else { return batch.clone() };
+    let (Some(place), Some(sfn)) = (stage.place, &stage.sfn) else {
+        events::post(&stage.api, events);
+        return batch.clone();
+    };
     let played = events::play(sfn, place, events);
     let outcomes: Option<BTreeMap<String, u64>> = serde_json::from_value(played.outcomes).unwrap();
     Batch {
@@ -373,31 +391,4 @@ fn check_nothing_else_is_stored(api: &Client, file: &Path) {
     expected.sort();
     found.sort_unstable();
     assert_eq!(found, expected, "{}", file.display());
-}
-
-/// A deployed stack.
-struct Stack {
-    /// Its address, without `/records`.
-    base: String,
-    /// A name for this run that no run had before.
-    run: String,
-    /// By name, the cases that it cannot do, and why.
-    skipped: BTreeMap<String, String>,
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place where these tests are configured and need the time"
-)]
-fn deployed() -> Option<Stack> {
-    let stack = std::env::var("AWS_SAM_STACK_NAME").ok()?;
-    let base = std::env::var("CRMFLOW_API");
-    let base = base.unwrap_or_else(|_| panic!("CRMFLOW_API must hold the APIEndpoint of the stack {stack}"));
-    let skipped = std::env::var("CRMFLOW_SKIPPED").map(|file| fs::read_to_string(file).unwrap());
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    Some(Stack {
-        base: base.trim_end_matches("/records").to_owned(),
-        run: format!("{:x}", now.as_millis()),
-        skipped: skipped.map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default(),
-    })
 }

@@ -30,6 +30,7 @@ mod queues;
 mod real_data;
 mod sdk;
 mod sink;
+mod stack;
 mod states;
 mod step_functions;
 mod tasks;

@@ -20,6 +20,8 @@ pub mod door;
 pub mod email;
 pub mod error;
 pub mod event;
+#[cfg(feature = "contract")]
+pub mod event_contract;
 pub mod expression;
 pub mod fault;
 pub mod function;

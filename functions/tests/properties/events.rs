@@ -65,7 +65,7 @@ fn values() -> impl Strategy<Value = String> {
 }
 
 /// An object, more often than not with all that an event needs.
-fn events() -> impl Strategy<Value = String> {
+pub(crate) fn events() -> impl Strategy<Value = String> {
     let whole = r#""userId":"u","event":"e","type":"track","timestamp":"2025-08-08T16:30:00Z""#;
     let needed = prop::option::weighted(0.7, Just(whole.to_owned()));
     (needed, prop::collection::vec((names(), values()), 0..6)).prop_map(|(needed, more)| {
@@ -75,7 +75,7 @@ fn events() -> impl Strategy<Value = String> {
     })
 }
 
-fn arrival(via: Via) -> Arrival {
+pub(crate) fn arrival(via: Via) -> Arrival {
     Arrival {
         id: BatchId::new(Timestamp::UNIX_EPOCH, 7),
         index: 3,

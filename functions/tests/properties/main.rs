@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod cutting;
+mod event_steps;
 mod events;
 mod pieces;
 mod steps;

@@ -118,6 +118,8 @@ pub(crate) async fn get<S: Store, F: Flow>(
     let event = StoredEvent::read(&stored)?;
     let sent = api.store.get(response::TABLE, &partition, response::SORT).await?;
     let sent = sent.as_ref().map(Sent::read).transpose()?;
+    // An id that was free again may have a response of the event before.
+    let sent = sent.filter(|sent| sent.sequence == event.sequence);
     let (deliveries, next) = match &sent {
         Some(sent) => page(&api, &caller, sent, query.get("after"), limit).await?,
         None => (Vec::new(), None),

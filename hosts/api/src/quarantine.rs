@@ -14,7 +14,7 @@ use functions::{
     BatchId, Error, Store,
     fault::ErrorType,
     quarantine::{self, Entry, Filter},
-    replay::{self, Pick, Selection},
+    replay::{self, Pick, Requeued, Selection},
 };
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +53,11 @@ pub(crate) async fn list<S: Store, F: Flow>(
     let query = Parameters::read(&uri, &["batch", "errorType", "all", "limit", "page"])?;
     let filter = Filter {
         batch: query.parse("batch", "a batch id", |text| text.parse().ok())?,
-        error_type: query.parse("errorType", "unreadable, schema, address or processing", error_type)?,
+        error_type: query.parse(
+            "errorType",
+            "unreadable, schema, address, conflict, delivery or processing",
+            error_type,
+        )?,
     };
     let all = query.parse("all", "true or false", |text| text.parse().ok())?;
     let page = query.get("page");
@@ -99,7 +103,14 @@ struct Replayed {
     replayed: u64,
     more: bool,
     batches: Vec<Resent>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    requests: Vec<Requeued>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
 }
+
+/// Where deliveries are sent again.
+const OF_DELIVERIES: &str = "Deliveries are sent again by POST /deliveries/replay.";
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -121,8 +132,8 @@ pub(crate) async fn replay<S: Store, F: Flow>(
     let selection = Selection { filter: Filter { batch: batch_id, error_type }, picks: entries, limit };
     batches::settle_replays(&api, &caller.tenant).await?;
     let now = (api.now)();
-    let (store, objects) = (&api.store, &api.objects);
-    let found = replay::replay(store, objects, &caller.tenant, &selection, now, api.random).await?;
+    let (store, objects, queue) = (&api.store, &api.objects, api.flow.queue());
+    let found = replay::replay(store, objects, queue, &caller.tenant, &selection, now, api.random).await?;
     let mut batches = Vec::with_capacity(found.batches.len());
     for resent in found.batches {
         batches.push(Resent {
@@ -130,10 +141,14 @@ pub(crate) async fn replay<S: Store, F: Flow>(
             batch: submit::start(&api, &resent.batch, &resent.staged).await?,
         });
     }
+    let contacts: u64 = batches.iter().map(|resent| resent.batch.received).sum();
+    let events: u64 = found.requests.iter().map(|again| again.events).sum();
     let answer = Replayed {
-        replayed: batches.iter().map(|resent| resent.batch.received).sum(),
+        replayed: contacts + events,
         more: found.more,
         batches,
+        requests: found.requests,
+        hint: (found.deliveries > 0).then_some(OF_DELIVERIES),
     };
     let status = if answer.replayed == 0 { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(answer)).into_response())

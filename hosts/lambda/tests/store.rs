@@ -1,16 +1,41 @@
-//! The store contract on DynamoDB, which runs in this process.
+//! The contracts of the store and of events on DynamoDB, which runs in this process.
 
 #![expect(clippy::expect_used, reason = "a test may fail")]
+
+use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
-use functions::{store::Table, store_contract::store_contract};
+use functions::{
+    Objects,
+    event_contract::event_contract,
+    queue::{Message, Queue, QueueError, QueueName},
+    store::Table,
+    store_contract::store_contract,
+};
 use lambda::{Config, DynamoStore, attributes};
+use object_store::memory::InMemory;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dynamodb_keeps_the_contract() {
     store_contract(emulated().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dynamodb_keeps_the_contract_of_events() {
+    let objects = || Arc::new(InMemory::new());
+    event_contract(emulated().await, Objects::new(objects(), objects()), Unheard).await;
+}
+
+/// A queue that nobody receives from: who is woken is not looked at here.
+#[derive(Clone)]
+struct Unheard;
+
+impl Queue for Unheard {
+    async fn send(&self, _: QueueName, _: Vec<Message>) -> Result<(), QueueError> {
+        Ok(())
+    }
 }
 
 /// A store on an emulator that ends with the test.

@@ -154,3 +154,18 @@ fn lock(paths: &Paths, command: &str) -> Result<File, Exit> {
 fn unusable(root: &Path, error: &std::io::Error) -> Exit {
     Exit::failed(format!("the data folder {} cannot be used: {error}", root.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use functions::event_contract::event_contract;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_folder_keeps_the_contract_of_events() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path(), "test").unwrap();
+        let Host { store, objects, queue, .. } = folder.host.clone();
+        event_contract(store, objects, queue).await;
+    }
+}

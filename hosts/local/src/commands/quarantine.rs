@@ -3,7 +3,7 @@
 use std::{fmt::Write, path::Path, process::ExitCode};
 
 use functions::{
-    BatchId, Name,
+    BatchId, Host, Name,
     quarantine::{self, Entry, Filter},
     replay::{self, Pick, Replay},
 };
@@ -157,9 +157,16 @@ fn replay_all(
     let selected = replay::Selection { filter: filter(selection), picks, limit: None };
     super::block_on(async {
         let mut code = ExitCode::SUCCESS;
-        let mut sent = 0;
+        let (mut sent, mut events, mut deliveries) = (0, 0, 0);
         loop {
-            let Replay { batches, more } = stage(&folder, &selected).await?;
+            let Replay { batches, requests, deliveries: left_out, more } = stage(&folder, &selected).await?;
+            deliveries += left_out;
+            for request in requests {
+                events += request.events;
+                if selection.json {
+                    super::print_json(&request)?;
+                }
+            }
             for resent in batches {
                 sent += resent.staged.received;
                 code = send(&folder, &flow, resent, selection.json).await?;
@@ -168,7 +175,15 @@ fn replay_all(
                 break;
             }
         }
-        if sent == 0 {
+        if events > 0 && !selection.json {
+            super::print(&format!("{events} events are in the queue again; crmflow serve routes them\n"));
+        }
+        if deliveries > 0 && !selection.json {
+            super::print(&format!(
+                "{deliveries} are deliveries, which crmflow deliveries replay sends again\n"
+            ));
+        }
+        if sent + events == 0 {
             super::print("nothing in quarantine is selected that was not sent again before\n");
         }
         Ok(code)
@@ -177,7 +192,8 @@ fn replay_all(
 
 async fn stage(folder: &Folder, selected: &replay::Selection) -> Result<Replay, Exit> {
     let (tenant, host) = (Name::default_tenant(), &folder.host);
-    Ok(replay::replay(&host.store, &host.objects, &tenant, selected, clock::now(), clock::random).await?)
+    let Host { store, objects, queue, .. } = host;
+    Ok(replay::replay(store, objects, queue, &tenant, selected, clock::now(), clock::random).await?)
 }
 
 async fn send(

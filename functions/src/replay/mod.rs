@@ -1,11 +1,15 @@
 //! Replay: records out of quarantine go through the flow again, corrected or as they are.
 //!
 //! Each batch that they came with becomes a batch of its own again, with the time at which it first
-//! arrived: a word that was said before a withdrawal does not undo it by being sent after it. An entry is
-//! claimed before it is sent, so that it is sent once.
+//! arrived: a word that was said before a withdrawal does not undo it by being sent after it. Events go into their
+//! queue again. An entry is claimed before it is sent, so that it is sent once. Deliveries are not sent again here
+//! but by [`crate::deliveries::replay`], which knows how they stand.
+
+mod events;
 
 use std::collections::{BTreeMap, HashMap};
 
+pub use events::Requeued;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -19,6 +23,7 @@ use crate::{
     intake::{Intake, Settings, Staged},
     objects::Objects,
     quarantine::{self, Entry, Filter},
+    queue::Queue,
     store::{Condition, Item, Store, Table, Written},
 };
 
@@ -62,6 +67,10 @@ pub struct Pick {
 pub struct Replay {
     /// The new batches, ready to be started.
     pub batches: Vec<Resent>,
+    /// Events that are in their queue again.
+    pub requests: Vec<Requeued>,
+    /// How many deliveries were selected, and left out.
+    pub deliveries: u64,
     /// Whether more entries may match: then it can be done again.
     pub more: bool,
 }
@@ -82,23 +91,33 @@ pub struct Resent {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Claim {
     batch_id: BatchId,
+    /// Whether it is in the queue: of events nothing else tells.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    queued: bool,
 }
 
-/// Claims the entries that are selected and were not sent again yet, and stages them. Their executions are
-/// the caller's to start; claims of a batch that never starts lapse.
+/// Claims the entries that are selected and were not sent again yet. Events are queued; contacts are staged, and
+/// their executions are the caller's to start: claims of a batch that never starts lapse.
 pub async fn replay(
     store: &impl Store,
     objects: &Objects,
+    queue: &impl Queue,
     tenant: &Name,
     selection: &Selection,
     now: Timestamp,
     mut random: impl FnMut() -> u128,
 ) -> Result<Replay, Error> {
-    let (sources, more) = select(store, objects, tenant, selection, now).await?;
-    let mut batches = Vec::new();
+    let Selected { sources, deliveries, more } = select(store, objects, tenant, selection, now).await?;
+    let mut replay = Replay { deliveries, more, ..Replay::default() };
     for (source, mut entries) in sources {
         entries.sort_by_key(|entry| entry.index);
         let Some(first) = entries.first() else { continue };
+        if first.kind == Kind::Event {
+            let picks = &selection.picks;
+            let requests = events::requeue(store, queue, tenant, entries, picks, now, &mut random).await?;
+            replay.requests.extend(requests);
+            continue;
+        }
         let batch = Batch {
             batch_id: BatchId::new(now, random()),
             tenant: tenant.clone(),
@@ -111,16 +130,16 @@ pub async fn replay(
         let settings = Settings { inline: true, retry: first.retry_count + 1, ..Settings::default() };
         let mut intake = Intake::new(batch.clone(), settings);
         let mut is_empty = true;
-        for entry in claim(store, &batch, entries, now).await? {
+        for entry in claim(store, tenant, batch.batch_id, entries, now).await? {
             push(&mut intake, &entry, &selection.picks)?;
             is_empty = false;
         }
         if !is_empty {
             let staged = intake.finish_records(objects).await?;
-            batches.push(Resent { source, batch, staged });
+            replay.batches.push(Resent { source, batch, staged });
         }
     }
-    Ok(Replay { batches, more })
+    Ok(replay)
 }
 
 /// The batch that each entry was sent again as, if it was.
@@ -155,7 +174,10 @@ async fn holder(
     now: Timestamp,
     known: &mut HashMap<BatchId, bool>,
 ) -> Result<Option<BatchId>, Error> {
-    let Claim { batch_id } = door::decode(item.body.as_bytes())?;
+    let Claim { batch_id, queued } = door::decode(item.body.as_bytes())?;
+    if queued {
+        return Ok(Some(batch_id));
+    }
     let stands = match known.get(&batch_id) {
         Some(stands) => *stands,
         None => {
@@ -171,35 +193,50 @@ async fn holder(
     Ok(stands.then_some(batch_id))
 }
 
-/// The entries to send by the batch that they came with, and whether there may be more.
+/// What is to be sent.
+#[derive(Default)]
+struct Selected {
+    /// The entries by the batch that they came with.
+    sources: BTreeMap<BatchId, Vec<Entry>>,
+    /// How many others are deliveries.
+    deliveries: u64,
+    /// Whether there may be more.
+    more: bool,
+}
+
 async fn select(
     store: &impl Store,
     objects: &Objects,
     tenant: &Name,
     selection: &Selection,
     now: Timestamp,
-) -> Result<(BTreeMap<BatchId, Vec<Entry>>, bool), Error> {
+) -> Result<Selected, Error> {
     let limit = selection.limit.unwrap_or(MOST).min(MOST);
     let (mut count, mut bytes) = (0, 0);
-    let mut sources: BTreeMap<BatchId, Vec<Entry>> = BTreeMap::new();
+    let mut selected = Selected::default();
     for filter in filters(selection) {
         let mut page = None;
         loop {
             let listed = quarantine::list(tenant, &filter, page.as_deref(), PAGE, objects).await?;
             let mut entries = listed.entries;
             entries.retain(|entry| selection.picks.is_empty() || pick(entry, &selection.picks).is_some());
+            let found = entries.len();
+            entries.retain(|entry| entry.error_type != ErrorType::Delivery);
+            selected.deliveries += (found - entries.len()) as u64;
+            entries.retain(|entry| entry.kind != Kind::Event || events::is_sendable(entry, &selection.picks));
             let holders = replayed_as(store, tenant, &entries, now).await?;
             for (entry, holder) in entries.into_iter().zip(holders) {
                 if holder.is_some() {
                     continue;
                 }
-                let is_new = !sources.contains_key(&entry.batch_id);
-                if count == limit || bytes > MOST_BYTES || (is_new && sources.len() == MOST_BATCHES) {
-                    return Ok((sources, true));
+                let is_new = !selected.sources.contains_key(&entry.batch_id);
+                let is_full = is_new && selected.sources.len() == MOST_BATCHES;
+                if count == limit || bytes > MOST_BYTES || is_full {
+                    return Ok(Selected { more: true, ..selected });
                 }
                 count += 1;
                 bytes += entry.raw().len();
-                sources.entry(entry.batch_id).or_default().push(entry);
+                selected.sources.entry(entry.batch_id).or_default().push(entry);
             }
             page = listed.next;
             if page.is_none() {
@@ -207,7 +244,7 @@ async fn select(
             }
         }
     }
-    Ok((sources, false))
+    Ok(selected)
 }
 
 /// The filters that find all that is selected: one for each batch that is picked from.
@@ -230,22 +267,17 @@ fn pick<'a>(entry: &Entry, picks: &'a [Pick]) -> Option<&'a Pick> {
     picks.iter().find(|pick| pick.batch_id == entry.batch_id && pick.index == entry.index)
 }
 
-/// Claims entries for a batch; gives back those that it holds now.
+/// Claims entries for a batch or a request; gives back those that it holds now.
 async fn claim(
     store: &impl Store,
-    batch: &Batch,
+    tenant: &Name,
+    by: BatchId,
     entries: Vec<Entry>,
     now: Timestamp,
 ) -> Result<Vec<Entry>, Error> {
-    let body = String::from_utf8_lossy(&door::encode(&Claim { batch_id: batch.batch_id })?).into_owned();
-    let item = |entry: &Entry, version| Item {
-        partition: batch.tenant.to_string(),
-        sort: sort(entry),
-        version,
-        body: body.clone(),
-    };
-    let puts = entries.iter().map(|entry| (item(entry, 1), Condition::Absent));
-    let written = store.put_all(Table::Claims, puts.collect()).await?;
+    let claim = Claim { batch_id: by, queued: false };
+    let puts = entries.iter().map(|entry| Ok((claim.item(tenant, entry, 1)?, Condition::Absent)));
+    let written = store.put_all(Table::Claims, puts.collect::<Result<_, Error>>()?).await?;
     let mut held = Vec::with_capacity(entries.len());
     let mut known = HashMap::new();
     for (entry, written) in entries.into_iter().zip(written) {
@@ -253,9 +285,9 @@ async fn claim(
             Written::Done => true,
             Written::Conflict(None) => false,
             Written::Conflict(Some(other)) => {
-                let holder = holder(store, &batch.tenant, &other, now, &mut known).await?;
-                holder == Some(batch.batch_id)
-                    || (holder.is_none() && take_over(store, item(&entry, other.version + 1), &other).await?)
+                let holder = holder(store, tenant, &other, now, &mut known).await?;
+                let ours = claim.item(tenant, &entry, other.version + 1)?;
+                holder == Some(by) || (holder.is_none() && take_over(store, ours, &other).await?)
             }
         };
         if is_ours {
@@ -263,6 +295,27 @@ async fn claim(
         }
     }
     Ok(held)
+}
+
+/// Says of claims that what they claimed is in the queue.
+async fn mark_queued(store: &impl Store, tenant: &Name, by: BatchId, entries: &[Entry]) -> Result<(), Error> {
+    let keys = entries.iter().map(|entry| (tenant.to_string(), sort(entry)));
+    let found = store.get_all(Table::Claims, keys.collect()).await?;
+    let claim = Claim { batch_id: by, queued: true };
+    let marks = entries.iter().zip(found).filter_map(|(entry, found)| {
+        let version = found?.version;
+        Some(claim.item(tenant, entry, version + 1).map(|item| (item, Condition::Version(version))))
+    });
+    // A claim that somebody took over meanwhile is theirs to mark.
+    store.put_all(Table::Claims, marks.collect::<Result<_, Error>>()?).await?;
+    Ok(())
+}
+
+impl Claim {
+    fn item(self, tenant: &Name, entry: &Entry, version: u64) -> Result<Item, Error> {
+        let body = String::from_utf8_lossy(&door::encode(&self)?).into_owned();
+        Ok(Item { partition: tenant.to_string(), sort: sort(entry), version, body })
+    }
 }
 
 /// Takes a claim that has lapsed; `false` where somebody else did.
