@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, fs, process::Command};
 
 use crate::{
     failures::root,
-    http::Client,
+    http::{Client, until},
     program::{Place, Server, run},
+    sink::Sink,
 };
 
 /// README.md and the pages of docs/, by name.
@@ -102,4 +103,66 @@ fn the_curl_of_the_readme_works() {
     let api = Client::new(&server.base);
     assert_eq!(api.ended(answer["batchId"].as_str().unwrap())["outcomes"]["saved"], 1);
     assert_eq!(api.show("/contacts/john.doe@example.com")["name"], "John Doe");
+}
+
+/// The section of docs/sink.md that is typed in three terminals, with only the addresses changed.
+#[test]
+fn the_sink_is_tried_as_its_page_says() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no curl on this machine");
+        return;
+    }
+    let page = &pages()["sink.md"];
+    let section = page.split("\n## ").find(|section| section.starts_with("In three terminals")).unwrap();
+    let place = Place::new();
+    let sink = Sink::start(&place);
+    let server = Server::start_with(&place, ["--allow-destination", sink.server.authority()]);
+    let here = |text: &str| {
+        text.replace("127.0.0.1:3000", server.authority()).replace("127.0.0.1:8090", sink.server.authority())
+    };
+    fs::create_dir_all(place.path("examples/events")).unwrap();
+    for file in fs::read_dir(root().join("examples/events")).unwrap() {
+        let path = file.unwrap().path();
+        let name = format!("examples/events/{}", path.file_name().unwrap().display());
+        place.file(&name, here(&fs::read_to_string(path).unwrap()));
+    }
+    let api = Client::new(&server.base);
+    let lines: Vec<&str> = typed(section).into_iter().filter(|line| line.starts_with("curl ")).collect();
+    let (first, rest) = lines.split_at(5);
+    let type_in = |line: &str| {
+        let mut shell = Command::new("sh");
+        let ended = run(shell.current_dir(place.path("")).args(["-c", &here(line)]), b"");
+        ended.check(0, &[]);
+        assert!(!ended.stdout.contains("\"status\":4"), "{line}: {ended:?}");
+    };
+    first.iter().copied().for_each(type_in);
+    let total = || {
+        let counts = api.show(&sink.url("/_sink/counts"));
+        ["analytics-1", "analytics-2", "comms"].map(|name| counts[name]["requests"].as_u64().unwrap())
+    };
+    until(|| (total() == [3, 1, 2]).then_some(()));
+    // The page shows them, whatever came first.
+    let shown = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let id = if words[5].len() == 36 { "(a UUID)" } else { words[5] };
+        [words[1], words[3], id].map(ToOwned::to_owned)
+    };
+    let block = section.split("```").find(|block| block.contains("POST /")).unwrap();
+    let mut expected: Vec<_> = block.lines().filter(|line| line.contains("POST")).map(shown).collect();
+    let text = |request: &serde_json::Value, name: &str| request[name].as_str().unwrap().to_owned();
+    let mut received: Vec<_> = sink
+        .recorded()
+        .iter()
+        .map(|request| {
+            let id = text(request, "webhookId");
+            let id = if id.len() == 36 { "(a UUID)".to_owned() } else { id };
+            [text(request, "endpoint"), text(request, "path"), id]
+        })
+        .collect();
+    expected.sort();
+    received.sort();
+    assert_eq!(received, expected);
+    until(|| (api.get("/events/broken").status == 200).then_some(()));
+    rest.iter().copied().for_each(type_in);
+    until(|| (api.all("/deliveries?destination=Comms&status=delivered", "deliveries").len() == 3).then_some(()));
 }

@@ -52,7 +52,7 @@ fn a_full_disk_loses_nothing() {
 }
 
 /// How large a file a process may make from now on: nothing more, or all.
-fn limit_files(server: &Server, limit: &str) {
+pub(crate) fn limit_files(server: &Server, limit: &str) {
     let (pid, limit) = (server.process.0.id().to_string(), format!("--fsize={limit}:unlimited"));
     let status = std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap();
     assert!(status.success());

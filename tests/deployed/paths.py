@@ -1,5 +1,6 @@
 """Sends the batches of tests/cases to the stack AWS_SAM_STACK_NAME, and compares the states that their
-executions entered, as Step Functions tells them, and the output of the machine. Usage: paths.py API"""
+executions entered, as Step Functions tells them, and the output of the machine; of events also what is in
+quarantine. Usage: paths.py API"""
 
 import json
 import os
@@ -11,7 +12,9 @@ import urllib.request
 import boto3
 
 CASES = pathlib.Path(__file__).parent.parent / "cases"
+STACK = os.environ["AWS_SAM_STACK_NAME"]
 RUN = f"p{time.time_ns():x}"
+RECEIVED_AT = "2026-11-21T08:00:00Z"
 
 
 def sent(api, batch):
@@ -25,6 +28,34 @@ def sent(api, batch):
     with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.status == 202, answer.status
         return json.load(answer)
+
+
+def consumed(machines, events):
+    """The execution of one request's events, as ConsumeEvents would start it, and the request's id."""
+    request = f"01KAKZ{time.time_ns():020}"
+    lines = []
+    for index, event in enumerate(events):
+        given = event.get("messageId") if isinstance(event, dict) else None
+        arrival = {"id": request, "index": index, "messageId": given or f"{request}-{index}", "via": "events"}
+        arrival["receivedAt"] = RECEIVED_AT
+        lines.append(json.dumps({"index": index, "arrival": arrival, "record": event}) + "\n")
+    batch = {"batchId": request, "tenant": "default", "provider": "events", "kind": "event", "receivedAt": RECEIVED_AT}
+    given = json.dumps({"batch": batch, "records": {"count": len(lines), "lines": "".join(lines)}})
+    machine = outputs()["RecordsStateMachineArn"]
+    return machines.start_execution(stateMachineArn=machine, name=request, input=given)["executionArn"], request
+
+
+def outputs():
+    stack = boto3.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def quarantined(api, request):
+    """By index, what is in quarantine of a request: the kind of trouble, and each fault."""
+    with urllib.request.urlopen(f"{api}/quarantine?batch={request}&all=true", timeout=60) as answer:
+        entries = json.load(answer)["entries"]
+    fault = lambda fault: [fault["pointer"], fault["rule"]]
+    return {str(one["index"]): (one["errorType"], sorted(map(fault, one["faults"]))) for one in entries}
 
 
 def ended(machines, arn):
@@ -43,18 +74,24 @@ def path(machines, arn):
 
 
 def check(machines, api, batch):
-    arn = sent(api, batch)["executionArn"]
+    request = None
+    if "events" in batch:
+        arn, request = consumed(machines, batch["events"])
+    else:
+        arn = sent(api, batch)["executionArn"]
     execution = ended(machines, arn)
     output = json.loads(execution.get("output", "{}"))
     outcomes = {name: count for name, count in output.get("outcomes", {}).items() if count}
     got = execution["status"], path(machines, arn), outcomes
     wanted = batch.get("status", "SUCCEEDED"), batch["path"], batch["outcomes"]
+    if request:
+        got += (quarantined(api, request),)
+        kept = batch.get("quarantine", {}).items()
+        wanted += ({index: (one["errorType"], sorted(one["faults"])) for index, one in kept},)
     assert got == wanted, f"\n     got {got}\n  wanted {wanted}"
 
 
 def main(api):
-    # A stack's name says that it is meant: this writes to it.
-    assert os.environ["AWS_SAM_STACK_NAME"]
     machines = boto3.client("stepfunctions")
     skipped = json.loads(pathlib.Path(os.environ["CRMFLOW_SKIPPED"]).read_text()) if "CRMFLOW_SKIPPED" in os.environ else {}
     played = 0

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{Endpoint, ledger::Desk, ledger::Ledger, receipt::Shown};
 
 /// How many requests of an endpoint are shown.
-const SHOWN: usize = 15;
+const SHOWN: usize = 10;
 /// How many characters of a body.
 const CUT: usize = 400;
 
@@ -32,7 +32,7 @@ div { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
 th { font-size: .8rem; font-weight: 500; opacity: .7; text-align: left; }
 th, td { border-top: 1px solid var(--line); padding: .25rem .9rem; vertical-align: top; white-space: nowrap; }
-td:last-child { overflow-wrap: anywhere; white-space: normal; width: 100%; min-width: 20rem; }
+td:last-child { max-width: 0; min-width: 20rem; overflow: hidden; text-overflow: ellipsis; width: 100%; }
 .good { color: var(--good); }
 .bad { color: var(--bad); }
 .none { padding: .6rem .9rem; opacity: .7; }
@@ -90,13 +90,13 @@ fn row(page: &mut String, shown: &Shown<'_>) -> std::fmt::Result {
     let more = if cut.len() < shown.body.len() { "…" } else { "" };
     writeln!(
         page,
-        "<tr><td>{}<td>{} {}<td class={}>{status}<td>{}<td>{}{more}",
+        "<tr><td>{}<td>{} {}<td class={}>{status}<td>{}<td title=\"{body}\">{body}{more}",
         shown.at.strftime("%H:%M:%S%.3f"),
         escaped(&shown.method),
         escaped(&shown.path),
         if good { "good" } else { "bad" },
         escaped(shown.webhook_id.as_deref().unwrap_or("-")),
-        escaped(&cut),
+        body = escaped(&cut),
     )
 }
 
