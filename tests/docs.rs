@@ -164,5 +164,7 @@ fn the_sink_is_tried_as_its_page_says() {
     assert_eq!(received, expected);
     until(|| (api.get("/events/broken").status == 200).then_some(()));
     rest.iter().copied().for_each(type_in);
-    until(|| (api.all("/deliveries?destination=Comms&status=delivered", "deliveries").len() == 3).then_some(()));
+    until(|| {
+        (api.all("/deliveries?destination=Comms&status=delivered", "deliveries").len() == 3).then_some(())
+    });
 }
