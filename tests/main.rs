@@ -19,6 +19,7 @@ mod destinations;
 mod docs;
 mod durable;
 mod environment;
+mod event_faults;
 mod events;
 mod events_api;
 mod failures;

@@ -123,6 +123,16 @@ impl Target {
     }
 }
 
+/// The body of a call. A mapping computes for as long as it may, which holds up no other lane, and a fault in it is its
+/// own.
+async fn body(target: &Arc<Target>, letter: &Letter) -> Option<Bytes> {
+    if matches!(target.mapping, Mapping::None) {
+        return target.body(letter);
+    }
+    let (target, letter) = (Arc::clone(target), letter.clone());
+    tokio::task::spawn_blocking(move || target.body(&letter)).await.ok().flatten()
+}
+
 /// Sends a parcel.
 pub(super) async fn send(
     target: Arc<Target>,
@@ -140,7 +150,7 @@ pub(super) async fn send(
 
 /// Calls a destination with an event; gives how that went, and when the destination wants to be called again.
 pub(super) async fn call(
-    target: &Target,
+    target: &Arc<Target>,
     letter: &Letter,
     message_id: &str,
     channel: Option<&str>,
@@ -150,7 +160,7 @@ pub(super) async fn call(
 ) -> (Attempt, Option<RetryAfter>) {
     let not_sent =
         |error: &str| (Attempt { at, duration_ms: 0, status: None, error: Some(error.to_owned()) }, None);
-    match (target.url(channel), target.body(letter)) {
+    match (target.url(channel), body(target, letter).await) {
         (_, None) => not_sent(MAPPING),
         (None, _) => not_sent("blocked"),
         (Some(url), Some(body)) => {

@@ -105,8 +105,9 @@ fn judge(
     let ended = |row, response, attempts, fate| {
         Loaded::Ended(Box::new(Ended { row, letter: None, response, attempts, fate, was_sent: false }))
     };
-    if is_delivered == Some(true) || has_failed {
-        return Ok(ended(row, None, Vec::new(), Fate::Over));
+    let was_delivered = is_delivered == Some(true);
+    if was_delivered || has_failed {
+        return Ok(ended(row, None, Vec::new(), Fate::Over { was_delivered }));
     }
     if let Some(delivered) = past.delivered {
         return Ok(ended(row, response, delivered.attempts, Fate::Delivered));

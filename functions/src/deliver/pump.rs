@@ -206,7 +206,9 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
         if self.looked.lane.elapsed() >= LOOK_AT_LANE && !self.flying.is_empty() {
             self.more = true;
         }
-        if self.closing.is_some() || !self.more || self.line.len() * 2 > window {
+        // What has ended and waits to be written down takes room too.
+        let is_full = self.line.len() * 2 > window || self.at_hand.len() > window * 4;
+        if self.closing.is_some() || !self.more || is_full {
             return Ok(());
         }
         let now = (self.tools.now)();

@@ -61,8 +61,11 @@ pub(super) enum Fate {
         /// Until when.
         due: Timestamp,
     },
-    /// It ended before; all that is left of its queue goes.
-    Over,
+    /// It ended before; what is left of its queue goes.
+    Over {
+        /// Whether it was delivered: then the failure goes that it was sent again for.
+        was_delivered: bool,
+    },
     /// Another row stands for it.
     Stale,
 }
@@ -194,7 +197,7 @@ impl<S: Store> Book<S> {
                 vec![self.queued(&row.sequence, *due, 1, &queued)?, waits]
             }
             Fate::PutOff { due } => vec![self.queued(&row.sequence, *due, 1, &row.queued)?],
-            Fate::Over | Fate::Stale => Vec::new(),
+            Fate::Over { .. } | Fate::Stale => Vec::new(),
         })
     }
 
@@ -266,9 +269,11 @@ impl<S: Store> Book<S> {
         let was_tried = row.was_tried();
         let mut sorts = match fate {
             Fate::Kept { .. } => return Vec::new(),
-            Fate::Delivered if row.queued.replays > 0 => vec![failed, waits],
+            Fate::Delivered | Fate::Over { was_delivered: true } if row.queued.replays > 0 => {
+                vec![failed, waits]
+            }
             Fate::Delivered | Fate::Failed { .. } if was_tried => vec![waits],
-            Fate::Over => vec![waits],
+            Fate::Over { .. } => vec![waits],
             _ => Vec::new(),
         };
         sorts.push(row.sort.clone());

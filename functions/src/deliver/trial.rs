@@ -1,5 +1,7 @@
 //! One call that is no delivery: to see how a destination answers. Nothing of it is stored, and nothing tried again.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::{
@@ -22,7 +24,7 @@ pub async fn trial(
 ) -> Result<Attempt, Error> {
     let canonical = serde_json::to_string(event).map_err(|error| Error::BadInput(door::describe(&error)))?;
     let letter = Letter { payload: payload.to_owned(), canonical, via: Via::Crmflow };
-    let target = Target::new(stored, outbound.guard());
+    let target = Arc::new(Target::new(stored, outbound.guard()));
     let channel = event.preferred_channel();
     let (attempt, _) =
         call(&target, &letter, &event.message_id, channel.as_deref(), outbound, at, PATIENCE).await;

@@ -14,6 +14,8 @@ use crate::{
 
 /// A message that comes so much later than wanted will do.
 const SLACK: SignedDuration = SignedDuration::from_secs(1);
+/// One that is to come sooner than this may be the one that is being worked on: clocks differ.
+const EARLY: SignedDuration = SignedDuration::from_secs(2);
 
 /// Sees to it that the lane is looked at when something is due at `due`: by the message that is on its way, or by a
 /// new one.
@@ -24,13 +26,18 @@ pub(super) async fn arm<Q: Queue>(
     now: Timestamp,
     queue: &Q,
 ) -> Result<(), Error> {
-    if lane.wake_at.is_some_and(|at| now < at && at <= due + SLACK) {
+    if is_armed(lane.wake_at, due, now) {
         return Ok(());
     }
     let delay = delay(due, now);
     send(wake, delay, queue).await?;
     lane.wake_at = (!delay.is_zero()).then(|| now + delay);
     Ok(())
+}
+
+/// Whether the message that was sent last will do.
+fn is_armed(wake_at: Option<Timestamp>, due: Timestamp, now: Timestamp) -> bool {
+    wake_at.is_some_and(|at| now + EARLY < at && at <= due + SLACK)
 }
 
 /// Whole seconds, so that nothing is looked at before it is due; at most what a queue takes.
@@ -54,6 +61,25 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         let due = now + SignedDuration::from_millis(milliseconds);
         assert_eq!(delay(due, now), Duration::from_secs(expected), "{milliseconds}");
+    }
+
+    #[track_caller]
+    fn check_armed(wake_at: Option<i64>, due: i64, expected: bool) {
+        let at = |seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
+        assert_eq!(is_armed(wake_at.map(at), at(due), at(0)), expected, "{wake_at:?} {due}");
+    }
+
+    #[test]
+    fn one_message_is_on_its_way() {
+        check_armed(None, 10, false);
+        check_armed(Some(10), 10, true);
+        check_armed(Some(11), 10, true);
+        check_armed(Some(12), 10, false);
+        check_armed(Some(900), 7_200, true);
+        // It may be the one that led here.
+        check_armed(Some(0), 7_200, false);
+        check_armed(Some(1), 7_200, false);
+        check_armed(Some(-5), 10, false);
     }
 
     #[test]

@@ -110,6 +110,28 @@ async fn failed_but_still_queued() {
 }
 
 #[tokio::test]
+async fn sent_again_and_delivered_but_the_failure_is_still_there() {
+    let (lab, sink) = lab().await;
+    let (row, _, sequence, queued) = row(&lab).await;
+    let body = serde_json::to_string(&Queued { replays: 1, ..queued }).unwrap();
+    lab.put(delivery::TABLE, Item { body, ..row }).await;
+    for (status, replays) in [(Status::Delivered, 1), (Status::Failed, 1)] {
+        // A failure that is sent again says that it waits.
+        let says = if status == Status::Failed { Status::Pending } else { status };
+        let done = Delivery { replays, ..delivery_of(says, None) };
+        let item = delivery::item(&lab.lane("A"), status.sort(&sequence), 2, &done).unwrap();
+        lab.put(delivery::TABLE, item).await;
+    }
+    let partition = response::partition(&lab.tenant, "m1");
+    let item = lab.store.get(response::TABLE, &partition, response::SORT).await.unwrap().unwrap();
+    let mut response = Response::read(&item).unwrap();
+    response.destinations.insert("A".parse().unwrap(), true);
+    lab.put(response::TABLE, response.item(&lab.tenant, 2).unwrap()).await;
+    lab.deliver(&["A"]).await;
+    check_end(&lab, &sink, 0, Status::Delivered, true).await;
+}
+
+#[tokio::test]
 async fn put_off_but_queued_twice() {
     let (lab, sink) = lab().await;
     let (_, due, sequence, queued) = row(&lab).await;
