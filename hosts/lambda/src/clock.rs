@@ -10,5 +10,5 @@ pub fn now() -> Timestamp {
 
 /// A random number, for ids.
 pub fn random() -> u128 {
-    ulid::Ulid::generate().random()
+    rand::random()
 }

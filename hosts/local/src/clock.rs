@@ -10,7 +10,7 @@ pub(crate) fn now() -> Timestamp {
 
 /// A random number, for ids and jitter.
 pub(crate) fn random() -> u128 {
-    ulid::Ulid::generate().random()
+    rand::random()
 }
 
 /// What the randomness of a run starts from.
@@ -21,6 +21,5 @@ pub(crate) fn seed() -> u64 {
 
 /// A new UUID (version 4).
 pub(crate) fn uuid() -> String {
-    // One draw has 80 random bits.
-    functions::arrival::uuid(random() ^ (random() << 64))
+    functions::arrival::uuid(random())
 }

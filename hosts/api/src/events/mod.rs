@@ -42,8 +42,7 @@ fn open<S: Store, F: Flow>(
 /// An event with its id: the client's, where that can be used, or a UUID (S0-009).
 fn incoming<S: Store, F: Flow>(api: &Api<S, F>, via: Via, record: Box<RawValue>) -> Incoming {
     let given = event::id_of(record.get(), via).map(|id| id.into_owned());
-    // One draw has 80 random bits.
-    let message_id = given.unwrap_or_else(|| arrival::uuid((api.random)() ^ ((api.random)() << 64)));
+    let message_id = given.unwrap_or_else(|| arrival::uuid((api.random)()));
     Incoming { message_id, record }
 }
 

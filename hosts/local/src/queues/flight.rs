@@ -6,7 +6,7 @@ use functions::{queue::company, store::StoreError};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{LocalQueue, id_of, look::time, standing::Standing};
+use super::{LocalQueue, body::Text, id_of, look::time, standing::Standing};
 use crate::{
     sqlite::Readers,
     wiring::{Queue, Redrive},
@@ -232,7 +232,7 @@ fn find(readers: &Readers, standing: &Standing, queue: &Queue, most: usize) -> R
                 found.dead.push(sequence);
                 continue;
             }
-            let body: String = row.get(2)?;
+            let Text(body) = row.get(2)?;
             bytes += body.len();
             room = room.min(company(receives + 1));
             if found.held.len() >= room || (bytes > BYTES && !found.held.is_empty()) {

@@ -4,7 +4,7 @@ use functions::store::StoreError;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::id_of;
+use super::{body::Text, id_of};
 use crate::sqlite::Readers;
 
 /// How full a queue is.
@@ -82,7 +82,7 @@ pub(crate) fn oldest(readers: &Readers, queue: &str, limit: u32) -> Result<Vec<W
 fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
     Ok(Waiting {
         id: id_of(row.get(1)?, row.get(0)?),
-        body: row.get(2)?,
+        body: row.get::<_, Text>(2)?.0,
         attributes: row.get(3)?,
         sent_at: time(row.get(4)?),
         visible_at: time(row.get(5)?),

@@ -3,6 +3,7 @@
 //! One process works on a folder at a time, so what is being worked on is known in memory ([`standing`]); the file
 //! holds it as well, to count it as received when the process dies over it.
 
+mod body;
 mod flight;
 mod look;
 mod put;
@@ -14,6 +15,7 @@ use functions::{
 };
 use jiff::Timestamp;
 
+use body::Body;
 pub(crate) use flight::{Flight, Held, Next};
 pub(crate) use look::{Depth, Waiting, depth, oldest};
 use standing::Standings;
@@ -90,6 +92,8 @@ impl Queue for LocalQueue {
         let (name, count) = (queue.resource(), messages.len() as u64);
         let Some(reserved) = self.standings.of(name).reserve(count) else { return Err(QueueError::Full) };
         let sent_at = clock::now();
+        let messages: Vec<_> =
+            messages.into_iter().map(|message| (Body::new(message.body), message.delay)).collect();
         let sent = self.store.writer.write_first(
             move |connection| put::all(connection, name, &messages, sent_at),
             move |sent| reserved.keep(if sent.is_ok() { count } else { 0 }),

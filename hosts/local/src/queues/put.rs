@@ -1,19 +1,20 @@
 //! Messages into the file.
 
-use functions::queue;
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Message, Sent};
+use super::{Message, Sent, body::Body};
 
 /// For how long a FIFO queue remembers ids.
 const REMEMBERED: SignedDuration = SignedDuration::from_mins(5);
 
-/// Puts all messages, or none.
+/// Puts all messages, each a body and for how long it is held back, or none.
 pub(super) fn all(
     connection: &Connection,
     queue: &str,
-    messages: &[queue::Message],
+    messages: &[(Body, Duration)],
     sent_at: Timestamp,
 ) -> rusqlite::Result<()> {
     let [message] = messages else {
@@ -29,16 +30,16 @@ pub(super) fn all(
 fn plain(
     connection: &Connection,
     queue: &str,
-    message: &queue::Message,
+    (body, delay): &(Body, Duration),
     sent_at: Timestamp,
 ) -> rusqlite::Result<()> {
     let sent_at = sent_at.as_millisecond();
-    let visible_at = visible_at(sent_at, message.delay.as_millis().try_into().unwrap_or(i64::MAX));
+    let visible_at = visible_at(sent_at, delay.as_millis().try_into().unwrap_or(i64::MAX));
     connection
         .prepare_cached(
             "INSERT INTO queue_messages (queue, body, sent_at, visible_at) VALUES (?1, ?2, ?3, ?4)",
         )?
-        .execute(params![queue, message.body, sent_at, visible_at])?;
+        .execute(params![queue, body, sent_at, visible_at])?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use functions::store::StoreError;
+use tokio::runtime::Handle;
 
 use super::Change;
 
@@ -22,6 +23,8 @@ pub(super) enum Place {
 /// A change, and who is told once it is on the disk, or is not.
 pub(super) struct Job {
     pub(super) change: Change,
+    /// Where it is waited for.
+    pub(super) runtime: Option<Handle>,
     pub(super) done: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
 }
 

@@ -9,7 +9,10 @@ use std::{
 
 use functions::store::{Condition, Item, StoreError, Table, Written};
 use rusqlite::{Connection, params};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, oneshot},
+};
 
 use super::{
     failure,
@@ -98,6 +101,7 @@ impl Writer {
         let (answer, answered) = oneshot::channel();
         let (made, result) = mpsc::sync_channel(1);
         let job = Job {
+            runtime: Handle::try_current().ok(),
             change: Box::new(move |connection| {
                 // The receiver lives until `done` ran; a failed send means that nobody waits any more.
                 let _ = made.send(change(connection));
@@ -126,17 +130,26 @@ fn gone() -> StoreError {
 
 fn run(connection: &Connection, line: &Line) {
     while line.wait() {
-        let mut done = Vec::new();
-        let committed = commit(connection, line, &mut done);
-        for tell in done {
-            tell(committed.clone());
+        let (mut done, mut runtime) = (Vec::new(), None);
+        let committed = commit(connection, line, &mut done, &mut runtime);
+        let tell = move || done.into_iter().for_each(|tell: Done| tell(committed.clone()));
+        match runtime {
+            // From here each one told would be a thread of the runtime woken.
+            Some(runtime) => _ = runtime.spawn(async { tell() }),
+            None => tell(),
         }
     }
 }
 
 type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-fn commit(connection: &Connection, line: &Line, done: &mut Vec<Done>) -> Result<(), StoreError> {
+/// Writes what waits; `runtime` is who tells of it, where that is more than one.
+fn commit(
+    connection: &Connection,
+    line: &Line,
+    done: &mut Vec<Done>,
+    runtime: &mut Option<Handle>,
+) -> Result<(), StoreError> {
     let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failure(&error));
     let end = Instant::now() + SLICE;
     let front = std::iter::from_fn(|| line.next(Place::Front)).take(GROUP);
@@ -148,6 +161,9 @@ fn commit(connection: &Connection, line: &Line, done: &mut Vec<Done>) -> Result<
     for job in front.chain(bulk).take(2 * GROUP) {
         if begun.is_ok() {
             (job.change)(connection);
+        }
+        if !done.is_empty() {
+            *runtime = job.runtime;
         }
         done.push(job.done);
     }

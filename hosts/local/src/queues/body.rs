@@ -1,0 +1,85 @@
+//! How the body of a message lies in the file: as it is, or packed with Zstandard where it is large. What is waited for
+//! is the disk, and a list of events packs to a sixth.
+
+use rusqlite::{
+    ToSql,
+    types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef},
+};
+
+/// Smaller bodies gain nothing that is worth the time.
+const LARGE: usize = 4 * 1024;
+/// More than a message may have: what claims to be larger is damaged.
+const MOST: usize = 16 * 1024 * 1024;
+/// The fastest that packs well.
+const LEVEL: i32 = 1;
+
+/// A body to write.
+#[derive(Debug)]
+pub(super) enum Body {
+    Text(String),
+    Packed(Vec<u8>),
+}
+
+impl Body {
+    pub(super) fn new(text: String) -> Self {
+        if text.len() < LARGE {
+            return Self::Text(text);
+        }
+        match zstd::bulk::compress(text.as_bytes(), LEVEL) {
+            Ok(packed) => Self::Packed(packed),
+            Err(_) => Self::Text(text),
+        }
+    }
+}
+
+impl ToSql for Body {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Packed(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+/// A body that was read.
+#[derive(Debug)]
+pub(super) struct Text(pub(super) String);
+
+impl FromSql for Text {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let ValueRef::Blob(packed) = value else { return String::column_result(value).map(Self) };
+        let size = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten();
+        let size = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(MOST).min(MOST);
+        let bytes =
+            zstd::bulk::decompress(packed, size).map_err(|error| FromSqlError::Other(error.into()))?;
+        String::from_utf8(bytes).map(Self).map_err(|error| FromSqlError::Other(error.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    /// A body, written and read, and what it is in the file.
+    #[track_caller]
+    fn check(text: &str, kept_as: &str) {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE one (body TEXT NOT NULL)").unwrap();
+        connection.execute("INSERT INTO one VALUES (?1)", [Body::new(text.to_owned())]).unwrap();
+        let found = connection.query_row("SELECT typeof(body), body FROM one", [], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, Text>(1)?.0))
+        });
+        assert_eq!(found.unwrap(), (kept_as.to_owned(), text.to_owned()));
+    }
+
+    #[test]
+    fn a_body_is_read_as_it_was_written() {
+        check("", "text");
+        check("{\"user\":\"Zoë\"}", "text");
+        check(&"ë".repeat(LARGE / 2 - 1), "text");
+        check(&"ë".repeat(LARGE / 2), "blob");
+        check(&format!("[{}]", "0123456789,".repeat(100_000)), "blob");
+    }
+}
