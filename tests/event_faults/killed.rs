@@ -47,7 +47,8 @@ impl Sent {
         for first in (0..events).step_by(BODY) {
             for user in (0..USERS).map(|user| client * USERS + user) {
                 let name = if first / BODY % 3 == 0 { "Order Placed" } else { "Page Seen" };
-                let body: Vec<Value> = (first..first + BODY).map(|number| event(user, number, name)).collect();
+                let body: Vec<Value> =
+                    (first..first + BODY).map(|number| event(user, number, name)).collect();
                 self.requests.fetch_add(1, Ordering::Relaxed);
                 let bytes = json!(body).to_string().into_bytes();
                 loop {

@@ -18,7 +18,8 @@ const GROUPS: usize = 100;
 /// Of very many destinations each gets what it asked for by name, and all get what all want.
 #[test]
 fn every_destination_of_very_many_gets_its_events() {
-    let many = std::env::var("CRMFLOW_FAULT_DESTINATIONS").ok().map_or(DESTINATIONS, |many| many.parse().unwrap());
+    let many =
+        std::env::var("CRMFLOW_FAULT_DESTINATIONS").ok().map_or(DESTINATIONS, |many| many.parse().unwrap());
     let stage = Stage::new();
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -42,7 +43,8 @@ fn every_destination_of_very_many_gets_its_events() {
             });
         }
     });
-    let few = [event(0, 0, "Group 7"), event(0, 1, "Group 8"), event(0, 2, "Group 7"), event(0, 3, "Nobody's")];
+    let few =
+        [event(0, 0, "Group 7"), event(0, 1, "Group 8"), event(0, 2, "Group 7"), event(0, 3, "Nobody's")];
     stage.accept(&few);
     let group = |group: usize| (group..many).step_by(GROUPS).map(|n| format!("d{n}")).collect::<Vec<_>>();
     let groups = [group(7), group(8)];

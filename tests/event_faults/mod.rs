@@ -176,7 +176,10 @@ impl Received {
                 let found = (text(request, "path"), text(request, "method"), text(request, "body"));
                 assert_eq!(found, (path, "POST", event.to_string().as_str()));
             }
-            assert!(requests.iter().any(|request| request["status"] == 200), "{id} was never taken at {path}");
+            assert!(
+                requests.iter().any(|request| request["status"] == 200),
+                "{id} was never taken at {path}"
+            );
             asked.insert(id);
         }
         for id in self.0.keys() {
