@@ -9,8 +9,7 @@ use jiff::SignedDuration;
 use crate::{
     batch::Name,
     error::Error,
-    event::StoredEvent,
-    outcome::Outcome,
+    event::{Standing, StoredEvent},
     store::{Condition, Item, Store, Table, Written},
 };
 
@@ -45,7 +44,7 @@ pub async fn put_valid(
     put(store, tenant, events, |stored, new| {
         let stands = new.received_at.duration_since(stored.received_at) <= STANDS;
         match stored.outcome {
-            Outcome::Invalid => None,
+            Standing::Invalid => None,
             _ if stored.sequence == new.sequence => Some(Verdict::Stored),
             _ if !stands => None,
             _ if stored.hash == new.hash => Some(Verdict::Duplicate),
@@ -59,7 +58,7 @@ pub async fn put_valid(
 /// ones with one id the latest.
 pub async fn put_invalid(store: &impl Store, tenant: &Name, events: &[StoredEvent]) -> Result<(), Error> {
     let decide = |stored: &StoredEvent, new: &StoredEvent| {
-        let is_later = stored.outcome == Outcome::Invalid && stored.sequence < new.sequence;
+        let is_later = stored.outcome == Standing::Invalid && stored.sequence < new.sequence;
         (!is_later).then_some(Verdict::Stored)
     };
     put(store, tenant, events, decide).await.map(drop)

@@ -1,5 +1,6 @@
 //! RouteEvents: an event goes into the lane of every destination that wants it, and its response says that none
-//! has it yet (S0-020, S0-026, S0-029).
+//! has it yet (S0-020, S0-026, S0-029). Every event has a response from here on, so that one can tell those that are
+//! routed from those that are only stored.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -46,9 +47,7 @@ pub async fn route_events<S: Store, Q: Queue>(
     records.open(objects).await?.for_each(|line| {
         let accepted = AcceptedEvent::parse(line)?;
         part.add(Outcome::Routed, accepted.index);
-        if !routes.is_empty() {
-            routed.extend(Routed::new(&accepted, &routes, &mut failures)?);
-        }
+        routed.push(Routed::new(&accepted, &routes, &mut failures)?);
         Ok(())
     })?;
     for (destination, (events, why)) in &failures {
@@ -65,7 +64,7 @@ pub async fn route_events<S: Store, Q: Queue>(
     Ok(Decided { part: StagedPart::new(&batch, "route-events", part, objects).await? })
 }
 
-/// An event that at least one destination wants.
+/// An event, and where it goes.
 struct Routed {
     arrival: Arrival,
     user: Option<String>,
@@ -78,24 +77,29 @@ impl Routed {
         accepted: &AcceptedEvent<'_>,
         routes: &TenantRoutes,
         failures: &mut Failures,
-    ) -> Result<Option<Self>, Error> {
+    ) -> Result<Self, Error> {
+        let arrival = accepted.arrival.clone();
+        let response = Response::nowhere(&arrival);
+        let nowhere = Self { arrival, user: None, channel: None, response };
+        if routes.is_empty() {
+            return Ok(nowhere);
+        }
         let event = accepted.event()?;
         let matching = routes.matching(&event, accepted.event.get(), failures);
         if matching.is_empty() {
-            return Ok(None);
+            return Ok(nowhere);
         }
         let destinations = matching.into_iter().map(|route| (route.destination.clone(), false)).collect();
-        Ok(Some(Self {
-            arrival: accepted.arrival.clone(),
+        Ok(Self {
             channel: event.preferred_channel(),
+            user: event.user_id.or(event.anonymous_id).map(Into::into),
             response: Response {
-                response_id: accepted.arrival.message_id.clone(),
                 response_body: response::body(accepted.payload)?,
                 destinations,
-                sequence: accepted.arrival.sequence(),
+                ..nowhere.response
             },
-            user: event.user_id.or(event.anonymous_id).map(Into::into),
-        }))
+            arrival: nowhere.arrival,
+        })
     }
 
     /// Its row in the lane of a route.
