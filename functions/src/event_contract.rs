@@ -208,6 +208,14 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
         item.map(|item| done(Response::read(&item)))
     }
 
+    /// It is delivered wherever it goes.
+    async fn delivered(&self, id: &str) {
+        let mut response = self.response(id).await.unwrap_or_else(|| panic!("{id} has no response"));
+        response.destinations.values_mut().for_each(|is_delivered| *is_delivered = true);
+        let item = done(response.item(&self.tenant, 2));
+        done(self.store.put(response::TABLE, item, crate::store::Condition::None).await);
+    }
+
     /// What waits in a lane: the id, user and channel of each.
     async fn lane(&self, destination: &str) -> Vec<Value> {
         let query = Query {
@@ -264,6 +272,10 @@ async fn an_id_is_free_after_a_week<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     flow.check(&on(0, 1, ORDER), &[Routed]).await;
     flow.check(&on(7, 2, ORDER), &[Duplicate]).await;
     flow.check(&on(7, 3, VISIT), &[Conflict]).await;
+    // Not while it is on its way: what is delivered is what lies under the id.
+    flow.check(&on(8, 5, VISIT), &[Conflict]).await;
+    flow.check(&on(8, 6, ORDER), &[Duplicate]).await;
+    flow.delivered("a").await;
     flow.check(&on(8, 4, VISIT), &[Routed]).await;
     flow.check(&on(8, 4, VISIT), &[Routed]).await;
     let [newest] = on(8, 4, VISIT);

@@ -134,7 +134,7 @@ impl Lab {
             sequence: sequence.clone(),
             via: Via::Track,
             received_at,
-            outcome: Standing::Stored,
+            outcome: functions::event::Standing::Stored,
             faults: Vec::new(),
             hash: String::new(),
             call: None,
