@@ -20,7 +20,7 @@ use crate::{
     outcome::Outcome,
     queue::{Message, Queue, QueueName},
     response::{self, Response},
-    routes::{Failures, Route, Routes, TenantRoutes},
+    routes::{Asked, Failure, Route, Routes, TenantRoutes},
     store::{Condition, Item, Store, Written},
 };
 
@@ -42,18 +42,19 @@ pub async fn route_events<S: Store, Q: Queue>(
     let tenant = &batch.tenant;
     let routes = routes.of(tenant, store, now).await?;
     let mut part = Part::default();
-    let mut failures = Failures::new();
+    let mut asked = routes.ask();
     let mut routed = Vec::new();
     records.open(objects).await?.for_each(|line| {
         let accepted = AcceptedEvent::parse(line)?;
         part.add(Outcome::Routed, accepted.index);
-        routed.push(Routed::new(&accepted, &routes, &mut failures)?);
+        routed.push(Routed::new(&accepted, &routes, &mut asked)?);
         Ok(())
     })?;
-    for (destination, (events, why)) in &failures {
+    for Failure { destination, events, asked, why } in routes.failures(&asked) {
         tracing::warn!(
             destination = %destination,
             events,
+            asked,
             "the filter of destination {destination} could not be evaluated for {events} events, which did not go there: {why}",
         );
     }
@@ -73,11 +74,7 @@ struct Routed {
 }
 
 impl Routed {
-    fn new(
-        accepted: &AcceptedEvent<'_>,
-        routes: &TenantRoutes,
-        failures: &mut Failures,
-    ) -> Result<Self, Error> {
+    fn new(accepted: &AcceptedEvent<'_>, routes: &TenantRoutes, asked: &mut Asked) -> Result<Self, Error> {
         let arrival = accepted.arrival.clone();
         let response = Response::nowhere(&arrival);
         let nowhere = Self { arrival, user: None, channel: None, response };
@@ -85,7 +82,7 @@ impl Routed {
             return Ok(nowhere);
         }
         let event = accepted.event()?;
-        let matching = routes.matching(&event, accepted.event.get(), failures);
+        let matching = routes.matching(&event, accepted.event.get(), asked);
         if matching.is_empty() {
             return Ok(nowhere);
         }
