@@ -211,6 +211,9 @@ fn events_that_a_step_cannot_take_go_through_once_it_is_mended() {
     let mut server = Server::start_with(&place, [Path::new("--template"), &template]);
     send(&server, "EventsQueue", &[1, 2].map(arrivals));
     until_holds(&place, "EventsDeadLetters", 2);
+    let api = Client::new(&server.base);
+    let stored = [1, 2].map(|number| api.show(&format!("/events/message-{number}"))["outcome"].clone());
+    assert_eq!(stored, ["stored", "stored"], "they are kept, and nobody was told of them");
     server.process.signal("KILL");
     server.process.wait();
     place.run(["queues", "redrive", "EventsDeadLetters"]).check(0, &[]);

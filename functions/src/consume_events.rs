@@ -14,9 +14,10 @@ use crate::{
     door,
     error::Error,
     intake::INLINE_BYTES,
+    objects::Objects,
     queue::{BatchResponse, ItemFailure, SqsEvent, SqsMessage, company},
     received::{self, Received},
-    records::{self, Records},
+    records::{self, Records, RecordsWriter},
 };
 
 /// An execution to run: the record flow on some events.
@@ -33,7 +34,7 @@ pub struct Feed {
 /// Batches of a tenant run one after the other. Where one fails, those behind it wait for the next try as well, so
 /// that no event overtakes one that came before it; unless its messages had failed with others before and now are in
 /// small company ([`company`]): then they may be at fault themselves, and are passed.
-pub async fn consume_events<F, R>(event: SqsEvent, run: F) -> BatchResponse
+pub async fn consume_events<F, R>(event: SqsEvent, objects: &Objects, run: F) -> BatchResponse
 where
     F: Fn(Feed) -> R,
     R: Future<Output = Result<bool, Error>>,
@@ -53,7 +54,7 @@ where
         let mut waiting = lots.0.into_iter();
         for lot in waiting.by_ref() {
             let places = lot.messages.clone();
-            let (is_open, passes) = run_lot(lot, &tenant, &run).await;
+            let (is_open, passes) = run_lot(lot, &tenant, objects, &run).await;
             if is_open {
                 failed.extend(places);
             }
@@ -68,16 +69,18 @@ where
 }
 
 /// Runs some events; says whether they are still to be done, and whether those behind them may be run.
-async fn run_lot<R>(lot: Lot, tenant: &Name, run: impl Fn(Feed) -> R) -> (bool, bool)
+async fn run_lot<R>(lot: Lot, tenant: &Name, objects: &Objects, run: impl Fn(Feed) -> R) -> (bool, bool)
 where
     R: Future<Output = Result<bool, Error>>,
 {
     let is_small = lot.room < usize::MAX;
-    let feed = match lot.feed(tenant) {
+    // What cannot be reached for one is out of reach for those behind it.
+    let passes = |error: &Error| is_small && !error.is_transient();
+    let feed = match lot.feed(tenant, objects).await {
         Ok(feed) => feed,
         Err(error) => {
             tracing::error!(error.name = error.name(), "events cannot be passed on: {error}");
-            return (true, is_small);
+            return (true, passes(&error));
         }
     };
     let id = feed.batch.batch_id.to_string();
@@ -96,7 +99,7 @@ where
                 error.name = error.name(),
                 "the flow could not be run on batch {id}: {error}"
             );
-            (true, false)
+            (true, passes(&error))
         }
     }
 }
@@ -226,7 +229,7 @@ impl Lot {
     }
 
     /// The execution that runs them.
-    fn feed(self, tenant: &Name) -> Result<Feed, Error> {
+    async fn feed(self, tenant: &Name, objects: &Objects) -> Result<Feed, Error> {
         #[derive(Serialize)]
         struct Input<'a> {
             batch: &'a Batch,
@@ -241,7 +244,18 @@ impl Lot {
             received_at,
             chunk: None,
         };
-        let input = Input { batch: &batch, records: Records::inline(&self.lines)? };
+        let records = if self.inline <= INLINE_BYTES {
+            Records::inline(&self.lines)?
+        } else {
+            // One event that is larger than any may be: the check of events sees to it, as to every bad one.
+            let mut arrived = RecordsWriter::new(&batch, "arrived");
+            self.lines
+                .split(|&byte| byte == b'\n')
+                .filter(|line| !line.is_empty())
+                .for_each(|line| arrived.push(line));
+            arrived.finish(objects).await?
+        };
+        let input = Input { batch: &batch, records };
         let input = serde_json::to_string(&input).map_err(|error| Error::BadInput(door::describe(&error)))?;
         Ok(Feed { batch, input })
     }

@@ -17,7 +17,7 @@ use crate::{
     destination::Destination,
     door,
     error::Error,
-    event::StoredEvent,
+    event::{Standing, StoredEvent},
     ledger::{Ledger, Part},
     objects::Objects,
     outcome::Outcome::{self, Conflict, Duplicate, Invalid, Routed},
@@ -208,6 +208,14 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
         item.map(|item| done(Response::read(&item)))
     }
 
+    /// It is delivered wherever it goes.
+    async fn delivered(&self, id: &str) {
+        let mut response = self.response(id).await.unwrap_or_else(|| panic!("{id} has no response"));
+        response.destinations.values_mut().for_each(|is_delivered| *is_delivered = true);
+        let item = done(response.item(&self.tenant, 2));
+        done(self.store.put(response::TABLE, item, crate::store::Condition::None).await);
+    }
+
     /// What waits in a lane: the id, user and channel of each.
     async fn lane(&self, destination: &str) -> Vec<Value> {
         let query = Query {
@@ -264,6 +272,10 @@ async fn an_id_is_free_after_a_week<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     flow.check(&on(0, 1, ORDER), &[Routed]).await;
     flow.check(&on(7, 2, ORDER), &[Duplicate]).await;
     flow.check(&on(7, 3, VISIT), &[Conflict]).await;
+    // Not while it is on its way: what is delivered is what lies under the id.
+    flow.check(&on(8, 5, VISIT), &[Conflict]).await;
+    flow.check(&on(8, 6, ORDER), &[Duplicate]).await;
+    flow.delivered("a").await;
     flow.check(&on(8, 4, VISIT), &[Routed]).await;
     flow.check(&on(8, 4, VISIT), &[Routed]).await;
     let [newest] = on(8, 4, VISIT);
@@ -274,13 +286,16 @@ async fn an_id_is_free_after_a_week<S: Store, Q: Queue>(flow: Flow<S, Q>) {
 async fn an_invalid_event_frees_its_id<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     flow.check(&[sent(1, 0, "a", NAMELESS), sent(1, 1, "a", NAMELESS)], &[Invalid, Invalid]).await;
     let stored = flow.stored("a").await;
-    assert_eq!((stored.outcome, stored.sequence), (Invalid, sent(1, 1, "a", "").arrival().sequence()));
+    assert_eq!(
+        (stored.outcome, stored.sequence),
+        (Standing::Invalid, sent(1, 1, "a", "").arrival().sequence())
+    );
     assert_eq!(stored.faults.iter().map(|fault| &*fault.pointer).collect::<Vec<_>>(), ["/event"]);
     flow.check(&[sent(2, 0, "a", ORDER)], &[Routed]).await;
     // What was valid stays, whichever tries come later.
     flow.check(&[sent(1, 0, "a", NAMELESS), sent(3, 0, "a", NAMELESS)], &[Invalid, Invalid]).await;
     let stored = flow.stored("a").await;
-    assert_eq!((stored.outcome, stored.event_name.as_deref()), (Routed, Some("Order Placed")));
+    assert_eq!((stored.outcome, stored.event_name.as_deref()), (Standing::Stored, Some("Order Placed")));
 }
 
 async fn conflicts_are_noted<S: Store, Q: Queue>(flow: Flow<S, Q>) {
@@ -304,6 +319,7 @@ async fn another_try_goes_where_the_first_one_went<S: Store, Q: Queue>(flow: Flo
     let request = [sent(1, 0, "a", ORDER), sent(1, 1, "b", ORDER)];
     flow.run(&request[..1], Until::Stored).await;
     assert_eq!(flow.lane("first").await.len(), 0);
+    assert!(flow.response("a").await.is_none(), "nothing says that it is routed");
     flow.run(&request[..1], Until::Routed).await;
     flow.destination("second", json!({})).await;
     flow.check(&request, &[Routed, Routed]).await;
@@ -340,7 +356,8 @@ async fn destinations_are_told_apart<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     let response = flow.response("order").await.unwrap_or_else(|| panic!("there is no response"));
     assert_eq!(json!(response.destinations), json!({ "mails": false, "orders": false }));
     assert_eq!(json!(response.response_body)["event"], "Order Placed");
-    assert!(flow.response("nowhere").await.is_none());
+    let nowhere = flow.response("nowhere").await.unwrap_or_else(|| panic!("it is not routed"));
+    assert_eq!((nowhere.response_body.get(), nowhere.destinations.len()), ("null", 0));
 }
 
 async fn what_no_table_can_keep_is_kept_as_text<S: Store, Q: Queue>(flow: Flow<S, Q>) {

@@ -350,7 +350,9 @@ mod tests {
             "error: Stack overflow - maximum expression nesting depth (1000) exceeded while parsing expression",
         );
         check(&"[".repeat(8_193), "error: is longer than 8192 bytes");
-        check(&format!("{}1{}", "(".repeat(900), ")".repeat(900)), "1");
+        let nested = |depth| format!("{}1{}", "(".repeat(depth), ")".repeat(depth));
+        check(&nested(150), "1");
+        check(&nested(900), "error: it calls itself too deep");
     }
 
     #[test]

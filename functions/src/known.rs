@@ -9,8 +9,8 @@ use jiff::SignedDuration;
 use crate::{
     batch::Name,
     error::Error,
-    event::StoredEvent,
-    outcome::Outcome,
+    event::{Standing, StoredEvent},
+    response::{self, Response},
     store::{Condition, Item, Store, Table, Written},
 };
 
@@ -35,8 +35,20 @@ pub enum Verdict {
     Conflict,
 }
 
+/// What an event makes of one that is stored under its id.
+enum Claim {
+    /// Nothing: its own fate is this.
+    Is(Verdict),
+    /// It is put over the other.
+    Over,
+    /// It is put over the other, unless that one is still on its way somewhere: a delivery sends what lies under the
+    /// event's id.
+    OverUnlessOpen,
+}
+
 /// Stores valid events, each under its id if that is free; what became of each, in order. Of events with one
-/// id the first one is stored. An id whose event was invalid, or arrived more than [`STANDS`] before, is free.
+/// id the first one is stored. An id is free whose event was invalid, or arrived more than [`STANDS`] before and was
+/// delivered wherever it goes.
 pub async fn put_valid(
     store: &impl Store,
     tenant: &Name,
@@ -45,32 +57,36 @@ pub async fn put_valid(
     put(store, tenant, events, |stored, new| {
         let stands = new.received_at.duration_since(stored.received_at) <= STANDS;
         match stored.outcome {
-            Outcome::Invalid => None,
-            _ if stored.sequence == new.sequence => Some(Verdict::Stored),
-            _ if !stands => None,
-            _ if stored.hash == new.hash => Some(Verdict::Duplicate),
-            _ => Some(Verdict::Conflict),
+            Standing::Invalid => Claim::Over,
+            _ if stored.sequence == new.sequence => Claim::Is(Verdict::Stored),
+            _ if !stands => Claim::OverUnlessOpen,
+            _ => Claim::Is(beside(stored, new)),
         }
     })
     .await
+}
+
+/// What an event is whose id stands for another one.
+fn beside(stored: &StoredEvent, new: &StoredEvent) -> Verdict {
+    if stored.hash == new.hash { Verdict::Duplicate } else { Verdict::Conflict }
 }
 
 /// Stores what is known of invalid events, so that one can ask for them: never over a valid one, and of invalid
 /// ones with one id the latest.
 pub async fn put_invalid(store: &impl Store, tenant: &Name, events: &[StoredEvent]) -> Result<(), Error> {
     let decide = |stored: &StoredEvent, new: &StoredEvent| {
-        let is_later = stored.outcome == Outcome::Invalid && stored.sequence < new.sequence;
-        (!is_later).then_some(Verdict::Stored)
+        let is_later = stored.outcome == Standing::Invalid && stored.sequence < new.sequence;
+        if is_later { Claim::Over } else { Claim::Is(Verdict::Stored) }
     };
     put(store, tenant, events, decide).await.map(drop)
 }
 
-/// Puts events; `decide` says of one whose id is taken what that makes of it, `None`: it is put over the other.
+/// Puts events; `decide` says of one whose id is taken what that makes of it.
 async fn put(
     store: &impl Store,
     tenant: &Name,
     events: &[StoredEvent],
-    decide: impl Fn(&StoredEvent, &StoredEvent) -> Option<Verdict>,
+    decide: impl Fn(&StoredEvent, &StoredEvent) -> Claim,
 ) -> Result<Vec<Verdict>, Error> {
     let mut verdicts = Vec::with_capacity(events.len());
     for block in events.chunks(BLOCK) {
@@ -83,7 +99,7 @@ async fn put_block(
     store: &impl Store,
     tenant: &Name,
     events: &[StoredEvent],
-    decide: impl Fn(&StoredEvent, &StoredEvent) -> Option<Verdict>,
+    decide: impl Fn(&StoredEvent, &StoredEvent) -> Claim,
 ) -> Result<Vec<Verdict>, Error> {
     let mut verdicts = vec![Verdict::Stored; events.len()];
     let mut open: Vec<(usize, Option<u64>)> = (0..events.len()).map(|at| (at, None)).collect();
@@ -91,14 +107,27 @@ async fn put_block(
         let puts = open.iter().map(|&(at, over)| item(&events[at], tenant, over));
         let written = store.put_all(Table::Events, puts.collect::<Result<_, _>>()?).await?;
         let mut again = Vec::new();
+        let mut old = Vec::new();
         for ((at, _), written) in open.into_iter().zip(written) {
             match written {
                 Written::Done => {}
                 Written::Conflict(None) => again.push((at, None)),
-                Written::Conflict(Some(item)) => match decide(&StoredEvent::read(&item)?, &events[at]) {
-                    Some(verdict) => verdicts[at] = verdict,
-                    None => again.push((at, Some(item.version))),
-                },
+                Written::Conflict(Some(item)) => {
+                    let stored = StoredEvent::read(&item)?;
+                    match decide(&stored, &events[at]) {
+                        Claim::Is(verdict) => verdicts[at] = verdict,
+                        Claim::Over => again.push((at, Some(item.version))),
+                        Claim::OverUnlessOpen => old.push((at, item.version, stored)),
+                    }
+                }
+            }
+        }
+        let open_ones = are_open(store, tenant, &old).await?;
+        for ((at, version, stored), is_open) in old.into_iter().zip(open_ones) {
+            if is_open {
+                verdicts[at] = beside(&stored, &events[at]);
+            } else {
+                again.push((at, Some(version)));
             }
         }
         if again.is_empty() {
@@ -107,6 +136,27 @@ async fn put_block(
         open = again;
     }
     Err(contended())
+}
+
+/// Whether each of these stored events is still on its way somewhere.
+async fn are_open(
+    store: &impl Store,
+    tenant: &Name,
+    old: &[(usize, u64, StoredEvent)],
+) -> Result<Vec<bool>, Error> {
+    if old.is_empty() {
+        return Ok(Vec::new());
+    }
+    let key =
+        |stored: &StoredEvent| (response::partition(tenant, &stored.message_id), response::SORT.to_owned());
+    let keys = old.iter().map(|(.., stored)| key(stored)).collect();
+    let found = store.get_all(response::TABLE, keys).await?.into_iter().zip(old);
+    let is_open = |(item, (.., stored)): (Option<Item>, &(usize, u64, StoredEvent))| {
+        let Some(item) = item else { return Ok(false) };
+        let response = Response::read(&item)?;
+        Ok(response.sequence == stored.sequence && response.is_open())
+    };
+    found.map(is_open).collect()
 }
 
 /// The put of an event: under a free id, or over the version that is stored.

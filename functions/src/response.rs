@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
+    arrival::Arrival,
     batch::Name,
     destination::DestinationName,
     door,
@@ -19,13 +20,15 @@ pub const TABLE: Table = Table::Responses;
 /// The sort of every item: a response has a partition of its own, so that they spread.
 pub const SORT: &str = "response";
 
-/// What became of an event that went to at least one destination.
+/// What became of an event: it is there as soon as the event is routed, also where no destination wanted it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Response {
     /// The event's id.
     pub response_id: String,
-    /// The payload, or its text where no table can keep it: what [`body`] makes of it.
+    /// The payload, or its text where no table can keep it: what [`body`] makes of it. Null, and not kept, where no
+    /// destination wanted the event.
+    #[serde(default = "nothing", skip_serializing_if = "is_nothing")]
     pub response_body: Box<RawValue>,
     /// For each destination whether the event was delivered.
     pub destinations: BTreeMap<DestinationName, bool>,
@@ -46,7 +49,30 @@ pub fn body(payload: &RawValue) -> Result<Box<RawValue>, Error> {
     to_raw_value(payload.get()).map_err(|error| Error::BadInput(door::describe(&error)))
 }
 
+fn nothing() -> Box<RawValue> {
+    RawValue::NULL.to_owned()
+}
+
+fn is_nothing(body: &RawValue) -> bool {
+    body.get() == RawValue::NULL.get()
+}
+
 impl Response {
+    /// That of an event that no destination wanted.
+    pub fn nowhere(arrival: &Arrival) -> Self {
+        Self {
+            response_id: arrival.message_id.clone(),
+            response_body: nothing(),
+            destinations: BTreeMap::new(),
+            sequence: arrival.sequence(),
+        }
+    }
+
+    /// Whether it waits for a destination, or was given up on and may be sent again.
+    pub fn is_open(&self) -> bool {
+        self.destinations.values().any(|is_delivered| !is_delivered)
+    }
+
     /// Its item.
     pub fn item(&self, tenant: &Name, version: u64) -> Result<Item, Error> {
         let body = serde_json::to_string(self).map_err(|error| Error::BadInput(door::describe(&error)))?;

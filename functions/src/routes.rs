@@ -2,8 +2,9 @@
 //! calls, and read anew as soon as a destination has changed.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -20,6 +21,9 @@ use crate::{
 /// Routes are read anew after so long even if nothing says that they changed: whoever changed a destination may
 /// have died before saying so.
 const STALE: SignedDuration = SignedDuration::from_secs(10);
+/// A filter that took so long for the events of a step, all in all, is not asked again in it: an honest one takes
+/// milliseconds for thousands, and a step that takes minutes holds up every other destination.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The routes of all tenants that had events.
 #[derive(Debug, Default)]
@@ -85,8 +89,53 @@ pub struct Route {
     filter: Option<Result<Expression, ExpressionError>>,
 }
 
-/// The filters that could not be evaluated: for how many events, and what was wrong the first time.
-pub type Failures = BTreeMap<DestinationName, (u64, String)>;
+/// What the filters of a tenant were asked in one step.
+#[derive(Debug)]
+pub struct Asked(Vec<Answers>);
+
+/// What one filter was asked.
+#[derive(Clone, Debug, Default)]
+struct Answers {
+    spent: Duration,
+    /// How many events it was asked for.
+    asked: u64,
+    /// For how many it had no answer.
+    failed: u64,
+    /// What was wrong the first time.
+    why: Option<ExpressionError>,
+}
+
+/// A filter that could not be evaluated.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failure<'a> {
+    /// Whose it is.
+    pub destination: &'a DestinationName,
+    /// How many events did not go there because of that.
+    pub events: u64,
+    /// For how many it was tried.
+    pub asked: u64,
+    /// What was wrong the first time.
+    pub why: String,
+}
+
+impl Answers {
+    /// What a filter says, while it may still be asked.
+    fn ask(&mut self, filter: impl FnOnce() -> Result<bool, ExpressionError>) -> bool {
+        if self.spent >= PATIENCE {
+            self.failed += 1;
+            return false;
+        }
+        let began = Instant::now();
+        let answer = filter();
+        self.spent += began.elapsed();
+        self.asked += 1;
+        answer.unwrap_or_else(|error| {
+            self.failed += 1;
+            self.why.get_or_insert(error);
+            false
+        })
+    }
+}
 
 impl TenantRoutes {
     fn new(destinations: impl Iterator<Item = Destination>) -> Self {
@@ -122,30 +171,80 @@ impl TenantRoutes {
         self.by_destination.get(destination).map(|&at| &self.routes[at])
     }
 
+    /// A step in which no filter was asked yet.
+    pub fn ask(&self) -> Asked {
+        Asked(vec![Answers::default(); self.routes.len()])
+    }
+
+    /// The filters that could not be evaluated.
+    pub fn failures(&self, asked: &Asked) -> Vec<Failure<'_>> {
+        let mut failures = Vec::new();
+        for (route, answers) in self.routes.iter().zip(&asked.0) {
+            if answers.failed > 0 {
+                let why =
+                    answers.why.as_ref().map_or_else(|| "it takes too long".to_owned(), ToString::to_string);
+                let Answers { failed: events, asked, .. } = *answers;
+                failures.push(Failure { destination: &route.destination, events, asked, why });
+            }
+        }
+        failures
+    }
+
     /// The routes that an event takes; `json` is the event.
-    pub fn matching(&self, event: &Event<'_>, json: &str, failures: &mut Failures) -> Vec<&Route> {
+    pub fn matching(&self, event: &Event<'_>, json: &str, asked: &mut Asked) -> Vec<&Route> {
         let named = self.by_event.get(&*event.event).map_or(&[][..], Vec::as_slice);
         // Read when the first filter needs it, and once for all of them.
         let mut subject = None;
         let mut matching: Vec<&Route> = Vec::new();
-        for route in named.iter().chain(&self.of_all).map(|&at| &self.routes[at]) {
+        for &at in named.iter().chain(&self.of_all) {
+            let (route, answers) = (&self.routes[at], &mut asked.0[at]);
             let lets_through = match &route.filter {
-                None => Ok(true),
-                Some(Err(error)) => Err(error.clone()),
+                None => true,
+                Some(Err(error)) => answers.ask(|| Err(error.clone())),
                 Some(Ok(filter)) => match subject.get_or_insert_with(|| Subject::read(json)) {
-                    Ok(subject) => filter.is_true(subject),
-                    Err(error) => Err(error.clone()),
+                    Ok(subject) => answers.ask(|| filter.is_true(subject)),
+                    Err(error) => answers.ask(|| Err(error.clone())),
                 },
             };
-            match lets_through {
-                Ok(true) => matching.push(route),
-                Ok(false) => {}
-                Err(error) => {
-                    let failure = failures.entry(route.destination.clone());
-                    failure.or_insert_with(|| (0, error.to_string())).0 += 1;
-                }
+            if lets_through {
+                matching.push(route);
             }
         }
         matching
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::door;
+
+    fn destination(name: &str, filter: &str) -> Destination {
+        let body = json!({
+            "destinationName": name, "Type": "analytics", "Url": "https://example.com/", "holdSeconds": 1,
+            "concurrency": 1, "retryDelays": [], "filter": filter, "createdAt": "2026-01-01T00:00:00Z",
+            "updatedAt": "2026-01-01T00:00:00Z",
+        });
+        door::decode(body.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_filter_that_takes_too_long_keeps_others_waiting_only_so_often() {
+        let endless = destination("endless", "($f := function() { $f() }; $f())");
+        let routes = TenantRoutes::new([endless, destination("plain", "event = 'e'")].into_iter());
+        let json = r#"{"messageId":"m","type":"track","event":"e","timestamp":"2026-01-01T00:00:00Z","receivedAt":"2026-01-01T00:00:00Z"}"#;
+        let event: Event<'_> = serde_json::from_str(json).unwrap();
+        let mut asked = routes.ask();
+        for _ in 0..200 {
+            let matching = routes.matching(&event, json, &mut asked);
+            let names: Vec<&str> = matching.iter().map(|route| route.destination.as_str()).collect();
+            assert_eq!(names, ["plain"]);
+        }
+        let failures = routes.failures(&asked);
+        let failed: Vec<_> =
+            failures.iter().map(|one| (one.destination.as_str(), one.events, one.asked)).collect();
+        assert_eq!(failed, [("endless", 200, 3)], "{failures:?}");
     }
 }

@@ -17,15 +17,17 @@ until = time.monotonic() + 60
 
 
 def shown(event):
-    """What became of an event, once something did."""
+    """What became of an event, once something did: until then it is not known, and then it is stored."""
     while True:
         try:
             with urllib.request.urlopen(f"{host}/events/{event}", timeout=10) as answer:
-                return json.load(answer)
+                view = json.load(answer)
+            if view["outcome"] != "stored" or time.monotonic() > until:
+                return view
         except urllib.error.HTTPError as error:
             if error.code != 404 or time.monotonic() > until:
                 raise SystemExit(f"{event}: {error.code} {error.read().decode()}")
-            time.sleep(0.05)
+        time.sleep(0.05)
 
 
 def name_of(call, number):

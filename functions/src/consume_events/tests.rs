@@ -1,7 +1,8 @@
 //! Messages in; the executions that are run, and the messages that are not done.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
+use object_store::memory::InMemory;
 use serde_json::{Value, json};
 
 use super::*;
@@ -23,11 +24,21 @@ fn message(&(name, tenant, receives, ref sizes): &Sent) -> SqsMessage {
     SqsMessage { message_id: name.to_owned(), body: body.to_string(), attributes }
 }
 
+/// An execution that was run: its batch, its input, and the events in it by their ids.
+struct Ran {
+    batch: Batch,
+    input: String,
+    events: Vec<String>,
+}
+
 /// The events of an execution, by their ids.
-fn events(input: &str) -> Vec<String> {
+async fn events(input: &str, objects: &Objects) -> Vec<String> {
+    assert!(input.len() <= 256 * 1024, "Step Functions takes no larger input: {}", input.len());
     let input: Value = serde_json::from_str(input).unwrap();
-    let lines = input["records"]["lines"].as_str().unwrap().lines();
-    let lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    let records: Records = serde_json::from_value(input["records"].clone()).unwrap();
+    let mut lines: Vec<Value> = Vec::new();
+    let read = |line: &[u8]| Ok(lines.push(serde_json::from_slice(line).unwrap()));
+    records.open(objects).await.unwrap().for_each(read).unwrap();
     assert_eq!(input["records"]["count"], lines.len());
     assert_eq!(input["batch"]["kind"], "event");
     for (index, line) in lines.iter().enumerate() {
@@ -37,18 +48,26 @@ fn events(input: &str) -> Vec<String> {
 }
 
 /// Runs what `messages` hold. An execution that holds an event named in `bad` fails, or cannot be run.
-fn consume(messages: Vec<SqsMessage>, bad: &BTreeMap<&str, Result<bool, &str>>) -> (Vec<Feed>, Vec<String>) {
+fn consume(messages: Vec<SqsMessage>, bad: &BTreeMap<&str, Result<bool, &str>>) -> (Vec<Ran>, Vec<String>) {
     let ran = RefCell::new(Vec::new());
-    let run = async |feed: Feed| {
-        let events = events(&feed.input);
-        ran.borrow_mut().push(feed);
+    let memory = Arc::new(InMemory::new());
+    let objects = Objects::new(memory.clone(), memory);
+    let run = async |Feed { batch, input }: Feed| {
+        let events = events(&input, &objects).await;
         let found = bad.iter().find(|(event, _)| events.iter().any(|found| found == *event));
-        found.map_or(Ok(true), |(_, result)| result.map_err(|why| Error::StorageUnavailable(why.into())))
+        ran.borrow_mut().push(Ran { batch, input, events });
+        found.map_or(Ok(true), |(_, result)| {
+            result.map_err(|why| match why {
+                "gone" => Error::StorageUnavailable(why.into()),
+                why => Error::StorageRefused(why.into()),
+            })
+        })
     };
-    let response = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(consume_events(SqsEvent { records: messages }, run));
+    let response = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(consume_events(
+        SqsEvent { records: messages },
+        &objects,
+        run,
+    ));
     let failed = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
     (ran.into_inner(), failed)
 }
@@ -56,7 +75,7 @@ fn consume(messages: Vec<SqsMessage>, bad: &BTreeMap<&str, Result<bool, &str>>) 
 #[track_caller]
 fn check(sent: &[Sent], bad: &[(&str, Result<bool, &str>)], executions: &[&[&str]], failed: &[&str]) {
     let (ran, found) = consume(sent.iter().map(message).collect(), &bad.iter().copied().collect());
-    let ran: Vec<Vec<String>> = ran.iter().map(|feed| events(&feed.input)).collect();
+    let ran: Vec<Vec<String>> = ran.into_iter().map(|ran| ran.events).collect();
     assert_eq!(ran, executions, "executions");
     assert_eq!(found, failed, "not done");
 }
@@ -80,6 +99,12 @@ fn events_go_together_as_far_as_they_fit_in_the_order_of_arrival() {
         &[],
     );
     check(&[("A", "t", 1, vec![])], &[], &[], &[]);
+}
+
+#[test]
+fn an_event_of_any_size_is_passed_on() {
+    let sent = [("A", "t", 1, vec![1, 3 * HALF, 1]), ("B", "t", 1, vec![5 * HALF])];
+    check(&sent, &[], &[&["A0"], &["A1"], &["A2"], &["B0"]], &[]);
 }
 
 #[test]
@@ -112,6 +137,9 @@ fn what_fails_again_and_again_is_left_alone() {
     check(&sent(4), &[("B0", Ok(false))], &together, &["A", "B", "C"]);
     let alone: [&[&str]; 3] = [&["A0"], &["B0", "B1"], &["C0"]];
     check(&sent(5), &[("B1", Ok(false))], &alone, &["B"]);
+    // What is refused alone is at fault itself.
+    check(&sent(5), &[("B1", Err("refused"))], &alone, &["B"]);
+    check(&sent(2), &[("B1", Err("refused"))], &together, &["A", "B", "C"]);
     // When nothing can be run at all, no more is tried.
     check(&sent(5), &[("B1", Err("gone"))], &alone[..2], &["B", "C"]);
 }
@@ -132,7 +160,7 @@ fn a_message_without_events_is_not_done_and_holds_up_nothing() {
         );
     }
     let (ran, failed) = consume(messages, &BTreeMap::new());
-    assert_eq!(events(&ran[0].input), ["A0", "B0"]);
+    assert_eq!(ran[0].events, ["A0", "B0"]);
     assert_eq!(failed, ["0", "1", "2"]);
 }
 

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 pub use accepted::AcceptedEvent;
 pub use check::{check, content_hash, id_of};
-pub use stored::StoredEvent;
+pub use stored::{Standing, StoredEvent};
 
 /// How large an event may be, in bytes as it came.
 pub const MAX_EVENT_BYTES: usize = 32 * 1024;

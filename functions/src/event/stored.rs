@@ -10,10 +10,21 @@ use crate::{
     door,
     error::Error,
     fault::{self, Fault},
-    outcome::Outcome,
     response,
     store::Item,
 };
+
+/// What became of an event, as it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// It is kept, and goes its way from here. What is stored says no more than that.
+    Stored,
+    /// It was given to every destination that wants it: its response is there.
+    Routed,
+    /// It is not valid, and is in quarantine.
+    Invalid,
+}
 
 /// The sort of every item: an event has a partition of its own, so that they spread.
 const SORT: &str = "event";
@@ -30,8 +41,8 @@ pub struct StoredEvent {
     pub via: Via,
     /// When it arrived.
     pub received_at: Timestamp,
-    /// What became of it: `routed`, or `invalid`, when the members below are not there.
-    pub outcome: Outcome,
+    /// What became of it: `stored`, or `invalid`, when the members below are not there.
+    pub outcome: Standing,
     /// What is wrong with it, where it is invalid.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
@@ -69,7 +80,7 @@ impl StoredEvent {
     pub fn valid(accepted: &AcceptedEvent<'_>) -> Result<Self, Error> {
         let event = accepted.event()?;
         Ok(Self {
-            outcome: Outcome::Routed,
+            outcome: Standing::Stored,
             hash: accepted.hash.clone(),
             call: Some(event.call),
             event_name: Some(event.event.into_owned()),
@@ -89,7 +100,7 @@ impl StoredEvent {
             sequence: arrival.sequence(),
             via: arrival.via,
             received_at: arrival.received_at,
-            outcome: Outcome::Invalid,
+            outcome: Standing::Invalid,
             faults: faults.iter().take(fault::SHOWN).cloned().collect(),
             hash: String::new(),
             call: None,

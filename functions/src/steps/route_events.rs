@@ -1,5 +1,6 @@
 //! RouteEvents: an event goes into the lane of every destination that wants it, and its response says that none
-//! has it yet (S0-020, S0-026, S0-029).
+//! has it yet (S0-020, S0-026, S0-029). Every event has a response from here on, so that one can tell those that are
+//! routed from those that are only stored.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -19,7 +20,7 @@ use crate::{
     outcome::Outcome,
     queue::{Message, Queue, QueueName},
     response::{self, Response},
-    routes::{Failures, Route, Routes, TenantRoutes},
+    routes::{Asked, Failure, Route, Routes, TenantRoutes},
     store::{Condition, Item, Store, Written},
 };
 
@@ -41,20 +42,19 @@ pub async fn route_events<S: Store, Q: Queue>(
     let tenant = &batch.tenant;
     let routes = routes.of(tenant, store, now).await?;
     let mut part = Part::default();
-    let mut failures = Failures::new();
+    let mut asked = routes.ask();
     let mut routed = Vec::new();
     records.open(objects).await?.for_each(|line| {
         let accepted = AcceptedEvent::parse(line)?;
         part.add(Outcome::Routed, accepted.index);
-        if !routes.is_empty() {
-            routed.extend(Routed::new(&accepted, &routes, &mut failures)?);
-        }
+        routed.push(Routed::new(&accepted, &routes, &mut asked)?);
         Ok(())
     })?;
-    for (destination, (events, why)) in &failures {
+    for Failure { destination, events, asked, why } in routes.failures(&asked) {
         tracing::warn!(
             destination = %destination,
             events,
+            asked,
             "the filter of destination {destination} could not be evaluated for {events} events, which did not go there: {why}",
         );
     }
@@ -65,7 +65,7 @@ pub async fn route_events<S: Store, Q: Queue>(
     Ok(Decided { part: StagedPart::new(&batch, "route-events", part, objects).await? })
 }
 
-/// An event that at least one destination wants.
+/// An event, and where it goes.
 struct Routed {
     arrival: Arrival,
     user: Option<String>,
@@ -74,28 +74,29 @@ struct Routed {
 }
 
 impl Routed {
-    fn new(
-        accepted: &AcceptedEvent<'_>,
-        routes: &TenantRoutes,
-        failures: &mut Failures,
-    ) -> Result<Option<Self>, Error> {
+    fn new(accepted: &AcceptedEvent<'_>, routes: &TenantRoutes, asked: &mut Asked) -> Result<Self, Error> {
+        let arrival = accepted.arrival.clone();
+        let response = Response::nowhere(&arrival);
+        let nowhere = Self { arrival, user: None, channel: None, response };
+        if routes.is_empty() {
+            return Ok(nowhere);
+        }
         let event = accepted.event()?;
-        let matching = routes.matching(&event, accepted.event.get(), failures);
+        let matching = routes.matching(&event, accepted.event.get(), asked);
         if matching.is_empty() {
-            return Ok(None);
+            return Ok(nowhere);
         }
         let destinations = matching.into_iter().map(|route| (route.destination.clone(), false)).collect();
-        Ok(Some(Self {
-            arrival: accepted.arrival.clone(),
+        Ok(Self {
             channel: event.preferred_channel(),
+            user: event.user_id.or(event.anonymous_id).map(Into::into),
             response: Response {
-                response_id: accepted.arrival.message_id.clone(),
                 response_body: response::body(accepted.payload)?,
                 destinations,
-                sequence: accepted.arrival.sequence(),
+                ..nowhere.response
             },
-            user: event.user_id.or(event.anonymous_id).map(Into::into),
-        }))
+            arrival: nowhere.arrival,
+        })
     }
 
     /// Its row in the lane of a route.

@@ -9,12 +9,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use functions::{
-    Outcome, Store,
+    Store,
     arrival::Via,
     deliveries,
     delivery::{Attempt, Status},
     destination::DestinationName,
-    event::StoredEvent,
+    event::{Standing, StoredEvent},
     fault::Fault,
     response::{self, Response as Sent},
     store::Table,
@@ -35,7 +35,7 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 struct View {
     message_id: String,
-    outcome: Outcome,
+    outcome: Standing,
     via: Via,
     received_at: Timestamp,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -120,6 +120,12 @@ pub(crate) async fn get<S: Store, F: Flow>(
     let sent = sent.as_ref().map(Sent::read).transpose()?;
     // An id that was free again may have a response of the event before.
     let sent = sent.filter(|sent| sent.sequence == event.sequence);
+    let outcome = match event.outcome {
+        Standing::Stored if sent.is_some() => Standing::Routed,
+        outcome => outcome,
+    };
+    // Where it was routed to nowhere there is nothing to tell.
+    let sent = sent.filter(|sent| !sent.destinations.is_empty());
     let (deliveries, next) = match &sent {
         Some(sent) => page(&api, &caller, sent, query.get("after"), limit).await?,
         None => (Vec::new(), None),
@@ -130,7 +136,7 @@ pub(crate) async fn get<S: Store, F: Flow>(
     let view = View {
         event: raw.map_err(|_| Problem::internal("the event that is stored is not JSON"))?,
         message_id: event.message_id,
-        outcome: event.outcome,
+        outcome,
         via: event.via,
         received_at: event.received_at,
         faults: event.faults,

@@ -5,15 +5,19 @@ use std::time::Duration;
 use api::{Ended, ExecutionStatus, FlowError, Machine};
 use aws_sdk_sfn::{
     Client,
-    config::{BehaviorVersion, http::HttpRequest, timeout::TimeoutConfig},
+    config::{BehaviorVersion, http::HttpRequest, retry::RetryConfig, timeout::TimeoutConfig},
+    error::ProvideErrorMetadata,
     types::SyncExecutionStatus,
 };
 use functions::{Error, consume_events::Feed};
 
 use crate::{Config, client::Aws, clock, config::Missing, serve::Deadline, sfn::failure};
 
-/// How long an answer may take: an execution that is waited for takes as long as the API may.
-const ANSWER: Duration = Duration::from_secs(30);
+/// How long the answer of an execution that is waited for may take: as long as it may run. Who waits ends it sooner.
+const ANSWER: Duration = Duration::from_secs(300);
+/// How long to wait before an execution is asked for again that was throttled, which has not begun then.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
 
 /// Executions of EXPRESS machines on Step Functions.
 #[derive(Clone, Debug)]
@@ -32,7 +36,7 @@ impl Executions {
             .credentials_provider(aws.credentials)
             .http_client(aws.http)
             .retry_config(aws.retry)
-            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ANSWER).build());
+            .timeout_config(aws.timeouts);
         sdk.set_endpoint_url(aws.endpoint);
         Ok(Self { client: Client::from_conf(sdk.build()), emulated: config.endpoint.is_some() })
     }
@@ -42,25 +46,34 @@ impl Executions {
         &self.client
     }
 
-    /// Runs an execution to its end.
+    /// Runs an execution to its end. It is asked for once, unless that was throttled: while no answer came, it may
+    /// be running, and another would do the same beside it.
     pub async fn run(&self, machine: &str, name: &str, input: String) -> Result<Ended, FlowError> {
         let emulated = self.emulated;
-        let ended = self
-            .client
-            .start_sync_execution()
-            .state_machine_arn(machine)
-            .name(name)
-            .input(input)
-            .customize()
-            .mutate_request(move |request| without_prefix(request, emulated))
-            .send()
-            .await;
-        match ended {
-            Ok(ended) if ended.status == SyncExecutionStatus::Succeeded => {
-                Ok(Ended { status: ExecutionStatus::Succeeded, output: ended.output })
+        let execution = self.client.start_sync_execution().state_machine_arn(machine).name(name).input(input);
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            let once = execution
+                .clone()
+                .customize()
+                .config_override(
+                    aws_sdk_sfn::Config::builder()
+                        .retry_config(RetryConfig::disabled())
+                        .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ANSWER).build()),
+                )
+                .mutate_request(move |request| without_prefix(request, emulated));
+            let error = match once.send().await {
+                Ok(ended) if ended.status == SyncExecutionStatus::Succeeded => {
+                    return Ok(Ended { status: ExecutionStatus::Succeeded, output: ended.output });
+                }
+                Ok(_) => return Ok(Ended { status: ExecutionStatus::Ended, output: None }),
+                Err(error) => error,
+            };
+            let is_throttled = error.code().is_some_and(|code| code.contains("Throttling"));
+            match pauses.next().filter(|_| is_throttled) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(failure(&error)),
             }
-            Ok(_) => Ok(Ended { status: ExecutionStatus::Ended, output: None }),
-            Err(error) => Err(failure(&error)),
         }
     }
 }

@@ -43,7 +43,8 @@ async fn call(consumer: Consumer, event: SqsEvent, flow: LocalFlow) -> BatchResp
             let runtime = tokio::runtime::Handle::current();
             let names = event.records.iter().map(|message| message.message_id.clone()).collect();
             let consumed = tokio::task::spawn_blocking(move || {
-                runtime.block_on(consume_events(event, |feed| run(&flow, feed)).instrument(span))
+                let objects = &flow.engine().host.objects;
+                runtime.block_on(consume_events(event, objects, |feed| run(&flow, feed)).instrument(span))
             });
             consumed.await.unwrap_or_else(|_| BatchResponse::all(names))
         }

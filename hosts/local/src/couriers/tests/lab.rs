@@ -3,7 +3,7 @@
 use std::{cell::Cell, collections::BTreeMap, sync::Arc, time::Duration};
 
 use functions::{
-    Name, Objects, Outcome,
+    Name, Objects,
     arrival::Via,
     batch::BatchId,
     deliver::{Courier, PATIENCE, Tools},
@@ -134,7 +134,7 @@ impl Lab {
             sequence: sequence.clone(),
             via: Via::Track,
             received_at,
-            outcome: Outcome::Routed,
+            outcome: functions::event::Standing::Stored,
             faults: Vec::new(),
             hash: String::new(),
             call: None,
