@@ -144,7 +144,9 @@ impl Fields {
     ) -> Result<Read, Vec<Fault>> {
         let kind = self.required("type", "is neither CDP nor analytics", Some::<DestinationType>);
         let url = self.url(stored, reading.guard);
-        let headers = self.headers(stored);
+        let moves =
+            stored.zip(url.as_deref()).is_some_and(|(stored, url)| origin(&stored.url) != origin(url));
+        let headers = self.headers(stored, moves);
         let (secrets, made) = self.secrets(stored, reading.random);
         let known = stored.map_or(State::Active, |stored| stored.state);
         let state = self.optional("state", "is not active, paused or disabled", Some::<State>);
@@ -208,10 +210,15 @@ impl Fields {
     }
 
     /// The headers: an object of texts, or an empty text for none (S0-025). A value as it is shown stands for the
-    /// one that is stored.
-    fn headers(&mut self, stored: Option<&Destination>) -> BTreeMap<String, String> {
+    /// one that is stored; not where the destination moves to another host, whose owner would learn them.
+    fn headers(&mut self, stored: Option<&Destination>, moves: bool) -> BTreeMap<String, String> {
+        const ANEW: &str = "must be given anew, since the URL leads to another host";
         let Some(member) = self.members.remove("headers") else {
-            return stored.map(|stored| stored.headers.clone()).unwrap_or_default();
+            let kept = stored.map(|stored| stored.headers.clone()).unwrap_or_default();
+            if moves && !kept.is_empty() {
+                self.fault("/headers".into(), "required", ANEW);
+            }
+            return kept;
         };
         if matches!(member.get(), "\"\"" | "null") {
             return BTreeMap::new();
@@ -227,6 +234,7 @@ impl Fields {
             match serde_json::from_str::<String>(value.get()) {
                 Err(_) => self.fault(pointer, "type", "is not a text"),
                 Ok(value) if value == HIDDEN => match known {
+                    Some(_) if moves => self.fault(pointer, "format", ANEW),
                     Some(known) => drop(headers.insert(name, known.clone())),
                     None => self.fault(pointer, "format", "stands for a value that is stored, and none is"),
                 },
@@ -340,6 +348,11 @@ fn reason(stored: Option<&Destination>, state: State) -> Option<String> {
         (state, Some(stored)) if stored.state == state => stored.reason.clone(),
         (State::Paused | State::Disabled, _) => Some("by request".to_owned()),
     }
+}
+
+/// Where a URL leads: scheme, host and port.
+fn origin(url: &str) -> Option<url::Origin> {
+    url::Url::parse(url).ok().map(|url| url.origin())
 }
 
 /// A new secret: 32 bytes.

@@ -1,23 +1,29 @@
 //! The client that calls destinations. It connects to addresses that the [`Guard`] permits, follows no redirect,
 //! knows no proxy and keeps no cookie.
 
-use std::{
-    collections::BTreeMap, error::Error as StdError, fmt, io, net::SocketAddr, sync::Arc, time::Duration,
-};
+use std::{collections::BTreeMap, error::Error as StdError, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{
     Client, Response,
-    dns::{Addrs, Name, Resolve, Resolving},
     header::{HeaderMap, RETRY_AFTER},
 };
 use rustls::RootCertStore;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout, timeout_at},
+};
 use url::Url;
 
-use super::{guard::Guard, trust};
+use super::{
+    guard::Guard,
+    names::{Blocked, Names, Permitted},
+    trust,
+};
 
+/// How many calls may be on their way at once: half of the files that a process may have open by default on Linux.
+const CALLS: usize = 512;
 /// How long a connection may take to be made, TLS included.
 const CONNECT: Duration = Duration::from_secs(5);
 /// So much of an answer's body is read, that the connection can be used again; a longer one is dropped with it.
@@ -76,6 +82,8 @@ pub struct Outbound {
     /// For the ports that the configuration names; a client a port, since a resolver is not told of ports.
     by_port: Arc<BTreeMap<u16, Client>>,
     others: Client,
+    /// Calls that may still be made beside those that are on their way.
+    room: Arc<Semaphore>,
 }
 
 /// Why there is no client.
@@ -93,10 +101,11 @@ impl Outbound {
     pub(crate) fn trusting(guard: Guard, roots: RootCertStore) -> Result<Self, Unusable> {
         let guard = Arc::new(guard);
         let tls = trust::config(roots).map_err(|error| Unusable(error.to_string()))?;
+        let names = Arc::new(Names::new());
         let client = |port| {
             Client::builder()
                 .tls_backend_preconfigured(tls.clone())
-                .dns_resolver(Permitted { guard: Arc::clone(&guard), port })
+                .dns_resolver(Permitted { guard: Arc::clone(&guard), names: Arc::clone(&names), port })
                 .no_proxy()
                 .redirect(reqwest::redirect::Policy::none())
                 .referer(false)
@@ -112,7 +121,14 @@ impl Outbound {
         };
         let by_port = guard.ports().map(|port| Ok((port, client(port)?))).collect::<Result<_, _>>()?;
         // No entry of the configuration names port 0.
-        Ok(Self { others: client(0)?, by_port: Arc::new(by_port), guard })
+        let room = Arc::new(Semaphore::new(CALLS));
+        Ok(Self { others: client(0)?, by_port: Arc::new(by_port), guard, room })
+    }
+
+    /// The same with room for so many calls at once. Each is a file that the process has open.
+    #[must_use]
+    pub fn with_room(self, calls: usize) -> Self {
+        Self { room: Arc::new(Semaphore::new(calls.clamp(1, Semaphore::MAX_PERMITS))), ..self }
     }
 
     /// The guard.
@@ -120,8 +136,10 @@ impl Outbound {
         &self.guard
     }
 
-    /// Calls: at most `limit` until the answer's headers are there.
+    /// Calls: at most `limit` until the answer's headers are there, from when there is room for the call.
     pub async fn post(&self, url: &Url, headers: HeaderMap, body: Bytes, limit: Duration) -> Answer {
+        // It is never closed.
+        let _room = self.room.acquire().await;
         let began = Instant::now();
         let sent = match self.guard.permits_host(url) {
             Ok(true) => timeout(limit, self.client(url).post(url.clone()).headers(headers).body(body).send()),
@@ -170,40 +188,6 @@ async fn finish(mut response: Response) {
         }
     }
 }
-
-/// Resolves names to permitted addresses only.
-struct Permitted {
-    guard: Arc<Guard>,
-    /// The port that is connected to.
-    port: u16,
-}
-
-impl Resolve for Permitted {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (guard, port) = (Arc::clone(&self.guard), self.port);
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let permitted: Vec<SocketAddr> =
-                found.filter(|address| guard.permits(address.ip(), port)).collect();
-            if permitted.is_empty() {
-                return Err(Blocked.into());
-            }
-            Ok(Box::new(permitted.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// The name leads to no permitted address.
-#[derive(Debug)]
-struct Blocked;
-
-impl fmt::Display for Blocked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name leads to no address that may be called")
-    }
-}
-
-impl StdError for Blocked {}
 
 /// The name by which an error is kept.
 fn name(error: &reqwest::Error) -> &'static str {

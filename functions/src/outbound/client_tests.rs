@@ -1,4 +1,7 @@
+use std::net::SocketAddr;
+
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use reqwest::dns::Resolve;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -137,7 +140,8 @@ async fn what_is_not_permitted_is_not_connected_to() {
             check(&answer, None, Some("blocked"), None);
         }
     }
-    let resolver = |guard| Permitted { guard: Arc::new(guard), port };
+    let names = Arc::new(Names::new());
+    let resolver = |guard| Permitted { guard: Arc::new(guard), names: Arc::clone(&names), port };
     let name = || "localhost".parse().unwrap();
     let error = resolver(Guard::default()).resolve(name()).await.err().unwrap();
     assert!(error.is::<Blocked>(), "{error}");

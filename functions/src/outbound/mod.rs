@@ -3,6 +3,7 @@
 mod client;
 mod guard;
 mod headers;
+mod names;
 mod sign;
 mod trust;
 

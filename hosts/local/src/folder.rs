@@ -19,6 +19,9 @@ use crate::{
     sqlite::{Readers, SqliteStore},
 };
 
+/// How many files a process wants to be able to open: as many as Linux lets most processes have.
+const FILES: u64 = 65_536;
+
 /// The data folder, held by this process until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -88,6 +91,11 @@ impl Folder {
             .map_err(|error| Exit::failed(format!("{}: {error}", paths.database().display())))?;
         let queue = LocalQueue::open(store.clone())?;
         let outbound = Outbound::new(Guard::new(allowed)).map_err(|error| Exit::failed(error.to_string()))?;
+        // Half of the files that may be open: clients of this process, and its own files, need some too.
+        let outbound = match rlimit::increase_nofile_limit(FILES) {
+            Ok(files) => outbound.with_room(usize::try_from(files / 2).unwrap_or(usize::MAX)),
+            Err(_) => outbound,
+        };
         let objects = objects(&paths)?;
         let routes = Arc::default();
         let host = Host { store, objects, queue, outbound, routes, spool: paths.spool() };
