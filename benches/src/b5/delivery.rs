@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Bench,
-    http::{Connection, request},
+    http::{Connection, expect, request},
     intake::{alone, event, track},
     ledger::Ledger,
     servers::{Server, until},
@@ -97,16 +97,7 @@ async fn until_killed(address: String, acknowledged: Arc<Mutex<Vec<String>>>) ->
     Ok(())
 }
 
-/// Sends a request that must succeed.
-async fn expect(connection: &mut Connection, method: &str, path: &str, body: &str) -> Result<(), Error> {
-    let (status, _) = connection.call(&request(method, path, body)).await?;
-    if status / 100 == 2 {
-        return Ok(());
-    }
-    Err(Error::wrong("crmflow", format!("{method} {path} was answered {status}")))
-}
-
-/// How many different events the sink has.
+/// How many events the sink has, none of them twice.
 fn received(sink: &Server) -> Result<u64, Error> {
     let text = alone(async {
         let mut connection = Connection::open(&sink.address).await?;
@@ -115,7 +106,9 @@ fn received(sink: &Server) -> Result<u64, Error> {
     })?;
     let counts: serde_json::Value = serde_json::from_slice(&text)
         .map_err(|error| Error::wrong("crmflow sink", format!("its counts are no JSON: {error}")))?;
-    counts["analytics-1"]["distinct"]
-        .as_u64()
-        .ok_or_else(|| Error::wrong("crmflow sink", format!("its counts have no analytics-1: {counts}")))
+    let count = |name: &str| counts["analytics-1"][name].as_u64();
+    match (count("distinct"), count("requests")) {
+        (Some(distinct), Some(requests)) if distinct == requests => Ok(distinct),
+        _ => Err(Error::wrong("crmflow sink", format!("it has none, or some twice: {counts}"))),
+    }
 }

@@ -53,6 +53,20 @@ pub(super) fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// Sends a request that must succeed.
+pub(super) async fn expect(
+    connection: &mut Connection,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Result<(), Error> {
+    let (status, _) = connection.call(&request(method, path, body)).await?;
+    if status / 100 == 2 {
+        return Ok(());
+    }
+    Err(Error::wrong("crmflow", format!("{method} {path} was answered {status}")))
+}
+
 /// The status of an answer, and where its body begins and ends, once it is there whole.
 fn whole(bytes: &[u8]) -> Option<(u16, usize, usize)> {
     let head = memchr::memmem::find(bytes, b"\r\n\r\n")?;

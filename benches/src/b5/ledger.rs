@@ -32,6 +32,15 @@ impl Ledger {
         })
     }
 
+    /// So many requests wait in the queue of events, or more: answers may have been on their way at the end.
+    pub(super) fn waits(&self, answered: u64) -> Result<(), Error> {
+        let kept = self.count("SELECT count(*) FROM queue_messages WHERE queue = 'EventsQueue'")?;
+        if kept >= answered {
+            return Ok(());
+        }
+        Err(Error::wrong("crmflow", format!("{answered} requests were answered, and {kept} are kept")))
+    }
+
     /// Every one of these events is stored, once, and nothing else is.
     pub(super) fn check(&self, ids: &[String]) -> Result<(), Error> {
         let stored = self.count("SELECT count(*) FROM events")?;

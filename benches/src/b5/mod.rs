@@ -44,7 +44,7 @@ pub struct Size {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Who {
-    /// `crmflow serve`, routing what it takes in at the same time.
+    /// `crmflow serve`, which stores and routes what it takes in at the same time.
     Crmflow,
     /// The same while its consumer is paused: intake alone.
     Intake,
@@ -76,6 +76,8 @@ pub struct Steady {
     pub rounds: Vec<Latency>,
     /// Of the server, on both cores, for an event, in microseconds.
     pub cpu_micros: Spread,
+    /// Of the server at the most, in MiB; where it is several processes, of the first.
+    pub peak_mib: Spread,
 }
 
 /// How many events a second one takes at the most.
@@ -179,9 +181,10 @@ impl Bench<'_> {
 }
 
 impl Steady {
-    fn of((who, runs): (Who, Vec<(Latency, f64)>)) -> Self {
-        let cpu_micros = Spread::of(runs.iter().map(|(_, cpu)| *cpu));
-        Self { who, rounds: runs.into_iter().map(|(latency, _)| latency).collect(), cpu_micros }
+    fn of((who, runs): (Who, Vec<(Latency, f64, f64)>)) -> Self {
+        let cpu_micros = Spread::of(runs.iter().map(|(_, cpu, _)| *cpu));
+        let peak_mib = Spread::of(runs.iter().map(|(.., peak)| *peak));
+        Self { who, rounds: runs.into_iter().map(|(latency, ..)| latency).collect(), cpu_micros, peak_mib }
     }
 
     /// A figure of each round.
@@ -199,9 +202,9 @@ impl fmt::Display for Report {
         writeln!(f, "B5: load average {:.2} before, {:.2} after\n", self.load[0], self.load[1])?;
         writeln!(
             f,
-            "| {STEADY}/s, open loop | p50 ms | p95 ms (min-max) | p99 ms (min-max) | max ms | CPU us an event |"
+            "| {STEADY}/s, open loop | p50 ms | p95 ms (min-max) | p99 ms (min-max) | max ms | CPU us an event | peak MiB |"
         )?;
-        writeln!(f, "|---|---|---|---|---|---|")?;
+        writeln!(f, "|---|---|---|---|---|---|---|")?;
         for row in &self.steady {
             let [p50, p95, p99, max] = [
                 row.spread(|latency| latency.p50),
@@ -211,7 +214,7 @@ impl fmt::Display for Report {
             ];
             writeln!(
                 f,
-                "| {:?} | {:.2} | {:.2} ({:.2}-{:.2}) | {:.2} ({:.2}-{:.2}) | {:.1} | {:.1} |",
+                "| {:?} | {:.2} | {:.2} ({:.2}-{:.2}) | {:.2} ({:.2}-{:.2}) | {:.1} | {:.1} | {:.0} |",
                 row.who,
                 p50.median,
                 p95.median,
@@ -222,6 +225,7 @@ impl fmt::Display for Report {
                 p99.max,
                 max.max,
                 row.cpu_micros.median,
+                row.peak_mib.median,
             )?;
         }
         writeln!(f, "\n| at the most | events a request | events/s, median (min-max) |\n|---|---|---|")?;

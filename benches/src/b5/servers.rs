@@ -64,6 +64,13 @@ impl Server {
         (ticks(11) + ticks(12)) / 100.0
     }
 
+    /// The most memory that it had at once, in MiB.
+    pub(super) fn peak_mib(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+        line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+    }
+
     /// Ends it as a power cut would.
     pub(super) fn kill(&mut self) {
         // It may have ended by itself.
