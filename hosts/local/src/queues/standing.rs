@@ -76,7 +76,8 @@ impl Standing {
 
     /// So many messages are not in the queue any longer.
     pub(super) fn remove(&self, count: u64) {
-        self.messages.fetch_sub(count, Ordering::Relaxed);
+        let less = |messages: u64| Some(messages.saturating_sub(count));
+        let _ = self.messages.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// What is being worked on.
