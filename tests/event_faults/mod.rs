@@ -50,7 +50,7 @@ impl Stage {
         let url = self.sink.url(path);
         let mut body = json!({
             "destinationName": name, "url": url, "type": "analytics", "headers": "",
-            "retryDelays": vec![1; 30],
+            "retryDelays": vec![1; 16],
         });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let answer = self.api.post("/destinations", &JSON, body.to_string().as_bytes());
