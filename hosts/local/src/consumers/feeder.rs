@@ -19,6 +19,8 @@ use crate::{
 
 /// How often a paused queue is looked at, whether it was resumed.
 const LOOK: Duration = Duration::from_millis(200);
+/// For how many calls messages are received at once: what they are is written down in one commit.
+const AT_ONCE: usize = 100;
 /// After how long storage is asked again that did not answer.
 const LATER: Duration = Duration::from_secs(1);
 
@@ -65,10 +67,13 @@ impl Feeder {
             };
         }
         let (queue, most) = (&self.mapping.queue, self.mapping.batch_size);
+        let flights = self.mapping.concurrency.saturating_sub(calls.len()).min(AT_ONCE);
         let queues = &self.flow.engine().host.queue;
-        match queues.receive(queue, most, clock::now()).await {
-            Ok(Next::Flight(flight)) => {
-                calls.spawn(Arc::clone(self).work(flight));
+        match queues.receive(queue, most, flights, clock::now()).await {
+            Ok(Next::Flights(flights)) => {
+                for flight in flights {
+                    calls.spawn(Arc::clone(self).work(flight));
+                }
                 Duration::ZERO
             }
             Ok(Next::Nothing(later)) => tokio::select! {
