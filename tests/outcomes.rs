@@ -98,6 +98,7 @@ fn what_failed_for_good_is_kept_and_sent_again_on_request() {
     world.stands(&second, "a delivered");
 
     // S0-036: the queue is empty, the status false, event and reason in quarantine.
+    // A place in the lane is given up when all else is written down.
     until(|| (world.api.show("/deliveries?status=pending")["deliveries"] == json!([])).then_some(()));
     let failed = world.api.show("/deliveries?destination=b&status=failed");
     assert_eq!(failed["deliveries"][0]["messageId"], *first);

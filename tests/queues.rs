@@ -166,6 +166,23 @@ fn a_server_that_is_told_to_stop_ends_what_it_received() {
     check_routed(&Server::start(&place), [1]);
 }
 
+/// What takes longer than its messages are hidden for is ended before they are received again.
+#[test]
+fn a_call_that_takes_too_long_is_ended() {
+    let place = Place::new();
+    let slow = slow(&place, 600);
+    let template = fs::read_to_string(&slow).unwrap();
+    let hurried = template.replace("VisibilityTimeout: 360", "VisibilityTimeout: 1");
+    fs::write(&slow, hurried.replace("maxReceiveCount: 5", "maxReceiveCount: 2")).unwrap();
+    let mut server = Server::start_with(&place, [Path::new("--template"), &slow]);
+    send(&server, "EventsQueue", &[1, 2].map(arrivals));
+    until_holds(&place, "EventsDeadLetters", 2);
+    server.process.signal("TERM");
+    assert_eq!(server.process.wait().code(), Some(0));
+    let logged = place.run(["logs", "-n", "ConsumeEvents"]).stdout;
+    assert!(logged.contains("no time left"), "{logged}");
+}
+
 /// What cannot be read ends in the dead letter queue, whole, and holds up nothing.
 #[test]
 fn a_poison_message_is_dead_and_can_be_sent_back() {

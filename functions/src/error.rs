@@ -11,10 +11,10 @@ pub enum Error {
     /// What was given is larger than is taken; trying again cannot help.
     #[error("{0}")]
     TooLarge(String),
-    /// The table store or the object store did not answer, or was busy; trying again may help.
+    /// The table store or the object store did not answer, was busy, or its disk is full; trying again may help.
     #[error("storage is not available: {0}")]
     StorageUnavailable(String),
-    /// The store refused for good: no permission, disk full, a corrupt file.
+    /// The store refused for good: no permission, a corrupt file.
     #[error("storage refused: {0}")]
     StorageRefused(String),
     /// An object that a step was pointed to does not exist.

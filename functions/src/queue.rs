@@ -30,6 +30,9 @@ impl QueueName {
 /// The longest that a message may be held back: SQS's limit.
 pub const LONGEST_DELAY: Duration = Duration::from_secs(900);
 
+/// How large a message may be, in bytes of its body: SQS's limit.
+pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+
 /// A message to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {

@@ -1,8 +1,8 @@
 //! Gzip, told by its first two bytes (RFC 1952), unpacked as it comes.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
-use flate2::write::MultiGzDecoder;
+use flate2::{read, write::MultiGzDecoder};
 
 use crate::error::Error;
 
@@ -87,20 +87,49 @@ impl Unzip {
     }
 }
 
-/// What a whole input unpacks to, where that is at most `limit` bytes. What is not gzip is as it is.
-pub fn unpack(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
-    let mut unzip = Unzip::default();
-    let mut plain = Vec::with_capacity(bytes.len().min(limit));
-    for piece in bytes.chunks(PIECE) {
-        plain.extend_from_slice(unzip.push(piece)?);
-        if plain.len() > limit {
-            return Err(Error::TooLarge("the input is larger, once unpacked, than is taken here".into()));
-        }
+/// What a whole gzip unpacks to, where that is at most `limit` bytes: no more is unpacked of a larger one.
+pub fn unpack(packed: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
+    let mut plain = Vec::new();
+    let mut within = read::MultiGzDecoder::new(packed).take(limit as u64 + 1);
+    let unpacked = within.read_to_end(&mut plain);
+    if plain.len() > limit {
+        return Err(Error::TooLarge("the input is larger, once unpacked, than is taken here".into()));
     }
-    plain.append(&mut unzip.finish()?);
+    unpacked.map_err(|_| broken())?;
     Ok(plain)
 }
 
 fn broken() -> Error {
     Error::BadInput("the input is gzip that ends early or is damaged".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::gzip;
+
+    #[track_caller]
+    fn check(packed: &[u8], limit: usize, expected: Result<usize, &str>) {
+        let found = unpack(packed, limit);
+        let found = found.map(|plain| {
+            // It grows by doubling.
+            assert!(plain.capacity() <= 2 * limit + 64, "{} for {limit}", plain.capacity());
+            plain.len()
+        });
+        assert_eq!(found.as_ref().map_err(Error::name), expected.as_ref().map_err(|name| *name));
+    }
+
+    #[test]
+    fn no_more_is_unpacked_than_is_taken() {
+        let packed = gzip(&[b'x'; 1000]);
+        check(&packed, 1000, Ok(1000));
+        check(&packed, 999, Err("TooLarge"));
+        check(&[&*packed, &packed].concat(), 2000, Ok(2000));
+        check(&[&*packed, &packed].concat(), 1999, Err("TooLarge"));
+        check(&packed[..packed.len() - 1], 1000, Err("BadInput"));
+        check(&[&*packed, b"rest"].concat(), 1000, Err("BadInput"));
+        // A bomb ends where the limit is, whatever is behind.
+        let bomb = gzip(&vec![0; 64 << 20]);
+        check(&bomb[..bomb.len() / 2], 500 << 10, Err("TooLarge"));
+    }
 }

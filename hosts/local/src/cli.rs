@@ -90,6 +90,9 @@ pub(crate) struct Serve {
     /// How many messages the queue of events takes; beyond it a client is told to come again later (429).
     #[arg(long, default_value_t = 1_000_000, value_name = "MESSAGES")]
     pub(crate) queue_limit: u64,
+    /// How many bytes of messages the queue of events takes, in the same way (8 GiB).
+    #[arg(long, default_value_t = 8 << 30, value_name = "BYTES")]
+    pub(crate) queue_bytes: u64,
     /// An address or network that destinations may be at though it is not public, with a port or without; it may be
     /// given often. `crmflow sink` is at the default.
     #[arg(

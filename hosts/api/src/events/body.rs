@@ -5,6 +5,7 @@ use functions::{
     Error, door,
     event::{MAX_REQUEST_BYTES, MAX_REQUEST_EVENTS},
     intake,
+    queue::MAX_MESSAGE_BYTES,
 };
 use serde::Deserialize;
 
@@ -13,9 +14,9 @@ use crate::{
     problem::{Kind, Problem},
 };
 
-/// From so many bytes on a body is unpacked and checked on a thread of its own: it takes longer than others
-/// should wait.
-const LARGE: usize = 64 * 1024;
+/// From so many packed bytes on a body is unpacked on a thread of its own: up to [`MAX_REQUEST_BYTES`] may come of
+/// them, which takes longer than others should wait.
+const LARGE: usize = 4 * 1024;
 
 /// Reads a body: gzip where the bytes or `Content-Encoding` say so.
 pub(super) async fn read(body: Body, headers: &HeaderMap) -> Result<String, Problem> {
@@ -70,6 +71,15 @@ pub(super) fn too_large() -> Problem {
     let detail = format!(
         "The request is larger than the {} KB that its events may have together once unpacked.",
         MAX_REQUEST_BYTES / 1024
+    );
+    Problem::new(Kind::TooLarge, detail)
+}
+
+/// Refuses what is larger than a message of the queue once each event has what the request says for all of them.
+pub(super) fn too_large_for_the_queue() -> Problem {
+    let detail = format!(
+        "Its events are larger than {} KB together, each with the context and integrations that the batch says for all.",
+        MAX_MESSAGE_BYTES / 1024
     );
     Problem::new(Kind::TooLarge, detail)
 }

@@ -16,7 +16,7 @@ use functions::{
     arrival::{self, Arrivals, Incoming, Via},
     event,
     fault::{Fault, rule},
-    queue::{Message, Queue, QueueName},
+    queue::{MAX_MESSAGE_BYTES, Message, Queue, QueueName},
 };
 use jiff::Timestamp;
 use serde_json::value::RawValue;
@@ -48,9 +48,12 @@ fn incoming<S: Store, F: Flow>(api: &Api<S, F>, via: Via, record: Box<RawValue>)
 
 /// Puts the events of a request into the queue (S0-017). What returned is durable.
 async fn send<S: Store, F: Flow>(api: &Api<S, F>, arrivals: &Arrivals) -> Result<(), Problem> {
-    let body = serde_json::to_string(arrivals)
+    let text = serde_json::to_string(arrivals)
         .map_err(|error| Problem::internal(format!("writing arrivals: {error}")))?;
-    let message = Message { body, delay: Duration::ZERO };
+    if text.len() > MAX_MESSAGE_BYTES {
+        return Err(body::too_large_for_the_queue());
+    }
+    let message = Message { body: text, delay: Duration::ZERO };
     Ok(api.flow.queue().send(QueueName::Events, vec![message]).await?)
 }
 

@@ -10,11 +10,7 @@ use axum::{
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
-use functions::{
-    Store,
-    arrival::Via,
-    event::{Call, MAX_REQUEST_BYTES},
-};
+use functions::{Store, arrival::Via, event::Call, queue::MAX_MESSAGE_BYTES};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -59,8 +55,8 @@ pub(crate) async fn batch<S: Store, F: Flow>(
         let record = complete(record, &defaults);
         bytes += record.get().len();
         // What a batch says for all its events is with each of them from here on.
-        if bytes > MAX_REQUEST_BYTES {
-            return Err(body::too_large());
+        if bytes > MAX_MESSAGE_BYTES {
+            return Err(body::too_large_for_the_queue());
         }
         arrivals.events.push(incoming(&api, Via::Segment, record));
     }

@@ -13,6 +13,7 @@ use crate::{
     exit::Exit,
     folder::Folder,
     logs,
+    queues::Load,
     sfn::{self, Endpoint},
     uploads,
 };
@@ -47,7 +48,8 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         flow.engine().machines.adopt(&flow.engine().wiring).await?;
         flow.executions.resume().await?;
         flow.executions.tidy().await?;
-        folder.host.queue.limit(QueueName::Events, args.queue_limit).await?;
+        let limit = Load { messages: args.queue_limit, bytes: args.queue_bytes };
+        folder.host.queue.limit(QueueName::Events, limit).await?;
         let consumers = consumers::feed(flow.clone(), &folder.paths, stopped());
         let endpoint = Endpoint::new(flow.executions.clone());
         endpoint.resume().await?;

@@ -2,12 +2,12 @@
 
 use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
-use functions::queue::{BatchResponse, MessageAttributes, SqsEvent, SqsMessage};
+use functions::queue::{MessageAttributes, SqsEvent, SqsMessage};
 use jiff::Timestamp;
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},
-    time::{sleep, timeout},
+    time::{Instant, sleep},
 };
 
 use crate::{
@@ -19,6 +19,8 @@ use crate::{
 
 /// How often a paused queue is looked at, whether it was resumed.
 const LOOK: Duration = Duration::from_millis(200);
+/// For how many calls messages are received at once: what they are is written down in one commit.
+const AT_ONCE: usize = 100;
 /// After how long storage is asked again that did not answer.
 const LATER: Duration = Duration::from_secs(1);
 
@@ -65,10 +67,13 @@ impl Feeder {
             };
         }
         let (queue, most) = (&self.mapping.queue, self.mapping.batch_size);
+        let flights = self.mapping.concurrency.saturating_sub(calls.len()).min(AT_ONCE);
         let queues = &self.flow.engine().host.queue;
-        match queues.receive(queue, most, clock::now()).await {
-            Ok(Next::Flight(flight)) => {
-                calls.spawn(Arc::clone(self).work(flight));
+        match queues.receive(queue, most, flights, clock::now()).await {
+            Ok(Next::Flights(flights)) => {
+                for flight in flights {
+                    calls.spawn(Arc::clone(self).work(flight));
+                }
                 Duration::ZERO
             }
             Ok(Next::Nothing(later)) => tokio::select! {
@@ -110,25 +115,25 @@ impl Feeder {
         }
     }
 
-    /// The names of the messages that are not done. A function that panics, or that takes longer than messages are
-    /// hidden for, has done nothing.
+    /// The names of the messages that are not done. A function that panics has done nothing; one has for as long as
+    /// messages are hidden, and ends by itself then, so that no two tries run side by side.
     async fn call(&self, flight: &mut Flight) -> HashSet<String> {
         let name = self.mapping.consumer.name();
-        let all = || flight.messages.iter().map(|message| message.id.clone()).collect();
-        let (all, event): (Vec<String>, _) = (all(), event(flight));
-        let mut call = tokio::spawn(super::call(self.mapping.consumer, event, self.flow.clone()));
-        let left = match timeout(self.mapping.queue.visibility_timeout, &mut call).await {
-            Ok(Ok(BatchResponse { batch_item_failures })) => {
-                return batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+        let all: HashSet<String> = flight.messages.iter().map(|message| message.id.clone()).collect();
+        let until = Instant::now() + self.mapping.queue.visibility_timeout;
+        let call = super::call(self.mapping.consumer, event(flight), self.flow.clone(), Some(until));
+        match tokio::spawn(call).await {
+            Ok(response) => {
+                response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
             }
-            Ok(Err(_)) => "a fault in crmflow stopped it",
             Err(_) => {
-                call.abort();
-                "it took too long"
+                tracing::error!(
+                    function.name = name,
+                    "{name} left its messages: a fault in crmflow stopped it"
+                );
+                all
             }
-        };
-        tracing::error!(function.name = name, "{name} left its messages: {left}");
-        all.into_iter().collect()
+        }
     }
 }
 

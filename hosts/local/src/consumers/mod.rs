@@ -9,7 +9,11 @@ use functions::{
     queue::{BatchResponse, SqsEvent},
 };
 use states::Outcome;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
 use tracing::Instrument;
 
 use crate::{flow::LocalFlow, folder::Paths};
@@ -31,34 +35,50 @@ pub(crate) async fn feed(flow: LocalFlow, paths: &Paths, stop: impl Future<Outpu
 
 /// Calls a consumer with an event as JSON; gives its answer as JSON.
 pub(crate) async fn invoke(consumer: Consumer, event: &[u8], flow: &LocalFlow) -> Result<Vec<u8>, Error> {
-    door::encode(&call(consumer, door::decode(event)?, flow.clone()).await)
+    door::encode(&call(consumer, door::decode(event)?, flow.clone(), None).await)
 }
 
-/// Calls a consumer.
-async fn call(consumer: Consumer, event: SqsEvent, flow: LocalFlow) -> BatchResponse {
+/// Calls a consumer, which has until then. What it did before is done.
+async fn call(consumer: Consumer, event: SqsEvent, flow: LocalFlow, until: Option<Instant>) -> BatchResponse {
     let span = tracing::info_span!("function", name = consumer.name());
+    let names = event.records.iter().map(|message| message.message_id.clone()).collect();
     match consumer {
         Consumer::ConsumeEvents => {
             // It computes for a while where there is much to cut: on a thread where that holds up nobody.
             let runtime = tokio::runtime::Handle::current();
-            let names = event.records.iter().map(|message| message.message_id.clone()).collect();
             let consumed = tokio::task::spawn_blocking(move || {
                 let objects = &flow.engine().host.objects;
-                runtime.block_on(consume_events(event, objects, |feed| run(&flow, feed)).instrument(span))
+                runtime
+                    .block_on(consume_events(event, objects, |feed| run(&flow, feed, until)).instrument(span))
             });
             consumed.await.unwrap_or_else(|_| BatchResponse::all(names))
         }
-        Consumer::DeliverEvents => flow.engine().courier.deliver(event).instrument(span).await,
+        Consumer::DeliverEvents => {
+            let delivered = flow.engine().courier.deliver(event).instrument(span);
+            in_time(until, delivered).await.unwrap_or_else(|| {
+                tracing::error!(function.name = consumer.name(), "DeliverEvents took too long");
+                BatchResponse::all(names)
+            })
+        }
     }
 }
 
-/// Runs the record flow on some events; says whether it succeeded.
-async fn run(flow: &LocalFlow, feed: Feed) -> Result<bool, Error> {
+/// What something comes to, if it does until then.
+async fn in_time<T>(until: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match until {
+        Some(until) => timeout_at(until, work).await.ok(),
+        None => Some(work.await),
+    }
+}
+
+/// Runs the record flow on some events, so long as there is time; says whether it succeeded.
+async fn run(flow: &LocalFlow, feed: Feed, until: Option<Instant>) -> Result<bool, Error> {
     let Feed { batch, input } = feed;
     let machine = flow.engine().wiring.machine("RecordsExpressStateMachine");
     let machine = machine.ok_or_else(|| Error::BadInput("there is no RecordsExpressStateMachine".into()))?;
     let name = batch.batch_id.to_string();
-    let ended = flow.executions.run_express(machine, &name, input).await;
+    let ended = in_time(until, flow.executions.run_express(machine, &name, input)).await;
     flow.executions.clear_staging(&batch.tenant, &name).await;
+    let ended = ended.ok_or_else(|| Error::StorageUnavailable("the call has no time left".into()))?;
     Ok(matches!(ended.outcome, Outcome::Succeeded(_)))
 }

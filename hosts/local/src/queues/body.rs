@@ -30,6 +30,14 @@ impl Body {
             Err(_) => Self::Text(text),
         }
     }
+
+    /// How many bytes it takes.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Packed(bytes) => bytes.len(),
+        }
+    }
 }
 
 impl ToSql for Body {

@@ -6,7 +6,13 @@ use functions::{queue::company, store::StoreError};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{LocalQueue, body::Text, id_of, look::time, standing::Standing};
+use super::{
+    LocalQueue,
+    body::Text,
+    id_of,
+    look::{load_of, time},
+    standing::{Load, Standing},
+};
 use crate::{
     sqlite::Readers,
     wiring::{Queue, Redrive},
@@ -14,17 +20,27 @@ use crate::{
 
 /// At most so many bytes are received at once: a Lambda call takes 6 MB.
 const BYTES: usize = 4 * 1024 * 1024;
+/// How often the process may die over a message before that is dead. Whoever kills a process means no message by it, so
+/// these are not counted as tries; one that the process dies of is worked on alone before long.
+const DEATHS: u32 = 20;
 /// After how long a message that failed is received again, at first; twice as long each time.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A message that is being worked on.
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
-    sequence: i64,
+    lies: Lies,
     pub(crate) id: String,
     pub(crate) body: String,
     /// How often it was received, this time included.
     pub(crate) receives: u32,
+}
+
+/// Where a message lies.
+#[derive(Clone, Copy, Debug)]
+struct Lies {
+    sequence: i64,
+    load: Load,
 }
 
 /// Messages that were received together.
@@ -37,33 +53,35 @@ pub(crate) struct Flight {
 /// What a queue has for whoever asks.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// Messages to work on.
-    Flight(Flight),
+    /// Messages to work on; one flight at least.
+    Flights(Vec<Flight>),
     /// Nothing, until more is sent; or until then, when what is held back may be received.
     Nothing(Option<Timestamp>),
 }
 
 impl LocalQueue {
-    /// Receives at most `most` messages, in the order in which they were sent. Those that were received as often as
-    /// the queue allows go to its dead letter queue instead. A message that was received before comes in small
-    /// company ([`company`]), so that what it does to its worker, it does to few others.
+    /// Receives at most so many `flights` of at most `most` messages, in the order in which they were sent. Those that
+    /// were received as often as the queue allows go to its dead letter queue instead. A message that was received
+    /// before comes in small company ([`company`]), so that what it does to its worker, it does to few others.
     ///
     /// One at a time may ask for the messages of a queue.
     pub(crate) async fn receive(
         &self,
         queue: &Queue,
         most: usize,
+        flights: usize,
         now: Timestamp,
     ) -> Result<Next, StoreError> {
         let standing = self.standings.of(&queue.name);
         loop {
             let later = self.release(&queue.name, now).await?;
-            let found = find(&self.store.readers, &standing, queue, most)?;
+            let found = find(&self.store.readers, &standing, queue, most, flights)?;
             if found.held.is_empty() && found.dead.is_empty() {
                 return Ok(Next::Nothing(later));
             }
-            if let Some(flight) = self.take_off(queue, &standing, found).await? {
-                return Ok(Next::Flight(flight));
+            let flights = self.take_off(queue, &standing, found).await?;
+            if !flights.is_empty() {
+                return Ok(Next::Flights(flights));
             }
         }
     }
@@ -109,31 +127,30 @@ impl LocalQueue {
         queue: &Queue,
         standing: &Arc<Standing>,
         found: Found,
-    ) -> Result<Option<Flight>, StoreError> {
+    ) -> Result<Vec<Flight>, StoreError> {
         let Found { held, dead } = found;
-        let sequences: Vec<i64> = held.iter().map(|message| message.sequence).collect();
+        let sequences = |flight: &Vec<Held>| flight.iter().map(|message| message.lies.sequence).collect();
+        let taken: Vec<Vec<i64>> = held.iter().map(sequences).collect();
+        let sequences: HashSet<i64> = taken.iter().flatten().copied().collect();
         standing.in_flight().extend(&sequences);
         let (name, buried) = (queue.name.clone(), Buried::new(self, queue, dead));
-        let taken = sequences.clone();
         let (bury, in_flight) = (buried.clone(), Arc::clone(standing));
         let written = self.store.writer.write_then(
             move |connection| {
                 bury.write(connection)?;
-                if taken.is_empty() {
-                    return Ok(0);
-                }
-                connection
-                    .prepare_cached("INSERT INTO queue_flights (queue, messages) VALUES (?1, ?2)")?
-                    .execute(params![name, serde_json::json!(taken).to_string()])?;
-                Ok(connection.last_insert_rowid())
+                let mut insert = connection
+                    .prepare_cached("INSERT INTO queue_flights (queue, messages) VALUES (?1, ?2)")?;
+                let id =
+                    |flight: &Vec<i64>| insert.insert(params![name, serde_json::json!(flight).to_string()]);
+                taken.iter().map(id).collect::<Result<Vec<i64>, _>>()
             },
             move |written| match written {
                 Ok(_) => buried.told(&in_flight),
                 Err(_) => in_flight.in_flight().retain(|sequence| !sequences.contains(sequence)),
             },
         );
-        let id = written.await?;
-        Ok((!held.is_empty()).then_some(Flight { id, messages: held }))
+        let ids = written.await?;
+        Ok(ids.into_iter().zip(held).map(|(id, messages)| Flight { id, messages }).collect())
     }
 
     /// Ends a flight: what `failed`, by the names of the messages, is received again after a pause, or is dead; the
@@ -154,11 +171,12 @@ impl LocalQueue {
         let wait = again.iter().filter(|message| company(message.receives) == usize::MAX);
         let wait = wait.map(|message| pause(message)).max();
         let again: Vec<(i64, i64)> =
-            again.into_iter().map(|message| (message.sequence, until(now, pause(message)))).collect();
-        let done: Vec<i64> = done.into_iter().map(|message| message.sequence).collect();
-        let buried = Buried::new(self, queue, dead.into_iter().map(|message| message.sequence).collect());
-        let landed: HashSet<i64> = flight.messages.iter().map(|message| message.sequence).collect();
-        let (id, count, bury) = (flight.id, done.len() as u64, buried.clone());
+            again.into_iter().map(|message| (message.lies.sequence, until(now, pause(message)))).collect();
+        let less: Load = done.iter().map(|message| message.lies.load).sum();
+        let done: Vec<i64> = done.into_iter().map(|message| message.lies.sequence).collect();
+        let buried = Buried::new(self, queue, dead.into_iter().map(|message| message.lies).collect());
+        let landed: HashSet<i64> = flight.messages.iter().map(|message| message.lies.sequence).collect();
+        let (id, bury) = (flight.id, buried.clone());
         let written = self.store.writer.write_then(
             move |connection| {
                 delete(connection, &done)?;
@@ -170,7 +188,7 @@ impl LocalQueue {
             move |written| {
                 if written.is_ok() {
                     standing.in_flight().retain(|sequence| !landed.contains(sequence));
-                    standing.remove(count);
+                    standing.remove(less);
                     buried.told(&standing);
                     standing.ring();
                 }
@@ -186,40 +204,49 @@ impl LocalQueue {
         let (from, to) = (from.to_owned(), to.to_owned());
         let moved = self.store.writer.write_then(
             move |connection| {
+                let load = load_of(connection, &from)?;
                 connection
                     .prepare_cached(
-                        "UPDATE queue_messages SET queue = ?2, visible_at = 0, receives = 0 WHERE queue = ?1",
+                        "UPDATE queue_messages SET queue = ?2, visible_at = 0, receives = 0, deaths = 0 WHERE queue = ?1",
                     )?
-                    .execute(params![from, to])
+                    .execute(params![from, to])?;
+                Ok(load)
             },
             move |moved| {
-                if let Ok(moved) = moved {
-                    here.remove(*moved as u64);
-                    there.add(*moved as u64).keep(*moved as u64);
+                if let Ok(load) = moved {
+                    here.remove(*load);
+                    there.add(*load).keep();
                 }
             },
         );
-        Ok(moved.await? as u64)
+        Ok(moved.await?.messages)
     }
 }
 
 /// What may be received, and what may not any longer.
 #[derive(Default)]
 struct Found {
-    held: Vec<Held>,
-    dead: Vec<i64>,
+    /// By flight.
+    held: Vec<Vec<Held>>,
+    dead: Vec<Lies>,
 }
 
-fn find(readers: &Readers, standing: &Standing, queue: &Queue, most: usize) -> Result<Found, StoreError> {
+fn find(
+    readers: &Readers,
+    standing: &Standing,
+    queue: &Queue,
+    most: usize,
+    flights: usize,
+) -> Result<Found, StoreError> {
     // Taken before the file is looked at: what is settled meanwhile may still be seen there.
     let in_flight = standing.in_flight().clone();
     readers.with(|connection| {
         let mut statement = connection.prepare_cached(
-            "SELECT sequence, id, body, receives FROM queue_messages \
+            "SELECT sequence, id, body, receives, octet_length(body), deaths FROM queue_messages \
              WHERE queue = ?1 AND visible_at = 0 ORDER BY sequence",
         )?;
         let mut rows = statement.query([&queue.name])?;
-        let (mut found, mut bytes, mut room) = (Found::default(), 0, most);
+        let (mut found, mut bytes, mut room) = (Found::default(), 0, 0);
         while found.dead.len() < most
             && let Some(row) = rows.next()?
         {
@@ -227,23 +254,27 @@ fn find(readers: &Readers, standing: &Standing, queue: &Queue, most: usize) -> R
             if in_flight.contains(&sequence) {
                 continue;
             }
-            let receives: u32 = row.get(3)?;
-            if is_dead(queue, receives) {
-                found.dead.push(sequence);
+            let (receives, size, deaths): (u32, usize, u32) = (row.get(3)?, row.get(4)?, row.get(5)?);
+            let lies = Lies { sequence, load: Load::one(size) };
+            if is_dead(queue, receives) || (deaths >= DEATHS && queue.redrive.is_some()) {
+                found.dead.push(lies);
                 continue;
             }
             let Text(body) = row.get(2)?;
             bytes += body.len();
-            room = room.min(company(receives + 1));
-            if found.held.len() >= room || (bytes > BYTES && !found.held.is_empty()) {
-                break;
+            room = room.min(company(receives + deaths + 1));
+            let count = found.held.last().map_or(0, Vec::len);
+            if count >= room || bytes > BYTES {
+                if found.held.len() >= flights {
+                    break;
+                }
+                found.held.push(Vec::new());
+                (bytes, room) = (body.len(), most.min(company(receives + deaths + 1)));
             }
-            found.held.push(Held {
-                sequence,
-                id: id_of(row.get(1)?, sequence),
-                body,
-                receives: receives + 1,
-            });
+            if let Some(flight) = found.held.last_mut() {
+                let id = id_of(row.get(1)?, sequence);
+                flight.push(Held { lies, id, body, receives: receives + 1 });
+            }
         }
         Ok(found)
     })
@@ -268,13 +299,13 @@ fn until(now: Timestamp, pause: Duration) -> i64 {
 /// Messages on their way into a dead letter queue.
 #[derive(Clone)]
 struct Buried {
-    messages: Vec<i64>,
+    messages: Vec<Lies>,
     from: String,
     to: Option<(Redrive, Arc<Standing>)>,
 }
 
 impl Buried {
-    fn new(queues: &LocalQueue, queue: &Queue, messages: Vec<i64>) -> Self {
+    fn new(queues: &LocalQueue, queue: &Queue, messages: Vec<Lies>) -> Self {
         let to = queue.redrive.clone().filter(|_| !messages.is_empty());
         let to = to.map(|redrive| (redrive.clone(), queues.standings.of(&redrive.dead_letters)));
         Self { messages, from: queue.name.clone(), to }
@@ -285,16 +316,18 @@ impl Buried {
         let mut moved = connection.prepare_cached(
             "UPDATE queue_messages SET queue = ?2, visible_at = 0, receives = ?3 WHERE sequence = ?1",
         )?;
-        self.messages.iter().try_for_each(|sequence| {
-            moved.execute(params![sequence, redrive.dead_letters, redrive.max_receives]).map(|_| ())
+        self.messages.iter().try_for_each(|lies| {
+            moved.execute(params![lies.sequence, redrive.dead_letters, redrive.max_receives]).map(|_| ())
         })
     }
 
     /// It is on the disk.
     fn told(self, from: &Standing) {
-        let (Some((redrive, to)), count) = (self.to, self.messages.len() as u64) else { return };
-        from.remove(count);
-        to.add(count).keep(count);
+        let Some((redrive, to)) = self.to else { return };
+        let load: Load = self.messages.iter().map(|lies| lies.load).sum();
+        let count = load.messages;
+        from.remove(load);
+        to.add(load).keep();
         let (name, dead_letters, receives) = (self.from, redrive.dead_letters, redrive.max_receives);
         tracing::warn!(
             queue = name,

@@ -2,9 +2,9 @@
 
 use functions::store::StoreError;
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{body::Text, id_of};
+use super::{body::Text, id_of, standing::Load};
 use crate::sqlite::Readers;
 
 /// How full a queue is.
@@ -32,14 +32,28 @@ pub(crate) struct Waiting {
     pub(crate) group: Option<String>,
 }
 
-/// How many messages each queue holds that holds any.
-pub(super) fn counts(readers: &Readers) -> Result<Vec<(String, u64)>, StoreError> {
+/// How much each queue holds that holds anything.
+pub(super) fn loads(readers: &Readers) -> Result<Vec<(String, Load)>, StoreError> {
     readers.with(|connection| {
         connection
-            .prepare("SELECT queue, count(*) FROM queue_messages GROUP BY queue")?
-            .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?
+            .prepare("SELECT count(*), sum(octet_length(body)), queue FROM queue_messages GROUP BY queue")?
+            .query_map([], |row| Ok((row.get(2)?, load(row)?)))?
             .collect()
     })
+}
+
+/// How much a queue holds.
+pub(super) fn load_of(connection: &Connection, queue: &str) -> rusqlite::Result<Load> {
+    connection.query_row(
+        "SELECT count(*), coalesce(sum(octet_length(body)), 0) FROM queue_messages WHERE queue = ?1",
+        [queue],
+        load,
+    )
+}
+
+fn load(row: &Row<'_>) -> rusqlite::Result<Load> {
+    let count = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+    Ok(Load { messages: count(0)?, bytes: count(1)? })
 }
 
 /// How full a queue is.

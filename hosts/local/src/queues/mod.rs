@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use body::Body;
 pub(crate) use flight::{Flight, Held, Next};
 pub(crate) use look::{Depth, Waiting, depth, oldest};
+pub(crate) use standing::Load;
 use standing::Standings;
 
 use crate::{clock, sqlite::SqliteStore};
@@ -59,23 +60,27 @@ pub(crate) struct LocalQueue {
 impl LocalQueue {
     /// The queues of a file that this process alone writes.
     pub(crate) fn open(store: SqliteStore) -> Result<Self, StoreError> {
-        let standings = Standings::new(look::counts(&store.readers)?);
+        let standings = Standings::new(look::loads(&store.readers)?);
         Ok(Self { store, standings })
     }
 
-    /// From here on a queue takes no more than so many messages.
-    pub(crate) async fn limit(&self, queue: QueueName, messages: u64) -> Result<(), StoreError> {
+    /// From here on a queue takes no more than this.
+    pub(crate) async fn limit(&self, queue: QueueName, limit: Load) -> Result<(), StoreError> {
         let name = queue.resource();
-        self.standings.of(name).limit(messages);
-        self.store.writer.write(move |connection| put::limit(connection, name, messages)).await
+        self.standings.of(name).limit(limit);
+        self.store.writer.write(move |connection| put::limit(connection, name, limit.messages)).await
     }
 
     /// Sends a message of a task.
     pub(crate) async fn send_one(&self, message: Message) -> Result<Sent, StoreError> {
-        let reserved = self.standings.of(&message.queue).add(1);
+        let reserved = self.standings.of(&message.queue).add(Load::one(message.body.len()));
         let sent = self.store.writer.write_then(
             move |connection| put::one(connection, message),
-            move |sent| reserved.keep(sent.as_ref().map_or(0, |(_, is_new)| u64::from(*is_new))),
+            move |sent| {
+                if let Ok((_, true)) = sent {
+                    reserved.keep();
+                }
+            },
         );
         Ok(sent.await?.0)
     }
@@ -89,14 +94,19 @@ impl LocalQueue {
 impl Queue for LocalQueue {
     /// All are sent, or none.
     async fn send(&self, queue: QueueName, messages: Vec<queue::Message>) -> Result<(), QueueError> {
-        let (name, count) = (queue.resource(), messages.len() as u64);
-        let Some(reserved) = self.standings.of(name).reserve(count) else { return Err(QueueError::Full) };
-        let sent_at = clock::now();
+        let name = queue.resource();
         let messages: Vec<_> =
             messages.into_iter().map(|message| (Body::new(message.body), message.delay)).collect();
+        let load = messages.iter().map(|(body, _)| Load::one(body.len())).sum();
+        let Some(reserved) = self.standings.of(name).reserve(load) else { return Err(QueueError::Full) };
+        let sent_at = clock::now();
         let sent = self.store.writer.write_first(
             move |connection| put::all(connection, name, &messages, sent_at),
-            move |sent| reserved.keep(if sent.is_ok() { count } else { 0 }),
+            move |sent| {
+                if sent.is_ok() {
+                    reserved.keep();
+                }
+            },
         );
         sent.await.map_err(|error| match error {
             StoreError::Unavailable(why) => QueueError::Unavailable(why),

@@ -1,12 +1,11 @@
-//! How a queue stands, known without asking the file: how many messages it holds, which of them are being worked on,
-//! and a bell for whoever waits for more.
+//! How a queue stands, known without asking the file: how much it holds, which of its messages are being worked on, and
+//! a bell for whoever waits for more.
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    iter::Sum,
+    ops::{Add, Sub},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use tokio::sync::Notify;
@@ -15,11 +14,19 @@ use tokio::sync::Notify;
 #[derive(Clone, Debug)]
 pub(super) struct Standings(Arc<RwLock<HashMap<String, Arc<Standing>>>>);
 
+/// Some messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) messages: u64,
+    /// Of their bodies.
+    pub(crate) bytes: u64,
+}
+
 /// One queue.
 #[derive(Debug)]
 pub(super) struct Standing {
-    messages: AtomicU64,
-    limit: AtomicU64,
+    /// What it holds, and what it takes.
+    load: Mutex<(Load, Load)>,
     bell: Notify,
     in_flight: Mutex<HashSet<i64>>,
 }
@@ -27,56 +34,105 @@ pub(super) struct Standing {
 /// Places in a queue that are taken before its messages are on the disk; those that are not kept are given back.
 pub(super) struct Reserved {
     standing: Arc<Standing>,
-    open: u64,
+    open: Load,
+}
+
+impl Load {
+    const ALL: Self = Self { messages: u64::MAX, bytes: u64::MAX };
+
+    /// One message with a body of so many bytes.
+    pub(super) fn one(bytes: usize) -> Self {
+        Self { messages: 1, bytes: bytes as u64 }
+    }
+
+    fn is_within(self, limit: Self) -> bool {
+        self.messages <= limit.messages && self.bytes <= limit.bytes
+    }
+}
+
+impl Add for Load {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            messages: self.messages.saturating_add(other.messages),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+}
+
+impl Sub for Load {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            messages: self.messages.saturating_sub(other.messages),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+}
+
+impl Sum for Load {
+    fn sum<I: Iterator<Item = Self>>(loads: I) -> Self {
+        loads.fold(Self::default(), Add::add)
+    }
 }
 
 impl Standings {
-    /// Queues that hold so many messages; any other holds none.
-    pub(super) fn new(counts: Vec<(String, u64)>) -> Self {
-        let standing = |(name, messages)| (name, Arc::new(Standing::new(messages)));
-        Self(Arc::new(RwLock::new(counts.into_iter().map(standing).collect())))
+    /// Queues that hold so much; any other holds nothing.
+    pub(super) fn new(loads: Vec<(String, Load)>) -> Self {
+        let standing = |(name, load)| (name, Arc::new(Standing::new(load)));
+        Self(Arc::new(RwLock::new(loads.into_iter().map(standing).collect())))
     }
 
     pub(super) fn of(&self, queue: &str) -> Arc<Standing> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(queue).cloned();
         known.unwrap_or_else(|| {
             let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(all.entry(queue.to_owned()).or_insert_with(|| Arc::new(Standing::new(0))))
+            Arc::clone(
+                all.entry(queue.to_owned()).or_insert_with(|| Arc::new(Standing::new(Load::default()))),
+            )
         })
     }
 }
 
 impl Standing {
-    fn new(messages: u64) -> Self {
-        Self {
-            messages: AtomicU64::new(messages),
-            limit: AtomicU64::new(u64::MAX),
-            bell: Notify::new(),
-            in_flight: Mutex::default(),
+    fn new(load: Load) -> Self {
+        Self { load: Mutex::new((load, Load::ALL)), bell: Notify::new(), in_flight: Mutex::default() }
+    }
+
+    fn load(&self) -> MutexGuard<'_, (Load, Load)> {
+        self.load.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn limit(&self, limit: Load) {
+        self.load().1 = limit;
+    }
+
+    /// Takes places for messages; `None`: there is no room for them.
+    pub(super) fn reserve(self: Arc<Self>, more: Load) -> Option<Reserved> {
+        let mut load = self.load();
+        let (holds, takes) = *load;
+        if !(holds + more).is_within(takes) {
+            return None;
         }
+        load.0 = holds + more;
+        drop(load);
+        Some(Reserved { standing: self, open: more })
     }
 
-    pub(super) fn limit(&self, messages: u64) {
-        self.limit.store(messages, Ordering::Relaxed);
+    /// Takes places for messages, whatever the limit says.
+    pub(super) fn add(self: Arc<Self>, more: Load) -> Reserved {
+        let mut load = self.load();
+        load.0 = load.0 + more;
+        drop(load);
+        Reserved { standing: self, open: more }
     }
 
-    /// Takes places for so many messages; `None`: there are not as many.
-    pub(super) fn reserve(self: Arc<Self>, count: u64) -> Option<Reserved> {
-        let limit = self.limit.load(Ordering::Relaxed);
-        let add = |messages: u64| messages.checked_add(count).filter(|sum| *sum <= limit);
-        self.messages.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
-        Some(Reserved { standing: self, open: count })
-    }
-
-    /// Takes places for so many messages, whatever the limit says.
-    pub(super) fn add(self: Arc<Self>, count: u64) -> Reserved {
-        self.messages.fetch_add(count, Ordering::Relaxed);
-        Reserved { standing: self, open: count }
-    }
-
-    /// So many messages are not in the queue any longer.
-    pub(super) fn remove(&self, count: u64) {
-        self.messages.fetch_sub(count, Ordering::Relaxed);
+    /// So much is not in the queue any longer.
+    pub(super) fn remove(&self, less: Load) {
+        let mut load = self.load();
+        load.0 = load.0 - less;
     }
 
     /// What is being worked on.
@@ -95,12 +151,10 @@ impl Standing {
 }
 
 impl Reserved {
-    /// So many of the messages are in the queue.
-    pub(super) fn keep(mut self, count: u64) {
-        self.open = self.open.saturating_sub(count);
-        if count > 0 {
-            self.standing.ring();
-        }
+    /// The messages are in the queue.
+    pub(super) fn keep(mut self) {
+        self.open = Load::default();
+        self.standing.ring();
     }
 }
 

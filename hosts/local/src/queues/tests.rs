@@ -34,8 +34,10 @@ async fn send(queue: &LocalQueue, bodies: &[&str]) -> Result<(), QueueError> {
 
 /// Receives, and gives the bodies too.
 async fn receive(queue: &LocalQueue, of: &Of, most: usize, now: Timestamp) -> Option<(Flight, Vec<String>)> {
-    match queue.receive(of, most, now).await.unwrap() {
-        Next::Flight(flight) => {
+    match queue.receive(of, most, 1, now).await.unwrap() {
+        Next::Flights(mut flights) => {
+            let flight = flights.pop().unwrap();
+            assert!(flights.is_empty(), "{flights:?}");
             let bodies = flight.messages.iter().map(|message| message.body.clone()).collect();
             Some((flight, bodies))
         }
@@ -88,9 +90,9 @@ async fn what_failed_comes_again_before_what_was_sent_later() {
     assert_eq!(settle(&queue, &flight, &["a"], now).await, Some(Duration::from_secs(1)));
     send(&queue, &["c"]).await.unwrap();
     let again = after(now, 1);
-    match queue.receive(&events(), 0, now).await.unwrap() {
+    match queue.receive(&events(), 0, 0, now).await.unwrap() {
         Next::Nothing(later) => assert_eq!(later, Some(again)),
-        flight @ Next::Flight(_) => panic!("{flight:?}"),
+        flight @ Next::Flights(_) => panic!("{flight:?}"),
     }
     let (flight, bodies) = receive(&queue, &events(), 10, again).await.unwrap();
     assert_eq!(bodies, ["a", "c"]);
@@ -131,27 +133,32 @@ async fn what_fails_again_and_again_comes_alone_and_is_dead_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_process_that_dies_has_received() {
+async fn what_a_process_dies_over_is_no_try_of_it_and_comes_alone_before_long() {
     let (folder, now) = start();
-    for receives in 1..=5 {
+    let queue = open(folder.path());
+    send(&queue, &["a", "b"]).await.unwrap();
+    drop(queue);
+    for deaths in 0..20 {
         let queue = open(folder.path());
-        if receives == 1 {
-            send(&queue, &["a"]).await.unwrap();
-        }
-        let (flight, _) = receive(&queue, &events(), 10, now).await.unwrap();
-        assert_eq!(flight.messages[0].receives, receives);
-        assert_eq!(depth(&queue.store.readers, "EventsQueue", now).unwrap().in_flight, 1);
+        let (flight, bodies) = receive(&queue, &events(), 10, now).await.unwrap();
+        assert_eq!(bodies.len(), if deaths < 4 { 2 } else { 1 }, "{deaths}");
+        assert_eq!(flight.messages[0].receives, 1);
+        assert_eq!(depth(&queue.store.readers, "EventsQueue", now).unwrap().in_flight, bodies.len() as u64);
     }
     let queue = open(folder.path());
-    assert!(receive(&queue, &events(), 10, now).await.is_none());
+    assert_eq!(receive(&queue, &events(), 10, now).await.unwrap().1, ["b"]);
     assert_eq!(receive(&queue, &dead(), 10, now).await.unwrap().1, ["a"]);
+}
+
+fn few(messages: u64) -> Load {
+    Load { messages, bytes: 100 }
 }
 
 #[tokio::test]
 async fn a_full_queue_takes_no_more_until_some_is_done() {
     let (folder, now) = start();
     let queue = open(folder.path());
-    queue.limit(QueueName::Events, 3).await.unwrap();
+    queue.limit(QueueName::Events, few(3)).await.unwrap();
     send(&queue, &["a", "b"]).await.unwrap();
     assert_eq!(send(&queue, &["c", "d"]).await, Err(QueueError::Full));
     send(&queue, &["c"]).await.unwrap();
@@ -163,11 +170,51 @@ async fn a_full_queue_takes_no_more_until_some_is_done() {
     assert_eq!(send(&queue, &["e"]).await, Err(QueueError::Full));
     drop(queue);
     let queue = open(folder.path());
-    queue.limit(QueueName::Events, 4).await.unwrap();
+    queue.limit(QueueName::Events, few(4)).await.unwrap();
     send(&queue, &["e"]).await.unwrap();
     assert_eq!(send(&queue, &["f"]).await, Err(QueueError::Full));
     let full = depth(&queue.store.readers, "EventsQueue", now).unwrap();
     assert_eq!((full.messages, full.limit), (4, Some(4)));
+}
+
+/// However few they are: what they are is counted as well, also by whoever opens the folder.
+#[tokio::test]
+async fn a_queue_takes_so_many_bytes() {
+    let (folder, now) = start();
+    let (large, small) = ("x".repeat(60), "é".repeat(20));
+    let queue = open(folder.path());
+    queue.limit(QueueName::Events, few(1000)).await.unwrap();
+    send(&queue, &[&large, &small]).await.unwrap();
+    assert_eq!(send(&queue, &["a"]).await, Err(QueueError::Full));
+    let (flight, _) = receive(&queue, &events(), 1, now).await.unwrap();
+    settle(&queue, &flight, &[], now).await;
+    send(&queue, &[&large]).await.unwrap();
+    drop(queue);
+    let queue = open(folder.path());
+    queue.limit(QueueName::Events, few(1000)).await.unwrap();
+    assert_eq!(send(&queue, &["a"]).await, Err(QueueError::Full));
+    assert_eq!(queue.move_all("EventsQueue", "Dead").await, Ok(2));
+    send(&queue, &[&large, &small]).await.unwrap();
+}
+
+/// Several are taken off in one commit, each to be settled by itself.
+#[tokio::test]
+async fn flights_take_off_together() {
+    let (folder, now) = start();
+    let queue = open(folder.path());
+    send(&queue, &["a", "b", "c", "d", "e"]).await.unwrap();
+    let Next::Flights(flights) = queue.receive(&events(), 2, 2, now).await.unwrap() else { panic!("none") };
+    let bodies: Vec<Vec<&str>> = flights
+        .iter()
+        .map(|flight| flight.messages.iter().map(|message| message.body.as_str()).collect())
+        .collect();
+    assert_eq!(bodies, [["a", "b"], ["c", "d"]]);
+    settle(&queue, &flights[1], &[], now).await;
+    let full = depth(&queue.store.readers, "EventsQueue", now).unwrap();
+    assert_eq!((full.messages, full.in_flight), (3, 2));
+    settle(&queue, &flights[0], &["a"], now).await;
+    assert_eq!(receive(&queue, &events(), 5, now).await.unwrap().1, ["e"]);
+    assert_eq!(receive(&queue, &events(), 5, after(now, 2)).await.unwrap().1, ["a"]);
 }
 
 #[tokio::test]
@@ -177,7 +224,7 @@ async fn a_message_that_is_held_back_comes_when_it_is_due() {
     let message = queue::Message { body: "later".into(), delay: Duration::from_secs(60) };
     let began = clock::now();
     queue.send(QueueName::Events, vec![message]).await.unwrap();
-    let Next::Nothing(Some(due)) = queue.receive(&events(), 10, began).await.unwrap() else {
+    let Next::Nothing(Some(due)) = queue.receive(&events(), 10, 1, began).await.unwrap() else {
         panic!("too early")
     };
     assert!(due >= after(began, 59) && due <= after(clock::now(), 60));
@@ -189,7 +236,7 @@ async fn a_message_that_is_held_back_comes_when_it_is_due() {
 async fn a_sender_that_went_away_leaves_nothing_unseen() {
     let (folder, _) = start();
     let queue = open(folder.path());
-    queue.limit(QueueName::Events, 1).await.unwrap();
+    queue.limit(QueueName::Events, few(1)).await.unwrap();
     {
         let mut sending = Box::pin(send(&queue, &["a"]));
         assert!(futures::poll!(&mut sending).is_pending());

@@ -40,14 +40,20 @@ impl SqliteStore {
     }
 }
 
-/// A store error of SQLite's: busy or interrupted may pass, the rest does not.
+/// A store error of SQLite's: busy or interrupted may pass, and so may a disk that is full or does not answer. The rest
+/// does not.
 pub(crate) fn failure(error: &rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode as Code;
     let text = error.sqlite_error().map_or_else(|| error.to_string(), |inner| inner.to_string());
     match error.sqlite_error_code() {
-        Some(Code::DatabaseBusy | Code::DatabaseLocked | Code::OperationInterrupted | Code::OutOfMemory) => {
-            StoreError::Unavailable(text)
-        }
+        Some(
+            Code::DatabaseBusy
+            | Code::DatabaseLocked
+            | Code::OperationInterrupted
+            | Code::OutOfMemory
+            | Code::DiskFull
+            | Code::SystemIoFailure,
+        ) => StoreError::Unavailable(text),
         _ => StoreError::Refused(text),
     }
 }

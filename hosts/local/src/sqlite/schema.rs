@@ -50,7 +50,7 @@ const QUEUES: &str = "
 CREATE TABLE IF NOT EXISTS queue_messages (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, id TEXT, body TEXT NOT NULL,
   attributes TEXT, sent_at INTEGER NOT NULL, visible_at INTEGER NOT NULL, receives INTEGER NOT NULL DEFAULT 0,
-  group_id TEXT
+  group_id TEXT, deaths INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS queue_messages_waiting ON queue_messages (queue, visible_at);
 CREATE UNIQUE INDEX IF NOT EXISTS queue_messages_by_id ON queue_messages (id) WHERE id IS NOT NULL;
@@ -65,9 +65,9 @@ CREATE TABLE IF NOT EXISTS queue_deduplication (
 CREATE INDEX IF NOT EXISTS queue_deduplication_by_time ON queue_deduplication (sent_at);
 ";
 
-/// Who worked on messages when the file was last open is gone: they were received once more, and may be again.
+/// Who worked on messages when the file was last open is gone: they may be received again.
 const LANDED: &str = "
-UPDATE queue_messages SET receives = receives + 1
+UPDATE queue_messages SET deaths = deaths + 1
 WHERE sequence IN (SELECT message.value FROM queue_flights, json_each(queue_flights.messages) AS message);
 DELETE FROM queue_flights;
 DELETE FROM queue_limits;
@@ -85,7 +85,7 @@ ALTER TABLE queue_messages RENAME TO queue_messages_2;
 
 /// From the second layout, whose queues nobody received from.
 const FROM_QUEUES: &str = "
-INSERT INTO queue_messages SELECT * FROM queue_messages_2;
+INSERT INTO queue_messages SELECT *, 0 FROM queue_messages_2;
 DROP TABLE queue_messages_2;
 ";
 

@@ -159,7 +159,9 @@ fn commit(
         .take(1)
         .chain(std::iter::from_fn(|| if Instant::now() < end { line.next_of_any() } else { None }));
     for job in front.chain(bulk).take(2 * GROUP) {
-        if begun.is_ok() {
+        // An error of the disk may have rolled the transaction back: outside of it a change would be kept by itself,
+        // and its caller be told that it failed.
+        if begun.is_ok() && !connection.is_autocommit() {
             (job.change)(connection);
         }
         if !done.is_empty() {
@@ -168,6 +170,9 @@ fn commit(
         done.push(job.done);
     }
     begun?;
+    if connection.is_autocommit() {
+        return Err(StoreError::Unavailable("an error of the disk undid what was being written".into()));
+    }
     let committed = connection.execute_batch("COMMIT").map_err(|error| failure(&error));
     if committed.is_err() && !connection.is_autocommit() {
         // The commit's error is the one to tell; a rollback that fails too leaves nothing committed either.
@@ -217,4 +222,33 @@ pub(super) fn delete(
         .prepare_cached(&format!("DELETE FROM {} WHERE partition = ?1 AND sort = ?2", table.name()))?
         .execute(params![partition, sort])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where an error of the disk undoes what was being written, nothing of it is kept, and all are told so.
+    #[test]
+    fn what_is_told_to_have_failed_is_not_kept() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE kept (name TEXT)").unwrap();
+        let line = Line::default();
+        let changes = ["INSERT INTO kept VALUES ('a')", "ROLLBACK", "INSERT INTO kept VALUES ('b')"];
+        for change in changes {
+            let change = move |connection: &Connection| _ = connection.execute_batch(change);
+            assert!(
+                line.push(
+                    Job { change: Box::new(change), runtime: None, done: Box::new(|_| {}) },
+                    Place::Front
+                )
+            );
+        }
+        let mut done = Vec::new();
+        let committed = commit(&connection, &line, &mut done, &mut None);
+        assert_eq!(done.len(), changes.len());
+        assert!(matches!(committed, Err(StoreError::Unavailable(_))), "{committed:?}");
+        let kept = connection.query_row("SELECT count(*) FROM kept", [], |row| row.get(0));
+        assert_eq!(kept, Ok(0));
+    }
 }
