@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::breaker::Breaker;
 use crate::{
     delivery::{self, LANE, TABLE},
+    destination::Stored,
     error::Error,
     store::{Condition, Item, Store, Written},
 };
@@ -31,6 +32,9 @@ pub(crate) struct Lane {
     /// When the delayed message comes that was sent last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) wake_at: Option<Timestamp>,
+    /// The destination as its calls saw it last: what was found out of it counts for no other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seen: Option<Seen>,
     /// The breaker.
     pub(super) breaker: Breaker,
     /// Since when there was nothing but failure.
@@ -42,6 +46,14 @@ pub(crate) struct Lane {
     /// Of when the change of the destination is that was told of last: that it is not sent to any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) told: Option<Timestamp>,
+}
+
+/// Which destination it was, and after which change: one of the same name may be made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Seen {
+    created_at: Timestamp,
+    version: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
@@ -63,6 +75,15 @@ impl Lane {
     /// Since when there was nothing but failure.
     pub(crate) fn failing_since(&self) -> Option<Timestamp> {
         self.failing_since
+    }
+
+    /// Begins anew with a destination that was changed, or made again, since calls saw it last: somebody has seen to it.
+    pub(super) fn meet(&mut self, stored: &Stored) {
+        let seen = Seen { created_at: stored.destination.created_at, version: stored.version };
+        if self.seen.replace(seen) != Some(seen) {
+            self.breaker = Breaker::default();
+            self.failing_since = None;
+        }
     }
 
     fn is_held_by_another(&self, holder: &str, now: Timestamp) -> bool {

@@ -122,6 +122,7 @@ async fn turn<S: Store, Q: Queue>(
         return Ok(is_empty.then_some(Again::Never));
     }
     let Some(stored) = found else { return Ok(None) };
+    lease.lane.meet(&stored);
     if let Permit::After(end) = lease.lane.breaker.permits((tools.now)()) {
         return Ok(Some(Again::At(end)));
     }
