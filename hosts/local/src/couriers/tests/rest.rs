@@ -232,3 +232,42 @@ async fn who_comes_to_a_lane_that_is_taken_rings() {
     assert_eq!((sink.ids().len(), lab.messages(QueueName::Lanes).len()), (1, 1));
     assert_eq!(lab.rows("A", "!lane").await[0].version, 71);
 }
+
+#[tokio::test]
+async fn a_busy_lane_is_let_go_when_its_time_is_over() {
+    let sink = Sink::start(|_, _| Reply::Status(200, "")).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |_| {}).await;
+    lab.event("m1", None, None, &["A"]).await;
+    let courier = Courier::new(Tools { budget: Duration::from_millis(300), ..lab.tools.clone() });
+    let rings = async {
+        loop {
+            lab.deliver_by(&courier, &["A"]).await;
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = lab.deliver_by(&courier, &["A"]) => {}
+        () = rings => {}
+        () = tokio::time::sleep(Duration::from_secs(60)) => panic!("it is never let go"),
+    }
+    // Who comes next goes on.
+    assert_eq!(lab.messages(QueueName::Lanes)[0].0, 0);
+    assert_eq!(sink.ids(), ["m1"]);
+}
+
+#[tokio::test]
+async fn a_lane_that_cannot_be_worked_on_is_looked_at_again_soon() {
+    let lab = Lab::new(&[]);
+    let broken = functions::store::Item {
+        partition: lab.lane("A"),
+        sort: "!lane".to_owned(),
+        version: 1,
+        body: "7".to_owned(),
+    };
+    lab.put(functions::delivery::TABLE, broken).await;
+    lab.deliver(&["A"]).await;
+    let delays: Vec<i64> = lab.messages(QueueName::Lanes).iter().map(|(delay, _)| *delay).collect();
+    assert!(delays.len() == 1 && (5..=60).contains(&delays[0]), "{delays:?}");
+}
