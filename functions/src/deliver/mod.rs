@@ -4,11 +4,13 @@
 //! One courier works on a lane at a time, by a lease on it. Each lane has sockets, a breaker and a schedule of its own,
 //! so that one that hangs holds up nothing but itself.
 
+mod ahead;
 mod attempt;
 mod breaker;
 mod classify;
 mod drain;
 mod due;
+mod flip;
 mod health;
 mod landing;
 mod lease;

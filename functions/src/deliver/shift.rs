@@ -53,7 +53,7 @@ pub(super) async fn run<S: Store, Q: Queue>(
 ) -> Result<Shift, Error> {
     let Some(mut lease) = take(tools, wake).await? else { return Ok(Shift::Done) };
     let done = work(tools, wake, bell, &mut lease, until).await;
-    if done.is_err() {
+    if done.is_err() && !lease.is_lost() {
         // The error is the one to tell. Where this fails too, the lease expires, and says the same.
         lease.lane.unsettled = true;
         let _ = lease.let_go().await;
@@ -121,10 +121,11 @@ async fn turn<S: Store, Q: Queue>(
             Some("destination_disabled")
         }
     };
-    let book = Book { store: tools.store.clone(), objects: tools.objects.clone(), wake: wake.clone() };
+    let Tools { store, objects, random, .. } = tools;
+    let book = Book { store: store.clone(), objects: objects.clone(), wake: wake.clone(), random: *random };
     if let Some(reason) = ended {
-        let is_empty = drain(tools, &book, reason).await?;
         lease.renew((tools.now)()).await?;
+        let is_empty = drain(tools, &book, reason).await?;
         return Ok(is_empty.then_some(Again::Never));
     }
     let Some(stored) = found else { return Ok(None) };

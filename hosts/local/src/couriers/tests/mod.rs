@@ -1,8 +1,10 @@
 //! Lanes on this machine's storage, with destinations that do what a test says.
 
 mod answers;
+mod faulty;
 mod lab;
 mod order;
 mod rest;
 mod sink;
 mod survival;
+mod trouble;
