@@ -14,7 +14,7 @@ use functions::{
     Name, Store,
     deliveries::{self, LaneView},
     destination::{
-        Destination, DestinationName, Shown, Stored,
+        Destination, DestinationName, Hidden, Shown, Stored,
         form::{self, Members, Reading},
     },
     fault::Fault,
@@ -42,7 +42,7 @@ struct View {
     shown: Shown,
     /// The secret that was made for it: this once.
     #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<String>,
+    secret: Option<Hidden<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lane: Option<LaneView>,
     links: Links,

@@ -5,6 +5,7 @@ mod faulty;
 mod lab;
 mod order;
 mod rest;
+mod secure;
 mod sink;
 mod survival;
 mod trouble;

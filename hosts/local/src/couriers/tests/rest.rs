@@ -128,6 +128,11 @@ async fn five_days_of_failure_disable() {
     let found = lab.found("A").await;
     assert_eq!((found.state, found.reason.as_deref()), (State::Disabled, Some("failing")));
     assert_eq!(lab.deliveries("A").await[0].reason.as_deref(), Some("destination_disabled"));
+    let told = lab.messages(QueueName::Events);
+    assert_eq!(told.len(), 1, "{told:?}");
+    for part in ["crmflow destination disabled", r#""via":"crmflow""#, r#""reason":"failing""#] {
+        assert!(told[0].1.contains(part), "{told:?}");
+    }
 }
 
 #[tokio::test]
