@@ -95,7 +95,7 @@ fn what_failed_for_good_is_kept_and_sent_again_on_request() {
     world.stands(&second, "a delivered");
 
     // S0-036: the queue is empty, the status false, event and reason in quarantine.
-    assert_eq!(world.api.show("/deliveries?status=pending")["deliveries"], json!([]));
+    until(|| (world.api.show("/deliveries?status=pending")["deliveries"] == json!([])).then_some(()));
     let failed = world.api.show("/deliveries?destination=b&status=failed");
     assert_eq!(failed["deliveries"][0]["messageId"], *first);
     assert_eq!(failed["deliveries"][0]["links"]["event"], format!("/events/{first}"));
@@ -185,7 +185,7 @@ fn what_waits_for_a_destination_is_sent_when_it_goes_on() {
     assert_eq!((&resumed["state"], &resumed["secrets"]), (&json!("active"), &json!(1)));
     world.stands(&id, "a delivered");
     world.stands(&later, "a delivered");
-    assert_eq!(world.api.show("/destinations/a")["lane"]["waiting"], 0);
+    until(|| (world.api.show("/destinations/a")["lane"]["waiting"] == 0).then_some(()));
     let World { place, sink, .. } = world;
     let calls = sink.recorded();
     assert_eq!(calls[0]["headers"]["authorization"], "header-value");
