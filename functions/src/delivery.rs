@@ -13,6 +13,8 @@
 //!
 //! The sequence is [`crate::arrival::Arrival::sequence`].
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -21,6 +23,7 @@ use crate::{
     destination::DestinationName,
     door,
     error::Error,
+    queue::{Message, Queue, QueueName},
     store::{Item, Table},
 };
 
@@ -171,6 +174,19 @@ pub struct Wake {
     pub tenant: Name,
     /// The destination that it leads to.
     pub destination: DestinationName,
+}
+
+impl Wake {
+    /// The message, held back for so long.
+    pub fn message(&self, delay: Duration) -> Result<Message, Error> {
+        let body = serde_json::to_string(self).map_err(|error| Error::BadInput(door::describe(&error)))?;
+        Ok(Message { body, delay })
+    }
+
+    /// Has the lane looked at, so much later.
+    pub async fn send(&self, delay: Duration, queue: &impl Queue) -> Result<(), Error> {
+        Ok(queue.send(QueueName::Lanes, vec![self.message(delay)?]).await?)
+    }
 }
 
 /// The item of something in a lane.

@@ -1,6 +1,7 @@
 """Sends events through the deployed stack AWS_SAM_STACK_NAME: from the API to the queue, through the flow, to
 destinations at a sink, and what the tables say of it. Usage: events.py API SINK"""
 
+import gzip
 import json
 import os
 import sys
@@ -166,7 +167,8 @@ def what_failed_for_good_is_in_quarantine(stack):
     equal(stack.response(message_id)["destinations"], {gone: False})
     equal(len(stack.received(message_id)), 1)
     kept = stack.objects.objects.filter(Prefix="quarantine/default/track/delivery/")
-    entries = [json.loads(line) for one in kept for line in one.get()["Body"].read().splitlines()]
+    packed = [one.get()["Body"].read() for one in kept]
+    entries = [json.loads(line) for one in packed for line in gzip.decompress(one).splitlines()]
     equal([entry["record"] for entry in entries if entry["record"]["event"] == "gone"], [sent])
 
 

@@ -10,7 +10,7 @@ use url::Url;
 use super::load::{Letter, Parcel};
 use crate::{
     delivery::{Attempt, Queued},
-    destination::{Destination, DestinationType, Stored},
+    destination::{Destination, DestinationType, Hidden, Stored},
     expression::Expression,
     outbound::{self, Guard, Outbound, RetryAfter, Secret},
 };
@@ -27,7 +27,7 @@ pub(super) const MAPPING: &str = "mapping";
 pub(super) struct Target {
     pub(super) stored: Stored,
     /// `None`: nothing may be sent there.
-    url: Option<Url>,
+    url: Option<Hidden<Url>>,
     headers: HeaderMap,
     secrets: Vec<Secret>,
     mapping: Mapping,
@@ -70,7 +70,7 @@ impl Target {
             Expression::parse(source).map_or(Mapping::Broken, |mapping| Mapping::By(Box::new(mapping)))
         };
         Self {
-            url: guard.check_url(&destination.url).ok(),
+            url: guard.check_url(&destination.url).ok().map(Hidden::from),
             headers,
             secrets: destination.secrets.iter().filter_map(|text| text.parse().ok()).collect(),
             mapping: destination.mapping.as_ref().map_or(Mapping::None, parse),
@@ -85,7 +85,7 @@ impl Target {
 
     /// Where an event goes: its channel is a segment of the path (S0-022).
     fn url(&self, channel: Option<&str>) -> Option<Url> {
-        let mut url = self.url.clone()?;
+        let mut url = self.url.clone()?.into_inner();
         let is_communication = self.destination().kind == DestinationType::Cdp;
         if let Some(channel) = channel.filter(|_| is_communication)
             && let Ok(mut segments) = url.path_segments_mut()

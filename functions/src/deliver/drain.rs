@@ -1,7 +1,5 @@
 //! The end of a lane: what is queued for a destination that is disabled or deleted has failed.
 
-use std::collections::HashSet;
-
 use jiff::Timestamp;
 
 use super::{
@@ -11,8 +9,8 @@ use super::{
 };
 use crate::{batch::BatchId, error::Error, queue::Queue, store::Store};
 
-/// How many end at once.
-const PAGE: usize = 250;
+/// How many end at once: their events take a few megabytes at most.
+const PAGE: usize = 64;
 
 /// Ends some of what is queued; gives whether there was nothing left.
 pub(super) async fn drain<S: Store, Q: Queue>(
@@ -22,14 +20,14 @@ pub(super) async fn drain<S: Store, Q: Queue>(
 ) -> Result<bool, Error> {
     let now = (tools.now)();
     let everything = Timestamp::MAX;
-    let none = HashSet::new();
-    let page = due::read(&tools.store, &book.partition(), everything, PAGE, &none).await?;
+    let range = due::Range { after: None, until: everything, limit: PAGE, slack: 0 };
+    let page = due::read(&tools.store, &book.partition(), range, |_| false).await?;
     if page.rows.is_empty() {
         return Ok(true);
     }
     let loaded = load::load(&book.wake, page.rows, Some(everything), now, &tools.store).await?;
-    let ended: Vec<Ended> = loaded.into_iter().map(|loaded| end(loaded, reason)).collect();
-    book.record(&ended, BatchId::new(now, (tools.random)())).await?;
+    let mut ended: Vec<Ended> = loaded.into_iter().map(|loaded| end(loaded, reason)).collect();
+    book.record(&mut ended, BatchId::new(now, (tools.random)())).await?;
     let destination = &book.wake.destination;
     tracing::warn!(
         tenant = %book.wake.tenant,

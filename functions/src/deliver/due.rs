@@ -1,13 +1,11 @@
 //! What is due in a lane.
 
-use std::collections::HashSet;
-
 use jiff::Timestamp;
 
 use crate::{
     delivery::{self, QUEUED, Queued, TABLE},
     error::Error,
-    store::{Query, Store},
+    store::{Item, Query, Store},
 };
 
 /// A row that says what is to be sent, and when.
@@ -20,48 +18,76 @@ pub(super) struct Row {
     pub(super) queued: Queued,
 }
 
+/// Which rows to read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range<'a> {
+    /// Those behind this sort,
+    pub(super) after: Option<&'a str>,
+    /// due by then,
+    pub(super) until: Timestamp,
+    /// at most so many,
+    pub(super) limit: usize,
+    /// among which so many may be that are left out.
+    pub(super) slack: usize,
+}
+
 /// Rows of a lane, the first due first.
 #[derive(Debug)]
 pub(super) struct Page {
     pub(super) rows: Vec<Row>,
+    /// The sort of the last one that was read, left out or not.
+    pub(super) last: Option<String>,
     /// Whether there may be more behind them.
     pub(super) is_full: bool,
     /// When the first one is due that is not due yet.
     pub(super) next_due: Option<Timestamp>,
 }
 
-/// Reads at most `limit` rows that are due at `until`, but for those whose sequence is in `skip`.
+/// Reads rows that are due, but for those whose sequence is to be left out.
 pub(super) async fn read(
     store: &impl Store,
     partition: &str,
-    until: Timestamp,
-    limit: usize,
-    skip: &HashSet<String>,
+    range: Range<'_>,
+    is_left_out: impl Fn(&str) -> bool,
 ) -> Result<Page, Error> {
-    let limit = limit + skip.len();
+    let limit = range.limit + range.slack;
     let query = Query {
         partition: partition.to_owned(),
         prefix: QUEUED.to_owned(),
-        after: None,
+        after: range.after.map(ToOwned::to_owned),
         descending: false,
         limit,
     };
     let items = store.query(TABLE, query).await?;
-    let mut page = Page { rows: Vec::new(), is_full: items.len() == limit, next_due: None };
+    let mut page = Page { rows: Vec::new(), last: None, is_full: items.len() == limit, next_due: None };
     for item in items {
-        let Some((due, sequence)) = delivery::queued_parts(&item.sort) else {
-            return Err(Error::BadInput("a row of the lane has a sort that is none".into()));
-        };
-        if due > until {
-            page.next_due = Some(due);
-            page.is_full = false;
+        let (due, sequence) = parts(&item)?;
+        if due > range.until {
+            (page.next_due, page.is_full) = (Some(due), false);
             break;
         }
-        if !skip.contains(sequence) {
-            let queued = delivery::body(&item)?;
-            let sequence = sequence.to_owned();
-            page.rows.push(Row { due, sequence, version: item.version, queued, sort: item.sort });
+        if page.rows.len() == range.limit {
+            page.is_full = true;
+            break;
+        }
+        page.last = Some(item.sort.clone());
+        if !is_left_out(sequence) {
+            page.rows.push(Row::read(item)?);
         }
     }
     Ok(page)
+}
+
+impl Row {
+    /// The row that an item is.
+    pub(super) fn read(item: Item) -> Result<Self, Error> {
+        let (due, sequence) = parts(&item)?;
+        let (sequence, queued) = (sequence.to_owned(), delivery::body(&item)?);
+        Ok(Self { due, sequence, version: item.version, queued, sort: item.sort })
+    }
+}
+
+fn parts(item: &Item) -> Result<(Timestamp, &str), Error> {
+    delivery::queued_parts(&item.sort)
+        .ok_or_else(|| Error::BadInput("a row of the lane has a sort that is none".into()))
 }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::value::to_raw_value;
 
-use super::lease::Lane;
+use super::lease::{Lane, Notice};
 use crate::{
     arrival::{Arrivals, Incoming, Via},
     batch::BatchId,
@@ -75,8 +75,8 @@ struct About<'a> {
     reason: &'a str,
 }
 
-/// Tells, once, that a destination is not sent to any more: in the log, and by an event that goes where events go. What
-/// somebody asked for is not told.
+/// Tells that a destination is not sent to any more: in the log, and by an event that goes where events go; once, until
+/// it is sent to again or there is another reason. What somebody asked for is not told.
 pub(super) async fn tell<Q: Queue>(
     wake: &Wake,
     destination: &Destination,
@@ -86,7 +86,11 @@ pub(super) async fn tell<Q: Queue>(
 ) -> Result<(), Error> {
     let reason =
         destination.reason.as_deref().filter(|reason| *reason == FAILED || reason.starts_with("http_"));
-    let (Some(reason), false) = (reason, lane.told == Some(destination.updated_at)) else { return Ok(()) };
+    let Some(reason) = reason else { return Ok(()) };
+    let notice = Notice { state: destination.state, reason: reason.to_owned() };
+    if lane.notice.as_ref() == Some(&notice) {
+        return Ok(());
+    }
     let (name, timestamp) = (&destination.destination_name, destination.updated_at);
     let what = if destination.state == State::Paused { "paused" } else { "disabled" };
     tracing::error!(
@@ -116,7 +120,7 @@ pub(super) async fn tell<Q: Queue>(
     };
     let body = serde_json::to_string(&arrivals).map_err(refused)?;
     queue.send(QueueName::Events, vec![Message { body, delay: Duration::ZERO }]).await?;
-    lane.told = Some(timestamp);
+    lane.notice = Some(notice);
     Ok(())
 }
 

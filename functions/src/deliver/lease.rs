@@ -8,12 +8,16 @@ use serde::{Deserialize, Serialize};
 use super::breaker::Breaker;
 use crate::{
     delivery::{self, LANE, TABLE},
+    destination::{State, Stored},
     error::Error,
     store::{Condition, Item, Store, Written},
 };
 
 /// How long a lease lasts that is not renewed.
 pub(super) const LEASE: SignedDuration = SignedDuration::from_secs(60);
+
+/// So long before its end a lease is held no more: what is begun takes a while, and clocks differ.
+const MARGIN: SignedDuration = SignedDuration::from_secs(20);
 
 /// The lane itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +35,9 @@ pub(crate) struct Lane {
     /// When the delayed message comes that was sent last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) wake_at: Option<Timestamp>,
+    /// The destination as its calls saw it last: what was found out of it counts for no other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seen: Option<Seen>,
     /// The breaker.
     pub(super) breaker: Breaker,
     /// Since when there was nothing but failure.
@@ -39,9 +46,25 @@ pub(crate) struct Lane {
     /// When the rate limit lets the next call through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) free_at: Option<Timestamp>,
-    /// Of when the change of the destination is that was told of last: that it is not sent to any more.
+    /// What was told of the destination since it was sent to last.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) told: Option<Timestamp>,
+    pub(super) notice: Option<Notice>,
+}
+
+/// Which destination it was, and after which change: one of the same name may be made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Seen {
+    created_at: Timestamp,
+    version: u64,
+}
+
+/// That a destination is not sent to any more, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Notice {
+    pub(super) state: State,
+    pub(super) reason: String,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
@@ -65,6 +88,17 @@ impl Lane {
         self.failing_since
     }
 
+    /// Begins anew with a destination that is sent to and was changed, or made again, since calls saw it last: somebody
+    /// has seen to it.
+    pub(super) fn meet(&mut self, stored: &Stored) {
+        self.notice = None;
+        let seen = Seen { created_at: stored.destination.created_at, version: stored.version };
+        if self.seen.replace(seen) != Some(seen) {
+            self.breaker = Breaker::default();
+            self.failing_since = None;
+        }
+    }
+
     fn is_held_by_another(&self, holder: &str, now: Timestamp) -> bool {
         let other = self.holder.as_deref().is_some_and(|other| other != holder);
         other && self.expires_at.is_some_and(|expires| now < expires)
@@ -80,6 +114,10 @@ pub(super) struct Lease<S> {
     version: u64,
     /// The lane, as it is written with the next renewal.
     pub(super) lane: Lane,
+    /// When it ends, as it was written last.
+    expires_at: Timestamp,
+    /// Whether another has it.
+    is_lost: bool,
     /// Whether somebody came by since this was last asked.
     rung: bool,
 }
@@ -120,6 +158,8 @@ impl<S: Store> Lease<S> {
                         holder,
                         version: version + 1,
                         lane,
+                        expires_at: now + LEASE,
+                        is_lost: false,
                         rung: false,
                     }));
                 }
@@ -133,10 +173,21 @@ impl<S: Store> Lease<S> {
         std::mem::take(&mut self.rung)
     }
 
+    /// Whether it is to be renewed before anything else is done by it.
+    pub(super) fn is_ending(&self, now: Timestamp) -> bool {
+        now + MARGIN >= self.expires_at
+    }
+
+    /// Whether another has it: then nothing may be written.
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
     /// Holds it for longer, and writes the lane down.
     pub(super) async fn renew(&mut self, now: Timestamp) -> Result<(), Error> {
-        self.lane.expires_at = Some(now + LEASE);
-        while !self.write(self.lane.clone()).await? {}
+        let expires_at = now + LEASE;
+        while !self.write(Lane { expires_at: Some(expires_at), ..self.lane.clone() }).await? {}
+        self.expires_at = expires_at;
         Ok(())
     }
 
@@ -156,6 +207,7 @@ impl<S: Store> Lease<S> {
             Written::Conflict(other) => {
                 let (version, other) = read(other.as_ref())?;
                 if other.holder.as_ref() != Some(&self.holder) {
+                    self.is_lost = true;
                     return Err(Error::StorageUnavailable("another has taken the lane".into()));
                 }
                 self.version = version;

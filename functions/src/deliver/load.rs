@@ -37,9 +37,47 @@ pub(super) struct Parcel {
     pub(super) row: Row,
     pub(super) letter: Letter,
     /// The response, which says that it was not delivered yet.
-    pub(super) response: Item,
+    pub(super) response: Known,
     /// What was tried before.
     pub(super) attempts: Vec<Attempt>,
+}
+
+/// A response as it was read.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) response: Response,
+    /// What [`crate::store::Condition::Version`] compares.
+    pub(super) version: u64,
+}
+
+impl Known {
+    pub(super) fn read(item: &Item) -> Result<Self, Error> {
+        Ok(Self { response: Response::read(item)?, version: item.version })
+    }
+
+    fn bytes(&self) -> usize {
+        self.response.response_body.get().len()
+    }
+}
+
+impl Letter {
+    fn bytes(&self) -> usize {
+        self.payload.len() + self.canonical.len()
+    }
+}
+
+impl Parcel {
+    /// How much room it takes up, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.letter.bytes() + self.response.bytes()
+    }
+}
+
+impl Ended {
+    /// How much room it takes up, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.letter.as_ref().map_or(0, Letter::bytes) + self.response.as_ref().map_or(0, Known::bytes)
+    }
 }
 
 /// What a row turned out to be.
@@ -93,10 +131,10 @@ fn judge(
     past: Past,
     now: Timestamp,
 ) -> Result<Loaded, Error> {
-    let known = response.as_ref().map(Response::read).transpose()?;
-    let known = known.filter(|known| known.sequence == row.sequence);
-    let is_delivered = known.as_ref().and_then(|known| known.destinations.get(&wake.destination)).copied();
-    let response = response.filter(|_| known.is_some());
+    let response = response.as_ref().map(Known::read).transpose()?;
+    let response = response.filter(|known| known.response.sequence == row.sequence);
+    let destinations = response.as_ref().map(|known| &known.response.destinations);
+    let is_delivered = destinations.and_then(|all| all.get(&wake.destination)).copied();
     let letter = event
         .and_then(|event| Some(Letter { payload: event.payload?, canonical: event.event?, via: event.via }));
     let failed = past.failed;

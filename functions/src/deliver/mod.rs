@@ -4,11 +4,13 @@
 //! One courier works on a lane at a time, by a lease on it. Each lane has sockets, a breaker and a schedule of its own,
 //! so that one that hangs holds up nothing but itself.
 
+mod ahead;
 mod attempt;
 mod breaker;
 mod classify;
 mod drain;
 mod due;
+mod flip;
 mod health;
 mod landing;
 mod lease;
@@ -27,6 +29,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::join_all;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::{
     delivery::Wake,
@@ -38,6 +41,7 @@ use crate::{
     store::Store,
 };
 pub(crate) use lease::Lane;
+use shift::Shift;
 pub use trial::trial;
 use work::AtWork;
 
@@ -107,31 +111,35 @@ impl<S: Store, Q: Queue> Courier<S, Q> {
         BatchResponse { batch_item_failures: left.into_iter().map(failure).collect() }
     }
 
+    /// Whether a message is done. One whose lane could not be worked on is, when another is on its way: a queue gives
+    /// the same one again only when all the time for it is over.
     async fn is_done(&self, wake: &Wake) -> bool {
         let Wake { tenant, destination } = wake;
-        match Box::pin(self.work_on(wake)).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::error!(
-                    tenant = %tenant,
-                    destination = %destination,
-                    error.name = error.name(),
-                    "the lane of destination {destination} could not be worked on: {error}"
-                );
-                false
-            }
-        }
+        let Err(error) = Box::pin(self.work_on(wake)).await else { return true };
+        let delay = wakes::after_trouble((self.tools.random)());
+        let sent = wake.send(delay, &self.tools.queue).await;
+        tracing::error!(
+            tenant = %tenant,
+            destination = %destination,
+            error.name = error.name(),
+            is_tried_again = sent.is_ok(),
+            "the lane of destination {destination} could not be worked on: {error}"
+        );
+        sent.is_ok()
     }
 
     /// Works on one lane until nothing is due, the time is over, or somebody else is found there.
     async fn work_on(&self, wake: &Wake) -> Result<(), Error> {
         let Some(mut place) = self.at_work.enter(wake) else { return Ok(()) };
-        loop {
-            shift::run(&self.tools, wake, place.bell()).await?;
+        let until = Instant::now() + self.tools.budget;
+        while shift::run(&self.tools, wake, place.bell(), until).await? == Shift::Done {
             place = match place.leave() {
                 Some(rung) => rung,
                 None => return Ok(()),
             };
         }
+        // In this order: while the place is taken, whoever gets the message rings, and goes.
+        drop(place);
+        wake.send(Duration::ZERO, &self.tools.queue).await
     }
 }

@@ -1,16 +1,18 @@
+use serde_json::value::RawValue;
+
 use super::*;
 use crate::{
     arrival::Via,
-    deliver::{due::Row, load::Letter},
+    deliver::load::{Known, Letter},
     delivery::Queued,
-    store::Item,
+    response::Response,
 };
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
 }
 
-fn parcel(name: &str) -> Box<Parcel> {
+fn row(name: &str) -> Row {
     let user = name.starts_with(|first: char| first.is_lowercase()).then(|| name[..1].to_owned());
     let queued = Queued {
         message_id: name.to_owned(),
@@ -21,11 +23,23 @@ fn parcel(name: &str) -> Box<Parcel> {
         replays: 0,
         stuck_since: None,
     };
+    Row { sort: String::new(), due: at(0), sequence: name[1..].to_owned(), version: 1, queued }
+}
+
+fn parcel(name: &str) -> Box<Parcel> {
     let letter = Letter { payload: "{}".into(), canonical: "{}".into(), via: Via::Events };
-    let response = Item { partition: String::new(), sort: String::new(), version: 1, body: String::new() };
-    let sequence = name[1..].to_owned();
-    let row = Row { sort: String::new(), due: at(0), sequence, version: 1, queued };
-    Box::new(Parcel { row, letter, response, attempts: Vec::new() })
+    let response = Response {
+        response_id: name.to_owned(),
+        response_body: RawValue::NULL.to_owned(),
+        destinations: BTreeMap::new(),
+        sequence: name[1..].to_owned(),
+    };
+    Box::new(Parcel {
+        row: row(name),
+        letter,
+        response: Known { response, version: 1 },
+        attempts: Vec::new(),
+    })
 }
 
 /// Plays a line. Events are a letter and a number, their place in time; a small letter is a user. `a1` comes into
@@ -96,4 +110,50 @@ fn a_stuck_event_holds_up_its_user_and_nobody_else() {
 fn it_holds_them_up_for_a_bounded_time() {
     check(true, "a1 a2 ? !a1:500 ? @29 a2 ? @30 a2 ?", "a1 a2:30 a2:30 a2 +0");
     check(true, "a1 ? !a1:500 @30 a2 ? !a2:100 a3 ?", "a1 a2 a3 +0");
+}
+
+/// Rows are read, and what is to be loaded of them, and of earlier ones, comes into line.
+#[track_caller]
+fn read(line: &mut Line, names: &[&str], expected: &str) {
+    let Taken { rows, behind } = line.take(names.iter().map(|name| row(name)).collect());
+    let mut taken: Vec<String> = rows.iter().map(|row| row.queued.message_id.clone()).collect();
+    taken.extend(behind.iter().map(|(sequence, _)| format!("a{sequence}")));
+    taken.sort();
+    for name in &taken {
+        line.push(parcel(name));
+    }
+    let (waiting, ready, behind) = (line.len(), line.ready(), line.behind());
+    assert_eq!(format!("{} | {waiting} {ready} {behind}", taken.join(" ")), expected, "{names:?}");
+}
+
+#[track_caller]
+fn send(line: &mut Line, expected: &str) {
+    let Some(Next::Send(parcel)) = line.next(at(0)) else { panic!("{expected} is not sent") };
+    assert_eq!(parcel.row.queued.message_id, expected);
+}
+
+#[test]
+fn a_few_of_each_user_are_in_line() {
+    let line = &mut Line::new(true, SignedDuration::from_secs(30), []);
+    read(line, &["a1", "a2", "a3", "a4", "a5", "a6", "b7", "N8"], "N8 a1 a2 a3 a4 b7 | 6 6 2");
+    send(line, "N8");
+    send(line, "a1");
+    send(line, "b7");
+    read(line, &["a9"], "a5 | 4 0 2");
+    line.settle("a", "1", true, None);
+    send(line, "a2");
+    line.settle("a", "2", true, None);
+    send(line, "a3");
+    assert!(!line.is_hungry());
+    line.settle("a", "3", true, None);
+    send(line, "a4");
+    assert!(line.is_hungry());
+    read(line, &["b9"], "a6 a9 b9 | 4 0 0");
+    // What comes late comes before.
+    line.settle("a", "4", true, None);
+    read(line, &["a0"], "a0 | 5 4 0");
+    send(line, "a0");
+    assert_eq!((line.ready(), line.clear().len()), (0, 4));
+    let all = Line::new(false, SignedDuration::from_secs(30), []).take(vec![row("a1"), row("a2")]);
+    assert_eq!((all.rows.len(), all.behind.len()), (2, 0));
 }

@@ -1,7 +1,9 @@
 //! The pump of a lane: reads what is due, keeps as many calls on their way as the destination takes, and writes down
 //! what came of them while others go on.
 
-use std::{collections::HashSet, future::Future, pin::Pin, sync::Arc, time::Duration};
+mod writing;
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use jiff::{SignedDuration, Timestamp};
@@ -12,34 +14,35 @@ use tokio::{
 
 use super::{
     Tools,
+    ahead::Ahead,
     attempt::{self, Called, Target},
     breaker::Permit,
-    due, health,
     health::Change,
-    landing,
     lease::Lease,
-    load::{self, Loaded},
-    order::{Line, Next, Stuck},
+    order::{self, Line},
     rate,
     record::{Book, Ended, Fate},
 };
 use crate::{
-    batch::BatchId,
+    delivery::Wake,
     destination::{Destination, Ordering},
     error::Error,
     queue::Queue,
     store::Store,
 };
+use writing::{Trouble, Write};
 
-/// How many deliveries are read ahead for each call that may be on its way, and how many at least and at most.
-const AHEAD: usize = 8;
-const WINDOW: std::ops::RangeInclusive<usize> = 64..=512;
-/// How often the destination is looked at, the lease renewed, and the lane looked at while calls are on their way.
+/// How often the destination is looked at without a bell, and the lease renewed.
 const LOOK_AT_DESTINATION: Duration = Duration::from_secs(1);
 const RENEW: Duration = Duration::from_secs(15);
-const LOOK_AT_LANE: Duration = Duration::from_millis(200);
+/// For how long the destination may be out of sight.
+const UNSEEN: Duration = Duration::from_secs(25);
+/// The longest wait without a look at the lane while calls are on their way.
+const TICK: Duration = Duration::from_millis(200);
 /// What is due as soon as this is waited for.
 const SOON: SignedDuration = SignedDuration::from_millis(1_100);
+/// So long after a failure storage is asked once more.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// How a lane was left.
 #[derive(Debug)]
@@ -57,7 +60,7 @@ pub(super) enum Left {
 }
 
 type Flight = Pin<Box<dyn Future<Output = Called> + Send>>;
-type Writing = Pin<Box<dyn Future<Output = Result<Vec<Ended>, Error>> + Send>>;
+type Writing = Pin<Box<dyn Future<Output = Write> + Send>>;
 
 /// A lane at work.
 pub(super) struct Pump<'a, S, Q> {
@@ -67,29 +70,23 @@ pub(super) struct Pump<'a, S, Q> {
     lease: &'a mut Lease<S>,
     target: Arc<Target>,
     until: Instant,
-    /// What was due by then may be half written down.
-    recovers: Option<Timestamp>,
-    line: Line,
-    /// The sequences of all that was read and whose end is not written down.
-    at_hand: HashSet<String>,
+    ahead: Ahead,
     flying: FuturesUnordered<Flight>,
     landed: Vec<Ended>,
     writing: Option<Writing>,
-    /// Whether there may be more due than was read.
-    more: bool,
-    next_due: Option<Timestamp>,
-    /// Whether something was written down since: another row of the same delivery may be left.
-    unseen: bool,
     /// Why nothing more is sent.
     closing: Option<Left>,
-    looked: Looked,
+    /// What went wrong.
+    trouble: Option<Trouble>,
+    next: Next,
 }
 
-/// When things were looked at last.
-struct Looked {
+/// When things are to be looked at next.
+struct Next {
     destination: Instant,
     lease: Instant,
-    lane: Instant,
+    /// When the destination was seen last.
+    seen: Instant,
 }
 
 impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
@@ -106,24 +103,21 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
         let hold = SignedDuration::from_secs(destination.hold_seconds.into());
         let stuck = if is_ordered { book.stuck(hold).await? } else { Vec::new() };
         let now = Instant::now();
+        let recovers = lease.lane.unsettled.then(|| (tools.now)());
         Ok(Self {
-            line: Line::new(is_ordered, hold, stuck),
-            recovers: lease.lane.unsettled.then(|| (tools.now)()),
+            ahead: Ahead::new(Line::new(is_ordered, hold, stuck), recovers),
             tools,
             book,
             bell,
             lease,
             target,
             until,
-            at_hand: HashSet::new(),
             flying: FuturesUnordered::new(),
             landed: Vec::new(),
             writing: None,
-            more: true,
-            next_due: None,
-            unseen: false,
             closing: None,
-            looked: Looked { destination: now, lease: now, lane: now },
+            trouble: None,
+            next: Next { destination: now + LOOK_AT_DESTINATION, lease: now + RENEW, seen: now },
         })
     }
 
@@ -131,21 +125,25 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
     pub(super) async fn run(mut self) -> Result<Left, Error> {
         loop {
             self.look_around().await?;
-            self.read().await?;
+            if let Err(error) = self.read().await {
+                self.close_for(error, None);
+            }
             let blocked = self.launch();
             self.write();
             if !self.is_quiet() {
                 self.wait(blocked).await?;
                 continue;
             }
-            if let Some(left) = self.closing.take() {
-                return Ok(left);
+            match (self.closing.take(), self.trouble.take()) {
+                // It is known, whatever else is not.
+                (Some(left @ Left::Change(_)), _) | (Some(left), None) => return Ok(left),
+                (_, Some(trouble)) => return Err(trouble.error),
+                (None, None) => {}
             }
-            if std::mem::take(&mut self.unseen) {
-                self.more = true;
+            if self.ahead.start_again() {
                 continue;
             }
-            let wait = blocked.or(self.next_due);
+            let wait = blocked.or(self.ahead.next_due());
             match wait {
                 Some(due) if due <= (self.tools.now)() + SOON => self.wait(Some(due)).await?,
                 // Everything that was due has ended.
@@ -160,29 +158,55 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
     /// Whether nothing is on its way, and nothing can be sent now.
     fn is_quiet(&self) -> bool {
         let is_idle = self.flying.is_empty() && self.landed.is_empty() && self.writing.is_none();
-        is_idle && (self.closing.is_some() || !self.more)
+        is_idle && (self.closing.is_some() || self.ahead.is_read())
     }
 
-    /// Renews the lease, and sees whether the destination is still what it was.
+    /// Renews the lease, and sees whether the destination is still what it was. Where storage does not answer, it is
+    /// asked again while the lease lasts; who has lost the lease leaves everything to the one who has it.
     async fn look_around(&mut self) -> Result<(), Error> {
         let now = Instant::now();
         if now >= self.until {
             self.close(Left::Over);
         }
-        if now - self.looked.lease >= RENEW {
-            self.looked.lease = now;
-            self.lease.renew((self.tools.now)()).await?;
-            self.more |= self.lease.take_rung();
+        let is_ending = self.lease.is_ending((self.tools.now)());
+        if is_ending || now >= self.next.lease {
+            match self.lease.renew((self.tools.now)()).await {
+                Ok(()) => self.next.lease = now + RENEW,
+                Err(error) if is_ending || self.lease.is_lost() => return Err(error),
+                Err(error) => {
+                    self.next.lease = now + PAUSE;
+                    self.tell("the lease could not be renewed", &error);
+                }
+            }
+            if self.lease.take_rung() {
+                self.ahead.ring();
+            }
         }
-        if self.closing.is_none() && now - self.looked.destination >= LOOK_AT_DESTINATION {
-            self.looked.destination = now;
+        if self.closing.is_none() && now >= self.next.destination {
+            self.next.destination = now + LOOK_AT_DESTINATION;
             let (tenant, name) = (&self.book.wake.tenant, &self.book.wake.destination);
-            let found = Destination::find(tenant, name, &self.tools.store).await?;
-            if found.is_none_or(|found| found.version != self.target.stored.version) {
-                self.close(Left::Changed);
+            match Destination::find(tenant, name, &self.tools.store).await {
+                Ok(found)
+                    if found.as_ref().is_none_or(|found| found.version != self.target.stored.version) =>
+                {
+                    self.close(Left::Changed);
+                }
+                Ok(_) => self.next.seen = now,
+                Err(error) if now - self.next.seen >= UNSEEN => self.close_for(error, None),
+                Err(error) => self.tell("the destination could not be looked at", &error),
             }
         }
         Ok(())
+    }
+
+    fn tell(&self, what: &str, error: &Error) {
+        let Wake { tenant, destination } = &self.book.wake;
+        tracing::warn!(
+            tenant = %tenant,
+            destination = %destination,
+            error.name = error.name(),
+            "{what} at work on the lane of {destination}, and will be once more: {error}"
+        );
     }
 
     /// Sends nothing more: what is not on its way yet stays in the lane.
@@ -191,48 +215,15 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
         if self.closing.is_none() || is_change {
             self.closing = Some(left);
         }
-        self.clear();
-    }
-
-    fn clear(&mut self) {
-        for sequence in self.line.clear() {
-            self.at_hand.remove(&sequence);
-        }
+        self.ahead.clear();
     }
 
     /// Reads what is due, when little is left in line.
     async fn read(&mut self) -> Result<(), Error> {
-        let window = self.concurrency().saturating_mul(AHEAD).clamp(*WINDOW.start(), *WINDOW.end());
-        if self.looked.lane.elapsed() >= LOOK_AT_LANE && !self.flying.is_empty() {
-            self.more = true;
-        }
-        // What has ended and waits to be written down takes room too.
-        let is_full = self.line.len() * 2 > window || self.at_hand.len() > window * 4;
-        if self.closing.is_some() || !self.more || is_full {
-            return Ok(());
-        }
-        let now = (self.tools.now)();
-        self.looked.lane = Instant::now();
-        let store = &self.tools.store;
-        let page = due::read(store, &self.book.partition(), now, window, &self.at_hand).await?;
-        (self.more, self.next_due) = (page.is_full, page.next_due);
-        if !page.is_full && page.rows.is_empty() {
-            self.recovers = None;
-        }
-        let mut seen = HashSet::new();
-        // A second row of the same delivery is looked at when the first one has ended.
-        let rows = page.rows.into_iter().filter(|row| seen.insert(row.sequence.clone())).collect();
-        for loaded in load::load(&self.book.wake, rows, self.recovers, now, store).await? {
-            match loaded {
-                Loaded::Ready(parcel) => {
-                    self.at_hand.insert(parcel.row.sequence.clone());
-                    self.line.push(parcel);
-                }
-                Loaded::Ended(ended) => {
-                    self.at_hand.insert(ended.row.sequence.clone());
-                    self.landed.push(*ended);
-                }
-            }
+        if self.closing.is_none() {
+            let (concurrency, now) = (self.concurrency(), (self.tools.now)());
+            let ended = self.ahead.read(&self.book, concurrency, self.flying.len(), now).await?;
+            self.landed.extend(ended);
         }
         Ok(())
     }
@@ -259,15 +250,15 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
                 return None;
             }
             let rate = self.target.destination().rate_limit;
-            let free_at = self.lease.lane.free_at.filter(|_| rate.is_some() && self.line.len() > 0);
+            let free_at = self.lease.lane.free_at.filter(|_| rate.is_some() && self.ahead.line.len() > 0);
             if let Some(free_at) = rate::wait(free_at, now) {
                 return Some(free_at);
             }
-            match self.line.next(now)? {
-                Next::PutOff(parcel, due) => {
-                    self.landed.push(Ended::new(*parcel, Fate::Held { due }));
+            match self.ahead.line.next(now)? {
+                order::Next::PutOff(parcel, due) => {
+                    self.keep(Ended::new(*parcel, Fate::Held { due }));
                 }
-                Next::Send(parcel) => {
+                order::Next::Send(parcel) => {
                     if is_probe {
                         self.lease.lane.breaker.probe();
                     }
@@ -284,22 +275,9 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
         None
     }
 
-    /// Begins to write down what has ended since the last write began.
-    fn write(&mut self) {
-        if self.writing.is_some() || self.landed.is_empty() {
-            return;
-        }
-        let (book, ended) = (self.book.clone(), std::mem::take(&mut self.landed));
-        let id = BatchId::new((self.tools.now)(), (self.tools.random)());
-        self.writing = Some(Box::pin(async move {
-            book.record(&ended, id).await?;
-            Ok(ended)
-        }));
-    }
-
     /// Waits for an answer, for what is being written, for the bell, or until there is something else to do.
     async fn wait(&mut self, until: Option<Timestamp>) -> Result<(), Error> {
-        let longest = Instant::now() + LOOK_AT_LANE;
+        let longest = Instant::now() + TICK;
         let until = until.map(|until| {
             let wait = until.duration_since((self.tools.now)());
             Instant::now() + Duration::try_from(wait).unwrap_or_default()
@@ -319,11 +297,17 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
             Some(called) = self.flying.next(), if !self.flying.is_empty() => self.land(called),
             written = writing => {
                 self.writing = None;
-                self.settle(&written?);
+                self.wrote(written)?;
             }
-            () = self.bell.notified() => self.more = true,
+            () = self.bell.notified() => {
+                self.ahead.ring();
+                // It may have been rung for a change, which is in effect with the next event.
+                self.next.destination = Instant::now();
+            }
             () = sleep_until(tick) => {
-                self.more |= self.line.len() == 0 && until.is_some_and(|until| until <= Instant::now());
+                if self.ahead.line.len() == 0 && until.is_some_and(|until| until <= Instant::now()) {
+                    self.ahead.look();
+                }
             }
         }
         // What else has come in meanwhile.
@@ -331,54 +315,5 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
             self.land(called);
         }
         Ok(())
-    }
-
-    /// A call ended: what it means for the delivery, and for the destination.
-    fn land(&mut self, called: Called) {
-        let now = (self.tools.now)();
-        let destination = self.target.destination();
-        let landing = landing::judge(&called, destination, now, (self.tools.random)());
-        let lane = &mut self.lease.lane;
-        if lane.breaker.note(landing.sign, called.is_probe, now) {
-            tracing::warn!(
-                tenant = %self.book.wake.tenant,
-                destination = %destination.destination_name,
-                "half of the calls to {} fail; it is left alone for a minute",
-                destination.destination_name
-            );
-        }
-        let change = if landing.counts { health::note(lane, landing.is_delivered(), now) } else { None };
-        landing.log(&self.book.wake, &called);
-        self.landed.push(Ended::landed(called, landing.fate));
-        if let Some(change) = landing.change.or(change) {
-            self.close(Left::Change(change));
-        }
-    }
-
-    /// What is written down makes room, and lets the next one of its user go.
-    fn settle(&mut self, written: &[Ended]) {
-        let hold = SignedDuration::from_secs(self.target.destination().hold_seconds.into());
-        self.unseen = true;
-        for Ended { row, fate, was_sent, .. } in written {
-            self.at_hand.remove(&row.sequence);
-            let due = match fate {
-                Fate::Again { due, .. } | Fate::Held { due } | Fate::PutOff { due } => Some(*due),
-                _ => None,
-            };
-            if let Some(due) = due {
-                self.next_due = Some(self.next_due.map_or(due, |next| next.min(due)));
-            }
-            let Some(user) = &row.queued.user else { continue };
-            let stuck = match fate {
-                // It is known to be held up already.
-                Fate::Held { .. } => continue,
-                Fate::Again { due, queued } => {
-                    let since = queued.stuck_since.unwrap_or(*due);
-                    Some(Stuck { due: *due, free_at: since + hold })
-                }
-                _ => None,
-            };
-            self.line.settle(user, &row.sequence, *was_sent, stuck);
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Writes down what came of deliveries, many at once: first how each stands, then the response that the event is kept
 //! with, and last the rows that said what to send go. Whoever dies in between leaves a row that leads to the same end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::{
     attempt::Called,
     due::Row,
-    load::{Letter, Parcel},
+    load::{Known, Letter, Parcel},
     order::Stuck,
 };
 use crate::{
@@ -20,12 +20,10 @@ use crate::{
     fault::{ErrorType, Fault, rule},
     objects::Objects,
     quarantine::{Entry, Writer},
-    response::{self, Response},
-    store::{Condition, Item, Query, Store, Written},
+    response,
+    store::{Condition, Item, Query, Store},
 };
 
-/// How often a response that others change at the same time is looked at again.
-const ROUNDS: usize = 100;
 /// How many rows are read at once.
 const PAGE: usize = 1_000;
 
@@ -75,7 +73,7 @@ pub(super) enum Fate {
 pub(super) struct Ended {
     pub(super) row: Row,
     pub(super) letter: Option<Letter>,
-    pub(super) response: Option<Item>,
+    pub(super) response: Option<Known>,
     /// Everything that was tried, the last one included.
     pub(super) attempts: Vec<Attempt>,
     pub(super) fate: Fate,
@@ -84,10 +82,13 @@ pub(super) struct Ended {
 }
 
 impl Ended {
-    /// A parcel that was not sent.
+    /// A parcel that was not sent. What is not needed any more of its event goes.
     pub(super) fn new(parcel: Parcel, fate: Fate) -> Self {
         let Parcel { row, letter, response, attempts } = parcel;
-        Self { row, letter: Some(letter), response: Some(response), attempts, fate, was_sent: false }
+        let has_failed = matches!(fate, Fate::Failed { .. });
+        let letter = has_failed.then(|| Letter { canonical: String::new(), ..letter });
+        let response = (fate == Fate::Delivered).then_some(response);
+        Self { row, letter, response, attempts, fate, was_sent: false }
     }
 
     /// A parcel whose call ended.
@@ -104,21 +105,61 @@ pub(super) struct Book<S> {
     pub(super) store: S,
     pub(super) objects: Objects,
     pub(super) wake: Wake,
+    pub(super) random: fn() -> u128,
 }
 
 impl<S: Store> Book<S> {
-    /// Writes some down. `id` is new: it names what goes to quarantine.
-    pub(super) async fn record(&self, ended: &[Ended], id: BatchId) -> Result<(), Error> {
-        self.quarantine(ended, id).await?;
+    /// Writes some down, which may be repeated. `id` is new: it names what goes to quarantine. What did not fail for good
+    /// does not depend on what did. Gives the sequences of those whose rows were left, because their responses are being
+    /// changed by others all the time: they lead to the same end.
+    pub(super) async fn record(&self, ended: &mut [Ended], id: BatchId) -> Result<HashSet<String>, Error> {
+        self.heed(ended).await?;
+        let has_failed = |ended: &Ended| matches!(ended.fate, Fate::Failed { .. });
+        ended.sort_by_key(has_failed);
+        let (others, failed) = ended.split_at_mut(ended.partition_point(|ended| !has_failed(ended)));
+        let left = self.write(others).await?;
+        if !failed.is_empty() {
+            self.quarantine(failed, id).await?;
+            self.write(failed).await?;
+        }
+        Ok(left)
+    }
+
+    async fn write(&self, ended: &mut [Ended]) -> Result<HashSet<String>, Error> {
         let puts = ended.iter().map(|ended| self.rows(ended)).collect::<Result<Vec<_>, _>>()?.concat();
         if !puts.is_empty() {
             let puts = puts.into_iter().map(|item| (item, Condition::None)).collect();
             self.store.put_all(TABLE, puts).await?;
         }
-        self.flip(ended).await?;
-        let gone: Vec<_> = ended.iter().flat_map(|ended| self.gone(ended)).collect();
+        let left = self.flip(ended).await?;
+        let over = ended.iter().filter(|ended| !left.contains(&ended.row.sequence));
+        let gone: Vec<_> = over.flat_map(|ended| self.gone(ended)).collect();
         if !gone.is_empty() {
             self.store.delete_all(TABLE, gone).await?;
+        }
+        Ok(left)
+    }
+
+    /// What another courier has delivered meanwhile is delivered, whatever came of it here.
+    async fn heed(&self, ended: &mut [Ended]) -> Result<(), Error> {
+        let writes = |fate: &Fate| {
+            !matches!(fate, Fate::Delivered | Fate::PutOff { .. } | Fate::Over { .. } | Fate::Stale)
+        };
+        let doubtful: Vec<&mut Ended> = ended.iter_mut().filter(|ended| writes(&ended.fate)).collect();
+        if doubtful.is_empty() {
+            return Ok(());
+        }
+        let keys =
+            doubtful.iter().map(|ended| (self.partition(), Status::Delivered.sort(&ended.row.sequence)));
+        let found = self.store.get_all(TABLE, keys.collect()).await?;
+        for (ended, found) in doubtful.into_iter().zip(found) {
+            let Some(item) = found else { continue };
+            let partition = response::partition(&self.wake.tenant, &ended.row.queued.message_id);
+            let response = self.store.get(response::TABLE, &partition, response::SORT).await?;
+            let response = response.as_ref().map(Known::read).transpose()?;
+            ended.response = response.filter(|known| known.response.sequence == ended.row.sequence);
+            ended.attempts = delivery::body::<Delivery>(&item)?.attempts;
+            (ended.fate, ended.letter) = (Fate::Delivered, None);
         }
         Ok(())
     }
@@ -228,38 +269,6 @@ impl<S: Store> Book<S> {
 
     fn queued(&self, sequence: &str, due: Timestamp, version: u64, queued: &Queued) -> Result<Item, Error> {
         delivery::item(&self.partition(), delivery::queued_sort(due, sequence), version, queued)
-    }
-
-    /// Sets the destination's status of each event that was delivered to true (S0-026).
-    async fn flip(&self, ended: &[Ended]) -> Result<(), Error> {
-        let delivered = ended.iter().filter(|ended| ended.fate == Fate::Delivered);
-        let mut open: Vec<(&Row, Item)> =
-            delivered.filter_map(|ended| Some((&ended.row, ended.response.clone()?))).collect();
-        for _ in 0..ROUNDS {
-            let mut rows = Vec::with_capacity(open.len());
-            let mut puts = Vec::with_capacity(open.len());
-            for (row, item) in open {
-                let mut response = Response::read(&item)?;
-                let is_ours = response.sequence == row.sequence;
-                let known = response.destinations.insert(self.wake.destination.clone(), true);
-                if is_ours && known != Some(true) {
-                    let put = response.item(&self.wake.tenant, item.version + 1)?;
-                    puts.push((put, Condition::Version(item.version)));
-                    rows.push(row);
-                }
-            }
-            if puts.is_empty() {
-                return Ok(());
-            }
-            let written = self.store.put_all(response::TABLE, puts).await?;
-            // Other lanes change it too. One that is gone was erased.
-            let conflict = |(row, written)| match written {
-                Written::Conflict(Some(item)) => Some((row, item)),
-                Written::Conflict(None) | Written::Done => None,
-            };
-            open = rows.into_iter().zip(written).filter_map(conflict).collect();
-        }
-        Err(Error::StorageUnavailable("others change the same responses all the time".into()))
     }
 
     /// The rows that are gone with it: last the one that leads back here.

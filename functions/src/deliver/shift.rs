@@ -34,17 +34,26 @@ enum Again {
     At(Timestamp),
 }
 
+/// How a shift ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shift {
+    /// There is nothing to do now.
+    Done,
+    /// The time was over, and there may be more to do.
+    Over,
+}
+
 /// Works on a lane until there is nothing to do now, or the time is over. Whoever holds the lane is told, and that is
 /// all.
 pub(super) async fn run<S: Store, Q: Queue>(
     tools: &Tools<S, Q>,
     wake: &Wake,
     bell: &Notify,
-) -> Result<(), Error> {
-    let Some(mut lease) = take(tools, wake).await? else { return Ok(()) };
-    let until = Instant::now() + tools.budget;
+    until: Instant,
+) -> Result<Shift, Error> {
+    let Some(mut lease) = take(tools, wake).await? else { return Ok(Shift::Done) };
     let done = work(tools, wake, bell, &mut lease, until).await;
-    if done.is_err() {
+    if done.is_err() && !lease.is_lost() {
         // The error is the one to tell. Where this fails too, the lease expires, and says the same.
         lease.lane.unsettled = true;
         let _ = lease.let_go().await;
@@ -76,22 +85,19 @@ async fn work<S: Store, Q: Queue>(
     bell: &Notify,
     lease: &mut Lease<S>,
     until: Instant,
-) -> Result<(), Error> {
-    loop {
-        let is_over = Instant::now() >= until;
-        let again = if is_over {
-            Some(Again::At((tools.now)()))
-        } else {
-            turn(tools, wake, bell, lease, until).await?
-        };
-        let Some(again) = again else { continue };
+) -> Result<Shift, Error> {
+    while Instant::now() < until {
+        let Some(again) = turn(tools, wake, bell, lease, until).await? else { continue };
         if let Again::At(due) = again {
             wakes::arm(wake, &mut lease.lane, due, (tools.now)(), &tools.queue).await?;
         }
         if lease.let_go().await? {
-            return Ok(());
+            return Ok(Shift::Done);
         }
     }
+    // Whoever came by meanwhile is heard in the next shift.
+    while !lease.let_go().await? {}
+    Ok(Shift::Over)
 }
 
 /// Does what the destination's state asks for; `None`: look at the destination once more.
@@ -115,13 +121,15 @@ async fn turn<S: Store, Q: Queue>(
             Some("destination_disabled")
         }
     };
-    let book = Book { store: tools.store.clone(), objects: tools.objects.clone(), wake: wake.clone() };
+    let Tools { store, objects, random, .. } = tools;
+    let book = Book { store: store.clone(), objects: objects.clone(), wake: wake.clone(), random: *random };
     if let Some(reason) = ended {
-        let is_empty = drain(tools, &book, reason).await?;
         lease.renew((tools.now)()).await?;
+        let is_empty = drain(tools, &book, reason).await?;
         return Ok(is_empty.then_some(Again::Never));
     }
     let Some(stored) = found else { return Ok(None) };
+    lease.lane.meet(&stored);
     if let Permit::After(end) = lease.lane.breaker.permits((tools.now)()) {
         return Ok(Some(Again::At(end)));
     }
@@ -130,8 +138,7 @@ async fn turn<S: Store, Q: Queue>(
     Ok(match left {
         Left::Empty => Some(Again::Never),
         Left::Until(due) => Some(Again::At(due)),
-        Left::Over => Some(Again::At((tools.now)())),
-        Left::Changed => None,
+        Left::Over | Left::Changed => None,
         Left::Change(change) => {
             health::apply(wake, change, &target.stored, (tools.now)(), &tools.store).await?;
             None

@@ -7,9 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::lease::Lane;
 use crate::{
     delivery::Wake,
-    door,
     error::Error,
-    queue::{LONGEST_DELAY, Message, Queue, QueueName},
+    queue::{LONGEST_DELAY, Queue},
 };
 
 /// A message that comes so much later than wanted will do.
@@ -30,9 +29,15 @@ pub(super) async fn arm<Q: Queue>(
         return Ok(());
     }
     let delay = delay(due, now);
-    send(wake, delay, queue).await?;
+    wake.send(delay, queue).await?;
     lane.wake_at = (!delay.is_zero()).then(|| now + delay);
     Ok(())
+}
+
+/// How much later a lane is looked at again that could not be worked on: long enough for what was busy, and not all
+/// lanes at once.
+pub(super) fn after_trouble(random: u128) -> Duration {
+    Duration::from_secs(5 + u64::try_from(random % 56).unwrap_or_default())
 }
 
 /// Whether the message that was sent last will do.
@@ -45,11 +50,6 @@ fn delay(due: Timestamp, now: Timestamp) -> Duration {
     let wait = Duration::try_from(due.duration_since(now)).unwrap_or_default();
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     Duration::from_secs(seconds).min(LONGEST_DELAY)
-}
-
-async fn send<Q: Queue>(wake: &Wake, delay: Duration, queue: &Q) -> Result<(), Error> {
-    let body = serde_json::to_string(wake).map_err(|error| Error::BadInput(door::describe(&error)))?;
-    Ok(queue.send(QueueName::Lanes, vec![Message { body, delay }]).await?)
 }
 
 #[cfg(test)]

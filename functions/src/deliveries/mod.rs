@@ -17,9 +17,8 @@ use crate::{
     deliver::Lane,
     delivery::{self, Attempt, Delivery, Queued, Status, Wake},
     destination::DestinationName,
-    door,
     error::Error,
-    queue::{Message, Queue, QueueName},
+    queue::Queue,
     store::{Item, Query, Store},
 };
 
@@ -147,8 +146,7 @@ pub async fn of_event(
 /// Has a lane looked at.
 pub async fn wake(tenant: &Name, destination: &DestinationName, queue: &impl Queue) -> Result<(), Error> {
     let wake = Wake { tenant: tenant.clone(), destination: destination.clone() };
-    let body = serde_json::to_string(&wake).map_err(|error| Error::BadInput(door::describe(&error)))?;
-    Ok(queue.send(QueueName::Lanes, vec![Message { body, delay: Duration::ZERO }]).await?)
+    wake.send(Duration::ZERO, queue).await
 }
 
 /// Items of a lane whose sort begins with `prefix`, in order.

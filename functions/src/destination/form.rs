@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::{
-    CONCURRENCY, Destination, DestinationName, DestinationType, HIDDEN, HOLD_SECONDS, Ordering, RETRY_DELAYS,
-    State, shown_url,
+    CONCURRENCY, Destination, DestinationName, DestinationType, HIDDEN, HOLD_SECONDS, Hidden, Ordering,
+    RETRY_DELAYS, State, shown_url,
 };
 use crate::{
     expression::Expression,
@@ -38,7 +38,7 @@ pub struct Read {
     /// The destination, to be stored.
     pub destination: Destination,
     /// The secret that was made for it: shown once, now.
-    pub made: Option<String>,
+    pub made: Option<Hidden<String>>,
 }
 
 /// How long a URL may be.
@@ -167,13 +167,13 @@ impl Fields {
             (Some(destination_name), Some(kind), Some(url)) if self.faults.is_empty() => Ok(Read {
                 destination: Destination {
                     destination_name,
-                    headers,
+                    headers: headers.into(),
                     kind,
-                    url,
+                    url: url.into(),
                     events,
                     filter,
                     mapping,
-                    secrets,
+                    secrets: secrets.into(),
                     rate_limit,
                     ordering: ordering.unwrap_or_default(),
                     hold_seconds: hold_seconds.unwrap_or(HOLD_SECONDS),
@@ -184,7 +184,7 @@ impl Fields {
                     created_at: stored.map_or(reading.now, |stored| stored.created_at),
                     updated_at: reading.now,
                 },
-                made,
+                made: made.map(Hidden::from),
             }),
             _ => Err(self.faults),
         }
@@ -194,7 +194,7 @@ impl Fields {
     fn url(&mut self, stored: Option<&Destination>, guard: &Guard) -> Option<String> {
         let url = self.required("url", "is not a text", Some::<String>)?;
         if let Some(stored) = stored.filter(|stored| shown_url(&stored.url) == url) {
-            return Some(stored.url.clone());
+            return Some(stored.url.to_string());
         }
         if url.len() > MAX_URL {
             self.fault("/url".into(), "maxLength", format!("is longer than {MAX_URL} bytes"));
@@ -214,7 +214,7 @@ impl Fields {
     fn headers(&mut self, stored: Option<&Destination>, moves: bool) -> BTreeMap<String, String> {
         const ANEW: &str = "must be given anew, since the URL leads to another host";
         let Some(member) = self.members.remove("headers") else {
-            let kept = stored.map(|stored| stored.headers.clone()).unwrap_or_default();
+            let kept = stored.map(|stored| stored.headers.clone().into_inner()).unwrap_or_default();
             if moves && !kept.is_empty() {
                 self.fault("/headers".into(), "required", ANEW);
             }
@@ -264,7 +264,7 @@ impl Fields {
         stored: Option<&Destination>,
         random: fn() -> u128,
     ) -> (Vec<String>, Option<String>) {
-        let mut secrets = stored.map(|stored| stored.secrets.clone()).unwrap_or_default();
+        let mut secrets = stored.map(|stored| stored.secrets.to_vec()).unwrap_or_default();
         let wrong = "is not how many of the secrets to keep";
         let kept = self.optional("secrets", wrong, |kept: usize| (kept <= secrets.len()).then_some(kept));
         secrets.truncate(kept.unwrap_or(MAX_SECRETS));

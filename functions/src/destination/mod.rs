@@ -2,6 +2,7 @@
 //! S0-016).
 
 pub mod form;
+mod hidden;
 mod shown;
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
@@ -9,6 +10,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use hidden::Hidden;
 pub use shown::{HIDDEN, Shown, shown_url};
 
 use crate::{
@@ -127,13 +129,13 @@ pub struct Destination {
     pub destination_name: DestinationName,
     /// Headers of each call. Never shown again, never logged.
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub headers: Hidden<BTreeMap<String, String>>,
     /// What it is.
     #[serde(rename = "Type")]
     pub kind: DestinationType,
-    /// Where the call goes.
+    /// Where the call goes. Its query may hold a key.
     #[serde(rename = "Url")]
-    pub url: String,
+    pub url: Hidden<String>,
     /// The names of the events that it gets; none: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
@@ -146,7 +148,7 @@ pub struct Destination {
     /// What calls are signed with (Standard Webhooks): the one in use, and while it is rotated the one before.
     /// Never shown again, never logged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub secrets: Vec<String>,
+    pub secrets: Hidden<Vec<String>>,
     /// At most so many calls a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<u32>,

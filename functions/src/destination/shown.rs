@@ -59,7 +59,7 @@ impl From<Destination> for Shown {
     fn from(destination: Destination) -> Self {
         Self {
             url: shown_url(&destination.url),
-            headers: destination.headers.into_keys().map(|name| (name, HIDDEN)).collect(),
+            headers: destination.headers.into_inner().into_keys().map(|name| (name, HIDDEN)).collect(),
             secrets: destination.secrets.len(),
             destination_name: destination.destination_name,
             r#type: destination.kind,

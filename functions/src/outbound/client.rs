@@ -97,8 +97,8 @@ impl Outbound {
         Self::trusting(guard, trust::roots())
     }
 
-    /// One that trusts these authorities.
-    pub(crate) fn trusting(guard: Guard, roots: RootCertStore) -> Result<Self, Unusable> {
+    /// One that trusts these authorities and no others.
+    pub fn trusting(guard: Guard, roots: RootCertStore) -> Result<Self, Unusable> {
         let guard = Arc::new(guard);
         let tls = trust::config(roots).map_err(|error| Unusable(error.to_string()))?;
         let names = Arc::new(Names::new());

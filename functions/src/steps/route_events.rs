@@ -12,13 +12,12 @@ use crate::{
     batch::Name,
     delivery::{self, Queued, Status, Wake},
     destination::DestinationName,
-    door,
     error::Error,
     event::AcceptedEvent,
     ledger::{Part, StagedPart},
     objects::Objects,
     outcome::Outcome,
-    queue::{Message, Queue, QueueName},
+    queue::{Queue, QueueName},
     response::{self, Response},
     routes::{Asked, Failure, Route, Routes, TenantRoutes},
     store::{Condition, Item, Store, Written},
@@ -204,10 +203,7 @@ async fn put_rows<Q: Queue>(
         let rest = rows.split_off(rows.len().min(BLOCK));
         store.put_all(delivery::TABLE, std::mem::replace(&mut rows, rest)).await?;
     }
-    let wake = |destination| {
-        let body = door::encode(&Wake { tenant: tenant.clone(), destination })?;
-        Ok(Message { body: String::from_utf8_lossy(&body).into_owned(), delay: Duration::ZERO })
-    };
+    let wake = |destination| Wake { tenant: tenant.clone(), destination }.message(Duration::ZERO);
     let wakes = touched.into_iter().map(wake).collect::<Result<Vec<_>, Error>>()?;
     if !wakes.is_empty() {
         queue.send(QueueName::Lanes, wakes).await?;

@@ -14,7 +14,7 @@ use functions::{
     Name, Store,
     deliveries::{self, LaneView},
     destination::{
-        Destination, DestinationName, Shown, State as Sent, Stored,
+        Destination, DestinationName, Hidden, Shown, Stored,
         form::{self, Members, Reading},
     },
     fault::Fault,
@@ -42,7 +42,7 @@ struct View {
     shown: Shown,
     /// The secret that was made for it: this once.
     #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<String>,
+    secret: Option<Hidden<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lane: Option<LaneView>,
     links: Links,
@@ -120,7 +120,8 @@ pub(crate) async fn get<S: Store, F: Flow>(
     Ok(Json(View { lane: Some(lane), ..View::new(destination) }).into_response())
 }
 
-/// Changes a destination; one that is sent to from now on takes up what waits.
+/// Changes a destination. Whoever is at its lane is told, so that the change is in effect with the next event; one that
+/// is sent to from now on takes up what waits.
 pub(crate) async fn put<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
@@ -135,25 +136,27 @@ pub(crate) async fn put<S: Store, F: Flow>(
             .map_err(|faults| refused(&faults))?;
         let destination = read.destination;
         if destination.save(&caller.tenant, Some(stored.version), &api.store).await? {
-            if destination.state == Sent::Active {
-                wake(&api, &caller.tenant, &destination.destination_name).await?;
-            }
+            wake(&api, &caller.tenant, &destination.destination_name).await?;
             return Ok(Json(View { secret: read.made, ..View::new(destination) }).into_response());
         }
     }
     Err(Problem::unavailable("a destination changed under each try to change it"))
 }
 
-/// Removes a destination. What waits for it is given up.
+/// Removes a destination. What waits for it is given up, and so it is when it was removed before: whoever removed it may
+/// have died on the way.
 pub(crate) async fn delete<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    let Stored { destination, .. } = find(&api, &caller.tenant, &name).await?;
-    Destination::delete(&caller.tenant, &destination.destination_name, &api.store).await?;
-    wake(&api, &caller.tenant, &destination.destination_name).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let name: DestinationName = name.parse().map_err(|_| missing())?;
+    let found = Destination::find(&caller.tenant, &name, &api.store).await?;
+    if found.is_some() {
+        Destination::delete(&caller.tenant, &name, &api.store).await?;
+    }
+    wake(&api, &caller.tenant, &name).await?;
+    found.map(|_| StatusCode::NO_CONTENT.into_response()).ok_or_else(missing)
 }
 
 /// The destination of this name.
@@ -162,9 +165,12 @@ pub(crate) async fn find<S: Store, F: Flow>(
     tenant: &Name,
     name: &str,
 ) -> Result<Stored, Problem> {
-    let missing = || Problem::new(Kind::NotFound, "There is no destination of this name.");
     let name: DestinationName = name.parse().map_err(|_| missing())?;
     Destination::find(tenant, &name, &api.store).await?.ok_or_else(missing)
+}
+
+fn missing() -> Problem {
+    Problem::new(Kind::NotFound, "There is no destination of this name.")
 }
 
 /// Has the lane of a destination looked at.

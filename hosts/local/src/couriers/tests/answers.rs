@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use functions::{
+    deliver::{Courier, Tools},
     delivery::{Delivery, Status},
     destination::{DestinationType, State},
     fault::ErrorType,
+    outbound::{Guard, Outbound},
     queue::QueueName,
 };
 
+use jiff::SignedDuration;
+
 use super::{
     lab::Lab,
+    secure,
     sink::{Reply, Sink},
 };
 
@@ -106,7 +111,7 @@ async fn a_name_that_leads_inside_is_not_called() {
     let lab = Lab::new(&[]);
     for (name, host) in [("A", "localhost"), ("B", "127.0.0.1"), ("C", "0x7f.1")] {
         lab.destination(name, &sink, |it| {
-            it.url = format!("http://{host}:{}/in", sink.address.port());
+            it.url = format!("http://{host}:{}/in", sink.address.port()).into();
             it.retry_delays = vec![0];
         })
         .await;
@@ -119,10 +124,31 @@ async fn a_name_that_leads_inside_is_not_called() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_has_expired_is_not_trusted() {
+    for (until, expected) in [(4000, "delivered: 200"), (2021, "failed tls: tls tls")] {
+        let (address, roots) = secure::start(until).await;
+        let lab = Lab::new(&[]);
+        let sink = Sink::start(|_, _| reply("200")).await;
+        lab.destination("A", &sink, |it| {
+            it.url = format!("https://localhost:{}/in", address.port()).into();
+            it.retry_delays = vec![0];
+        })
+        .await;
+        lab.event("m1", None, None, &["A"]).await;
+        let guard = Guard::new(vec![address.to_string().parse().unwrap()]);
+        let outbound = Outbound::trusting(guard, roots).unwrap();
+        lab.deliver_by(&Courier::new(Tools { outbound, ..lab.tools.clone() }), &["A"]).await;
+        assert_eq!(lab.deliveries("A").await.iter().map(said).collect::<Vec<_>>(), [expected]);
+        assert_eq!(lab.found("A").await.state, State::Active);
+    }
+}
+
+#[tokio::test]
 async fn what_is_sent() {
     let sink = Sink::start(|_, _| reply("200")).await;
     let lab = Lab::new(&[&sink]);
-    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    // They are being rotated: whichever the receiver holds fits.
+    let secrets = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"];
     lab.destination("Plain", &sink, |it| {
         it.headers.insert("Authorization".to_owned(), "Bearer 7".to_owned());
     })
@@ -130,7 +156,7 @@ async fn what_is_sent() {
     lab.destination("Comms", &sink, |it| {
         it.kind = DestinationType::Cdp;
         it.url.push_str("/?key=1");
-        it.secrets = vec![secret.to_owned()];
+        it.secrets = secrets.map(ToOwned::to_owned).to_vec().into();
     })
     .await;
     lab.destination("Mapped", &sink, |it| {
@@ -155,13 +181,16 @@ async fn what_is_sent() {
     assert!(!plain.headers.contains_key("webhook-signature"));
     assert_eq!(channel.path, "/in/e%2Fmail%20%C3%BC?key=1");
     assert_eq!(none.path, "/in/?key=1");
-    let signature = functions::outbound::sign(
-        &[secret.parse().unwrap()],
-        "m2",
-        channel.headers["webhook-timestamp"].parse().unwrap(),
-        channel.body.as_bytes(),
-    );
-    assert_eq!(channel.headers["webhook-signature"], signature);
+    let signatures = secrets.map(|secret| {
+        let at = channel.headers["webhook-timestamp"].parse().unwrap();
+        functions::outbound::sign(&[secret.parse().unwrap()], "m2", at, channel.body.as_bytes())
+    });
+    assert_eq!(channel.headers["webhook-signature"], signatures.join(" "));
+    assert!(signatures[0] != signatures[1] && signatures.iter().all(|it| it.starts_with("v1,")));
+    let debugged = format!("{:?}", lab.found("Comms").await);
+    assert!(!debugged.contains(secrets[0]) && !debugged.contains("key=1"), "{debugged}");
+    let debugged = format!("{:?}", lab.found("Plain").await);
+    assert!(!debugged.contains("Bearer"), "{debugged}");
     assert_eq!(
         (mapped.body.as_str(), mapped.headers["content-type"].as_str()),
         (r#"{"plan":"pro"}"#, "application/x-own")
@@ -234,10 +263,19 @@ async fn a_paused_destination_keeps_its_queue_and_no_try_is_used() {
     lab.deliver(&["A"]).await;
     assert_eq!((sink.ids(), lab.rows("A", "q#").await.len()), (vec!["m1".to_owned()], 2));
     assert_eq!(lab.messages(QueueName::Events).len(), 1);
+    // Somebody changes it, and leaves it paused.
+    lab.change("A", |it| {
+        it.headers.insert("X-Tried".to_owned(), "1".to_owned());
+        it.updated_at += SignedDuration::from_secs(1);
+    })
+    .await;
+    lab.deliver(&["A"]).await;
+    assert_eq!(lab.messages(QueueName::Events).len(), 1);
     // Somebody has seen to it.
     lab.change("A", |it| (it.state, it.reason) = (State::Active, None)).await;
     lab.deliver(&["A"]).await;
     let said: Vec<String> = lab.deliveries("A").await.iter().map(said).collect();
     // m2 was not known yet, and its first answer is 401 too: that pauses it again.
     assert_eq!(said, ["delivered: 401 200", "pending: 401"]);
+    assert_eq!(lab.messages(QueueName::Events).len(), 2);
 }

@@ -37,7 +37,7 @@ fn now() -> Timestamp {
 }
 
 pub(super) struct Lab {
-    _folder: TempDir,
+    pub(super) folder: TempDir,
     pub(super) store: SqliteStore,
     pub(super) courier: Courier<SqliteStore, LocalQueue>,
     pub(super) tools: Tools<SqliteStore, LocalQueue>,
@@ -68,7 +68,7 @@ impl Lab {
             patience,
         };
         Self {
-            _folder: folder,
+            folder,
             store,
             courier: Courier::new(tools.clone()),
             tools,
@@ -86,13 +86,13 @@ impl Lab {
     pub(super) async fn destination(&self, name: &str, sink: &Sink, change: impl FnOnce(&mut Destination)) {
         let mut destination = Destination {
             destination_name: name.parse().unwrap(),
-            headers: BTreeMap::new(),
+            headers: BTreeMap::new().into(),
             kind: DestinationType::Analytics,
-            url: format!("http://{}/in", sink.address),
+            url: format!("http://{}/in", sink.address).into(),
             events: Vec::new(),
             filter: None,
             mapping: None,
-            secrets: Vec::new(),
+            secrets: Vec::new().into(),
             rate_limit: None,
             ordering: Ordering::None,
             hold_seconds: HOLD_SECONDS,
@@ -182,7 +182,7 @@ impl Lab {
         self.deliver_by(&self.courier, names).await;
     }
 
-    pub(super) async fn deliver_by(&self, courier: &Courier<SqliteStore, LocalQueue>, names: &[&str]) {
+    pub(super) async fn deliver_by<S: Store>(&self, courier: &Courier<S, LocalQueue>, names: &[&str]) {
         let left = courier.deliver(self.wakes(names)).await.batch_item_failures;
         assert_eq!(left, []);
     }

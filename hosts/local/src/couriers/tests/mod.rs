@@ -1,8 +1,11 @@
 //! Lanes on this machine's storage, with destinations that do what a test says.
 
 mod answers;
+mod faulty;
 mod lab;
 mod order;
 mod rest;
+mod secure;
 mod sink;
 mod survival;
+mod trouble;

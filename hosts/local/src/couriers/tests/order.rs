@@ -84,3 +84,24 @@ async fn a_stuck_event_holds_up_its_user_for_a_while() {
         sink.ids().into_iter().filter(|id| id.starts_with("a-") && id != "a-1").collect();
     assert_eq!(later, ["a-2", "a-3", "a-4"]);
 }
+
+#[tokio::test]
+async fn however_many_one_user_has_the_next_one_is_served() {
+    let sink =
+        Sink::start(|request, _| if request.id() == "a-0000" { Reply::Hang } else { Reply::Status(200, "") })
+            .await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| it.ordering = Ordering::User).await;
+    for number in 0..2_000 {
+        lab.event(&format!("a-{number:04}"), Some("a"), None, &["A"]).await;
+    }
+    lab.event("b-1", Some("b"), None, &["A"]).await;
+    let mut work = std::pin::pin!(lab.deliver(&["A"]));
+    while !sink.ids().contains(&"b-1".to_owned()) {
+        tokio::select! {
+            () = &mut work => panic!("it does not hang"),
+            () = tokio::time::sleep(std::time::Duration::from_millis(5)) => {}
+        }
+    }
+    assert_eq!(sink.ids(), ["a-0000", "b-1"]);
+}

@@ -1,6 +1,19 @@
 //! When a lane rests, and who is not held up by it.
 
-use functions::{delivery::Status, destination::State, queue::QueueName};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use functions::{
+    deliver::{Courier, Tools},
+    delivery::Status,
+    destination::{Destination, State},
+    queue::QueueName,
+};
 
 use super::{
     lab::Lab,
@@ -115,6 +128,52 @@ async fn five_days_of_failure_disable() {
     let found = lab.found("A").await;
     assert_eq!((found.state, found.reason.as_deref()), (State::Disabled, Some("failing")));
     assert_eq!(lab.deliveries("A").await[0].reason.as_deref(), Some("destination_disabled"));
+    let told = lab.messages(QueueName::Events);
+    assert_eq!(told.len(), 1, "{told:?}");
+    for part in ["crmflow destination disabled", r#""via":"crmflow""#, r#""reason":"failing""#] {
+        assert!(told[0].1.contains(part), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn failures_of_what_was_changed_since_do_not_count() {
+    let status = Arc::new(AtomicU16::new(503));
+    let says = Arc::clone(&status);
+    let sink = Sink::start(move |_, _| Reply::Status(says.load(Relaxed), "")).await;
+    let lab = Lab::new(&[&sink]);
+    let make = || lab.destination("A", &sink, |it| it.retry_delays = vec![864_000; 3]);
+    // An event that is answered so; how the destination stands then.
+    let send = async |id: &str, answer: u16| {
+        status.store(answer, Relaxed);
+        lab.event(id, None, None, &["A"]).await;
+        lab.deliver(&["A"]).await;
+        lab.found("A").await.state
+    };
+    let activate = || lab.change("A", |it| (it.state, it.reason) = (State::Active, None));
+    make().await;
+    assert_eq!(send("m1", 503).await, State::Active);
+    assert_eq!(send("m2", 401).await, State::Paused);
+    lab.pass(6 * 86_400);
+    activate().await;
+    assert_eq!(send("m3", 503).await, State::Active, "it was paused for most of the time");
+    lab.pass(6 * 86_400);
+    assert_eq!(send("m4", 503).await, State::Disabled);
+    activate().await;
+    assert_eq!(send("m5", 503).await, State::Active, "somebody has seen to it");
+    lab.pass(6 * 86_400);
+    Destination::delete(&lab.tenant, &"A".parse().unwrap(), &lab.store).await.unwrap();
+    make().await;
+    assert_eq!(send("m6", 503).await, State::Active, "it is another one");
+    // So it is with the breaker.
+    for number in 10..19 {
+        send(&format!("m{number}"), 503).await;
+    }
+    let before = sink.seen().len();
+    send("m20", 200).await;
+    assert_eq!(sink.seen().len(), before, "the breaker is open");
+    activate().await;
+    send("m21", 200).await;
+    assert_eq!(sink.ids()[before..], ["m20", "m21"]);
 }
 
 #[tokio::test]
@@ -177,4 +236,43 @@ async fn who_comes_to_a_lane_that_is_taken_rings() {
     lab.deliver(&["A"]).await;
     assert_eq!((sink.ids().len(), lab.messages(QueueName::Lanes).len()), (1, 1));
     assert_eq!(lab.rows("A", "!lane").await[0].version, 71);
+}
+
+#[tokio::test]
+async fn a_busy_lane_is_let_go_when_its_time_is_over() {
+    let sink = Sink::start(|_, _| Reply::Status(200, "")).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |_| {}).await;
+    lab.event("m1", None, None, &["A"]).await;
+    let courier = Courier::new(Tools { budget: Duration::from_millis(300), ..lab.tools.clone() });
+    let rings = async {
+        loop {
+            lab.deliver_by(&courier, &["A"]).await;
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = lab.deliver_by(&courier, &["A"]) => {}
+        () = rings => {}
+        () = tokio::time::sleep(Duration::from_secs(60)) => panic!("it is never let go"),
+    }
+    // Who comes next goes on.
+    assert_eq!(lab.messages(QueueName::Lanes)[0].0, 0);
+    assert_eq!(sink.ids(), ["m1"]);
+}
+
+#[tokio::test]
+async fn a_lane_that_cannot_be_worked_on_is_looked_at_again_soon() {
+    let lab = Lab::new(&[]);
+    let broken = functions::store::Item {
+        partition: lab.lane("A"),
+        sort: "!lane".to_owned(),
+        version: 1,
+        body: "7".to_owned(),
+    };
+    lab.put(functions::delivery::TABLE, broken).await;
+    lab.deliver(&["A"]).await;
+    let delays: Vec<i64> = lab.messages(QueueName::Lanes).iter().map(|(delay, _)| *delay).collect();
+    assert!(delays.len() == 1 && (5..=60).contains(&delays[0]), "{delays:?}");
 }

@@ -10,6 +10,7 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
 };
 
 /// A request, as it came.
@@ -38,6 +39,8 @@ pub(super) enum Reply {
     Endless,
     /// Hangs up.
     Drop,
+    /// Answers with 200 when the test says so.
+    Held,
     /// Says nothing.
     Hang,
 }
@@ -50,17 +53,19 @@ pub(super) type Plan = dyn Fn(&Request, usize) -> Reply + Send + Sync;
 pub(super) struct Sink {
     pub(super) address: SocketAddr,
     seen: Arc<Mutex<Vec<Request>>>,
+    held: Arc<Semaphore>,
 }
 
 impl Sink {
     pub(super) async fn start(plan: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let sink = Self { address, seen: Arc::default() };
+        let sink = Self { address, seen: Arc::default(), held: Arc::new(Semaphore::new(0)) };
+        let held = Arc::clone(&sink.held);
         let (seen, plan): (_, Arc<Plan>) = (Arc::clone(&sink.seen), Arc::new(plan));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&seen), Arc::clone(&plan)));
+                tokio::spawn(serve(stream, Arc::clone(&seen), Arc::clone(&plan), Arc::clone(&held)));
             }
         });
         sink
@@ -71,13 +76,18 @@ impl Sink {
         self.seen.lock().unwrap().clone()
     }
 
+    /// One that is held is answered.
+    pub(super) fn release(&self) {
+        self.held.add_permits(1);
+    }
+
     /// The ids of what came in, in order.
     pub(super) fn ids(&self) -> Vec<String> {
         self.seen().iter().map(|request| request.id().to_owned()).collect()
     }
 }
 
-async fn serve(stream: TcpStream, seen: Arc<Mutex<Vec<Request>>>, plan: Arc<Plan>) {
+async fn serve(stream: TcpStream, seen: Arc<Mutex<Vec<Request>>>, plan: Arc<Plan>, held: Arc<Semaphore>) {
     stream.set_nodelay(true).unwrap();
     let mut stream = BufReader::new(stream);
     while let Some(request) = read(&mut stream).await {
@@ -94,6 +104,10 @@ async fn serve(stream: TcpStream, seen: Arc<Mutex<Vec<Request>>>, plan: Arc<Plan
             }
             Reply::Late(wait) => {
                 tokio::time::sleep(wait).await;
+                "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned()
+            }
+            Reply::Held => {
+                held.acquire().await.unwrap().forget();
                 "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned()
             }
             Reply::Endless => {

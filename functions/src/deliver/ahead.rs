@@ -1,0 +1,242 @@
+//! What is read of a lane ahead of its calls: enough that no call waits for storage, and no more than memory has room
+//! for, however large events are and however many lie in the lane.
+
+use std::{collections::HashMap, time::Duration};
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{
+    due::{self, Range, Row},
+    load::{self, Loaded},
+    order::Line,
+    record::{Book, Ended},
+};
+use crate::{delivery::TABLE, error::Error, store::Store};
+
+/// How many deliveries are read ahead for each call that may be on its way, and how many at least and at most.
+const AHEAD: usize = 8;
+const WINDOW: std::ops::RangeInclusive<usize> = 64..=512;
+/// So many bytes of events are at hand when no more are read,
+const FULL: usize = 4 << 20;
+/// but so many of those that were read at a time.
+const LEAST: usize = 8;
+/// How large events are thought to be before some were seen, in bytes.
+const LARGE: usize = 100 << 10;
+/// So many deliveries are known that wait for others of their user; no more are read then.
+const BEHIND: usize = 20_000;
+/// How often the lane is looked at while calls are on their way; and from its front, and how much less often for each
+/// that is at hand.
+const LOOK: Duration = Duration::from_millis(200);
+const LOOK_FOR_EACH: Duration = Duration::from_micros(100);
+
+/// What was read of a lane.
+pub(super) struct Ahead {
+    pub(super) line: Line,
+    /// The sequences of all that was read and whose end is not written down, and how many bytes each takes up.
+    at_hand: HashMap<String, usize>,
+    bytes: usize,
+    /// How many the largest of those takes up that were loaded last.
+    largest: usize,
+    /// The sort of the row that was read last; and of the one before which all were, when reading began anew.
+    after: Option<String>,
+    until: Option<String>,
+    /// Whether there may be more behind it,
+    more: bool,
+    /// and before it: what came late, or another row of the same delivery.
+    again: bool,
+    looked: Instant,
+    looked_at_front: Instant,
+    next_due: Option<Timestamp>,
+    /// What was due by then may be half written down.
+    recovers: Option<Timestamp>,
+}
+
+impl Ahead {
+    /// Nothing is read yet.
+    pub(super) fn new(line: Line, recovers: Option<Timestamp>) -> Self {
+        let now = Instant::now();
+        Self {
+            line,
+            at_hand: HashMap::new(),
+            bytes: 0,
+            largest: LARGE,
+            after: None,
+            until: None,
+            more: true,
+            again: false,
+            looked: now,
+            looked_at_front: now,
+            next_due: None,
+            recovers,
+        }
+    }
+
+    /// When something is due that is not due yet.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.next_due
+    }
+
+    /// Whether all that was due has been read.
+    pub(super) fn is_read(&self) -> bool {
+        !self.more && !self.line.is_hungry()
+    }
+
+    /// There may be something new.
+    pub(super) fn ring(&mut self) {
+        (self.more, self.again) = (true, true);
+    }
+
+    /// Something that was read before is due by now.
+    pub(super) fn look(&mut self) {
+        self.more = true;
+    }
+
+    /// Begins anew with what is due, if there may be something that was not seen.
+    pub(super) fn start_again(&mut self) -> bool {
+        let again = std::mem::take(&mut self.again);
+        if again {
+            self.until = self.until.take().max(self.after.take());
+            self.more = true;
+            self.looked_at_front = Instant::now();
+        }
+        again
+    }
+
+    /// What is due now may be half written down.
+    pub(super) fn recover(&mut self, now: Timestamp) {
+        self.recovers = Some(now);
+    }
+
+    /// Reads what is due, when little is left in line; gives what turned out to have ended.
+    pub(super) async fn read<S: Store>(
+        &mut self,
+        book: &Book<S>,
+        concurrency: usize,
+        flying: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Ended>, Error> {
+        if flying > 0 && self.looked.elapsed() >= LOOK {
+            self.more = true;
+        }
+        let many = u32::try_from(self.at_hand.len()).unwrap_or(u32::MAX);
+        if self.again && self.looked_at_front.elapsed() >= LOOK + LOOK_FOR_EACH * many {
+            self.start_again();
+        }
+        let window = concurrency.saturating_mul(AHEAD).clamp(*WINDOW.start(), *WINDOW.end());
+        let mut ended = Vec::new();
+        loop {
+            let is_heavy = self.bytes >= FULL && self.line.len() + flying >= concurrency;
+            let is_full = self.line.ready() * 2 > window
+                || self.at_hand.len() - self.line.behind() > window * 4
+                || self.line.behind() > BEHIND;
+            let rows = if is_heavy {
+                return Ok(ended);
+            } else if self.line.is_hungry() {
+                Vec::new()
+            } else if self.more && !is_full {
+                self.page(book, window, now).await?
+            } else {
+                return Ok(ended);
+            };
+            self.take(rows, book, now, &mut ended).await?;
+        }
+    }
+
+    /// The next rows.
+    async fn page<S: Store>(
+        &mut self,
+        book: &Book<S>,
+        window: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Row>, Error> {
+        let room = FULL.saturating_sub(self.bytes) / self.largest.max(1);
+        // What was read before is left out.
+        let slack = if self.after < self.until { self.at_hand.len().min(1_000) } else { 0 };
+        let limit = window.min(room.max(LEAST));
+        let range = Range { after: self.after.as_deref(), until: now, limit, slack };
+        self.looked = Instant::now();
+        let is_known = |sequence: &str| self.at_hand.contains_key(sequence);
+        let page = due::read(&book.store, &book.partition(), range, is_known).await?;
+        (self.more, self.next_due) = (page.is_full, page.next_due);
+        self.after = page.last.or(self.after.take());
+        if self.is_read() && !self.again && page.rows.is_empty() && self.at_hand.is_empty() {
+            self.recovers = None;
+        }
+        let mut rows = page.rows;
+        // A second row of the same delivery is looked at when the first one has ended.
+        rows.retain(|row| self.at_hand.insert(row.sequence.clone(), 0).is_none());
+        Ok(rows)
+    }
+
+    /// Loads what is to be in line now.
+    async fn take<S: Store>(
+        &mut self,
+        rows: Vec<Row>,
+        book: &Book<S>,
+        now: Timestamp,
+        ended: &mut Vec<Ended>,
+    ) -> Result<(), Error> {
+        let mut taken = self.line.take(rows);
+        if !taken.behind.is_empty() {
+            let partition = book.partition();
+            let keys = taken.behind.iter().map(|(_, sort)| (partition.clone(), sort.clone())).collect();
+            let found = book.store.get_all(TABLE, keys).await?;
+            for ((sequence, _), item) in taken.behind.into_iter().zip(found) {
+                match item {
+                    Some(item) => taken.rows.push(Row::read(item)?),
+                    None => self.end(&sequence),
+                }
+            }
+        }
+        if taken.rows.is_empty() {
+            return Ok(());
+        }
+        self.largest = 1;
+        for loaded in load::load(&book.wake, taken.rows, self.recovers, now, &book.store).await? {
+            match loaded {
+                Loaded::Ready(parcel) => {
+                    self.weigh(&parcel.row.sequence, parcel.bytes());
+                    self.line.push(parcel);
+                }
+                Loaded::Ended(other) => {
+                    self.weigh(&other.row.sequence, other.bytes());
+                    ended.push(*other);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn weigh(&mut self, sequence: &str, bytes: usize) {
+        self.largest = self.largest.max(bytes);
+        if let Some(known) = self.at_hand.get_mut(sequence) {
+            self.bytes = self.bytes + bytes - std::mem::replace(known, bytes);
+        }
+    }
+
+    /// A call ended: so much is kept of its event.
+    pub(super) fn land(&mut self, ended: &Ended) {
+        let largest = self.largest;
+        self.weigh(&ended.row.sequence, ended.bytes());
+        self.largest = largest;
+    }
+
+    /// The end of one is written down; it may have another row, or come back at `due`.
+    pub(super) fn settle(&mut self, sequence: &str, due: Option<Timestamp>) {
+        self.again = true;
+        self.end(sequence);
+        self.next_due = self.next_due.into_iter().chain(due).min();
+    }
+
+    fn end(&mut self, sequence: &str) {
+        self.bytes -= self.at_hand.remove(sequence).unwrap_or_default();
+    }
+
+    /// Forgets what is not on its way.
+    pub(super) fn clear(&mut self) {
+        for sequence in self.line.clear() {
+            self.end(&sequence);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What came in, and how it is written down: in groups, while calls are on their way, and again when storage fails.
+
+use std::collections::HashSet;
+
+use jiff::SignedDuration;
+use tokio::time::Instant;
+
+use super::{Left, PAUSE, Pump};
+use crate::{
+    batch::BatchId,
+    deliver::{
+        attempt::Called,
+        health, landing,
+        order::Stuck,
+        record::{Ended, Fate},
+    },
+    error::Error,
+    queue::Queue,
+    store::Store,
+};
+
+/// What was written down, under which id, and the sequences of those whose rows were left.
+pub(super) struct Write {
+    ended: Vec<Ended>,
+    id: BatchId,
+    left: Result<HashSet<String>, Error>,
+}
+
+/// Storage failed: what is known is written down once more.
+pub(super) struct Trouble {
+    pub(super) error: Error,
+    at: Instant,
+    /// The id under which some of it may be written down already.
+    id: Option<BatchId>,
+}
+
+impl<S: Store, Q: Queue> Pump<'_, S, Q> {
+    /// Sends nothing more because of an error, which is given back when what is on its way has come in.
+    pub(super) fn close_for(&mut self, error: Error, id: Option<BatchId>) {
+        self.close(Left::Over);
+        let known = self.trouble.take();
+        let id = id.or(known.as_ref().and_then(|trouble| trouble.id));
+        let error = known.map_or(error, |trouble| trouble.error);
+        self.trouble = Some(Trouble { error, at: Instant::now(), id });
+    }
+
+    /// Begins to write down what has ended since the last write began; after trouble, when everything has.
+    pub(super) fn write(&mut self) {
+        let is_early = match &self.trouble {
+            Some(trouble) => !self.flying.is_empty() || trouble.at.elapsed() < PAUSE,
+            None => false,
+        };
+        let now = (self.tools.now)();
+        if self.writing.is_some() || self.landed.is_empty() || is_early || self.lease.is_ending(now) {
+            return;
+        }
+        let (book, mut ended) = (self.book.clone(), std::mem::take(&mut self.landed));
+        let known = self.trouble.as_ref().and_then(|trouble| trouble.id);
+        let id = known.unwrap_or_else(|| BatchId::new(now, (self.tools.random)()));
+        self.writing = Some(Box::pin(async move {
+            let left = book.record(&mut ended, id).await;
+            Write { ended, id, left }
+        }));
+    }
+
+    /// What was written down, or was not: then it is known still, and written once more.
+    pub(super) fn wrote(&mut self, Write { mut ended, id, left }: Write) -> Result<(), Error> {
+        match left {
+            Ok(left) => self.settle(&ended, &left),
+            Err(error) => {
+                if let Some(trouble) = self.trouble.take() {
+                    return Err(trouble.error);
+                }
+                ended.append(&mut self.landed);
+                self.landed = ended;
+                self.close_for(error, Some(id));
+            }
+        }
+        Ok(())
+    }
+
+    /// A call ended: what it means for the delivery, and for the destination.
+    pub(super) fn land(&mut self, called: Called) {
+        let now = (self.tools.now)();
+        let destination = self.target.destination();
+        let landing = landing::judge(&called, destination, now, (self.tools.random)());
+        let lane = &mut self.lease.lane;
+        if lane.breaker.note(landing.sign, called.is_probe, now) {
+            tracing::warn!(
+                tenant = %self.book.wake.tenant,
+                destination = %destination.destination_name,
+                "half of the calls to {} fail; it is left alone for a minute",
+                destination.destination_name
+            );
+        }
+        let change = if landing.counts { health::note(lane, landing.is_delivered(), now) } else { None };
+        landing.log(&self.book.wake, &called);
+        self.keep(Ended::landed(called, landing.fate));
+        if let Some(change) = landing.change.or(change) {
+            self.close(Left::Change(change));
+        }
+    }
+
+    pub(super) fn keep(&mut self, ended: Ended) {
+        self.ahead.land(&ended);
+        self.landed.push(ended);
+    }
+
+    /// What is written down makes room, and lets the next one of its user go.
+    fn settle(&mut self, written: &[Ended], left: &HashSet<String>) {
+        if !left.is_empty() {
+            // Their rows are there still, and say nothing of their end.
+            self.lease.lane.unsettled = true;
+            self.ahead.recover((self.tools.now)());
+        }
+        let hold = SignedDuration::from_secs(self.target.destination().hold_seconds.into());
+        for Ended { row, fate, was_sent, .. } in written {
+            let due = match fate {
+                Fate::Again { due, .. } | Fate::Held { due } | Fate::PutOff { due } => Some(*due),
+                _ => None,
+            };
+            self.ahead.settle(&row.sequence, due);
+            let Some(user) = &row.queued.user else { continue };
+            let stuck = match fate {
+                // It is known to be held up already.
+                Fate::Held { .. } => continue,
+                Fate::Again { due, queued } => {
+                    let since = queued.stuck_since.unwrap_or(*due);
+                    Some(Stuck { due: *due, free_at: since + hold })
+                }
+                _ => None,
+            };
+            self.ahead.line.settle(user, &row.sequence, *was_sent, stuck);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Storage that fails while calls are on their way: what is known is written down, and no call is made twice for it.
+
+use std::{
+    pin::pin,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
+
+use functions::{
+    Store,
+    deliver::{Courier, Tools},
+    delivery::Status,
+    destination::Ordering,
+    queue::QueueName,
+    store::Table,
+};
+
+use super::{
+    faulty::{Asked, Fault, Faulty},
+    lab::Lab,
+    sink::{Reply, Sink},
+};
+use crate::queues::LocalQueue;
+
+fn courier<S: Store>(lab: &Lab, store: S, holder: &str) -> Courier<S, LocalQueue> {
+    let Tools { objects, queue, outbound, now, random, budget, patience, .. } = lab.tools.clone();
+    let holder = holder.to_owned();
+    Courier::new(Tools { store, objects, queue, outbound, now, random, holder, budget, patience })
+}
+
+fn delays(lab: &Lab) -> Vec<i64> {
+    lab.messages(QueueName::Lanes).iter().map(|(delay, _)| *delay).collect()
+}
+
+/// Sends `m1`, which takes a second and a half, and `m2` through storage that fails so; gives the lab after that, and
+/// how many calls were made. `m2` fails for good.
+async fn check(
+    expected: &[Status],
+    plan: impl Fn(Asked, Table) -> Option<Fault> + Send + Sync + 'static,
+) -> Lab {
+    let sink = Sink::start(|request, _| match request.id() {
+        "m1" => Reply::Late(Duration::from_millis(1_500)),
+        _ => Reply::Status(404, ""),
+    })
+    .await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |_| {}).await;
+    for id in ["m1", "m2"] {
+        lab.event(id, None, None, &["A"]).await;
+    }
+    lab.deliver_by(&courier(&lab, Faulty::new(&lab.store, plan), "test"), &["A"]).await;
+    let found: Vec<Status> = lab.deliveries("A").await.iter().map(|it| it.status).collect();
+    assert_eq!((found.as_slice(), sink.seen().len()), (expected, 2));
+    // All is well afterwards, and nothing of it is lost, or made twice.
+    lab.deliver(&["A"]).await;
+    let found: Vec<Status> = lab.deliveries("A").await.iter().map(|it| it.status).collect();
+    assert_eq!(found, [Status::Delivered, Status::Failed]);
+    assert!(lab.is_delivered("m1", "A").await);
+    assert_eq!((lab.rows("A", "q#").await.len(), lab.quarantine().await.len(), sink.seen().len()), (0, 1, 2));
+    lab
+}
+
+/// Fails from the `first` time on, so many times.
+fn times(
+    asked: Asked,
+    table: Table,
+    first: usize,
+    count: usize,
+    fault: Fault,
+) -> impl Fn(Asked, Table) -> Option<Fault> + Send + Sync {
+    let seen = AtomicUsize::new(0);
+    move |other, of| {
+        let is_it = other == asked && of == table;
+        let at = seen.fetch_add(usize::from(is_it), Relaxed);
+        (is_it && (first..first + count).contains(&at)).then_some(fault)
+    }
+}
+
+#[tokio::test]
+async fn a_look_that_fails_costs_nothing() {
+    let both = [Status::Delivered, Status::Failed];
+    let lab = check(&both, times(Asked::Get, Table::Destinations, 1, 3, Fault::Throttled)).await;
+    assert!(delays(&lab).is_empty());
+}
+
+#[tokio::test]
+async fn what_is_known_is_written_once_more() {
+    let both = [Status::Delivered, Status::Failed];
+    for (asked, table) in [
+        (Asked::PutAll, Table::Deliveries),
+        (Asked::Delete, Table::Deliveries),
+        (Asked::PutAll, Table::Responses),
+    ] {
+        let lab = check(&both, times(asked, table, 0, 1, Fault::Throttled)).await;
+        let delays = delays(&lab);
+        assert!(delays.len() == 1 && (5..=60).contains(&delays[0]), "{asked:?} {table:?} {delays:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_others_change_all_the_time_holds_up_nothing() {
+    let both = [Status::Delivered, Status::Failed];
+    check(&both, times(Asked::PutAll, Table::Responses, 0, 45, Fault::Conflict)).await;
+}
+
+#[tokio::test]
+async fn a_quarantine_that_fails_costs_what_failed_alone() {
+    let sink =
+        Sink::start(|request, _| Reply::Status(if request.id() == "m2" { 404 } else { 200 }, "")).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |_| {}).await;
+    for id in ["m1", "m2", "m3"] {
+        lab.event(id, None, None, &["A"]).await;
+    }
+    let in_the_way = lab.folder.path().join("quarantine");
+    std::fs::write(&in_the_way, "").unwrap();
+    lab.deliver(&["A"]).await;
+    assert_eq!(lab.deliveries("A").await.len(), 2);
+    assert!(lab.is_delivered("m1", "A").await && lab.is_delivered("m3", "A").await);
+    assert_eq!(lab.rows("A", "q#").await.len(), 1);
+    std::fs::remove_file(&in_the_way).unwrap();
+    lab.deliver(&["A"]).await;
+    assert_eq!((lab.deliveries("A").await.len(), lab.quarantine().await.len()), (3, 1));
+    let mut ids = sink.ids();
+    ids.sort();
+    assert_eq!(ids, ["m1", "m2", "m2", "m3"]);
+}
+
+/// `m1` is answered late, when the lease of the courier that sent it is over and another courier has the lane, which
+/// gets this answer at once.
+async fn check_late(answer: u16, status: Status) {
+    let sink =
+        Sink::start(move |_, before| if before == 0 { Reply::Held } else { Reply::Status(answer, "") }).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| it.ordering = Ordering::User).await;
+    lab.event("m1", Some("u"), None, &["A"]).await;
+    let other = courier(&lab, lab.store.clone(), "other");
+    let mut first = pin!(lab.deliver(&["A"]));
+    while sink.seen().is_empty() {
+        tokio::select! {
+            () = &mut first => panic!("it does not hang"),
+            () = tokio::time::sleep(Duration::from_millis(5)) => {}
+        }
+    }
+    lab.pass(61);
+    lab.deliver_by(&other, &["A"]).await;
+    sink.release();
+    first.await;
+    let found: Vec<(Status, usize)> =
+        lab.deliveries("A").await.iter().map(|it| (it.status, it.attempts.len())).collect();
+    assert_eq!(found, [(status, 1)], "{answer}");
+    assert_eq!(lab.is_delivered("m1", "A").await, status == Status::Delivered, "{answer}");
+    let failed = usize::from(status == Status::Failed);
+    assert_eq!((lab.rows("A", "q#").await.len(), lab.quarantine().await.len()), (0, failed), "{answer}");
+}
+
+#[tokio::test]
+async fn who_has_lost_the_lane_writes_nothing() {
+    check_late(404, Status::Failed).await;
+    check_late(200, Status::Delivered).await;
+}
+
+#[tokio::test]
+async fn a_change_is_in_effect_with_the_next_event() {
+    let before = Sink::start(|_, _| Reply::Status(200, "")).await;
+    let after = Sink::start(|_, _| Reply::Status(200, "")).await;
+    let lab = Lab::new(&[&before, &after]);
+    lab.destination("A", &before, |it| it.rate_limit = Some(2)).await;
+    for number in 0..20 {
+        lab.event(&format!("m{number:02}"), None, None, &["A"]).await;
+    }
+    let mut work = pin!(lab.deliver(&["A"]));
+    while before.seen().len() < 2 {
+        tokio::select! {
+            () = &mut work => panic!("it takes ten seconds"),
+            () = tokio::time::sleep(Duration::from_millis(5)) => {}
+        }
+    }
+    lab.change("A", |it| (it.url, it.rate_limit) = (format!("http://{}/in", after.address).into(), None))
+        .await;
+    lab.deliver(&["A"]).await;
+    work.await;
+    assert_eq!((before.seen().len(), after.seen().len()), (2, 18));
+}
