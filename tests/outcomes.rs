@@ -172,7 +172,9 @@ fn a_change_counts_from_the_next_event_on() {
 #[test]
 fn what_waits_for_a_destination_is_sent_when_it_goes_on() {
     let world = World::new();
-    world.make("a", "analytics-1", &json!({"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}));
+    // Not what crmflow itself says of the pause.
+    let own = json!({"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "events": ["e"]});
+    world.make("a", "analytics-1", &own);
     world.sink.tell("analytics-1", &json!({"status": 401}));
     let id = world.track("e");
     let paused = until(|| {
