@@ -1,5 +1,7 @@
 //! Events on their way in: what one request brought, as it lies in the queue, and where each event came from.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -38,7 +40,7 @@ impl Via {
 /// The events of one request: one message of the queue.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Arrivals {
+pub struct Arrivals<'a> {
     /// The id of the request: a ULID, made at the edge, later ones greater.
     pub id: BatchId,
     /// Whose events these are.
@@ -54,17 +56,17 @@ pub struct Arrivals {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub retry: u64,
     /// The events, in the order in which they stood in the body.
-    pub events: Vec<Incoming>,
+    pub events: Vec<Incoming<'a>>,
 }
 
 /// One event of a request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Incoming {
+pub struct Incoming<'a> {
     /// Its id: the client's, or a UUID made at the edge.
-    pub message_id: String,
+    pub message_id: Cow<'a, str>,
     /// The event, to the letter.
-    pub record: Box<RawValue>,
+    pub record: Cow<'a, RawValue>,
 }
 
 /// Where one event came from. The same event in another try of its message has the same.

@@ -105,7 +105,7 @@ where
 }
 
 /// A message that was read: its place in the event, how often it was received, and the request in it.
-type Message = (usize, u32, Arrivals);
+type Message = (usize, u32, Arrivals<'static>);
 
 /// The messages by tenant, each tenant's in the order of arrival; and the places of those that cannot be read.
 fn read(records: &[SqsMessage]) -> (Vec<(Name, Vec<Message>)>, BTreeSet<usize>) {
@@ -158,11 +158,18 @@ struct Lot {
 
 impl Lots {
     /// Adds the events of a message; `room`: with how many messages it may be together.
-    fn push(&mut self, place: usize, room: usize, arrivals: Arrivals) -> Result<(), Error> {
+    fn push(&mut self, place: usize, room: usize, arrivals: Arrivals<'_>) -> Result<(), Error> {
         let Arrivals { id, tenant: _, via, received_at, sent_at, retry, events } = arrivals;
         let mut text = Vec::new();
         for (index, incoming) in (0..).zip(events) {
-            let arrival = Arrival { id, index, message_id: incoming.message_id, via, received_at, sent_at };
+            let arrival = Arrival {
+                id,
+                index,
+                message_id: incoming.message_id.into_owned(),
+                via,
+                received_at,
+                sent_at,
+            };
             let sequence = arrival.sequence();
             let spaced = received::one_line(incoming.record.get().as_bytes());
             let record: &RawValue = match &spaced {

@@ -1,7 +1,7 @@
 //! The health of a destination: one that does not know us is paused, one that is gone or failed for five days is
 //! disabled, and somebody is told.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -114,8 +114,8 @@ pub(super) async fn tell<Q: Queue>(
         retry: 0,
         events: vec![Incoming {
             // The same however often it is told of the same change.
-            message_id: format!("crmflow-{what}-{name}-{}", timestamp.as_millisecond()),
-            record: to_raw_value(&told).map_err(refused)?,
+            message_id: format!("crmflow-{what}-{name}-{}", timestamp.as_millisecond()).into(),
+            record: Cow::Owned(to_raw_value(&told).map_err(refused)?),
         }],
     };
     let body = serde_json::to_string(&arrivals).map_err(refused)?;

@@ -1,7 +1,7 @@
 //! Events out of quarantine: each request that brought them is put into the queue of events again, as a request of
 //! its own, under the ids that its events had.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -85,11 +85,12 @@ fn via(entry: &Entry) -> Via {
 }
 
 /// The event to send: as it came, or corrected, and then under the id that it has now.
-fn incoming(entry: &Entry, picks: &[Pick]) -> Option<Incoming> {
+fn incoming(entry: &Entry, picks: &[Pick]) -> Option<Incoming<'static>> {
     let corrected = pick(entry, picks).and_then(|pick| pick.record.clone());
     let id = corrected.as_ref().and_then(|record| event::id_of(record.get(), via(entry)));
-    let message_id = id.map(Into::into).or_else(|| entry.message_id.clone())?;
-    Some(Incoming { message_id, record: corrected.or_else(|| entry.record.clone())? })
+    let message_id = id.map(Cow::into_owned).or_else(|| entry.message_id.clone())?;
+    let record = corrected.or_else(|| entry.record.clone())?;
+    Some(Incoming { message_id: message_id.into(), record: Cow::Owned(record) })
 }
 
 /// Whether there is something to send for an entry.

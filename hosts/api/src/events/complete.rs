@@ -13,12 +13,15 @@ const WRITE_KEY: &str = "writeKey";
 
 /// An event with these members where it does not have them itself, and without a write key; to the letter where
 /// there is nothing to change.
-pub(super) fn complete(record: &RawValue, defaults: &[(&'static str, &RawValue)]) -> Box<RawValue> {
+pub(super) fn complete<'a>(
+    record: &'a RawValue,
+    defaults: &[(&'static str, &RawValue)],
+) -> Cow<'a, RawValue> {
     if defaults.is_empty() && !record.get().contains(WRITE_KEY) {
-        return record.to_owned();
+        return Cow::Borrowed(record);
     }
     // What is no object stays what it is, and is told to be none by the check of events.
-    let Ok(Members(mut members)) = serde_json::from_str(record.get()) else { return record.to_owned() };
+    let Ok(Members(mut members)) = serde_json::from_str(record.get()) else { return Cow::Borrowed(record) };
     let before = members.len();
     members.retain(|(name, _)| name != WRITE_KEY);
     let mut is_changed = members.len() != before;
@@ -30,7 +33,7 @@ pub(super) fn complete(record: &RawValue, defaults: &[(&'static str, &RawValue)]
         }
     }
     let written = if is_changed { to_raw_value(&Members(members)).ok() } else { None };
-    written.unwrap_or_else(|| record.to_owned())
+    written.map_or(Cow::Borrowed(record), Cow::Owned)
 }
 
 /// The members of an object in their order, values to the letter.

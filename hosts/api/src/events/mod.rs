@@ -9,7 +9,7 @@ mod segment;
 pub(crate) use own::{post, track};
 pub(crate) use segment::{batch, call};
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use functions::{
     Store,
@@ -33,21 +33,24 @@ fn open<S: Store, F: Flow>(
     caller: Caller,
     via: Via,
     sent_at: Option<Timestamp>,
-) -> Arrivals {
+) -> Arrivals<'static> {
     let received_at = (api.now)();
     let id = api.arrival_ids.next(received_at, (api.random)());
     Arrivals { id, tenant: caller.tenant, via, received_at, sent_at, retry: 0, events: Vec::new() }
 }
 
 /// An event with its id: the client's, where that can be used, or a UUID (S0-009).
-fn incoming<S: Store, F: Flow>(api: &Api<S, F>, via: Via, record: Box<RawValue>) -> Incoming {
-    let given = event::id_of(record.get(), via).map(|id| id.into_owned());
-    let message_id = given.unwrap_or_else(|| arrival::uuid((api.random)()));
+fn incoming<'a, S: Store, F: Flow>(api: &Api<S, F>, via: Via, record: Cow<'a, RawValue>) -> Incoming<'a> {
+    let given = match &record {
+        Cow::Borrowed(record) => event::id_of(record.get(), via),
+        Cow::Owned(record) => event::id_of(record.get(), via).map(|id| Cow::Owned(id.into_owned())),
+    };
+    let message_id = given.unwrap_or_else(|| Cow::Owned(arrival::uuid((api.random)())));
     Incoming { message_id, record }
 }
 
 /// Puts the events of a request into the queue (S0-017). What returned is durable.
-async fn send<S: Store, F: Flow>(api: &Api<S, F>, arrivals: &Arrivals) -> Result<(), Problem> {
+async fn send<S: Store, F: Flow>(api: &Api<S, F>, arrivals: &Arrivals<'_>) -> Result<(), Problem> {
     let text = serde_json::to_string(arrivals)
         .map_err(|error| Problem::internal(format!("writing arrivals: {error}")))?;
     if text.len() > MAX_MESSAGE_BYTES {

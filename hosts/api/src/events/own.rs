@@ -1,7 +1,7 @@
 //! `POST /track` and `POST /events`: events by the names of the seeds (design, contract 1). One that comes alone is
 //! checked at once; among others, a bad one goes its way into quarantine.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Json,
@@ -12,7 +12,7 @@ use axum::{
 };
 use functions::{
     Store,
-    arrival::{Arrival, Arrivals, Via},
+    arrival::{Arrival, Arrivals, Incoming, Via},
     event,
 };
 use serde::Serialize;
@@ -83,40 +83,39 @@ pub(crate) async fn post<S: Store, F: Flow>(
 }
 
 /// An event that came alone, if it is one.
-fn single<S: Store, F: Flow>(
+fn single<'a, S: Store, F: Flow>(
     api: &Api<S, F>,
     caller: Caller,
     via: Via,
-    record: &RawValue,
-) -> Result<Arrivals, Problem> {
+    record: &'a RawValue,
+) -> Result<Arrivals<'a>, Problem> {
     let mut arrivals = open(api, caller, via, None);
-    let event = incoming(api, via, record.to_owned());
+    let event = incoming(api, via, Cow::Borrowed(record));
     let arrival = Arrival {
         id: arrivals.id,
         index: 0,
-        message_id: event.message_id,
+        message_id: event.message_id.into_owned(),
         via,
         received_at: arrivals.received_at,
         sent_at: None,
     };
     event::check(record.get(), &arrival).map_err(|faults| refused(&faults))?;
-    arrivals
-        .events
-        .push(functions::arrival::Incoming { message_id: arrival.message_id, record: event.record });
+    arrivals.events.push(Incoming { message_id: arrival.message_id.into(), record: event.record });
     Ok(arrivals)
 }
 
 /// Events that came together.
-fn several<S: Store, F: Flow>(
+fn several<'a, S: Store, F: Flow>(
     api: &Api<S, F>,
     caller: Caller,
-    records: &[&RawValue],
-) -> Result<Arrivals, Problem> {
+    records: &[&'a RawValue],
+) -> Result<Arrivals<'a>, Problem> {
     if records.is_empty() {
         return Err(Problem::new(Kind::BadBody, "The list is empty; it needs at least one event."));
     }
     body::limit_count(records.len())?;
     let mut arrivals = open(api, caller, Via::Events, None);
-    arrivals.events = records.iter().map(|&record| incoming(api, Via::Events, record.to_owned())).collect();
+    arrivals.events =
+        records.iter().map(|&record| incoming(api, Via::Events, Cow::Borrowed(record))).collect();
     Ok(arrivals)
 }
