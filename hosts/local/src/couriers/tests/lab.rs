@@ -43,6 +43,8 @@ pub(super) struct Lab {
     pub(super) tools: Tools<SqliteStore, LocalQueue>,
     pub(super) tenant: Name,
     sequence: Cell<u32>,
+    /// How many bytes more its events have.
+    pub(super) padding: Cell<usize>,
 }
 
 impl Lab {
@@ -74,6 +76,7 @@ impl Lab {
             tools,
             tenant: Name::default_tenant(),
             sequence: Cell::new(0),
+            padding: Cell::new(0),
         }
     }
 
@@ -128,7 +131,9 @@ impl Lab {
         let number = self.sequence.replace(self.sequence.get() + 1);
         let received_at = now();
         let sequence = format!("{}-{number:05}", BatchId::new("2026-01-01T00:00:00Z".parse().unwrap(), 7));
-        let payload = format!(r#"{{"event": "signed_up",  "big": 12345678901234567890, "id": "{id}"}}"#);
+        let padding = " ".repeat(self.padding.get());
+        let payload =
+            format!(r#"{{"event": "signed_up",  "big": 12345678901234567890, {padding}"id": "{id}"}}"#);
         let event = StoredEvent {
             message_id: id.to_owned(),
             sequence: sequence.clone(),

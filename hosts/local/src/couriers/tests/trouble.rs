@@ -2,7 +2,10 @@
 
 use std::{
     pin::pin,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -181,4 +184,33 @@ async fn a_change_is_in_effect_with_the_next_event() {
     lab.deliver(&["A"]).await;
     work.await;
     assert_eq!((before.seen().len(), after.seen().len()), (2, 18));
+}
+
+#[tokio::test]
+async fn large_events_wait_in_the_lane() {
+    let sink = Sink::start(|_, _| Reply::Hang).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| it.concurrency = 64).await;
+    lab.padding.set(60_000);
+    for number in 0..250 {
+        lab.event(&format!("m{number}"), None, None, &["A"]).await;
+    }
+    let loaded = Arc::new(AtomicUsize::new(0));
+    let counts = Arc::clone(&loaded);
+    let store = Faulty::new(&lab.store, move |asked, table| {
+        let is_event = asked == Asked::Read && table == Table::Events;
+        counts.fetch_add(usize::from(is_event), Relaxed);
+        None
+    });
+    let courier = courier(&lab, store, "test");
+    let mut work = pin!(lab.deliver_by(&courier, &["A"]));
+    while sink.seen().len() < 64 {
+        tokio::select! {
+            () = &mut work => panic!("it does not hang"),
+            () = tokio::time::sleep(Duration::from_millis(5)) => {}
+        }
+    }
+    // As many as are called at once, or four megabytes.
+    let loaded = loaded.load(Relaxed);
+    assert!((64..100).contains(&loaded), "{loaded}");
 }
