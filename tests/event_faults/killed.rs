@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{JSON, Received, Stage, event, serve_on_a_small_disk, text};
+use super::{JSON, Received, Stage, event, serve_on_a_small_disk, size, text};
 use crate::{
     environment::limit_files,
     http::{Client, until},
@@ -46,7 +46,7 @@ impl Sent {
         let mut api = Client::new(&at);
         for first in (0..events).step_by(BODY) {
             for user in (0..USERS).map(|user| client * USERS + user) {
-                let name = if first / BODY % 3 == 0 { "Order Placed" } else { "Page Seen" };
+                let name = if (first / BODY).is_multiple_of(3) { "Order Placed" } else { "Page Seen" };
                 let body: Vec<Value> =
                     (first..first + BODY).map(|number| event(user, number, name)).collect();
                 self.requests.fetch_add(1, Ordering::Relaxed);
@@ -61,7 +61,7 @@ impl Sent {
                         Err(_) => {
                             at = until(|| Some(address()).filter(|now| *now != at));
                             api = Client::new(&at);
-                            if first / BODY % 2 == 0 {
+                            if (first / BODY).is_multiple_of(2) {
                                 let ids = body.iter().map(|event| text(event, "messageId").to_owned());
                                 self.doubtful.lock().unwrap().extend(ids);
                                 break;
@@ -85,7 +85,7 @@ fn no_kill_loses_an_event() {
     for endpoint in ["analytics-1", "analytics-2", "comms"] {
         stage.sink.tell(endpoint, &json!({"status": 503, "share": 0.05}));
     }
-    let events = std::env::var("CRMFLOW_FAULT_EVENTS").ok().map_or(EVENTS, |many| many.parse().unwrap());
+    let events = size("CRMFLOW_FAULT_EVENTS", EVENTS);
     let (sent, base) = (Sent::default(), RwLock::new(stage.server.base.clone()));
     thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)

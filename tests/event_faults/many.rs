@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{JSON, Received, Stage, event};
+use super::{JSON, Received, Stage, event, size};
 use crate::http::{Client, until};
 
 /// How many destinations there are; `CRMFLOW_FAULT_DESTINATIONS` says another number, for a longer run.
@@ -18,8 +18,7 @@ const GROUPS: usize = 100;
 /// Of very many destinations each gets what it asked for by name, and all get what all want.
 #[test]
 fn every_destination_of_very_many_gets_its_events() {
-    let many =
-        std::env::var("CRMFLOW_FAULT_DESTINATIONS").ok().map_or(DESTINATIONS, |many| many.parse().unwrap());
+    let many = size("CRMFLOW_FAULT_DESTINATIONS", DESTINATIONS);
     let stage = Stage::new();
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {

@@ -119,6 +119,12 @@ impl Stage {
     }
 }
 
+/// A size, or another one that the environment names, for a longer run.
+#[expect(clippy::disallowed_methods, reason = "the size of a run is the caller's")]
+fn size(name: &str, usual: usize) -> usize {
+    std::env::var(name).ok().map_or(usual, |many| many.parse().unwrap())
+}
+
 fn serve(place: &Place, sink: &Sink) -> Server {
     Server::start_with(place, ["--allow-destination", sink.server.authority()])
 }

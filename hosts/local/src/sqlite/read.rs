@@ -60,15 +60,24 @@ pub(super) fn get(
 }
 
 pub(super) fn query(connection: &Connection, table: Table, query: &Query) -> rusqlite::Result<Vec<Item>> {
-    let (order, behind) = if query.descending { ("DESC", "<") } else { ("ASC", ">") };
+    // Both ends are bounds of the index: a lane has very many rows beside those that are asked for.
+    let end = format!("{}\u{10ffff}", query.prefix);
+    let after = query.after.as_deref();
+    let (order, from, to) = if query.descending {
+        ("DESC", (">=", query.prefix.as_str()), after.map_or(("<=", end.as_str()), |after| ("<", after)))
+    } else {
+        ("ASC", after.map_or((">=", query.prefix.as_str()), |after| (">", after)), ("<=", end.as_str()))
+    };
     let sql = format!(
-        "SELECT partition, sort, version, body FROM {} WHERE partition = ?1 AND sort >= ?2 \
-         AND substr(sort, 1, length(?2)) = ?2 AND (?3 IS NULL OR sort {behind} ?3) ORDER BY sort {order} LIMIT ?4",
-        table.name()
+        "SELECT partition, sort, version, body FROM {} WHERE partition = ?1 AND sort {} ?2 AND sort {} ?3 \
+         AND substr(sort, 1, length(?4)) = ?4 ORDER BY sort {order} LIMIT ?5",
+        table.name(),
+        from.0,
+        to.0
     );
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![query.partition, query.prefix, query.after, limit], item)?;
+    let rows = statement.query_map(params![query.partition, from.1, to.1, query.prefix, limit], item)?;
     rows.collect()
 }
 
