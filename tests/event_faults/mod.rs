@@ -13,6 +13,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
+    failures::template,
     http::{Client, encoded, until},
     program::{Place, Server},
     sink::Sink,
@@ -119,8 +120,11 @@ impl Stage {
     }
 }
 
+/// A message that is being worked on at each of many kills is not dead here: what is asked is what becomes of it.
 fn serve(place: &Place, sink: &Sink) -> Server {
-    Server::start_with(place, ["--allow-destination", sink.server.authority()])
+    let template = template(place, |text| text.replace("maxReceiveCount: 5", "maxReceiveCount: 50"));
+    let options = ["--template", template.to_str().unwrap(), "--allow-destination", sink.server.authority()];
+    Server::start_with(place, options)
 }
 
 /// The same, with SIGXFSZ ignored: then what does not fit on the disk is an error.
