@@ -1,5 +1,6 @@
 //! The SQLite side of the store seam: one file, one writer that commits many callers' writes together.
 
+mod fold;
 mod line;
 mod read;
 mod schema;
@@ -7,11 +8,16 @@ mod write;
 
 use std::{path::Path, sync::Arc};
 
+use fold::Folding;
 use functions::store::{Condition, Item, Query, Store, StoreError, Table, Written};
+use futures::future::try_join_all;
 use rusqlite::Connection;
 
 pub(crate) use read::Readers;
 pub(crate) use write::Writer;
+
+/// How many items are written without a look at who else waits: well under a millisecond's work.
+const BLOCK: usize = 64;
 
 /// The tables in `crmflow.db`. Cheap to clone; all clones share the writer.
 #[derive(Clone, Debug)]
@@ -24,7 +30,11 @@ impl SqliteStore {
     /// Opens the file for reading and writing, and makes it if there is none.
     pub(crate) fn open(file: &Path) -> Result<Self, StoreError> {
         let connection = schema::open(file).map_err(|error| failure(&error))?;
-        Ok(Self { writer: Arc::new(Writer::start(connection)?), readers: Arc::new(Readers::new(file)) })
+        let folding = Folding::start(file, &connection)?;
+        Ok(Self {
+            writer: Arc::new(Writer::start(connection, folding)?),
+            readers: Arc::new(Readers::new(file)),
+        })
     }
 
     /// A store over readers alone, whose writes are refused.
@@ -83,11 +93,17 @@ impl Store for SqliteStore {
     }
 
     async fn put_all(&self, table: Table, puts: Vec<(Item, Condition)>) -> Result<Vec<Written>, StoreError> {
-        self.writer
-            .write(move |connection| {
-                puts.iter().map(|(item, condition)| write::put(connection, table, item, *condition)).collect()
-            })
-            .await
+        let mut puts = puts.into_iter().peekable();
+        let mut written = Vec::new();
+        // All of them are in line before the first is waited for.
+        while puts.peek().is_some() {
+            let some: Vec<_> = puts.by_ref().take(BLOCK).collect();
+            written.push(self.writer.write(move |connection| {
+                let put = |(item, condition): &(Item, _)| write::put(connection, table, item, *condition);
+                some.iter().map(put).collect::<Result<Vec<_>, _>>()
+            }));
+        }
+        Ok(try_join_all(written).await?.into_iter().flatten().collect())
     }
 
     async fn delete(&self, table: Table, partition: &str, sort: &str) -> Result<(), StoreError> {
@@ -95,12 +111,16 @@ impl Store for SqliteStore {
     }
 
     async fn delete_all(&self, table: Table, keys: Vec<(String, String)>) -> Result<(), StoreError> {
-        self.writer
-            .write(move |connection| {
-                keys.iter()
+        let mut keys = keys.into_iter().peekable();
+        let mut deleted = Vec::new();
+        while keys.peek().is_some() {
+            let some: Vec<_> = keys.by_ref().take(BLOCK).collect();
+            deleted.push(self.writer.write(move |connection| {
+                some.iter()
                     .try_for_each(|(partition, sort)| write::delete(connection, table, partition, sort))
-            })
-            .await
+            }));
+        }
+        try_join_all(deleted).await.map(|_| ())
     }
 }
 

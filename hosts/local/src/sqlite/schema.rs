@@ -167,7 +167,6 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.set_prepared_statement_cache_capacity(96);
     let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found > VERSION {
@@ -202,5 +201,3 @@ fn is_by_arrival(table: Table) -> bool {
 
 /// The writer's page cache: the pages that one chunk of a batch touches, and some.
 const CACHE_KIB: i64 = 32 * 1024;
-/// The log is folded into the file when it has so many pages of 4 KiB: 64 MiB.
-const CHECKPOINT_PAGES: u32 = 16 * 1024;

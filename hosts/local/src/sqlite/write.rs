@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     failure,
+    fold::Folding,
     line::{Job, Line, Place},
     read,
 };
@@ -24,6 +25,10 @@ use super::{
 const GROUP: usize = 512;
 /// For how long a transaction takes in what is in bulk: whoever comes to the front meanwhile waits for its end.
 const SLICE: Duration = Duration::from_millis(2);
+/// The same while nobody comes to the front: fewer commits are less work.
+const LONG_SLICE: Duration = Duration::from_millis(20);
+/// Nobody does when nobody did for so long.
+const QUIET: Duration = Duration::from_millis(500);
 /// How many may wait before callers are held up.
 const WAITING: usize = 4096;
 
@@ -47,12 +52,12 @@ impl Drop for Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
+    pub(super) fn start(connection: Connection, folding: Folding) -> Result<Self, StoreError> {
         let line = Arc::<Line>::default();
         let jobs = Arc::clone(&line);
         thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || run(&connection, &jobs))
+            .spawn(move || run(&connection, &jobs, folding))
             .map_err(|error| StoreError::Refused(error.to_string()))?;
         Ok(Self { line, room: Arc::new(Semaphore::new(WAITING)) })
     }
@@ -128,57 +133,82 @@ fn gone() -> StoreError {
     StoreError::Unavailable("the writer has stopped".into())
 }
 
-fn run(connection: &Connection, line: &Line) {
+fn run(connection: &Connection, line: &Line, mut folding: Folding) {
+    let mut front = None;
     while line.wait() {
-        let (mut done, mut runtime) = (Vec::new(), None);
-        let committed = commit(connection, line, &mut done, &mut runtime);
-        let tell = move || done.into_iter().for_each(|tell: Done| tell(committed.clone()));
-        match runtime {
-            // From here each one told would be a thread of the runtime woken.
+        let mut group = Group::default();
+        let committed = group.commit(connection, line, &mut front);
+        group.tell(&committed);
+        folding.after_commit(connection);
+    }
+}
+
+/// What goes into one commit.
+#[derive(Default)]
+struct Group {
+    done: Vec<Box<dyn FnOnce(Result<(), StoreError>) + Send>>,
+    /// Where it is waited for, if there is more than one.
+    runtime: Option<Handle>,
+}
+
+impl Group {
+    /// Writes what waits. `front` is when something was at the front last.
+    fn commit(
+        &mut self,
+        connection: &Connection,
+        line: &Line,
+        front: &mut Option<Instant>,
+    ) -> Result<(), StoreError> {
+        let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failure(&error));
+        let began = Instant::now();
+        while self.done.len() < GROUP
+            && let Some(job) = line.next(Place::Front)
+        {
+            self.add(job, begun.is_ok(), connection);
+            *front = Some(began);
+        }
+        // One in bulk has its turn at least, however many come to the front.
+        let mut next = line.next(Place::Bulk);
+        let is_quiet = front.is_none_or(|front| began - front > QUIET);
+        let slice = if is_quiet { LONG_SLICE } else { SLICE };
+        while let Some(job) = next {
+            self.add(job, begun.is_ok(), connection);
+            let has_room = self.done.len() < 2 * GROUP && began.elapsed() < slice;
+            next = if has_room { line.next_of_any() } else { None };
+        }
+        begun?;
+        if connection.is_autocommit() {
+            return Err(StoreError::Unavailable("an error of the disk undid what was being written".into()));
+        }
+        let committed = connection.execute_batch("COMMIT").map_err(|error| failure(&error));
+        if committed.is_err() && !connection.is_autocommit() {
+            // The commit's error is the one to tell; a rollback that fails too leaves nothing committed either.
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        committed
+    }
+
+    fn add(&mut self, job: Job, has_begun: bool, connection: &Connection) {
+        // An error of the disk may have rolled the transaction back: outside of it a change would be kept by itself,
+        // and its caller be told that it failed.
+        if has_begun && !connection.is_autocommit() {
+            (job.change)(connection);
+        }
+        if !self.done.is_empty() {
+            self.runtime = job.runtime;
+        }
+        self.done.push(job.done);
+    }
+
+    /// Tells everyone. Told by the writer, each one would be a thread of the runtime woken.
+    fn tell(self, committed: &Result<(), StoreError>) {
+        let (done, committed) = (self.done, committed.clone());
+        let tell = move || done.into_iter().for_each(|tell| tell(committed.clone()));
+        match self.runtime {
             Some(runtime) => _ = runtime.spawn(async { tell() }),
             None => tell(),
         }
     }
-}
-
-type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-
-/// Writes what waits; `runtime` is who tells of it, where that is more than one.
-fn commit(
-    connection: &Connection,
-    line: &Line,
-    done: &mut Vec<Done>,
-    runtime: &mut Option<Handle>,
-) -> Result<(), StoreError> {
-    let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failure(&error));
-    let end = Instant::now() + SLICE;
-    let front = std::iter::from_fn(|| line.next(Place::Front)).take(GROUP);
-    // One in bulk has its turn at least, however many come to the front.
-    let bulk = std::iter::from_fn(|| line.next(Place::Bulk));
-    let bulk = bulk
-        .take(1)
-        .chain(std::iter::from_fn(|| if Instant::now() < end { line.next_of_any() } else { None }));
-    for job in front.chain(bulk).take(2 * GROUP) {
-        // An error of the disk may have rolled the transaction back: outside of it a change would be kept by itself,
-        // and its caller be told that it failed.
-        if begun.is_ok() && !connection.is_autocommit() {
-            (job.change)(connection);
-        }
-        if !done.is_empty() {
-            *runtime = job.runtime;
-        }
-        done.push(job.done);
-    }
-    begun?;
-    if connection.is_autocommit() {
-        return Err(StoreError::Unavailable("an error of the disk undid what was being written".into()));
-    }
-    let committed = connection.execute_batch("COMMIT").map_err(|error| failure(&error));
-    if committed.is_err() && !connection.is_autocommit() {
-        // The commit's error is the one to tell; a rollback that fails too leaves nothing committed either.
-        let _ = connection.execute_batch("ROLLBACK");
-    }
-    committed
 }
 
 /// Puts an item if its condition holds.
@@ -244,9 +274,9 @@ mod tests {
                 )
             );
         }
-        let mut done = Vec::new();
-        let committed = commit(&connection, &line, &mut done, &mut None);
-        assert_eq!(done.len(), changes.len());
+        let mut group = Group::default();
+        let committed = group.commit(&connection, &line, &mut None);
+        assert_eq!(group.done.len(), changes.len());
         assert!(matches!(committed, Err(StoreError::Unavailable(_))), "{committed:?}");
         let kept = connection.query_row("SELECT count(*) FROM kept", [], |row| row.get(0));
         assert_eq!(kept, Ok(0));

@@ -1,0 +1,84 @@
+//! The write-ahead log, folded into the file beside the writer: SQLite itself would do it inside of a commit, and
+//! whoever waits for that commit would wait for tens of megabytes.
+
+use std::{
+    cell::Cell,
+    path::Path,
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread,
+};
+
+use functions::store::StoreError;
+use rusqlite::Connection;
+
+use super::failure;
+
+/// The log is folded when it has so many pages of 4 KiB: 32 MiB.
+const PAGES: i32 = 8 * 1024;
+/// With so many the writer waits until it is: the disk is slower than what is written.
+const MOST: i32 = 8 * PAGES;
+/// What the writer folds itself, since the log begins anew only when all of it is folded.
+const FEW: i64 = 256;
+/// How often the rest is folded beside the writer, which adds to it meanwhile.
+const ROUNDS: usize = 4;
+
+thread_local! {
+    /// How many pages the log has, after the last commit of this thread.
+    static WRITTEN: Cell<i32> = const { Cell::new(0) };
+}
+
+/// Folds the log of one file.
+pub(super) struct Folding {
+    begin: SyncSender<()>,
+    ended: Receiver<()>,
+    is_under_way: bool,
+}
+
+impl Folding {
+    /// For a file, and the connection that writes it.
+    pub(super) fn start(file: &Path, writer: &Connection) -> Result<Self, StoreError> {
+        writer.wal_hook(Some(|_, pages| {
+            WRITTEN.set(pages);
+            Ok(())
+        }));
+        let connection = Connection::open(file).map_err(|error| failure(&error))?;
+        let ((begin, begun), (end, ended)) = (sync_channel(1), sync_channel(1));
+        thread::Builder::new()
+            .name("sqlite-fold".into())
+            .spawn(move || {
+                while begun.recv().is_ok() {
+                    for _ in 0..ROUNDS {
+                        if fold(&connection) < FEW {
+                            break;
+                        }
+                    }
+                    // The writer may be gone.
+                    let _ = end.send(());
+                }
+            })
+            .map_err(|error| StoreError::Refused(error.to_string()))?;
+        Ok(Self { begin, ended, is_under_way: false })
+    }
+
+    /// Sees to the log after a commit of the writer.
+    pub(super) fn after_commit(&mut self, writer: &Connection) {
+        let pages = WRITTEN.get();
+        if !self.is_under_way {
+            self.is_under_way = pages >= PAGES && self.begin.try_send(()).is_ok();
+            return;
+        }
+        let has_ended = if pages < MOST { self.ended.try_recv().is_ok() } else { self.ended.recv().is_ok() };
+        if has_ended {
+            fold(writer);
+            self.is_under_way = false;
+        }
+    }
+}
+
+/// Folds what no reader needs any more; gives how many pages are left. A disk that is full leaves them all.
+fn fold(connection: &Connection) -> i64 {
+    let folded = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+        Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?)
+    });
+    folded.unwrap_or(0)
+}
