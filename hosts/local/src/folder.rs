@@ -16,6 +16,7 @@ use object_store::local::LocalFileSystem;
 use crate::{
     exit::Exit,
     queues::LocalQueue,
+    scarce,
     sqlite::{Readers, SqliteStore},
 };
 
@@ -92,10 +93,8 @@ impl Folder {
         let queue = LocalQueue::open(store.clone())?;
         let outbound = Outbound::new(Guard::new(allowed)).map_err(|error| Exit::failed(error.to_string()))?;
         // Half of the files that may be open: clients of this process, and its own files, need some too.
-        let outbound = match rlimit::increase_nofile_limit(FILES) {
-            Ok(files) => outbound.with_room(usize::try_from(files / 2).unwrap_or(usize::MAX)),
-            Err(_) => outbound,
-        };
+        let outbound =
+            outbound.with_room(usize::try_from(scarce::open_files(FILES) / 2).unwrap_or(usize::MAX));
         let objects = objects(&paths)?;
         let routes = Arc::default();
         let host = Host { store, objects, queue, outbound, routes, spool: paths.spool() };

@@ -17,6 +17,7 @@ mod machines;
 mod queues;
 mod resources;
 mod runner;
+mod scarce;
 mod sfn;
 mod sink;
 mod sqlite;

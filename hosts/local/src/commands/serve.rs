@@ -1,10 +1,13 @@
 //! `crmflow serve`: the HTTP API and the Step Functions endpoint on this machine.
 
-use std::{future::IntoFuture, net::SocketAddr, path::Path, process::ExitCode, time::Duration};
+use std::{future::IntoFuture, io, net::SocketAddr, path::Path, process::ExitCode, time::Duration};
 
 use api::{Api, router_with};
 use functions::queue::QueueName;
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    runtime::{self, Runtime},
+};
 use tracing::Level;
 
 use crate::{
@@ -14,6 +17,7 @@ use crate::{
     folder::Folder,
     logs,
     queues::Load,
+    scarce,
     sfn::{self, Endpoint},
     uploads,
 };
@@ -42,7 +46,8 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         Folder::open_to(data, &format!("serve --listen {}", args.listen), args.allow_destination.clone())?;
     logs::start(&folder.paths.logs(), Level::INFO);
     let flow = super::flow(&folder, wiring);
-    super::block_on(async {
+    let background = background()?;
+    let served = super::block_on(async {
         let (listener, address) = listen("--listen", args.listen).await?;
         let (sfn_listener, sfn_address) = listen("--sfn-listen", args.sfn_listen).await?;
         flow.engine().machines.adopt(&flow.engine().wiring).await?;
@@ -50,7 +55,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         flow.executions.tidy().await?;
         let limit = Load { messages: args.queue_limit, bytes: args.queue_bytes };
         folder.host.queue.limit(QueueName::Events, limit).await?;
-        let consumers = consumers::feed(flow.clone(), &folder.paths, stopped());
+        let consumers = background.spawn(consumers::feed(flow.clone(), folder.paths.clone(), stopped()));
         let endpoint = Endpoint::new(flow.executions.clone());
         endpoint.resume().await?;
         let host = folder.host.clone();
@@ -71,13 +76,22 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
             })
             .into_future();
         tokio::select! {
-            ended = async { tokio::try_join!(server, sfn, async { consumers.await; Ok(()) }) } => {
+            ended = async { tokio::try_join!(server, sfn, async { consumers.await.map_err(io::Error::other) }) } => {
                 ended.map_err(|error| Exit::failed(error.to_string()))?;
             }
             () = async { stopped().await; tokio::time::sleep(GRACE).await } => {}
         }
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    background.shutdown_background();
+    served
+}
+
+/// Where queues are worked off: requests come first.
+fn background() -> Result<Runtime, Exit> {
+    let mut runtime = runtime::Builder::new_multi_thread();
+    let runtime = runtime.thread_name("crmflow-flow").on_thread_start(scarce::give_way).enable_all().build();
+    runtime.map_err(|error| Exit::failed(format!("no threads can be started: {error}")))
 }
 
 /// Listens on an address; gives the one that it came to be, where the port was left open.

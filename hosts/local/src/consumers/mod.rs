@@ -20,7 +20,7 @@ use crate::{flow::LocalFlow, folder::Paths};
 use feeder::Feeder;
 
 /// Feeds functions from their queues until `stop`, and ends when all that was under way then has ended.
-pub(crate) async fn feed(flow: LocalFlow, paths: &Paths, stop: impl Future<Output = ()>) {
+pub(crate) async fn feed(flow: LocalFlow, paths: Paths, stop: impl Future<Output = ()>) {
     let (tell, stopped) = watch::channel(false);
     let mut feeders = JoinSet::new();
     for mapping in flow.engine().wiring.mappings.iter().filter(|mapping| mapping.enabled) {

@@ -147,7 +147,7 @@ fn run(connection: &Connection, line: &Line, mut folding: Folding) {
 #[derive(Default)]
 struct Group {
     done: Vec<Box<dyn FnOnce(Result<(), StoreError>) + Send>>,
-    /// Where it is waited for, if there is more than one.
+    /// Where the first is waited for: at the front, if anything came there.
     runtime: Option<Handle>,
 }
 
@@ -194,7 +194,7 @@ impl Group {
         if has_begun && !connection.is_autocommit() {
             (job.change)(connection);
         }
-        if !self.done.is_empty() {
+        if self.done.is_empty() {
             self.runtime = job.runtime;
         }
         self.done.push(job.done);
@@ -203,10 +203,11 @@ impl Group {
     /// Tells everyone. Told by the writer, each one would be a thread of the runtime woken.
     fn tell(self, committed: &Result<(), StoreError>) {
         let (done, committed) = (self.done, committed.clone());
+        let is_one = done.len() == 1;
         let tell = move || done.into_iter().for_each(|tell| tell(committed.clone()));
         match self.runtime {
-            Some(runtime) => _ = runtime.spawn(async { tell() }),
-            None => tell(),
+            Some(runtime) if !is_one => _ = runtime.spawn(async { tell() }),
+            _ => tell(),
         }
     }
 }

@@ -1,0 +1,20 @@
+//! What the system shares out: files that may be open, and time on its cores.
+
+use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
+
+/// Lets the process open as many files as it may, up to `most`; gives how many those are.
+pub(crate) fn open_files(most: u64) -> u64 {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.unwrap_or(most).min(most);
+    let has = current.unwrap_or(most);
+    if has >= wanted || setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).is_err() {
+        return has;
+    }
+    wanted
+}
+
+/// Puts this thread behind others: it gets a tenth of what they get where they compete (`nice`, sched(7)).
+pub(crate) fn give_way() {
+    // Where the system refuses, it competes as before.
+    let _ = nice(10);
+}
