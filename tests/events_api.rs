@@ -137,7 +137,7 @@ fn header(answer: &Answer, name: &str) -> Option<String> {
     answer.headers.get(name).map(|value| value.to_str().unwrap().to_owned())
 }
 
-/// A value with `<uuid>` in place of UUIDs (version 4), at the end of a text too.
+/// A value with `<uuid>` in place of UUIDs (version 7), at the end of a text too.
 fn masked(value: &Value) -> Value {
     match value {
         Value::String(text) => match text.len().checked_sub(36).and_then(|at| text.split_at_checked(at)) {
@@ -153,7 +153,7 @@ fn masked(value: &Value) -> Value {
 fn is_uuid(text: &str) -> bool {
     text.bytes().enumerate().all(|(at, byte)| match at {
         8 | 13 | 18 | 23 => byte == b'-',
-        14 => byte == b'4',
+        14 => byte == b'7',
         19 => b"89ab".contains(&byte),
         _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
     })

@@ -107,9 +107,21 @@ impl Arrival {
     }
 }
 
-/// The UUID (version 4) of some bits that are as good as random: the id of an event whose client gave it none.
+/// The UUID (version 7, RFC 9562) of an event whose client gave it none: the time in milliseconds, and behind it bits
+/// that are as good as random. Such ids lie beside each other in an index as they come, which is several times less to
+/// write than ids that lie anywhere.
+pub fn message_id(at: Timestamp, bits: u128) -> String {
+    let milliseconds = u128::try_from(at.as_millisecond()).unwrap_or(0);
+    versioned(7, milliseconds << 80 | bits & (u128::MAX >> 48))
+}
+
+/// The UUID (version 4) of some bits that are as good as random.
 pub fn uuid(bits: u128) -> String {
-    let (version, variant) = (0x4000 | (bits >> 64) & 0xFFF, 0x8000 | (bits >> 48) & 0x3FFF);
+    versioned(4, bits)
+}
+
+fn versioned(version: u128, bits: u128) -> String {
+    let (version, variant) = (version << 12 | (bits >> 64) & 0xFFF, 0x8000 | (bits >> 48) & 0x3FFF);
     format!(
         "{:08x}-{:04x}-{version:04x}-{variant:04x}-{:012x}",
         (bits >> 96) & 0xFFFF_FFFF,

@@ -40,12 +40,17 @@ fn open<S: Store, F: Flow>(
 }
 
 /// An event with its id: the client's, where that can be used, or a UUID (S0-009).
-fn incoming<'a, S: Store, F: Flow>(api: &Api<S, F>, via: Via, record: Cow<'a, RawValue>) -> Incoming<'a> {
+fn incoming<'a, S: Store, F: Flow>(
+    api: &Api<S, F>,
+    arrivals: &Arrivals<'_>,
+    record: Cow<'a, RawValue>,
+) -> Incoming<'a> {
     let given = match &record {
-        Cow::Borrowed(record) => event::id_of(record.get(), via),
-        Cow::Owned(record) => event::id_of(record.get(), via).map(|id| Cow::Owned(id.into_owned())),
+        Cow::Borrowed(record) => event::id_of(record.get(), arrivals.via),
+        Cow::Owned(record) => event::id_of(record.get(), arrivals.via).map(|id| Cow::Owned(id.into_owned())),
     };
-    let message_id = given.unwrap_or_else(|| Cow::Owned(arrival::uuid((api.random)())));
+    let message_id =
+        given.unwrap_or_else(|| arrival::message_id(arrivals.received_at, (api.random)()).into());
     Incoming { message_id, record }
 }
 

@@ -90,7 +90,7 @@ fn single<'a, S: Store, F: Flow>(
     record: &'a RawValue,
 ) -> Result<Arrivals<'a>, Problem> {
     let mut arrivals = open(api, caller, via, None);
-    let event = incoming(api, via, Cow::Borrowed(record));
+    let event = incoming(api, &arrivals, Cow::Borrowed(record));
     let arrival = Arrival {
         id: arrivals.id,
         index: 0,
@@ -115,7 +115,6 @@ fn several<'a, S: Store, F: Flow>(
     }
     body::limit_count(records.len())?;
     let mut arrivals = open(api, caller, Via::Events, None);
-    arrivals.events =
-        records.iter().map(|&record| incoming(api, Via::Events, Cow::Borrowed(record))).collect();
+    arrivals.events = records.iter().map(|&record| incoming(api, &arrivals, Cow::Borrowed(record))).collect();
     Ok(arrivals)
 }

@@ -58,7 +58,8 @@ pub(crate) async fn batch<S: Store, F: Flow>(
         if bytes > MAX_MESSAGE_BYTES {
             return Err(body::too_large_for_the_queue());
         }
-        arrivals.events.push(incoming(&api, Via::Segment, record));
+        let event = incoming(&api, &arrivals, record);
+        arrivals.events.push(event);
     }
     if !arrivals.events.is_empty() {
         send(&api, &arrivals).await?;
@@ -81,7 +82,8 @@ pub(crate) async fn call<S: Store, F: Flow>(
     }
     let name = to_raw_value(call.name()).map_err(|error| Problem::internal(error.to_string()))?;
     let mut arrivals = open(&api, caller, Via::Segment, None);
-    arrivals.events.push(incoming(&api, Via::Segment, complete(record, &[("type", &name)])));
+    let event = incoming(&api, &arrivals, complete(record, &[("type", &name)]));
+    arrivals.events.push(event);
     send(&api, &arrivals).await?;
     Ok(taken())
 }

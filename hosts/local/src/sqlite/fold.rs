@@ -13,10 +13,13 @@ use rusqlite::Connection;
 
 use super::failure;
 
-/// The log is folded when it has so many pages of 4 KiB: 32 MiB.
-const PAGES: i32 = 8 * 1024;
+/// The log is folded when it has so many pages of 4 KiB, 8 MiB, while somebody waits at the front: what is synced at
+/// once holds up their commits.
+const PAGES: i32 = 2 * 1024;
+/// The same while nobody does, 64 MiB: a page that changed often is folded once.
+const QUIET_PAGES: i32 = 16 * 1024;
 /// With so many the writer waits until it is: the disk is slower than what is written.
-const MOST: i32 = 8 * PAGES;
+const MOST: i32 = 64 * 1024;
 /// What the writer folds itself, since the log begins anew only when all of it is folded.
 const FEW: i64 = 256;
 /// How often the rest is folded beside the writer, which adds to it meanwhile.
@@ -60,11 +63,12 @@ impl Folding {
         Ok(Self { begin, ended, is_under_way: false })
     }
 
-    /// Sees to the log after a commit of the writer.
-    pub(super) fn after_commit(&mut self, writer: &Connection) {
+    /// Sees to the log after a commit of the writer. Quiet is it where nobody came to the front.
+    pub(super) fn after_commit(&mut self, writer: &Connection, is_quiet: bool) {
         let pages = WRITTEN.get();
         if !self.is_under_way {
-            self.is_under_way = pages >= PAGES && self.begin.try_send(()).is_ok();
+            let enough = if is_quiet { QUIET_PAGES } else { PAGES };
+            self.is_under_way = pages >= enough && self.begin.try_send(()).is_ok();
             return;
         }
         let has_ended = if pages < MOST { self.ended.try_recv().is_ok() } else { self.ended.recv().is_ok() };

@@ -139,8 +139,13 @@ fn run(connection: &Connection, line: &Line, mut folding: Folding) {
         let mut group = Group::default();
         let committed = group.commit(connection, line, &mut front);
         group.tell(&committed);
-        folding.after_commit(connection);
+        folding.after_commit(connection, is_quiet(front));
     }
+}
+
+/// Whether nothing came to the front for a while.
+fn is_quiet(front: Option<Instant>) -> bool {
+    front.is_none_or(|front| front.elapsed() > QUIET)
 }
 
 /// What goes into one commit.
@@ -169,8 +174,7 @@ impl Group {
         }
         // One in bulk has its turn at least, however many come to the front.
         let mut next = line.next(Place::Bulk);
-        let is_quiet = front.is_none_or(|front| began - front > QUIET);
-        let slice = if is_quiet { LONG_SLICE } else { SLICE };
+        let slice = if is_quiet(*front) { LONG_SLICE } else { SLICE };
         while let Some(job) = next {
             self.add(job, begun.is_ok(), connection);
             let has_room = self.done.len() < 2 * GROUP && began.elapsed() < slice;
