@@ -34,7 +34,7 @@ fn a_wrong_command_line_is_2() {
         (&["invoke", "ValidateSchema"], "--event"),
         (&["logs", "-n", "Nothing"], "the functions are"),
         (&["quarantine", "show", "17"], "BATCH/INDEX"),
-        (&["quarantine", "list", "--error-type", "bad"], "unreadable, schema, address and processing"),
+        (&["quarantine", "list", "--error-type", "bad"], "the kinds are unreadable, schema, address,"),
         (&["quarantine", "replay", "--corrected", "file"], "BATCH/INDEX"),
         (&["execution"], "ARN"),
     ] {

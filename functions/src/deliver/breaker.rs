@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Calls are counted over so many spans of so many seconds: five minutes.
 const SPANS: i64 = 10;
 const SPAN_SECONDS: i64 = 30;
-/// It opens when at least so many calls failed, and they were at least half of all.
+/// It opens when there were at least so many calls, and at least half of them failed.
 const LEAST: u32 = 10;
 /// For how long an open one lets nothing through.
 const REST: SignedDuration = SignedDuration::from_secs(60);
@@ -103,7 +103,7 @@ impl Breaker {
         }
         let (failed, all) =
             self.spans.iter().fold((0, 0), |sum, span| (sum.0 + span.failed, sum.1 + span.all));
-        if failed < LEAST || failed * 2 < all {
+        if all < LEAST || failed * 2 < all {
             return false;
         }
         self.open_since = Some(now);
@@ -164,11 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn it_opens_at_half_of_the_calls_and_at_least_ten_failures() {
+    fn it_opens_when_half_of_at_least_ten_calls_failed() {
         check("", "all");
         check("---------", "all");
         check("----------", "60");
         check("?---------?", "all");
+        check("+++++-----", "60");
+        check("++++++-----", "all");
+        check("++++++------", "60");
         check("+++++++++++----------", "all");
         check("+++++++++++-----------", "60");
         check("----------..", "40");
@@ -190,7 +193,7 @@ mod tests {
     fn it_probes_after_a_minute() {
         check("----------......", "probe");
         check("----------......+", "all");
-        check("----------......+---------", "all");
+        check("----------......+--------", "all");
         check("----------......-", "60");
         check("----------......-......", "probe");
         check("----------......-......+", "all");

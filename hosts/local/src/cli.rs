@@ -290,8 +290,8 @@ pub(crate) struct Selection {
     /// Only of this batch.
     #[arg(long)]
     pub(crate) batch: Option<BatchId>,
-    /// Only with this kind of trouble.
-    #[arg(long, value_parser = error_type, value_name = "unreadable|schema|address|processing")]
+    /// Only with this kind of trouble: unreadable, schema, address, processing, conflict or delivery.
+    #[arg(long, value_parser = error_type, value_name = "KIND")]
     pub(crate) error_type: Option<ErrorType>,
     /// Those that were sent again, too.
     #[arg(long)]
@@ -326,7 +326,10 @@ fn function(name: &str) -> Result<Called, String> {
 
 fn error_type(name: &str) -> Result<ErrorType, String> {
     let found = ErrorType::ALL.into_iter().find(|kind| kind.name() == name);
-    found.ok_or_else(|| "the kinds are unreadable, schema, address and processing".to_owned())
+    found.ok_or_else(|| {
+        let names: Vec<_> = ErrorType::ALL.into_iter().map(ErrorType::name).collect();
+        format!("the kinds are {}", names.join(", "))
+    })
 }
 
 fn record(name: &str) -> Result<(BatchId, u64), String> {
