@@ -98,7 +98,7 @@ async fn until_killed(address: String, acknowledged: Arc<Mutex<Vec<String>>>) ->
 }
 
 /// How many events the sink has, none of them twice.
-fn received(sink: &Server) -> Result<u64, Error> {
+pub(super) fn received(sink: &Server) -> Result<u64, Error> {
     let text = alone(async {
         let mut connection = Connection::open(&sink.address).await?;
         let (_, body) = connection.call(&request("GET", "/_sink/counts", "")).await?;

@@ -34,7 +34,7 @@ impl Bench<'_> {
             })?;
         }
         let cpu = server.cpu();
-        let (millis, ids) = steady(&server.address, self.size.steady)?;
+        let (millis, ids) = steady(&server.address, STEADY, self.size.steady)?;
         let events = millis.len() as f64;
         let cpu = (server.cpu() - cpu) * 1e6 / events;
         if matches!(who, Who::Crmflow) {
@@ -90,10 +90,10 @@ pub(super) fn alone<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T
     runtime.map_err(Error::of("a thread"))?.block_on(work)
 }
 
-/// Sends requests when they are due, whether earlier ones were answered or not, and gives how many milliseconds
+/// Sends so many requests a second when they are due, whether earlier ones were answered or not, and gives how many milliseconds
 /// after that each was answered, with the ids.
-pub(super) fn steady(address: &str, time: Duration) -> Result<(Vec<f64>, Vec<String>), Error> {
-    let each = Duration::from_secs(1) / STEADY;
+pub(super) fn steady(address: &str, rate: u32, time: Duration) -> Result<(Vec<f64>, Vec<String>), Error> {
+    let each = Duration::from_secs(1) / rate;
     let rounds =
         u32::try_from(time.as_millis() / (each * STEADY_CONNECTIONS).as_millis().max(1)).unwrap_or(1);
     alone(async {
@@ -183,7 +183,7 @@ fn requests(place: u64, batch: usize) -> Vec<Vec<u8>> {
 }
 
 impl Latency {
-    fn of(mut millis: Vec<f64>) -> Self {
+    pub(super) fn of(mut millis: Vec<f64>) -> Self {
         millis.sort_by(f64::total_cmp);
         let at = |share: f64| {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in a list")]

@@ -3,6 +3,7 @@
 mod delivery;
 mod http;
 mod intake;
+mod lanes;
 mod ledger;
 mod servers;
 
@@ -102,6 +103,8 @@ pub struct Report {
     pub ceilings: Vec<Ceiling>,
     /// Deliveries a second to one destination, and CPU of the server for one, in microseconds.
     pub delivery: [Spread; 2],
+    /// How long a delivery takes: alone, and beside a destination that hangs.
+    pub beside: [Vec<Latency>; 2],
     /// Events that were acknowledged before `kill -9`; each was there afterwards.
     pub survived: u64,
 }
@@ -131,6 +134,7 @@ pub fn run(
         }
     }
     let mut delivered = Vec::new();
+    let mut beside = [Vec::new(), Vec::new()];
     let mut survived = 0;
     for round in 1..=rounds {
         for (who, runs) in &mut steady {
@@ -149,6 +153,7 @@ pub fn run(
         let ran = bench.delivery()?;
         progress(&format!("B5 {round}/{rounds}: {:.0} deliveries/s", ran.0));
         delivered.push(ran);
+        bench.deliveries(&format!("{round}/{rounds}"), &mut beside)?;
         survived += bench.killed()?;
     }
     Ok(Report {
@@ -162,6 +167,7 @@ pub fn run(
             Spread::of(delivered.iter().map(|(rate, _)| *rate)),
             Spread::of(delivered.iter().map(|(_, cpu)| *cpu)),
         ],
+        beside,
         survived,
     })
 }
@@ -242,6 +248,15 @@ impl fmt::Display for Report {
             cpu.median,
             word(rate.median >= TARGET_DELIVERY)
         )?;
+        for (what, runs) in ["alone", "beside one that hangs"].into_iter().zip(&self.beside) {
+            let at = |figure: fn(&Latency) -> f64| Spread::of(runs.iter().map(figure));
+            let (p50, p99) = (at(|latency| latency.p50), at(|latency| latency.p99));
+            writeln!(
+                f,
+                "\na delivery {what}: p50 {:.0} ms, p99 {:.0} ms ({:.0}-{:.0})",
+                p50.median, p99.median, p99.min, p99.max
+            )?;
+        }
         writeln!(
             f,
             "\n{} events were acknowledged before kill -9, and each was there afterwards",

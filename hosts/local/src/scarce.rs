@@ -13,8 +13,8 @@ pub(crate) fn open_files(most: u64) -> u64 {
     wanted
 }
 
-/// Puts this thread behind others: it gets a tenth of what they get where they compete (`nice`, sched(7)).
+/// Puts this thread behind others: it gets a third of what they get where they compete (`nice`, sched(7)).
 pub(crate) fn give_way() {
     // Where the system refuses, it competes as before.
-    let _ = nice(10);
+    let _ = nice(5);
 }

@@ -20,12 +20,15 @@ pub(super) enum Place {
     Bulk,
 }
 
+/// Tells somebody what came of a commit.
+pub(super) type Tell = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
 /// A change, and who is told once it is on the disk, or is not.
 pub(super) struct Job {
     pub(super) change: Change,
     /// Where it is waited for.
     pub(super) runtime: Option<Handle>,
-    pub(super) done: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+    pub(super) done: Tell,
 }
 
 #[derive(Default)]

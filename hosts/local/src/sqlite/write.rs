@@ -17,7 +17,7 @@ use tokio::{
 use super::{
     failure,
     fold::Folding,
-    line::{Job, Line, Place},
+    line::{Job, Line, Place, Tell},
     read,
 };
 
@@ -151,7 +151,7 @@ fn is_quiet(front: Option<Instant>) -> bool {
 /// What goes into one commit.
 #[derive(Default)]
 struct Group {
-    done: Vec<Box<dyn FnOnce(Result<(), StoreError>) + Send>>,
+    done: Vec<Tell>,
     /// Where the first is waited for: at the front, if anything came there.
     runtime: Option<Handle>,
 }
