@@ -1,10 +1,13 @@
 //! How the body of a message lies in the file: as it is, or packed with Zstandard where it is large. What is waited for
 //! is the disk, and a list of events packs to a sixth.
 
+use std::cell::RefCell;
+
 use rusqlite::{
     ToSql,
     types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef},
 };
+use zstd::bulk::Compressor;
 
 /// Smaller bodies gain nothing that is worth the time.
 const LARGE: usize = 4 * 1024;
@@ -12,6 +15,15 @@ const LARGE: usize = 4 * 1024;
 const MOST: usize = 16 * 1024 * 1024;
 /// The fastest that packs well.
 const LEVEL: i32 = 1;
+
+thread_local! {
+    /// To make one takes longer than to pack a list.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = RefCell::new(Compressor::new(LEVEL).ok());
+}
+
+fn pack(bytes: &[u8]) -> Option<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|compressor| compressor.as_mut()?.compress(bytes).ok())
+}
 
 /// A body to write.
 #[derive(Debug)]
@@ -25,9 +37,9 @@ impl Body {
         if text.len() < LARGE {
             return Self::Text(text);
         }
-        match zstd::bulk::compress(text.as_bytes(), LEVEL) {
-            Ok(packed) => Self::Packed(packed),
-            Err(_) => Self::Text(text),
+        match pack(text.as_bytes()) {
+            Some(packed) => Self::Packed(packed),
+            None => Self::Text(text),
         }
     }
 
