@@ -30,7 +30,7 @@ const TARGET_PEAK: u64 = 20 * 1024 * 1024;
 const ZIP_FRAME: u64 = 30 + 46 + 22 + 2 * "bootstrap".len() as u64;
 
 /// What every function of the template may ask of its environment. Nothing is called.
-const ENVIRONMENT: [(&str, &str); 15] = [
+const ENVIRONMENT: [(&str, &str); 23] = [
     ("AWS_DEFAULT_REGION", "eu-west-1"),
     ("AWS_REGION", "eu-west-1"),
     ("AWS_ACCESS_KEY_ID", "none"),
@@ -43,6 +43,14 @@ const ENVIRONMENT: [(&str, &str); 15] = [
     ("CONSENTS_TABLE", "consents"),
     ("BATCHES_TABLE", "batches"),
     ("CLAIMS_TABLE", "claims"),
+    ("EVENTS_TABLE", "events"),
+    ("RESPONSES_TABLE", "responses"),
+    ("DESTINATIONS_TABLE", "destinations"),
+    ("DELIVERIES_TABLE", "deliveries"),
+    ("EVENTS_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/000000000000/events"),
+    ("LANES_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/000000000000/lanes"),
+    ("ALLOWED_DESTINATIONS", ""),
+    ("TEST_DESTINATION_STATE_MACHINE_ARN", "arn:aws:states:eu-west-1:000000000000:stateMachine:test"),
     ("RECORDS_STATE_MACHINE_ARN", "arn:aws:states:eu-west-1:000000000000:stateMachine:records"),
     ("RECORDS_EXPRESS_STATE_MACHINE_ARN", "arn:aws:states:eu-west-1:000000000000:stateMachine:express"),
     ("BATCH_STATE_MACHINE_ARN", "arn:aws:states:eu-west-1:000000000000:stateMachine:batch"),
