@@ -151,10 +151,15 @@ impl Ahead {
         now: Timestamp,
     ) -> Result<Vec<Row>, Error> {
         let room = FULL.saturating_sub(self.bytes) / self.largest.max(1);
-        // What was read before is left out.
-        let slack = if self.after < self.until { self.at_hand.len().min(1_000) } else { 0 };
         let limit = window.min(room.max(LEAST));
-        let range = Range { after: self.after.as_deref(), until: now, limit, slack };
+        // What was read before is left out. With order by user every page begins at the front: a row may come late that
+        // is due before what was read, and a later one of its user must not be seen first.
+        let (after, slack) = match (self.line.is_ordered(), self.after < self.until) {
+            (true, _) => (None, self.at_hand.len()),
+            (false, true) => (self.after.as_deref(), self.at_hand.len().min(1_000)),
+            (false, false) => (self.after.as_deref(), 0),
+        };
+        let range = Range { after, until: now, limit, slack };
         self.looked = Instant::now();
         let is_known = |sequence: &str| self.at_hand.contains_key(sequence);
         let page = due::read(&book.store, &book.partition(), range, is_known).await?;

@@ -95,6 +95,11 @@ pub(super) enum Next {
 }
 
 impl Line {
+    /// Whether events of a user go one after the other.
+    pub(super) fn is_ordered(&self) -> bool {
+        self.is_ordered
+    }
+
     /// An empty line, and what is stuck of each user: user, sequence, until when.
     pub(super) fn new(
         is_ordered: bool,
