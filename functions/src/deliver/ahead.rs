@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
-    due::{self, Range, Row},
+    due::{self, Page, Range, Row},
     load::{self, Loaded},
     order::Line,
     record::{Book, Ended},
@@ -152,17 +152,14 @@ impl Ahead {
     ) -> Result<Vec<Row>, Error> {
         let room = FULL.saturating_sub(self.bytes) / self.largest.max(1);
         let limit = window.min(room.max(LEAST));
-        // What was read before is left out. With order by user every page begins at the front: a row may come late that
-        // is due before what was read, and a later one of its user must not be seen first.
-        let (after, slack) = match (self.line.is_ordered(), self.after < self.until) {
-            (true, _) => (None, self.at_hand.len()),
-            (false, true) => (self.after.as_deref(), self.at_hand.len().min(1_000)),
-            (false, false) => (self.after.as_deref(), 0),
-        };
-        let range = Range { after, until: now, limit, slack };
         self.looked = Instant::now();
-        let is_known = |sequence: &str| self.at_hand.contains_key(sequence);
-        let page = due::read(&book.store, &book.partition(), range, is_known).await?;
+        let page = if self.line.is_ordered() {
+            self.page_from_front(book, limit, now).await?
+        } else {
+            // What was read before is left out.
+            let slack = if self.after < self.until { self.at_hand.len().min(1_000) } else { 0 };
+            self.query(book, Range { after: self.after.as_deref(), until: now, limit, slack }).await?
+        };
         (self.more, self.next_due) = (page.is_full, page.next_due);
         self.after = page.last.or(self.after.take());
         if self.is_read() && !self.again && page.rows.is_empty() && self.at_hand.is_empty() {
@@ -172,6 +169,30 @@ impl Ahead {
         // A second row of the same delivery is looked at when the first one has ended.
         rows.retain(|row| self.at_hand.insert(row.sequence.clone(), 0).is_none());
         Ok(rows)
+    }
+
+    /// The first rows of the lane that are not known, all found by one query. A row may come late that is due before
+    /// what was read, and a later one of its user must not be seen without it.
+    async fn page_from_front<S: Store>(
+        &self,
+        book: &Book<S>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        let mut slack = self.at_hand.len();
+        loop {
+            let page = self.query(book, Range { after: None, until: now, limit, slack }).await?;
+            if !page.rows.is_empty() || !page.is_full {
+                return Ok(page);
+            }
+            // More rows of what is known than one each.
+            slack = 2 * (slack + limit);
+        }
+    }
+
+    async fn query<S: Store>(&self, book: &Book<S>, range: Range<'_>) -> Result<Page, Error> {
+        let is_known = |sequence: &str| self.at_hand.contains_key(sequence);
+        due::read(&book.store, &book.partition(), range, is_known).await
     }
 
     /// Loads what is to be in line now.

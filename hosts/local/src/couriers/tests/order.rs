@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use functions::destination::Ordering;
+use functions::{delivery, destination::Ordering};
+use jiff::SignedDuration;
 
 use super::{
     lab::Lab,
@@ -85,6 +86,59 @@ async fn a_stuck_event_holds_up_its_user_for_a_while() {
     assert_eq!(later, ["a-2", "a-3", "a-4"]);
 }
 
+/// Goes on with some work, which does not end meanwhile, until something is so.
+async fn work_until(work: &mut (impl Future<Output = ()> + Unpin), is_so: impl Fn() -> bool) {
+    while !is_so() {
+        tokio::select! {
+            () = &mut *work => panic!("it ended before"),
+            () = tokio::time::sleep(std::time::Duration::from_millis(5)) => {}
+        }
+    }
+}
+
+/// Requests may be queued in another order than they arrived.
+#[tokio::test]
+async fn what_comes_late_into_the_lane_is_not_overtaken() {
+    let sink =
+        Sink::start(|request, _| if request.id() == "b-1" { Reply::Held } else { Reply::Status(200, "") })
+            .await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| it.ordering = Ordering::User).await;
+    lab.pass(10);
+    lab.event("b-1", Some("b"), None, &["A"]).await;
+    let mut work = Box::pin(lab.deliver(&["A"]));
+    work_until(&mut work, || sink.ids().len() == 1).await;
+    lab.pass(-5);
+    lab.event("a-1", Some("a"), None, &["A"]).await;
+    lab.pass(5);
+    lab.event("a-2", Some("a"), None, &["A"]).await;
+    work_until(&mut work, || sink.ids().len() == 3).await;
+    sink.release();
+    work.await;
+    assert_eq!(sink.ids(), ["b-1", "a-1", "a-2"]);
+}
+
+/// Whoever put them off died before the rows went that they had before.
+#[tokio::test]
+async fn many_of_one_user_that_lie_in_the_lane_twice_are_sent_once() {
+    let sink = Sink::start(|_, _| Reply::Status(200, "")).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| it.ordering = Ordering::User).await;
+    for number in 0..300 {
+        lab.event(&format!("a-{number:04}"), Some("a"), None, &["A"]).await;
+    }
+    for row in lab.rows("A", "q#").await {
+        let (due, sequence) = delivery::queued_parts(&row.sort).unwrap();
+        let later = due + SignedDuration::from_millis(1);
+        let sort = delivery::queued_sort(later, sequence);
+        lab.put(delivery::TABLE, functions::store::Item { sort, ..row }).await;
+    }
+    lab.pass(1);
+    lab.deliver(&["A"]).await;
+    check_sorted(&sink.ids());
+    assert_eq!((sink.ids().len(), lab.rows("A", "q#").await.len()), (300, 0));
+}
+
 #[tokio::test]
 async fn however_many_one_user_has_the_next_one_is_served() {
     let sink =
@@ -97,11 +151,6 @@ async fn however_many_one_user_has_the_next_one_is_served() {
     }
     lab.event("b-1", Some("b"), None, &["A"]).await;
     let mut work = std::pin::pin!(lab.deliver(&["A"]));
-    while !sink.ids().contains(&"b-1".to_owned()) {
-        tokio::select! {
-            () = &mut work => panic!("it does not hang"),
-            () = tokio::time::sleep(std::time::Duration::from_millis(5)) => {}
-        }
-    }
+    work_until(&mut work, || sink.ids().contains(&"b-1".to_owned())).await;
     assert_eq!(sink.ids(), ["a-0000", "b-1"]);
 }
