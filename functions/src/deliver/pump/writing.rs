@@ -122,8 +122,8 @@ impl<S: Store, Q: Queue> Pump<'_, S, Q> {
             self.ahead.settle(&row.sequence, due);
             let Some(user) = &row.queued.user else { continue };
             let stuck = match fate {
-                // It is known to be held up already.
-                Fate::Held { .. } => continue,
+                // It is known to be held up already, and where another row stands for it, it is still.
+                Fate::Held { .. } | Fate::Stale => continue,
                 Fate::Again { due, queued } => {
                     let since = queued.stuck_since.unwrap_or(*due);
                     Some(Stuck { due: *due, free_at: since + hold })

@@ -2,12 +2,16 @@
 
 use std::collections::HashMap;
 
-use functions::{delivery, destination::Ordering};
+use functions::{
+    delivery::{self, Queued, Status},
+    destination::Ordering,
+};
 use jiff::SignedDuration;
 
 use super::{
     lab::Lab,
     sink::{Reply, Sink},
+    survival::{crashed, delivery_of},
 };
 
 /// The last time that each event came, by user, in order.
@@ -116,6 +120,44 @@ async fn what_comes_late_into_the_lane_is_not_overtaken() {
     sink.release();
     work.await;
     assert_eq!(sink.ids(), ["b-1", "a-1", "a-2"]);
+}
+
+/// Whoever put it off died before the row went that it had before.
+#[tokio::test]
+async fn what_is_stuck_and_lies_in_the_lane_twice_is_not_overtaken() {
+    let sink =
+        Sink::start(|request, _| if request.id() == "b-1" { Reply::Held } else { Reply::Status(200, "") })
+            .await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| it.ordering = Ordering::User).await;
+    lab.event("a-1", Some("a"), None, &["A"]).await;
+    let row = lab.rows("A", "q#").await.remove(0);
+    let (due, sequence) = delivery::queued_parts(&row.sort).unwrap();
+    let next = due + SignedDuration::from_secs(600);
+    let queued = Queued { tries: 1, stuck_since: Some(due), ..delivery::body(&row).unwrap() };
+    let mut waits = delivery_of(Status::Pending, Some(next));
+    waits.attempts[0].at = due;
+    (waits.message_id, waits.user) = ("a-1".to_owned(), Some("a".to_owned()));
+    let lane = lab.lane("A");
+    for item in [
+        delivery::item(&lane, delivery::queued_sort(next, sequence), 1, &queued).unwrap(),
+        delivery::item(&lane, Status::Pending.sort(sequence), 1, &waits).unwrap(),
+        crashed(&lab),
+    ] {
+        lab.put(delivery::TABLE, item).await;
+    }
+    lab.event("b-1", Some("b"), None, &["A"]).await;
+    let mut work = Box::pin(lab.deliver(&["A"]));
+    work_until(&mut work, || sink.ids().len() == 1).await;
+    lab.event("a-2", Some("a"), None, &["A"]).await;
+    lab.event("c-1", Some("c"), None, &["A"]).await;
+    work_until(&mut work, || sink.ids().contains(&"c-1".to_owned())).await;
+    sink.release();
+    work.await;
+    assert_eq!(sink.ids(), ["b-1", "c-1"]);
+    lab.pass(601);
+    lab.deliver(&["A"]).await;
+    assert_eq!(sink.ids(), ["b-1", "c-1", "a-1", "a-2"]);
 }
 
 /// Whoever put them off died before the rows went that they had before.

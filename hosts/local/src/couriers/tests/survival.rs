@@ -13,7 +13,7 @@ use super::{
 };
 
 /// A lane that somebody left without having let it go.
-fn crashed(lab: &Lab) -> Item {
+pub(super) fn crashed(lab: &Lab) -> Item {
     let lane = r#"{"holder":"test","expiresAt":"2999-01-01T00:00:00Z"}"#;
     Item { partition: lab.lane("A"), sort: "!lane".to_owned(), version: 7, body: lane.to_owned() }
 }
@@ -26,7 +26,7 @@ async fn row(lab: &Lab) -> (Item, Timestamp, String, Queued) {
     (row, due, sequence, queued)
 }
 
-fn delivery_of(status: Status, next_attempt_at: Option<Timestamp>) -> Delivery {
+pub(super) fn delivery_of(status: Status, next_attempt_at: Option<Timestamp>) -> Delivery {
     Delivery {
         message_id: "m1".to_owned(),
         destination: "A".parse().unwrap(),
