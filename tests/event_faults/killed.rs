@@ -33,6 +33,7 @@ const LATEST: u64 = 40;
 
 /// When the server is killed: after so many requests, so many milliseconds later. `CRMFLOW_FAULT_SEED` repeats an
 /// earlier run's.
+#[expect(clippy::print_stderr, reason = "shown when the test fails")]
 fn kills(requests: usize) -> Vec<(usize, u64)> {
     let seed = size("CRMFLOW_FAULT_SEED", rand::random::<u32>() as usize);
     eprintln!("CRMFLOW_FAULT_SEED={seed}");

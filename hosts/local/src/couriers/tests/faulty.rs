@@ -1,8 +1,12 @@
-//! Storage that fails when a test says.
+//! Storage that fails when a test says, or under which the process dies.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use functions::store::{Condition, Item, Query, Store, StoreError, Table, Written};
+use tokio::sync::Notify;
 
 use crate::sqlite::SqliteStore;
 
@@ -30,6 +34,31 @@ type Plan = dyn Fn(Asked, Table) -> Option<Fault> + Send + Sync;
 pub(super) struct Faulty {
     store: SqliteStore,
     plan: Arc<Plan>,
+    life: Arc<Life>,
+}
+
+/// How many items are still written or deleted before the process dies, between any two of one call too.
+struct Life {
+    left: AtomicUsize,
+    over: Notify,
+}
+
+impl Life {
+    fn new(writes: usize) -> Arc<Self> {
+        Arc::new(Self { left: AtomicUsize::new(writes), over: Notify::new() })
+    }
+
+    /// How many of these it lives for.
+    fn spend(&self, writes: usize) -> usize {
+        let spend = |left: usize| Some(left.saturating_sub(writes));
+        self.left.fetch_update(Relaxed, Relaxed, spend).unwrap().min(writes)
+    }
+
+    /// Says that it is over; nothing comes after that.
+    async fn end<T>(&self) -> T {
+        self.over.notify_one();
+        std::future::pending().await
+    }
 }
 
 impl Faulty {
@@ -37,7 +66,17 @@ impl Faulty {
         store: &SqliteStore,
         plan: impl Fn(Asked, Table) -> Option<Fault> + Send + Sync + 'static,
     ) -> Self {
-        Self { store: store.clone(), plan: Arc::new(plan) }
+        Self { store: store.clone(), plan: Arc::new(plan), life: Life::new(usize::MAX) }
+    }
+
+    /// Storage that works until the process dies, after so many items.
+    pub(super) fn until(store: &SqliteStore, writes: usize) -> Self {
+        Self { life: Life::new(writes), ..Self::new(store, |_, _| None) }
+    }
+
+    /// When it dies.
+    pub(super) async fn death(&self) {
+        self.life.over.notified().await;
     }
 
     /// Whether there is a conflict.
@@ -74,12 +113,23 @@ impl Store for Faulty {
 
     async fn put(&self, table: Table, item: Item, condition: Condition) -> Result<Written, StoreError> {
         self.ask(Asked::Put, table)?;
+        if self.life.spend(1) == 0 {
+            return self.life.end().await;
+        }
         self.store.put(table, item, condition).await
     }
 
-    async fn put_all(&self, table: Table, puts: Vec<(Item, Condition)>) -> Result<Vec<Written>, StoreError> {
+    async fn put_all(
+        &self,
+        table: Table,
+        mut puts: Vec<(Item, Condition)>,
+    ) -> Result<Vec<Written>, StoreError> {
         if !self.ask(Asked::PutAll, table)? {
-            return self.store.put_all(table, puts).await;
+            let lives = self.life.spend(puts.len());
+            let dies = lives < puts.len();
+            puts.truncate(lives);
+            let written = self.store.put_all(table, puts).await;
+            return if dies { self.life.end().await } else { written };
         }
         let mut written = Vec::new();
         for (item, _) in puts {
@@ -90,11 +140,18 @@ impl Store for Faulty {
 
     async fn delete(&self, table: Table, partition: &str, sort: &str) -> Result<(), StoreError> {
         self.ask(Asked::Delete, table)?;
+        if self.life.spend(1) == 0 {
+            return self.life.end().await;
+        }
         self.store.delete(table, partition, sort).await
     }
 
-    async fn delete_all(&self, table: Table, keys: Vec<(String, String)>) -> Result<(), StoreError> {
+    async fn delete_all(&self, table: Table, mut keys: Vec<(String, String)>) -> Result<(), StoreError> {
         self.ask(Asked::Delete, table)?;
-        self.store.delete_all(table, keys).await
+        let lives = self.life.spend(keys.len());
+        let dies = lives < keys.len();
+        keys.truncate(lives);
+        let deleted = self.store.delete_all(table, keys).await;
+        if dies { self.life.end().await } else { deleted }
     }
 }

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::queues::LocalQueue;
 
-fn courier<S: Store>(lab: &Lab, store: S, holder: &str) -> Courier<S, LocalQueue> {
+pub(super) fn courier<S: Store>(lab: &Lab, store: S, holder: &str) -> Courier<S, LocalQueue> {
     let Tools { objects, queue, outbound, now, random, budget, patience, .. } = lab.tools.clone();
     let holder = holder.to_owned();
     Courier::new(Tools { store, objects, queue, outbound, now, random, holder, budget, patience })

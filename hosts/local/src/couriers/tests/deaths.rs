@@ -1,0 +1,102 @@
+//! The process dies between any two items that a courier writes.
+
+use std::time::Duration;
+
+use functions::destination::Ordering;
+use futures::{StreamExt, stream};
+use tokio::time::sleep;
+
+use super::{
+    faulty::Faulty,
+    lab::Lab,
+    sink::{Reply, Sink},
+    trouble::courier,
+};
+
+/// So many labs are at work at once.
+const AT_ONCE: usize = 64;
+/// So long after the next courier began comes what came late, in milliseconds: before what is tried again is due.
+const LATE: u64 = 300;
+/// Who has events, and how many of them were there before the first courier.
+const USERS: [(&str, usize); 3] = [("a", 2), ("b", 3), ("c", 4)];
+/// How many events each has in the end.
+const EVENTS: usize = 5;
+
+/// Every third event fails once, and is tried again after about a second. No breaker opens.
+fn plan(id: &str, before: usize) -> Reply {
+    let number: usize = id.rsplit('-').next().unwrap().parse().unwrap();
+    Reply::Status(if number % 3 == 1 && before == 0 { 503 } else { 200 }, "")
+}
+
+/// Delivers events of some users by a courier who dies after so many writes, and by the next one; gives whether the
+/// first one died.
+async fn check(writes: usize) -> bool {
+    let sink = Sink::start(|request, before| plan(request.id(), before)).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| {
+        it.ordering = Ordering::User;
+        it.retry_delays = vec![1; 7];
+    })
+    .await;
+    let events = |is_late: bool| {
+        let of = move |number| USERS.into_iter().filter(move |(_, early)| (number >= *early) == is_late);
+        (0..EVENTS)
+            .flat_map(move |number| of(number).map(move |(user, _)| (format!("{user}-{number}"), user)))
+    };
+    for (id, user) in events(false) {
+        lab.event(&id, Some(user), None, &["A"]).await;
+    }
+    let store = Faulty::until(&lab.store, writes);
+    let mortal = courier(&lab, store.clone(), "test");
+    let died = tokio::select! {
+        biased;
+        () = store.death() => true,
+        () = lab.deliver_by(&mortal, &["A"]) => false,
+    };
+    drop(mortal);
+    let late = async {
+        sleep(Duration::from_millis(LATE)).await;
+        for (id, user) in events(true) {
+            lab.event(&id, Some(user), None, &["A"]).await;
+        }
+    };
+    futures::join!(lab.deliver(&["A"]), late);
+    while !lab.rows("A", "q#").await.is_empty() {
+        sleep(Duration::from_millis(20)).await;
+        lab.deliver(&["A"]).await;
+    }
+    check_end(&lab, &sink, writes).await;
+    died
+}
+
+async fn check_end(lab: &Lab, sink: &Sink, writes: usize) {
+    let calls = sink.ids();
+    let mut taken: Vec<&str> = Vec::new();
+    for (at, id) in calls.iter().enumerate() {
+        let before = calls[..at].iter().filter(|other| *other == id).count();
+        if plan(id, before) == Reply::Status(200, "") && !taken.contains(&id.as_str()) {
+            taken.push(id);
+        }
+    }
+    for (user, _) in USERS {
+        let events: Vec<String> = (0..EVENTS).map(|number| format!("{user}-{number}")).collect();
+        let found: Vec<&str> = taken.iter().copied().filter(|id| id.starts_with(user)).collect();
+        assert_eq!(found, events, "after {writes} writes: {calls:?}");
+        for id in events {
+            assert!(lab.is_delivered(&id, "A").await, "after {writes} writes: {id}");
+        }
+    }
+    let rows = [lab.rows("A", "p#").await, lab.rows("A", "f#").await].concat();
+    let delivered = lab.rows("A", "d#").await.len();
+    assert_eq!((rows, delivered), (vec![], USERS.len() * EVENTS), "after {writes} writes");
+}
+
+#[tokio::test]
+async fn wherever_a_courier_dies_every_event_arrives_and_a_users_in_order() {
+    let mut deaths = stream::iter(0..).map(check).buffered(AT_ONCE);
+    let mut count = 0;
+    while deaths.next().await == Some(true) {
+        count += 1;
+    }
+    assert!(count > 40, "{count} writes");
+}
