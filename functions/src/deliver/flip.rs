@@ -1,15 +1,21 @@
 //! The response of an event, which says of each destination whether it has the event (S0-026). All lanes that the event
-//! lies in change the same item.
+//! lies in change the same item: within a process whoever has its turn writes for all who wait for theirs.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use tokio::time::sleep;
+use tokio::{sync, time::sleep};
 
 use super::{
     load::Known,
     record::{Book, Ended, Fate},
 };
 use crate::{
+    batch::Name,
+    destination::DestinationName,
     error::Error,
     response,
     store::{Condition, Item, Store, Written},
@@ -22,12 +28,58 @@ const AT_ONCE: u32 = 4;
 /// The longest pause before one of the others, in milliseconds.
 const PAUSE: u128 = 64;
 
+/// An event: its response's partition, and its sequence.
+type Key = (String, String);
+
+/// How many wish to change a response, by its event.
+type Wishes = HashMap<Key, (usize, Arc<Flip>)>;
+
+/// The responses that couriers of this process are changing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Flips(Arc<Mutex<Wishes>>);
+
+/// One of them.
+#[derive(Debug, Default)]
+struct Flip {
+    /// Destinations that have the event, until somebody writes it down.
+    wanted: Mutex<BTreeSet<DestinationName>>,
+    /// Whoever has this has the turn. The response, as it was written last.
+    known: sync::Mutex<Option<Known>>,
+}
+
+/// A destination that is to be true in a response.
+struct Wish<'a> {
+    flips: &'a Flips,
+    key: Key,
+    flip: Arc<Flip>,
+}
+
+/// Whose turn it is.
+struct Turn<'a> {
+    wish: &'a Wish<'a>,
+    known: sync::MutexGuard<'a, Option<Known>>,
+    /// What was taken over of what others want.
+    wanted: BTreeSet<DestinationName>,
+}
+
 impl<S: Store> Book<S> {
     /// Sets the destination's status of each event that was delivered to true; gives the sequences of those that others
     /// changed each time.
     pub(super) async fn flip(&self, ended: &mut [Ended]) -> Result<HashSet<String>, Error> {
-        let is_open = |ended: &Ended| ended.fate == Fate::Delivered && ended.response.is_some();
-        let mut open: Vec<&mut Ended> = ended.iter_mut().filter(|ended| is_open(ended)).collect();
+        let (tenant, destination) = (&self.wake.tenant, &self.wake.destination);
+        let delivered = ended.iter_mut().filter(|ended| ended.fate == Fate::Delivered);
+        // In one order everywhere, so that nobody waits in a circle.
+        let wanted: BTreeMap<Key, Option<Known>> =
+            delivered.map(|ended| (key(tenant, ended), ended.response.take())).collect();
+        let (keys, known): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
+        let wishes: Vec<_> = keys.into_iter().map(|key| self.flips.enter(key, destination)).collect();
+        let mut open = Vec::with_capacity(wishes.len());
+        for (wish, known) in wishes.iter().zip(known) {
+            let turn = Turn::wait(wish, known).await;
+            if !turn.is_done(destination) {
+                open.push(turn);
+            }
+        }
         for round in 0..ROUNDS {
             if open.is_empty() {
                 return Ok(HashSet::new());
@@ -37,29 +89,113 @@ impl<S: Store> Book<S> {
                 let pause = (self.random)() % most + 1;
                 sleep(Duration::from_millis(u64::try_from(pause).unwrap_or_default())).await;
             }
-            let puts =
-                open.iter_mut().filter_map(|ended| self.flipped(ended)).collect::<Result<Vec<_>, _>>()?;
-            let written = self.store.put_all(response::TABLE, puts).await?;
-            let mut again = Vec::new();
-            for (ended, written) in open.into_iter().zip(written) {
-                // One that is gone was erased.
-                let Written::Conflict(Some(item)) = written else { continue };
-                let known = Known::read(&item)?;
-                let status = known.response.destinations.get(&self.wake.destination);
-                if known.response.sequence == ended.row.sequence && status != Some(&true) {
-                    ended.response = Some(known);
-                    again.push(ended);
-                }
-            }
-            open = again;
+            open = self.turn(open).await?;
         }
-        Ok(open.into_iter().map(|ended| ended.row.sequence.clone()).collect())
+        Ok(open.into_iter().map(|turn| turn.wish.key.1.clone()).collect())
     }
 
-    fn flipped(&self, ended: &mut Ended) -> Option<Result<(Item, Condition), Error>> {
-        let Known { response, version } = ended.response.as_mut()?;
-        response.destinations.insert(self.wake.destination.clone(), true);
-        let item = response.item(&self.wake.tenant, *version + 1);
-        Some(item.map(|item| (item, Condition::Version(*version))))
+    /// Writes what is wanted; gives those that others changed meanwhile.
+    async fn turn<'a>(&self, mut turns: Vec<Turn<'a>>) -> Result<Vec<Turn<'a>>, Error> {
+        let unknown: Vec<&mut Turn<'_>> = turns.iter_mut().filter(|turn| turn.known.is_none()).collect();
+        if !unknown.is_empty() {
+            let key = |turn: &&mut Turn<'_>| (turn.wish.key.0.clone(), response::SORT.to_owned());
+            let found = self.store.get_all(response::TABLE, unknown.iter().map(key).collect()).await?;
+            for (turn, found) in unknown.into_iter().zip(found) {
+                *turn.known = found.as_ref().map(Known::read).transpose()?;
+            }
+        }
+        // One that is gone was erased.
+        turns.retain(|turn| turn.is_known() && !turn.is_done(&self.wake.destination));
+        let mut written = Vec::with_capacity(turns.len());
+        let mut puts = Vec::with_capacity(turns.len());
+        for turn in &mut turns {
+            // Where this fails, nobody takes it for written.
+            let Some(known) = turn.known.take() else { continue };
+            let (known, put) = turn.put(known, &self.wake.tenant)?;
+            puts.push(put);
+            written.push(known);
+        }
+        let answers = self.store.put_all(response::TABLE, puts).await?;
+        let mut again = Vec::new();
+        for ((mut turn, ours), answer) in turns.into_iter().zip(written).zip(answers) {
+            match answer {
+                Written::Done => *turn.known = Some(ours),
+                Written::Conflict(other) => {
+                    *turn.known = other.as_ref().map(Known::read).transpose()?;
+                    if turn.is_known() && !turn.is_done(&self.wake.destination) {
+                        again.push(turn);
+                    }
+                }
+            }
+        }
+        Ok(again)
     }
+}
+
+fn key(tenant: &Name, ended: &Ended) -> Key {
+    (response::partition(tenant, &ended.row.queued.message_id), ended.row.sequence.clone())
+}
+
+impl Flips {
+    /// Says what is wanted.
+    fn enter(&self, key: Key, destination: &DestinationName) -> Wish<'_> {
+        let mut flips = lock(&self.0);
+        let (wishes, flip) = flips.entry(key.clone()).or_default();
+        *wishes += 1;
+        let flip = Arc::clone(flip);
+        drop(flips);
+        lock(&flip.wanted).insert(destination.clone());
+        Wish { flips: self, key, flip }
+    }
+}
+
+impl Drop for Wish<'_> {
+    fn drop(&mut self) {
+        let mut flips = lock(&self.flips.0);
+        if let Some((wishes, _)) = flips.get_mut(&self.key) {
+            *wishes -= 1;
+            if *wishes == 0 {
+                flips.remove(&self.key);
+            }
+        }
+    }
+}
+
+impl<'a> Turn<'a> {
+    /// Waits for it; `ours` is the response as it was read, if it is at hand.
+    async fn wait(wish: &'a Wish<'a>, ours: Option<Known>) -> Self {
+        let mut known = wish.flip.known.lock().await;
+        if known.is_none() {
+            *known = ours;
+        }
+        Self { wish, known, wanted: BTreeSet::new() }
+    }
+
+    /// Whether the response is known, and is that of this event.
+    fn is_known(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| known.response.sequence == self.wish.key.1)
+    }
+
+    /// Whether the response says that the destination has the event.
+    fn is_done(&self, destination: &DestinationName) -> bool {
+        let known = self.known.as_ref().filter(|_| self.is_known());
+        known.is_some_and(|known| known.response.destinations.get(destination) == Some(&true))
+    }
+
+    /// The response with all that is wanted.
+    fn put(&mut self, mut known: Known, tenant: &Name) -> Result<(Known, (Item, Condition)), Error> {
+        self.wanted.append(&mut lock(&self.wish.flip.wanted));
+        for destination in &self.wanted {
+            known.response.destinations.insert(destination.clone(), true);
+        }
+        let condition = Condition::Version(known.version);
+        known.version += 1;
+        let item = known.response.item(tenant, known.version)?;
+        Ok((known, (item, condition)))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that holds it panics between two changes that belong together.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -21,6 +21,9 @@ const LATER: SignedDuration = SignedDuration::from_secs(1);
 /// and for so long after the event arrived.
 const MISSED: SignedDuration = SignedDuration::from_mins(5);
 
+/// A response of more destinations than this is read once more when it is to be changed: it lies in as many lanes.
+const AT_HAND: usize = 100;
+
 /// An event as it is sent.
 #[derive(Clone, Debug)]
 pub(super) struct Letter {
@@ -36,8 +39,8 @@ pub(super) struct Letter {
 pub(super) struct Parcel {
     pub(super) row: Row,
     pub(super) letter: Letter,
-    /// The response, which says that it was not delivered yet.
-    pub(super) response: Known,
+    /// The response, which says that it was not delivered yet; not at hand where it is of very many destinations.
+    pub(super) response: Option<Known>,
     /// What was tried before.
     pub(super) attempts: Vec<Attempt>,
 }
@@ -69,7 +72,7 @@ impl Letter {
 impl Parcel {
     /// How much room it takes up, about.
     pub(super) fn bytes(&self) -> usize {
-        self.letter.bytes() + self.response.bytes()
+        self.letter.bytes() + self.response.as_ref().map_or(0, Known::bytes)
     }
 }
 
@@ -155,7 +158,10 @@ fn judge(
     }
     let attempts = past.waiting.or(failed).map(|tried| tried.attempts).unwrap_or_default();
     Ok(match (letter, response) {
-        (Some(letter), Some(response)) => Loaded::Ready(Box::new(Parcel { row, letter, response, attempts })),
+        (Some(letter), Some(known)) => {
+            let response = (known.response.destinations.len() <= AT_HAND).then_some(known);
+            Loaded::Ready(Box::new(Parcel { row, letter, response, attempts }))
+        }
         (letter, response) => {
             let is_missed = now.duration_since(row.queued.received_at) > MISSED;
             let fate = if is_missed {

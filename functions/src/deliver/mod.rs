@@ -40,7 +40,9 @@ use crate::{
     queue::{BatchResponse, ItemFailure, Queue, SqsEvent},
     store::Store,
 };
+use flip::Flips;
 pub(crate) use lease::Lane;
+use record::Book;
 use shift::Shift;
 pub use trial::trial;
 use work::AtWork;
@@ -73,17 +75,18 @@ pub struct Tools<S, Q> {
     pub patience: Duration,
 }
 
-/// Works on lanes. Clones know which lanes the others are at.
+/// Works on lanes. Clones know which lanes the others are at, and which responses they are changing.
 #[derive(Clone, Debug)]
 pub struct Courier<S, Q> {
     tools: Tools<S, Q>,
     at_work: AtWork,
+    flips: Flips,
 }
 
 impl<S: Store, Q: Queue> Courier<S, Q> {
     /// A courier at rest.
     pub fn new(tools: Tools<S, Q>) -> Self {
-        Self { tools, at_work: AtWork::default() }
+        Self { tools, at_work: AtWork::default(), flips: Flips::default() }
     }
 
     /// Works on the lanes of some messages, all at once. A message is done when what was due in its lane was tried, or
@@ -132,7 +135,8 @@ impl<S: Store, Q: Queue> Courier<S, Q> {
     async fn work_on(&self, wake: &Wake) -> Result<(), Error> {
         let Some(mut place) = self.at_work.enter(wake) else { return Ok(()) };
         let until = Instant::now() + self.tools.budget;
-        while shift::run(&self.tools, wake, place.bell(), until).await? == Shift::Done {
+        let book = Book::new(&self.tools, wake.clone(), self.flips.clone());
+        while shift::run(&self.tools, &book, place.bell(), until).await? == Shift::Done {
             place = match place.leave() {
                 Some(rung) => rung,
                 None => return Ok(()),

@@ -1,12 +1,5 @@
-use serde_json::value::RawValue;
-
 use super::*;
-use crate::{
-    arrival::Via,
-    deliver::load::{Known, Letter},
-    delivery::Queued,
-    response::Response,
-};
+use crate::{arrival::Via, deliver::load::Letter, delivery::Queued};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
@@ -28,18 +21,7 @@ fn row(name: &str) -> Row {
 
 fn parcel(name: &str) -> Box<Parcel> {
     let letter = Letter { payload: "{}".into(), canonical: "{}".into(), via: Via::Events };
-    let response = Response {
-        response_id: name.to_owned(),
-        response_body: RawValue::NULL.to_owned(),
-        destinations: BTreeMap::new(),
-        sequence: name[1..].to_owned(),
-    };
-    Box::new(Parcel {
-        row: row(name),
-        letter,
-        response: Known { response, version: 1 },
-        attempts: Vec::new(),
-    })
+    Box::new(Parcel { row: row(name), letter, response: None, attempts: Vec::new() })
 }
 
 /// Plays a line. Events are a letter and a number, their place in time; a small letter is a user. `a1` comes into

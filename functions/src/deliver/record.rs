@@ -7,8 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
 
 use super::{
+    Tools,
     attempt::Called,
     due::Row,
+    flip::Flips,
     load::{Known, Letter, Parcel},
     order::Stuck,
 };
@@ -20,7 +22,6 @@ use crate::{
     fault::{ErrorType, Fault, rule},
     objects::Objects,
     quarantine::{Entry, Writer},
-    response,
     store::{Condition, Item, Query, Store},
 };
 
@@ -73,6 +74,7 @@ pub(super) enum Fate {
 pub(super) struct Ended {
     pub(super) row: Row,
     pub(super) letter: Option<Letter>,
+    /// As it was read, where it is at hand.
     pub(super) response: Option<Known>,
     /// Everything that was tried, the last one included.
     pub(super) attempts: Vec<Attempt>,
@@ -87,7 +89,7 @@ impl Ended {
         let Parcel { row, letter, response, attempts } = parcel;
         let has_failed = matches!(fate, Fate::Failed { .. });
         let letter = has_failed.then(|| Letter { canonical: String::new(), ..letter });
-        let response = (fate == Fate::Delivered).then_some(response);
+        let response = response.filter(|_| fate == Fate::Delivered);
         Self { row, letter, response, attempts, fate, was_sent: false }
     }
 
@@ -106,9 +108,16 @@ pub(super) struct Book<S> {
     pub(super) objects: Objects,
     pub(super) wake: Wake,
     pub(super) random: fn() -> u128,
+    pub(super) flips: Flips,
 }
 
 impl<S: Store> Book<S> {
+    /// That of a lane.
+    pub(super) fn new<Q>(tools: &Tools<S, Q>, wake: Wake, flips: Flips) -> Self {
+        let Tools { store, objects, random, .. } = tools;
+        Self { store: store.clone(), objects: objects.clone(), wake, random: *random, flips }
+    }
+
     /// Writes some down, which may be repeated. `id` is new: it names what goes to quarantine. What did not fail for good
     /// does not depend on what did. Gives the sequences of those whose rows were left, because their responses are being
     /// changed by others all the time: they lead to the same end.
@@ -154,10 +163,6 @@ impl<S: Store> Book<S> {
         let found = self.store.get_all(TABLE, keys.collect()).await?;
         for (ended, found) in doubtful.into_iter().zip(found) {
             let Some(item) = found else { continue };
-            let partition = response::partition(&self.wake.tenant, &ended.row.queued.message_id);
-            let response = self.store.get(response::TABLE, &partition, response::SORT).await?;
-            let response = response.as_ref().map(Known::read).transpose()?;
-            ended.response = response.filter(|known| known.response.sequence == ended.row.sequence);
             ended.attempts = delivery::body::<Delivery>(&item)?.attempts;
             (ended.fate, ended.letter) = (Fate::Delivered, None);
         }

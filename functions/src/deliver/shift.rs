@@ -47,12 +47,12 @@ pub(super) enum Shift {
 /// all.
 pub(super) async fn run<S: Store, Q: Queue>(
     tools: &Tools<S, Q>,
-    wake: &Wake,
+    book: &Book<S>,
     bell: &Notify,
     until: Instant,
 ) -> Result<Shift, Error> {
-    let Some(mut lease) = take(tools, wake).await? else { return Ok(Shift::Done) };
-    let done = work(tools, wake, bell, &mut lease, until).await;
+    let Some(mut lease) = take(tools, &book.wake).await? else { return Ok(Shift::Done) };
+    let done = work(tools, book, bell, &mut lease, until).await;
     if done.is_err() && !lease.is_lost() {
         // The error is the one to tell. Where this fails too, the lease expires, and says the same.
         lease.lane.unsettled = true;
@@ -81,15 +81,15 @@ async fn take<S: Store, Q: Queue>(tools: &Tools<S, Q>, wake: &Wake) -> Result<Op
 
 async fn work<S: Store, Q: Queue>(
     tools: &Tools<S, Q>,
-    wake: &Wake,
+    book: &Book<S>,
     bell: &Notify,
     lease: &mut Lease<S>,
     until: Instant,
 ) -> Result<Shift, Error> {
     while Instant::now() < until {
-        let Some(again) = turn(tools, wake, bell, lease, until).await? else { continue };
+        let Some(again) = turn(tools, book, bell, lease, until).await? else { continue };
         if let Again::At(due) = again {
-            wakes::arm(wake, &mut lease.lane, due, (tools.now)(), &tools.queue).await?;
+            wakes::arm(&book.wake, &mut lease.lane, due, (tools.now)(), &tools.queue).await?;
         }
         if lease.let_go().await? {
             return Ok(Shift::Done);
@@ -103,11 +103,12 @@ async fn work<S: Store, Q: Queue>(
 /// Does what the destination's state asks for; `None`: look at the destination once more.
 async fn turn<S: Store, Q: Queue>(
     tools: &Tools<S, Q>,
-    wake: &Wake,
+    book: &Book<S>,
     bell: &Notify,
     lease: &mut Lease<S>,
     until: Instant,
 ) -> Result<Option<Again>, Error> {
+    let wake = &book.wake;
     let found = Destination::find(&wake.tenant, &wake.destination, &tools.store).await?;
     let ended = match &found {
         None => Some("destination_deleted"),
@@ -121,11 +122,9 @@ async fn turn<S: Store, Q: Queue>(
             Some("destination_disabled")
         }
     };
-    let Tools { store, objects, random, .. } = tools;
-    let book = Book { store: store.clone(), objects: objects.clone(), wake: wake.clone(), random: *random };
     if let Some(reason) = ended {
         lease.renew((tools.now)()).await?;
-        let is_empty = drain(tools, &book, reason).await?;
+        let is_empty = drain(tools, book, reason).await?;
         return Ok(is_empty.then_some(Again::Never));
     }
     let Some(stored) = found else { return Ok(None) };
@@ -134,7 +133,7 @@ async fn turn<S: Store, Q: Queue>(
         return Ok(Some(Again::At(end)));
     }
     let target = Arc::new(Target::new(stored, tools.outbound.guard()));
-    let left = Pump::new(tools, book, bell, lease, Arc::clone(&target), until).await?.run().await?;
+    let left = Pump::new(tools, book.clone(), bell, lease, Arc::clone(&target), until).await?.run().await?;
     Ok(match left {
         Left::Empty => Some(Again::Never),
         Left::Until(due) => Some(Again::At(due)),
