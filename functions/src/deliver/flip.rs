@@ -58,7 +58,8 @@ struct Wish<'a> {
 struct Turn<'a> {
     wish: &'a Wish<'a>,
     known: sync::MutexGuard<'a, Option<Known>>,
-    /// What was taken over of what others want.
+    /// The destination that it is the turn of, and what was taken over of what others want. Those write it once more
+    /// where this is not written.
     wanted: BTreeSet<DestinationName>,
 }
 
@@ -75,7 +76,7 @@ impl<S: Store> Book<S> {
         let wishes: Vec<_> = keys.into_iter().map(|key| self.flips.enter(key, destination)).collect();
         let mut open = Vec::with_capacity(wishes.len());
         for (wish, known) in wishes.iter().zip(known) {
-            let turn = Turn::wait(wish, known).await;
+            let turn = Turn::wait(wish, destination, known).await;
             if !turn.is_done(destination) {
                 open.push(turn);
             }
@@ -163,12 +164,12 @@ impl Drop for Wish<'_> {
 
 impl<'a> Turn<'a> {
     /// Waits for it; `ours` is the response as it was read, if it is at hand.
-    async fn wait(wish: &'a Wish<'a>, ours: Option<Known>) -> Self {
+    async fn wait(wish: &'a Wish<'a>, destination: &DestinationName, ours: Option<Known>) -> Self {
         let mut known = wish.flip.known.lock().await;
         if known.is_none() {
             *known = ours;
         }
-        Self { wish, known, wanted: BTreeSet::new() }
+        Self { wish, known, wanted: BTreeSet::from([destination.clone()]) }
     }
 
     /// Whether the response is known, and is that of this event.

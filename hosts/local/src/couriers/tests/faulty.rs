@@ -1,12 +1,15 @@
 //! Storage that fails when a test says, or under which the process dies.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use functions::store::{Condition, Item, Query, Store, StoreError, Table, Written};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::sleep};
 
 use crate::sqlite::SqliteStore;
 
@@ -26,6 +29,8 @@ pub(super) enum Fault {
     Throttled,
     /// Others were there before, each time.
     Conflict,
+    /// It takes half a second.
+    Slow,
 }
 
 type Plan = dyn Fn(Asked, Table) -> Option<Fault> + Send + Sync;
@@ -80,17 +85,20 @@ impl Faulty {
     }
 
     /// Whether there is a conflict.
-    fn ask(&self, asked: Asked, table: Table) -> Result<bool, StoreError> {
+    async fn ask(&self, asked: Asked, table: Table) -> Result<bool, StoreError> {
         match (self.plan)(asked, table) {
-            Some(Fault::Throttled) => Err(StoreError::Unavailable("throttled".to_owned())),
-            fault => Ok(fault.is_some()),
+            Some(Fault::Throttled) => return Err(StoreError::Unavailable("throttled".to_owned())),
+            Some(Fault::Conflict) => return Ok(true),
+            Some(Fault::Slow) => sleep(Duration::from_millis(500)).await,
+            None => {}
         }
+        Ok(false)
     }
 }
 
 impl Store for Faulty {
     async fn get(&self, table: Table, partition: &str, sort: &str) -> Result<Option<Item>, StoreError> {
-        self.ask(Asked::Get, table)?;
+        self.ask(Asked::Get, table).await?;
         self.store.get(table, partition, sort).await
     }
 
@@ -101,18 +109,18 @@ impl Store for Faulty {
     ) -> Result<Vec<Option<Item>>, StoreError> {
         // Each of them is asked for.
         for _ in &keys {
-            self.ask(Asked::Read, table)?;
+            self.ask(Asked::Read, table).await?;
         }
         self.store.get_all(table, keys).await
     }
 
     async fn query(&self, table: Table, query: Query) -> Result<Vec<Item>, StoreError> {
-        self.ask(Asked::Read, table)?;
+        self.ask(Asked::Read, table).await?;
         self.store.query(table, query).await
     }
 
     async fn put(&self, table: Table, item: Item, condition: Condition) -> Result<Written, StoreError> {
-        self.ask(Asked::Put, table)?;
+        self.ask(Asked::Put, table).await?;
         if self.life.spend(1) == 0 {
             return self.life.end().await;
         }
@@ -124,7 +132,7 @@ impl Store for Faulty {
         table: Table,
         mut puts: Vec<(Item, Condition)>,
     ) -> Result<Vec<Written>, StoreError> {
-        if !self.ask(Asked::PutAll, table)? {
+        if !self.ask(Asked::PutAll, table).await? {
             let lives = self.life.spend(puts.len());
             let dies = lives < puts.len();
             puts.truncate(lives);
@@ -139,7 +147,7 @@ impl Store for Faulty {
     }
 
     async fn delete(&self, table: Table, partition: &str, sort: &str) -> Result<(), StoreError> {
-        self.ask(Asked::Delete, table)?;
+        self.ask(Asked::Delete, table).await?;
         if self.life.spend(1) == 0 {
             return self.life.end().await;
         }
@@ -147,7 +155,7 @@ impl Store for Faulty {
     }
 
     async fn delete_all(&self, table: Table, mut keys: Vec<(String, String)>) -> Result<(), StoreError> {
-        self.ask(Asked::Delete, table)?;
+        self.ask(Asked::Delete, table).await?;
         let lives = self.life.spend(keys.len());
         let dies = lives < keys.len();
         keys.truncate(lives);

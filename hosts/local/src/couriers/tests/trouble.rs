@@ -107,6 +107,28 @@ async fn a_response_that_others_change_all_the_time_holds_up_nothing() {
 }
 
 #[tokio::test]
+async fn what_one_lane_could_not_write_of_a_response_the_others_write() {
+    let sink = Sink::start(|_, _| Reply::Status(200, "")).await;
+    let lab = Lab::new(&[&sink]);
+    let names: Vec<String> = (0..20).map(|number| format!("D{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for name in &names {
+        lab.destination(name, &sink, |_| {}).await;
+    }
+    lab.event("m1", None, None, &names).await;
+    // The first writes for itself, and the second for all who waited meanwhile.
+    let first = times(Asked::PutAll, Table::Responses, 0, 1, Fault::Slow);
+    let second = times(Asked::PutAll, Table::Responses, 1, 1, Fault::Throttled);
+    let plan = move |asked, table| first(asked, table).or(second(asked, table));
+    lab.deliver_by(&courier(&lab, Faulty::new(&lab.store, plan), "test"), &names).await;
+    lab.deliver(&names).await;
+    for name in names {
+        assert!(lab.is_delivered("m1", name).await, "{name}");
+    }
+    assert_eq!(sink.seen().len(), 20);
+}
+
+#[tokio::test]
 async fn a_quarantine_that_fails_costs_what_failed_alone() {
     let sink =
         Sink::start(|request, _| Reply::Status(if request.id() == "m2" { 404 } else { 200 }, "")).await;
