@@ -130,6 +130,9 @@ pub struct Delivery {
     /// When it is tried again, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Timestamp>,
+    /// Since when it holds up its user's later events, if that is not since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck_since: Option<Timestamp>,
     /// Why it failed for good, if it did: the name of the last attempt's error, `http_404`, or why it was not
     /// tried at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]

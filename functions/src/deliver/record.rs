@@ -226,18 +226,21 @@ impl<S: Store> Book<S> {
     fn rows(&self, ended: &Ended) -> Result<Vec<Item>, Error> {
         let Ended { row, fate, .. } = ended;
         Ok(match fate {
-            Fate::Delivered => vec![self.delivery(ended, Status::Delivered, None, None)?],
-            Fate::Failed { reason } => vec![self.delivery(ended, Status::Failed, None, Some(reason))?],
+            Fate::Delivered => vec![self.delivery(row, &self.tried(ended, Status::Delivered))?],
+            Fate::Failed { reason } => {
+                let failed = Delivery { reason: Some(reason.clone()), ..self.tried(ended, Status::Failed) };
+                vec![self.delivery(row, &failed)?]
+            }
             Fate::Again { due, queued } => {
-                let waits = self.delivery(ended, Status::Pending, Some(*due), None)?;
+                let waits = self.waiting(ended, *due, queued.stuck_since)?;
                 vec![self.queued(&row.sequence, *due, 1, queued)?, waits]
             }
             Fate::Kept { queued } => {
-                let waits = self.delivery(ended, Status::Pending, Some(row.due), None)?;
+                let waits = self.waiting(ended, row.due, queued.stuck_since)?;
                 vec![self.queued(&row.sequence, row.due, row.version + 1, queued)?, waits]
             }
             Fate::Held { due } => {
-                let waits = self.delivery(ended, Status::Pending, Some(*due), None)?;
+                let waits = self.waiting(ended, *due, None)?;
                 let queued =
                     Queued { stuck_since: row.queued.stuck_since.or(Some(*due)), ..row.queued.clone() };
                 vec![self.queued(&row.sequence, *due, 1, &queued)?, waits]
@@ -247,29 +250,35 @@ impl<S: Store> Book<S> {
         })
     }
 
-    fn delivery(
-        &self,
-        ended: &Ended,
-        status: Status,
-        next_attempt_at: Option<Timestamp>,
-        reason: Option<&str>,
-    ) -> Result<Item, Error> {
-        let Row { sequence, queued, .. } = &ended.row;
+    /// One that waits until then.
+    fn waiting(&self, ended: &Ended, due: Timestamp, stuck_since: Option<Timestamp>) -> Result<Item, Error> {
+        let tried = self.tried(ended, Status::Pending);
+        self.delivery(&ended.row, &Delivery { next_attempt_at: Some(due), stuck_since, ..tried })
+    }
+
+    /// What was tried.
+    fn tried(&self, ended: &Ended, status: Status) -> Delivery {
+        let Queued { message_id, user, channel, received_at, replays, .. } = ended.row.queued.clone();
         let first = ended.attempts.len().saturating_sub(ATTEMPTS);
-        let delivery = Delivery {
-            message_id: queued.message_id.clone(),
+        Delivery {
+            message_id,
             destination: self.wake.destination.clone(),
             status,
             attempts: ended.attempts[first..].to_vec(),
-            next_attempt_at,
-            reason: reason.map(ToOwned::to_owned),
-            user: queued.user.clone(),
-            channel: queued.channel.clone(),
-            received_at: queued.received_at,
-            replays: queued.replays,
-        };
+            next_attempt_at: None,
+            stuck_since: None,
+            reason: None,
+            user,
+            channel,
+            received_at,
+            replays,
+        }
+    }
+
+    fn delivery(&self, row: &Row, delivery: &Delivery) -> Result<Item, Error> {
         // A failure's version tells it from the one before it was sent again.
-        delivery::item(&self.partition(), status.sort(sequence), u64::from(queued.replays) + 1, &delivery)
+        let version = u64::from(delivery.replays) + 1;
+        delivery::item(&self.partition(), delivery.status.sort(&row.sequence), version, delivery)
     }
 
     fn queued(&self, sequence: &str, due: Timestamp, version: u64, queued: &Queued) -> Result<Item, Error> {
@@ -312,7 +321,7 @@ impl<S: Store> Book<S> {
             for item in &items {
                 let waits: Delivery = delivery::body(item)?;
                 if let (Some(user), Some(due)) = (waits.user, waits.next_attempt_at) {
-                    let since = waits.attempts.first().map_or(due, |first| first.at);
+                    let since = waits.stuck_since.unwrap_or(due);
                     let sequence = item.sort.trim_start_matches(Status::Pending.prefix()).to_owned();
                     all.push((user, sequence, Stuck { due, free_at: since + hold }));
                 }

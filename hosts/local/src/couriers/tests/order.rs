@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use functions::{
     delivery::{self, Queued, Status},
-    destination::Ordering,
+    destination::{Ordering, State},
 };
 use jiff::SignedDuration;
 
@@ -88,6 +88,34 @@ async fn a_stuck_event_holds_up_its_user_for_a_while() {
     let later: Vec<String> =
         sink.ids().into_iter().filter(|id| id.starts_with("a-") && id != "a-1").collect();
     assert_eq!(later, ["a-2", "a-3", "a-4"]);
+}
+
+#[tokio::test]
+async fn the_time_in_which_a_destination_was_paused_does_not_count() {
+    let sink = Sink::start(|request, before| match (request.id(), before) {
+        ("a-1", 0) => Reply::Status(401, ""),
+        ("a-1", 1) => Reply::Status(503, ""),
+        _ => Reply::Status(200, ""),
+    })
+    .await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| {
+        it.ordering = Ordering::User;
+        it.retry_delays = vec![600];
+        it.hold_seconds = 3_600;
+    })
+    .await;
+    lab.event("a-1", Some("a"), None, &["A"]).await;
+    lab.deliver(&["A"]).await;
+    lab.pass(4_000);
+    lab.change("A", |it| it.state = State::Active).await;
+    lab.deliver(&["A"]).await;
+    lab.event("a-2", Some("a"), None, &["A"]).await;
+    lab.deliver(&["A"]).await;
+    assert_eq!(sink.ids(), ["a-1", "a-1"]);
+    lab.pass(700);
+    lab.deliver(&["A"]).await;
+    assert_eq!(sink.ids(), ["a-1", "a-1", "a-1", "a-2"]);
 }
 
 /// Goes on with some work, which does not end meanwhile, until something is so.

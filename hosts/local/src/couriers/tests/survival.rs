@@ -38,6 +38,7 @@ pub(super) fn delivery_of(status: Status, next_attempt_at: Option<Timestamp>) ->
             error: None,
         }],
         next_attempt_at,
+        stuck_since: None,
         reason: (status == Status::Failed).then(|| "http_500".to_owned()),
         user: None,
         channel: None,
