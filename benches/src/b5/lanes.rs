@@ -1,4 +1,4 @@
-//! How long a delivery takes, alone and beside a destination that hangs.
+//! How long a delivery takes, and an answer, when another destination answers too and when it hangs.
 
 use std::{fs, process::Command};
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{
-    Bench, Latency,
+    Bench, Beside, Latency,
     delivery::received,
     http::{Connection, expect},
     intake::{alone, steady},
@@ -15,7 +15,10 @@ use super::{
 use crate::{error::Error, report::progress};
 
 /// Events a second.
-const RATE: u32 = 500;
+pub(super) const RATE: u32 = 500;
+
+/// What the other destination does.
+pub(super) const HOW: [&str; 2] = ["the other answers", "the other hangs"];
 
 /// A line that the sink writes down.
 #[derive(Deserialize)]
@@ -27,20 +30,21 @@ struct Receipt {
 }
 
 impl Bench<'_> {
-    /// A round: alone, and beside a destination that hangs.
-    pub(super) fn deliveries(&self, round: &str, rounds: &mut [Vec<Latency>; 2]) -> Result<(), Error> {
-        for (is_other_hanging, runs) in [false, true].into_iter().zip(rounds) {
-            let ran = self.beside(is_other_hanging)?;
-            let beside = if is_other_hanging { "beside one that hangs" } else { "alone" };
-            progress(&format!("B5 {round}: delivered {beside}: p50 {:.0} p99 {:.0} ms", ran.p50, ran.p99));
-            runs.push(ran);
+    /// A round: the other destination answers, and it hangs.
+    pub(super) fn deliveries(&self, round: &str, rounds: &mut [Beside; 2]) -> Result<(), Error> {
+        for ((hangs, how), runs) in [false, true].into_iter().zip(HOW).zip(rounds) {
+            let [delivered, answered] = self.beside(hangs)?;
+            let (ms, answer) = (delivered.p99, answered.p99);
+            progress(&format!("B5 {round}: {how}: p99 delivered {ms:.2} ms, answered {answer:.2} ms"));
+            runs.delivered.push(delivered);
+            runs.answered.push(answered);
         }
         Ok(())
     }
 
-    /// From when an event arrives until a fast destination has it, in milliseconds; every event also goes to another
-    /// destination that never answers, if there is one.
-    fn beside(&self, is_other_hanging: bool) -> Result<Latency, Error> {
+    /// From when an event arrives until a destination has it, and from when its request was due until it was answered.
+    /// Every event also goes to another destination, which either answers as fast or never.
+    fn beside(&self, hangs: bool) -> Result<[Latency; 2], Error> {
         let data = self.data()?;
         let record = self.place.path("b5-received.ndjson");
         // It may be there from an earlier run.
@@ -51,31 +55,30 @@ impl Bench<'_> {
         let server = Server::crmflow(self.program, &data, Some(&sink.address))?;
         alone(async {
             let mut to_sink = Connection::open(&sink.address).await?;
-            expect(&mut to_sink, "PUT", "/_sink/analytics-2", r#"{"hang":true}"#).await?;
+            let how = format!(r#"{{"hang":{hangs}}}"#);
+            expect(&mut to_sink, "PUT", "/_sink/analytics-2", &how).await?;
             let mut to_server = Connection::open(&server.address).await?;
-            for (name, endpoint) in [("fast", "analytics-1"), ("hangs", "analytics-2")] {
+            for (name, endpoint) in [("one", "analytics-1"), ("other", "analytics-2")] {
                 let url = format!("http://{}/{endpoint}", sink.address);
                 let body = format!(
                     r#"{{"destinationName":"{name}","url":"{url}","type":"analytics","headers":""}}"#
                 );
-                if name == "fast" || is_other_hanging {
-                    expect(&mut to_server, "POST", "/destinations", &body).await?;
-                }
+                expect(&mut to_server, "POST", "/destinations", &body).await?;
             }
             Ok(())
         })?;
-        let (_, ids) = steady(&server.address, RATE, self.size.steady)?;
+        let (answers, ids) = steady(&server.address, RATE, self.size.steady)?;
         until("that all are delivered", || Ok(received(&sink)? >= ids.len() as u64))?;
         drop(sink);
         let text = fs::read_to_string(&record).map_err(Error::at(&record))?;
         let receipts = text.lines().filter_map(|line| serde_json::from_str::<Receipt>(line).ok());
         let millis: Vec<f64> = receipts
             .filter(|receipt| receipt.endpoint == "analytics-1")
-            .filter_map(|receipt| Some(receipt.at.as_millisecond() - made_at(&receipt.webhook_id)?))
-            .map(|millis| millis as f64)
+            .filter_map(|receipt| Some(receipt.at.as_microsecond() - 1_000 * made_at(&receipt.webhook_id)?))
+            .map(|micros| micros as f64 / 1e3)
             .collect();
         if millis.len() == ids.len() {
-            return Ok(Latency::of(millis));
+            return Ok([Latency::of(millis), Latency::of(answers)]);
         }
         Err(Error::wrong("crmflow sink", format!("{} of {} are written down", millis.len(), ids.len())))
     }

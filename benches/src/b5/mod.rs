@@ -92,6 +92,15 @@ pub struct Ceiling {
     pub rate: Spread,
 }
 
+/// What a destination feels of another one: an entry for each round.
+#[derive(Debug, Default, Serialize)]
+pub struct Beside {
+    /// From when an event arrived until the destination had it.
+    pub delivered: Vec<Latency>,
+    /// How events were answered meanwhile.
+    pub answered: Vec<Latency>,
+}
+
 /// How everyone did.
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -103,8 +112,8 @@ pub struct Report {
     pub ceilings: Vec<Ceiling>,
     /// Deliveries a second to one destination, and CPU of the server for one, in microseconds.
     pub delivery: [Spread; 2],
-    /// How long a delivery takes: alone, and beside a destination that hangs.
-    pub beside: [Vec<Latency>; 2],
+    /// Two destinations: both answer, and one hangs.
+    pub beside: [Beside; 2],
     /// Events that were acknowledged before `kill -9`; each was there afterwards.
     pub survived: u64,
 }
@@ -134,7 +143,7 @@ pub fn run(
         }
     }
     let mut delivered = Vec::new();
-    let mut beside = [Vec::new(), Vec::new()];
+    let mut beside = [Beside::default(), Beside::default()];
     let mut survived = 0;
     for round in 1..=rounds {
         for (who, runs) in &mut steady {
@@ -248,15 +257,7 @@ impl fmt::Display for Report {
             cpu.median,
             word(rate.median >= TARGET_DELIVERY)
         )?;
-        for (what, runs) in ["alone", "beside one that hangs"].into_iter().zip(&self.beside) {
-            let at = |figure: fn(&Latency) -> f64| Spread::of(runs.iter().map(figure));
-            let (p50, p99) = (at(|latency| latency.p50), at(|latency| latency.p99));
-            writeln!(
-                f,
-                "\na delivery {what}: p50 {:.0} ms, p99 {:.0} ms ({:.0}-{:.0})",
-                p50.median, p99.median, p99.min, p99.max
-            )?;
-        }
+        self.write_beside(f)?;
         writeln!(
             f,
             "\n{} events were acknowledged before kill -9, and each was there afterwards",
@@ -267,6 +268,23 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    fn write_beside(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "\n| {}/s to two destinations | p50 ms | p99 ms (min-max) |\n|---|---|---|",
+            lanes::RATE
+        )?;
+        for (how, Beside { delivered, answered }) in lanes::HOW.into_iter().zip(&self.beside) {
+            for (what, runs) in [("delivered to one", delivered), ("answered", answered)] {
+                let at = |figure: fn(&Latency) -> f64| Spread::of(runs.iter().map(figure));
+                let (p50, p99) = (at(|latency| latency.p50), at(|latency| latency.p99));
+                let (min, max) = (p99.min, p99.max);
+                writeln!(f, "| {what}, {how} | {:.2} | {:.2} ({min:.2}-{max:.2}) |", p50.median, p99.median)?;
+            }
+        }
+        Ok(())
+    }
+
     fn verdicts(&self) -> Vec<String> {
         let mut verdicts = Vec::new();
         if let Some(ours) = self.steady.first() {
