@@ -73,6 +73,22 @@ fn destinations_are_made_shown_changed_and_removed() {
     }
 }
 
+#[test]
+fn what_is_longer_than_any_key_is_not_looked_for() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let api = Client::new(&server.base);
+    let long = "1".repeat(3_000);
+    for (path, status) in [
+        ("/events/", 404),
+        ("/deliveries?page=a/q%23", 400),
+        ("/contacts?after=", 400),
+        ("/destinations/", 404),
+    ] {
+        assert_eq!(api.get(&format!("{path}{long}")).status, status, "{path}");
+    }
+}
+
 #[track_caller]
 fn check(case: &Case) {
     let place = Place::new();

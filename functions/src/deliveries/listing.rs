@@ -71,6 +71,9 @@ pub async fn list(
     Ok(Page { deliveries, next: next.map(|name| format!("{name}/{behind}~")) })
 }
 
+/// No destination and sort together are longer.
+const LONGEST: usize = 512;
+
 /// Where a page ended.
 struct Place {
     destination: DestinationName,
@@ -81,6 +84,9 @@ struct Place {
 impl Place {
     fn parse(text: &str) -> Result<Self, Error> {
         let refused = || Error::BadInput("the page is none that a listing named".into());
+        if text.len() > LONGEST {
+            return Err(refused());
+        }
         let (destination, sort) = text.split_once('/').ok_or_else(refused)?;
         let status = Status::ALL.into_iter().find(|status| sort.starts_with(prefix(*status)));
         Ok(Self {

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{
     CONCURRENCY, Destination, DestinationName, DestinationType, HIDDEN, HOLD_SECONDS, Hidden, Ordering,
-    RETRY_DELAYS, State, shown_url,
+    RETRY_DELAYS, State, shown,
 };
 use crate::{
     expression::Expression,
@@ -190,11 +190,21 @@ impl Fields {
         }
     }
 
-    /// The URL; as it was shown it stands for the one that is stored.
+    /// The URL. A value of its query as it is shown stands for the one that is stored; not where the destination moves
+    /// to another host.
     fn url(&mut self, stored: Option<&Destination>, guard: &Guard) -> Option<String> {
-        let url = self.required("url", "is not a text", Some::<String>)?;
-        if let Some(stored) = stored.filter(|stored| shown_url(&stored.url) == url) {
-            return Some(stored.url.to_string());
+        let mut url = self.required("url", "is not a text", Some::<String>)?;
+        if shown::hides(&url) {
+            let known = stored.filter(|stored| origin(&stored.url) == origin(&url));
+            let Some(restored) = known.and_then(|known| shown::restored_url(&url, &known.url)) else {
+                let wrong = "has a value in its query that stands for a stored one, and none is, or it is of another host";
+                self.fault("/url".into(), "format", wrong);
+                return None;
+            };
+            url = restored;
+        }
+        if stored.is_some_and(|stored| *stored.url == url) {
+            return Some(url);
         }
         if url.len() > MAX_URL {
             self.fault("/url".into(), "maxLength", format!("is longer than {MAX_URL} bytes"));

@@ -92,9 +92,33 @@ pub fn shown_url(url: &str) -> String {
     format!("{front}?{}", pairs.join("&"))
 }
 
+/// Whether values of a URL's query are hidden.
+pub(super) fn hides(url: &str) -> bool {
+    url.split_once('?').is_some_and(|(_, query)| query.split('&').any(is_hidden))
+}
+
+/// A URL with the values that it hides, which are those of the same names in `stored`; `None`: one is not there.
+pub(super) fn restored_url(url: &str, stored: &str) -> Option<String> {
+    let Some((front, query)) = url.split_once('?') else { return Some(url.to_owned()) };
+    let name = |pair: &str| pair.split_once('=').map(|(name, _)| name.to_owned());
+    let mut known: Vec<&str> = stored.split_once('?').map(|(_, query)| query.split('&').collect())?;
+    let mut pairs = Vec::new();
+    for pair in query.split('&') {
+        // Where a name stands twice, so do its values, in their order.
+        let at = known.iter().position(|other| name(other) == name(pair));
+        let other = at.map(|at| known.remove(at));
+        pairs.push(if is_hidden(pair) { other? } else { pair });
+    }
+    Some(format!("{front}?{}", pairs.join("&")))
+}
+
+fn is_hidden(pair: &str) -> bool {
+    pair.split_once('=').map_or(pair, |(_, value)| value) == HIDDEN
+}
+
 #[cfg(test)]
 mod tests {
-    use super::shown_url;
+    use super::{hides, restored_url, shown_url};
 
     #[track_caller]
     fn check(url: &str, shown: &str) {
@@ -108,5 +132,27 @@ mod tests {
         check("https://a.example/x?key=1&b=2=3", "https://a.example/x?key=***&b=***");
         check("https://a.example/x?token", "https://a.example/x?***");
         check("https://a.example/x?", "https://a.example/x?***");
+    }
+
+    #[track_caller]
+    fn check_restored(url: &str, stored: &str, expected: Option<&str>) {
+        assert!(hides(url), "{url}");
+        assert_eq!(restored_url(url, stored).as_deref(), expected);
+    }
+
+    #[test]
+    fn what_is_hidden_stands_for_what_is_stored() {
+        let stored = "https://a.example/x?key=1&b=2=3&token&b=4";
+        for url in [stored, "https://a.example/x?b=2=3"] {
+            check_restored(&shown_url(url), url, Some(url));
+        }
+        check_restored("https://a.example/y?key=***", stored, Some("https://a.example/y?key=1"));
+        check_restored("https://a.example/x?c=5&***", stored, Some("https://a.example/x?c=5&token"));
+        check_restored("https://a.example/x?b=7&b=***", stored, Some("https://a.example/x?b=7&b=4"));
+        for query in ["c=***", "key=***&key=***", "key=1&***&***"] {
+            check_restored(&format!("https://a.example/x?{query}"), stored, None);
+        }
+        check_restored("https://a.example/x?key=***", "https://a.example/x", None);
+        assert!(!hides("https://a.example/***?a=**&b"));
     }
 }

@@ -111,9 +111,10 @@ pub(crate) async fn list<S: Store, F: Flow>(
         "all" => Some(false),
         _ => None,
     })?;
+    let after = query.parse("after", "an e-mail address", EmailKey::parse)?;
+    let after = after.as_ref().map(EmailKey::as_str);
     let found =
-        contacts::list(&api.store, &caller.tenant, only_opted_in.unwrap_or(true), query.get("after"), limit)
-            .await?;
+        contacts::list(&api.store, &caller.tenant, only_opted_in.unwrap_or(true), after, limit).await?;
     let next = found.next.map(|key| query.next("/contacts", "after", &key));
     let contacts = found
         .contacts

@@ -114,18 +114,18 @@ pub(crate) async fn replay<S: Store, F: Flow>(
     media::require_json(&headers)?;
     let Request { destination, since, error, dry_run, limit } =
         body::json(&body::read(body, &headers).await?)?;
+    let limit = limit.unwrap_or(REPLAYED);
+    if !(1..=REPLAYED).contains(&limit) {
+        return Err(Problem::new(Kind::BadRequest, format!("limit must be a number from 1 to {REPLAYED}.")));
+    }
     let stored = destinations::find(&api, &caller.tenant, &destination).await?;
     if stored.destination.state == Sent::Disabled && !dry_run {
         let detail =
             "The destination is disabled: nothing is sent to it. PUT it with the state active first.";
         return Err(Problem::new(Kind::NotPossible, detail));
     }
-    let selection = Selection {
-        destination: stored.destination.destination_name,
-        since,
-        failure: error,
-        limit: limit.unwrap_or(REPLAYED).clamp(1, REPLAYED),
-    };
+    let selection =
+        Selection { destination: stored.destination.destination_name, since, failure: error, limit };
     let (tenant, store) = (&caller.tenant, &api.store);
     let replayed = if dry_run {
         deliveries::count(tenant, &selection, store).await?

@@ -14,7 +14,7 @@ use functions::{
     deliveries,
     delivery::{Attempt, Status},
     destination::DestinationName,
-    event::{Standing, StoredEvent},
+    event::{MAX_MESSAGE_ID, Standing, StoredEvent},
     fault::Fault,
     response::{self, Response as Sent},
     store::Table,
@@ -108,11 +108,16 @@ pub(crate) async fn get<S: Store, F: Flow>(
     let query = Parameters::read(&uri, &["limit", "after"])?;
     let limit = query.limit()?;
     let (partition, sort) = StoredEvent::key(&caller.tenant, &message_id);
-    let stored = api.store.get(Table::Events, &partition, &sort).await?;
+    // No event has a longer id, and no table a key of any length.
+    let stored = if message_id.chars().count() > MAX_MESSAGE_ID {
+        None
+    } else {
+        api.store.get(Table::Events, &partition, &sort).await?
+    };
     let stored = stored.ok_or_else(|| {
         Problem::new(
             Kind::NotDecided,
-            "There is no event with this id; one that was just accepted is shown as soon as it has been routed.",
+            "There is no event with this id; one that was just accepted is shown as soon as it was taken from the queue.",
         )
     })?;
     let event = StoredEvent::read(&stored)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use api::{OPENAPI, Operation, problem::Kind};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn description() -> Value {
     serde_json::from_str(OPENAPI).unwrap_or_default()
@@ -61,6 +61,34 @@ fn every_reference_leads_somewhere() {
             _ => {}
         }
     }
+}
+
+#[test]
+fn every_example_is_as_described() {
+    let description = description();
+    let (mut open, mut count) = (vec![&description], 0);
+    while let Some(value) = open.pop() {
+        let examples = value["examples"].as_object().into_iter().flat_map(|all| all.values());
+        let examples = value.get("example").into_iter().chain(examples.map(|one| &one["value"]));
+        if let Some(schema) = value.get("schema") {
+            let whole = json!({"allOf": [schema], "components": description["components"]});
+            let validator = jsonschema::validator_for(&whole).unwrap();
+            for example in examples {
+                let faults: Vec<String> = validator
+                    .iter_errors(example)
+                    .map(|error| format!("{} {error}", error.instance_path()))
+                    .collect();
+                assert!(faults.is_empty(), "{faults:#?} in {example:#}");
+                count += 1;
+            }
+        }
+        match value {
+            Value::Object(members) => open.extend(members.values()),
+            Value::Array(items) => open.extend(items),
+            _ => {}
+        }
+    }
+    assert!(count > 40, "{count}");
 }
 
 #[test]
