@@ -104,7 +104,14 @@ fn what_failed_for_good_is_kept_and_sent_again_on_request() {
     assert_eq!(failed["deliveries"][0]["messageId"], *first);
     assert_eq!(failed["deliveries"][0]["links"]["event"], format!("/events/{first}"));
     let kept = world.api.show("/quarantine?errorType=delivery");
-    assert_eq!(kept["entries"][0]["record"]["event"], "order");
+    let kept = &kept["entries"][0];
+    let (request, index) = (kept["batchId"].as_str().unwrap(), &kept["index"]);
+    let shown = world.place.run(["quarantine", "show", &format!("{request}/{index}")]).json();
+    assert_eq!((&shown["record"]["event"], &shown["destination"]), (&json!("order"), &json!("b")));
+    assert_eq!(
+        world.api.show(&format!("/quarantine?batch={request}"))["entries"].as_array().unwrap().len(),
+        1
+    );
 
     let replay = |body: &Value| world.api.request("POST", "/deliveries/replay", Some(body));
     let counted = replay(&json!({"destination": "b", "error": "5xx", "dryRun": true}));
@@ -175,6 +182,7 @@ fn what_waits_for_a_destination_is_sent_when_it_goes_on() {
     // Not what crmflow itself says of the pause.
     let own = json!({"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "events": ["e"]});
     world.make("a", "analytics-1", &own);
+    world.make("told", "analytics-2", &json!({"events": ["crmflow destination paused"]}));
     world.sink.tell("analytics-1", &json!({"status": 401}));
     let id = world.track("e");
     let paused = until(|| {
@@ -182,6 +190,10 @@ fn what_waits_for_a_destination_is_sent_when_it_goes_on() {
         (shown["state"] == "paused").then_some(shown)
     });
     assert_eq!(paused["reason"], "http_401");
+    let told = until(|| world.sink.recorded().into_iter().find(|one| one["endpoint"] == "analytics-2"));
+    let told: Value = serde_json::from_str(told["body"].as_str().unwrap()).unwrap();
+    let expected = json!({"destination": "a", "state": "paused", "reason": "http_401"});
+    assert_eq!((&told["event"], &told["metadata"]), (&json!("crmflow destination paused"), &expected));
     world.stands(&id, "a pending");
     let later = world.track("e");
     until(|| (world.api.show("/destinations/a")["lane"]["waiting"] == 2).then_some(()));
@@ -196,6 +208,7 @@ fn what_waits_for_a_destination_is_sent_when_it_goes_on() {
     until(|| (world.api.show("/destinations/a")["lane"]["waiting"] == 0).then_some(()));
     let World { place, sink, .. } = world;
     let calls = sink.recorded();
+    let calls: Vec<&Value> = calls.iter().filter(|one| one["endpoint"] == "analytics-1").collect();
     assert_eq!(calls[0]["headers"]["authorization"], "header-value");
     let logged = crate::destinations::logged(&place);
     for hidden in ["header-value", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "ann"] {

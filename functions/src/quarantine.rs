@@ -23,6 +23,11 @@ use crate::{
 /// How many objects are written at once.
 const AT_ONCE: usize = 16;
 
+/// A page ends where its entries have so many bytes: Lambda answers with 6 MB at the most, and an answer is text in
+/// JSON there, with a backslash before every quotation mark.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+const PAGE_BYTES: usize = 2 << 20;
+
 /// A record in quarantine, as it lies there: one line of its object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -187,16 +192,22 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn takes(&self, key: &str) -> bool {
-        let error_type = self.error_type.is_none_or(|kind| key.split('/').nth(3) == Some(kind.name()));
-        let batch = self
-            .batch
-            .is_none_or(|id| key.rsplit('/').next().is_some_and(|name| name.starts_with(&id.to_string())));
-        error_type && batch
+    /// Whether some entries of an object may be listed.
+    fn opens(&self, key: &str) -> bool {
+        let mut parts = key.rsplit('/');
+        let (name, kind) = (parts.next().unwrap_or_default(), parts.nth(3));
+        // What was not delivered lies by the time at which it was given up.
+        let is_delivery = kind == Some(ErrorType::Delivery.name());
+        self.error_type.is_none_or(|it| kind == Some(it.name()))
+            && self.batch.is_none_or(|id| is_delivery || name.starts_with(&id.to_string()))
+    }
+
+    fn takes(&self, entry: &Entry) -> bool {
+        self.batch.is_none_or(|id| entry.batch_id == id)
     }
 }
 
-/// Lists a tenant's quarantine: at most `limit` entries, from where the page before ended.
+/// Lists a tenant's quarantine: at most `limit` entries and about two megabytes, from where the page before ended.
 pub async fn list(
     tenant: &Name,
     filter: &Filter,
@@ -205,22 +216,30 @@ pub async fn list(
     objects: &Objects,
 ) -> Result<Page, Error> {
     let (first_key, skip) = page.map(decode_page).transpose()?.unwrap_or_default();
-    let mut entries = Vec::new();
+    let (mut entries, mut bytes) = (Vec::new(), 0);
     for Listed { key, .. } in objects.list(&format!("quarantine/{tenant}/")).await? {
-        if key < first_key || !filter.takes(&key) {
+        if key < first_key || !filter.opens(&key) {
             continue;
         }
-        let mut at = 0;
         let skip = if key == first_key { skip } else { 0 };
+        let (mut at, mut end) = (0, None);
         objects::for_each_line(&key, &objects.get(&key).await?, |line| {
-            if at >= skip && entries.len() < limit {
-                entries.push(door::decode::<Entry>(line)?);
+            at += 1;
+            if at <= skip || end.is_some() {
+                return Ok(());
             }
-            at += usize::from(entries.len() < limit || at < skip);
+            let entry = door::decode::<Entry>(line)?;
+            if filter.takes(&entry) {
+                bytes += line.len();
+                entries.push(entry);
+            }
+            if entries.len() == limit || bytes >= PAGE_BYTES {
+                end = Some(at);
+            }
             Ok(())
         })?;
-        if entries.len() == limit {
-            return Ok(Page { entries, next: Some(encode_page(&key, at + 1)) });
+        if let Some(end) = end {
+            return Ok(Page { entries, next: Some(encode_page(&key, end)) });
         }
     }
     Ok(Page { entries, next: None })

@@ -107,18 +107,24 @@ fn show(data: &Path, (batch, index): (BatchId, u64)) -> Result<ExitCode, Exit> {
     let filter = Filter { batch: Some(batch), error_type: None };
     super::block_on(async {
         let mut page = None;
+        let mut is_found = false;
         loop {
             let tenant = Name::default_tenant();
             let found = quarantine::list(&tenant, &filter, page.as_deref(), PAGE, &view.objects).await?;
-            if let Some(entry) = found.entries.iter().find(|entry| entry.index == index) {
+            // An event that several destinations did not take is there for each of them.
+            for entry in found.entries.iter().filter(|entry| entry.index == index) {
                 super::print_json(entry)?;
-                return Ok(ExitCode::SUCCESS);
+                is_found = true;
             }
             page = found.next;
             if page.is_none() {
-                return Err(Exit::usage(format!("record {index} of batch {batch} is not in quarantine")));
+                break;
             }
         }
+        if is_found {
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(Exit::usage(format!("record {index} of batch {batch} is not in quarantine")))
     })
 }
 
