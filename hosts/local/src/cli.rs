@@ -93,6 +93,13 @@ pub(crate) struct Serve {
     /// How many bytes of messages the queue of events takes, in the same way (8 GiB).
     #[arg(long, default_value_t = 8 << 30, value_name = "BYTES")]
     pub(crate) queue_bytes: u64,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+/// Where calls may go.
+#[derive(Debug, Args)]
+pub(crate) struct Reach {
     /// An address or network that destinations may be at though it is not public, with a port or without; it may be
     /// given often. `crmflow sink` is at the default.
     #[arg(
@@ -112,6 +119,8 @@ pub(crate) struct Invoke {
     /// A JSON file with its input; `-` is the standard input.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) event: PathBuf,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
 }
 
 #[derive(Debug, Args)]

@@ -11,7 +11,7 @@ use crate::{called::Called, cli::Invoke, consumers, exit::Exit, folder::Folder, 
 pub(super) fn run(data: &Path, template: Option<&Path>, args: &Invoke) -> Result<ExitCode, Exit> {
     let wiring = super::wiring(template)?;
     let event = super::read(&args.event)?;
-    let folder = Folder::open(data, "invoke")?;
+    let folder = Folder::open_to(data, "invoke", args.reach.allow_destination.clone())?;
     logs::start(&folder.paths.logs(), Level::WARN);
     let flow = super::flow(&folder, wiring);
     super::block_on(async {

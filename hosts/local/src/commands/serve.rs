@@ -42,8 +42,11 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         return Err(Exit::usage(both));
     }
     let wiring = super::wiring(template)?;
-    let folder =
-        Folder::open_to(data, &format!("serve --listen {}", args.listen), args.allow_destination.clone())?;
+    let folder = Folder::open_to(
+        data,
+        &format!("serve --listen {}", args.listen),
+        args.reach.allow_destination.clone(),
+    )?;
     logs::start(&folder.paths.logs(), Level::INFO);
     let flow = super::flow(&folder, wiring);
     let background = background()?;
