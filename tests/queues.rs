@@ -105,13 +105,13 @@ fn a_full_queue_refuses_and_loses_nothing() {
     place.run(["queues", "pause", "EventsQueue"]).check(0, &[]);
     let server = Server::start_with(&place, ["--queue-limit", "5"]);
     let api = Client::new(&server.base);
-    let track = |number: u32| {
-        let event = json!({
+    let event = |number: u32| {
+        json!({
             "messageId": format!("message-{number}"), "userId": "u-1", "event": "Signed Up",
             "timestamp": "2026-01-01T00:00:00Z",
-        });
-        api.post("/track", &[("content-type", "application/json")], event.to_string().as_bytes())
+        })
     };
+    let track = |number: u32| api.request("POST", "/track", Some(&event(number)));
     for number in 1..=5 {
         let taken = track(number);
         assert_eq!(
@@ -121,9 +121,18 @@ fn a_full_queue_refuses_and_loses_nothing() {
         );
     }
     for number in [6, 7] {
-        let refused = track(number);
-        assert_eq!(refused.status, 429, "{refused:?}");
-        assert!(refused.headers["retry-after"].to_str().unwrap().parse::<u32>().unwrap() > 0);
+        let event = event(number);
+        for (door, body) in [
+            ("/track", event.clone()),
+            ("/events", event.clone()),
+            ("/events", json!([event])),
+            ("/v1/track", event.clone()),
+            ("/v1/batch", json!({"batch": [event]})),
+        ] {
+            let refused = api.request("POST", door, Some(&body));
+            assert_eq!(refused.status, 429, "{refused:?}");
+            assert!(refused.headers["retry-after"].to_str().unwrap().parse::<u32>().unwrap() > 0);
+        }
     }
     let full = listed(&place, "EventsQueue");
     assert_eq!((&full["messages"], &full["limit"]), (&json!(5), &json!(5)));

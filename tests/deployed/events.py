@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from decimal import Decimal
 
 import boto3
 
@@ -16,9 +17,10 @@ RUN = f"e{time.time_ns():x}"
 PATIENCE = 120
 
 
-def called(method, address, body=None):
-    data = None if body is None else body.encode() if isinstance(body, str) else json.dumps(body).encode()
-    request = urllib.request.Request(address, data, {"content-type": "application/json"}, method=method)
+def called(method, address, body=None, headers=None):
+    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    headers = headers or {"content-type": "application/json"}
+    request = urllib.request.Request(address, data, headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
             status, text = answer.status, answer.read()
@@ -171,6 +173,87 @@ def what_failed_for_good_is_in_quarantine(stack):
     entries = [json.loads(line) for one in packed for line in gzip.decompress(one).splitlines()]
     equal([entry["record"] for entry in entries if entry["record"]["event"] == "gone"], [sent])
 
+    again = {"destination": gone, "error": "404"}
+    status, counted = called("POST", f"{stack.api}/deliveries/replay", again | {"dryRun": True})
+    equal((status, counted), (200, {"matched": 1, "replayed": 0, "more": False}))
+    status, replayed = called("POST", f"{stack.api}/deliveries/replay", again)
+    equal((status, replayed), (202, {"matched": 1, "replayed": 1, "more": False}))
+    stack.ended(message_id, {gone: True})
+    equal([one["status"] for one in stack.received(message_id)], [404, 200])
+
+
+def segments_format_is_taken(stack):
+    taken = stack.destination("segment", "/analytics-1", events=["Order Completed", "identify"])
+    order = {"type": "track", "userId": f"ann-{RUN}", "event": "Order Completed", "properties": {"total": 1.50}}
+    one, two = ({"messageId": f"{RUN}-{number}", "timestamp": "2026-11-21T08:00:00Z"} for number in (1, 2))
+    bad = {"type": "track", "messageId": f"{RUN}-3"}
+    batch = {"batch": [order | one, order | two, bad], "sentAt": "2026-11-21T08:00:01Z", "writeKey": "key"}
+    # The second time nothing of it is new.
+    for _ in range(2):
+        equal(called("POST", f"{stack.api}/v1/batch", batch), (200, {"success": True}))
+    packed = gzip.compress(json.dumps(order | {"messageId": f"{RUN}-4"}).encode())
+    named = {"content-encoding": "gzip", "content-type": "application/octet-stream"}
+    equal(called("POST", f"{stack.api}/v1/track", packed, named), (200, {"success": True}))
+    for number in (1, 2, 4):
+        row = stack.ended(f"{RUN}-{number}", {taken: True})
+        equal(row["responseBody"]["properties"], {"total": Decimal("1.5")})
+    until("an empty queue", lambda: stack.waiting("EventsQueueUrl") == 0)
+    equal([len(stack.received(f"{RUN}-{number}")) for number in (1, 2, 3, 4)], [1, 1, 0, 1])
+    status, shown = called("GET", f"{stack.api}/events/{RUN}-3")
+    equal((status, shown["outcome"]), (200, "invalid"))
+
+
+def a_destination_is_changed_tested_and_removed(stack):
+    name = stack.destination("changed", "/analytics-1", events=["changed"])
+    body = {"url": f"{stack.sink}/analytics-2", "type": "analytics", "events": ["changed"], "secret": True}
+    status, answer = called("PUT", f"{stack.api}/destinations/{name}", body)
+    equal((status, answer["secrets"], answer["secret"][:6]), (200, 1, "whsec_"))
+    status, answer = called("POST", f"{stack.api}/destinations/{name}/test")
+    equal((status, answer["delivered"], answer["status"]), (200, True, 200))
+    message_id, _ = stack.tracked("changed")
+    stack.ended(message_id, {name: True})
+    (request,) = stack.received(message_id)
+    equal((request["path"], request["headers"]["webhook-signature"][:3]), ("/analytics-2", "v1,"))
+    equal(called("DELETE", f"{stack.api}/destinations/{name}")[0], 204)
+    equal(called("GET", f"{stack.api}/destinations/{name}")[0], 404)
+    equal(called("GET", f"{stack.api}/events/{'m' * 3000}")[0], 404)
+
+
+def a_destination_that_refuses_is_paused_and_goes_on(stack):
+    named = {"filter": f"metadata.destination = 'refuses-{RUN}'", "events": ["crmflow destination paused"]}
+    told = stack.destination("told", "/analytics-1", **named)
+    refuses = stack.destination("refuses", "/analytics-2", events=["refused"])
+    stack.behave("analytics-2", status=401)
+    message_id, _ = stack.tracked("refused")
+
+    def paused():
+        _, answer = called("GET", f"{stack.api}/destinations/{refuses}")
+        return answer if answer["state"] == "paused" else None
+
+    equal(until("a destination that is paused", paused)["reason"], "http_401")
+    delivered = f"{stack.api}/deliveries?destination={told}&status=delivered"
+    until("somebody who is told", lambda: called("GET", delivered)[1]["deliveries"])
+    stack.behave("analytics-2")
+    body = {"url": f"{stack.sink}/analytics-2", "type": "analytics", "events": ["refused"], "state": "active"}
+    equal(called("PUT", f"{stack.api}/destinations/{refuses}", body)[0], 200)
+    stack.ended(message_id, {refuses: True})
+    equal([one["status"] for one in stack.received(message_id)], [401, 200])
+
+
+def a_users_events_arrive_in_order(stack):
+    ordered = stack.destination("ordered", "/analytics-2", events=["ordered"], ordering="user", retryDelays=[1, 1, 1])
+    stack.behave("analytics-2", status=503, times=2)
+    ids = [f"{RUN}-ordered-{number:02}" for number in range(20)]
+    event = {"userId": f"ann-{RUN}", "event": "ordered", "timestamp": "2026-11-21T08:00:00Z"}
+    status, answer = called("POST", f"{stack.api}/events", [event | {"messageId": one} for one in ids])
+    equal((status, answer["messageIds"]), (202, ids))
+    for one in ids:
+        stack.ended(one, {ordered: True})
+    requests = [request for one in ids for request in stack.received(one)]
+    taken = sorted((request for request in requests if request["status"] == 200), key=lambda one: one["number"])
+    equal([request["webhookId"] for request in taken], ids)
+    equal(len(requests), len(ids) + 2)
+
 
 def a_paused_consumer_stops_delivery_and_not_intake(stack):
     later = stack.destination("later", "/analytics-1", events=["later"])
@@ -204,6 +287,10 @@ CASES = [
     every_destination_gets_the_event,
     what_fails_is_tried_again,
     what_failed_for_good_is_in_quarantine,
+    segments_format_is_taken,
+    a_destination_is_changed_tested_and_removed,
+    a_destination_that_refuses_is_paused_and_goes_on,
+    a_users_events_arrive_in_order,
     a_paused_consumer_stops_delivery_and_not_intake,
     what_cannot_be_read_ends_in_the_dead_letter_queue,
 ]

@@ -116,11 +116,13 @@ impl Ahead {
         flying: usize,
         now: Timestamp,
     ) -> Result<Vec<Ended>, Error> {
-        if flying > 0 && self.looked.elapsed() >= LOOK {
+        let many = u32::try_from(self.at_hand.len()).unwrap_or(u32::MAX);
+        let from_front = LOOK + LOOK_FOR_EACH * many;
+        let pause = if self.line.is_ordered() { from_front } else { LOOK };
+        if flying > 0 && self.looked.elapsed() >= pause {
             self.more = true;
         }
-        let many = u32::try_from(self.at_hand.len()).unwrap_or(u32::MAX);
-        if self.again && self.looked_at_front.elapsed() >= LOOK + LOOK_FOR_EACH * many {
+        if self.again && self.looked_at_front.elapsed() >= from_front {
             self.start_again();
         }
         let window = concurrency.saturating_mul(AHEAD).clamp(*WINDOW.start(), *WINDOW.end());

@@ -46,6 +46,24 @@ async fn retries_wait_in_the_lane_and_a_message_comes_when_they_are_due() {
 }
 
 #[tokio::test]
+async fn what_the_destination_asks_for_wins() {
+    let sink =
+        Sink::start(|_, before| Reply::Status([429, 503, 200][before.min(2)], "retry-after: 40\r\n")).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| it.retry_delays = vec![5, 7_200]).await;
+    lab.event("m1", None, None, &["A"]).await;
+    for calls in 1..=2 {
+        lab.deliver(&["A"]).await;
+        lab.pass(38);
+        lab.deliver(&["A"]).await;
+        assert_eq!(sink.seen().len(), calls);
+        lab.pass(3);
+    }
+    lab.deliver(&["A"]).await;
+    assert_eq!((lab.deliveries("A").await[0].status, sink.seen().len()), (Status::Delivered, 3));
+}
+
+#[tokio::test]
 async fn a_message_is_held_back_no_longer_than_queues_do() {
     let sink = Sink::start(|_, _| Reply::Status(500, "")).await;
     let lab = Lab::new(&[&sink]);
