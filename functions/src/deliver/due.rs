@@ -15,6 +15,8 @@ pub(super) struct Row {
     pub(super) due: Timestamp,
     pub(super) sequence: String,
     pub(super) version: u64,
+    /// Whether something was tried, or it was put off: then a delivery stands beside it that says so.
+    pub(super) waits: bool,
     pub(super) queued: Queued,
 }
 
@@ -82,8 +84,9 @@ impl Row {
     /// The row that an item is.
     pub(super) fn read(item: Item) -> Result<Self, Error> {
         let (due, sequence) = parts(&item)?;
-        let (sequence, queued) = (sequence.to_owned(), delivery::body(&item)?);
-        Ok(Self { due, sequence, version: item.version, queued, sort: item.sort })
+        let (sequence, queued) = (sequence.to_owned(), delivery::body::<Queued>(&item)?);
+        let waits = queued.tries > 0 || queued.replays > 0 || queued.stuck_since.is_some();
+        Ok(Self { due, sequence, version: item.version, waits, queued, sort: item.sort })
     }
 }
 

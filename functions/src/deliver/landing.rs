@@ -55,8 +55,10 @@ pub(super) fn judge(called: &Called, destination: &Destination, now: Timestamp, 
         return Landing { fate: Fate::Failed { reason }, sign: Sign::None, counts: false, change: None };
     }
     let queued = &called.parcel.row.queued;
-    // Since when later events of its user wait for it; what it waited itself does not count.
-    let stuck_since = queued.stuck_since.filter(|_| queued.tries > 0).or(Some(now));
+    // Since when later events of its user wait for it; what it waited itself, and before the destination was changed
+    // last, does not count.
+    let counts = |since: &Timestamp| queued.tries > 0 && *since >= destination.updated_at;
+    let stuck_since = queued.stuck_since.filter(counts).or(Some(now));
     let stuck = Queued { stuck_since, ..queued.clone() };
     let verdict = Verdict::new(status);
     let change = |state| Some(Change { state, reason: reason.clone() });

@@ -128,12 +128,14 @@ struct Past {
 
 fn judge(
     wake: &Wake,
-    row: Row,
+    mut row: Row,
     event: Option<StoredEvent>,
     response: Option<Item>,
     past: Past,
     now: Timestamp,
 ) -> Result<Loaded, Error> {
+    // Who put that died before the row was there that it waits for.
+    row.waits |= past.waiting.is_some();
     let response = response.as_ref().map(Known::read).transpose()?;
     let response = response.filter(|known| known.response.sequence == row.sequence);
     let destinations = response.as_ref().map(|known| &known.response.destinations);
@@ -184,7 +186,7 @@ async fn pasts(
     const KINDS: [Status; 3] = [Status::Delivered, Status::Failed, Status::Pending];
     let partition = delivery::partition(&wake.tenant, &wake.destination);
     let looked: Vec<usize> = (0..rows.len())
-        .filter(|&at| rows[at].was_tried() || recovers.is_some_and(|until| rows[at].due <= until))
+        .filter(|&at| rows[at].waits || recovers.is_some_and(|until| rows[at].due <= until))
         .collect();
     let mut pasts: Vec<Past> = rows.iter().map(|_| Past::default()).collect();
     if looked.is_empty() {
@@ -213,12 +215,4 @@ async fn pasts(
         }
     }
     Ok(pasts)
-}
-
-impl Row {
-    /// Whether something was tried, and is kept.
-    pub(super) fn was_tried(&self) -> bool {
-        let queued = &self.queued;
-        queued.tries > 0 || queued.replays > 0 || queued.stuck_since.is_some()
-    }
 }

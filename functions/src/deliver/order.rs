@@ -280,7 +280,8 @@ impl Line {
 /// Until when an event waits for the first earlier one of its user that is stuck.
 fn held_until(stuck: &BTreeMap<String, Stuck>, sequence: &str, now: Timestamp) -> Option<Timestamp> {
     let mut earlier = stuck.range::<str, _>((Unbounded, Excluded(sequence))).map(|(_, stuck)| stuck);
-    let first = earlier.find(|it| now < it.free_at)?;
+    // To the millisecond, as rows are due: what is put off comes back later than now.
+    let first = earlier.find(|it| now.as_millisecond() < it.free_at.as_millisecond())?;
     Some(first.due.max(now + LATER).min(first.free_at))
 }
 

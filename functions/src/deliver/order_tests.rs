@@ -16,7 +16,7 @@ fn row(name: &str) -> Row {
         replays: 0,
         stuck_since: None,
     };
-    Row { sort: String::new(), due: at(0), sequence: name[1..].to_owned(), version: 1, queued }
+    Row { sort: String::new(), due: at(0), sequence: name[1..].to_owned(), version: 1, waits: false, queued }
 }
 
 fn parcel(name: &str) -> Box<Parcel> {
@@ -92,6 +92,17 @@ fn a_stuck_event_holds_up_its_user_and_nobody_else() {
 fn it_holds_them_up_for_a_bounded_time() {
     check(true, "a1 a2 ? !a1:500 ? @29 a2 ? @30 a2 ?", "a1 a2:30 a2:30 a2 +0");
     check(true, "a1 ? !a1:500 @30 a2 ? !a2:100 a3 ?", "a1 a2 a3 +0");
+}
+
+/// A row is due by the millisecond, and is not put off to the one in which it is.
+#[test]
+fn it_holds_them_up_to_the_millisecond() {
+    let free_at = at(30) + SignedDuration::from_micros(456);
+    let mut line = Line::new(true, SignedDuration::from_secs(30), []);
+    line.settle("a", "1", false, Some(Stuck { due: at(500), free_at }));
+    line.push(parcel("a2"));
+    let now = at(30) + SignedDuration::from_micros(100);
+    assert!(matches!(line.next(now), Some(Next::Send(_))));
 }
 
 /// Rows are read, and what is to be loaded of them, and of earlier ones, comes into line.

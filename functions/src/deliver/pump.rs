@@ -101,7 +101,7 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
         let destination = target.destination();
         let is_ordered = destination.ordering == Ordering::User;
         let hold = SignedDuration::from_secs(destination.hold_seconds.into());
-        let stuck = if is_ordered { book.stuck(hold).await? } else { Vec::new() };
+        let stuck = if is_ordered { book.stuck(destination).await? } else { Vec::new() };
         let now = Instant::now();
         let recovers = lease.lane.unsettled.then(|| (tools.now)());
         Ok(Self {

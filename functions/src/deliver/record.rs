@@ -18,6 +18,7 @@ use crate::{
     arrival::Via,
     batch::{Batch, BatchId, Kind},
     delivery::{self, ATTEMPTS, Attempt, Delivery, Queued, Status, TABLE, Wake},
+    destination::Destination,
     error::Error,
     fault::{ErrorType, Fault, rule},
     objects::Objects,
@@ -134,17 +135,24 @@ impl<S: Store> Book<S> {
         Ok(left)
     }
 
+    /// What is put or deleted by one call comes in any order. So what is queued is put first: a row that says it waits
+    /// for another try waits for one that is there. And the row that leads back here is deleted last.
     async fn write(&self, ended: &mut [Ended]) -> Result<HashSet<String>, Error> {
-        let puts = ended.iter().map(|ended| self.rows(ended)).collect::<Result<Vec<_>, _>>()?.concat();
-        if !puts.is_empty() {
-            let puts = puts.into_iter().map(|item| (item, Condition::None)).collect();
-            self.store.put_all(TABLE, puts).await?;
+        let [queued, tried] = self.rows(ended)?;
+        for puts in [queued, tried] {
+            if !puts.is_empty() {
+                let puts = puts.into_iter().map(|item| (item, Condition::None)).collect();
+                self.store.put_all(TABLE, puts).await?;
+            }
         }
         let left = self.flip(ended).await?;
         let over = ended.iter().filter(|ended| !left.contains(&ended.row.sequence));
-        let gone: Vec<_> = over.flat_map(|ended| self.gone(ended)).collect();
-        if !gone.is_empty() {
-            self.store.delete_all(TABLE, gone).await?;
+        let (beside, back): (Vec<_>, Vec<_>) =
+            over.map(|ended| self.gone(ended)).map(|[beside, back]| (beside, back)).unzip();
+        for gone in [beside.concat(), back.concat()] {
+            if !gone.is_empty() {
+                self.store.delete_all(TABLE, gone).await?;
+            }
         }
         Ok(left)
     }
@@ -221,33 +229,36 @@ impl<S: Store> Book<S> {
         })
     }
 
-    /// The rows of a delivery as it stands now. What is queued is put first: a row that says it waits for another try
-    /// waits for one that is there.
-    fn rows(&self, ended: &Ended) -> Result<Vec<Item>, Error> {
-        let Ended { row, fate, .. } = ended;
-        Ok(match fate {
-            Fate::Delivered => vec![self.delivery(row, &self.tried(ended, Status::Delivered))?],
-            Fate::Failed { reason } => {
-                let failed = Delivery { reason: Some(reason.clone()), ..self.tried(ended, Status::Failed) };
-                vec![self.delivery(row, &failed)?]
+    /// The rows of deliveries as they stand now: what is queued, and what is known of each.
+    fn rows(&self, ended: &[Ended]) -> Result<[Vec<Item>; 2], Error> {
+        let (mut all, mut known) = (Vec::new(), Vec::new());
+        for ended in ended {
+            let Ended { row, fate, .. } = ended;
+            let Row { sequence, queued: before, .. } = row;
+            match fate {
+                Fate::Delivered => known.push(self.delivery(row, &self.tried(ended, Status::Delivered))?),
+                Fate::Failed { reason } => {
+                    let tried = self.tried(ended, Status::Failed);
+                    known.push(self.delivery(row, &Delivery { reason: Some(reason.clone()), ..tried })?);
+                }
+                Fate::Again { due, queued } => {
+                    all.push(self.queued(sequence, *due, 1, queued)?);
+                    known.push(self.waiting(ended, *due, queued.stuck_since)?);
+                }
+                Fate::Kept { queued } => {
+                    all.push(self.queued(sequence, row.due, row.version + 1, queued)?);
+                    known.push(self.waiting(ended, row.due, queued.stuck_since)?);
+                }
+                Fate::Held { due } => {
+                    let queued = Queued { stuck_since: before.stuck_since.or(Some(*due)), ..before.clone() };
+                    all.push(self.queued(sequence, *due, 1, &queued)?);
+                    known.push(self.waiting(ended, *due, None)?);
+                }
+                Fate::PutOff { due } => all.push(self.queued(sequence, *due, 1, before)?),
+                Fate::Over { .. } | Fate::Stale => {}
             }
-            Fate::Again { due, queued } => {
-                let waits = self.waiting(ended, *due, queued.stuck_since)?;
-                vec![self.queued(&row.sequence, *due, 1, queued)?, waits]
-            }
-            Fate::Kept { queued } => {
-                let waits = self.waiting(ended, row.due, queued.stuck_since)?;
-                vec![self.queued(&row.sequence, row.due, row.version + 1, queued)?, waits]
-            }
-            Fate::Held { due } => {
-                let waits = self.waiting(ended, *due, None)?;
-                let queued =
-                    Queued { stuck_since: row.queued.stuck_since.or(Some(*due)), ..row.queued.clone() };
-                vec![self.queued(&row.sequence, *due, 1, &queued)?, waits]
-            }
-            Fate::PutOff { due } => vec![self.queued(&row.sequence, *due, 1, &row.queued)?],
-            Fate::Over { .. } | Fate::Stale => Vec::new(),
-        })
+        }
+        Ok([all, known])
     }
 
     /// One that waits until then.
@@ -285,28 +296,35 @@ impl<S: Store> Book<S> {
         delivery::item(&self.partition(), delivery::queued_sort(due, sequence), version, queued)
     }
 
-    /// The rows that are gone with it: last the one that leads back here.
-    fn gone(&self, ended: &Ended) -> Vec<(String, String)> {
+    /// The rows that are gone with it, and then the one that leads back here.
+    fn gone(&self, ended: &Ended) -> [Vec<(String, String)>; 2] {
         let Ended { row, fate, .. } = ended;
-        let (waits, failed) = (Status::Pending.sort(&row.sequence), Status::Failed.sort(&row.sequence));
-        let was_tried = row.was_tried();
-        let mut sorts = match fate {
-            Fate::Kept { .. } => return Vec::new(),
+        let beside = match fate {
             Fate::Delivered | Fate::Over { was_delivered: true } if row.queued.replays > 0 => {
-                vec![failed, waits]
+                vec![Status::Failed, Status::Pending]
             }
-            Fate::Delivered | Fate::Failed { .. } if was_tried => vec![waits],
-            Fate::Over { .. } => vec![waits],
+            Fate::Delivered | Fate::Failed { .. } if row.waits => vec![Status::Pending],
+            Fate::Over { .. } => vec![Status::Pending],
             _ => Vec::new(),
         };
-        sorts.push(row.sort.clone());
-        let partition = self.partition();
-        sorts.into_iter().map(|sort| (partition.clone(), sort)).collect()
+        let stays = match fate {
+            Fate::Kept { .. } => true,
+            // It is the row that was put.
+            Fate::Again { due, .. } | Fate::Held { due } | Fate::PutOff { due } => {
+                delivery::queued_sort(*due, &row.sequence) == row.sort
+            }
+            _ => false,
+        };
+        let key = |sort| (self.partition(), sort);
+        let beside = beside.into_iter().map(|status| key(status.sort(&row.sequence))).collect();
+        let back = (!stays).then(|| key(row.sort.clone()));
+        [beside, back.into_iter().collect()]
     }
 
     /// What waits for another try, or behind one that does: whose event it is, its sequence, and for how long it holds
-    /// up others.
-    pub(super) async fn stuck(&self, hold: SignedDuration) -> Result<Vec<(String, String, Stuck)>, Error> {
+    /// up others. What came before the destination was changed last does not count.
+    pub(super) async fn stuck(&self, of: &Destination) -> Result<Vec<(String, String, Stuck)>, Error> {
+        let hold = SignedDuration::from_secs(of.hold_seconds.into());
         let mut all = Vec::new();
         let mut after = None;
         loop {
@@ -321,7 +339,7 @@ impl<S: Store> Book<S> {
             for item in &items {
                 let waits: Delivery = delivery::body(item)?;
                 if let (Some(user), Some(due)) = (waits.user, waits.next_attempt_at) {
-                    let since = waits.stuck_since.unwrap_or(due);
+                    let since = waits.stuck_since.unwrap_or(due).max(of.updated_at);
                     let sequence = item.sort.trim_start_matches(Status::Pending.prefix()).to_owned();
                     all.push((user, sequence, Stuck { due, free_at: since + hold }));
                 }

@@ -98,20 +98,25 @@ impl Routed {
         })
     }
 
-    /// Its row in the lane of a route.
-    fn row(&self, tenant: &Name, route: &Route) -> Result<Item, Error> {
+    /// Its row in the lane of a destination, which may have been deleted since.
+    fn row(
+        &self,
+        tenant: &Name,
+        destination: &DestinationName,
+        route: Option<&Route>,
+    ) -> Result<Item, Error> {
         let Self { arrival, user, channel, response } = self;
         let queued = Queued {
             message_id: arrival.message_id.clone(),
             received_at: arrival.received_at,
-            user: user.clone().filter(|_| route.is_ordered),
-            channel: channel.clone().filter(|_| route.takes_channel),
+            user: user.clone().filter(|_| route.is_some_and(|route| route.is_ordered)),
+            channel: channel.clone().filter(|_| route.is_some_and(|route| route.takes_channel)),
             tries: 0,
             replays: 0,
             stuck_since: None,
         };
         let sort = delivery::queued_sort(arrival.received_at, &response.sequence);
-        delivery::item(&delivery::partition(tenant, &route.destination), sort, 1, &queued)
+        delivery::item(&delivery::partition(tenant, destination), sort, 1, &queued)
     }
 }
 
@@ -192,9 +197,9 @@ async fn put_rows<Q: Queue>(
     let mut rows = Vec::with_capacity(ways.len());
     let mut touched = BTreeSet::new();
     for Way { at, destination } in ways {
-        // A destination that was deleted since has no lane.
-        let Some(route) = routes.to(&destination) else { continue };
-        rows.push((block[at].row(tenant, route)?, Condition::Absent));
+        // In the lane of one that was deleted since it ends as failed.
+        let row = block[at].row(tenant, &destination, routes.to(&destination))?;
+        rows.push((row, Condition::Absent));
         touched.insert(destination);
     }
     // Neighbours in the store are written one after the other.

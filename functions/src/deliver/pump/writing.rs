@@ -23,6 +23,8 @@ use crate::{
 pub(super) struct Write {
     ended: Vec<Ended>,
     id: BatchId,
+    /// Whether it began after trouble.
+    is_last: bool,
     left: Result<HashSet<String>, Error>,
 }
 
@@ -55,20 +57,21 @@ impl<S: Store, Q: Queue> Pump<'_, S, Q> {
             return;
         }
         let (book, mut ended) = (self.book.clone(), std::mem::take(&mut self.landed));
+        let is_last = self.trouble.is_some();
         let known = self.trouble.as_ref().and_then(|trouble| trouble.id);
         let id = known.unwrap_or_else(|| BatchId::new(now, (self.tools.random)()));
         self.writing = Some(Box::pin(async move {
             let left = book.record(&mut ended, id).await;
-            Write { ended, id, left }
+            Write { ended, id, is_last, left }
         }));
     }
 
     /// What was written down, or was not: then it is known still, and written once more.
-    pub(super) fn wrote(&mut self, Write { mut ended, id, left }: Write) -> Result<(), Error> {
+    pub(super) fn wrote(&mut self, Write { mut ended, id, is_last, left }: Write) -> Result<(), Error> {
         match left {
             Ok(left) => self.settle(&ended, &left),
             Err(error) => {
-                if let Some(trouble) = self.trouble.take() {
+                if let Some(trouble) = self.trouble.take_if(|_| is_last) {
                     return Err(trouble.error);
                 }
                 ended.append(&mut self.landed);

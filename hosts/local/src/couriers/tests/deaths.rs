@@ -30,7 +30,7 @@ fn plan(id: &str, before: usize) -> Reply {
 
 /// Delivers events of some users by a courier who dies after so many writes, and by the next one; gives whether the
 /// first one died.
-async fn check(writes: usize) -> bool {
+async fn check(writes: usize, is_backward: bool) -> bool {
     let sink = Sink::start(|request, before| plan(request.id(), before)).await;
     let lab = Lab::new(&[&sink]);
     lab.destination("A", &sink, |it| {
@@ -46,7 +46,7 @@ async fn check(writes: usize) -> bool {
     for (id, user) in events(false) {
         lab.event(&id, Some(user), None, &["A"]).await;
     }
-    let store = Faulty::until(&lab.store, writes);
+    let store = Faulty::until(&lab.store, writes, is_backward);
     let mortal = courier(&lab, store.clone(), "test");
     let died = tokio::select! {
         biased;
@@ -93,10 +93,12 @@ async fn check_end(lab: &Lab, sink: &Sink, writes: usize) {
 
 #[tokio::test]
 async fn wherever_a_courier_dies_every_event_arrives_and_a_users_in_order() {
-    let mut deaths = stream::iter(0..).map(check).buffered(AT_ONCE);
-    let mut count = 0;
-    while deaths.next().await == Some(true) {
-        count += 1;
+    for is_backward in [false, true] {
+        let mut deaths = stream::iter(0..).map(|writes| check(writes, is_backward)).buffered(AT_ONCE);
+        let mut count = 0;
+        while deaths.next().await == Some(true) {
+            count += 1;
+        }
+        assert!(count > 40, "{count} writes");
     }
-    assert!(count > 40, "{count} writes");
 }

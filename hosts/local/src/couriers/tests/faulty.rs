@@ -40,6 +40,8 @@ pub(super) struct Faulty {
     store: SqliteStore,
     plan: Arc<Plan>,
     life: Arc<Life>,
+    /// What one call writes is written from its end.
+    is_backward: bool,
 }
 
 /// How many items are still written or deleted before the process dies, between any two of one call too.
@@ -71,12 +73,12 @@ impl Faulty {
         store: &SqliteStore,
         plan: impl Fn(Asked, Table) -> Option<Fault> + Send + Sync + 'static,
     ) -> Self {
-        Self { store: store.clone(), plan: Arc::new(plan), life: Life::new(usize::MAX) }
+        Self { store: store.clone(), plan: Arc::new(plan), life: Life::new(usize::MAX), is_backward: false }
     }
 
-    /// Storage that works until the process dies, after so many items.
-    pub(super) fn until(store: &SqliteStore, writes: usize) -> Self {
-        Self { life: Life::new(writes), ..Self::new(store, |_, _| None) }
+    /// Storage that works until the process dies, after so many items. DynamoDB writes those of one call in any order.
+    pub(super) fn until(store: &SqliteStore, writes: usize, is_backward: bool) -> Self {
+        Self { life: Life::new(writes), is_backward, ..Self::new(store, |_, _| None) }
     }
 
     /// When it dies.
@@ -135,8 +137,14 @@ impl Store for Faulty {
         if !self.ask(Asked::PutAll, table).await? {
             let lives = self.life.spend(puts.len());
             let dies = lives < puts.len();
+            if self.is_backward {
+                puts.reverse();
+            }
             puts.truncate(lives);
-            let written = self.store.put_all(table, puts).await;
+            let mut written = self.store.put_all(table, puts).await;
+            if self.is_backward {
+                let _ = written.as_mut().map(|written| written.reverse());
+            }
             return if dies { self.life.end().await } else { written };
         }
         let mut written = Vec::new();
@@ -158,6 +166,9 @@ impl Store for Faulty {
         self.ask(Asked::Delete, table).await?;
         let lives = self.life.spend(keys.len());
         let dies = lives < keys.len();
+        if self.is_backward {
+            keys.reverse();
+        }
         keys.truncate(lives);
         let deleted = self.store.delete_all(table, keys).await;
         if dies { self.life.end().await } else { deleted }

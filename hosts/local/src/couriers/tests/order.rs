@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use functions::{
-    delivery::{self, Queued, Status},
+    deliver::{Courier, Tools},
+    delivery::{self, Delivery, Queued, Status},
     destination::{Ordering, State},
+    store::{Item, Store},
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     lab::Lab,
@@ -79,7 +81,7 @@ async fn a_stuck_event_holds_up_its_user_for_a_while() {
     // Another courier finds it as the first one left it; what comes later waits too.
     lab.pass(70);
     lab.event("a-4", Some("a"), None, &["A"]).await;
-    let other = functions::deliver::Courier::new(lab.tools.clone());
+    let other = Courier::new(lab.tools.clone());
     lab.deliver_by(&other, &["A"]).await;
     assert_eq!(sink.ids()[2..], ["a-1"]);
     // After 150 seconds the later ones go.
@@ -116,6 +118,65 @@ async fn the_time_in_which_a_destination_was_paused_does_not_count() {
     lab.pass(700);
     lab.deliver(&["A"]).await;
     assert_eq!(sink.ids(), ["a-1", "a-1", "a-1", "a-2"]);
+}
+
+#[tokio::test]
+async fn the_time_in_which_what_was_tried_before_waited_for_its_destination_does_not_count() {
+    let answers = [503, 401, 503];
+    let sink = Sink::start(move |request, before| {
+        let status = if request.id() == "a-1" { answers.get(before).copied().unwrap_or(200) } else { 200 };
+        Reply::Status(status, "")
+    })
+    .await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| {
+        it.ordering = Ordering::User;
+        it.retry_delays = vec![600; 3];
+        it.hold_seconds = 3_600;
+    })
+    .await;
+    lab.event("a-1", Some("a"), None, &["A"]).await;
+    lab.deliver(&["A"]).await;
+    lab.pass(700);
+    lab.deliver(&["A"]).await;
+    lab.pass(4_000);
+    lab.change("A", |it| it.state = State::Active).await;
+    lab.event("a-2", Some("a"), None, &["A"]).await;
+    lab.deliver(&["A"]).await;
+    assert_eq!(sink.ids(), ["a-1", "a-1", "a-1"]);
+    lab.pass(700);
+    lab.deliver(&["A"]).await;
+    assert_eq!(sink.ids()[3..], ["a-1", "a-2"]);
+}
+
+/// Rows are due by the millisecond, and other times are kept to the nanosecond.
+#[tokio::test]
+async fn what_was_held_up_for_long_enough_is_sent_in_that_millisecond() {
+    fn time(micros: i64) -> Timestamp {
+        Timestamp::from_microsecond(1_900_000_000_000_000 + micros).unwrap()
+    }
+    let sink = Sink::start(|_, _| Reply::Status(200, "")).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| (it.ordering, it.hold_seconds) = (Ordering::User, 1)).await;
+    for id in ["a-1", "a-2"] {
+        lab.event(id, Some("a"), None, &["A"]).await;
+    }
+    let row = lab.rows("A", "q#").await.remove(0);
+    let sequence = delivery::queued_parts(&row.sort).unwrap().1.to_owned();
+    let (lane, next) = (lab.lane("A"), time(600_000_000));
+    let waits = Delivery {
+        user: Some("a".to_owned()),
+        stuck_since: Some(time(456) - SignedDuration::from_secs(1)),
+        ..delivery_of(Status::Pending, Some(next))
+    };
+    lab.store.delete(delivery::TABLE, &lane, &row.sort).await.unwrap();
+    let sort = delivery::queued_sort(next, &sequence);
+    lab.put(delivery::TABLE, Item { sort, ..row }).await;
+    let sort = Status::Pending.sort(&sequence);
+    lab.put(delivery::TABLE, delivery::item(&lane, sort, 1, &waits).unwrap()).await;
+    let courier = Courier::new(Tools { now: || time(100), ..lab.tools.clone() });
+    lab.deliver_by(&courier, &["A"]).await;
+    assert_eq!(sink.ids(), ["a-2"]);
 }
 
 /// Goes on with some work, which does not end meanwhile, until something is so.

@@ -4,7 +4,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -98,6 +98,23 @@ async fn what_is_known_is_written_once_more() {
         let delays = delays(&lab);
         assert!(delays.len() == 1 && (5..=60).contains(&delays[0]), "{asked:?} {table:?} {delays:?}");
     }
+}
+
+/// An outage that a look at the lane meets, and what is being written at that time.
+#[tokio::test]
+async fn an_outage_costs_one_write() {
+    let both = [Status::Delivered, Status::Failed];
+    let first = times(Asked::PutAll, Table::Deliveries, 0, 1, Fault::Slow);
+    let writes = Arc::new(AtomicBool::new(false));
+    let looks = times(Asked::Read, Table::Deliveries, 0, 1, Fault::Throttled);
+    let deletes = times(Asked::Delete, Table::Deliveries, 0, 1, Fault::Throttled);
+    check(&both, move |asked, table| {
+        let slow = first(asked, table);
+        writes.fetch_or(slow.is_some(), Relaxed);
+        let look = if writes.load(Relaxed) { looks(asked, table) } else { None };
+        slow.or(look).or(deletes(asked, table))
+    })
+    .await;
 }
 
 #[tokio::test]
