@@ -57,7 +57,8 @@ async fn what_the_destination_asks_for_wins() {
         lab.pass(38);
         lab.deliver(&["A"]).await;
         assert_eq!(sink.seen().len(), calls);
-        lab.pass(3);
+        // It is up to a tenth later.
+        lab.pass(7);
     }
     lab.deliver(&["A"]).await;
     assert_eq!((lab.deliveries("A").await[0].status, sink.seen().len()), (Status::Delivered, 3));
