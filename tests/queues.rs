@@ -9,7 +9,7 @@ use crate::{
     failures::{broken, root, template},
     http::{Client, until},
     program::{Place, Server},
-    tasks::{ask, machine, make},
+    tasks::{ask, database, machine, make},
 };
 
 /// A request of one event, as it lies in the queue.
@@ -225,6 +225,33 @@ fn a_poison_message_is_dead_and_can_be_sent_back() {
     // It is no better than before.
     let _server = Server::start_with(&place, [Path::new("--template"), &template]);
     until_holds(&place, "EventsDeadLetters", 1);
+}
+
+/// RouteEvents dies when it has written down where an event goes, and nothing lies in the lane yet; meanwhile the
+/// destination goes.
+#[test]
+fn what_was_to_go_to_a_destination_that_was_deleted_meanwhile_has_failed() {
+    let place = Place::new();
+    let mut server = Server::start(&place);
+    let destination =
+        json!({"destinationName": "a", "url": "https://a.example/", "type": "analytics", "state": "paused"});
+    assert_eq!(Client::new(&server.base).request("POST", "/destinations", Some(&destination)).status, 200);
+    send(&server, "EventsQueue", &[arrivals(1)]);
+    until_holds(&place, "EventsQueue", 0);
+    server.process.signal("KILL");
+    server.process.wait();
+    let lost = database(&place).execute("DELETE FROM deliveries WHERE sort LIKE 'q#%'", []).unwrap();
+    assert_eq!(lost, 1);
+    let server = Server::start(&place);
+    let api = Client::new(&server.base);
+    assert_eq!(api.request("DELETE", "/destinations/a", None).status, 204);
+    send(&server, "EventsQueue", &[arrivals(1)]);
+    let failed = until(|| {
+        let shown = api.get("/events/message-1").body;
+        (shown["deliveries"][0]["status"] == "failed").then_some(shown)
+    });
+    assert_eq!(failed["deliveries"][0]["reason"], "destination_deleted");
+    assert_eq!(api.show("/quarantine?errorType=delivery")["entries"].as_array().unwrap().len(), 1);
 }
 
 /// A step that fails for good loses no event: they wait in the dead letter queue until it is mended.
