@@ -1,7 +1,7 @@
 //! The quarantine: records that could not be taken, kept whole with the reason, to be corrected and sent
 //! again. The seeds call it the dead letter queue (S1-046 to S1-057).
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -185,8 +185,8 @@ pub struct Page {
 /// Which entries to list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Only of this batch.
-    pub batch: Option<BatchId>,
+    /// Only of these batches.
+    pub batches: Option<BTreeSet<BatchId>>,
     /// Only with this kind of trouble.
     pub error_type: Option<ErrorType>,
 }
@@ -194,16 +194,20 @@ pub struct Filter {
 impl Filter {
     /// Whether some entries of an object may be listed.
     fn opens(&self, key: &str) -> bool {
+        let of = |name: &str| name.split('-').next()?.parse::<BatchId>().ok();
         let mut parts = key.rsplit('/');
         let (name, kind) = (parts.next().unwrap_or_default(), parts.nth(3));
         // What was not delivered lies by the time at which it was given up.
         let is_delivery = kind == Some(ErrorType::Delivery.name());
         self.error_type.is_none_or(|it| kind == Some(it.name()))
-            && self.batch.is_none_or(|id| is_delivery || name.starts_with(&id.to_string()))
+            && self
+                .batches
+                .as_ref()
+                .is_none_or(|ids| is_delivery || of(name).is_some_and(|id| ids.contains(&id)))
     }
 
     fn takes(&self, entry: &Entry) -> bool {
-        self.batch.is_none_or(|id| entry.batch_id == id)
+        self.batches.as_ref().is_none_or(|ids| ids.contains(&entry.batch_id))
     }
 }
 

@@ -100,7 +100,7 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
     ) -> Result<Self, Error> {
         let destination = target.destination();
         let is_ordered = destination.ordering == Ordering::User;
-        let hold = SignedDuration::from_secs(destination.hold_seconds.into());
+        let hold = destination.hold();
         let stuck = if is_ordered { book.stuck(destination).await? } else { Vec::new() };
         let now = Instant::now();
         let recovers = lease.lane.unsettled.then(|| (tools.now)());

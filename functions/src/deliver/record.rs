@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use super::{
@@ -25,6 +25,9 @@ use crate::{
     quarantine::{Entry, Writer},
     store::{Condition, Item, Query, Store},
 };
+
+/// Where a row lies: its partition and its sort.
+type Place = (String, String);
 
 /// How many rows are read at once.
 const PAGE: usize = 1_000;
@@ -147,9 +150,8 @@ impl<S: Store> Book<S> {
         }
         let left = self.flip(ended).await?;
         let over = ended.iter().filter(|ended| !left.contains(&ended.row.sequence));
-        let (beside, back): (Vec<_>, Vec<_>) =
-            over.map(|ended| self.gone(ended)).map(|[beside, back]| (beside, back)).unzip();
-        for gone in [beside.concat(), back.concat()] {
+        let (beside, back): (Vec<_>, Vec<_>) = over.map(|ended| self.gone(ended)).unzip();
+        for gone in [beside.concat(), back.into_iter().flatten().collect()] {
             if !gone.is_empty() {
                 self.store.delete_all(TABLE, gone).await?;
             }
@@ -231,7 +233,7 @@ impl<S: Store> Book<S> {
 
     /// The rows of deliveries as they stand now: what is queued, and what is known of each.
     fn rows(&self, ended: &[Ended]) -> Result<[Vec<Item>; 2], Error> {
-        let (mut all, mut known) = (Vec::new(), Vec::new());
+        let (mut lane, mut known) = (Vec::new(), Vec::new());
         for ended in ended {
             let Ended { row, fate, .. } = ended;
             let Row { sequence, queued: before, .. } = row;
@@ -242,23 +244,23 @@ impl<S: Store> Book<S> {
                     known.push(self.delivery(row, &Delivery { reason: Some(reason.clone()), ..tried })?);
                 }
                 Fate::Again { due, queued } => {
-                    all.push(self.queued(sequence, *due, 1, queued)?);
+                    lane.push(self.queued(sequence, *due, 1, queued)?);
                     known.push(self.waiting(ended, *due, queued.stuck_since)?);
                 }
                 Fate::Kept { queued } => {
-                    all.push(self.queued(sequence, row.due, row.version + 1, queued)?);
+                    lane.push(self.queued(sequence, row.due, row.version + 1, queued)?);
                     known.push(self.waiting(ended, row.due, queued.stuck_since)?);
                 }
                 Fate::Held { due } => {
                     let queued = Queued { stuck_since: before.stuck_since.or(Some(*due)), ..before.clone() };
-                    all.push(self.queued(sequence, *due, 1, &queued)?);
+                    lane.push(self.queued(sequence, *due, 1, &queued)?);
                     known.push(self.waiting(ended, *due, None)?);
                 }
-                Fate::PutOff { due } => all.push(self.queued(sequence, *due, 1, before)?),
+                Fate::PutOff { due } => lane.push(self.queued(sequence, *due, 1, before)?),
                 Fate::Over { .. } | Fate::Stale => {}
             }
         }
-        Ok([all, known])
+        Ok([lane, known])
     }
 
     /// One that waits until then.
@@ -297,7 +299,7 @@ impl<S: Store> Book<S> {
     }
 
     /// The rows that are gone with it, and then the one that leads back here.
-    fn gone(&self, ended: &Ended) -> [Vec<(String, String)>; 2] {
+    fn gone(&self, ended: &Ended) -> (Vec<Place>, Option<Place>) {
         let Ended { row, fate, .. } = ended;
         let beside = match fate {
             Fate::Delivered | Fate::Over { was_delivered: true } if row.queued.replays > 0 => {
@@ -317,14 +319,13 @@ impl<S: Store> Book<S> {
         };
         let key = |sort| (self.partition(), sort);
         let beside = beside.into_iter().map(|status| key(status.sort(&row.sequence))).collect();
-        let back = (!stays).then(|| key(row.sort.clone()));
-        [beside, back.into_iter().collect()]
+        (beside, (!stays).then(|| key(row.sort.clone())))
     }
 
     /// What waits for another try, or behind one that does: whose event it is, its sequence, and for how long it holds
     /// up others. What came before the destination was changed last does not count.
     pub(super) async fn stuck(&self, of: &Destination) -> Result<Vec<(String, String, Stuck)>, Error> {
-        let hold = SignedDuration::from_secs(of.hold_seconds.into());
+        let hold = of.hold();
         let mut all = Vec::new();
         let mut after = None;
         loop {

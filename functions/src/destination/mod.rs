@@ -7,7 +7,7 @@ mod shown;
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use hidden::Hidden;
@@ -189,6 +189,11 @@ const GENERATION: &str = "!generation";
 const PAGE: usize = 1_000;
 
 impl Destination {
+    /// For how long an event that is stuck holds up its user's later ones.
+    pub(crate) fn hold(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.hold_seconds.into())
+    }
+
     /// The destination of a tenant with this name.
     pub async fn find(
         tenant: &Name,

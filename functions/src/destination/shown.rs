@@ -99,8 +99,7 @@ pub(super) fn hides(url: &str) -> bool {
 
 /// A URL with the values that it hides, which are those of the same names in `stored`; `None`: one is not there.
 pub(super) fn restored_url(url: &str, stored: &str) -> Option<String> {
-    let Some((front, query)) = url.split_once('?') else { return Some(url.to_owned()) };
-    let name = |pair: &str| pair.split_once('=').map(|(name, _)| name.to_owned());
+    let (front, query) = url.split_once('?')?;
     let mut known: Vec<&str> = stored.split_once('?').map(|(_, query)| query.split('&').collect())?;
     let mut pairs = Vec::new();
     for pair in query.split('&') {
@@ -110,6 +109,10 @@ pub(super) fn restored_url(url: &str, stored: &str) -> Option<String> {
         pairs.push(if is_hidden(pair) { other? } else { pair });
     }
     Some(format!("{front}?{}", pairs.join("&")))
+}
+
+fn name(pair: &str) -> Option<&str> {
+    pair.split_once('=').map(|(name, _)| name)
 }
 
 fn is_hidden(pair: &str) -> bool {

@@ -7,7 +7,7 @@
 
 mod events;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub use events::Requeued;
 use jiff::{SignedDuration, Timestamp};
@@ -214,53 +214,47 @@ async fn select(
     let limit = selection.limit.unwrap_or(MOST).min(MOST);
     let (mut count, mut bytes) = (0, 0);
     let mut selected = Selected::default();
-    for filter in filters(selection) {
-        let mut page = None;
-        loop {
-            let listed = quarantine::list(tenant, &filter, page.as_deref(), PAGE, objects).await?;
-            let mut entries = listed.entries;
-            entries.retain(|entry| selection.picks.is_empty() || pick(entry, &selection.picks).is_some());
-            let found = entries.len();
-            entries.retain(|entry| entry.error_type != ErrorType::Delivery);
-            selected.deliveries += (found - entries.len()) as u64;
-            entries.retain(|entry| entry.kind != Kind::Event || events::is_sendable(entry, &selection.picks));
-            let holders = replayed_as(store, tenant, &entries, now).await?;
-            for (entry, holder) in entries.into_iter().zip(holders) {
-                if holder.is_some() {
-                    continue;
-                }
-                let is_new = !selected.sources.contains_key(&entry.batch_id);
-                let is_full = is_new && selected.sources.len() == MOST_BATCHES;
-                if count == limit || bytes > MOST_BYTES || is_full {
-                    return Ok(Selected { more: true, ..selected });
-                }
-                count += 1;
-                bytes += entry.raw().len();
-                selected.sources.entry(entry.batch_id).or_default().push(entry);
+    let filter = filter(selection);
+    let mut page = None;
+    loop {
+        let listed = quarantine::list(tenant, &filter, page.as_deref(), PAGE, objects).await?;
+        let mut entries = listed.entries;
+        entries.retain(|entry| selection.picks.is_empty() || pick(entry, &selection.picks).is_some());
+        let found = entries.len();
+        entries.retain(|entry| entry.error_type != ErrorType::Delivery);
+        selected.deliveries += (found - entries.len()) as u64;
+        entries.retain(|entry| entry.kind != Kind::Event || events::is_sendable(entry, &selection.picks));
+        let holders = replayed_as(store, tenant, &entries, now).await?;
+        for (entry, holder) in entries.into_iter().zip(holders) {
+            if holder.is_some() {
+                continue;
             }
-            page = listed.next;
-            if page.is_none() {
-                break;
+            let is_new = !selected.sources.contains_key(&entry.batch_id);
+            let is_full = is_new && selected.sources.len() == MOST_BATCHES;
+            if count == limit || bytes > MOST_BYTES || is_full {
+                return Ok(Selected { more: true, ..selected });
             }
+            count += 1;
+            bytes += entry.raw().len();
+            selected.sources.entry(entry.batch_id).or_default().push(entry);
+        }
+        page = listed.next;
+        if page.is_none() {
+            break;
         }
     }
     Ok(selected)
 }
 
-/// The filters that find all that is selected: one for each batch that is picked from.
-fn filters(selection: &Selection) -> Vec<Filter> {
-    let mut picked: Vec<BatchId> = selection.picks.iter().map(|pick| pick.batch_id).collect();
-    picked.sort_unstable();
-    picked.dedup();
-    let filter = &selection.filter;
-    if picked.is_empty() {
-        return vec![filter.clone()];
+/// What finds all that is selected.
+fn filter(selection: &Selection) -> Filter {
+    let filter = selection.filter.clone();
+    if selection.picks.is_empty() {
+        return filter;
     }
-    picked
-        .into_iter()
-        .filter(|id| filter.batch.is_none_or(|batch| batch == *id))
-        .map(|id| Filter { batch: Some(id), ..filter.clone() })
-        .collect()
+    let mut picked: BTreeSet<BatchId> = selection.picks.iter().map(|pick| pick.batch_id).collect();
+    picked.retain(|id| filter.batches.as_ref().is_none_or(|ids| ids.contains(id)));
+    Filter { batches: Some(picked), ..filter }
 }
 
 fn pick<'a>(entry: &Entry, picks: &'a [Pick]) -> Option<&'a Pick> {

@@ -52,7 +52,7 @@ pub(crate) async fn list<S: Store, F: Flow>(
     }
     let query = Parameters::read(&uri, &["batch", "errorType", "all", "limit", "page"])?;
     let filter = Filter {
-        batch: query.parse("batch", "a batch id", |text| text.parse().ok())?,
+        batches: query.parse("batch", "a batch id", |text| text.parse().ok())?.map(|id: BatchId| [id].into()),
         error_type: query.parse(
             "errorType",
             "unreadable, schema, address, conflict, delivery or processing",
@@ -129,7 +129,11 @@ pub(crate) async fn replay<S: Store, F: Flow>(
 ) -> Result<Response, Problem> {
     media::require_json(&headers)?;
     let Request { batch_id, error_type, entries, limit } = body::json(&body::read(body, &headers).await?)?;
-    let selection = Selection { filter: Filter { batch: batch_id, error_type }, picks: entries, limit };
+    let selection = Selection {
+        filter: Filter { batches: batch_id.map(|id| [id].into()), error_type },
+        picks: entries,
+        limit,
+    };
     batches::settle_replays(&api, &caller.tenant).await?;
     let now = (api.now)();
     let (store, objects, queue) = (&api.store, &api.objects, api.flow.queue());

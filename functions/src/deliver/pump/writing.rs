@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use jiff::SignedDuration;
 use tokio::time::Instant;
 
 use super::{Left, PAUSE, Pump};
@@ -116,7 +115,7 @@ impl<S: Store, Q: Queue> Pump<'_, S, Q> {
             self.lease.lane.unsettled = true;
             self.ahead.recover((self.tools.now)());
         }
-        let hold = SignedDuration::from_secs(self.target.destination().hold_seconds.into());
+        let hold = self.target.destination().hold();
         for Ended { row, fate, was_sent, .. } in written {
             let due = match fate {
                 Fate::Again { due, .. } | Fate::Held { due } | Fate::PutOff { due } => Some(*due),

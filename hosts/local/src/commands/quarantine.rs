@@ -49,7 +49,7 @@ struct Listed {
 }
 
 fn filter(selection: &Selection) -> Filter {
-    Filter { batch: selection.batch, error_type: selection.error_type }
+    Filter { batches: selection.batch.map(|id| [id].into()), error_type: selection.error_type }
 }
 
 fn list(data: &Path, selection: &Selection) -> Result<ExitCode, Exit> {
@@ -104,7 +104,7 @@ fn line(entry: &Entry, replayed_as: Option<BatchId>) -> String {
 
 fn show(data: &Path, (batch, index): (BatchId, u64)) -> Result<ExitCode, Exit> {
     let view = View::open(data)?;
-    let filter = Filter { batch: Some(batch), error_type: None };
+    let filter = Filter { batches: Some([batch].into()), error_type: None };
     super::block_on(async {
         let mut page = None;
         let mut is_found = false;
