@@ -116,9 +116,9 @@ fn the_sink_is_tried_as_its_page_says() {
     let section = page.split("\n## ").find(|section| section.starts_with("In three terminals")).unwrap();
     let place = Place::new();
     let sink = Sink::start(&place);
-    let server = Server::start_with(&place, ["--allow-destination", sink.server.authority()]);
+    let server = Server::start_with(&place, ["--allow-destination", sink.authority()]);
     let here = |text: &str| {
-        text.replace("127.0.0.1:3000", server.authority()).replace("127.0.0.1:8090", sink.server.authority())
+        text.replace("127.0.0.1:3000", server.authority()).replace("127.0.0.1:8090", sink.authority())
     };
     fs::create_dir_all(place.path("examples/events")).unwrap();
     for file in fs::read_dir(root().join("examples/events")).unwrap() {

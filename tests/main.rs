@@ -8,6 +8,7 @@
     reason = "a test may fail"
 )]
 
+mod answers;
 mod api;
 mod bad_input;
 mod cases;
@@ -31,6 +32,7 @@ mod program;
 mod queues;
 mod real_data;
 mod sdk;
+mod secure;
 mod sink;
 mod stack;
 mod states;

@@ -20,7 +20,7 @@ impl World {
     fn new() -> Self {
         let place = Place::new();
         let sink = Sink::start(&place);
-        let server = Server::start_with(&place, ["--allow-destination", sink.server.authority()]);
+        let server = Server::start_with(&place, ["--allow-destination", sink.authority()]);
         Self { api: Client::new(&server.base), sink, _server: server, place }
     }
 

@@ -15,11 +15,13 @@ use crate::{
     program::{Place, Server, run},
 };
 
-/// A sink on a free port, and the file that it records to.
+/// A sink: one on a free port, with the file that it records to; or one that is there already.
 pub(crate) struct Sink {
-    pub(crate) server: Server,
     pub(crate) api: Client,
-    record: PathBuf,
+    /// `http://127.0.0.1:PORT`
+    base: String,
+    /// Those of one that the test has started.
+    own: Option<(Server, PathBuf)>,
 }
 
 impl Sink {
@@ -33,12 +35,22 @@ impl Sink {
         let mut command = place.command(["sink", "--listen", "127.0.0.1:0", "--quiet", "--record"]);
         command.arg(&record).args(options);
         let server = Server::spawn(command);
-        Self { api: Client::new(&server.base), server, record }
+        Self { api: Client::new(&server.base), base: server.base.clone(), own: Some((server, record)) }
+    }
+
+    /// One that is there already.
+    pub(crate) fn at(base: &str) -> Self {
+        Self { api: Client::new(base), base: base.to_owned(), own: None }
+    }
+
+    /// Its host and port.
+    pub(crate) fn authority(&self) -> &str {
+        self.base.strip_prefix("http://").unwrap()
     }
 
     /// The address of an endpoint.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.server.base)
+        format!("{}{path}", self.base)
     }
 
     /// Tells an endpoint how to behave.
@@ -55,12 +67,15 @@ impl Sink {
         self.api.show("/_sink/counts")[endpoint].take()
     }
 
-    /// Every request that it ever received, in order.
+    /// Every request that it ever received, in order; of one that was there already, as far as it keeps them.
     #[track_caller]
     pub(crate) fn recorded(&self) -> Vec<Value> {
+        let Some((_, record)) = &self.own else {
+            return self.api.show("/_sink/received?limit=100000")["received"].as_array().unwrap().clone();
+        };
         // What was counted is in the file.
         self.api.show("/_sink/counts");
-        let text = fs::read_to_string(&self.record).unwrap();
+        let text = fs::read_to_string(record).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
@@ -163,7 +178,7 @@ fn an_endpoint_behaves_as_it_is_told() {
 
 /// Sends a request, and reads until the answer ends, the connection does, or enough was read.
 fn raw(sink: &Sink, enough: usize) -> std::io::Result<usize> {
-    let mut stream = TcpStream::connect(sink.server.authority()).unwrap();
+    let mut stream = TcpStream::connect(sink.authority()).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     stream.write_all(b"POST /comms HTTP/1.1\r\nHost: sink\r\nContent-Length: 0\r\n\r\n").unwrap();
     let mut read = 0;

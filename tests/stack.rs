@@ -8,6 +8,9 @@ pub(crate) struct Stack {
     pub(crate) base: String,
     /// A name for this run that no run had before.
     pub(crate) run: String,
+    /// Where it may send to, its parameter `AllowedDestinations`: a `crmflow sink`, and two addresses of this machine
+    /// where nobody listens.
+    pub(crate) allowed: Option<[String; 3]>,
     /// By name, the cases that it cannot do, and why.
     pub(crate) skipped: BTreeMap<String, String>,
 }
@@ -25,6 +28,12 @@ pub(crate) fn deployed() -> Option<Stack> {
     Some(Stack {
         base: base.trim_end_matches("/records").to_owned(),
         run: format!("{:x}", now.as_millis()),
+        allowed: std::env::var("CRMFLOW_ALLOWED").ok().map(|allowed| {
+            let addresses: Vec<_> = allowed.split(',').map(ToOwned::to_owned).collect();
+            addresses
+                .try_into()
+                .unwrap_or_else(|_| panic!("CRMFLOW_ALLOWED must hold three addresses: {allowed}"))
+        }),
         skipped: skipped.map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default(),
     })
 }

@@ -28,8 +28,11 @@ use crate::{
     response::{self, Response},
     routes::Routes,
     steps::{self, Execution, LogSchemaErrors, Start, Step},
-    store::{Query, Store, Table},
+    store::{Item, Query, Store, Table},
 };
+
+/// How old an event is before a destination in order gets it.
+const SETTLE: SignedDuration = SignedDuration::from_secs(5);
 
 /// Checks stores that are empty.
 ///
@@ -50,6 +53,7 @@ pub async fn event_contract(store: impl Store, objects: Objects, queue: impl Que
     conflicts_are_noted(flow("conflicts")).await;
     another_try_goes_where_the_first_one_went(flow("tries")).await;
     destinations_are_told_apart(flow("ways")).await;
+    what_is_kept_in_order_waits_for_what_came_before(flow("order")).await;
     what_no_table_can_keep_is_kept_as_text(flow("text")).await;
 }
 
@@ -154,7 +158,8 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
             return Vec::new();
         }
         let step = Step { batch, records: stored.fresh };
-        let route = async || steps::route_events(step.clone(), store, objects, queue, routes, now).await;
+        let route =
+            async || steps::route_events(step.clone(), store, objects, queue, routes, now, SETTLE).await;
         parts.push(twice(route).await.part);
         if until == Until::Routed {
             return Vec::new();
@@ -218,6 +223,11 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
 
     /// What waits in a lane: the id, user and channel of each.
     async fn lane(&self, destination: &str) -> Vec<Value> {
+        self.rows(destination).await.into_iter().map(|(_, row)| row).collect()
+    }
+
+    /// The same, with when it is due.
+    async fn rows(&self, destination: &str) -> Vec<(Timestamp, Value)> {
         let query = Query {
             partition: delivery::partition(&self.tenant, &done(destination.parse())),
             prefix: delivery::QUEUED.to_owned(),
@@ -226,8 +236,13 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
             limit: 100,
         };
         let items = done(self.store.query(delivery::TABLE, query).await);
-        let row = |body: Value| json!([body["messageId"], body["user"], body["channel"]]);
-        items.iter().map(|item| row(done(door::decode(item.body.as_bytes())))).collect()
+        let row = |item: &Item| {
+            let body: Value = done(door::decode(item.body.as_bytes()));
+            let due = delivery::queued_parts(&item.sort).map(|(due, _)| due);
+            let due = due.unwrap_or_else(|| panic!("{} is no row's", item.sort));
+            (due, json!([body["messageId"], body["user"], body["channel"]]))
+        };
+        items.iter().map(row).collect()
     }
 
     /// Makes a destination; `more` are members of its own.
@@ -358,6 +373,21 @@ async fn destinations_are_told_apart<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     assert_eq!(json!(response.response_body)["event"], "Order Placed");
     let nowhere = flow.response("nowhere").await.unwrap_or_else(|| panic!("it is not routed"));
     assert_eq!((nowhere.response_body.get(), nowhere.destinations.len()), ("null", 0));
+}
+
+async fn what_is_kept_in_order_waits_for_what_came_before<S: Store, Q: Queue>(flow: Flow<S, Q>) {
+    flow.destination("ordered", json!({ "ordering": "user" })).await;
+    flow.destination("other", json!({})).await;
+    // The queue gives them out the other way around.
+    for (request, id) in [(2, "m2"), (1, "m1")] {
+        flow.check(&[sent(request, 0, id, ORDER)], &[Routed]).await;
+    }
+    let accepted = sent(1, 0, "m1", ORDER).received_at();
+    for (name, user, due) in [("ordered", json!("ann"), accepted + SETTLE), ("other", json!(null), accepted)]
+    {
+        let expected = [(due, json!(["m1", user, null])), (due, json!(["m2", user, null]))];
+        assert_eq!(flow.rows(name).await, expected, "{name}");
+    }
 }
 
 async fn what_no_table_can_keep_is_kept_as_text<S: Store, Q: Queue>(flow: Flow<S, Q>) {

@@ -3,7 +3,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     door, error::Error, objects::Objects, outbound::Outbound, queue::Queue, routes::Routes, steps,
@@ -122,7 +122,10 @@ pub async fn call<S: Store, Q: Queue>(
         }
         Function::PutEvents => door::encode(&steps::put_events(door::decode(input)?, store, objects).await?),
         Function::RouteEvents => {
-            let routed = steps::route_events(door::decode(input)?, store, objects, queue, routes, now);
+            // The queue of this machine keeps the order.
+            let settle = SignedDuration::ZERO;
+            let routed =
+                steps::route_events(door::decode(input)?, store, objects, queue, routes, now, settle);
             door::encode(&routed.await?)
         }
         Function::Summarize => {

@@ -3,6 +3,7 @@
 
 use std::{fmt, future::Future, time::Duration};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The queues. Each is a queue of its own on both sides.
@@ -29,6 +30,14 @@ impl QueueName {
 
 /// The longest that a message may be held back: SQS's limit.
 pub const LONGEST_DELAY: Duration = Duration::from_secs(900);
+
+/// How long a message is held back that is to come at `due`: whole seconds, so that nothing is looked at before it is
+/// due; at most [`LONGEST_DELAY`].
+pub fn delay(due: Timestamp, now: Timestamp) -> Duration {
+    let wait = Duration::try_from(due.duration_since(now)).unwrap_or_default();
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    Duration::from_secs(seconds).min(LONGEST_DELAY)
+}
 
 /// How large a message may be, in bytes of its body: SQS's limit.
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
@@ -146,4 +155,28 @@ impl BatchResponse {
 pub struct ItemFailure {
     /// What the queue calls it.
     pub item_identifier: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(milliseconds: i64, expected: u64) {
+        let now = Timestamp::UNIX_EPOCH;
+        let due = now + SignedDuration::from_millis(milliseconds);
+        assert_eq!(delay(due, now), Duration::from_secs(expected), "{milliseconds}");
+    }
+
+    #[test]
+    fn delays_are_whole_seconds() {
+        check(-5_000, 0);
+        check(0, 0);
+        check(1, 1);
+        check(1_000, 1);
+        check(4_500, 5);
+        check(7_200_000, 900);
+    }
 }

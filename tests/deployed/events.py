@@ -240,19 +240,50 @@ def a_destination_that_refuses_is_paused_and_goes_on(stack):
     equal([one["status"] for one in stack.received(message_id)], [401, 200])
 
 
-def a_users_events_arrive_in_order(stack):
-    ordered = stack.destination("ordered", "/analytics-2", events=["ordered"], ordering="user", retryDelays=[1, 1, 1])
-    stack.behave("analytics-2", status=503, times=2)
-    ids = [f"{RUN}-ordered-{number:02}" for number in range(20)]
-    event = {"userId": f"ann-{RUN}", "event": "ordered", "timestamp": "2026-11-21T08:00:00Z"}
-    status, answer = called("POST", f"{stack.api}/events", [event | {"messageId": one} for one in ids])
-    equal((status, answer["messageIds"]), (202, ids))
-    for one in ids:
+def every_users_events_arrive_in_order_through_failures(stack):
+    ordered = stack.destination("ordered", "/analytics-2", events=["ordered"], ordering="user", retryDelays=[1] * 16)
+    users = [f"user-{number}-{RUN}" for number in range(20)]
+    sent = [(user, f"{user}-{number:02}") for number in range(20) for user in users]
+    event = {"event": "ordered", "timestamp": "2026-11-21T08:00:00Z"}
+    called("DELETE", f"{stack.sink}/_sink/received")
+    stack.behave("analytics-2", status=503, share=0.05)
+    # A request with the next event of each user, and the one behind it: the queue may give them out in any order.
+    for first in range(0, len(sent), len(users)):
+        body = [event | {"userId": user, "messageId": one} for user, one in sent[first : first + len(users)]]
+        equal(called("POST", f"{stack.api}/events", body)[0], 202)
+    for _, one in sent:
         stack.ended(one, {ordered: True})
-    requests = [request for one in ids for request in stack.received(one)]
-    taken = sorted((request for request in requests if request["status"] == 200), key=lambda one: one["number"])
-    equal([request["webhookId"] for request in taken], ids)
-    equal(len(requests), len(ids) + 2)
+    stack.behave("analytics-2")
+    _, answer = called("GET", f"{stack.sink}/_sink/received?endpoint=analytics-2&limit=100000")
+    taken = [one["webhookId"] for one in answer["received"] if one["status"] == 200]
+    failed = [one["webhookId"] for one in answer["received"] if one["status"] == 503]
+    assert len(failed) >= 15, failed
+    equal(sorted(taken), sorted(one for _, one in sent))
+    for user in users:
+        equal([one for one in taken if one.startswith(user)], [one for whose, one in sent if whose == user])
+
+
+def an_address_that_is_not_allowed_is_not_called(stack):
+    inside = stack.destination("inside", "/analytics-1", events=["inside"], retryDelays=[1])
+    function = f"{STACK}-DeliverEvents"
+    before = stack.functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+
+    def allow(addresses):
+        variables = before | {"ALLOWED_DESTINATIONS": addresses}
+        stack.functions.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
+        stack.functions.get_waiter("function_updated_v2").wait(FunctionName=function)
+
+    allow("")
+    message_id, _ = stack.tracked("inside")
+    failed = f"{stack.api}/deliveries?destination={inside}&status=failed"
+    (delivery,) = until("a delivery that failed", lambda: called("GET", failed)[1]["deliveries"])
+    equal((delivery["messageId"], delivery["reason"]), (message_id, "blocked"))
+    equal([attempt["error"] for attempt in delivery["attempts"]], ["blocked", "blocked"])
+    equal(stack.received(message_id), [])
+    allow(before["ALLOWED_DESTINATIONS"])
+    status, _ = called("POST", f"{stack.api}/deliveries/replay", {"destination": inside, "error": "blocked"})
+    equal(status, 202)
+    stack.ended(message_id, {inside: True})
 
 
 def a_paused_consumer_stops_delivery_and_not_intake(stack):
@@ -290,7 +321,8 @@ CASES = [
     segments_format_is_taken,
     a_destination_is_changed_tested_and_removed,
     a_destination_that_refuses_is_paused_and_goes_on,
-    a_users_events_arrive_in_order,
+    every_users_events_arrive_in_order_through_failures,
+    an_address_that_is_not_allowed_is_not_called,
     a_paused_consumer_stops_delivery_and_not_intake,
     what_cannot_be_read_ends_in_the_dead_letter_queue,
 ]

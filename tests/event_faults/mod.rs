@@ -126,12 +126,12 @@ fn size(name: &str, usual: usize) -> usize {
 }
 
 fn serve(place: &Place, sink: &Sink) -> Server {
-    Server::start_with(place, ["--allow-destination", sink.server.authority()])
+    Server::start_with(place, ["--allow-destination", sink.authority()])
 }
 
 /// The same, with SIGXFSZ ignored: then what does not fit on the disk is an error.
 fn serve_on_a_small_disk(place: &Place, sink: &Sink) -> Server {
-    let options = ["--allow-destination", sink.server.authority()];
+    let options = ["--allow-destination", sink.authority()];
     let crmflow = place.command(["serve", "--listen", "127.0.0.1:0", "--sfn-listen", "127.0.0.1:0"]);
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(crmflow.get_program());

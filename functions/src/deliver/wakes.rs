@@ -8,7 +8,7 @@ use super::lease::Lane;
 use crate::{
     delivery::Wake,
     error::Error,
-    queue::{LONGEST_DELAY, Queue},
+    queue::{self, Queue},
 };
 
 /// A message that comes so much later than wanted will do.
@@ -28,7 +28,7 @@ pub(super) async fn arm<Q: Queue>(
     if is_armed(lane.wake_at, due, now) {
         return Ok(());
     }
-    let delay = delay(due, now);
+    let delay = queue::delay(due, now);
     wake.send(delay, queue).await?;
     lane.wake_at = (!delay.is_zero()).then(|| now + delay);
     Ok(())
@@ -45,23 +45,9 @@ fn is_armed(wake_at: Option<Timestamp>, due: Timestamp, now: Timestamp) -> bool 
     wake_at.is_some_and(|at| now + EARLY < at && at <= due + SLACK)
 }
 
-/// Whole seconds, so that nothing is looked at before it is due; at most what a queue takes.
-fn delay(due: Timestamp, now: Timestamp) -> Duration {
-    let wait = Duration::try_from(due.duration_since(now)).unwrap_or_default();
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    Duration::from_secs(seconds).min(LONGEST_DELAY)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn check(milliseconds: i64, expected: u64) {
-        let now = Timestamp::UNIX_EPOCH;
-        let due = now + SignedDuration::from_millis(milliseconds);
-        assert_eq!(delay(due, now), Duration::from_secs(expected), "{milliseconds}");
-    }
 
     #[track_caller]
     fn check_armed(wake_at: Option<i64>, due: i64, expected: bool) {
@@ -80,15 +66,5 @@ mod tests {
         check_armed(Some(0), 7_200, false);
         check_armed(Some(1), 7_200, false);
         check_armed(Some(-5), 10, false);
-    }
-
-    #[test]
-    fn delays_are_whole_seconds() {
-        check(-5_000, 0);
-        check(0, 0);
-        check(1, 1);
-        check(1_000, 1);
-        check(4_500, 5);
-        check(7_200_000, 900);
     }
 }

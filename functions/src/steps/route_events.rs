@@ -2,9 +2,9 @@
 //! has it yet (S0-020, S0-026, S0-029). Every event has a response from here on, so that one can tell those that are
 //! routed from those that are only stored.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Decided, Step};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     ledger::{Part, StagedPart},
     objects::Objects,
     outcome::Outcome,
-    queue::{Queue, QueueName},
+    queue::{self, Queue, QueueName},
     response::{self, Response},
     routes::{Asked, Failure, Route, Routes, TenantRoutes},
     store::{Condition, Item, Store, Written},
@@ -29,6 +29,9 @@ const BLOCK: usize = 1_000;
 const ROUNDS: usize = 8;
 
 /// Routes the events of a batch, which are stored already.
+///
+/// A destination that wants order gets an event when it is `settle` old, in the order of acceptance: what was accepted
+/// before it has come by then, whichever way round the queue gave them out.
 pub async fn route_events<S: Store, Q: Queue>(
     step: Step,
     store: &S,
@@ -36,6 +39,7 @@ pub async fn route_events<S: Store, Q: Queue>(
     queue: &Q,
     routes: &Routes,
     now: Timestamp,
+    settle: SignedDuration,
 ) -> Result<Decided, Error> {
     let Step { batch, records } = step;
     let tenant = &batch.tenant;
@@ -59,7 +63,8 @@ pub async fn route_events<S: Store, Q: Queue>(
     }
     for block in routed.chunks(BLOCK) {
         let ways = put_responses(store, tenant, block).await?;
-        put_rows(store, tenant, block, &routes, ways, queue).await?;
+        let touched = put_rows(store, tenant, block, &routes, ways, settle).await?;
+        wake(tenant, touched, now, queue).await?;
     }
     Ok(Decided { part: StagedPart::new(&batch, "route-events", part, objects).await? })
 }
@@ -104,6 +109,7 @@ impl Routed {
         tenant: &Name,
         destination: &DestinationName,
         route: Option<&Route>,
+        due: Timestamp,
     ) -> Result<Item, Error> {
         let Self { arrival, user, channel, response } = self;
         let queued = Queued {
@@ -115,7 +121,7 @@ impl Routed {
             replays: 0,
             stuck_since: None,
         };
-        let sort = delivery::queued_sort(arrival.received_at, &response.sequence);
+        let sort = delivery::queued_sort(due, &response.sequence);
         delivery::item(&delivery::partition(tenant, destination), sort, 1, &queued)
     }
 }
@@ -185,22 +191,25 @@ async fn unknown_to_lanes(
     Ok(ways.into_iter().zip(is_unknown).filter_map(|(way, is_unknown)| is_unknown.then_some(way)).collect())
 }
 
-/// Puts rows into lanes, and wakes the lanes.
-async fn put_rows<Q: Queue>(
+/// Puts rows into lanes; gives these, and when the last of them is due in each.
+async fn put_rows(
     store: &impl Store,
     tenant: &Name,
     block: &[Routed],
     routes: &TenantRoutes,
     ways: Vec<Way>,
-    queue: &Q,
-) -> Result<(), Error> {
+    settle: SignedDuration,
+) -> Result<BTreeMap<DestinationName, Timestamp>, Error> {
     let mut rows = Vec::with_capacity(ways.len());
-    let mut touched = BTreeSet::new();
+    let mut touched = BTreeMap::new();
     for Way { at, destination } in ways {
         // In the lane of one that was deleted since it ends as failed.
-        let row = block[at].row(tenant, &destination, routes.to(&destination))?;
-        rows.push((row, Condition::Absent));
-        touched.insert(destination);
+        let route = routes.to(&destination);
+        let waits = if route.is_some_and(|route| route.is_ordered) { settle } else { SignedDuration::ZERO };
+        let due = block[at].arrival.received_at + waits;
+        rows.push((block[at].row(tenant, &destination, route, due)?, Condition::Absent));
+        let last = touched.entry(destination).or_insert(due);
+        *last = due.max(*last);
     }
     // Neighbours in the store are written one after the other.
     rows.sort_unstable_by(|(a, _), (b, _)| (&a.partition, &a.sort).cmp(&(&b.partition, &b.sort)));
@@ -208,7 +217,18 @@ async fn put_rows<Q: Queue>(
         let rest = rows.split_off(rows.len().min(BLOCK));
         store.put_all(delivery::TABLE, std::mem::replace(&mut rows, rest)).await?;
     }
-    let wake = |destination| Wake { tenant: tenant.clone(), destination }.message(Duration::ZERO);
+    Ok(touched)
+}
+
+/// Wakes lanes, each when all that was put into it is due.
+async fn wake(
+    tenant: &Name,
+    touched: BTreeMap<DestinationName, Timestamp>,
+    now: Timestamp,
+    queue: &impl Queue,
+) -> Result<(), Error> {
+    let wake =
+        |(destination, due)| Wake { tenant: tenant.clone(), destination }.message(queue::delay(due, now));
     let wakes = touched.into_iter().map(wake).collect::<Result<Vec<_>, Error>>()?;
     if !wakes.is_empty() {
         queue.send(QueueName::Lanes, wakes).await?;

@@ -93,9 +93,14 @@ impl GatewayRequest {
     }
 }
 
-/// The path as it stands in a request: API Gateway gives it with its escapes resolved, all but a few.
+/// What is below these is one segment, whatever it holds.
+const IDS: [&str; 2] = ["/contacts/", "/events/"];
+
+/// The path as it stands in a request: API Gateway gives it with its escapes resolved, all but `%25`, and without what
+/// was behind an escaped `?`.
 fn path(raw: &str) -> String {
     let mut path = String::with_capacity(raw.len());
+    let id = IDS.iter().find(|front| raw.starts_with(**front)).map_or(raw.len(), |front| front.len());
     for (at, byte) in raw.bytes().enumerate() {
         let is_escape = || {
             let digits = raw.as_bytes().get(at + 1..at + 3);
@@ -103,6 +108,7 @@ fn path(raw: &str) -> String {
         };
         match byte {
             b'%' if is_escape() => path.push('%'),
+            b'/' if at >= id => path.push_str("%2F"),
             b'/' | b':' | b'@' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')'
             | b'*' | b'+' | b',' | b';' | b'=' => path.push(char::from(byte)),
             letter if letter.is_ascii_alphanumeric() => path.push(char::from(letter)),
@@ -232,6 +238,8 @@ mod tests {
             json!({ "target": "/contacts/ann%20b%3F%23%C3%A9%25@example.com" }),
         )
         .await;
+        check(event("/events/order 7/é/", json!({})), json!({ "target": "/events/order%207%2F%C3%A9%2F" }))
+            .await;
         check(event("/contacts/a%2Fb", json!({})), json!({ "target": "/contacts/a%2Fb" })).await;
         check(
             event("/", json!({ "cookies": ["a=1", "b=2"], "headers": { "not a name": "x", "x": "1,2" } })),

@@ -1,7 +1,12 @@
 //! The Lambda function of RouteEvents.
 
 use functions::{Function, queue::QueueName, routes::Routes, steps::route_events, store::Table};
+use jiff::SignedDuration;
 use lambda::{Config, DynamoStore, Sqs, clock::now, objects, serve};
+
+/// The queue gives out two requests in either order, and waits for a second until it calls ConsumeEvents
+/// (`MaximumBatchingWindowInSeconds`); the rest is for what the functions take, on their first call too.
+const SETTLE: SignedDuration = SignedDuration::from_secs(5);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -9,6 +14,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let store = DynamoStore::new(&config, &[Table::Responses, Table::Destinations, Table::Deliveries])?;
     let queue = Sqs::new(&config, &[QueueName::Lanes])?;
     let (objects, routes) = (objects(&config)?, Routes::default());
-    let route = async |input| route_events(input, &store, &objects, &queue, &routes, now()).await;
+    let route = async |input| route_events(input, &store, &objects, &queue, &routes, now(), SETTLE).await;
     serve(Function::RouteEvents, route).await
 }
