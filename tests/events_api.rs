@@ -83,11 +83,26 @@ impl Case {
 #[test]
 fn what_each_door_answers() {
     if let Some(stack) = deployed() {
-        return check_all(&stack.base, &stack.run);
+        let api = Client::new(&stack.base);
+        for mut case in cases(&stack.run) {
+            match (&stack.segment, stack.skipped.get(&case.name)) {
+                (Some(segment), _) if case.request.starts_with("/v1/") => {
+                    case.request.insert_str(0, segment);
+                }
+                (_, Some(reason)) => {
+                    println!("skipped: {}: {reason}", case.name);
+                    continue;
+                }
+                _ => {}
+            }
+            check(&api, &case);
+        }
+        return;
     }
     let place = Place::new();
     let server = Server::start(&place);
-    check_all(&server.base, "1");
+    let api = Client::new(&server.base);
+    cases("1").iter().for_each(|case| check(&api, case));
     drop(server);
     // What is wrong with an event is told without what it says, and so is what is logged.
     let said = std::fs::read_to_string(place.path("stderr")).unwrap();
@@ -95,12 +110,8 @@ fn what_each_door_answers() {
 }
 
 /// `{run}` in a case stands for what no run had before.
-#[track_caller]
-fn check_all(base: &str, run: &str) {
-    let api = Client::new(base);
-    let cases = include_str!("events_api.json").replace("{run}", run);
-    let cases: Vec<Case> = serde_json::from_str(&cases).unwrap();
-    cases.iter().for_each(|case| check(&api, case));
+fn cases(run: &str) -> Vec<Case> {
+    serde_json::from_str(&include_str!("events_api.json").replace("{run}", run)).unwrap()
 }
 
 #[track_caller]

@@ -126,7 +126,7 @@ impl Client {
     }
 
     fn at(&self, path: &str) -> String {
-        if path.starts_with("http://") { path.to_owned() } else { format!("{}{path}", self.base) }
+        if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.base) }
     }
 }
 

@@ -6,6 +6,8 @@ use std::{collections::BTreeMap, fs};
 pub(crate) struct Stack {
     /// Its address, without `/records`.
     pub(crate) base: String,
+    /// The address of its REST API, which has Segment's doors.
+    pub(crate) segment: Option<String>,
     /// A name for this run that no run had before.
     pub(crate) run: String,
     /// Where it may send to, its parameter `AllowedDestinations`: a `crmflow sink`, and two addresses of this machine
@@ -27,6 +29,7 @@ pub(crate) fn deployed() -> Option<Stack> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     Some(Stack {
         base: base.trim_end_matches("/records").to_owned(),
+        segment: std::env::var("CRMFLOW_SEGMENT").ok(),
         run: format!("{:x}", now.as_millis()),
         allowed: std::env::var("CRMFLOW_ALLOWED").ok().map(|allowed| {
             let addresses: Vec<_> = allowed.split(',').map(ToOwned::to_owned).collect();

@@ -1,5 +1,5 @@
 """Sends events through the deployed stack AWS_SAM_STACK_NAME: from the API to the queue, through the flow, to
-destinations at a sink, and what the tables say of it. Usage: events.py API SINK"""
+destinations at a sink, and what the tables say of it. Usage: events.py API SINK SEGMENT"""
 
 import gzip
 import json
@@ -45,8 +45,8 @@ def equal(got, wanted):
 
 
 class Stack:
-    def __init__(self, api, sink):
-        self.api, self.sink = api, sink
+    def __init__(self, api, sink, segment):
+        self.api, self.sink, self.segment = api, sink, segment
         cloud = boto3.client("cloudformation")
         stack = cloud.describe_stacks(StackName=STACK)["Stacks"][0]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
@@ -203,6 +203,22 @@ def segments_format_is_taken(stack):
     equal((status, shown["outcome"]), (200, "invalid"))
 
 
+def what_sdks_pack_and_call_json_is_taken(stack):
+    taken = stack.destination("packed", "/analytics-1", events=[f"packed {RUN}"])
+    event = {"type": "track", "userId": f"ann-{RUN}", "event": f"packed {RUN}", "messageId": f"{RUN}-packed"}
+    body = gzip.compress(json.dumps({"batch": [event | {"properties": {"name": "ä"}}]}).encode())
+    named = {"content-encoding": "gzip", "content-type": "application/json"}
+    equal(called("POST", f"{stack.segment}/v1/batch", body, named), (200, {"success": True}))
+    named = {"content-type": "application/json"}
+    event = json.dumps(event | {"messageId": f"{RUN}-not-packed"}).encode()
+    equal(called("POST", f"{stack.segment}/v1/track", event, named), (200, {"success": True}))
+    for one in ("packed", "not-packed"):
+        stack.ended(f"{RUN}-{one}", {taken: True})
+    status, refused = called("POST", f"{stack.segment}/v1/batch", b"{", named)
+    equal((status, refused["type"]), (400, "urn:crmflow:problem:bad-body"))
+    equal(called("POST", f"{stack.segment}/v1/import", b"{}", named)[0], 404)
+
+
 def a_destination_is_changed_tested_and_removed(stack):
     name = stack.destination("changed", "/analytics-1", events=["changed"])
     body = {"url": f"{stack.sink}/analytics-2", "type": "analytics", "events": ["changed"], "secret": True}
@@ -241,10 +257,10 @@ def a_destination_that_refuses_is_paused_and_goes_on(stack):
 
 
 def every_users_events_arrive_in_order_through_failures(stack):
-    ordered = stack.destination("ordered", "/analytics-2", events=["ordered"], ordering="user", retryDelays=[1] * 16)
+    ordered = stack.destination("ordered", "/analytics-2", events=[f"ordered {RUN}"], ordering="user", retryDelays=[1] * 16)
     users = [f"user-{number}-{RUN}" for number in range(20)]
     sent = [(user, f"{user}-{number:02}") for number in range(20) for user in users]
-    event = {"event": "ordered", "timestamp": "2026-11-21T08:00:00Z"}
+    event = {"event": f"ordered {RUN}", "timestamp": "2026-11-21T08:00:00Z"}
     called("DELETE", f"{stack.sink}/_sink/received")
     stack.behave("analytics-2", status=503, share=0.05)
     # A request with the next event of each user, and the one behind it: the queue may give them out in any order.
@@ -319,6 +335,7 @@ CASES = [
     what_fails_is_tried_again,
     what_failed_for_good_is_in_quarantine,
     segments_format_is_taken,
+    what_sdks_pack_and_call_json_is_taken,
     a_destination_is_changed_tested_and_removed,
     a_destination_that_refuses_is_paused_and_goes_on,
     every_users_events_arrive_in_order_through_failures,
@@ -328,8 +345,8 @@ CASES = [
 ]
 
 
-def main(api, sink):
-    stack = Stack(api, sink)
+def main(api, sink, segment):
+    stack = Stack(api, sink, segment)
     for case in CASES:
         try:
             case(stack)
@@ -338,4 +355,4 @@ def main(api, sink):
     print(f"{len(CASES)} cases of events went through the queue to their destinations")
 
 
-main(sys.argv[1].removesuffix("/records"), sys.argv[2])
+main(sys.argv[1].removesuffix("/records"), *sys.argv[2:])

@@ -1,12 +1,15 @@
-//! The HTTP API behind API Gateway: its event (payload format 2.0) becomes a request to the router, and what the
-//! router answers becomes what API Gateway expects.
+//! The HTTP API behind API Gateway: its event, of an HTTP API (payload format 2.0) or of a REST API (1.0), becomes a
+//! request to the router, and what the router answers becomes what API Gateway expects.
 
 use std::{collections::BTreeMap, fmt::Write};
 
 use axum::{Router, body::Body};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use functions::{Error, door};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header::COOKIE};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response,
+    header::{CONTENT_ENCODING, COOKIE},
+};
 use http_body_util::BodyExt;
 use lambda_runtime::{LambdaEvent, Service, service_fn};
 use serde::{Deserialize, Serialize};
@@ -44,7 +47,9 @@ async fn answer(router: Router, event: &RawValue) -> Result<Box<RawValue>, Error
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct GatewayRequest {
-    raw_path: String,
+    /// Of an HTTP API.
+    #[serde(default)]
+    raw_path: Option<String>,
     #[serde(default)]
     raw_query_string: String,
     #[serde(default)]
@@ -58,9 +63,19 @@ struct GatewayRequest {
     is_base64_encoded: bool,
 }
 
+/// Of an HTTP API, or of a REST API.
 #[derive(Debug, Deserialize)]
-struct Context {
-    http: Http,
+#[serde(untagged)]
+enum Context {
+    Http {
+        http: Http,
+    },
+    #[serde(rename_all = "camelCase")]
+    Rest {
+        http_method: String,
+        /// With the stage in front, as it was asked for.
+        path: String,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -70,11 +85,6 @@ struct Http {
 
 impl GatewayRequest {
     fn request(self) -> Result<Request<Body>, Error> {
-        let mut target = path(&self.raw_path);
-        if !self.raw_query_string.is_empty() {
-            target.push('?');
-            target.push_str(&self.raw_query_string);
-        }
         let body = match self.body {
             None => Vec::new(),
             Some(text) if self.is_base64_encoded => {
@@ -83,15 +93,34 @@ impl GatewayRequest {
             }
             Some(text) => text.into_bytes(),
         };
+        let mut headers = headers(self.headers, &self.cookies);
+        let (method, mut target) = match self.request_context {
+            Context::Http { http } => (http.method, path(&self.raw_path.unwrap_or_default())),
+            Context::Rest { http_method, path } => {
+                // A REST API may have unpacked it, and does not say so.
+                let is_gzip = |said: &HeaderValue| said.as_bytes().eq_ignore_ascii_case(b"gzip");
+                if !body.starts_with(&GZIP) && headers.get(CONTENT_ENCODING).is_some_and(is_gzip) {
+                    headers.remove(CONTENT_ENCODING);
+                }
+                (http_method, path)
+            }
+        };
+        if !self.raw_query_string.is_empty() {
+            target.push('?');
+            target.push_str(&self.raw_query_string);
+        }
         let mut request = Request::builder()
-            .method(self.request_context.http.method.as_str())
+            .method(method.as_str())
             .uri(target)
             .body(Body::from(body))
             .map_err(|error| Error::BadInput(format!("this is no request: {error}")))?;
-        *request.headers_mut() = headers(self.headers, &self.cookies);
+        *request.headers_mut() = headers;
         Ok(request)
     }
 }
+
+/// What packed bytes begin with (RFC 1952).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// What is below these is one segment, whatever it holds.
 const IDS: [&str; 2] = ["/contacts/", "/events/"];
@@ -246,6 +275,32 @@ mod tests {
             json!({ "headers": { "cookie": "a=1; b=2", "x": "1,2" } }),
         )
         .await;
+    }
+
+    #[tokio::test]
+    async fn what_a_rest_api_takes_reaches_it_too() {
+        let router = Router::new().fallback(echo);
+        let packed = json!({ "body": "H4sI", "isBase64Encoded": true });
+        let unpacked = json!({ "body": "e30=", "isBase64Encoded": true });
+        for (encoding, body, said, left) in [
+            ("gzip", packed, "\u{1f}\u{fffd}\u{8}", json!("gzip")),
+            ("GZip", unpacked.clone(), "{}", Value::Null),
+            ("br", unpacked, "{}", json!("br")),
+        ] {
+            let mut event = json!({
+                "version": "1.0", "path": "/batch", "httpMethod": "POST", "resource": "/{call+}",
+                "headers": { "content-encoding": encoding, "Content-Type": "application/json" },
+                "queryStringParameters": null,
+                "requestContext": { "httpMethod": "POST", "path": "/v1/batch", "stage": "v1" },
+            });
+            event.as_object_mut().expect("an object").extend(body.as_object().expect("an object").clone());
+            let answer = answer(router.clone(), &to_raw_value(&event).expect("JSON")).await;
+            let answer: Value = serde_json::from_str(answer.expect("an answer").get()).expect("JSON");
+            let asked: Value = serde_json::from_str(answer["body"].as_str().expect("text")).expect("JSON");
+            assert_eq!((&asked["target"], &asked["method"]), (&json!("/v1/batch"), &json!("POST")));
+            assert_eq!(asked["headers"]["content-type"], "application/json");
+            assert_eq!((&asked["body"], &asked["headers"]["content-encoding"]), (&json!(said), &left));
+        }
     }
 
     #[tokio::test]

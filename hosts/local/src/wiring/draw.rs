@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 use states::{StateMachine, Via};
 
 /// Kinds of resources that carry the work; the rest watches over them.
-const MAIN: [&str; 6] = [
+const MAIN: [&str; 7] = [
+    "AWS::Serverless::Api",
     "AWS::Serverless::HttpApi",
     "AWS::Serverless::Function",
     "AWS::Serverless::StateMachine",

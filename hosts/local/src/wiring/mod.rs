@@ -43,7 +43,8 @@ const OBJECTS: [&str; 3] =
     ["arn:aws:states:::s3:getObject", "arn:aws:states:::s3:listObjectsV2", "arn:aws:states:::s3:putObject"];
 
 /// What a deployment on AWS needs and this host does by itself, or has no use for.
-const NOT_NEEDED: [&str; 15] = [
+const NOT_NEEDED: [&str; 17] = [
+    "AWS::ApiGateway::",
     "AWS::ApiGatewayV2::",
     "AWS::CloudWatch::",
     "AWS::DynamoDB::Table",
@@ -56,6 +57,7 @@ const NOT_NEEDED: [&str; 15] = [
     "AWS::SNS::",
     "AWS::SQS::Queue",
     "AWS::SSM::",
+    "AWS::Serverless::Api",
     "AWS::Serverless::Connector",
     "AWS::Serverless::HttpApi",
     "AWS::StepFunctions::StateMachineAlias",
