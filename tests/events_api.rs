@@ -85,15 +85,12 @@ fn what_each_door_answers() {
     if let Some(stack) = deployed() {
         let api = Client::new(&stack.base);
         for mut case in cases(&stack.run) {
-            match (&stack.segment, stack.skipped.get(&case.name)) {
-                (Some(segment), _) if case.request.starts_with("/v1/") => {
-                    case.request.insert_str(0, segment);
-                }
-                (_, Some(reason)) => {
-                    println!("skipped: {}: {reason}", case.name);
-                    continue;
-                }
-                _ => {}
+            if let Some(reason) = stack.skipped.get(&case.name) {
+                println!("skipped: {}: {reason}", case.name);
+                continue;
+            }
+            if let (Some(segment), true) = (&stack.segment, case.request.starts_with("/v1/")) {
+                case.request.insert_str(0, segment);
             }
             check(&api, &case);
         }

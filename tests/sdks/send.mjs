@@ -20,7 +20,8 @@ for (let number = 1; number <= many; number += 1) messages.push(["track", messag
 
 async function segment() {
   const { Analytics } = require("@segment/analytics-node");
-  const analytics = new Analytics({ writeKey: "key", host, maxRetries: 5, flushInterval: 100 });
+  const { origin, pathname } = new URL("v1/batch", `${host}/`);
+  const analytics = new Analytics({ writeKey: "key", host: origin, path: pathname, maxRetries: 5, flushInterval: 100 });
   const failed = [];
   analytics.on("error", (error) => failed.push(error));
   for (const [call, fields] of messages) analytics[call](fields);

@@ -1,4 +1,4 @@
-//! How long a delivery takes, and an answer, when another destination answers too and when it hangs.
+//! How long a delivery takes, and an answer, beside no other destination, one that answers, and one that hangs.
 
 use std::{fs, process::Command};
 
@@ -17,8 +17,18 @@ use crate::{error::Error, report::progress};
 /// Events a second.
 pub(super) const RATE: u32 = 500;
 
-/// What the other destination does.
-pub(super) const HOW: [&str; 2] = ["the other answers", "the other hangs"];
+/// The other destination.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Other {
+    None,
+    Answers,
+    Hangs,
+}
+
+const OTHERS: [Other; 3] = [Other::None, Other::Answers, Other::Hangs];
+
+/// What is said of it.
+pub(super) const HOW: [&str; OTHERS.len()] = ["there is no other", "the other answers", "the other hangs"];
 
 /// A line that the sink writes down.
 #[derive(Deserialize)]
@@ -30,10 +40,10 @@ struct Receipt {
 }
 
 impl Bench<'_> {
-    /// A round: the other destination answers, and it hangs.
-    pub(super) fn deliveries(&self, round: &str, rounds: &mut [Beside; 2]) -> Result<(), Error> {
-        for ((hangs, how), runs) in [false, true].into_iter().zip(HOW).zip(rounds) {
-            let [delivered, answered] = self.beside(hangs)?;
+    /// A round: beside each of them.
+    pub(super) fn deliveries(&self, round: &str, rounds: &mut [Beside; HOW.len()]) -> Result<(), Error> {
+        for ((other, how), runs) in OTHERS.into_iter().zip(HOW).zip(rounds) {
+            let [delivered, answered] = self.beside(other)?;
             let (ms, answer) = (delivered.p99, answered.p99);
             progress(&format!("B5 {round}: {how}: p99 delivered {ms:.2} ms, answered {answer:.2} ms"));
             runs.delivered.push(delivered);
@@ -43,8 +53,8 @@ impl Bench<'_> {
     }
 
     /// From when an event arrives until a destination has it, and from when its request was due until it was answered.
-    /// Every event also goes to another destination, which either answers as fast or never.
-    fn beside(&self, hangs: bool) -> Result<[Latency; 2], Error> {
+    /// Every event also goes to the other destination.
+    fn beside(&self, other: Other) -> Result<[Latency; 2], Error> {
         let data = self.data()?;
         let record = self.place.path("b5-received.ndjson");
         // It may be there from an earlier run.
@@ -55,10 +65,11 @@ impl Bench<'_> {
         let server = Server::crmflow(self.program, &data, Some(&sink.address))?;
         alone(async {
             let mut to_sink = Connection::open(&sink.address).await?;
-            let how = format!(r#"{{"hang":{hangs}}}"#);
+            let how = format!(r#"{{"hang":{}}}"#, other == Other::Hangs);
             expect(&mut to_sink, "PUT", "/_sink/analytics-2", &how).await?;
             let mut to_server = Connection::open(&server.address).await?;
-            for (name, endpoint) in [("one", "analytics-1"), ("other", "analytics-2")] {
+            let both = [("one", "analytics-1"), ("other", "analytics-2")];
+            for (name, endpoint) in both.into_iter().take(1 + usize::from(other != Other::None)) {
                 let url = format!("http://{}/{endpoint}", sink.address);
                 let body = format!(
                     r#"{{"destinationName":"{name}","url":"{url}","type":"analytics","headers":""}}"#

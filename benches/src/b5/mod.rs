@@ -112,8 +112,8 @@ pub struct Report {
     pub ceilings: Vec<Ceiling>,
     /// Deliveries a second to one destination, and CPU of the server for one, in microseconds.
     pub delivery: [Spread; 2],
-    /// Two destinations: both answer, and one hangs.
-    pub beside: [Beside; 2],
+    /// One destination beside no other, one that answers, and one that hangs.
+    pub beside: [Beside; lanes::HOW.len()],
     /// Events that were acknowledged before `kill -9`; each was there afterwards.
     pub survived: u64,
 }
@@ -143,7 +143,7 @@ pub fn run(
         }
     }
     let mut delivered = Vec::new();
-    let mut beside = [Beside::default(), Beside::default()];
+    let mut beside = lanes::HOW.map(|_| Beside::default());
     let mut survived = 0;
     for round in 1..=rounds {
         for (who, runs) in &mut steady {
@@ -269,11 +269,7 @@ impl fmt::Display for Report {
 
 impl Report {
     fn write_beside(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "\n| {}/s to two destinations | p50 ms | p99 ms (min-max) |\n|---|---|---|",
-            lanes::RATE
-        )?;
+        writeln!(f, "\n| {}/s to a destination | p50 ms | p99 ms (min-max) |\n|---|---|---|", lanes::RATE)?;
         for (how, Beside { delivered, answered }) in lanes::HOW.into_iter().zip(&self.beside) {
             for (what, runs) in [("delivered to one", delivered), ("answered", answered)] {
                 let at = |figure: fn(&Latency) -> f64| Spread::of(runs.iter().map(figure));
