@@ -1,6 +1,10 @@
 //! What a destination answers, and what becomes of the delivery: on this machine, or on a deployed stack.
 
-use std::{net::TcpListener, sync::Mutex, thread};
+use std::{
+    net::{TcpListener, TcpStream},
+    sync::Mutex,
+    thread,
+};
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -44,12 +48,22 @@ fn active() -> String {
 struct World {
     api: Client,
     sink: Sink,
-    /// Where nobody listens, and where a peer may be started: both may be sent to.
+    /// Where nobody listens.
     nobody: String,
+    /// Where a peer may be started.
     peer: String,
     /// Names that no run had before end with it.
     run: String,
-    own: Option<(Place, Server)>,
+    own: Option<Own>,
+}
+
+/// What is there on this machine as long as the world is.
+struct Own {
+    _server: Server,
+    _place: Place,
+    /// Nobody can listen at its own end of it.
+    _call: TcpStream,
+    listener: TcpListener,
 }
 
 impl World {
@@ -58,13 +72,15 @@ impl World {
         let Some(stack) = deployed() else {
             let place = Place::new();
             let sink = Sink::start(&place);
-            // They are free again after this.
-            let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-            let [nobody, peer] = free.map(|free| free.local_addr().unwrap().to_string());
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let peer = listener.local_addr().unwrap().to_string();
+            let call = TcpStream::connect(sink.authority()).unwrap();
+            let nobody = call.local_addr().unwrap().to_string();
             let allowed = [sink.authority(), &nobody, &peer].map(|address| ["--allow-destination", address]);
             let server = Server::start_with(&place, allowed.as_flattened());
             let api = Client::new(&server.base);
-            return Some(Self { api, sink, nobody, peer, run: "1".to_owned(), own: Some((place, server)) });
+            let own = Own { _server: server, _place: place, _call: call, listener };
+            return Some(Self { api, sink, nobody, peer, run: "1".to_owned(), own: Some(own) });
         };
         let Some([sink, nobody, peer]) = stack.allowed else {
             println!("skipped: CRMFLOW_ALLOWED names no addresses that the stack may send to");
@@ -218,7 +234,8 @@ fn check_breaker(world: &World) {
 fn an_answer_decides() {
     let Some(world) = World::new() else { return };
     let world = &world;
-    secure::start(&world.peer);
+    let own = world.own.as_ref().map(|own| own.listener.try_clone().unwrap());
+    secure::start(own.unwrap_or_else(|| TcpListener::bind(&world.peer).unwrap()));
     let cases =
         include_str!("answers.json").replace("{nobody}", &world.nobody).replace("{expired}", &world.peer);
     let cases: Vec<Case> = serde_json::from_str(&cases).unwrap();

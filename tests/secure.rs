@@ -11,7 +11,7 @@ use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustls::{ServerConfig, ServerConnection, Stream, pki_types::PrivatePkcs8KeyDer};
 
 /// Starts one whose certificate, signed by itself, was good for the year 2020, and which ends with the process.
-pub(crate) fn start(address: &str) {
+pub(crate) fn start(listener: TcpListener) {
     let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
     (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
     let key = KeyPair::generate().unwrap();
@@ -26,7 +26,6 @@ pub(crate) fn start(address: &str) {
         )
         .unwrap();
     let config = Arc::new(config);
-    let listener = TcpListener::bind(address).unwrap();
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             serve(Arc::clone(&config), stream);
