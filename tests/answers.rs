@@ -215,7 +215,8 @@ fn check_breaker(world: &World) {
     let name = world.destination("breaks", "/comms/breaks", &often);
     let ids = world.send(&name, 12);
     let open = world.shown(&name, |shown| shown["lane"]["breakerOpenSince"].is_string());
-    assert_eq!(open["lane"]["waiting"], 12);
+    // One that is put back lies there twice for a moment.
+    assert!(open["lane"]["waiting"].as_u64() >= Some(12), "{open}");
     world.sink.api.delete("/_sink/comms");
     let since: Timestamp = text(&open["lane"]["breakerOpenSince"]).parse().unwrap();
     for (number, id) in ids.iter().enumerate() {
@@ -300,9 +301,8 @@ fn destinations_that_hang_hold_up_no_other() {
     let counts = world.sink.counts("comms");
     assert_eq!((&counts["requests"], &counts["distinct"]), (&json!(200), &json!(200)), "{counts}");
     for name in names {
-        // One that is put back lies there twice for a moment.
-        let waiting = world.api.show(&format!("/destinations/{name}"))["lane"]["waiting"].as_u64().unwrap();
-        assert!(waiting >= 20, "{name}: {waiting}");
+        let shown = world.api.show(&format!("/destinations/{name}"));
+        assert!(shown["lane"]["waiting"].as_u64() >= Some(20), "{shown}");
         world.api.delete(&format!("/destinations/{name}"));
     }
     world.sink.api.delete("/_sink/analytics-1");
