@@ -187,6 +187,11 @@ fn kind(error: &object_store::Error) -> String {
     text
 }
 
+/// Whether bytes begin as gzip does (RFC 1952).
+pub fn is_gzip(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b])
+}
+
 /// Packs bytes as gzip, at the level where it is about as fast as the disk.
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packer = GzEncoder::new(Vec::with_capacity(bytes.len() / 4 + 64), Compression::fast());

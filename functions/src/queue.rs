@@ -33,7 +33,7 @@ pub const LONGEST_DELAY: Duration = Duration::from_secs(900);
 
 /// How long a message is held back that is to come at `due`: whole seconds, so that nothing is looked at before it is
 /// due; at most [`LONGEST_DELAY`].
-pub fn delay(due: Timestamp, now: Timestamp) -> Duration {
+pub(crate) fn delay(due: Timestamp, now: Timestamp) -> Duration {
     let wait = Duration::try_from(due.duration_since(now)).unwrap_or_default();
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     Duration::from_secs(seconds).min(LONGEST_DELAY)

@@ -266,7 +266,8 @@ def every_users_events_arrive_in_order_through_failures(stack):
     # A request with the next event of each user, and the one behind it: the queue may give them out in any order.
     for first in range(0, len(sent), len(users)):
         body = [event | {"userId": user, "messageId": one} for user, one in sent[first : first + len(users)]]
-        equal(called("POST", f"{stack.api}/events", body)[0], 202)
+        status, answer = called("POST", f"{stack.api}/events", body)
+        equal((status, answer["messageIds"]), (202, [one["messageId"] for one in body]))
     for _, one in sent:
         stack.ended(one, {ordered: True})
     stack.behave("analytics-2")

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use flate2::{read, write::MultiGzDecoder};
 
-use crate::error::Error;
+use crate::{error::Error, objects};
 
 /// Input is looked at in pieces of so many bytes. Gzip grows at most about a thousandfold, so a piece of a
 /// bomb takes 16 MiB before the limit on unpacked bytes sees it.
@@ -54,7 +54,7 @@ impl Unzip {
             *self = Self::First(first);
             return Ok(&[]);
         }
-        if first.starts_with(&[0x1f, 0x8b]) {
+        if objects::is_gzip(&first) {
             *self = Self::Packed(Box::new(MultiGzDecoder::new(Vec::new())), Vec::new());
             return self.unpack(&first);
         }

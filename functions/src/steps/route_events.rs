@@ -227,9 +227,9 @@ async fn wake(
     now: Timestamp,
     queue: &impl Queue,
 ) -> Result<(), Error> {
-    let wake =
+    let message =
         |(destination, due)| Wake { tenant: tenant.clone(), destination }.message(queue::delay(due, now));
-    let wakes = touched.into_iter().map(wake).collect::<Result<Vec<_>, Error>>()?;
+    let wakes = touched.into_iter().map(message).collect::<Result<Vec<_>, Error>>()?;
     if !wakes.is_empty() {
         queue.send(QueueName::Lanes, wakes).await?;
     }

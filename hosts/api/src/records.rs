@@ -8,6 +8,7 @@ use bytes::Bytes;
 use functions::{
     Batch, Kind, Store,
     intake::{Format, Intake, Settings, Staged},
+    objects,
 };
 
 use crate::{
@@ -31,7 +32,7 @@ pub(crate) async fn post<S: Store, F: Flow>(
     let is_gzip = media::is_gzip(&headers)?;
     let key = Key::of(&headers)?;
     let body = body::read(body, &headers).await?;
-    if is_gzip && !body.starts_with(&[0x1f, 0x8b]) {
+    if is_gzip && !objects::is_gzip(&body) {
         return Err(Problem::new(problem::Kind::BadBody, "The body is announced as gzip and is not."));
     }
     let fingerprint = idempotency::fingerprint("POST /records", &format!("{format:?}"), &body);

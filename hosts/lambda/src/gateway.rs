@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use axum::{Router, body::Body};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use functions::{Error, door};
+use functions::{Error, door, objects};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response,
     header::{CONTENT_ENCODING, COOKIE},
@@ -99,7 +99,7 @@ impl GatewayRequest {
             Context::Rest { http_method, path } => {
                 // A REST API may have unpacked it, and does not say so.
                 let is_gzip = |said: &HeaderValue| said.as_bytes().eq_ignore_ascii_case(b"gzip");
-                if !body.starts_with(&GZIP) && headers.get(CONTENT_ENCODING).is_some_and(is_gzip) {
+                if !objects::is_gzip(&body) && headers.get(CONTENT_ENCODING).is_some_and(is_gzip) {
                     headers.remove(CONTENT_ENCODING);
                 }
                 (http_method, path)
@@ -118,9 +118,6 @@ impl GatewayRequest {
         Ok(request)
     }
 }
-
-/// What packed bytes begin with (RFC 1952).
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// What is below these is one segment, whatever it holds.
 const IDS: [&str; 2] = ["/contacts/", "/events/"];

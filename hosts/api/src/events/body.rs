@@ -4,7 +4,7 @@ use axum::{body::Body, http::HeaderMap};
 use functions::{
     Error, door,
     event::{MAX_REQUEST_BYTES, MAX_REQUEST_EVENTS},
-    intake,
+    intake, objects,
     queue::MAX_MESSAGE_BYTES,
 };
 use serde::Deserialize;
@@ -22,7 +22,7 @@ const LARGE: usize = 4 * 1024;
 pub(super) async fn read(body: Body, headers: &HeaderMap) -> Result<String, Problem> {
     let is_gzip = media::is_gzip(headers)?;
     let body = body::read_within(MAX_REQUEST_BYTES, too_large, body, headers).await?;
-    let is_packed = body.starts_with(&[0x1f, 0x8b]);
+    let is_packed = objects::is_gzip(&body);
     if is_gzip && !is_packed {
         return Err(Problem::new(Kind::BadBody, "The body is announced as gzip and is not."));
     }
