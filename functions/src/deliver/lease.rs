@@ -1,6 +1,7 @@
 //! The lease on a lane: an item that names who works on it and until when. Every change of it is conditional on its
-//! version, so there is one holder; whoever finds it held changes its version, and the holder, when it wants to let
-//! go, sees that and looks again.
+//! version, so there is one holder. Whoever finds it held rings, which changes the version: the holder, when it wants to
+//! let go, sees that, writes that it was heard, and looks again. Who finds that another has rung since has nothing to
+//! write, so that a crowd that comes at once is through after a write or two of each.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,12 @@ pub(crate) struct Lane {
     /// Whether somebody left it without having written all down.
     #[serde(skip_serializing_if = "is_false")]
     pub(super) unsettled: bool,
+    /// The ring of whoever came by last while it was held. It is named, since who asks twice must know its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ring: Option<String>,
+    /// Whether the holder is to hear of it still.
+    #[serde(skip_serializing_if = "is_false")]
+    pub(super) rung: bool,
     /// When the delayed message comes that was sent last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) wake_at: Option<Timestamp>,
@@ -144,6 +151,7 @@ impl<S: Store> Lease<S> {
                 return Ok(Err(Busy { lane, version }));
             }
             lane.unsettled |= lane.holder.is_some();
+            lane.rung = false;
             lane.holder = Some(holder.to_owned());
             lane.expires_at = Some(now + LEASE);
             let condition = found.map_or(Condition::Absent, |item| Condition::Version(item.version));
@@ -192,7 +200,17 @@ impl<S: Store> Lease<S> {
     }
 
     /// Lets it go, unless somebody came by: then it is kept, and there may be something new.
-    pub(super) async fn let_go(&mut self) -> Result<bool, Error> {
+    pub(super) async fn let_go(&mut self, now: Timestamp) -> Result<bool, Error> {
+        if self.leave().await? {
+            return Ok(true);
+        }
+        // Before the look that is to find what they came for: whoever comes after this rings again.
+        self.renew(now).await?;
+        Ok(false)
+    }
+
+    /// Lets it go, unless somebody came by since it was written last. They are told nothing: somebody else is to look.
+    pub(super) async fn leave(&mut self) -> Result<bool, Error> {
         let free = Lane { holder: None, expires_at: None, ..self.lane.clone() };
         self.write(free).await
     }
@@ -211,7 +229,7 @@ impl<S: Store> Lease<S> {
                     return Err(Error::StorageUnavailable("another has taken the lane".into()));
                 }
                 self.version = version;
-                self.lane.wake_at = other.wake_at;
+                (self.lane.wake_at, self.lane.ring) = (other.wake_at, other.ring);
                 self.rung = true;
                 Ok(false)
             }
@@ -220,10 +238,12 @@ impl<S: Store> Lease<S> {
 }
 
 impl Busy {
-    /// Tells the holder that there may be something new. `false`: the lane changed meanwhile, so look again.
-    pub(super) async fn ring(self, store: &impl Store, partition: &str) -> Result<bool, Error> {
+    /// Writes the lane down, for its holder to see. `false`: it changed meanwhile, so look again.
+    pub(super) async fn write(&mut self, store: &impl Store, partition: &str) -> Result<bool, Error> {
         let item = delivery::item(partition, LANE.to_owned(), self.version + 1, &self.lane)?;
-        Ok(store.put(TABLE, item, Condition::Version(self.version)).await? == Written::Done)
+        let written = store.put(TABLE, item, Condition::Version(self.version)).await?;
+        self.version += 1;
+        Ok(written == Written::Done)
     }
 }
 

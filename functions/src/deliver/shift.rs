@@ -56,14 +56,17 @@ pub(super) async fn run<S: Store, Q: Queue>(
     if done.is_err() && !lease.is_lost() {
         // The error is the one to tell. Where this fails too, the lease expires, and says the same.
         lease.lane.unsettled = true;
-        let _ = lease.let_go().await;
+        while lease.leave().await.is_ok_and(|left| !left) {}
     }
     done
 }
 
+/// Takes the lease; `None`: another has it, and looks again before it lets go.
 async fn take<S: Store, Q: Queue>(tools: &Tools<S, Q>, wake: &Wake) -> Result<Option<Lease<S>>, Error> {
     let Tools { store, queue, holder, .. } = tools;
     let partition = delivery::partition(&wake.tenant, &wake.destination);
+    let ours = format!("{:032x}", (tools.random)());
+    let mut first = None;
     loop {
         let now = (tools.now)();
         let mut busy = match Lease::take(store, &partition, holder, now).await? {
@@ -71,11 +74,27 @@ async fn take<S: Store, Q: Queue>(tools: &Tools<S, Q>, wake: &Wake) -> Result<Op
             Err(busy) => busy,
         };
         // Should the holder die, somebody comes when its lease is over.
-        let expires = busy.lane.expires_at.unwrap_or(now);
-        wakes::arm(wake, &mut busy.lane, expires, now, queue).await?;
-        if busy.ring(store, &partition).await? {
+        let due = busy.lane.expires_at.unwrap_or(now).max(now + wakes::NEXT);
+        let is_armed = wakes::is_armed(busy.lane.wake_at, due, now);
+        let before = first.get_or_insert_with(|| busy.lane.ring.clone());
+        let has_rung = busy.lane.ring.as_ref() == Some(&ours);
+        // By somebody who came since, and who sees to the message too.
+        let is_heard = busy.lane.ring != *before && !has_rung;
+        if is_heard || (busy.lane.rung && is_armed) {
             return Ok(None);
         }
+        if !has_rung {
+            (busy.lane.ring, busy.lane.rung) = (Some(ours.clone()), true);
+            if !busy.write(store, &partition).await? {
+                continue;
+            }
+        }
+        if !is_armed {
+            wakes::arm(wake, &mut busy.lane, due, now, queue).await?;
+            // Where the lane changed meanwhile it does not say so, and another sends one more.
+            busy.write(store, &partition).await?;
+        }
+        return Ok(None);
     }
 }
 
@@ -91,12 +110,12 @@ async fn work<S: Store, Q: Queue>(
         if let Again::At(due) = again {
             wakes::arm(&book.wake, &mut lease.lane, due, (tools.now)(), &tools.queue).await?;
         }
-        if lease.let_go().await? {
+        if lease.let_go((tools.now)()).await? {
             return Ok(Shift::Done);
         }
     }
     // Whoever came by meanwhile is heard in the next shift.
-    while !lease.let_go().await? {}
+    while !lease.leave().await? {}
     Ok(Shift::Over)
 }
 

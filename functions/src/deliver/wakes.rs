@@ -15,6 +15,9 @@ use crate::{
 const SLACK: SignedDuration = SignedDuration::from_secs(1);
 /// One that is to come sooner than this may be the one that is being worked on: clocks differ.
 const EARLY: SignedDuration = SignedDuration::from_secs(2);
+/// The soonest that a message comes for a lane that is taken: later than that, so that all who come by see that it will
+/// do, and one is sent.
+pub(super) const NEXT: SignedDuration = SignedDuration::from_secs(4);
 
 /// Sees to it that the lane is looked at when something is due at `due`: by the message that is on its way, or by a
 /// new one.
@@ -41,7 +44,7 @@ pub(super) fn after_trouble(random: u128) -> Duration {
 }
 
 /// Whether the message that was sent last will do.
-fn is_armed(wake_at: Option<Timestamp>, due: Timestamp, now: Timestamp) -> bool {
+pub(super) fn is_armed(wake_at: Option<Timestamp>, due: Timestamp, now: Timestamp) -> bool {
     wake_at.is_some_and(|at| now + EARLY < at && at <= due + SLACK)
 }
 

@@ -27,7 +27,7 @@ pub(super) enum Asked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     Throttled,
-    /// Others were there before, each time.
+    /// Others were there before, each time; of one item, it was oneself, whose first answer was lost.
     Conflict,
     /// It takes half a second.
     Slow,
@@ -122,11 +122,16 @@ impl Store for Faulty {
     }
 
     async fn put(&self, table: Table, item: Item, condition: Condition) -> Result<Written, StoreError> {
-        self.ask(Asked::Put, table).await?;
+        let is_answer_lost = self.ask(Asked::Put, table).await?;
         if self.life.spend(1) == 0 {
             return self.life.end().await;
         }
-        self.store.put(table, item, condition).await
+        let (partition, sort) = (item.partition.clone(), item.sort.clone());
+        let written = self.store.put(table, item, condition).await?;
+        if is_answer_lost {
+            return Ok(Written::Conflict(self.store.get(table, &partition, &sort).await?));
+        }
+        Ok(written)
     }
 
     async fn put_all(

@@ -1,6 +1,7 @@
 //! Lanes on this machine's storage, with destinations that do what a test says.
 
 mod answers;
+mod crowd;
 mod deaths;
 mod faulty;
 mod lab;
