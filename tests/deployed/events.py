@@ -1,9 +1,13 @@
 """Sends events through the deployed stack AWS_SAM_STACK_NAME: from the API to the queue, through the flow, to
 destinations at a sink, and what the tables say of it. Usage: events.py API SINK SEGMENT"""
 
+import contextlib
 import gzip
 import json
 import os
+import pathlib
+import random
+import signal
 import sys
 import time
 import urllib.error
@@ -303,6 +307,51 @@ def an_address_that_is_not_allowed_is_not_called(stack):
     stack.ended(message_id, {inside: True})
 
 
+def functions():
+    """The processes of functions that this emulator has."""
+    where = f"AWS_ENDPOINT_URL={os.environ['AWS_ENDPOINT_URL']}".encode()
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            program = (folder / "cmdline").read_bytes().split(b"\0")[0]
+            if program.endswith(b"/bootstrap") and where in (folder / "environ").read_bytes().split(b"\0"):
+                yield int(folder.name)
+
+
+def functions_that_are_killed_lose_nothing(stack):
+    named = {"events": [f"killed {RUN}"], "retryDelays": [1] * 16}
+    one = stack.destination("one", "/analytics-1/killed", **named)
+    other = stack.destination("other", "/comms/killed", ordering="user", **named)
+    mappings = [stack.mapping(name) for name in ("ConsumeEvents", "DeliverEvents")]
+    queues = [mapping["EventSourceArn"].rpartition(":")[2] for mapping in mappings]
+    queues = [stack.queues.get_queue_url(QueueName=name)["QueueUrl"] for name in queues]
+    names = {"AttributeNames": ["VisibilityTimeout"]}
+    hidden = [stack.queues.get_queue_attributes(QueueUrl=queue, **names)["Attributes"] for queue in queues]
+    for queue in queues:
+        # So that the next try is soon, and not in six minutes.
+        stack.queues.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "15"})
+    ids, kills = [], 0
+    event = {"event": f"killed {RUN}", "timestamp": "2026-11-21T08:00:00Z"}
+    for number in range(100):
+        users = {f"{RUN}-killed-{user}-{number}": f"user-{user}-{RUN}" for user in range(5)}
+        body = [event | {"messageId": message_id, "userId": user} for message_id, user in users.items()]
+        if called("POST", f"{stack.api}/events", body)[0] == 202:
+            ids += users
+        for process in random.sample(found := list(functions()), min(2, len(found))):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+                kills += 1
+        time.sleep(random.uniform(0, 0.2))
+    assert kills >= 100 and len(ids) >= 250, (kills, ids)
+    for message_id in ids:
+        stack.ended(message_id, {one: True, other: True})
+    _, answer = called("GET", f"{stack.sink}/_sink/received?limit=100000")
+    for path in ("/analytics-1/killed", "/comms/killed"):
+        taken = {request["webhookId"] for request in answer["received"] if request["path"] == path}
+        assert taken >= set(ids), set(ids) - taken
+    for queue, attributes in zip(queues, hidden):
+        stack.queues.set_queue_attributes(QueueUrl=queue, Attributes=attributes)
+
+
 def a_paused_consumer_stops_delivery_and_not_intake(stack):
     later = stack.destination("later", "/analytics-1", events=["later"])
     mapping = stack.mapping("ConsumeEvents")["UUID"]
@@ -341,6 +390,7 @@ CASES = [
     a_destination_that_refuses_is_paused_and_goes_on,
     every_users_events_arrive_in_order_through_failures,
     an_address_that_is_not_allowed_is_not_called,
+    functions_that_are_killed_lose_nothing,
     a_paused_consumer_stops_delivery_and_not_intake,
     what_cannot_be_read_ends_in_the_dead_letter_queue,
 ]

@@ -209,7 +209,8 @@ impl<S: Store> Lease<S> {
         Ok(false)
     }
 
-    /// Lets it go, unless somebody came by since it was written last. They are told nothing: somebody else is to look.
+    /// Lets it go, unless somebody came by since it was written last; once more, and it is let go all the same. Somebody
+    /// is to look at the lane after that.
     pub(super) async fn leave(&mut self) -> Result<bool, Error> {
         let free = Lane { holder: None, expires_at: None, ..self.lane.clone() };
         self.write(free).await
