@@ -285,7 +285,7 @@ def every_users_events_arrive_in_order_through_failures(stack):
 
 
 def an_address_that_is_not_allowed_is_not_called(stack):
-    inside = stack.destination("inside", "/analytics-1", events=["inside"], retryDelays=[1])
+    inside = stack.destination("inside", "/analytics-1", events=[f"inside {RUN}"], retryDelays=[1])
     function = f"{STACK}-DeliverEvents"
     before = stack.functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
 
@@ -295,7 +295,7 @@ def an_address_that_is_not_allowed_is_not_called(stack):
         stack.functions.get_waiter("function_updated_v2").wait(FunctionName=function)
 
     allow("")
-    message_id, _ = stack.tracked("inside")
+    message_id, _ = stack.tracked(f"inside {RUN}")
     failed = f"{stack.api}/deliveries?destination={inside}&status=failed"
     (delivery,) = until("a delivery that failed", lambda: called("GET", failed)[1]["deliveries"])
     equal((delivery["messageId"], delivery["reason"]), (message_id, "blocked"))
