@@ -3,36 +3,21 @@
 
 #![expect(clippy::panic, reason = "a broken promise ends the test that asks for it")]
 
-use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
-use serde_json::{
-    Value, json,
-    value::{RawValue, to_raw_value},
-};
+mod flow;
+
+use serde_json::{Value, json};
 
 use crate::{
-    arrival::{Arrival, Via},
-    batch::{Batch, BatchId, Kind, Name},
     delivery,
-    destination::Destination,
-    door,
-    error::Error,
-    event::{Standing, StoredEvent},
-    ledger::{Ledger, Part},
+    event::Standing,
     objects::Objects,
-    outcome::Outcome::{self, Conflict, Duplicate, Invalid, Routed},
+    outcome::Outcome::{Conflict, Duplicate, Invalid, Routed},
     quarantine,
     queue::Queue,
-    received::Received,
-    records::Records,
-    response::{self, Response},
     routes::Routes,
-    steps::{self, Execution, LogSchemaErrors, Start, Step},
-    store::{Item, Query, Store, Table},
+    store::{Condition, Store},
 };
-
-/// How old an event is before a destination in order gets it.
-const SETTLE: SignedDuration = SignedDuration::from_secs(5);
+use flow::{Flow, SETTLE, Sent, Until, done, sent};
 
 /// Checks stores that are empty.
 ///
@@ -57,207 +42,9 @@ pub async fn event_contract(store: impl Store, objects: Objects, queue: impl Que
     what_no_table_can_keep_is_kept_as_text(flow("text")).await;
 }
 
-struct Flow<S, Q> {
-    store: S,
-    objects: Objects,
-    queue: Q,
-    routes: Routes,
-    tenant: Name,
-}
-
-/// An event of a request.
-#[derive(Clone, Copy)]
-struct Sent {
-    request: u32,
-    index: u32,
-    id: &'static str,
-    /// Its name and more, as members of a JSON object.
-    content: &'static str,
-    /// On which day it arrives.
-    day: i64,
-}
-
 const ORDER: &str = r#""event":"Order Placed""#;
 const VISIT: &str = r#""event":"Visit","metadata":{"preferredChannel":"sms"}"#;
 const NAMELESS: &str = r#""metadata":{}"#;
-
-fn sent(request: u32, index: u32, id: &'static str, content: &'static str) -> Sent {
-    Sent { request, index, id, content, day: 0 }
-}
-
-/// How far a try gets before it fails.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Until {
-    Stored,
-    Routed,
-    Summarized,
-}
-
-#[track_caller]
-fn done<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
-    result.unwrap_or_else(|error| panic!("a step failed: {error:?}"))
-}
-
-/// What a step gives, the same both times.
-async fn twice<T: Serialize>(step: impl AsyncFn() -> Result<T, Error>) -> T {
-    let first = done(step().await);
-    let again = done(step().await);
-    assert_eq!(json!(first), json!(again));
-    first
-}
-
-fn raw(value: impl Serialize) -> Box<RawValue> {
-    done(to_raw_value(&value))
-}
-
-impl Sent {
-    fn record(&self) -> String {
-        let Self { id, content, .. } = self;
-        format!(r#"{{"messageId":"{id}","userId":"ann","timestamp":"2026-01-01T00:00:00Z",{content}}}"#)
-    }
-
-    fn received_at(&self) -> Timestamp {
-        done(Timestamp::from_second(1_767_225_600)) + SignedDuration::from_hours(24 * self.day)
-    }
-
-    fn arrival(&self) -> Arrival {
-        Arrival {
-            id: BatchId::new(self.received_at(), self.request.into()),
-            index: self.index,
-            message_id: self.id.to_owned(),
-            via: Via::Events,
-            received_at: self.received_at(),
-            sent_at: None,
-        }
-    }
-}
-
-impl<S: Store, Q: Queue> Flow<S, Q> {
-    /// One try of some events: each step twice; what became of each.
-    async fn run(&self, events: &[Sent], until: Until) -> Vec<Outcome> {
-        let Self { store, objects, queue, routes, .. } = self;
-        let start = self.start(events);
-        let now = start.execution.started_at;
-        let valid = twice(async || steps::validate_schema(start.clone(), objects).await).await;
-        let batch = valid.batch;
-        let mut parts = Vec::new();
-        if valid.invalid.count > 0 {
-            let input = LogSchemaErrors { batch: batch.clone(), records: valid.invalid };
-            parts.push(
-                twice(async || steps::log_schema_errors(input.clone(), store, objects).await).await.part,
-            );
-        }
-        let step = Step { batch: batch.clone(), records: valid.valid };
-        let unique = twice(async || steps::remove_duplicates(step.clone(), objects).await).await;
-        assert_eq!((unique.opted_in.count, unique.opted_out.count), (0, 0));
-        parts.push(unique.part);
-        let step = Step { batch: batch.clone(), records: unique.events };
-        let stored = twice(async || steps::put_events(step.clone(), store, objects).await).await;
-        parts.push(stored.part);
-        if until == Until::Stored {
-            return Vec::new();
-        }
-        let step = Step { batch, records: stored.fresh };
-        let route =
-            async || steps::route_events(step.clone(), store, objects, queue, routes, now, SETTLE).await;
-        parts.push(twice(route).await.part);
-        if until == Until::Routed {
-            return Vec::new();
-        }
-        let mut whole = Part::default();
-        for part in parts {
-            whole.merge(done(part.open(objects).await));
-        }
-        let ledger = done(Ledger::new(valid.received, whole));
-        let outcome = |index| ledger.part.outcome(index).unwrap_or_else(|| panic!("{index} has no outcome"));
-        (0..valid.received).map(outcome).collect()
-    }
-
-    fn start(&self, events: &[Sent]) -> Start {
-        let mut lines = Vec::new();
-        for (index, event) in (0..).zip(events) {
-            let record = done(RawValue::from_string(event.record()));
-            let received = Received { arrival: Some(event.arrival()), ..Received::json(index, 0, &record) };
-            done(received.write(&mut lines));
-            lines.push(b'\n');
-        }
-        let first = events[0].arrival();
-        let batch = Batch {
-            batch_id: first.id,
-            tenant: self.tenant.clone(),
-            provider: done("events".parse()),
-            kind: Kind::Event,
-            received_at: first.received_at,
-            chunk: None,
-        };
-        let execution = Execution { name: first.id.to_string(), started_at: first.received_at };
-        Start { input: raw(json!({ "batch": batch, "records": done(Records::inline(&lines)) })), execution }
-    }
-
-    /// A whole try that comes to this.
-    #[track_caller]
-    fn check(&self, events: &[Sent], outcomes: &[Outcome]) -> impl Future<Output = ()> {
-        let place = std::panic::Location::caller();
-        async move { assert_eq!(self.run(events, Until::Summarized).await, outcomes, "{place}") }
-    }
-
-    async fn stored(&self, id: &str) -> StoredEvent {
-        let (partition, sort) = StoredEvent::key(&self.tenant, id);
-        let item = done(self.store.get(Table::Events, &partition, &sort).await);
-        done(StoredEvent::read(&item.unwrap_or_else(|| panic!("{id} is not stored"))))
-    }
-
-    async fn response(&self, id: &str) -> Option<Response> {
-        let partition = response::partition(&self.tenant, id);
-        let item = done(self.store.get(response::TABLE, &partition, response::SORT).await);
-        item.map(|item| done(Response::read(&item)))
-    }
-
-    /// It is delivered wherever it goes.
-    async fn delivered(&self, id: &str) {
-        let mut response = self.response(id).await.unwrap_or_else(|| panic!("{id} has no response"));
-        response.destinations.values_mut().for_each(|is_delivered| *is_delivered = true);
-        let item = done(response.item(&self.tenant, 2));
-        done(self.store.put(response::TABLE, item, crate::store::Condition::None).await);
-    }
-
-    /// What waits in a lane: the id, user and channel of each.
-    async fn lane(&self, destination: &str) -> Vec<Value> {
-        self.rows(destination).await.into_iter().map(|(_, row)| row).collect()
-    }
-
-    /// The same, with when it is due.
-    async fn rows(&self, destination: &str) -> Vec<(Timestamp, Value)> {
-        let query = Query {
-            partition: delivery::partition(&self.tenant, &done(destination.parse())),
-            prefix: delivery::QUEUED.to_owned(),
-            after: None,
-            descending: false,
-            limit: 100,
-        };
-        let items = done(self.store.query(delivery::TABLE, query).await);
-        let row = |item: &Item| {
-            let body: Value = done(door::decode(item.body.as_bytes()));
-            let due = delivery::queued_parts(&item.sort).map(|(due, _)| due);
-            let due = due.unwrap_or_else(|| panic!("{} is no row's", item.sort));
-            (due, json!([body["messageId"], body["user"], body["channel"]]))
-        };
-        items.iter().map(row).collect()
-    }
-
-    /// Makes a destination; `more` are members of its own.
-    async fn destination(&self, name: &str, more: Value) {
-        let mut body = json!({
-            "destinationName": name, "Type": "analytics", "Url": "https://example.com/", "holdSeconds": 1,
-            "concurrency": 1, "retryDelays": [], "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z",
-        });
-        if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
-            body.extend(more);
-        }
-        let destination: Destination = done(door::decode(&done(door::encode(&body))));
-        assert!(done(destination.save(&self.tenant, None, &self.store).await));
-    }
-}
 
 async fn an_id_stands_for_its_event<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     flow.destination("all", json!({})).await;
@@ -344,7 +131,7 @@ async fn another_try_goes_where_the_first_one_went<S: Store, Q: Queue>(flow: Flo
     let lane = delivery::partition(&flow.tenant, &done("second".parse()));
     let sequence = request[1].arrival().sequence();
     let tried = done(delivery::item(&lane, delivery::Status::Pending.sort(&sequence), 1, &json!({})));
-    done(flow.store.put(delivery::TABLE, tried, crate::store::Condition::None).await);
+    done(flow.store.put(delivery::TABLE, tried, Condition::None).await);
     let queued = delivery::queued_sort(request[1].received_at(), &sequence);
     done(flow.store.delete(delivery::TABLE, &lane, &queued).await);
     flow.check(&request, &[Routed, Routed]).await;

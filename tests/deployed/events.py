@@ -327,7 +327,7 @@ def functions_that_are_killed_lose_nothing(stack):
     names = {"AttributeNames": ["VisibilityTimeout"]}
     hidden = [stack.queues.get_queue_attributes(QueueUrl=queue, **names)["Attributes"] for queue in queues]
     for queue in queues:
-        # So that the next try is soon, and not in six minutes.
+        # So that the next try is soon, and not in six or twelve minutes.
         stack.queues.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "15"})
     ids, kills = [], 0
     event = {"event": f"killed {RUN}", "timestamp": "2026-11-21T08:00:00Z"}

@@ -9,11 +9,7 @@ use std::{
     time::Duration,
 };
 
-use functions::{
-    delivery,
-    queue::QueueName,
-    store::{Item, Table},
-};
+use functions::{delivery, queue::QueueName, store::Table};
 use futures::future::join_all;
 use jiff::SignedDuration;
 
@@ -21,7 +17,7 @@ use super::{
     faulty::{Asked, Fault, Faulty},
     lab::Lab,
     sink::{Reply, Sink},
-    trouble::courier,
+    trouble::{courier, times},
 };
 
 /// How many come at once.
@@ -48,8 +44,7 @@ async fn lab(sink: &Sink, known: &str) -> Lab {
     lab.destination("A", sink, |_| {}).await;
     lab.event("m1", None, None, &["A"]).await;
     let expires = (lab.tools.now)() + SignedDuration::from_secs(60);
-    let body = format!(r#"{{"holder":"dead","expiresAt":"{expires}"{known}}}"#);
-    let lane = Item { partition: lab.lane("A"), sort: "!lane".to_owned(), version: 7, body };
+    let lane = lab.left(&format!(r#"{{"holder":"dead","expiresAt":"{expires}"{known}}}"#));
     lab.put(delivery::TABLE, lane).await;
     lab
 }
@@ -76,7 +71,7 @@ async fn check(known: &str) {
 }
 
 #[tokio::test]
-async fn of_many_who_come_to_a_lane_few_write_and_one_sends_a_message() {
+async fn of_many_who_come_to_a_lane_each_writes_little_and_one_sends_a_message() {
     check("").await;
     // Who rang died before the message was sent.
     check(r#","rung":true"#).await;
@@ -87,11 +82,7 @@ async fn of_many_who_come_to_a_lane_few_write_and_one_sends_a_message() {
 async fn who_takes_its_own_ring_for_another_s_sends_the_message_all_the_same() {
     let sink = Sink::start(|_, _| Reply::Status(200, "")).await;
     let lab = lab(&sink, "").await;
-    let first = AtomicUsize::new(0);
-    let store = Faulty::new(&lab.store, move |asked, table| {
-        let is_write = asked == Asked::Put && table == Table::Deliveries;
-        (is_write && first.fetch_add(1, Relaxed) == 0).then_some(Fault::Conflict)
-    });
+    let store = Faulty::new(&lab.store, times(Asked::Put, Table::Deliveries, 0, 1, Fault::Conflict));
     lab.deliver_by(&courier(&lab, store, "other"), &["A"]).await;
     check_one_message(&lab);
 }

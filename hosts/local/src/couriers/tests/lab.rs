@@ -182,6 +182,11 @@ impl Lab {
         delivery::partition(&self.tenant, &name.parse().unwrap())
     }
 
+    /// Lane A itself, as somebody left it.
+    pub(super) fn left(&self, body: &str) -> Item {
+        Item { partition: self.lane("A"), sort: delivery::LANE.to_owned(), version: 7, body: body.to_owned() }
+    }
+
     /// Has the courier work on lanes, all of which it does.
     pub(super) async fn deliver(&self, names: &[&str]) {
         self.deliver_by(&self.courier, names).await;

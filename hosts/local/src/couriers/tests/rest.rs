@@ -10,7 +10,7 @@ use std::{
 
 use functions::{
     deliver::{Courier, Tools},
-    delivery::Status,
+    delivery::{self, Status},
     destination::{Destination, State},
     queue::QueueName,
 };
@@ -243,18 +243,12 @@ async fn who_comes_to_a_lane_that_is_taken_rings() {
     tokio::join!(lab.deliver(&["A"]), lab.deliver(&["A"]));
     assert_eq!(sink.ids(), ["m1"]);
     // Another process holds the lane: it is told, and should it die, a message comes when its lease is over.
-    let lane = r#"{"holder":"other","expiresAt":"2999-01-01T00:00:00Z"}"#;
-    let row = functions::store::Item {
-        partition: lab.lane("A"),
-        sort: "!lane".to_owned(),
-        version: 70,
-        body: lane.to_owned(),
-    };
-    lab.put(functions::delivery::TABLE, row).await;
+    let lane = lab.left(r#"{"holder":"other","expiresAt":"2999-01-01T00:00:00Z"}"#);
+    lab.put(delivery::TABLE, lane).await;
     lab.event("m2", None, None, &["A"]).await;
     lab.deliver(&["A"]).await;
     assert_eq!((sink.ids().len(), lab.messages(QueueName::Lanes).len()), (1, 1));
-    assert!(lab.rows("A", "!lane").await[0].body.contains(r#""rung":true"#));
+    assert!(lab.rows("A", delivery::LANE).await[0].body.contains(r#""rung":true"#));
 }
 
 #[tokio::test]
@@ -288,13 +282,7 @@ async fn a_busy_lane_is_let_go_when_its_time_is_over() {
 #[tokio::test]
 async fn a_lane_that_cannot_be_worked_on_is_looked_at_again_soon() {
     let lab = Lab::new(&[]);
-    let broken = functions::store::Item {
-        partition: lab.lane("A"),
-        sort: "!lane".to_owned(),
-        version: 1,
-        body: "7".to_owned(),
-    };
-    lab.put(functions::delivery::TABLE, broken).await;
+    lab.put(delivery::TABLE, lab.left("7")).await;
     lab.deliver(&["A"]).await;
     let delays: Vec<i64> = lab.messages(QueueName::Lanes).iter().map(|(delay, _)| *delay).collect();
     assert!(delays.len() == 1 && (5..=60).contains(&delays[0]), "{delays:?}");

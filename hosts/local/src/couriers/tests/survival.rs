@@ -14,8 +14,7 @@ use super::{
 
 /// A lane that somebody left without having let it go.
 pub(super) fn crashed(lab: &Lab) -> Item {
-    let lane = r#"{"holder":"test","expiresAt":"2999-01-01T00:00:00Z"}"#;
-    Item { partition: lab.lane("A"), sort: "!lane".to_owned(), version: 7, body: lane.to_owned() }
+    lab.left(r#"{"holder":"test","expiresAt":"2999-01-01T00:00:00Z"}"#)
 }
 
 /// The event's row as it was put, and what it holds.

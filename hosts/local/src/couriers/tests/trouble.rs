@@ -64,7 +64,7 @@ async fn check(
 }
 
 /// Fails from the `first` time on, so many times.
-fn times(
+pub(super) fn times(
     asked: Asked,
     table: Table,
     first: usize,
