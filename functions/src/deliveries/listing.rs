@@ -12,6 +12,8 @@ use crate::{
 
 /// How many lanes one page may look into: a tenant may have very many with nothing in them.
 const LANES: usize = 100;
+/// How many bytes the deliveries of a page may take as they are stored, the last one left out of account.
+const MAX_PAGE_BYTES: usize = 2 << 20;
 
 /// Which deliveries.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +46,7 @@ pub async fn list(
     let statuses = [Status::Pending, Status::Failed, Status::Delivered];
     let mut statuses = statuses.into_iter().filter(|status| filter.status.is_none_or(|only| only == *status));
     let mut deliveries = Vec::new();
-    let mut seen = 0;
+    let (mut seen, mut bytes) = (0, 0);
     for name in &names {
         for status in statuses.clone() {
             let after = match &place {
@@ -54,12 +56,13 @@ pub async fn list(
             };
             place = None;
             let found = range(tenant, name, prefix(status), after, limit - seen, store).await?;
-            seen += found.len();
             for item in &found {
                 deliveries.extend(view(name, status, item)?);
-            }
-            if let Some(last) = found.last().filter(|_| seen == limit) {
-                return Ok(Page { deliveries, next: Some(format!("{name}/{}", last.sort)) });
+                seen += 1;
+                bytes += item.body.len();
+                if seen == limit || bytes >= MAX_PAGE_BYTES {
+                    return Ok(Page { deliveries, next: Some(format!("{name}/{}", item.sort)) });
+                }
             }
         }
         // A place of a status that is not asked for leads nowhere.
