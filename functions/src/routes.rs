@@ -212,12 +212,23 @@ impl Asked {
             return None;
         }
         let subject = subject().as_ref().ok()?;
-        let began = Instant::now();
-        let answer = expression.is_true_within(subject, STEP_TIMEOUT);
-        let is_timeout = answer.as_ref().is_err_and(ExpressionError::is_timeout);
         let answers = &mut self.answers[at];
-        answers.evaluations += 1;
-        answers.is_slow |= pace.note(began.elapsed(), is_timeout, &mut self.waste);
+        let mut evaluate = || {
+            let began = Instant::now();
+            let answer = expression.is_true_within(subject, STEP_TIMEOUT);
+            answers.evaluations += 1;
+            (answer, began.elapsed())
+        };
+        let is_timeout =
+            |answer: &Result<_, ExpressionError>| answer.as_ref().is_err_and(ExpressionError::is_timeout);
+        let (mut answer, mut took) = evaluate();
+        if is_timeout(&answer) {
+            // The machine may have made a pause just then.
+            let (again, as_well) = evaluate();
+            took = if is_timeout(&again) { took + as_well } else { as_well };
+            answer = again;
+        }
+        answers.is_slow |= pace.note(took, is_timeout(&answer), &mut self.waste);
         answer.ok()
     }
 }
@@ -278,13 +289,13 @@ mod tests {
     fn a_slow_filter_is_hardly_evaluated_in_a_step() {
         let routes = |before| TenantRoutes::new([destination("endless", ENDLESS)].into_iter(), before);
         let first = routes(None);
-        assert_eq!(check(&first, 400, &["endless"]), [1]);
+        assert_eq!(check(&first, 400, &["endless"]), [2]);
         // What is known of it outlives the routes that were read.
         let second = routes(Some(&first));
         assert_eq!(check(&second, 101, &["endless"]), [0]);
-        assert_eq!(check(&second, 2_001, &["endless"]), [1]);
+        assert_eq!(check(&second, 2_001, &["endless"]), [2]);
         let other = destination("endless", "($g := function() { $g() }; $g())");
-        assert_eq!(check(&TenantRoutes::new([other].into_iter(), Some(&second)), 1, &["endless"]), [1]);
+        assert_eq!(check(&TenantRoutes::new([other].into_iter(), Some(&second)), 1, &["endless"]), [2]);
     }
 
     #[test]
@@ -294,6 +305,6 @@ mod tests {
         let routes = TenantRoutes::new(all, None);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let evaluations: u64 = check(&routes, 100, &names).iter().sum();
-        assert!((1..=5).contains(&evaluations), "{evaluations}");
+        assert!((2..=6).contains(&evaluations), "{evaluations}");
     }
 }
