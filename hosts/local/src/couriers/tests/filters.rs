@@ -4,8 +4,7 @@ use functions::{
     deliveries::{self, Selection},
     delivery::{self, Delivery},
     destination::{Ordering, State},
-    response::{self, Response},
-    store::Store,
+    response,
 };
 
 use super::{
@@ -31,22 +30,11 @@ async fn sink() -> Sink {
     Sink::start(|_, _| Reply::Status(200, "")).await
 }
 
-/// The response of an event.
-async fn response(lab: &Lab, id: &str) -> Response {
-    let partition = response::partition(&lab.tenant, id);
-    let item = lab.store.get(response::TABLE, &partition, response::SORT).await.unwrap().unwrap();
-    Response::read(&item).unwrap()
-}
-
 /// What the response of an event says of `A`: `true`, `false`, `false, undecided`, or nothing.
 async fn says(lab: &Lab, id: &str) -> String {
-    let response = response(lab, id).await;
-    let name = "A".parse().unwrap();
-    let mut says = response.destinations.get(&name).map_or_else(String::new, bool::to_string);
-    if response.undecided.contains(&name) {
-        says += ", undecided";
-    }
-    says
+    let says = lab.says(id, "A").await;
+    let is_undecided = lab.response(id).await.undecided.contains(&"A".parse().unwrap());
+    says.map_or_else(String::new, |says| says.to_string()) + if is_undecided { ", undecided" } else { "" }
 }
 
 /// How deliveries stand: `failed filter: it called $error`.
@@ -236,7 +224,7 @@ async fn what_was_refused_before_a_crash_stays_refused() {
     let sink = sink().await;
     let lab = lab(&sink, "true", vec![]).await;
     lab.event("m1", None, None, &["A"]).await;
-    let mut left = response(&lab, "m1").await;
+    let mut left = lab.response("m1").await;
     left.leave_out(&"A".parse().unwrap());
     lab.put(response::TABLE, left.item(&lab.tenant, 2).unwrap()).await;
     lab.deliver(&["A"]).await;

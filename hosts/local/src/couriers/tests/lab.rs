@@ -239,11 +239,21 @@ impl Lab {
         all.into_iter().map(|(_, delivery)| delivery).collect()
     }
 
-    /// What the response of an event says of a destination.
+    /// Whether the response of an event says that a destination has it.
     pub(super) async fn is_delivered(&self, id: &str, name: &str) -> bool {
+        self.says(id, name).await == Some(true)
+    }
+
+    /// What the response of an event says of a destination; `None`: nothing.
+    pub(super) async fn says(&self, id: &str, name: &str) -> Option<bool> {
+        self.response(id).await.destinations.get(&name.parse().unwrap()).copied()
+    }
+
+    /// The response of an event.
+    pub(super) async fn response(&self, id: &str) -> Response {
         let partition = response::partition(&self.tenant, id);
         let item = self.store.get(response::TABLE, &partition, response::SORT).await.unwrap().unwrap();
-        Response::read(&item).unwrap().destinations[&name.parse().unwrap()]
+        Response::read(&item).unwrap()
     }
 
     pub(super) async fn quarantine(&self) -> Vec<Entry> {
