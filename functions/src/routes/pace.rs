@@ -16,8 +16,8 @@ const MAX_CREDIT: Duration = Duration::from_millis(2);
 const MIN_REST: u32 = 500;
 const MAX_REST: u32 = 128_000;
 const REST_FACTOR: u32 = 4;
-/// How long filters that were too slow may have taken in a step, before one whose pace is unknown is not evaluated.
-const MAX_WASTE: Duration = Duration::from_millis(5);
+/// How many filters may be too slow in a step, before one whose pace is unknown is not evaluated.
+const MAX_SLOW: usize = 5;
 
 /// The pace of one filter, kept from step to step.
 #[derive(Debug, Default)]
@@ -41,9 +41,9 @@ impl Default for State {
     }
 }
 
-/// What filters that are too slow have taken of a step.
+/// How often a filter was too slow in a step.
 #[derive(Debug, Default)]
-pub(super) struct Waste(Duration);
+pub(super) struct Waste(usize);
 
 impl Pace {
     /// Whether the filter may be evaluated for the next event.
@@ -53,7 +53,7 @@ impl Pace {
             state.resting -= 1;
             return false;
         }
-        state.is_known || waste.0 < MAX_WASTE
+        state.is_known || waste.0 < MAX_SLOW
     }
 
     /// Notes an evaluation that took so long, and whether it came to no end; gives whether the filter is left alone from
@@ -69,7 +69,7 @@ impl Pace {
             }
             return false;
         }
-        waste.0 += took;
+        waste.0 += 1;
         let rest = state.next_rest;
         let next_rest = rest.saturating_mul(REST_FACTOR).min(MAX_REST);
         *state = State { resting: rest, next_rest, ..State::default() };
