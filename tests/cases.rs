@@ -270,7 +270,11 @@ pub(crate) fn path(place: &Place, arn: &str) -> Vec<String> {
 
 #[track_caller]
 fn quarantine(api: &Client, id: &str, batch: &Batch) -> BTreeMap<u64, Entry> {
-    let entries = api.all(&format!("/quarantine?batch={id}&all=true"), "entries");
+    // What a destination did not take is there a moment later.
+    let entries = until(|| {
+        let entries = api.all(&format!("/quarantine?batch={id}&all=true"), "entries");
+        (entries.len() >= batch.quarantine.len()).then_some(entries)
+    });
     entries
         .iter()
         .map(|entry| {

@@ -7,11 +7,14 @@ use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use super::load::{Letter, Parcel};
+use super::{
+    evaluator::{Answer, Evaluations, Evaluator},
+    load::{Letter, Parcel},
+};
 use crate::{
     delivery::{Attempt, Queued},
     destination::{Destination, DestinationType, Hidden, Stored},
-    expression::Expression,
+    expression::{Expression, ExpressionError},
     outbound::{self, Guard, Outbound, RetryAfter, Secret},
 };
 
@@ -31,6 +34,11 @@ pub(super) struct Target {
     headers: HeaderMap,
     secrets: Vec<Secret>,
     mapping: Mapping,
+    filter: Option<Result<Expression, ExpressionError>>,
+    pub(super) evaluator: Evaluator,
+    /// The evaluations of its mapping, and of its filter.
+    mappings: Evaluations,
+    pub(super) filtering: Evaluations,
 }
 
 #[derive(Debug)]
@@ -39,7 +47,7 @@ enum Mapping {
     None,
     By(Box<Expression>),
     /// The expression is none.
-    Broken,
+    Broken(ExpressionError),
 }
 
 /// A call that ended.
@@ -62,18 +70,22 @@ impl Called {
 impl Target {
     /// Reads a destination. What was checked when it was made may be refused here, by another configuration: then its
     /// calls fail.
-    pub(super) fn new(stored: Stored, guard: &Guard) -> Self {
+    pub(super) fn new(stored: Stored, guard: &Guard, evaluator: Evaluator) -> Self {
         let destination = &stored.destination;
         let mut headers = outbound::headers(&destination.headers).unwrap_or_default();
         headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
         let parse = |source: &String| {
-            Expression::parse(source).map_or(Mapping::Broken, |mapping| Mapping::By(Box::new(mapping)))
+            Expression::parse(source).map_or_else(Mapping::Broken, |mapping| Mapping::By(Box::new(mapping)))
         };
         Self {
             url: guard.check_url(&destination.url).ok().map(Hidden::from),
             headers,
             secrets: destination.secrets.iter().filter_map(|text| text.parse().ok()).collect(),
             mapping: destination.mapping.as_ref().map_or(Mapping::None, parse),
+            filter: destination.filter.as_deref().map(Expression::parse),
+            evaluator,
+            mappings: Evaluations::default(),
+            filtering: Evaluations::default(),
             stored,
         }
     }
@@ -81,6 +93,11 @@ impl Target {
     /// The destination.
     pub(super) fn destination(&self) -> &Destination {
         &self.stored.destination
+    }
+
+    /// What events must fulfil, if they must.
+    pub(super) fn filter(&self) -> Option<&Result<Expression, ExpressionError>> {
+        self.filter.as_ref()
     }
 
     /// Where an event goes: its channel is a segment of the path (S0-022).
@@ -93,15 +110,6 @@ impl Target {
             segments.pop_if_empty().push(channel);
         }
         Some(url)
-    }
-
-    /// What is sent of an event; `None`: the mapping makes nothing of it.
-    fn body(&self, letter: &Letter) -> Option<Bytes> {
-        match &self.mapping {
-            Mapping::None => Some(Bytes::copy_from_slice(letter.payload.as_bytes())),
-            Mapping::By(mapping) => mapping.evaluate(&letter.canonical).ok().flatten().map(Bytes::from),
-            Mapping::Broken => None,
-        }
     }
 
     fn headers(&self, message_id: &str, at: Timestamp, body: &[u8]) -> HeaderMap {
@@ -123,14 +131,24 @@ impl Target {
     }
 }
 
-/// The body of a call. A mapping computes for as long as it may, which holds up no other lane, and a fault in it is its
-/// own.
-async fn body(target: &Arc<Target>, letter: &Letter) -> Option<Bytes> {
+/// The body of a call, or what is wrong with the mapping, which makes none.
+async fn body(target: &Arc<Target>, letter: &Letter) -> Result<Bytes, String> {
     if matches!(target.mapping, Mapping::None) {
-        return target.body(letter);
+        return Ok(Bytes::copy_from_slice(letter.payload.as_bytes()));
     }
-    let (target, letter) = (Arc::clone(target), letter.clone());
-    tokio::task::spawn_blocking(move || target.body(&letter)).await.ok().flatten()
+    let (mapping, canonical) = (Arc::clone(target), letter.canonical.clone());
+    let work = move |limit| match &mapping.mapping {
+        Mapping::None => Ok(None),
+        Mapping::By(mapping) => mapping.evaluate_within(&canonical, limit),
+        Mapping::Broken(error) => Err(error.clone()),
+    };
+    match target.evaluator.evaluate(&target.mappings, work).await {
+        Answer::Value(Some(body)) => Ok(Bytes::from(body)),
+        Answer::Value(None) => Err("it gives nothing".to_owned()),
+        Answer::Failed(message) | Answer::TooSlow(message) => Err(message),
+        // Nobody does.
+        Answer::CalledOff => Err("it was called off".to_owned()),
+    }
 }
 
 /// Sends a parcel.
@@ -158,17 +176,18 @@ pub(super) async fn call(
     at: Timestamp,
     patience: Duration,
 ) -> (Attempt, Option<RetryAfter>) {
-    let not_sent =
-        |error: &str| (Attempt { at, duration_ms: 0, status: None, error: Some(error.to_owned()) }, None);
+    let not_sent = |error: &str, message| {
+        (Attempt { at, duration_ms: 0, status: None, error: Some(error.to_owned()), message }, None)
+    };
     match (target.url(channel), body(target, letter).await) {
-        (_, None) => not_sent(MAPPING),
-        (None, _) => not_sent("blocked"),
-        (Some(url), Some(body)) => {
+        (_, Err(message)) => not_sent(MAPPING, Some(message)),
+        (None, _) => not_sent("blocked", None),
+        (Some(url), Ok(body)) => {
             let headers = target.headers(message_id, at, &body);
             let answer = outbound.post(&url, headers, body, patience).await;
             let duration_ms = u64::try_from(answer.duration.as_millis()).unwrap_or(u64::MAX);
             let error = answer.error.map(ToOwned::to_owned);
-            (Attempt { at, duration_ms, status: answer.status, error }, answer.retry_after)
+            (Attempt { at, duration_ms, status: answer.status, error, message: None }, answer.retry_after)
         }
     }
 }

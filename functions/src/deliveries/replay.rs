@@ -225,6 +225,7 @@ fn to_queue(delivery: &Delivery) -> Queued {
         tries: 0,
         replays: delivery.replays,
         stuck_since: None,
+        filter_pending: delivery.filter_pending,
     }
 }
 

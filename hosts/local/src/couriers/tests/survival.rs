@@ -35,6 +35,7 @@ pub(super) fn delivery_of(status: Status, next_attempt_at: Option<Timestamp>) ->
             duration_ms: 1,
             status: Some(500),
             error: None,
+            message: None,
         }],
         next_attempt_at,
         stuck_since: None,
@@ -43,6 +44,7 @@ pub(super) fn delivery_of(status: Status, next_attempt_at: Option<Timestamp>) ->
         channel: None,
         received_at: Timestamp::UNIX_EPOCH,
         replays: 0,
+        filter_pending: false,
     }
 }
 
