@@ -76,6 +76,13 @@ impl Paths {
     }
 }
 
+impl Drop for Folder {
+    /// Leaves a database that is whole without its log.
+    fn drop(&mut self) {
+        self.host.store.writer.close();
+    }
+}
+
 impl Folder {
     /// Opens the folder for this process alone, and makes it if there is none. `command` is what the next
     /// process is told of this one.

@@ -19,6 +19,7 @@ use std::{
     io::{self, Read, Write},
     path::Path,
     process::ExitCode,
+    time::Duration,
 };
 
 use serde::Serialize;
@@ -31,6 +32,9 @@ use crate::{
     runner::Engine,
     wiring::{Problems, Wiring},
 };
+
+/// How long work that nobody waits for any more may take to leave its thread before a command ends.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
@@ -68,7 +72,7 @@ fn block_on<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Exit::failed(format!("no threads can be started: {error}")))?;
     let result = runtime.block_on(work);
-    runtime.shutdown_background();
+    runtime.shutdown_timeout(END_TIMEOUT);
     result
 }
 

@@ -86,7 +86,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         }
         Ok(ExitCode::SUCCESS)
     });
-    background.shutdown_background();
+    background.shutdown_timeout(super::END_TIMEOUT);
     served
 }
 

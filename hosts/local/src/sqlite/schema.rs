@@ -73,6 +73,9 @@ DELETE FROM queue_flights;
 DELETE FROM queue_limits;
 ";
 
+/// The end is clean: what is worked on still is received again, as if it had not been.
+const LEFT: &str = "DELETE FROM queue_flights";
+
 /// Makes room for the queues of this layout; the first layout had none.
 const BEFORE_QUEUES: &str = "
 CREATE TABLE IF NOT EXISTS queue_messages (
@@ -191,6 +194,11 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
          {EVENTS} {VIEWS} PRAGMA user_version = {VERSION}; COMMIT;"
     ))?;
     Ok(connection)
+}
+
+/// Leaves the file: nothing is worked on any longer.
+pub(super) fn leave(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(LEFT)
 }
 
 /// Whether bodies lie in the order of arrival, with an index of keys beside them. Where keys are as good as random, a
