@@ -169,6 +169,31 @@ fn what_was_in_flight_when_the_process_was_killed_goes_through_the_flow() {
     check_routed(&server, 1..=3);
 }
 
+/// S10: somebody who kills a process means no message by it.
+#[test]
+fn twenty_kills_do_not_bury_an_event() {
+    let place = Place::new();
+    let slow = slow(&place, 600);
+    let mut server = Server::start_with(&place, [Path::new("--template"), &slow]);
+    send(&server, "EventsQueue", &[arrivals(1)]);
+    until(|| (listed(&place, "EventsQueue")["inFlight"] == 1).then_some(()));
+    for _ in 0..20 {
+        server.process.signal("KILL");
+        server.process.wait();
+        server = Server::start_with(&place, [Path::new("--template"), &slow]);
+    }
+    server.process.signal("KILL");
+    server.process.wait();
+    let shown = place.run(["queues", "show", "EventsQueue", "--json"]).json();
+    let crashes = shown[0]["crashes"].as_u64().unwrap();
+    assert!((1..20).contains(&crashes), "{shown}");
+    assert!(shown[0]["reason"].as_str().unwrap().contains("while it was worked on"), "{shown}");
+    let server = Server::start(&place);
+    until_holds(&place, "EventsQueue", 0);
+    check_routed(&server, [1]);
+    assert_eq!(listed(&place, "EventsDeadLetters")["messages"], 0);
+}
+
 /// What is under way when the server is told to stop ends first.
 #[test]
 fn a_server_that_is_told_to_stop_ends_what_it_received() {
@@ -213,8 +238,12 @@ fn a_poison_message_is_dead_and_can_be_sent_back() {
     check_routed(&server, [1, 2]);
     let dead = place.run(["queues", "show", "EventsDeadLetters", "--json"]).json();
     assert_eq!((&dead[0]["body"], &dead[0]["receives"]), (&json!("{\"poison\":7}"), &json!(2)));
+    let reason = "its function failed 2 times, the last time because it holds no events";
+    assert_eq!(dead[0]["reason"], reason);
+    assert!(place.run(["queues", "show", "EventsDeadLetters"]).stdout.contains(reason));
     let said = fs::read_to_string(place.path("stderr")).unwrap();
-    assert!(said.contains("are in EventsDeadLetters now") && !said.contains("poison"), "{said}");
+    assert!(said.contains("are in EventsDeadLetters now") && said.contains(reason), "{said}");
+    assert!(!said.contains("poison"), "{said}");
     let logged = place.run(["logs", "-n", "ConsumeEvents"]).stdout;
     assert!(logged.contains("hold no events") && !logged.contains("poison"), "{logged}");
 

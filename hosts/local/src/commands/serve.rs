@@ -12,7 +12,7 @@ use tracing::Level;
 
 use crate::{
     cli::Serve,
-    clock, consumers,
+    clock, consumers, couriers,
     exit::Exit,
     folder::Folder,
     logs,
@@ -58,6 +58,8 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         flow.executions.tidy().await?;
         let limit = Load { messages: args.queue_limit, bytes: args.queue_bytes };
         folder.host.queue.limit(QueueName::Events, limit).await?;
+        folder.host.queue.tell_suspects();
+        couriers::wake_lanes(&folder.host, &flow.engine().wiring, clock::now()).await?;
         let consumers = background.spawn(consumers::feed(flow.clone(), folder.paths.clone(), stopped()));
         let endpoint = Endpoint::new(flow.executions.clone());
         endpoint.resume().await?;

@@ -84,6 +84,25 @@ impl Writer {
         folding.finish(&connection);
     }
 
+    /// Makes a change before anything else runs, on a thread that may wait.
+    pub(crate) fn write_blocking<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let ((made, result), (tell, told)) = (mpsc::sync_channel(1), mpsc::sync_channel(1));
+        let job = Job {
+            runtime: None,
+            // Both receivers live until this returns.
+            change: Box::new(move |connection| _ = made.send(change(connection))),
+            done: Box::new(move |committed| _ = tell.send(committed)),
+        };
+        if !self.line.push(job, Place::Front) {
+            return Err(gone());
+        }
+        told.recv().map_err(|_| gone())??;
+        result.try_recv().map_err(|_| gone())?.map_err(|error| failure(&error))
+    }
+
     /// Makes a change and waits until it is on the disk.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
