@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod batches;
 mod check;
 mod deliveries;
 mod executions;
@@ -45,6 +46,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Serve(args) => serve::run(&data, template, &args),
         Command::Invoke(args) => invoke::run(&data, template, &args),
         Command::Logs(args) => logs::run(&data, &args),
+        Command::Batches(args) => batches::run(&data, template, &args),
         Command::Executions(args) => executions::run(&data, template, &args),
         Command::Execution(args) => executions::show(&data, &args),
         Command::Quarantine(args) => quarantine::run(&data, template, args),
@@ -101,7 +103,7 @@ fn print_json(value: &impl Serialize) -> Result<(), Exit> {
 }
 
 /// A number with its thousands set apart.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

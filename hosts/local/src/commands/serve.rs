@@ -15,9 +15,9 @@ use crate::{
     clock, consumers, couriers,
     exit::Exit,
     folder::Folder,
-    logs,
+    interrupted, logs,
     queues::Load,
-    scarce,
+    requests, scarce,
     sfn::{self, Endpoint},
     uploads,
 };
@@ -54,6 +54,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         let (listener, address) = listen("--listen", args.listen).await?;
         let (sfn_listener, sfn_address) = listen("--sfn-listen", args.sfn_listen).await?;
         flow.engine().machines.adopt(&flow.engine().wiring).await?;
+        interrupted::hold(&flow).await?;
         flow.executions.resume().await?;
         flow.executions.tidy().await?;
         let limit = Load { messages: args.queue_limit, bytes: args.queue_bytes };
@@ -61,6 +62,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         folder.host.queue.tell_suspects();
         couriers::wake_lanes(&folder.host, &flow.engine().wiring, clock::now()).await?;
         let consumers = background.spawn(consumers::feed(flow.clone(), folder.paths.clone(), stopped()));
+        let asked = background.spawn(requests::take_up(folder.paths.clone(), flow.clone()));
         let endpoint = Endpoint::new(flow.executions.clone());
         endpoint.resume().await?;
         let host = folder.host.clone();
@@ -86,6 +88,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
             }
             () = async { stopped().await; tokio::time::sleep(GRACE).await } => {}
         }
+        asked.abort();
         Ok(ExitCode::SUCCESS)
     });
     background.shutdown_timeout(super::END_TIMEOUT);
