@@ -3,20 +3,21 @@
 use std::{
     fs,
     os::unix::process::ExitStatusExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
     thread,
     time::{Duration, Instant},
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
 use crate::{
     cases,
-    http::{Answer, Client},
+    http::{Answer, Client, until},
     people,
     program::{Killed, Place, Server},
+    queues::slow,
 };
 
 /// Everything that is stored of contacts, but for when and by which batch.
@@ -226,4 +227,134 @@ fn the_same_file_twice_changes_nothing() {
     expected.insert("unchanged".to_owned(), saved);
     assert_eq!(second["outcomes"], json!(expected));
     assert!(contacts(&place) == stored);
+}
+
+/// More people than are taken in before a test has looked twice.
+const CROWD: u64 = 120_000;
+
+/// How many contacts are stored.
+fn stored(place: &Place) -> u64 {
+    let path = place.data().join("crmflow.db");
+    // The file may not be there yet, nor the table.
+    let file = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    file.and_then(|file| file.query_row("SELECT count(*) FROM contacts", [], |row| row.get(0))).unwrap_or(0)
+}
+
+/// Breaks an import off while it stores; gives its file and its batch.
+#[track_caller]
+fn broken_off(place: &Place, signal: &str) -> (PathBuf, String) {
+    let file = place.file("crowd", people::ndjson(CROWD));
+    let errors = place.path("errors");
+    let mut command = place.command([Path::new("process"), &file]);
+    command.stdout(Stdio::null()).stderr(fs::File::create(&errors).unwrap());
+    let mut process = Killed(command.spawn().unwrap());
+    until(|| (stored(place) > 0).then_some(()));
+    process.signal(signal);
+    assert!(!process.wait().success(), "it was faster than the signal");
+    let batches = place.run(["batches", "--json"]).json();
+    let id = batches[0]["batchId"].as_str().unwrap().to_owned();
+    if signal == "INT" {
+        check_named(&fs::read_to_string(errors).unwrap(), &id);
+        assert_eq!(batches[0]["status"], "INTERRUPTED");
+    }
+    (file, id)
+}
+
+/// Fails unless both ways out are named.
+#[track_caller]
+fn check_named(said: &str, id: &str) {
+    for way in ["resume", "cancel"] {
+        assert!(said.contains(&format!("crmflow batches {way} {id}")), "{said}");
+    }
+}
+
+/// Nobody was promised that it would be stored: an import that was broken off waits until its operator says go on.
+#[test]
+fn an_import_that_was_broken_off_waits_for_its_operator() {
+    for signal in ["INT", "KILL"] {
+        let place = Place::new();
+        let (_, id) = broken_off(&place, signal);
+        let before = stored(&place);
+        let server = Server::start(&place);
+        let api = Client::new(&server.base);
+        // The server works on what else there is.
+        let other = api.send("application/json", &body(0));
+        assert_eq!(api.ended(&other)["outcomes"]["saved"], 20);
+        assert_eq!(api.show(&format!("/batches/{id}"))["status"], "INTERRUPTED");
+        assert_eq!(stored(&place), before + 20);
+        check_named(&fs::read_to_string(place.path("stderr")).unwrap(), &id);
+        assert!(place.run(["batches"]).stdout.contains(&format!("{id}  INTERRUPTED")));
+        place.run(["batches", "resume", &other]).check(1, &["has ended"]);
+        let resumed = place.run(["batches", "resume", &id]);
+        assert!(resumed.code == Some(0) && resumed.stdout.contains("goes on"), "{resumed:?}");
+        let ended = api.ended(&id);
+        assert_eq!(ended["outcomes"], json!(people::counts(&people::fates(CROWD))), "{ended}");
+        place.run(["batches", "cancel", &id]).check(1, &["has ended"]);
+    }
+}
+
+/// What was stored stays, nothing more is, and each record has its outcome; the file is a new batch the next time.
+#[test]
+fn an_import_that_was_cancelled_stores_nothing_more() {
+    for is_served in [false, true] {
+        let place = Place::new();
+        let (file, id) = broken_off(&place, if is_served { "KILL" } else { "INT" });
+        let server = is_served.then(|| Server::start(&place));
+        let cancelled = place.run(["batches", "cancel", &id]);
+        assert!(cancelled.code == Some(0) && cancelled.stdout.contains("is cancelled"), "{cancelled:?}");
+        let kept = stored(&place);
+        let mut server = server.unwrap_or_else(|| Server::start(&place));
+        let api = Client::new(&server.base);
+        let batch = api.show(&format!("/batches/{id}"));
+        assert_eq!((&batch["status"], &batch["received"]), (&json!("CANCELLED"), &json!(CROWD)), "{batch}");
+        let outcomes = batch["outcomes"].as_object().unwrap();
+        assert_eq!(outcomes.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), CROWD, "{batch}");
+        assert_eq!(outcomes["saved"], kept, "{batch}");
+        assert!(outcomes["cancelled"].as_u64().unwrap() > 0, "{batch}");
+        let row = |index: u64| api.show(&format!("/batches/{id}/records/{index}"))["outcome"].clone();
+        assert!((0..CROWD).step_by(997).any(|index| row(index) == "cancelled"));
+        assert_eq!(stored(&place), kept);
+        server.process.signal("TERM");
+        server.process.wait();
+        let again = place.process(&file);
+        assert_ne!(again["batchId"], json!(id));
+        assert_eq!(again["status"], "SUCCEEDED");
+    }
+}
+
+/// As before, the same command goes on with the same batch, also when a server has seen it since.
+#[test]
+fn the_same_command_goes_on_with_what_it_began() {
+    let place = Place::new();
+    let (file, id) = broken_off(&place, "KILL");
+    drop(Server::start(&place));
+    let ended = place.process(&file);
+    assert_eq!((&ended["batchId"], &ended["status"]), (&json!(id), &json!("SUCCEEDED")));
+    assert_eq!(ended["outcomes"], json!(people::counts(&people::fates(CROWD))));
+}
+
+/// A batch that is small enough to go whole waits in the same way.
+#[test]
+fn a_small_import_is_resumed_or_cancelled_too() {
+    for (way, outcome) in [("resume", "saved"), ("cancel", "cancelled")] {
+        let place = Place::new();
+        let slow = slow(&place, 3);
+        let contact = json!([{ "name": "N", "email": "small@crash.example", "optIn": true }]);
+        let file = place.file("small.json", contact.to_string());
+        let command = [Path::new("--template"), &slow, Path::new("process"), &file];
+        let mut process = Killed(place.command(command).stdout(Stdio::null()).spawn().unwrap());
+        let batch = until(|| {
+            let listed = place.run(["batches", "--json"]);
+            let batches: Value = serde_json::from_str(&listed.stdout).ok()?;
+            Some(batches[0]["batchId"].as_str()?.to_owned())
+        });
+        until(|| (place.run(["executions"]).stdout.contains(&batch)).then_some(()));
+        process.signal("INT");
+        assert_eq!(process.wait().code(), Some(130));
+        place.run(["batches", way, &batch]).check(0, &[]);
+        let listed = place.run(["batches", "--json"]).json();
+        assert_eq!(listed[0]["outcomes"][outcome], 1, "{listed}");
+        let place_has = stored(&place);
+        assert_eq!(place_has, u64::from(way == "resume"));
+    }
 }

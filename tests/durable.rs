@@ -167,3 +167,33 @@ fn an_older_folder_is_taken_over() {
     assert_eq!(members, ["FAILED", "Bad", "NOT_REDRIVABLE"]);
     assert!(history(&server, &old).is_empty());
 }
+
+/// How many contacts are in a copy of the database file alone.
+#[track_caller]
+fn copied(place: &Place) -> u32 {
+    let copy = place.path("copy.db");
+    std::fs::copy(place.data().join("crmflow.db"), &copy).unwrap();
+    let copied = rusqlite::Connection::open(&copy).unwrap();
+    copied.query_row("SELECT count(*) FROM contacts", [], |row| row.get(0)).unwrap()
+}
+
+/// S15: whoever copies `crmflow.db` after a clean end has everything.
+#[test]
+fn after_a_clean_end_the_database_file_is_whole() {
+    let place = Place::new();
+    let contacts = |from: u32| -> Value {
+        let contact = |n| json!({ "name": "N", "email": format!("n{n}@whole.example"), "optIn": true });
+        (from..from + 10).map(contact).collect()
+    };
+    place.process(&place.file("ten.json", contacts(0).to_string()));
+    assert_eq!(copied(&place), 10, "a command has ended");
+    for (signal, from) in [("TERM", 10), ("INT", 20)] {
+        let mut server = Server::start(&place);
+        let api = Client::new(&server.base);
+        let id = api.send("application/json", contacts(from).to_string().as_bytes());
+        assert_eq!(api.ended(&id)["status"], "SUCCEEDED");
+        server.process.signal(signal);
+        assert_eq!(server.process.wait().code(), Some(0));
+        assert_eq!(copied(&place), from + 10, "a server was told to stop by {signal}");
+    }
+}

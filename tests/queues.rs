@@ -64,7 +64,7 @@ fn check_routed(server: &Server, numbers: impl IntoIterator<Item = u32>) {
 }
 
 /// A template whose record flow waits for so many seconds before it does anything.
-fn slow(place: &Place, seconds: u32) -> std::path::PathBuf {
+pub(crate) fn slow(place: &Place, seconds: u32) -> std::path::PathBuf {
     let template = template(place, |text| text);
     let file = place.path("statemachines/records.asl.json");
     let mut definition: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
@@ -169,6 +169,49 @@ fn what_was_in_flight_when_the_process_was_killed_goes_through_the_flow() {
     check_routed(&server, 1..=3);
 }
 
+/// S10: somebody who kills a process means no message by it.
+#[test]
+fn twenty_kills_do_not_bury_an_event() {
+    let place = Place::new();
+    let slow = slow(&place, 600);
+    let mut server = Server::start_with(&place, [Path::new("--template"), &slow]);
+    send(&server, "EventsQueue", &[arrivals(1)]);
+    until(|| (listed(&place, "EventsQueue")["inFlight"] == 1).then_some(()));
+    for _ in 0..20 {
+        server.process.signal("KILL");
+        server.process.wait();
+        server = Server::start_with(&place, [Path::new("--template"), &slow]);
+    }
+    server.process.signal("KILL");
+    server.process.wait();
+    let shown = place.run(["queues", "show", "EventsQueue", "--json"]).json();
+    let crashes = shown[0]["crashes"].as_u64().unwrap();
+    assert!((1..20).contains(&crashes), "{shown}");
+    assert!(shown[0]["reason"].as_str().unwrap().contains("while it was worked on"), "{shown}");
+    let server = Server::start(&place);
+    until_holds(&place, "EventsQueue", 0);
+    check_routed(&server, [1]);
+    assert_eq!(listed(&place, "EventsDeadLetters")["messages"], 0);
+}
+
+/// A request that a crash cut off is done by the next server.
+#[test]
+fn a_redrive_that_was_cut_off_is_taken_up_again() {
+    let place = Place::new();
+    let mut server = Server::start(&place);
+    place.run(["queues", "pause", "EventsQueue"]).check(0, &[]);
+    send(&server, "EventsDeadLetters", &[1, 2].map(arrivals));
+    server.process.signal("KILL");
+    server.process.wait();
+    let requests = place.data().join("requests");
+    fs::create_dir_all(&requests).unwrap();
+    let request = json!({ "do": "redrive", "from": "EventsDeadLetters", "to": "EventsQueue" });
+    fs::write(requests.join("01JD0000000000000000000000.taken"), request.to_string()).unwrap();
+    let _server = Server::start(&place);
+    until_holds(&place, "EventsQueue", 2);
+    until_holds(&place, "EventsDeadLetters", 0);
+}
+
 /// What is under way when the server is told to stop ends first.
 #[test]
 fn a_server_that_is_told_to_stop_ends_what_it_received() {
@@ -213,12 +256,20 @@ fn a_poison_message_is_dead_and_can_be_sent_back() {
     check_routed(&server, [1, 2]);
     let dead = place.run(["queues", "show", "EventsDeadLetters", "--json"]).json();
     assert_eq!((&dead[0]["body"], &dead[0]["receives"]), (&json!("{\"poison\":7}"), &json!(2)));
+    let reason = "its function failed 2 times, the last time because it holds no events";
+    assert_eq!(dead[0]["reason"], reason);
+    assert!(place.run(["queues", "show", "EventsDeadLetters"]).stdout.contains(reason));
     let said = fs::read_to_string(place.path("stderr")).unwrap();
-    assert!(said.contains("are in EventsDeadLetters now") && !said.contains("poison"), "{said}");
+    assert!(said.contains("are in EventsDeadLetters now") && said.contains(reason), "{said}");
+    assert!(!said.contains("poison"), "{said}");
     let logged = place.run(["logs", "-n", "ConsumeEvents"]).stdout;
     assert!(logged.contains("hold no events") && !logged.contains("poison"), "{logged}");
 
-    place.run(["queues", "redrive", "EventsDeadLetters"]).check(1, &["in use by another process"]);
+    // The server sends it back, and it is no better than before.
+    let back = place.run(["queues", "redrive", "EventsDeadLetters"]);
+    assert_eq!(back.stdout, "1 messages of EventsDeadLetters are in EventsQueue again\n", "{back:?}");
+    until_holds(&place, "EventsQueue", 0);
+    until_holds(&place, "EventsDeadLetters", 1);
     server.process.signal("KILL");
     server.process.wait();
     place.run(["queues", "redrive", "UploadedDeadLetters"]).check(2, &["--to"]);

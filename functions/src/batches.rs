@@ -14,7 +14,7 @@ use crate::{
     store::{Condition, Item, Query, Store, Table, Written},
 };
 
-/// Where a batch stands; the names are those of Step Functions.
+/// Where a batch stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
@@ -24,6 +24,31 @@ pub enum Status {
     Succeeded,
     /// A step failed for good; the records it did not decide are in quarantine.
     Failed,
+    /// The command that took it in was broken off; it waits until its operator says whether it goes on.
+    Interrupted,
+    /// Its operator dropped it; records that had no outcome by then are `cancelled`.
+    Cancelled,
+}
+
+impl Status {
+    /// The name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "RUNNING",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+            Self::Interrupted => "INTERRUPTED",
+            Self::Cancelled => "CANCELLED",
+        }
+    }
+
+    /// Whether every record has its outcome.
+    pub fn has_ended(self) -> bool {
+        match self {
+            Self::Running | Self::Interrupted => false,
+            Self::Succeeded | Self::Failed | Self::Cancelled => true,
+        }
+    }
 }
 
 /// A batch as it is stored.
@@ -55,6 +80,15 @@ pub struct BatchStatus {
     /// Why it failed before any record was looked at, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Whether somebody watches it at a terminal. When that is broken off it waits for their word; all other batches were
+    /// promised to somebody, and go on by themselves.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub attended: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl BatchStatus {
@@ -71,6 +105,7 @@ impl BatchStatus {
             chunks: 0,
             execution_arn: None,
             error: None,
+            attended: false,
         }
     }
 

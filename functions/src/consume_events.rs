@@ -1,7 +1,7 @@
 //! ConsumeEvents: messages of the queue of events become batches that fit into a state's data, in the order in which
 //! they arrived. A message is done when every batch with an event of it went through the flow.
 
-use std::{borrow::Cow, collections::BTreeSet, future::Future};
+use std::{borrow::Cow, collections::BTreeMap, future::Future};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -29,7 +29,16 @@ pub struct Feed {
     pub input: String,
 }
 
-/// Takes events through the flow: `run` runs one execution, and says whether it succeeded.
+/// How an execution ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fed {
+    /// Its events went through the flow.
+    Through,
+    /// It failed, and why; no value out of a record.
+    Failed(String),
+}
+
+/// Takes events through the flow: `run` runs one execution, and says how it ended.
 ///
 /// Batches of a tenant run one after the other. Where one fails, those behind it wait for the next try as well, so
 /// that no event overtakes one that came before it; unless its messages had failed with others before and now are in
@@ -37,7 +46,7 @@ pub struct Feed {
 pub async fn consume_events<F, R>(event: SqsEvent, objects: &Objects, run: F) -> BatchResponse
 where
     F: Fn(Feed) -> R,
-    R: Future<Output = Result<bool, Error>>,
+    R: Future<Output = Result<Fed, Error>>,
 {
     let (tenants, mut failed) = read(&event.records);
     for (tenant, messages) in tenants {
@@ -48,30 +57,44 @@ where
                     error.name = error.name(),
                     "the events of a message cannot be passed on: {error}"
                 );
-                failed.insert(place);
+                failed.insert(place, error.to_string());
             }
         }
         let mut waiting = lots.0.into_iter();
         for lot in waiting.by_ref() {
             let places = lot.messages.clone();
-            let (is_open, passes) = run_lot(lot, &tenant, objects, &run).await;
-            if is_open {
-                failed.extend(places);
+            let (left, passes) = run_lot(lot, &tenant, objects, &run).await;
+            if let Some(reason) = left {
+                failed.extend(places.into_iter().map(|place| (place, reason.clone())));
             }
             if !passes {
                 break;
             }
         }
-        failed.extend(waiting.flat_map(|lot| lot.messages));
+        let behind = waiting.flat_map(|lot| lot.messages).map(|place| (place, BEHIND.to_owned()));
+        behind.for_each(|(place, reason)| _ = failed.entry(place).or_insert(reason));
     }
-    let failure = |at: usize| ItemFailure { item_identifier: event.records[at].message_id.clone() };
+    let failure = |(at, reason): (usize, String)| ItemFailure {
+        item_identifier: event.records[at].message_id.clone(),
+        reason,
+    };
     BatchResponse { batch_item_failures: failed.into_iter().map(failure).collect() }
 }
 
-/// Runs some events; says whether they are still to be done, and whether those behind them may be run.
-async fn run_lot<R>(lot: Lot, tenant: &Name, objects: &Objects, run: impl Fn(Feed) -> R) -> (bool, bool)
+/// Why a message is not done whose turn did not come.
+const BEHIND: &str = "events that came before its own did not get through the flow";
+/// Why a message is not done that holds something else.
+const UNREADABLE: &str = "it holds no events";
+
+/// Runs some events; says why they are still to be done, if they are, and whether those behind them may be run.
+async fn run_lot<R>(
+    lot: Lot,
+    tenant: &Name,
+    objects: &Objects,
+    run: impl Fn(Feed) -> R,
+) -> (Option<String>, bool)
 where
-    R: Future<Output = Result<bool, Error>>,
+    R: Future<Output = Result<Fed, Error>>,
 {
     let is_small = lot.room < usize::MAX;
     // What cannot be reached for one is out of reach for those behind it.
@@ -80,18 +103,18 @@ where
         Ok(feed) => feed,
         Err(error) => {
             tracing::error!(error.name = error.name(), "events cannot be passed on: {error}");
-            return (true, passes(&error));
+            return (Some(error.to_string()), passes(&error));
         }
     };
     let id = feed.batch.batch_id.to_string();
     match run(feed).await {
-        Ok(true) => (false, true),
-        Ok(false) => {
+        Ok(Fed::Through) => (None, true),
+        Ok(Fed::Failed(why)) => {
             tracing::warn!(
                 batch.id = id,
-                "the events of batch {id} did not get through the flow, and are tried again"
+                "the events of batch {id} did not get through the flow, and are tried again: {why}"
             );
-            (true, is_small)
+            (Some(why), is_small)
         }
         Err(error) => {
             tracing::error!(
@@ -99,7 +122,7 @@ where
                 error.name = error.name(),
                 "the flow could not be run on batch {id}: {error}"
             );
-            (true, passes(&error))
+            (Some(error.to_string()), passes(&error))
         }
     }
 }
@@ -108,12 +131,12 @@ where
 type Message = (usize, u32, Arrivals<'static>);
 
 /// The messages by tenant, each tenant's in the order of arrival; and the places of those that cannot be read.
-fn read(records: &[SqsMessage]) -> (Vec<(Name, Vec<Message>)>, BTreeSet<usize>) {
+fn read(records: &[SqsMessage]) -> (Vec<(Name, Vec<Message>)>, BTreeMap<usize, String>) {
     let mut tenants: Vec<(Name, Vec<Message>)> = Vec::new();
-    let mut unreadable = BTreeSet::new();
+    let mut unreadable = BTreeMap::new();
     for (at, message) in records.iter().enumerate() {
         let Ok(arrivals) = door::decode::<Arrivals>(message.body.as_bytes()) else {
-            unreadable.insert(at);
+            unreadable.insert(at, UNREADABLE.to_owned());
             continue;
         };
         let known = tenants.iter().position(|(tenant, _)| *tenant == arrivals.tenant);
@@ -123,7 +146,7 @@ fn read(records: &[SqsMessage]) -> (Vec<(Name, Vec<Message>)>, BTreeSet<usize>) 
         });
         tenants[place].1.push((at, message.receives(), arrivals));
     }
-    if let Some(&first) = unreadable.first() {
+    if let Some((&first, _)) = unreadable.first_key_value() {
         let (count, id) = (unreadable.len(), &records[first].message_id);
         tracing::error!(
             message.id = id,

@@ -26,6 +26,8 @@ pub enum Outcome {
     Invalid,
     /// A step failed for good before this record was decided; in quarantine, to be replayed.
     Failed,
+    /// The operator dropped the batch before this record was decided; nothing of it is kept.
+    Cancelled,
 }
 
 /// What `quarantine replay` may do with a record of an outcome.
@@ -41,7 +43,7 @@ pub enum Replay {
 
 impl Outcome {
     /// All outcomes, in the order in which people are shown them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Saved,
         Self::Unchanged,
         Self::Withdrawn,
@@ -51,6 +53,7 @@ impl Outcome {
         Self::Conflict,
         Self::Invalid,
         Self::Failed,
+        Self::Cancelled,
     ];
 
     /// Whether only events have it.
@@ -70,6 +73,7 @@ impl Outcome {
             Self::Conflict => "conflict",
             Self::Invalid => "invalid",
             Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
         }
     }
 
@@ -85,6 +89,7 @@ impl Outcome {
             Self::Conflict => "its id stands for another event; in quarantine",
             Self::Invalid => "refused by the schema or the address check; in quarantine",
             Self::Failed => "a step failed before it was decided; in quarantine",
+            Self::Cancelled => "its batch was cancelled before it was decided; not stored, and not kept",
         }
     }
 
@@ -96,7 +101,8 @@ impl Outcome {
             | Self::Withdrawn
             | Self::Ignored
             | Self::Duplicate
-            | Self::Routed => Replay::Never,
+            | Self::Routed
+            | Self::Cancelled => Replay::Never,
             Self::Conflict | Self::Invalid => Replay::Corrected,
             Self::Failed => Replay::AsItIs,
         }
@@ -109,8 +115,8 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// How many records had each outcome; in JSON every outcome of contacts by name, zeros too, and those of events
-/// where there are any.
+/// How many records had each outcome; in JSON every outcome of contacts by name, zeros too; those of events, and
+/// what was cancelled, where there are any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
@@ -125,6 +131,8 @@ pub struct Counts {
     conflict: u64,
     invalid: u64,
     failed: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    cancelled: u64,
 }
 
 impl Counts {
@@ -162,6 +170,7 @@ impl Counts {
             Outcome::Conflict => &mut self.conflict,
             Outcome::Invalid => &mut self.invalid,
             Outcome::Failed => &mut self.failed,
+            Outcome::Cancelled => &mut self.cancelled,
         }
     }
 }

@@ -249,6 +249,25 @@ pub async fn list(
     Ok(Page { entries, next: None })
 }
 
+/// What a chunk has in quarantine: the objects, each with its kind of trouble and the places of its records.
+pub(crate) async fn of_chunk(
+    batch: &Batch,
+    objects: &Objects,
+) -> Result<Vec<(String, ErrorType, Vec<u64>)>, Error> {
+    let mut found = Vec::new();
+    for error_type in ErrorType::ALL {
+        let key = key(batch, error_type);
+        let Some(bytes) = objects.find(&key).await? else { continue };
+        let mut entries = Vec::new();
+        objects::for_each_line(&key, &bytes, |line| {
+            entries.push(door::decode::<Entry>(line)?.index);
+            Ok(())
+        })?;
+        found.push((key, error_type, entries));
+    }
+    Ok(found)
+}
+
 /// The entry of one record, from the objects that its ledger names.
 pub async fn find(keys: &[String], index: u64, objects: &Objects) -> Result<Option<Entry>, Error> {
     let mut found = None;

@@ -33,7 +33,7 @@ pub const LONGEST_DELAY: Duration = Duration::from_secs(900);
 
 /// How long a message is held back that is to come at `due`: whole seconds, so that nothing is looked at before it is
 /// due; at most [`LONGEST_DELAY`].
-pub(crate) fn delay(due: Timestamp, now: Timestamp) -> Duration {
+pub fn delay(due: Timestamp, now: Timestamp) -> Duration {
     let wait = Duration::try_from(due.duration_since(now)).unwrap_or_default();
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     Duration::from_secs(seconds).min(LONGEST_DELAY)
@@ -142,9 +142,9 @@ pub struct BatchResponse {
 }
 
 impl BatchResponse {
-    /// None of these messages is done.
-    pub fn all(messages: Vec<String>) -> Self {
-        let failure = |item_identifier| ItemFailure { item_identifier };
+    /// None of these messages is done, and why; no value out of a body.
+    pub fn all(messages: Vec<String>, reason: &str) -> Self {
+        let failure = |item_identifier| ItemFailure { item_identifier, reason: reason.to_owned() };
         Self { batch_item_failures: messages.into_iter().map(failure).collect() }
     }
 }
@@ -155,6 +155,9 @@ impl BatchResponse {
 pub struct ItemFailure {
     /// What the queue calls it.
     pub item_identifier: String,
+    /// Why not, for people; no value out of its body. SQS does not take it.
+    #[serde(skip)]
+    pub reason: String,
 }
 
 #[cfg(test)]

@@ -13,10 +13,11 @@ use std::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
-use super::{JSON, Received, Stage, event, serve_on_a_small_disk, size, text};
+use super::{JSON, Received, Stage, event, serve, serve_on_a_small_disk, size, text};
 use crate::{
     environment::limit_files,
     http::{Client, until},
+    tasks::database,
 };
 
 /// How many clients send at once, each for users of its own, one request after the other.
@@ -214,4 +215,53 @@ fn a_full_disk_takes_no_event_that_it_does_not_keep() {
     // Of what was refused nobody knows: the disk may have been full just after it was kept.
     received.check(&accepted, "/comms/email", |_| true);
     received.check_order();
+}
+
+/// A stage whose destination hangs, with events that are on their way to it.
+fn hanging(events: &[Value]) -> Stage {
+    let stage = Stage::new();
+    stage.destination("all", "/analytics-1", &json!({"concurrency": 2}));
+    stage.sink.tell("analytics-1", &json!({"hang": true}));
+    stage.accept(events);
+    until(|| (stage.sink.counts("analytics-1")["requests"] == 2).then_some(()));
+    stage
+}
+
+fn some_events() -> Vec<Value> {
+    (0..10).map(|number| event(0, number, "Page Seen")).collect()
+}
+
+/// B5: a lane does not sleep for ever, however often the server is killed over it.
+#[test]
+fn a_lane_wakes_after_many_kills() {
+    let events = some_events();
+    let mut stage = hanging(&events);
+    for _ in 0..21 {
+        stage.kill();
+    }
+    stage.sink.api.delete("/_sink/analytics-1");
+    stage.delivered(&events, |_| vec!["all"]);
+    stage.check_settled(&["all"]);
+}
+
+/// Every start wakes every lane that has something waiting, wherever its wake-up went.
+#[test]
+fn every_start_wakes_the_lanes_that_have_something_waiting() {
+    for lost in [
+        "DELETE FROM queue_messages WHERE queue = 'LanesQueue'",
+        // As it was buried by a version before, for no fault of its own.
+        "UPDATE queue_messages SET queue = 'LanesDeadLetters', receives = 20, deaths = 0, crashes = 0 \
+         WHERE queue = 'LanesQueue'",
+    ] {
+        let events = some_events();
+        let mut stage = hanging(&events);
+        stage.server.process.signal("KILL");
+        stage.server.process.wait();
+        assert!(database(&stage.place).execute(lost, []).unwrap() > 0, "{lost}");
+        stage.sink.api.delete("/_sink/analytics-1");
+        stage.server = serve(&stage.place, &stage.sink);
+        stage.api = Client::new(&stage.server.base);
+        stage.delivered(&events, |_| vec!["all"]);
+        stage.check_settled(&["all"]);
+    }
 }

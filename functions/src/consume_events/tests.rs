@@ -59,8 +59,13 @@ fn consume(messages: Vec<SqsMessage>, bad: &BTreeMap<&str, Result<bool, &str>>) 
         let events = events(&input, &objects).await;
         let found = bad.iter().find(|(event, _)| events.iter().any(|found| found == *event));
         ran.borrow_mut().push(Ran { batch, input, events });
-        found.map_or(Ok(true), |(_, result)| {
-            result.map_err(|why| match why {
+        found.map_or(Ok(Fed::Through), |(_, result)| {
+            let ran = result.map(
+                |is_through| {
+                    if is_through { Fed::Through } else { Fed::Failed("a step failed".into()) }
+                },
+            );
+            ran.map_err(|why| match why {
                 "gone" => Error::StorageUnavailable(why.into()),
                 why => Error::StorageRefused(why.into()),
             })

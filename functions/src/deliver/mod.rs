@@ -111,19 +111,20 @@ impl<S: Store, Q: Queue> Courier<S, Q> {
             lanes.entry(lane).or_insert((wake, Vec::new())).1.push(message.message_id);
         }
         let work = lanes.into_values().map(async |(wake, messages)| match wake {
-            Some(wake) if self.is_done(&wake).await => Vec::new(),
-            _ => messages,
+            Some(wake) => match self.finish(&wake).await {
+                Ok(()) => Vec::new(),
+                Err(error) => failures(messages, &error.to_string()),
+            },
+            None => failures(messages, "it names no lane"),
         });
-        let left = join_all(work).await.concat();
-        let failure = |item_identifier| ItemFailure { item_identifier };
-        BatchResponse { batch_item_failures: left.into_iter().map(failure).collect() }
+        BatchResponse { batch_item_failures: join_all(work).await.concat() }
     }
 
-    /// Whether a message is done. One whose lane could not be worked on is, when another is on its way: a queue gives
-    /// the same one again only when all the time for it is over.
-    async fn is_done(&self, wake: &Wake) -> bool {
+    /// Works on a lane until its message is done. One whose lane could not be worked on is, when another is on its way:
+    /// a queue gives the same one again only when all the time for it is over.
+    async fn finish(&self, wake: &Wake) -> Result<(), Error> {
         let Wake { tenant, destination } = wake;
-        let Err(error) = Box::pin(self.work_on(wake)).await else { return true };
+        let Err(error) = Box::pin(self.work_on(wake)).await else { return Ok(()) };
         let delay = wakes::after_trouble((self.tools.random)());
         let sent = wake.send(delay, &self.tools.queue).await;
         tracing::error!(
@@ -133,7 +134,7 @@ impl<S: Store, Q: Queue> Courier<S, Q> {
             is_tried_again = sent.is_ok(),
             "the lane of destination {destination} could not be worked on: {error}"
         );
-        sent.is_ok()
+        if sent.is_ok() { Ok(()) } else { Err(error) }
     }
 
     /// Works on one lane until nothing is due, the time is over, or somebody else is found there.
@@ -151,4 +152,9 @@ impl<S: Store, Q: Queue> Courier<S, Q> {
         drop(place);
         wake.send(Duration::ZERO, &self.tools.queue).await
     }
+}
+
+/// None of these messages is done.
+fn failures(messages: Vec<String>, reason: &str) -> Vec<ItemFailure> {
+    BatchResponse::all(messages, reason).batch_item_failures
 }

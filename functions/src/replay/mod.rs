@@ -182,8 +182,12 @@ async fn holder(
         Some(stands) => *stands,
         None => {
             let stands = match BatchStatus::find(tenant, batch_id, store).await? {
-                // It failed before any record was looked at.
-                Some(batch) => batch.status != Status::Failed || batch.error.is_none(),
+                // It failed before any record was looked at, or was dropped: what it did is done once.
+                Some(batch) => match batch.status {
+                    Status::Failed => batch.error.is_none(),
+                    Status::Cancelled => false,
+                    Status::Running | Status::Interrupted | Status::Succeeded => true,
+                },
                 None => now.duration_since(batch_id.made_at()) < LAPSE,
             };
             known.insert(batch_id, stands);

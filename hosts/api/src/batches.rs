@@ -132,6 +132,10 @@ pub(crate) async fn row<S: Store, F: Flow>(
             "The batch is still running, and has not decided this record yet.",
         )
         .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))),
+        None if batch.status == Status::Interrupted => Err(Problem::new(
+            Kind::NotDecided,
+            "The batch was broken off and waits for its operator; it has not decided this record yet.",
+        )),
         None => Err(Problem::new(Kind::NotFound, "The batch ended without deciding this record.")),
     }
 }

@@ -158,7 +158,7 @@ async fn open<S: Store, F: Flow>(
         return Ok(status);
     };
     let stands = match known.status {
-        Status::Succeeded => true,
+        Status::Succeeded | Status::Interrupted | Status::Cancelled => true,
         Status::Failed => known.error.is_none(),
         Status::Running => status.execution_arn.is_none() || known.execution_arn == status.execution_arn,
     };

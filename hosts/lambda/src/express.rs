@@ -9,7 +9,10 @@ use aws_sdk_sfn::{
     error::ProvideErrorMetadata,
     types::SyncExecutionStatus,
 };
-use functions::{Error, consume_events::Feed};
+use functions::{
+    Error,
+    consume_events::{Fed, Feed},
+};
 
 use crate::{Config, client::Aws, clock, config::Missing, serve::Deadline, sfn::failure};
 
@@ -92,10 +95,10 @@ impl Express {
         Ok(Self { executions: Executions::new(config)?, machine })
     }
 
-    /// Takes events through the flow, so long as the call has time; says whether they got through it.
+    /// Takes events through the flow, so long as the call has time; says how that ended.
     ///
     /// What was done before is acknowledged then, so that a flow that is slow makes headway with every try.
-    pub async fn feed(&self, feed: Feed, deadline: Deadline) -> Result<bool, Error> {
+    pub async fn feed(&self, feed: Feed, deadline: Deadline) -> Result<Fed, Error> {
         let late = || Error::StorageUnavailable("the call has no time left".into());
         let left = deadline.left(clock::now()).ok_or_else(late)?;
         let name = feed.batch.batch_id.to_string();
@@ -104,7 +107,10 @@ impl Express {
             FlowError::Unavailable(_) => Error::StorageUnavailable(error.to_string()),
             FlowError::Refused(_) => Error::StorageRefused(error.to_string()),
         })?;
-        Ok(ended.status == ExecutionStatus::Succeeded)
+        Ok(match ended.status {
+            ExecutionStatus::Succeeded => Fed::Through,
+            ExecutionStatus::Running | ExecutionStatus::Ended => Fed::Failed("its execution failed".into()),
+        })
     }
 }
 

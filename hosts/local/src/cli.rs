@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Invoke(Invoke),
     /// Show what a function logged.
     Logs(Logs),
+    /// List batches, newest first; go on with one that was broken off, or drop it.
+    Batches(Batches),
     /// List executions, newest first, or redrive one.
     Executions(Executions),
     /// Show one execution: its path through the states, with times.
@@ -136,6 +138,33 @@ pub(crate) struct Logs {
     /// Go on showing lines as they are logged.
     #[arg(short, long)]
     pub(crate) tail: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Batches {
+    #[command(subcommand)]
+    pub(crate) action: Option<BatchesAction>,
+    /// At most so many.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: usize,
+    /// Print one JSON list.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BatchesAction {
+    /// Go on with a batch whose command was broken off.
+    Resume {
+        /// Its id.
+        batch: BatchId,
+    },
+    /// Drop what such a batch has not stored yet. What it stored stays.
+    Cancel {
+        /// Its id.
+        batch: BatchId,
+    },
 }
 
 #[derive(Debug, Args)]

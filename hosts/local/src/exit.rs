@@ -32,6 +32,11 @@ impl Exit {
         Self { message: format!("{}; {more}", self.message), ..self }
     }
 
+    /// Why, for whoever passes it on.
+    pub(crate) fn into_message(self) -> String {
+        self.message
+    }
+
     /// Says why, and gives the code.
     #[expect(clippy::print_stderr, reason = "this is what a command says to a person")]
     pub(crate) fn report(self) -> ExitCode {

@@ -68,6 +68,12 @@ impl Paths {
         self.root.join("objects")
     }
 
+    /// Makes the folder if there is none, and holds it unless another process does.
+    fn hold(&self, command: &str) -> Result<Hold, Exit> {
+        keep_private(self).map_err(|error| unusable(&self.root, &error))?;
+        lock(self, command)
+    }
+
     fn lock(&self) -> PathBuf {
         self.root.join("lock")
     }
@@ -77,9 +83,29 @@ impl Paths {
         self.root.join("paused").join(queue)
     }
 
+    /// What commands ask of the server that has the folder.
+    pub(crate) fn requests(&self) -> PathBuf {
+        self.root.join("requests")
+    }
+
     /// Where chunks grow while they are being cut.
     pub(crate) fn spool(&self) -> PathBuf {
         self.root.join("spool")
+    }
+}
+
+/// Whose the folder is.
+enum Hold {
+    /// This process's, for as long as it has this file.
+    Ours(File),
+    /// Another's, which says so.
+    Theirs(String),
+}
+
+impl Drop for Folder {
+    /// Leaves a database that is whole without its log.
+    fn drop(&mut self) {
+        self.host.store.writer.close();
     }
 }
 
@@ -90,11 +116,26 @@ impl Folder {
         Self::open_to(root, command, Vec::new())
     }
 
+    /// Opens it for this process alone; `None`: a server has it, which can be asked ([`crate::requests`]).
+    pub(crate) fn open_unless_served(root: &Path, command: &str) -> Result<Option<Self>, Exit> {
+        let paths = Paths::new(root);
+        match paths.hold(command)? {
+            Hold::Ours(lock) => Self::with(paths, lock, Vec::new()).map(Some),
+            Hold::Theirs(holder) if holder.starts_with("crmflow serve") => Ok(None),
+            Hold::Theirs(holder) => Err(in_use(root, &holder)),
+        }
+    }
+
     /// Opens it for a process that calls destinations: public ones, and these.
     pub(crate) fn open_to(root: &Path, command: &str, allowed: Vec<Allowed>) -> Result<Self, Exit> {
         let paths = Paths::new(root);
-        keep_private(&paths).map_err(|error| unusable(root, &error))?;
-        let lock = lock(&paths, command)?;
+        match paths.hold(command)? {
+            Hold::Ours(lock) => Self::with(paths, lock, allowed),
+            Hold::Theirs(holder) => Err(in_use(root, &holder)),
+        }
+    }
+
+    fn with(paths: Paths, lock: File, allowed: Vec<Allowed>) -> Result<Self, Exit> {
         let store = SqliteStore::open(&paths.database())
             .map_err(|error| Exit::failed(format!("{}: {error}", paths.database().display())))?;
         let queue = LocalQueue::open(store.clone())?;
@@ -159,10 +200,10 @@ fn keep_private(paths: &Paths) -> io::Result<()> {
 
 /// Whether crmflow makes an entry of this name in its folder.
 fn is_ours(name: &str) -> bool {
-    ["lock", "logs", "objects", "paused", "spool"].contains(&name) || name.starts_with("crmflow.db")
+    ["lock", "logs", "objects", "paused", "requests", "spool"].contains(&name) || name.starts_with("crmflow.db")
 }
 
-fn lock(paths: &Paths, command: &str) -> Result<File, Exit> {
+fn lock(paths: &Paths, command: &str) -> Result<Hold, Exit> {
     // A link would lead to a file of somebody else, which is then emptied.
     let no_links = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
     let opened = File::options()
@@ -179,11 +220,7 @@ fn lock(paths: &Paths, command: &str) -> Result<File, Exit> {
             let mut holder = String::new();
             // Only for the message; the folder is taken whoever took it.
             let _ = lock.read_to_string(&mut holder);
-            return Err(Exit::failed(format!(
-                "{} is in use by another process ({}); one process works on a data folder at a time",
-                paths.root.display(),
-                holder.trim(),
-            )));
+            return Ok(Hold::Theirs(holder.trim().to_owned()));
         }
         Err(TryLockError::Error(error)) => return Err(unusable(&paths.root, &error)),
     }
@@ -192,7 +229,14 @@ fn lock(paths: &Paths, command: &str) -> Result<File, Exit> {
         .and_then(|()| lock.rewind())
         .and_then(|()| writeln!(lock, "crmflow {command}, process {}", std::process::id()));
     written.map_err(|error| unusable(&paths.root, &error))?;
-    Ok(lock)
+    Ok(Hold::Ours(lock))
+}
+
+fn in_use(root: &Path, holder: &str) -> Exit {
+    Exit::failed(format!(
+        "{} is in use by another process ({holder}); one process works on a data folder at a time",
+        root.display(),
+    ))
 }
 
 fn unusable(root: &Path, error: &io::Error) -> Exit {

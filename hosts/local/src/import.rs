@@ -6,7 +6,7 @@ use std::{fs::Metadata, path::Path, time::UNIX_EPOCH};
 use functions::{
     BatchId, Name, Store, door,
     intake::Format,
-    store::{Condition, Item, Table, Written},
+    store::{Condition, Item, Query, Table, Written},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,9 @@ pub(crate) struct Import {
     sort: String,
 }
 
+/// What the sorts of claims begin with.
+const PREFIX: &str = "import#";
+
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Claim {
@@ -30,7 +33,7 @@ impl Import {
     pub(crate) fn new(path: &Path, meta: &Metadata, format: Option<Format>) -> Self {
         let changed = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let identity = format!("{}\n{}\n{changed:?}\n{format:?}", path.display(), meta.len());
-        Self { sort: format!("import#{:032x}", xxhash_rust::xxh3::xxh3_128(identity.as_bytes())) }
+        Self { sort: format!("{PREFIX}{:032x}", xxhash_rust::xxh3::xxh3_128(identity.as_bytes())) }
     }
 
     /// The batch that this file becomes: a new one, or the one that an interrupted run began.
@@ -52,6 +55,23 @@ impl Import {
                 Ok((batch_id, received_at))
             }
         }
+    }
+
+    /// A batch has ended otherwise: the file that it came from is a new batch the next time.
+    pub(crate) async fn forget_batch(tenant: &Name, batch: BatchId, store: &SqliteStore) -> Result<(), Exit> {
+        let query = Query {
+            partition: tenant.to_string(),
+            prefix: PREFIX.to_owned(),
+            after: None,
+            descending: false,
+            limit: usize::MAX,
+        };
+        for item in store.query(Table::Claims, query).await? {
+            if door::decode::<Claim>(item.body.as_bytes())?.batch_id == batch {
+                store.delete(Table::Claims, tenant.as_str(), &item.sort).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The import has ended; the same file again is a new batch.

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod batches;
 mod check;
 mod deliveries;
 mod executions;
@@ -19,6 +20,7 @@ use std::{
     io::{self, Read, Write},
     path::Path,
     process::ExitCode,
+    time::Duration,
 };
 
 use serde::Serialize;
@@ -32,6 +34,9 @@ use crate::{
     wiring::{Problems, Wiring},
 };
 
+/// How long work that nobody waits for any more may take to leave its thread before a command ends.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Runs the command.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
     let Cli { data, template, command } = cli;
@@ -41,6 +46,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Serve(args) => serve::run(&data, template, &args),
         Command::Invoke(args) => invoke::run(&data, template, &args),
         Command::Logs(args) => logs::run(&data, &args),
+        Command::Batches(args) => batches::run(&data, template, &args),
         Command::Executions(args) => executions::run(&data, template, &args),
         Command::Execution(args) => executions::show(&data, &args),
         Command::Quarantine(args) => quarantine::run(&data, template, args),
@@ -68,7 +74,7 @@ fn block_on<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Exit::failed(format!("no threads can be started: {error}")))?;
     let result = runtime.block_on(work);
-    runtime.shutdown_background();
+    runtime.shutdown_timeout(END_TIMEOUT);
     result
 }
 
@@ -97,7 +103,7 @@ fn print_json(value: &impl Serialize) -> Result<(), Exit> {
 }
 
 /// A number with its thousands set apart.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tracing::Level;
 
-use super::report;
+use super::{report, serve::stopped};
 use crate::{
     cli::Process,
     clock,
@@ -30,7 +30,7 @@ use crate::{
     flow::LocalFlow,
     folder::Folder,
     import::Import,
-    logs,
+    interrupted, logs,
 };
 
 /// The file is read in pieces of so many bytes.
@@ -57,14 +57,48 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Process) -> Resul
         None => spool_stdin(&folder)?,
     };
     let flow = super::flow(&folder, wiring);
+    let tenant = Name::default_tenant();
     super::block_on(async {
-        tokio::select! {
-            ended = take(&folder, &flow, source, args.format, began) => report::print(&folder, &ended?, args.json, began),
-            _ = tokio::signal::ctrl_c() => Err(Exit::interrupted(
-                "interrupted; nothing is lost or done twice: run the same command again to go on",
-            )),
-        }
+        let (batch, claimed) = claim(&folder, &source, &tenant, began).await?;
+        until_interrupted(&flow, batch, async {
+            let ended = take(&folder, &flow, source, args.format, (batch, claimed)).await?;
+            report::print(&folder, &ended, args.json, began)
+        })
+        .await
     })
+}
+
+/// Works on a batch until it has ended, or until somebody breaks that off: then it waits for their word.
+pub(super) async fn until_interrupted<T>(
+    flow: &LocalFlow,
+    batch: BatchId,
+    work: impl Future<Output = Result<T, Exit>>,
+) -> Result<T, Exit> {
+    tokio::select! {
+        done = work => done,
+        () = stopped() => {
+            let ways = if interrupted::interrupt(flow, batch).await? {
+                format!("{}; the same command goes on with it, too", interrupted::ways(batch))
+            } else {
+                "run the same command again to go on".to_owned()
+            };
+            Err(Exit::interrupted(format!("interrupted; nothing is lost or done twice: {ways}")))
+        }
+    }
+}
+
+/// The batch that a source becomes, and when it arrived: a new one, or the one that an interrupted run began.
+async fn claim(
+    folder: &Folder,
+    source: &Source,
+    tenant: &Name,
+    now: Timestamp,
+) -> Result<(BatchId, Timestamp), Exit> {
+    let fresh = BatchId::new(now, clock::random());
+    match &source.import {
+        Some(import) => import.claim(tenant, fresh, now, &folder.host.store).await,
+        None => Ok((fresh, now)),
+    }
 }
 
 /// How a batch ended.
@@ -81,16 +115,10 @@ async fn take(
     flow: &LocalFlow,
     source: Source,
     format: Option<Format>,
-    now: Timestamp,
+    (batch_id, received_at): (BatchId, Timestamp),
 ) -> Result<Ended, Exit> {
     let tenant = Name::default_tenant();
-    let store = &folder.host.store;
     let Source { file, size, import } = source;
-    let fresh = BatchId::new(now, clock::random());
-    let (batch_id, received_at) = match &import {
-        Some(import) => import.claim(&tenant, fresh, now, store).await?,
-        None => (fresh, now),
-    };
     let provider = "file".parse()?;
     let batch =
         Batch { batch_id, tenant: tenant.clone(), provider, kind: Kind::Contact, received_at, chunk: None };
@@ -109,7 +137,7 @@ async fn take(
         }
     };
     let ended = to_its_end(folder, flow, &batch, staged).await?;
-    if ended.batch.status != Status::Running {
+    if ended.batch.status.has_ended() {
         forget(import.as_ref(), &tenant, folder).await?;
     }
     Ok(ended)
@@ -123,7 +151,26 @@ pub(super) async fn to_its_end(
     staged: Staged,
 ) -> Result<Ended, Exit> {
     let execution = run_batch(flow, batch, staged).await?;
-    let known = BatchStatus::find(&batch.tenant, batch.batch_id, &folder.host.store).await?;
+    ended(folder, batch.batch_id, execution).await
+}
+
+/// Waits for the end of a batch that goes on.
+pub(super) async fn follow(
+    folder: &Folder,
+    flow: &LocalFlow,
+    batch: &BatchStatus,
+    arn: &str,
+) -> Result<Ended, Exit> {
+    let execution = wait(flow, arn, batch.chunks).await?;
+    let ended = ended(folder, batch.batch_id, execution).await?;
+    if ended.batch.status.has_ended() {
+        Import::forget_batch(&Name::default_tenant(), batch.batch_id, &folder.host.store).await?;
+    }
+    Ok(ended)
+}
+
+async fn ended(folder: &Folder, batch: BatchId, execution: Execution) -> Result<Ended, Exit> {
+    let known = BatchStatus::find(&Name::default_tenant(), batch, &folder.host.store).await?;
     let batch = known.ok_or_else(|| Exit::failed("the batch was not kept"))?;
     let summary = execution.output.and_then(|output| serde_json::from_str(&output).ok());
     let failure = (execution.status != Stage::Succeeded).then(|| {
@@ -182,17 +229,23 @@ async fn run_batch(flow: &LocalFlow, batch: &Batch, staged: Staged) -> Result<Ex
     let (executions, store) = (&flow.executions, &flow.engine().host.store);
     let arn = api::Flow::execution_arn(flow, machine, &name);
     let known = BatchStatus::find(&batch.tenant, batch.batch_id, store).await?;
-    let is_open = known.is_none_or(|batch| batch.status == Status::Running);
+    let is_open = known.as_ref().is_none_or(|batch| !batch.status.has_ended());
     match executions.find(&arn)? {
         Some(ended) if !is_open => return Ok(ended),
-        Some(left) if left.status == Stage::Running => executions.resume_one(left).await?,
-        // It could not even keep what it left undecided: it goes on from there.
-        Some(_) => _ = executions.redrive(&arn).await.map_err(|error| Exit::failed(error.to_string()))?,
+        Some(left) => {
+            // One of a version before this did not say that somebody watches it.
+            let running = known.map(|known| BatchStatus { status: Status::Running, attended: true, ..known });
+            if let Some(running) = running {
+                running.save(&batch.tenant, store).await?;
+            }
+            interrupted::go_on(flow, left).await?;
+        }
         None => {
             let status = BatchStatus {
                 received: Some(received),
                 chunks,
                 execution_arn: Some(arn.clone()),
+                attended: true,
                 ..BatchStatus::running(batch)
             };
             status.save(&batch.tenant, store).await?;
@@ -200,9 +253,15 @@ async fn run_batch(flow: &LocalFlow, batch: &Batch, staged: Staged) -> Result<Ex
             begun.map_err(|error| Exit::failed(error.to_string()))?;
         }
     }
+    wait(flow, &arn, chunks).await
+}
+
+/// Waits for the end of an execution, and shows how far it is.
+async fn wait(flow: &LocalFlow, arn: &str, chunks: u32) -> Result<Execution, Exit> {
+    let executions = &flow.executions;
     let bar = bar(u64::from(chunks), "processing {bar:40} {pos} of {len} chunks, {eta} to go");
     let mut tick = tokio::time::interval(Duration::from_millis(100));
-    let mut running = std::pin::pin!(executions.ended(&arn));
+    let mut running = std::pin::pin!(executions.ended(arn));
     loop {
         tokio::select! {
             ended = &mut running => {

@@ -16,6 +16,7 @@ use crate::{
     exit::Exit,
     folder::{Folder, Paths, View},
     queues::{self, Depth, Waiting},
+    requests::{self, Request},
     wiring::{Queue, Wiring},
 };
 
@@ -38,7 +39,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, command: &Queues) -> Res
         }
         Queues::Pause { queue } => pause(&paths, &fed(&wiring, queue)?.name)?,
         Queues::Resume { queue } => resume(&paths, &fed(&wiring, queue)?.name)?,
-        Queues::Redrive { queue, to } => redrive(data, &wiring, queue, to.as_deref())?,
+        Queues::Redrive { queue, to } => redrive(data, template, queue, to.as_deref())?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -81,12 +82,13 @@ fn resume(paths: &Paths, queue: &str) -> Result<(), Exit> {
     }
 }
 
-/// Sends the messages of a dead letter queue back. It needs the folder for itself: a server knows by heart how many
-/// messages its queues hold.
-fn redrive(data: &Path, wiring: &Wiring, from: &str, to: Option<&str>) -> Result<(), Exit> {
-    let from = find(wiring, from)?;
+/// Sends the messages of a dead letter queue back; or has the server do it that knows by heart how many messages its
+/// queues hold.
+fn redrive(data: &Path, template: Option<&Path>, from: &str, to: Option<&str>) -> Result<(), Exit> {
+    let wiring = super::wiring(template)?;
+    let from = find(&wiring, from)?;
     let to = match to {
-        Some(to) => find(wiring, to)?,
+        Some(to) => find(&wiring, to)?,
         None => {
             let is_source = |queue: &&Queue| {
                 queue.redrive.as_ref().is_some_and(|redrive| redrive.dead_letters == from.name)
@@ -106,9 +108,15 @@ fn redrive(data: &Path, wiring: &Wiring, from: &str, to: Option<&str>) -> Result
     if from.name == to.name {
         return Err(Exit::usage(format!("{} cannot be sent to itself", from.name)));
     }
-    let folder = Folder::open(data, "queues redrive")?;
-    let moved = super::block_on(async { Ok(folder.host.queue.move_all(&from.name, &to.name).await?) })?;
-    super::print(&format!("{} messages of {} are in {} again\n", super::grouped(moved), from.name, to.name));
+    let (from, to) = (from.name.clone(), to.name.clone());
+    let said = match Folder::open_unless_served(data, "queues redrive")? {
+        Some(folder) => {
+            let flow = super::flow(&folder, wiring);
+            super::block_on(requests::redrive(&flow, &from, &to))?
+        }
+        None => requests::ask(&Paths::new(data), &Request::Redrive { from, to })?,
+    };
+    super::print(&format!("{said}\n"));
     Ok(())
 }
 
@@ -143,22 +151,25 @@ fn show(messages: &[Waiting], json: bool) -> Result<(), Exit> {
         return super::print_json(&messages.iter().map(describe).collect::<Vec<_>>());
     }
     let mut text = String::new();
-    for Waiting { id, body, sent_at, receives, .. } in messages {
-        let _ = writeln!(text, "{id}  {sent_at:.3}  received {receives} times\n{body}\n");
+    for Waiting { id, body, sent_at, past, .. } in messages {
+        let told = past.tell().map(|told| format!("  {told}")).unwrap_or_default();
+        let _ = writeln!(text, "{id}  {sent_at:.3}{told}\n{body}\n");
     }
     super::print(&text);
     Ok(())
 }
 
 fn describe(message: &Waiting) -> Value {
-    let Waiting { id, body, attributes, sent_at, visible_at, receives, group } = message;
+    let Waiting { sequence: _, id, body, attributes, sent_at, visible_at, past, group } = message;
     json!({
         "messageId": id,
         "body": body,
         "messageAttributes": serde_json::from_str(attributes).unwrap_or(Value::Null),
         "sentAt": sent_at,
         "visibleAt": visible_at,
-        "receives": receives,
+        "receives": past.receives,
+        "crashes": past.crashes,
+        "reason": past.tell(),
         "messageGroupId": group,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, process::ExitCode};
 
-use functions::{Name, Outcome, batches::Status, fault::PlacedFault, steps::Pair};
+use functions::{Name, Outcome, fault::PlacedFault, steps::Pair};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -22,7 +22,7 @@ pub(super) fn print(
     let elapsed = clock::now().duration_since(began);
     let millis = u64::try_from(elapsed.as_millis()).unwrap_or(0);
     let batch = &ended.batch;
-    if batch.status == Status::Running {
+    if !batch.status.has_ended() {
         let why = ended.failure.as_deref().unwrap_or("the flow did not end");
         return Err(Exit::failed(format!(
             "batch {} is not decided: {why}; nothing is lost, run the same command again to go on",
@@ -73,7 +73,7 @@ fn text(ended: &Ended, quarantine: Option<&str>, millis: u64) -> String {
     );
     for outcome in Outcome::ALL.into_iter().filter(|outcome| !outcome.is_of_events()) {
         let count = batch.outcomes.of(outcome);
-        if count > 0 || outcome != Outcome::Failed {
+        if count > 0 || !matches!(outcome, Outcome::Failed | Outcome::Cancelled) {
             let _ = writeln!(text, "  {:<10} {:>12}   {}", outcome.name(), grouped(count), outcome.meaning());
         }
     }

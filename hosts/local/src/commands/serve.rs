@@ -12,13 +12,13 @@ use tracing::Level;
 
 use crate::{
     cli::Serve,
-    clock, consumers,
+    clock, consumers, couriers,
     exit::Exit,
     folder::Folder,
     http_server::{self, HEADERS_TIMEOUT},
-    logs,
+    interrupted, logs,
     queues::Load,
-    scarce,
+    requests, scarce,
     sfn::{self, Endpoint},
     uploads,
 };
@@ -55,11 +55,15 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         let (listener, address) = listen("--listen", args.listen).await?;
         let (sfn_listener, sfn_address) = listen("--sfn-listen", args.sfn_listen).await?;
         flow.engine().machines.adopt(&flow.engine().wiring).await?;
+        interrupted::hold(&flow).await?;
         flow.executions.resume().await?;
         flow.executions.tidy().await?;
         let limit = Load { messages: args.queue_limit, bytes: args.queue_bytes };
         folder.host.queue.limit(QueueName::Events, limit).await?;
+        folder.host.queue.tell_suspects();
+        couriers::wake_lanes(&folder.host, &flow.engine().wiring, clock::now()).await?;
         let consumers = background.spawn(consumers::feed(flow.clone(), folder.paths.clone(), stopped()));
+        let asked = background.spawn(requests::take_up(folder.paths.clone(), flow.clone()));
         let endpoint = Endpoint::new(flow.executions.clone());
         endpoint.resume().await?;
         let host = folder.host.clone();
@@ -84,9 +88,10 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
             }
             () = async { stopped().await; tokio::time::sleep(GRACE).await } => {}
         }
+        asked.abort();
         Ok(ExitCode::SUCCESS)
     });
-    background.shutdown_background();
+    background.shutdown_timeout(super::END_TIMEOUT);
     served
 }
 

@@ -1,6 +1,6 @@
 //! An event source mapping at work: it receives from a queue, calls the function, and settles what came of it.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use functions::queue::{MessageAttributes, SqsEvent, SqsMessage};
 use jiff::Timestamp;
@@ -115,23 +115,24 @@ impl Feeder {
         }
     }
 
-    /// The names of the messages that are not done. A function that panics has done nothing; one has for as long as
+    /// The names of the messages that are not done, and why. A function that panics has done nothing; one has for as long as
     /// messages are hidden, and ends by itself then, so that no two tries run side by side.
-    async fn call(&self, flight: &mut Flight) -> HashSet<String> {
+    async fn call(&self, flight: &mut Flight) -> HashMap<String, String> {
         let name = self.mapping.consumer.name();
-        let all: HashSet<String> = flight.messages.iter().map(|message| message.id.clone()).collect();
+        let all: Vec<String> = flight.messages.iter().map(|message| message.id.clone()).collect();
         let until = Instant::now() + self.mapping.queue.visibility_timeout;
         let call = super::call(self.mapping.consumer, event(flight), self.flow.clone(), Some(until));
         match tokio::spawn(call).await {
             Ok(response) => {
-                response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
+                let failures = response.batch_item_failures.into_iter();
+                failures.map(|failure| (failure.item_identifier, failure.reason)).collect()
             }
             Err(_) => {
                 tracing::error!(
                     function.name = name,
                     "{name} left its messages: a fault in crmflow stopped it"
                 );
-                all
+                all.into_iter().map(|message| (message, super::PANICKED.to_owned())).collect()
             }
         }
     }

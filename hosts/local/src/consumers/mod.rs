@@ -4,11 +4,11 @@ mod feeder;
 
 use functions::{
     Consumer, Error,
-    consume_events::{Feed, consume_events},
+    consume_events::{Fed, Feed, consume_events},
     door,
     queue::{BatchResponse, SqsEvent},
 };
-use states::Outcome;
+use states::{Failure, Outcome};
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -33,6 +33,9 @@ pub(crate) async fn feed(flow: LocalFlow, paths: Paths, stop: impl Future<Output
     while feeders.join_next().await.is_some() {}
 }
 
+/// Why a message is not done whose function panicked.
+const PANICKED: &str = "a fault in crmflow stopped the function";
+
 /// Calls a consumer with an event as JSON; gives its answer as JSON.
 pub(crate) async fn invoke(consumer: Consumer, event: &[u8], flow: &LocalFlow) -> Result<Vec<u8>, Error> {
     door::encode(&call(consumer, door::decode(event)?, flow.clone(), None).await)
@@ -51,13 +54,13 @@ async fn call(consumer: Consumer, event: SqsEvent, flow: LocalFlow, until: Optio
                 runtime
                     .block_on(consume_events(event, objects, |feed| run(&flow, feed, until)).instrument(span))
             });
-            consumed.await.unwrap_or_else(|_| BatchResponse::all(names))
+            consumed.await.unwrap_or_else(|_| BatchResponse::all(names, PANICKED))
         }
         Consumer::DeliverEvents => {
             let delivered = flow.engine().courier.deliver(event).instrument(span);
             in_time(until, delivered).await.unwrap_or_else(|| {
                 tracing::error!(function.name = consumer.name(), "DeliverEvents took too long");
-                BatchResponse::all(names)
+                BatchResponse::all(names, "it took longer than the queue's visibility timeout")
             })
         }
     }
@@ -71,8 +74,8 @@ async fn in_time<T>(until: Option<Instant>, work: impl Future<Output = T>) -> Op
     }
 }
 
-/// Runs the record flow on some events, so long as there is time; says whether it succeeded.
-async fn run(flow: &LocalFlow, feed: Feed, until: Option<Instant>) -> Result<bool, Error> {
+/// Runs the record flow on some events, so long as there is time; says how that ended.
+async fn run(flow: &LocalFlow, feed: Feed, until: Option<Instant>) -> Result<Fed, Error> {
     let Feed { batch, input } = feed;
     let machine = flow.engine().wiring.machine("RecordsExpressStateMachine");
     let machine = machine.ok_or_else(|| Error::BadInput("there is no RecordsExpressStateMachine".into()))?;
@@ -80,5 +83,21 @@ async fn run(flow: &LocalFlow, feed: Feed, until: Option<Instant>) -> Result<boo
     let ended = in_time(until, flow.executions.run_express(machine, &name, input)).await;
     flow.executions.clear_staging(&batch.tenant, &name).await;
     let ended = ended.ok_or_else(|| Error::StorageUnavailable("the call has no time left".into()))?;
-    Ok(matches!(ended.outcome, Outcome::Succeeded(_)))
+    Ok(match ended.outcome {
+        Outcome::Succeeded(_) => Fed::Through,
+        Outcome::Failed(failure) | Outcome::TimedOut(failure) | Outcome::Aborted(failure) => {
+            Fed::Failed(told(failure))
+        }
+    })
+}
+
+/// Why an execution failed. Its cause is told where the record flow wrote it, which names the error of a step first;
+/// any other may hold what was worked on.
+fn told(failure: Failure) -> String {
+    let Failure { error, cause } = failure;
+    let error = error.unwrap_or_else(|| "its execution failed".into());
+    match cause {
+        Some(cause) if error == "RecordsFailed" => cause.split(';').next().unwrap_or_default().to_owned(),
+        _ => error,
+    }
 }

@@ -1,11 +1,14 @@
 //! The courier of this machine: it sends what lies in the lanes.
 
+mod wakes;
+
 use functions::{
     Host,
     deliver::{BUDGET, Courier, Evaluator, PATIENCE, Tools},
 };
 
 use crate::{clock, queues::LocalQueue, scarce, sqlite::SqliteStore};
+pub(crate) use wakes::wake_lanes;
 
 /// Who holds the leases on lanes: one process works on a data folder, so after a crash its leases are its own.
 const HOLDER: &str = "local";

@@ -18,7 +18,11 @@ mod start;
 mod tokens;
 mod work;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use functions::{Name, store::StoreError};
 use futures::{FutureExt, future::BoxFuture};
@@ -61,6 +65,8 @@ struct Shared {
     definitions: definitions::Definitions,
     tokens: Tokens,
     work: Work,
+    /// Those that nobody goes on with until they are released, by ARN.
+    held: Mutex<HashSet<String>>,
 }
 
 impl Executions {
@@ -70,13 +76,43 @@ impl Executions {
 
     /// Stops an execution; gives when it ended, by this or before. `None`: there is none with this ARN.
     pub(crate) async fn stop(&self, arn: &str, why: Failure) -> Result<Option<Timestamp>, StoreError> {
-        if self.tell(arn, Input::Stop(why)) {
+        if self.held().contains(arn)
+            && let Some(execution) = self.find(arn)?
+        {
+            self.stop_at_rest(execution, why).await?;
+            self.release(arn);
+        } else if self.tell(arn, Input::Stop(why)) {
             self.shared.live.gone(arn).await;
         }
         match self.find(arn)? {
             Some(execution) if execution.status == Status::Running => Err(away(arn)),
             execution => Ok(execution.and_then(|execution| execution.stopped_at)),
         }
+    }
+
+    /// Nobody goes on with these until they are released.
+    pub(crate) fn hold(&self, arns: HashSet<String>) {
+        self.held().extend(arns);
+    }
+
+    /// It may be gone on with.
+    pub(crate) fn release(&self, arn: &str) {
+        self.held().remove(arn);
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashSet<String>> {
+        // Nothing that holds the lock panics between two changes that belong together.
+        self.shared.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an execution is being worked on here.
+    pub(crate) fn is_live(&self, arn: &str) -> bool {
+        self.shared.live.holds(arn)
+    }
+
+    /// The executions that have not ended, oldest first.
+    pub(crate) fn running(&self) -> Result<Vec<Execution>, StoreError> {
+        self.engine.host.store.readers.with(row::running)
     }
 
     /// Tells a running execution what came in; `false`: it does not run here.

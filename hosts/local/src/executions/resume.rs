@@ -4,7 +4,7 @@ use std::fmt;
 
 use functions::store::StoreError;
 use jiff::{SignedDuration, Timestamp};
-use states::{Entry, Input, REVISION, Value};
+use states::{Entry, Failure, Input, Outcome, REVISION, Value};
 
 use super::{
     Executions, Status, about, definitions, history, journal,
@@ -68,9 +68,11 @@ impl Execution {
 }
 
 impl Executions {
-    /// Goes on with every execution that a crash left running; gives how many there are.
+    /// Goes on with every execution that a crash left running, but for those that are held; gives how many there are.
     pub(crate) async fn resume(&self) -> Result<usize, StoreError> {
-        let left = self.engine.host.store.readers.with(row::running)?;
+        let held = self.held().clone();
+        let mut left = self.running()?;
+        left.retain(|execution| !held.contains(&execution.arn));
         let count = left.len();
         for execution in left {
             let arn = execution.arn.clone();
@@ -125,6 +127,27 @@ impl Executions {
         }
         self.go_on(execution, run, lines);
         Ok(())
+    }
+
+    /// Stops an execution that was left running and that nobody works on.
+    pub(crate) async fn stop_at_rest(
+        &self,
+        mut execution: Execution,
+        why: Failure,
+    ) -> Result<(), StoreError> {
+        let store = &self.engine.host.store;
+        if execution.revision != REVISION {
+            // Its journal cannot be read by this version; that it was stopped is all there is to say.
+            execution.stands(Some(&Outcome::Aborted(why)), clock::now());
+            return store.writer.write(move |connection| row::update(connection, &execution)).await;
+        }
+        let machine = self.shared.definitions.machine(&execution.definition, &store.readers);
+        let machine = machine.map_err(StoreError::Refused)?;
+        let (mut run, lines) = history::replay(&store.readers, machine, &execution, drop)?;
+        let entry = Entry { at: clock::now().max(run.at()), inputs: vec![Input::Stop(why)] };
+        run.step(&entry);
+        execution.stands(run.outcome(), entry.at);
+        journal::keep(&store.writer, &execution, lines, &entry).await
     }
 
     /// Goes on with an execution that ended without success, from where it failed.

@@ -1,6 +1,10 @@
 //! Messages that are being worked on: received together, and settled together when that has ended.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use functions::{queue::company, store::StoreError};
 use jiff::Timestamp;
@@ -9,20 +13,15 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{
     LocalQueue,
     body::Text,
+    dead::{Buried, Dead, Past},
     id_of,
-    look::{load_of, time},
+    look::{RESTS, load_of, time},
     standing::{Load, Standing},
 };
-use crate::{
-    sqlite::Readers,
-    wiring::{Queue, Redrive},
-};
+use crate::{sqlite::Readers, wiring::Queue};
 
 /// At most so many bytes are received at once: a Lambda call takes 6 MB.
 const BYTES: usize = 4 * 1024 * 1024;
-/// How often the process may die over a message before that is dead. Whoever kills a process means no message by it, so
-/// these are not counted as tries; one that the process dies of is worked on alone before long.
-const DEATHS: u32 = 20;
 /// After how long a message that failed is received again, at first; twice as long each time.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -38,9 +37,9 @@ pub(crate) struct Held {
 
 /// Where a message lies.
 #[derive(Clone, Copy, Debug)]
-struct Lies {
-    sequence: i64,
-    load: Load,
+pub(super) struct Lies {
+    pub(super) sequence: i64,
+    pub(super) load: Load,
 }
 
 /// Messages that were received together.
@@ -153,28 +152,35 @@ impl LocalQueue {
         Ok(ids.into_iter().zip(held).map(|(id, messages)| Flight { id, messages }).collect())
     }
 
-    /// Ends a flight: what `failed`, by the names of the messages, is received again after a pause, or is dead; the
-    /// rest is done. Gives for how long whoever keeps order waits.
+    /// Ends a flight: what `failed`, by the names of the messages and with reasons, is received again after a pause, or is
+    /// dead; the rest is done. Gives for how long whoever keeps order waits.
     pub(crate) async fn settle(
         &self,
         queue: &Queue,
         flight: &Flight,
-        failed: &HashSet<String>,
+        failed: &HashMap<String, String>,
         now: Timestamp,
     ) -> Result<Option<Duration>, StoreError> {
         let standing = self.standings.of(&queue.name);
         let (left, done): (Vec<&Held>, Vec<_>) =
-            flight.messages.iter().partition(|message| failed.contains(&message.id));
+            flight.messages.iter().partition(|message| failed.contains_key(&message.id));
         let (dead, again): (Vec<&Held>, Vec<_>) =
             left.into_iter().partition(|message| is_dead(queue, message.receives));
         let pause = |message: &Held| pause(queue, message.receives);
         let wait = again.iter().filter(|message| company(message.receives) == usize::MAX);
         let wait = wait.map(|message| pause(message)).max();
-        let again: Vec<(i64, i64)> =
-            again.into_iter().map(|message| (message.lies.sequence, until(now, pause(message)))).collect();
+        let reason = |message: &Held| failed.get(&message.id).cloned();
+        let again: Vec<(i64, i64, Option<String>)> = again
+            .into_iter()
+            .map(|message| (message.lies.sequence, until(now, pause(message)), reason(message)))
+            .collect();
         let less: Load = done.iter().map(|message| message.lies.load).sum();
         let done: Vec<i64> = done.into_iter().map(|message| message.lies.sequence).collect();
-        let buried = Buried::new(self, queue, dead.into_iter().map(|message| message.lies).collect());
+        let dead = dead.into_iter().map(|message| {
+            let past = Past { receives: message.receives, reason: reason(message), ..Past::default() };
+            Dead { lies: message.lies, past }
+        });
+        let buried = Buried::new(self, queue, dead.collect());
         let landed: HashSet<i64> = flight.messages.iter().map(|message| message.lies.sequence).collect();
         let (id, bury) = (flight.id, buried.clone());
         let written = self.store.writer.write_then(
@@ -198,18 +204,19 @@ impl LocalQueue {
         Ok(wait)
     }
 
-    /// Moves all messages of one queue into another, as if they had just been sent; gives how many.
+    /// Moves all messages of one queue that nobody works on into another, as if they had just been sent; gives how
+    /// many.
     pub(crate) async fn move_all(&self, from: &str, to: &str) -> Result<u64, StoreError> {
         let (here, there) = (self.standings.of(from), self.standings.of(to));
         let (from, to) = (from.to_owned(), to.to_owned());
         let moved = self.store.writer.write_then(
             move |connection| {
                 let load = load_of(connection, &from)?;
-                connection
-                    .prepare_cached(
-                        "UPDATE queue_messages SET queue = ?2, visible_at = 0, receives = 0, deaths = 0 WHERE queue = ?1",
-                    )?
-                    .execute(params![from, to])?;
+                let sql = format!(
+                    "UPDATE queue_messages SET queue = ?2, visible_at = 0, receives = 0, deaths = 0, crashes = 0, \
+                     reason = NULL WHERE queue = ?1 AND {RESTS}"
+                );
+                connection.prepare_cached(&sql)?.execute(params![from, to])?;
                 Ok(load)
             },
             move |moved| {
@@ -228,7 +235,7 @@ impl LocalQueue {
 struct Found {
     /// By flight.
     held: Vec<Vec<Held>>,
-    dead: Vec<Lies>,
+    dead: Vec<Dead>,
 }
 
 fn find(
@@ -242,7 +249,8 @@ fn find(
     let in_flight = standing.in_flight().clone();
     readers.with(|connection| {
         let mut statement = connection.prepare_cached(
-            "SELECT sequence, id, body, receives, octet_length(body), deaths FROM queue_messages \
+            "SELECT sequence, id, body, receives, octet_length(body), deaths, crashes, reason \
+             FROM queue_messages \
              WHERE queue = ?1 AND visible_at = 0 ORDER BY sequence",
         )?;
         let mut rows = statement.query([&queue.name])?;
@@ -254,22 +262,25 @@ fn find(
             if in_flight.contains(&sequence) {
                 continue;
             }
-            let (receives, size, deaths): (u32, usize, u32) = (row.get(3)?, row.get(4)?, row.get(5)?);
-            let lies = Lies { sequence, load: Load::one(size) };
-            if is_dead(queue, receives) || (deaths >= DEATHS && queue.redrive.is_some()) {
-                found.dead.push(lies);
+            let lies = Lies { sequence, load: Load::one(row.get(4)?) };
+            let (receives, deaths, crashes) = (row.get(3)?, row.get(5)?, row.get(6)?);
+            let past = Past { receives, crashes, deaths, reason: None };
+            if is_dead(queue, receives) || (past.is_deadly() && queue.redrive.is_some()) {
+                found.dead.push(Dead { lies, past: Past { reason: row.get(7)?, ..past } });
                 continue;
             }
+            // A process that died over it may have died of it.
+            let tried = receives + crashes + 1;
             let Text(body) = row.get(2)?;
             bytes += body.len();
-            room = room.min(company(receives + deaths + 1));
+            room = room.min(company(tried));
             let count = found.held.last().map_or(0, Vec::len);
             if count >= room || bytes > BYTES {
                 if found.held.len() >= flights {
                     break;
                 }
                 found.held.push(Vec::new());
-                (bytes, room) = (body.len(), most.min(company(receives + deaths + 1)));
+                (bytes, room) = (body.len(), most.min(company(tried)));
             }
             if let Some(flight) = found.held.last_mut() {
                 let id = id_of(row.get(1)?, sequence);
@@ -292,49 +303,8 @@ fn pause(queue: &Queue, receives: u32) -> Duration {
     doubled.min(queue.visibility_timeout.max(PAUSE))
 }
 
-fn until(now: Timestamp, pause: Duration) -> i64 {
+pub(super) fn until(now: Timestamp, pause: Duration) -> i64 {
     now.as_millisecond().saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// Messages on their way into a dead letter queue.
-#[derive(Clone)]
-struct Buried {
-    messages: Vec<Lies>,
-    from: String,
-    to: Option<(Redrive, Arc<Standing>)>,
-}
-
-impl Buried {
-    fn new(queues: &LocalQueue, queue: &Queue, messages: Vec<Lies>) -> Self {
-        let to = queue.redrive.clone().filter(|_| !messages.is_empty());
-        let to = to.map(|redrive| (redrive.clone(), queues.standings.of(&redrive.dead_letters)));
-        Self { messages, from: queue.name.clone(), to }
-    }
-
-    fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let Some((redrive, _)) = &self.to else { return Ok(()) };
-        let mut moved = connection.prepare_cached(
-            "UPDATE queue_messages SET queue = ?2, visible_at = 0, receives = ?3 WHERE sequence = ?1",
-        )?;
-        self.messages.iter().try_for_each(|lies| {
-            moved.execute(params![lies.sequence, redrive.dead_letters, redrive.max_receives]).map(|_| ())
-        })
-    }
-
-    /// It is on the disk.
-    fn told(self, from: &Standing) {
-        let Some((redrive, to)) = self.to else { return };
-        let load: Load = self.messages.iter().map(|lies| lies.load).sum();
-        let count = load.messages;
-        from.remove(load);
-        to.add(load).keep();
-        let (name, dead_letters, receives) = (self.from, redrive.dead_letters, redrive.max_receives);
-        tracing::warn!(
-            queue = name,
-            count,
-            "{count} messages of {name} were received {receives} times and are in {dead_letters} now"
-        );
-    }
 }
 
 fn delete(connection: &Connection, sequences: &[i64]) -> rusqlite::Result<()> {
@@ -342,9 +312,13 @@ fn delete(connection: &Connection, sequences: &[i64]) -> rusqlite::Result<()> {
     sequences.iter().try_for_each(|sequence| statement.execute([sequence]).map(|_| ()))
 }
 
-fn give_back(connection: &Connection, messages: &[(i64, i64)]) -> rusqlite::Result<()> {
+/// What its function failed over has not killed the process.
+fn give_back(connection: &Connection, messages: &[(i64, i64, Option<String>)]) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
-        "UPDATE queue_messages SET receives = receives + 1, visible_at = ?2 WHERE sequence = ?1",
+        "UPDATE queue_messages SET receives = receives + 1, visible_at = ?2, reason = ?3, crashes = 0, deaths = 0 \
+         WHERE sequence = ?1",
     )?;
-    messages.iter().try_for_each(|message| statement.execute(params![message.0, message.1]).map(|_| ()))
+    messages.iter().try_for_each(|(sequence, visible_at, reason)| {
+        statement.execute(params![sequence, visible_at, reason]).map(|_| ())
+    })
 }

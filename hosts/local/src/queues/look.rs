@@ -4,7 +4,7 @@ use functions::store::StoreError;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{body::Text, id_of, standing::Load};
+use super::{body::Text, dead::Past, id_of, standing::Load};
 use crate::sqlite::Readers;
 
 /// How full a queue is.
@@ -23,12 +23,13 @@ pub(crate) struct Depth {
 /// A message as it lies in its queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Waiting {
+    pub(crate) sequence: i64,
     pub(crate) id: String,
     pub(crate) body: String,
     pub(crate) attributes: String,
     pub(crate) sent_at: Timestamp,
     pub(crate) visible_at: Timestamp,
-    pub(crate) receives: u32,
+    pub(crate) past: Past,
     pub(crate) group: Option<String>,
 }
 
@@ -42,13 +43,16 @@ pub(super) fn loads(readers: &Readers) -> Result<Vec<(String, Load)>, StoreError
     })
 }
 
-/// How much a queue holds.
+/// Of messages that nobody works on.
+pub(super) const RESTS: &str =
+    "sequence NOT IN (SELECT value FROM queue_flights, json_each(queue_flights.messages))";
+
+/// How much a queue holds that nobody works on.
 pub(super) fn load_of(connection: &Connection, queue: &str) -> rusqlite::Result<Load> {
-    connection.query_row(
-        "SELECT count(*), coalesce(sum(octet_length(body)), 0) FROM queue_messages WHERE queue = ?1",
-        [queue],
-        load,
-    )
+    let sql = format!(
+        "SELECT count(*), coalesce(sum(octet_length(body)), 0) FROM queue_messages WHERE queue = ?1 AND {RESTS}"
+    );
+    connection.query_row(&sql, [queue], load)
 }
 
 fn load(row: &Row<'_>) -> rusqlite::Result<Load> {
@@ -85,7 +89,7 @@ pub(crate) fn oldest(readers: &Readers, queue: &str, limit: u32) -> Result<Vec<W
         connection
             .prepare_cached(
                 "SELECT sequence, id, body, coalesce(attributes, '{}'), sent_at, max(visible_at, sent_at), \
-                 receives, group_id \
+                 receives, group_id, crashes, deaths, reason \
                  FROM queue_messages WHERE queue = ?1 ORDER BY sequence LIMIT ?2",
             )?
             .query_map(params![queue, limit], waiting)?
@@ -95,12 +99,13 @@ pub(crate) fn oldest(readers: &Readers, queue: &str, limit: u32) -> Result<Vec<W
 
 fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
     Ok(Waiting {
+        sequence: row.get(0)?,
         id: id_of(row.get(1)?, row.get(0)?),
         body: row.get::<_, Text>(2)?.0,
         attributes: row.get(3)?,
         sent_at: time(row.get(4)?),
         visible_at: time(row.get(5)?),
-        receives: row.get(6)?,
+        past: Past { receives: row.get(6)?, crashes: row.get(8)?, deaths: row.get(9)?, reason: row.get(10)? },
         group: row.get(7)?,
     })
 }

@@ -1,13 +1,17 @@
 //! The queues of the template on this machine: a SQLite table, written in group commits.
 //!
 //! One process works on a folder at a time, so what is being worked on is known in memory ([`standing`]); the file
-//! holds it as well, to count it as received when the process dies over it.
+//! holds it as well, to know what the process died over.
 
 mod body;
+mod dead;
 mod flight;
+mod landing;
 mod look;
 mod put;
 mod standing;
+
+use std::sync::Arc;
 
 use functions::{
     queue::{self, Queue, QueueError, QueueName},
@@ -17,6 +21,7 @@ use jiff::Timestamp;
 
 use body::Body;
 pub(crate) use flight::{Flight, Held, Next};
+use landing::Landed;
 pub(crate) use look::{Depth, Waiting, depth, oldest};
 pub(crate) use standing::Load;
 use standing::Standings;
@@ -55,13 +60,26 @@ pub(crate) struct Sent {
 pub(crate) struct LocalQueue {
     store: SqliteStore,
     standings: Standings,
+    /// What the last process left in flight.
+    landed: Arc<[Landed]>,
 }
 
 impl LocalQueue {
     /// The queues of a file that this process alone writes.
     pub(crate) fn open(store: SqliteStore) -> Result<Self, StoreError> {
+        Self::open_at(store, clock::now())
+    }
+
+    /// The same at some time: what a process died over is held back from then on.
+    fn open_at(store: SqliteStore, now: Timestamp) -> Result<Self, StoreError> {
+        let landed = store.writer.write_blocking(move |connection| landing::land(connection, now))?;
         let standings = Standings::new(look::loads(&store.readers)?);
-        Ok(Self { store, standings })
+        Ok(Self { store, standings, landed: landed.into() })
+    }
+
+    /// Tells of messages that the process ended over again and again.
+    pub(crate) fn tell_suspects(&self) {
+        self.landed.iter().for_each(Landed::tell);
     }
 
     /// From here on a queue takes no more than this.
@@ -83,6 +101,20 @@ impl LocalQueue {
             },
         );
         Ok(sent.await?.0)
+    }
+
+    /// Deletes messages that nobody works on.
+    pub(crate) async fn forget(&self, queue: &str, sequences: Vec<i64>) -> Result<(), StoreError> {
+        let standing = self.standings.of(queue);
+        let deleted = self.store.writer.write_then(
+            move |connection| put::delete(connection, &sequences),
+            move |deleted| {
+                if let Ok(load) = deleted {
+                    standing.remove(*load);
+                }
+            },
+        );
+        deleted.await.map(|_| ())
     }
 
     /// Waits until something was put into a queue, or given back to it, since this was last asked.

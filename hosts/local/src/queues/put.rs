@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Message, Sent, body::Body};
+use super::{Message, Sent, body::Body, standing::Load};
 
 /// For how long a FIFO queue remembers ids.
 const REMEMBERED: SignedDuration = SignedDuration::from_mins(5);
@@ -65,6 +65,19 @@ pub(super) fn one(connection: &Connection, message: Message) -> rusqlite::Result
             .execute(params![queue, deduplication_id, id, sequence, sent_at])?;
     }
     Ok((Sent { id, sequence_number }, true))
+}
+
+/// Deletes messages; gives how much they were.
+pub(super) fn delete(connection: &Connection, sequences: &[i64]) -> rusqlite::Result<Load> {
+    let mut statement = connection
+        .prepare_cached("DELETE FROM queue_messages WHERE sequence = ?1 RETURNING octet_length(body)")?;
+    let mut load = Load::default();
+    for sequence in sequences {
+        if let Some(bytes) = statement.query_row([sequence], |row| row.get(0)).optional()? {
+            load = load + Load::one(bytes);
+        }
+    }
+    Ok(load)
 }
 
 /// Zero where a message is not held back: such messages are received in the order in which they were sent.

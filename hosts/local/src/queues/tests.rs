@@ -1,15 +1,19 @@
 //! Messages in and out of a queue, also when the process dies between.
 
-use std::{collections::HashSet, path::Path, time::Duration};
+use std::{collections::HashMap, path::Path, time::Duration};
 
 use jiff::SignedDuration;
 use tempfile::TempDir;
 
-use super::*;
+use super::{dead::Past, *};
 use crate::wiring::{Queue as Of, Redrive};
 
 fn open(folder: &Path) -> LocalQueue {
-    LocalQueue::open(SqliteStore::open(&folder.join("crmflow.db")).unwrap()).unwrap()
+    open_at(folder, clock::now())
+}
+
+fn open_at(folder: &Path, now: Timestamp) -> LocalQueue {
+    LocalQueue::open_at(SqliteStore::open(&folder.join("crmflow.db")).unwrap(), now).unwrap()
 }
 
 fn events() -> Of {
@@ -47,7 +51,8 @@ async fn receive(queue: &LocalQueue, of: &Of, most: usize, now: Timestamp) -> Op
 
 async fn settle(queue: &LocalQueue, flight: &Flight, failed: &[&str], now: Timestamp) -> Option<Duration> {
     let failed = flight.messages.iter().filter(|message| failed.contains(&message.body.as_str()));
-    let failed: HashSet<String> = failed.map(|message| message.id.clone()).collect();
+    let failed: HashMap<String, String> =
+        failed.map(|message| (message.id.clone(), "storage was away".to_owned())).collect();
     queue.settle(&events(), flight, &failed, now).await.unwrap()
 }
 
@@ -123,31 +128,150 @@ async fn what_fails_again_and_again_comes_alone_and_is_dead_in_the_end() {
     assert!(receive(&queue, &events(), 10, after(now, 100)).await.is_none());
     let lost = oldest(&queue.store.readers, "Dead", 10).unwrap();
     assert_eq!(
-        lost.iter().map(|lost| (lost.body.as_str(), lost.receives)).collect::<Vec<_>>(),
+        lost.iter().map(|lost| (lost.body.as_str(), lost.past.receives)).collect::<Vec<_>>(),
         [("a", 5), ("c", 5)]
     );
+    let told = lost[0].past.tell().unwrap();
+    assert_eq!(told, "its function failed 5 times, the last time because storage was away");
     assert_eq!(queue.move_all("Dead", "EventsQueue").await.unwrap(), 2);
     let (flight, bodies) = receive(&queue, &events(), 10, now).await.unwrap();
     assert_eq!((bodies, flight.messages[0].receives), (vec!["a".to_owned(), "c".into()], 1));
     assert!(receive(&queue, &dead(), 10, now).await.is_none());
 }
 
-#[tokio::test]
-async fn what_a_process_dies_over_is_no_try_of_it_and_comes_alone_before_long() {
-    let (folder, now) = start();
-    let queue = open(folder.path());
-    send(&queue, &["a", "b"]).await.unwrap();
-    drop(queue);
-    for deaths in 0..20 {
-        let queue = open(folder.path());
-        let (flight, bodies) = receive(&queue, &events(), 10, now).await.unwrap();
-        assert_eq!(bodies.len(), if deaths < 4 { 2 } else { 1 }, "{deaths}");
-        assert_eq!(flight.messages[0].receives, 1);
-        assert_eq!(depth(&queue.store.readers, "EventsQueue", now).unwrap().in_flight, bodies.len() as u64);
+/// Opens the folder as the next process does, and receives once something may be; the bodies, and when that was.
+async fn open_and_receive(folder: &Path, now: &mut Timestamp) -> (LocalQueue, Flight, Vec<String>) {
+    let queue = open_at(folder, *now);
+    loop {
+        match queue.receive(&events(), 10, 1, *now).await.unwrap() {
+            Next::Flights(mut flights) => {
+                let flight = flights.pop().unwrap();
+                let bodies = flight.messages.iter().map(|message| message.body.clone()).collect();
+                return (queue, flight, bodies);
+            }
+            Next::Nothing(later) => *now = later.expect("it is held back, or dead"),
+        }
     }
-    let queue = open(folder.path());
-    assert_eq!(receive(&queue, &events(), 10, now).await.unwrap().1, ["b"]);
-    assert_eq!(receive(&queue, &dead(), 10, now).await.unwrap().1, ["a"]);
+}
+
+fn past(queue: &LocalQueue, of: &str) -> Vec<(String, Past)> {
+    let waiting = oldest(&queue.store.readers, of, 10).unwrap();
+    waiting.into_iter().map(|message| (message.body, message.past)).collect()
+}
+
+/// Whoever kills a process means no message by it: what was in flight is received again at once, in its place.
+#[tokio::test]
+async fn a_crash_is_no_try_of_what_was_in_flight() {
+    let (folder, mut now) = start();
+    send(&open(folder.path()), &["a", "b"]).await.unwrap();
+    let began = now;
+    for crashes in 0..=4 {
+        let (_, flight, bodies) = open_and_receive(folder.path(), &mut now).await;
+        assert_eq!((bodies[0].as_str(), bodies.len()), ("a", if crashes < 4 { 2 } else { 1 }), "{crashes}");
+        assert_eq!((flight.messages[0].receives, now), (1, began));
+    }
+    // Then it stands in nobody's way.
+    let (queue, flight, bodies) = open_and_receive(folder.path(), &mut now).await;
+    assert_eq!((bodies, now), (vec!["b".to_owned()], began));
+    settle(&queue, &flight, &[], now).await;
+    assert!(receive(&queue, &events(), 10, now).await.is_none());
+    assert_eq!(receive(&queue, &events(), 10, after(now, 1)).await.unwrap().1, ["a"]);
+}
+
+/// A process that is started and killed many times in a short while meets a message a few times.
+#[tokio::test]
+async fn many_kills_in_a_row_do_not_bury_a_message() {
+    let (folder, mut now) = start();
+    send(&open(folder.path()), &["a"]).await.unwrap();
+    for _ in 0..600 {
+        let queue = open_at(folder.path(), now);
+        // In flight, or held back; and killed.
+        receive(&queue, &events(), 10, now).await;
+        now += SignedDuration::from_millis(200);
+    }
+    let (queue, flight, bodies) = open_and_receive(folder.path(), &mut now).await;
+    assert_eq!(bodies, ["a"]);
+    settle(&queue, &flight, &["a"], now).await;
+    let told = past(&queue, "EventsQueue")[0].1.clone();
+    assert_eq!((told.receives, told.crashes), (1, 0), "the process has outlived it");
+}
+
+/// What kills the process each time is dead in the end, alone, and says so.
+#[tokio::test]
+async fn what_kills_the_process_each_time_is_buried_alone() {
+    let (folder, mut now) = start();
+    send(&open(folder.path()), &["poison"]).await.unwrap();
+    let began = now;
+    for deaths in 0..60 {
+        let queue = open_at(folder.path(), now);
+        // Others come and go with it, and are in flight when it kills.
+        send(&queue, &[&format!("new {deaths}")]).await.unwrap();
+        let mut killed = false;
+        while !killed {
+            match queue.receive(&events(), 1, 10, now).await.unwrap() {
+                Next::Flights(flights) => {
+                    killed = flights.iter().any(|flight| flight.messages[0].body == "poison");
+                    for flight in flights.iter().filter(|_| !killed) {
+                        settle(&queue, flight, &[], now).await;
+                    }
+                }
+                Next::Nothing(Some(later)) => now = later,
+                Next::Nothing(None) => break,
+            }
+        }
+        if !killed {
+            break;
+        }
+    }
+    let queue = open_at(folder.path(), now);
+    let dead = past(&queue, "Dead");
+    assert_eq!((dead.len(), dead[0].0.as_str()), (1, "poison"), "{dead:?}");
+    let told = format!("the process ended {} times while it was worked on", dead[0].1.crashes);
+    assert_eq!((dead[0].1.tell(), dead[0].1.crashes < 25), (Some(told), true));
+    assert!(now > after(began, 3_600), "{now}");
+    assert_eq!(queue.move_all("Dead", "EventsQueue").await, Ok(1));
+    assert_eq!(past(&queue, "EventsQueue").last().unwrap().1, Past::default());
+}
+
+/// Where several are there each time, nobody can tell which one it was.
+#[tokio::test]
+async fn nothing_is_held_against_two_suspects() {
+    let (folder, mut now) = start();
+    send(&open(folder.path()), &["a", "b"]).await.unwrap();
+    for _ in 0..40 {
+        let queue = open_at(folder.path(), now);
+        now = after(now, 1_800);
+        let Next::Flights(flights) = queue.receive(&events(), 1, 2, now).await.unwrap() else {
+            panic!("none")
+        };
+        assert_eq!(flights.len(), 2);
+    }
+    assert_eq!(past(&open_at(folder.path(), now), "Dead"), []);
+}
+
+#[tokio::test]
+async fn a_clean_end_leaves_nothing_in_flight() {
+    let (folder, mut now) = start();
+    send(&open(folder.path()), &["a"]).await.unwrap();
+    for _ in 0..40 {
+        let (queue, ..) = open_and_receive(folder.path(), &mut now).await;
+        queue.store.writer.close();
+    }
+    assert_eq!(past(&open_at(folder.path(), now), "EventsQueue"), [("a".to_owned(), Past::default())]);
+}
+
+/// A file of before, whose messages had deaths counted whoever else was there.
+#[tokio::test]
+async fn deaths_that_were_counted_of_every_message_bury_none() {
+    let (folder, now) = start();
+    send(&open(folder.path()), &["a"]).await.unwrap();
+    let file = rusqlite::Connection::open(folder.path().join("crmflow.db")).unwrap();
+    let before = "ALTER TABLE queue_messages DROP COLUMN crashes; ALTER TABLE queue_messages DROP COLUMN reason; \
+                  UPDATE queue_messages SET deaths = 20";
+    file.execute_batch(before).unwrap();
+    drop(file);
+    let queue = open_at(folder.path(), now);
+    assert_eq!(receive(&queue, &events(), 10, now).await.unwrap().1, ["a"]);
 }
 
 fn few(messages: u64) -> Load {

@@ -6,10 +6,11 @@ use std::{
     path::Path,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
+    time::Duration,
 };
 
 use functions::store::StoreError;
-use rusqlite::Connection;
+use rusqlite::{Connection, hooks::Wal};
 
 use super::failure;
 
@@ -24,6 +25,8 @@ const MOST: i32 = 64 * 1024;
 const FEW: i64 = 256;
 /// How often the rest is folded beside the writer, which adds to it meanwhile.
 const ROUNDS: usize = 4;
+/// How long the last fold waits for readers that are at work.
+const LAST_FOLD_TIMEOUT: Duration = Duration::from_secs(5);
 
 thread_local! {
     /// How many pages the log has, after the last commit of this thread.
@@ -39,11 +42,12 @@ pub(super) struct Folding {
 
 impl Folding {
     /// For a file, and the connection that writes it.
-    pub(super) fn start(file: &Path, writer: &Connection) -> Result<Self, StoreError> {
-        writer.wal_hook(Some(|_, pages| {
+    pub(super) fn start(file: &Path, writer: &mut Connection) -> Result<Self, StoreError> {
+        let hook = |_: &mut Wal, pages| {
             WRITTEN.set(pages);
             Ok(())
-        }));
+        };
+        writer.wal_hook(Some(hook)).map_err(|error| failure(&error))?;
         let connection = Connection::open(file).map_err(|error| failure(&error))?;
         let ((begin, begun), (end, ended)) = (sync_channel(1), sync_channel(1));
         thread::Builder::new()
@@ -75,6 +79,22 @@ impl Folding {
         if has_ended {
             fold(writer);
             self.is_under_way = false;
+        }
+    }
+
+    /// Folds all of the log, behind the last commit: the file is whole without it then. Where a reader of another
+    /// process holds it up, the log stays, and nothing is lost.
+    pub(super) fn finish(self, writer: &Connection) {
+        drop(self.begin);
+        // The thread ends once it has nobody to hear from; until then it may be folding.
+        while self.ended.recv().is_ok() {}
+        let folded = writer.busy_timeout(LAST_FOLD_TIMEOUT).and_then(|()| {
+            writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
+        });
+        match folded {
+            Ok(false) => {}
+            Ok(true) => tracing::warn!("the log of crmflow.db is being read by another process and stays"),
+            Err(error) => tracing::warn!("the log of crmflow.db stays: {}", failure(&error)),
         }
     }
 }

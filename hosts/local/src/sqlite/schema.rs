@@ -45,12 +45,13 @@ DROP TABLE executions_1;
 /// never given twice. Only what a task sent has an id of its own: the others need no index of ids.
 ///
 /// Messages that are being worked on lie in `queue_flights`, a row a batch with the numbers of its messages: a row a
-/// batch is less to write than a change of every message.
+/// batch is less to write than a change of every message. `crashes` is how often the process ended unasked over a
+/// message, `deaths` how often that was held against it, `reason` why its function failed last.
 const QUEUES: &str = "
 CREATE TABLE IF NOT EXISTS queue_messages (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, id TEXT, body TEXT NOT NULL,
   attributes TEXT, sent_at INTEGER NOT NULL, visible_at INTEGER NOT NULL, receives INTEGER NOT NULL DEFAULT 0,
-  group_id TEXT, deaths INTEGER NOT NULL DEFAULT 0
+  group_id TEXT, deaths INTEGER NOT NULL DEFAULT 0, crashes INTEGER NOT NULL DEFAULT 0, reason TEXT
 );
 CREATE INDEX IF NOT EXISTS queue_messages_waiting ON queue_messages (queue, visible_at);
 CREATE UNIQUE INDEX IF NOT EXISTS queue_messages_by_id ON queue_messages (id) WHERE id IS NOT NULL;
@@ -65,13 +66,18 @@ CREATE TABLE IF NOT EXISTS queue_deduplication (
 CREATE INDEX IF NOT EXISTS queue_deduplication_by_time ON queue_deduplication (sent_at);
 ";
 
-/// Who worked on messages when the file was last open is gone: they may be received again.
-const LANDED: &str = "
-UPDATE queue_messages SET deaths = deaths + 1
-WHERE sequence IN (SELECT message.value FROM queue_flights, json_each(queue_flights.messages) AS message);
-DELETE FROM queue_flights;
-DELETE FROM queue_limits;
+/// For a file whose messages did not know yet why they are where they are. Deaths were counted of every message then.
+const REASONS: &str = "
+ALTER TABLE queue_messages ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE queue_messages ADD COLUMN reason TEXT;
+UPDATE queue_messages SET crashes = deaths, deaths = 0 WHERE deaths > 0;
 ";
+
+/// The limits are those of the server that worked on the file last.
+const UNLIMITED: &str = "DELETE FROM queue_limits;";
+
+/// The end is clean: what is worked on still is received again, as if it had not been.
+const LEFT: &str = "DELETE FROM queue_flights";
 
 /// Makes room for the queues of this layout; the first layout had none.
 const BEFORE_QUEUES: &str = "
@@ -85,7 +91,7 @@ ALTER TABLE queue_messages RENAME TO queue_messages_2;
 
 /// From the second layout, whose queues nobody received from.
 const FROM_QUEUES: &str = "
-INSERT INTO queue_messages SELECT *, 0 FROM queue_messages_2;
+INSERT INTO queue_messages SELECT *, 0, 0, NULL FROM queue_messages_2;
 DROP TABLE queue_messages_2;
 ";
 
@@ -185,12 +191,19 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
     let is_older = |than| (1..than).contains(&found);
     let [before, from] = if is_older(2) { [BEFORE_FROM_1, FROM_1] } else { [""; 2] };
     let [before_queues, from_queues] = if is_older(3) { [BEFORE_QUEUES, FROM_QUEUES] } else { [""; 2] };
+    let has = |column: &str| connection.column_exists(None, "queue_messages", column);
+    let reasons = if has("deaths")? && !has("reason")? { REASONS } else { "" };
     // One transaction: a crash leaves the old layout or the new one.
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {before} {EXECUTIONS} {from} {MACHINES} {before_queues} {QUEUES} {from_queues} {LANDED} \
-         {EVENTS} {VIEWS} PRAGMA user_version = {VERSION}; COMMIT;"
+        "BEGIN IMMEDIATE; {before} {EXECUTIONS} {from} {MACHINES} {before_queues} {QUEUES} {from_queues} {reasons} \
+         {UNLIMITED} {EVENTS} {VIEWS} PRAGMA user_version = {VERSION}; COMMIT;"
     ))?;
     Ok(connection)
+}
+
+/// Leaves the file: nothing is worked on any longer.
+pub(super) fn leave(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(LEFT)
 }
 
 /// Whether bodies lie in the order of arrival, with an index of keys beside them. Where keys are as good as random, a

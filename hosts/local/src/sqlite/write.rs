@@ -2,8 +2,8 @@
 //! into the next one (group commit).
 
 use std::{
-    sync::{Arc, mpsc},
-    thread,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -18,7 +18,7 @@ use super::{
     failure,
     fold::Folding,
     line::{Job, Line, Place, Tell},
-    read,
+    read, schema,
 };
 
 /// How many writes at the front go into one transaction before one in bulk does; twice as many go in at the most.
@@ -37,6 +37,8 @@ pub(crate) struct Writer {
     line: Arc<Line>,
     /// Who waits for a place in the line holds up no thread.
     room: Arc<Semaphore>,
+    /// Until it is waited for.
+    thread: Mutex<Option<JoinHandle<(Connection, Folding)>>>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -55,18 +57,50 @@ impl Writer {
     pub(super) fn start(connection: Connection, folding: Folding) -> Result<Self, StoreError> {
         let line = Arc::<Line>::default();
         let jobs = Arc::clone(&line);
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || run(&connection, &jobs, folding))
+            .spawn(move || run(connection, &jobs, folding))
             .map_err(|error| StoreError::Refused(error.to_string()))?;
-        Ok(Self { line, room: Arc::new(Semaphore::new(WAITING)) })
+        Ok(Self { line, room: Arc::new(Semaphore::new(WAITING)), thread: Mutex::new(Some(thread)) })
     }
 
     /// No writer: every write is refused.
     pub(super) fn none() -> Self {
         let line = Arc::<Line>::default();
         line.close();
-        Self { line, room: Arc::new(Semaphore::new(1)) }
+        Self { line, room: Arc::new(Semaphore::new(1)), thread: Mutex::default() }
+    }
+
+    /// A clean end: writes what waits, leaves nothing in flight, folds the log. Every later write is refused. Not for the
+    /// writer's own thread.
+    pub(crate) fn close(&self) {
+        self.line.close();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A panic of it has been told.
+        let Some(Ok((connection, folding))) = thread.map(JoinHandle::join) else { return };
+        if let Err(error) = schema::leave(&connection) {
+            tracing::warn!("what was worked on counts as if the process had died: {}", failure(&error));
+        }
+        folding.finish(&connection);
+    }
+
+    /// Makes a change before anything else runs, on a thread that may wait.
+    pub(crate) fn write_blocking<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let ((made, result), (tell, told)) = (mpsc::sync_channel(1), mpsc::sync_channel(1));
+        let job = Job {
+            runtime: None,
+            // Both receivers live until this returns.
+            change: Box::new(move |connection| _ = made.send(change(connection))),
+            done: Box::new(move |committed| _ = tell.send(committed)),
+        };
+        if !self.line.push(job, Place::Front) {
+            return Err(gone());
+        }
+        told.recv().map_err(|_| gone())??;
+        result.try_recv().map_err(|_| gone())?.map_err(|error| failure(&error))
     }
 
     /// Makes a change and waits until it is on the disk.
@@ -133,14 +167,15 @@ fn gone() -> StoreError {
     StoreError::Unavailable("the writer has stopped".into())
 }
 
-fn run(connection: &Connection, line: &Line, mut folding: Folding) {
+fn run(connection: Connection, line: &Line, mut folding: Folding) -> (Connection, Folding) {
     let mut front = None;
     while line.wait() {
         let mut group = Group::default();
-        let committed = group.commit(connection, line, &mut front);
+        let committed = group.commit(&connection, line, &mut front);
         group.tell(&committed);
-        folding.after_commit(connection, is_quiet(front));
+        folding.after_commit(&connection, is_quiet(front));
     }
+    (connection, folding)
 }
 
 /// Whether nothing came to the front for a while.

@@ -1,0 +1,84 @@
+//! `crmflow batches`: how the latest batches stand; and what becomes of one whose command was broken off.
+
+use std::{fmt::Write, path::Path, process::ExitCode};
+
+use functions::{BatchId, Name, Outcome, batches::BatchStatus};
+use tracing::Level;
+
+use super::{process, report};
+use crate::{
+    cli::{Batches, BatchesAction},
+    clock,
+    exit::Exit,
+    folder::{Folder, Paths, View},
+    interrupted, logs,
+    requests::{self, Request},
+    sqlite::SqliteStore,
+};
+
+/// Lists the latest batches, or does what is asked with one.
+pub(super) fn run(data: &Path, template: Option<&Path>, args: &Batches) -> Result<ExitCode, Exit> {
+    match args.action {
+        None => list(data, args),
+        Some(BatchesAction::Resume { batch }) => resume(data, template, batch),
+        Some(BatchesAction::Cancel { batch }) => cancel(data, template, batch),
+    }
+}
+
+fn list(data: &Path, args: &Batches) -> Result<ExitCode, Exit> {
+    let store = SqliteStore::to_read(View::open(data)?.readers);
+    let found = super::block_on(async {
+        Ok(BatchStatus::list(&Name::default_tenant(), None, args.limit, &store).await?)
+    })?;
+    if args.json {
+        super::print_json(&found)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = String::new();
+    for BatchStatus { batch_id, provider, status, received_at, received, outcomes, .. } in &found {
+        let received = received.map_or_else(|| "?".to_owned(), super::grouped);
+        // Writing to a string cannot fail.
+        let _ =
+            write!(text, "{batch_id}  {:<11}  {received_at:.3}  {received:>9} by {provider}", status.name());
+        for outcome in Outcome::ALL.into_iter().filter(|outcome| outcomes.of(*outcome) > 0) {
+            let _ = write!(text, "  {} {outcome}", super::grouped(outcomes.of(outcome)));
+        }
+        text.push('\n');
+    }
+    super::print(&text);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Goes on with a batch, and waits for its end; or has the server go on with it.
+fn resume(data: &Path, template: Option<&Path>, batch: BatchId) -> Result<ExitCode, Exit> {
+    let began = clock::now();
+    let wiring = super::wiring(template)?;
+    let Some(folder) = Folder::open_unless_served(data, "batches resume")? else {
+        return ask(data, &Request::Resume { batch });
+    };
+    logs::start(&folder.paths.logs(), Level::WARN);
+    let flow = super::flow(&folder, wiring);
+    super::block_on(process::until_interrupted(&flow, batch, async {
+        let (known, arn) = interrupted::resume(&flow, batch).await?;
+        let ended = process::follow(&folder, &flow, &known, &arn).await?;
+        report::print(&folder, &ended, false, began)
+    }))
+}
+
+fn cancel(data: &Path, template: Option<&Path>, batch: BatchId) -> Result<ExitCode, Exit> {
+    let wiring = super::wiring(template)?;
+    let Some(folder) = Folder::open_unless_served(data, "batches cancel")? else {
+        return ask(data, &Request::Cancel { batch });
+    };
+    logs::start(&folder.paths.logs(), Level::WARN);
+    let flow = super::flow(&folder, wiring);
+    let said = super::block_on(interrupted::cancel(&flow, batch))?;
+    super::print(&format!("{said}\n"));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ask(data: &Path, request: &Request) -> Result<ExitCode, Exit> {
+    let said = requests::ask(&Paths::new(data), request)?;
+    super::print(&format!("{said}\n"));
+    Ok(ExitCode::SUCCESS)
+}

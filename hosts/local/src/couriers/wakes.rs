@@ -1,0 +1,115 @@
+//! What a server does for its lanes when it starts: each that has something waiting has a wake-up on its way, or gets
+//! one.
+
+use std::collections::HashMap;
+
+use functions::{
+    Error, Host,
+    delivery::{self, Wake},
+    door,
+    queue::{self, Queue as _, QueueName},
+};
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::Connection;
+
+use crate::{
+    queues::{self, LocalQueue, Waiting},
+    sqlite::SqliteStore,
+    wiring::Wiring,
+};
+
+/// A wake-up that comes so much later than something is due will do.
+const SLACK: SignedDuration = SignedDuration::from_secs(2);
+
+/// Every lane, and what is due first in it: one step in the table a lane.
+const LANES: &str = "
+WITH RECURSIVE lanes (lane) AS (
+  SELECT min(partition) FROM deliveries
+  UNION ALL
+  SELECT (SELECT min(partition) FROM deliveries WHERE partition > lane) FROM lanes WHERE lane IS NOT NULL
+)
+SELECT lane, (SELECT min(sort) FROM deliveries WHERE partition = lane AND sort >= 'q#' AND sort < 'q$')
+FROM lanes WHERE lane IS NOT NULL
+";
+
+/// Wakes every lane that has something waiting, when it is due. One that the process ended over again and again stays
+/// asleep until it is redriven. Run again it changes nothing.
+pub(crate) async fn wake_lanes(
+    host: &Host<SqliteStore, LocalQueue>,
+    wiring: &Wiring,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let lanes = QueueName::Lanes.resource();
+    let redrive = wiring.queues.iter().find(|queue| queue.name == lanes).and_then(|it| it.redrive.as_ref());
+    let dead_letters = redrive.map(|redrive| redrive.dead_letters.as_str());
+    let readers = &host.store.readers;
+    let on_their_way = by_lane(queues::oldest(readers, lanes, u32::MAX)?);
+    let dead = dead_letters.map(|dead| queues::oldest(readers, dead, u32::MAX)).transpose()?;
+    let dead = by_lane(dead.unwrap_or_default());
+    let mut messages = Vec::new();
+    for (lane, due) in readers.with(waiting)? {
+        let Some(wake) = named(&lane) else { continue };
+        let is_deadly =
+            |lane: &str| dead.get(lane).is_some_and(|all| all.iter().any(|it| it.past.is_deadly()));
+        if is_deadly(&lane) {
+            tracing::warn!(
+                lane,
+                "the lane {lane} is not woken, since its wake-up is dead: the process ended again and again while it \
+                 was worked on; `crmflow queues redrive LanesDeadLetters` wakes it"
+            );
+            continue;
+        }
+        let comes = |it: &Waiting| it.past.crashes > 0 || it.visible_at <= due.max(now) + SLACK;
+        if !on_their_way.get(&lane).is_some_and(|all| all.iter().any(comes)) {
+            messages.push(wake.message(queue::delay(due, now))?);
+        }
+    }
+    let count = messages.len();
+    if count > 0 {
+        host.queue.send(QueueName::Lanes, messages).await?;
+        tracing::info!(lanes = count, "lanes that had something waiting, and were asleep: {count}");
+    }
+    // What they were to wake is awake, or has nothing waiting.
+    let over = dead.into_values().flatten().filter(|it| !it.past.is_deadly()).map(|it| it.sequence);
+    let over: Vec<i64> = over.collect();
+    if let Some(dead_letters) = dead_letters.filter(|_| !over.is_empty()) {
+        let count = over.len();
+        host.queue.forget(dead_letters, over).await?;
+        tracing::info!(
+            queue = dead_letters,
+            count,
+            "wake-ups of {dead_letters} that are of no use any more: {count}"
+        );
+    }
+    Ok(())
+}
+
+/// The lanes that have something waiting, and when the first of it is due.
+fn waiting(connection: &Connection) -> rusqlite::Result<Vec<(String, Timestamp)>> {
+    let mut statement = connection.prepare(LANES)?;
+    let mut rows = statement.query([])?;
+    let mut waiting = Vec::new();
+    while let Some(row) = rows.next()? {
+        let first: Option<String> = row.get(1)?;
+        if let Some((due, _)) = first.as_deref().and_then(delivery::queued_parts) {
+            waiting.push((row.get(0)?, due));
+        }
+    }
+    Ok(waiting)
+}
+
+fn named(lane: &str) -> Option<Wake> {
+    let (tenant, destination) = lane.split_once('/')?;
+    Some(Wake { tenant: tenant.parse().ok()?, destination: destination.parse().ok()? })
+}
+
+/// Wake-ups by the lane that they name.
+fn by_lane(messages: Vec<Waiting>) -> HashMap<String, Vec<Waiting>> {
+    let mut lanes = HashMap::<_, Vec<_>>::new();
+    for message in messages {
+        if let Ok(Wake { tenant, destination }) = door::decode::<Wake>(message.body.as_bytes()) {
+            lanes.entry(delivery::partition(&tenant, &destination)).or_default().push(message);
+        }
+    }
+    lanes
+}
