@@ -28,6 +28,7 @@ fn nested(depth: usize) -> String {
 /// Inputs that are refused as a whole, by format: the bytes, and what is said of them.
 fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let ann = r#"{"name":"Ann","email":"ann@refused.example","optIn":true}"#;
+    let row = "Ann,ann@refused.example,true";
     let packed = gzip(format!("[{ann}]").as_bytes());
     let mut damaged = packed.clone();
     let end = damaged.len() - 8;
@@ -55,6 +56,11 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("ndjson", String::new(), "input is empty"),
         ("ndjson", "\n\n \r\n".to_owned(), "input is empty"),
         ("csv", "name,email,optIn\r\n".to_owned(), "no record"),
+        ("csv", format!("name,email,optIn,Opt In\n{row},no\n"), "both mean the field optIn"),
+        ("csv", format!("name,email,optIn,e-mail\n{row},\n"), "both mean the field email"),
+        ("csv", format!("name,email,optIn,city,city\n{row},,\n"), "columns 4 and 5 both are named"),
+        ("csv", format!("name,email,\"optIn\n{row}\n"), "is not closed before the input ends"),
+        ("csv", format!("\"name\"s,email,optIn\n{row}\n"), "text stands behind the closing quote of field 1"),
     ];
     let packs = [
         ("json", packed[..packed.len() / 2].to_vec(), "gzip that ends early or is damaged"),

@@ -24,17 +24,20 @@ pub struct Records {
     lines: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    /// How many bytes the object holds, unpacked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
 }
 
 impl Records {
-    /// Records that lie in a `.ndjson.gz` object.
-    pub fn object(key: String, count: u64) -> Self {
-        Self { count, lines: None, key: Some(key) }
+    /// Records that lie in an object, and have so many bytes once it is unpacked.
+    pub fn object(key: String, count: u64, bytes: u64) -> Self {
+        Self { count, lines: None, key: Some(key), bytes: Some(bytes) }
     }
 
     /// None.
     pub fn none() -> Self {
-        Self { count: 0, lines: None, key: None }
+        Self { count: 0, lines: None, key: None, bytes: None }
     }
 
     /// Records in the state's data; each line is one JSON object.
@@ -42,12 +45,17 @@ impl Records {
         let lines =
             std::str::from_utf8(lines).map_err(|_| Error::BadInput("the records are not UTF-8".into()))?;
         let count = lines.lines().count() as u64;
-        Ok(Self { count, lines: Some(lines.to_owned()), key: None })
+        Ok(Self { count, lines: Some(lines.to_owned()), key: None, bytes: None })
     }
 
     /// The object that they lie in, if they do.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
+    }
+
+    /// How many bytes they take, unpacked; zero where that is not known.
+    pub fn bytes(&self) -> u64 {
+        self.lines.as_ref().map_or(0, |lines| lines.len() as u64).max(self.bytes.unwrap_or(0))
     }
 
     /// Fetches them, ready to be gone through.
@@ -101,6 +109,8 @@ const PLAIN_LIMIT: usize = 8 * 1024 * 1024;
 pub struct RecordsWriter {
     key: String,
     count: u64,
+    /// How many bytes were given.
+    bytes: u64,
     lines: Vec<u8>,
     /// How many bytes `lines` would take inline.
     inline: usize,
@@ -112,12 +122,13 @@ impl RecordsWriter {
     pub fn new(batch: &Batch, name: &str) -> Self {
         let (staging, tenant, id) = (objects::STAGING, &batch.tenant, batch.batch_id);
         let key = format!("{staging}{tenant}/{id}/{}/{name}.ndjson", batch.chunk_label());
-        Self { key, count: 0, lines: Vec::new(), inline: 0, packed: None }
+        Self { key, count: 0, bytes: 0, lines: Vec::new(), inline: 0, packed: None }
     }
 
     /// One more line, without its line feed.
     pub fn push(&mut self, line: &[u8]) {
         self.count += 1;
+        self.bytes += line.len() as u64 + 1;
         self.lines.extend_from_slice(line);
         self.lines.push(b'\n');
         if self.inline <= INLINE_LIMIT {
@@ -150,6 +161,6 @@ impl RecordsWriter {
             }
         };
         objects.put(&key, bytes).await?;
-        Ok(Records::object(key, self.count))
+        Ok(Records::object(key, self.count, self.bytes))
     }
 }

@@ -2,36 +2,40 @@
 //!
 //! A column is a field of the same name. Names of the schema's own fields are met in any case and with
 //! spaces, `_` or `-` in them (`Opt In`). `optIn` reads true/false, yes/no, 1/0; `interests` is cut at `;`
-//! or `|`. An empty cell is an absent field, but for `name` and `email`.
+//! or `|`. An empty cell is an absent field, but for `name` and `email`. A row whose quotes are damaged is an invalid
+//! record, kept as it came.
 
-use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+mod header;
+mod rows;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
+use self::{
+    header::columns,
+    rows::{Broken, Found, Rows, Shape},
+    scan::Damage,
+};
 use super::{MAX_HELD_BYTES, Sink};
 use crate::{
     error::Error,
     fault::{Fault, rule},
 };
 
-/// Finds the rows.
+/// Finds the rows, and makes records of them.
 #[derive(Debug, Default)]
 pub(super) struct CsvFramer {
-    reader: Option<Box<Reader>>,
+    rows: Option<Rows>,
     header: Option<Vec<Column>>,
-    row: Row,
+    /// The first line, while its end has not come.
     carry: Vec<u8>,
 }
 
-#[derive(Debug, Default)]
-struct Row {
-    line: u64,
-    fields: Vec<u8>,
-    used: usize,
-    ends: Vec<usize>,
-    count: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Column {
     Text(&'static str),
     OptIn,
@@ -42,99 +46,133 @@ enum Column {
 /// Whether a header line names an email column.
 pub(super) fn has_email(header: &[u8]) -> bool {
     let text = String::from_utf8_lossy(header);
-    text.split([',', ';', '\t']).any(|name| column(name.trim().trim_matches('"')) == Column::Text("email"))
+    text.split([',', ';', '\t', '\r'])
+        .any(|name| column(name.trim().trim_matches('"')) == Column::Text("email"))
 }
 
 impl CsvFramer {
     pub(super) fn push(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<(), Error> {
-        if self.reader.is_some() {
-            return self.read(bytes, sink);
+        if self.rows.is_some() {
+            return self.read(bytes, false, sink);
         }
         self.carry.extend_from_slice(bytes);
-        match memchr::memchr(b'\n', &self.carry) {
-            Some(end) => self.begin(end, sink),
+        let begin = self.carry.iter().position(|byte| !byte.is_ascii_whitespace());
+        match begin.and_then(|begin| Some(begin + memchr::memchr2(b'\n', b'\r', &self.carry[begin..])?)) {
+            Some(end) => self.begin(end, false, sink),
+            None if self.carry.len() > MAX_HELD_BYTES => {
+                Err(Error::BadInput("the row on line 1 is longer than 64 MiB".into()))
+            }
             None => Ok(()),
         }
     }
 
     pub(super) fn finish(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
-        if self.reader.is_none() {
-            self.begin(self.carry.len(), sink)?;
+        if self.rows.is_none() {
+            return self.begin(self.carry.len(), true, sink);
         }
-        // An empty input tells the reader that the last row is whole.
-        self.read(&[], sink)
+        self.read(&[], true, sink)
     }
 
     /// The delimiter is the one that the header has most of.
-    fn begin(&mut self, header_end: usize, sink: &mut impl Sink) -> Result<(), Error> {
+    fn begin(&mut self, header_end: usize, at_end: bool, sink: &mut impl Sink) -> Result<(), Error> {
         let head = std::mem::take(&mut self.carry);
         let count = |delimiter: u8| memchr::memchr_iter(delimiter, &head[..header_end]).count();
         let delimiter = [b'\t', b';', b','].into_iter().max_by_key(|&d| count(d)).unwrap_or(b',');
-        self.reader = Some(Box::new(ReaderBuilder::new().delimiter(delimiter).build()));
-        self.row = Row { line: 1, fields: vec![0; 1024], used: 0, ends: vec![0; 32], count: 0 };
-        self.read(&head, sink)
+        self.rows = Some(Rows::new(delimiter));
+        self.read(&head, at_end, sink)
     }
 
-    fn read(&mut self, mut bytes: &[u8], sink: &mut impl Sink) -> Result<(), Error> {
-        let Some(mut reader) = self.reader.take() else {
+    fn read(&mut self, bytes: &[u8], at_end: bool, sink: &mut impl Sink) -> Result<(), Error> {
+        let Self { rows: Some(rows), header, .. } = self else {
             return Ok(());
         };
-        let at_end = bytes.is_empty();
-        loop {
-            let Row { fields, used, ends, count, .. } = &mut self.row;
-            let (result, read, wrote, ended) =
-                reader.read_record(bytes, &mut fields[*used..], &mut ends[*count..]);
-            bytes = &bytes[read..];
-            *used += wrote;
-            *count += ended;
-            match result {
-                ReadRecordResult::InputEmpty if !at_end => break,
-                ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::OutputFull => fields.resize(fields.len() * 2, 0),
-                ReadRecordResult::OutputEndsFull => ends.resize(ends.len() * 2, 0),
-                ReadRecordResult::Record => {
-                    self.take(sink)?;
-                    self.row =
-                        Row { line: reader.line(), used: 0, count: 0, ..std::mem::take(&mut self.row) };
-                }
-                ReadRecordResult::End => break,
+        rows.read(bytes, at_end, |found| {
+            let Some(header) = header else {
+                let names = columns(&found)?;
+                let shape = shape(&names);
+                *header = Some(names);
+                return Ok(Some(shape));
+            };
+            take(&found, header, sink)?;
+            Ok(None)
+        })
+    }
+}
+
+fn shape(header: &[Column]) -> Shape {
+    Shape {
+        least: header.iter().rposition(|column| !column.is_nameless()).map_or(0, |last| last + 1),
+        most: header.len(),
+        email: header.iter().position(|column| *column == Column::Text("email")),
+    }
+}
+
+/// Makes a record of a row.
+fn take(found: &Found<'_>, header: &[Column], sink: &mut impl Sink) -> Result<(), Error> {
+    let fault = found.broken.map(|broken| broken.fault(header.len()));
+    if let Some(Broken::Quotes(..) | Broken::TakesRows) = found.broken {
+        return sink.record(found.line, found.text, fault);
+    }
+    let Some(cells) = found.cells().collect::<Option<Vec<_>>>() else {
+        let fault = Fault::new("", rule::UTF8, "the row is not UTF-8");
+        return sink.record(found.line, found.text, Some(fault));
+    };
+    let cells: Vec<&str> = cells.iter().map(AsRef::as_ref).collect();
+    let record = Value::Object(record(header, &cells)).to_string();
+    sink.record(found.line, record.as_bytes(), fault)
+}
+
+impl Found<'_> {
+    /// What its fields say; `None` where one is not UTF-8.
+    fn cells(&self) -> impl Iterator<Item = Option<Cow<'_, str>>> {
+        self.fields.iter().map(|&field| {
+            let text = std::str::from_utf8(rows::text(self.held, field)).ok()?;
+            Some(if field.is_escaped { text.replace("\"\"", "\"").into() } else { text.into() })
+        })
+    }
+}
+
+impl Broken {
+    fn fault(self, columns: usize) -> Fault {
+        const APART: &str = "the lines behind it are read as rows of their own";
+        let message = match self {
+            Self::Fields(row) => format!("the row has {row} fields and the header has {columns}"),
+            Self::TakesRows => {
+                format!("a quoted field takes in lines that are rows by themselves; {APART}")
             }
-            if self.row.used > MAX_HELD_BYTES {
-                return Err(Error::BadInput(format!(
-                    "the row on line {} is longer than 64 MiB",
-                    self.row.line
-                )));
+            Self::Quotes(damage @ (Damage::NotClosed { .. } | Damage::NotClosedAtEnd { .. }), line) => {
+                format!("{}; {APART}", damage.sentence(line))
             }
+            Self::Quotes(damage, line) => damage.sentence(line),
+        };
+        Fault::new("", rule::CSV, message)
+    }
+}
+
+impl Damage {
+    /// What is damaged, where the quote that opens stands on this line.
+    fn sentence(self, line: u64) -> String {
+        match self {
+            Self::TextBehind { field } => format!("text stands behind the closing quote of field {field}"),
+            Self::NotClosed { field, .. } => format!(
+                "the quote that opens field {field} on line {line} is not closed within {} KiB or {} lines",
+                scan::MAX_QUOTED_BYTES / 1024,
+                scan::MAX_QUOTED_LINES,
+            ),
+            Self::NotClosedAtEnd { field, .. } => format!(
+                "the quote that opens field {field} on line {line} is not closed before the input ends"
+            ),
+            Self::OneQuote { field } => format!("field {field} has a quote without its other half"),
+            Self::Backslash { field } => format!(
+                "field {field} has a quote behind a backslash; a quote inside a quoted field is written twice"
+            ),
         }
-        self.reader = Some(reader);
-        Ok(())
     }
+}
 
-    fn take(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
-        let mut from = 0;
-        let fields = self.row.ends[..self.row.count].iter().map(|&end| {
-            let field = &self.row.fields[from..end];
-            from = end;
-            field
-        });
-        let Some(header) = &self.header else {
-            let names: Vec<_> = fields.map(|name| column(String::from_utf8_lossy(name).trim())).collect();
-            self.header = Some(names);
-            return Ok(());
-        };
-        let fields: Vec<&[u8]> = fields.collect();
-        let Some(cells) =
-            fields.iter().map(|field| std::str::from_utf8(field).ok()).collect::<Option<Vec<_>>>()
-        else {
-            let fault = Fault::new("", rule::UTF8, "the row is not UTF-8");
-            return sink.record(self.row.line, &fields.join(&b','), Some(fault));
-        };
-        let record = Value::Object(record(header, &cells)).to_string();
-        let fault = (cells.len() != header.len()).then(|| {
-            let (row, head) = (cells.len(), header.len());
-            Fault::new("", rule::CSV, format!("the row has {row} fields and the header has {head}"))
-        });
-        sink.record(self.row.line, record.as_bytes(), fault)
+impl Column {
+    fn is_nameless(&self) -> bool {
+        *self == Self::Other(String::new())
     }
 }
 
@@ -153,10 +191,9 @@ fn column(name: &str) -> Column {
 fn record(header: &[Column], cells: &[&str]) -> Map<String, Value> {
     let mut record = Map::new();
     for (at, cell) in cells.iter().enumerate() {
-        let column = header.get(at).cloned().unwrap_or_else(|| Column::Other(format!("column {}", at + 1)));
-        match column {
+        match header.get(at).unwrap_or(&Column::Other(String::new())) {
             Column::Text(name) => {
-                record.insert(name.to_owned(), Value::from(*cell));
+                record.insert((*name).to_owned(), Value::from(*cell));
             }
             _ if cell.is_empty() => {}
             Column::OptIn => {
@@ -167,6 +204,7 @@ fn record(header: &[Column], cells: &[&str]) -> Map<String, Value> {
                 record.insert("interests".to_owned(), interests.map(Value::from).collect());
             }
             Column::Other(name) => {
+                let name = if name.is_empty() { format!("column {}", at + 1) } else { name.clone() };
                 record.insert(name, Value::from(*cell));
             }
         }

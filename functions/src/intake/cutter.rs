@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{CHUNK_RECORDS, INLINE_BYTES, Sink, Staged, peek, spool::Spool};
+use super::{CHUNK_BYTES, CHUNK_RECORDS, INLINE_BYTES, Sink, Staged, parts::Parts, peek};
 use crate::{
     batch::{Batch, BatchId, Name},
-    batches, door,
+    door,
     error::Error,
     fault::Fault,
-    objects::{self, Objects},
+    objects::Objects,
     received::{self, Received},
     records::{self, Records},
 };
@@ -57,6 +57,10 @@ impl Manifest {
         Ok(key)
     }
 }
+
+/// An input is cut into so many chunks at first: a file for each is open for a moment again and again, and some bytes
+/// of each are held.
+const MAX_CHUNKS: u64 = 4096;
 
 /// Takes the records of one batch.
 #[derive(Debug)]
@@ -130,13 +134,18 @@ impl Cutter {
         Ok(Staged { received, inline: None, manifest: Some(manifest.save(&batch, objects).await?), chunks })
     }
 
-    /// From here on records go into chunks: as many as the part of the input that was seen makes expect.
+    /// From here on records go into chunks: as many as the part of the input that was seen makes expect, by records and
+    /// by bytes. What turns out larger is cut again in the end.
     fn cut(&mut self) -> Result<(), Error> {
-        let expected = match self.progress {
-            (pushed @ 1.., Some(size)) if size > pushed => self.count.saturating_mul(size) / pushed,
-            _ => self.count,
+        let expected = |seen: u64| match self.progress {
+            (pushed @ 1.., Some(size)) if size > pushed => {
+                u64::try_from(u128::from(seen) * u128::from(size) / u128::from(pushed)).unwrap_or(u64::MAX)
+            }
+            _ => seen,
         };
-        let chunks = usize::try_from(expected.div_ceil(CHUNK_RECORDS).max(1)).unwrap_or(usize::MAX);
+        let by_records = expected(self.count).div_ceil(CHUNK_RECORDS);
+        let by_bytes = expected(self.held.lines.len() as u64).div_ceil(CHUNK_BYTES);
+        let chunks = usize::try_from(by_records.max(by_bytes).clamp(1, MAX_CHUNKS)).unwrap_or(1);
         let mut parts = Parts::new(chunks, self.spool.take());
         let Held { lines, ends, .. } = std::mem::take(&mut self.held);
         let mut from = 0;
@@ -207,69 +216,4 @@ fn write(
     received.retry = retry;
     received.write(out)?;
     Ok(hash)
-}
-
-/// How much of all chunks together is held before it is packed.
-const HELD_BYTES: usize = 16 * 1024 * 1024;
-
-/// The chunks while they grow: each a file of gzip members.
-#[derive(Debug)]
-struct Parts {
-    spool: Spool,
-    held: Vec<Vec<u8>>,
-    counts: Vec<u64>,
-    chunk_of_record: Vec<u8>,
-    hold: usize,
-}
-
-impl Parts {
-    fn new(chunks: usize, folder: Option<PathBuf>) -> Self {
-        Self {
-            // One file more, for the numbers of the records' chunks.
-            spool: Spool::new(folder, chunks + 1),
-            held: vec![Vec::new(); chunks],
-            counts: vec![0; chunks],
-            chunk_of_record: Vec::new(),
-            hold: (HELD_BYTES / chunks).clamp(4 * 1024, 256 * 1024),
-        }
-    }
-
-    /// Chunk `n` of `N` has the hashes from `n/N` to `(n+1)/N` of all: contacts that lie together in the
-    /// store are written together.
-    fn push(&mut self, hash: u64, line: &[u8]) -> Result<(), Error> {
-        let chunks = self.held.len();
-        let chunk = ((u128::from(hash) * chunks as u128) >> 64) as usize;
-        self.counts[chunk] += 1;
-        self.chunk_of_record.extend_from_slice(&u32::try_from(chunk).unwrap_or(u32::MAX).to_le_bytes());
-        if self.chunk_of_record.len() >= 64 * 1024 {
-            self.spool.append(chunks, &self.chunk_of_record)?;
-            self.chunk_of_record.clear();
-        }
-        self.held[chunk].extend_from_slice(line);
-        if self.held[chunk].len() >= self.hold {
-            self.spool.append(chunk, &objects::gzip(&self.held[chunk]))?;
-            self.held[chunk].clear();
-        }
-        Ok(())
-    }
-
-    async fn finish(mut self, batch: &Batch, objects: &Objects) -> Result<Manifest, Error> {
-        let (tenant, id) = (&batch.tenant, batch.batch_id);
-        let mut manifest = Manifest::default();
-        let last = self.held.len();
-        self.spool.append(last, &self.chunk_of_record)?;
-        let index = futures::stream::iter(self.spool.pieces(last)?);
-        objects.put_stream(&batches::chunk_index_key(tenant, id), index).await?;
-        self.spool.discard(last)?;
-        for (chunk, count) in self.counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
-            if !self.held[chunk].is_empty() {
-                self.spool.append(chunk, &objects::gzip(&self.held[chunk]))?;
-            }
-            let key = format!("batches/{tenant}/{id}/chunks/{chunk:05}.ndjson.gz");
-            objects.put(&key, self.spool.take(chunk)?).await?;
-            let chunk = u32::try_from(chunk).unwrap_or(u32::MAX);
-            manifest.chunks.push(Chunk { chunk, records: Records::object(key, count) });
-        }
-        Ok(manifest)
-    }
 }

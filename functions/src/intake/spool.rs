@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     path::PathBuf,
 };
 
@@ -29,16 +29,18 @@ pub(super) enum Spool {
 }
 
 impl Spool {
-    pub(super) fn new(folder: Option<PathBuf>, files: usize) -> Self {
-        match folder {
-            Some(folder) => Self::Folder(folder),
-            None => Self::Memory(vec![Vec::new(); files]),
-        }
+    pub(super) fn new(folder: Option<PathBuf>) -> Self {
+        folder.map_or(Self::Memory(Vec::new()), Self::Folder)
     }
 
     pub(super) fn append(&mut self, file: usize, bytes: &[u8]) -> Result<(), Error> {
         match self {
-            Self::Memory(files) => files[file].extend_from_slice(bytes),
+            Self::Memory(files) => {
+                if files.len() <= file {
+                    files.resize_with(file + 1, Vec::new);
+                }
+                files[file].extend_from_slice(bytes);
+            }
             Self::Folder(folder) => OpenOptions::new()
                 .create(true)
                 .append(true)
@@ -60,16 +62,25 @@ impl Spool {
                 let mut file =
                     fs::File::open(folder.join(file.to_string())).map_err(|error| failure(&error))?;
                 Ok(Box::new(std::iter::from_fn(move || {
-                    let mut piece = vec![0; PIECE];
-                    match file.read(&mut piece) {
+                    // Each piece but the last is full.
+                    let mut piece = Vec::with_capacity(PIECE);
+                    match (&mut file).take(PIECE as u64).read_to_end(&mut piece) {
                         Ok(0) => None,
-                        Ok(read) => {
-                            piece.truncate(read);
-                            Some(Ok(piece.into()))
-                        }
+                        Ok(_) => Some(Ok(piece.into())),
                         Err(error) => Some(Err(failure(&error))),
                     }
                 })))
+            }
+        }
+    }
+
+    /// The file, to be read once while others are written.
+    pub(super) fn reader(&mut self, file: usize) -> Result<Box<dyn Read + Send>, Error> {
+        match self {
+            Self::Memory(files) => Ok(Box::new(io::Cursor::new(std::mem::take(&mut files[file])))),
+            Self::Folder(folder) => {
+                let file = fs::File::open(folder.join(file.to_string())).map_err(|error| failure(&error))?;
+                Ok(Box::new(file))
             }
         }
     }
@@ -99,7 +110,7 @@ impl Spool {
     }
 }
 
-fn failure(error: &std::io::Error) -> Error {
+pub(super) fn failure(error: &io::Error) -> Error {
     Error::StorageRefused(format!("a chunk could not be spooled: {}", error.kind()))
 }
 

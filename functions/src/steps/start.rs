@@ -40,6 +40,16 @@ struct Input {
 }
 
 impl Start {
+    /// How many bytes of records an execution has that starts from this text; zero where it is not one of the flow, or
+    /// that is not known.
+    pub fn bytes_of(input: &str) -> u64 {
+        #[derive(Deserialize)]
+        struct Sized {
+            records: Records,
+        }
+        serde_json::from_str::<Sized>(input).map_or(0, |input| input.records.bytes())
+    }
+
     /// The batch and its records. A bare list (S2-002: at least one record, S2-003) becomes a batch whose
     /// id follows from the execution, so that a second try makes the same one.
     pub fn read(&self) -> Result<(Batch, Records), Error> {

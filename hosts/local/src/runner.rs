@@ -14,7 +14,7 @@ use states::{
     Entry, Failure, HistoryEvent, ItemSource, Items, NotRecorded, Outcome, ResultFiles, TaskRequest,
     TaskRunner, Value,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tracing::Instrument;
 
 use crate::{
@@ -28,6 +28,11 @@ use crate::{
     wiring::{self, Machine, Wiring},
 };
 
+/// So many bytes of records are in machines within machines at once: a step holds those of its chunk several times over.
+const MAX_NESTED_BYTES: usize = 32 * 1024 * 1024;
+/// They are counted in pieces of so many bytes.
+const NESTED_UNIT: usize = 64 * 1024;
+
 /// What executions run on.
 #[derive(Clone, Debug)]
 pub(crate) struct Engine {
@@ -40,7 +45,9 @@ pub(crate) struct Engine {
     /// The template's machines, and those made at run time.
     pub(crate) machines: Machines,
     /// A few machines within machines at once: chunks that are ahead reach the store while others are read.
-    pub(crate) nested: Arc<Semaphore>,
+    nested: Arc<Semaphore>,
+    /// How many bytes of records they may have, in [`NESTED_UNIT`].
+    nested_bytes: Arc<Semaphore>,
     /// How many machines within machines have ended since the start: chunks of batches.
     pub(crate) chunks_done: Arc<AtomicU64>,
 }
@@ -55,6 +62,7 @@ impl Engine {
             wiring: Arc::new(wiring),
             permits: Arc::new(Semaphore::new(cores)),
             nested: Arc::new(Semaphore::new(2 * cores)),
+            nested_bytes: Arc::new(Semaphore::new(MAX_NESTED_BYTES / NESTED_UNIT)),
             chunks_done: Arc::default(),
         }
     }
@@ -63,6 +71,15 @@ impl Engine {
     pub(crate) fn machine(&self, arn: &str) -> Option<Arc<Machine>> {
         let made = || self.machines.ready(&self.machines.find(arn).ok()??).ok();
         self.wiring.machine(arn).cloned().or_else(made)
+    }
+
+    /// Waits until a machine within a machine may run on records of so many bytes. What is more than all that may run
+    /// at once runs by itself.
+    pub(crate) async fn nest(&self, bytes: u64) -> Result<[SemaphorePermit<'_>; 2], AcquireError> {
+        let units = usize::try_from(bytes).unwrap_or(usize::MAX).min(MAX_NESTED_BYTES) / NESTED_UNIT;
+        let one = self.nested.acquire().await?;
+        let room = self.nested_bytes.acquire_many(u32::try_from(units).unwrap_or(u32::MAX)).await?;
+        Ok([one, room])
     }
 
     /// Calls one function, on a thread where it may compute as long as it needs.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use functions::store::StoreError;
+use functions::{steps::Start, store::StoreError};
 use jiff::Timestamp;
 use states::{Failure, TaskRequest, Value, reserved};
 use tokio::runtime::Handle;
@@ -132,7 +132,7 @@ pub(super) async fn start_sync_execution(
     let Asked { machine, input, .. } = asked;
     let engine = &executions.engine;
     let stopping = |_| SFN.unavailable(Spelling::Sdk, &"crmflow is stopping");
-    let _permit = engine.nested.acquire().await.map_err(stopping)?;
+    let _permits = engine.nest(Start::bytes_of(&input)).await.map_err(stopping)?;
     let Ended { arn, outcome, started_at, stopped_at } =
         executions.run_express(&machine, &name, input.clone()).await;
     engine.chunks_done.fetch_add(1, Ordering::Relaxed);
