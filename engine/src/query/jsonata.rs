@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use expressions::{Bound, Failure, Limits, Program};
 use jsonata_core::ast::{AstNode, PathStep, Stage, UnaryOp};
-use jsonata_core::evaluator::{Context, Evaluator, EvaluatorError, EvaluatorOptions};
+use jsonata_core::evaluator::{Context, Evaluator, EvaluatorError};
 use jsonata_core::parser::{self, ParserError};
 use jsonata_core::value::{JValue, with_stack};
 
@@ -19,14 +20,21 @@ use super::{Refusal, Resolved, Unresolved, functions, without_code};
 use crate::rng::Rng;
 use crate::value::{DEEPEST, Number, Value};
 
-/// An evaluation that takes longer than this has lost its way.
-const PATIENCE_MS: u64 = 10_000;
+/// What an evaluation may take (docs/states.md). AWS has such limits and does not publish them; it refuses an array of
+/// 900,000 numbers and a sum of 200 terms.
+const LIMITS: Limits = Limits {
+    bytes: 32 * 1024 * 1024,
+    // As many as a payload of 256 KiB can hold.
+    items: 128 * 1024,
+    depth: 198,
+    time_ms: 10_000,
+};
 
 /// A parsed expression.
 #[derive(Debug)]
 pub(crate) struct Expression {
     source: Arc<str>,
-    tree: AstNode,
+    program: Program,
     /// The expression, when it only names a place.
     place: Option<Place>,
     names: Names,
@@ -42,7 +50,8 @@ impl Expression {
         if let Some(refusal) = names.refusal(reach) {
             return Err(Refusal::Unsupported(refusal));
         }
-        Ok(Self { source: source.into(), place: plain(&tree), tree, names })
+        let program = Program::new(&tree, LIMITS);
+        Ok(Self { source: source.into(), place: plain(&tree), program, names })
     }
 
     /// The text as it was written.
@@ -63,19 +72,30 @@ impl Expression {
                 context.bind(name.clone(), import(value));
             }
         }
-        let options = EvaluatorOptions { timeout_ms: Some(PATIENCE_MS), ..EvaluatorOptions::default() };
-        let mut evaluator = Evaluator::with_options(context, options);
-        self.names.register(&mut evaluator, scope).map_err(threw)?;
-        match evaluator.evaluate(&self.tree, &JValue::Undefined) {
+        let prepare = |evaluator: &mut Evaluator| self.names.register(evaluator, scope);
+        match self.program.evaluate(context, &JValue::Undefined, prepare) {
             Ok(JValue::Undefined) => Err(Unresolved::Undefined),
             Ok(value) => export(&value).ok_or(Unresolved::Unsupported),
-            Err(error) => Err(threw(error)),
+            Err(Failure::Bound(bound)) => Err(Unresolved::Threw(exceeded(bound))),
+            Err(Failure::Error(error)) => Err(threw(error)),
         }
     }
 }
 
 fn threw(error: EvaluatorError) -> Unresolved {
     Unresolved::Threw(error.message().to_owned())
+}
+
+/// A bound in the words of AWS.
+fn exceeded(bound: Bound) -> String {
+    match bound {
+        Bound::Time => "Expression evaluation timeout: Check for infinite loop".into(),
+        Bound::Depth => "Stack overflow error: Check for non-terminating recursive function.  Consider rewriting as tail-recursive.".into(),
+        Bound::Bytes(_) | Bound::Items => {
+            "Expression evaluation memory limit exceeded: Check for excessive memory usage".into()
+        }
+        other => format!("Expression evaluation limit exceeded: {other}"),
+    }
 }
 
 /// What an expression names.

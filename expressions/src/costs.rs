@@ -1,0 +1,264 @@
+//! What a call of a function makes at most, from its arguments, before it is made.
+
+use jsonata_core::evaluator::EvaluatorError;
+use jsonata_core::functions::string::{RegexMatches, build_regex};
+use jsonata_core::value::JValue;
+
+use crate::Bound;
+use crate::builtins::{Builtin, Cost};
+use crate::meter::{ITEM_BYTES, Meter, text_bytes};
+
+/// How long the picture of a number or a date may be.
+const MAX_PICTURE_BYTES: usize = 256;
+/// The largest number in a picture of a date: it is a width.
+const MAX_PICTURE_WIDTH: u64 = 256;
+/// How long a text may be that a picture reads.
+const MAX_PICTURED_BYTES: usize = 4 * 1024;
+/// How many steps one search by a regular expression may take at most: about two seconds of the worst case.
+const MAX_SEARCH_STEPS: u64 = 400_000_000;
+/// How many comparisons one call may make: about a second.
+const MAX_COMPARISONS: u64 = 100_000_000;
+/// How long the text, the replacement and the number of `$0` in it may be where a function finds the matches. So each
+/// match makes no more than some times of what the function has booked for it.
+const MAX_MATCHED_BYTES: usize = 1_024;
+const MAX_INSERTED_BYTES: usize = 256;
+const MAX_INSERTED_GROUPS: usize = 8;
+/// What `$match` makes of a match, beside its texts.
+const MATCH_BYTES: u64 = 800;
+/// What `$split` makes of a part, beside its text.
+const PART_BYTES: u64 = 64;
+/// What a formatted number or date takes, beside its picture.
+const FORMATTED_BYTES: u64 = 2_048;
+/// What a value takes that was read from JSON, for each byte of it: `[[],[],..]` is the worst.
+const READ_BYTES: u64 = 48;
+
+type Booked = Result<(), EvaluatorError>;
+
+/// Books what a call makes. `context` stands for a first argument that is missing.
+pub(crate) fn book(meter: &Meter, builtin: &Builtin, args: &[JValue], context: &JValue) -> Booked {
+    match builtin.cost {
+        Cost::None => Ok(()),
+        Cost::Values(times) => args.iter().try_for_each(|arg| {
+            let bytes = meter.weigh(arg)?;
+            meter.charge(bytes.saturating_mul(times))
+        }),
+        Cost::Items => {
+            let items = match args.first() {
+                Some(JValue::Array(items)) => items.len(),
+                Some(JValue::Object(members)) => members.len(),
+                _ => 1,
+            };
+            meter.charge(ITEM_BYTES * items as u64)
+        }
+        Cost::Text(times) => {
+            let text = args.first().filter(|arg| arg.is_string()).unwrap_or(context);
+            meter.charge(ITEM_BYTES + times * length(Some(text)))
+        }
+        Cost::Own => own(meter, builtin.name, args, context),
+    }
+}
+
+fn own(meter: &Meter, name: &str, args: &[JValue], context: &JValue) -> Booked {
+    match name {
+        "string" => stringify(meter, args.first(), matches!(args.get(1), Some(JValue::Bool(true)))),
+        "join" => join(meter, args),
+        "pad" => pad(meter, args),
+        "split" | "match" | "replace" | "contains" => {
+            // Without a text before it, the pattern comes first.
+            let alone = match name {
+                "match" => !matches!(args.first(), Some(JValue::String(_))),
+                "replace" => !matches!(args.get(2), Some(value) if !matches!(value, JValue::Number(_))),
+                _ => args.len() == 1,
+            };
+            let (text, rest) =
+                if alone { (Some(context), args) } else { (args.first(), args.get(1..).unwrap_or_default()) };
+            match text {
+                Some(JValue::String(text)) => search(meter, name, text, rest),
+                _ => Ok(()),
+            }
+        }
+        "distinct" => distinct(meter, args.first()),
+        "keys" => keys(meter, args.first()),
+        "formatNumber" | "formatInteger" | "parseInteger" | "fromMillis" | "toMillis" | "now" => {
+            pictured(meter, args, context)
+        }
+        "parse" => meter.charge(READ_BYTES.saturating_mul(length(args.first()) + 1)),
+        "range" => range(meter, args),
+        _ => meter.charge(FORMATTED_BYTES),
+    }
+}
+
+fn length(value: Option<&JValue>) -> u64 {
+    match value {
+        Some(JValue::String(text)) => text.len() as u64,
+        _ => 0,
+    }
+}
+
+/// Books a value as text.
+pub(crate) fn stringify(meter: &Meter, value: Option<&JValue>, indented: bool) -> Booked {
+    let bytes = match value {
+        Some(JValue::String(text)) => Some(text.len() as u64),
+        Some(value) => text_bytes(value, indented, meter.left()),
+        None => Some(0),
+    };
+    meter.charge(bytes.unwrap_or(u64::MAX).saturating_add(ITEM_BYTES))
+}
+
+fn join(meter: &Meter, args: &[JValue]) -> Booked {
+    let Some(JValue::Array(parts)) = args.first() else {
+        return meter.charge(ITEM_BYTES + length(args.first()));
+    };
+    let parts_bytes: u64 = parts.iter().map(|part| length(Some(part))).sum();
+    let between = (parts.len() as u64).saturating_mul(length(args.get(1)));
+    meter.charge(ITEM_BYTES.saturating_add(parts_bytes).saturating_add(between))
+}
+
+fn pad(meter: &Meter, args: &[JValue]) -> Booked {
+    // Four bytes a character, and the padding is made apart from the whole.
+    let width = args.iter().find_map(JValue::as_f64).unwrap_or_default().abs() as u64;
+    let texts: u64 = args.iter().map(|arg| length(Some(arg))).sum();
+    meter.charge(ITEM_BYTES.saturating_add(texts).saturating_add(width.saturating_mul(8)))
+}
+
+/// Searches as the function will, and counts. The clock is looked at after each match.
+fn search(meter: &Meter, name: &str, text: &str, args: &[JValue]) -> Booked {
+    let replacement = if name == "replace" { args.get(1) } else { None };
+    let limit = args.iter().find_map(JValue::as_f64).map_or(u64::MAX, |limit| limit.max(0.0) as u64);
+    let each = |matched: u64, groups: u64| match name {
+        "split" => PART_BYTES,
+        "match" => MATCH_BYTES + 2 * matched + groups,
+        "contains" => 0,
+        _ => replaced(replacement, matched, groups),
+    };
+    meter.charge(ITEM_BYTES + text.len() as u64)?;
+    match args.first() {
+        Some(JValue::String(pattern)) if pattern.is_empty() => {
+            meter.charge(each(0, 0).saturating_mul(text.len() as u64 + 1))
+        }
+        Some(JValue::String(pattern)) if name != "contains" => {
+            let found = (text.matches(&**pattern).count() as u64).min(limit) + 1;
+            meter.charge(each(pattern.len() as u64, 0).saturating_mul(found))
+        }
+        Some(JValue::Regex { pattern, flags }) => {
+            check_search(meter, pattern, flags, text.len())?;
+            if name == "contains" {
+                return Ok(());
+            }
+            // What does not compile is told by the function itself.
+            let Ok(regex) = build_regex(pattern, flags) else {
+                return Ok(());
+            };
+            let mut matches = RegexMatches::new(&regex, text);
+            let mut found = 0;
+            while let Ok(Some(one)) = matches.next_match() {
+                let groups =
+                    one.groups.iter().map(|group| PART_BYTES + group.map_or(0, str::len) as u64).sum();
+                meter.charge(each(one.text.len() as u64, groups))?;
+                meter.check_time()?;
+                found += 1;
+                if found > limit {
+                    break;
+                }
+            }
+            Ok(())
+        }
+        // The function says how often there is a match, and where; it books what it gives.
+        Some(JValue::Lambda(_) | JValue::Builtin { .. }) if name == "replace" => {
+            let inserted = replacement.and_then(JValue::as_str).unwrap_or_default();
+            let is_small = text.len() <= MAX_MATCHED_BYTES && inserted.len() <= MAX_INSERTED_BYTES;
+            let groups = inserted.bytes().filter(|byte| *byte == b'$').count();
+            if is_small && groups <= MAX_INSERTED_GROUPS { Ok(()) } else { Err(meter.exceed(Bound::Matcher)) }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What takes the place of one match: each `$0` or `$1` in it may stand for all of it.
+fn replaced(replacement: Option<&JValue>, matched: u64, groups: u64) -> u64 {
+    match replacement {
+        Some(JValue::String(text)) => {
+            let inserted = text.bytes().filter(|byte| *byte == b'$').count() as u64;
+            (text.len() as u64).saturating_add(inserted.saturating_mul(matched))
+        }
+        // A function books what it gives; it is given the match.
+        _ => MATCH_BYTES + 2 * matched + groups,
+    }
+}
+
+/// Refuses a search that could take too long.
+pub(crate) fn check_search(meter: &Meter, pattern: &str, flags: &str, text: usize) -> Booked {
+    let steps = meter.regexes.steps_a_byte(pattern, flags).saturating_mul(text as u64 + 1);
+    if steps > MAX_SEARCH_STEPS { Err(meter.exceed(Bound::Search)) } else { Ok(()) }
+}
+
+fn distinct(meter: &Meter, value: Option<&JValue>) -> Booked {
+    let Some(JValue::Array(items)) = value else {
+        return value.map_or(Ok(()), |value| meter.charge_value(value));
+    };
+    let bytes = meter.weigh(value.unwrap_or(&JValue::Undefined))?;
+    meter.charge(bytes)?;
+    // Each item is compared with all before it, and a comparison looks at no more than the item.
+    let count = items.len() as u64;
+    compare(meter, count.saturating_mul(bytes / ITEM_BYTES / 2))
+}
+
+fn keys(meter: &Meter, value: Option<&JValue>) -> Booked {
+    let Some(value) = value else {
+        return Ok(());
+    };
+    let bytes = meter.weigh(value)?;
+    meter.charge(bytes)?;
+    let JValue::Array(items) = value else {
+        return Ok(());
+    };
+    let mut names = std::collections::HashSet::new();
+    let mut all = 0;
+    for members in items.iter().filter_map(JValue::as_object) {
+        all += members.len() as u64;
+        names.extend(members.keys());
+    }
+    compare(meter, all.saturating_mul(names.len() as u64))
+}
+
+/// Refuses a call that compares too much.
+pub(crate) fn compare(meter: &Meter, comparisons: u64) -> Booked {
+    if comparisons > MAX_COMPARISONS { Err(meter.exceed(Bound::Comparisons)) } else { Ok(()) }
+}
+
+/// A picture is short, its widths are small, and a number in Roman numerals is as long as it is large.
+fn pictured(meter: &Meter, args: &[JValue], context: &JValue) -> Booked {
+    let texts = || args.iter().chain([context]).filter_map(JValue::as_str);
+    let pictures = args.iter().filter_map(JValue::as_str);
+    if pictures.clone().any(|text| text.len() > MAX_PICTURED_BYTES) {
+        return Err(meter.exceed(Bound::Picture));
+    }
+    let is_wide = |text: &str| {
+        let numbers = text.split(|c: char| !c.is_ascii_digit());
+        text.len() > MAX_PICTURE_BYTES
+            || numbers
+                .filter(|digits| !digits.is_empty())
+                .any(|digits| digits.parse::<u64>().map_or(true, |number| number > MAX_PICTURE_WIDTH))
+                && text.contains('[')
+    };
+    if args.last().and_then(JValue::as_str).is_some_and(is_wide)
+        || pictures.clone().any(|text| text.contains('[') && is_wide(text))
+    {
+        return Err(meter.exceed(Bound::Picture));
+    }
+    let is_roman = texts().any(|text| text.contains(['I', 'i']));
+    let largest =
+        args.iter().chain([context]).filter_map(JValue::as_f64).fold(0.0, |a: f64, b| a.max(b.abs()));
+    let roman = if is_roman { (largest / 1_000.0) as u64 } else { 0 };
+    let bytes: usize = pictures.map(str::len).sum();
+    meter.charge(FORMATTED_BYTES.saturating_add(roman).saturating_add(bytes as u64 * MAX_PICTURE_WIDTH / 2))
+}
+
+fn range(meter: &Meter, args: &[JValue]) -> Booked {
+    let numbers: Vec<f64> = args.iter().filter_map(JValue::as_f64).collect();
+    let [first, last, step] = numbers[..] else {
+        return Ok(());
+    };
+    let items = ((last - first) / step).abs();
+    meter.charge(if items.is_finite() { (items as u64).saturating_mul(2 * ITEM_BYTES) } else { 0 })
+}

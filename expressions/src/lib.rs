@@ -1,0 +1,162 @@
+//! JSONata within bounds.
+//!
+//! The library that evaluates JSONata looks at the time between two nodes of an expression, and at nothing else. Here
+//! an expression is written anew when it is parsed, with calls that book what it makes (see [`rewrite`]). An
+//! evaluation that would make more bytes than its [`Limits`] say ends before it makes them.
+
+mod builtins;
+mod calls;
+mod checks;
+mod costs;
+mod meter;
+mod names;
+mod paths;
+mod regexes;
+mod rewrite;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use jsonata_core::ast::AstNode;
+use jsonata_core::evaluator::{Context, Evaluator, EvaluatorError, EvaluatorOptions};
+use jsonata_core::value::JValue;
+
+use checks::Check;
+use meter::Meter;
+use names::Names;
+use regexes::Regexes;
+use rewrite::Rewriter;
+
+pub use names::visit;
+
+/// What one evaluation may take.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The bytes that it may make in all. A part of a value that is used twice counts twice.
+    pub bytes: u64,
+    /// The items that an array may have which it makes.
+    pub items: usize,
+    /// How deep its calls may nest.
+    pub depth: usize,
+    /// How long it may take, in milliseconds.
+    pub time_ms: u64,
+}
+
+/// A bound that an evaluation reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// It would have made more bytes than this.
+    Bytes(u64),
+    /// It took too long.
+    Time,
+    /// Its calls nest too deep.
+    Depth,
+    /// It makes an array of too many items.
+    Items,
+    /// The search by a regular expression could take too long.
+    Search,
+    /// It compares too many things in one call.
+    Comparisons,
+    /// The picture of a number or a date is too long, too wide, or for a text that is too long.
+    Picture,
+    /// `$replace` takes a function as its pattern for short texts only.
+    Matcher,
+    /// A regular expression is used as a function where its cost cannot be told.
+    LooseRegex,
+    /// A path begins with the name of a function.
+    FunctionPath,
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bytes(bytes) => return write!(f, "it makes more than {bytes} bytes"),
+            Self::Time => "it takes too long",
+            Self::Depth => "it nests too deep",
+            Self::Items => "it makes an array of too many items",
+            Self::Search => "a regular expression of it is too large for the text that it searches",
+            Self::Comparisons => {
+                "a call of $distinct, $keys or |..|..| makes more than 100000000 comparisons"
+            }
+            Self::Picture => "the picture of a number or a date is longer or wider than 256 characters",
+            Self::Matcher => "the pattern of $replace is a function, and its text is longer than 1024 bytes or its replacement than 256",
+            Self::LooseRegex => "a regular expression is called or chained in a form that has no bound",
+            Self::FunctionPath => "a path begins with the name of a function",
+        })
+    }
+}
+
+/// Why an evaluation gave no value.
+#[derive(Debug)]
+pub enum Failure {
+    /// It reached a bound.
+    Bound(Bound),
+    /// It failed in the terms of the language.
+    Error(EvaluatorError),
+}
+
+/// An expression that can be evaluated within bounds.
+#[derive(Debug)]
+pub struct Program {
+    tree: AstNode,
+    checks: BTreeSet<Check>,
+    regexes: Arc<Regexes>,
+    limits: Limits,
+}
+
+impl Program {
+    /// Prepares a parsed expression.
+    pub fn new(tree: &AstNode, limits: Limits) -> Self {
+        let names = Names::of(tree);
+        let mut rewriter = Rewriter { names: &names, used: BTreeSet::new(), made: 0 };
+        let tree = rewriter.plain(tree);
+        let checks = rewriter.used;
+        Self { tree, checks, regexes: Arc::new(names.regexes), limits }
+    }
+
+    /// Evaluates it. `prepare` may give the evaluator functions of its own.
+    pub fn evaluate(
+        &self,
+        context: Context,
+        data: &JValue,
+        prepare: impl FnOnce(&mut Evaluator) -> Result<(), EvaluatorError>,
+    ) -> Result<JValue, Failure> {
+        self.evaluate_within(self.limits.time_ms, context, data, prepare)
+    }
+
+    /// The same in another time.
+    pub fn evaluate_within(
+        &self,
+        time_ms: u64,
+        context: Context,
+        data: &JValue,
+        prepare: impl FnOnce(&mut Evaluator) -> Result<(), EvaluatorError>,
+    ) -> Result<JValue, Failure> {
+        let limits = Limits { time_ms, ..self.limits.clone() };
+        let options = EvaluatorOptions {
+            timeout_ms: Some(time_ms),
+            max_stack_depth: Some(self.limits.depth),
+            max_sequence_length: Some(self.limits.items),
+            ..EvaluatorOptions::default()
+        };
+        let mut evaluator = Evaluator::with_options(context, options);
+        let meter = (!self.checks.is_empty()).then(|| Rc::new(Meter::new(&limits, &self.regexes)));
+        let registered =
+            meter.iter().try_for_each(|meter| checks::register(&mut evaluator, &self.checks, meter));
+        let value = registered
+            .and_then(|()| prepare(&mut evaluator))
+            .and_then(|()| evaluator.evaluate(&self.tree, data));
+        value.map_err(|error| {
+            let exceeded = meter.as_ref().and_then(|meter| meter.exceeded());
+            match (exceeded, error.code()) {
+                (Some(bound), _) => Failure::Bound(bound),
+                (None, Some("D1012")) => Failure::Bound(Bound::Time),
+                (None, Some("D1011" | "U1001")) => Failure::Bound(Bound::Depth),
+                (None, Some("D2014" | "D2015")) => Failure::Bound(Bound::Items),
+                _ => Failure::Error(error),
+            }
+        })
+    }
+}

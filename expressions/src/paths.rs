@@ -1,0 +1,166 @@
+//! The steps of paths: a step that is no plain name may give many values for each one that it gets.
+
+use jsonata_core::ast::{AstNode, BinaryOp, PathStep, Stage, StepId, UnaryOp};
+
+use crate::checks::Check;
+use crate::names::standing_bytes;
+use crate::rewrite::{Rewriter, is_scalar};
+
+/// What a row takes in a path that binds variables, where nothing else books it.
+const ROW_BYTES: f64 = 800.0;
+
+impl Rewriter<'_> {
+    pub(crate) fn steps(&mut self, steps: &[PathStep]) -> Vec<PathStep> {
+        let binds = steps.iter().any(binds);
+        let alone = steps.len() == 1;
+        steps.iter().enumerate().map(|(index, step)| self.step(step, index == 0, alone, binds)).collect()
+    }
+
+    fn step(&mut self, step: &PathStep, first: bool, alone: bool, binds: bool) -> PathStep {
+        let (node, counts_rows) = self.step_node(step, first, alone, binds);
+        let mut stages: Vec<Stage> = (binds && !counts_rows).then(|| self.row()).into_iter().collect();
+        for stage in &step.stages {
+            match stage {
+                Stage::Filter(predicate) => {
+                    let (predicate, repeats) = self.predicate(predicate);
+                    stages.push(Stage::Filter(predicate.into()));
+                    if repeats {
+                        let item = self.check(Check::Hold, [AstNode::Variable(String::new())]);
+                        let kept = AstNode::Function {
+                            name: "exists".to_owned(),
+                            args: vec![item],
+                            is_builtin: true,
+                        };
+                        stages.push(Stage::Filter(kept.into()));
+                    }
+                }
+                stage => stages.push(stage.clone()),
+            }
+        }
+        PathStep { node, stages, id: StepId::default(), ..step.clone() }
+    }
+
+    /// The node of a step, and whether it books the rows that it makes.
+    fn step_node(&mut self, step: &PathStep, first: bool, alone: bool, binds: bool) -> (AstNode, bool) {
+        let bytes = if first { 0 } else { standing_bytes(&step.node) };
+        let check = if binds { Check::Rows } else { Check::Hold };
+        match &step.node {
+            // The library looks at the kind of these, and they give no more than they get.
+            AstNode::Name(_) | AstNode::Wildcard if !binds => (step.node.clone(), true),
+            AstNode::Variable(name) if name.is_empty() => (step.node.clone(), false),
+            // Evaluated once, for all that it gets.
+            AstNode::Variable(name) if first && !alone && (!binds || step.index_var.is_some()) => {
+                (self.no_builtin(name), false)
+            }
+            node @ AstNode::ParentVariable(_) if first && (!binds || step.index_var.is_some()) => {
+                (self.plain(node), false)
+            }
+            // One step alone is no path.
+            node if alone && !matches!(node, AstNode::Name(_)) => (self.plain(node), false),
+            node @ AstNode::Sort { .. } => (self.plain(node), false),
+            // The rows inside are booked there, and come out as they are.
+            node if step.inner_tuple => (self.plain(node), true),
+            AstNode::FunctionApplication(inner) => {
+                let inner = self.hold(inner, check, false);
+                (AstNode::FunctionApplication(self.ticked(inner, bytes).into()), true)
+            }
+            node @ AstNode::Block(_) if first && starts_array(node, false) => (self.plain(node), false),
+            node @ AstNode::ObjectTransform { .. } if first => (self.plain(node), false),
+            node @ (AstNode::Array(_) | AstNode::ArrayGroup(_)) => {
+                let node = self.plain(node);
+                (self.ticked(node, bytes), false)
+            }
+            node => {
+                let node = self.hold(node, check, false);
+                (self.ticked(node, bytes), true)
+            }
+        }
+    }
+
+    /// A stage that keeps every row, and books it.
+    fn row(&mut self) -> Stage {
+        Stage::Filter(self.check(Check::Tick, [AstNode::Number(ROW_BYTES)]).into())
+    }
+
+    /// A filter, and whether it may keep an item more than once: a list of positions may name one again.
+    fn predicate(&mut self, predicate: &AstNode) -> (AstNode, bool) {
+        let is_position = match predicate {
+            AstNode::Number(_) => true,
+            AstNode::Unary { op: UnaryOp::Negate, operand } => matches!(**operand, AstNode::Number(_)),
+            _ => false,
+        };
+        if is_position {
+            (predicate.clone(), false)
+        } else if is_scalar(predicate) {
+            (self.plain(predicate), false)
+        } else {
+            (self.held(predicate), true)
+        }
+    }
+
+    /// `lhs ~> rhs`
+    pub(crate) fn chain(&mut self, lhs: &AstNode, rhs: &AstNode) -> AstNode {
+        let call = match rhs {
+            AstNode::Path { steps } if steps.len() == 1 => &steps[0].node,
+            node => node,
+        };
+        let (lhs, rhs) = match call {
+            AstNode::Function { name, args, is_builtin } if !args.contains(&AstNode::Placeholder) => {
+                let all: Vec<AstNode> = [lhs.clone()].into_iter().chain(args.iter().cloned()).collect();
+                let AstNode::Function { name, mut args, is_builtin } = self.function(name, &all, *is_builtin)
+                else {
+                    return AstNode::Undefined;
+                };
+                let lhs = args.remove(0);
+                let call = AstNode::Function { name, args, is_builtin };
+                let rhs = match rhs {
+                    AstNode::Path { steps } => {
+                        let mut steps = self.steps(steps);
+                        steps[0].node = call;
+                        AstNode::Path { steps }
+                    }
+                    _ => call,
+                };
+                (lhs, rhs)
+            }
+            AstNode::Lambda { .. } => (self.held(lhs), self.plain(rhs)),
+            _ => {
+                let lhs = self.held(lhs);
+                let rhs = self.value_of_function(rhs);
+                if self.names.loose_regex {
+                    (self.check(Check::NoRegex, [lhs]), self.check(Check::NoRegex, [rhs]))
+                } else {
+                    (lhs, rhs)
+                }
+            }
+        };
+        AstNode::Binary { op: BinaryOp::ChainPipe, lhs: lhs.into(), rhs: rhs.into() }
+    }
+}
+
+/// Whether a block holds a path that begins with an array constructor: the library evaluates such a block in its own way.
+fn starts_array(node: &AstNode, dotted: bool) -> bool {
+    match node {
+        AstNode::Array(_) => dotted,
+        AstNode::Block(items) => items.iter().any(|item| starts_array(item, false)),
+        AstNode::Sort { input, .. } => starts_array(input, dotted),
+        AstNode::Path { steps } => match steps.as_slice() {
+            [step] if !matches!(step.node, AstNode::Name(_) | AstNode::Sort { .. }) => {
+                matches!(step.node, AstNode::Block(_)) && starts_array(&step.node, false)
+            }
+            [step, rest @ ..] => starts_array(&step.node, dotted || !rest.is_empty()),
+            [] => false,
+        },
+        _ => false,
+    }
+}
+
+fn binds(step: &PathStep) -> bool {
+    let index = step.stages.iter().any(|stage| matches!(stage, Stage::Index(_)));
+    index
+        || step.focus.is_some()
+        || step.index_var.is_some()
+        || step.ancestor_label.is_some()
+        || step.is_tuple
+        || step.inner_tuple
+}

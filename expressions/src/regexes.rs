@@ -1,0 +1,42 @@
+//! What the regular expressions of an expression may cost. They stand in its source, so that each is measured once.
+
+use std::collections::BTreeMap;
+
+use regex::RegexBuilder;
+
+/// The sizes that are tried, in bytes of the compiled program. The library that compiles them again takes 10 MiB.
+const SIZES: [usize; 7] = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20];
+/// A program of so many bytes looks at about one state for each byte of text, in the worst case.
+const BYTES_A_STATE: u64 = 32;
+
+/// The sizes of the compiled programs, by pattern and flags.
+#[derive(Debug, Default)]
+pub(crate) struct Regexes(BTreeMap<(String, String), u64>);
+
+impl Regexes {
+    /// Measures a literal.
+    pub(crate) fn add(&mut self, pattern: &str, flags: &str) {
+        let key = (pattern.to_owned(), flags.to_owned());
+        self.0.entry(key).or_insert_with(|| size(pattern, flags));
+    }
+
+    /// How many steps a search takes at most, for each byte of the text.
+    pub(crate) fn steps_a_byte(&self, pattern: &str, flags: &str) -> u64 {
+        let size = self.0.get(&(pattern.to_owned(), flags.to_owned()));
+        (size.copied().unwrap_or(u64::MAX) / BYTES_A_STATE).max(1)
+    }
+}
+
+fn size(pattern: &str, flags: &str) -> u64 {
+    let fits = |size: usize| {
+        let mut builder = RegexBuilder::new(pattern);
+        builder.case_insensitive(flags.contains('i')).multi_line(flags.contains('m'));
+        builder.dot_matches_new_line(flags.contains('s')).size_limit(size);
+        match builder.build() {
+            Err(regex::Error::CompiledTooBig(_)) => false,
+            // One that does not compile at all is refused where it is used.
+            Ok(_) | Err(_) => true,
+        }
+    };
+    SIZES.into_iter().find(|size| fits(*size)).map_or(u64::MAX, |size| size as u64)
+}

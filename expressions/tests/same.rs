@@ -1,0 +1,63 @@
+//! The checks change nothing: within the bounds an expression gives what the library gives by itself.
+
+mod grammar;
+
+use expressions::{Failure, Limits, Program};
+use jsonata_core::evaluator::{Context, Evaluator, EvaluatorOptions};
+use jsonata_core::parser;
+use jsonata_core::value::JValue;
+
+const EVENT: &str = r#"{"event":"Order Placed","userId":"ann","i":2,"x":[1,2,[3]],"items":[{"sku":"a","i":1},{"sku":"b","x":"c"}],"metadata":{"total":12.5,"items":[{"sku":"a"},{"sku":"b"}],"vip":true}}"#;
+
+/// What an expression comes to: a value, or the code of an error.
+type Outcome = Result<String, String>;
+
+fn written(value: &JValue) -> String {
+    if value.is_function() { "a function".to_owned() } else { format!("{value:?}") }
+}
+
+/// Evaluates by the library alone; `None` where it takes too much.
+fn bare(source: &str, data: &JValue) -> Option<Outcome> {
+    let tree = parser::parse(source).ok()?;
+    let options = EvaluatorOptions {
+        timeout_ms: Some(500),
+        max_stack_depth: Some(300),
+        max_sequence_length: Some(10_000),
+        ..EvaluatorOptions::default()
+    };
+    let value = Evaluator::with_options(Context::new(), options).evaluate(&tree, data);
+    match value {
+        Ok(value) => Some(Ok(written(&value))),
+        Err(error) => {
+            let code = error.code().unwrap_or_default().to_owned();
+            let is_bound = matches!(code.as_str(), "D1011" | "D1012" | "D2014" | "D2015" | "U1001");
+            (!is_bound).then_some(Err(code))
+        }
+    }
+}
+
+/// Evaluates within bounds; `None` where they are reached.
+fn bounded(source: &str, data: &JValue) -> Option<Outcome> {
+    let tree = parser::parse(source).ok()?;
+    let limits = Limits { bytes: 32 << 20, items: 10_000, depth: 900, time_ms: 2_000 };
+    match Program::new(&tree, limits).evaluate(Context::new(), data, |_| Ok(())) {
+        Ok(value) => Some(Ok(written(&value))),
+        Err(Failure::Bound(_)) => None,
+        Err(Failure::Error(error)) => Some(Err(error.code().unwrap_or_default().to_owned())),
+    }
+}
+
+#[test]
+fn random_expressions_give_what_they_gave() {
+    let data = JValue::from_json_str(EVENT).unwrap();
+    let mut compared = 0;
+    for seed in 0..4_000 {
+        let source = grammar::expression(&mut grammar::Dice::new(seed), 3);
+        let (Some(found), Some(expected)) = (bounded(&source, &data), bare(&source, &data)) else {
+            continue;
+        };
+        assert_eq!(found, expected, "seed {seed}: {source}");
+        compared += 1;
+    }
+    assert!(compared > 2_000, "only {compared} expressions could be compared");
+}
