@@ -14,6 +14,7 @@ mod import;
 mod items;
 mod logs;
 mod machines;
+mod mocks;
 mod queues;
 mod resources;
 mod runner;

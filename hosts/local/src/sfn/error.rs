@@ -77,6 +77,12 @@ impl Error {
         Self { kind, message: Some(message.into()) }
     }
 
+    pub(super) fn no_test_case(machine: &str, test_case: &str) -> Self {
+        let message =
+            format!("The mock configuration has no test case '{test_case}' of the state machine '{machine}'");
+        Self::new(Kind::InvalidArn, message)
+    }
+
     pub(super) fn unknown_operation() -> Self {
         Self { kind: Kind::UnknownOperationException, message: None }
     }
