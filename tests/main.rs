@@ -26,6 +26,7 @@ mod events_api;
 mod failures;
 mod formats;
 mod http;
+mod mocks;
 mod outcomes;
 mod people;
 mod program;

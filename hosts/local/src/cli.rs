@@ -9,7 +9,11 @@ use clap::{Args, Parser, Subcommand};
 use functions::{BatchId, fault::ErrorType, intake::Format, outbound::Allowed};
 use states::MachineType;
 
-use crate::{called::Called, sink::Behaviour};
+use crate::{
+    called::Called,
+    sink::Behaviour,
+    wiring::{account, region},
+};
 pub(crate) use deliveries::{Deliveries, Destinations, List, Replay};
 
 /// Takes customer records in, validates, deduplicates and stores them, and never loses one.
@@ -22,6 +26,12 @@ pub(crate) struct Cli {
     /// A SAM template to read machines from, instead of the one that is part of the program.
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) template: Option<PathBuf>,
+    /// The region in the ARNs of machines, executions, functions and queues here.
+    #[arg(long, global = true, value_parser = region, default_value = "local")]
+    pub(crate) region: String,
+    /// The account in these ARNs.
+    #[arg(long, global = true, value_parser = account, default_value = "000000000000")]
+    pub(crate) account: String,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -100,6 +110,10 @@ pub(crate) struct Serve {
     /// How many bytes of messages the queue of events takes, in the same way (8 GiB).
     #[arg(long, default_value_t = 8 << 30, value_name = "BYTES")]
     pub(crate) queue_bytes: u64,
+    /// A mock configuration file as Step Functions Local reads it: `StartExecution` of `ARN#TestCase` answers tasks
+    /// from it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mock: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) reach: Reach,
 }
@@ -227,6 +241,8 @@ pub(crate) enum States {
     Run(RunStates),
     /// List everything that is wrong with a definition, with JSON Pointer and line.
     Check(CheckStates),
+    /// Print a mock configuration file for a definition, to begin from.
+    Mock(MockStates),
 }
 
 #[derive(Debug, Args)]
@@ -267,6 +283,18 @@ pub(crate) struct CheckStates {
     /// Print one JSON list of problems.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MockStates {
+    /// The definition, in the Amazon States Language; `-` is the standard input.
+    pub(crate) definition: PathBuf,
+    /// The machine's name in the file; without it the definition's file name up to its first dot.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// What the machine is: STANDARD or EXPRESS.
+    #[arg(long, value_parser = machine_type, default_value = "STANDARD")]
+    pub(crate) r#type: MachineType,
 }
 
 #[derive(Debug, Subcommand)]

@@ -16,6 +16,7 @@ mod interrupted;
 mod items;
 mod logs;
 mod machines;
+mod mocks;
 mod queues;
 mod requests;
 mod resources;

@@ -11,8 +11,8 @@ use std::{
 use functions::{Function, Host, deliver::Courier, function};
 use jiff::Timestamp;
 use states::{
-    Entry, Failure, HistoryEvent, ItemSource, Items, NotRecorded, Outcome, ResultFiles, TaskRequest,
-    TaskRunner, Value,
+    Entry, Failure, HistoryEvent, ItemSource, Items, MockFile, NotRecorded, Outcome, Problems, ResultFiles,
+    TaskRequest, TaskRunner, Value,
 };
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tracing::Instrument;
@@ -21,7 +21,8 @@ use crate::{
     clock, couriers,
     executions::{Executions, Journal, Open},
     items::Buckets,
-    machines::Machines,
+    machines::{Kept, Machines},
+    mocks::MockedTasks,
     queues::LocalQueue,
     resources,
     sqlite::SqliteStore,
@@ -50,6 +51,8 @@ pub(crate) struct Engine {
     nested_bytes: Arc<Semaphore>,
     /// How many machines within machines have ended since the start: chunks of batches.
     pub(crate) chunks_done: Arc<AtomicU64>,
+    /// The test cases that executions may be started with.
+    pub(crate) mock_file: Arc<MockFile>,
 }
 
 impl Engine {
@@ -64,12 +67,25 @@ impl Engine {
             nested: Arc::new(Semaphore::new(2 * cores)),
             nested_bytes: Arc::new(Semaphore::new(MAX_NESTED_BYTES / NESTED_UNIT)),
             chunks_done: Arc::default(),
+            mock_file: Arc::default(),
         }
+    }
+
+    /// The same with a mock configuration file.
+    pub(crate) fn with_mock_file(self, file: MockFile) -> Self {
+        Self { mock_file: Arc::new(file), ..self }
+    }
+
+    /// Whether this host can run a resource for a machine. What a mock configuration file has test cases for may name
+    /// any resource: a task that no mock answers fails when it is run.
+    pub(crate) fn check_resource(&self, machine: &str, resource: &str) -> Result<(), String> {
+        let is_mocked = self.mock_file.machines().any(|mocked| mocked == machine);
+        if is_mocked { Ok(()) } else { wiring::check_resource(resource) }
     }
 
     /// The machine with this ARN, in its latest revision.
     pub(crate) fn machine(&self, arn: &str) -> Option<Arc<Machine>> {
-        let made = || self.machines.ready(&self.machines.find(arn).ok()??).ok();
+        let made = || self.ready(&self.machines.find(arn).ok()??).ok();
         self.wiring.machine(arn).cloned().or_else(made)
     }
 
@@ -80,6 +96,12 @@ impl Engine {
         let one = self.nested.acquire().await?;
         let room = self.nested_bytes.acquire_many(u32::try_from(units).unwrap_or(u32::MAX)).await?;
         Ok([one, room])
+    }
+
+    /// A kept machine, ready to run. Its definition was sound when it was kept; a later version of crmflow, or a
+    /// server without its mocks, may think otherwise.
+    pub(crate) fn ready(&self, kept: &Kept) -> Result<Arc<Machine>, Problems> {
+        self.machines.ready(kept, &|resource| self.check_resource(&kept.name, resource))
     }
 
     /// Calls one function, on a thread where it may compute as long as it needs.
@@ -108,11 +130,18 @@ pub(crate) struct Runner {
     pub(crate) journal: Option<Journal>,
     /// Whether a step could not be kept. The run goes on at the next start, and so must what it waits for.
     pub(crate) is_adrift: AtomicBool,
+    /// What is answered in the place of its tasks.
+    mocks: Option<Arc<MockedTasks>>,
 }
 
 impl Runner {
     pub(crate) fn new(executions: Executions, journal: Option<Journal>) -> Self {
-        Self { executions, journal, is_adrift: AtomicBool::new(false) }
+        Self { executions, journal, is_adrift: AtomicBool::new(false), mocks: None }
+    }
+
+    /// The same with a test case, if there is one.
+    pub(crate) fn with_mocks(self, mocks: Option<Arc<MockedTasks>>) -> Self {
+        Self { mocks, ..self }
     }
 
     fn buckets<'h>(&'h self, has: &'h (dyn Fn(&str) -> bool + Sync)) -> Buckets<'h> {
@@ -126,6 +155,9 @@ impl TaskRunner for Runner {
     }
 
     async fn run(&self, task: TaskRequest) -> Result<Value, Failure> {
+        if let Some(answer) = self.mocks.as_ref().and_then(|mocks| mocks.run(&task)) {
+            return answer;
+        }
         let open = task.token.as_ref().map(|token| self.executions.tokens().open(token));
         let result = resources::run(&task, self).await;
         // A task that is under way is watched next, and waits all the time.
@@ -134,15 +166,24 @@ impl TaskRunner for Runner {
     }
 
     async fn watch(&self, task: TaskRequest) -> Result<Value, Failure> {
+        if let Some(answer) = self.mocks.as_ref().and_then(|mocks| mocks.answer(&task.state)) {
+            return answer;
+        }
         let _open = task.token.as_ref().map(|token| self.executions.tokens().open(token));
         resources::watch(&task, self).await
     }
 
     async fn read_items(&self, source: ItemSource) -> Result<Items, Failure> {
+        if let Some(items) = self.mocks.as_ref().and_then(|mocks| mocks.items(&source)) {
+            return items;
+        }
         self.buckets(&|name| self.executions.engine.wiring.is_bucket(name)).read(source).await
     }
 
     async fn write_results(&self, results: ResultFiles) -> Result<(), Failure> {
+        if self.mocks.as_ref().is_some_and(|mocks| mocks.has(&results.state)) {
+            return Ok(());
+        }
         self.buckets(&|name| self.executions.engine.wiring.is_bucket(name)).write(results).await
     }
 

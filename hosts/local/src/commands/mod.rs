@@ -23,6 +23,7 @@ use std::{
     time::Duration,
 };
 
+use ::states::MockFile;
 use serde::Serialize;
 
 use crate::{
@@ -31,7 +32,7 @@ use crate::{
     flow::LocalFlow,
     folder::Folder,
     runner::Engine,
-    wiring::{Problems, Wiring},
+    wiring::{Problems, Site, Wiring},
 };
 
 /// How long work that nobody waits for any more may take to leave its thread before a command ends.
@@ -39,7 +40,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
-    let Cli { data, template, command } = cli;
+    let Cli { data, template, region, account, command } = cli;
+    Site { region, account }.settle();
     let template = template.as_deref();
     match command {
         Command::Process(args) => process::run(&data, template, &args),
@@ -88,6 +90,13 @@ fn read(path: &Path) -> Result<Vec<u8>, Exit> {
     };
     read.map_err(|error| Exit::usage(format!("{}: {error}", path.display())))?;
     Ok(bytes)
+}
+
+/// A mock configuration file, or exit code 2 with what is wrong with it.
+fn mock_file(path: &Path) -> Result<MockFile, Exit> {
+    let text = String::from_utf8(read(path)?)
+        .map_err(|_| Exit::usage(format!("{}: it is not UTF-8", path.display())))?;
+    MockFile::parse(&text).map_err(|problem| Exit::usage(format!("{}: {problem}", path.display())))
 }
 
 /// Prints to the standard output. Whoever closed it has seen enough.

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::Path, process::ExitCode, time::Duration};
 
 use api::{Api, Hosts, router_with};
 use functions::queue::QueueName;
+use states::MockFile;
 use tokio::{
     net::TcpListener,
     runtime::{self, Runtime},
@@ -14,11 +15,14 @@ use crate::{
     cli::Serve,
     clock, consumers, couriers,
     exit::Exit,
+    flow::LocalFlow,
     folder::Folder,
     http_server::{self, HEADERS_TIMEOUT},
     interrupted, logs,
     queues::Load,
-    requests, scarce,
+    requests,
+    runner::Engine,
+    scarce,
     sfn::{self, Endpoint},
     uploads,
 };
@@ -43,13 +47,15 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         return Err(Exit::usage(both));
     }
     let wiring = super::wiring(template)?;
+    let mocks = args.mock.as_deref().map_or_else(|| Ok(MockFile::default()), super::mock_file)?;
     let folder = Folder::open_to(
         data,
         &format!("serve --listen {}", args.listen),
         args.reach.allow_destination.clone(),
     )?;
     logs::start(&folder.paths.logs(), Level::INFO);
-    let flow = super::flow(&folder, wiring);
+    let engine = Engine::new(folder.host.clone(), wiring).with_mock_file(mocks);
+    let flow = LocalFlow::new(engine);
     let background = background()?;
     let served = super::block_on(async {
         let (listener, address) = listen("--listen", args.listen).await?;

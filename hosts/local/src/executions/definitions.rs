@@ -9,7 +9,7 @@ use std::{
 use rusqlite::{Connection, OptionalExtension};
 use states::StateMachine;
 
-use crate::{sqlite::Readers, wiring};
+use crate::sqlite::Readers;
 
 /// Definitions by the names they are kept by.
 #[derive(Debug, Default)]
@@ -38,8 +38,8 @@ impl Definitions {
         }
         let text = readers.with(|connection| find(connection, name)).map_err(|error| error.to_string())?;
         let text = text.ok_or("its definition was not kept")?;
-        let machine =
-            StateMachine::parse(&text, &wiring::check_resource).map_err(|problems| problems.to_string())?;
+        // What this host can run was looked at when the execution started, with the mocks that there were.
+        let machine = StateMachine::parse(&text, &|_| Ok(())).map_err(|problems| problems.to_string())?;
         self.note(name, &machine);
         Ok(machine)
     }

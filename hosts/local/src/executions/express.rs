@@ -7,11 +7,7 @@ use jiff::Timestamp;
 use states::{Failure, Outcome, Start, StateTest, TestStateAnswer, TestStateError, Value, drive, drive_test};
 
 use super::{Executions, Started};
-use crate::{
-    clock,
-    runner::Runner,
-    wiring::{self, Machine},
-};
+use crate::{clock, mocks::MockedTasks, runner::Runner, wiring::Machine};
 
 /// How an EXPRESS execution went.
 #[derive(Debug)]
@@ -25,13 +21,30 @@ pub(crate) struct Ended {
 impl Executions {
     /// Runs an EXPRESS machine and waits for its end.
     pub(crate) async fn run_express(&self, machine: &Arc<Machine>, name: &str, input: String) -> Ended {
-        self.express(machine, name, input).1.await
+        self.express(machine, name, input, None).1.await
+    }
+
+    /// The same, with mocks that answer in the place of its tasks.
+    pub(crate) async fn run_express_with(
+        &self,
+        machine: &Arc<Machine>,
+        name: &str,
+        input: String,
+        mocks: Option<Arc<MockedTasks>>,
+    ) -> Ended {
+        self.express(machine, name, input, mocks).1.await
     }
 
     /// Starts an EXPRESS machine. It runs once, or not to its end if the program is stopped: whoever started
     /// it starts it again then.
-    pub(crate) fn start_express(&self, machine: &Arc<Machine>, name: &str, input: String) -> Started {
-        let (started, run) = self.express(machine, name, input);
+    pub(crate) fn start_express(
+        &self,
+        machine: &Arc<Machine>,
+        name: &str,
+        input: String,
+        mocks: Option<Arc<MockedTasks>>,
+    ) -> Started {
+        let (started, run) = self.express(machine, name, input, mocks);
         tokio::spawn(run);
         started
     }
@@ -42,14 +55,15 @@ impl Executions {
         machine: &Arc<Machine>,
         name: &str,
         input: String,
+        mocks: Option<Arc<MockedTasks>>,
     ) -> (Started, BoxFuture<'static, Ended>) {
         let started_at = clock::now();
-        let arn = wiring::express_arn(&machine.name, name, &clock::uuid());
+        let arn = machine.express_arn(name, &clock::uuid());
         let started = Started { arn: arn.clone(), started_at };
         let about = Start {
             execution_id: arn.as_str().into(),
             execution_name: name.into(),
-            machine_id: machine.arn().into(),
+            machine_id: machine.arn.as_str().into(),
             machine_name: machine.name.as_str().into(),
             role: Some(Arc::clone(&machine.role)),
             seed: clock::seed(),
@@ -60,7 +74,7 @@ impl Executions {
             let outcome = match Value::parse(&input) {
                 Ok(input) => {
                     let run = states::Execution::start(states, about, input, started_at);
-                    let runner = Runner::new(executions, None);
+                    let runner = Runner::new(executions, None).with_mocks(mocks);
                     drive(run, &runner).await.unwrap_or_else(|error| failed(error.to_string()))
                 }
                 Err(error) => failed(error.to_string()),

@@ -42,6 +42,7 @@ pub(crate) use tokens::{Open, TokenError, Tokens};
 pub(crate) use work::{Job, Work};
 
 use crate::{
+    mocks::MockedTasks,
     runner::{Engine, Runner},
     sqlite::Readers,
 };
@@ -158,13 +159,19 @@ impl Executions {
     }
 
     /// Runs what was begun, unless its first step was its last.
-    fn go_on(&self, execution: Execution, run: states::Execution, lines: i64) {
+    fn go_on(
+        &self,
+        execution: Execution,
+        run: states::Execution,
+        lines: i64,
+        mocks: Option<Arc<MockedTasks>>,
+    ) {
         let arn: Arc<str> = execution.arn.as_str().into();
         if run.outcome().is_some() {
             return;
         }
         if let Some(presence) = self.shared.live.enter(Arc::clone(&arn)) {
-            tokio::spawn(self.clone().run(execution, run, lines, presence));
+            tokio::spawn(self.clone().run(execution, run, lines, presence, mocks));
         }
     }
 
@@ -175,6 +182,7 @@ impl Executions {
         run: states::Execution,
         lines: i64,
         presence: live::Presence,
+        mocks: Option<Arc<MockedTasks>>,
     ) -> BoxFuture<'static, ()> {
         let (arn, name) = (execution.arn.clone(), execution.name.clone());
         let ours = self.engine.wiring.machine(&execution.machine_arn).is_some();
@@ -182,7 +190,7 @@ impl Executions {
         async move {
             let live::Presence { inputs, kept, end: _ended } = presence;
             let journal = Some(Journal::new(writer, lines, execution, kept));
-            let runner = Runner::new(self.clone(), journal);
+            let runner = Runner::new(self.clone(), journal).with_mocks(mocks);
             match drive_with(run, &runner, inputs).await {
                 Ok(outcome) => {
                     let status = parts(&outcome).0.name();

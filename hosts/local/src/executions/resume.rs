@@ -58,6 +58,7 @@ impl Execution {
             _ if self.revision != REVISION => {
                 Err("Execution was started before the launch of RedriveExecution")
             }
+            _ if self.test_case.is_some() => Err("Execution ran with mocks and cannot be redriven"),
             _ if self.redrive_count >= MOST_REDRIVES => Err("Execution has exceeded the max redrives"),
             _ if self.stopped_at.is_some_and(|at| now.duration_since(at) > REDRIVABLE) => {
                 Err("Execution redrivable period exceeded")
@@ -91,7 +92,7 @@ impl Executions {
     pub(crate) async fn tidy(&self) -> Result<(), StoreError> {
         let before = clock::now().saturating_sub(REDRIVABLE).unwrap_or(Timestamp::MIN);
         for machine in &self.engine.wiring.machines {
-            let fallen = |connection: &_| row::fallen(connection, &machine.arn(), before);
+            let fallen = |connection: &_| row::fallen(connection, &machine.arn, before);
             for name in self.engine.host.store.readers.with(fallen)? {
                 self.clear_staging(&functions::Name::default_tenant(), &name).await;
             }
@@ -102,6 +103,9 @@ impl Executions {
     /// Goes on with an execution that a crash left running.
     pub(crate) async fn resume_one(&self, execution: Execution) -> Result<(), StoreError> {
         let store = &self.engine.host.store;
+        if execution.test_case.is_some() {
+            return self.abort_mocked(execution).await;
+        }
         if execution.revision != REVISION {
             return self.start_anew(execution).await;
         }
@@ -109,6 +113,20 @@ impl Executions {
         let machine = machine.map_err(StoreError::Refused)?;
         let (run, lines) = history::replay(&store.readers, machine, &execution, drop)?;
         self.take_up(execution, run, lines).await
+    }
+
+    /// Ends an execution whose mocks are gone with the process that it was started in: its tasks must not run for real.
+    async fn abort_mocked(&self, mut execution: Execution) -> Result<(), StoreError> {
+        let store = &self.engine.host.store;
+        let machine = self.shared.definitions.machine(&execution.definition, &store.readers);
+        let machine = machine.map_err(StoreError::Refused)?;
+        let (mut run, lines) = history::replay(&store.readers, machine, &execution, drop)?;
+        let why =
+            Failure { error: None, cause: Some("The process that mocked its tasks has ended".to_owned()) };
+        let entry = Entry { at: clock::now().max(run.at()), inputs: vec![Input::Stop(why)] };
+        run.step(&entry);
+        execution.stands(run.outcome(), entry.at);
+        journal::keep(&store.writer, &execution, lines, &entry).await
     }
 
     /// Goes on with a run that was made again. Tasks that died with the process have their whole time again.
@@ -125,7 +143,7 @@ impl Executions {
             journal::keep(&self.engine.host.store.writer, &execution, lines, &entry).await?;
             lines += 1;
         }
-        self.go_on(execution, run, lines);
+        self.go_on(execution, run, lines, None);
         Ok(())
     }
 
@@ -174,7 +192,7 @@ impl Executions {
             StoreError::Refused(_) => not("Execution is RUNNING and cannot be redriven"),
             error @ StoreError::Unavailable(_) => error.into(),
         })?;
-        self.go_on(execution, run, lines + 1);
+        self.go_on(execution, run, lines + 1, None);
         Ok(Redriven { at: entry.at })
     }
 

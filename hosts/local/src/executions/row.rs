@@ -29,6 +29,8 @@ pub(crate) struct Execution {
     pub(super) seed: u64,
     /// How its journal is to be read; see [`states::REVISION`].
     pub(super) revision: u32,
+    /// The test case that answers in the place of its tasks, while the process lives that it was started in.
+    pub(crate) test_case: Option<String>,
 }
 
 /// Where an execution stands, in Step Functions' words.
@@ -108,12 +110,12 @@ impl Execution {
 }
 
 const COLUMNS: &str = "arn, name, machine_arn, definition, role, status, input, output, error, cause, started_at, \
-                       stopped_at, redrive_count, redriven_at, seed, revision";
+                       stopped_at, redrive_count, redriven_at, seed, revision, test_case";
 
 /// Puts a new execution in and gives its row; `None`: its ARN is taken.
 pub(super) fn insert(connection: &Connection, it: &Execution) -> rusqlite::Result<Option<i64>> {
     let sql = format!(
-        "INSERT INTO executions ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+        "INSERT INTO executions ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (arn) DO NOTHING"
     );
     let done = connection.prepare_cached(&sql)?.execute(params![
@@ -133,6 +135,7 @@ pub(super) fn insert(connection: &Connection, it: &Execution) -> rusqlite::Resul
         it.redriven_at.map(|at| at.to_string()),
         it.seed.cast_signed(),
         it.revision,
+        it.test_case,
     ])?;
     Ok((done == 1).then(|| connection.last_insert_rowid()))
 }
@@ -230,5 +233,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Execution> {
         redriven_at: time(14)?,
         seed: row.get::<_, i64>(15)?.cast_unsigned(),
         revision: row.get(16)?,
+        test_case: row.get(17)?,
     })
 }

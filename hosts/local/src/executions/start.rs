@@ -7,10 +7,7 @@ use jiff::Timestamp;
 use states::{REVISION, Value};
 
 use super::{Execution, Executions, Status, about, definitions, row};
-use crate::{
-    clock,
-    wiring::{self, Machine},
-};
+use crate::{clock, mocks::MockedTasks, wiring::Machine};
 
 /// An execution that was started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +46,20 @@ impl Executions {
         name: &str,
         input: String,
     ) -> Result<Started, StartError> {
+        self.start_with(machine, name, input, None).await
+    }
+
+    /// The same, with mocks that answer in the place of its tasks. Such an execution ends with this process.
+    pub(crate) async fn start_with(
+        &self,
+        machine: &Arc<Machine>,
+        name: &str,
+        input: String,
+        mocks: Option<Arc<MockedTasks>>,
+    ) -> Result<Started, StartError> {
         let value = Value::parse(&input).map_err(|error| StartError::Refused(error.to_string()))?;
         let mut execution = fresh(machine, name, input);
+        execution.test_case = mocks.as_ref().map(|mocks| mocks.test_case.clone());
         let about = about(&execution);
         let states = Arc::clone(&machine.machine);
         let run = states::Execution::start(states, about, value, execution.started_at);
@@ -59,12 +68,14 @@ impl Executions {
             Ok(id) => {
                 execution.id = id;
                 let started = Started { arn: execution.arn.clone(), started_at: execution.started_at };
-                self.go_on(execution, run, 0);
+                self.go_on(execution, run, 0, mocks);
                 Ok(started)
             }
             Err(found) => {
                 let started = Started { arn: found.arn, started_at: found.started_at };
-                let same = found.status == Status::Running && found.input == execution.input;
+                let same = found.status == Status::Running
+                    && found.input == execution.input
+                    && found.test_case == execution.test_case;
                 if same { Ok(started) } else { Err(StartError::AlreadyExists(started)) }
             }
         }
@@ -101,9 +112,9 @@ impl Executions {
 fn fresh(machine: &Machine, name: &str, input: String) -> Execution {
     Execution {
         id: 0,
-        arn: wiring::execution_arn(&machine.name, name),
+        arn: machine.execution_arn(name),
         name: name.to_owned(),
-        machine_arn: machine.arn(),
+        machine_arn: machine.arn.clone(),
         definition: machine.hash.clone(),
         role: Some(machine.role.to_string()),
         status: Status::Running,
@@ -117,5 +128,6 @@ fn fresh(machine: &Machine, name: &str, input: String) -> Execution {
         redriven_at: None,
         seed: clock::seed(),
         revision: REVISION,
+        test_case: None,
     }
 }

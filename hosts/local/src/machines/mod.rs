@@ -96,17 +96,19 @@ impl Machines {
         self.store.readers.with(|connection| table::list(connection, after, limit))
     }
 
-    /// A kept machine, ready to run. Its definition was sound when it was kept; a later version of crmflow
-    /// may think otherwise.
-    pub(crate) fn ready(&self, kept: &Kept) -> Result<Arc<Machine>, Problems> {
+    /// A kept machine, ready to run; `check` says of a resource why this host cannot run it.
+    pub(crate) fn ready(
+        &self,
+        kept: &Kept,
+        check: &dyn Fn(&str) -> Result<(), String>,
+    ) -> Result<Arc<Machine>, Problems> {
         let found = self.parsed.lock().ok().and_then(|parsed| parsed.get(&kept.revision).cloned());
         if let Some(machine) = found {
             return Ok(machine);
         }
-        let Kept { name, express, definition, role, .. } = kept;
-        let parsed =
-            StateMachine::parse_as(wiring::machine_type(*express), definition, &wiring::check_resource)?;
-        let machine = Machine::new(name, *express, definition, role, parsed);
+        let Kept { arn, express, definition, role, .. } = kept;
+        let parsed = StateMachine::parse_as(wiring::machine_type(*express), definition, &check)?;
+        let machine = Machine::new(arn, *express, definition, role, parsed);
         let machine = Arc::new(machine);
         if let Ok(mut parsed) = self.parsed.lock() {
             parsed.insert(kept.revision.clone(), Arc::clone(&machine));
@@ -118,7 +120,7 @@ impl Machines {
 fn of_template(machine: &Machine) -> Kept {
     let now = clock::now();
     Kept {
-        arn: machine.arn(),
+        arn: machine.arn.clone(),
         name: machine.name.clone(),
         express: machine.express,
         of_template: true,

@@ -11,7 +11,10 @@ use super::{
     arguments::{Arguments, Takes},
     service::{LAMBDA, Refusal},
 };
-use crate::{runner::Engine, wiring};
+use crate::{
+    runner::Engine,
+    wiring::{self, Site},
+};
 
 const INVOKE: Takes = Takes {
     call: "lambda:invoke",
@@ -73,15 +76,19 @@ pub(super) async fn invoke(arguments: &Value, spelling: Spelling, engine: &Engin
 /// The function that `FunctionName` names: by name, ARN or a part of one.
 fn function(arguments: &Arguments<'_>, spelling: Spelling) -> Result<Function, Failure> {
     let given = arguments.required("FunctionName")?;
-    let partial = given.strip_prefix("000000000000:function:");
-    let name = given.strip_prefix(wiring::LAMBDA).or(partial).unwrap_or(&given);
+    let partial = given.split_once(":function:").filter(|(account, _)| wiring::account(account).is_ok());
+    let whole = wiring::resource_of(&given, "lambda").and_then(|resource| resource.strip_prefix("function:"));
+    let name = whole.or(partial.map(|(_, name)| name)).unwrap_or(&given);
     let (name, in_name) = name.split_once(':').map_or((name, None), |(name, version)| (name, Some(version)));
     let qualifier = arguments.text("Qualifier")?;
     let version = in_name.or(qualifier.as_deref()).unwrap_or("$LATEST");
     let found = Function::from_name(name).filter(|_| version == "$LATEST");
     found.ok_or_else(|| {
-        let arn =
-            if name.starts_with("arn:") { name.to_owned() } else { format!("{}{name}", wiring::LAMBDA) };
+        let arn = if name.starts_with("arn:") {
+            name.to_owned()
+        } else {
+            Site::here().arn("lambda", &format!("function:{name}"))
+        };
         let refusal = Refusal {
             status: 404,
             code: "ResourceNotFoundException",

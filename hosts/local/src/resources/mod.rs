@@ -17,7 +17,7 @@ use functions::Function;
 use states::{Failure, Pattern, Progress, TaskRequest, Value, reserved};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::{clock, runner::Runner, wiring};
+use crate::{clock, runner::Runner, wiring::resource_of};
 
 /// Before the names of service integrations.
 const INTEGRATIONS: &str = "arn:aws:states:::";
@@ -66,11 +66,12 @@ impl Resource {
     /// # Errors
     /// A sentence that says what this host lacks.
     pub(crate) fn parse(arn: &str) -> Result<Self, String> {
-        if let Some(name) = arn.strip_prefix(wiring::LAMBDA) {
+        let function = resource_of(arn, "lambda").and_then(|resource| resource.strip_prefix("function:"));
+        if let Some(name) = function {
             let function = Function::from_name(name).map(Self::Function);
             return function.ok_or_else(|| format!("there is no function {name} in crmflow"));
         }
-        if arn.strip_prefix(wiring::STATES).is_some_and(|name| name.starts_with("activity:")) {
+        if resource_of(arn, "states").is_some_and(|resource| resource.starts_with("activity:")) {
             return Ok(Self::Activity);
         }
         let task = arn.strip_prefix(INTEGRATIONS).unwrap_or_default();

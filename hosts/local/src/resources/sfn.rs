@@ -58,7 +58,7 @@ pub(super) async fn start_execution(
         if is_sync(task) {
             return Err(asked.type_not_supported());
         }
-        runner.executions.start_express(machine, &name, input.clone())
+        runner.executions.start_express(machine, &name, input.clone(), None)
     } else {
         match runner.executions.start(machine, &name, input.clone()).await {
             Ok(started) => started,
@@ -148,7 +148,7 @@ pub(super) async fn start_sync_execution(
         ("OutputDetails", output.as_ref().map(|_| included)),
         ("Output", output.map(Value::string)),
         ("StartDate", Some(time(started_at))),
-        ("StateMachineArn", Some(Value::string(machine.arn()))),
+        ("StateMachineArn", Some(Value::string(machine.arn.as_str()))),
         ("Status", Some(status.name().into())),
         ("StopDate", Some(time(stopped_at))),
     ];

@@ -11,15 +11,17 @@ pub(super) const LONGEST: usize = 1_048_576;
 /// So many problems are told at the most.
 const MOST: u64 = 100;
 
+/// Says of a resource why this host cannot run it.
+type Check<'a> = &'a dyn Fn(&str) -> Result<(), String>;
+
 /// Every problem of a definition for a machine of this type, warnings included.
-fn problems(definition: &str, express: bool) -> Vec<Problem> {
-    let kind = wiring::machine_type(express);
-    StateMachine::diagnose(kind, definition, &wiring::check_resource)
+fn problems(definition: &str, express: bool, check: Check<'_>) -> Vec<Problem> {
+    StateMachine::diagnose(wiring::machine_type(express), definition, &check)
 }
 
 /// Refuses a definition that is not sound.
-pub(super) fn check(definition: &str, express: bool) -> Result<(), Error> {
-    let mut problems = problems(definition, express);
+pub(super) fn check(definition: &str, express: bool, check: Check<'_>) -> Result<(), Error> {
+    let mut problems = problems(definition, express, check);
     problems.retain(|problem| problem.severity == Severity::Error);
     if problems.is_empty() { Ok(()) } else { Err(Error::definition(&Problems(problems).cause())) }
 }
@@ -31,7 +33,7 @@ pub(super) fn validate(mut fields: Fields) -> Result<Json, Error> {
     let severity = fields.word("severity", &["ERROR", "WARNING"]);
     let most = fields.number("maxResults", 0..=MOST).filter(|most| *most > 0).unwrap_or(MOST);
     fields.finish()?;
-    let mut problems = problems(&definition, kind.as_deref() == Some("EXPRESS"));
+    let mut problems = problems(&definition, kind.as_deref() == Some("EXPRESS"), &wiring::check_resource);
     let sound = problems.iter().all(|problem| problem.severity == Severity::Warning);
     if severity.as_deref() != Some("WARNING") {
         problems.retain(|problem| problem.severity == Severity::Error);

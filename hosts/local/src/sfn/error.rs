@@ -81,6 +81,12 @@ impl Error {
         Self::new(Kind::ServiceUnavailable, "The request took too long to arrive.")
     }
 
+    pub(super) fn no_test_case(machine: &str, test_case: &str) -> Self {
+        let message =
+            format!("The mock configuration has no test case '{test_case}' of the state machine '{machine}'");
+        Self::new(Kind::InvalidArn, message)
+    }
+
     pub(super) fn unknown_operation() -> Self {
         Self { kind: Kind::UnknownOperationException, message: None }
     }

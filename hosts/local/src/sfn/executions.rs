@@ -17,6 +17,7 @@ use crate::{
     clock,
     executions::{Execution, ListFilter, Status, parts},
     machines::Kept,
+    mocks::MockedTasks,
     wiring::Machine,
 };
 
@@ -28,16 +29,18 @@ struct Asked {
     machine: Kept,
     name: String,
     input: String,
+    /// What answers in the place of its tasks: Step Functions Local names a test case behind a `#`.
+    mocks: Option<Arc<MockedTasks>>,
 }
 
 /// `StartExecution`
 pub(super) async fn start(endpoint: &Endpoint, fields: Fields) -> Result<Json, Error> {
-    let Asked { machine, name, input } = asked(endpoint, fields)?;
+    let Asked { machine, name, input, mocks } = asked(endpoint, fields)?;
     let ready = endpoint.ready(&machine)?;
     let started = if machine.express {
-        endpoint.executions.start_express(&ready, &name, input)
+        endpoint.executions.start_express(&ready, &name, input, mocks)
     } else {
-        endpoint.executions.start(&ready, &name, input).await?
+        endpoint.executions.start_with(&ready, &name, input, mocks).await?
     };
     Ok(json!({ "executionArn": started.arn, "startDate": seconds(started.started_at) }))
 }
@@ -45,12 +48,12 @@ pub(super) async fn start(endpoint: &Endpoint, fields: Fields) -> Result<Json, E
 /// `StartSyncExecution`
 pub(super) async fn start_sync(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
     let included = machines::included(&mut fields);
-    let Asked { machine, name, input } = asked(endpoint, fields)?;
+    let Asked { machine, name, input, mocks } = asked(endpoint, fields)?;
     if !machine.express {
         return Err(Error::type_not_supported());
     }
     let ready = endpoint.ready(&machine)?;
-    let ended = endpoint.executions.run_express(&ready, &name, input.clone()).await;
+    let ended = endpoint.executions.run_express_with(&ready, &name, input.clone(), mocks).await;
     let (status, output, error, cause) = parts(&ended.outcome);
     let took = ended.stopped_at.duration_since(ended.started_at).as_millis().max(1).unsigned_abs();
     let mut answer = Map::new();
@@ -86,11 +89,13 @@ fn asked(endpoint: &Endpoint, mut fields: Fields) -> Result<Asked, Error> {
     let input = fields.data("input", LONGEST);
     fields.text("traceHeader", 0..=256);
     fields.finish()?;
-    let machine = endpoint.open_machine(&arn)?;
+    let (arn, test_case) = arn.split_once('#').map_or((&*arn, None), |(arn, case)| (arn, Some(case)));
+    let machine = endpoint.open_machine(arn)?;
+    let mocks = test_case.map(|case| endpoint.mocks(&machine.name, case)).transpose()?;
     name.as_deref().map_or(Ok(()), arn::name)?;
     let input = input.unwrap_or_else(|| "{}".to_owned());
     Value::parse(&input).map_err(|error| Error::input(&error.to_string()))?;
-    Ok(Asked { machine, name: name.unwrap_or_else(clock::uuid), input })
+    Ok(Asked { machine, name: name.unwrap_or_else(clock::uuid), input, mocks })
 }
 
 /// `DescribeExecution`
@@ -218,6 +223,6 @@ impl Endpoint {
             tracing::error!("{} cannot be run by this version of crmflow: {problems}", machine.arn);
             Error::new(Kind::InvalidDefinition, problems.to_string())
         };
-        self.machines().ready(machine).map_err(refused)
+        self.executions.engine.ready(machine).map_err(refused)
     }
 }

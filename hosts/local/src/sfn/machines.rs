@@ -1,5 +1,7 @@
 //! State machines: made, changed, described, listed, deleted.
 
+use std::sync::Arc;
+
 use functions::store::StoreError;
 use futures::future;
 use serde_json::{Map, Value as Json, json};
@@ -18,6 +20,7 @@ use crate::{
     clock,
     executions::{ListFilter, Status},
     machines::{Created, Kept},
+    mocks::MockedTasks,
     wiring,
 };
 
@@ -37,7 +40,7 @@ pub(super) async fn create(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
     let express = kind.as_deref() == Some("EXPRESS");
     settings.check()?;
     tags::check(&tags)?;
-    definition::check(&definition, express)?;
+    definition::check(&definition, express, &|resource| endpoint.check_resource(&name, resource))?;
     let now = clock::now();
     let machine = Kept {
         arn: wiring::machine_arn(&name),
@@ -89,7 +92,8 @@ pub(super) async fn update(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
         machine.role = role;
     }
     if let Some(definition) = definition {
-        definition::check(&definition, machine.express)?;
+        let check = |resource: &str| endpoint.check_resource(&machine.name, resource);
+        definition::check(&definition, machine.express, &check)?;
         machine.definition = definition;
     }
     machine.settings = settings.over(&machine.settings);
@@ -234,6 +238,18 @@ impl Endpoint {
     pub(super) fn machine(&self, arn: &str) -> Result<Kept, Error> {
         arn::machine(arn)?;
         self.machines().find(arn)?.ok_or_else(|| Error::no_machine(arn))
+    }
+
+    /// Whether this host can run a resource for a machine of this name.
+    fn check_resource(&self, machine: &str, resource: &str) -> Result<(), String> {
+        self.executions.engine.check_resource(machine, resource)
+    }
+
+    /// The test case of a machine that a mock configuration file has.
+    pub(super) fn mocks(&self, machine: &str, test_case: &str) -> Result<Arc<MockedTasks>, Error> {
+        let file = &self.executions.engine.mock_file;
+        let case = file.case(machine, test_case).ok_or_else(|| Error::no_test_case(machine, test_case))?;
+        Ok(Arc::new(MockedTasks::new(test_case, case)))
     }
 
     /// The machine with this ARN, to be started.

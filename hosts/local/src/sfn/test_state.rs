@@ -12,7 +12,10 @@ use super::{
     machines::check_role,
     validate::Fields,
 };
-use crate::{clock, wiring};
+use crate::{
+    clock,
+    wiring::{self, Site},
+};
 
 /// The most characters of a text with JSON.
 const LONGEST: usize = 262_144;
@@ -23,7 +26,7 @@ pub(super) async fn test(endpoint: &Endpoint, mut fields: Fields) -> Result<Json
     let request = read(&mut fields);
     fields.finish()?;
     request.role_arn.as_deref().map_or(Ok(()), check_role)?;
-    let site = TestSite { arn: wiring::site(), seed: clock::seed() };
+    let site = TestSite { arn: Site::here().states(), seed: clock::seed() };
     let test = test_state(&request, &site, &wiring::check_resource, clock::now())?;
     let answer = endpoint.executions.test(test).await?;
     serde_json::to_value(answer).map_err(|error| Error::new(Kind::InternalFailure, error.to_string()))

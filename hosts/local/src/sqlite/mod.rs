@@ -45,7 +45,12 @@ impl SqliteStore {
     /// Opens a file that another process may be writing, to look only.
     pub(crate) fn open_to_read(file: &Path) -> Result<Readers, StoreError> {
         let readers = Readers::new(file);
-        readers.with(|_| Ok(()))?;
+        let layout = readers.with(schema::layout)?;
+        if layout < schema::VERSION {
+            return Err(StoreError::Refused(
+                "an earlier version of crmflow wrote it; `crmflow serve` and `crmflow process` bring it up to date".into(),
+            ));
+        }
         Ok(readers)
     }
 }

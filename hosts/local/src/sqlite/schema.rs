@@ -6,7 +6,7 @@ use functions::store::Table;
 use rusqlite::Connection;
 
 /// The layout's version, in `PRAGMA user_version`.
-const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 
 /// Executions of STANDARD machines, what came in to each, and the definitions they run.
 const EXECUTIONS: &str = "
@@ -14,7 +14,8 @@ CREATE TABLE IF NOT EXISTS executions (
   id INTEGER PRIMARY KEY, arn TEXT NOT NULL UNIQUE, name TEXT NOT NULL, machine_arn TEXT NOT NULL,
   definition TEXT NOT NULL, role TEXT, status TEXT NOT NULL,
   input TEXT NOT NULL, output TEXT, error TEXT, cause TEXT, started_at TEXT NOT NULL, stopped_at TEXT,
-  redrive_count INTEGER NOT NULL, redriven_at TEXT, seed INTEGER NOT NULL, revision INTEGER NOT NULL
+  redrive_count INTEGER NOT NULL, redriven_at TEXT, seed INTEGER NOT NULL, revision INTEGER NOT NULL,
+  test_case TEXT
 );
 CREATE INDEX IF NOT EXISTS executions_by_machine ON executions (machine_arn);
 CREATE INDEX IF NOT EXISTS executions_running ON executions (status) WHERE status = 'RUNNING';
@@ -39,6 +40,9 @@ SELECT arn, name, 'arn:aws:states:local:000000000000:stateMachine:' || machine, 
 FROM executions_1 ORDER BY started_at;
 DROP TABLE executions_1;
 ";
+
+/// To the layout whose executions may have a test case.
+const TEST_CASES: &str = "ALTER TABLE executions ADD COLUMN test_case TEXT;";
 
 /// Queues: what was sent and not deleted, what is being worked on, and what FIFO queues have seen. Times are
 /// milliseconds since 1970; `visible_at` is zero where a message may be received. A number of a queue's order is
@@ -174,7 +178,7 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.set_prepared_statement_cache_capacity(96);
-    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found = layout(&connection)?;
     if found > VERSION {
         return Err(rusqlite::Error::InvalidParameterName(
             "the data folder was written by a later version of crmflow".into(),
@@ -193,10 +197,12 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
     let [before_queues, from_queues] = if is_older(3) { [BEFORE_QUEUES, FROM_QUEUES] } else { [""; 2] };
     let has = |column: &str| connection.column_exists(None, "queue_messages", column);
     let reasons = if has("deaths")? && !has("reason")? { REASONS } else { "" };
+    // The first layout's executions were made anew already.
+    let cases = if (2..4).contains(&found) { TEST_CASES } else { "" };
     // One transaction: a crash leaves the old layout or the new one.
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {before} {EXECUTIONS} {from} {MACHINES} {before_queues} {QUEUES} {from_queues} {reasons} \
-         {UNLIMITED} {EVENTS} {VIEWS} PRAGMA user_version = {VERSION}; COMMIT;"
+        "BEGIN IMMEDIATE; {before} {EXECUTIONS} {from} {cases} {MACHINES} {before_queues} {QUEUES} {from_queues} \
+         {reasons} {UNLIMITED} {EVENTS} {VIEWS} PRAGMA user_version = {VERSION}; COMMIT;"
     ))?;
     Ok(connection)
 }
@@ -204,6 +210,11 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
 /// Leaves the file: nothing is worked on any longer.
 pub(super) fn leave(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(LEFT)
+}
+
+/// The layout that a file has.
+pub(super) fn layout(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 /// Whether bodies lie in the order of arrival, with an index of keys beside them. Where keys are as good as random, a

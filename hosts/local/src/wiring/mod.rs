@@ -3,6 +3,7 @@
 
 mod draw;
 mod mappings;
+mod site;
 mod stores;
 mod yaml;
 
@@ -17,6 +18,7 @@ use serde_json::Value;
 use states::{MachineType, StateMachine};
 
 pub(crate) use mappings::Mapping;
+pub(crate) use site::{Site, account, region, resource_of};
 pub(crate) use stores::{Queue, Redrive};
 
 use crate::resources::Resource;
@@ -33,11 +35,6 @@ const DEFINITIONS: [(&str, &str); 3] = [
     ),
 ];
 
-/// The ARN's front for everything on this machine: region `local`, an account of zeros.
-pub(crate) const STATES: &str = "arn:aws:states:local:000000000000:";
-pub(crate) const LAMBDA: &str = "arn:aws:lambda:local:000000000000:function:";
-/// SAM makes a role a machine; on this machine it is a name and nothing more.
-const ROLES: &str = "arn:aws:iam::000000000000:role/";
 /// Read the items of a distributed Map and write its results.
 const OBJECTS: [&str; 3] =
     ["arn:aws:states:::s3:getObject", "arn:aws:states:::s3:listObjectsV2", "arn:aws:states:::s3:putObject"];
@@ -68,6 +65,8 @@ const NOT_NEEDED: [&str; 17] = [
 pub(crate) struct Machine {
     /// Its logical id: `RecordsStateMachine`.
     pub(crate) name: String,
+    /// Its ARN.
+    pub(crate) arn: String,
     /// Whether it is EXPRESS: run once, at least, and not kept.
     pub(crate) express: bool,
     /// Where its definition stands.
@@ -83,9 +82,10 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(name: &str, express: bool, text: &str, role: &str, machine: Arc<StateMachine>) -> Self {
+    pub(crate) fn new(arn: &str, express: bool, text: &str, role: &str, machine: Arc<StateMachine>) -> Self {
         Self {
-            name: name.to_owned(),
+            name: arn.rsplit(':').next().unwrap_or(arn).to_owned(),
+            arn: arn.to_owned(),
             express,
             definition: String::new(),
             text: text.into(),
@@ -95,9 +95,14 @@ impl Machine {
         }
     }
 
-    /// Its ARN.
-    pub(crate) fn arn(&self) -> String {
-        machine_arn(&self.name)
+    /// The ARN of an execution of it.
+    pub(crate) fn execution_arn(&self, name: &str) -> String {
+        format!("{}:{name}", self.arn.replacen(":stateMachine:", ":execution:", 1))
+    }
+
+    /// The ARN of an execution of it as an EXPRESS machine.
+    pub(crate) fn express_arn(&self, name: &str, id: &str) -> String {
+        format!("{}:{name}:{id}", self.arn.replacen(":stateMachine:", ":express:", 1))
     }
 }
 
@@ -124,17 +129,12 @@ pub(crate) struct Problems(pub(crate) Vec<String>);
 
 /// The ARN of a machine.
 pub(crate) fn machine_arn(name: &str) -> String {
-    format!("{STATES}stateMachine:{name}")
-}
-
-/// The front of every ARN of Step Functions on this host.
-pub(crate) fn site() -> String {
-    STATES.trim_end_matches(':').to_owned()
+    Site::here().arn("states", &format!("stateMachine:{name}"))
 }
 
 /// The ARN of an activity.
 pub(crate) fn activity_arn(name: &str) -> String {
-    format!("{STATES}activity:{name}")
+    Site::here().arn("states", &format!("activity:{name}"))
 }
 
 /// What executions of a machine promise.
@@ -142,14 +142,9 @@ pub(crate) fn machine_type(express: bool) -> MachineType {
     if express { MachineType::Express } else { MachineType::Standard }
 }
 
-/// The ARN of an execution of an EXPRESS machine.
-pub(crate) fn express_arn(machine: &str, name: &str, id: &str) -> String {
-    format!("{STATES}express:{machine}:{name}:{id}")
-}
-
 /// The ARN of an execution of a machine.
 pub(crate) fn execution_arn(machine: &str, name: &str) -> String {
-    format!("{STATES}execution:{machine}:{name}")
+    Site::here().arn("states", &format!("execution:{machine}:{name}"))
 }
 
 /// The ARN of the machine that an execution is of.
@@ -266,8 +261,10 @@ fn machine(
         StateMachine::parse_as(machine_type(express), &text, &check_resource).map_err(|problems| {
             Problems(problems.0.iter().map(|problem| format!("{name}: {uri}: {problem}")).collect())
         })?;
-    let role = format!("{ROLES}{name}Role");
-    Ok(Machine { definition: uri.to_owned(), ..Machine::new(name, express, &text, &role, machine) })
+    // SAM makes a role a machine; on this machine it is a name and nothing more.
+    let role = format!("arn:aws:iam::{}:role/{name}Role", Site::here().account);
+    let arn = machine_arn(name);
+    Ok(Machine { definition: uri.to_owned(), ..Machine::new(&arn, express, &text, &role, machine) })
 }
 
 /// Puts the `DefinitionSubstitutions` in; every target must be there, and nothing may be left open.
@@ -304,8 +301,8 @@ fn substitute(
 
 fn name_of(target: &str, kind: &str) -> String {
     match kind {
-        "AWS::Serverless::Function" => format!("{LAMBDA}{target}"),
-        "AWS::Serverless::StateMachine" => format!("{STATES}stateMachine:{target}"),
+        "AWS::Serverless::Function" => Site::here().arn("lambda", &format!("function:{target}")),
+        "AWS::Serverless::StateMachine" => machine_arn(target),
         _ => target.to_owned(),
     }
 }

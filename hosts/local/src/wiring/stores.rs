@@ -5,12 +5,10 @@ use std::time::Duration;
 use functions::store::Table;
 use serde_json::{Map, Value};
 
-use super::Wiring;
-
-/// Before the name of a queue in its address.
-const QUEUES: &str = "https://sqs.local.amazonaws.com/000000000000/";
-/// Before the name of a table in its ARN.
-const TABLES: &str = "arn:aws:dynamodb:local:000000000000:table/";
+use super::{
+    Wiring,
+    site::{self, Site, is_account},
+};
 
 /// A queue of the template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,14 +106,10 @@ pub(super) fn queues(resources: &Map<String, Value>) -> (Vec<Queue>, Vec<String>
 pub(super) fn reference(name: &str, resource: &Value, attribute: Option<&str>) -> Option<String> {
     let kind = resource["Type"].as_str()?;
     Some(match (kind, attribute) {
-        ("AWS::SQS::Queue", None | Some("QueueUrl")) => {
-            format!("{QUEUES}{}", queue_name(name, resource))
-        }
+        ("AWS::SQS::Queue", None | Some("QueueUrl")) => Site::here().queue_url(&queue_name(name, resource)),
         ("AWS::SQS::Queue", Some("QueueName")) => queue_name(name, resource),
-        ("AWS::SQS::Queue", Some("Arn")) => {
-            format!("arn:aws:sqs:local:000000000000:{}", queue_name(name, resource))
-        }
-        ("AWS::DynamoDB::Table", Some("Arn")) => format!("{TABLES}{name}"),
+        ("AWS::SQS::Queue", Some("Arn")) => Site::here().arn("sqs", &queue_name(name, resource)),
+        ("AWS::DynamoDB::Table", Some("Arn")) => Site::here().arn("dynamodb", &format!("table/{name}")),
         ("AWS::S3::Bucket", Some("Arn")) => format!("arn:aws:s3:::{name}"),
         _ => return None,
     })
@@ -127,9 +121,8 @@ impl Wiring {
         let path = url.strip_prefix("https://sqs.")?;
         let mut parts = path.split('/').skip(1);
         let (account, name) = (parts.next()?, parts.next()?);
-        let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
         let found = self.queues.iter().find(|queue| queue.name == name);
-        found.filter(|_| is_account && parts.next().is_none())
+        found.filter(|_| is_account(account) && parts.next().is_none())
     }
 
     /// The queue with this name.
@@ -137,9 +130,10 @@ impl Wiring {
         self.queues.iter().find(|queue| queue.name == name)
     }
 
-    /// The table with this name, its logical id, or this ARN.
+    /// The table with this name, its logical id, or this ARN. Region and account are those of whoever wrote it.
     pub(crate) fn table(&self, name: &str) -> Option<Table> {
-        let name = name.strip_prefix(TABLES).unwrap_or(name);
+        let of_arn = site::resource_of(name, "dynamodb").and_then(|resource| resource.strip_prefix("table/"));
+        let name = of_arn.unwrap_or(name);
         let resource = self.resources.get(name)?;
         let found = Table::ALL.into_iter().find(|table| table.resource() == name);
         found.filter(|_| resource["Type"] == "AWS::DynamoDB::Table")

@@ -6,12 +6,10 @@ use std::sync::{
 };
 
 use jiff::Timestamp;
-use states::{
-    Failure, HistoryEvent, ItemSource, Items, MockCase, Pattern, ResultFiles, TaskRequest, TaskRunner, Value,
-};
+use states::{Failure, HistoryEvent, ItemSource, Items, ResultFiles, TaskRequest, TaskRunner, Value};
 use tokio::sync::Notify;
 
-use crate::{clock, runner::Runner, wiring};
+use crate::{clock, mocks::MockedTasks, runner::Runner, wiring};
 
 /// Mocks, this host, and a clock.
 pub(super) struct Bench {
@@ -24,7 +22,7 @@ pub(super) struct Bench {
 
 /// A test case, and the time in it: it goes on when nothing else is left to do.
 pub(super) struct Mocks {
-    case: Mutex<MockCase>,
+    tasks: MockedTasks,
     now: Mutex<Timestamp>,
     /// How many tasks this host really runs.
     busy: AtomicUsize,
@@ -35,21 +33,8 @@ pub(super) struct Mocks {
 struct Busy<'m>(&'m Mocks);
 
 impl Mocks {
-    pub(super) fn new(case: MockCase) -> Self {
-        Self {
-            case: Mutex::new(case),
-            now: Mutex::new(clock::now()),
-            busy: AtomicUsize::new(0),
-            idle: Notify::new(),
-        }
-    }
-
-    fn has(&self, state: &str) -> bool {
-        locked(&self.case).has(state)
-    }
-
-    fn answer(&self, state: &str) -> Option<Result<Value, Failure>> {
-        locked(&self.case).answer(state)
+    pub(super) fn new(tasks: MockedTasks) -> Self {
+        Self { tasks, now: Mutex::new(clock::now()), busy: AtomicUsize::new(0), idle: Notify::new() }
     }
 
     /// Time stands still while this host works.
@@ -82,12 +67,8 @@ impl Drop for Busy<'_> {
 }
 
 impl Bench {
-    fn mocked(&self, state: &str) -> bool {
-        self.mocks.as_ref().is_some_and(|mocks| mocks.has(state))
-    }
-
-    fn answer(&self, state: &str) -> Option<Result<Value, Failure>> {
-        self.mocks.as_ref()?.answer(state)
+    fn tasks(&self) -> Option<&MockedTasks> {
+        self.mocks.as_ref().map(|mocks| &mocks.tasks)
     }
 
     fn host(&self, state: &str) -> Result<&Runner, Failure> {
@@ -102,38 +83,29 @@ impl TaskRunner for Bench {
     }
 
     async fn run(&self, task: TaskRequest) -> Result<Value, Failure> {
-        if !self.mocked(&task.state) {
-            let _busy = Busy::on(self.mocks.as_ref());
-            return self.host(&task.state)?.run(task).await;
+        if let Some(answer) = self.tasks().and_then(|tasks| tasks.run(&task)) {
+            return answer;
         }
-        match task.pattern {
-            Pattern::RequestResponse => self.answer(&task.state).unwrap_or_else(|| Ok(Value::Null)),
-            // A mock is what the task comes to, not how it begins.
-            Pattern::Callback | Pattern::Sync => Ok(Value::from([])),
-            Pattern::Activity => Ok(Value::Null),
-        }
+        let _busy = Busy::on(self.mocks.as_ref());
+        self.host(&task.state)?.run(task).await
     }
 
     async fn watch(&self, task: TaskRequest) -> Result<Value, Failure> {
-        match self.answer(&task.state) {
+        match self.tasks().and_then(|tasks| tasks.answer(&task.state)) {
             Some(answer) => answer,
             None => self.host(&task.state)?.watch(task).await,
         }
     }
 
     async fn read_items(&self, source: ItemSource) -> Result<Items, Failure> {
-        match self.answer(&source.state) {
-            Some(answer) => {
-                let none =
-                    || Failure::new("States.ItemReaderFailed", "A mock of items is an array or an object");
-                Items::of(&answer?).ok_or_else(none)
-            }
+        match self.tasks().and_then(|tasks| tasks.items(&source)) {
+            Some(items) => items,
             None => self.host(&source.state)?.read_items(source).await,
         }
     }
 
     async fn write_results(&self, results: ResultFiles) -> Result<(), Failure> {
-        if self.mocked(&results.state) {
+        if self.tasks().is_some_and(|tasks| tasks.has(&results.state)) {
             return Ok(());
         }
         self.host(&results.state)?.write_results(results).await

@@ -1,6 +1,7 @@
 //! `crmflow states`: any state machine, run and checked as AWS would.
 
 mod bench;
+mod mock;
 mod run;
 
 use std::{path::Path, process::ExitCode, sync::Arc};
@@ -17,6 +18,7 @@ pub(super) fn dispatch(data: &Path, template: Option<&Path>, command: States) ->
     match command {
         States::Run(args) => run::run(data, template, &args),
         States::Check(args) => check(&args),
+        States::Mock(args) => mock::run(&args),
     }
 }
 
@@ -45,6 +47,12 @@ fn parse(file: &Path, kind: MachineType) -> Result<Arc<StateMachine>, Exit> {
         let lines = problems.0.iter().map(|problem| format!("{}: {problem}", file.display()));
         Exit::usage(lines.collect::<Vec<_>>().join("\n"))
     })
+}
+
+/// The machine's name: the one that was given, or the file's name up to its first dot.
+fn machine_name(given: Option<&str>, definition: &Path) -> String {
+    let file = definition.file_name().unwrap_or_default().to_string_lossy();
+    given.map_or_else(|| file.split('.').next().unwrap_or_default().to_owned(), ToOwned::to_owned)
 }
 
 fn text(file: &Path) -> Result<String, Exit> {

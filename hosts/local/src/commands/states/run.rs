@@ -8,15 +8,14 @@ use std::{
 
 use serde_json::{Value as Json, json};
 use states::{
-    Details, Execution, HistoryEvent, MachineType, MockCase, MockFile, Outcome, Start, StateMachine, Value,
-    drive,
+    Details, Execution, HistoryEvent, MachineType, MockCase, Outcome, Start, StateMachine, Value, drive,
 };
 use tracing::Level;
 
 use super::bench::{Bench, Mocks};
 use crate::{
-    cli::RunStates, clock, commands, executions::parts, exit::Exit, folder::Folder, logs, runner::Runner,
-    wiring,
+    cli::RunStates, clock, commands, executions::parts, exit::Exit, folder::Folder, logs, mocks::MockedTasks,
+    runner::Runner, wiring,
 };
 
 /// AWS has none for EXPRESS; here every event is kept, and a loop without end must not take all memory.
@@ -25,15 +24,18 @@ const MOST_EXPRESS_EVENTS: u64 = 1_000_000;
 /// Runs a definition to its end. Ends with 1 when the execution does not succeed.
 pub(super) fn run(data: &Path, template: Option<&Path>, args: &RunStates) -> Result<ExitCode, Exit> {
     let machine = super::parse(&args.definition, args.r#type)?;
-    let name = args.definition.file_name().unwrap_or_default().to_string_lossy();
-    let name = args.name.clone().unwrap_or_else(|| name.split('.').next().unwrap_or_default().to_owned());
+    let name = super::machine_name(args.name.as_deref(), &args.definition);
     let case = args.mock.as_deref().map(|file| case(file, &name, args.test_case.as_deref())).transpose()?;
     let input = args.input.as_deref().map_or_else(|| Ok(Value::from_iter([])), input)?;
-    let needs_host = runnable(&machine, case.as_ref(), args)?;
+    let needs_host = runnable(&machine, case.as_ref().map(|(_, case)| case), args)?;
     let start = start(&name, args);
     let folder = if needs_host { Some(Folder::open(data, "states run")?) } else { None };
     let host = folder.as_ref().map(|folder| host(folder, template)).transpose()?;
-    let bench = Bench { host, mocks: case.map(Mocks::new), events: Mutex::default() };
+    let bench = Bench {
+        host,
+        mocks: case.map(|(name, case)| Mocks::new(MockedTasks::new(&name, case))),
+        events: Mutex::default(),
+    };
     commands::block_on(async {
         let execution = Execution::start(machine, start, input, states::TaskRunner::now(&bench));
         let outcome = drive(execution, &bench).await.map_err(|error| Exit::failed(error.to_string()))?;
@@ -57,15 +59,14 @@ fn host(folder: &Folder, template: Option<&Path>) -> Result<Runner, Exit> {
     Ok(Runner::new(flow.executions, None))
 }
 
-/// The test case that was asked for; without a name, the only one.
-fn case(file: &Path, machine: &str, name: Option<&str>) -> Result<MockCase, Exit> {
-    let mocks = MockFile::parse(&super::text(file)?)
-        .map_err(|problem| Exit::usage(format!("{}: {problem}", file.display())))?;
+/// The test case that was asked for, with its name; without one, the only one.
+fn case(file: &Path, machine: &str, name: Option<&str>) -> Result<(String, MockCase), Exit> {
+    let mocks = commands::mock_file(file)?;
     let machines: Vec<_> = mocks.machines().collect();
     let machine = if let [only] = machines[..] { only } else { machine };
     let cases: Vec<_> = mocks.test_cases(machine).collect();
     let chosen = name.or(if let [only] = cases[..] { Some(only) } else { None });
-    chosen.and_then(|name| mocks.case(machine, name)).ok_or_else(|| {
+    chosen.and_then(|name| Some((name.to_owned(), mocks.case(machine, name)?))).ok_or_else(|| {
         let known = if cases.is_empty() { "none".to_owned() } else { cases.join(", ") };
         Exit::usage(format!("{}: choose a test case of {machine}; there is {known}", file.display()))
     })
