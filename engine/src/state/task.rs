@@ -234,15 +234,21 @@ fn express(fields: &Fields<'_>, resource: &str) -> bool {
     false
 }
 
+/// How long a clock of the task runs. One that would end beyond all calendars never does.
 fn clock(
     field: &str,
     template: Option<&Template>,
     scope: &mut Scope<'_>,
 ) -> Result<Option<Duration>, EvaluationError> {
-    template.map(|template| template.fill_as(field, "positive integer", scope, seconds)).transpose()
+    let Some(template) = template else {
+        return Ok(None);
+    };
+    match u64::try_from(template.fill_seconds(field, scope)?) {
+        Ok(seconds @ 1..) => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err(EvaluationError::runtime(format!("{field} must be positive."))),
+    }
 }
 
-fn seconds(value: &Value) -> Option<Duration> {
-    let seconds = value.as_number().and_then(Number::as_i64).filter(|n| (1..=LONGEST_SECONDS).contains(n))?;
-    u64::try_from(seconds).ok().map(Duration::from_secs)
+fn seconds(value: &Value) -> Option<i64> {
+    value.as_number().and_then(Number::as_i64)
 }
