@@ -10,9 +10,9 @@ use crate::effect::{Effect, Pattern, Progress, TaskRequest};
 use crate::failure::{Failure, reserved};
 use crate::load::{Fields, LONGEST_SECONDS, Place};
 use crate::machine::MachineType;
-use crate::problem::Code;
 use crate::query::{EvaluationError, Language, Reach, Scope, Stage, Template};
 use crate::run::{Fault, Given, News, Next, Own, Step, Visit, Waiting, late};
+use crate::services;
 use crate::value::{Number, Value};
 
 /// A Task state.
@@ -210,13 +210,11 @@ fn check(fields: &Fields<'_>, place: &Place<'_>, resource: &str) {
         fields.invalid("Resource", "Value is not a valid resource ARN");
         return;
     }
-    if place.loader.kind == MachineType::Express && !express(fields, resource) {
+    if !services::is_recognized(resource) {
+        fields.invalid("Resource", services::UNRECOGNIZED);
         return;
     }
-    if resource.contains(":states:::s3:") {
-        // Only an ItemReader or a ResultWriter has these; a Task has `aws-sdk:s3:getObject`.
-        fields.refuse(Code::InvalidResource, Some("Resource"), format!("'{resource}' is not a task"));
-    } else {
+    if place.loader.kind == MachineType::Standard || express(fields, resource) {
         place.check_resource(fields, resource);
     }
 }

@@ -8,9 +8,11 @@ use std::sync::{
 use jiff::Timestamp;
 use states::{
     Failure, HistoryEvent, ItemSource, Items, MockCase, Pattern, ResultFiles, TaskRequest, TaskRunner, Value,
+    reserved,
 };
 use tokio::sync::Notify;
 
+use super::run::unanswered;
 use crate::{clock, runner::Runner, wiring};
 
 /// Mocks, this host, and a clock.
@@ -90,9 +92,18 @@ impl Bench {
         self.mocks.as_ref()?.answer(state)
     }
 
-    fn host(&self, state: &str) -> Result<&Runner, Failure> {
-        let cause = || Failure::new("States.Runtime", format!("The state '{state}' is not mocked"));
-        self.host.as_ref().ok_or_else(cause)
+    /// This host, for a state that is not mocked.
+    fn host(&self, state: &str, resource: &str) -> Result<&Runner, Failure> {
+        let refused = |why: &str| {
+            let cause =
+                format!("The state '{state}' is not mocked and cannot be run here: '{resource}': {why}");
+            Failure::new(reserved::RUNTIME, cause)
+        };
+        match (unanswered(resource), &self.host) {
+            (None, Some(host)) => Ok(host),
+            (Some(why), _) => Err(refused(&why)),
+            (None, None) => Err(refused("this run has no host")),
+        }
     }
 }
 
@@ -104,7 +115,7 @@ impl TaskRunner for Bench {
     async fn run(&self, task: TaskRequest) -> Result<Value, Failure> {
         if !self.mocked(&task.state) {
             let _busy = Busy::on(self.mocks.as_ref());
-            return self.host(&task.state)?.run(task).await;
+            return self.host(&task.state, &task.resource)?.run(task).await;
         }
         match task.pattern {
             Pattern::RequestResponse => self.answer(&task.state).unwrap_or_else(|| Ok(Value::Null)),
@@ -117,7 +128,7 @@ impl TaskRunner for Bench {
     async fn watch(&self, task: TaskRequest) -> Result<Value, Failure> {
         match self.answer(&task.state) {
             Some(answer) => answer,
-            None => self.host(&task.state)?.watch(task).await,
+            None => self.host(&task.state, &task.resource)?.watch(task).await,
         }
     }
 
@@ -128,7 +139,7 @@ impl TaskRunner for Bench {
                     || Failure::new("States.ItemReaderFailed", "A mock of items is an array or an object");
                 Items::of(&answer?).ok_or_else(none)
             }
-            None => self.host(&source.state)?.read_items(source).await,
+            None => self.host(&source.state, &source.resource)?.read_items(source).await,
         }
     }
 
@@ -136,7 +147,7 @@ impl TaskRunner for Bench {
         if self.mocked(&results.state) {
             return Ok(());
         }
-        self.host(&results.state)?.write_results(results).await
+        self.host(&results.state, &results.resource)?.write_results(results).await
     }
 
     async fn sleep_until(&self, due: Timestamp) {
