@@ -6,6 +6,7 @@
 //! | `state/` | the kinds of states, one file each |
 //! | `query/` | JSONPath, intrinsic functions, JSONata, and the templates that hold them |
 //! | `run/` | [`Execution`]: a run's memory and how it goes on |
+//! | `services/` | AWS's services: which calls there are, and what they answer |
 //! | `mock.rs` | mocked answers, in Step Functions Local's format |
 //! | `outline.rs` | a machine as a graph, for checks and drawings |
 //! | `history/` | events with AWS's names |
@@ -27,6 +28,7 @@ mod problem;
 mod query;
 mod rng;
 mod run;
+mod services;
 mod simulate;
 mod state;
 mod test_state;

@@ -60,7 +60,7 @@ struct Answer {
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 struct Throw {
     error: String,
-    cause: String,
+    cause: Option<String>,
 }
 
 /// A member that may be `null` and is there all the same.
@@ -146,7 +146,7 @@ fn read(name: &str, answers: BTreeMap<String, Answer>) -> Result<Responses, Mock
         }
         let response = match (answer.r#return, answer.throw) {
             (Some(value), None) => Ok(value),
-            (None, Some(Throw { error, cause })) => Err(Failure::new(error, cause)),
+            (None, Some(Throw { error, cause })) => Err(Failure { error: Some(error), cause }),
             _ => return Err(problem("an answer has either 'Return' or 'Throw'")),
         };
         responses.push((range, response));

@@ -38,3 +38,40 @@ impl Rng {
         )
     }
 }
+
+/// `java.util.Random`: what AWS draws from a seed of the user. A linear congruential generator of 48 bits.
+pub(crate) struct JavaRandom(u64);
+
+impl JavaRandom {
+    const MULTIPLIER: u64 = 0x5_DEEC_E66D;
+    const MASK: u64 = (1 << 48) - 1;
+
+    pub(crate) fn new(seed: i64) -> Self {
+        Self((seed.cast_unsigned() ^ Self::MULTIPLIER) & Self::MASK)
+    }
+
+    /// The next bits, as many as there are wanted and 32 at most.
+    fn next(&mut self, bits: u32) -> u64 {
+        self.0 = self.0.wrapping_mul(Self::MULTIPLIER).wrapping_add(0xB) & Self::MASK;
+        self.0 >> (48 - bits)
+    }
+
+    /// The next number from zero up to, but without, one: `nextDouble`.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits fit a double")]
+    pub(crate) fn unit(&mut self) -> f64 {
+        let (high, low) = (self.next(26), self.next(27));
+        ((high << 27) + low) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::JavaRandom;
+
+    #[test]
+    fn a_seed_gives_what_java_gives() {
+        assert_eq!(JavaRandom::new(42).unit().to_string(), "0.7275636800328681");
+        assert_eq!(JavaRandom::new(0).unit().to_string(), "0.730967787376657");
+        assert_eq!(JavaRandom::new(-1).unit().to_string(), "0.26894263088050496");
+    }
+}

@@ -29,6 +29,18 @@ fn answers_by_the_number_of_the_call() {
 }
 
 #[test]
+fn an_error_needs_no_cause() {
+    let file = MockFile::parse(
+        r#"{
+          "StateMachines": { "M": { "TestCases": { "T": { "A": "R" } } } },
+          "MockedResponses": { "R": { "0": { "Throw": { "Error": "E" } } } }
+        }"#,
+    );
+    let mut case = file.unwrap().case("M", "T").unwrap();
+    assert_eq!(case.answer("A"), Some(Err(Failure::named("E"))));
+}
+
+#[test]
 fn what_is_wrong_with_a_file() {
     for (file, problem) in [
         (
@@ -49,8 +61,8 @@ fn what_is_wrong_with_a_file() {
         ),
         (r#"{ "MockedResponses": { "R": { "0": {} } } }"#, "R/0: an answer has either 'Return' or 'Throw'"),
         (
-            r#"{ "MockedResponses": { "R": { "0": { "Throw": { "Error": "E" } } } } }"#,
-            "missing field `Cause` at line 1 column 62",
+            r#"{ "MockedResponses": { "R": { "0": { "Throw": { "Cause": "C" } } } } }"#,
+            "missing field `Error` at line 1 column 62",
         ),
     ] {
         assert_eq!(MockFile::parse(file).unwrap_err().to_string(), problem, "{file}");

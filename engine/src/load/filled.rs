@@ -81,16 +81,6 @@ impl Fields<'_> {
         Some(template)
     }
 
-    /// A number, or in JSONata an expression.
-    pub(crate) fn number_or_template(&self, field: &'static str, least: f64, most: f64) -> Option<Template> {
-        let number = |value: &Value| value.as_number().map(Number::as_f64);
-        let template = self.template_of(field, "Number", Reach::INPUT, |value| number(value).is_some())?;
-        if let Some(number) = template.constant().and_then(number) {
-            self.within(field, number, least, most);
-        }
-        Some(template)
-    }
-
     /// A whole number, an expression, or in JSONPath the place of a number in the field `path`.
     pub(crate) fn whole_or_path(
         &self,
@@ -106,6 +96,47 @@ impl Fields<'_> {
             }
         }
         self.whole_or_template(field, least, most)
+    }
+
+    /// The same for a number of a Map, whose path may not lead into the context object.
+    pub(crate) fn map_number(
+        &self,
+        field: &'static str,
+        path: &'static str,
+        least: i64,
+        most: i64,
+    ) -> Option<Template> {
+        self.without_context(path);
+        self.whole_or_path(field, path, least, most)
+    }
+
+    /// A share of a hundred, an expression, or in JSONPath the place of a number in the field `path`.
+    pub(crate) fn share_or_path(&self, field: &'static str, path: &'static str) -> Option<Template> {
+        self.without_context(path);
+        if self.language == Language::JsonPath {
+            self.one_of(&[field, path]);
+            if self.has(path) {
+                return Some(Template::path(path, self.reference(path)?));
+            }
+        }
+        let number = |value: &Value| value.as_number().map(Number::as_f64);
+        let template = self.template_of(field, "Number", Reach::INPUT, |value| number(value).is_some())?;
+        match template.constant().and_then(number) {
+            Some(share) if share < 0.0 => self.invalid(field, "Minimum value is 0.0"),
+            Some(share) if share > 100.0 => self.invalid(field, "Maximum value is 100.0"),
+            _ => {}
+        }
+        Some(template)
+    }
+
+    /// Refuses a path into the context object.
+    fn without_context(&self, path: &'static str) {
+        let text = self.object.get(path).and_then(Value::as_str);
+        if self.language == Language::JsonPath
+            && text.and_then(JsonPath::parse).is_some_and(|path| path.is_context())
+        {
+            self.invalid(path, "Value is not a Reference Path");
+        }
     }
 
     /// A path, or a call of an intrinsic function.
@@ -129,7 +160,7 @@ impl Fields<'_> {
         match self.value(field) {
             None => Selection::All,
             Some(Value::Null) => Selection::Nothing,
-            Some(Value::String(text)) if &**text == "$" => Selection::All,
+            Some(Value::String(text)) if text.trim() == "$" => Selection::All,
             Some(value) => match value.as_str().and_then(JsonPath::parse) {
                 Some(path) => Selection::Path(Box::new(path)),
                 None => {

@@ -6,7 +6,7 @@ use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
-use crate::rng::Rng;
+use crate::rng::{JavaRandom, Rng};
 use crate::value::{Number, Value};
 
 /// Every function this file answers.
@@ -30,7 +30,7 @@ pub(super) fn call(
         ("random", []) => Ok(number(random.unit())),
         ("random", [Some(seed)]) => {
             let seed = seed.as_number().ok_or("the seed of $random must be a number")?;
-            Ok(number(Rng::new(seed.as_f64().to_bits()).unit()))
+            Ok(number(JavaRandom::new(truncated(seed)).unit()))
         }
         ("uuid", []) => Ok(Some(Value::string(random.uuid()))),
         ("parse", [Some(text)]) => {
@@ -47,6 +47,12 @@ pub(super) fn call(
 /// The time as AWS writes it: in UTC, with milliseconds.
 pub(crate) fn moment(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+/// The whole part of a number.
+#[expect(clippy::cast_possible_truncation, reason = "beyond the range is the range's end, as in Java")]
+fn truncated(number: Number) -> i64 {
+    number.as_i64().unwrap_or_else(|| number.as_f64() as i64)
 }
 
 fn number(n: f64) -> Option<Value> {

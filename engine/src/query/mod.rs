@@ -12,7 +12,7 @@ mod template;
 pub(crate) use functions::moment;
 pub(crate) use intrinsic::Intrinsic;
 pub(crate) use jsonata::Expression;
-pub(crate) use jsonpath::{JsonPath, Miss, ReferencePath};
+pub(crate) use jsonpath::{JsonPath, ReferencePath};
 pub(crate) use notes::{Notes, OpenNotes, Stage};
 pub(crate) use scope::{Reach, Scope, Variables};
 pub(crate) use template::{EvaluationError, Template};

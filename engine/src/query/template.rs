@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Expression, Intrinsic, JsonPath, Miss, Reach, Refusal, Scope, Unresolved};
+use super::{Expression, Intrinsic, JsonPath, Reach, Refusal, Scope, Unresolved};
 use crate::failure::reserved;
-use crate::value::Value;
+use crate::value::{Number, Value};
 
 /// A JSON value to be filled in.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Template {
 
     /// A path or a call; `label` is the field it stands in.
     pub(crate) fn reference(label: &str, text: &str) -> Option<Self> {
-        if text.starts_with('$') {
+        if text.trim_start().starts_with('$') {
             return Some(Self::path(label, JsonPath::parse(text)?));
         }
         Some(Self::Intrinsic(Box::new(Intrinsic::parse(text)?)))
@@ -153,7 +153,18 @@ impl Template {
         accept: impl FnOnce(&Value) -> Option<T>,
     ) -> Result<T, EvaluationError> {
         let value = self.fill(field, scope)?;
-        accept(&value).ok_or_else(|| match self {
+        self.accepted(&value, field, expected, accept)
+    }
+
+    /// A value that the template gave, which must be what `accept` takes.
+    fn accepted<T>(
+        &self,
+        value: &Value,
+        field: &str,
+        expected: &str,
+        accept: impl FnOnce(&Value) -> Option<T>,
+    ) -> Result<T, EvaluationError> {
+        accept(value).ok_or_else(|| match self {
             Self::Path(labelled) => EvaluationError::runtime(format!(
                 "The {} field refers to value \"{}\" which is not a valid {}: {}",
                 labelled.0,
@@ -175,6 +186,53 @@ impl Template {
                 ),
             },
         })
+    }
+
+    /// A whole number. One that a path leads to is read as its text, as on AWS: `"5"` is one and `5.0` is none.
+    pub(crate) fn fill_whole(
+        &self,
+        field: &str,
+        expected: &str,
+        scope: &mut Scope<'_>,
+    ) -> Result<i64, EvaluationError> {
+        let by_path = self.is_path();
+        self.fill_as(field, expected, scope, |value| match value {
+            Value::String(text) if by_path => text.parse().ok(),
+            Value::Number(Number::Float(_)) if by_path => None,
+            value => value.as_number()?.as_i64(),
+        })
+    }
+
+    /// A number. One that a path leads to may be written as a text.
+    pub(crate) fn fill_number(&self, field: &str, scope: &mut Scope<'_>) -> Result<f64, EvaluationError> {
+        let by_path = self.is_path();
+        self.fill_as(field, "number", scope, |value| match value {
+            Value::String(text) if by_path => text.parse().ok(),
+            value => Some(value.as_number()?.as_f64()),
+        })
+    }
+
+    /// A number of seconds for the clock of a task. A path that leads nowhere is told as that of `InputPath` is.
+    pub(crate) fn fill_seconds(&self, field: &str, scope: &mut Scope<'_>) -> Result<i64, EvaluationError> {
+        let value = match self {
+            Self::Path(labelled) => labelled.1.pick(scope)?,
+            _ => self.fill(field, scope)?,
+        };
+        self.accepted(&value, field, "positive integer", |value| value.as_number()?.as_i64())
+    }
+
+    /// Whether it is the place of a value.
+    pub(crate) fn is_path(&self) -> bool {
+        matches!(self, Self::Path(_))
+    }
+
+    /// What is looked up or evaluated, as it is written.
+    pub(crate) fn source(&self) -> Option<&str> {
+        match self {
+            Self::Expression(expression) => Some(expression.source()),
+            Self::Path(labelled) => Some(labelled.1.source()),
+            _ => None,
+        }
     }
 
     /// The value, when nothing in it depends on a run.
@@ -213,14 +271,12 @@ pub(crate) fn expression(text: &str) -> Option<&str> {
 impl JsonPath {
     /// The value for a field.
     pub(crate) fn fill(&self, label: &str, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
-        self.resolve(scope).or_else(|miss| match miss {
-            // As on AWS, an index past the end is null here, where it is a failure elsewhere.
-            Miss::Beyond(_) => Ok(Value::Null),
-            Miss::Absent(_) => Err(EvaluationError::runtime(format!(
+        self.resolve_with_gaps(scope).map_err(|_| {
+            EvaluationError::runtime(format!(
                 "The JSONPath '{}' specified for the field '{label}' could not be found in the input '{}'",
                 self.source(),
                 self.document(scope),
-            ))),
+            ))
         })
     }
 

@@ -271,7 +271,8 @@ impl Visit<'_> {
     /// What an iteration gets: the item, or what `ItemSelector` makes of it.
     pub(crate) fn selected(&mut self, map: &Map, item: Arc<Item>) -> Result<Value, Fault> {
         let Some(selector) = &map.selector else {
-            return self.fits(&item.value).map(|()| item.value.clone());
+            let input = item.input();
+            return self.fits(&input).map(|()| input);
         };
         let outer = self.thread.item.replace(item);
         let selected = self.mapped(|scope| selector.fill("ItemSelector", scope));

@@ -54,6 +54,16 @@ impl Dataset {
 }
 
 impl Item {
+    /// What an iteration without an `ItemSelector` gets: the item, or a member of an object with its name.
+    pub(super) fn input(&self) -> Value {
+        match &self.key {
+            None => self.value.clone(),
+            Some(key) => {
+                Value::from([("Key", Value::String(Arc::clone(key))), ("Value", self.value.clone())])
+            }
+        }
+    }
+
     /// `Map.Item` of the context object.
     pub(super) fn context(&self) -> Value {
         let mut item = vec![(Arc::from("Index"), Value::from(self.index))];

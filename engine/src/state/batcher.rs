@@ -1,9 +1,8 @@
 //! ItemBatcher: items of a distributed Map that go to a child together.
 
-use super::distributed::positive;
 use crate::failure::{Failure, reserved};
 use crate::load::Fields;
-use crate::query::{Reach, Template};
+use crate::query::{EvaluationError, Reach, Scope, Template};
 use crate::run::{Fault, LARGEST, Visit};
 use crate::value::Value;
 
@@ -28,11 +27,11 @@ impl Batcher {
     pub(crate) fn parse(fields: Fields<'_>) -> Self {
         let batcher = Self {
             input: fields.template("BatchInput", Reach::INPUT),
-            most_items: fields.whole_or_path("MaxItemsPerBatch", "MaxItemsPerBatchPath", 1, i64::MAX),
-            most_bytes: fields.whole_or_path(
+            most_items: fields.map_number("MaxItemsPerBatch", "MaxItemsPerBatchPath", 0, i64::MAX),
+            most_bytes: fields.map_number(
                 "MaxInputBytesPerBatch",
                 "MaxInputBytesPerBatchPath",
-                1,
+                0,
                 MOST_BYTES,
             ),
         };
@@ -44,19 +43,24 @@ impl Batcher {
         batcher
     }
 
+    /// Reads the numbers that paths lead to.
+    pub(super) fn read_numbers(&self, scope: &mut Scope<'_>) -> Result<(), EvaluationError> {
+        let by_path = |template: &&Template| template.is_path();
+        limit(self.most_items.as_ref().filter(by_path), "MaxItemsPerBatch", scope)?;
+        limit(self.most_bytes.as_ref().filter(by_path), "MaxInputBytesPerBatch", scope)?;
+        Ok(())
+    }
+
     /// Puts items together, in their order.
     pub(crate) fn batches(&self, visit: &mut Visit<'_>, items: Vec<Value>) -> Result<Batches, Fault> {
         let (input, most_items, most_bytes) = visit.mapped(|scope| {
             let input = self.input.as_ref().map(|input| input.fill("ItemBatcher/BatchInput", scope));
-            let most = self.most_items.as_ref().map(|most| {
-                most.fill_as("ItemBatcher/MaxItemsPerBatch", "positive integer", scope, positive)
-            });
-            let bytes = self.most_bytes.as_ref().map(|most| {
-                most.fill_as("ItemBatcher/MaxInputBytesPerBatch", "positive integer", scope, self::bytes)
-            });
-            Ok((input.transpose()?, most.transpose()?, bytes.transpose()?))
+            let most = limit(self.most_items.as_ref(), "MaxItemsPerBatch", scope)?;
+            let bytes = limit(self.most_bytes.as_ref(), "MaxInputBytesPerBatch", scope)?;
+            Ok((input.transpose()?, most, bytes))
         })?;
-        let (most_items, most_bytes) = (most_items.unwrap_or(usize::MAX), most_bytes.unwrap_or(LARGEST));
+        let most_items = most_items.unwrap_or(usize::MAX);
+        let most_bytes = most_bytes.map_or(LARGEST, |most| most.min(LARGEST));
         let frame = batch(input.as_ref(), Vec::new()).json_len();
         let mut batches = Batches { inputs: Vec::new(), items: Vec::new() };
         let (mut open, mut size) = (Vec::new(), frame);
@@ -94,6 +98,16 @@ fn batch(input: Option<&Value>, items: Vec<Value>) -> Value {
     input.into_iter().chain([("Items".into(), items.into())]).collect()
 }
 
-fn bytes(value: &Value) -> Option<usize> {
-    positive(value).filter(|bytes| *bytes <= LARGEST)
+/// A limit of a batch; zero is none.
+fn limit(
+    template: Option<&Template>,
+    field: &str,
+    scope: &mut Scope<'_>,
+) -> Result<Option<usize>, EvaluationError> {
+    let Some(template) = template else {
+        return Ok(None);
+    };
+    let most = template.fill_whole(&format!("ItemBatcher/{field}"), "positive integer", scope)?;
+    let negative = |_| EvaluationError::runtime(format!("{field} cannot be negative."));
+    usize::try_from(most).map(|most| (most > 0).then_some(most)).map_err(negative)
 }

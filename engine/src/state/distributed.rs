@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use super::map::count;
 use super::{Map, batcher::Batcher, reader::Reader, writer::Form, writer::Writer, writer::Written};
 use crate::effect::Items;
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
 use crate::load::{Fields, Place};
 use crate::problem::Code;
-use crate::query::{Language, Reach, Template};
+use crate::query::{EvaluationError, Language, Reach, Scope, Template};
 use crate::run::{
     Children, Dataset, Fault, MapRunId, MapRunStatus, MapRunUpdate, Next, Source, Step, Visit, Waiting,
 };
@@ -52,6 +51,12 @@ impl Distributed {
             reader: optional(reader)?,
             writer: optional(writer)?,
         })
+    }
+
+    /// Reads the numbers that paths lead to.
+    pub(super) fn read_numbers(&self, scope: &mut Scope<'_>) -> Result<(), EvaluationError> {
+        self.reader.as_ref().map_or(Ok(()), |reader| reader.read_numbers(scope))?;
+        self.batcher.as_ref().map_or(Ok(()), |batcher| batcher.read_numbers(scope))
     }
 
     /// Whether the results go to storage, and only where they are is handed on.
@@ -239,8 +244,4 @@ pub(super) fn argument(fields: &Fields<'_>) -> Option<Template> {
     };
     fields.require(&[field]);
     fields.template_of(field, "Object", Reach::INPUT, |value| value.as_object().is_some())
-}
-
-pub(super) fn positive(value: &Value) -> Option<usize> {
-    count(value).filter(|count| *count > 0)
 }

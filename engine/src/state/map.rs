@@ -11,7 +11,7 @@ use crate::load::{Fields, Place};
 use crate::machine::{FlowId, MachineType};
 use crate::query::{EvaluationError, Language, Reach, Scope, Stage, Template};
 use crate::run::{Children, Given, Next, Step, Visit};
-use crate::value::{Number, Value};
+use crate::value::Value;
 
 /// AWS runs at most so many iterations of an inline Map at once.
 const MOST_INLINE: usize = 40;
@@ -49,7 +49,7 @@ impl Map {
         let entry = Entry::plain(&fields);
         let source = Source::parse(&fields, distributed.is_some());
         let selector = selector(&fields);
-        let concurrency = fields.whole_or_path("MaxConcurrency", "MaxConcurrencyPath", 0, i64::MAX);
+        let concurrency = fields.map_number("MaxConcurrency", "MaxConcurrencyPath", 0, i64::MAX);
         let tolerated = Tolerated::parse(&fields);
         if fields.has("ItemReader") {
             fields.one_of(&["Items", "ItemReader"]);
@@ -91,10 +91,14 @@ impl Map {
         let length = items.as_ref().map_or(0, length);
         visit.event(EventType::MapStateStarted, Details::MapStarted { length });
         let concurrency = visit.mapped(|scope| {
-            let concurrency = self.concurrency.as_ref();
-            let concurrency =
-                concurrency.map(|n| n.fill_as("MaxConcurrency", "non-negative integer", scope, count));
+            let concurrency = self.concurrency.as_ref().map(|template| {
+                let count = template.fill_whole("MaxConcurrency", "non-negative integer", scope)?;
+                let cause = "MaxConcurrency cannot be negative.";
+                usize::try_from(count).map_err(|_| EvaluationError::runtime(cause))
+            });
             self.tolerated.limits(scope)?;
+            // As on AWS, what a path leads to is looked at before the Map run starts.
+            self.distributed.as_ref().map_or(Ok(()), |distributed| distributed.read_numbers(scope))?;
             Ok(concurrency.transpose()?.unwrap_or(0))
         })?;
         if visit.is_test() {
@@ -212,8 +216,4 @@ fn length(items: &Value) -> usize {
         Value::Object(members) => members.len(),
         _ => 0,
     }
-}
-
-pub(super) fn count(value: &Value) -> Option<usize> {
-    value.as_number().and_then(Number::as_i64).and_then(|count| usize::try_from(count).ok())
 }

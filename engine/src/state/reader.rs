@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use super::distributed::{argument, positive};
+use super::distributed::argument;
 use crate::effect::{Effect, ItemFormat, ItemSource, ObjectSet, TaskId};
+use crate::failure::{Failure, reserved};
 use crate::load::{Fields, Place};
 use crate::problem::Code;
-use crate::query::Template;
+use crate::query::{EvaluationError, Scope, Template};
 use crate::run::{Fault, Source, Visit};
 use crate::value::Value;
 
 /// AWS's limit for `MaxItems`.
 const MOST_ITEMS: i64 = 100_000_000;
+/// Where an expression for it stands.
+const MAX_ITEMS: &str = "ItemReader/ReaderConfig/MaxItems";
 /// AWS's limit for the text of `ItemsPointer`.
 const LONGEST_POINTER: usize = 2_000;
 
@@ -101,13 +104,23 @@ impl Reader {
         Ok(self.origin(&arguments))
     }
 
+    /// How many items are wanted; zero on AWS stands for all.
     pub(crate) fn max_items(&self, visit: &mut Visit<'_>) -> Result<Option<usize>, Fault> {
         let Some(template) = &self.most else {
             return Ok(None);
         };
-        let field = "ItemReader/ReaderConfig/MaxItems";
-        let most = visit.mapped(|scope| template.fill_as(field, "positive integer", scope, most_items))?;
-        Ok(Some(most))
+        let most = visit.mapped(|scope| template.fill_whole(MAX_ITEMS, "positive integer", scope))?;
+        let most = usize::try_from(most.min(MOST_ITEMS))
+            .map_err(|_| Failure::new(reserved::ITEM_READER_FAILED, "field MaxItems must be positive"))?;
+        Ok((most > 0).then_some(most))
+    }
+
+    /// Reads the number that a path leads to.
+    pub(super) fn read_numbers(&self, scope: &mut Scope<'_>) -> Result<(), EvaluationError> {
+        match self.most.as_ref().filter(|most| most.is_path()) {
+            Some(most) => most.fill_whole(MAX_ITEMS, "positive integer", scope).map(|_| ()),
+            None => Ok(()),
+        }
     }
 
     /// What `Map.Item.Source` is for items that name no object of their own.
@@ -129,12 +142,8 @@ fn has(arguments: &Template, name: &str) -> bool {
     }
 }
 
-fn most_items(value: &Value) -> Option<usize> {
-    positive(value).filter(|most| i64::try_from(*most).is_ok_and(|most| most <= MOST_ITEMS))
-}
-
 fn finish(config: Fields<'_>, (objects, format): (ObjectSet, ItemFormat)) -> Config {
-    let most = config.whole_or_path("MaxItems", "MaxItemsPath", 1, MOST_ITEMS);
+    let most = config.map_number("MaxItems", "MaxItemsPath", 0, MOST_ITEMS);
     config.finish(&[]);
     Config { objects, format, most }
 }

@@ -10,9 +10,9 @@ use crate::effect::{Effect, Pattern, Progress, TaskRequest};
 use crate::failure::{Failure, reserved};
 use crate::load::{Fields, LONGEST_SECONDS, Place};
 use crate::machine::MachineType;
-use crate::problem::Code;
 use crate::query::{EvaluationError, Language, Reach, Scope, Stage, Template};
 use crate::run::{Fault, Given, News, Next, Own, Step, Visit, Waiting, late};
+use crate::services;
 use crate::value::{Number, Value};
 
 /// A Task state.
@@ -210,13 +210,11 @@ fn check(fields: &Fields<'_>, place: &Place<'_>, resource: &str) {
         fields.invalid("Resource", "Value is not a valid resource ARN");
         return;
     }
-    if place.loader.kind == MachineType::Express && !express(fields, resource) {
+    if !services::is_recognized(resource) {
+        fields.invalid("Resource", services::UNRECOGNIZED);
         return;
     }
-    if resource.contains(":states:::s3:") {
-        // Only an ItemReader or a ResultWriter has these; a Task has `aws-sdk:s3:getObject`.
-        fields.refuse(Code::InvalidResource, Some("Resource"), format!("'{resource}' is not a task"));
-    } else {
+    if place.loader.kind == MachineType::Standard || express(fields, resource) {
         place.check_resource(fields, resource);
     }
 }
@@ -234,15 +232,21 @@ fn express(fields: &Fields<'_>, resource: &str) -> bool {
     false
 }
 
+/// How long a clock of the task runs. One that would end beyond all calendars never does.
 fn clock(
     field: &str,
     template: Option<&Template>,
     scope: &mut Scope<'_>,
 ) -> Result<Option<Duration>, EvaluationError> {
-    template.map(|template| template.fill_as(field, "positive integer", scope, seconds)).transpose()
+    let Some(template) = template else {
+        return Ok(None);
+    };
+    match u64::try_from(template.fill_seconds(field, scope)?) {
+        Ok(seconds @ 1..) => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err(EvaluationError::runtime(format!("{field} must be positive."))),
+    }
 }
 
-fn seconds(value: &Value) -> Option<Duration> {
-    let seconds = value.as_number().and_then(Number::as_i64).filter(|n| (1..=LONGEST_SECONDS).contains(n))?;
-    u64::try_from(seconds).ok().map(Duration::from_secs)
+fn seconds(value: &Value) -> Option<i64> {
+    value.as_number().and_then(Number::as_i64)
 }

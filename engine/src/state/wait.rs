@@ -93,26 +93,25 @@ impl Until {
 
     /// The moment; `None`: it lies beyond all calendars.
     fn due(&self, now: Timestamp, scope: &mut Scope<'_>) -> Result<Option<Timestamp>, EvaluationError> {
-        let after = |wait: i64| Ok(now.checked_add(SignedDuration::from_secs(wait)).ok());
+        let after = |seconds: i64| Ok(now.checked_add(SignedDuration::from_secs(seconds)).ok());
         match self {
             Self::Seconds(template) => {
-                after(template.fill_as("Seconds", "positive integer", scope, seconds)?)
-            }
-            Self::Timestamp(template) => {
-                template.fill_as("Timestamp", "RFC3339 timestamp", scope, moment).map(Some)
+                let number = |value: &Value| value.as_number().map(|_| value.clone());
+                let value = template.fill_as("Seconds", "positive integer", scope, number)?;
+                after(seconds("Seconds", template.source().unwrap_or_default(), &value)?)
             }
             Self::SecondsPath(path) => {
                 let value = named(path, "SecondsPath", scope)?;
-                match value.as_number().and_then(Number::as_i64) {
-                    Some(wait @ 0..) => after(wait),
-                    Some(_) => Err(wrong("SecondsPath", "a non-negative value", path, &value)),
-                    None => Err(wrong("SecondsPath", "an integer value", path, &value)),
-                }
+                after(seconds("SecondsPath", path.source(), &value)?)
+            }
+            Self::Timestamp(template) => {
+                let text = |value: &Value| value.as_str().map(|_| value.clone());
+                let value = template.fill_as("Timestamp", "string", scope, text)?;
+                timestamp("Timestamp", template.source().unwrap_or_default(), &value).map(Some)
             }
             Self::TimestampPath(path) => {
                 let value = named(path, "TimestampPath", scope)?;
-                let kind = "a valid ISO-8601 extended offset date-time format string";
-                moment(&value).map(Some).ok_or_else(|| wrong("TimestampPath", kind, path, &value))
+                timestamp("TimestampPath", path.source(), &value).map(Some)
             }
         }
     }
@@ -127,16 +126,28 @@ fn named(path: &JsonPath, field: &str, scope: &Scope<'_>) -> Result<Value, Evalu
     })
 }
 
-fn wrong(field: &str, kind: &str, path: &JsonPath, value: &Value) -> EvaluationError {
-    let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    EvaluationError::runtime(format!(
-        "The {field} parameter does not reference {kind}: {} == {shown}",
-        path.source()
-    ))
+/// A number of seconds that `source` gave.
+fn seconds(field: &str, source: &str, value: &Value) -> Result<i64, EvaluationError> {
+    let whole = match value {
+        Value::Number(Number::Float(_)) => None,
+        value => value.as_number().and_then(Number::as_i64),
+    };
+    match whole {
+        Some(seconds @ 0..) => Ok(seconds),
+        Some(_) => Err(wrong(field, "references a negative value", source, value)),
+        None => Err(wrong(field, "cannot be parsed as a long value", source, value)),
+    }
 }
 
-fn seconds(value: &Value) -> Option<i64> {
-    value.as_number().and_then(Number::as_i64).filter(|seconds| (0..=LONGEST_SECONDS).contains(seconds))
+/// A moment that `source` gave.
+fn timestamp(field: &str, source: &str, value: &Value) -> Result<Timestamp, EvaluationError> {
+    let why = "does not reference a valid ISO-8601 extended offset date-time format string";
+    moment(value).ok_or_else(|| wrong(field, why, source, value))
+}
+
+fn wrong(field: &str, why: &str, source: &str, value: &Value) -> EvaluationError {
+    let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    EvaluationError::runtime(format!("The {field} parameter {why}: {source} == {shown}"))
 }
 
 /// RFC 3339, with a capital T, and a capital Z where there is no offset.

@@ -1,9 +1,11 @@
 //! Conditions of filters: `[?(@.price > 10 && @.tags contains 'new')]`.
 
+use std::cmp::Ordering;
+
 use regex::Regex;
 
 use super::{JsonPath, Root};
-use crate::value::Value;
+use crate::value::{Number, Value};
 
 /// A condition on an item.
 #[derive(Debug)]
@@ -74,8 +76,12 @@ impl Filter {
             Self::Not(filter) => !filter.passes(item, document),
             Self::Holds(operand) => operand.value(item, document).is_some(),
             Self::Compare(left, Operator::Fits, Operand::Pattern(pattern)) => {
-                let value = left.value(item, document);
-                value.as_ref().and_then(Value::as_str).is_some_and(|text| pattern.is_match(text))
+                match left.value(item, document) {
+                    Some(Value::String(text)) => pattern.is_match(&text),
+                    // As in Jayway, the text of a number or a truth value is looked at.
+                    Some(value @ (Value::Number(_) | Value::Bool(_))) => pattern.is_match(&value.to_string()),
+                    _ => false,
+                }
             }
             Self::Compare(left, operator, right) => {
                 compare(left.value(item, document).as_ref(), *operator, right.value(item, document).as_ref())
@@ -94,29 +100,36 @@ impl Operand {
     }
 }
 
-/// A side that leads nowhere equals nothing.
+/// Compares as Jayway does. A side that leads nowhere equals nothing, not even another such side.
 fn compare(left: Option<&Value>, operator: Operator, right: Option<&Value>) -> bool {
-    if operator == Operator::Unequal {
-        return left != right;
+    match (operator, left, right) {
+        (Operator::Unequal, Some(left), Some(right)) => !equal(left, right),
+        (Operator::Unequal, ..) => true,
+        (Operator::NotIn, None, Some(Value::Array(_))) => true,
+        (_, Some(left), Some(right)) => holds(left, operator, right),
+        _ => false,
     }
-    let (Some(left), Some(right)) = (left, right) else {
-        return false;
+}
+
+fn holds(left: &Value, operator: Operator, right: &Value) -> bool {
+    let within = |item: &Value, list: &Value| {
+        list.as_array().is_some_and(|list| list.iter().any(|other| equal(item, other)))
     };
-    let within = |item: &Value, list: &Value| list.as_array().is_some_and(|list| list.contains(item));
     let items = left.as_array().map(|items| &**items).unwrap_or_default();
+    let lists = left.as_array().is_some() && right.as_array().is_some();
     match operator {
-        Operator::Equal => left == right,
+        Operator::Equal => equal(left, right),
         Operator::Fits => false,
-        Operator::Unequal => left != right,
-        Operator::Less => order(left, right).is_some_and(std::cmp::Ordering::is_lt),
-        Operator::LessOrEqual => order(left, right).is_some_and(std::cmp::Ordering::is_le),
-        Operator::Greater => order(left, right).is_some_and(std::cmp::Ordering::is_gt),
-        Operator::GreaterOrEqual => order(left, right).is_some_and(std::cmp::Ordering::is_ge),
+        Operator::Unequal => !equal(left, right),
+        Operator::Less => order(left, right).is_some_and(Ordering::is_lt),
+        Operator::LessOrEqual => order(left, right).is_some_and(Ordering::is_le),
+        Operator::Greater => order(left, right).is_some_and(Ordering::is_gt),
+        Operator::GreaterOrEqual => order(left, right).is_some_and(Ordering::is_ge),
         Operator::In => within(left, right),
-        Operator::NotIn => !within(left, right),
+        Operator::NotIn => right.as_array().is_some() && !within(left, right),
         Operator::AnyOf => items.iter().any(|item| within(item, right)),
-        Operator::NoneOf => !items.iter().any(|item| within(item, right)),
-        Operator::SubsetOf => left.as_array().is_some() && items.iter().all(|item| within(item, right)),
+        Operator::NoneOf => lists && !items.iter().any(|item| within(item, right)),
+        Operator::SubsetOf => lists && items.iter().all(|item| within(item, right)),
         Operator::Contains => match (left, right) {
             (Value::String(text), Value::String(part)) => text.contains(&**part),
             _ => within(right, left),
@@ -126,7 +139,24 @@ fn compare(left: Option<&Value>, operator: Operator, right: Option<&Value>) -> b
     }
 }
 
-fn order(left: &Value, right: &Value) -> Option<std::cmp::Ordering> {
+/// Equality, in which the left side gives the kind: a number reads a text as a number, and a text sees a number as
+/// its text.
+fn equal(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Number(number), Value::String(text)) => read(text).is_some_and(|other| *number == other),
+        (Value::String(text), Value::Number(_)) => **text == *right.to_string(),
+        _ => left == right,
+    }
+}
+
+/// The number that a text writes.
+fn read(text: &str) -> Option<Number> {
+    let written = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    let whole = || text.parse().ok().map(Number::Int);
+    whole().filter(|_| written).or_else(|| Number::from_f64(text.parse().ok()?).filter(|_| written))
+}
+
+fn order(left: &Value, right: &Value) -> Option<Ordering> {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => left.as_f64().partial_cmp(&right.as_f64()),
         (Value::String(left), Value::String(right)) => Some(left.cmp(right)),

@@ -89,13 +89,27 @@ impl JsonPath {
 
     /// The value it names.
     pub(crate) fn resolve(&self, scope: &Scope<'_>) -> Result<Value, Miss> {
+        self.on_document(scope, Self::find)
+    }
+
+    /// The value it names in a payload. As on AWS, an index past the end is null there, where it is a failure
+    /// elsewhere.
+    pub(crate) fn resolve_with_gaps(&self, scope: &Scope<'_>) -> Result<Value, Miss> {
+        self.on_document(scope, Self::find_with_gaps)
+    }
+
+    fn on_document(
+        &self,
+        scope: &Scope<'_>,
+        find: impl FnOnce(&Self, &Value) -> Result<Value, Miss>,
+    ) -> Result<Value, Miss> {
         match &self.root {
-            Root::Context => self.find(&(scope.context)()),
+            Root::Context => find(self, &(scope.context)()),
             Root::Variable(name) => match scope.variables.get(name) {
-                Some(value) => self.find(value),
+                Some(value) => find(self, value),
                 None => Err(Miss::Absent(format!("No results for path: ${name}"))),
             },
-            Root::Input | Root::Item => self.find(scope.input),
+            Root::Input | Root::Item => find(self, scope.input),
         }
     }
 

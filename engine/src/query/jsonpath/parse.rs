@@ -22,10 +22,11 @@ const MOST_STEPS: usize = 256;
 /// Conditions in conditions: more are a mistake, or an attack.
 const DEEPEST: usize = 32;
 
+/// Reads a path. Blanks around it do not belong to it; messages show it as it was written.
 pub(super) fn path(text: &str) -> Option<JsonPath> {
-    let mut cursor = Cursor { rest: text, depth: 0 };
+    let mut cursor = Cursor { rest: text.trim(), depth: 0 };
     let path = cursor.path()?;
-    cursor.rest.is_empty().then_some(path)
+    cursor.rest.is_empty().then(|| JsonPath { source: text.into(), ..path })
 }
 
 impl<'t> Cursor<'t> {
@@ -224,7 +225,7 @@ impl<'t> Cursor<'t> {
                 None => Filter::Holds(left),
                 Some((_, operator)) => {
                     self.space();
-                    Filter::Compare(left, *operator, self.operand()?)
+                    Filter::Compare(left, *operator, self.compared()?)
                 }
             }
         };
@@ -236,7 +237,15 @@ impl<'t> Cursor<'t> {
         match self.peek()? {
             '$' | '@' => self.path().map(Operand::Path),
             '/' => self.pattern().map(Operand::Pattern),
-            _ => self.literal().map(Operand::Literal),
+            _ => self.literal(false).map(Operand::Literal),
+        }
+    }
+
+    /// What stands behind an operator: a word there is a text, with or without quotes.
+    fn compared(&mut self) -> Option<Operand> {
+        match self.peek()? {
+            '$' | '@' | '/' => self.operand(),
+            _ => self.literal(true).map(Operand::Literal),
         }
     }
 
@@ -259,7 +268,8 @@ impl<'t> Cursor<'t> {
         Regex::new(&format!("{flags}^(?:{})$", text.replace("\\/", "/"))).ok()
     }
 
-    fn literal(&mut self) -> Option<Value> {
+    /// A constant; `words` lets a text stand without quotes.
+    fn literal(&mut self, words: bool) -> Option<Value> {
         match self.peek()? {
             '\'' | '"' => self.quoted().map(Value::String),
             '[' if self.depth < DEEPEST => {
@@ -270,7 +280,7 @@ impl<'t> Cursor<'t> {
                     self.depth -= 1;
                     return Some(Vec::new().into());
                 }
-                let items = self.list(Self::literal)?;
+                let items = self.list(|cursor| cursor.literal(words))?;
                 self.depth -= 1;
                 self.need("]")?;
                 Some(items.into())
@@ -279,9 +289,13 @@ impl<'t> Cursor<'t> {
                 "true" => Some(true.into()),
                 "false" => Some(false.into()),
                 "null" => Some(Value::Null),
+                word if words && word.starts_with(char::is_alphabetic) => Some(Value::from(word)),
                 number => match number.parse::<i64>() {
                     Ok(number) => Some(number.into()),
-                    Err(_) => Number::from_f64(number.parse().ok()?).map(Value::Number),
+                    Err(_) => {
+                        let number = number.parse().ok().filter(|number: &f64| number.is_finite());
+                        number.map(|number| Value::Number(Number::Float(number)))
+                    }
                 },
             },
         }

@@ -22,6 +22,8 @@ struct Found {
     values: Vec<Value>,
     /// How many steps it may still take.
     room: usize,
+    /// Whether an index past the end of a list, as the last step, finds a null there.
+    gaps: bool,
 }
 
 impl Miss {
@@ -36,10 +38,22 @@ impl Miss {
 impl JsonPath {
     /// What the path finds in a document: one value, or the list of all that an indefinite path finds.
     pub(super) fn find(&self, document: &Value) -> Result<Value, Miss> {
+        self.search(document, false)
+    }
+
+    /// The same, with a null wherever the last step is an index past the end of a list.
+    pub(super) fn find_with_gaps(&self, document: &Value) -> Result<Value, Miss> {
+        match self.search(document, true) {
+            Err(Miss::Beyond(_)) => Ok(Value::Null),
+            found => found,
+        }
+    }
+
+    fn search(&self, document: &Value, gaps: bool) -> Result<Value, Miss> {
         let found = if self.is_definite() {
             self.one(document)?
         } else {
-            let mut found = Found { values: Vec::new(), room: MOST_STEPS };
+            let mut found = Found { values: Vec::new(), room: MOST_STEPS, gaps };
             every(&self.steps, document, document, &mut found);
             if found.room == 0 {
                 return Err(Miss::Absent(format!("The path {} leads to too many places", self.source)));
@@ -108,6 +122,7 @@ fn every(steps: &[Step], place: &Value, document: &Value, found: &mut Found) {
         found.values.push(place.clone());
         return;
     };
+    let absent = (found.gaps && rest.is_empty()).then_some(&Value::Null);
     let mut go = |place: &Value| every(rest, place, document, found);
     match (step, place) {
         (Step::Name(name), Value::Object(members)) => {
@@ -120,9 +135,9 @@ fn every(steps: &[Step], place: &Value, document: &Value, found: &mut Found) {
                 names.iter().filter_map(|name| members.get(name)).for_each(go);
             }
         }
-        (Step::Index(index), Value::Array(items)) => nth(items, *index).into_iter().for_each(go),
+        (Step::Index(index), Value::Array(items)) => nth(items, *index).or(absent).into_iter().for_each(go),
         (Step::Indexes(indexes), Value::Array(items)) => {
-            indexes.iter().filter_map(|index| nth(items, *index)).for_each(go);
+            indexes.iter().filter_map(|index| nth(items, *index).or(absent)).for_each(go);
         }
         (Step::Slice(from, to), Value::Array(items)) => slice(items, *from, *to).iter().for_each(go),
         (Step::Wildcard, Value::Array(items)) => items.iter().for_each(go),

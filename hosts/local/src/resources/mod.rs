@@ -124,9 +124,13 @@ impl Resource {
     }
 }
 
-const KNOWN: &str = "this host runs crmflow's functions, its activities, and lambda:invoke, states:startExecution, \
-                     sqs:sendMessage, dynamodb:putItem, getItem and deleteItem, events:putEvents, \
-                     aws-sdk:s3:getObject and putObject, aws-sdk:sfn:startSyncExecution";
+/// Of a resource that this host has nothing for; what it has is told once, by [`WHAT_RUNS`].
+const KNOWN: &str = "this host has nothing for it";
+
+/// What a Task may name on this host.
+pub(crate) const WHAT_RUNS: &str = "this host runs crmflow's functions, its activities, and lambda:invoke, \
+                                    states:startExecution, sqs:sendMessage, dynamodb:putItem, getItem and deleteItem, \
+                                    events:putEvents, aws-sdk:s3:getObject and putObject, aws-sdk:sfn:startSyncExecution";
 
 /// Does what a task asks. What comes later, [`watch`] waits for.
 pub(crate) async fn run(task: &TaskRequest, runner: &Runner) -> Result<Value, Failure> {

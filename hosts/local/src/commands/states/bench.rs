@@ -6,9 +6,10 @@ use std::sync::{
 };
 
 use jiff::Timestamp;
-use states::{Failure, HistoryEvent, ItemSource, Items, ResultFiles, TaskRequest, TaskRunner, Value};
+use states::{Failure, HistoryEvent, ItemSource, Items, ResultFiles, TaskRequest, TaskRunner, Value, reserved};
 use tokio::sync::Notify;
 
+use super::run::unanswered;
 use crate::{clock, mocks::MockedTasks, runner::Runner, wiring};
 
 /// Mocks, this host, and a clock.
@@ -71,9 +72,18 @@ impl Bench {
         self.mocks.as_ref().map(|mocks| &mocks.tasks)
     }
 
-    fn host(&self, state: &str) -> Result<&Runner, Failure> {
-        let cause = || Failure::new("States.Runtime", format!("The state '{state}' is not mocked"));
-        self.host.as_ref().ok_or_else(cause)
+    /// This host, for a state that is not mocked.
+    fn host(&self, state: &str, resource: &str) -> Result<&Runner, Failure> {
+        let refused = |why: &str| {
+            let cause =
+                format!("The state '{state}' is not mocked and cannot be run here: '{resource}': {why}");
+            Failure::new(reserved::RUNTIME, cause)
+        };
+        match (unanswered(resource), &self.host) {
+            (None, Some(host)) => Ok(host),
+            (Some(why), _) => Err(refused(&why)),
+            (None, None) => Err(refused("this run has no host")),
+        }
     }
 }
 
@@ -87,20 +97,20 @@ impl TaskRunner for Bench {
             return answer;
         }
         let _busy = Busy::on(self.mocks.as_ref());
-        self.host(&task.state)?.run(task).await
+        self.host(&task.state, &task.resource)?.run(task).await
     }
 
     async fn watch(&self, task: TaskRequest) -> Result<Value, Failure> {
         match self.tasks().and_then(|tasks| tasks.answer(&task.state)) {
             Some(answer) => answer,
-            None => self.host(&task.state)?.watch(task).await,
+            None => self.host(&task.state, &task.resource)?.watch(task).await,
         }
     }
 
     async fn read_items(&self, source: ItemSource) -> Result<Items, Failure> {
         match self.tasks().and_then(|tasks| tasks.items(&source)) {
             Some(items) => items,
-            None => self.host(&source.state)?.read_items(source).await,
+            None => self.host(&source.state, &source.resource)?.read_items(source).await,
         }
     }
 
@@ -108,7 +118,7 @@ impl TaskRunner for Bench {
         if self.tasks().is_some_and(|tasks| tasks.has(&results.state)) {
             return Ok(());
         }
-        self.host(&results.state)?.write_results(results).await
+        self.host(&results.state, &results.resource)?.write_results(results).await
     }
 
     async fn sleep_until(&self, due: Timestamp) {

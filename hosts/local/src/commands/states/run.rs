@@ -14,7 +14,7 @@ use tracing::Level;
 
 use super::bench::{Bench, Mocks};
 use crate::{
-    cli::RunStates, clock, commands, executions::parts, exit::Exit, folder::Folder, logs, mocks::MockedTasks,
+    cli::RunStates, clock, commands, executions::parts, exit::Exit, folder::Folder, logs, mocks::MockedTasks, resources,
     runner::Runner, wiring,
 };
 
@@ -72,28 +72,40 @@ fn case(file: &Path, machine: &str, name: Option<&str>) -> Result<(String, MockC
     })
 }
 
-/// Refuses what neither a mock nor this host answers; tells whether the host is needed.
+/// Tells whether the host is needed. Without mocks, what it cannot answer is refused; with mocks, only states that the
+/// test case enters have to be answered, which is seen when it does.
 fn runnable(machine: &StateMachine, case: Option<&MockCase>, args: &RunStates) -> Result<bool, Exit> {
     let mocked = |state: &str| case.is_some_and(|case| case.has(state));
     let states = machine.states().filter(|state| !mocked(state.name()));
     let asked: Vec<_> = states
         .flat_map(|state| state.resources().into_iter().map(move |resource| (state.name(), resource)))
+        .map(|(state, resource)| (state, resource, unanswered(resource)))
         .collect();
-    let refused = asked.iter().filter_map(|(state, resource)| {
-        let why = if resource.ends_with(".waitForTaskToken") || resource.contains(":activity:") {
-            "nobody is there to answer it".to_owned()
-        } else {
-            wiring::check_resource(resource).err()?
-        };
-        Some(format!("the state '{state}' cannot be run here: '{resource}': {why}; it can be mocked"))
-    });
-    let refused: Vec<_> = refused.collect();
-    let unknown = case.into_iter().flat_map(MockCase::states);
-    let unknown = unknown.filter(|name| machine.states().all(|state| state.name() != *name));
-    let mocks = args.mock.as_deref().unwrap_or(Path::new("")).display();
-    let unknown = unknown.map(|name| format!("{mocks}: there is no state '{name}' to mock"));
-    let refused: Vec<_> = refused.into_iter().chain(unknown).collect();
-    if refused.is_empty() { Ok(!asked.is_empty()) } else { Err(Exit::usage(refused.join("\n"))) }
+    let mut refused = Vec::new();
+    if let Some(case) = case {
+        let unknown = case.states().filter(|name| machine.states().all(|state| state.name() != *name));
+        let mocks = args.mock.as_deref().unwrap_or(Path::new("")).display();
+        refused.extend(unknown.map(|name| format!("{mocks}: there is no state '{name}' to mock")));
+    } else {
+        let lines = asked.iter().filter_map(|(state, resource, why)| {
+            let why = why.as_ref()?;
+            Some(format!("the state '{state}' cannot be run here: '{resource}': {why}; it can be mocked"))
+        });
+        refused.extend(lines);
+        if !refused.is_empty() {
+            refused.push(resources::WHAT_RUNS.to_owned());
+        }
+    }
+    let needs_host = asked.iter().any(|(.., why)| why.is_none());
+    if refused.is_empty() { Ok(needs_host) } else { Err(Exit::usage(refused.join("\n"))) }
+}
+
+/// Why nothing answers a resource that is not mocked.
+pub(super) fn unanswered(resource: &str) -> Option<String> {
+    if resource.ends_with(".waitForTaskToken") || resource.contains(":activity:") {
+        return Some("nobody is there to answer it".to_owned());
+    }
+    wiring::check_resource(resource).err()
 }
 
 fn start(machine: &str, args: &RunStates) -> Start {
