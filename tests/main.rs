@@ -39,3 +39,4 @@ mod states;
 mod step_functions;
 mod tasks;
 mod tasks_kept;
+mod throttled;
