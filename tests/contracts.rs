@@ -14,11 +14,14 @@ use crate::{
 };
 
 /// The errors of AWS Lambda itself, and of Step Functions as a service that a Task calls.
-const OF_AWS: [&str; 4] = [
+const OF_AWS: [&str; 7] = [
     "Lambda.ServiceException",
     "Lambda.AWSLambdaException",
     "Lambda.SdkClientException",
     "Lambda.TooManyRequestsException",
+    "Lambda.Unknown",
+    "Runtime.ExitError",
+    "Sandbox.Timedout",
 ];
 
 /// The machines' definitions by file name.
@@ -119,6 +122,102 @@ fn every_step_tries_again_when_storage_is_not_there() {
             assert!(!is_function || retried, "{file}: {name} gives up at once");
         }
     }
+}
+
+/// The retrier of a state that has this error: how many seconds it waits at most, over all tries; and its tries.
+fn waited(state: &Value, error: &str) -> Option<(f64, u64)> {
+    let retriers = state["Retry"].as_array()?;
+    let is_for = |rule: &&Value| rule["ErrorEquals"].as_array().unwrap().iter().any(|it| it == error);
+    let rule = retriers.iter().find(is_for)?;
+    let number = |name: &str, otherwise: f64| rule[name].as_f64().unwrap_or(otherwise);
+    let tries = rule["MaxAttempts"].as_u64().unwrap_or(3);
+    let (most, mut next, mut sum) =
+        (number("MaxDelaySeconds", f64::MAX), number("IntervalSeconds", 1.0), 0.0);
+    for _ in 0..tries {
+        sum += next.min(most);
+        next *= number("BackoffRate", 2.0);
+    }
+    Some((sum, tries))
+}
+
+/// The Tasks of all machines but the one for which somebody waits at a page: file, name, definition.
+fn tasks() -> Vec<(String, String, Value)> {
+    let all = machines().into_iter().filter(|(file, _)| file != "test-destination.asl.json");
+    let named = all.flat_map(|(file, definition)| {
+        states(&definition).into_iter().map(move |(name, state)| (file.clone(), name, state))
+    });
+    named.filter(|(.., state)| state["Type"] == "Task").collect()
+}
+
+/// A table that throttles, or an account that has no call left, does so for minutes.
+#[test]
+fn every_task_waits_for_minutes_until_it_gives_up() {
+    for (file, name, state) in tasks() {
+        let is_function = state["Resource"].as_str().unwrap().starts_with("${");
+        let passing: &[&str] = match is_function {
+            true => &["StorageUnavailable", "Lambda.TooManyRequestsException", "Lambda.ServiceException"],
+            false => &["States.TaskFailed"],
+        };
+        for error in passing {
+            let (seconds, tries) = waited(&state, error).unwrap_or_default();
+            // On average it is half of that: the waits are drawn from zero up.
+            assert!(seconds >= 6.0 * 60.0, "{file}: {name} waits {seconds} s after {error}");
+            assert!(tries >= 10, "{file}: {name} tries {tries} times after {error}");
+        }
+    }
+    // The list of the chunks, without which a whole batch would end in quarantine.
+    let chunks = &machines()["batch.asl.json"]["States"]["RunChunks"];
+    assert!(waited(chunks, "States.ItemReaderFailed").is_some_and(|(seconds, _)| seconds >= 6.0 * 60.0));
+}
+
+/// A function that ran out of memory or time, or whose environment died, is called again; not for long, since it
+/// may be its input that does it.
+#[test]
+fn a_call_that_ended_without_an_answer_is_made_again() {
+    for (file, name, state) in tasks() {
+        if !state["Resource"].as_str().unwrap().starts_with("${") {
+            continue;
+        }
+        for error in ["Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout", "States.Timeout"] {
+            let (_, tries) = waited(&state, error).unwrap_or_default();
+            assert!((1..=3).contains(&tries), "{file}: {name} tries {tries} times after {error}");
+        }
+    }
+    let test = &machines()["test-destination.asl.json"]["States"]["TestDestination"];
+    assert!(waited(test, "Lambda.Unknown").is_some());
+}
+
+/// The longest way from a state to an end, by the timeouts on it.
+fn longest(name: &str, states: &Value) -> u64 {
+    let state = &states[name];
+    let rules = ["Choices", "Catch"].map(|field| state[field].as_array().cloned().unwrap_or_default());
+    let ways = rules.iter().flatten().map(|rule| &rule["Next"]).chain([&state["Next"], &state["Default"]]);
+    let behind = ways.filter_map(Value::as_str).map(|next| longest(next, states)).max();
+    state["TimeoutSeconds"].as_u64().unwrap_or_default() + behind.unwrap_or_default()
+}
+
+/// AWS ends an EXPRESS execution after five minutes, whatever it is at.
+#[test]
+fn no_way_through_an_express_machine_takes_five_minutes() {
+    for file in ["records.asl.json", "test-destination.asl.json"] {
+        let definition = &machines()[file];
+        let seconds = longest(definition["StartAt"].as_str().unwrap(), &definition["States"]);
+        assert!((30..300).contains(&seconds), "{file}: {seconds} s");
+    }
+}
+
+/// Once a chunk's execution timed out nothing of it is counted or run again before its last call has ended.
+#[test]
+fn a_chunk_that_timed_out_is_left_until_its_calls_have_ended() {
+    let machines = machines();
+    let longest = states(&machines["records.asl.json"])
+        .values()
+        .filter_map(|state| state["TimeoutSeconds"].as_u64())
+        .max();
+    let chunk = &machines["batch.asl.json"]["States"]["RunChunks"]["ItemProcessor"]["States"];
+    assert!(chunk["WaitForCalls"]["Seconds"].as_u64() >= longest, "{longest:?}");
+    assert_eq!(chunk["HasEnded"]["Choices"][0]["Next"], "WaitForCalls");
+    assert_eq!(chunk["WaitForCalls"]["Next"], "MayTryAgain");
 }
 
 /// S2-019: every state, and every way out of a choice, is on the path of some case.

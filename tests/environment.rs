@@ -227,7 +227,7 @@ fn a_machine_that_goes_nowhere_is_refused_by_state() {
     }
     check(r#""Next": "AnyInvalid""#, r#""Next": "AnyBad""#, &["ValidateSchema", "AnyBad"]);
     check(r#""Type": "Choice""#, r#""Type": "Chance""#, &["/States/AnyInvalid/Type", "Choice"]);
-    check(r#""TimeoutSeconds": 120"#, r#""TimeOutSeconds": 120"#, &["ValidateSchema", "TimeOutSeconds"]);
+    check(r#""TimeoutSeconds": 35"#, r#""TimeOutSeconds": 35"#, &["ValidateSchema", "TimeOutSeconds"]);
     check("${ValidateSchemaFunctionArn}", "arn:aws:states:::sns:publish", &["ValidateSchema", "sns:publish"]);
     check(r#""StartAt": "Begin","#, "", &["StartAt"]);
     check("{", "[", &["records.asl.json"]);

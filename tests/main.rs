@@ -41,3 +41,4 @@ mod step_functions;
 mod strangers;
 mod tasks;
 mod tasks_kept;
+mod throttled;

@@ -14,6 +14,9 @@ pub enum Error {
     /// The table store or the object store did not answer, was busy, or its disk is full; trying again may help.
     #[error("storage is not available: {0}")]
     StorageUnavailable(String),
+    /// The call has no time left; what it stored is stored, and the next try goes on behind it.
+    #[error("the call has no time left; what is stored of it stays")]
+    OutOfTime,
     /// The store refused for good: no permission, a corrupt file.
     #[error("storage refused: {0}")]
     StorageRefused(String),
@@ -32,10 +35,11 @@ pub enum Error {
 
 impl Error {
     /// The names of all errors, for the contract test between machines and functions.
-    pub const NAMES: [&'static str; 6] = [
+    pub const NAMES: [&'static str; 7] = [
         "BadInput",
         "TooLarge",
         "StorageUnavailable",
+        "OutOfTime",
         "StorageRefused",
         "ObjectMissing",
         "OutcomesDoNotAddUp",
@@ -47,6 +51,7 @@ impl Error {
             Self::BadInput(_) => "BadInput",
             Self::TooLarge(_) => "TooLarge",
             Self::StorageUnavailable(_) => "StorageUnavailable",
+            Self::OutOfTime => "OutOfTime",
             Self::StorageRefused(_) => "StorageRefused",
             Self::ObjectMissing(_) => "ObjectMissing",
             Self::OutcomesDoNotAddUp { .. } => "OutcomesDoNotAddUp",
@@ -56,7 +61,7 @@ impl Error {
     /// Whether trying again can help.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::StorageUnavailable(_) => true,
+            Self::StorageUnavailable(_) | Self::OutOfTime => true,
             Self::BadInput(_)
             | Self::TooLarge(_)
             | Self::StorageRefused(_)

@@ -135,6 +135,12 @@ impl std::error::Error for StoreError {}
 
 /// Items by (table, partition, sort). Every write that returns is durable, and any write may be repeated.
 pub trait Store: Clone + Send + Sync + 'static {
+    /// How many writes are asked for at once where others follow from what they did: bounds memory, what one
+    /// transaction holds up, and what is done anew after a call that was cut off.
+    fn block(&self) -> usize {
+        10_000
+    }
+
     /// The item, if there is one. Sees every write that returned before.
     fn get(
         &self,

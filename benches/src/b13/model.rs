@@ -31,28 +31,34 @@ impl Model<'_> {
     /// The states of a machine or of a map's processor, by the dearest way through them.
     fn states(&self, machine: &Value, express: bool, records: f64) -> Result<Cost, Error> {
         let start = machine["StartAt"].as_str().unwrap_or_default();
-        self.from(start, &machine["States"], express, records, 0)
+        self.from(start, &machine["States"], express, records, &mut Vec::new())
     }
 
-    fn from(
+    /// `before`: the states on the way here.
+    fn from<'m>(
         &self,
-        name: &str,
-        states: &Value,
+        name: &'m str,
+        states: &'m Value,
         express: bool,
         records: f64,
-        depth: usize,
+        before: &mut Vec<&'m str>,
     ) -> Result<Cost, Error> {
         let state = &states[name];
-        if depth > states.as_object().map_or(0, serde_json::Map::len) {
+        if before.contains(&name) {
             return Err(Error::Missing(format!("{name} is in a loop: its cost is not known")));
         }
+        before.push(name);
         let mut dearest = Cost::default();
         for next in next(state) {
-            let behind = self.from(next, states, express, records, depth + 1)?;
+            if is_another_try(next, states, before) {
+                continue;
+            }
+            let behind = self.from(next, states, express, records, before)?;
             if behind.dollars() > dearest.dollars() {
                 dearest = behind;
             }
         }
+        before.pop();
         let transition = Cost { transitions: if express { 0.0 } else { 1.0 }, ..Cost::default() };
         Ok(transition + self.work(state, express, records)? + dearest)
     }
@@ -92,6 +98,13 @@ impl Model<'_> {
         };
         Ok((started + self.states(processor, express, records / items)?).times(items))
     }
+}
+
+/// Whether a state waits and then goes back: to another try of what failed.
+fn is_another_try(name: &str, states: &Value, before: &[&str]) -> bool {
+    let goes_back = |next: &str| self::next(&states[next]).into_iter().any(|then| before.contains(&then));
+    states[name]["Type"] == "Wait"
+        && next(&states[name]).into_iter().any(|next| before.contains(&next) || goes_back(next))
 }
 
 /// The states that may follow when nothing fails.

@@ -13,9 +13,6 @@ use crate::{
     store::{Condition, Item, Store, Table, Written},
 };
 
-/// How many contacts go to the store at once: bounds memory, and what one transaction holds up.
-pub(super) const BLOCK: usize = 10_000;
-
 /// Stores the contacts who opted in.
 pub async fn put_opt_ins(step: Step, store: &impl Store, objects: &Objects) -> Result<Decided, Error> {
     let Step { batch, records } = step;
@@ -27,7 +24,7 @@ pub async fn put_opt_ins(step: Step, store: &impl Store, objects: &Objects) -> R
         Ok(())
     })?;
     while !words.is_empty() {
-        let rest = words.split_off(words.len().min(BLOCK));
+        let rest = words.split_off(words.len().min(store.block()));
         put(store, &batch, std::mem::replace(&mut words, rest), &mut part).await?;
     }
     Ok(Decided { part: StagedPart::new(&batch, "put-opt-ins", part, objects).await? })

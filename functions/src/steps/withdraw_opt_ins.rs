@@ -1,7 +1,7 @@
 //! WithdrawOptIns: who is not opted in and not known is ignored (S2-015); who is known is withdrawn, and
 //! kept with the time.
 
-use super::{Decided, Step, put_opt_ins::BLOCK};
+use super::{Decided, Step};
 use crate::{
     accepted::Accepted,
     batch::Batch,
@@ -25,7 +25,7 @@ pub async fn withdraw_opt_ins(step: Step, store: &impl Store, objects: &Objects)
         Ok(())
     })?;
     while !keys.is_empty() {
-        let rest = keys.split_off(keys.len().min(BLOCK));
+        let rest = keys.split_off(keys.len().min(store.block()));
         withdraw(store, &batch, std::mem::replace(&mut keys, rest), &mut part).await?;
     }
     Ok(Decided { part: StagedPart::new(&batch, "withdraw-opt-ins", part, objects).await? })

@@ -25,6 +25,18 @@ pub fn key(partition: &str, sort: &str) -> Attributes {
     ])
 }
 
+/// The key among the attributes of an item.
+pub fn key_of(item: &Attributes) -> Attributes {
+    let is_key = |name: &str| name == PARTITION || name == SORT;
+    item.iter().filter(|(name, _)| is_key(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Partition and sort of an item, where it has both.
+pub fn names(item: &Attributes) -> Option<(String, String)> {
+    let text = |name| item.get(name)?.as_s().ok().cloned();
+    Some((text(PARTITION)?, text(SORT)?))
+}
+
 /// The attributes of an item. A body may not have fields with the names of the key's.
 pub fn from_item(item: &Item) -> Result<Attributes, StoreError> {
     let mut attributes = map(&item.body)?;

@@ -10,11 +10,15 @@ use object_store::{
 
 use crate::{client::Https, config::Config};
 
+/// How often, and for how long, a call is made again that S3 throttles (SlowDown) or fails. A step that fails then is
+/// tried again by its machine, for minutes; it has 25 seconds.
+const MAX_RETRIES: usize = 10;
+const RETRY_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// The bucket of the configuration.
 pub fn bucket(config: &Config) -> Result<Arc<AmazonS3>, lambda_runtime::Error> {
     let [key, secret, token] = &config.credentials;
-    // A step that still fails then is tried again by its machine.
-    let retry = RetryConfig { max_retries: 4, retry_timeout: Duration::from_secs(30), ..Default::default() };
+    let retry = RetryConfig { max_retries: MAX_RETRIES, retry_timeout: RETRY_TIMEOUT, ..Default::default() };
     let mut builder = AmazonS3Builder::new()
         .with_retry(retry)
         .with_http_connector(Https::new())

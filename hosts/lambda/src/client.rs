@@ -6,7 +6,7 @@ use std::{error::Error, time::Duration};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::config::{
-    Credentials, Region, RuntimeComponents, SharedCredentialsProvider, SharedHttpClient, retry::RetryConfig,
+    Credentials, Region, RuntimeComponents, SharedCredentialsProvider, SharedHttpClient,
     timeout::TimeoutConfig,
 };
 use aws_smithy_runtime_api::{
@@ -41,8 +41,6 @@ use crate::config::{Config, Missing};
 const CONNECT: Duration = Duration::from_secs(3);
 /// How long a store may take to answer.
 const ANSWER: Duration = Duration::from_secs(20);
-/// How often a call is made before its failure is the step's: throttling passes.
-const ATTEMPTS: u32 = 5;
 
 /// What every AWS client is made with.
 #[derive(Clone, Debug)]
@@ -55,8 +53,6 @@ pub struct Aws {
     pub endpoint: Option<String>,
     /// The client below.
     pub http: SharedHttpClient,
-    /// What is tried again.
-    pub retry: RetryConfig,
     /// How long an attempt may take.
     pub timeouts: TimeoutConfig,
 }
@@ -72,7 +68,6 @@ impl Aws {
             credentials: SharedCredentialsProvider::new(credentials),
             endpoint: config.endpoint.clone(),
             http: Https::new().into_shared(),
-            retry: RetryConfig::standard().with_max_attempts(ATTEMPTS),
             timeouts: TimeoutConfig::builder().operation_attempt_timeout(ANSWER).build(),
         })
     }

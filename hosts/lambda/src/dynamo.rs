@@ -1,20 +1,17 @@
 //! The store on DynamoDB: a table for each [`Table`], with the keys `partition` and `sort`.
 
+mod calls;
+
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
 use aws_sdk_dynamodb::{
     Client,
-    config::BehaviorVersion,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
-    operation::put_item::PutItemError,
-    types::{
-        AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, ReturnValuesOnConditionCheckFailure,
-        WriteRequest,
-    },
+    config::{BehaviorVersion, HttpClient, SharedHttpClient, retry::RetryConfig, timeout::TimeoutConfig},
+    types::AttributeValue,
 };
 use functions::store::{Condition, Item, Query, Store, StoreError, Table, Written};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -23,43 +20,85 @@ use crate::{
     attributes::{self, Attributes},
     client::Aws,
     config::{Config, Missing},
+    pace::{Pace, Patience, paced},
 };
+use calls::failure;
 
-/// How many single puts are on their way at once.
-const PUTS: usize = 64;
 /// How many batch calls are on their way at once.
 const BATCHES: usize = 8;
 /// What BatchWriteItem takes.
 const WRITES: usize = 25;
 /// What BatchGetItem takes.
 const READS: usize = 100;
-/// How often what a batch call left over is sent again.
-const ROUNDS: u32 = 8;
+/// How many writes of which others follow are asked for at once. A call that is cut off has done all blocks but its
+/// last; at less than thirty writes a second, three for each item of a block, a minute's call would get nowhere.
+const BLOCK: usize = 500;
+/// How long DynamoDB may take to answer: it takes milliseconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The store on DynamoDB.
 #[derive(Clone, Debug)]
 pub struct DynamoStore {
     client: Client,
-    names: Arc<HashMap<Table, String>>,
+    places: Arc<HashMap<Table, Place>>,
+    patience: Patience,
+}
+
+/// A table, and what is known of what it takes. Clones of the store share it.
+#[derive(Debug)]
+struct Place {
+    name: String,
+    reads: Pace,
+    writes: Pace,
+    /// Whether most of the last new items were stored already: then it is read before it is written.
+    is_mostly_known: AtomicBool,
+}
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let (reads, writes) = (Pace::new(), Pace::new());
+        Self { name: name.to_owned(), reads, writes, is_mostly_known: AtomicBool::default() }
+    }
 }
 
 impl DynamoStore {
     /// These tables, by the names of the configuration; each must have one.
     pub fn new(config: &Config, tables: &[Table]) -> Result<Self, Missing> {
         let aws = Aws::new(config)?;
+        let http = aws.http.clone();
+        Self::over(http, aws, config, tables)
+    }
+
+    /// The same, called by a client of the caller's.
+    pub fn with_client(
+        http: impl HttpClient + 'static,
+        config: &Config,
+        tables: &[Table],
+    ) -> Result<Self, Missing> {
+        Self::over(SharedHttpClient::new(http), Aws::new(config)?, config, tables)
+    }
+
+    fn over(http: SharedHttpClient, aws: Aws, config: &Config, tables: &[Table]) -> Result<Self, Missing> {
         let mut sdk = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(aws.region)
             .credentials_provider(aws.credentials)
-            .http_client(aws.http)
-            .retry_config(aws.retry)
-            .timeout_config(aws.timeouts);
+            .http_client(http)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ANSWER_TIMEOUT).build());
         sdk.set_endpoint_url(aws.endpoint);
-        let named = |table: &Table| Ok((*table, config.table(*table).get()?.to_owned()));
+        let place = |table: &Table| Ok((*table, Place::new(config.table(*table).get()?)));
         Ok(Self {
             client: Client::from_conf(sdk.build()),
-            names: Arc::new(tables.iter().map(named).collect::<Result<_, Missing>>()?),
+            places: Arc::new(tables.iter().map(place).collect::<Result<_, Missing>>()?),
+            patience: Patience::UntilCutOff,
         })
+    }
+
+    /// The store for those who cannot wait until they are cut off.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     /// The client, for what the store does not do.
@@ -67,125 +106,41 @@ impl DynamoStore {
         &self.client
     }
 
-    fn name(&self, table: Table) -> Result<&str, StoreError> {
-        let name = self.names.get(&table).map(String::as_str);
-        name.ok_or_else(|| StoreError::Refused(format!("this function has no table {}", table.name())))
-    }
-
-    async fn put_one(
+    /// Does work of many calls, which share the patience: a lease that is written under ends soon.
+    async fn together<T>(
         &self,
-        table: &str,
-        item: Attributes,
-        condition: Condition,
-    ) -> Result<Written, StoreError> {
-        let mut put = self
-            .client
-            .put_item()
-            .table_name(table)
-            .set_item(Some(item))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        put = match condition {
-            Condition::None => put,
-            Condition::Absent => put
-                .condition_expression("attribute_not_exists(#p)")
-                .expression_attribute_names("#p", attributes::PARTITION),
-            Condition::Version(version) => put
-                .condition_expression("#v = :v")
-                .expression_attribute_names("#v", attributes::VERSION)
-                .expression_attribute_values(":v", AttributeValue::N(version.to_string())),
-        };
-        match put.send().await {
-            Ok(_) => Ok(Written::Done),
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(conflict)) => {
-                    let stored = conflict.item.clone().map(attributes::to_item).transpose()?;
-                    Ok(Written::Conflict(stored))
-                }
-                _ => Err(failure("PutItem", &error)),
-            },
-        }
-    }
-
-    /// Puts at most [`WRITES`] items, none twice, without a condition.
-    async fn write_batch(&self, table: &str, items: Vec<Attributes>) -> Result<(), StoreError> {
-        let write = |item| {
-            let put = PutRequest::builder().set_item(Some(item)).build().map_err(refused)?;
-            Ok(WriteRequest::builder().put_request(put).build())
-        };
-        self.write(table, items.into_iter().map(write).collect::<Result<_, StoreError>>()?).await
-    }
-
-    /// Deletes at most [`WRITES`] items, none twice.
-    async fn delete_batch(&self, table: &str, keys: Vec<Attributes>) -> Result<(), StoreError> {
-        let write = |key| {
-            let delete = DeleteRequest::builder().set_key(Some(key)).build().map_err(refused)?;
-            Ok(WriteRequest::builder().delete_request(delete).build())
-        };
-        self.write(table, keys.into_iter().map(write).collect::<Result<_, StoreError>>()?).await
-    }
-
-    async fn write(&self, table: &str, writes: Vec<WriteRequest>) -> Result<(), StoreError> {
-        let mut open = HashMap::from([(table.to_owned(), writes)]);
-        for round in 0..ROUNDS {
-            let sent = self.client.batch_write_item().set_request_items(Some(open)).send().await;
-            let sent = sent.map_err(|error| failure("BatchWriteItem", &error))?;
-            open = sent.unprocessed_items.unwrap_or_default();
-            if open.values().all(Vec::is_empty) {
-                return Ok(());
+        work: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        match self.patience {
+            Patience::UntilCutOff => work.await,
+            Patience::For(patience) => {
+                let late = |_| Err(StoreError::Unavailable("the table is throttled".to_owned()));
+                tokio::time::timeout(patience, work).await.unwrap_or_else(late)
             }
-            tokio::time::sleep(pause(round)).await;
         }
-        Err(busy("BatchWriteItem"))
     }
 
-    /// The items that there are among at most [`READS`] keys, none twice.
-    async fn read_batch(&self, table: &str, keys: Vec<Attributes>) -> Result<Vec<Item>, StoreError> {
-        let keys = KeysAndAttributes::builder().consistent_read(true).set_keys(Some(keys));
-        let mut open = HashMap::from([(table.to_owned(), keys.build().map_err(refused)?)]);
-        let mut items = Vec::new();
-        for round in 0..ROUNDS {
-            let got = self.client.batch_get_item().set_request_items(Some(open)).send().await;
-            let got = got.map_err(|error| failure("BatchGetItem", &error))?;
-            for found in got.responses.into_iter().flat_map(HashMap::into_values).flatten() {
-                items.push(attributes::to_item(found)?);
-            }
-            open = got.unprocessed_keys.unwrap_or_default();
-            if open.values().all(|keys| keys.keys.is_empty()) {
-                return Ok(items);
-            }
-            tokio::time::sleep(pause(round)).await;
-        }
-        Err(busy("BatchGetItem"))
-    }
-
-    /// Does puts whose keys all differ.
-    async fn put_round(&self, table: &str, round: Round, written: &mut [Written]) -> Result<(), StoreError> {
-        let batches = batches(round.plain, WRITES).into_iter().map(|items| self.write_batch(table, items));
-        let mut batches = stream::iter(batches).buffer_unordered(BATCHES);
-        while batches.try_next().await?.is_some() {}
-        let puts = round.checked.into_iter().map(async |(at, item, condition)| {
-            Ok::<_, StoreError>((at, self.put_one(table, item, condition).await?))
-        });
-        let mut puts = stream::iter(puts).buffer_unordered(PUTS);
-        while let Some((at, done)) = puts.try_next().await? {
-            written[at] = done;
-        }
-        Ok(())
+    fn place(&self, table: Table) -> Result<&Place, StoreError> {
+        let none = || StoreError::Refused(format!("this function has no table {}", table.name()));
+        self.places.get(&table).ok_or_else(none)
     }
 }
 
 impl Store for DynamoStore {
+    fn block(&self) -> usize {
+        BLOCK
+    }
+
     async fn get(&self, table: Table, partition: &str, sort: &str) -> Result<Option<Item>, StoreError> {
-        let got = self
+        let place = self.place(table)?;
+        let ask = self
             .client
             .get_item()
-            .table_name(self.name(table)?)
+            .table_name(&place.name)
             .set_key(Some(attributes::key(partition, sort)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| failure("GetItem", &error))?;
-        got.item.map(attributes::to_item).transpose()
+            .consistent_read(true);
+        let got = paced(&place.reads, self.patience, || ask.clone().send()).await;
+        got.map_err(|error| failure("GetItem", &error))?.item.map(attributes::to_item).transpose()
     }
 
     async fn get_all(
@@ -193,11 +148,12 @@ impl Store for DynamoStore {
         table: Table,
         keys: Vec<(String, String)>,
     ) -> Result<Vec<Option<Item>>, StoreError> {
-        let name = self.name(table)?;
+        let place = self.place(table)?;
         let distinct: HashSet<&(String, String)> = keys.iter().collect();
         let wanted = distinct.into_iter().map(|(partition, sort)| attributes::key(partition, sort)).collect();
-        let reads = batches(wanted, READS).into_iter().map(|keys| self.read_batch(name, keys));
-        let found: Vec<Vec<Item>> = stream::iter(reads).buffer_unordered(BATCHES).try_collect().await?;
+        let reads = batches(wanted, READS).into_iter().map(|keys| self.read_batch(place, keys));
+        let found = stream::iter(reads).buffer_unordered(BATCHES).try_collect::<Vec<_>>();
+        let found: Vec<Vec<Item>> = self.together(found).await?;
         let items = found.into_iter().flatten();
         let found: HashMap<(String, String), Item> =
             items.map(|item| ((item.partition.clone(), item.sort.clone()), item)).collect();
@@ -205,7 +161,7 @@ impl Store for DynamoStore {
     }
 
     async fn query(&self, table: Table, query: Query) -> Result<Vec<Item>, StoreError> {
-        let name = self.name(table)?;
+        let place = self.place(table)?;
         let Some(mut start) = start(&query) else {
             return Ok(Vec::new());
         };
@@ -214,7 +170,7 @@ impl Store for DynamoStore {
             let mut ask = self
                 .client
                 .query()
-                .table_name(name)
+                .table_name(&place.name)
                 .consistent_read(true)
                 .scan_index_forward(!query.descending)
                 .limit(i32::try_from(query.limit - items.len()).unwrap_or(i32::MAX))
@@ -228,7 +184,8 @@ impl Store for DynamoStore {
                     .expression_attribute_names("#s", attributes::SORT)
                     .expression_attribute_values(":s", AttributeValue::S(query.prefix.clone()));
             }
-            let page = ask.send().await.map_err(|error| failure("Query", &error))?;
+            let page = paced(&place.reads, self.patience, || ask.clone().send()).await;
+            let page = page.map_err(|error| failure("Query", &error))?;
             for found in page.items.unwrap_or_default() {
                 items.push(attributes::to_item(found)?);
             }
@@ -241,32 +198,42 @@ impl Store for DynamoStore {
     }
 
     async fn put(&self, table: Table, item: Item, condition: Condition) -> Result<Written, StoreError> {
-        self.put_one(self.name(table)?, attributes::from_item(&item)?, condition).await
+        self.put_one(self.place(table)?, attributes::from_item(&item)?, condition).await
     }
 
     async fn put_all(&self, table: Table, puts: Vec<(Item, Condition)>) -> Result<Vec<Written>, StoreError> {
-        let name = self.name(table)?;
+        let place = self.place(table)?;
         let mut written = vec![Written::Done; puts.len()];
-        for round in rounds(&puts)? {
-            self.put_round(name, round, &mut written).await?;
-        }
+        let rounds = rounds(&puts)?;
+        self.together(async {
+            for round in rounds {
+                self.put_round(place, round, &mut written).await?;
+            }
+            Ok(())
+        })
+        .await?;
         Ok(written)
     }
 
     async fn delete(&self, table: Table, partition: &str, sort: &str) -> Result<(), StoreError> {
-        let delete = self.client.delete_item().table_name(self.name(table)?);
-        let deleted = delete.set_key(Some(attributes::key(partition, sort))).send().await;
+        let place = self.place(table)?;
+        let delete = self.client.delete_item().table_name(&place.name);
+        let delete = delete.set_key(Some(attributes::key(partition, sort)));
+        let deleted = paced(&place.writes, self.patience, || delete.clone().send()).await;
         deleted.map(|_| ()).map_err(|error| failure("DeleteItem", &error))
     }
 
     async fn delete_all(&self, table: Table, keys: Vec<(String, String)>) -> Result<(), StoreError> {
-        let name = self.name(table)?;
+        let place = self.place(table)?;
         let distinct: HashSet<(String, String)> = keys.into_iter().collect();
         let keys = distinct.into_iter().map(|(partition, sort)| attributes::key(&partition, &sort)).collect();
-        let batches = batches(keys, WRITES).into_iter().map(|keys| self.delete_batch(name, keys));
+        let batches = batches(keys, WRITES).into_iter().map(|keys| self.delete_batch(place, keys));
         let mut batches = stream::iter(batches).buffer_unordered(BATCHES);
-        while batches.try_next().await?.is_some() {}
-        Ok(())
+        self.together(async {
+            while batches.try_next().await?.is_some() {}
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -274,7 +241,10 @@ impl Store for DynamoStore {
 #[derive(Default)]
 struct Round {
     plain: Vec<Attributes>,
-    checked: Vec<(usize, Attributes, Condition)>,
+    /// New items, and the place of each.
+    new: Vec<(usize, Attributes)>,
+    /// Changes: the place, the item, and the version that it goes over.
+    changed: Vec<(usize, Attributes, u64)>,
 }
 
 /// The puts in rounds that hold no key twice: puts of one key happen in order.
@@ -289,7 +259,8 @@ fn rounds(puts: &[(Item, Condition)]) -> Result<Vec<Round>, StoreError> {
         let attributes = attributes::from_item(item)?;
         match condition {
             Condition::None => rounds[*nth].plain.push(attributes),
-            condition => rounds[*nth].checked.push((at, attributes, *condition)),
+            Condition::Absent => rounds[*nth].new.push((at, attributes)),
+            Condition::Version(version) => rounds[*nth].changed.push((at, attributes, *version)),
         }
         *nth += 1;
     }
@@ -316,44 +287,5 @@ fn start(query: &Query) -> Option<Option<Attributes>> {
         }
         Some(after) if (after > prefix.as_str()) == *descending => Some(None),
         Some(_) => None,
-    }
-}
-
-/// How long to wait before the rest of a batch is sent again.
-fn pause(round: u32) -> Duration {
-    Duration::from_millis(50 << round.min(5))
-}
-
-fn busy(operation: &str) -> StoreError {
-    StoreError::Unavailable(format!("{operation} is throttled"))
-}
-
-fn refused(error: aws_sdk_dynamodb::error::BuildError) -> StoreError {
-    StoreError::Refused(error.to_string())
-}
-
-/// Only the code: the text of a refusal may quote a key.
-fn failure<E>(operation: &str, error: &SdkError<E>) -> StoreError
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    const PASSING: [&str; 6] = [
-        "InternalServerError",
-        "LimitExceededException",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "ThrottlingException",
-        "TransactionConflictException",
-    ];
-    let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-    match error.code() {
-        Some(code) if status < 500 && !PASSING.contains(&code) => {
-            StoreError::Refused(format!("{operation}: {code}"))
-        }
-        Some(code) => StoreError::Unavailable(format!("{operation}: {code}")),
-        None if error.as_service_error().is_some() && status < 500 => {
-            StoreError::Refused(format!("{operation}: status {status}"))
-        }
-        None => StoreError::Unavailable(format!("{operation}: {}", DisplayErrorContext(error))),
     }
 }

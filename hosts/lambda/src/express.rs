@@ -6,7 +6,6 @@ use api::{Ended, ExecutionStatus, FlowError, Machine};
 use aws_sdk_sfn::{
     Client,
     config::{BehaviorVersion, http::HttpRequest, retry::RetryConfig, timeout::TimeoutConfig},
-    error::ProvideErrorMetadata,
     types::SyncExecutionStatus,
 };
 use functions::{
@@ -14,14 +13,18 @@ use functions::{
     consume_events::{Fed, Feed},
 };
 
-use crate::{Config, client::Aws, clock, config::Missing, serve::Deadline, sfn::failure};
+use crate::{
+    Config,
+    client::Aws,
+    clock,
+    config::Missing,
+    pace::{Fault, Patience, fault, retry},
+    serve::Deadline,
+    sfn::failure,
+};
 
 /// How long the answer of an execution that is waited for may take: as long as it may run. Who waits ends it sooner.
 const ANSWER: Duration = Duration::from_secs(300);
-/// How long to wait before an execution is asked for again that was throttled, which has not begun then.
-const PAUSES: [Duration; 4] =
-    [Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
-
 /// Executions of EXPRESS machines on Step Functions.
 #[derive(Clone, Debug)]
 pub struct Executions {
@@ -38,7 +41,7 @@ impl Executions {
             .region(aws.region)
             .credentials_provider(aws.credentials)
             .http_client(aws.http)
-            .retry_config(aws.retry)
+            .retry_config(RetryConfig::disabled())
             .timeout_config(aws.timeouts);
         sdk.set_endpoint_url(aws.endpoint);
         Ok(Self { client: Client::from_conf(sdk.build()), emulated: config.endpoint.is_some() })
@@ -51,32 +54,31 @@ impl Executions {
 
     /// Runs an execution to its end. It is asked for once, unless that was throttled: while no answer came, it may
     /// be running, and another would do the same beside it.
-    pub async fn run(&self, machine: &str, name: &str, input: String) -> Result<Ended, FlowError> {
+    pub async fn run(
+        &self,
+        machine: &str,
+        name: &str,
+        input: String,
+        patience: Patience,
+    ) -> Result<Ended, FlowError> {
         let emulated = self.emulated;
         let execution = self.client.start_sync_execution().state_machine_arn(machine).name(name).input(input);
-        let mut pauses = PAUSES.into_iter();
-        loop {
-            let once = execution
-                .clone()
-                .customize()
-                .config_override(
-                    aws_sdk_sfn::Config::builder()
-                        .retry_config(RetryConfig::disabled())
-                        .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ANSWER).build()),
-                )
-                .mutate_request(move |request| without_prefix(request, emulated));
-            let error = match once.send().await {
-                Ok(ended) if ended.status == SyncExecutionStatus::Succeeded => {
-                    return Ok(Ended { status: ExecutionStatus::Succeeded, output: ended.output });
-                }
-                Ok(_) => return Ok(Ended { status: ExecutionStatus::Ended, output: None }),
-                Err(error) => error,
-            };
-            let is_throttled = error.code().is_some_and(|code| code.contains("Throttling"));
-            match pauses.next().filter(|_| is_throttled) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(failure(&error)),
+        let once = || async {
+            let config = aws_sdk_sfn::Config::builder()
+                .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ANSWER).build());
+            let asked = execution.clone().customize().config_override(config);
+            match asked.mutate_request(move |request| without_prefix(request, emulated)).send().await {
+                // Begun, for all that is known.
+                Err(error) if fault(&error) == Fault::Passing => Ok(Err(error)),
+                ended => ended.map(Ok),
             }
+        };
+        match retry(patience, once, |_| ()).await {
+            Ok(Ok(ended)) if ended.status == SyncExecutionStatus::Succeeded => {
+                Ok(Ended { status: ExecutionStatus::Succeeded, output: ended.output })
+            }
+            Ok(Ok(_)) => Ok(Ended { status: ExecutionStatus::Ended, output: None }),
+            Ok(Err(error)) | Err(error) => Err(failure(&error)),
         }
     }
 }
@@ -102,7 +104,8 @@ impl Express {
         let late = || Error::StorageUnavailable("the call has no time left".into());
         let left = deadline.left(clock::now()).ok_or_else(late)?;
         let name = feed.batch.batch_id.to_string();
-        let run = tokio::time::timeout(left, self.executions.run(&self.machine, &name, feed.input));
+        let run = self.executions.run(&self.machine, &name, feed.input, Patience::UntilCutOff);
+        let run = tokio::time::timeout(left, run);
         let ended = run.await.map_err(|_| late())?.map_err(|error| match error {
             FlowError::Unavailable(_) => Error::StorageUnavailable(error.to_string()),
             FlowError::Refused(_) => Error::StorageRefused(error.to_string()),

@@ -8,10 +8,12 @@ use functions::{
     queue::{BatchResponse, SqsEvent},
 };
 use jiff::Timestamp;
-use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::clock;
 
 /// A failure as Lambda is told of it.
 #[derive(Debug)]
@@ -33,10 +35,22 @@ where
     O: Serialize,
 {
     log();
-    lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
-        invoke(function.name(), event.payload, &step)
-    }))
-    .await
+    lambda_runtime::run(service_fn(|event| run(function, event, &step))).await
+}
+
+/// A step that is not done in time fails by a name that machines try again, before Lambda ends the call without one.
+async fn run<I, O>(
+    function: Function,
+    event: LambdaEvent<Box<RawValue>>,
+    step: &impl AsyncFn(I) -> Result<O, Error>,
+) -> Result<Box<RawValue>, Failure>
+where
+    I: DeserializeOwned,
+    O: Serialize,
+{
+    let deadline = Deadline::of(&event.context);
+    let step = async |input| deadline.bound(clock::now(), step(input)).await;
+    invoke(function.name(), event.payload, &step).await
 }
 
 /// When a call must have ended: what goes on then is cut off, and none of its messages is done.
@@ -47,6 +61,27 @@ pub struct Deadline(Timestamp);
 const ANSWER: Duration = Duration::from_secs(5);
 
 impl Deadline {
+    /// A call that must have ended by then.
+    pub fn new(ends: Timestamp) -> Self {
+        Self(ends)
+    }
+
+    fn of(context: &Context) -> Self {
+        let ends = i64::try_from(context.deadline).unwrap_or(i64::MAX);
+        Self(Timestamp::from_millisecond(ends).unwrap_or(Timestamp::MAX))
+    }
+
+    /// Does the work so long as there may be any.
+    pub async fn bound<T>(
+        self,
+        now: Timestamp,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let left = self.left(now).unwrap_or_default();
+        // On the heap: all that a step waits for makes one very large future.
+        tokio::time::timeout(left, Box::pin(work)).await.unwrap_or(Err(Error::OutOfTime))
+    }
+
     /// For how long there may be work; `None`: it is time to answer.
     pub fn left(self, now: Timestamp) -> Option<Duration> {
         let left = Duration::try_from(self.0.duration_since(now)).ok()?;
@@ -69,8 +104,7 @@ async fn take(
     event: LambdaEvent<Box<RawValue>>,
     consume: &impl AsyncFn(SqsEvent, Deadline) -> Result<BatchResponse, Error>,
 ) -> Result<Box<RawValue>, Failure> {
-    let ends = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
-    let deadline = Deadline(Timestamp::from_millisecond(ends).unwrap_or(Timestamp::MAX));
+    let deadline = Deadline::of(&event.context);
     invoke(consumer.name(), event.payload, &async |messages| consume(messages, deadline).await).await
 }
 

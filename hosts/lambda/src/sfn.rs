@@ -13,7 +13,11 @@ use http::Method;
 use jiff::Timestamp;
 use object_store::{aws::AmazonS3, path::Path, signer::Signer};
 
-use crate::{Config, Executions, Sqs, config::Missing};
+use crate::{
+    Config, Executions, Sqs,
+    config::Missing,
+    pace::{Fault, Patience, fault, retry},
+};
 
 /// How long an upload's address is good.
 const UPLOAD_WITHIN: Duration = Duration::from_secs(3600);
@@ -57,9 +61,8 @@ impl StepFunctions {
     }
 
     async fn describe(&self, execution_arn: &str) -> Result<Option<(Stage, Timestamp)>, FlowError> {
-        let described =
-            self.executions.client().describe_execution().execution_arn(execution_arn).send().await;
-        match described {
+        let describe = self.executions.client().describe_execution().execution_arn(execution_arn);
+        match retry(Patience::SOON, || describe.clone().send(), |_| ()).await {
             Ok(found) => Ok(Some((found.status, timestamp(found.start_date)?))),
             Err(error) if is(&error, &["ExecutionDoesNotExist", "InvalidArn"]) => Ok(None),
             Err(error) => Err(failure(&error)),
@@ -79,16 +82,14 @@ impl Flow for StepFunctions {
     }
 
     async fn start(&self, machine: Machine, name: &str, input: String) -> Result<Started, FlowError> {
-        let started = self
+        let start = self
             .executions
             .client()
             .start_execution()
             .state_machine_arn(self.arn(machine))
             .name(name)
-            .input(input)
-            .send()
-            .await;
-        match started {
+            .input(input);
+        match retry(Patience::SOON, || start.clone().send(), |_| ()).await {
             Ok(started) => Ok(Started {
                 execution_arn: started.execution_arn,
                 start_date: timestamp(started.start_date)?,
@@ -105,7 +106,7 @@ impl Flow for StepFunctions {
     }
 
     async fn run(&self, machine: Machine, name: &str, input: String) -> Result<Ended, FlowError> {
-        self.executions.run(self.arn(machine), name, input).await
+        self.executions.run(self.arn(machine), name, input, Patience::SOON).await
     }
 
     async fn status(&self, execution_arn: &str) -> Result<Option<ExecutionStatus>, FlowError> {
@@ -145,9 +146,10 @@ pub(crate) fn failure<E: ProvideErrorMetadata + std::error::Error + 'static>(
     let Some(code) = error.code() else {
         return FlowError::Unavailable(DisplayErrorContext(error).to_string());
     };
-    let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-    let busy = status >= 500 || code.contains("Throttling") || code == "ExecutionLimitExceeded";
-    if busy { FlowError::Unavailable(code.to_owned()) } else { FlowError::Refused(code.to_owned()) }
+    match fault(error) {
+        Fault::Throttled | Fault::Passing => FlowError::Unavailable(code.to_owned()),
+        Fault::Final => FlowError::Refused(code.to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! The queues on SQS.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use aws_sdk_sqs::{
     Client,
-    config::BehaviorVersion,
+    config::{BehaviorVersion, retry::RetryConfig},
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
     types::SendMessageBatchRequestEntry,
 };
@@ -13,13 +13,14 @@ use functions::queue::{LONGEST_DELAY, Message, Queue, QueueError, QueueName};
 use crate::{
     client::Aws,
     config::{Config, Missing},
+    pace::{self, Fault, Patience, fault, retry},
 };
 
 /// What SendMessageBatch takes: so many messages, and so many bytes of them.
 const MESSAGES: usize = 10;
 const BYTES: usize = 1024 * 1024;
-/// How often what a call left over is sent again.
-const ROUNDS: u32 = 5;
+/// For how long messages are sent again that were throttled.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The queues.
 #[derive(Clone, Debug)]
@@ -37,7 +38,7 @@ impl Sqs {
             .region(aws.region)
             .credentials_provider(aws.credentials)
             .http_client(aws.http)
-            .retry_config(aws.retry)
+            .retry_config(RetryConfig::disabled())
             .timeout_config(aws.timeouts);
         sdk.set_endpoint_url(aws.endpoint);
         let url = |queue: &QueueName| Ok((*queue, config.queue(*queue).get()?.to_owned()));
@@ -50,10 +51,11 @@ impl Sqs {
     /// Sends at most [`MESSAGES`]; what was throttled or failed on SQS's side is sent again.
     async fn send_batch(&self, url: &str, messages: &[Message]) -> Result<(), QueueError> {
         let mut open: Vec<usize> = (0..messages.len()).collect();
-        for _ in 0..ROUNDS {
+        let began = tokio::time::Instant::now();
+        for failures in 0.. {
             let entries = open.iter().map(|&at| entry(at, &messages[at])).collect::<Result<_, _>>()?;
-            let sent =
-                self.client.send_message_batch().queue_url(url).set_entries(Some(entries)).send().await;
+            let send = self.client.send_message_batch().queue_url(url).set_entries(Some(entries));
+            let sent = retry(Patience::SOON, || send.clone().send(), |_| ()).await;
             let failed = sent.map_err(|error| failure(&error))?.failed;
             if let Some(refused) = failed.iter().find(|failed| failed.sender_fault) {
                 return Err(QueueError::Refused(format!("SendMessageBatch: {}", refused.code)));
@@ -62,6 +64,10 @@ impl Sqs {
             if open.is_empty() {
                 return Ok(());
             }
+            if began.elapsed() >= PATIENCE {
+                break;
+            }
+            tokio::time::sleep(pace::delay(failures)).await;
         }
         Err(QueueError::Unavailable("SendMessageBatch is throttled".into()))
     }
@@ -111,13 +117,13 @@ fn failure<E>(error: &SdkError<E>) -> QueueError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-    match error.code() {
-        Some(code) if status < 500 && !code.contains("Throttl") => {
-            QueueError::Refused(format!("SendMessageBatch: {code}"))
-        }
-        Some(code) => QueueError::Unavailable(format!("SendMessageBatch: {code}")),
-        None => QueueError::Unavailable(format!("SendMessageBatch: {}", DisplayErrorContext(error))),
+    let said = match error.code() {
+        Some(code) => format!("SendMessageBatch: {code}"),
+        None => format!("SendMessageBatch: {}", DisplayErrorContext(error)),
+    };
+    match fault(error) {
+        Fault::Throttled | Fault::Passing => QueueError::Unavailable(said),
+        Fault::Final => QueueError::Refused(said),
     }
 }
 

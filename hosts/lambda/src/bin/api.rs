@@ -6,13 +6,15 @@ use lambda::{
     Config, DynamoStore, StepFunctions,
     clock::{now, random},
     destinations::guard,
-    objects, serve_http,
+    objects,
+    pace::Patience,
+    serve_http,
 };
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let config = Config::from_env();
-    let store = DynamoStore::new(&config, &Table::ALL)?;
+    let store = DynamoStore::new(&config, &Table::ALL)?.with_patience(Patience::SOON);
     let flow = StepFunctions::new(&config)?;
     let api = Api::new(store, objects(&config)?, flow, now, random).with_guard(guard(&config)?);
     serve_http(api::router(api)).await

@@ -1,7 +1,7 @@
 //! The Lambda function of DeliverEvents.
 
 use functions::{Consumer, deliver, outbound::Outbound, queue::QueueName, store::Table};
-use lambda::{Config, DynamoStore, Sqs, clock, destinations::guard, objects, serve_queue};
+use lambda::{Config, DynamoStore, Sqs, clock, destinations::guard, objects, pace::Patience, serve_queue};
 
 const TABLES: [Table; 4] = [Table::Events, Table::Responses, Table::Destinations, Table::Deliveries];
 
@@ -9,7 +9,7 @@ const TABLES: [Table; 4] = [Table::Events, Table::Responses, Table::Destinations
 async fn main() -> Result<(), lambda_runtime::Error> {
     let config = Config::from_env();
     let courier = deliver::Courier::new(deliver::Tools {
-        store: DynamoStore::new(&config, &TABLES)?,
+        store: DynamoStore::new(&config, &TABLES)?.with_patience(Patience::LEASED),
         objects: objects(&config)?,
         queue: Sqs::new(&config, &[QueueName::Events, QueueName::Lanes])?,
         outbound: Outbound::new(guard(&config)?)?,

@@ -185,7 +185,7 @@ impl Wiring {
             match resource["Type"].as_str().unwrap_or_default() {
                 "AWS::Serverless::Function" => problems.extend(function_problem(name)),
                 "AWS::Serverless::StateMachine" => {
-                    match machine(name, resource, resources, folder.as_deref()) {
+                    match machine(name, resource, &template, folder.as_deref()) {
                         Ok(machine) => machines.push(Arc::new(machine)),
                         Err(Problems(found)) => problems.extend(found),
                     }
@@ -239,7 +239,7 @@ fn function_problem(name: &str) -> Option<String> {
 fn machine(
     name: &str,
     resource: &Value,
-    resources: &serde_json::Map<String, Value>,
+    template: &Value,
     folder: Option<&Path>,
 ) -> Result<Machine, Problems> {
     let properties = &resource["Properties"];
@@ -255,7 +255,7 @@ fn machine(
             .map(|(_, text)| (*text).to_owned())
             .ok_or_else(|| one(format!("there is no definition {uri} in this program")))?,
     };
-    let text = substitute(text, &properties["DefinitionSubstitutions"], resources).map_err(one)?;
+    let text = substitute(text, &properties["DefinitionSubstitutions"], template).map_err(one)?;
     let express = properties["Type"].as_str() == Some("EXPRESS");
     let machine =
         StateMachine::parse_as(machine_type(express), &text, &check_resource).map_err(|problems| {
@@ -267,25 +267,19 @@ fn machine(
     Ok(Machine { definition: uri.to_owned(), ..Machine::new(&arn, express, &text, &role, machine) })
 }
 
-/// Puts the `DefinitionSubstitutions` in; every target must be there, and nothing may be left open.
-fn substitute(
-    mut text: String,
-    substitutions: &Value,
-    resources: &serde_json::Map<String, Value>,
-) -> Result<String, String> {
+/// Puts the `DefinitionSubstitutions` in; every target must be there, and nothing may be left open. A parameter has
+/// its default.
+fn substitute(mut text: String, substitutions: &Value, template: &Value) -> Result<String, String> {
     for (name, value) in substitutions.as_object().into_iter().flatten() {
         let target = value["Ref"].as_str().or_else(|| value["Fn::GetAtt"][0].as_str());
         let put = match (value.as_str(), target) {
             (Some(text), _) => text.to_owned(),
             (None, Some(target)) => {
-                let resource = resources.get(target).ok_or_else(|| {
+                let put = parameter(target, template)
+                    .or_else(|| named(target, value["Fn::GetAtt"][1].as_str(), template));
+                put.ok_or_else(|| {
                     format!("the substitution {name} names {target}, which is not in the template")
-                })?;
-                let kind = resource["Type"].as_str().unwrap_or_default();
-                match stores::reference(target, resource, value["Fn::GetAtt"][1].as_str()) {
-                    Some(name) => name,
-                    None => name_of(target, kind),
-                }
+                })?
             }
             (None, None) => {
                 return Err(format!("the substitution {name} is neither a text, a Ref nor a GetAtt"));
@@ -299,12 +293,24 @@ fn substitute(
     }
 }
 
-fn name_of(target: &str, kind: &str) -> String {
-    match kind {
+/// What a parameter is where nobody says anything else.
+fn parameter(name: &str, template: &Value) -> Option<String> {
+    match &template["Parameters"][name]["Default"] {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// What `Ref` (no attribute) or `GetAtt` gives for a resource.
+fn named(target: &str, attribute: Option<&str>, template: &Value) -> Option<String> {
+    let resource = template["Resources"].get(target)?;
+    let name = || match resource["Type"].as_str().unwrap_or_default() {
         "AWS::Serverless::Function" => Site::here().arn("lambda", &format!("function:{target}")),
         "AWS::Serverless::StateMachine" => machine_arn(target),
         _ => target.to_owned(),
-    }
+    };
+    Some(stores::reference(target, resource, attribute).unwrap_or_else(name))
 }
 
 #[cfg(test)]
