@@ -8,6 +8,9 @@ pub mod arrival;
 pub mod batch;
 pub mod batches;
 pub mod changes;
+pub mod consent;
+#[cfg(feature = "contract")]
+pub mod consent_contract;
 pub mod consume_events;
 pub mod consumer;
 pub mod contact;
@@ -23,6 +26,7 @@ pub mod event;
 #[cfg(feature = "contract")]
 pub mod event_contract;
 pub mod expression;
+mod extra;
 pub mod fault;
 pub mod function;
 pub mod intake;
@@ -31,6 +35,7 @@ pub mod keepable;
 pub mod known;
 pub mod ledger;
 pub mod objects;
+pub mod order;
 pub mod outbound;
 pub mod outcome;
 pub mod quarantine;

@@ -1,14 +1,15 @@
 //! CSV with a header: a row becomes a record.
 //!
 //! A column is a field of the same name. Names of the schema's own fields are met in any case and with
-//! spaces, `_` or `-` in them (`Opt In`). `optIn` reads true/false, yes/no, 1/0; `interests` is cut at `;`
-//! or `|`. An empty cell is an absent field, but for `name` and `email`.
+//! spaces, `_` or `-` in them (`Opt In`). `optIn` reads the words of [`consent`]; `interests` is cut at `;`
+//! or `|`. A blank cell is an absent field, but for `name` and `email`.
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use serde_json::{Map, Value};
 
 use super::{MAX_HELD_BYTES, Sink};
 use crate::{
+    consent,
     error::Error,
     fault::{Fault, rule},
 };
@@ -129,12 +130,15 @@ impl CsvFramer {
             let fault = Fault::new("", rule::UTF8, "the row is not UTF-8");
             return sink.record(self.row.line, &fields.join(&b','), Some(fault));
         };
-        let record = Value::Object(record(header, &cells)).to_string();
+        let record = record(header, &cells);
+        // The frame makes a truth of a word that it understands.
+        let unread = record.get("optIn").filter(|said| !said.is_boolean()).map(|_| consent::unread_cell());
+        let record = Value::Object(record).to_string();
         let fault = (cells.len() != header.len()).then(|| {
             let (row, head) = (cells.len(), header.len());
             Fault::new("", rule::CSV, format!("the row has {row} fields and the header has {head}"))
         });
-        sink.record(self.row.line, record.as_bytes(), fault)
+        sink.record(self.row.line, record.as_bytes(), fault.or(unread))
     }
 }
 
@@ -158,7 +162,7 @@ fn record(header: &[Column], cells: &[&str]) -> Map<String, Value> {
             Column::Text(name) => {
                 record.insert(name.to_owned(), Value::from(*cell));
             }
-            _ if cell.is_empty() => {}
+            _ if cell.trim().is_empty() => {}
             Column::OptIn => {
                 record.insert("optIn".to_owned(), truth(cell));
             }
@@ -175,9 +179,5 @@ fn record(header: &[Column], cells: &[&str]) -> Map<String, Value> {
 }
 
 fn truth(cell: &str) -> Value {
-    match cell.trim().to_ascii_lowercase().as_str() {
-        "true" | "yes" | "1" => Value::Bool(true),
-        "false" | "no" | "0" => Value::Bool(false),
-        _ => Value::from(cell),
-    }
+    consent::read(cell).map_or_else(|| Value::from(cell), Value::Bool)
 }

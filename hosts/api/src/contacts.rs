@@ -41,6 +41,8 @@ struct Word {
     index: u64,
     source: String,
     outcome: Outcome,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    late: bool,
 }
 
 impl Word {
@@ -57,6 +59,7 @@ impl Word {
             index: word.index,
             source: word.source,
             outcome: word.outcome,
+            late: word.late,
         })
     }
 }

@@ -10,10 +10,10 @@ use aws_sdk_dynamodb::{
     Client,
     config::BehaviorVersion,
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
-    operation::put_item::PutItemError,
+    operation::{put_item::PutItemError, update_item::UpdateItemError},
     types::{
-        AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, ReturnValuesOnConditionCheckFailure,
-        WriteRequest,
+        AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, ReturnValue,
+        ReturnValuesOnConditionCheckFailure, WriteRequest,
     },
 };
 use functions::store::{Condition, Item, Query, Store, StoreError, Table, Written};
@@ -104,6 +104,40 @@ impl DynamoStore {
                 _ => Err(failure("PutItem", &error)),
             },
         }
+    }
+
+    /// Sets an item's version by an expression, if the condition holds; the version then.
+    async fn set_version(
+        &self,
+        table: &str,
+        key: Attributes,
+        (update, condition): (&str, Option<&str>),
+        value: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        let sent = self
+            .client
+            .update_item()
+            .table_name(table)
+            .set_key(Some(key))
+            .update_expression(update)
+            .set_condition_expression(condition.map(ToOwned::to_owned))
+            .expression_attribute_names("#v", attributes::VERSION)
+            .expression_attribute_values(":v", AttributeValue::N(value.to_string()))
+            .return_values(ReturnValue::UpdatedNew)
+            .send()
+            .await;
+        let set = match sent {
+            Ok(set) => set.attributes.unwrap_or_default(),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => return Ok(None),
+                _ => return Err(failure("UpdateItem", &error)),
+            },
+        };
+        let version = set.get(attributes::VERSION).and_then(|version| version.as_n().ok());
+        let version = version.and_then(|version| version.parse().ok());
+        version
+            .map(Some)
+            .ok_or_else(|| StoreError::Refused("UpdateItem: the version of an item is no number".into()))
     }
 
     /// Puts at most [`WRITES`] items, none twice, without a condition.
@@ -251,6 +285,16 @@ impl Store for DynamoStore {
             self.put_round(name, round, &mut written).await?;
         }
         Ok(written)
+    }
+
+    async fn raise(&self, table: Table, partition: &str, sort: &str, least: u64) -> Result<u64, StoreError> {
+        let (name, key) = (self.name(table)?, attributes::key(partition, sort));
+        let to_least = ("SET #v = :v", Some("attribute_not_exists(#v) OR #v < :v"));
+        if let Some(raised) = self.set_version(name, key.clone(), to_least, least).await? {
+            return Ok(raised);
+        }
+        let raised = self.set_version(name, key, ("ADD #v :v", None), 1).await?;
+        raised.ok_or_else(|| StoreError::Refused("UpdateItem: a condition failed that was not set".into()))
     }
 
     async fn delete(&self, table: Table, partition: &str, sort: &str) -> Result<(), StoreError> {

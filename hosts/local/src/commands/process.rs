@@ -14,6 +14,7 @@ use functions::{
     Batch, BatchId, Kind, Name, Objects,
     batches::{BatchStatus, Status},
     intake::{Format, Intake, Settings, Staged, spool},
+    order,
     steps::Summary,
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -29,7 +30,7 @@ use crate::{
     exit::Exit,
     flow::LocalFlow,
     folder::Folder,
-    import::Import,
+    import::{Claim, Import},
     logs,
 };
 
@@ -87,13 +88,20 @@ async fn take(
     let store = &folder.host.store;
     let Source { file, size, import } = source;
     let fresh = BatchId::new(now, clock::random());
-    let (batch_id, received_at) = match &import {
+    let Claim { batch_id, received_at, order } = match &import {
         Some(import) => import.claim(&tenant, fresh, now, store).await?,
-        None => (fresh, now),
+        None => Claim { batch_id: fresh, received_at: now, order: order::next(store, &tenant, now).await? },
     };
-    let provider = "file".parse()?;
-    let batch =
-        Batch { batch_id, tenant: tenant.clone(), provider, kind: Kind::Contact, received_at, chunk: None };
+    let batch = Batch {
+        batch_id,
+        tenant: tenant.clone(),
+        provider: "file".parse()?,
+        kind: Kind::Contact,
+        received_at,
+        order,
+        replay: 0,
+        chunk: None,
+    };
     let settings = Settings {
         format,
         size: Some(size),
