@@ -10,10 +10,10 @@ use aws_sdk_dynamodb::{
     Client,
     config::BehaviorVersion,
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
-    operation::{put_item::PutItemError, update_item::UpdateItemError},
+    operation::put_item::PutItemError,
     types::{
-        AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, ReturnValue,
-        ReturnValuesOnConditionCheckFailure, WriteRequest,
+        AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, ReturnValuesOnConditionCheckFailure,
+        WriteRequest,
     },
 };
 use functions::store::{Condition, Item, Query, Store, StoreError, Table, Written};
@@ -23,6 +23,7 @@ use crate::{
     attributes::{self, Attributes},
     client::Aws,
     config::{Config, Missing},
+    counter,
 };
 
 /// How many single puts are on their way at once.
@@ -104,40 +105,6 @@ impl DynamoStore {
                 _ => Err(failure("PutItem", &error)),
             },
         }
-    }
-
-    /// Sets an item's version by an expression, if the condition holds; the version then.
-    async fn set_version(
-        &self,
-        table: &str,
-        key: Attributes,
-        (update, condition): (&str, Option<&str>),
-        value: u64,
-    ) -> Result<Option<u64>, StoreError> {
-        let sent = self
-            .client
-            .update_item()
-            .table_name(table)
-            .set_key(Some(key))
-            .update_expression(update)
-            .set_condition_expression(condition.map(ToOwned::to_owned))
-            .expression_attribute_names("#v", attributes::VERSION)
-            .expression_attribute_values(":v", AttributeValue::N(value.to_string()))
-            .return_values(ReturnValue::UpdatedNew)
-            .send()
-            .await;
-        let set = match sent {
-            Ok(set) => set.attributes.unwrap_or_default(),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => return Ok(None),
-                _ => return Err(failure("UpdateItem", &error)),
-            },
-        };
-        let version = set.get(attributes::VERSION).and_then(|version| version.as_n().ok());
-        let version = version.and_then(|version| version.parse().ok());
-        version
-            .map(Some)
-            .ok_or_else(|| StoreError::Refused("UpdateItem: the version of an item is no number".into()))
     }
 
     /// Puts at most [`WRITES`] items, none twice, without a condition.
@@ -288,13 +255,7 @@ impl Store for DynamoStore {
     }
 
     async fn raise(&self, table: Table, partition: &str, sort: &str, least: u64) -> Result<u64, StoreError> {
-        let (name, key) = (self.name(table)?, attributes::key(partition, sort));
-        let to_least = ("SET #v = :v", Some("attribute_not_exists(#v) OR #v < :v"));
-        if let Some(raised) = self.set_version(name, key.clone(), to_least, least).await? {
-            return Ok(raised);
-        }
-        let raised = self.set_version(name, key, ("ADD #v :v", None), 1).await?;
-        raised.ok_or_else(|| StoreError::Refused("UpdateItem: a condition failed that was not set".into()))
+        counter::raise(&self.client, self.name(table)?, attributes::key(partition, sort), least).await
     }
 
     async fn delete(&self, table: Table, partition: &str, sort: &str) -> Result<(), StoreError> {
@@ -377,7 +338,7 @@ fn refused(error: aws_sdk_dynamodb::error::BuildError) -> StoreError {
 }
 
 /// Only the code: the text of a refusal may quote a key.
-fn failure<E>(operation: &str, error: &SdkError<E>) -> StoreError
+pub(crate) fn failure<E>(operation: &str, error: &SdkError<E>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {

@@ -9,6 +9,7 @@ pub mod bucket;
 pub mod client;
 pub mod clock;
 pub mod config;
+mod counter;
 pub mod destinations;
 pub mod dynamo;
 pub mod express;
