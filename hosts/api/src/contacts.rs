@@ -127,7 +127,7 @@ pub(crate) async fn list<S: Store, F: Flow>(
     Ok(Json(Page { contacts, links: Next { next } }).into_response())
 }
 
-/// One contact, with everything that was said of them, oldest first.
+/// One contact, with everything that was said of them, in order.
 pub(crate) async fn get<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
