@@ -13,6 +13,7 @@ mod api;
 mod bad_input;
 mod cases;
 mod command_line;
+mod consent;
 mod contracts;
 mod crash;
 mod deliveries;

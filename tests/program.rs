@@ -65,10 +65,10 @@ impl Place {
         run(&mut self.command(args), b"")
     }
 
-    /// What `crmflow process --json` says of a file that is taken.
+    /// What `crmflow process --json` says of a file that is taken, also where some of its consent is not understood.
     #[track_caller]
     pub(crate) fn process(&self, file: &Path) -> Value {
-        self.run([Path::new("process"), Path::new("--json"), file]).json()
+        self.run([Path::new("process"), Path::new("--json"), file]).summary()
     }
 }
 
@@ -87,6 +87,16 @@ impl Ended {
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.code, Some(0), "{self:?}");
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The summary of a batch that it printed: it ended well, or with 1 where consent was not understood.
+    #[track_caller]
+    pub(crate) fn summary(&self) -> Value {
+        let summary: Value =
+            serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        let code = i32::from(summary["unreadConsent"].as_u64().unwrap() > 0);
+        assert_eq!((self.code, &summary["status"]), (Some(code), &Value::from("SUCCEEDED")), "{self:?}");
+        summary
     }
 
     /// Fails unless it ended with this code, having said all of this on the standard error.

@@ -113,6 +113,11 @@ impl Contestant for Ours {
         Ok(command)
     }
 
+    /// Some records refuse consent in a word that JSON does not take: then it stores the rest and ends with 1.
+    fn codes(&self) -> &'static [i32] {
+        &[0, 1]
+    }
+
     fn judge(&mut self, run: &Run) -> Result<Judged, Error> {
         let name = "crmflow";
         let summary: Summary =

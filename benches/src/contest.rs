@@ -27,6 +27,11 @@ pub trait Contestant {
     /// The program to run next; everything an earlier run left is gone.
     fn command(&mut self) -> Result<Command, Error>;
 
+    /// The exit codes that it may end with.
+    fn codes(&self) -> &'static [i32] {
+        &[0]
+    }
+
     /// Looks at what the run did. An error is the end: a wrong run is not a time.
     fn judge(&mut self, run: &Run) -> Result<Judged, Error>;
 }
@@ -42,7 +47,7 @@ pub fn hold(
     for round in 1..=rounds {
         for (contestant, row) in contestants.iter_mut().zip(&mut rows) {
             let name = contestant.name();
-            let run = child::run(&name, &mut contestant.command()?)?;
+            let run = child::run(&name, &mut contestant.command()?, contestant.codes())?;
             let judged = contestant.judge(&run)?;
             crate::report::progress(&format!("{workload} {round}/{rounds}: {name} {:.3} s", run.wall));
             row.add(run, judged);

@@ -102,6 +102,8 @@ impl Arrival {
             provider: self.via.provider().parse()?,
             kind: Kind::Event,
             received_at: self.received_at,
+            order: 0,
+            replay: 0,
             chunk: None,
         })
     }

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::{error::Error, ledger::is_zero};
 
 /// The id of a batch: a ULID in its 26 characters, made once, at the edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,8 +110,15 @@ pub struct Batch {
     /// What they are.
     #[serde(default)]
     pub kind: Kind,
-    /// When they arrived. A later batch's word on a contact stands against an earlier one's.
+    /// When they arrived, by the clock of that time: for people to read.
     pub received_at: Timestamp,
+    /// Its number in the order of batches ([`crate::order`]): a greater one's word on a contact stands against a lesser
+    /// one's. Zero: it was made before there were numbers.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub order: u64,
+    /// Of a replay, which has the number of the batch that it came with: its own number.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub replay: u64,
     /// Which chunk of a large batch this is, from zero; `None` where the batch is whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunk: Option<u32>,

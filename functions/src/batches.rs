@@ -7,7 +7,7 @@ use crate::{
     batch::{Batch, BatchId, Name},
     door,
     error::Error,
-    ledger::Ledger,
+    ledger::{Ledger, is_zero},
     objects::Objects,
     outcome::{Counts, Outcome},
     quarantine::{self, Entry},
@@ -63,6 +63,10 @@ pub struct BatchStatus {
     pub status: Status,
     /// When it arrived.
     pub received_at: Timestamp,
+    /// Its number in the order of batches; zero for an upload that has not arrived, and for a batch that was made
+    /// before there were numbers.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub order: u64,
     /// When its execution ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_at: Option<Timestamp>,
@@ -71,6 +75,12 @@ pub struct BatchStatus {
     pub received: Option<u64>,
     /// What became of them, so far as it has ended.
     pub outcomes: Counts,
+    /// How many of the invalid ones say something of consent that is not understood.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unread_consent: u64,
+    /// How many words were said before the one that stands, and are in the history alone.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub late: u64,
     /// How many chunks it was cut into; zero for one that went whole.
     #[serde(default)]
     pub chunks: u32,
@@ -99,9 +109,12 @@ impl BatchStatus {
             provider: batch.provider.clone(),
             status: Status::Running,
             received_at: batch.received_at,
+            order: batch.order,
             stopped_at: None,
             received: None,
             outcomes: Counts::default(),
+            unread_consent: 0,
+            late: 0,
             chunks: 0,
             execution_arn: None,
             error: None,
@@ -170,6 +183,9 @@ pub struct Row {
     /// A later record for the same address that disagrees on opt-in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conflicts_with: Option<u64>,
+    /// Whether its word was said before the one that stood already; then it is in the contact's history alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
     /// Where it lies in quarantine, with its faults and the record itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<Entry>,
@@ -218,6 +234,7 @@ pub async fn row(
         meaning: outcome.meaning(),
         duplicate_of: pair(&part.duplicates),
         conflicts_with: pair(&part.conflicts),
+        late: part.late.binary_search(&index).is_ok(),
         quarantined,
     }))
 }

@@ -69,7 +69,7 @@ pub async fn cancel(
             Ok(all)
         })
         .await?;
-    let whole = Ledger { outcomes, part: Part::default() };
+    let whole = Ledger { outcomes, late: 0, part: Part::default() };
     Summary::new(batch.batch_id, Status::Cancelled, &whole).save(&batch, chunks, store, now).await?;
     tracing::warn!(
         batch.id = %batch.batch_id,

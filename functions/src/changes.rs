@@ -4,6 +4,7 @@ use crate::{
     batch::Batch,
     contacts::{self, OptIn, Stored},
     error::Error,
+    ledger::Part,
     outcome::Outcome,
     store::{Condition, Item, Store, Table, Written},
 };
@@ -14,8 +15,8 @@ const ROUNDS: usize = 8;
 /// What a record says of a contact who is known already.
 #[derive(Clone, Debug)]
 pub enum Word {
-    /// This, and they agree.
-    OptIn(Box<OptIn>),
+    /// This, and they agree; nothing is left of the fields that are named.
+    OptIn(Box<OptIn>, Vec<String>),
     /// They no longer agree.
     OptOut,
 }
@@ -33,40 +34,57 @@ pub struct Change {
     pub stored: Stored,
 }
 
-/// Makes the changes; the outcome of each by record index.
+/// Makes the changes, and says of each record what became of it.
 ///
 /// Run again for the same batch it changes nothing and gives the same outcomes: a word that this very
-/// record stored is recognised, also in the history. What a later batch said is never overwritten.
+/// record stored is recognised, also in the history. What a later batch said is never overwritten; the word that lost
+/// to it goes into the history.
 pub async fn apply(
     store: &impl Store,
     batch: &Batch,
     changes: Vec<Change>,
-) -> Result<Vec<(u64, Outcome)>, Error> {
-    let mut decided = Vec::with_capacity(changes.len());
+    part: &mut Part,
+) -> Result<(), Error> {
     let mut open = changes;
     for _ in 0..ROUNDS {
-        let mut writes = Vec::new();
+        let (mut writes, mut late) = (Vec::new(), Vec::new());
         for change in open {
             match decide(store, batch, &change).await? {
-                Decision::Done(outcome) => decided.push((change.index, outcome)),
-                Decision::Write(new) => writes.push((change, new)),
+                Decision::Done(outcome) => part.add(outcome, change.index),
+                Decision::Write(new, outcome) => writes.push(Write { change, new, outcome }),
+                Decision::Late(None) => part.add_late(change.index),
+                Decision::Late(Some(word)) => {
+                    part.add_late(change.index);
+                    late.push((contacts::late_item(&batch.tenant, &change.key, &word)?, Condition::None));
+                }
             }
         }
+        store.put_all(Table::Consents, late).await?;
         if writes.is_empty() {
-            return Ok(decided);
+            return Ok(());
         }
-        open = write(store, batch, writes, &mut decided).await?;
+        open = write(store, batch, writes, part).await?;
     }
     if open.is_empty() {
-        Ok(decided)
+        Ok(())
     } else {
         Err(Error::StorageUnavailable("contacts are being changed by others at the same time".into()))
     }
 }
 
+/// A word that is to be stored over the current one.
+struct Write {
+    change: Change,
+    new: OptIn,
+    /// What the record's outcome is then; where it is `unchanged` the current word was said again.
+    outcome: Outcome,
+}
+
 enum Decision {
     Done(Outcome),
-    Write(OptIn),
+    Write(OptIn, Outcome),
+    /// What stands was said later. The word goes into the history, unless it is there.
+    Late(Option<OptIn>),
 }
 
 async fn decide(store: &impl Store, batch: &Batch, change: &Change) -> Result<Decision, Error> {
@@ -78,13 +96,30 @@ async fn decide(store: &impl Store, batch: &Batch, change: &Change) -> Result<De
     if current.is_later_than(batch) {
         let past = contacts::past(store, &batch.tenant, key).await?;
         let mine = past.iter().find(|stored| stored.word.is_of(batch, *index));
-        return Ok(Decision::Done(mine.map_or(Outcome::Unchanged, |stored| stored.word.outcome)));
+        return Ok(match (mine, word) {
+            (Some(mine), _) if !mine.word.late => Decision::Done(mine.word.outcome),
+            (Some(_), _) => Decision::Late(None),
+            (None, Word::OptIn(new, _)) => Decision::Late(Some(OptIn::clone(new).as_late())),
+            (None, Word::OptOut) => Decision::Late(Some(current.withdrawn(batch, *index).as_late())),
+        });
     }
     Ok(match word {
-        Word::OptIn(new) if current.says_the_same(new) => Decision::Done(Outcome::Unchanged),
-        Word::OptIn(new) => Decision::Write(OptIn::clone(new)),
-        Word::OptOut if !current.opt_in => Decision::Done(Outcome::Unchanged),
-        Word::OptOut => Decision::Write(current.withdrawn(batch, *index)),
+        Word::OptIn(new, cleared) => {
+            let new = OptIn::clone(new).over(current, cleared)?;
+            if current.says_the_same(&new) {
+                Decision::Done(Outcome::Unchanged)
+            } else {
+                Decision::Write(new, Outcome::Saved)
+            }
+        }
+        Word::OptOut if current.opt_in => {
+            Decision::Write(current.withdrawn(batch, *index), Outcome::Withdrawn)
+        }
+        // A yes that was said before, and whose turn comes after, must meet the later one of the two.
+        Word::OptOut if current.order < batch.order => {
+            Decision::Write(current.said_again(batch), Outcome::Unchanged)
+        }
+        Word::OptOut => Decision::Done(Outcome::Unchanged),
     })
 }
 
@@ -93,23 +128,25 @@ async fn decide(store: &impl Store, batch: &Batch, change: &Change) -> Result<De
 async fn write(
     store: &impl Store,
     batch: &Batch,
-    writes: Vec<(Change, OptIn)>,
-    decided: &mut Vec<(u64, Outcome)>,
+    writes: Vec<Write>,
+    part: &mut Part,
 ) -> Result<Vec<Change>, Error> {
     let tenant = &batch.tenant;
     let mut past = Vec::with_capacity(writes.len());
     let mut current = Vec::with_capacity(writes.len());
-    for (Change { key, stored, .. }, new) in &writes {
-        past.push((contacts::past_item(tenant, key, stored)?, Condition::None));
+    for Write { change: Change { key, stored, .. }, new, outcome } in &writes {
+        if *outcome != Outcome::Unchanged {
+            past.push((contacts::past_item(tenant, key, stored)?, Condition::None));
+        }
         let version = stored.version + 1;
         current.push((contacts::item(tenant, key, version, new)?, Condition::Version(stored.version)));
     }
     store.put_all(Table::Consents, past).await?;
     let written = store.put_all(Table::OptIns, current).await?;
     let mut open = Vec::new();
-    for ((change, new), written) in writes.into_iter().zip(written) {
+    for (Write { change, outcome, .. }, written) in writes.into_iter().zip(written) {
         match written {
-            Written::Done => decided.push((change.index, new.outcome)),
+            Written::Done => part.add(outcome, change.index),
             Written::Conflict(Some(item)) => open.push(Change { stored: Stored::read(&item)?, ..change }),
             Written::Conflict(None) => {
                 return Err(Error::StorageUnavailable(

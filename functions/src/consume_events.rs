@@ -272,6 +272,8 @@ impl Lot {
             provider: "events".parse()?,
             kind: Kind::Event,
             received_at,
+            order: 0,
+            replay: 0,
             chunk: None,
         };
         let records = if self.inline <= INLINE_BYTES {

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     email::EmailKey,
+    extra,
     fault::{Fault, rule},
 };
 
@@ -35,10 +36,14 @@ pub struct Contact<'a> {
     /// What they are interested in; never empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interests: Option<Vec<Cow<'a, str>>>,
-    /// The fields that the schema does not name: the text of a JSON object, names sorted, values to the
-    /// letter. A text because a number of more than 15 digits would lose some on its way through a store.
+    /// The fields that the schema does not name, but for those that are null: the text of a JSON object, names sorted,
+    /// values to the letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<Cow<'a, str>>,
+    /// The fields that are null: what is stored of them goes. `interests` may be one, and any that the schema does not
+    /// name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cleared: Vec<Cow<'a, str>>,
 }
 
 /// Checks one record: the contact and the key of its address, or everything that is wrong with it.
@@ -92,6 +97,10 @@ fn schema_fault(error: &jsonschema::ValidationError<'_>) -> Fault {
             Fault::new(format!("{at}/{}", pointer_token(name)), "required", "is missing")
         }
         K::Type { kind: TypeKind::Single(kind) } => Fault::new(at, "type", format!("must be of type {kind}")),
+        K::Type { kind: TypeKind::Multiple(kinds) } => {
+            let kinds: Vec<_> = kinds.iter().map(|kind| kind.to_string()).collect();
+            Fault::new(at, "type", format!("must be of type {}", kinds.join(" or ")))
+        }
         K::MinItems { limit } => Fault::new(at, "minItems", format!("must have at least {limit} item")),
         kind => Fault::new(at, kind.keyword().to_owned(), "does not match the schema"),
     }
@@ -166,19 +175,31 @@ impl<'de> Visitor<'de> for Reader {
                 "name" => once(&mut name, map.next_value::<Text<'de>>()?.0)?,
                 "email" => once(&mut email, map.next_value::<Text<'de>>()?.0)?,
                 "optIn" => once(&mut opt_in, map.next_value::<bool>()?)?,
-                "interests" => once(&mut interests, map.next_value::<Texts<'de>>()?.0)?,
+                "interests" => once(&mut interests, map.next_value::<Option<Texts<'de>>>()?)?,
                 _ if extra.iter().any(|(other, _)| *other == field) => {
                     return Err(A::Error::custom("repeated"));
                 }
                 _ => extra.push((field, map.next_value()?)),
             }
         }
+        let mut cleared = Vec::new();
+        if let Some(None) = interests {
+            cleared.push(Cow::Borrowed("interests"));
+        }
+        extra.retain_mut(|(field, value)| {
+            let is_null = value.get() == "null";
+            if is_null {
+                cleared.push(std::mem::take(field));
+            }
+            !is_null
+        });
         Ok(Contact {
             name: name.ok_or_else(|| A::Error::missing_field("name"))?,
             email: trimmed(email.ok_or_else(|| A::Error::missing_field("email"))?),
             opt_in: opt_in.ok_or_else(|| A::Error::missing_field("optIn"))?,
-            interests,
-            extra: if extra.is_empty() { None } else { Some(Cow::Owned(extra_text(extra))) },
+            interests: interests.flatten().map(|texts| texts.0),
+            extra: if extra.is_empty() { None } else { Some(Cow::Owned(extra::text(extra))) },
+            cleared,
         })
     }
 }
@@ -194,37 +215,6 @@ fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
         Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
-    }
-}
-
-/// The text of an object of these fields, names sorted, white space between tokens left out.
-fn extra_text(mut fields: Vec<(Cow<'_, str>, &RawValue)>) -> String {
-    fields.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    let mut text = String::from("{");
-    for (at, (name, value)) in fields.iter().enumerate() {
-        if at > 0 {
-            text.push(',');
-        }
-        text.push_str(&serde_json::Value::String(name.to_string()).to_string());
-        text.push(':');
-        push_compact(&mut text, value.get());
-    }
-    text.push('}');
-    text
-}
-
-fn push_compact(to: &mut String, json: &str) {
-    let (mut in_string, mut escaped) = (false, false);
-    for c in json.chars() {
-        if in_string || !c.is_ascii_whitespace() {
-            to.push(c);
-        }
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if in_string => escaped = true,
-            '"' => in_string = !in_string,
-            _ => {}
-        }
     }
 }
 

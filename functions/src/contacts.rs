@@ -8,6 +8,8 @@ use crate::{
     contact::Contact,
     door, email,
     error::Error,
+    extra,
+    ledger::is_zero,
     outcome::Outcome,
     store::{Item, Query, Store, Table},
 };
@@ -28,16 +30,26 @@ pub struct OptIn {
     /// Fields that the schema does not name: the text of a JSON object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<String>,
-    /// Since when this is so: when the batch that said it arrived.
+    /// Since when this is so: when the batch that said it arrived, by the clock of that time.
     pub since: Timestamp,
+    /// The number in the order of batches of the last one that said so; zero where it was made before there were
+    /// numbers.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub order: u64,
+    /// That batch's number as a replay, if it was one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub replay: u64,
     /// That batch.
     pub batch_id: BatchId,
     /// The record's place in it.
     pub index: u64,
     /// Where that batch came from.
     pub source: String,
-    /// What the record's outcome was: `saved` or `withdrawn`.
+    /// What the record's outcome was: `saved` or `withdrawn`; of a late word `unchanged`.
     pub outcome: Outcome,
+    /// Whether it was said before the word that stood already when its turn came: it never stood itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
 }
 
 impl OptIn {
@@ -50,10 +62,13 @@ impl OptIn {
             interests: contact.interests.map(|all| all.into_iter().map(Into::into).collect()),
             extra: contact.extra.map(Into::into),
             since: batch.received_at,
+            order: batch.order,
+            replay: batch.replay,
             batch_id: batch.batch_id,
             index,
             source: batch.provider.to_string(),
             outcome: Outcome::Saved,
+            late: false,
         }
     }
 
@@ -62,6 +77,8 @@ impl OptIn {
         Self {
             opt_in: false,
             since: batch.received_at,
+            order: batch.order,
+            replay: batch.replay,
             batch_id: batch.batch_id,
             index,
             source: batch.provider.to_string(),
@@ -70,12 +87,38 @@ impl OptIn {
         }
     }
 
+    /// This word, when a later batch has said it again: it is as old as it was, and counts as said then.
+    pub fn said_again(&self, batch: &Batch) -> Self {
+        Self { order: batch.order, replay: batch.replay, ..self.clone() }
+    }
+
+    /// This word, said after `stored`: what it does not say stays as it is stored, and so does a name where it has a
+    /// blank one. `cleared` are the fields that it says nothing is left of.
+    pub fn over(mut self, stored: &Self, cleared: &[String]) -> Result<Self, Error> {
+        if self.name.trim().is_empty() {
+            self.name.clone_from(&stored.name);
+        }
+        let is_cleared = |field: &str| cleared.iter().any(|cleared| cleared == field);
+        if self.interests.is_none() && !is_cleared("interests") {
+            self.interests.clone_from(&stored.interests);
+        }
+        self.extra = extra::merged(stored.extra.as_deref(), self.extra.as_deref(), cleared)?;
+        Ok(self)
+    }
+
     /// Whether both say the same, whoever said it and when.
     pub fn says_the_same(&self, other: &Self) -> bool {
-        let said = |word: &Self| {
-            (word.name.clone(), word.email.clone(), word.opt_in, word.interests.clone(), word.extra.clone())
-        };
-        said(self) == said(other)
+        self.name == other.name
+            && self.email == other.email
+            && self.opt_in == other.opt_in
+            && self.interests == other.interests
+            && self.extra == other.extra
+    }
+
+    /// This word as one that came too late to stand.
+    #[must_use]
+    pub fn as_late(self) -> Self {
+        Self { outcome: Outcome::Unchanged, late: true, ..self }
     }
 
     /// Whether this very record said it: then a step is being run again.
@@ -83,10 +126,11 @@ impl OptIn {
         self.batch_id == batch.batch_id && self.index == index
     }
 
-    /// Whether it was said after the batch arrived, so that the batch must not overwrite it. Two batches of
-    /// one instant are ordered by their ids.
+    /// Whether it was said after the batch arrived, so that the batch must not overwrite it. A replay comes behind the
+    /// batch that it was part of. Only batches without a number are told apart by their clocks.
     pub fn is_later_than(&self, batch: &Batch) -> bool {
-        (self.since, self.batch_id) > (batch.received_at, batch.batch_id)
+        (self.order, self.since, self.replay, self.batch_id)
+            > (batch.order, batch.received_at, batch.replay, batch.batch_id)
     }
 }
 
@@ -125,12 +169,19 @@ pub fn past_item(tenant: &Name, key: &str, stored: &Stored) -> Result<Item, Erro
     Ok(past)
 }
 
+/// The history's item for a late word of a record: the same however often it is made, and never one of a version.
+pub fn late_item(tenant: &Name, key: &str, word: &OptIn) -> Result<Item, Error> {
+    let mut late = item(tenant, key, 0, word)?;
+    late.sort = format!("{key}#late#{}#{:010}", word.batch_id, word.index);
+    Ok(late)
+}
+
 /// A contact with all that was ever said of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
     /// The current word.
     pub current: Stored,
-    /// The words before it, oldest first.
+    /// The words before it, in the order in which they were said, late ones too.
     pub past: Vec<Stored>,
 }
 
@@ -143,7 +194,7 @@ pub async fn find(store: &impl Store, tenant: &Name, key: &str) -> Result<Option
     Ok(Some(History { current: Stored::read(&item)?, past: past(store, tenant, key).await? }))
 }
 
-/// The words before the current one, oldest first.
+/// The words before the current one, in the order in which they were said, late ones too.
 pub async fn past(store: &impl Store, tenant: &Name, key: &str) -> Result<Vec<Stored>, Error> {
     let mut query = Query {
         partition: partition(tenant, key),
@@ -160,9 +211,12 @@ pub async fn past(store: &impl Store, tenant: &Name, key: &str) -> Result<Vec<St
         }
         match items.last() {
             Some(last) if items.len() == query.limit => query.after = Some(last.sort.clone()),
-            _ => return Ok(past),
+            _ => break,
         }
     }
+    // Versions come as they were said, those without a number first.
+    past.sort_by_key(|stored| (stored.word.order, stored.word.replay));
+    Ok(past)
 }
 
 /// How many bytes the contacts of a page may take as they are stored, the last one left out of account.

@@ -31,6 +31,8 @@ pub mod rule {
     pub const UNIQUE_NAMES: &str = "uniqueNames";
     /// Two names of one field stand in the object and say different things.
     pub const TWO_NAMES: &str = "twoNames";
+    /// A word of consent is not understood.
+    pub const CONSENT: &str = "consent";
     /// The address is not one.
     pub const EMAIL: &str = "email";
     /// Its id stands for another event.
@@ -47,7 +49,7 @@ pub mod rule {
 pub enum ErrorType {
     /// It could not be read as a record at all.
     Unreadable,
-    /// It does not match the schema.
+    /// It does not match the schema, or what it says of consent is not understood.
     Schema,
     /// It matches, but the address is not one.
     Address,

@@ -34,12 +34,29 @@ pub struct Part {
     /// Where the records of this part that are in quarantine lie.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub quarantine: Vec<String>,
+    /// How many invalid records say something of consent that is not understood.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unread_consent: u64,
+    /// Records whose word was said before the one that stands: it is in the history alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub late: Vec<u64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+pub(crate) fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Part {
     /// One more record has `outcome`.
     pub fn add(&mut self, outcome: Outcome, index: u64) {
         self.rows.entry(outcome).or_default().push(index);
+    }
+
+    /// One more record says something, but what stands was said later.
+    pub fn add_late(&mut self, index: u64) {
+        self.add(Outcome::Unchanged, index);
+        self.late.push(index);
     }
 
     /// Takes over all of another part.
@@ -51,6 +68,8 @@ impl Part {
         self.conflicts.extend(other.conflicts);
         self.faults.extend(other.faults);
         self.quarantine.extend(other.quarantine);
+        self.unread_consent += other.unread_consent;
+        self.late.extend(other.late);
     }
 
     /// Brings everything into index order, so that a row is found by bisection.
@@ -62,6 +81,7 @@ impl Part {
         self.faults.truncate(SHOWN);
         self.quarantine.sort_unstable();
         self.quarantine.dedup();
+        self.late.sort_unstable();
     }
 
     /// How many records have each outcome.
@@ -116,6 +136,9 @@ impl StagedPart {
 pub struct Ledger {
     /// The counts, which add up to what the chunk holds.
     pub outcomes: Counts,
+    /// How many words were said before the one that stands.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub late: u64,
     /// Every record.
     pub part: Part,
 }
@@ -132,7 +155,7 @@ impl Ledger {
         if decided != received || all.len() as u64 != decided {
             return Err(Error::OutcomesDoNotAddUp { received, decided: all.len() as u64 });
         }
-        Ok(Self { outcomes, part })
+        Ok(Self { outcomes, late: part.late.len() as u64, part })
     }
 
     /// Stores it where [`Ledger::find`] looks.

@@ -9,6 +9,9 @@ pub mod batch;
 pub mod batches;
 pub mod cancel;
 pub mod changes;
+pub mod consent;
+#[cfg(feature = "contract")]
+pub mod consent_contract;
 pub mod consume_events;
 pub mod consumer;
 pub mod contact;
@@ -24,6 +27,7 @@ pub mod event;
 #[cfg(feature = "contract")]
 pub mod event_contract;
 pub mod expression;
+mod extra;
 pub mod fault;
 pub mod function;
 pub mod intake;
@@ -32,6 +36,7 @@ pub mod keepable;
 pub mod known;
 pub mod ledger;
 pub mod objects;
+pub mod order;
 pub mod outbound;
 pub mod outcome;
 pub mod quarantine;

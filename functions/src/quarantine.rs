@@ -16,6 +16,7 @@ use crate::{
     door,
     error::Error,
     fault::{self, ErrorType, Fault},
+    ledger::is_zero,
     objects::{self, Listed, Objects},
     received::Received,
 };
@@ -56,6 +57,9 @@ pub struct Entry {
     pub line: u64,
     /// When the batch arrived.
     pub received_at: Timestamp,
+    /// Of a contact: the batch's number in the order of batches.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub order: u64,
     /// How often it was sent again before.
     pub retry_count: u64,
     /// What kind of trouble it is in.
@@ -87,6 +91,7 @@ impl Entry {
             destination: None,
             line: record.line,
             received_at: arrival.map_or(batch.received_at, |arrival| arrival.received_at),
+            order: batch.order,
             retry_count: record.retry,
             error_type: fault::error_type(&record.faults),
             faults: record.faults.clone(),

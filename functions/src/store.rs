@@ -176,6 +176,17 @@ pub trait Store: Clone + Send + Sync + 'static {
         puts: Vec<(Item, Condition)>,
     ) -> impl Future<Output = Result<Vec<Written>, StoreError>> + Send;
 
+    /// Raises the version of an item without a body to `least`, or by one where it is that high already; the version
+    /// then. It is greater than all that were given before, durable, and no other call's. Asked again after an error it
+    /// may leave some out.
+    fn raise(
+        &self,
+        table: Table,
+        partition: &str,
+        sort: &str,
+        least: u64,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
     /// Deletes the item, if there is one.
     fn delete(
         &self,

@@ -25,6 +25,7 @@ pub async fn store_contract(store: impl Store) {
     thousands_are_put_at_once(&store).await;
     one_of_64_wins(&store).await;
     twice_is_once(&store).await;
+    a_counter_only_rises(&store).await;
 }
 
 fn item(partition: &str, sort: &str, version: u64, body: &str) -> Item {
@@ -46,6 +47,21 @@ fn check(got: Option<&Item>, want: Option<&Item>) {
 #[track_caller]
 fn done<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| panic!("the store failed: {error:?}"))
+}
+
+async fn a_counter_only_rises(store: &impl Store) {
+    let raise = async |sort: &str, least| done(store.raise(Table::Claims, "counters", sort, least).await);
+    for (least, given) in
+        [(7, 7), (7, 8), (3, 9), (0, 10), (1_796_000_000_000, 1_796_000_000_000), (10, 1_796_000_000_001)]
+    {
+        assert_eq!(raise("a", least).await, given);
+    }
+    assert_eq!(raise("b", 5).await, 5);
+    let mut given = join_all((0..64).map(|at| raise("c", at % 4))).await;
+    given.sort_unstable();
+    given.dedup();
+    assert_eq!(given.len(), 64, "each is given once");
+    assert!(raise("c", 0).await > given[63]);
 }
 
 async fn nothing_is_there_before(store: &impl Store) {

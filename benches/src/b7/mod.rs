@@ -98,7 +98,8 @@ pub fn run(place: &Place, program: &Path, rounds: usize, with_peers: bool) -> Re
         for round in 1..=rounds {
             for (who, runs) in &mut runs {
                 let name = format!("{workload:?} {who:?}");
-                let run = child::run(&name, &mut command(place, program, python.as_ref(), *who, workload)?)?;
+                let run =
+                    child::run(&name, &mut command(place, program, python.as_ref(), *who, workload)?, &[0])?;
                 let ran: Ran = serde_json::from_str(run.output.trim())
                     .map_err(|error| Error::wrong(&name, format!("it did not say what it ran: {error}")))?;
                 check(&name, workload, *who, &ran)?;

@@ -201,6 +201,8 @@ impl<S: Store> Book<S> {
                     provider: via.provider().parse()?,
                     kind: Kind::Event,
                     received_at: id.made_at(),
+                    order: 0,
+                    replay: 0,
                     chunk: None,
                 };
                 writers.insert(via.provider(), (batch, Writer::default()));
@@ -234,6 +236,7 @@ impl<S: Store> Book<S> {
             destination: Some(self.wake.destination.clone()),
             line: 0,
             received_at: queued.received_at,
+            order: 0,
             retry_count: queued.replays.into(),
             error_type: ErrorType::Delivery,
             faults: vec![Fault::new("", rule::DELIVERY, message)],

@@ -157,6 +157,8 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
             provider: done("events".parse()),
             kind: Kind::Event,
             received_at: first.received_at,
+            order: 0,
+            replay: 0,
             chunk: None,
         };
         let execution = Execution { name: first.id.to_string(), started_at: first.received_at };

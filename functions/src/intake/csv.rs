@@ -1,8 +1,8 @@
 //! CSV with a header: a row becomes a record.
 //!
 //! A column is a field of the same name. Names of the schema's own fields are met in any case and with
-//! spaces, `_` or `-` in them (`Opt In`). `optIn` reads true/false, yes/no, 1/0; `interests` is cut at `;`
-//! or `|`. An empty cell is an absent field, but for `name` and `email`. A row whose quotes are damaged is an invalid
+//! spaces, `_` or `-` in them (`Opt In`). `optIn` reads the words of [`consent`]; `interests` is cut at `;`
+//! or `|`. A blank cell is an absent field, but for `name` and `email`. A row whose quotes are damaged is an invalid
 //! record, kept as it came.
 
 mod header;
@@ -22,6 +22,7 @@ use self::{
 };
 use super::{MAX_HELD_BYTES, Sink};
 use crate::{
+    consent,
     error::Error,
     fault::{Fault, rule},
 };
@@ -118,8 +119,11 @@ fn take(found: &Found<'_>, header: &[Column], sink: &mut impl Sink) -> Result<()
         return sink.record(found.line, found.text, Some(fault));
     };
     let cells: Vec<&str> = cells.iter().map(AsRef::as_ref).collect();
-    let record = Value::Object(record(header, &cells)).to_string();
-    sink.record(found.line, record.as_bytes(), fault)
+    let record = record(header, &cells);
+    // The frame makes a truth of a word that it understands.
+    let unread = record.get("optIn").filter(|said| !said.is_boolean()).map(|_| consent::unread_cell());
+    let record = Value::Object(record).to_string();
+    sink.record(found.line, record.as_bytes(), fault.or(unread))
 }
 
 impl Found<'_> {
@@ -195,7 +199,7 @@ fn record(header: &[Column], cells: &[&str]) -> Map<String, Value> {
             Column::Text(name) => {
                 record.insert((*name).to_owned(), Value::from(*cell));
             }
-            _ if cell.is_empty() => {}
+            _ if cell.trim().is_empty() => {}
             Column::OptIn => {
                 record.insert("optIn".to_owned(), truth(cell));
             }
@@ -213,9 +217,5 @@ fn record(header: &[Column], cells: &[&str]) -> Map<String, Value> {
 }
 
 fn truth(cell: &str) -> Value {
-    match cell.trim().to_ascii_lowercase().as_str() {
-        "true" | "yes" | "1" => Value::Bool(true),
-        "false" | "no" | "0" => Value::Bool(false),
-        _ => Value::from(cell),
-    }
+    consent::read(cell).map_or_else(|| Value::from(cell), Value::Bool)
 }

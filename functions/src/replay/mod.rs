@@ -1,7 +1,6 @@
 //! Replay: records out of quarantine go through the flow again, corrected or as they are.
 //!
-//! Each batch that they came with becomes a batch of its own again, with the time at which it first
-//! arrived: a word that was said before a withdrawal does not undo it by being sent after it. Events go into their
+//! Each batch that they came with becomes a batch of its own again, with its place in the order of batches: a word that was said before a withdrawal does not undo it by being sent after it. Events go into their
 //! queue again. An entry is claimed before it is sent, so that it is sent once. Deliveries are not sent again here
 //! but by [`crate::deliveries::replay`], which knows how they stand.
 
@@ -22,6 +21,7 @@ use crate::{
     fault::ErrorType,
     intake::{Intake, Settings, Staged},
     objects::Objects,
+    order,
     quarantine::{self, Entry, Filter},
     queue::Queue,
     store::{Condition, Item, Store, Table, Written},
@@ -124,6 +124,8 @@ pub async fn replay(
             provider: "replay".parse()?,
             kind: Kind::Contact,
             received_at: first.received_at,
+            order: first.order,
+            replay: order::next(store, tenant, now).await?,
             chunk: None,
         };
         // All of a batch were sent equally often: those of a replay came out of one batch as well.

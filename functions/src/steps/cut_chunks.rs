@@ -12,6 +12,7 @@ use crate::{
     error::Error,
     intake::{Intake, Settings, Staged, spool},
     objects::Objects,
+    order,
     store::Store,
 };
 
@@ -51,8 +52,13 @@ pub async fn cut_chunks(
     spool: &Path,
 ) -> Result<Cut, Error> {
     let CutChunks { upload, execution } = input;
-    let batch = batch_of(&upload, &execution)?;
+    let mut batch = batch_of(&upload, &execution)?;
     let known = BatchStatus::find(&batch.tenant, batch.batch_id, store).await?;
+    if let Some(known) = &known
+        && known.order > 0
+    {
+        batch.order = known.order;
+    }
     let mut status = known.unwrap_or_else(|| BatchStatus::running(&batch));
     let staged = cut(&batch, &upload, objects, spool).await;
     match &staged {
@@ -92,6 +98,8 @@ fn batch_of(upload: &str, execution: &Execution) -> Result<Batch, Error> {
         provider: "upload".parse()?,
         kind: Kind::Contact,
         received_at: execution.started_at,
+        order: order::at(execution.started_at),
+        replay: 0,
         chunk: None,
     })
 }

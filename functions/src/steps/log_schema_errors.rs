@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Decided;
 use crate::{
     batch::{Batch, BatchId, Kind},
+    consent,
     error::Error,
     event::{MAX_MESSAGE_ID, StoredEvent},
     fault::{Fault, PlacedFault},
@@ -42,6 +43,7 @@ pub async fn log_schema_errors(
     records.open(objects).await?.for_each(|line| {
         let received = Received::parse(line)?;
         part.add(Outcome::Invalid, received.index);
+        part.unread_consent += u64::from(batch.kind == Kind::Contact && consent::is_unread(&received));
         let (index, line) = (received.index, received.line);
         part.faults.extend(received.faults.first().map(|fault| PlacedFault {
             index,

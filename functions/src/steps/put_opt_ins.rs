@@ -20,7 +20,10 @@ pub async fn put_opt_ins(step: Step, store: &impl Store, objects: &Objects) -> R
     let mut words = Vec::new();
     records.open(objects).await?.for_each(|line| {
         let accepted = Accepted::parse(line)?;
-        words.push((accepted.key.to_string(), OptIn::saved(&batch, accepted.index, accepted.contact()?)));
+        let mut contact = accepted.contact()?;
+        let cleared: Vec<String> = contact.cleared.drain(..).map(Into::into).collect();
+        let word = OptIn::saved(&batch, accepted.index, contact);
+        words.push(Said { key: accepted.key.into_owned(), word, cleared });
         Ok(())
     })?;
     while !words.is_empty() {
@@ -30,28 +33,32 @@ pub async fn put_opt_ins(step: Step, store: &impl Store, objects: &Objects) -> R
     Ok(Decided { part: StagedPart::new(&batch, "put-opt-ins", part, objects).await? })
 }
 
+/// What a record says.
+struct Said {
+    key: String,
+    word: OptIn,
+    /// The fields that it says nothing is left of; of a new contact nothing is.
+    cleared: Vec<String>,
+}
+
 /// Puts new contacts; the few that are known already are then changed one by one's own rules.
-async fn put(
-    store: &impl Store,
-    batch: &Batch,
-    words: Vec<(String, OptIn)>,
-    part: &mut Part,
-) -> Result<(), Error> {
+async fn put(store: &impl Store, batch: &Batch, words: Vec<Said>, part: &mut Part) -> Result<(), Error> {
     let mut puts = Vec::with_capacity(words.len());
-    for (key, word) in words {
-        puts.push((contacts::item(&batch.tenant, &key, 1, &word)?, word));
+    for said in words {
+        puts.push((contacts::item(&batch.tenant, &said.key, 1, &said.word)?, said));
     }
     // Neighbours in the store are written one after the other.
     puts.sort_unstable_by(|(a, _), (b, _)| (&a.partition, &a.sort).cmp(&(&b.partition, &b.sort)));
     let (items, words): (Vec<_>, Vec<_>) = puts.into_iter().unzip();
-    let keys: Vec<String> = items.iter().map(|item: &Item| item.sort.clone()).collect();
-    let puts = items.into_iter().map(|item| (item, Condition::Absent)).collect();
+    let puts = items.into_iter().map(|item: Item| (item, Condition::Absent)).collect();
     let mut known = Vec::new();
-    for ((word, key), written) in words.into_iter().zip(keys).zip(store.put_all(Table::OptIns, puts).await?) {
+    for (said, written) in words.into_iter().zip(store.put_all(Table::OptIns, puts).await?) {
+        let Said { key, word, cleared } = said;
         match written {
             Written::Done => part.add(word.outcome, word.index),
             Written::Conflict(Some(item)) => {
-                known.push(changes::met(word.index, key, Word::OptIn(Box::new(word)), &item)?);
+                let index = word.index;
+                known.push(changes::met(index, key, Word::OptIn(Box::new(word), cleared), &item)?);
             }
             Written::Conflict(None) => {
                 return Err(Error::StorageUnavailable(
@@ -60,8 +67,5 @@ async fn put(
             }
         }
     }
-    for (index, outcome) in changes::apply(store, batch, known).await? {
-        part.add(outcome, index);
-    }
-    Ok(())
+    changes::apply(store, batch, known, part).await
 }

@@ -8,6 +8,7 @@ use crate::{
     batch::{Batch, BatchId, Kind, Name},
     door,
     error::Error,
+    order,
     received::Received,
     records::Records,
 };
@@ -80,6 +81,8 @@ impl Start {
             provider: "console".parse()?,
             kind: Kind::Contact,
             received_at: *started_at,
+            order: order::at(*started_at),
+            replay: 0,
             chunk: None,
         })
     }

@@ -8,7 +8,7 @@ use crate::{
     batches::{BatchStatus, Status},
     error::Error,
     fault::{PlacedFault, SHOWN},
-    ledger::{Ledger, Part, StagedPart},
+    ledger::{Ledger, Part, StagedPart, is_zero},
     objects::Objects,
     outcome::Counts,
     store::Store,
@@ -38,6 +38,12 @@ pub struct Summary {
     pub received: u64,
     /// How many had each outcome.
     pub outcomes: Counts,
+    /// How many invalid records say something of consent that is not understood.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unread_consent: u64,
+    /// How many words were said before the one that stands.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub late: u64,
     /// The first faults.
     pub faults: Vec<PlacedFault>,
     /// The first duplicates: each with the record that won.
@@ -60,12 +66,14 @@ pub struct Pair {
 impl Summary {
     /// The summary of a ledger.
     pub fn new(batch_id: BatchId, status: Status, ledger: &Ledger) -> Self {
-        let Ledger { outcomes, part } = ledger;
+        let Ledger { outcomes, late, part } = ledger;
         Self {
             batch_id,
             status,
             received: outcomes.total(),
             outcomes: *outcomes,
+            unread_consent: part.unread_consent,
+            late: *late,
             faults: part.faults.clone(),
             duplicates: first(&part.duplicates),
             conflicts: first(&part.conflicts),
@@ -88,6 +96,8 @@ impl Summary {
             stopped_at: known.stopped_at.or(Some(now)),
             received: Some(self.received),
             outcomes: self.outcomes,
+            unread_consent: self.unread_consent,
+            late: self.late,
             chunks,
             ..known
         };

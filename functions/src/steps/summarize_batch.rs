@@ -45,6 +45,7 @@ pub async fn summarize_batch(
         .buffer_unordered(AT_ONCE)
         .try_fold(Ledger::default(), |mut whole, ledger| async move {
             whole.outcomes.merge(&ledger.outcomes);
+            whole.late += ledger.late;
             whole.part.merge(ledger.part);
             whole.part.sort();
             Ok(whole)
@@ -67,11 +68,12 @@ async fn head_of(batch: &Batch, chunk: Chunk, objects: &Objects) -> Result<Ledge
         Some(ledger) => ledger,
         None => keep_chunk(batch, &chunk, objects).await?,
     };
-    let Ledger { outcomes, mut part } = ledger;
+    let Ledger { outcomes, late, mut part } = ledger;
     part.rows.clear();
+    part.late.clear();
     part.duplicates.truncate(crate::fault::SHOWN);
     part.conflicts.truncate(crate::fault::SHOWN);
-    Ok(Ledger { outcomes, part })
+    Ok(Ledger { outcomes, late, part })
 }
 
 async fn keep_chunk(batch: &Batch, chunk: &Chunk, objects: &Objects) -> Result<Ledger, Error> {

@@ -10,7 +10,7 @@ use crate::{
     contact, door,
     error::Error,
     event::{self, AcceptedEvent},
-    fault::Fault,
+    fault::{Fault, rule},
     objects::Objects,
     received::Received,
     records::{Records, RecordsWriter},
@@ -43,7 +43,7 @@ pub async fn validate_schema(start: Start, objects: &Objects) -> Result<Validate
                 Kind::Contact => check_contact(&received, record, &mut line)?,
                 Kind::Event => check_event(&received, record, &mut line)?,
             },
-            _ => Err(std::mem::take(&mut received.faults)),
+            record => Err(with_others(std::mem::take(&mut received.faults), record)),
         };
         match checked {
             Ok(()) => valid.push(&line),
@@ -68,6 +68,17 @@ fn check_contact(received: &Received<'_>, record: &RawValue, line: &mut Vec<u8>)
         Ok((contact, key)) => Accepted::write(received.index, &key, &contact, line).map(Ok),
         Err(faults) => Ok(Err(faults)),
     }
+}
+
+/// The faults that a record came with; of a word of consent that is not understood, with all others that the record has.
+fn with_others(mut faults: Vec<Fault>, record: Option<&RawValue>) -> Vec<Fault> {
+    if let (Some(record), [fault]) = (record, &*faults)
+        && fault.rule == rule::CONSENT
+    {
+        let others = contact::check(record.get()).err().into_iter().flatten();
+        faults.extend(others.filter(|fault| fault.pointer != "/optIn"));
+    }
+    faults
 }
 
 fn check_event(received: &Received<'_>, record: &RawValue, line: &mut Vec<u8>) -> Result<Checked, Error> {

@@ -47,8 +47,5 @@ async fn withdraw(
             Some(item) => known.push(changes::met(index, key, Word::OptOut, &item)?),
         }
     }
-    for (index, outcome) in changes::apply(store, batch, known).await? {
-        part.add(outcome, index);
-    }
-    Ok(())
+    changes::apply(store, batch, known, part).await
 }

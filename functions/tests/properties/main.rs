@@ -47,6 +47,8 @@ fn batch() -> Batch {
         provider: "test".parse().unwrap(),
         kind: Kind::Contact,
         received_at: Timestamp::UNIX_EPOCH,
+        order: 1,
+        replay: 0,
         chunk: None,
     }
 }

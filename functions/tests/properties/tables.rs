@@ -31,6 +31,10 @@ impl Store for NoTables {
         none()
     }
 
+    async fn raise(&self, _: Table, _: &str, _: &str, _: u64) -> Result<u64, StoreError> {
+        none()
+    }
+
     async fn delete(&self, _: Table, _: &str, _: &str) -> Result<(), StoreError> {
         none()
     }

@@ -1,5 +1,7 @@
 //! The typed reading of a record and its schema say the same of every object (design, contract 4).
 
+use std::collections::BTreeSet;
+
 use functions::{contact, email::EmailKey};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -100,6 +102,15 @@ proptest! {
                 prop_assert_eq!(Some(key), EmailKey::parse(value["email"].as_str().unwrap()));
                 prop_assert_eq!(&*contact.name, value["name"].as_str().unwrap());
                 prop_assert_eq!(contact.opt_in, value["optIn"].as_bool().unwrap());
+                // Null is said of a field, and is no value of it.
+                let nulls = value.as_object().unwrap().iter().filter(|(_, value)| value.is_null());
+                let nulls: BTreeSet<&str> = nulls.map(|(name, _)| &**name).collect();
+                prop_assert_eq!(contact.cleared.iter().map(|name| &**name).collect::<BTreeSet<_>>(), nulls);
+                let extra: serde_json::Map<String, Value> =
+                    serde_json::from_str(contact.extra.as_deref().unwrap_or("{}")).unwrap();
+                prop_assert!(extra.values().all(|value| !value.is_null()), "{record}");
+                let named = 3 + usize::from(contact.interests.is_some());
+                prop_assert_eq!(extra.len() + contact.cleared.len() + named, fields.len());
             }
             Err(faults) => {
                 prop_assert!(!expected, "{record}: {faults:?}");

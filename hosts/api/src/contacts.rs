@@ -42,6 +42,8 @@ struct Word {
     index: u64,
     source: String,
     outcome: Outcome,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    late: bool,
 }
 
 impl Word {
@@ -58,6 +60,7 @@ impl Word {
             index: word.index,
             source: word.source,
             outcome: word.outcome,
+            late: word.late,
         })
     }
 }
@@ -126,7 +129,7 @@ pub(crate) async fn list<S: Store, F: Flow>(
     Ok(Json(Page { contacts, links: Next { next } }).into_response())
 }
 
-/// One contact, with everything that was said of them, oldest first, a page of it at a time.
+/// One contact, with everything that was said of them, in order, a page of it at a time.
 pub(crate) async fn get<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,

@@ -26,6 +26,9 @@ pub(crate) struct Claim {
     pub(crate) batch_id: BatchId,
     /// When that request came.
     pub(crate) received_at: Timestamp,
+    /// That batch's number in the order of batches.
+    #[serde(default)]
+    pub(crate) order: u64,
     /// The hash of that request.
     pub(crate) fingerprint: String,
 }

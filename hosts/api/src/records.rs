@@ -8,7 +8,7 @@ use bytes::Bytes;
 use functions::{
     Batch, Kind, Store,
     intake::{Format, Intake, Settings, Staged},
-    objects,
+    objects, order,
 };
 
 use crate::{
@@ -60,7 +60,8 @@ async fn open<S: Store, F: Flow>(
     fingerprint: String,
 ) -> Result<(Batch, bool), Problem> {
     let (batch_id, received_at) = api.new_id();
-    let fresh = Claim { batch_id, received_at, fingerprint };
+    let order = order::next(&api.store, &caller.tenant, received_at).await?;
+    let fresh = Claim { batch_id, received_at, order, fingerprint };
     let (claim, is_repeat) = match key {
         Some(key) => key.claim(&caller.tenant, fresh, &api.store).await?,
         None => (fresh, false),
@@ -71,6 +72,8 @@ async fn open<S: Store, F: Flow>(
         provider: "api".parse()?,
         kind: Kind::Contact,
         received_at: claim.received_at,
+        order: claim.order,
+        replay: 0,
         chunk: None,
     };
     Ok((batch, is_repeat))

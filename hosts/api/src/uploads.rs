@@ -46,6 +46,9 @@ pub(crate) async fn post<S: Store, F: Flow>(
         provider: "upload".parse()?,
         kind: Kind::Contact,
         received_at,
+        // It has one once it has arrived.
+        order: 0,
+        replay: 0,
         chunk: None,
     };
     let upload_url = api.flow.upload_address(&batch.tenant, batch_id, &origin).await?;

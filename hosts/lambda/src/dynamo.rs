@@ -1,6 +1,7 @@
 //! The store on DynamoDB: a table for each [`Table`], with the keys `partition` and `sort`.
 
 mod calls;
+mod counter;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -213,6 +214,10 @@ impl Store for DynamoStore {
         })
         .await?;
         Ok(written)
+    }
+
+    async fn raise(&self, table: Table, partition: &str, sort: &str, least: u64) -> Result<u64, StoreError> {
+        self.raise_version(self.place(table)?, attributes::key(partition, sort), least).await
     }
 
     async fn delete(&self, table: Table, partition: &str, sort: &str) -> Result<(), StoreError> {

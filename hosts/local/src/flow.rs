@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use api::{Ended, ExecutionStatus, Flow, FlowError, Machine as Which, Started};
-use functions::{BatchId, Name, batches::BatchStatus, steps::upload_key, store::StoreError};
+use functions::{BatchId, Name, batches::BatchStatus, order, steps::upload_key, store::StoreError};
 
 use crate::{
+    clock,
     executions::{self, Executions, StartError, Status},
     queues::LocalQueue,
     runner::Engine,
@@ -40,8 +41,12 @@ impl LocalFlow {
     pub(crate) async fn uploaded(&self, tenant: &Name, mut batch: BatchStatus) -> Result<(), FlowError> {
         let name = batch.batch_id.to_string();
         batch.execution_arn = Some(self.execution_arn(Which::Batch, &name));
-        let saved = batch.save(tenant, &self.engine().host.store).await;
-        saved.map_err(|error| FlowError::Unavailable(error.to_string()))?;
+        let store = &self.engine().host.store;
+        let saved = async {
+            batch.order = order::next(store, tenant, clock::now()).await?;
+            batch.save(tenant, store).await
+        };
+        saved.await.map_err(|error: functions::Error| FlowError::Unavailable(error.to_string()))?;
         let input = serde_json::json!({ "upload": upload_key(tenant, batch.batch_id) }).to_string();
         self.start(Which::Batch, &name, input).await?;
         Ok(())

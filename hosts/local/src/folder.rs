@@ -245,7 +245,7 @@ fn unusable(root: &Path, error: &io::Error) -> Exit {
 
 #[cfg(test)]
 mod tests {
-    use functions::event_contract::event_contract;
+    use functions::{consent_contract::consent_contract, event_contract::event_contract};
 
     use super::*;
 
@@ -255,5 +255,28 @@ mod tests {
         let folder = Folder::open(root.path(), "test").unwrap();
         let Host { store, objects, queue, .. } = folder.host.clone();
         event_contract(store, objects, queue).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_folder_keeps_the_contract_of_consent() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path(), "test").unwrap();
+        let Host { store, objects, .. } = folder.host.clone();
+        consent_contract(store, objects).await;
+    }
+
+    /// What a contact said before a start is before what is said after it, whatever the clock says by then.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_order_of_batches_survives_a_restart() {
+        let root = tempfile::tempdir().unwrap();
+        let tenant = functions::Name::default_tenant();
+        let mut last = 0;
+        for day in [30, 0, 0, -30] {
+            let folder = Folder::open(root.path(), "test").unwrap();
+            let at = jiff::Timestamp::from_second(1_800_000_000 + day * 86_400).unwrap();
+            let order = functions::order::next(&folder.host.store, &tenant, at).await.unwrap();
+            assert!(order > last, "{order} after {last}");
+            last = order;
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::{fs::Metadata, path::Path, time::UNIX_EPOCH};
 use functions::{
     BatchId, Name, Store, door,
     intake::Format,
+    order,
     store::{Condition, Item, Query, Table, Written},
 };
 use jiff::Timestamp;
@@ -24,9 +25,14 @@ const PREFIX: &str = "import#";
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Claim {
-    batch_id: BatchId,
-    received_at: Timestamp,
+pub(crate) struct Claim {
+    /// The batch that the file becomes.
+    pub(crate) batch_id: BatchId,
+    /// When the import began.
+    pub(crate) received_at: Timestamp,
+    /// The batch's number in the order of batches.
+    #[serde(default)]
+    pub(crate) order: u64,
 }
 
 impl Import {
@@ -43,17 +49,16 @@ impl Import {
         fresh: BatchId,
         now: Timestamp,
         store: &SqliteStore,
-    ) -> Result<(BatchId, Timestamp), Exit> {
-        let body = door::encode(&Claim { batch_id: fresh, received_at: now })?;
+    ) -> Result<Claim, Exit> {
+        let order = order::next(store, tenant, now).await?;
+        let claim = Claim { batch_id: fresh, received_at: now, order };
+        let body = door::encode(&claim)?;
         let body = String::from_utf8_lossy(&body).into_owned();
         let item = Item { partition: tenant.to_string(), sort: self.sort.clone(), version: 1, body };
         match store.put(Table::Claims, item, Condition::Absent).await? {
-            Written::Done => Ok((fresh, now)),
+            Written::Done => Ok(claim),
             Written::Conflict(None) => Err(Exit::failed("the import's claim vanished")),
-            Written::Conflict(Some(item)) => {
-                let Claim { batch_id, received_at } = door::decode(item.body.as_bytes())?;
-                Ok((batch_id, received_at))
-            }
+            Written::Conflict(Some(item)) => Ok(door::decode(item.body.as_bytes())?),
         }
     }
 

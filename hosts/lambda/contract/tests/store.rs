@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::{
 };
 use functions::{
     Objects,
+    consent_contract::consent_contract,
     event_contract::event_contract,
     queue::{Message, Queue, QueueError, QueueName},
     store::Table,
@@ -26,6 +27,12 @@ async fn dynamodb_keeps_the_contract() {
 async fn dynamodb_keeps_the_contract_of_events() {
     let objects = || Arc::new(InMemory::new());
     event_contract(emulated().await, Objects::new(objects(), objects()), Unheard).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dynamodb_keeps_the_contract_of_consent() {
+    let objects = || Arc::new(InMemory::new());
+    consent_contract(emulated().await, Objects::new(objects(), objects())).await;
 }
 
 /// A queue that nobody receives from: who is woken is not looked at here.

@@ -14,6 +14,7 @@ use functions::{
     Batch, BatchId, Kind, Name, Objects,
     batches::{BatchStatus, Status},
     intake::{Format, Intake, Settings, Staged, spool},
+    order,
     steps::Summary,
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -29,7 +30,7 @@ use crate::{
     exit::Exit,
     flow::LocalFlow,
     folder::Folder,
-    import::Import,
+    import::{Claim, Import},
     interrupted, logs,
 };
 
@@ -59,9 +60,9 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Process) -> Resul
     let flow = super::flow(&folder, wiring);
     let tenant = Name::default_tenant();
     super::block_on(async {
-        let (batch, claimed) = claim(&folder, &source, &tenant, began).await?;
-        until_interrupted(&flow, batch, async {
-            let ended = take(&folder, &flow, source, args.format, (batch, claimed)).await?;
+        let claim = claim(&folder, &source, &tenant, began).await?;
+        until_interrupted(&flow, claim.batch_id, async {
+            let ended = take(&folder, &flow, source, args.format, claim).await?;
             report::print(&folder, &ended, args.json, began)
         })
         .await
@@ -87,17 +88,17 @@ pub(super) async fn until_interrupted<T>(
     }
 }
 
-/// The batch that a source becomes, and when it arrived: a new one, or the one that an interrupted run began.
+/// The batch that a source becomes: a new one, or the one that an interrupted run began.
 async fn claim(
     folder: &Folder,
     source: &Source,
     tenant: &Name,
     now: Timestamp,
-) -> Result<(BatchId, Timestamp), Exit> {
-    let fresh = BatchId::new(now, clock::random());
+) -> Result<Claim, Exit> {
+    let (fresh, store) = (BatchId::new(now, clock::random()), &folder.host.store);
     match &source.import {
-        Some(import) => import.claim(tenant, fresh, now, &folder.host.store).await,
-        None => Ok((fresh, now)),
+        Some(import) => import.claim(tenant, fresh, now, store).await,
+        None => Ok(Claim { batch_id: fresh, received_at: now, order: order::next(store, tenant, now).await? }),
     }
 }
 
@@ -115,13 +116,20 @@ async fn take(
     flow: &LocalFlow,
     source: Source,
     format: Option<Format>,
-    (batch_id, received_at): (BatchId, Timestamp),
+    Claim { batch_id, received_at, order }: Claim,
 ) -> Result<Ended, Exit> {
     let tenant = Name::default_tenant();
     let Source { file, size, import } = source;
-    let provider = "file".parse()?;
-    let batch =
-        Batch { batch_id, tenant: tenant.clone(), provider, kind: Kind::Contact, received_at, chunk: None };
+    let batch = Batch {
+        batch_id,
+        tenant: tenant.clone(),
+        provider: "file".parse()?,
+        kind: Kind::Contact,
+        received_at,
+        order,
+        replay: 0,
+        chunk: None,
+    };
     let settings = Settings {
         format,
         size: Some(size),

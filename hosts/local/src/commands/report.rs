@@ -37,14 +37,19 @@ pub(super) fn print(
             "status": batch.status,
             "received": batch.received,
             "outcomes": batch.outcomes,
+            "unreadConsent": batch.unread_consent,
+            "late": batch.late,
             "quarantine": quarantine,
             "elapsedMs": millis,
         }))?;
     } else {
         super::print(&text(ended, quarantine.as_deref(), millis));
     }
-    if succeeded(ended) {
+    if succeeded(ended) && batch.unread_consent == 0 {
         return Ok(ExitCode::SUCCESS);
+    }
+    if succeeded(ended) {
+        return Err(Exit::failed(unread_consent(batch.unread_consent)));
     }
     let why = ended.failure.as_deref().or(batch.error.as_deref()).unwrap_or("the flow failed");
     Err(Exit::failed(format!("{why} (see: crmflow execution {})", batch.batch_id)))
@@ -54,6 +59,15 @@ fn quarantine_folder(folder: &Folder, provider: &Name) -> String {
     let tenant = Name::default_tenant();
     let path = folder.paths.root().join("objects/quarantine").join(tenant.as_str()).join(provider.as_str());
     path.display().to_string()
+}
+
+/// An opt-out that is not understood leaves a person opted in, so it is no result like others.
+fn unread_consent(count: u64) -> String {
+    let records = if count == 1 { "1 record says" } else { &format!("{} records say", grouped(count)) };
+    format!(
+        "{records} something about consent that is not understood; whether these people agreed is not known. \
+         The rest is stored; correct these in quarantine and replay them"
+    )
 }
 
 fn text(ended: &Ended, quarantine: Option<&str>, millis: u64) -> String {
@@ -78,6 +92,14 @@ fn text(ended: &Ended, quarantine: Option<&str>, millis: u64) -> String {
         }
     }
     let _ = writeln!(text, "  {:<10} {:>12}", "total", grouped(batch.outcomes.total()));
+    if batch.unread_consent > 0 {
+        let _ = writeln!(text, "\n{}", unread_consent(batch.unread_consent));
+    }
+    if batch.late > 0 {
+        let late = grouped(batch.late);
+        let _ =
+            writeln!(text, "\n{late} of them came after a word that was said later; they are in the history");
+    }
     if let Some(summary) = &ended.summary {
         faults(&mut text, &summary.faults);
         pairs(&mut text, "first duplicates", "has the address of", &summary.duplicates);

@@ -111,6 +111,13 @@ impl Store for SqliteStore {
         Ok(try_join_all(written).await?.into_iter().flatten().collect())
     }
 
+    async fn raise(&self, table: Table, partition: &str, sort: &str, least: u64) -> Result<u64, StoreError> {
+        let (partition, sort) = (partition.to_owned(), sort.to_owned());
+        let raise = move |connection: &Connection| write::raise(connection, table, &partition, &sort, least);
+        // Somebody waits for it outside.
+        self.writer.write_first(raise, |_| {}).await
+    }
+
     async fn delete(&self, table: Table, partition: &str, sort: &str) -> Result<(), StoreError> {
         self.delete_all(table, vec![(partition.to_owned(), sort.to_owned())]).await
     }

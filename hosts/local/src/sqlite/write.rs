@@ -281,6 +281,24 @@ pub(super) fn put(
     Ok(Written::Conflict(read::get(connection, table, partition, sort)?))
 }
 
+/// Raises an item's version to `least`, or by one; the version then.
+pub(super) fn raise(
+    connection: &Connection,
+    table: Table,
+    partition: &str,
+    sort: &str,
+    least: u64,
+) -> rusqlite::Result<u64> {
+    let raised: i64 = connection
+        .prepare_cached(&format!(
+            "INSERT INTO {} VALUES (?1, ?2, ?3, '{{}}') ON CONFLICT (partition, sort) \
+             DO UPDATE SET version = max(version + 1, excluded.version) RETURNING version",
+            table.name()
+        ))?
+        .query_row(params![partition, sort, least.cast_signed()], |row| row.get(0))?;
+    Ok(raised.cast_unsigned())
+}
+
 /// Deletes an item, if there is one.
 pub(super) fn delete(
     connection: &Connection,

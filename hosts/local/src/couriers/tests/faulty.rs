@@ -159,6 +159,14 @@ impl Store for Faulty {
         Ok(written)
     }
 
+    async fn raise(&self, table: Table, partition: &str, sort: &str, least: u64) -> Result<u64, StoreError> {
+        self.ask(Asked::Put, table).await?;
+        if self.life.spend(1) == 0 {
+            return self.life.end().await;
+        }
+        self.store.raise(table, partition, sort, least).await
+    }
+
     async fn delete(&self, table: Table, partition: &str, sort: &str) -> Result<(), StoreError> {
         self.ask(Asked::Delete, table).await?;
         if self.life.spend(1) == 0 {
