@@ -49,7 +49,11 @@ impl Objects {
 
     /// Puts an object whole, over one that is there.
     pub async fn put(&self, key: &str, bytes: impl Into<Bytes> + Send) -> Result<(), Error> {
-        let payload = PutPayload::from_bytes(bytes.into());
+        self.put_payload(key, PutPayload::from_bytes(bytes.into())).await
+    }
+
+    /// Puts an object whole that is held in pieces.
+    pub async fn put_payload(&self, key: &str, payload: PutPayload) -> Result<(), Error> {
         self.of(key).put(&Path::from(key), payload).await.map_err(|error| failure(key, error))?;
         Ok(())
     }
@@ -214,7 +218,7 @@ pub fn for_each_line(
     bytes: &[u8],
     mut line: impl FnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    if !key.ends_with(".gz") {
+    if !is_packed(key) {
         let mut lines = bytes.split(|&b| b == b'\n').filter(|text| !text.is_empty());
         return lines.try_for_each(line);
     }
@@ -232,6 +236,11 @@ pub fn for_each_line(
     }
 }
 
-fn broken(key: &str) -> Error {
+/// Whether the object with this key is gzip.
+pub(crate) fn is_packed(key: &str) -> bool {
+    key.ends_with(".gz")
+}
+
+pub(crate) fn broken(key: &str) -> Error {
     Error::StorageRefused(format!("{key} is not whole: its gzip ends early or is damaged"))
 }

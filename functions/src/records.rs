@@ -3,9 +3,11 @@
 //! Inside the state's data they are one text, which a state machine passes on as it is. As JSON values their
 //! numbers would lose digits there, and repeated names one of their values.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 
-use flate2::{Compression, write::GzEncoder};
+use bytes::Bytes;
+use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
+use object_store::PutPayload;
 use serde::{Deserialize, Serialize};
 
 use crate::{batch::Batch, error::Error, objects, objects::Objects};
@@ -79,16 +81,74 @@ pub enum Opened<'a> {
         /// Its key, for errors.
         key: &'a str,
         /// Its gzip bytes.
-        packed: bytes::Bytes,
+        packed: Bytes,
     },
 }
 
 impl Opened<'_> {
+    /// Its lines one by one, for a step that waits between them.
+    pub fn lines(&self) -> Lines<'_> {
+        match self {
+            Self::Inline(lines) => Lines::Held(lines.as_bytes()),
+            Self::Object { key, packed } if objects::is_packed(key) => Lines::Packed {
+                key,
+                unpacked: BufReader::with_capacity(64 * 1024, MultiGzDecoder::new(packed)),
+                line: Vec::new(),
+            },
+            Self::Object { packed, .. } => Lines::Held(packed),
+        }
+    }
+
     /// Calls `each` with every line, in order.
     pub fn for_each(&self, mut each: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
         match self {
             Self::Inline(lines) => lines.lines().try_for_each(|line| each(line.as_bytes())),
             Self::Object { key, packed } => objects::for_each_line(key, packed, each),
+        }
+    }
+}
+
+/// What is left of some lines.
+#[derive(Debug)]
+pub enum Lines<'a> {
+    /// These bytes.
+    Held(&'a [u8]),
+    /// What gzip unpacks to.
+    Packed {
+        /// The object's key, for errors.
+        key: &'a str,
+        /// Unpacked as it is read.
+        unpacked: BufReader<MultiGzDecoder<&'a [u8]>>,
+        /// The line that was given last.
+        line: Vec<u8>,
+    },
+}
+
+impl Lines<'_> {
+    /// The next line, without its line feed.
+    pub fn next(&mut self) -> Result<Option<&[u8]>, Error> {
+        match self {
+            Self::Held(rest) => {
+                let Some(begin) = rest.iter().position(|&byte| byte != b'\n') else {
+                    return Ok(None);
+                };
+                let end = memchr::memchr(b'\n', &rest[begin..]).map_or(rest.len(), |length| begin + length);
+                let line = &rest[begin..end];
+                *rest = &rest[end..];
+                Ok(Some(line))
+            }
+            Self::Packed { key, unpacked, line } => loop {
+                line.clear();
+                if unpacked.read_until(b'\n', line).map_err(|_| objects::broken(key))? == 0 {
+                    return Ok(None);
+                }
+                if line.ends_with(b"\n") {
+                    line.pop();
+                }
+                if !line.is_empty() {
+                    return Ok(Some(line));
+                }
+            },
         }
     }
 }
@@ -102,7 +162,9 @@ pub(crate) fn inline_len(lines: &[u8]) -> usize {
 /// A list in the staging folder is packed when it grows beyond so many bytes. Up to that it lies there as it
 /// is: the next step reads it at once, and packing would take longer than all else. Beyond it (a chunk of
 /// many records for one address) memory must not grow with it.
-const PLAIN_LIMIT: usize = 8 * 1024 * 1024;
+const PLAIN_LIMIT: u64 = 8 * 1024 * 1024;
+/// It is held in pieces of about so many bytes: one that grew as a whole would be copied as it does.
+const PIECE: usize = 256 * 1024;
 
 /// Takes a step's records line by line; keeps them small and inline as long as it can.
 #[derive(Debug)]
@@ -111,8 +173,11 @@ pub struct RecordsWriter {
     count: u64,
     /// How many bytes were given.
     bytes: u64,
+    /// What came last, until it fills a piece.
     lines: Vec<u8>,
-    /// How many bytes `lines` would take inline.
+    /// The pieces before it.
+    pieces: Vec<Bytes>,
+    /// How many bytes they would take inline.
     inline: usize,
     packed: Option<GzEncoder<Vec<u8>>>,
 }
@@ -122,7 +187,7 @@ impl RecordsWriter {
     pub fn new(batch: &Batch, name: &str) -> Self {
         let (staging, tenant, id) = (objects::STAGING, &batch.tenant, batch.batch_id);
         let key = format!("{staging}{tenant}/{id}/{}/{name}.ndjson", batch.chunk_label());
-        Self { key, count: 0, bytes: 0, lines: Vec::new(), inline: 0, packed: None }
+        Self { key, count: 0, bytes: 0, lines: Vec::new(), pieces: Vec::new(), inline: 0, packed: None }
     }
 
     /// One more line, without its line feed.
@@ -134,12 +199,24 @@ impl RecordsWriter {
         if self.inline <= INLINE_LIMIT {
             self.inline += inline_len(line) + 2;
         }
-        if self.lines.len() > PLAIN_LIMIT {
-            let packer = self.packed.get_or_insert_with(|| GzEncoder::new(Vec::new(), Compression::fast()));
-            // Writing to memory cannot fail.
-            let _ = packer.write_all(&self.lines);
-            self.lines.clear();
+        if self.lines.len() >= PIECE {
+            self.fill();
         }
+    }
+
+    /// A piece is full: it is kept as it is, or packed.
+    fn fill(&mut self) {
+        if self.packed.is_none() && self.bytes <= PLAIN_LIMIT {
+            self.pieces.push(std::mem::take(&mut self.lines).into());
+            return;
+        }
+        let packer = self.packed.get_or_insert_with(|| GzEncoder::new(Vec::new(), Compression::fast()));
+        // Writing to memory cannot fail.
+        for piece in self.pieces.drain(..) {
+            let _ = packer.write_all(&piece);
+        }
+        let _ = packer.write_all(&self.lines);
+        self.lines.clear();
     }
 
     /// How many lines it has.
@@ -153,14 +230,18 @@ impl RecordsWriter {
             return Records::inline(&self.lines);
         }
         let (key, bytes) = match self.packed {
-            None => (self.key, self.lines),
+            None => {
+                let mut pieces = self.pieces;
+                pieces.push(self.lines.into());
+                (self.key, PutPayload::from_iter(pieces))
+            }
             Some(mut packer) => {
                 let _ = packer.write_all(&self.lines);
                 let packed = packer.finish().map_err(|error| Error::StorageRefused(error.to_string()))?;
-                (format!("{}.gz", self.key), packed)
+                (format!("{}.gz", self.key), packed.into())
             }
         };
-        objects.put(&key, bytes).await?;
+        objects.put_payload(&key, bytes).await?;
         Ok(Records::object(key, self.count, self.bytes))
     }
 }

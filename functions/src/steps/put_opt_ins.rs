@@ -15,21 +15,25 @@ use crate::{
 
 /// How many contacts go to the store at once: bounds memory, and what one transaction holds up.
 pub(super) const BLOCK: usize = 10_000;
+/// The same in bytes, for contacts that hold more than an address.
+const MAX_BLOCK_BYTES: usize = 4 * 1024 * 1024;
 
 /// Stores the contacts who opted in.
 pub async fn put_opt_ins(step: Step, store: &impl Store, objects: &Objects) -> Result<Decided, Error> {
     let Step { batch, records } = step;
     let mut part = Part::default();
-    let mut words = Vec::new();
-    records.open(objects).await?.for_each(|line| {
+    let opened = records.open(objects).await?;
+    let (mut lines, mut words, mut bytes) = (opened.lines(), Vec::new(), 0);
+    while let Some(line) = lines.next()? {
         let accepted = Accepted::parse(line)?;
+        bytes += line.len();
         words.push((accepted.key.to_string(), OptIn::saved(&batch, accepted.index, accepted.contact()?)));
-        Ok(())
-    })?;
-    while !words.is_empty() {
-        let rest = words.split_off(words.len().min(BLOCK));
-        put(store, &batch, std::mem::replace(&mut words, rest), &mut part).await?;
+        if words.len() == BLOCK || bytes >= MAX_BLOCK_BYTES {
+            put(store, &batch, std::mem::take(&mut words), &mut part).await?;
+            bytes = 0;
+        }
     }
+    put(store, &batch, words, &mut part).await?;
     Ok(Decided { part: StagedPart::new(&batch, "put-opt-ins", part, objects).await? })
 }
 
