@@ -9,7 +9,9 @@ use bytes::Bytes;
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use futures::TryStreamExt;
 use jiff::Timestamp;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart, path::Path};
+use object_store::{
+    GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart, path::Path,
+};
 
 use crate::error::Error;
 
@@ -114,6 +116,15 @@ impl Objects {
     pub async fn size(&self, key: &str) -> Result<u64, Error> {
         let meta = self.of(key).head(&Path::from(key)).await.map_err(|error| failure(key, error))?;
         Ok(meta.size)
+    }
+
+    /// The first bytes of an object, and how many it has in all.
+    pub async fn get_front(&self, key: &str, bytes: u64) -> Result<(Bytes, u64), Error> {
+        let front = GetOptions { range: Some(GetRange::Bounded(0..bytes)), ..GetOptions::default() };
+        let got =
+            self.of(key).get_opts(&Path::from(key), front).await.map_err(|error| failure(key, error))?;
+        let size = got.meta.size;
+        Ok((got.bytes().await.map_err(|error| failure(key, error))?, size))
     }
 
     /// Some bytes out of the middle of an object.

@@ -3,13 +3,16 @@
 //! Inside the state's data they are one text, which a state machine passes on as it is. As JSON values their
 //! numbers would lose digits there, and repeated names one of their values.
 
-use std::io::{BufRead, BufReader, Write};
+mod lines;
+
+use std::io::Write;
 
 use bytes::Bytes;
-use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
+use flate2::{Compression, write::GzEncoder};
 use object_store::PutPayload;
 use serde::{Deserialize, Serialize};
 
+pub use self::lines::Lines;
 use crate::{batch::Batch, error::Error, objects, objects::Objects};
 
 /// A list that a step returns stays in the state's data up to so many bytes. A step returns two of them
@@ -71,6 +74,19 @@ impl Records {
     }
 }
 
+impl Records {
+    /// Reads them line by line, as an object comes in: of a chunk next to nothing is held.
+    pub async fn lines<'a>(&'a self, objects: &'a Objects) -> Result<Lines<'a>, Error> {
+        match (&self.key, &self.lines) {
+            (Some(key), None) => Lines::of_object(key, objects).await,
+            (None, lines) if lines.is_some() || self.count == 0 => {
+                Ok(Lines::of_text(lines.as_deref().unwrap_or_default()))
+            }
+            _ => Err(Error::BadInput("records are either lines or a key".into())),
+        }
+    }
+}
+
 /// Records that were fetched.
 #[derive(Debug)]
 pub enum Opened<'a> {
@@ -86,69 +102,11 @@ pub enum Opened<'a> {
 }
 
 impl Opened<'_> {
-    /// Its lines one by one, for a step that waits between them.
-    pub fn lines(&self) -> Lines<'_> {
-        match self {
-            Self::Inline(lines) => Lines::Held(lines.as_bytes()),
-            Self::Object { key, packed } if objects::is_packed(key) => Lines::Packed {
-                key,
-                unpacked: BufReader::with_capacity(64 * 1024, MultiGzDecoder::new(packed)),
-                line: Vec::new(),
-            },
-            Self::Object { packed, .. } => Lines::Held(packed),
-        }
-    }
-
     /// Calls `each` with every line, in order.
     pub fn for_each(&self, mut each: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
         match self {
             Self::Inline(lines) => lines.lines().try_for_each(|line| each(line.as_bytes())),
             Self::Object { key, packed } => objects::for_each_line(key, packed, each),
-        }
-    }
-}
-
-/// What is left of some lines.
-#[derive(Debug)]
-pub enum Lines<'a> {
-    /// These bytes.
-    Held(&'a [u8]),
-    /// What gzip unpacks to.
-    Packed {
-        /// The object's key, for errors.
-        key: &'a str,
-        /// Unpacked as it is read.
-        unpacked: BufReader<MultiGzDecoder<&'a [u8]>>,
-        /// The line that was given last.
-        line: Vec<u8>,
-    },
-}
-
-impl Lines<'_> {
-    /// The next line, without its line feed.
-    pub fn next(&mut self) -> Result<Option<&[u8]>, Error> {
-        match self {
-            Self::Held(rest) => {
-                let Some(begin) = rest.iter().position(|&byte| byte != b'\n') else {
-                    return Ok(None);
-                };
-                let end = memchr::memchr(b'\n', &rest[begin..]).map_or(rest.len(), |length| begin + length);
-                let line = &rest[begin..end];
-                *rest = &rest[end..];
-                Ok(Some(line))
-            }
-            Self::Packed { key, unpacked, line } => loop {
-                line.clear();
-                if unpacked.read_until(b'\n', line).map_err(|_| objects::broken(key))? == 0 {
-                    return Ok(None);
-                }
-                if line.ends_with(b"\n") {
-                    line.pop();
-                }
-                if !line.is_empty() {
-                    return Ok(Some(line));
-                }
-            },
         }
     }
 }

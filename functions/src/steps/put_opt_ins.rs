@@ -16,15 +16,15 @@ use crate::{
 /// How many contacts go to the store at once: bounds memory, and what one transaction holds up.
 pub(super) const BLOCK: usize = 10_000;
 /// The same in bytes, for contacts that hold more than an address.
-const MAX_BLOCK_BYTES: usize = 4 * 1024 * 1024;
+const MAX_BLOCK_BYTES: usize = 2 * 1024 * 1024;
 
 /// Stores the contacts who opted in.
 pub async fn put_opt_ins(step: Step, store: &impl Store, objects: &Objects) -> Result<Decided, Error> {
     let Step { batch, records } = step;
     let mut part = Part::default();
-    let opened = records.open(objects).await?;
-    let (mut lines, mut words, mut bytes) = (opened.lines(), Vec::new(), 0);
-    while let Some(line) = lines.next()? {
+    let (mut words, mut bytes) = (Vec::new(), 0);
+    let mut lines = records.lines(objects).await?;
+    while let Some(line) = lines.next().await? {
         let accepted = Accepted::parse(line)?;
         bytes += line.len();
         words.push((accepted.key.to_string(), OptIn::saved(&batch, accepted.index, accepted.contact()?)));

@@ -14,7 +14,7 @@ use crate::{
     ledger::{Part, StagedPart},
     objects::Objects,
     outcome::Outcome,
-    records::{Opened, Records, RecordsWriter},
+    records::{Records, RecordsWriter},
 };
 
 /// One record an address, or an event.
@@ -79,21 +79,19 @@ async fn unique_events(batch: &Batch, records: Records, objects: &Objects) -> Re
 
 async fn unique_contacts(batch: &Batch, records: &Records, objects: &Objects) -> Result<Unique, Error> {
     let mut part = Part::default();
-    let opened = records.open(objects).await?;
-    let mut winners = winners(&opened, &mut part)?.into_iter().peekable();
+    let mut winners = winners(records, objects, &mut part).await?.into_iter().peekable();
     let mut opted_in = RecordsWriter::new(batch, "opted-in");
     let mut opted_out = RecordsWriter::new(batch, "opted-out");
     // The lines are gone through once more: held, they would be there twice.
+    let mut lines = records.lines(objects).await?;
     let mut place = 0;
-    opened.for_each(|line| {
+    while let Some(line) = lines.next().await? {
         place += 1;
         if let Some(winner) = winners.next_if(|winner| winner.place == place) {
             let agreed = winner.opt_in && !winner.in_conflict;
             if agreed { &mut opted_in } else { &mut opted_out }.push(line);
         }
-        Ok(())
-    })?;
-    drop(opened);
+    }
     Ok(Unique {
         opted_in: opted_in.finish(objects).await?,
         opted_out: opted_out.finish(objects).await?,
@@ -103,11 +101,12 @@ async fn unique_contacts(batch: &Batch, records: &Records, objects: &Objects) ->
 }
 
 /// The winners in input order. Memory grows with the addresses of one chunk, not with its records.
-fn winners(opened: &Opened<'_>, part: &mut Part) -> Result<Vec<Winner>, Error> {
+async fn winners(records: &Records, objects: &Objects, part: &mut Part) -> Result<Vec<Winner>, Error> {
     let mut winners: Vec<Winner> = Vec::new();
     let mut by_key: HashMap<Box<str>, usize> = HashMap::new();
     let mut place = 0;
-    opened.for_each(|line| {
+    let mut lines = records.lines(objects).await?;
+    while let Some(line) = lines.next().await? {
         place += 1;
         let Accepted { index, key, opt_in, .. } = Accepted::parse(line)?;
         match by_key.entry(key.into()) {
@@ -125,7 +124,6 @@ fn winners(opened: &Opened<'_>, part: &mut Part) -> Result<Vec<Winner>, Error> {
                 }
             }
         }
-        Ok(())
-    })?;
+    }
     Ok(winners)
 }
