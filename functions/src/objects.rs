@@ -9,7 +9,9 @@ use bytes::Bytes;
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use futures::TryStreamExt;
 use jiff::Timestamp;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart, path::Path};
+use object_store::{
+    GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart, path::Path,
+};
 
 use crate::error::Error;
 
@@ -49,7 +51,11 @@ impl Objects {
 
     /// Puts an object whole, over one that is there.
     pub async fn put(&self, key: &str, bytes: impl Into<Bytes> + Send) -> Result<(), Error> {
-        let payload = PutPayload::from_bytes(bytes.into());
+        self.put_payload(key, PutPayload::from_bytes(bytes.into())).await
+    }
+
+    /// Puts an object whole that is held in pieces.
+    pub async fn put_payload(&self, key: &str, payload: PutPayload) -> Result<(), Error> {
         self.of(key).put(&Path::from(key), payload).await.map_err(|error| failure(key, error))?;
         Ok(())
     }
@@ -110,6 +116,15 @@ impl Objects {
     pub async fn size(&self, key: &str) -> Result<u64, Error> {
         let meta = self.of(key).head(&Path::from(key)).await.map_err(|error| failure(key, error))?;
         Ok(meta.size)
+    }
+
+    /// The first bytes of an object, and how many it has in all.
+    pub async fn get_front(&self, key: &str, bytes: u64) -> Result<(Bytes, u64), Error> {
+        let front = GetOptions { range: Some(GetRange::Bounded(0..bytes)), ..GetOptions::default() };
+        let got =
+            self.of(key).get_opts(&Path::from(key), front).await.map_err(|error| failure(key, error))?;
+        let size = got.meta.size;
+        Ok((got.bytes().await.map_err(|error| failure(key, error))?, size))
     }
 
     /// Some bytes out of the middle of an object.
@@ -214,7 +229,7 @@ pub fn for_each_line(
     bytes: &[u8],
     mut line: impl FnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    if !key.ends_with(".gz") {
+    if !is_packed(key) {
         let mut lines = bytes.split(|&b| b == b'\n').filter(|text| !text.is_empty());
         return lines.try_for_each(line);
     }
@@ -232,6 +247,11 @@ pub fn for_each_line(
     }
 }
 
-fn broken(key: &str) -> Error {
+/// Whether the object with this key is gzip.
+pub(crate) fn is_packed(key: &str) -> bool {
+    key.ends_with(".gz")
+}
+
+pub(crate) fn broken(key: &str) -> Error {
     Error::StorageRefused(format!("{key} is not whole: its gzip ends early or is damaged"))
 }

@@ -1,9 +1,13 @@
 //! The quarantine: records that could not be taken, kept whole with the reason, to be corrected and sent
 //! again. The seeds call it the dead letter queue (S1-046 to S1-057).
 
-use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map},
+    io::Write,
+};
 
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
+use flate2::{Compression, write::GzEncoder};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -115,15 +119,18 @@ impl Entry {
 /// Records on their way into quarantine, by kind of trouble.
 #[derive(Debug, Default)]
 pub struct Writer {
-    lines: BTreeMap<ErrorType, Vec<u8>>,
+    lines: BTreeMap<ErrorType, GzEncoder<Vec<u8>>>,
 }
 
 impl Writer {
     /// Adds an entry; gives the key of the object that it will lie in.
     pub fn push(&mut self, batch: &Batch, entry: &Entry) -> Result<String, Error> {
-        let lines = self.lines.entry(entry.error_type).or_default();
-        lines.extend_from_slice(&door::encode(entry)?);
-        lines.push(b'\n');
+        let new = || GzEncoder::new(Vec::new(), Compression::fast());
+        let lines = self.lines.entry(entry.error_type).or_insert_with(new);
+        let mut line = door::encode(entry)?;
+        line.push(b'\n');
+        // Writing to memory cannot fail.
+        let _ = lines.write_all(&line);
         Ok(key(batch, entry.error_type))
     }
 
@@ -132,7 +139,8 @@ impl Writer {
         let mut keys = Vec::new();
         for (error_type, lines) in self.lines {
             let key = key(batch, error_type);
-            objects.put(&key, objects::gzip(&lines)).await?;
+            let packed = lines.finish().map_err(|error| Error::StorageRefused(error.to_string()))?;
+            objects.put(&key, packed).await?;
             keys.push(key);
         }
         Ok(keys)

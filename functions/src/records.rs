@@ -3,11 +3,16 @@
 //! Inside the state's data they are one text, which a state machine passes on as it is. As JSON values their
 //! numbers would lose digits there, and repeated names one of their values.
 
+mod lines;
+
 use std::io::Write;
 
+use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
+use object_store::PutPayload;
 use serde::{Deserialize, Serialize};
 
+pub use self::lines::Lines;
 use crate::{batch::Batch, error::Error, objects, objects::Objects};
 
 /// A list that a step returns stays in the state's data up to so many bytes. A step returns two of them
@@ -69,6 +74,19 @@ impl Records {
     }
 }
 
+impl Records {
+    /// Reads them line by line, as an object comes in: of a chunk next to nothing is held.
+    pub async fn lines<'a>(&'a self, objects: &'a Objects) -> Result<Lines<'a>, Error> {
+        match (&self.key, &self.lines) {
+            (Some(key), None) => Lines::of_object(key, objects).await,
+            (None, lines) if lines.is_some() || self.count == 0 => {
+                Ok(Lines::of_text(lines.as_deref().unwrap_or_default()))
+            }
+            _ => Err(Error::BadInput("records are either lines or a key".into())),
+        }
+    }
+}
+
 /// Records that were fetched.
 #[derive(Debug)]
 pub enum Opened<'a> {
@@ -79,7 +97,7 @@ pub enum Opened<'a> {
         /// Its key, for errors.
         key: &'a str,
         /// Its gzip bytes.
-        packed: bytes::Bytes,
+        packed: Bytes,
     },
 }
 
@@ -102,7 +120,9 @@ pub(crate) fn inline_len(lines: &[u8]) -> usize {
 /// A list in the staging folder is packed when it grows beyond so many bytes. Up to that it lies there as it
 /// is: the next step reads it at once, and packing would take longer than all else. Beyond it (a chunk of
 /// many records for one address) memory must not grow with it.
-const PLAIN_LIMIT: usize = 8 * 1024 * 1024;
+const PLAIN_LIMIT: u64 = 8 * 1024 * 1024;
+/// It is held in pieces of about so many bytes: one that grew as a whole would be copied as it does.
+const PIECE: usize = 256 * 1024;
 
 /// Takes a step's records line by line; keeps them small and inline as long as it can.
 #[derive(Debug)]
@@ -111,8 +131,11 @@ pub struct RecordsWriter {
     count: u64,
     /// How many bytes were given.
     bytes: u64,
+    /// What came last, until it fills a piece.
     lines: Vec<u8>,
-    /// How many bytes `lines` would take inline.
+    /// The pieces before it.
+    pieces: Vec<Bytes>,
+    /// How many bytes they would take inline.
     inline: usize,
     packed: Option<GzEncoder<Vec<u8>>>,
 }
@@ -122,7 +145,7 @@ impl RecordsWriter {
     pub fn new(batch: &Batch, name: &str) -> Self {
         let (staging, tenant, id) = (objects::STAGING, &batch.tenant, batch.batch_id);
         let key = format!("{staging}{tenant}/{id}/{}/{name}.ndjson", batch.chunk_label());
-        Self { key, count: 0, bytes: 0, lines: Vec::new(), inline: 0, packed: None }
+        Self { key, count: 0, bytes: 0, lines: Vec::new(), pieces: Vec::new(), inline: 0, packed: None }
     }
 
     /// One more line, without its line feed.
@@ -134,12 +157,24 @@ impl RecordsWriter {
         if self.inline <= INLINE_LIMIT {
             self.inline += inline_len(line) + 2;
         }
-        if self.lines.len() > PLAIN_LIMIT {
-            let packer = self.packed.get_or_insert_with(|| GzEncoder::new(Vec::new(), Compression::fast()));
-            // Writing to memory cannot fail.
-            let _ = packer.write_all(&self.lines);
-            self.lines.clear();
+        if self.lines.len() >= PIECE {
+            self.fill();
         }
+    }
+
+    /// A piece is full: it is kept as it is, or packed.
+    fn fill(&mut self) {
+        if self.packed.is_none() && self.bytes <= PLAIN_LIMIT {
+            self.pieces.push(std::mem::take(&mut self.lines).into());
+            return;
+        }
+        let packer = self.packed.get_or_insert_with(|| GzEncoder::new(Vec::new(), Compression::fast()));
+        // Writing to memory cannot fail.
+        for piece in self.pieces.drain(..) {
+            let _ = packer.write_all(&piece);
+        }
+        let _ = packer.write_all(&self.lines);
+        self.lines.clear();
     }
 
     /// How many lines it has.
@@ -153,14 +188,18 @@ impl RecordsWriter {
             return Records::inline(&self.lines);
         }
         let (key, bytes) = match self.packed {
-            None => (self.key, self.lines),
+            None => {
+                let mut pieces = self.pieces;
+                pieces.push(self.lines.into());
+                (self.key, PutPayload::from_iter(pieces))
+            }
             Some(mut packer) => {
                 let _ = packer.write_all(&self.lines);
                 let packed = packer.finish().map_err(|error| Error::StorageRefused(error.to_string()))?;
-                (format!("{}.gz", self.key), packed)
+                (format!("{}.gz", self.key), packed.into())
             }
         };
-        objects.put(&key, bytes).await?;
+        objects.put_payload(&key, bytes).await?;
         Ok(Records::object(key, self.count, self.bytes))
     }
 }

@@ -87,13 +87,12 @@ impl Spool {
 
     /// The file whole, and gone from here.
     pub(super) fn take(&mut self, file: usize) -> Result<Vec<u8>, Error> {
-        if let Self::Memory(files) = self {
-            return Ok(std::mem::take(&mut files[file]));
-        }
-        let mut whole = Vec::new();
-        for piece in self.pieces(file)? {
-            whole.extend_from_slice(&piece?);
-        }
+        let whole = match self {
+            Self::Memory(files) => return Ok(std::mem::take(&mut files[file])),
+            Self::Folder(folder) => {
+                fs::read(folder.join(file.to_string())).map_err(|error| failure(&error))?
+            }
+        };
         self.discard(file)?;
         Ok(whole)
     }

@@ -13,23 +13,28 @@ use crate::{
     store::{Condition, Item, Store, Table, Written},
 };
 
+/// How many bytes of contacts go to the store at once, beside [`Store::block`]: for those that hold more than an address.
+const MAX_BLOCK_BYTES: usize = 2 * 1024 * 1024;
+
 /// Stores the contacts who opted in.
 pub async fn put_opt_ins(step: Step, store: &impl Store, objects: &Objects) -> Result<Decided, Error> {
     let Step { batch, records } = step;
     let mut part = Part::default();
-    let mut words = Vec::new();
-    records.open(objects).await?.for_each(|line| {
+    let (mut words, mut bytes) = (Vec::new(), 0);
+    let mut lines = records.lines(objects).await?;
+    while let Some(line) = lines.next().await? {
         let accepted = Accepted::parse(line)?;
         let mut contact = accepted.contact()?;
         let cleared: Vec<String> = contact.cleared.drain(..).map(Into::into).collect();
         let word = OptIn::saved(&batch, accepted.index, contact);
+        bytes += line.len();
         words.push(Said { key: accepted.key.into_owned(), word, cleared });
-        Ok(())
-    })?;
-    while !words.is_empty() {
-        let rest = words.split_off(words.len().min(store.block()));
-        put(store, &batch, std::mem::replace(&mut words, rest), &mut part).await?;
+        if words.len() == store.block() || bytes >= MAX_BLOCK_BYTES {
+            put(store, &batch, std::mem::take(&mut words), &mut part).await?;
+            bytes = 0;
+        }
     }
+    put(store, &batch, words, &mut part).await?;
     Ok(Decided { part: StagedPart::new(&batch, "put-opt-ins", part, objects).await? })
 }
 

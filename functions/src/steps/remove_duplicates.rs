@@ -32,10 +32,11 @@ pub struct Unique {
 }
 
 struct Winner {
+    /// Its place among the lines, from one.
+    place: usize,
     index: u64,
     opt_in: bool,
     in_conflict: bool,
-    line: Vec<u8>,
 }
 
 /// Lets the first record of each address pass; of events, the first one of each id and content.
@@ -78,12 +79,18 @@ async fn unique_events(batch: &Batch, records: Records, objects: &Objects) -> Re
 
 async fn unique_contacts(batch: &Batch, records: &Records, objects: &Objects) -> Result<Unique, Error> {
     let mut part = Part::default();
-    let winners = winners(records, objects, &mut part).await?;
+    let mut winners = winners(records, objects, &mut part).await?.into_iter().peekable();
     let mut opted_in = RecordsWriter::new(batch, "opted-in");
     let mut opted_out = RecordsWriter::new(batch, "opted-out");
-    for winner in winners {
-        let agreed = winner.opt_in && !winner.in_conflict;
-        if agreed { &mut opted_in } else { &mut opted_out }.push(&winner.line);
+    // The lines are gone through once more: held, they would be there twice.
+    let mut lines = records.lines(objects).await?;
+    let mut place = 0;
+    while let Some(line) = lines.next().await? {
+        place += 1;
+        if let Some(winner) = winners.next_if(|winner| winner.place == place) {
+            let agreed = winner.opt_in && !winner.in_conflict;
+            if agreed { &mut opted_in } else { &mut opted_out }.push(line);
+        }
     }
     Ok(Unique {
         opted_in: opted_in.finish(objects).await?,
@@ -97,12 +104,15 @@ async fn unique_contacts(batch: &Batch, records: &Records, objects: &Objects) ->
 async fn winners(records: &Records, objects: &Objects, part: &mut Part) -> Result<Vec<Winner>, Error> {
     let mut winners: Vec<Winner> = Vec::new();
     let mut by_key: HashMap<Box<str>, usize> = HashMap::new();
-    records.open(objects).await?.for_each(|line| {
+    let mut place = 0;
+    let mut lines = records.lines(objects).await?;
+    while let Some(line) = lines.next().await? {
+        place += 1;
         let Accepted { index, key, opt_in, .. } = Accepted::parse(line)?;
         match by_key.entry(key.into()) {
             hash_map::Entry::Vacant(free) => {
                 free.insert(winners.len());
-                winners.push(Winner { index, opt_in, in_conflict: false, line: line.to_vec() });
+                winners.push(Winner { place, index, opt_in, in_conflict: false });
             }
             hash_map::Entry::Occupied(taken) => {
                 let winner = &mut winners[*taken.get()];
@@ -114,7 +124,6 @@ async fn winners(records: &Records, objects: &Objects, part: &mut Part) -> Resul
                 }
             }
         }
-        Ok(())
-    })?;
+    }
     Ok(winners)
 }

@@ -35,7 +35,8 @@ pub async fn validate_schema(start: Start, objects: &Objects) -> Result<Validate
     let mut valid = RecordsWriter::new(&batch, "valid");
     let mut invalid = RecordsWriter::new(&batch, "invalid");
     let mut line = Vec::new();
-    records.open(objects).await?.for_each(|bytes| {
+    let mut lines = records.lines(objects).await?;
+    while let Some(bytes) = lines.next().await? {
         line.clear();
         let mut received = Received::parse(bytes)?;
         let checked = match received.record {
@@ -53,8 +54,7 @@ pub async fn validate_schema(start: Start, objects: &Objects) -> Result<Validate
                 invalid.push(&line);
             }
         }
-        Ok(())
-    })?;
+    }
     let received = valid.count() + invalid.count();
     let (valid, invalid) = (valid.finish(objects).await?, invalid.finish(objects).await?);
     Ok(Validated { batch, received, valid, invalid })

@@ -19,11 +19,11 @@ pub async fn withdraw_opt_ins(step: Step, store: &impl Store, objects: &Objects)
     let Step { batch, records } = step;
     let mut part = Part::default();
     let mut keys = Vec::new();
-    records.open(objects).await?.for_each(|line| {
+    let mut lines = records.lines(objects).await?;
+    while let Some(line) = lines.next().await? {
         let Accepted { index, key, .. } = Accepted::parse(line)?;
         keys.push((index, key.into_owned()));
-        Ok(())
-    })?;
+    }
     while !keys.is_empty() {
         let rest = keys.split_off(keys.len().min(store.block()));
         withdraw(store, &batch, std::mem::replace(&mut keys, rest), &mut part).await?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use functions::{
     Objects, batches,
     email::EmailKey,
-    intake::{Format, Manifest, Settings},
+    intake::{CHUNK_BYTES, Format, Manifest, Settings},
     received::Received,
 };
 use proptest::prelude::*;
@@ -45,6 +45,47 @@ fn read(manifest: &str, objects: &Objects) -> BTreeMap<u64, Cut> {
 fn key(record: &[u8]) -> Option<EmailKey> {
     let value: serde_json::Value = serde_json::from_slice(record).ok()?;
     EmailKey::parse(value.get("email")?.as_str()?)
+}
+
+/// Cuts records whose size nobody announced: thin ones, then fat ones, and the first addresses once more.
+#[track_caller]
+fn check_bounded(spool: Option<&std::path::Path>) {
+    let folder = Folder::new();
+    let record = |n: u64, size: usize| {
+        format!(
+            "{{\"name\":\"N\",\"email\":\"p{n}@fat.example\",\"optIn\":true,\"x\":\"{}\"}}\n",
+            "x".repeat(size)
+        )
+    };
+    let sizes = (0..2_000)
+        .map(|n| (n, 100))
+        .chain((2_000..2_900).map(|n| (n, 50_000)))
+        .chain((0..100).map(|n| (n, 9)));
+    let text: String = sizes.map(|(n, size)| record(n, size)).collect();
+    let settings =
+        Settings { format: Some(Format::Ndjson), spool: spool.map(ToOwned::to_owned), ..Settings::default() };
+    let staged = take(settings, &[text.as_bytes()], &folder.objects).unwrap();
+    let found = read(staged.manifest.as_deref().unwrap(), &folder.objects);
+    assert_eq!((staged.received, found.len()), (3_000, 3_000));
+    assert!(
+        found.values().map(|cut| &cut.raw).eq(text.lines().map(str::as_bytes).collect::<Vec<_>>().iter())
+    );
+    let mut bytes = HashMap::new();
+    found.values().for_each(|cut| *bytes.entry(cut.chunk).or_insert(0) += cut.raw.len() as u64);
+    assert!(bytes.len() > 2 && bytes.values().all(|&bytes| bytes < 2 * CHUNK_BYTES), "{bytes:?}");
+    for twin in 0..100 {
+        assert_eq!(found[&twin].chunk, found[&(twin + 2_900)].chunk, "one address is in one chunk");
+    }
+    let index_key = batches::chunk_index_key(&batch().tenant, batch().batch_id);
+    let index = block_on(folder.objects.get(&index_key)).unwrap();
+    let chunks: Vec<u8> = found.values().flat_map(|cut| cut.chunk.to_le_bytes()).collect();
+    assert_eq!(index, chunks);
+}
+
+#[test]
+fn chunks_are_bounded_by_bytes() {
+    check_bounded(None);
+    check_bounded(Some(tempfile::TempDir::new().unwrap().path()));
 }
 
 proptest! {

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// So many bytes of records are in machines within machines at once: a step holds those of its chunk several times over.
-const MAX_NESTED_BYTES: usize = 32 * 1024 * 1024;
+const MAX_NESTED_BYTES: usize = 12 * 1024 * 1024;
 /// They are counted in pieces of so many bytes.
 const NESTED_UNIT: usize = 64 * 1024;
 
