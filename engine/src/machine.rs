@@ -56,6 +56,11 @@ pub(crate) struct FlowId(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct StateId(pub usize);
 
+impl StateId {
+    /// Stands for a state that a definition names and does not have, until the definition is refused.
+    pub(crate) const NOWHERE: Self = Self(usize::MAX);
+}
+
 /// Where a state leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transition {

@@ -110,18 +110,15 @@ impl Problem {
 }
 
 impl Problems {
-    /// What AWS answers when it refuses to create the machine: `CODE: message at /place`, each in quotes when there
-    /// is more than one.
+    /// What AWS answers when it refuses to create the machine: `CODE: message at /place`, with a comma between one and
+    /// the next.
     pub fn cause(&self) -> String {
         let texts = self.0.iter().map(|problem| {
             let place = problem.place().map(|place| format!(" at {place}")).unwrap_or_default();
             let place = if problem.message.ends_with(&place) { "" } else { &place };
             format!("{}: {}{place}", problem.code, problem.message)
         });
-        match &texts.collect::<Vec<_>>()[..] {
-            [one] => one.clone(),
-            all => all.iter().map(|text| format!("'{text}'")).collect::<Vec<_>>().join(", "),
-        }
+        texts.collect::<Vec<_>>().join(", ")
     }
 }
 

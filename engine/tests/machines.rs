@@ -292,13 +292,15 @@ impl<'c> World<'c> {
         let links = self.events.iter().map(|event| {
             json!(format!("{} {} {}", event["id"], event["previousEventId"], event["type"].as_str().unwrap()))
         });
+        let links: Vec<_> = links.collect();
         HashMap::from([
             ("status", json!(status)),
+            ("last", json!(links.last())),
             ("output", output),
             ("error", json!(failure.and_then(|failure| failure.error.clone()))),
             ("cause", json!(failure.and_then(|failure| failure.cause.clone()))),
             ("path", entered.collect()),
-            ("events", links.collect()),
+            ("events", json!(links)),
             ("history", json!(self.events)),
             ("calls", json!(self.calls)),
             ("starts", json!(self.starts)),

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Writes engine/src/services/operations.zz: the operations of AWS's services, and what they answer.
 
-    pip install botocore==1.44.8
-    python3 engine/tools/operations.py engine/src/services/operations.zz
-    python3 engine/tools/operations.py --text          # what is in it, to read
+    pip install --no-deps --target names botocore==1.44.8
+    pip install --no-deps --target answers botocore==1.41.5
+    python3 engine/tools/operations.py names answers engine/src/services/operations.zz
+    python3 engine/tools/operations.py names answers          # what is in it, to read
 
-The facts (names of services, operations and fields, types, enumerations, ranges, which fields are required) come from
+Which services and operations there are is read from the newer models. What they answer is read from those of November
+2025, against which AWS holds mocks as far as that is recorded, and from the newer ones where those know nothing. The
+facts (names of services, operations and fields, types, enumerations, ranges, which fields are required) come from
 AWS's published API models, which botocore carries. Texts and patterns of the models are left out.
 
 The table is text, packed with zlib. A block a service: a line `@name name ...` with all names that a task's ARN may
@@ -25,8 +28,6 @@ import pathlib
 import re
 import sys
 import zlib
-
-import botocore
 
 CORE = "lambda stepfunctions sqs sns dynamodb s3 events kms secretsmanager"
 USED = """
@@ -54,8 +55,8 @@ RETIRED = """
 alexaforbusiness applicationcostprofiler backupstorage chime cloudhsm codestar elasticinference elastictranscoder
 evidently gamesparks honeycode importexport iot1clickdevices iot1clickprojects iotanalytics iotevents ioteventsdata
 iotfleethub iotroborunner iotthingsgraph lexmodelbuilding lexruntime lookoutequipment lookoutmetrics lookoutvision
-machinelearning macie mediastore mediastoredata migrationhubstrategy mobile mobileanalytics nimble opsworks opsworkscm
-panorama privatenetworks qldb qldbsession robomaker simspaceweaver sms workdocs worklink workmailmessageflow
+finspace finspacedata machinelearning macie mediastore mediastoredata migrationhubstrategy mobile mobileanalytics nimble opsworks opsworkscm
+panorama privatenetworks qldb tnb qldbsession robomaker simspaceweaver sms workdocs worklink workmailmessageflow
 """
 
 SCALARS = {
@@ -109,22 +110,30 @@ def kind(name, shapes, depth, enums, above=()):
     return f"({' '.join(fields)})"
 
 
-def block(folder, model):
+def block(folder, model, answers):
+    """A line an operation; what it answers is looked up in `answers` first."""
     depth, enums = (9, True) if folder in CORE.split() else (2, True) if folder in USED.split() else (1, False)
     for name, operation in sorted(model["operations"].items()):
-        answer = operation.get("output")
+        known = answers if answers and name in answers["operations"] else model
+        answer = known["operations"][name].get("output")
         # A date behind a name is the model's, not the SDK's.
         name = re.sub(r"\d{4}_\d{2}_\d{2}$", "", name)
         told = answer and folder not in NAMED.split()
-        yield name + (kind(answer["shape"], model["shapes"], depth, enums) if told else "")
+        yield name + (kind(answer["shape"], known["shapes"], depth, enums) if told else "")
 
 
-def main():
-    data = pathlib.Path(botocore.__file__).parent / "data"
+def read(place):
+    """The models of an installed botocore, by their folders."""
+    data = pathlib.Path(place) / "botocore" / "data"
     models = {}
     for folder in sorted(path.name for path in data.iterdir() if path.is_dir()):
         files = sorted(data.glob(f"{folder}/*/service-2.json.gz"))
         models[folder] = json.loads(gzip.decompress(files[-1].read_bytes()))
+    return models
+
+
+def main():
+    models, answers = read(sys.argv[1]), read(sys.argv[2])
     first = {folder: names(folder, model["metadata"])[0] for folder, model in models.items()}
     taken = {name for own in first.values() for name in own}
     lines = []
@@ -132,13 +141,13 @@ def main():
         more = [name for name in names(folder, model["metadata"])[1] if name and name not in taken]
         taken.update(more)
         lines.append("@" + " ".join(dict.fromkeys(first[folder] + more)))
-        lines.extend(block(folder, model))
+        lines.extend(block(folder, model, answers.get(folder)))
     lines.extend(f"@{name}\n*" for name in RETIRED.split() if name not in taken)
     text = "\n".join(lines) + "\n"
-    if sys.argv[1] == "--text":
-        print(text, end="")
+    if len(sys.argv) > 3:
+        pathlib.Path(sys.argv[3]).write_bytes(zlib.compress(text.encode(), 9))
     else:
-        pathlib.Path(sys.argv[1]).write_bytes(zlib.compress(text.encode(), 9))
+        print(text, end="")
 
 
 main()

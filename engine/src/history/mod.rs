@@ -91,6 +91,19 @@ pub enum EventType {
     WaitStateExited,
 }
 
+impl EventType {
+    /// Whether it is the last event of an execution.
+    pub(crate) fn ends_execution(self) -> bool {
+        matches!(
+            self,
+            Self::ExecutionSucceeded
+                | Self::ExecutionFailed
+                | Self::ExecutionTimedOut
+                | Self::ExecutionAborted
+        )
+    }
+}
+
 /// A service integration, as events name it: `lambda` and `invoke`, `aws-sdk:sfn` and `startSyncExecution`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Integration {

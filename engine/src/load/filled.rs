@@ -12,9 +12,9 @@ impl Fields<'_> {
         let value = self.value(field)?;
         let at = format!("{}/{field}", self.at);
         if self.language == Language::JsonPath {
-            // The fields that hold templates in JSONPath are objects there.
-            let template = ["Parameters", "ResultSelector", "ItemSelector", "BatchInput", "Assign"];
-            if template.contains(&field) && value.as_object().is_none() {
+            // Other templates may be any JSON.
+            let objects = ["ResultSelector", "Assign"];
+            if objects.contains(&field) && value.as_object().is_none() {
                 self.invalid(field, "Expected value of type Object");
                 return None;
             }

@@ -11,9 +11,9 @@ use crate::state::Kind;
 pub(super) fn check(flows: &[Flow]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for index in 0..flows.len() {
-        problems.extend(without_end(flows, FlowId(index)));
-        if problems.is_empty() {
-            problems.extend(unreachable(flows, FlowId(index)));
+        match without_end(flows, FlowId(index)) {
+            Some(problem) => problems.push(problem),
+            None => problems.extend(unreachable(flows, FlowId(index))),
         }
         problems.extend(shadowing(flows, FlowId(index)));
     }
@@ -44,16 +44,24 @@ fn repeated_labels(flows: &[Flow]) -> Vec<Problem> {
 fn without_end(flows: &[Flow], flow: FlowId) -> Option<Problem> {
     let ends = flows[flow.0].states.iter().any(|state| state.kind.ends());
     (!ends).then(|| {
-        Problem::error(Code::MissingEndState, pointer(flows, flow), "Workflow has no terminal state")
+        let message = "Workflow has no terminal state";
+        let problem = Problem::error(Code::MissingEndState, pointer(flows, flow), message);
+        // AWS tells no place.
+        Problem { location: None, ..problem }
     })
 }
 
 fn unreachable(flows: &[Flow], id: FlowId) -> Vec<Problem> {
     let flow = &flows[id.0];
+    if flow.start == StateId::NOWHERE {
+        return Vec::new();
+    }
     let mut reached = vec![false; flow.states.len()];
     let mut open = vec![flow.start];
     while let Some(StateId(state)) = open.pop() {
-        if !std::mem::replace(&mut reached[state], true) {
+        if let Some(reached) = reached.get_mut(state)
+            && !std::mem::replace(reached, true)
+        {
             open.extend(flow.states[state].kind.targets());
         }
     }
@@ -74,7 +82,9 @@ fn shadowing(flows: &[Flow], id: FlowId) -> Vec<Problem> {
         if matches!(&flows[around.0].states[state.0].kind, Kind::Map(map) if map.distributed.is_some()) {
             break;
         }
-        outer.extend(flows[around.0].states.iter().flat_map(assigned));
+        // What the state around sets itself is set after its flows have ended.
+        let others = flows[around.0].states.iter().enumerate().filter(|(id, _)| *id != state.0);
+        outer.extend(others.flat_map(|(_, state)| assigned(state)));
         inside = around;
     }
     let clash = |state: &State| assigned(state).into_iter().find(|name| outer.contains(name));

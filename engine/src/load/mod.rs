@@ -65,13 +65,18 @@ pub(crate) fn load(text: &str, kind: MachineType, check: &Check<'_>) -> (Option<
     let mut problems = problems.into_inner();
     let mut machine = None;
     let sound = |problems: &[Problem]| problems.iter().all(|problem| problem.severity == Severity::Warning);
-    if sound(&problems) {
+    if problems.iter().all(leaves_a_graph) {
         let flows: Vec<_> = flows.into_iter().flatten().collect();
         problems.extend(graph::check(&flows));
         machine = sound(&problems).then_some(StateMachine { flows, comment, timeout, kind });
     }
     source::number_lines(text, &mut problems);
     (machine, problems)
+}
+
+/// Whether states and ways between them are known in spite of a problem.
+fn leaves_a_graph(problem: &Problem) -> bool {
+    problem.severity == Severity::Warning || problem.code == Code::MissingTransitionTarget
 }
 
 fn not_an_object() -> Problem {
@@ -120,16 +125,15 @@ impl<'a> Loader<'a> {
         if names.is_empty() {
             fields.invalid("States", "A state machine needs at least one state");
         }
-        let start = start.and_then(|start| {
-            let found = names.get(&start).copied();
-            if found.is_none() {
+        let start = start.map(|start| {
+            names.get(&start).copied().unwrap_or_else(|| {
                 fields.refuse(
                     Code::MissingTransitionTarget,
                     Some("StartAt"),
                     format!("Missing 'StartAt' target: {start}"),
                 );
-            }
-            found
+                StateId::NOWHERE
+            })
         });
         if let (Some(start), true) = (start, states.len() == names.len()) {
             self.flows.borrow_mut()[id.0] = Some(Flow { start, states, parent });
@@ -178,12 +182,11 @@ impl<'a> Place<'a> {
     /// The state a field names.
     pub(crate) fn target(&self, fields: &Fields<'_>, field: &'static str) -> Option<StateId> {
         let name = fields.text(field)?;
-        let found = self.names.get(&name).copied();
-        if found.is_none() {
+        Some(self.names.get(&name).copied().unwrap_or_else(|| {
             let message = format!("Missing 'Next' target: {name}");
             fields.refuse(Code::MissingTransitionTarget, Some(field), message);
-        }
-        found
+            StateId::NOWHERE
+        }))
     }
 
     /// `Next` or `End`.

@@ -211,9 +211,6 @@ impl Names {
 
     /// Why no state may hold this expression.
     fn refusal(&self, reach: Reach) -> Option<String> {
-        if self.variables.contains("eval") {
-            return Some("The function $eval is not supported; $parse reads JSON".into());
-        }
         if let Some(name) = &self.bare {
             return Some(format!("Reference to '{name}' at the top level is not supported."));
         }
@@ -238,6 +235,12 @@ impl Names {
 
     /// Gives the evaluator the functions this expression calls beyond those of JSONata itself.
     fn register(&self, evaluator: &mut Evaluator, scope: &mut Scope<'_>) -> Result<(), EvaluatorError> {
+        if self.variables.contains("eval") {
+            // AWS has no such function, and finds that out when it is called.
+            evaluator.register_fn_override("eval", |_: &[JValue]| {
+                Err(EvaluatorError::EvaluationError("T1006: Attempted to invoke a non-function".into()))
+            })?;
+        }
         let random = Rc::new(RefCell::new(Rng::new(scope.rng.bits())));
         let now = scope.now;
         for name in functions::NAMES.iter().filter(|name| self.variables.contains(**name)) {

@@ -188,7 +188,20 @@ impl Template {
         })
     }
 
-    /// A whole number. One that a path leads to is read as its text, as on AWS: `"5"` is one and `5.0` is none.
+    /// A whole number that is not negative, or a negative one that a path leads to. What a path leads to is read as
+    /// its text, as on AWS: `"5"` is a whole number and `5.0` is none.
+    pub(crate) fn fill_count(
+        &self,
+        field: &str,
+        expected: &str,
+        scope: &mut Scope<'_>,
+    ) -> Result<i64, EvaluationError> {
+        let whole = self.fill_whole(field, expected, scope)?;
+        let accept = |_: &Value| (whole >= 0 || self.is_path()).then_some(whole);
+        self.accepted(&whole.into(), field, expected, accept)
+    }
+
+    /// The same for any whole number.
     pub(crate) fn fill_whole(
         &self,
         field: &str,

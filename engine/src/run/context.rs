@@ -64,6 +64,8 @@ pub(crate) struct Run {
     pub events: u64,
     /// How many there may be.
     pub limit: Option<u64>,
+    /// Whether there was no room for an event.
+    pub full: bool,
     /// When it has had its time, as a child.
     pub deadline: Option<Timestamp>,
     /// How often it was redriven, when last, and the event that says so.
@@ -104,12 +106,18 @@ impl Run {
             started,
             events: 0,
             limit,
+            full: false,
             deadline: None,
             redrives: 0,
             redriven: None,
             redriven_event: 0,
             counted: None,
         }
+    }
+
+    /// Whether no event but the last has room.
+    pub(super) fn has_no_room(&self) -> bool {
+        self.limit.is_some_and(|limit| self.events + 1 >= limit)
     }
 
     /// When the run has had its time if it begins now, as a child.
@@ -160,7 +168,14 @@ impl Run {
 }
 
 /// `$states.context` where `thread` stands.
-pub(super) fn object(about: &Start, run: &Run, thread: &Thread, state: &State) -> Value {
+pub(super) fn object(
+    about: &Start,
+    machine: MachineType,
+    run: &Run,
+    thread: &Thread,
+    state: &State,
+) -> Value {
+    let kind = run.counted.map_or(machine, Counted::kind);
     let mut execution = vec![
         (Arc::from("Id"), Value::String(Arc::clone(&run.id))),
         ("Input".into(), run.input.clone()),
@@ -168,7 +183,10 @@ pub(super) fn object(about: &Start, run: &Run, thread: &Thread, state: &State) -
         ("Name".into(), Value::String(Arc::clone(&run.name))),
     ];
     execution.extend(about.role.clone().map(|role| ("RoleArn".into(), Value::String(role))));
-    execution.push(("RedriveCount".into(), run.redrives.into()));
+    if kind == MachineType::Standard {
+        // An EXPRESS execution cannot be redriven.
+        execution.push(("RedriveCount".into(), run.redrives.into()));
+    }
     execution.extend(run.redriven.map(|at| ("RedriveTime".into(), Value::string(moment(at)))));
     let mut here = vec![
         (Arc::from("Name"), Value::String(Arc::clone(&state.name))),

@@ -140,6 +140,10 @@ impl Visit<'_> {
             notes.remove(&Stage::AfterResultSelector);
             notes.remove(&Stage::AfterResultPath);
         }
+        if matches!(self.state.kind, Kind::Parallel(_)) {
+            // As on AWS, only what its branches get is shown.
+            notes.remove(&Stage::AfterInputPath);
+        }
         if let Some(inspection) = &mut self.run.inspection {
             inspection.notes.append(&mut notes);
         }

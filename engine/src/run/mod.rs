@@ -254,10 +254,16 @@ impl Execution {
 
     /// The last event of an execution.
     fn conclude(&mut self, run: RunId, previous: u64, outcome: &Outcome, now: Timestamp) {
+        let mut previous = previous;
         let (kind, details) = match outcome {
             Outcome::Succeeded(output) => (EventType::ExecutionSucceeded, Details::Output(output.clone())),
             Outcome::Failed(failure) => (EventType::ExecutionFailed, Details::Failed(failure.clone())),
-            Outcome::TimedOut(failure) => (EventType::ExecutionTimedOut, Details::Failed(failure.clone())),
+            Outcome::TimedOut(failure) => {
+                // As on AWS, the event alone names the error, and follows no other.
+                previous = 0;
+                let error = failure.error.clone().or_else(|| Some(reserved::TIMEOUT.to_owned()));
+                (EventType::ExecutionTimedOut, Details::Failed(Failure { error, ..failure.clone() }))
+            }
             Outcome::Aborted(failure) => (EventType::ExecutionAborted, Details::Failed(failure.clone())),
         };
         self.emit(run, previous, kind, details, now);
@@ -298,6 +304,11 @@ impl Execution {
         let Some(run) = self.runs.get_mut(&run) else {
             return previous;
         };
+        // The last event there is room for is the execution's end.
+        if !kind.ends_execution() && run.has_no_room() {
+            run.full = true;
+            return previous;
+        }
         run.events += 1;
         let event = HistoryEvent {
             execution: Arc::clone(&run.id),

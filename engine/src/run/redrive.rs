@@ -73,7 +73,7 @@ impl Execution {
             Some(Outcome::Succeeded(_)) => return Err("Execution is SUCCEEDED and cannot be redriven"),
             Some(Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Aborted(_)) => {}
         }
-        if self.is_too_long(RunId::ROOT) {
+        if self.runs.get(&RunId::ROOT).is_some_and(Run::has_no_room) {
             return Err("Execution history event limit exceeded");
         }
         Ok(())

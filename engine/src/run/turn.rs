@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{Execution, Fault, Given, Next, RunId, Step, Thread, ThreadId, Visit, Waiting, Wake};
-use crate::effect::Outcome;
+use crate::effect::{Effect, Outcome};
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
 use crate::machine::Transition;
@@ -50,10 +50,9 @@ impl Execution {
         if let Err(fault) = step {
             step = if visit.is_test() { visit.settle(fault) } else { visit.recover(fault) };
         }
-        if self.is_too_long(thread.run) {
-            let limit = self.about.history_limit.unwrap_or_default();
-            let cause = format!("The execution reached the maximum number of history events ({limit}).");
-            step = Err(Fault::from(Failure::new(reserved::RUNTIME, cause)));
+        if self.is_full(thread.run) {
+            self.unask(&thread);
+            step = Err(Fault::from(self.too_long()));
         }
         match step {
             Ok(Next::Wait) => self.park(thread, now),
@@ -69,11 +68,24 @@ impl Execution {
         true
     }
 
-    pub(super) fn is_too_long(&self, run: RunId) -> bool {
-        let Some(run) = self.runs.get(&run) else {
-            return false;
-        };
-        run.limit.is_some_and(|limit| run.events + 1 >= limit)
+    /// Whether an event of this run found no room.
+    fn is_full(&self, run: RunId) -> bool {
+        self.runs.get(&run).is_some_and(|run| run.full)
+    }
+
+    fn too_long(&self) -> Failure {
+        let limit = self.about.history_limit.unwrap_or_default();
+        let cause = format!("The execution reached the maximum number of history events ({limit}).");
+        Failure::new(reserved::RUNTIME, cause)
+    }
+
+    /// A task that this turn asked for is not wanted.
+    fn unask(&mut self, thread: &Thread) {
+        if let Some(task) = thread.waiting.task()
+            && self.tasks.remove(&task).is_some()
+        {
+            self.effects.retain(|effect| !matches!(effect, Effect::StartTask(request) if request.id == task));
+        }
     }
 
     fn park(&mut self, mut thread: Box<Thread>, now: Timestamp) {
@@ -98,6 +110,11 @@ impl Execution {
         if let Some(exited) = kind.exited() {
             let details = Details::Exited { name, output: output.clone(), assigned: assigned.clone() };
             thread.last_event = self.emit(thread.run, thread.last_event, exited, details, now);
+        }
+        if self.is_full(thread.run) {
+            let failure = self.too_long();
+            self.end(thread, Outcome::Failed(failure), now);
+            return;
         }
         if !assigned.is_empty() {
             Arc::make_mut(&mut thread.variables).extend(assigned);

@@ -108,7 +108,7 @@ impl Visit<'_> {
                 return inspection.context(thread);
             }
             let own = run.runs.get(&thread.run);
-            own.map_or(Value::Null, |own| context::object(&run.about, own, thread, state))
+            own.map_or(Value::Null, |own| context::object(&run.about, run.machine.kind, own, thread, state))
         };
         let mut scope = Scope {
             input: given.input.unwrap_or(&thread.input),

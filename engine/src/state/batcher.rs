@@ -107,7 +107,7 @@ fn limit(
     let Some(template) = template else {
         return Ok(None);
     };
-    let most = template.fill_whole(&format!("ItemBatcher/{field}"), "positive integer", scope)?;
+    let most = template.fill_count(&format!("ItemBatcher/{field}"), "positive integer", scope)?;
     let negative = |_| EvaluationError::runtime(format!("{field} cannot be negative."));
     usize::try_from(most).map(|most| (most > 0).then_some(most)).map_err(negative)
 }

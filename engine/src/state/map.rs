@@ -92,7 +92,7 @@ impl Map {
         visit.event(EventType::MapStateStarted, Details::MapStarted { length });
         let concurrency = visit.mapped(|scope| {
             let concurrency = self.concurrency.as_ref().map(|template| {
-                let count = template.fill_whole("MaxConcurrency", "non-negative integer", scope)?;
+                let count = template.fill_count("MaxConcurrency", "non-negative integer", scope)?;
                 let cause = "MaxConcurrency cannot be negative.";
                 usize::try_from(count).map_err(|_| EvaluationError::runtime(cause))
             });

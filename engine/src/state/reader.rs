@@ -109,7 +109,7 @@ impl Reader {
         let Some(template) = &self.most else {
             return Ok(None);
         };
-        let most = visit.mapped(|scope| template.fill_whole(MAX_ITEMS, "positive integer", scope))?;
+        let most = visit.mapped(|scope| template.fill_count(MAX_ITEMS, "positive integer", scope))?;
         let most = usize::try_from(most.min(MOST_ITEMS))
             .map_err(|_| Failure::new(reserved::ITEM_READER_FAILED, "field MaxItems must be positive"))?;
         Ok((most > 0).then_some(most))
@@ -118,7 +118,7 @@ impl Reader {
     /// Reads the number that a path leads to.
     pub(super) fn read_numbers(&self, scope: &mut Scope<'_>) -> Result<(), EvaluationError> {
         match self.most.as_ref().filter(|most| most.is_path()) {
-            Some(most) => most.fill_whole(MAX_ITEMS, "positive integer", scope).map(|_| ()),
+            Some(most) => most.fill_count(MAX_ITEMS, "positive integer", scope).map(|_| ()),
             None => Ok(()),
         }
     }

@@ -98,7 +98,7 @@ pub(super) fn own(about: &Start, state: &State, input: &Value, token: String, no
         ("StartTime".into(), now.clone()),
         ("Name".into(), text(&about.execution_name)),
     ];
-    execution.push(("RoleArn".into(), about.role.as_ref().map_or(Value::Null, text)));
+    execution.extend(about.role.as_ref().map(|role| ("RoleArn".into(), text(role))));
     let mut here = vec![(Arc::from("Name"), text(&state.name)), ("EnteredTime".into(), now)];
     if state.kind.recovery().is_some() {
         here.push(("RetryCount".into(), 0.into()));
