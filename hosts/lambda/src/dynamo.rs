@@ -32,8 +32,8 @@ const WRITES: usize = 25;
 /// What BatchGetItem takes.
 const READS: usize = 100;
 /// How many writes of which others follow are asked for at once. A call that is cut off has done all blocks but its
-/// last; at less than thirty writes a second, three for each item of a block, a minute's call would get nowhere.
-const BLOCK: usize = 500;
+/// last; at less than twelve writes a second, three for each item of a block, a minute's call would get nowhere.
+const BLOCK: usize = 200;
 /// How long DynamoDB may take to answer: it takes milliseconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -73,7 +73,7 @@ impl Executions {
                 ended => ended.map(Ok),
             }
         };
-        match retry(patience, once, |_| ()).await {
+        match retry(patience, once, |_| None).await {
             Ok(Ok(ended)) if ended.status == SyncExecutionStatus::Succeeded => {
                 Ok(Ended { status: ExecutionStatus::Succeeded, output: ended.output })
             }

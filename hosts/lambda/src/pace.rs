@@ -23,9 +23,16 @@ const FIRST_CALLS: u16 = 16;
 const RISE: f64 = 0.25;
 /// What is left of the bound after a throttled call.
 const CUT: f64 = 0.7;
-/// How long to wait at most before a call is made again: at first, and after many failures.
-const FIRST_DELAY: Duration = Duration::from_millis(50);
-const MAX_DELAY: Duration = Duration::from_secs(5);
+/// How long a throttled call waits before it is made again: at least and at most; by how much that grows with each
+/// call that is throttled, and what is left of it after one that is taken. All calls to a table share it, so that none
+/// waits long while others are taken.
+const MIN_DELAY: Duration = Duration::from_millis(10);
+const MAX_DELAY: Duration = Duration::from_secs(1);
+const DELAY_RISE: f64 = 1.5;
+const DELAY_CUT: f64 = 0.8;
+/// How long to wait before a call is made again that failed otherwise: at first, and at most.
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(50);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// For how long a call is made again that fails on the way or on the service's side, though nothing is throttled.
 /// The state that waits for it tries again for minutes.
 const OUTAGE_PATIENCE: Duration = Duration::from_secs(20);
@@ -111,6 +118,8 @@ struct Bound {
     permits: u16,
     /// When it was cut last.
     cut: Instant,
+    /// How long a throttled call waits.
+    delay: Duration,
 }
 
 impl Bound {
@@ -131,6 +140,7 @@ impl Pace {
                 calls: f64::from(FIRST_CALLS),
                 permits: FIRST_CALLS,
                 cut: Instant::now(),
+                delay: MIN_DELAY,
             }),
         }
     }
@@ -142,12 +152,21 @@ impl Pace {
     }
 
     /// A call that began at `began` was throttled. Calls that were on their way together tell one thing, and cut once.
-    fn throttled(&self, began: Instant) {
+    /// `is_partly`: a part of it was taken.
+    fn throttled(&self, began: Instant, is_partly: bool) {
         let mut bound = self.bound();
         if began >= bound.cut {
             bound.calls = (bound.calls * CUT).max(1.0);
             bound.cut = Instant::now();
+            if !is_partly {
+                bound.delay = bound.delay.mul_f64(DELAY_RISE).min(MAX_DELAY);
+            }
         }
+    }
+
+    /// How long a call waits that was throttled.
+    fn delay(&self) -> Duration {
+        self.bound().delay.mul_f64(rand::rng().random_range(0.5..=1.5))
     }
 
     fn bound(&self) -> MutexGuard<'_, Bound> {
@@ -167,6 +186,7 @@ impl Turn<'_> {
     /// The call was taken.
     pub(crate) fn taken(&self) {
         let mut bound = self.pace.bound();
+        bound.delay = bound.delay.mul_f64(DELAY_CUT).max(MIN_DELAY);
         bound.calls = (bound.calls + RISE / bound.calls).min(f64::from(MAX_CALLS));
         if bound.permits < bound.whole() {
             bound.permits += 1;
@@ -176,7 +196,7 @@ impl Turn<'_> {
 
     /// The call was throttled.
     pub(crate) fn throttled(&mut self) {
-        self.pace.throttled(self.began);
+        self.pace.throttled(self.began, false);
         self.began = Instant::now();
     }
 }
@@ -195,7 +215,7 @@ impl Drop for Turn<'_> {
 
 /// How long to wait before a call is made again, after so many failures.
 pub(crate) fn delay(failures: u32) -> Duration {
-    let most = FIRST_DELAY.saturating_mul(1 << failures.min(10)).min(MAX_DELAY);
+    let most = FIRST_RETRY_DELAY.saturating_mul(1 << failures.min(10)).min(MAX_RETRY_DELAY);
     most.mul_f64(rand::rng().random_range(0.1..=1.0))
 }
 
@@ -206,22 +226,20 @@ pub(crate) struct Rest<'a> {
     patience: Patience,
     began: Instant,
     asked: Instant,
-    failures: u32,
 }
 
 impl<'a> Rest<'a> {
     pub(crate) fn new(pace: &'a Pace, patience: Patience) -> Self {
-        Self { pace, patience, began: Instant::now(), asked: Instant::now(), failures: 0 }
+        Self { pace, patience, began: Instant::now(), asked: Instant::now() }
     }
 
-    /// Waits before the rest is sent; `false`: patience is over. `has_moved`: the last call did a part.
+    /// Waits before the rest is sent; `false`: patience is over. `has_moved`: a part of the last call was done.
     pub(crate) async fn wait(&mut self, has_moved: bool) -> bool {
-        self.pace.throttled(self.asked);
+        self.pace.throttled(self.asked, has_moved);
         if self.patience.is_over(self.began.elapsed()) {
             return false;
         }
-        self.failures = if has_moved { 0 } else { self.failures + 1 };
-        tokio::time::sleep(delay(self.failures)).await;
+        tokio::time::sleep(self.pace.delay()).await;
         self.asked = Instant::now();
         true
     }
@@ -240,9 +258,10 @@ where
 {
     let mut turn = pace.turn().await;
     let done = retry(patience, call, |fault| {
-        if fault == Fault::Throttled {
+        (fault == Fault::Throttled).then(|| {
             turn.throttled();
-        }
+            pace.delay()
+        })
     })
     .await;
     if done.as_ref().err().is_none_or(|error| fault(error) == Fault::Final) {
@@ -251,11 +270,12 @@ where
     done
 }
 
-/// Makes a call, and again while it is throttled or fails on the way; `failed` hears of each failure.
+/// Makes a call, and again while it is throttled or fails on the way; `failed` hears of each
+/// failure, and may say how long to wait then.
 pub(crate) async fn retry<T, E, F>(
     patience: Patience,
     call: impl Fn() -> F + Send,
-    mut failed: impl FnMut(Fault) + Send,
+    mut failed: impl FnMut(Fault) -> Option<Duration> + Send,
 ) -> Result<T, SdkError<E>>
 where
     E: ProvideErrorMetadata + Send,
@@ -270,7 +290,7 @@ where
             Err(error) => error,
         };
         let fault = fault(&error);
-        failed(fault);
+        let given = failed(fault);
         let waited = began.elapsed();
         let is_over = match fault {
             Fault::Final => true,
@@ -281,7 +301,7 @@ where
             return Err(error);
         }
         drop(error);
-        tokio::time::sleep(delay(failures)).await;
+        tokio::time::sleep(given.unwrap_or_else(|| delay(failures))).await;
         failures += 1;
     }
 }

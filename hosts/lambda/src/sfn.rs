@@ -62,7 +62,7 @@ impl StepFunctions {
 
     async fn describe(&self, execution_arn: &str) -> Result<Option<(Stage, Timestamp)>, FlowError> {
         let describe = self.executions.client().describe_execution().execution_arn(execution_arn);
-        match retry(Patience::SOON, || describe.clone().send(), |_| ()).await {
+        match retry(Patience::SOON, || describe.clone().send(), |_| None).await {
             Ok(found) => Ok(Some((found.status, timestamp(found.start_date)?))),
             Err(error) if is(&error, &["ExecutionDoesNotExist", "InvalidArn"]) => Ok(None),
             Err(error) => Err(failure(&error)),
@@ -89,7 +89,7 @@ impl Flow for StepFunctions {
             .state_machine_arn(self.arn(machine))
             .name(name)
             .input(input);
-        match retry(Patience::SOON, || start.clone().send(), |_| ()).await {
+        match retry(Patience::SOON, || start.clone().send(), |_| None).await {
             Ok(started) => Ok(Started {
                 execution_arn: started.execution_arn,
                 start_date: timestamp(started.start_date)?,

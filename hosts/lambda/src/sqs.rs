@@ -55,7 +55,7 @@ impl Sqs {
         for failures in 0.. {
             let entries = open.iter().map(|&at| entry(at, &messages[at])).collect::<Result<_, _>>()?;
             let send = self.client.send_message_batch().queue_url(url).set_entries(Some(entries));
-            let sent = retry(Patience::SOON, || send.clone().send(), |_| ()).await;
+            let sent = retry(Patience::SOON, || send.clone().send(), |_| None).await;
             let failed = sent.map_err(|error| failure(&error))?.failed;
             if let Some(refused) = failed.iter().find(|failed| failed.sender_fault) {
                 return Err(QueueError::Refused(format!("SendMessageBatch: {}", refused.code)));

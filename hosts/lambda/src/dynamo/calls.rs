@@ -1,6 +1,9 @@
 //! Calls that write and read many items: each goes on until all is done, at the pace that the table takes.
 
-use std::{collections::HashMap, sync::atomic::Ordering};
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use aws_sdk_dynamodb::{
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
@@ -21,7 +24,7 @@ use crate::{
 
 /// How many single puts wait for their turn at once.
 const PUTS: usize = 64;
-/// Fewer new items are put without a look at what is stored.
+/// What is stored of fewer new items is not read before they are put.
 const MIN_LOOKED_AT: usize = 25;
 
 impl DynamoStore {
@@ -81,7 +84,7 @@ impl DynamoStore {
         let mut open = HashMap::from([(place.name.clone(), writes)]);
         let mut rest = Rest::new(&place.writes, self.patience);
         loop {
-            let size: usize = open.values().map(Vec::len).sum();
+            let before: usize = open.values().map(Vec::len).sum();
             let write = self.client.batch_write_item().set_request_items(Some(open));
             let sent = paced(&place.writes, self.patience, || write.clone().send()).await;
             let sent = sent.map_err(|error| failure("BatchWriteItem", &error))?;
@@ -90,7 +93,7 @@ impl DynamoStore {
             if left == 0 {
                 return Ok(());
             }
-            if !rest.wait(left < size).await {
+            if !rest.wait(left < before).await {
                 return Err(busy("BatchWriteItem"));
             }
         }
@@ -107,7 +110,7 @@ impl DynamoStore {
         let mut items = Vec::new();
         let mut rest = Rest::new(&place.reads, self.patience);
         loop {
-            let before = items.len();
+            let before = asked(&open);
             let read = self.client.batch_get_item().set_request_items(Some(open));
             let got = paced(&place.reads, self.patience, || read.clone().send()).await;
             let got = got.map_err(|error| failure("BatchGetItem", &error))?;
@@ -115,10 +118,11 @@ impl DynamoStore {
                 items.push(attributes::to_item(found)?);
             }
             open = got.unprocessed_keys.unwrap_or_default();
-            if open.values().all(|keys| keys.keys.is_empty()) {
+            let left = asked(&open);
+            if left == 0 {
                 return Ok(items);
             }
-            if !rest.wait(items.len() > before).await {
+            if !rest.wait(left < before).await {
                 return Err(busy("BatchGetItem"));
             }
         }
@@ -131,66 +135,96 @@ impl DynamoStore {
         round: Round,
         written: &mut [Written],
     ) -> Result<(), StoreError> {
-        let Round { plain, mut new, changed } = round;
+        let Round { plain, new, changed } = round;
         let batches = batches(plain, WRITES).into_iter().map(|items| self.write_batch(place, items));
         let mut batches = stream::iter(batches).buffer_unordered(BATCHES);
         while batches.try_next().await?.is_some() {}
         let changed = changed.into_iter().map(|(at, item, over)| (at, item, Condition::Version(over)));
-        self.put_each(place, changed, written).await?;
-        while !new.is_empty() {
-            let behind = new.split_off(new.len().min(READS));
-            self.put_new(place, std::mem::replace(&mut new, behind), written).await?;
-        }
-        Ok(())
+        self.put_each(place, changed, |at, done| written[at] = done).await?;
+        self.put_new(place, new, written).await
     }
 
-    /// Puts at most [`READS`] new items. A put that meets a stored item costs a write all the same: where most did
-    /// before, as when a step is run again, what is stored is read first, and only the others are put.
+    /// Puts new items. A put that meets a stored item costs a write all the same: where most do, as when a step is
+    /// run again, what is stored is read first, and only the others are put.
     async fn put_new(
         &self,
         place: &Place,
         mut new: Vec<(usize, Attributes)>,
         written: &mut [Written],
     ) -> Result<(), StoreError> {
-        let (count, places): (usize, Vec<usize>) = (new.len(), new.iter().map(|(at, _)| *at).collect());
-        let is_looked_at = count >= MIN_LOOKED_AT;
-        if is_looked_at && place.is_mostly_known.load(Ordering::Relaxed) {
-            let keys = new.iter().map(|(_, item)| attributes::key_of(item)).collect();
-            let found = self.read_batch(place, keys).await?.into_iter();
-            let mut found: HashMap<(String, String), Item> =
-                found.map(|item| ((item.partition.clone(), item.sort.clone()), item)).collect();
-            new.retain(|(at, item)| {
-                let stored = attributes::names(item).and_then(|names| found.remove(&names));
-                let is_new = stored.is_none();
-                stored.into_iter().for_each(|stored| written[*at] = Written::Conflict(Some(stored)));
-                is_new
-            });
+        let count = new.len();
+        let (mut done, mut known) = (0, 0);
+        if count >= MIN_LOOKED_AT && place.is_mostly_known.load(Ordering::Relaxed) {
+            new = self.unknown(place, new, written).await?;
+            known = count - new.len();
         }
-        let puts = new.into_iter().map(|(at, item)| (at, item, Condition::Absent));
-        self.put_each(place, puts, written).await?;
-        if is_looked_at {
-            let known = places.into_iter().filter(|at| written[*at] != Written::Done).count();
+        let is_looked_at = AtomicBool::new(false);
+        let mut left = new.into_iter();
+        let next = || if is_looked_at.load(Ordering::Relaxed) { None } else { left.next() };
+        let puts = std::iter::from_fn(next).map(|(at, item)| (at, item, Condition::Absent));
+        self.put_each(place, puts, |at, put| {
+            done += 1;
+            known += usize::from(put != Written::Done);
+            written[at] = put;
+            is_looked_at.store(known >= MIN_LOOKED_AT && known * 2 >= done, Ordering::Relaxed);
+        })
+        .await?;
+        let left: Vec<_> = left.collect();
+        if !left.is_empty() {
+            let all = left.len();
+            let unknown = self.unknown(place, left, written).await?;
+            known += all - unknown.len();
+            let puts = unknown.into_iter().map(|(at, item)| (at, item, Condition::Absent));
+            self.put_each(place, puts, |at, put| written[at] = put).await?;
+        }
+        if count >= MIN_LOOKED_AT {
             place.is_mostly_known.store(known * 2 >= count, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// Puts items one by one, as many at once as the table takes.
+    /// Those of some new items that are not stored.
+    async fn unknown(
+        &self,
+        place: &Place,
+        mut new: Vec<(usize, Attributes)>,
+        written: &mut [Written],
+    ) -> Result<Vec<(usize, Attributes)>, StoreError> {
+        let keys = new.iter().map(|(_, item)| attributes::key_of(item)).collect();
+        let reads = batches(keys, READS).into_iter().map(|keys| self.read_batch(place, keys));
+        let found: Vec<Vec<Item>> = stream::iter(reads).buffer_unordered(BATCHES).try_collect().await?;
+        let items = found.into_iter().flatten();
+        let mut found: HashMap<(String, String), Item> =
+            items.map(|item| ((item.partition.clone(), item.sort.clone()), item)).collect();
+        new.retain(|(at, item)| {
+            let stored = attributes::names(item).and_then(|names| found.remove(&names));
+            let is_new = stored.is_none();
+            stored.into_iter().for_each(|stored| written[*at] = Written::Conflict(Some(stored)));
+            is_new
+        });
+        Ok(new)
+    }
+
+    /// Puts items one by one, as many at once as the table takes; `put` hears what came of each.
     async fn put_each(
         &self,
         place: &Place,
         puts: impl Iterator<Item = (usize, Attributes, Condition)> + Send,
-        written: &mut [Written],
+        mut put: impl FnMut(usize, Written) + Send,
     ) -> Result<(), StoreError> {
         let puts = puts.map(async |(at, item, condition)| {
             Ok::<_, StoreError>((at, self.put_one(place, item, condition).await?))
         });
         let mut puts = stream::iter(puts).buffer_unordered(PUTS);
         while let Some((at, done)) = puts.try_next().await? {
-            written[at] = done;
+            put(at, done);
         }
         Ok(())
     }
+}
+
+fn asked(of: &HashMap<String, KeysAndAttributes>) -> usize {
+    of.values().map(|keys| keys.keys.len()).sum()
 }
 
 fn busy(operation: &str) -> StoreError {

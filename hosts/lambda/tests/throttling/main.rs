@@ -82,10 +82,10 @@ async fn forty_chunks_at_once_end_stored_too() {
 /// Each change is a write of the old word and one of the new.
 #[tokio::test(start_paused = true)]
 async fn changes_and_withdrawals_are_throttled_and_end_stored() {
-    const RECORDS: usize = 600;
+    const RECORDS: usize = 400;
     let tables = Tables::new(1e6);
     import(chunks(2, RECORDS, "Old", true).await, 2, &tables, Outcome::Saved).await;
-    tables.set_rate(20.0);
+    tables.set_rate(40.0);
     let changes = chunks(2, RECORDS, "New", true).await;
     assert_eq!(import(changes, 2, &tables, Outcome::Saved).await, (2 * RECORDS, 0));
     let withdrawals = chunks(2, RECORDS, "New", false).await;
@@ -99,7 +99,7 @@ async fn changes_and_withdrawals_are_throttled_and_end_stored() {
 /// The function's time is up before its records are stored: it says so by name, and the next call goes on.
 #[tokio::test(start_paused = true)]
 async fn a_step_that_is_run_again_goes_on_where_it_stopped() {
-    const RECORDS: usize = 3_000;
+    const RECORDS: usize = 2_000;
     let tables = Tables::new(20.0);
     let chunk = Chunk::new(0, RECORDS, "New", true).await;
     let mut stored = 0;
@@ -111,12 +111,12 @@ async fn a_step_that_is_run_again_goes_on_where_it_stopped() {
             Ok(_) => break,
             Err(error) => assert_eq!(error.name(), "OutOfTime"),
         }
-        assert!(now_stored >= stored + 600, "call {call} stored {} contacts", now_stored - stored);
+        assert!(now_stored >= stored + 300, "call {call} stored {} contacts", now_stored - stored);
         stored = now_stored;
     }
     assert_eq!(tables.items(OPT_INS).len(), RECORDS);
     let (used, _) = tables.used();
-    assert!(used < 1.3 * 3_000.0, "{used} writes for {RECORDS} contacts");
+    assert!(used < 1.3 * 2_000.0, "{used} writes for {RECORDS} contacts");
 }
 
 /// The SDK gives up after a hundred throttled calls; a step waits, however many there are.

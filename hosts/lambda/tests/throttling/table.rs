@@ -43,7 +43,7 @@ struct State {
     fault: Option<(u16, &'static str)>,
 }
 
-/// Units that are there to be used: those of a tenth of a second can be saved.
+/// Units that are there to be used: those of a second can be saved.
 struct Bucket {
     rate: f64,
     left: f64,
@@ -58,7 +58,7 @@ impl Bucket {
 
     fn take(&mut self, units: f64) -> bool {
         let now = Instant::now();
-        let most = (self.rate / 10.0).max(units);
+        let most = self.rate.max(units);
         self.left = (self.left + self.rate * (now - self.filled).as_secs_f64()).min(most);
         self.filled = now;
         let is_enough = self.left >= units;
