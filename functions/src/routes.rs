@@ -85,6 +85,8 @@ pub struct Route {
     pub takes_channel: bool,
     /// Whether it needs to know whose event it is.
     pub is_ordered: bool,
+    /// [`crate::destination::Destination::made`].
+    pub made: i64,
     /// What an event must fulfil; a filter that cannot be read lets none through.
     filter: Option<Result<Expression, ExpressionError>>,
 }
@@ -154,6 +156,7 @@ impl TenantRoutes {
             all.routes.push(Route {
                 takes_channel: destination.kind == DestinationType::Cdp,
                 is_ordered: destination.ordering == Ordering::User,
+                made: destination.made(),
                 filter: destination.filter.as_deref().map(Expression::parse),
                 destination: destination.destination_name,
             });

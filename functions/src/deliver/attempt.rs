@@ -38,8 +38,8 @@ enum Mapping {
     /// The event goes as it came.
     None,
     By(Box<Expression>),
-    /// The expression is none.
-    Broken,
+    /// The expression is none, and why.
+    Broken(String),
 }
 
 /// A call that ended.
@@ -57,6 +57,11 @@ impl Called {
     pub(super) fn was_sent(&self) -> bool {
         self.attempt.error.as_deref() != Some(MAPPING)
     }
+
+    /// Whether it was called before its time, since an outage had ended.
+    pub(super) fn is_early(&self) -> bool {
+        self.attempt.at < self.parcel.row.due
+    }
 }
 
 impl Target {
@@ -66,8 +71,9 @@ impl Target {
         let destination = &stored.destination;
         let mut headers = outbound::headers(&destination.headers).unwrap_or_default();
         headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
-        let parse = |source: &String| {
-            Expression::parse(source).map_or(Mapping::Broken, |mapping| Mapping::By(Box::new(mapping)))
+        let parse = |source: &String| match Expression::parse(source) {
+            Ok(mapping) => Mapping::By(Box::new(mapping)),
+            Err(error) => Mapping::Broken(format!("it {error}")),
         };
         Self {
             url: guard.check_url(&destination.url).ok().map(Hidden::from),
@@ -95,12 +101,15 @@ impl Target {
         Some(url)
     }
 
-    /// What is sent of an event; `None`: the mapping makes nothing of it.
-    fn body(&self, letter: &Letter) -> Option<Bytes> {
+    /// What is sent of an event, or why the mapping makes nothing of it.
+    fn body(&self, letter: &Letter) -> Result<Bytes, String> {
         match &self.mapping {
-            Mapping::None => Some(Bytes::copy_from_slice(letter.payload.as_bytes())),
-            Mapping::By(mapping) => mapping.evaluate(&letter.canonical).ok().flatten().map(Bytes::from),
-            Mapping::Broken => None,
+            Mapping::None => Ok(Bytes::copy_from_slice(letter.payload.as_bytes())),
+            Mapping::By(mapping) => {
+                let body = mapping.evaluate(&letter.canonical).map_err(|error| error.to_string())?;
+                body.map(Bytes::from).ok_or_else(|| "it gives nothing".to_owned())
+            }
+            Mapping::Broken(why) => Err(why.clone()),
         }
     }
 
@@ -125,12 +134,13 @@ impl Target {
 
 /// The body of a call. A mapping computes for as long as it may, which holds up no other lane, and a fault in it is its
 /// own.
-async fn body(target: &Arc<Target>, letter: &Letter) -> Option<Bytes> {
+async fn body(target: &Arc<Target>, letter: &Letter) -> Result<Bytes, String> {
     if matches!(target.mapping, Mapping::None) {
         return target.body(letter);
     }
     let (target, letter) = (Arc::clone(target), letter.clone());
-    tokio::task::spawn_blocking(move || target.body(&letter)).await.ok().flatten()
+    let body = tokio::task::spawn_blocking(move || target.body(&letter)).await;
+    body.unwrap_or_else(|_| Err("its evaluation broke off".to_owned()))
 }
 
 /// Sends a parcel.
@@ -158,17 +168,18 @@ pub(super) async fn call(
     at: Timestamp,
     patience: Duration,
 ) -> (Attempt, Option<RetryAfter>) {
-    let not_sent =
-        |error: &str| (Attempt { at, duration_ms: 0, status: None, error: Some(error.to_owned()) }, None);
+    let not_sent = |error: &str, message| {
+        (Attempt { at, duration_ms: 0, status: None, error: Some(error.to_owned()), message }, None)
+    };
     match (target.url(channel), body(target, letter).await) {
-        (_, None) => not_sent(MAPPING),
-        (None, _) => not_sent("blocked"),
-        (Some(url), Some(body)) => {
+        (_, Err(why)) => not_sent(MAPPING, Some(why)),
+        (None, _) => not_sent("blocked", None),
+        (Some(url), Ok(body)) => {
             let headers = target.headers(message_id, at, &body);
             let answer = outbound.post(&url, headers, body, patience).await;
             let duration_ms = u64::try_from(answer.duration.as_millis()).unwrap_or(u64::MAX);
             let error = answer.error.map(ToOwned::to_owned);
-            (Attempt { at, duration_ms, status: answer.status, error }, answer.retry_after)
+            (Attempt { at, duration_ms, status: answer.status, error, message: None }, answer.retry_after)
         }
     }
 }

@@ -10,10 +10,10 @@ use aws_sdk_dynamodb::{
     Client,
     config::BehaviorVersion,
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
-    operation::put_item::PutItemError,
+    operation::{put_item::PutItemError, query::builders::QueryFluentBuilder},
     types::{
         AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, ReturnValuesOnConditionCheckFailure,
-        WriteRequest,
+        Select, WriteRequest,
     },
 };
 use functions::store::{Condition, Item, Query, Store, StoreError, Table, Written};
@@ -174,6 +174,28 @@ impl DynamoStore {
     }
 }
 
+impl DynamoStore {
+    /// The question for the next items of a range.
+    fn ask(&self, name: &str, query: &Query, limit: usize, start: Option<Attributes>) -> QueryFluentBuilder {
+        let ask = self
+            .client
+            .query()
+            .table_name(name)
+            .scan_index_forward(!query.descending)
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .key_condition_expression("#p = :p")
+            .expression_attribute_names("#p", attributes::PARTITION)
+            .expression_attribute_values(":p", AttributeValue::S(query.partition.clone()))
+            .set_exclusive_start_key(start);
+        if query.prefix.is_empty() {
+            return ask;
+        }
+        ask.key_condition_expression("#p = :p AND begins_with(#s, :s)")
+            .expression_attribute_names("#s", attributes::SORT)
+            .expression_attribute_values(":s", AttributeValue::S(query.prefix.clone()))
+    }
+}
+
 impl Store for DynamoStore {
     async fn get(&self, table: Table, partition: &str, sort: &str) -> Result<Option<Item>, StoreError> {
         let got = self
@@ -211,23 +233,7 @@ impl Store for DynamoStore {
         };
         let mut items = Vec::new();
         while items.len() < query.limit {
-            let mut ask = self
-                .client
-                .query()
-                .table_name(name)
-                .consistent_read(true)
-                .scan_index_forward(!query.descending)
-                .limit(i32::try_from(query.limit - items.len()).unwrap_or(i32::MAX))
-                .key_condition_expression("#p = :p")
-                .expression_attribute_names("#p", attributes::PARTITION)
-                .expression_attribute_values(":p", AttributeValue::S(query.partition.clone()))
-                .set_exclusive_start_key(start);
-            if !query.prefix.is_empty() {
-                ask = ask
-                    .key_condition_expression("#p = :p AND begins_with(#s, :s)")
-                    .expression_attribute_names("#s", attributes::SORT)
-                    .expression_attribute_values(":s", AttributeValue::S(query.prefix.clone()));
-            }
+            let ask = self.ask(name, &query, query.limit - items.len(), start).consistent_read(true);
             let page = ask.send().await.map_err(|error| failure("Query", &error))?;
             for found in page.items.unwrap_or_default() {
                 items.push(attributes::to_item(found)?);
@@ -238,6 +244,25 @@ impl Store for DynamoStore {
             }
         }
         Ok(items)
+    }
+
+    /// Half the price of reading them: a count need not be of this very moment.
+    async fn count(&self, table: Table, query: Query) -> Result<usize, StoreError> {
+        let name = self.name(table)?;
+        let Some(mut start) = start(&query) else {
+            return Ok(0);
+        };
+        let mut counted = 0;
+        while counted < query.limit {
+            let ask = self.ask(name, &query, query.limit - counted, start).select(Select::Count);
+            let page = ask.send().await.map_err(|error| failure("Query", &error))?;
+            counted += usize::try_from(page.count).unwrap_or_default();
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                break;
+            }
+        }
+        Ok(counted)
     }
 
     async fn put(&self, table: Table, item: Item, condition: Condition) -> Result<Written, StoreError> {

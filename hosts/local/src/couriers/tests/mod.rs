@@ -6,6 +6,8 @@ mod deaths;
 mod faulty;
 mod lab;
 mod order;
+mod outage;
+mod refused;
 mod rest;
 mod secure;
 mod sink;

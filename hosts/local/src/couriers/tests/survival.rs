@@ -35,6 +35,7 @@ pub(super) fn delivery_of(status: Status, next_attempt_at: Option<Timestamp>) ->
             duration_ms: 1,
             status: Some(500),
             error: None,
+            message: None,
         }],
         next_attempt_at,
         stuck_since: None,
@@ -42,6 +43,7 @@ pub(super) fn delivery_of(status: Status, next_attempt_at: Option<Timestamp>) ->
         user: None,
         channel: None,
         received_at: Timestamp::UNIX_EPOCH,
+        of: None,
         replays: 0,
     }
 }
