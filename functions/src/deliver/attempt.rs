@@ -73,7 +73,7 @@ impl Target {
         headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
         let parse = |source: &String| match Expression::parse(source) {
             Ok(mapping) => Mapping::By(Box::new(mapping)),
-            Err(error) => Mapping::Broken(format!("it {error}")),
+            Err(error) => Mapping::Broken(format!("it is not JSONata that is taken: {error}")),
         };
         Self {
             url: guard.check_url(&destination.url).ok().map(Hidden::from),

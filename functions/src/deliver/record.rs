@@ -211,7 +211,9 @@ impl<S: Store> Book<S> {
         let broken = || Error::BadInput("a row of the lane has a sequence that is none".into());
         let (id, index) = sequence.rsplit_once('-').ok_or_else(broken)?;
         let record = ended.letter.as_ref().map(|letter| RawValue::from_string(letter.payload.clone()));
-        let message = format!("was not taken by destination {}: {reason}", self.wake.destination);
+        let more = ended.attempts.last().and_then(|last| last.message.as_ref());
+        let more = more.map(|message| format!(", {message}")).unwrap_or_default();
+        let message = format!("was not taken by destination {}: {reason}{more}", self.wake.destination);
         Ok(Entry {
             batch_id: id.parse()?,
             index: index.parse().map_err(|_| broken())?,

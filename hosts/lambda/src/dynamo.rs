@@ -10,10 +10,10 @@ use aws_sdk_dynamodb::{
     Client,
     config::BehaviorVersion,
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
-    operation::{put_item::PutItemError, query::builders::QueryFluentBuilder},
+    operation::put_item::PutItemError,
     types::{
         AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, ReturnValuesOnConditionCheckFailure,
-        Select, WriteRequest,
+        WriteRequest,
     },
 };
 use functions::store::{Condition, Item, Query, Store, StoreError, Table, Written};
@@ -23,6 +23,7 @@ use crate::{
     attributes::{self, Attributes},
     client::Aws,
     config::{Config, Missing},
+    ranges,
 };
 
 /// How many single puts are on their way at once.
@@ -174,28 +175,6 @@ impl DynamoStore {
     }
 }
 
-impl DynamoStore {
-    /// The question for the next items of a range.
-    fn ask(&self, name: &str, query: &Query, limit: usize, start: Option<Attributes>) -> QueryFluentBuilder {
-        let ask = self
-            .client
-            .query()
-            .table_name(name)
-            .scan_index_forward(!query.descending)
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-            .key_condition_expression("#p = :p")
-            .expression_attribute_names("#p", attributes::PARTITION)
-            .expression_attribute_values(":p", AttributeValue::S(query.partition.clone()))
-            .set_exclusive_start_key(start);
-        if query.prefix.is_empty() {
-            return ask;
-        }
-        ask.key_condition_expression("#p = :p AND begins_with(#s, :s)")
-            .expression_attribute_names("#s", attributes::SORT)
-            .expression_attribute_values(":s", AttributeValue::S(query.prefix.clone()))
-    }
-}
-
 impl Store for DynamoStore {
     async fn get(&self, table: Table, partition: &str, sort: &str) -> Result<Option<Item>, StoreError> {
         let got = self
@@ -227,42 +206,11 @@ impl Store for DynamoStore {
     }
 
     async fn query(&self, table: Table, query: Query) -> Result<Vec<Item>, StoreError> {
-        let name = self.name(table)?;
-        let Some(mut start) = start(&query) else {
-            return Ok(Vec::new());
-        };
-        let mut items = Vec::new();
-        while items.len() < query.limit {
-            let ask = self.ask(name, &query, query.limit - items.len(), start).consistent_read(true);
-            let page = ask.send().await.map_err(|error| failure("Query", &error))?;
-            for found in page.items.unwrap_or_default() {
-                items.push(attributes::to_item(found)?);
-            }
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                break;
-            }
-        }
-        Ok(items)
+        ranges::query(&self.client, self.name(table)?, query).await
     }
 
-    /// Half the price of reading them: a count need not be of this very moment.
     async fn count(&self, table: Table, query: Query) -> Result<usize, StoreError> {
-        let name = self.name(table)?;
-        let Some(mut start) = start(&query) else {
-            return Ok(0);
-        };
-        let mut counted = 0;
-        while counted < query.limit {
-            let ask = self.ask(name, &query, query.limit - counted, start).select(Select::Count);
-            let page = ask.send().await.map_err(|error| failure("Query", &error))?;
-            counted += usize::try_from(page.count).unwrap_or_default();
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                break;
-            }
-        }
-        Ok(counted)
+        ranges::count(&self.client, self.name(table)?, query).await
     }
 
     async fn put(&self, table: Table, item: Item, condition: Condition) -> Result<Written, StoreError> {
@@ -330,20 +278,6 @@ fn batches(mut all: Vec<Attributes>, size: usize) -> Vec<Vec<Attributes>> {
     batches
 }
 
-/// Where a query starts, `None` where nothing can be behind `after`. DynamoDB refuses a start that lies
-/// outside the prefix.
-fn start(query: &Query) -> Option<Option<Attributes>> {
-    let Query { partition, prefix, after, descending, .. } = query;
-    match after.as_deref() {
-        None => Some(None),
-        Some(after) if !after.is_empty() && after.starts_with(prefix.as_str()) => {
-            Some(Some(attributes::key(partition, after)))
-        }
-        Some(after) if (after > prefix.as_str()) == *descending => Some(None),
-        Some(_) => None,
-    }
-}
-
 /// How long to wait before the rest of a batch is sent again.
 fn pause(round: u32) -> Duration {
     Duration::from_millis(50 << round.min(5))
@@ -358,7 +292,7 @@ fn refused(error: aws_sdk_dynamodb::error::BuildError) -> StoreError {
 }
 
 /// Only the code: the text of a refusal may quote a key.
-fn failure<E>(operation: &str, error: &SdkError<E>) -> StoreError
+pub(crate) fn failure<E>(operation: &str, error: &SdkError<E>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {

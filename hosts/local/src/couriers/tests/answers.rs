@@ -37,7 +37,7 @@ fn reply(token: &str) -> Reply {
 pub(super) fn said(delivery: &Delivery) -> String {
     let attempts = delivery.attempts.iter().map(|attempt| match (attempt.status, &attempt.error) {
         (Some(status), None) => status.to_string(),
-        (None, Some(error)) => error.clone(),
+        (None, Some(error)) if error != "mapping" || attempt.message.is_some() => error.clone(),
         other => format!("{other:?}"),
     });
     let reason = delivery.reason.as_ref().map(|reason| format!(" {reason}")).unwrap_or_default();
@@ -215,7 +215,16 @@ async fn an_event_that_cannot_be_mapped_fails_alone() {
         said(lab.deliveries("A").await),
         ["delivered: 200", "failed mapping: mapping", "delivered: 200"]
     );
-    assert_eq!(said(lab.deliveries("B").await), ["failed mapping: mapping"]);
+    let nothing = lab.deliveries("B").await;
+    assert_eq!(nothing[0].attempts[0].message.as_deref(), Some("it gives nothing"));
+    assert_eq!(said(nothing), ["failed mapping: mapping"]);
+    let why = lab.deliveries("A").await[1].attempts[0].message.clone().unwrap();
+    let kept = lab.quarantine().await;
+    let messages: Vec<&str> = kept.iter().map(|entry| &*entry.faults[0].message).collect();
+    assert!(
+        messages.contains(&format!("was not taken by destination A: mapping, {why}").as_str()),
+        "{messages:?}"
+    );
 }
 
 #[tokio::test]
