@@ -12,6 +12,8 @@ use crate::{
 
 /// How many lanes one page may look into: a tenant may have very many with nothing in them.
 const LANES: usize = 100;
+/// How many bytes the deliveries of a page may take as they are stored, the last one left out of account.
+const MAX_PAGE_BYTES: usize = 2 << 20;
 
 /// Which deliveries.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +46,7 @@ pub async fn list(
     let statuses = [Status::Pending, Status::Failed, Status::Delivered];
     let mut statuses = statuses.into_iter().filter(|status| filter.status.is_none_or(|only| only == *status));
     let mut deliveries = Vec::new();
-    let mut seen = 0;
+    let (mut seen, mut bytes) = (0, 0);
     for Lane { name, destination } in &lanes {
         for status in statuses.clone() {
             let after = match &place {
@@ -54,11 +56,15 @@ pub async fn list(
             };
             place = None;
             let found = range(tenant, name, prefix(status), after, limit - seen, store).await?;
-            seen += found.len();
-            let is_own = |delivery: &View| destination.as_ref().is_none_or(|it| delivery.is_for(it));
-            deliveries.extend(views(tenant, name, status, &found, store).await?.into_iter().filter(is_own));
-            if let Some(last) = found.last().filter(|_| seen == limit) {
-                return Ok(Page { deliveries, next: Some(format!("{name}/{}", last.sort)) });
+            let views = views(tenant, name, status, &found, store).await?;
+            for (item, (view, size)) in found.iter().zip(views) {
+                let is_own = |view: &View| destination.as_ref().is_none_or(|it| view.is_for(it));
+                deliveries.extend(view.filter(is_own));
+                seen += 1;
+                bytes += size;
+                if seen == limit || bytes >= MAX_PAGE_BYTES {
+                    return Ok(Page { deliveries, next: Some(format!("{name}/{}", item.sort)) });
+                }
             }
         }
         // A place of a status that is not asked for leads nowhere.
@@ -145,48 +151,53 @@ fn prefix(status: Status) -> &'static str {
     }
 }
 
-/// Items as they are shown; but for failures that are being sent again, which are listed as what waits.
+/// A delivery, unless it is listed elsewhere, and how many bytes it takes as it is stored.
+type Weighed = (Option<View>, usize);
+
+/// Each item as it is shown; but for failures that are being sent again, which are listed as what waits.
 async fn views(
     tenant: &Name,
     name: &DestinationName,
     status: Status,
     items: &[Item],
     store: &impl Store,
-) -> Result<Vec<View>, Error> {
+) -> Result<Vec<Weighed>, Error> {
     if status == Status::Pending {
         return waiting(tenant, name, items, store).await;
     }
-    let mut views = Vec::with_capacity(items.len());
-    for item in items {
+    let view = |item: &Item| {
         let delivery: Delivery = delivery::body(item)?;
-        views.extend((delivery.status == status).then(|| View::tried(delivery)));
-    }
-    Ok(views)
+        Ok(((delivery.status == status).then(|| View::tried(delivery)), item.body.len()))
+    };
+    items.iter().map(view).collect()
 }
 
-/// Rows of the queue as they are shown, each with what was tried.
+/// Each row of the queue as it is shown, with what was tried.
 async fn waiting(
     tenant: &Name,
     name: &DestinationName,
     items: &[Item],
     store: &impl Store,
-) -> Result<Vec<View>, Error> {
+) -> Result<Vec<Weighed>, Error> {
     let mut rows = Vec::with_capacity(items.len());
     for item in items {
-        let Some((due, sequence)) = delivery::queued_parts(&item.sort) else { continue };
-        rows.push((due, sequence, delivery::body::<Queued>(item)?));
+        rows.push((item, delivery::queued_parts(&item.sort), delivery::body::<Queued>(item)?));
     }
     let partition = delivery::partition(tenant, name);
-    let were_tried = rows.iter().filter(|(.., queued)| queued.was_touched());
-    let keys: Vec<_> =
-        were_tried.map(|(_, sequence, _)| (partition.clone(), Status::Pending.sort(sequence))).collect();
+    let touched = rows.iter().filter(|(.., queued)| queued.was_touched());
+    let keys: Vec<_> = touched
+        .map(|(_, parts, _)| Status::Pending.sort(parts.map_or("", |(_, sequence)| sequence)))
+        .map(|sort| (partition.clone(), sort))
+        .collect();
     let found = if keys.is_empty() { Vec::new() } else { store.get_all(delivery::TABLE, keys).await? };
     let mut found = found.into_iter();
     let mut views = Vec::with_capacity(rows.len());
-    for (due, _, queued) in rows {
-        let item = if queued.was_touched() { found.next().flatten() } else { None };
-        let tried = item.as_ref().map(delivery::body::<Delivery>).transpose()?;
-        views.push(View::queued(name.clone(), queued, due, tried));
+    for (item, parts, queued) in rows {
+        let tried = if queued.was_touched() { found.next().flatten() } else { None };
+        let size = item.body.len() + tried.as_ref().map_or(0, |tried| tried.body.len());
+        let tried = tried.as_ref().map(delivery::body::<Delivery>).transpose()?;
+        let view = parts.map(|(due, _)| View::queued(name.clone(), queued, due, tried));
+        views.push((view, size));
     }
     Ok(views)
 }
