@@ -221,3 +221,109 @@ fn what_waits_for_a_destination_is_sent_when_it_goes_on() {
         assert!(!logged.contains(hidden), "{hidden}");
     }
 }
+
+/// Takes a few hundredths of a second, and is true.
+const SLOW: &str = "$sum([1..30000].($ * 2)) > 0";
+/// So many of those take longer than RouteEvents ever gave a filter.
+const MANY: usize = 100;
+
+/// Item 7: a filter that is slow loses nothing, and other destinations do not wait for it.
+#[test]
+fn a_slow_filter_loses_no_event_and_holds_up_no_other() {
+    let world = World::new();
+    world.make("slow", "analytics-1", &json!({"filter": SLOW, "retryDelays": [1, 1, 1]}));
+    world.make("fast", "analytics-2", &json!({"filter": "event = 'e'", "concurrency": 16}));
+    let event = |number| {
+        json!({
+            "messageId": format!("m{number}"), "userId": "ann", "event": "e",
+            "timestamp": "2026-11-21T08:00:00Z"
+        })
+    };
+    let all: Vec<Value> = (0..MANY).map(event).collect();
+    let answer = world.api.request("POST", "/events", Some(&json!(all)));
+    assert_eq!(answer.status, 202, "{answer:?}");
+    for number in 0..MANY {
+        let shown = world.stands(&format!("m{number}"), "fast delivered, slow delivered");
+        assert_eq!(shown["response"]["destinations"], json!({"fast": true, "slow": true}));
+    }
+    let calls = world.sink.recorded();
+    let last = |endpoint: &str| calls.iter().rposition(|one| one["endpoint"] == endpoint).unwrap();
+    assert_eq!(calls.len(), 2 * MANY);
+    assert!(last("analytics-2") < last("analytics-1"), "the fast one waited for the slow one");
+}
+
+/// Item 7: an event that a filter cannot be evaluated for has failed, and is sent when the filter is mended.
+#[test]
+fn an_event_that_a_filter_fails_on_is_replayed() {
+    let world = World::new();
+    world.make("a", "analytics-1", &json!({"filter": "$number(event) > 1"}));
+    let (wanted, refused) = (world.track("one"), world.track("two"));
+    let message = "it makes a number of something that is none";
+    for id in [&wanted, &refused] {
+        let shown = world.stands(id, "a failed");
+        let a = &shown["deliveries"][0];
+        assert_eq!((&a["reason"], &a["attempts"][0]["error"]), (&json!("filter"), &json!("filter")));
+        assert_eq!((&a["attempts"][0]["message"], &shown["outcome"]), (&json!(message), &json!("routed")));
+        assert_eq!(shown["response"]["destinations"], json!({"a": false}));
+    }
+    let failed = world.api.show("/deliveries?destination=a&status=failed");
+    assert_eq!(failed["deliveries"].as_array().unwrap().len(), 2);
+    let kept = world.api.show("/quarantine?errorType=delivery");
+    let said = format!("was not taken by destination a: filter: {message}");
+    assert_eq!(kept["entries"][0]["faults"][0]["message"], said);
+    assert_eq!(kept["entries"].as_array().unwrap().len(), 2);
+
+    let mended = json!({
+        "url": world.sink.url("/analytics-1"), "type": "analytics", "filter": "event = 'one'"
+    });
+    assert_eq!(world.api.request("PUT", "/destinations/a", Some(&mended)).status, 200);
+    let again = world.api.request(
+        "POST",
+        "/deliveries/replay",
+        Some(&json!({"destination": "a", "error": "filter"})),
+    );
+    assert_eq!((again.status, again.body), (202, json!({"matched": 2, "replayed": 2, "more": false})));
+    world.stands(&wanted, "a delivered");
+    // One that the filter does not want is not at that destination any more.
+    assert_eq!(world.stands(&refused, "")["response"], Value::Null);
+    until(|| (world.api.show("/deliveries")["deliveries"].as_array()?.len() == 1).then_some(()));
+    assert_eq!(world.sink.recorded().len(), 1);
+}
+
+/// Item 9: what a disabled destination does not get has failed there, and is sent when it is active again.
+#[test]
+fn what_came_while_a_destination_was_disabled_is_replayed() {
+    let world = World::new();
+    let own = json!({"events": ["e"], "filter": "metadata.total > 10"});
+    world.make("a", "analytics-1", &own);
+    world.make("refuses", "analytics-1", &json!({"events": ["e"], "filter": "false", "state": "disabled"}));
+    world.sink.tell("analytics-1", &json!({"status": 410}));
+    let first = world.track("e");
+    world.stands(&first, "a failed");
+    until(|| (world.api.show("/destinations/a")["state"] == "disabled").then_some(()));
+    let later: Vec<String> = (0..3).map(|_| world.track("e")).collect();
+    for id in &later {
+        let shown = world.stands(id, "a failed");
+        assert_eq!(shown["deliveries"][0]["reason"], "destination_disabled");
+        assert_eq!(shown["response"]["destinations"], json!({"a": false}));
+    }
+    let kept = world.api.show("/quarantine?errorType=delivery");
+    assert_eq!(kept["entries"].as_array().unwrap().len(), 4);
+
+    let replay = |body: Value| world.api.request("POST", "/deliveries/replay", Some(&body));
+    assert_eq!(replay(json!({"destination": "a"})).status, 409);
+    world.sink.tell("analytics-1", &json!({}));
+    let active = json!({
+        "url": world.sink.url("/analytics-1"), "type": "analytics", "events": ["e"], "state": "active"
+    });
+    assert_eq!(world.api.request("PUT", "/destinations/a", Some(&active)).status, 200);
+    let missed = replay(json!({"destination": "a", "error": "destination_disabled"}));
+    assert_eq!((missed.status, missed.body), (202, json!({"matched": 3, "replayed": 3, "more": false})));
+    for id in &later {
+        world.stands(id, "a delivered");
+    }
+    assert_eq!(replay(json!({"destination": "a"})).body["replayed"], 1);
+    world.stands(&first, "a delivered");
+    // Once each, and the call that was answered with 410.
+    assert_eq!(world.sink.recorded().len(), 5);
+}

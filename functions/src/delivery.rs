@@ -13,7 +13,7 @@
 //!
 //! The sequence is [`crate::arrival::Arrival::sequence`].
 
-use std::time::Duration;
+use std::{ops::Not, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -82,6 +82,10 @@ pub struct Queued {
     /// Since when the destination asks for time (429), if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throttled_since: Option<Timestamp>,
+    /// Whether the destination's filter is still to be evaluated for it: RouteEvents could not, or not in the time that
+    /// it has. The delivery worker does.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub filter_pending: bool,
 }
 
 impl Queued {
@@ -172,6 +176,9 @@ pub struct Delivery {
     /// How often it was sent again after it had failed for good.
     #[serde(default)]
     pub replays: u32,
+    /// [`Queued::filter_pending`], as it was when this was written.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub filter_pending: bool,
 }
 
 impl Delivery {
@@ -184,7 +191,7 @@ impl Delivery {
 /// How many attempts are kept of a delivery.
 pub const ATTEMPTS: usize = 32;
 
-/// One call.
+/// One call, or an evaluation that led to none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Attempt {
@@ -195,10 +202,11 @@ pub struct Attempt {
     /// The status of the answer, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// What went wrong where there was none: `timeout`, `connect`, `reset`, `dns`, `tls`, `blocked`, `mapping`.
+    /// What went wrong where there was none: `timeout`, `connect`, `reset`, `dns`, `tls`, `blocked`, `mapping`,
+    /// `filter`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// More about the error, in words: why the mapping made no body of the event.
+    /// What is wrong with the mapping or the filter, where that is the error; it holds no value out of the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }

@@ -38,6 +38,7 @@ pub async fn event_contract(store: impl Store, objects: Objects, queue: impl Que
     conflicts_are_noted(flow("conflicts")).await;
     a_resend_is_no_conflict(flow("resends")).await;
     another_try_goes_where_the_first_one_went(flow("tries")).await;
+    what_was_undecided_stays_so(flow("undecided")).await;
     destinations_are_told_apart(flow("ways")).await;
     what_is_kept_in_order_waits_for_what_came_before(flow("order")).await;
     what_no_table_can_keep_is_kept_as_text(flow("text")).await;
@@ -152,23 +153,45 @@ async fn another_try_goes_where_the_first_one_went<S: Store, Q: Queue>(flow: Flo
     assert_eq!(flow.lane("second").await.len(), 0);
 }
 
+/// Whatever the filter says by then: the delivery worker is to evaluate it.
+async fn what_was_undecided_stays_so<S: Store, Q: Queue>(flow: Flow<S, Q>) {
+    flow.destination("broken", json!({ "filter": "$number(event) > 1" })).await;
+    let request = [sent(1, 0, "a", ORDER)];
+    flow.run(&request, Until::Routed).await;
+    assert_eq!(flow.undecided("broken").await, ["a"]);
+    let lane = delivery::partition(&flow.tenant, &done("broken".parse()));
+    let sort = delivery::queued_sort(request[0].received_at(), &request[0].arrival().sequence());
+    done(flow.store.delete(delivery::TABLE, &lane, &sort).await);
+    flow.change("broken", json!({ "filter": "true" })).await;
+    flow.check(&request, &[Routed]).await;
+    assert_eq!(flow.undecided("broken").await, ["a"]);
+}
+
 async fn destinations_are_told_apart<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     flow.check(&[sent(1, 0, "nowhere", ORDER)], &[Routed]).await;
     flow.destination("orders", json!({ "events": ["Order Placed", "Other"], "ordering": "user" })).await;
     flow.destination("mails", json!({ "Type": "CDP" })).await;
     flow.destination("filtered", json!({ "filter": "metadata.preferredChannel = 'sms'" })).await;
-    flow.destination("broken", json!({ "filter": "$number(event) > 1" })).await;
+    flow.destination("broken", json!({ "filter": "$number(event) > 1", "events": ["Visit"] })).await;
     flow.destination("paused", json!({ "state": "paused", "events": ["Visit"] })).await;
-    flow.destination("disabled", json!({ "state": "disabled" })).await;
+    let disabled = json!({ "state": "disabled", "filter": "metadata.preferredChannel = 'sms'" });
+    flow.destination("disabled", disabled).await;
     flow.check(&[sent(2, 0, "order", ORDER), sent(2, 1, "visit", VISIT)], &[Routed, Routed]).await;
     assert_eq!(flow.lane("orders").await, [json!(["order", "ann", null])]);
     assert_eq!(flow.lane("mails").await, [json!(["order", null, null]), json!(["visit", null, "sms"])]);
-    for (name, ids) in
-        [("filtered", ["visit"].as_slice()), ("paused", &["visit"]), ("broken", &[]), ("disabled", &[])]
+    for (name, ids) in [("filtered", ["visit"].as_slice()), ("paused", &["visit"]), ("disabled", &["visit"])]
     {
         let rows: Vec<Value> = ids.iter().map(|id| json!([id, null, null])).collect();
         assert_eq!(flow.lane(name).await, rows, "{name}");
     }
+    // It is for the delivery worker to say what is wrong with its filter.
+    assert_eq!(flow.undecided("broken").await, ["visit"]);
+    let visit = flow.response("visit").await.unwrap_or_else(|| panic!("there is no response"));
+    assert_eq!(json!(visit.undecided), json!(["broken"]));
+    assert_eq!(
+        json!(visit.destinations),
+        json!({ "broken": false, "disabled": false, "filtered": false, "mails": false, "paused": false })
+    );
     let response = flow.response("order").await.unwrap_or_else(|| panic!("there is no response"));
     assert_eq!(json!(response.destinations), json!({ "mails": false, "orders": false }));
     assert_eq!(json!(response.response_body)["event"], "Order Placed");

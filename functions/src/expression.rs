@@ -4,7 +4,7 @@
 //! An expression comes to the same whenever it is evaluated: what reads the clock or chance is refused, and so is
 //! what runs text as an expression or asks for memory without bound. No error holds a value out of the JSON.
 
-use std::{collections::BTreeSet, fmt, io};
+use std::{collections::BTreeSet, fmt, io, time::Duration};
 
 use jsonata_core::{
     ast::AstNode,
@@ -21,6 +21,8 @@ pub const MAX_RESULT_BYTES: usize = 256 * 1024;
 const MAX_RESULT_DEPTH: usize = 64;
 /// How long an evaluation may take. An honest one takes microseconds, so that a slow or busy machine refuses none.
 const PATIENCE_MS: u64 = 1_000;
+/// The same as a duration.
+pub const EVALUATION_TIMEOUT: Duration = Duration::from_millis(PATIENCE_MS);
 /// How deep an expression may call itself: more than an event may nest, and reached long before the time is over.
 const MAX_CALLS: usize = 200;
 /// How many items an array made by an expression may have; an event of 32 KB has no more.
@@ -58,6 +60,7 @@ pub struct Subject(JValue);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpressionError {
     message: String,
+    is_timeout: bool,
 }
 
 impl Expression {
@@ -81,12 +84,12 @@ impl Expression {
 
     /// What it comes to for a JSON text, as a JSON text; `None` where that is nothing (JSONata's undefined).
     pub fn evaluate(&self, json: &str) -> Result<Option<String>, ExpressionError> {
-        self.evaluate_on(&Subject::read(json)?)
+        self.evaluate_within(json, EVALUATION_TIMEOUT)
     }
 
-    /// The same for what was read before.
-    pub fn evaluate_on(&self, subject: &Subject) -> Result<Option<String>, ExpressionError> {
-        match self.value(subject)? {
+    /// The same in a shorter time, of whole milliseconds.
+    pub fn evaluate_within(&self, json: &str, limit: Duration) -> Result<Option<String>, ExpressionError> {
+        match self.value(&Subject::read(json)?, limit)? {
             JValue::Undefined => Ok(None),
             value => write(&value).map(Some),
         }
@@ -94,12 +97,18 @@ impl Expression {
 
     /// Whether it comes to `true`, and not to something else that may count as it.
     pub fn is_true(&self, subject: &Subject) -> Result<bool, ExpressionError> {
-        Ok(matches!(self.value(subject)?, JValue::Bool(true)))
+        self.is_true_within(subject, EVALUATION_TIMEOUT)
     }
 
-    fn value(&self, subject: &Subject) -> Result<JValue, ExpressionError> {
+    /// The same in a shorter time, of whole milliseconds.
+    pub fn is_true_within(&self, subject: &Subject, limit: Duration) -> Result<bool, ExpressionError> {
+        Ok(matches!(self.value(subject, limit)?, JValue::Bool(true)))
+    }
+
+    fn value(&self, subject: &Subject, limit: Duration) -> Result<JValue, ExpressionError> {
+        let limit = limit.min(EVALUATION_TIMEOUT);
         let options = EvaluatorOptions {
-            timeout_ms: Some(PATIENCE_MS),
+            timeout_ms: Some(u64::try_from(limit.as_millis()).unwrap_or(PATIENCE_MS)),
             max_stack_depth: Some(MAX_CALLS),
             max_sequence_length: Some(MAX_ITEMS),
             ..EvaluatorOptions::default()
@@ -119,7 +128,12 @@ impl Subject {
 
 impl ExpressionError {
     fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into() }
+        Self { message: message.into(), is_timeout: false }
+    }
+
+    /// Whether the time was over before the evaluation was: another try may come to an end.
+    pub fn is_timeout(&self) -> bool {
+        self.is_timeout
     }
 
     fn syntax(error: &ParserError) -> Self {
@@ -129,7 +143,8 @@ impl ExpressionError {
     /// By its code alone: the library's sentence may quote a value.
     fn evaluation(error: &EvaluatorError) -> Self {
         let code = error.code().unwrap_or_default();
-        Self::new(match code {
+        let is_timeout = code == "D1012";
+        let sentence = Self::new(match code {
             "D1012" => format!("it took longer than {} s", PATIENCE_MS / 1_000),
             "D1011" | "U1001" => "it calls itself too deep".to_owned(),
             "D2014" | "D2015" => format!("it makes an array of more than {MAX_ITEMS} items"),
@@ -147,7 +162,8 @@ impl ExpressionError {
             }
             "" => "it cannot be evaluated on this".to_owned(),
             code => format!("it cannot be evaluated on this (JSONata {code})"),
-        })
+        });
+        Self { is_timeout, ..sentence }
     }
 }
 

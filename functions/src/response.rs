@@ -1,6 +1,6 @@
 //! What became of an event at its destinations: the seed's table Responses (S0-026 to S0-029).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -32,6 +32,10 @@ pub struct Response {
     pub response_body: Box<RawValue>,
     /// For each destination whether the event was delivered.
     pub destinations: BTreeMap<DestinationName, bool>,
+    /// Those of them whose filter was still to be evaluated when the event was routed. One that then does not want the
+    /// event goes from here and from `destinations`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub undecided: BTreeSet<DestinationName>,
     /// [`crate::arrival::Arrival::sequence`].
     pub sequence: String,
 }
@@ -64,8 +68,23 @@ impl Response {
             response_id: arrival.message_id.clone(),
             response_body: nothing(),
             destinations: BTreeMap::new(),
+            undecided: BTreeSet::new(),
             sequence: arrival.sequence(),
         }
+    }
+
+    /// The destination has the event.
+    pub fn deliver(&mut self, destination: &DestinationName) {
+        self.destinations.insert(destination.clone(), true);
+        self.undecided.remove(destination);
+    }
+
+    /// The destination does not want the event, which it does not have.
+    pub fn leave_out(&mut self, destination: &DestinationName) {
+        if self.destinations.get(destination) == Some(&false) {
+            self.destinations.remove(destination);
+        }
+        self.undecided.remove(destination);
     }
 
     /// Whether it waits for a destination, or was given up on and may be sent again.

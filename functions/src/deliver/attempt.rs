@@ -7,11 +7,14 @@ use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use super::load::{Letter, Parcel};
+use super::{
+    evaluator::{Answer, Evaluations, Evaluator},
+    load::{Letter, Parcel},
+};
 use crate::{
     delivery::{Attempt, Queued},
     destination::{Destination, DestinationType, Hidden, Stored},
-    expression::Expression,
+    expression::{Expression, ExpressionError},
     outbound::{self, Guard, Outbound, RetryAfter, Secret},
 };
 
@@ -31,6 +34,11 @@ pub(super) struct Target {
     headers: HeaderMap,
     secrets: Vec<Secret>,
     mapping: Mapping,
+    filter: Option<Result<Expression, ExpressionError>>,
+    pub(super) evaluator: Evaluator,
+    /// The evaluations of its mapping, and of its filter.
+    mappings: Evaluations,
+    pub(super) filtering: Evaluations,
 }
 
 #[derive(Debug)]
@@ -38,8 +46,8 @@ enum Mapping {
     /// The event goes as it came.
     None,
     By(Box<Expression>),
-    /// The expression is none, and why.
-    Broken(String),
+    /// The expression is none.
+    Broken(ExpressionError),
 }
 
 /// A call that ended.
@@ -67,19 +75,22 @@ impl Called {
 impl Target {
     /// Reads a destination. What was checked when it was made may be refused here, by another configuration: then its
     /// calls fail.
-    pub(super) fn new(stored: Stored, guard: &Guard) -> Self {
+    pub(super) fn new(stored: Stored, guard: &Guard, evaluator: Evaluator) -> Self {
         let destination = &stored.destination;
         let mut headers = outbound::headers(&destination.headers).unwrap_or_default();
         headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
-        let parse = |source: &String| match Expression::parse(source) {
-            Ok(mapping) => Mapping::By(Box::new(mapping)),
-            Err(error) => Mapping::Broken(format!("it is not JSONata that is taken: {error}")),
+        let parse = |source: &String| {
+            Expression::parse(source).map_or_else(Mapping::Broken, |mapping| Mapping::By(Box::new(mapping)))
         };
         Self {
             url: guard.check_url(&destination.url).ok().map(Hidden::from),
             headers,
             secrets: destination.secrets.iter().filter_map(|text| text.parse().ok()).collect(),
             mapping: destination.mapping.as_ref().map_or(Mapping::None, parse),
+            filter: destination.filter.as_deref().map(Expression::parse),
+            evaluator,
+            mappings: Evaluations::default(),
+            filtering: Evaluations::default(),
             stored,
         }
     }
@@ -87,6 +98,11 @@ impl Target {
     /// The destination.
     pub(super) fn destination(&self) -> &Destination {
         &self.stored.destination
+    }
+
+    /// What events must fulfil, if they must.
+    pub(super) fn filter(&self) -> Option<&Result<Expression, ExpressionError>> {
+        self.filter.as_ref()
     }
 
     /// Where an event goes: its channel is a segment of the path (S0-022).
@@ -99,18 +115,6 @@ impl Target {
             segments.pop_if_empty().push(channel);
         }
         Some(url)
-    }
-
-    /// What is sent of an event, or why the mapping makes nothing of it.
-    fn body(&self, letter: &Letter) -> Result<Bytes, String> {
-        match &self.mapping {
-            Mapping::None => Ok(Bytes::copy_from_slice(letter.payload.as_bytes())),
-            Mapping::By(mapping) => {
-                let body = mapping.evaluate(&letter.canonical).map_err(|error| error.to_string())?;
-                body.map(Bytes::from).ok_or_else(|| "it gives nothing".to_owned())
-            }
-            Mapping::Broken(why) => Err(why.clone()),
-        }
     }
 
     fn headers(&self, message_id: &str, at: Timestamp, body: &[u8]) -> HeaderMap {
@@ -132,15 +136,24 @@ impl Target {
     }
 }
 
-/// The body of a call. A mapping computes for as long as it may, which holds up no other lane, and a fault in it is its
-/// own.
+/// The body of a call, or what is wrong with the mapping, which makes none.
 async fn body(target: &Arc<Target>, letter: &Letter) -> Result<Bytes, String> {
     if matches!(target.mapping, Mapping::None) {
-        return target.body(letter);
+        return Ok(Bytes::copy_from_slice(letter.payload.as_bytes()));
     }
-    let (target, letter) = (Arc::clone(target), letter.clone());
-    let body = tokio::task::spawn_blocking(move || target.body(&letter)).await;
-    body.unwrap_or_else(|_| Err("its evaluation broke off".to_owned()))
+    let (mapping, canonical) = (Arc::clone(target), letter.canonical.clone());
+    let work = move |limit| match &mapping.mapping {
+        Mapping::None => Ok(None),
+        Mapping::By(mapping) => mapping.evaluate_within(&canonical, limit),
+        Mapping::Broken(error) => Err(error.clone()),
+    };
+    match target.evaluator.evaluate(&target.mappings, work).await {
+        Answer::Value(Some(body)) => Ok(Bytes::from(body)),
+        Answer::Value(None) => Err("it gives nothing".to_owned()),
+        Answer::Failed(message) | Answer::TooSlow(message) => Err(message),
+        // Nobody does.
+        Answer::CalledOff => Err("it was called off".to_owned()),
+    }
 }
 
 /// Sends a parcel.
@@ -172,7 +185,7 @@ pub(super) async fn call(
         (Attempt { at, duration_ms: 0, status: None, error: Some(error.to_owned()), message }, None)
     };
     match (target.url(channel), body(target, letter).await) {
-        (_, Err(why)) => not_sent(MAPPING, Some(why)),
+        (_, Err(message)) => not_sent(MAPPING, Some(message)),
         (None, _) => not_sent("blocked", None),
         (Some(url), Ok(body)) => {
             let headers = target.headers(message_id, at, &body);

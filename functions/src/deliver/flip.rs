@@ -2,7 +2,7 @@
 //! lies in change the same item: within a process whoever has its turn writes for all who wait for theirs.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -38,19 +38,32 @@ type Wishes = HashMap<Key, (usize, Arc<Flip>)>;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Flips(Arc<Mutex<Wishes>>);
 
+/// Destinations, and whether each has the event or does not want it.
+type Ends = BTreeMap<DestinationName, End>;
+
+/// What a response is to say of a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It has the event.
+    Delivered,
+    /// It does not want the event.
+    Unwanted,
+}
+
 /// One of them.
 #[derive(Debug, Default)]
 struct Flip {
-    /// Destinations that have the event, until somebody writes it down.
-    wanted: Mutex<BTreeSet<DestinationName>>,
+    /// What came of the event at destinations, until somebody writes it down.
+    wanted: Mutex<Ends>,
     /// Whoever has this has the turn. The response, as it was written last.
     known: sync::Mutex<Option<Known>>,
 }
 
-/// A destination that is to be true in a response.
+/// A destination that is to be true in a response, or not to be there.
 struct Wish<'a> {
     flips: &'a Flips,
     key: Key,
+    end: End,
     flip: Arc<Flip>,
 }
 
@@ -60,20 +73,44 @@ struct Turn<'a> {
     known: sync::MutexGuard<'a, Option<Known>>,
     /// The destination that it is the turn of, and what was taken over of what others want. Those write it once more
     /// where this is not written.
-    wanted: BTreeSet<DestinationName>,
+    wanted: Ends,
+}
+
+impl End {
+    /// What the end of a delivery means for the response, if it does.
+    fn of(fate: &Fate) -> Option<Self> {
+        match fate {
+            Fate::Delivered => Some(Self::Delivered),
+            Fate::Unwanted => Some(Self::Unwanted),
+            _ => None,
+        }
+    }
+
+    /// Whether a response that says this of the destination says so.
+    fn is_said_by(self, is_delivered: Option<bool>) -> bool {
+        match self {
+            Self::Delivered => is_delivered == Some(true),
+            // One that has it has it.
+            Self::Unwanted => is_delivered != Some(false),
+        }
+    }
 }
 
 impl<S: Store> Book<S> {
-    /// Sets the destination's status of each event that was delivered to true; gives the sequences of those that others
-    /// changed each time.
+    /// Sets the destination's status of each event that was delivered to true, and takes the destination out of the
+    /// response of each event that it does not want; gives the sequences of those that others changed each time.
     pub(super) async fn flip(&self, ended: &mut [Ended]) -> Result<HashSet<String>, Error> {
         let (tenant, destination) = (&self.wake.tenant, &self.wake.destination);
-        let delivered = ended.iter_mut().filter(|ended| ended.fate == Fate::Delivered);
+        let told = ended.iter_mut().filter_map(|ended| {
+            let end = End::of(&ended.fate)?;
+            Some((key(tenant, ended), (end, ended.response.take())))
+        });
         // In one order everywhere, so that nobody waits in a circle.
-        let wanted: BTreeMap<Key, Option<Known>> =
-            delivered.map(|ended| (key(tenant, ended), ended.response.take())).collect();
-        let (keys, known): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
-        let wishes: Vec<_> = keys.into_iter().map(|key| self.flips.enter(key, destination)).collect();
+        let wanted: BTreeMap<Key, (End, Option<Known>)> = told.collect();
+        let (wishes, known): (Vec<_>, Vec<_>) = wanted
+            .into_iter()
+            .map(|(key, (end, known))| (self.flips.enter(key, destination, end), known))
+            .unzip();
         let mut open = Vec::with_capacity(wishes.len());
         for (wish, known) in wishes.iter().zip(known) {
             let turn = Turn::wait(wish, destination, known).await;
@@ -139,14 +176,14 @@ fn key(tenant: &Name, ended: &Ended) -> Key {
 
 impl Flips {
     /// Says what is wanted.
-    fn enter(&self, key: Key, destination: &DestinationName) -> Wish<'_> {
+    fn enter(&self, key: Key, destination: &DestinationName, end: End) -> Wish<'_> {
         let mut flips = lock(&self.0);
         let (wishes, flip) = flips.entry(key.clone()).or_default();
         *wishes += 1;
         let flip = Arc::clone(flip);
         drop(flips);
-        lock(&flip.wanted).insert(destination.clone());
-        Wish { flips: self, key, flip }
+        lock(&flip.wanted).insert(destination.clone(), end);
+        Wish { flips: self, key, end, flip }
     }
 }
 
@@ -169,7 +206,7 @@ impl<'a> Turn<'a> {
         if known.is_none() {
             *known = ours;
         }
-        Self { wish, known, wanted: BTreeSet::from([destination.clone()]) }
+        Self { wish, known, wanted: BTreeMap::from([(destination.clone(), wish.end)]) }
     }
 
     /// Whether the response is known, and is that of this event.
@@ -177,17 +214,21 @@ impl<'a> Turn<'a> {
         self.known.as_ref().is_some_and(|known| known.response.sequence == self.wish.key.1)
     }
 
-    /// Whether the response says that the destination has the event.
+    /// Whether the response says what is wished for the destination.
     fn is_done(&self, destination: &DestinationName) -> bool {
         let known = self.known.as_ref().filter(|_| self.is_known());
-        known.is_some_and(|known| known.response.destinations.get(destination) == Some(&true))
+        let says = known.map(|known| known.response.destinations.get(destination).copied());
+        says.is_some_and(|says| self.wish.end.is_said_by(says))
     }
 
     /// The response with all that is wanted.
     fn put(&mut self, mut known: Known, tenant: &Name) -> Result<(Known, (Item, Condition)), Error> {
         self.wanted.append(&mut lock(&self.wish.flip.wanted));
-        for destination in &self.wanted {
-            known.response.destinations.insert(destination.clone(), true);
+        for (destination, end) in &self.wanted {
+            match end {
+                End::Delivered => known.response.deliver(destination),
+                End::Unwanted => known.response.leave_out(destination),
+            }
         }
         let condition = Condition::Version(known.version);
         known.version += 1;

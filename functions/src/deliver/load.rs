@@ -158,6 +158,11 @@ fn judge(
     if past.is_queued {
         return Ok(ended(row, None, Vec::new(), Fate::Stale));
     }
+    // Its filter did not let it through, and who wrote that died before the row was gone.
+    let is_left_out = response.is_some() && is_delivered.is_none();
+    if row.queued.filter_pending && is_left_out {
+        return Ok(ended(row, response, Vec::new(), Fate::Unwanted));
+    }
     let attempts = past.waiting.or(failed).map(|tried| tried.attempts).unwrap_or_default();
     Ok(match (letter, response) {
         (Some(letter), Some(known)) => {

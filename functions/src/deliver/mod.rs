@@ -10,6 +10,7 @@ mod breaker;
 mod classify;
 mod drain;
 mod due;
+mod evaluator;
 mod flip;
 mod health;
 mod landing;
@@ -22,6 +23,7 @@ mod record;
 mod refusals;
 mod schedule;
 mod shift;
+mod sift;
 mod throttle;
 mod trial;
 mod wakes;
@@ -42,6 +44,7 @@ use crate::{
     queue::{BatchResponse, ItemFailure, Queue, SqsEvent},
     store::Store,
 };
+pub use evaluator::Evaluator;
 use flip::Flips;
 pub(crate) use lease::Lane;
 use record::Book;
@@ -65,6 +68,8 @@ pub struct Tools<S, Q> {
     pub queue: Q,
     /// The client that calls destinations.
     pub outbound: Outbound,
+    /// What evaluates filters and mappings.
+    pub evaluator: Evaluator,
     /// The clock.
     pub now: fn() -> Timestamp,
     /// Randomness for jitter and ids.

@@ -18,6 +18,7 @@ fn row(name: &str) -> Row {
         of: None,
         failed_at: None,
         throttled_since: None,
+        filter_pending: false,
     };
     Row { sort: String::new(), due: at(0), sequence: name[1..].to_owned(), version: 1, waits: false, queued }
 }

@@ -3,7 +3,7 @@
 
 mod writing;
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use jiff::{SignedDuration, Timestamp};
@@ -19,9 +19,11 @@ use super::{
     breaker::Permit,
     health::Change,
     lease::Lease,
+    load::Parcel,
     order::{self, Line},
     rate,
     record::{Book, Ended, Fate},
+    sift::{self, Sifted},
 };
 use crate::{
     delivery::Wake,
@@ -59,8 +61,14 @@ pub(super) enum Left {
     Change(Change),
 }
 
-type Flight = Pin<Box<dyn Future<Output = Called> + Send>>;
+type Flight = Pin<Box<dyn Future<Output = Landed> + Send>>;
 type Writing = Pin<Box<dyn Future<Output = Write> + Send>>;
+
+/// What was on its way, and has come in.
+enum Landed {
+    Called(Called),
+    Sifted(Sifted),
+}
 
 /// A lane at work.
 pub(super) struct Pump<'a, S, Q> {
@@ -72,6 +80,8 @@ pub(super) struct Pump<'a, S, Q> {
     until: Instant,
     ahead: Ahead,
     flying: FuturesUnordered<Flight>,
+    /// What the filter has let through, and is to be sent next.
+    passed: VecDeque<Box<Parcel>>,
     landed: Vec<Ended>,
     writing: Option<Writing>,
     /// Why nothing more is sent.
@@ -117,6 +127,7 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
             target,
             until,
             flying: FuturesUnordered::new(),
+            passed: VecDeque::new(),
             landed: Vec::new(),
             writing: None,
             closing: None,
@@ -219,6 +230,8 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
         if self.closing.is_none() || is_change {
             self.closing = Some(left);
         }
+        self.target.filtering.call_off();
+        self.passed.clear();
         self.ahead.clear();
     }
 
@@ -257,13 +270,19 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
                 return None;
             }
             let rate = self.target.destination().rate_limit;
-            let free_at = self.lease.lane.free_at.filter(|_| rate.is_some() && self.ahead.line.len() > 0);
+            let is_idle = self.ahead.line.len() == 0 && self.passed.is_empty();
+            let free_at = self.lease.lane.free_at.filter(|_| rate.is_some() && !is_idle);
             if let Some(free_at) = rate::wait(free_at, now) {
                 return Some(free_at);
             }
-            match self.ahead.line.next(now)? {
+            let passed = self.passed.pop_front().map(order::Next::Send);
+            match passed.or_else(|| self.ahead.line.next(now))? {
                 order::Next::PutOff(parcel, due) => {
                     self.keep(Ended::new(*parcel, Fate::Held { due }));
+                }
+                order::Next::Send(parcel) if parcel.row.queued.filter_pending => {
+                    let sifted = sift::sift(Arc::clone(&self.target), parcel, now);
+                    self.flying.push(Box::pin(async { Landed::Sifted(sifted.await) }));
                 }
                 order::Next::Send(parcel) => {
                     if is_probe {
@@ -275,7 +294,7 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
                     let (target, outbound) = (Arc::clone(&self.target), self.tools.outbound.clone());
                     let patience = self.tools.patience;
                     let call = attempt::send(target, parcel, outbound, now, patience, is_probe);
-                    self.flying.push(Box::pin(call));
+                    self.flying.push(Box::pin(async { Landed::Called(call.await) }));
                 }
             }
         }
@@ -301,7 +320,7 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
             }
         };
         tokio::select! {
-            Some(called) = self.flying.next(), if !self.flying.is_empty() => self.land(called),
+            Some(landed) = self.flying.next(), if !self.flying.is_empty() => self.land(landed),
             written = writing => {
                 self.writing = None;
                 self.wrote(written)?;
@@ -318,8 +337,8 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
             }
         }
         // What else has come in meanwhile.
-        while let Some(Some(called)) = self.flying.next().now_or_never() {
-            self.land(called);
+        while let Some(Some(landed)) = self.flying.next().now_or_never() {
+            self.land(landed);
         }
         Ok(())
     }

@@ -71,6 +71,15 @@ pub(super) enum Fate {
     },
     /// Another row stands for it.
     Stale,
+    /// The filter of the destination does not let it through: nothing is left of it there.
+    Unwanted,
+}
+
+impl Fate {
+    /// Whether the response of the event is to say so.
+    pub(super) fn is_in_response(&self) -> bool {
+        matches!(self, Self::Delivered | Self::Unwanted)
+    }
 }
 
 /// A delivery, and what came of it.
@@ -93,7 +102,7 @@ impl Ended {
         let Parcel { row, letter, response, attempts } = parcel;
         let has_failed = matches!(fate, Fate::Failed { .. });
         let letter = has_failed.then(|| Letter { canonical: String::new(), ..letter });
-        let response = response.filter(|_| fate == Fate::Delivered);
+        let response = response.filter(|_| fate.is_in_response());
         Self { row, letter, response, attempts, fate, was_sent: false }
     }
 
@@ -211,9 +220,10 @@ impl<S: Store> Book<S> {
         let broken = || Error::BadInput("a row of the lane has a sequence that is none".into());
         let (id, index) = sequence.rsplit_once('-').ok_or_else(broken)?;
         let record = ended.letter.as_ref().map(|letter| RawValue::from_string(letter.payload.clone()));
-        let more = ended.attempts.last().and_then(|last| last.message.as_ref());
-        let more = more.map(|message| format!(", {message}")).unwrap_or_default();
-        let message = format!("was not taken by destination {}: {reason}{more}", self.wake.destination);
+        let last = ended.attempts.last().filter(|last| last.error.as_deref() == Some(reason));
+        let why = last.and_then(|last| last.message.as_ref()).map(|why| format!(": {why}"));
+        let (destination, why) = (&self.wake.destination, why.unwrap_or_default());
+        let message = format!("was not taken by destination {destination}: {reason}{why}");
         Ok(Entry {
             batch_id: id.parse()?,
             index: index.parse().map_err(|_| broken())?,
@@ -259,7 +269,7 @@ impl<S: Store> Book<S> {
                     known.push(self.waiting(ended, *due, None)?);
                 }
                 Fate::PutOff { due } => lane.push(self.queued(sequence, *due, 1, before)?),
-                Fate::Over { .. } | Fate::Stale => {}
+                Fate::Over { .. } | Fate::Stale | Fate::Unwanted => {}
             }
         }
         Ok([lane, known])
@@ -273,7 +283,8 @@ impl<S: Store> Book<S> {
 
     /// What was tried.
     fn tried(&self, ended: &Ended, status: Status) -> Delivery {
-        let Queued { message_id, user, channel, received_at, of, replays, .. } = ended.row.queued.clone();
+        let Queued { message_id, user, channel, received_at, of, replays, filter_pending, .. } =
+            ended.row.queued.clone();
         let first = ended.attempts.len().saturating_sub(ATTEMPTS);
         Delivery {
             message_id,
@@ -288,6 +299,7 @@ impl<S: Store> Book<S> {
             received_at,
             of,
             replays,
+            filter_pending,
         }
     }
 
@@ -305,10 +317,12 @@ impl<S: Store> Book<S> {
     fn gone(&self, ended: &Ended) -> (Vec<Place>, Option<Place>) {
         let Ended { row, fate, .. } = ended;
         let beside = match fate {
-            Fate::Delivered | Fate::Over { was_delivered: true } if row.queued.replays > 0 => {
+            Fate::Delivered | Fate::Unwanted | Fate::Over { was_delivered: true }
+                if row.queued.replays > 0 =>
+            {
                 vec![Status::Failed, Status::Pending]
             }
-            Fate::Delivered | Fate::Failed { .. } if row.waits => vec![Status::Pending],
+            Fate::Delivered | Fate::Unwanted | Fate::Failed { .. } if row.waits => vec![Status::Pending],
             Fate::Over { .. } => vec![Status::Pending],
             _ => Vec::new(),
         };

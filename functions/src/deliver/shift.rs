@@ -151,7 +151,7 @@ async fn turn<S: Store, Q: Queue>(
     if let Permit::After(end) = lease.lane.permits((tools.now)()) {
         return Ok(Some(Again::At(end)));
     }
-    let target = Arc::new(Target::new(stored, tools.outbound.guard()));
+    let target = Arc::new(Target::new(stored, tools.outbound.guard(), tools.evaluator.clone()));
     let left = Pump::new(tools, book.clone(), bell, lease, Arc::clone(&target), until).await?.run().await?;
     Ok(match left {
         Left::Empty => Some(Again::Never),

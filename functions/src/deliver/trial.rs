@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::{
     PATIENCE,
     attempt::{Target, call},
+    evaluator::Evaluator,
     load::Letter,
 };
 use crate::{
@@ -24,7 +25,7 @@ pub async fn trial(
 ) -> Result<Attempt, Error> {
     let canonical = serde_json::to_string(event).map_err(|error| Error::BadInput(door::describe(&error)))?;
     let letter = Letter { payload: payload.to_owned(), canonical, via: Via::Crmflow };
-    let target = Arc::new(Target::new(stored, outbound.guard()));
+    let target = Arc::new(Target::new(stored, outbound.guard(), Evaluator::default()));
     let channel = event.preferred_channel();
     let (attempt, _) =
         call(&target, &letter, &event.message_id, channel.as_deref(), outbound, at, PATIENCE).await;

@@ -233,6 +233,7 @@ fn to_queue(delivery: &Delivery) -> Queued {
         stuck_since: None,
         failed_at: None,
         throttled_since: None,
+        filter_pending: delivery.filter_pending,
     }
 }
 

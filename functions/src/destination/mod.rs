@@ -100,7 +100,7 @@ pub enum State {
     Active,
     /// Its events are queued and wait: somebody paused it, or it refused whatever it was sent.
     Paused,
-    /// It gets no events: somebody disabled it, it answered 410, or it failed for five days.
+    /// Its events have failed, and may be sent again: somebody disabled it, it answered 410, or it failed for five days.
     Disabled,
 }
 

@@ -10,7 +10,7 @@ use serde_json::{
 use crate::{
     arrival::{Arrival, Via},
     batch::{Batch, BatchId, Kind, Name},
-    delivery,
+    delivery::{self, Queued},
     destination::Destination,
     door,
     error::Error,
@@ -197,14 +197,7 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
 
     /// The same, with when it is due.
     pub(super) async fn rows(&self, destination: &str) -> Vec<(Timestamp, Value)> {
-        let query = Query {
-            partition: delivery::partition(&self.tenant, &done(destination.parse())),
-            prefix: delivery::QUEUED.to_owned(),
-            after: None,
-            descending: false,
-            limit: 100,
-        };
-        let items = done(self.store.query(delivery::TABLE, query).await);
+        let items = self.items(destination).await;
         let row = |item: &Item| {
             let body: Value = done(door::decode(item.body.as_bytes()));
             let due = delivery::queued_parts(&item.sort).map(|(due, _)| due);
@@ -214,8 +207,35 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
         items.iter().map(row).collect()
     }
 
+    async fn items(&self, destination: &str) -> Vec<Item> {
+        let query = Query {
+            partition: delivery::partition(&self.tenant, &done(destination.parse())),
+            prefix: delivery::QUEUED.to_owned(),
+            after: None,
+            descending: false,
+            limit: 100,
+        };
+        done(self.store.query(delivery::TABLE, query).await)
+    }
+
+    /// The ids of those that wait in a lane for its filter.
+    pub(super) async fn undecided(&self, destination: &str) -> Vec<String> {
+        let rows = self.items(destination).await;
+        let rows = rows.iter().map(|item| done(delivery::body::<Queued>(item)));
+        rows.filter(|row| row.filter_pending).map(|row| row.message_id).collect()
+    }
+
     /// Makes a destination; `more` are members of its own.
     pub(super) async fn destination(&self, name: &str, more: Value) {
+        self.save(name, more, None).await;
+    }
+
+    /// Changes one that was made, and not changed since.
+    pub(super) async fn change(&self, name: &str, more: Value) {
+        self.save(name, more, Some(1)).await;
+    }
+
+    async fn save(&self, name: &str, more: Value, version: Option<u64>) {
         let mut body = json!({
             "destinationName": name, "Type": "analytics", "Url": "https://example.com/", "holdSeconds": 1,
             "concurrency": 1, "retryDelays": [], "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z",
@@ -224,6 +244,6 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
             body.extend(more);
         }
         let destination: Destination = done(door::decode(&done(door::encode(&body))));
-        assert!(done(destination.save(&self.tenant, None, &self.store).await));
+        assert!(done(destination.save(&self.tenant, version, &self.store).await));
     }
 }

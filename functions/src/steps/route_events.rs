@@ -19,7 +19,7 @@ use crate::{
     outcome::Outcome,
     queue::{self, Queue, QueueName},
     response::{self, Response},
-    routes::{Asked, Failure, Route, Routes, TenantRoutes},
+    routes::{Asked, Route, Routes, TenantRoutes},
     store::{Condition, Item, Store, Written},
 };
 
@@ -53,12 +53,11 @@ pub async fn route_events<S: Store, Q: Queue>(
         routed.push(Routed::new(&accepted, &routes, &mut asked)?);
         Ok(())
     })?;
-    for Failure { destination, events, asked, why } in routes.failures(&asked) {
+    for destination in routes.slow(&asked) {
         tracing::warn!(
+            tenant = %tenant,
             destination = %destination,
-            events,
-            asked,
-            "the filter of destination {destination} could not be evaluated for {events} events, which did not go there: {why}",
+            "the filter of destination {destination} is slow: its delivery worker evaluates it for the next events"
         );
     }
     for block in routed.chunks(BLOCK) {
@@ -90,27 +89,25 @@ impl Routed {
         if matching.is_empty() {
             return Ok(nowhere);
         }
-        let destinations = matching.into_iter().map(|route| (route.destination.clone(), false)).collect();
+        let undecided = matching.iter().filter(|found| !found.is_decided);
+        let undecided = undecided.map(|found| found.route.destination.clone()).collect();
+        let destinations =
+            matching.into_iter().map(|found| (found.route.destination.clone(), false)).collect();
         Ok(Self {
             channel: event.preferred_channel(),
             user: event.user_id.or(event.anonymous_id).map(Into::into),
             response: Response {
                 response_body: response::body(accepted.payload)?,
                 destinations,
+                undecided,
                 ..nowhere.response
             },
             arrival: nowhere.arrival,
         })
     }
 
-    /// Its row in the lane of a destination, which may have been deleted since.
-    fn row(
-        &self,
-        tenant: &Name,
-        destination: &DestinationName,
-        route: Option<&Route>,
-        due: Timestamp,
-    ) -> Result<Item, Error> {
+    /// Its row in the lane that a way leads to; the destination may have been deleted since.
+    fn row(&self, tenant: &Name, way: &Way, route: Option<&Route>, due: Timestamp) -> Result<Item, Error> {
         let Self { arrival, user, channel, response } = self;
         let queued = Queued {
             message_id: arrival.message_id.clone(),
@@ -123,9 +120,10 @@ impl Routed {
             stuck_since: None,
             failed_at: None,
             throttled_since: None,
+            filter_pending: !way.is_decided,
         };
         let sort = delivery::queued_sort(due, &response.sequence);
-        delivery::item(&delivery::partition(tenant, destination), sort, 1, &queued)
+        delivery::item(&delivery::partition(tenant, &way.destination), sort, 1, &queued)
     }
 }
 
@@ -134,6 +132,8 @@ struct Way {
     /// Its place in the block.
     at: usize,
     destination: DestinationName,
+    /// Whether its filter was evaluated, if it has one.
+    is_decided: bool,
 }
 
 /// Puts the responses of events; gives where those are still to go. What an earlier try put stands: an event
@@ -152,12 +152,10 @@ async fn put_responses(store: &impl Store, tenant: &Name, block: &[Routed]) -> R
         for ((at, _), written) in open.into_iter().zip(written) {
             let ours = &block[at].response;
             match written {
-                Written::Done => {
-                    ways.extend(ours.destinations.keys().map(|to| Way { at, destination: to.clone() }))
-                }
+                Written::Done => ways.extend(undelivered(at, ours)),
                 Written::Conflict(None) => again.push((at, None)),
                 Written::Conflict(Some(item)) => match Response::read(&item)? {
-                    known if known.sequence == ours.sequence => earlier.extend(undelivered(at, known)),
+                    known if known.sequence == ours.sequence => earlier.extend(undelivered(at, &known)),
                     // Of an event so old that its id is free again.
                     _ => again.push((at, Some(item.version))),
                 },
@@ -172,9 +170,13 @@ async fn put_responses(store: &impl Store, tenant: &Name, block: &[Routed]) -> R
     Err(Error::StorageUnavailable("responses are being changed by others at the same time".into()))
 }
 
-fn undelivered(at: usize, known: Response) -> impl Iterator<Item = Way> {
-    let open = known.destinations.into_iter().filter(|(_, is_delivered)| !is_delivered);
-    open.map(move |(destination, _)| Way { at, destination })
+fn undelivered(at: usize, known: &Response) -> impl Iterator<Item = Way> {
+    let open = known.destinations.iter().filter(|(_, is_delivered)| !**is_delivered);
+    open.map(move |(destination, _)| Way {
+        at,
+        destination: destination.clone(),
+        is_decided: !known.undecided.contains(destination),
+    })
 }
 
 /// Those of an earlier try's ways of which the lane has not tried anything yet: their rows may never have been put.
@@ -205,13 +207,13 @@ async fn put_rows(
 ) -> Result<BTreeMap<DestinationName, Timestamp>, Error> {
     let mut rows = Vec::with_capacity(ways.len());
     let mut touched = BTreeMap::new();
-    for Way { at, destination } in ways {
+    for way in ways {
         // In the lane of one that was deleted since it ends as failed.
-        let route = routes.to(&destination);
+        let route = routes.to(&way.destination);
         let waits = if route.is_some_and(|route| route.is_ordered) { settle } else { SignedDuration::ZERO };
-        let due = block[at].arrival.received_at + waits;
-        rows.push((block[at].row(tenant, &destination, route, due)?, Condition::Absent));
-        let last = touched.entry(destination).or_insert(due);
+        let due = block[way.at].arrival.received_at + waits;
+        rows.push((block[way.at].row(tenant, &way, route, due)?, Condition::Absent));
+        let last = touched.entry(way.destination).or_insert(due);
         *last = due.max(*last);
     }
     // Neighbours in the store are written one after the other.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use tokio::time::Instant;
 
-use super::{Left, PAUSE, Pump};
+use super::{Landed, Left, PAUSE, Pump};
 use crate::{
     batch::BatchId,
     deliver::{
@@ -12,6 +12,7 @@ use crate::{
         health, landing,
         order::Stuck,
         record::{Ended, Fate},
+        sift::{Sieved, Sifted},
     },
     error::Error,
     queue::Queue,
@@ -81,8 +82,26 @@ impl<S: Store, Q: Queue> Pump<'_, S, Q> {
         Ok(())
     }
 
+    /// Something came in that was on its way.
+    pub(super) fn land(&mut self, landed: Landed) {
+        match landed {
+            Landed::Called(called) => self.land_call(called),
+            Landed::Sifted(sifted) => self.land_sifted(sifted),
+        }
+    }
+
+    /// A filter was evaluated.
+    fn land_sifted(&mut self, sifted: Sifted) {
+        let (now, random) = ((self.tools.now)(), (self.tools.random)());
+        match sifted.judge(&self.book.wake, self.target.destination(), now, random) {
+            Sieved::Passed(parcel) if self.closing.is_none() => self.passed.push_back(parcel),
+            Sieved::Passed(_) | Sieved::Left => {}
+            Sieved::Ended(ended) => self.keep(*ended),
+        }
+    }
+
     /// A call ended: what it means for the delivery, and for the destination.
-    pub(super) fn land(&mut self, called: Called) {
+    fn land_call(&mut self, called: Called) {
         let now = (self.tools.now)();
         let destination = self.target.destination();
         let lane = &mut self.lease.lane;
@@ -136,7 +155,7 @@ impl<S: Store, Q: Queue> Pump<'_, S, Q> {
                 _ => None,
             };
             self.ahead.settle(&row.sequence, due);
-            if row.due > now && matches!(fate, Fate::Delivered | Fate::Failed { .. }) {
+            if row.due > now && matches!(fate, Fate::Delivered | Fate::Failed { .. } | Fate::Unwanted) {
                 self.ahead.ended_early(now);
             }
             let Some(user) = &row.queued.user else { continue };

@@ -13,6 +13,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         objects: objects(&config)?,
         queue: Sqs::new(&config, &[QueueName::Events, QueueName::Lanes])?,
         outbound: Outbound::new(guard(&config)?)?,
+        evaluator: deliver::Evaluator::default(),
         now: clock::now,
         random: clock::random,
         holder: format!("{:032x}", clock::random()),

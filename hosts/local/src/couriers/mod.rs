@@ -2,10 +2,10 @@
 
 use functions::{
     Host,
-    deliver::{BUDGET, Courier, PATIENCE, Tools},
+    deliver::{BUDGET, Courier, Evaluator, PATIENCE, Tools},
 };
 
-use crate::{clock, queues::LocalQueue, sqlite::SqliteStore};
+use crate::{clock, queues::LocalQueue, scarce, sqlite::SqliteStore};
 
 /// Who holds the leases on lanes: one process works on a data folder, so after a crash its leases are its own.
 const HOLDER: &str = "local";
@@ -18,6 +18,7 @@ pub(crate) fn courier(host: &Host<SqliteStore, LocalQueue>) -> Courier<SqliteSto
         objects,
         queue,
         outbound,
+        evaluator: Evaluator::new(scarce::give_way_to_all),
         now: clock::now,
         random: clock::random,
         holder: HOLDER.to_owned(),

@@ -28,12 +28,19 @@ fn plan(id: &str, before: usize) -> Reply {
     Reply::Status(if number % 3 == 1 && before == 0 { 503 } else { 200 }, "")
 }
 
+/// What the filter refuses, where it is evaluated in the lane: one event of each user.
+fn is_refused(id: &str, is_undecided: bool) -> bool {
+    is_undecided && id.ends_with("-2")
+}
+
 /// Delivers events of some users by a courier who dies after so many writes, and by the next one; gives whether the
-/// first one died.
-async fn check(writes: usize, is_backward: bool) -> bool {
+/// first one died. Where they are undecided, the courier evaluates the filter.
+async fn check(writes: usize, is_backward: bool, is_undecided: bool) -> bool {
     let sink = Sink::start(|request, before| plan(request.id(), before)).await;
     let lab = Lab::new(&[&sink]);
+    lab.filter_pending.set(is_undecided);
     lab.destination("A", &sink, |it| {
+        it.filter = Some("$contains(messageId, '-2') = false".to_owned());
         it.ordering = Ordering::User;
         it.retry_delays = vec![1; 7];
     })
@@ -65,11 +72,11 @@ async fn check(writes: usize, is_backward: bool) -> bool {
         sleep(Duration::from_millis(20)).await;
         lab.deliver(&["A"]).await;
     }
-    check_end(&lab, &sink, writes).await;
+    check_end(&lab, &sink, writes, is_undecided).await;
     died
 }
 
-async fn check_end(lab: &Lab, sink: &Sink, writes: usize) {
+async fn check_end(lab: &Lab, sink: &Sink, writes: usize, is_undecided: bool) {
     let calls = sink.ids();
     let mut taken: Vec<&str> = Vec::new();
     for (at, id) in calls.iter().enumerate() {
@@ -78,27 +85,43 @@ async fn check_end(lab: &Lab, sink: &Sink, writes: usize) {
             taken.push(id);
         }
     }
+    let mut refused = 0;
     for (user, _) in USERS {
-        let events: Vec<String> = (0..EVENTS).map(|number| format!("{user}-{number}")).collect();
+        let all = (0..EVENTS).map(|number| format!("{user}-{number}"));
+        let (gone, events): (Vec<_>, Vec<_>) = all.partition(|id| is_refused(id, is_undecided));
         let found: Vec<&str> = taken.iter().copied().filter(|id| id.starts_with(user)).collect();
         assert_eq!(found, events, "after {writes} writes: {calls:?}");
         for id in events {
-            assert!(lab.is_delivered(&id, "A").await, "after {writes} writes: {id}");
+            assert_eq!(lab.says(&id, "A").await, Some(true), "after {writes} writes: {id}");
+        }
+        for id in gone {
+            assert_eq!(lab.says(&id, "A").await, None, "after {writes} writes: {id}");
+            refused += 1;
         }
     }
     let rows = [lab.rows("A", "p#").await, lab.rows("A", "f#").await].concat();
     let delivered = lab.rows("A", "d#").await.len();
-    assert_eq!((rows, delivered), (vec![], USERS.len() * EVENTS), "after {writes} writes");
+    assert_eq!((rows, delivered), (vec![], USERS.len() * EVENTS - refused), "after {writes} writes");
+}
+
+async fn die_everywhere(is_backward: bool, is_undecided: bool) {
+    let deaths = stream::iter(0..).map(|writes| check(writes, is_backward, is_undecided));
+    let mut deaths = deaths.buffered(AT_ONCE);
+    let mut count = 0;
+    while deaths.next().await == Some(true) {
+        count += 1;
+    }
+    assert!(count > 40, "{count} writes");
 }
 
 #[tokio::test]
 async fn wherever_a_courier_dies_every_event_arrives_and_a_users_in_order() {
     for is_backward in [false, true] {
-        let mut deaths = stream::iter(0..).map(|writes| check(writes, is_backward)).buffered(AT_ONCE);
-        let mut count = 0;
-        while deaths.next().await == Some(true) {
-            count += 1;
-        }
-        assert!(count > 40, "{count} writes");
+        die_everywhere(is_backward, false).await;
     }
+}
+
+#[tokio::test]
+async fn wherever_a_courier_dies_a_refused_event_is_gone_and_others_arrive() {
+    die_everywhere(true, true).await;
 }

@@ -6,7 +6,7 @@ use functions::{
     Name, Objects,
     arrival::Via,
     batch::BatchId,
-    deliver::{Courier, PATIENCE, Tools},
+    deliver::{Courier, Evaluator, PATIENCE, Tools},
     delivery::{self, Delivery, Queued, Status, Wake},
     destination::{
         CONCURRENCY, Destination, DestinationType, FINAL_STATUSES, HOLD_SECONDS, Ordering, State, Stored,
@@ -47,6 +47,8 @@ pub(super) struct Lab {
     sequence: Cell<u32>,
     /// How many bytes more its events have.
     pub(super) padding: Cell<usize>,
+    /// Whether its events were routed before filters were evaluated for them.
+    pub(super) filter_pending: Cell<bool>,
 }
 
 impl Lab {
@@ -65,6 +67,7 @@ impl Lab {
             objects: Objects::new(files(), files()),
             queue: LocalQueue::open(store.clone()).unwrap(),
             outbound: Outbound::new(Guard::new(allowed)).unwrap(),
+            evaluator: Evaluator::default(),
             now,
             random: clock::random,
             holder: "test".to_owned(),
@@ -79,6 +82,7 @@ impl Lab {
             tenant: Name::default_tenant(),
             sequence: Cell::new(0),
             padding: Cell::new(0),
+            filter_pending: Cell::new(false),
         }
     }
 
@@ -165,6 +169,11 @@ impl Lab {
             response_id: id.to_owned(),
             response_body: serde_json::from_str(&payload).unwrap(),
             destinations: to.iter().map(|name| (name.parse().unwrap(), false)).collect(),
+            undecided: to
+                .iter()
+                .filter(|_| self.filter_pending.get())
+                .map(|name| name.parse().unwrap())
+                .collect(),
             sequence: sequence.clone(),
         };
         self.put(response::TABLE, response.item(&self.tenant, 1).unwrap()).await;
@@ -180,6 +189,7 @@ impl Lab {
                 of: None,
                 failed_at: None,
                 throttled_since: None,
+                filter_pending: self.filter_pending.get(),
             };
             let sort = delivery::queued_sort(received_at, &sequence);
             self.put(delivery::TABLE, delivery::item(&self.lane(name), sort, 1, &queued).unwrap()).await;
@@ -241,11 +251,21 @@ impl Lab {
         all.into_iter().map(|(_, delivery)| delivery).collect()
     }
 
-    /// What the response of an event says of a destination.
+    /// Whether the response of an event says that a destination has it.
     pub(super) async fn is_delivered(&self, id: &str, name: &str) -> bool {
+        self.says(id, name).await == Some(true)
+    }
+
+    /// What the response of an event says of a destination; `None`: nothing.
+    pub(super) async fn says(&self, id: &str, name: &str) -> Option<bool> {
+        self.response(id).await.destinations.get(&name.parse().unwrap()).copied()
+    }
+
+    /// The response of an event.
+    pub(super) async fn response(&self, id: &str) -> Response {
         let partition = response::partition(&self.tenant, id);
         let item = self.store.get(response::TABLE, &partition, response::SORT).await.unwrap().unwrap();
-        Response::read(&item).unwrap().destinations[&name.parse().unwrap()]
+        Response::read(&item).unwrap()
     }
 
     pub(super) async fn quarantine(&self) -> Vec<Entry> {

@@ -4,6 +4,7 @@ mod answers;
 mod crowd;
 mod deaths;
 mod faulty;
+mod filters;
 mod lab;
 mod order;
 mod outage;

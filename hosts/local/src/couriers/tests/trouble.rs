@@ -26,9 +26,9 @@ use super::{
 use crate::queues::LocalQueue;
 
 pub(super) fn courier<S: Store>(lab: &Lab, store: S, holder: &str) -> Courier<S, LocalQueue> {
-    let Tools { objects, queue, outbound, now, random, budget, patience, .. } = lab.tools.clone();
+    let Tools { objects, queue, outbound, evaluator, now, random, budget, patience, .. } = lab.tools.clone();
     let holder = holder.to_owned();
-    Courier::new(Tools { store, objects, queue, outbound, now, random, holder, budget, patience })
+    Courier::new(Tools { store, objects, queue, outbound, evaluator, now, random, holder, budget, patience })
 }
 
 fn delays(lab: &Lab) -> Vec<i64> {

@@ -1,0 +1,108 @@
+//! The filter of a destination, evaluated for what was routed before it was. An event that the filter does not let
+//! through leaves the lane; one for which it cannot be evaluated has failed, and a replay evaluates the filter as it is then.
+
+use std::{sync::Arc, time::Instant};
+
+use jiff::Timestamp;
+
+use super::{
+    attempt::Target,
+    evaluator::Answer,
+    load::Parcel,
+    record::{Ended, Fate},
+    schedule,
+};
+use crate::{
+    delivery::{Attempt, Queued, Wake},
+    destination::Destination,
+    expression::Subject,
+};
+
+/// The error of an event for which the filter could not be evaluated.
+const FILTER: &str = "filter";
+/// How often a filter is evaluated for an event that is too slow for it, where the destination has as many tries.
+const MAX_EVALUATIONS: u32 = 4;
+
+/// A parcel, and what the filter says of it.
+#[derive(Debug)]
+pub(super) struct Sifted {
+    parcel: Box<Parcel>,
+    answer: Answer<bool>,
+    at: Timestamp,
+    duration_ms: u64,
+}
+
+/// What that means.
+#[derive(Debug)]
+pub(super) enum Sieved {
+    /// It is to be sent.
+    Passed(Box<Parcel>),
+    /// It is not to be sent, or not now.
+    Ended(Box<Ended>),
+    /// Nothing: its row is there still.
+    Left,
+}
+
+/// Evaluates the filter for a parcel.
+pub(super) async fn sift(target: Arc<Target>, parcel: Box<Parcel>, at: Timestamp) -> Sifted {
+    let began = Instant::now();
+    let (filtering, canonical) = (Arc::clone(&target), parcel.letter.canonical.clone());
+    let work = move |limit| match filtering.filter() {
+        None => Ok(true),
+        Some(Ok(filter)) => filter.is_true_within(&Subject::read(&canonical)?, limit),
+        Some(Err(error)) => Err(error.clone()),
+    };
+    let answer = target.evaluator.evaluate(&target.filtering, work).await;
+    let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Sifted { parcel, answer, at, duration_ms }
+}
+
+impl Sifted {
+    /// Judges it at `now`.
+    pub(super) fn judge(self, wake: &Wake, of: &Destination, now: Timestamp, random: u128) -> Sieved {
+        let Self { mut parcel, answer, at, duration_ms } = self;
+        let failed = || Fate::Failed { reason: FILTER.to_owned() };
+        let (fate, message) = match answer {
+            Answer::CalledOff => return Sieved::Left,
+            Answer::Value(true) => {
+                // From here on it is wanted, with all the tries of a delivery.
+                (parcel.row.queued.filter_pending, parcel.row.queued.tries) = (false, 0);
+                return Sieved::Passed(parcel);
+            }
+            Answer::Value(false) => (Fate::Unwanted, None),
+            Answer::Failed(message) => (failed(), Some(message)),
+            Answer::TooSlow(message) => {
+                (again(&parcel.row.queued, of, now, random).unwrap_or_else(failed), Some(message))
+            }
+        };
+        if let (Fate::Failed { .. }, Some(message)) = (&fate, &message) {
+            tracing::warn!(
+                tenant = %wake.tenant,
+                destination = %wake.destination,
+                sequence = parcel.row.sequence,
+                "the filter of destination {} could not be evaluated, and the delivery failed for good: {message}",
+                wake.destination
+            );
+        }
+        let mut ended = Ended::new(*parcel, fate);
+        ended.was_sent = true;
+        if message.is_some() {
+            let error = Some(FILTER.to_owned());
+            ended.attempts.push(Attempt { at, duration_ms, status: None, error, message });
+        }
+        Sieved::Ended(Box::new(ended))
+    }
+}
+
+/// When the filter is evaluated again that was too slow, if it is.
+fn again(queued: &Queued, of: &Destination, now: Timestamp, random: u128) -> Option<Fate> {
+    let tries = queued.tries + 1;
+    if tries >= MAX_EVALUATIONS {
+        return None;
+    }
+    let due = schedule::next(&of.retry_delays, queued.tries, None, now, random)?;
+    // Since when later events of its user wait for it; what was before the destination was changed last does not count.
+    let counts = |since: &Timestamp| queued.tries > 0 && *since >= of.updated_at;
+    let stuck_since = queued.stuck_since.filter(counts).or(Some(now));
+    Some(Fate::Again { due, queued: Queued { tries, stuck_since, ..queued.clone() } })
+}

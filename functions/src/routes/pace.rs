@@ -1,0 +1,156 @@
+//! The pace of a filter: how much of a step it may take. RouteEvents serves all destinations, so that a filter which is
+//! slow there is evaluated by the delivery worker of its own destination.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+/// How long one evaluation may take in a step.
+pub(super) const STEP_TIMEOUT: Duration = Duration::from_millis(1);
+/// How long evaluations may take on average, and how far a few of them may be behind that.
+const MEAN_EVALUATION: Duration = Duration::from_micros(50);
+const MAX_CREDIT: Duration = Duration::from_millis(2);
+/// For how many events a filter is left alone that was too slow: the first time, and at most. Each further time it is
+/// [`REST_FACTOR`] times as many.
+const MIN_REST: u32 = 500;
+const MAX_REST: u32 = 128_000;
+const REST_FACTOR: u32 = 4;
+/// How long filters that were too slow may have taken in a step, before one whose pace is unknown is not evaluated.
+const MAX_WASTE: Duration = Duration::from_millis(5);
+
+/// The pace of one filter, kept from step to step.
+#[derive(Debug, Default)]
+pub(super) struct Pace(Mutex<State>);
+
+#[derive(Clone, Debug)]
+struct State {
+    /// How much time it has, beside the mean of the next event.
+    credit: Duration,
+    /// For how many more events it is left alone.
+    resting: u32,
+    /// For how many it is left alone the next time.
+    next_rest: u32,
+    /// Whether it was evaluated in time, and was not too slow since.
+    is_known: bool,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { credit: MAX_CREDIT, resting: 0, next_rest: MIN_REST, is_known: false }
+    }
+}
+
+/// What filters that are too slow have taken of a step.
+#[derive(Debug, Default)]
+pub(super) struct Waste(Duration);
+
+impl Pace {
+    /// Whether the filter may be evaluated for the next event.
+    pub(super) fn permits(&self, waste: &Waste) -> bool {
+        let mut state = self.lock();
+        if state.resting > 0 {
+            state.resting -= 1;
+            return false;
+        }
+        state.is_known || waste.0 < MAX_WASTE
+    }
+
+    /// Notes an evaluation that took so long, and whether it came to no end; gives whether the filter is left alone from
+    /// now on.
+    pub(super) fn note(&self, took: Duration, is_timeout: bool, waste: &mut Waste) -> bool {
+        let mut state = self.lock();
+        // What took longer and came to an end was held up by the machine.
+        let left = (state.credit + MEAN_EVALUATION).checked_sub(took.min(STEP_TIMEOUT));
+        if let Some(left) = left.filter(|_| !is_timeout) {
+            (state.credit, state.is_known) = (left.min(MAX_CREDIT), true);
+            if left >= MAX_CREDIT {
+                state.next_rest = MIN_REST;
+            }
+            return false;
+        }
+        waste.0 += took;
+        let rest = state.next_rest;
+        let next_rest = rest.saturating_mul(REST_FACTOR).min(MAX_REST);
+        *state = State { resting: rest, next_rest, ..State::default() };
+        true
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // Nothing that holds it panics.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Evaluates a filter for so many events of one step, each of which takes so many microseconds; gives for how many
+    /// it was evaluated.
+    fn evaluated(pace: &Pace, events: u32, micros: u64) -> u32 {
+        let mut waste = Waste::default();
+        let mut count = 0;
+        for _ in 0..events {
+            if pace.permits(&waste) {
+                count += 1;
+                let took = Duration::from_micros(micros).min(STEP_TIMEOUT);
+                pace.note(took, took == STEP_TIMEOUT, &mut waste);
+            }
+        }
+        count
+    }
+
+    #[test]
+    fn a_fast_filter_is_always_evaluated() {
+        let pace = Pace::default();
+        assert_eq!(evaluated(&pace, 100_000, 40), 100_000);
+        // A pause of the machine is no fault of the filter.
+        assert!(!pace.note(Duration::from_millis(20), false, &mut Waste::default()));
+        assert_eq!(evaluated(&pace, 100, 40), 100);
+    }
+
+    #[test]
+    fn a_slow_filter_is_left_alone_ever_longer() {
+        let pace = Pace::default();
+        let steps: Vec<u32> = (0..30).map(|_| evaluated(&pace, 400, 24_000)).collect();
+        let expected = (0..30).map(|step| u32::from([0, 1, 6, 26].contains(&step)));
+        assert_eq!(steps, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn one_that_takes_a_little_too_long_is_left_alone_too() {
+        let pace = Pace::default();
+        let count = evaluated(&pace, 100_000, 150);
+        assert!((20..200).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn a_filter_that_became_fast_is_evaluated_again() {
+        let pace = Pace::default();
+        assert_eq!(evaluated(&pace, 501, 24_000), 1);
+        assert_eq!(evaluated(&pace, 10_000, 5), 10_000);
+        // As if it had never been slow.
+        assert_eq!(evaluated(&pace, 502, 24_000), 2);
+    }
+
+    #[test]
+    fn many_slow_filters_take_no_more_of_a_step_than_a_few() {
+        let paces: Vec<Pace> = std::iter::repeat_with(Pace::default).take(40).collect();
+        let fast = Pace::default();
+        let mut waste = Waste::default();
+        assert!(fast.permits(&waste));
+        assert!(!fast.note(Duration::from_micros(5), false, &mut waste));
+        let asked: Vec<&Pace> = paces.iter().filter(|pace| pace.permits(&waste)).collect();
+        assert_eq!(asked.len(), 40, "nothing is wasted yet");
+        let mut count = 0;
+        for pace in &paces {
+            if pace.permits(&waste) {
+                count += 1;
+                pace.note(STEP_TIMEOUT, true, &mut waste);
+            }
+        }
+        assert_eq!(count, 5);
+        assert!(fast.permits(&waste), "a filter that is known to be fast is evaluated all the same");
+    }
+}
