@@ -293,6 +293,24 @@ fn a_destination_is_tested_with_one_event() {
     }
 }
 
+/// No value out of the event is said.
+#[test]
+fn a_mapping_that_makes_no_body_says_why() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let api = Client::new(&server.base);
+    let own = json!({"userId": "ann", "event": "e", "timestamp": "2026-11-21T08:00:00Z"});
+    for (name, mapping, end) in [("a", "userId + 1", ""), ("b", "nothing.here", "it gives nothing")] {
+        let made =
+            json!({"destinationName": name, "url": "https://a.example/", "type": "CDP", "mapping": mapping});
+        assert_eq!(api.request("POST", "/destinations", Some(&made)).status, 200);
+        let answer = api.request("POST", &format!("/destinations/{name}/test"), Some(&own)).body;
+        assert_eq!((&answer["delivered"], &answer["error"]), (&json!(false), &json!("mapping")));
+        let message = answer["message"].as_str().unwrap();
+        assert!(message.len() > 10 && message.ends_with(end) && !message.contains("ann"), "{message}");
+    }
+}
+
 /// Answers one call after the other, each with the next status, and keeps what it was sent.
 struct Receiver {
     address: String,

@@ -35,6 +35,7 @@ mod json_text;
 pub mod keepable;
 pub mod known;
 pub mod ledger;
+pub mod members;
 pub mod objects;
 pub mod order;
 pub mod outbound;

@@ -65,6 +65,11 @@ impl Called {
     pub(super) fn was_sent(&self) -> bool {
         self.attempt.error.as_deref() != Some(MAPPING)
     }
+
+    /// Whether it was called before its time, since an outage had ended.
+    pub(super) fn is_early(&self) -> bool {
+        self.attempt.at < self.parcel.row.due
+    }
 }
 
 impl Target {

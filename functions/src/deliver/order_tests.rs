@@ -15,6 +15,9 @@ fn row(name: &str) -> Row {
         tries: 0,
         replays: 0,
         stuck_since: None,
+        of: None,
+        failed_at: None,
+        throttled_since: None,
         filter_pending: false,
     };
     Row { sort: String::new(), due: at(0), sequence: name[1..].to_owned(), version: 1, waits: false, queued }

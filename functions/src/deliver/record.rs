@@ -286,7 +286,7 @@ impl<S: Store> Book<S> {
 
     /// What was tried.
     fn tried(&self, ended: &Ended, status: Status) -> Delivery {
-        let Queued { message_id, user, channel, received_at, replays, filter_pending, .. } =
+        let Queued { message_id, user, channel, received_at, of, replays, filter_pending, .. } =
             ended.row.queued.clone();
         let first = ended.attempts.len().saturating_sub(ATTEMPTS);
         Delivery {
@@ -300,6 +300,7 @@ impl<S: Store> Book<S> {
             user,
             channel,
             received_at,
+            of,
             replays,
             filter_pending,
         }
@@ -358,6 +359,9 @@ impl<S: Store> Book<S> {
             let items = self.store.query(TABLE, query).await?;
             for item in &items {
                 let waits: Delivery = delivery::body(item)?;
+                if !waits.is_for(of) {
+                    continue;
+                }
                 if let (Some(user), Some(due)) = (waits.user, waits.next_attempt_at) {
                     let since = waits.stuck_since.unwrap_or(due).max(of.updated_at);
                     let sequence = item.sort.trim_start_matches(Status::Pending.prefix()).to_owned();

@@ -112,11 +112,14 @@ impl Routed {
         let queued = Queued {
             message_id: arrival.message_id.clone(),
             received_at: arrival.received_at,
+            of: route.map(|route| route.made),
             user: user.clone().filter(|_| route.is_some_and(|route| route.is_ordered)),
             channel: channel.clone().filter(|_| route.is_some_and(|route| route.takes_channel)),
             tries: 0,
             replays: 0,
             stuck_since: None,
+            failed_at: None,
+            throttled_since: None,
             filter_pending: !way.is_decided,
         };
         let sort = delivery::queued_sort(due, &response.sequence);

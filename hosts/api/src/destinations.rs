@@ -15,9 +15,10 @@ use functions::{
     deliveries::{self, LaneView},
     destination::{
         Destination, DestinationName, Hidden, Shown, Stored,
-        form::{self, Members, Reading},
+        form::{self, Reading},
     },
     fault::Fault,
+    members::Members,
 };
 use serde::Serialize;
 use serde_json::{json, value::RawValue};
@@ -118,7 +119,7 @@ pub(crate) async fn get<S: Store, F: Flow>(
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
     let Stored { destination, .. } = find(&api, &caller.tenant, &name).await?;
-    let lane = LaneView::read(&caller.tenant, &destination.destination_name, &api.store).await?;
+    let lane = LaneView::read(&caller.tenant, &destination, &api.store).await?;
     Ok(Json(View { lane: Some(lane), ..View::new(destination) }).into_response())
 }
 

@@ -2,6 +2,7 @@
 
 mod calls;
 mod counter;
+mod ranges;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,7 +13,6 @@ use std::{
 use aws_sdk_dynamodb::{
     Client,
     config::{BehaviorVersion, HttpClient, SharedHttpClient, retry::RetryConfig, timeout::TimeoutConfig},
-    types::AttributeValue,
 };
 use functions::store::{Condition, Item, Query, Store, StoreError, Table, Written};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -162,40 +162,11 @@ impl Store for DynamoStore {
     }
 
     async fn query(&self, table: Table, query: Query) -> Result<Vec<Item>, StoreError> {
-        let place = self.place(table)?;
-        let Some(mut start) = start(&query) else {
-            return Ok(Vec::new());
-        };
-        let mut items = Vec::new();
-        while items.len() < query.limit {
-            let mut ask = self
-                .client
-                .query()
-                .table_name(&place.name)
-                .consistent_read(true)
-                .scan_index_forward(!query.descending)
-                .limit(i32::try_from(query.limit - items.len()).unwrap_or(i32::MAX))
-                .key_condition_expression("#p = :p")
-                .expression_attribute_names("#p", attributes::PARTITION)
-                .expression_attribute_values(":p", AttributeValue::S(query.partition.clone()))
-                .set_exclusive_start_key(start);
-            if !query.prefix.is_empty() {
-                ask = ask
-                    .key_condition_expression("#p = :p AND begins_with(#s, :s)")
-                    .expression_attribute_names("#s", attributes::SORT)
-                    .expression_attribute_values(":s", AttributeValue::S(query.prefix.clone()));
-            }
-            let page = paced(&place.reads, self.patience, || ask.clone().send()).await;
-            let page = page.map_err(|error| failure("Query", &error))?;
-            for found in page.items.unwrap_or_default() {
-                items.push(attributes::to_item(found)?);
-            }
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                break;
-            }
-        }
-        Ok(items)
+        self.query_range(self.place(table)?, query).await
+    }
+
+    async fn count(&self, table: Table, query: Query) -> Result<usize, StoreError> {
+        self.count_range(self.place(table)?, query).await
     }
 
     async fn put(&self, table: Table, item: Item, condition: Condition) -> Result<Written, StoreError> {
@@ -279,18 +250,4 @@ fn batches(mut all: Vec<Attributes>, size: usize) -> Vec<Vec<Attributes>> {
         batches.push(all.split_off(all.len().saturating_sub(size)));
     }
     batches
-}
-
-/// Where a query starts, `None` where nothing can be behind `after`. DynamoDB refuses a start that lies
-/// outside the prefix.
-fn start(query: &Query) -> Option<Option<Attributes>> {
-    let Query { partition, prefix, after, descending, .. } = query;
-    match after.as_deref() {
-        None => Some(None),
-        Some(after) if !after.is_empty() && after.starts_with(prefix.as_str()) => {
-            Some(Some(attributes::key(partition, after)))
-        }
-        Some(after) if (after > prefix.as_str()) == *descending => Some(None),
-        Some(_) => None,
-    }
 }

@@ -200,7 +200,8 @@ fn keep_private(paths: &Paths) -> io::Result<()> {
 
 /// Whether crmflow makes an entry of this name in its folder.
 fn is_ours(name: &str) -> bool {
-    ["lock", "logs", "objects", "paused", "requests", "spool"].contains(&name) || name.starts_with("crmflow.db")
+    ["lock", "logs", "objects", "paused", "requests", "spool"].contains(&name)
+        || name.starts_with("crmflow.db")
 }
 
 fn lock(paths: &Paths, command: &str) -> Result<Hold, Exit> {

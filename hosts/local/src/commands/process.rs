@@ -89,16 +89,13 @@ pub(super) async fn until_interrupted<T>(
 }
 
 /// The batch that a source becomes: a new one, or the one that an interrupted run began.
-async fn claim(
-    folder: &Folder,
-    source: &Source,
-    tenant: &Name,
-    now: Timestamp,
-) -> Result<Claim, Exit> {
+async fn claim(folder: &Folder, source: &Source, tenant: &Name, now: Timestamp) -> Result<Claim, Exit> {
     let (fresh, store) = (BatchId::new(now, clock::random()), &folder.host.store);
     match &source.import {
         Some(import) => import.claim(tenant, fresh, now, store).await,
-        None => Ok(Claim { batch_id: fresh, received_at: now, order: order::next(store, tenant, now).await? }),
+        None => {
+            Ok(Claim { batch_id: fresh, received_at: now, order: order::next(store, tenant, now).await? })
+        }
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::{
 };
 
 use jiff::Timestamp;
-use states::{Failure, HistoryEvent, ItemSource, Items, ResultFiles, TaskRequest, TaskRunner, Value, reserved};
+use states::{
+    Failure, HistoryEvent, ItemSource, Items, ResultFiles, TaskRequest, TaskRunner, Value, reserved,
+};
 use tokio::sync::Notify;
 
 use super::run::unanswered;

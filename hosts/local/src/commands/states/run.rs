@@ -14,8 +14,8 @@ use tracing::Level;
 
 use super::bench::{Bench, Mocks};
 use crate::{
-    cli::RunStates, clock, commands, executions::parts, exit::Exit, folder::Folder, logs, mocks::MockedTasks, resources,
-    runner::Runner, wiring,
+    cli::RunStates, clock, commands, executions::parts, exit::Exit, folder::Folder, logs, mocks::MockedTasks,
+    resources, runner::Runner, wiring,
 };
 
 /// AWS has none for EXPRESS; here every event is kept, and a loop without end must not take all memory.

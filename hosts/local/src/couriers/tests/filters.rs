@@ -50,7 +50,7 @@ async fn stand(lab: &Lab) -> Vec<String> {
 
 async fn replay(lab: &Lab) -> usize {
     let selection = Selection {
-        destination: "A".parse().unwrap(),
+        destination: lab.found("A").await,
         since: None,
         failure: Some("filter".parse().unwrap()),
         limit: 100,
@@ -206,7 +206,7 @@ async fn an_undecided_event_of_a_disabled_destination_is_replayed() {
     assert_eq!(lab.quarantine().await.len(), 2);
     lab.change("A", |it| it.state = State::Active).await;
     let selection = Selection {
-        destination: "A".parse().unwrap(),
+        destination: lab.found("A").await,
         since: None,
         failure: Some("destination_disabled".parse().unwrap()),
         limit: 100,
