@@ -130,10 +130,13 @@ where
 /// A message that was read: its place in the event, how often it was received, and the request in it.
 type Message = (usize, u32, Arrivals<'static>);
 
+/// Why messages are not done, by their places in the event.
+type Reasons = BTreeMap<usize, String>;
+
 /// The messages by tenant, each tenant's in the order of arrival; and the places of those that cannot be read.
-fn read(records: &[SqsMessage]) -> (Vec<(Name, Vec<Message>)>, BTreeMap<usize, String>) {
+fn read(records: &[SqsMessage]) -> (Vec<(Name, Vec<Message>)>, Reasons) {
     let mut tenants: Vec<(Name, Vec<Message>)> = Vec::new();
-    let mut unreadable = BTreeMap::new();
+    let mut unreadable = Reasons::new();
     for (at, message) in records.iter().enumerate() {
         let Ok(arrivals) = door::decode::<Arrivals>(message.body.as_bytes()) else {
             unreadable.insert(at, UNREADABLE.to_owned());

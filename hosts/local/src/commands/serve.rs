@@ -60,14 +60,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
     let served = super::block_on(async {
         let (listener, address) = listen("--listen", args.listen).await?;
         let (sfn_listener, sfn_address) = listen("--sfn-listen", args.sfn_listen).await?;
-        flow.engine().machines.adopt(&flow.engine().wiring).await?;
-        interrupted::hold(&flow).await?;
-        flow.executions.resume().await?;
-        flow.executions.tidy().await?;
-        let limit = Load { messages: args.queue_limit, bytes: args.queue_bytes };
-        folder.host.queue.limit(QueueName::Events, limit).await?;
-        folder.host.queue.tell_suspects();
-        couriers::wake_lanes(&folder.host, &flow.engine().wiring, clock::now()).await?;
+        take_up(&folder, &flow, args).await?;
         let consumers = background.spawn(consumers::feed(flow.clone(), folder.paths.clone(), stopped()));
         let asked = background.spawn(requests::take_up(folder.paths.clone(), flow.clone()));
         let endpoint = Endpoint::new(flow.executions.clone());
@@ -99,6 +92,20 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
     });
     background.shutdown_timeout(super::END_TIMEOUT);
     served
+}
+
+/// Takes up what the last process left: executions go on, and lanes are woken.
+async fn take_up(folder: &Folder, flow: &LocalFlow, args: &Serve) -> Result<(), Exit> {
+    let (engine, queue) = (flow.engine(), &folder.host.queue);
+    engine.machines.adopt(&engine.wiring).await?;
+    interrupted::hold(flow).await?;
+    flow.executions.resume().await?;
+    flow.executions.tidy().await?;
+    let limit = Load { messages: args.queue_limit, bytes: args.queue_bytes };
+    queue.limit(QueueName::Events, limit).await?;
+    queue.tell_suspects();
+    couriers::wake_lanes(&folder.host, &engine.wiring, clock::now()).await?;
+    Ok(())
 }
 
 /// Where queues are worked off: requests come first.
