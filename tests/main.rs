@@ -37,5 +37,6 @@ mod sink;
 mod stack;
 mod states;
 mod step_functions;
+mod strangers;
 mod tasks;
 mod tasks_kept;

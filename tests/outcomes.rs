@@ -184,7 +184,8 @@ fn what_waits_for_a_destination_is_sent_when_it_goes_on() {
     world.make("a", "analytics-1", &own);
     world.make("told", "analytics-2", &json!({"events": ["crmflow destination paused"]}));
     world.sink.tell("analytics-1", &json!({"status": 401}));
-    let id = world.track("e");
+    // One that is refused would fail alone: these are all that it is sent.
+    let ids: Vec<String> = (0..12).map(|_| world.track("e")).collect();
     let paused = until(|| {
         let shown = world.api.show("/destinations/a");
         (shown["state"] == "paused").then_some(shown)
@@ -194,17 +195,22 @@ fn what_waits_for_a_destination_is_sent_when_it_goes_on() {
     let told: Value = serde_json::from_str(told["body"].as_str().unwrap()).unwrap();
     let expected = json!({"destination": "a", "state": "paused", "reason": "http_401"});
     assert_eq!((&told["event"], &told["metadata"]), (&json!("crmflow destination paused"), &expected));
-    world.stands(&id, "a pending");
+    world.stands(&ids[0], "a pending");
     let later = world.track("e");
-    until(|| (world.api.show("/destinations/a")["lane"]["waiting"] == 2).then_some(()));
+    until(|| (world.api.show("/destinations/a")["lane"]["waiting"] == 13).then_some(()));
+    let waiting = world.api.all("/deliveries?destination=a&status=pending", "deliveries");
+    let refused = waiting.iter().filter(|one| one["reason"] == "http_401");
+    assert!(refused.count() >= 10, "{waiting:?}");
+    assert!(world.api.show("/destinations/a")["lane"]["oldestReceivedAt"].is_string());
     world.stands(&later, "a pending");
 
     world.sink.tell("analytics-1", &json!({}));
     let resume = json!({"url": world.sink.url("/analytics-1"), "type": "analytics", "state": "active"});
     let resumed = world.api.request("PUT", "/destinations/a", Some(&resume)).body;
     assert_eq!((&resumed["state"], &resumed["secrets"]), (&json!("active"), &json!(1)));
-    world.stands(&id, "a delivered");
-    world.stands(&later, "a delivered");
+    for id in ids.iter().chain([&later]) {
+        world.stands(id, "a delivered");
+    }
     until(|| (world.api.show("/destinations/a")["lane"]["waiting"] == 0).then_some(()));
     let World { place, sink, .. } = world;
     let calls = sink.recorded();
@@ -263,7 +269,7 @@ fn an_event_that_a_filter_fails_on_is_replayed() {
     let failed = world.api.show("/deliveries?destination=a&status=failed");
     assert_eq!(failed["deliveries"].as_array().unwrap().len(), 2);
     let kept = world.api.show("/quarantine?errorType=delivery");
-    let said = format!("was not taken by destination a: filter: {message}");
+    let said = format!("was not taken by destination a: filter, {message}");
     assert_eq!(kept["entries"][0]["faults"][0]["message"], said);
     assert_eq!(kept["entries"].as_array().unwrap().len(), 2);
 

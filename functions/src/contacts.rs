@@ -165,6 +165,11 @@ pub async fn past(store: &impl Store, tenant: &Name, key: &str) -> Result<Vec<St
     }
 }
 
+/// How many bytes the contacts of a page may take as they are stored, the last one left out of account.
+const MAX_PAGE_BYTES: usize = 2 << 20;
+/// How many contacts are read at once: bounds memory where each is large.
+const READ: usize = 100;
+
 /// A page of contacts, by partition and key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -174,7 +179,7 @@ pub struct Page {
     pub next: Option<String>,
 }
 
-/// Lists a tenant's contacts, at most `limit`, behind the key `after`.
+/// Lists a tenant's contacts behind the key `after`: at most `limit`, and fewer where they are large.
 pub async fn list(
     store: &impl Store,
     tenant: &Name,
@@ -183,7 +188,7 @@ pub async fn list(
     limit: usize,
 ) -> Result<Page, Error> {
     let first = after.map_or(0, |key| email::hash(key) >> 56);
-    let mut contacts = Vec::new();
+    let (mut contacts, mut bytes) = (Vec::new(), 0);
     let mut after = after.map(ToOwned::to_owned);
     for shard in first..=0xff {
         loop {
@@ -192,21 +197,22 @@ pub async fn list(
                 prefix: String::new(),
                 after: after.take(),
                 descending: false,
-                limit,
+                limit: READ,
             };
             let items = store.query(Table::OptIns, query).await?;
             for item in &items {
                 let stored = Stored::read(item)?;
-                if contacts.len() == limit {
+                if contacts.len() == limit || bytes >= MAX_PAGE_BYTES {
                     let next = contacts.last().map(|(key, _): &(String, Stored)| key.clone());
                     return Ok(Page { contacts, next });
                 }
                 if stored.word.opt_in || !only_opted_in {
+                    bytes += item.body.len();
                     contacts.push((item.sort.clone(), stored));
                 }
             }
             match items.last() {
-                Some(last) if items.len() == limit => after = Some(last.sort.clone()),
+                Some(last) if items.len() == READ => after = Some(last.sort.clone()),
                 _ => break,
             }
         }

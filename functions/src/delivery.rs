@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     batch::Name,
-    destination::DestinationName,
+    destination::{Destination, DestinationName},
     door,
     error::Error,
     queue::{Message, Queue, QueueName},
@@ -58,6 +58,9 @@ pub struct Queued {
     pub message_id: String,
     /// When it arrived.
     pub received_at: Timestamp,
+    /// [`Destination::made`] of the one that it is for: another may have had its name before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<i64>,
     /// Whose event it is, where order is kept by user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
@@ -77,6 +80,24 @@ pub struct Queued {
     /// it has. The delivery worker does.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub filter_pending: bool,
+    /// When a call failed last, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_at: Option<Timestamp>,
+    /// Since when the destination asks for time (429), if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttled_since: Option<Timestamp>,
+}
+
+impl Queued {
+    /// Whether something was tried, or it was put off: then a [`Delivery`] stands beside it that says so.
+    pub fn was_touched(&self) -> bool {
+        self.tries > 0 || self.replays > 0 || self.stuck_since.is_some()
+    }
+
+    /// Whether it is for this destination, and not for one that had its name before.
+    pub fn is_for(&self, destination: &Destination) -> bool {
+        destination.is_of(self.of, self.received_at)
+    }
 }
 
 /// How a delivery stands.
@@ -149,12 +170,22 @@ pub struct Delivery {
     pub channel: Option<String>,
     /// When the event arrived.
     pub received_at: Timestamp,
+    /// [`Destination::made`] of the one that it is for: another may have had its name before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<i64>,
     /// How often it was sent again after it had failed for good.
     #[serde(default)]
     pub replays: u32,
     /// [`Queued::filter_pending`], as it was when this was written.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub filter_pending: bool,
+}
+
+impl Delivery {
+    /// Whether it is for this destination, and not for one that had its name before.
+    pub fn is_for(&self, destination: &Destination) -> bool {
+        destination.is_of(self.of, self.received_at)
+    }
 }
 
 /// How many attempts are kept of a delivery.
@@ -178,6 +209,17 @@ pub struct Attempt {
     /// What is wrong with the mapping or the filter, where that is the error; it holds no value out of the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+impl Attempt {
+    /// Why it failed, if it did: `http_404`, or the name of the error.
+    pub fn failure(&self) -> Option<String> {
+        match (self.status, &self.error) {
+            (Some(200..=299), _) => None,
+            (Some(status), _) => Some(format!("http_{status}")),
+            (None, error) => Some(error.clone().unwrap_or_else(|| "unknown".to_owned())),
+        }
+    }
 }
 
 /// A message of the queue of lanes: this one has something to do.

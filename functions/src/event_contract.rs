@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use crate::{
     delivery,
-    event::Standing,
+    event::{Standing, StoredEvent},
     objects::Objects,
     outcome::Outcome::{Conflict, Duplicate, Invalid, Routed},
     quarantine,
     queue::Queue,
     routes::Routes,
-    store::{Condition, Store},
+    store::{Condition, Store, Table},
 };
 use flow::{Flow, SETTLE, Sent, Until, done, sent};
 
@@ -36,6 +36,7 @@ pub async fn event_contract(store: impl Store, objects: Objects, queue: impl Que
     an_id_is_free_after_a_week(flow("week")).await;
     an_invalid_event_frees_its_id(flow("invalid")).await;
     conflicts_are_noted(flow("conflicts")).await;
+    a_resend_is_no_conflict(flow("resends")).await;
     another_try_goes_where_the_first_one_went(flow("tries")).await;
     what_was_undecided_stays_so(flow("undecided")).await;
     destinations_are_told_apart(flow("ways")).await;
@@ -115,6 +116,19 @@ async fn conflicts_are_noted<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     let expected: Vec<String> =
         (10..20).map(|request| sent(request, 0, "a", VISIT).arrival().sequence()).collect();
     assert_eq!(conflicts, expected);
+}
+
+/// A retry of a browser, whose first try arrived: also where that was stored by an earlier rule of what content is.
+async fn a_resend_is_no_conflict<S: Store, Q: Queue>(flow: Flow<S, Q>) {
+    const FIRST: &str = r#""event":"Visit","_metadata":{"bundled":[]},"sentAt":"2026-01-01T00:00:01Z""#;
+    const RESENT: &str = r#""event":"Visit","_metadata":{"retryCount":2},"sentAt":"2026-01-01T00:00:09Z""#;
+    flow.check(&[sent(1, 0, "a", FIRST)], &[Routed]).await;
+    flow.check(&[sent(2, 0, "a", RESENT), sent(2, 1, "a", ORDER)], &[Duplicate, Conflict]).await;
+    flow.check(&[sent(3, 0, "b", FIRST), sent(3, 1, "b", RESENT)], &[Routed, Duplicate]).await;
+    let stored = StoredEvent { hash: "0".repeat(32), ..flow.stored("b").await };
+    let item = done(stored.item(&flow.tenant, 2));
+    done(flow.store.put(Table::Events, item, Condition::None).await);
+    flow.check(&[sent(4, 0, "b", RESENT), sent(4, 1, "b", ORDER)], &[Duplicate, Conflict]).await;
 }
 
 async fn another_try_goes_where_the_first_one_went<S: Store, Q: Queue>(flow: Flow<S, Q>) {

@@ -34,14 +34,18 @@ pub(crate) fn may_hold_half_a_character(text: &[u8]) -> bool {
 }
 
 /// The canonical form of a JSON text: no white space, names sorted, strings with as few escapes as can be, numbers
-/// by their digits. The members of the outermost object that `leave_out` names are not in it.
+/// by their digits. Members that `leave_out` names are not in it: it is asked for those of the outermost object with
+/// `None`, and for those of an object in one of its members with that member's name.
 ///
 /// A text that is not JSON gives some bytes, the same every time.
-pub(crate) fn canonical(text: &str, leave_out: fn(&str) -> bool) -> Vec<u8> {
-    let mut writer = Canonical { text, at: 0, out: Vec::with_capacity(text.len()) };
-    writer.value(0, leave_out);
+pub(crate) fn canonical(text: &str, leave_out: LeaveOut) -> Vec<u8> {
+    let mut writer = Canonical { text, at: 0, out: Vec::with_capacity(text.len()), leave_out };
+    writer.value(0, None);
     writer.out
 }
+
+/// Whether a member is left out: the name of the member that its object stands in, and its own.
+type LeaveOut = fn(Option<&str>, &str) -> bool;
 
 /// How deep [`canonical`] follows: deeper than any record that is taken.
 const FOLLOWED: usize = crate::intake::MAX_DEPTH + 1;
@@ -50,12 +54,14 @@ struct Canonical<'a> {
     text: &'a str,
     at: usize,
     out: Vec<u8>,
+    leave_out: LeaveOut,
 }
 
 impl<'a> Canonical<'a> {
-    fn value(&mut self, depth: usize, leave_out: fn(&str) -> bool) {
+    /// The value that begins here; `parent` is the member of the outermost object that it is.
+    fn value(&mut self, depth: usize, parent: Option<&str>) {
         match self.peek() {
-            Some(b'{') if depth < FOLLOWED => self.object(depth, leave_out),
+            Some(b'{') if depth < FOLLOWED => self.object(depth, parent),
             Some(b'[') if depth < FOLLOWED => self.list(depth),
             Some(b'"') => {
                 let string = self.string();
@@ -66,7 +72,7 @@ impl<'a> Canonical<'a> {
         }
     }
 
-    fn object(&mut self, depth: usize, leave_out: fn(&str) -> bool) {
+    fn object(&mut self, depth: usize, parent: Option<&str>) {
         self.at += 1;
         self.out.push(b'{');
         let begin = self.out.len();
@@ -77,10 +83,10 @@ impl<'a> Canonical<'a> {
             push_string(&mut self.out, string);
             self.out.push(b':');
             self.skip(b':');
-            self.value(depth + 1, |_| false);
-            self.skip(b',');
             let name = unescaped(string);
-            if leave_out(&name) {
+            self.value(depth + 1, (depth == 0).then_some(&*name));
+            self.skip(b',');
+            if (depth == 0 || parent.is_some()) && (self.leave_out)(parent, &name) {
                 self.out.truncate(start);
             } else {
                 members.push((name, start..self.out.len()));
@@ -112,7 +118,7 @@ impl<'a> Canonical<'a> {
                 self.out.push(b',');
             }
             is_first = false;
-            self.value(depth + 1, |_| false);
+            self.value(depth + 1, None);
             self.skip(b',');
         }
         self.skip(b']');
@@ -189,7 +195,10 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, form: &str) {
-        let found = canonical(text, |name| name == "gone");
+        let found = canonical(text, |parent, name| match parent {
+            None => name == "gone",
+            Some(parent) => parent == "in" && name == "gone",
+        });
         assert_eq!(String::from_utf8(found).unwrap(), form, "{text}");
     }
 
@@ -202,6 +211,9 @@ mod tests {
         check(r#"{ "b" : 2 , "a" : [ true , null ] }"#, r#"{"a":[true,null],"b":2}"#);
         check(r#"{"\u0062":{"z":1,"y":"}\"{"},"a":0}"#, r#"{"a":0,"b":{"y":"}\"{","z":1}}"#);
         check(r#"{"gone":1,"a":{"gone":2},"go\u006ee":{}}"#, r#"{"a":{"gone":2}}"#);
+        check(r#"{"in":{"gone":2,"in":{"gone":3}}}"#, r#"{"in":{"in":{"gone":3}}}"#);
+        check(r#"{"in":[{"gone":2}]}"#, r#"{"in":[{"gone":2}]}"#);
+        check(r#"[{"gone":2}]"#, r#"[{"gone":2}]"#);
         check(r#"{"a":1,"a":0}"#, r#"{"a":1,"a":0}"#);
         check(r#""half \ud800""#, r#""half \ud800""#);
     }
@@ -209,8 +221,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(text in "[\\[\\]{}\",:\\\\ a-c0-9né]{0,40}") {
-            let once = canonical(&text, |_| false);
-            prop_assert_eq!(once, canonical(&text, |_| false));
+            let once = canonical(&text, |_, _| false);
+            prop_assert_eq!(once, canonical(&text, |_, _| false));
         }
     }
 }

@@ -30,6 +30,7 @@ mod json_text;
 pub mod keepable;
 pub mod known;
 pub mod ledger;
+pub mod members;
 pub mod objects;
 pub mod outbound;
 pub mod outcome;

@@ -87,6 +87,8 @@ pub struct Route {
     pub takes_channel: bool,
     /// Whether it needs to know whose event it is.
     pub is_ordered: bool,
+    /// [`crate::destination::Destination::made`].
+    pub made: i64,
     /// What an event must fulfil.
     filter: Option<Filter>,
 }
@@ -144,6 +146,7 @@ impl TenantRoutes {
             }
             all.by_destination.insert(destination.destination_name.clone(), at);
             let known = before.and_then(|before| before.to(&destination.destination_name)?.filter.as_ref());
+            let made = destination.made();
             let filter = destination.filter.map(|source| {
                 let pace = known.filter(|known| known.source == source);
                 Filter::new(source, pace.map(|known| Arc::clone(&known.pace)))
@@ -151,6 +154,7 @@ impl TenantRoutes {
             all.routes.push(Route {
                 takes_channel: destination.kind == DestinationType::Cdp,
                 is_ordered: destination.ordering == Ordering::User,
+                made,
                 filter,
                 destination: destination.destination_name,
             });

@@ -133,6 +133,9 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
+/// How many items are read at once to be counted.
+const COUNTED_AT_ONCE: usize = 1_000;
+
 /// Items by (table, partition, sort). Every write that returns is durable, and any write may be repeated.
 pub trait Store: Clone + Send + Sync + 'static {
     /// The item, if there is one. Sees every write that returned before.
@@ -153,6 +156,28 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// The items of a range, at most `query.limit`. A full answer may have more behind it.
     fn query(&self, table: Table, query: Query)
     -> impl Future<Output = Result<Vec<Item>, StoreError>> + Send;
+
+    /// How many items a range has, counted up to `query.limit`. Cheaper than to read them, where a store can.
+    fn count(
+        &self,
+        table: Table,
+        mut query: Query,
+    ) -> impl Future<Output = Result<usize, StoreError>> + Send {
+        async move {
+            let mut counted = 0;
+            let most = query.limit;
+            while counted < most {
+                query.limit = COUNTED_AT_ONCE.min(most - counted);
+                let page = self.query(table, query.clone()).await?;
+                counted += page.len();
+                if page.len() < query.limit {
+                    break;
+                }
+                query.after = page.into_iter().next_back().map(|item| item.sort);
+            }
+            Ok(counted)
+        }
+    }
 
     /// Puts one item if the condition holds.
     fn put(

@@ -156,6 +156,14 @@ async fn ranges_are_read_in_order(store: &impl Store) {
         assert_eq!(first, SORTED[..limit.min(8)]);
         let last = keys(store, "r", &Query { limit, ..backwards(range("")) }).await;
         assert_eq!(last, reversed[..limit.min(8)]);
+        let counted = Query { partition: "r".into(), limit, ..range("") };
+        assert_eq!(done(store.count(Table::Consents, counted).await), limit.min(8));
+    }
+    for (prefix, after, expected) in [("a#", None, 3), ("a#", Some("a#1"), 2), ("é", None, 1), ("%", None, 0)]
+    {
+        let after = after.map(str::to_owned);
+        let counted = Query { partition: "r".into(), after, ..range(prefix) };
+        assert_eq!(done(store.count(Table::Consents, counted).await), expected, "{prefix}");
     }
 }
 

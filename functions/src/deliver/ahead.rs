@@ -1,18 +1,24 @@
 //! What is read of a lane ahead of its calls: enough that no call waits for storage, and no more than memory has room
 //! for, however large events are and however many lie in the lane.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
+    attempt::Target,
+    drain::DELETED,
     due::{self, Page, Range, Row},
     load::{self, Loaded},
     order::Line,
-    record::{Book, Ended},
+    record::{Book, Ended, Fate},
 };
-use crate::{delivery::TABLE, error::Error, store::Store};
+use crate::{
+    delivery::{self, TABLE},
+    error::Error,
+    store::Store,
+};
 
 /// How many deliveries are read ahead for each call that may be on its way, and how many at least and at most.
 const AHEAD: usize = 8;
@@ -25,6 +31,8 @@ const LEAST: usize = 8;
 const LARGE: usize = 100 << 10;
 /// So many deliveries are known that wait for others of their user; no more are read then.
 const BEHIND: usize = 20_000;
+/// How many pages of what is not due yet are read at once.
+const PAGES: usize = 32;
 /// How often the lane is looked at while calls are on their way; and from its front, and how much less often for each
 /// that is at hand.
 const LOOK: Duration = Duration::from_millis(200);
@@ -50,11 +58,39 @@ pub(super) struct Ahead {
     next_due: Option<Timestamp>,
     /// What was due by then may be half written down.
     recovers: Option<Timestamp>,
+    /// What is read before it is due, and when the outage ended that it waited for.
+    forward: Option<Forward>,
+    recovered_at: Option<Timestamp>,
+    target: Arc<Target>,
+}
+
+/// A way through what waits for another try: an outage has ended, and what failed before is not to wait for its
+/// schedule. Rows stay where they are until they are sent.
+#[derive(Clone, Debug)]
+struct Forward {
+    /// When the outage ended: what failed since waits.
+    ended_at: Timestamp,
+    /// The sort of the row that was read last.
+    after: String,
+    /// Whether there may be something new before it.
+    again: bool,
+}
+
+impl Forward {
+    /// One that begins with what is due next.
+    fn new(ended_at: Timestamp, now: Timestamp) -> Self {
+        Self { ended_at, after: delivery::queued_sort(now, "~"), again: false }
+    }
+
+    /// Whether a row that is not due yet waits because of the outage.
+    fn holds(&self, row: &Row) -> bool {
+        row.waits && row.queued.failed_at.is_none_or(|failed_at| failed_at < self.ended_at)
+    }
 }
 
 impl Ahead {
     /// Nothing is read yet.
-    pub(super) fn new(line: Line, recovers: Option<Timestamp>) -> Self {
+    pub(super) fn new(line: Line, recovers: Option<Timestamp>, target: Arc<Target>) -> Self {
         let now = Instant::now();
         Self {
             line,
@@ -69,6 +105,28 @@ impl Ahead {
             looked_at_front: now,
             next_due: None,
             recovers,
+            forward: None,
+            recovered_at: None,
+            target,
+        }
+    }
+
+    /// Reads what failed before `ended_at` before it is due, beginning with what is due next.
+    pub(super) fn bring_forward(&mut self, ended_at: Timestamp, now: Timestamp) {
+        (self.forward, self.recovered_at) = (Some(Forward::new(ended_at, now)), Some(ended_at));
+    }
+
+    /// When the outage ended, while something may be left to read before it is due.
+    pub(super) fn brings_forward(&self) -> Option<Timestamp> {
+        self.forward.as_ref().map(|forward| forward.ended_at)
+    }
+
+    /// What was read before it was due has ended, and may have held up what came after it was read.
+    pub(super) fn ended_early(&mut self, now: Timestamp) {
+        let recovered_at = self.recovered_at.filter(|_| self.line.is_ordered());
+        match &mut self.forward {
+            Some(forward) => forward.again = true,
+            None => self.forward = recovered_at.map(|ended_at| Forward::new(ended_at, now)),
         }
     }
 
@@ -79,7 +137,7 @@ impl Ahead {
 
     /// Whether all that was due has been read.
     pub(super) fn is_read(&self) -> bool {
-        !self.more && !self.line.is_hungry()
+        !self.more && !self.line.is_hungry() && self.forward.is_none()
     }
 
     /// There may be something new.
@@ -127,6 +185,7 @@ impl Ahead {
         }
         let window = concurrency.saturating_mul(AHEAD).clamp(*WINDOW.start(), *WINDOW.end());
         let mut ended = Vec::new();
+        let mut pages = 0;
         loop {
             let is_heavy = self.bytes >= FULL && self.line.len() + flying >= concurrency;
             let is_full = self.line.ready() * 2 > window
@@ -138,11 +197,39 @@ impl Ahead {
                 Vec::new()
             } else if self.more && !is_full {
                 self.page(book, window, now).await?
+            } else if let Some(forward) = self.forward.clone().filter(|_| !is_full && pages < PAGES) {
+                pages += 1;
+                self.forward_page(forward, book, window, now).await?
             } else {
                 return Ok(ended);
             };
             self.take(rows, book, now, &mut ended).await?;
         }
+    }
+
+    /// The next rows that are not due yet, and are not to wait until they are. In a lane that keeps order they are read
+    /// before its front, so that what came late is seen before they are in line.
+    async fn forward_page<S: Store>(
+        &mut self,
+        forward: Forward,
+        book: &Book<S>,
+        window: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Row>, Error> {
+        let range = Range { after: Some(&forward.after), until: Timestamp::MAX, limit: window, slack: 0 };
+        let page = self.query(book, range).await?;
+        let mut rows = if self.line.is_ordered() { self.page(book, window, now).await? } else { Vec::new() };
+        if self.more {
+            // What is due goes first.
+            return Ok(rows);
+        }
+        let ahead = page.rows.into_iter().filter(|row| forward.holds(row));
+        rows.extend(ahead.filter(|row| self.at_hand.insert(row.sequence.clone(), 0).is_none()));
+        self.forward = match page.last.filter(|_| page.is_full) {
+            Some(after) => Some(Forward { after, ..forward }),
+            None => forward.again.then(|| Forward::new(forward.ended_at, now)),
+        };
+        Ok(rows)
     }
 
     /// The next rows.
@@ -223,6 +310,12 @@ impl Ahead {
         self.largest = 1;
         for loaded in load::load(&book.wake, taken.rows, self.recovers, now, &book.store).await? {
             match loaded {
+                Loaded::Ready(parcel) if !parcel.row.queued.is_for(self.target.destination()) => {
+                    let fate = Fate::Failed { reason: DELETED.to_owned() };
+                    let other = Ended::new(*parcel, fate);
+                    self.weigh(&other.row.sequence, other.bytes());
+                    ended.push(other);
+                }
                 Loaded::Ready(parcel) => {
                     self.weigh(&parcel.row.sequence, parcel.bytes());
                     self.line.push(parcel);

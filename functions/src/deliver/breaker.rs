@@ -46,11 +46,37 @@ pub(super) enum Permit {
     After(Timestamp),
 }
 
+impl Permit {
+    /// What is let through where one lets this through and another that.
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::After(one), Self::After(other)) => Self::After(one.max(other)),
+            (after @ Self::After(_), _) | (_, after @ Self::After(_)) => after,
+            (Self::Wait, _) | (_, Self::Wait) => Self::Wait,
+            (Self::Probe, _) | (_, Self::Probe) => Self::Probe,
+            (Self::All, Self::All) => Self::All,
+        }
+    }
+
+    /// What is let through by something that is closed until a time, if it is, and then lets one call through that
+    /// shows how the destination is.
+    pub(super) fn until(end: Option<Timestamp>, is_probing: bool, now: Timestamp) -> Self {
+        match end {
+            None => Self::All,
+            Some(end) if now < end => Self::After(end),
+            Some(_) if is_probing => Self::Wait,
+            Some(_) => Self::Probe,
+        }
+    }
+}
+
 /// What a call showed of its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sign {
     /// It works.
     Well,
+    /// It answers, and does not want what it was sent: to the breaker it works.
+    Refused,
     /// It does not.
     Ill,
     /// Nothing.
@@ -65,17 +91,12 @@ impl Breaker {
 
     /// What it lets through now.
     pub(super) fn permits(&self, now: Timestamp) -> Permit {
-        match self.open_since.map(|since| since + REST) {
-            None => Permit::All,
-            Some(end) if now < end => Permit::After(end),
-            Some(_) if self.is_probing => Permit::Wait,
-            Some(_) => Permit::Probe,
-        }
+        Permit::until(self.open_since.map(|since| since + REST), self.is_probing, now)
     }
 
     /// The probe is on its way.
     pub(super) fn probe(&mut self) {
-        self.is_probing = true;
+        self.is_probing = self.open_since.is_some();
     }
 
     /// A call ended; gives whether it opened the breaker. What was on its way when it opened shows nothing new.
@@ -103,7 +124,7 @@ impl Breaker {
         }
         let (failed, all) =
             self.spans.iter().fold((0, 0), |sum, span| (sum.0 + span.failed, sum.1 + span.all));
-        if all < LEAST || failed * 2 < all {
+        if sign != Sign::Ill || all < LEAST || failed * 2 < all {
             return false;
         }
         self.open_since = Some(now);
@@ -113,7 +134,7 @@ impl Breaker {
     fn note_probe(&mut self, sign: Sign, now: Timestamp) {
         self.is_probing = false;
         match sign {
-            Sign::Well => *self = Self::default(),
+            Sign::Well | Sign::Refused => *self = Self::default(),
             Sign::Ill => self.open_since = Some(now),
             Sign::None => {}
         }
@@ -178,6 +199,13 @@ mod tests {
         // What was on its way when it opened changes nothing.
         check("----------++", "60");
         check("----------.--", "50");
+    }
+
+    #[test]
+    fn no_success_opens_it() {
+        check("-----++++", "all");
+        check("------+++++", "all");
+        check("------+++++-", "60");
     }
 
     #[test]

@@ -7,81 +7,89 @@ use super::breaker::Sign;
 pub(super) enum Verdict {
     /// It is delivered.
     Done,
-    /// The destination cannot take it now.
+    /// It is tried again.
     Again,
+    /// The destination asks for time.
+    Later,
     /// The destination is gone.
     Disable,
-    /// The destination does not know us: somebody has to see to it.
-    Pause,
     /// The destination does not want it.
     Final,
 }
 
 impl Verdict {
-    /// What the status of an answer means; `None`: there was no answer.
-    pub(super) fn new(status: Option<u16>) -> Self {
+    /// What the status of an answer means where these are final; `None`: there was no answer.
+    pub(super) fn new(status: Option<u16>, finals: &[u16]) -> Self {
         match status {
             Some(200..=299) => Self::Done,
-            Some(401 | 403) => Self::Pause,
-            Some(410) => Self::Disable,
-            None | Some(408 | 423 | 425 | 429 | 500..=599) => Self::Again,
-            // Redirects are not followed: whoever they lead to was not named as a destination.
-            Some(_) => Self::Final,
-        }
-    }
-
-    /// What it shows of the destination: one that refuses an event works.
-    pub(super) fn sign(self) -> Sign {
-        match self {
-            Self::Done | Self::Final => Sign::Well,
-            Self::Again => Sign::Ill,
-            Self::Disable | Self::Pause => Sign::None,
+            Some(429) => Self::Later,
+            Some(status) if finals.contains(&status) => {
+                if status == 410 {
+                    Self::Disable
+                } else {
+                    Self::Final
+                }
+            }
+            _ => Self::Again,
         }
     }
 }
 
-/// The reason of a failure as it is kept: `http_404`, or the name of the error.
-pub(super) fn reason(status: Option<u16>, error: Option<&str>) -> String {
-    match (status, error) {
-        (Some(status), _) => format!("http_{status}"),
-        (None, Some(error)) => error.to_owned(),
-        (None, None) => "unknown".to_owned(),
+/// What an answer shows of its destination. Redirects are not followed, since nobody named the host that they lead to
+/// as a destination: they are refusals.
+pub(super) fn sign(status: Option<u16>) -> Sign {
+    match status {
+        Some(200..=299) => Sign::Well,
+        None | Some(408 | 423 | 425 | 500..=599) => Sign::Ill,
+        Some(410 | 429) => Sign::None,
+        Some(_) => Sign::Refused,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::destination::FINAL_STATUSES;
 
     #[test]
     fn every_status_means_one_thing() {
-        for (status, verdict) in [
-            (Some(199), Verdict::Final),
-            (Some(200), Verdict::Done),
-            (Some(202), Verdict::Done),
-            (Some(299), Verdict::Done),
-            (Some(300), Verdict::Final),
-            (Some(302), Verdict::Final),
-            (Some(304), Verdict::Final),
-            (Some(400), Verdict::Final),
-            (Some(401), Verdict::Pause),
-            (Some(403), Verdict::Pause),
-            (Some(404), Verdict::Final),
-            (Some(408), Verdict::Again),
-            (Some(409), Verdict::Final),
-            (Some(410), Verdict::Disable),
-            (Some(413), Verdict::Final),
-            (Some(422), Verdict::Final),
-            (Some(423), Verdict::Again),
-            (Some(425), Verdict::Again),
-            (Some(429), Verdict::Again),
-            (Some(500), Verdict::Again),
-            (Some(503), Verdict::Again),
-            (Some(599), Verdict::Again),
-            (Some(600), Verdict::Final),
-            (None, Verdict::Again),
+        for (status, verdict, shown) in [
+            (Some(199), Verdict::Again, Sign::Refused),
+            (Some(200), Verdict::Done, Sign::Well),
+            (Some(202), Verdict::Done, Sign::Well),
+            (Some(299), Verdict::Done, Sign::Well),
+            (Some(300), Verdict::Again, Sign::Refused),
+            (Some(302), Verdict::Again, Sign::Refused),
+            (Some(400), Verdict::Final, Sign::Refused),
+            (Some(401), Verdict::Again, Sign::Refused),
+            (Some(403), Verdict::Again, Sign::Refused),
+            (Some(404), Verdict::Again, Sign::Refused),
+            (Some(408), Verdict::Again, Sign::Ill),
+            (Some(409), Verdict::Again, Sign::Refused),
+            (Some(410), Verdict::Disable, Sign::None),
+            (Some(413), Verdict::Final, Sign::Refused),
+            (Some(414), Verdict::Final, Sign::Refused),
+            (Some(415), Verdict::Final, Sign::Refused),
+            (Some(422), Verdict::Final, Sign::Refused),
+            (Some(423), Verdict::Again, Sign::Ill),
+            (Some(425), Verdict::Again, Sign::Ill),
+            (Some(429), Verdict::Later, Sign::None),
+            (Some(500), Verdict::Again, Sign::Ill),
+            (Some(599), Verdict::Again, Sign::Ill),
+            (Some(600), Verdict::Again, Sign::Refused),
+            (None, Verdict::Again, Sign::Ill),
         ] {
-            assert_eq!(Verdict::new(status), verdict, "{status:?}");
+            assert_eq!(Verdict::new(status, &FINAL_STATUSES), verdict, "{status:?}");
+            assert_eq!(sign(status), shown, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn a_destination_lists_the_final_ones() {
+        for (status, verdict) in
+            [(404, Verdict::Final), (503, Verdict::Final), (400, Verdict::Again), (410, Verdict::Again)]
+        {
+            assert_eq!(Verdict::new(Some(status), &[404, 503]), verdict, "{status}");
         }
     }
 }

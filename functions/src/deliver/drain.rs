@@ -9,6 +9,9 @@ use super::{
 };
 use crate::{batch::BatchId, error::Error, queue::Queue, store::Store};
 
+/// Why a delivery failed whose destination was deleted.
+pub(super) const DELETED: &str = "destination_deleted";
+
 /// How many end at once: their events take a few megabytes at most.
 const PAGE: usize = 64;
 

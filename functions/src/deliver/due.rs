@@ -85,7 +85,7 @@ impl Row {
     pub(super) fn read(item: Item) -> Result<Self, Error> {
         let (due, sequence) = parts(&item)?;
         let (sequence, queued) = (sequence.to_owned(), delivery::body::<Queued>(&item)?);
-        let waits = queued.tries > 0 || queued.replays > 0 || queued.stuck_since.is_some();
+        let waits = queued.was_touched();
         Ok(Self { due, sequence, version: item.version, waits, queued, sort: item.sort })
     }
 }

@@ -1,4 +1,4 @@
-//! The health of a destination: one that does not know us is paused, one that is gone or failed for five days is
+//! The health of a destination: one that refuses everything is paused, one that is gone or failed for five days is
 //! disabled, and somebody is told.
 
 use std::{borrow::Cow, time::Duration};
@@ -7,11 +7,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::value::to_raw_value;
 
-use super::lease::{Lane, Notice};
+use super::{
+    breaker::Breaker,
+    lease::{Lane, Notice},
+};
 use crate::{
     arrival::{Arrivals, Incoming, Via},
     batch::BatchId,
-    delivery::Wake,
+    delivery::{Attempt, Wake},
     destination::{Destination, State, Stored},
     door,
     error::Error,
@@ -19,6 +22,8 @@ use crate::{
     store::Store,
 };
 
+/// What waits for another try is brought forward by the first success after so long without one.
+const MIN_OUTAGE: SignedDuration = SignedDuration::from_secs(5);
 /// A destination that did nothing but fail for so long is disabled.
 const FAILING: SignedDuration = SignedDuration::from_hours(5 * 24);
 /// The reason then.
@@ -31,15 +36,30 @@ pub(super) struct Change {
     pub(super) reason: String,
 }
 
-/// Notes how a call went; gives the change where it was one failure too many.
-pub(super) fn note(lane: &mut Lane, is_delivered: bool, now: Timestamp) -> Option<Change> {
+/// Notes how a call went; gives the change where it was one failure too many. One that failed before its time begins no
+/// outage: it would be called anew after each success.
+pub(super) fn note(lane: &mut Lane, is_delivered: bool, is_early: bool, now: Timestamp) -> Option<Change> {
     if is_delivered {
         lane.failing_since = None;
+        let outage = lane.outage_since.take().map(|since| now.duration_since(since));
+        if outage.is_some_and(|outage| outage >= MIN_OUTAGE) {
+            lane.recovered_at = Some(now);
+            // What failed before says nothing of the calls that follow now.
+            lane.breaker = Breaker::default();
+        }
         return None;
+    }
+    if !is_early {
+        lane.outage_since.get_or_insert(now);
     }
     let since = *lane.failing_since.get_or_insert(now);
     let is_over = now.duration_since(since) >= FAILING;
     is_over.then(|| Change { state: State::Disabled, reason: FAILED.to_owned() })
+}
+
+/// The change of a destination that refuses whatever it is sent.
+pub(super) fn refuses(last: &Attempt) -> Change {
+    Change { state: State::Paused, reason: last.failure().unwrap_or_default() }
 }
 
 /// Changes a destination, unless somebody else has since it was read: then what was found is not so any more.
@@ -138,7 +158,7 @@ mod tests {
             match call {
                 '.' => now += SignedDuration::from_hours(1),
                 '|' => now += SignedDuration::from_hours(24),
-                call => change = note(&mut lane, call == '+', now),
+                call => change = note(&mut lane, call == '+', false, now),
             }
         }
         assert_eq!(change.is_some(), is_disabled, "{calls}");

@@ -24,6 +24,8 @@ pub(super) struct Landing {
     pub(super) counts: bool,
     /// How the destination is to stand from now on.
     pub(super) change: Option<Change>,
+    /// Until when the lane rests, if the destination asked for time.
+    pub(super) rest: Option<Timestamp>,
 }
 
 impl Landing {
@@ -47,33 +49,57 @@ impl Landing {
     }
 }
 
-/// Judges a call that ended at `now`.
-pub(super) fn judge(called: &Called, destination: &Destination, now: Timestamp, random: u128) -> Landing {
-    let (status, error) = (called.attempt.status, called.attempt.error.as_deref());
-    let reason = classify::reason(status, error);
+/// Judges a call that ended at `now`; `rests` is how often the destination asked for time in a row before it.
+pub(super) fn judge(
+    called: &Called,
+    destination: &Destination,
+    rests: u32,
+    now: Timestamp,
+    random: u128,
+) -> Landing {
+    let status = called.attempt.status;
+    let reason = called.attempt.failure().unwrap_or_default();
     if !called.was_sent() {
-        return Landing { fate: Fate::Failed { reason }, sign: Sign::None, counts: false, change: None };
+        return Landing {
+            fate: Fate::Failed { reason },
+            sign: Sign::None,
+            counts: false,
+            change: None,
+            rest: None,
+        };
     }
-    let queued = &called.parcel.row.queued;
-    // Since when later events of its user wait for it; what it waited itself, and before the destination was changed
-    // last, does not count.
-    let counts = |since: &Timestamp| queued.tries > 0 && *since >= destination.updated_at;
-    let stuck_since = queued.stuck_since.filter(counts).or(Some(now));
-    let stuck = Queued { stuck_since, ..queued.clone() };
-    let verdict = Verdict::new(status);
-    let change = |state| Some(Change { state, reason: reason.clone() });
-    let (fate, change) = match verdict {
-        Verdict::Done => (Fate::Delivered, None),
-        Verdict::Pause => (Fate::Kept { queued: stuck }, change(State::Paused)),
-        Verdict::Disable => (Fate::Failed { reason: reason.clone() }, change(State::Disabled)),
-        Verdict::Final => (Fate::Failed { reason }, None),
-        Verdict::Again => {
-            let delays = &destination.retry_delays;
-            match schedule::next(delays, queued.tries, called.retry_after, now, random) {
-                Some(due) => (Fate::Again { due, queued: Queued { tries: queued.tries + 1, ..stuck } }, None),
-                None => (Fate::Failed { reason }, None),
+    let delays = &destination.retry_delays;
+    let verdict = Verdict::new(status, &destination.final_statuses);
+    let rest =
+        (verdict == Verdict::Later).then(|| schedule::rest(delays, rests, called.retry_after, now, random));
+    let queued = stuck(called, destination, now);
+    let fate = match verdict {
+        Verdict::Done => Fate::Delivered,
+        Verdict::Disable | Verdict::Final => Fate::Failed { reason: reason.clone() },
+        // It was tried before its time: its tries are those of its schedule.
+        Verdict::Again | Verdict::Later if called.is_early() => Fate::Kept { queued },
+        Verdict::Later => {
+            let since = queued.throttled_since.unwrap_or(now);
+            match rest.filter(|_| now.duration_since(since) < schedule::patience(delays)) {
+                Some(due) => Fate::Again { due, queued: Queued { throttled_since: Some(since), ..queued } },
+                None => Fate::Failed { reason: reason.clone() },
             }
         }
+        Verdict::Again => match schedule::next(delays, queued.tries, called.retry_after, now, random) {
+            Some(due) => Fate::Again { due, queued: Queued { tries: queued.tries + 1, ..queued } },
+            None => Fate::Failed { reason: reason.clone() },
+        },
     };
-    Landing { fate, sign: verdict.sign(), counts: verdict != Verdict::Pause, change }
+    let change = (verdict == Verdict::Disable).then_some(Change { state: State::Disabled, reason });
+    Landing { fate, sign: classify::sign(status), counts: true, change, rest }
+}
+
+/// The row of a call that failed: since when later events of its user wait for it. What it waited itself, and before the
+/// destination was changed last, does not count.
+fn stuck(called: &Called, destination: &Destination, now: Timestamp) -> Queued {
+    let queued = &called.parcel.row.queued;
+    let was_tried = queued.tries > 0 || queued.failed_at.is_some();
+    let counts = |since: &Timestamp| was_tried && *since >= destination.updated_at;
+    let stuck_since = queued.stuck_since.filter(counts).or(Some(now));
+    Queued { stuck_since, failed_at: Some(now), ..queued.clone() }
 }

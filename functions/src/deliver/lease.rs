@@ -6,10 +6,14 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::breaker::Breaker;
+use super::{
+    breaker::{Breaker, Permit},
+    refusals::Refusals,
+    throttle::Throttle,
+};
 use crate::{
     delivery::{self, LANE, TABLE},
-    destination::{State, Stored},
+    destination::{Destination, State, Stored},
     error::Error,
     store::{Condition, Item, Store, Written},
 };
@@ -47,9 +51,21 @@ pub(crate) struct Lane {
     pub(super) seen: Option<Seen>,
     /// The breaker.
     pub(super) breaker: Breaker,
+    /// Whether it rests, since the destination asked for time.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) throttle: Throttle,
+    /// What the destination refused in a row.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) refusals: Refusals,
     /// Since when there was nothing but failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) failing_since: Option<Timestamp>,
+    /// The same, whatever was changed since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) outage_since: Option<Timestamp>,
+    /// When the last outage ended, while deliveries that failed before wait for their next try.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) recovered_at: Option<Timestamp>,
     /// When the rate limit lets the next call through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) free_at: Option<Timestamp>,
@@ -79,10 +95,20 @@ fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 impl Lane {
     /// The lane as its item has it.
     pub(crate) fn read(item: Option<&Item>) -> Result<Self, Error> {
         read(item).map(|(_, lane)| lane)
+    }
+
+    /// The lane as it concerns this destination: what was found out of one that had its name before is not its own.
+    pub(crate) fn of(self, destination: &Destination) -> Self {
+        let is_own = self.seen.is_none_or(|seen| seen.created_at == destination.created_at);
+        if is_own { self } else { Self::default() }
     }
 
     /// Since when the breaker lets nothing through but a probe.
@@ -95,14 +121,37 @@ impl Lane {
         self.failing_since
     }
 
+    /// Until when the lane rests, since the destination asked for time.
+    pub(crate) fn resting_until(&self) -> Option<Timestamp> {
+        self.throttle.until()
+    }
+
+    /// What may be sent now.
+    pub(super) fn permits(&self, now: Timestamp) -> Permit {
+        let Self { breaker, throttle, refusals, .. } = self;
+        breaker.permits(now).and(throttle.permits(now)).and(refusals.permits(now))
+    }
+
+    /// The one call is on its way that is to show how the destination is.
+    pub(super) fn probe(&mut self) {
+        self.breaker.probe();
+        self.throttle.probe();
+        self.refusals.probe();
+    }
+
     /// Begins anew with a destination that is sent to and was changed, or made again, since calls saw it last: somebody
     /// has seen to it.
     pub(super) fn meet(&mut self, stored: &Stored) {
         self.notice = None;
         let seen = Seen { created_at: stored.destination.created_at, version: stored.version };
-        if self.seen.replace(seen) != Some(seen) {
-            self.breaker = Breaker::default();
-            self.failing_since = None;
+        let known = self.seen.replace(seen);
+        if known == Some(seen) {
+            return;
+        }
+        (self.breaker, self.throttle, self.refusals) = Default::default();
+        self.failing_since = None;
+        if known.is_some_and(|known| known.created_at != seen.created_at) {
+            (self.outage_since, self.recovered_at) = (None, None);
         }
     }
 

@@ -32,6 +32,13 @@ pub(super) struct Stuck {
     pub(super) free_at: Timestamp,
 }
 
+impl Stuck {
+    /// One that is tried again at `due`, and holds up others for so long.
+    pub(super) fn since(since: Option<Timestamp>, due: Timestamp, hold: SignedDuration) -> Self {
+        Self { due, free_at: since.unwrap_or(due) + hold }
+    }
+}
+
 /// What may be sent.
 #[derive(Debug, Default)]
 pub(super) struct Line {

@@ -16,6 +16,9 @@ fn row(name: &str) -> Row {
         replays: 0,
         stuck_since: None,
         filter_pending: false,
+        of: None,
+        failed_at: None,
+        throttled_since: None,
     };
     Row { sort: String::new(), due: at(0), sequence: name[1..].to_owned(), version: 1, waits: false, queued }
 }

@@ -114,8 +114,12 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
         let stuck = if is_ordered { book.stuck(destination).await? } else { Vec::new() };
         let now = Instant::now();
         let recovers = lease.lane.unsettled.then(|| (tools.now)());
+        let mut ahead = Ahead::new(Line::new(is_ordered, hold, stuck), recovers, Arc::clone(&target));
+        if let Some(ended_at) = lease.lane.recovered_at {
+            ahead.bring_forward(ended_at, (tools.now)());
+        }
         Ok(Self {
-            ahead: Ahead::new(Line::new(is_ordered, hold, stuck), recovers),
+            ahead,
             tools,
             book,
             bell,
@@ -237,6 +241,7 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
             let (concurrency, now) = (self.concurrency(), (self.tools.now)());
             let ended = self.ahead.read(&self.book, concurrency, self.flying.len(), now).await?;
             self.landed.extend(ended);
+            self.lease.lane.recovered_at = self.ahead.brings_forward();
         }
         Ok(())
     }
@@ -250,10 +255,12 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
     fn launch(&mut self) -> Option<Timestamp> {
         while self.closing.is_none() {
             let now = (self.tools.now)();
-            let (limit, is_probe) = match self.lease.lane.breaker.permits(now) {
+            let (limit, is_probe) = match self.lease.lane.permits(now) {
                 Permit::All => (self.concurrency(), false),
                 Permit::Probe => (1, true),
                 Permit::Wait => return None,
+                // What was read stays in line meanwhile.
+                Permit::After(end) if end <= now + SOON => return Some(end),
                 Permit::After(end) => {
                     self.close(Left::Until(end));
                     return None;
@@ -279,7 +286,7 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
                 }
                 order::Next::Send(parcel) => {
                     if is_probe {
-                        self.lease.lane.breaker.probe();
+                        self.lease.lane.probe();
                     }
                     if let Some(rate) = rate {
                         self.lease.lane.free_at = Some(rate::after(self.lease.lane.free_at, now, rate));

@@ -221,9 +221,9 @@ impl<S: Store> Book<S> {
         let (id, index) = sequence.rsplit_once('-').ok_or_else(broken)?;
         let record = ended.letter.as_ref().map(|letter| RawValue::from_string(letter.payload.clone()));
         let last = ended.attempts.last().filter(|last| last.error.as_deref() == Some(reason));
-        let why = last.and_then(|last| last.message.as_ref()).map(|why| format!(": {why}"));
-        let (destination, why) = (&self.wake.destination, why.unwrap_or_default());
-        let message = format!("was not taken by destination {destination}: {reason}{why}");
+        let more = last.and_then(|last| last.message.as_ref());
+        let more = more.map(|message| format!(", {message}")).unwrap_or_default();
+        let message = format!("was not taken by destination {}: {reason}{more}", self.wake.destination);
         Ok(Entry {
             batch_id: id.parse()?,
             index: index.parse().map_err(|_| broken())?,
@@ -283,7 +283,7 @@ impl<S: Store> Book<S> {
 
     /// What was tried.
     fn tried(&self, ended: &Ended, status: Status) -> Delivery {
-        let Queued { message_id, user, channel, received_at, replays, filter_pending, .. } =
+        let Queued { message_id, user, channel, received_at, of, replays, filter_pending, .. } =
             ended.row.queued.clone();
         let first = ended.attempts.len().saturating_sub(ATTEMPTS);
         Delivery {
@@ -297,6 +297,7 @@ impl<S: Store> Book<S> {
             user,
             channel,
             received_at,
+            of,
             replays,
             filter_pending,
         }
@@ -355,6 +356,9 @@ impl<S: Store> Book<S> {
             let items = self.store.query(TABLE, query).await?;
             for item in &items {
                 let waits: Delivery = delivery::body(item)?;
+                if !waits.is_for(of) {
+                    continue;
+                }
                 if let (Some(user), Some(due)) = (waits.user, waits.next_attempt_at) {
                     let since = waits.stuck_since.unwrap_or(due).max(of.updated_at);
                     let sequence = item.sort.trim_start_matches(Status::Pending.prefix()).to_owned();

@@ -9,7 +9,7 @@ use super::{
     Tools,
     attempt::Target,
     breaker::Permit,
-    drain::drain,
+    drain::{DELETED, drain},
     health,
     lease::Lease,
     pump::{Left, Pump},
@@ -130,7 +130,7 @@ async fn turn<S: Store, Q: Queue>(
     let wake = &book.wake;
     let found = Destination::find(&wake.tenant, &wake.destination, &tools.store).await?;
     let ended = match &found {
-        None => Some("destination_deleted"),
+        None => Some(DELETED),
         Some(Stored { destination, .. }) if destination.state == State::Active => None,
         Some(Stored { destination, .. }) => {
             let id = BatchId::new((tools.now)(), (tools.random)());
@@ -148,7 +148,7 @@ async fn turn<S: Store, Q: Queue>(
     }
     let Some(stored) = found else { return Ok(None) };
     lease.lane.meet(&stored);
-    if let Permit::After(end) = lease.lane.breaker.permits((tools.now)()) {
+    if let Permit::After(end) = lease.lane.permits((tools.now)()) {
         return Ok(Some(Again::At(end)));
     }
     let target = Arc::new(Target::new(stored, tools.outbound.guard(), tools.evaluator.clone()));

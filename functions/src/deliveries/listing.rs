@@ -4,7 +4,7 @@
 use super::{View, range};
 use crate::{
     batch::Name,
-    delivery::{self, Delivery, QUEUED, Status},
+    delivery::{self, Delivery, QUEUED, Queued, Status},
     destination::{Destination, DestinationName},
     error::Error,
     store::{Item, Store},
@@ -12,6 +12,8 @@ use crate::{
 
 /// How many lanes one page may look into: a tenant may have very many with nothing in them.
 const LANES: usize = 100;
+/// How many bytes the deliveries of a page may take as they are stored, the last one left out of account.
+const MAX_PAGE_BYTES: usize = 2 << 20;
 
 /// Which deliveries.
 #[derive(Clone, Debug, Default)]
@@ -40,12 +42,12 @@ pub async fn list(
     store: &impl Store,
 ) -> Result<Page, Error> {
     let mut place = page.map(Place::parse).transpose()?;
-    let names = names(tenant, filter, place.as_ref(), store).await?;
+    let lanes = lanes(tenant, filter, place.as_ref(), store).await?;
     let statuses = [Status::Pending, Status::Failed, Status::Delivered];
     let mut statuses = statuses.into_iter().filter(|status| filter.status.is_none_or(|only| only == *status));
     let mut deliveries = Vec::new();
-    let mut seen = 0;
-    for name in &names {
+    let (mut seen, mut bytes) = (0, 0);
+    for Lane { name, destination } in &lanes {
         for status in statuses.clone() {
             let after = match &place {
                 Some(reached) if reached.status != status => continue,
@@ -54,21 +56,24 @@ pub async fn list(
             };
             place = None;
             let found = range(tenant, name, prefix(status), after, limit - seen, store).await?;
-            seen += found.len();
-            for item in &found {
-                deliveries.extend(view(name, status, item)?);
-            }
-            if let Some(last) = found.last().filter(|_| seen == limit) {
-                return Ok(Page { deliveries, next: Some(format!("{name}/{}", last.sort)) });
+            let views = views(tenant, name, status, &found, store).await?;
+            for (item, (view, size)) in found.iter().zip(views) {
+                let is_own = |view: &View| destination.as_ref().is_none_or(|it| view.is_for(it));
+                deliveries.extend(view.filter(is_own));
+                seen += 1;
+                bytes += size;
+                if seen == limit || bytes >= MAX_PAGE_BYTES {
+                    return Ok(Page { deliveries, next: Some(format!("{name}/{}", item.sort)) });
+                }
             }
         }
         // A place of a status that is not asked for leads nowhere.
         place = None;
     }
     // Behind all that this lane may hold.
-    let next = names.last().filter(|_| names.len() == LANES);
+    let next = lanes.last().filter(|_| lanes.len() == LANES);
     let behind = statuses.next_back().map(prefix).unwrap_or_default();
-    Ok(Page { deliveries, next: next.map(|name| format!("{name}/{behind}~")) })
+    Ok(Page { deliveries, next: next.map(|lane| format!("{}/{behind}~", lane.name)) })
 }
 
 /// No destination and sort together are longer.
@@ -97,30 +102,45 @@ impl Place {
     }
 }
 
+/// A lane to look into.
+struct Lane {
+    name: DestinationName,
+    /// `None`: there is none of the name any more, and all that lies there is shown.
+    destination: Option<Destination>,
+}
+
+impl Lane {
+    async fn find(tenant: &Name, name: DestinationName, store: &impl Store) -> Result<Self, Error> {
+        let found = Destination::find(tenant, &name, store).await?;
+        Ok(Self { name, destination: found.map(|stored| stored.destination) })
+    }
+}
+
 /// The lanes to look into, beginning with the one that the last page ended in.
-async fn names(
+async fn lanes(
     tenant: &Name,
     filter: &Filter,
     place: Option<&Place>,
     store: &impl Store,
-) -> Result<Vec<DestinationName>, Error> {
+) -> Result<Vec<Lane>, Error> {
     if let Some(only) = &filter.destination {
         return match place {
             Some(place) if place.destination != *only => {
                 Err(Error::BadInput("the page is of another destination".into()))
             }
-            _ => Ok(vec![only.clone()]),
+            _ => Ok(vec![Lane::find(tenant, only.clone(), store).await?]),
         };
     }
-    let first = place.map(|place| place.destination.clone());
-    let after = first.as_ref().map(DestinationName::as_str);
-    let room = LANES - usize::from(first.is_some());
-    let rest = Destination::list(tenant, after, room, store).await?;
-    Ok(first
-        .clone()
-        .into_iter()
-        .chain(rest.into_iter().map(|stored| stored.destination.destination_name))
-        .collect())
+    let mut lanes = Vec::new();
+    if let Some(place) = place {
+        lanes.push(Lane::find(tenant, place.destination.clone(), store).await?);
+    }
+    let after = place.map(|place| place.destination.as_str());
+    for stored in Destination::list(tenant, after, LANES - lanes.len(), store).await? {
+        let destination = stored.destination;
+        lanes.push(Lane { name: destination.destination_name.clone(), destination: Some(destination) });
+    }
+    Ok(lanes)
 }
 
 /// What the sorts of a status begin with: of what waits, the queue is listed.
@@ -131,12 +151,53 @@ fn prefix(status: Status) -> &'static str {
     }
 }
 
-/// An item as it is shown; `None`: it is a failure that is being sent again, which is listed as one that waits.
-fn view(name: &DestinationName, status: Status, item: &Item) -> Result<Option<View>, Error> {
+/// A delivery, unless it is listed elsewhere, and how many bytes it takes as it is stored.
+type Weighed = (Option<View>, usize);
+
+/// Each item as it is shown; but for failures that are being sent again, which are listed as what waits.
+async fn views(
+    tenant: &Name,
+    name: &DestinationName,
+    status: Status,
+    items: &[Item],
+    store: &impl Store,
+) -> Result<Vec<Weighed>, Error> {
     if status == Status::Pending {
-        let Some((due, _)) = delivery::queued_parts(&item.sort) else { return Ok(None) };
-        return Ok(Some(View::queued(name.clone(), delivery::body(item)?, due)));
+        return waiting(tenant, name, items, store).await;
     }
-    let delivery: Delivery = delivery::body(item)?;
-    Ok((delivery.status == status).then(|| View::tried(delivery)))
+    let view = |item: &Item| {
+        let delivery: Delivery = delivery::body(item)?;
+        Ok(((delivery.status == status).then(|| View::tried(delivery)), item.body.len()))
+    };
+    items.iter().map(view).collect()
+}
+
+/// Each row of the queue as it is shown, with what was tried.
+async fn waiting(
+    tenant: &Name,
+    name: &DestinationName,
+    items: &[Item],
+    store: &impl Store,
+) -> Result<Vec<Weighed>, Error> {
+    let mut rows = Vec::with_capacity(items.len());
+    for item in items {
+        rows.push((item, delivery::queued_parts(&item.sort), delivery::body::<Queued>(item)?));
+    }
+    let partition = delivery::partition(tenant, name);
+    let touched = rows.iter().filter(|(.., queued)| queued.was_touched());
+    let keys: Vec<_> = touched
+        .map(|(_, parts, _)| Status::Pending.sort(parts.map_or("", |(_, sequence)| sequence)))
+        .map(|sort| (partition.clone(), sort))
+        .collect();
+    let found = if keys.is_empty() { Vec::new() } else { store.get_all(delivery::TABLE, keys).await? };
+    let mut found = found.into_iter();
+    let mut views = Vec::with_capacity(rows.len());
+    for (item, parts, queued) in rows {
+        let tried = if queued.was_touched() { found.next().flatten() } else { None };
+        let size = item.body.len() + tried.as_ref().map_or(0, |tried| tried.body.len());
+        let tried = tried.as_ref().map(delivery::body::<Delivery>).transpose()?;
+        let view = parts.map(|(due, _)| View::queued(name.clone(), queued, due, tried));
+        views.push((view, size));
+    }
+    Ok(views)
 }

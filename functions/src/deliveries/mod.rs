@@ -10,29 +10,34 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use listing::{Filter, Page, list};
-pub use replay::{Failure, Replayed, Selection, count, replay};
+pub use replay::{Failure, Replayed, Selection, count, replay, since};
 
 use crate::{
     batch::Name,
     deliver::Lane,
     delivery::{self, Attempt, Delivery, Queued, Status, Wake},
-    destination::DestinationName,
+    destination::{Destination, DestinationName},
     error::Error,
     queue::Queue,
     store::{Item, Query, Store},
 };
 
 /// So many that wait are counted, and no more.
-const COUNTED: usize = 1_000;
+const COUNTED: usize = 100_000;
+/// Among so many that are due first the oldest is looked for: what was never tried is due in the order of arrival.
+const LOOKED_AT: usize = 100;
 
 /// How a lane stands.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LaneView {
-    /// How many deliveries wait; no more than 1,000 are counted.
+    /// How many deliveries wait; no more than 100,000 are counted.
     pub waiting: usize,
     /// Whether more wait than were counted.
     pub more: bool,
+    /// When the event arrived that waits longest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_received_at: Option<Timestamp>,
     /// When the first of them is due.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_due_at: Option<Timestamp>,
@@ -40,6 +45,9 @@ pub struct LaneView {
     /// destination is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaker_open_since: Option<Timestamp>,
+    /// Until when nothing is sent, since the destination asked for time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resting_until: Option<Timestamp>,
     /// Since when there was nothing but failure, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failing_since: Option<Timestamp>,
@@ -47,17 +55,37 @@ pub struct LaneView {
 
 impl LaneView {
     /// How the lane of a destination stands.
-    pub async fn read(tenant: &Name, name: &DestinationName, store: &impl Store) -> Result<Self, Error> {
-        let waiting = range(tenant, name, delivery::QUEUED, None, COUNTED + 1, store).await?;
+    pub async fn read(tenant: &Name, destination: &Destination, store: &impl Store) -> Result<Self, Error> {
+        let name = &destination.destination_name;
         let partition = delivery::partition(tenant, name);
+        let all = Query {
+            partition: partition.clone(),
+            prefix: delivery::QUEUED.to_owned(),
+            after: None,
+            descending: false,
+            limit: COUNTED + 1,
+        };
+        let waiting = store.count(delivery::TABLE, all).await?;
+        let first = range(tenant, name, delivery::QUEUED, None, LOOKED_AT, store).await?;
+        // By their sequences, and so by their arrival.
+        let tried = range(tenant, name, Status::Pending.prefix(), None, 1, store).await?;
+        let mut arrivals = Vec::with_capacity(first.len() + tried.len());
+        for item in &first {
+            arrivals.push(delivery::body::<Queued>(item)?.received_at);
+        }
+        for item in tried.iter().filter(|_| waiting > 0) {
+            arrivals.push(delivery::body::<Delivery>(item)?.received_at);
+        }
         let lane = store.get(delivery::TABLE, &partition, delivery::LANE).await?;
-        let lane = Lane::read(lane.as_ref())?;
-        let first = waiting.first().and_then(|item| delivery::queued_parts(&item.sort));
+        let lane = Lane::read(lane.as_ref())?.of(destination);
+        let next_due = first.first().and_then(|item| delivery::queued_parts(&item.sort));
         Ok(Self {
-            waiting: waiting.len().min(COUNTED),
-            more: waiting.len() > COUNTED,
-            next_due_at: first.map(|(due, _)| due),
+            waiting: waiting.min(COUNTED),
+            more: waiting > COUNTED,
+            oldest_received_at: arrivals.into_iter().min(),
+            next_due_at: next_due.map(|(due, _)| due),
             breaker_open_since: lane.open_since(),
+            resting_until: lane.resting_until(),
             failing_since: lane.failing_since(),
         })
     }
@@ -78,21 +106,31 @@ pub struct View {
     /// How many tries were used up, of one that waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tries: Option<u32>,
-    /// Every attempt; left out where a listing does not look for them.
+    /// Every attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<Vec<Attempt>>,
     /// When it is sent, or sent again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Timestamp>,
-    /// Why it failed for good.
+    /// Why it failed for good, or why the last try of one that waits failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// How often it was sent again after it had failed for good.
     pub replays: u32,
+    /// [`Destination::made`] of the one that it is for.
+    #[serde(skip)]
+    of: Option<i64>,
 }
 
 impl View {
+    /// Whether it is for this destination, and not for one that had its name before.
+    fn is_for(&self, destination: &Destination) -> bool {
+        destination.is_of(self.of, self.received_at)
+    }
+
     fn tried(delivery: Delivery) -> Self {
+        let last = delivery.attempts.last().filter(|_| delivery.status == Status::Pending);
+        let reason = delivery.reason.or_else(|| last.and_then(Attempt::failure));
         Self {
             message_id: delivery.message_id,
             destination: delivery.destination,
@@ -101,22 +139,26 @@ impl View {
             tries: None,
             attempts: Some(delivery.attempts),
             next_attempt_at: delivery.next_attempt_at,
-            reason: delivery.reason,
+            reason,
             replays: delivery.replays,
+            of: delivery.of,
         }
     }
 
-    fn queued(destination: DestinationName, queued: Queued, due: Timestamp) -> Self {
+    /// One that waits, by its row and by what was tried, if anything was.
+    fn queued(destination: DestinationName, queued: Queued, due: Timestamp, tried: Option<Delivery>) -> Self {
+        let attempts = tried.map(|tried| tried.attempts).unwrap_or_default();
         Self {
             message_id: queued.message_id,
             destination,
             status: Status::Pending,
             received_at: queued.received_at,
             tries: Some(queued.tries),
-            attempts: None,
+            reason: attempts.last().and_then(Attempt::failure),
+            attempts: Some(attempts),
             next_attempt_at: Some(due),
-            reason: None,
             replays: queued.replays,
+            of: queued.of,
         }
     }
 }

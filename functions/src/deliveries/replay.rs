@@ -7,14 +7,14 @@
 
 use std::str::FromStr;
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize, de::Error as _};
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 
 use super::{range, wake};
 use crate::{
     batch::Name,
     delivery::{self, Delivery, Queued, Status},
-    destination::DestinationName,
+    destination::{Destination, DestinationName},
     error::Error,
     queue::Queue,
     store::{Condition, Item, Store},
@@ -71,17 +71,17 @@ impl FromStr for Failure {
     }
 }
 
-impl<'de> Deserialize<'de> for Failure {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
-    }
+/// The time that a text names: one like `2026-11-21T08:00:00Z`, or so long before `now`, like `24h`.
+pub fn since(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let ago = || now.checked_sub(text.parse::<SignedDuration>().ok()?.abs()).ok();
+    text.parse().ok().or_else(ago)
 }
 
 /// Which deliveries to send again.
 #[derive(Clone, Debug)]
 pub struct Selection {
     /// Those to this destination,
-    pub destination: DestinationName,
+    pub destination: Destination,
     /// whose last attempt was not before this,
     pub since: Option<Timestamp>,
     /// that failed by this;
@@ -91,8 +91,13 @@ pub struct Selection {
 }
 
 impl Selection {
+    fn name(&self) -> &DestinationName {
+        &self.destination.destination_name
+    }
+
     fn holds(&self, delivery: &Delivery) -> bool {
         delivery.status == Status::Failed
+            && delivery.is_for(&self.destination)
             && self.since.is_none_or(|since| ended_at(delivery) >= since)
             && self.failure.as_ref().is_none_or(|failure| failure.is_of(delivery))
     }
@@ -125,7 +130,7 @@ pub async fn replay(
 ) -> Result<Replayed, Error> {
     let mut search = Search::default();
     while let Some(failed) = search.next(tenant, selection, store).await? {
-        search.found.replayed += send_again(tenant, &selection.destination, failed, store, queue).await?;
+        search.found.replayed += send_again(tenant, selection.name(), failed, store, queue).await?;
     }
     Ok(search.found)
 }
@@ -147,7 +152,7 @@ impl Search {
         store: &impl Store,
     ) -> Result<Option<Vec<(Item, Delivery)>>, Error> {
         while !self.is_over {
-            let (name, prefix) = (&selection.destination, Status::Failed.prefix());
+            let (name, prefix) = (selection.name(), Status::Failed.prefix());
             let rows = range(tenant, name, prefix, self.after.take(), AT_ONCE, store).await?;
             let is_last = rows.len() < AT_ONCE;
             self.after = rows.last().map(|row| row.sort.clone());
@@ -220,12 +225,15 @@ fn to_queue(delivery: &Delivery) -> Queued {
     Queued {
         message_id: delivery.message_id.clone(),
         received_at: delivery.received_at,
+        of: delivery.of,
         user: delivery.user.clone(),
         channel: delivery.channel.clone(),
         tries: 0,
         replays: delivery.replays,
         stuck_since: None,
         filter_pending: delivery.filter_pending,
+        failed_at: None,
+        throttled_since: None,
     }
 }
 

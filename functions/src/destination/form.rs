@@ -5,21 +5,17 @@ use std::collections::BTreeMap;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 
 use super::{
-    CONCURRENCY, Destination, DestinationName, DestinationType, HIDDEN, HOLD_SECONDS, Hidden, Ordering,
-    RETRY_DELAYS, State, shown,
+    CONCURRENCY, Destination, DestinationName, DestinationType, FINAL_STATUSES, HIDDEN, HOLD_SECONDS, Hidden,
+    Ordering, RETRY_DELAYS, State, shown, statuses,
 };
 use crate::{
     expression::Expression,
     fault::Fault,
+    members::{Fields, Members, escaped},
     outbound::{self, Guard, Secret},
 };
-
-/// The members of the body, each to the letter.
-pub type Members = BTreeMap<String, Box<RawValue>>;
 
 /// What members are read with.
 #[derive(Clone, Copy, Debug)]
@@ -83,59 +79,7 @@ pub fn change(stored: &Destination, members: Members, reading: Reading<'_>) -> R
 const NAME_RULE: &str =
     "is not 1 to 64 letters, digits, _, - and . with a letter or digit first: it stands in paths";
 
-/// What is left to read, and what is wrong so far.
-struct Fields {
-    members: Members,
-    faults: Vec<Fault>,
-}
-
 impl Fields {
-    fn new(members: Members) -> Self {
-        Self { members, faults: Vec::new() }
-    }
-
-    fn fault(&mut self, pointer: String, rule: &'static str, message: impl Into<String>) {
-        self.faults.push(Fault::new(pointer, rule, message.into()));
-    }
-
-    /// A member that may be left out, or be null. `wrong` says what is wrong with one that cannot be read.
-    fn optional<T: DeserializeOwned, U>(
-        &mut self,
-        name: &'static str,
-        wrong: &'static str,
-        read: impl FnOnce(T) -> Option<U>,
-    ) -> Option<U> {
-        let member = self.members.remove(name).filter(|member| member.get() != "null")?;
-        let found = serde_json::from_str(member.get()).ok().and_then(read);
-        if found.is_none() {
-            self.fault(format!("/{name}"), "type", wrong);
-        }
-        found
-    }
-
-    fn required<T: DeserializeOwned, U>(
-        &mut self,
-        name: &'static str,
-        wrong: &'static str,
-        read: impl FnOnce(T) -> Option<U>,
-    ) -> Option<U> {
-        if self.members.get(name).is_none_or(|member| member.get() == "null") {
-            self.members.remove(name);
-            self.fault(format!("/{name}"), "required", "is missing");
-            return None;
-        }
-        self.optional(name, wrong, read)
-    }
-
-    fn number(
-        &mut self,
-        name: &'static str,
-        wrong: &'static str,
-        range: std::ops::RangeInclusive<u32>,
-    ) -> Option<u32> {
-        self.optional(name, wrong, |number: u32| range.contains(&number).then_some(number))
-    }
-
     fn read(
         mut self,
         name: Option<DestinationName>,
@@ -160,9 +104,8 @@ impl Fields {
         let concurrency = self.number("concurrency", "is not a number from 1 to 256", 1..=256);
         let hold_seconds = self.number("holdSeconds", "is not a number of seconds from 1 to 86400", 1..=DAY);
         let retry_delays = self.delays();
-        for name in std::mem::take(&mut self.members).into_keys() {
-            self.fault(format!("/{}", escaped(&name)), "unknown", "is not a member of a destination");
-        }
+        let final_statuses = self.statuses();
+        self.refuse_others("is not a member of a destination");
         match read {
             (Some(destination_name), Some(kind), Some(url)) if self.faults.is_empty() => Ok(Read {
                 destination: Destination {
@@ -179,6 +122,7 @@ impl Fields {
                     hold_seconds: hold_seconds.unwrap_or(HOLD_SECONDS),
                     concurrency: concurrency.unwrap_or(CONCURRENCY),
                     retry_delays: retry_delays.unwrap_or_else(|| RETRY_DELAYS.to_vec()),
+                    final_statuses: final_statuses.unwrap_or_else(|| FINAL_STATUSES.to_vec()),
                     state,
                     reason: reason(stored, state),
                     created_at: stored.map_or(reading.now, |stored| stored.created_at),
@@ -205,6 +149,11 @@ impl Fields {
         }
         if stored.is_some_and(|stored| *stored.url == url) {
             return Some(url);
+        }
+        if url.chars().any(char::is_control) {
+            // A parser of URLs drops some of them, and a terminal obeys others.
+            self.fault("/url".into(), "format", "holds a control character");
+            return None;
         }
         if url.len() > MAX_URL {
             self.fault("/url".into(), "maxLength", format!("is longer than {MAX_URL} bytes"));
@@ -349,6 +298,16 @@ impl Fields {
         }
         Some(read)
     }
+
+    /// The statuses that end a delivery.
+    fn statuses(&mut self) -> Option<Vec<u16>> {
+        let given: Vec<i64> = self.optional("finalStatuses", "is not a list of statuses", Some)?;
+        let (read, wrong) = statuses::read(given);
+        for (pointer, rule, message) in wrong {
+            self.fault(format!("/finalStatuses{pointer}"), rule, message);
+        }
+        Some(read)
+    }
 }
 
 /// Why a destination stands as it does: what is known of it, so long as nobody changes how it stands.
@@ -369,9 +328,4 @@ fn origin(url: &str) -> Option<url::Origin> {
 fn make_secret(random: fn() -> u128) -> String {
     let bytes: Vec<u8> = (0..4).flat_map(|_| random().to_be_bytes().into_iter().skip(8)).collect();
     format!("whsec_{}", BASE64_STANDARD.encode(bytes))
-}
-
-/// A name as a step of a JSON Pointer (RFC 6901).
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }

@@ -4,6 +4,7 @@
 pub mod form;
 mod hidden;
 mod shown;
+mod statuses;
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -97,7 +98,7 @@ pub enum State {
     /// It is.
     #[default]
     Active,
-    /// Its events are queued and wait: somebody paused it, or it answered 401 or 403.
+    /// Its events are queued and wait: somebody paused it, or it refused whatever it was sent.
     Paused,
     /// Its events have failed, and may be sent again: somebody disabled it, it answered 410, or it failed for five days.
     Disabled,
@@ -116,6 +117,8 @@ impl State {
 
 /// The delays before the tries that follow a failure, in seconds (design, Numbers to hold).
 pub const RETRY_DELAYS: [u32; 7] = [5, 300, 1_800, 7_200, 18_000, 36_000, 36_000];
+/// The statuses that end a delivery at once (design, Numbers to hold); 410 disables the destination too.
+pub const FINAL_STATUSES: [u16; 6] = [400, 410, 413, 414, 415, 422];
 /// How many requests to one destination are on their way at once.
 pub const CONCURRENCY: u32 = 16;
 /// For how many seconds an event that is stuck holds up its user's later ones.
@@ -161,6 +164,9 @@ pub struct Destination {
     pub concurrency: u32,
     /// The delays before the tries that follow a failure, in seconds.
     pub retry_delays: Vec<u32>,
+    /// The statuses of answers after which a delivery is not tried again.
+    #[serde(default = "final_statuses")]
+    pub final_statuses: Vec<u16>,
     /// Whether it is sent to.
     #[serde(default)]
     pub state: State,
@@ -171,6 +177,10 @@ pub struct Destination {
     pub created_at: Timestamp,
     /// When it was changed last.
     pub updated_at: Timestamp,
+}
+
+fn final_statuses() -> Vec<u16> {
+    FINAL_STATUSES.to_vec()
 }
 
 /// A destination with the version of its item, for a change that must not overwrite another.
@@ -192,6 +202,17 @@ impl Destination {
     /// For how long an event that is stuck holds up its user's later ones.
     pub(crate) fn hold(&self) -> SignedDuration {
         SignedDuration::from_secs(self.hold_seconds.into())
+    }
+
+    /// When it was made, in milliseconds since 1970: it tells the destination from others that had its name before.
+    pub fn made(&self) -> i64 {
+        self.created_at.as_millisecond()
+    }
+
+    /// Whether what is for the destination made at `of` is for this one. What does not say so is, unless its event arrived
+    /// before there was this one.
+    pub fn is_of(&self, of: Option<i64>, received_at: Timestamp) -> bool {
+        of.map_or(received_at >= self.created_at, |of| of == self.made())
     }
 
     /// The destination of a tenant with this name.

@@ -44,6 +44,8 @@ pub struct Shown {
     pub concurrency: u32,
     /// The delays before the tries that follow a failure, in seconds.
     pub retry_delays: Vec<u32>,
+    /// The statuses of answers after which a delivery is not tried again.
+    pub final_statuses: Vec<u16>,
     /// Whether it is sent to.
     pub state: State,
     /// Why it is not, if it is not.
@@ -71,6 +73,7 @@ impl From<Destination> for Shown {
             hold_seconds: destination.hold_seconds,
             concurrency: destination.concurrency,
             retry_delays: destination.retry_delays,
+            final_statuses: destination.final_statuses,
             state: destination.state,
             reason: destination.reason,
             created_at: destination.created_at,

@@ -56,11 +56,30 @@ pub fn check<'a>(record: &'a str, arrival: &'a Arrival) -> Result<Event<'a>, Vec
 }
 
 /// What stands for a record's content: 32 hexadecimal digits. Alike for two records that say the same in other
-/// order, with other white space or escapes, with another id or sent at another time. It is part of what is
-/// stored: it may never change.
+/// order, with other white space or escapes, with another id, or with other marks of a resend. It is part of what is
+/// stored: where it changes, [`crate::known`] compares what came.
 pub fn content_hash(record: &str) -> String {
-    let content = json_text::canonical(record, |name| name == "sentAt" || fields::is_of_id(name));
+    let content = json_text::canonical(record, |parent, name| match parent {
+        None => fields::is_of_id(name) || is_of_resend(name),
+        Some(parent) => parent == "context" && is_of_resend(name),
+    });
     format!("{:032x}", xxh3_128(&content))
+}
+
+/// Whether a member is of the sending and not of the event: SDKs write it anew each time they send the same event.
+fn is_of_resend(name: &str) -> bool {
+    matches!(
+        name,
+        "_metadata"
+            | "sentAt"
+            | "sent_at"
+            | "receivedAt"
+            | "received_at"
+            | "originalTimestamp"
+            | "original_timestamp"
+            | "retryCount"
+            | "retry_count"
+    )
 }
 
 /// The id that a client gave its event, where it gave one that can be used.
@@ -310,5 +329,21 @@ mod tests {
         check_same(event, r#"{"userId":"u","metadata":{"a":1,"b":[1,2]}}"#, false);
         check_same(event, r#"{"userId":"u","metadata":{"a":1.0,"b":[2,1]}}"#, false);
         check_same(r#"{"a":{"sentAt":1}}"#, r#"{"a":{"sentAt":2}}"#, false);
+        check_same(r#"{"metadata":{"retryCount":1}}"#, r#"{"metadata":{"retryCount":2}}"#, false);
+    }
+
+    #[test]
+    fn marks_of_a_resend_are_no_content() {
+        let event = r#"{"userId":"u","context":{"ip":"1"},"messageId":"m"}"#;
+        for resent in [
+            r#"{"userId":"u","context":{"ip":"1"},"_metadata":{"retryCount":2,"bundled":["a"]}}"#,
+            r#"{"userId":"u","context":{"ip":"1","retryCount":3},"sentAt":null}"#,
+            r#"{"userId":"u","context":{"retry_count":3,"ip":"1"},"sent_at":"x","received_at":"y"}"#,
+            r#"{"userId":"u","context":{"ip":"1"},"receivedAt":"x","originalTimestamp":"y"}"#,
+            r#"{"\u005fmetadata":1,"userId":"u","context":{"ip":"1","sentAt":"x"},"retry_count":1}"#,
+        ] {
+            check_same(event, resent, true);
+        }
+        check_same(event, r#"{"userId":"u","context":{"ip":"2"},"_metadata":{"retryCount":2}}"#, false);
     }
 }

@@ -197,7 +197,7 @@ impl<'a> Fields<'a> {
 }
 
 fn is_same(one: &RawValue, other: &RawValue) -> bool {
-    let form = |value: &RawValue| json_text::canonical(value.get(), |_| false);
+    let form = |value: &RawValue| json_text::canonical(value.get(), |_, _| false);
     form(one) == form(other)
 }
 

@@ -112,12 +112,15 @@ impl Routed {
         let queued = Queued {
             message_id: arrival.message_id.clone(),
             received_at: arrival.received_at,
+            of: route.map(|route| route.made),
             user: user.clone().filter(|_| route.is_some_and(|route| route.is_ordered)),
             channel: channel.clone().filter(|_| route.is_some_and(|route| route.takes_channel)),
             tries: 0,
             replays: 0,
             stuck_since: None,
             filter_pending: !way.is_decided,
+            failed_at: None,
+            throttled_since: None,
         };
         let sort = delivery::queued_sort(due, &response.sequence);
         delivery::item(&delivery::partition(tenant, &way.destination), sort, 1, &queued)

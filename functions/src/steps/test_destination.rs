@@ -43,6 +43,9 @@ pub struct Tested {
     /// What went wrong where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// More about it, in words: why the mapping made no body of the event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
 }
@@ -75,6 +78,7 @@ pub async fn test_destination(
         delivered: attempt.status.is_some_and(|status| (200..300).contains(&status)),
         status: attempt.status,
         error: attempt.error,
+        message: attempt.message,
         duration_ms: attempt.duration_ms,
     })
 }

@@ -6,7 +6,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use functions::{BatchId, Name, Objects, Store, outbound::Guard};
 use jiff::Timestamp;
 
-use crate::{arrival_ids::ArrivalIds, flow::Flow};
+use crate::{arrival_ids::ArrivalIds, flow::Flow, hosts::Hosts};
 
 /// What the routes work with.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Api<S, F> {
     pub tenant: Name,
     /// Where events may be sent.
     pub guard: Guard,
+    /// The host names that are answered to.
+    pub hosts: Hosts,
     /// The clock.
     pub now: fn() -> Timestamp,
     /// Randomness for ids.
@@ -33,13 +35,19 @@ impl<S: Store, F: Flow> Api<S, F> {
     /// An API for the default tenant, whose events go to public addresses only.
     pub fn new(store: S, objects: Objects, flow: F, now: fn() -> Timestamp, random: fn() -> u128) -> Self {
         let (tenant, guard, arrival_ids) = (Name::default_tenant(), Guard::default(), ArrivalIds::default());
-        Self { store, objects, flow, tenant, guard, now, random, arrival_ids }
+        Self { store, objects, flow, tenant, guard, hosts: Hosts::Any, now, random, arrival_ids }
     }
 
     /// The same, with another say on where events may be sent.
     #[must_use]
     pub fn with_guard(self, guard: Guard) -> Self {
         Self { guard, ..self }
+    }
+
+    /// The same, answering to these host names only.
+    #[must_use]
+    pub fn with_hosts(self, hosts: Hosts) -> Self {
+        Self { hosts, ..self }
     }
 
     /// A new batch's id, and when it arrived.

@@ -26,6 +26,8 @@ pub(crate) const UNPACKED_LIMIT: u64 = 64 * 1024 * 1024;
 /// How many records a body may have: of real ones far fewer fit.
 pub(crate) const RECORDS_LIMIT: u64 = 1_000_000;
 
+/// How many bytes of memory a body is given before any of it has come.
+const MAX_RESERVED_BYTES: usize = 16 * 1024;
 /// How long a body may take to come: 5 MiB at 1.4 Mbit/s.
 const TIME: Duration = Duration::from_secs(30);
 /// So much of a body that is refused is still read, so that the client hears why before the connection ends.
@@ -50,7 +52,8 @@ pub(crate) async fn read_within(
     if announced > limit {
         return Err(too_large());
     }
-    let mut whole = Vec::with_capacity(announced);
+    // Memory is taken as bytes come: a client may announce much and send nothing.
+    let mut whole = Vec::with_capacity(announced.min(MAX_RESERVED_BYTES));
     let is_whole = timeout(TIME, async {
         while let Some(piece) = stream.try_next().await? {
             if whole.len() + piece.len() > limit {

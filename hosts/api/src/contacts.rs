@@ -21,6 +21,7 @@ use crate::{
     api::{Api, Caller},
     batches::Next,
     flow::Flow,
+    page::Fitting,
     problem::{Kind, Problem},
     query::{Parameters, encoded},
 };
@@ -68,7 +69,7 @@ struct View {
     #[serde(flatten)]
     word: Word,
     #[serde(skip_serializing_if = "Option::is_none")]
-    history: Option<Vec<Word>>,
+    history: Option<Vec<Box<RawValue>>>,
     links: Links,
 }
 
@@ -76,16 +77,20 @@ struct View {
 struct Links {
     contact: String,
     record: String,
+    /// The next page of the history; nothing on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 impl View {
-    fn new(key: &str, stored: Stored, history: Option<Vec<Word>>) -> Result<Self, Problem> {
+    fn new(key: &str, stored: Stored) -> Result<Self, Problem> {
         let (batch, index) = (stored.word.batch_id, stored.word.index);
         Ok(Self {
             key: key.to_owned(),
             word: Word::new(stored.word)?,
-            history,
+            history: None,
             links: Links {
+                next: None,
                 contact: format!("/contacts/{}", encoded(key)),
                 record: format!("/batches/{batch}/records/{index}"),
             },
@@ -116,20 +121,21 @@ pub(crate) async fn list<S: Store, F: Flow>(
     let found =
         contacts::list(&api.store, &caller.tenant, only_opted_in.unwrap_or(true), after, limit).await?;
     let next = found.next.map(|key| query.next("/contacts", "after", &key));
-    let contacts = found
-        .contacts
-        .into_iter()
-        .map(|(key, stored)| View::new(&key, stored, None))
-        .collect::<Result<_, _>>()?;
+    let contacts =
+        found.contacts.into_iter().map(|(key, stored)| View::new(&key, stored)).collect::<Result<_, _>>()?;
     Ok(Json(Page { contacts, links: Next { next } }).into_response())
 }
 
-/// One contact, with everything that was said of them, oldest first.
+/// One contact, with everything that was said of them, oldest first, a page of it at a time.
 pub(crate) async fn get<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
     Path(address): Path<String>,
+    uri: Uri,
 ) -> Result<Response, Problem> {
+    let query = Parameters::read(&uri, &["limit", "after"])?;
+    let limit = query.limit()?;
+    let after = query.parse("after", "a number of words", |text| text.parse().ok())?.unwrap_or(0);
     let key = EmailKey::parse(&address).ok_or_else(|| {
         Problem::new(
             Kind::BadRequest,
@@ -143,11 +149,13 @@ pub(crate) async fn get<S: Store, F: Flow>(
             "There is no contact with this address; one who never agreed is not kept.",
         )
     })?;
-    let history = found
-        .past
-        .into_iter()
-        .chain([found.current.clone()])
-        .map(|stored| Word::new(stored.word))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(Json(View::new(key.as_str(), found.current, Some(history))?).into_response())
+    let all = found.past.len() + 1;
+    let words = found.past.into_iter().chain([found.current.clone()]);
+    let words = words.skip(after).take(limit).map(|stored| Word::new(stored.word));
+    let page = Fitting::of(words.collect::<Result<Vec<_>, _>>()?)?;
+    let end = after.saturating_add(page.entries.len());
+    let mut view = View::new(key.as_str(), found.current)?;
+    view.links.next = (end < all).then(|| query.next(&view.links.contact, "after", &end.to_string()));
+    view.history = Some(page.entries);
+    Ok(Json(view).into_response())
 }

@@ -15,9 +15,11 @@ use functions::{
     deliveries::{self, Failure, Filter, Selection, View},
     delivery::Status,
     destination::State as Sent,
+    fault::Fault,
+    members::{Fields, Members},
 };
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::{
     api::{Api, Caller},
@@ -30,7 +32,7 @@ use crate::{
 };
 
 /// How many deliveries one request may send again.
-const REPLAYED: usize = 10_000;
+const REPLAYED: u32 = 10_000;
 
 /// A delivery with the way to its event.
 #[derive(Debug, Serialize)]
@@ -90,18 +92,42 @@ fn status(name: &str) -> Option<Status> {
 }
 
 /// What to send again: what failed at the destination, and all of these say.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Request {
     destination: String,
-    #[serde(default)]
     since: Option<Timestamp>,
-    #[serde(default)]
     error: Option<Failure>,
-    #[serde(default)]
     dry_run: bool,
-    #[serde(default)]
-    limit: Option<usize>,
+    limit: usize,
+}
+
+impl Request {
+    fn read(members: Members, now: Timestamp) -> Result<Self, Vec<Fault>> {
+        let mut fields = Fields::new(members);
+        let destination = fields.required("destination", "is not a text", Some::<String>);
+        let since = fields.optional(
+            "since",
+            "is neither a time like 2026-11-21T08:00:00Z nor a duration like 24h",
+            |text: String| deliveries::since(&text, now),
+        );
+        let error = fields.optional(
+            "error",
+            "is neither a status like 404, a class like 5xx, network, nor a name like timeout",
+            |text: String| text.parse().ok(),
+        );
+        let dry_run = fields.optional("dryRun", "is neither true nor false", Some::<bool>);
+        let limit = fields.number("limit", "is not a number from 1 to 10000", 1..=REPLAYED);
+        fields.refuse_others("is not a member of a replay of deliveries");
+        match destination {
+            Some(destination) if fields.faults.is_empty() => Ok(Self {
+                destination,
+                since,
+                error,
+                dry_run: dry_run.unwrap_or(false),
+                limit: usize::try_from(limit.unwrap_or(REPLAYED)).unwrap_or(usize::MAX),
+            }),
+            _ => Err(fields.faults),
+        }
+    }
 }
 
 /// Queues failed deliveries anew: 202, or 200 where nothing was.
@@ -112,20 +138,16 @@ pub(crate) async fn replay<S: Store, F: Flow>(
     body: Body,
 ) -> Result<Response, Problem> {
     media::require_json(&headers)?;
+    let members = body::json(&body::read(body, &headers).await?)?;
     let Request { destination, since, error, dry_run, limit } =
-        body::json(&body::read(body, &headers).await?)?;
-    let limit = limit.unwrap_or(REPLAYED);
-    if !(1..=REPLAYED).contains(&limit) {
-        return Err(Problem::new(Kind::BadRequest, format!("limit must be a number from 1 to {REPLAYED}.")));
-    }
+        Request::read(members, (api.now)()).map_err(|faults| Problem::of_faults(Kind::BadBody, &faults))?;
     let stored = destinations::find(&api, &caller.tenant, &destination).await?;
     if stored.destination.state == Sent::Disabled && !dry_run {
         let detail =
             "The destination is disabled: nothing is sent to it. PUT it with the state active first.";
         return Err(Problem::new(Kind::NotPossible, detail));
     }
-    let selection =
-        Selection { destination: stored.destination.destination_name, since, failure: error, limit };
+    let selection = Selection { destination: stored.destination, since, failure: error, limit };
     let (tenant, store) = (&caller.tenant, &api.store);
     let replayed = if dry_run {
         deliveries::count(tenant, &selection, store).await?

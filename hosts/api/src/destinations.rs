@@ -15,12 +15,13 @@ use functions::{
     deliveries::{self, LaneView},
     destination::{
         Destination, DestinationName, Hidden, Shown, Stored,
-        form::{self, Members, Reading},
+        form::{self, Reading},
     },
     fault::Fault,
+    members::Members,
 };
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{json, value::RawValue};
 
 use crate::{
     api::{Api, Caller},
@@ -28,6 +29,7 @@ use crate::{
     body,
     flow::Flow,
     media,
+    page::Fitting,
     problem::{Kind, Problem},
     query::Parameters,
 };
@@ -94,7 +96,7 @@ pub(crate) async fn list<S: Store, F: Flow>(
 ) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Page {
-        destinations: Vec<View>,
+        destinations: Vec<Box<RawValue>>,
         links: Next,
     }
     let query = Parameters::read(&uri, &["limit", "after"])?;
@@ -102,11 +104,12 @@ pub(crate) async fn list<S: Store, F: Flow>(
     let after = query.parse("after", "the name of a destination", |text| text.parse().ok())?;
     let after = after.as_ref().map(DestinationName::as_str);
     let found = Destination::list(&caller.tenant, after, limit, &api.store).await?;
-    let last = found.last().filter(|_| found.len() == limit);
-    let next =
-        last.map(|last| query.next("/destinations", "after", last.destination.destination_name.as_str()));
-    let destinations = found.into_iter().map(|stored| View::new(stored.destination)).collect();
-    Ok(Json(Page { destinations, links: Next { next } }).into_response())
+    let names: Vec<DestinationName> =
+        found.iter().map(|stored| stored.destination.destination_name.clone()).collect();
+    let page = Fitting::of(found.into_iter().map(|stored| View::new(stored.destination)))?;
+    let last = page.entries.len().checked_sub(1).filter(|_| page.has_more || names.len() == limit);
+    let next = last.map(|last| query.next("/destinations", "after", names[last].as_str()));
+    Ok(Json(Page { destinations: page.entries, links: Next { next } }).into_response())
 }
 
 /// One destination, with how its lane stands.
@@ -116,7 +119,7 @@ pub(crate) async fn get<S: Store, F: Flow>(
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
     let Stored { destination, .. } = find(&api, &caller.tenant, &name).await?;
-    let lane = LaneView::read(&caller.tenant, &destination.destination_name, &api.store).await?;
+    let lane = LaneView::read(&caller.tenant, &destination, &api.store).await?;
     Ok(Json(View { lane: Some(lane), ..View::new(destination) }).into_response())
 }
 

@@ -15,6 +15,7 @@ use crate::{
     api::Api,
     body,
     flow::Flow,
+    hosts::Refusal,
     problem::{self, Cause, Kind, Problem},
     routes::Operation,
 };
@@ -30,9 +31,19 @@ pub(crate) async fn edge<S: Store, F: Flow>(
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let permitted = api.hosts.check(&method, request.uri(), request.headers());
     let (request, rest) = body::lend(request);
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    let response = answered.unwrap_or_else(|_| Problem::internal("a route panicked").into_response());
+    let response = match permitted {
+        Ok(()) => {
+            let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+            answered.unwrap_or_else(|_| Problem::internal("a route panicked").into_response())
+        }
+        Err(refusal) => {
+            // The rest of the body comes back when the request goes.
+            drop(request);
+            refused(refusal).into_response()
+        }
+    };
     let mut response = told(response, &method, route);
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
@@ -97,6 +108,16 @@ fn told(response: Response, method: &Method, route: &str) -> Response {
         (_, Some(allow)) => (allow, plain(status)).into_response(),
         (_, None) => plain(status).into_response(),
     }
+}
+
+/// The problem of a request that is not for this server, or not from where it may come.
+fn refused(refusal: Refusal) -> Problem {
+    let kind = match refusal {
+        Refusal::NoHost => Kind::BadRequest,
+        Refusal::UnknownHost => Kind::WrongHost,
+        Refusal::CrossSite => Kind::CrossSite,
+    };
+    Problem::new(kind, refusal.sentence())
 }
 
 /// The problem of an error that came without a word of ours.

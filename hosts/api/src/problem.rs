@@ -23,6 +23,8 @@ pub enum Kind {
     BadBody,
     /// An event that came alone is not one.
     InvalidEvent,
+    /// A page of another site sent a write.
+    CrossSite,
     /// There is no such thing.
     NotFound,
     /// The batch has this record, perhaps, and has not decided it.
@@ -35,6 +37,8 @@ pub enum Kind {
     Exists,
     /// It cannot be done as things stand.
     NotPossible,
+    /// The request names a host that the server does not answer to.
+    WrongHost,
     /// The body took too long to come.
     Timeout,
     /// The body is larger than a request may be.
@@ -53,16 +57,18 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::BadRequest,
         Self::BadBody,
         Self::InvalidEvent,
+        Self::CrossSite,
         Self::NotFound,
         Self::NotDecided,
         Self::MethodNotAllowed,
         Self::Conflict,
         Self::Exists,
         Self::NotPossible,
+        Self::WrongHost,
         Self::Timeout,
         Self::TooLarge,
         Self::UnsupportedMediaType,
@@ -93,12 +99,14 @@ impl Kind {
             Self::BadRequest => ("bad-request", "Bad request", S::BAD_REQUEST),
             Self::BadBody => ("bad-body", "The body cannot be taken", S::BAD_REQUEST),
             Self::InvalidEvent => ("invalid-event", "The event is not valid", S::BAD_REQUEST),
+            Self::CrossSite => ("cross-site", "No writes from other sites", S::FORBIDDEN),
             Self::NotFound => ("not-found", "Not found", S::NOT_FOUND),
             Self::NotDecided => ("not-decided", "Not decided yet", S::NOT_FOUND),
             Self::MethodNotAllowed => ("method-not-allowed", "Method not allowed", S::METHOD_NOT_ALLOWED),
             Self::Conflict => ("conflict", "Done already", S::CONFLICT),
             Self::Exists => ("exists", "There is one already", S::CONFLICT),
             Self::NotPossible => ("not-possible", "Not possible as things stand", S::CONFLICT),
+            Self::WrongHost => ("wrong-host", "Not a host name of this server", S::MISDIRECTED_REQUEST),
             Self::Timeout => ("timeout", "The request took too long to arrive", S::REQUEST_TIMEOUT),
             Self::TooLarge => ("too-large", "Too large", S::PAYLOAD_TOO_LARGE),
             Self::UnsupportedMediaType => {

@@ -23,6 +23,7 @@ use crate::{
     attributes::{self, Attributes},
     client::Aws,
     config::{Config, Missing},
+    ranges,
 };
 
 /// How many single puts are on their way at once.
@@ -205,39 +206,11 @@ impl Store for DynamoStore {
     }
 
     async fn query(&self, table: Table, query: Query) -> Result<Vec<Item>, StoreError> {
-        let name = self.name(table)?;
-        let Some(mut start) = start(&query) else {
-            return Ok(Vec::new());
-        };
-        let mut items = Vec::new();
-        while items.len() < query.limit {
-            let mut ask = self
-                .client
-                .query()
-                .table_name(name)
-                .consistent_read(true)
-                .scan_index_forward(!query.descending)
-                .limit(i32::try_from(query.limit - items.len()).unwrap_or(i32::MAX))
-                .key_condition_expression("#p = :p")
-                .expression_attribute_names("#p", attributes::PARTITION)
-                .expression_attribute_values(":p", AttributeValue::S(query.partition.clone()))
-                .set_exclusive_start_key(start);
-            if !query.prefix.is_empty() {
-                ask = ask
-                    .key_condition_expression("#p = :p AND begins_with(#s, :s)")
-                    .expression_attribute_names("#s", attributes::SORT)
-                    .expression_attribute_values(":s", AttributeValue::S(query.prefix.clone()));
-            }
-            let page = ask.send().await.map_err(|error| failure("Query", &error))?;
-            for found in page.items.unwrap_or_default() {
-                items.push(attributes::to_item(found)?);
-            }
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                break;
-            }
-        }
-        Ok(items)
+        ranges::query(&self.client, self.name(table)?, query).await
+    }
+
+    async fn count(&self, table: Table, query: Query) -> Result<usize, StoreError> {
+        ranges::count(&self.client, self.name(table)?, query).await
     }
 
     async fn put(&self, table: Table, item: Item, condition: Condition) -> Result<Written, StoreError> {
@@ -305,20 +278,6 @@ fn batches(mut all: Vec<Attributes>, size: usize) -> Vec<Vec<Attributes>> {
     batches
 }
 
-/// Where a query starts, `None` where nothing can be behind `after`. DynamoDB refuses a start that lies
-/// outside the prefix.
-fn start(query: &Query) -> Option<Option<Attributes>> {
-    let Query { partition, prefix, after, descending, .. } = query;
-    match after.as_deref() {
-        None => Some(None),
-        Some(after) if !after.is_empty() && after.starts_with(prefix.as_str()) => {
-            Some(Some(attributes::key(partition, after)))
-        }
-        Some(after) if (after > prefix.as_str()) == *descending => Some(None),
-        Some(_) => None,
-    }
-}
-
 /// How long to wait before the rest of a batch is sent again.
 fn pause(round: u32) -> Duration {
     Duration::from_millis(50 << round.min(5))
@@ -333,7 +292,7 @@ fn refused(error: aws_sdk_dynamodb::error::BuildError) -> StoreError {
 }
 
 /// Only the code: the text of a refusal may quote a key.
-fn failure<E>(operation: &str, error: &SdkError<E>) -> StoreError
+pub(crate) fn failure<E>(operation: &str, error: &SdkError<E>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {

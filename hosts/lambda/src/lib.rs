@@ -13,6 +13,7 @@ pub mod destinations;
 pub mod dynamo;
 pub mod express;
 pub mod gateway;
+mod ranges;
 pub mod serve;
 pub mod sfn;
 pub mod sqs;

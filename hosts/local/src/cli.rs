@@ -4,6 +4,7 @@ mod deliveries;
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use api::HostName;
 use clap::{Args, Parser, Subcommand};
 use functions::{BatchId, fault::ErrorType, intake::Format, outbound::Allowed};
 use states::MachineType;
@@ -87,6 +88,10 @@ pub(crate) struct Serve {
     /// The address of the Step Functions endpoint. Only loopback addresses are taken.
     #[arg(long, default_value = "127.0.0.1:8083", value_name = "ADDRESS")]
     pub(crate) sfn_listen: SocketAddr,
+    /// A host name that the server answers to beside loopback names and addresses; it may be given often. A server
+    /// behind a proxy that keeps the client's Host needs it.
+    #[arg(long, value_parser = host_name, value_name = "NAME")]
+    pub(crate) allow_host: Vec<HostName>,
     /// How many messages the queue of events takes; beyond it a client is told to come again later (429).
     #[arg(long, default_value_t = 1_000_000, value_name = "MESSAGES")]
     pub(crate) queue_limit: u64,
@@ -315,6 +320,10 @@ fn format(name: &str) -> Result<Format, String> {
 }
 
 fn allowed(text: &str) -> Result<Allowed, String> {
+    text.parse().map_err(|rule: &str| rule.to_owned())
+}
+
+fn host_name(text: &str) -> Result<HostName, String> {
     text.parse().map_err(|rule: &str| rule.to_owned())
 }
 

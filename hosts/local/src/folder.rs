@@ -1,8 +1,9 @@
 //! The data folder: one SQLite file, the objects, the logs, and the lock that one process holds.
 
 use std::{
-    fs::{self, File, TryLockError},
-    io::{Read, Seek, Write},
+    fs::{self, File, Permissions, TryLockError},
+    io::{self, Read, Seek, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,6 +13,10 @@ use functions::{
     outbound::{Allowed, Guard, Outbound},
 };
 use object_store::local::LocalFileSystem;
+use rustix::{
+    fs::{Mode, OFlags},
+    process::umask,
+};
 
 use crate::{
     exit::Exit,
@@ -22,6 +27,8 @@ use crate::{
 
 /// How many files a process wants to be able to open: as many as Linux lets most processes have.
 const FILES: u64 = 65_536;
+/// The permissions of the group and of all others.
+const OTHERS: u32 = 0o077;
 
 /// The data folder, held by this process until it is dropped.
 #[derive(Debug)]
@@ -86,7 +93,7 @@ impl Folder {
     /// Opens it for a process that calls destinations: public ones, and these.
     pub(crate) fn open_to(root: &Path, command: &str, allowed: Vec<Allowed>) -> Result<Self, Exit> {
         let paths = Paths::new(root);
-        fs::create_dir_all(paths.objects()).map_err(|error| unusable(root, &error))?;
+        keep_private(&paths).map_err(|error| unusable(root, &error))?;
         let lock = lock(&paths, command)?;
         let store = SqliteStore::open(&paths.database())
             .map_err(|error| Exit::failed(format!("{}: {error}", paths.database().display())))?;
@@ -133,8 +140,38 @@ fn objects(paths: &Paths) -> Result<Objects, Exit> {
     }
 }
 
+/// Makes everything that this process puts into the folder readable by its owner alone, and so what an earlier version
+/// left readable by others. The folder itself may be one that people share: only its entries are changed.
+fn keep_private(paths: &Paths) -> io::Result<()> {
+    umask(Mode::RWXG | Mode::RWXO);
+    fs::create_dir_all(paths.objects())?;
+    for entry in fs::read_dir(&paths.root)? {
+        let entry = entry?;
+        let is_ours = entry.file_name().to_str().is_some_and(is_ours);
+        let found = entry.metadata()?;
+        if is_ours && !found.is_symlink() && found.permissions().mode() & OTHERS != 0 {
+            let private = Permissions::from_mode(found.permissions().mode() & !OTHERS);
+            fs::set_permissions(entry.path(), private)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether crmflow makes an entry of this name in its folder.
+fn is_ours(name: &str) -> bool {
+    ["lock", "logs", "objects", "paused", "spool"].contains(&name) || name.starts_with("crmflow.db")
+}
+
 fn lock(paths: &Paths, command: &str) -> Result<File, Exit> {
-    let opened = File::options().read(true).write(true).create(true).truncate(false).open(paths.lock());
+    // A link would lead to a file of somebody else, which is then emptied.
+    let no_links = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let opened = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .custom_flags(no_links)
+        .open(paths.lock());
     let mut lock = opened.map_err(|error| unusable(&paths.root, &error))?;
     match lock.try_lock() {
         Ok(()) => {}
@@ -158,7 +195,7 @@ fn lock(paths: &Paths, command: &str) -> Result<File, Exit> {
     Ok(lock)
 }
 
-fn unusable(root: &Path, error: &std::io::Error) -> Exit {
+fn unusable(root: &Path, error: &io::Error) -> Exit {
     Exit::failed(format!("the data folder {} cannot be used: {error}", root.display()))
 }
 

@@ -10,6 +10,7 @@ mod executions;
 mod exit;
 mod flow;
 mod folder;
+mod http_server;
 mod import;
 mod items;
 mod logs;

@@ -1,6 +1,8 @@
 //! `PUT /uploads/{tenant}/{batch}`: what S3 does on AWS. The file is taken as it streams in; once it is
 //! whole and on the disk, its batch starts.
 
+use std::time::Duration;
+
 use api::problem::{Kind, Problem};
 use axum::{
     Router,
@@ -9,14 +11,19 @@ use axum::{
     http::StatusCode,
     routing::put,
 };
+use bytes::Bytes;
 use functions::{
     BatchId, Error, Name,
     batches::{BatchStatus, Status},
     steps::upload_key,
 };
-use futures::TryStreamExt;
+use futures::{Stream, TryStreamExt, stream};
+use tokio::time::timeout;
 
 use crate::flow::LocalFlow;
+
+/// How long a client may send nothing while its upload is under way.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The route, beside those of the API.
 pub(crate) fn route(flow: LocalFlow) -> Router {
@@ -40,8 +47,7 @@ async fn take(
     if known.status != Status::Running || known.execution_arn.is_some() {
         return Err(Problem::new(Kind::Conflict, "This upload has arrived already; its batch has started."));
     }
-    let pieces = body.into_data_stream().map_err(|_| Cut);
-    match host.objects.put_stream(&upload_key(&tenant, id), pieces.map_err(Refused::from)).await {
+    match host.objects.put_stream(&upload_key(&tenant, id), pieces(body)).await {
         Ok(_) => {}
         Err(Refused::Cut) => {
             return Err(Problem::new(Kind::BadRequest, "The body ended early; nothing of it was kept."));
@@ -52,18 +58,20 @@ async fn take(
     Ok(StatusCode::OK)
 }
 
-/// The client's connection ended before the body did.
-struct Cut;
-
-enum Refused {
-    Cut,
-    Storage(Error),
+/// The body as it comes; a client that sends nothing for a while has gone.
+fn pieces(body: Body) -> impl Stream<Item = Result<Bytes, Refused>> {
+    stream::try_unfold(body.into_data_stream(), |mut body| async {
+        match timeout(PIECE_TIMEOUT, body.try_next()).await {
+            Ok(Ok(piece)) => Ok(piece.map(|piece| (piece, body))),
+            Ok(Err(_)) | Err(_) => Err(Refused::Cut),
+        }
+    })
 }
 
-impl From<Cut> for Refused {
-    fn from(Cut: Cut) -> Self {
-        Self::Cut
-    }
+enum Refused {
+    /// The client's connection ended before the body did, or the client fell silent.
+    Cut,
+    Storage(Error),
 }
 
 impl From<Error> for Refused {

@@ -104,8 +104,15 @@ impl<S: Store, Q: Queue> Pump<'_, S, Q> {
     fn land_call(&mut self, called: Called) {
         let now = (self.tools.now)();
         let destination = self.target.destination();
-        let landing = landing::judge(&called, destination, now, (self.tools.random)());
         let lane = &mut self.lease.lane;
+        let rests = lane.throttle.before(called.is_probe);
+        let landing = landing::judge(&called, destination, rests, now, (self.tools.random)());
+        match landing.rest {
+            Some(until) => lane.throttle.ask(until, called.is_probe),
+            None => lane.throttle.note(landing.sign, called.is_probe),
+        }
+        let sequence = &called.parcel.row.sequence;
+        let refuses = lane.refusals.note(landing.sign, sequence, called.is_probe, now);
         if lane.breaker.note(landing.sign, called.is_probe, now) {
             tracing::warn!(
                 tenant = %self.book.wake.tenant,
@@ -114,10 +121,17 @@ impl<S: Store, Q: Queue> Pump<'_, S, Q> {
                 destination.destination_name
             );
         }
-        let change = if landing.counts { health::note(lane, landing.is_delivered(), now) } else { None };
+        let known = lane.recovered_at;
+        let is_early = called.is_early();
+        let change =
+            landing.counts.then(|| health::note(lane, landing.is_delivered(), is_early, now)).flatten();
+        if let Some(ended_at) = lane.recovered_at.filter(|ended_at| known != Some(*ended_at)) {
+            self.ahead.bring_forward(ended_at, now);
+        }
         landing.log(&self.book.wake, &called);
+        let paused = refuses.then(|| health::refuses(&called.attempt));
         self.keep(Ended::landed(called, landing.fate));
-        if let Some(change) = landing.change.or(change) {
+        if let Some(change) = landing.change.or(change).or(paused) {
             self.close(Left::Change(change));
         }
     }
@@ -134,21 +148,22 @@ impl<S: Store, Q: Queue> Pump<'_, S, Q> {
             self.lease.lane.unsettled = true;
             self.ahead.recover((self.tools.now)());
         }
-        let hold = self.target.destination().hold();
+        let (hold, now) = (self.target.destination().hold(), (self.tools.now)());
         for Ended { row, fate, was_sent, .. } in written {
             let due = match fate {
                 Fate::Again { due, .. } | Fate::Held { due } | Fate::PutOff { due } => Some(*due),
                 _ => None,
             };
             self.ahead.settle(&row.sequence, due);
+            if row.due > now && matches!(fate, Fate::Delivered | Fate::Failed { .. } | Fate::Unwanted) {
+                self.ahead.ended_early(now);
+            }
             let Some(user) = &row.queued.user else { continue };
             let stuck = match fate {
                 // It is known to be held up already, and where another row stands for it, it is still.
                 Fate::Held { .. } | Fate::Stale => continue,
-                Fate::Again { due, queued } => {
-                    let since = queued.stuck_since.unwrap_or(*due);
-                    Some(Stuck { due: *due, free_at: since + hold })
-                }
+                Fate::Again { due, queued } => Some(Stuck::since(queued.stuck_since, *due, hold)),
+                Fate::Kept { queued } => Some(Stuck::since(queued.stuck_since, row.due, hold)),
                 _ => None,
             };
             self.ahead.line.settle(user, &row.sequence, *was_sent, stuck);

@@ -1,8 +1,12 @@
 //! The commands about destinations and what is sent to them.
 
 use clap::{Args, Subcommand};
-use functions::{deliveries::Failure, delivery::Status, destination::DestinationName};
-use jiff::{SignedDuration, Timestamp};
+use functions::{
+    deliveries::{self, Failure},
+    delivery::Status,
+    destination::DestinationName,
+};
+use jiff::Timestamp;
 
 use crate::clock;
 
@@ -73,7 +77,6 @@ fn failure(text: &str) -> Result<Failure, String> {
 }
 
 fn since(text: &str) -> Result<Timestamp, String> {
-    let ago = || clock::now().checked_sub(text.parse::<SignedDuration>().ok()?.abs()).ok();
-    let found = text.parse().ok().or_else(ago);
-    found.ok_or_else(|| "this is neither a time like 2026-11-21T08:00:00Z nor a duration like 24h".to_owned())
+    deliveries::since(text, clock::now())
+        .ok_or_else(|| "this is neither a time like 2026-11-21T08:00:00Z nor a duration like 24h".to_owned())
 }

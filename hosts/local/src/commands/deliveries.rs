@@ -117,13 +117,14 @@ async fn select(tenant: &Name, args: &Replay, store: &impl Store) -> Result<(Sta
     let name = &args.destination;
     let stored = Destination::find(tenant, name, store).await?;
     let stored = stored.ok_or_else(|| Exit::usage(format!("there is no destination {name}")))?;
+    let state = stored.destination.state;
     let selection = Selection {
-        destination: name.clone(),
+        destination: stored.destination,
         since: args.since,
         failure: args.error.clone(),
         limit: usize::MAX,
     };
-    Ok((stored.destination.state, selection))
+    Ok((state, selection))
 }
 
 #[derive(Serialize)]
@@ -141,7 +142,7 @@ pub(super) fn destinations(data: &Path, command: &Destinations) -> Result<ExitCo
     super::block_on(async {
         let mut listed = Vec::new();
         for stored in Destination::all(&tenant, &store).await? {
-            let lane = LaneView::read(&tenant, &stored.destination.destination_name, &store).await?;
+            let lane = LaneView::read(&tenant, &stored.destination, &store).await?;
             listed.push(Listed { destination: stored.destination.into(), lane });
         }
         if *json {
@@ -156,10 +157,35 @@ pub(super) fn destinations(data: &Path, command: &Destinations) -> Result<ExitCo
 fn described(Listed { destination, lane }: &Listed) -> String {
     let Shown { destination_name, state, url, reason, .. } = destination;
     let more = if lane.more { "more than " } else { "" };
+    let oldest = lane.oldest_received_at.map(|oldest| format!(" since {oldest:.0}")).unwrap_or_default();
     let why = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     format!(
-        "{destination_name}  {}{why}  {more}{} wait  {url}\n",
+        "{destination_name}  {}{why}  {more}{} wait{oldest}  {}\n",
         state.name(),
-        super::grouped(lane.waiting as u64)
+        super::grouped(lane.waiting as u64),
+        printable(url)
     )
+}
+
+/// A text for a terminal, which obeys control characters.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn control_characters_are_shown_escaped() {
+        assert_eq!(printable("http://a/\u{1b}[31m\r\né?b='c'"), r"http://a/\u{1b}[31m\r\né?b='c'");
+    }
 }

@@ -1,8 +1,8 @@
 //! `crmflow serve`: the HTTP API and the Step Functions endpoint on this machine.
 
-use std::{future::IntoFuture, io, net::SocketAddr, path::Path, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, path::Path, process::ExitCode, time::Duration};
 
-use api::{Api, router_with};
+use api::{Api, Hosts, router_with};
 use functions::queue::QueueName;
 use tokio::{
     net::TcpListener,
@@ -15,6 +15,7 @@ use crate::{
     clock, consumers,
     exit::Exit,
     folder::Folder,
+    http_server::{self, HEADERS_TIMEOUT},
     logs,
     queues::Load,
     scarce,
@@ -63,23 +64,22 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         endpoint.resume().await?;
         let host = folder.host.clone();
         let api = Api::new(host.store, host.objects, flow.clone(), clock::now, clock::random)
-            .with_guard(host.outbound.guard().clone());
+            .with_guard(host.outbound.guard().clone())
+            .with_hosts(Hosts::LoopbackAnd(args.allow_host.clone()));
         let app = router_with(api, uploads::route(flow));
         super::print(&format!(
             "crmflow listens on http://{address} (Step Functions: http://{sfn_address} ; try http://{address}/docs)\n"
         ));
-        let server = axum::serve(listener, app).with_graceful_shutdown(stopped()).into_future();
+        let server = http_server::serve(listener, app, HEADERS_TIMEOUT, stopped());
         // Workers wait for up to a minute; they are sent away first.
         let quiet = endpoint.clone();
-        let sfn = axum::serve(sfn_listener, sfn::router(endpoint));
-        let sfn = sfn
-            .with_graceful_shutdown(async move {
-                stopped().await;
-                quiet.close()
-            })
-            .into_future();
+        let sfn = sfn::router(endpoint, &args.allow_host);
+        let sfn = http_server::serve(sfn_listener, sfn, HEADERS_TIMEOUT, async move {
+            stopped().await;
+            quiet.close();
+        });
         tokio::select! {
-            ended = async { tokio::try_join!(server, sfn, async { consumers.await.map_err(io::Error::other) }) } => {
+            (_, _, ended) = async { tokio::join!(server, sfn, consumers) } => {
                 ended.map_err(|error| Exit::failed(error.to_string()))?;
             }
             () = async { stopped().await; tokio::time::sleep(GRACE).await } => {}

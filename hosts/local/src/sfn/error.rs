@@ -77,6 +77,10 @@ impl Error {
         Self { kind, message: Some(message.into()) }
     }
 
+    pub(super) fn too_slow() -> Self {
+        Self::new(Kind::ServiceUnavailable, "The request took too long to arrive.")
+    }
+
     pub(super) fn unknown_operation() -> Self {
         Self { kind: Kind::UnknownOperationException, message: None }
     }

@@ -21,8 +21,9 @@ mod tasks;
 mod test_state;
 mod validate;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use api::{HostName, Hosts};
 pub(crate) use arn::is_name;
 use axum::{
     Router,
@@ -34,12 +35,20 @@ use axum::{
 use functions::store::StoreError;
 use jiff::Timestamp;
 use serde_json::Value as Json;
+use tokio::time::timeout;
 
-use self::{error::Error, operation::Operation, redrive::Redrives, validate::Fields};
+use self::{
+    error::{Error, Kind},
+    operation::Operation,
+    redrive::Redrives,
+    validate::Fields,
+};
 use crate::{clock, executions::Executions, machines::Machines, sqlite::SqliteStore};
 
 /// What a request may weigh: a definition of 1 MiB with every character escaped, and some.
 const LARGEST: usize = 8 * 1024 * 1024;
+/// How long the body of a call may take to come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// What JSON 1.0 of AWS calls itself.
 const JSON: &str = "application/x-amz-json-1.0";
 
@@ -50,13 +59,16 @@ pub(crate) struct Endpoint {
     redrives: Arc<Redrives>,
 }
 
-/// The routes of the endpoint.
-pub(crate) fn router(endpoint: Endpoint) -> Router {
-    Router::new().fallback(serve).with_state(endpoint)
+/// The routes of the endpoint, which answers to loopback names and to these.
+pub(crate) fn router(endpoint: Endpoint, names: &[HostName]) -> Router {
+    // Clients put `sync-` before the host of StartSyncExecution and TestState.
+    let all = names.iter().cloned().chain([HostName::localhost()]);
+    let hosts = Hosts::LoopbackAnd(all.flat_map(|name| [name.with_prefix("sync-"), name]).collect());
+    Router::new().fallback(serve).with_state((endpoint, hosts))
 }
 
-async fn serve(State(endpoint): State<Endpoint>, request: Request) -> Response {
-    let answer = match read(request).await {
+async fn serve(State((endpoint, hosts)): State<(Endpoint, Hosts)>, request: Request) -> Response {
+    let answer = match read(&hosts, request).await {
         Ok((operation, body)) => endpoint.answer(operation, &body).await,
         Err(error) => Err(error),
     };
@@ -72,14 +84,17 @@ async fn serve(State(endpoint): State<Endpoint>, request: Request) -> Response {
 const REQUEST_ID: header::HeaderName = header::HeaderName::from_static("x-amzn-requestid");
 
 /// The operation that a request names, and its body.
-async fn read(request: Request) -> Result<(Operation, Bytes), Error> {
+async fn read(hosts: &Hosts, request: Request) -> Result<(Operation, Bytes), Error> {
     let (parts, body) = request.into_parts();
+    let permitted = hosts.check(&parts.method, &parts.uri, &parts.headers);
+    permitted.map_err(|refusal| Error::new(Kind::AccessDeniedException, refusal.sentence()))?;
     let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = text("content-type").split(';').next().unwrap_or_default().trim();
     let is_call = parts.method == Method::POST && parts.uri.path() == "/" && media.eq_ignore_ascii_case(JSON);
     let operation = Operation::of_target(text("x-amz-target")).filter(|_| is_call);
     let operation = operation.ok_or_else(Error::unknown_operation)?;
-    let body = to_bytes(body, LARGEST).await.map_err(|_| Error::too_large())?;
+    let body = timeout(BODY_TIMEOUT, to_bytes(body, LARGEST)).await.map_err(|_| Error::too_slow())?;
+    let body = body.map_err(|_| Error::too_large())?;
     Ok((operation, body))
 }
 

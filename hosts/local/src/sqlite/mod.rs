@@ -87,6 +87,10 @@ impl Store for SqliteStore {
         self.readers.with(|connection| read::query(connection, table, &query))
     }
 
+    async fn count(&self, table: Table, query: Query) -> Result<usize, StoreError> {
+        self.readers.with(|connection| read::count(connection, table, &query))
+    }
+
     async fn put(&self, table: Table, item: Item, condition: Condition) -> Result<Written, StoreError> {
         let mut written = self.put_all(table, vec![(item, condition)]).await?;
         written.pop().ok_or_else(|| StoreError::Refused("the writer gave no answer".into()))

@@ -6,7 +6,7 @@ use std::{
 };
 
 use functions::store::{Item, Query, StoreError, Table};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Rows, params};
 
 use super::failure;
 
@@ -60,6 +60,35 @@ pub(super) fn get(
 }
 
 pub(super) fn query(connection: &Connection, table: Table, query: &Query) -> rusqlite::Result<Vec<Item>> {
+    in_range(
+        connection,
+        table,
+        query,
+        |range| format!("SELECT partition, sort, version, body {range}"),
+        |rows| rows.mapped(item).collect(),
+    )
+}
+
+/// How many items a range has, up to its limit.
+pub(super) fn count(connection: &Connection, table: Table, query: &Query) -> rusqlite::Result<usize> {
+    let counted = in_range(
+        connection,
+        table,
+        query,
+        |range| format!("SELECT count(*) FROM (SELECT 1 {range})"),
+        |rows| rows.mapped(|row| row.get::<_, i64>(0)).collect::<rusqlite::Result<Vec<_>>>(),
+    )?;
+    Ok(counted.first().and_then(|count| usize::try_from(*count).ok()).unwrap_or_default())
+}
+
+/// Asks something of the rows of a range.
+fn in_range<T>(
+    connection: &Connection,
+    table: Table,
+    query: &Query,
+    select: impl FnOnce(&str) -> String,
+    read: impl FnOnce(Rows<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
     // Both ends are bounds of the index: a lane has very many rows beside those that are asked for.
     let end = format!("{}\u{10ffff}", query.prefix);
     let after = query.after.as_deref();
@@ -68,17 +97,16 @@ pub(super) fn query(connection: &Connection, table: Table, query: &Query) -> rus
     } else {
         ("ASC", after.map_or((">=", query.prefix.as_str()), |after| (">", after)), ("<=", end.as_str()))
     };
-    let sql = format!(
-        "SELECT partition, sort, version, body FROM {} WHERE partition = ?1 AND sort {} ?2 AND sort {} ?3 \
+    let range = format!(
+        "FROM {} WHERE partition = ?1 AND sort {} ?2 AND sort {} ?3 \
          AND substr(sort, 1, length(?4)) = ?4 ORDER BY sort {order} LIMIT ?5",
         table.name(),
         from.0,
         to.0
     );
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![query.partition, from.1, to.1, query.prefix, limit], item)?;
-    rows.collect()
+    let mut statement = connection.prepare_cached(&select(&range))?;
+    read(statement.query(params![query.partition, from.1, to.1, query.prefix, limit])?)
 }
 
 fn item(row: &Row<'_>) -> rusqlite::Result<Item> {

@@ -8,7 +8,9 @@ use functions::{
     batch::BatchId,
     deliver::{Courier, Evaluator, PATIENCE, Tools},
     delivery::{self, Delivery, Queued, Status, Wake},
-    destination::{CONCURRENCY, Destination, DestinationType, HOLD_SECONDS, Ordering, State, Stored},
+    destination::{
+        CONCURRENCY, Destination, DestinationType, FINAL_STATUSES, HOLD_SECONDS, Ordering, State, Stored,
+    },
     event::StoredEvent,
     outbound::{Guard, Outbound},
     quarantine::{self, Entry, Filter},
@@ -89,6 +91,12 @@ impl Lab {
         AHEAD.set(AHEAD.get() + SignedDuration::from_secs(seconds));
     }
 
+    /// The courier's time.
+    #[expect(clippy::unused_self, reason = "it is the lab's clock")]
+    pub(super) fn now(&self) -> Timestamp {
+        now()
+    }
+
     /// Makes a destination at a sink.
     pub(super) async fn destination(&self, name: &str, sink: &Sink, change: impl FnOnce(&mut Destination)) {
         let mut destination = Destination {
@@ -105,6 +113,7 @@ impl Lab {
             hold_seconds: HOLD_SECONDS,
             concurrency: CONCURRENCY,
             retry_delays: vec![0; 7],
+            final_statuses: FINAL_STATUSES.to_vec(),
             state: State::Active,
             reason: None,
             created_at: now(),
@@ -178,6 +187,9 @@ impl Lab {
                 replays: 0,
                 stuck_since: None,
                 filter_pending: self.filter_pending.get(),
+                of: None,
+                failed_at: None,
+                throttled_since: None,
             };
             let sort = delivery::queued_sort(received_at, &sequence);
             self.put(delivery::TABLE, delivery::item(&self.lane(name), sort, 1, &queued).unwrap()).await;

@@ -7,6 +7,8 @@ mod faulty;
 mod filters;
 mod lab;
 mod order;
+mod outage;
+mod refused;
 mod rest;
 mod secure;
 mod sink;

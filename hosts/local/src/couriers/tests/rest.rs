@@ -10,6 +10,7 @@ use std::{
 
 use functions::{
     deliver::{Courier, Tools},
+    deliveries::{self, Filter, LaneView, Selection},
     delivery::{self, Status},
     destination::{Destination, State},
     queue::QueueName,
@@ -171,6 +172,7 @@ async fn failures_of_what_was_changed_since_do_not_count() {
     let activate = || lab.change("A", |it| (it.state, it.reason) = (State::Active, None));
     make().await;
     assert_eq!(send("m1", 503).await, State::Active);
+    lab.change("A", |it| it.state = State::Paused).await;
     assert_eq!(send("m2", 401).await, State::Paused);
     lab.pass(6 * 86_400);
     activate().await;
@@ -286,4 +288,76 @@ async fn a_lane_that_cannot_be_worked_on_is_looked_at_again_soon() {
     lab.deliver(&["A"]).await;
     let delays: Vec<i64> = lab.messages(QueueName::Lanes).iter().map(|(delay, _)| *delay).collect();
     assert!(delays.len() == 1 && (5..=60).contains(&delays[0]), "{delays:?}");
+}
+
+#[tokio::test]
+async fn one_that_is_made_anew_has_nothing_of_the_one_before() {
+    let status = Arc::new(AtomicU16::new(422));
+    let says = Arc::clone(&status);
+    let sink = Sink::start(move |_, _| Reply::Status(says.load(Relaxed), "")).await;
+    let lab = Lab::new(&[&sink]);
+    let make = || lab.destination("A", &sink, |it| it.retry_delays = vec![60; 3]);
+    let view = async || LaneView::read(&lab.tenant, &lab.found("A").await, &lab.store).await.unwrap();
+    let listed = async || {
+        let filter = Filter { destination: Some("A".parse().unwrap()), status: None };
+        let page = deliveries::list(&lab.tenant, &filter, None, 100, &lab.store).await.unwrap();
+        page.deliveries.iter().map(|it| format!("{} {}", it.message_id, it.status.name())).collect::<Vec<_>>()
+    };
+    make().await;
+    lab.event("m1", None, None, &["A"]).await;
+    lab.deliver(&["A"]).await;
+    status.store(503, Relaxed);
+    lab.event("m2", None, None, &["A"]).await;
+    lab.deliver(&["A"]).await;
+    assert_eq!(listed().await, ["m2 pending", "m1 failed"]);
+    assert!(view().await.failing_since.is_some());
+    lab.event("m3", None, None, &["A"]).await;
+    Destination::delete(&lab.tenant, &"A".parse().unwrap(), &lab.store).await.unwrap();
+    assert_eq!(listed().await, ["m3 pending", "m2 pending", "m1 failed"], "nobody else has its name");
+    // The new one is there before anybody has worked on the lane.
+    lab.pass(1);
+    make().await;
+    assert_eq!(listed().await, Vec::<String>::new());
+    assert_eq!(view().await.failing_since, None);
+    status.store(200, Relaxed);
+    lab.event("m4", None, None, &["A"]).await;
+    let before = sink.seen().len();
+    lab.pass(70);
+    lab.deliver(&["A"]).await;
+    assert_eq!(sink.ids()[before..], ["m4"]);
+    assert_eq!(listed().await, ["m4 delivered"]);
+    let reasons: Vec<_> = lab.deliveries("A").await.into_iter().map(|it| it.reason).collect();
+    let deleted = Some("destination_deleted".to_owned());
+    assert_eq!(reasons, [Some("http_422".to_owned()), deleted.clone(), deleted, None]);
+    let selection = Selection { destination: lab.found("A").await, since: None, failure: None, limit: 100 };
+    assert_eq!(deliveries::count(&lab.tenant, &selection, &lab.store).await.unwrap().matched, 0);
+}
+
+#[tokio::test]
+async fn a_lane_shows_what_waits_and_why() {
+    let sink = Sink::start(|_, _| Reply::Status(503, "")).await;
+    let lab = Lab::new(&[&sink]);
+    lab.destination("A", &sink, |it| it.retry_delays = vec![7_200; 3]).await;
+    let view = async || LaneView::read(&lab.tenant, &lab.found("A").await, &lab.store).await.unwrap();
+    assert_eq!((view().await.waiting, view().await.oldest_received_at), (0, None));
+    let first = lab.now();
+    lab.event("m0", None, None, &["A"]).await;
+    lab.deliver(&["A"]).await;
+    lab.pass(60);
+    lab.change("A", |it| it.state = State::Paused).await;
+    for number in 1..1_500 {
+        lab.event(&format!("m{number}"), None, None, &["A"]).await;
+    }
+    let lane = view().await;
+    assert_eq!((lane.waiting, lane.more), (1_500, false));
+    let oldest = lane.oldest_received_at.unwrap();
+    assert!(oldest >= first && oldest.duration_since(first).as_secs() < 30, "{oldest} {first}");
+    let filter = Filter { destination: None, status: Some(Status::Pending) };
+    let mut page = deliveries::list(&lab.tenant, &filter, None, 1_000, &lab.store).await.unwrap();
+    let next = page.next.take();
+    let rest = deliveries::list(&lab.tenant, &filter, next.as_deref(), 1_000, &lab.store).await.unwrap();
+    page.deliveries.extend(rest.deliveries);
+    let failed: Vec<_> = page.deliveries.iter().filter(|it| it.reason.is_some()).collect();
+    assert_eq!((page.deliveries.len(), failed.len()), (1_500, 1));
+    assert_eq!((failed[0].message_id.as_str(), failed[0].reason.as_deref()), ("m0", Some("http_503")));
 }

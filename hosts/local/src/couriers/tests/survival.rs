@@ -43,6 +43,7 @@ pub(super) fn delivery_of(status: Status, next_attempt_at: Option<Timestamp>) ->
         user: None,
         channel: None,
         received_at: Timestamp::UNIX_EPOCH,
+        of: None,
         replays: 0,
         filter_pending: false,
     }

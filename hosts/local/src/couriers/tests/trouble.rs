@@ -43,7 +43,7 @@ async fn check(
 ) -> Lab {
     let sink = Sink::start(|request, _| match request.id() {
         "m1" => Reply::Late(Duration::from_millis(1_500)),
-        _ => Reply::Status(404, ""),
+        _ => Reply::Status(422, ""),
     })
     .await;
     let lab = Lab::new(&[&sink]);
@@ -148,7 +148,7 @@ async fn what_one_lane_could_not_write_of_a_response_the_others_write() {
 #[tokio::test]
 async fn a_quarantine_that_fails_costs_what_failed_alone() {
     let sink =
-        Sink::start(|request, _| Reply::Status(if request.id() == "m2" { 404 } else { 200 }, "")).await;
+        Sink::start(|request, _| Reply::Status(if request.id() == "m2" { 422 } else { 200 }, "")).await;
     let lab = Lab::new(&[&sink]);
     lab.destination("A", &sink, |_| {}).await;
     for id in ["m1", "m2", "m3"] {
@@ -198,7 +198,7 @@ async fn check_late(answer: u16, status: Status) {
 
 #[tokio::test]
 async fn who_has_lost_the_lane_writes_nothing() {
-    check_late(404, Status::Failed).await;
+    check_late(422, Status::Failed).await;
     check_late(200, Status::Delivered).await;
 }
 

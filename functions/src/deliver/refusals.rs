@@ -1,0 +1,140 @@
+//! Refusals in a row: a destination that refuses whatever it is sent is paused, so that its events wait and do not fail.
+//! One that refuses some events and takes others works.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::breaker::{Permit, Sign};
+
+/// A destination refuses everything when it refused so many deliveries in a row and nothing else,
+const MIN_REFUSED: usize = 10;
+/// for so long: a deployment answers 404 for some seconds.
+const MIN_REFUSING: SignedDuration = SignedDuration::from_secs(30);
+/// Meanwhile one call goes so long after the other, so that few events fail.
+const PROBE_INTERVAL: SignedDuration = SignedDuration::from_secs(3);
+
+/// What was refused since anything else was answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Refusals {
+    /// Since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+    /// The sequences of the first [`MIN_REFUSED`] of those deliveries.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    deliveries: Vec<String>,
+    /// When the next call may go, if there were as many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    /// Whether the one call is on its way that is to show how the destination is.
+    #[serde(skip)]
+    is_probing: bool,
+}
+
+impl Refusals {
+    /// What they let through now.
+    pub(super) fn permits(&self, now: Timestamp) -> Permit {
+        Permit::until(self.until, self.is_probing, now)
+    }
+
+    /// The probe is on its way.
+    pub(super) fn probe(&mut self) {
+        self.is_probing = self.until.is_some();
+    }
+
+    /// A call ended; gives whether the destination refuses everything.
+    pub(super) fn note(&mut self, sign: Sign, sequence: &str, is_probe: bool, now: Timestamp) -> bool {
+        if is_probe {
+            self.is_probing = false;
+        }
+        match sign {
+            Sign::None => return false,
+            Sign::Well | Sign::Ill => {
+                *self = Self::default();
+                return false;
+            }
+            Sign::Refused => {}
+        }
+        let since = *self.since.get_or_insert(now);
+        if self.deliveries.len() < MIN_REFUSED && !self.deliveries.iter().any(|known| known == sequence) {
+            self.deliveries.push(sequence.to_owned());
+        }
+        if self.deliveries.len() < MIN_REFUSED {
+            return false;
+        }
+        if is_probe || self.until.is_none() {
+            self.until = Some(now + PROBE_INTERVAL);
+        }
+        now.duration_since(since) >= MIN_REFUSING
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A letter is a delivery that is refused, `+` one that is taken, `!` a call that finds nobody, `.` a second.
+    fn after(calls: &str) -> (Refusals, bool, Timestamp) {
+        let mut refusals = Refusals::default();
+        let (mut now, mut is_paused) = (Timestamp::UNIX_EPOCH, false);
+        for call in calls.chars() {
+            let sign = match call {
+                '.' => {
+                    now += SignedDuration::from_secs(1);
+                    continue;
+                }
+                '+' => Sign::Well,
+                '!' => Sign::Ill,
+                '?' => Sign::None,
+                _ => Sign::Refused,
+            };
+            let is_probe = refusals.permits(now) == Permit::Probe;
+            if is_probe {
+                refusals.probe();
+                assert_eq!(refusals.permits(now), Permit::Wait);
+            }
+            is_paused |= refusals.note(sign, &call.to_string(), is_probe, now);
+        }
+        (refusals, is_paused, now)
+    }
+
+    #[track_caller]
+    fn check(calls: &str, expected: &str) {
+        let (refusals, is_paused, now) = after(calls);
+        let found = match refusals.permits(now) {
+            _ if is_paused => "pause".to_owned(),
+            Permit::After(end) => format!("{}", end.duration_since(now).as_secs()),
+            permit => format!("{permit:?}"),
+        };
+        assert_eq!(found, expected, "{calls}");
+        let read: Refusals = serde_json::from_str(&serde_json::to_string(&refusals).unwrap()).unwrap();
+        assert_eq!(read.permits(now), refusals.permits(now));
+    }
+
+    const SECONDS: &str = "..............................";
+
+    #[test]
+    fn ten_deliveries_in_a_row_for_half_a_minute_pause() {
+        check("abcdefghi", "All");
+        check("abcdefghij", "3");
+        check("abcdefghij...", "Probe");
+        check("abcdefghij...k", "3");
+        check(&format!("abcdefghij{SECONDS}k"), "pause");
+        check(&format!("a{SECONDS}bcdefghij"), "pause");
+        check(&format!("abcdefghij...?{SECONDS}"), "Probe");
+    }
+
+    #[test]
+    fn one_that_is_taken_ends_the_row() {
+        check(&format!("abcdefghi+{SECONDS}jklmnopqr"), "All");
+        check("abcdefghij...+", "All");
+        check(&format!("abcdefghij...+{SECONDS}k"), "All");
+        check(&format!("abcdefghi!{SECONDS}jklmnopqr"), "All");
+    }
+
+    #[test]
+    fn one_delivery_pauses_nothing_however_often_it_is_refused() {
+        check(&format!("a{SECONDS}").repeat(30), "All");
+        check(&format!("abc{SECONDS}").repeat(30), "All");
+    }
+}

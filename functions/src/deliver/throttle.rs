@@ -1,0 +1,95 @@
+//! The rest of a lane whose destination asked for time (429): nothing goes until it is over, and then one call, which
+//! shows whether more may follow.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::breaker::{Permit, Sign};
+
+/// Whether a lane rests.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Throttle {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    /// How many rests there were since a call went well.
+    in_row: u32,
+    /// Whether the one call is on its way that is to show how the destination is.
+    #[serde(skip)]
+    is_probing: bool,
+}
+
+impl Throttle {
+    /// Until when the lane rests.
+    pub(super) fn until(&self) -> Option<Timestamp> {
+        self.until
+    }
+
+    /// How many rests there were in a row before one that is asked for now. Calls that were on their way together ask for
+    /// one rest.
+    pub(super) fn before(&self, is_probe: bool) -> u32 {
+        let is_new = self.until.is_none() || is_probe;
+        if is_new { self.in_row } else { self.in_row.saturating_sub(1) }
+    }
+
+    /// What it lets through now.
+    pub(super) fn permits(&self, now: Timestamp) -> Permit {
+        Permit::until(self.until, self.is_probing, now)
+    }
+
+    /// The probe is on its way.
+    pub(super) fn probe(&mut self) {
+        self.is_probing = self.until.is_some();
+    }
+
+    /// The destination asked for time until then.
+    pub(super) fn ask(&mut self, until: Timestamp, is_probe: bool) {
+        self.in_row = self.before(is_probe) + 1;
+        self.until = self.until.filter(|_| !is_probe).max(Some(until));
+        self.is_probing &= !is_probe;
+    }
+
+    /// A call ended, and the destination did not ask for time. What was on its way when the rest began shows nothing.
+    pub(super) fn note(&mut self, sign: Sign, is_probe: bool) {
+        if is_probe {
+            self.is_probing = false;
+        }
+        if sign != Sign::None && (is_probe || self.until.is_none()) {
+            *self = Self::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_rest_ends_with_one_call_that_shows_the_way() {
+        let mut throttle = Throttle::default();
+        assert_eq!(throttle.permits(at(0)), Permit::All);
+        throttle.ask(at(5), false);
+        throttle.ask(at(4), false);
+        assert_eq!((throttle.permits(at(4)), throttle.in_row), (Permit::After(at(5)), 1));
+        // It was on its way before.
+        throttle.note(Sign::Well, false);
+        assert_eq!(throttle.permits(at(5)), Permit::Probe);
+        throttle.probe();
+        assert_eq!(throttle.permits(at(5)), Permit::Wait);
+        throttle.ask(at(9), true);
+        assert_eq!((throttle.permits(at(8)), throttle.in_row), (Permit::After(at(9)), 2));
+        let read: Throttle = serde_json::from_str(&serde_json::to_string(&throttle).unwrap()).unwrap();
+        assert_eq!(read, throttle);
+        throttle.probe();
+        throttle.note(Sign::None, true);
+        assert_eq!(throttle.permits(at(9)), Permit::Probe);
+        throttle.note(Sign::Well, true);
+        assert_eq!(throttle, Throttle::default());
+    }
+}

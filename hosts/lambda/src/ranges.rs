@@ -1,0 +1,91 @@
+//! Ranges of a partition: their items, and how many those are.
+
+use aws_sdk_dynamodb::{
+    Client,
+    operation::query::builders::QueryFluentBuilder,
+    types::{AttributeValue, Select},
+};
+use functions::store::{Item, Query, StoreError};
+
+use crate::{
+    attributes::{self, Attributes},
+    dynamo::failure,
+};
+
+/// The items of a range.
+pub(crate) async fn query(client: &Client, name: &str, query: Query) -> Result<Vec<Item>, StoreError> {
+    let Some(mut start) = start(&query) else {
+        return Ok(Vec::new());
+    };
+    let mut items = Vec::new();
+    while items.len() < query.limit {
+        let ask = ask(client, name, &query, query.limit - items.len(), start).consistent_read(true);
+        let page = ask.send().await.map_err(|error| failure("Query", &error))?;
+        for found in page.items.unwrap_or_default() {
+            items.push(attributes::to_item(found)?);
+        }
+        start = page.last_evaluated_key;
+        if start.is_none() {
+            break;
+        }
+    }
+    Ok(items)
+}
+
+/// How many items a range has, up to its limit. For half the price of reading them: a count need not be of this very
+/// moment.
+pub(crate) async fn count(client: &Client, name: &str, query: Query) -> Result<usize, StoreError> {
+    let Some(mut start) = start(&query) else {
+        return Ok(0);
+    };
+    let mut counted = 0;
+    while counted < query.limit {
+        let ask = ask(client, name, &query, query.limit - counted, start).select(Select::Count);
+        let page = ask.send().await.map_err(|error| failure("Query", &error))?;
+        counted += usize::try_from(page.count).unwrap_or_default();
+        start = page.last_evaluated_key;
+        if start.is_none() {
+            break;
+        }
+    }
+    Ok(counted)
+}
+
+/// The question for the next items of a range.
+fn ask(
+    client: &Client,
+    name: &str,
+    query: &Query,
+    limit: usize,
+    start: Option<Attributes>,
+) -> QueryFluentBuilder {
+    let ask = client
+        .query()
+        .table_name(name)
+        .scan_index_forward(!query.descending)
+        .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+        .key_condition_expression("#p = :p")
+        .expression_attribute_names("#p", attributes::PARTITION)
+        .expression_attribute_values(":p", AttributeValue::S(query.partition.clone()))
+        .set_exclusive_start_key(start);
+    if query.prefix.is_empty() {
+        return ask;
+    }
+    ask.key_condition_expression("#p = :p AND begins_with(#s, :s)")
+        .expression_attribute_names("#s", attributes::SORT)
+        .expression_attribute_values(":s", AttributeValue::S(query.prefix.clone()))
+}
+
+/// Where a query starts, `None` where nothing can be behind `after`. DynamoDB refuses a start that lies
+/// outside the prefix.
+fn start(query: &Query) -> Option<Option<Attributes>> {
+    let Query { partition, prefix, after, descending, .. } = query;
+    match after.as_deref() {
+        None => Some(None),
+        Some(after) if !after.is_empty() && after.starts_with(prefix.as_str()) => {
+            Some(Some(attributes::key(partition, after)))
+        }
+        Some(after) if (after > prefix.as_str()) == *descending => Some(None),
+        Some(_) => None,
+    }
+}
