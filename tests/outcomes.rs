@@ -270,7 +270,7 @@ fn an_event_that_a_filter_fails_on_is_replayed() {
     assert_eq!(failed("filter")["deliveries"].as_array().unwrap().len(), 2);
     assert_eq!(failed("mapping")["deliveries"], json!([]));
     let kept = world.api.show("/quarantine?errorType=delivery");
-    let said = format!("was not taken by destination a: filter, {message}");
+    let said = format!("was not taken by destination a: filter: {message}");
     assert_eq!(kept["entries"][0]["faults"][0]["message"], said);
     assert_eq!(kept["entries"].as_array().unwrap().len(), 2);
 

@@ -76,16 +76,16 @@ pub struct Queued {
     /// Since when it holds up its user's later events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck_since: Option<Timestamp>,
-    /// Whether the destination's filter is still to be evaluated for it: RouteEvents could not, or not in the time that
-    /// it has. The delivery worker does.
-    #[serde(default, skip_serializing_if = "Not::not")]
-    pub filter_pending: bool,
     /// When a call failed last, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_at: Option<Timestamp>,
     /// Since when the destination asks for time (429), if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throttled_since: Option<Timestamp>,
+    /// Whether the destination's filter is still to be evaluated for it: RouteEvents could not, or not in the time that
+    /// it has. The delivery worker does.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub filter_pending: bool,
 }
 
 impl Queued {

@@ -82,9 +82,12 @@ impl Forward {
         Self { ended_at, after: delivery::queued_sort(now, "~"), again: false }
     }
 
-    /// Whether a row that is not due yet waits because of the outage.
+    /// Whether a row that is not due yet waits because of the outage. One whose filter was too slow does not.
     fn holds(&self, row: &Row) -> bool {
-        row.waits && row.queued.failed_at.is_none_or(|failed_at| failed_at < self.ended_at)
+        let waits_for_filter = row.queued.filter_pending && row.queued.tries > 0;
+        row.waits
+            && !waits_for_filter
+            && row.queued.failed_at.is_none_or(|failed_at| failed_at < self.ended_at)
     }
 }
 

@@ -221,9 +221,9 @@ impl<S: Store> Book<S> {
         let (id, index) = sequence.rsplit_once('-').ok_or_else(broken)?;
         let record = ended.letter.as_ref().map(|letter| RawValue::from_string(letter.payload.clone()));
         let last = ended.attempts.last().filter(|last| last.error.as_deref() == Some(reason));
-        let more = last.and_then(|last| last.message.as_ref());
-        let more = more.map(|message| format!(", {message}")).unwrap_or_default();
-        let message = format!("was not taken by destination {}: {reason}{more}", self.wake.destination);
+        let why = last.and_then(|last| last.message.as_ref()).map(|why| format!(": {why}"));
+        let (destination, why) = (&self.wake.destination, why.unwrap_or_default());
+        let message = format!("was not taken by destination {destination}: {reason}{why}");
         Ok(Entry {
             batch_id: id.parse()?,
             index: index.parse().map_err(|_| broken())?,

@@ -222,7 +222,7 @@ async fn an_event_that_cannot_be_mapped_fails_alone() {
     let kept = lab.quarantine().await;
     let messages: Vec<&str> = kept.iter().map(|entry| &*entry.faults[0].message).collect();
     assert!(
-        messages.contains(&format!("was not taken by destination A: mapping, {why}").as_str()),
+        messages.contains(&format!("was not taken by destination A: mapping: {why}").as_str()),
         "{messages:?}"
     );
 }
