@@ -266,8 +266,9 @@ fn an_event_that_a_filter_fails_on_is_replayed() {
         assert_eq!((&a["attempts"][0]["message"], &shown["outcome"]), (&json!(message), &json!("routed")));
         assert_eq!(shown["response"]["destinations"], json!({"a": false}));
     }
-    let failed = world.api.show("/deliveries?destination=a&status=failed");
-    assert_eq!(failed["deliveries"].as_array().unwrap().len(), 2);
+    let failed = |error: &str| world.api.show(&format!("/deliveries?status=failed&error={error}"));
+    assert_eq!(failed("filter")["deliveries"].as_array().unwrap().len(), 2);
+    assert_eq!(failed("mapping")["deliveries"], json!([]));
     let kept = world.api.show("/quarantine?errorType=delivery");
     let said = format!("was not taken by destination a: filter: {message}");
     assert_eq!(kept["entries"][0]["faults"][0]["message"], said);
@@ -310,6 +311,8 @@ fn what_came_while_a_destination_was_disabled_is_replayed() {
     let kept = world.api.show("/quarantine?errorType=delivery");
     assert_eq!(kept["entries"].as_array().unwrap().len(), 4);
 
+    let missed = world.api.show("/deliveries?destination=a&status=failed&error=destination_disabled");
+    assert_eq!(missed["deliveries"].as_array().unwrap().len(), 3);
     let replay = |body: Value| world.api.request("POST", "/deliveries/replay", Some(&body));
     assert_eq!(replay(json!({"destination": "a"})).status, 409);
     world.sink.tell("analytics-1", &json!({}));

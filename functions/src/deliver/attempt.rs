@@ -46,8 +46,8 @@ enum Mapping {
     /// The event goes as it came.
     None,
     By(Box<Expression>),
-    /// The expression is none.
-    Broken(ExpressionError),
+    /// The expression is none, and why.
+    Broken(String),
 }
 
 /// A call that ended.
@@ -79,8 +79,9 @@ impl Target {
         let destination = &stored.destination;
         let mut headers = outbound::headers(&destination.headers).unwrap_or_default();
         headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
-        let parse = |source: &String| {
-            Expression::parse(source).map_or_else(Mapping::Broken, |mapping| Mapping::By(Box::new(mapping)))
+        let parse = |source: &String| match Expression::parse(source) {
+            Ok(mapping) => Mapping::By(Box::new(mapping)),
+            Err(error) => Mapping::Broken(format!("it is not JSONata that is taken: {error}")),
         };
         Self {
             url: guard.check_url(&destination.url).ok().map(Hidden::from),
@@ -138,14 +139,15 @@ impl Target {
 
 /// The body of a call, or what is wrong with the mapping, which makes none.
 async fn body(target: &Arc<Target>, letter: &Letter) -> Result<Bytes, String> {
-    if matches!(target.mapping, Mapping::None) {
-        return Ok(Bytes::copy_from_slice(letter.payload.as_bytes()));
+    match &target.mapping {
+        Mapping::None => return Ok(Bytes::copy_from_slice(letter.payload.as_bytes())),
+        Mapping::Broken(why) => return Err(why.clone()),
+        Mapping::By(_) => {}
     }
     let (mapping, canonical) = (Arc::clone(target), letter.canonical.clone());
     let work = move |limit| match &mapping.mapping {
-        Mapping::None => Ok(None),
         Mapping::By(mapping) => mapping.evaluate_within(&canonical, limit),
-        Mapping::Broken(error) => Err(error.clone()),
+        Mapping::None | Mapping::Broken(_) => Ok(None),
     };
     match target.evaluator.evaluate(&target.mappings, work).await {
         Answer::Value(Some(body)) => Ok(Bytes::from(body)),

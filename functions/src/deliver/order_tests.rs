@@ -15,10 +15,10 @@ fn row(name: &str) -> Row {
         tries: 0,
         replays: 0,
         stuck_since: None,
+        filter_pending: false,
         of: None,
         failed_at: None,
         throttled_since: None,
-        filter_pending: false,
     };
     Row { sort: String::new(), due: at(0), sequence: name[1..].to_owned(), version: 1, waits: false, queued }
 }

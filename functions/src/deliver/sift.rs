@@ -48,11 +48,14 @@ pub(super) async fn sift(target: Arc<Target>, parcel: Box<Parcel>, at: Timestamp
     let began = Instant::now();
     let (filtering, canonical) = (Arc::clone(&target), parcel.letter.canonical.clone());
     let work = move |limit| match filtering.filter() {
-        None => Ok(true),
         Some(Ok(filter)) => filter.is_true_within(&Subject::read(&canonical)?, limit),
-        Some(Err(error)) => Err(error.clone()),
+        _ => Ok(true),
     };
-    let answer = target.evaluator.evaluate(&target.filtering, work).await;
+    let answer = match target.filter() {
+        None => Answer::Value(true),
+        Some(Err(error)) => Answer::Failed(format!("it is not JSONata that is taken: {error}")),
+        Some(Ok(_)) => target.evaluator.evaluate(&target.filtering, work).await,
+    };
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     Sifted { parcel, answer, at, duration_ms }
 }
@@ -72,7 +75,14 @@ impl Sifted {
             Answer::Value(false) => (Fate::Unwanted, None),
             Answer::Failed(message) => (failed(), Some(message)),
             Answer::TooSlow(message) => {
-                (again(&parcel.row.queued, of, now, random).unwrap_or_else(failed), Some(message))
+                let queued = &parcel.row.queued;
+                // Brought forward, it keeps its tries and its time.
+                let fate = if at < parcel.row.due {
+                    Fate::Kept { queued: Queued { failed_at: Some(now), ..queued.clone() } }
+                } else {
+                    again(queued, of, now, random).unwrap_or_else(failed)
+                };
+                (fate, Some(message))
             }
         };
         if let (Fate::Failed { .. }, Some(message)) = (&fate, &message) {
@@ -104,5 +114,5 @@ fn again(queued: &Queued, of: &Destination, now: Timestamp, random: u128) -> Opt
     // Since when later events of its user wait for it; what was before the destination was changed last does not count.
     let counts = |since: &Timestamp| queued.tries > 0 && *since >= of.updated_at;
     let stuck_since = queued.stuck_since.filter(counts).or(Some(now));
-    Some(Fate::Again { due, queued: Queued { tries, stuck_since, ..queued.clone() } })
+    Some(Fate::Again { due, queued: Queued { tries, stuck_since, failed_at: Some(now), ..queued.clone() } })
 }

@@ -1,7 +1,7 @@
 //! Pages of deliveries: lane after lane by the name of its destination; in each what waits, what failed, what was
 //! delivered.
 
-use super::{View, range};
+use super::{Failure, View, range};
 use crate::{
     batch::Name,
     delivery::{self, Delivery, QUEUED, Queued, Status},
@@ -22,6 +22,8 @@ pub struct Filter {
     pub destination: Option<DestinationName>,
     /// Only those that stand so.
     pub status: Option<Status>,
+    /// Only those that failed by this, for good or the last time.
+    pub failure: Option<Failure>,
 }
 
 /// Some of them.
@@ -59,7 +61,8 @@ pub async fn list(
             let views = views(tenant, name, status, &found, store).await?;
             for (item, (view, size)) in found.iter().zip(views) {
                 let is_own = |view: &View| destination.as_ref().is_none_or(|it| view.is_for(it));
-                deliveries.extend(view.filter(is_own));
+                let is_asked = |view: &View| filter.failure.as_ref().is_none_or(|it| view.failed_by(it));
+                deliveries.extend(view.filter(is_own).filter(is_asked));
                 seen += 1;
                 bytes += size;
                 if seen == limit || bytes >= MAX_PAGE_BYTES {

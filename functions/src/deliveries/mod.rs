@@ -128,6 +128,11 @@ impl View {
         destination.is_of(self.of, self.received_at)
     }
 
+    /// Whether it failed by this, or failed so the last time.
+    fn failed_by(&self, failure: &Failure) -> bool {
+        failure.is_of(self.attempts.as_deref().unwrap_or_default(), self.reason.as_deref())
+    }
+
     fn tried(delivery: Delivery) -> Self {
         let last = delivery.attempts.last().filter(|_| delivery.status == Status::Pending);
         let reason = delivery.reason.or_else(|| last.and_then(Attempt::failure));

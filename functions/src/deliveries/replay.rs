@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{range, wake};
 use crate::{
     batch::Name,
-    delivery::{self, Delivery, Queued, Status},
+    delivery::{self, Attempt, Delivery, Queued, Status},
     destination::{Destination, DestinationName},
     error::Error,
     queue::Queue,
@@ -40,15 +40,16 @@ pub enum Failure {
 const NETWORK: [&str; 5] = ["timeout", "connect", "reset", "dns", "tls"];
 
 impl Failure {
-    fn is_of(&self, delivery: &Delivery) -> bool {
-        let last = delivery.attempts.last();
+    /// Whether a delivery failed by this, given what was tried, and why it is not tried again.
+    pub(super) fn is_of(&self, attempts: &[Attempt], reason: Option<&str>) -> bool {
+        let last = attempts.last();
         let status = last.and_then(|attempt| attempt.status);
         let error = last.and_then(|attempt| attempt.error.as_deref());
         match self {
             Self::Class(hundred) => status.is_some_and(|status| status / 100 == *hundred),
             Self::Status(wanted) => status == Some(*wanted),
             Self::Network => error.is_some_and(|error| NETWORK.contains(&error)),
-            Self::Named(name) => error == Some(name) || delivery.reason.as_ref() == Some(name),
+            Self::Named(name) => error == Some(name) || reason == Some(name),
         }
     }
 }
@@ -99,7 +100,10 @@ impl Selection {
         delivery.status == Status::Failed
             && delivery.is_for(&self.destination)
             && self.since.is_none_or(|since| ended_at(delivery) >= since)
-            && self.failure.as_ref().is_none_or(|failure| failure.is_of(delivery))
+            && self
+                .failure
+                .as_ref()
+                .is_none_or(|failure| failure.is_of(&delivery.attempts, delivery.reason.as_deref()))
     }
 }
 
@@ -231,9 +235,9 @@ fn to_queue(delivery: &Delivery) -> Queued {
         tries: 0,
         replays: delivery.replays,
         stuck_since: None,
+        filter_pending: delivery.filter_pending,
         failed_at: None,
         throttled_since: None,
-        filter_pending: delivery.filter_pending,
     }
 }
 

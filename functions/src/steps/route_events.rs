@@ -118,9 +118,9 @@ impl Routed {
             tries: 0,
             replays: 0,
             stuck_since: None,
+            filter_pending: !way.is_decided,
             failed_at: None,
             throttled_since: None,
-            filter_pending: !way.is_decided,
         };
         let sort = delivery::queued_sort(due, &response.sequence);
         delivery::item(&delivery::partition(tenant, &way.destination), sort, 1, &queued)

@@ -69,10 +69,15 @@ pub(crate) async fn list<S: Store, F: Flow>(
         deliveries: Vec<Listed>,
         links: Next,
     }
-    let query = Parameters::read(&uri, &["destination", "status", "limit", "page"])?;
+    let query = Parameters::read(&uri, &["destination", "status", "error", "limit", "page"])?;
     let filter = Filter {
         destination: query.parse("destination", "the name of a destination", |text| text.parse().ok())?,
         status: query.parse("status", "pending, delivered or failed", status)?,
+        failure: query.parse(
+            "error",
+            "a status like 404, a class like 5xx, network, or a name like timeout",
+            |text| text.parse().ok(),
+        )?,
     };
     let page = query.get("page");
     let found = deliveries::list(&caller.tenant, &filter, page, query.limit()?, &api.store).await;

@@ -15,7 +15,10 @@ pub(crate) fn open_files(most: u64) -> u64 {
 
 /// Puts this thread behind all others: it gets a twentieth of what even those get that give way.
 pub(crate) fn give_way_to_all() {
-    let _ = nice(19);
+    // Elsewhere it counts for the whole process.
+    if cfg!(target_os = "linux") {
+        let _ = nice(19);
+    }
 }
 
 /// Puts this thread behind others: it gets a third of what they get where they compete (`nice`, sched(7)).

@@ -36,6 +36,9 @@ pub(crate) struct List {
     /// Only those that stand so.
     #[arg(long, value_parser = status, value_name = "pending|delivered|failed")]
     pub(crate) status: Option<Status>,
+    /// Only those that failed by this, for good or the last time: a status, a class of them, network, or a name like timeout.
+    #[arg(long, value_parser = failure, value_name = "5xx|404|network|NAME")]
+    pub(crate) error: Option<Failure>,
     /// At most so many.
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub(crate) limit: usize,

@@ -34,7 +34,8 @@ pub(super) fn run(data: &Path, command: &Deliveries) -> Result<ExitCode, Exit> {
 
 fn list(data: &Path, args: &List) -> Result<ExitCode, Exit> {
     let store = SqliteStore::to_read(View::open(data)?.readers);
-    let filter = Filter { destination: args.destination.clone(), status: args.status };
+    let filter =
+        Filter { destination: args.destination.clone(), status: args.status, failure: args.error.clone() };
     let tenant = Name::default_tenant();
     super::block_on(async {
         let mut found: Vec<Delivery> = Vec::new();

@@ -186,10 +186,10 @@ impl Lab {
                 tries: 0,
                 replays: 0,
                 stuck_since: None,
+                filter_pending: self.filter_pending.get(),
                 of: None,
                 failed_at: None,
                 throttled_since: None,
-                filter_pending: self.filter_pending.get(),
             };
             let sort = delivery::queued_sort(received_at, &sequence);
             self.put(delivery::TABLE, delivery::item(&self.lane(name), sort, 1, &queued).unwrap()).await;
