@@ -53,10 +53,11 @@ wellarchitected wickr wisdom workdocs workmail workspaces workspaces-web
 # Services that AWS has given up and the models no longer name. Any operation of theirs is taken.
 RETIRED = """
 alexaforbusiness applicationcostprofiler backupstorage chime cloudhsm codestar elasticinference elastictranscoder
-evidently gamesparks honeycode importexport iot1clickdevices iot1clickprojects iotanalytics iotevents ioteventsdata
-iotfleethub iotroborunner iotthingsgraph lexmodelbuilding lexruntime lookoutequipment lookoutmetrics lookoutvision
-finspace finspacedata machinelearning macie mediastore mediastoredata migrationhubstrategy mobile mobileanalytics nimble opsworks opsworkscm
-panorama privatenetworks qldb tnb qldbsession robomaker simspaceweaver sms workdocs worklink workmailmessageflow
+evidently finspace finspacedata gamesparks honeycode importexport iot1clickdevices iot1clickprojects iotanalytics
+iotevents ioteventsdata iotfleethub iotroborunner iotthingsgraph lexmodelbuilding lexruntime lookoutequipment
+lookoutmetrics lookoutvision machinelearning macie mediastore mediastoredata migrationhubstrategy mobile
+mobileanalytics nimble opsworks opsworkscm panorama privatenetworks qldb qldbsession robomaker simspaceweaver sms tnb
+workdocs worklink workmailmessageflow
 """
 
 SCALARS = {

@@ -13,6 +13,9 @@ use crate::value::{Number, Value};
 pub(super) const NAMES: [&str; 8] =
     ["partition", "range", "hash", "random", "uuid", "parse", "now", "millis"];
 
+/// Functions of JSONata that fail on AWS for some texts, where the library goes on.
+pub(super) const STRICT: [&str; 3] = ["decodeUrl", "decodeUrlComponent", "base64decode"];
+
 /// More items than this is a mistake in the arguments, not a list.
 const MOST_ITEMS: f64 = 1_000_000.0;
 
@@ -42,6 +45,32 @@ pub(super) fn call(
         (_, args) if args.contains(&None) => Err(format!("an argument of ${name} has no value")),
         _ => Err(format!("${name} was called with {} arguments", args.len())),
     }
+}
+
+/// What AWS says of a text that one of the [`STRICT`] functions cannot read.
+pub(super) fn malformed(name: &str, text: &str) -> Option<String> {
+    if name == "base64decode" {
+        let illegal = |byte: &u8| !byte.is_ascii_alphanumeric() && !b"+/=".contains(byte);
+        return text.bytes().find(illegal).map(|byte| format!("Illegal base64 character {byte:x}"));
+    }
+    let told = || format!("D3140: Malformed URL passed to ${name}(): {}", Value::from(text));
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        (rest, _) = match (first, after) {
+            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => (after, bytes.push(high * 16 + low)),
+                _ => return Some(told()),
+            },
+            (b'%', _) => return Some(told()),
+            (byte, after) => (after, bytes.push(*byte)),
+        };
+    }
+    std::str::from_utf8(&bytes).err().map(|_| told())
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 /// The time as AWS writes it: in UTC, with milliseconds.

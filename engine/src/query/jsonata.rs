@@ -107,6 +107,8 @@ struct Names {
     /// `%` looks upwards, so no part can be left out.
     looks_up: bool,
     bare: Option<String>,
+    /// Functions that are called without an argument, and may take the context for one.
+    on_context: BTreeSet<String>,
 }
 
 impl Names {
@@ -125,6 +127,9 @@ impl Names {
             AstNode::Function { name, args, .. } => {
                 // A call may also be of a function kept in a variable.
                 self.variables.insert(name.clone());
+                if args.is_empty() {
+                    self.on_context.insert(name.clone());
+                }
                 self.all(args, top);
             }
             AstNode::Call { procedure, args } => self.all(args.iter().chain([&**procedure]), top),
@@ -241,6 +246,16 @@ impl Names {
                 Err(EvaluatorError::EvaluationError("T1006: Attempted to invoke a non-function".into()))
             })?;
         }
+        let strict = functions::STRICT.iter().filter(|name| self.variables.contains(**name));
+        for name in strict.filter(|name| !self.on_context.contains(**name)) {
+            evaluator.register_fn_override(*name, |args: &[JValue]| match args {
+                [JValue::String(text)] => match functions::malformed(name, text) {
+                    Some(why) => Err(EvaluatorError::EvaluationError(why)),
+                    None => plainly(name, args),
+                },
+                args => plainly(name, args),
+            })?;
+        }
         let random = Rc::new(RefCell::new(Rng::new(scope.rng.bits())));
         let now = scope.now;
         for name in functions::NAMES.iter().filter(|name| self.variables.contains(**name)) {
@@ -263,6 +278,19 @@ impl Names {
         }
         Ok(())
     }
+}
+
+/// What the library's own function gives.
+fn plainly(name: &str, args: &[JValue]) -> Result<JValue, EvaluatorError> {
+    let mut context = Context::new();
+    let names: Vec<_> = (0..args.len()).map(|index| format!("argument{index}")).collect();
+    for (name, value) in names.iter().zip(args) {
+        context.bind(name.clone(), value.clone());
+    }
+    let call = names.iter().map(|name| format!("${name}")).collect::<Vec<_>>().join(", ");
+    let tree = parser::parse(&format!("${name}({call})"));
+    let tree = tree.map_err(|error| EvaluatorError::EvaluationError(error.to_string()))?;
+    Evaluator::with_context(context).evaluate(&tree, &JValue::Undefined)
 }
 
 /// `$now` in a picture is the moment in that picture.
