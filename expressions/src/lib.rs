@@ -8,6 +8,7 @@ mod builtins;
 mod calls;
 mod checks;
 mod costs;
+mod estimate;
 mod meter;
 mod names;
 mod paths;
@@ -24,11 +25,13 @@ use jsonata_core::evaluator::{Context, Evaluator, EvaluatorError, EvaluatorOptio
 use jsonata_core::value::JValue;
 
 use checks::Check;
+use estimate::largest_input;
 use meter::Meter;
 use names::Names;
 use regexes::Regexes;
 use rewrite::Rewriter;
 
+pub use meter::weight;
 pub use names::visit;
 
 /// What one evaluation may take.
@@ -101,26 +104,43 @@ pub enum Failure {
 #[derive(Debug)]
 pub struct Program {
     tree: AstNode,
+    booked: Option<Booked>,
+    limits: Limits,
+}
+
+/// An expression that keeps its account.
+#[derive(Debug)]
+struct Booked {
+    tree: AstNode,
+    /// An input of no more bytes is sure to need no account.
+    larger_than: Option<u64>,
     checks: BTreeSet<Check>,
     regexes: Arc<Regexes>,
-    limits: Limits,
 }
 
 impl Program {
     /// Prepares a parsed expression.
-    pub fn new(tree: &AstNode, limits: Limits) -> Self {
-        let names = Names::of(tree);
+    pub fn new(tree: AstNode, limits: Limits) -> Self {
+        let names = Names::of(&tree);
         let mut rewriter = Rewriter { names: &names, used: BTreeSet::new(), made: 0 };
-        let tree = rewriter.plain(tree);
+        let written = rewriter.plain(&tree);
         let checks = rewriter.used;
-        Self { tree, checks, regexes: Arc::new(names.regexes), limits }
+        let booked = (!checks.is_empty()).then(|| Booked {
+            tree: written,
+            larger_than: largest_input(&tree, &names, limits.bytes),
+            checks,
+            regexes: Arc::new(names.regexes),
+        });
+        Self { tree, booked, limits }
     }
 
-    /// Evaluates it. `prepare` may give the evaluator functions of its own.
+    /// Evaluates it. `input` tells the [`weight`] of all that the expression is given, the variables of the context
+    /// too; `prepare` may give the evaluator functions of its own.
     pub fn evaluate(
         &self,
         context: Context,
         data: &JValue,
+        input: impl FnOnce() -> u64,
         prepare: impl FnOnce(&mut Evaluator) -> Result<(), EvaluatorError>,
     ) -> Result<JValue, Failure> {
         let options = EvaluatorOptions {
@@ -130,12 +150,16 @@ impl Program {
             ..EvaluatorOptions::default()
         };
         let mut evaluator = Evaluator::with_options(context, options);
-        let meter = (!self.checks.is_empty()).then(|| Rc::new(Meter::new(&self.limits, &self.regexes)));
-        let registered =
-            meter.iter().try_for_each(|meter| checks::register(&mut evaluator, &self.checks, meter));
-        let value = registered
-            .and_then(|()| prepare(&mut evaluator))
-            .and_then(|()| evaluator.evaluate(&self.tree, data));
+        let booked =
+            self.booked.as_ref().filter(|booked| booked.larger_than.is_none_or(|size| input() > size));
+        let meter = booked.map(|booked| Rc::new(Meter::new(&self.limits, &booked.regexes)));
+        let registered = match (booked, &meter) {
+            (Some(booked), Some(meter)) => checks::register(&mut evaluator, &booked.checks, meter),
+            _ => Ok(()),
+        };
+        let tree = booked.map_or(&self.tree, |booked| &booked.tree);
+        let value =
+            registered.and_then(|()| prepare(&mut evaluator)).and_then(|()| evaluator.evaluate(tree, data));
         value.map_err(|error| {
             let exceeded = meter.as_ref().and_then(|meter| meter.exceeded());
             match (exceeded, error.code()) {

@@ -40,7 +40,7 @@ fn bare(source: &str, data: &JValue) -> Option<Outcome> {
 fn bounded(source: &str, data: &JValue) -> Option<Outcome> {
     let tree = parser::parse(source).ok()?;
     let limits = Limits { bytes: 32 << 20, items: 10_000, depth: 900, time_ms: 2_000 };
-    match Program::new(&tree, limits).evaluate(Context::new(), data, |_| Ok(())) {
+    match Program::new(tree.clone(), limits).evaluate(Context::new(), data, || u64::MAX, |_| Ok(())) {
         Ok(value) => Some(Ok(written(&value))),
         Err(Failure::Bound(_)) => None,
         Err(Failure::Error(error)) => Some(Err(error.code().unwrap_or_default().to_owned())),
@@ -50,14 +50,17 @@ fn bounded(source: &str, data: &JValue) -> Option<Outcome> {
 #[test]
 fn random_expressions_give_what_they_gave() {
     let data = JValue::from_json_str(EVENT).unwrap();
-    let mut compared = 0;
-    for seed in 0..4_000 {
+    let (mut compared, mut different) = (0, Vec::new());
+    for seed in 0..3_000 {
         let source = grammar::expression(&mut grammar::Dice::new(seed), 3);
         let (Some(found), Some(expected)) = (bounded(&source, &data), bare(&source, &data)) else {
             continue;
         };
-        assert_eq!(found, expected, "seed {seed}: {source}");
         compared += 1;
+        if found != expected {
+            different.push(format!("seed {seed}: {source}\n  found    {found:?}\n  expected {expected:?}"));
+        }
     }
-    assert!(compared > 2_000, "only {compared} expressions could be compared");
+    assert!(different.is_empty(), "{} of {compared}:\n{}", different.len(), different.join("\n"));
+    assert!(compared > 1_500, "only {compared} expressions could be compared");
 }

@@ -7,7 +7,7 @@
 mod fault;
 mod mentions;
 
-use std::io;
+use std::{cell::OnceCell, io};
 
 use expressions::{Limits, Program};
 use jsonata_core::{
@@ -62,7 +62,11 @@ pub struct Expression {
 }
 
 /// A JSON text, read once for many expressions. It stays on the thread that read it.
-pub struct Subject(JValue);
+pub struct Subject {
+    value: JValue,
+    /// How much memory it takes, once an expression has asked.
+    weight: OnceCell<u64>,
+}
 
 impl Expression {
     /// Reads an expression. The error says what is wrong with it, and may quote it.
@@ -86,7 +90,7 @@ impl Expression {
                     depth: MAX_LEVELS,
                     time_ms: MAX_EVALUATION_MS,
                 };
-                Ok(Self { program: Program::new(&tree, limits), told: fault::literals(&tree) })
+                Ok(Self { told: fault::literals(&tree), program: Program::new(tree, limits) })
             }
         }
     }
@@ -110,16 +114,22 @@ impl Expression {
     }
 
     fn value(&self, subject: &Subject) -> Result<JValue, ExpressionError> {
-        let value = self.program.evaluate(Context::new(), &subject.0, |_| Ok(()));
+        let value = self.program.evaluate(Context::new(), &subject.value, || subject.weight(), |_| Ok(()));
         value.map_err(|failure| ExpressionError::evaluation(&failure, &self.told))
     }
 }
 
 impl Subject {
+    fn weight(&self) -> u64 {
+        *self.weight.get_or_init(|| expressions::weight(&self.value))
+    }
+
     /// Reads a JSON text.
     pub fn read(json: &str) -> Result<Self, ExpressionError> {
         let value = JValue::from_json_str(json);
-        value.map(Self).map_err(|error| ExpressionError::new(crate::door::describe(&error)))
+        value
+            .map(|value| Self { value, weight: OnceCell::new() })
+            .map_err(|error| ExpressionError::new(crate::door::describe(&error)))
     }
 }
 
