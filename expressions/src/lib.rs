@@ -17,6 +17,7 @@ mod rewrite;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -33,6 +34,9 @@ use rewrite::Rewriter;
 
 pub use meter::weight;
 pub use names::visit;
+
+/// The error of an evaluation in which the library panicked.
+const LIBRARY_FAULT: &str = "U9001: the evaluator failed";
 
 /// What one evaluation may take.
 #[derive(Clone, Debug)]
@@ -83,7 +87,9 @@ impl fmt::Display for Bound {
             Self::Comparisons => {
                 "a call of $distinct, $keys or |..|..| makes more than 100000000 comparisons"
             }
-            Self::Picture => "the picture of a number or a date is longer or wider than 256 characters",
+            Self::Picture => {
+                "the picture of a number or a date is longer than 256 characters, or has a part of more than 20 or a width above 18"
+            },
             Self::Matcher => "the pattern of $replace is a function, and its text is longer than 1024 bytes or its replacement than 256",
             Self::LooseRegex => "a regular expression is called or chained in a form that has no bound",
             Self::FunctionPath => "a path begins with the name of a function",
@@ -158,8 +164,12 @@ impl Program {
             _ => Ok(()),
         };
         let tree = booked.map_or(&self.tree, |booked| &booked.tree);
-        let value =
-            registered.and_then(|()| prepare(&mut evaluator)).and_then(|()| evaluator.evaluate(tree, data));
+        let prepared = registered.and_then(|()| prepare(&mut evaluator));
+        let value = prepared.and_then(|()| {
+            // A fault of the library ends the evaluation, and not the process.
+            let evaluated = catch_unwind(AssertUnwindSafe(|| evaluator.evaluate(tree, data)));
+            evaluated.unwrap_or_else(|_| Err(EvaluatorError::EvaluationError(LIBRARY_FAULT.to_owned())))
+        });
         value.map_err(|error| {
             let exceeded = meter.as_ref().and_then(|meter| meter.exceeded());
             match (exceeded, error.code()) {

@@ -123,6 +123,10 @@ impl Rewriter<'_> {
                 };
                 (lhs, rhs)
             }
+            // Such a call is given the left side too.
+            AstNode::Call { args, .. } if !args.contains(&AstNode::Placeholder) => {
+                (self.held(lhs), self.plain(rhs))
+            }
             AstNode::Lambda { .. } => (self.held(lhs), self.plain(rhs)),
             _ => {
                 let lhs = self.held(lhs);
