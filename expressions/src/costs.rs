@@ -10,8 +10,10 @@ use crate::meter::{ITEM_BYTES, Meter, text_bytes};
 
 /// How long the picture of a number or a date may be.
 const MAX_PICTURE_BYTES: usize = 256;
-/// The largest number in a picture of a date: it is a width.
-const MAX_PICTURE_WIDTH: u64 = 256;
+/// The largest width in a picture of a date: the library counts in 64 bits, and panics where a year has 64 digits.
+const MAX_PICTURE_WIDTH: u64 = 18;
+/// How long a part in brackets may be in a picture of a date: its digits are a width too.
+const MAX_PICTURE_PART: usize = 20;
 /// How long a text may be that a picture reads.
 const MAX_PICTURED_BYTES: usize = 4 * 1024;
 /// How many steps one search by a regular expression may take at most: about two seconds of the worst case.
@@ -234,16 +236,17 @@ fn pictured(meter: &Meter, args: &[JValue], context: &JValue) -> Booked {
         return Err(meter.exceed(Bound::Picture));
     }
     let is_wide = |text: &str| {
-        let numbers = text.split(|c: char| !c.is_ascii_digit());
-        text.len() > MAX_PICTURE_BYTES
-            || numbers
-                .filter(|digits| !digits.is_empty())
-                .any(|digits| digits.parse::<u64>().map_or(true, |number| number > MAX_PICTURE_WIDTH))
-                && text.contains('[')
+        let mut parts = text.split('[').skip(1).filter_map(|part| part.split(']').next());
+        parts.any(|part| {
+            let mut numbers =
+                part.split(|c: char| !c.is_ascii_digit()).skip(1).filter(|digits| !digits.is_empty());
+            let is_large =
+                |digits: &str| digits.parse::<u64>().map_or(true, |number| number > MAX_PICTURE_WIDTH);
+            part.chars().count() > MAX_PICTURE_PART || part.contains(',') && numbers.any(is_large)
+        })
     };
-    if args.last().and_then(JValue::as_str).is_some_and(is_wide)
-        || pictures.clone().any(|text| text.contains('[') && is_wide(text))
-    {
+    let is_long = args.last().and_then(JValue::as_str).is_some_and(|text| text.len() > MAX_PICTURE_BYTES);
+    if is_long || pictures.clone().any(is_wide) {
         return Err(meter.exceed(Bound::Picture));
     }
     let is_roman = texts().any(|text| text.contains(['I', 'i']));
@@ -251,7 +254,7 @@ fn pictured(meter: &Meter, args: &[JValue], context: &JValue) -> Booked {
         args.iter().chain([context]).filter_map(JValue::as_f64).fold(0.0, |a: f64, b| a.max(b.abs()));
     let roman = if is_roman { (largest / 1_000.0) as u64 } else { 0 };
     let bytes: usize = pictures.map(str::len).sum();
-    meter.charge(FORMATTED_BYTES.saturating_add(roman).saturating_add(bytes as u64 * MAX_PICTURE_WIDTH / 2))
+    meter.charge(FORMATTED_BYTES.saturating_add(roman).saturating_add(bytes as u64 * 64))
 }
 
 fn range(meter: &Meter, args: &[JValue]) -> Booked {

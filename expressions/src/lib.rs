@@ -8,6 +8,7 @@ mod builtins;
 mod calls;
 mod checks;
 mod costs;
+mod estimate;
 mod meter;
 mod names;
 mod paths;
@@ -16,6 +17,7 @@ mod rewrite;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -24,12 +26,17 @@ use jsonata_core::evaluator::{Context, Evaluator, EvaluatorError, EvaluatorOptio
 use jsonata_core::value::JValue;
 
 use checks::Check;
+use estimate::largest_input;
 use meter::Meter;
 use names::Names;
 use regexes::Regexes;
 use rewrite::Rewriter;
 
+pub use meter::weight;
 pub use names::visit;
+
+/// The error of an evaluation in which the library panicked.
+const LIBRARY_FAULT: &str = "U9001: the evaluator failed";
 
 /// What one evaluation may take.
 #[derive(Clone, Debug)]
@@ -80,7 +87,9 @@ impl fmt::Display for Bound {
             Self::Comparisons => {
                 "a call of $distinct, $keys or |..|..| makes more than 100000000 comparisons"
             }
-            Self::Picture => "the picture of a number or a date is longer or wider than 256 characters",
+            Self::Picture => {
+                "the picture of a number or a date is longer than 256 characters, or has a part of more than 20 or a width above 18"
+            },
             Self::Matcher => "the pattern of $replace is a function, and its text is longer than 1024 bytes or its replacement than 256",
             Self::LooseRegex => "a regular expression is called or chained in a form that has no bound",
             Self::FunctionPath => "a path begins with the name of a function",
@@ -101,29 +110,46 @@ pub enum Failure {
 #[derive(Debug)]
 pub struct Program {
     tree: AstNode,
+    booked: Option<Booked>,
+    limits: Limits,
+}
+
+/// An expression that keeps its account.
+#[derive(Debug)]
+struct Booked {
+    tree: AstNode,
+    /// An input of no more bytes is sure to need no account.
+    larger_than: Option<u64>,
     checks: BTreeSet<Check>,
     regexes: Arc<Regexes>,
-    limits: Limits,
 }
 
 impl Program {
     /// Prepares a parsed expression.
-    pub fn new(tree: &AstNode, limits: Limits) -> Self {
-        let names = Names::of(tree);
+    pub fn new(tree: AstNode, limits: Limits) -> Self {
+        let names = Names::of(&tree);
         let mut rewriter = Rewriter { names: &names, used: BTreeSet::new(), made: 0 };
-        let tree = rewriter.plain(tree);
+        let written = rewriter.plain(&tree);
         let checks = rewriter.used;
-        Self { tree, checks, regexes: Arc::new(names.regexes), limits }
+        let booked = (!checks.is_empty()).then(|| Booked {
+            tree: written,
+            larger_than: largest_input(&tree, &names, limits.bytes),
+            checks,
+            regexes: Arc::new(names.regexes),
+        });
+        Self { tree, booked, limits }
     }
 
-    /// Evaluates it. `prepare` may give the evaluator functions of its own.
+    /// Evaluates it. `input` tells the [`weight`] of all that the expression is given, the variables of the context
+    /// too; `prepare` may give the evaluator functions of its own.
     pub fn evaluate(
         &self,
         context: Context,
         data: &JValue,
+        input: impl FnOnce() -> u64,
         prepare: impl FnOnce(&mut Evaluator) -> Result<(), EvaluatorError>,
     ) -> Result<JValue, Failure> {
-        self.evaluate_within(self.limits.time_ms, context, data, prepare)
+        self.evaluate_within(self.limits.time_ms, context, data, input, prepare)
     }
 
     /// The same in another time.
@@ -132,6 +158,7 @@ impl Program {
         time_ms: u64,
         context: Context,
         data: &JValue,
+        input: impl FnOnce() -> u64,
         prepare: impl FnOnce(&mut Evaluator) -> Result<(), EvaluatorError>,
     ) -> Result<JValue, Failure> {
         let limits = Limits { time_ms, ..self.limits.clone() };
@@ -142,12 +169,20 @@ impl Program {
             ..EvaluatorOptions::default()
         };
         let mut evaluator = Evaluator::with_options(context, options);
-        let meter = (!self.checks.is_empty()).then(|| Rc::new(Meter::new(&limits, &self.regexes)));
-        let registered =
-            meter.iter().try_for_each(|meter| checks::register(&mut evaluator, &self.checks, meter));
-        let value = registered
-            .and_then(|()| prepare(&mut evaluator))
-            .and_then(|()| evaluator.evaluate(&self.tree, data));
+        let booked =
+            self.booked.as_ref().filter(|booked| booked.larger_than.is_none_or(|size| input() > size));
+        let meter = booked.map(|booked| Rc::new(Meter::new(&limits, &booked.regexes)));
+        let registered = match (booked, &meter) {
+            (Some(booked), Some(meter)) => checks::register(&mut evaluator, &booked.checks, meter),
+            _ => Ok(()),
+        };
+        let tree = booked.map_or(&self.tree, |booked| &booked.tree);
+        let prepared = registered.and_then(|()| prepare(&mut evaluator));
+        let value = prepared.and_then(|()| {
+            // A fault of the library ends the evaluation, and not the process.
+            let evaluated = catch_unwind(AssertUnwindSafe(|| evaluator.evaluate(tree, data)));
+            evaluated.unwrap_or_else(|_| Err(EvaluatorError::EvaluationError(LIBRARY_FAULT.to_owned())))
+        });
         value.map_err(|error| {
             let exceeded = meter.as_ref().and_then(|meter| meter.exceeded());
             match (exceeded, error.code()) {

@@ -89,6 +89,13 @@ impl Meter {
     }
 }
 
+/// The bytes of a value with everything in it.
+pub fn weight(value: &JValue) -> u64 {
+    let mut left = u64::MAX;
+    subtract(value, &mut left);
+    u64::MAX - left
+}
+
 /// Takes the bytes of a value from `left`; false when they are more.
 fn subtract(value: &JValue, left: &mut u64) -> bool {
     let mut take = |bytes: u64| match left.checked_sub(bytes) {

@@ -123,12 +123,18 @@ impl Rewriter<'_> {
                 };
                 (lhs, rhs)
             }
+            // Such a call is given the left side too.
+            AstNode::Call { args, .. } if !args.contains(&AstNode::Placeholder) => {
+                (self.held(lhs), self.plain(rhs))
+            }
             AstNode::Lambda { .. } => (self.held(lhs), self.plain(rhs)),
             _ => {
                 let lhs = self.held(lhs);
                 let rhs = self.value_of_function(rhs);
                 if self.names.loose_regex {
-                    (self.check(Check::NoRegex, [lhs]), self.check(Check::NoRegex, [rhs]))
+                    // In a block: a call there would be given the left side.
+                    let rhs = AstNode::Block(vec![self.check(Check::NoRegex, [rhs])]);
+                    (self.check(Check::NoRegex, [lhs]), rhs)
                 } else {
                     (lhs, rhs)
                 }

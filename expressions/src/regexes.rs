@@ -1,6 +1,8 @@
-//! What the regular expressions of an expression may cost. They stand in its source, so that each is measured once.
+//! What the regular expressions of an expression may cost. They stand in its source, so that each is measured once,
+//! before it searches for the first time.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use regex::RegexBuilder;
 
@@ -11,19 +13,20 @@ const BYTES_A_STATE: u64 = 32;
 
 /// The sizes of the compiled programs, by pattern and flags.
 #[derive(Debug, Default)]
-pub(crate) struct Regexes(BTreeMap<(String, String), u64>);
+pub(crate) struct Regexes(BTreeMap<(String, String), OnceLock<u64>>);
 
 impl Regexes {
-    /// Measures a literal.
+    /// Takes a literal.
     pub(crate) fn add(&mut self, pattern: &str, flags: &str) {
         let key = (pattern.to_owned(), flags.to_owned());
-        self.0.entry(key).or_insert_with(|| size(pattern, flags));
+        self.0.entry(key).or_default();
     }
 
     /// How many steps a search takes at most, for each byte of the text.
     pub(crate) fn steps_a_byte(&self, pattern: &str, flags: &str) -> u64 {
-        let size = self.0.get(&(pattern.to_owned(), flags.to_owned()));
-        (size.copied().unwrap_or(u64::MAX) / BYTES_A_STATE).max(1)
+        let known = self.0.get(&(pattern.to_owned(), flags.to_owned()));
+        let size = known.map_or(u64::MAX, |known| *known.get_or_init(|| size(pattern, flags)));
+        (size / BYTES_A_STATE).max(1)
     }
 }
 

@@ -7,7 +7,7 @@
 mod fault;
 mod mentions;
 
-use std::{io, time::Duration};
+use std::{cell::OnceCell, io, time::Duration};
 
 use expressions::{Limits, Program};
 use jsonata_core::{
@@ -64,7 +64,11 @@ pub struct Expression {
 }
 
 /// A JSON text, read once for many expressions. It stays on the thread that read it.
-pub struct Subject(JValue);
+pub struct Subject {
+    value: JValue,
+    /// How much memory it takes, once an expression has asked.
+    weight: OnceCell<u64>,
+}
 
 impl Expression {
     /// Reads an expression. The error says what is wrong with it, and may quote it.
@@ -88,7 +92,7 @@ impl Expression {
                     depth: MAX_LEVELS,
                     time_ms: MAX_EVALUATION_MS,
                 };
-                Ok(Self { program: Program::new(&tree, limits), told: fault::literals(&tree) })
+                Ok(Self { told: fault::literals(&tree), program: Program::new(tree, limits) })
             }
         }
     }
@@ -118,16 +122,23 @@ impl Expression {
 
     fn value(&self, subject: &Subject, limit: Duration) -> Result<JValue, ExpressionError> {
         let time_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).min(MAX_EVALUATION_MS);
-        let value = self.program.evaluate_within(time_ms, Context::new(), &subject.0, |_| Ok(()));
+        let weight = || subject.weight();
+        let value = self.program.evaluate_within(time_ms, Context::new(), &subject.value, weight, |_| Ok(()));
         value.map_err(|failure| ExpressionError::evaluation(&failure, &self.told))
     }
 }
 
 impl Subject {
+    fn weight(&self) -> u64 {
+        *self.weight.get_or_init(|| expressions::weight(&self.value))
+    }
+
     /// Reads a JSON text.
     pub fn read(json: &str) -> Result<Self, ExpressionError> {
         let value = JValue::from_json_str(json);
-        value.map(Self).map_err(|error| ExpressionError::new(crate::door::describe(&error)))
+        value
+            .map(|value| Self { value, weight: OnceCell::new() })
+            .map_err(|error| ExpressionError::new(crate::door::describe(&error)))
     }
 }
 

@@ -50,8 +50,8 @@ impl Expression {
         if let Some(refusal) = names.refusal(reach) {
             return Err(Refusal::Unsupported(refusal));
         }
-        let program = Program::new(&tree, LIMITS);
-        Ok(Self { source: source.into(), place: plain(&tree), program, names })
+        let place = plain(&tree);
+        Ok(Self { source: source.into(), place, program: Program::new(tree, LIMITS), names })
     }
 
     /// The text as it was written.
@@ -64,16 +64,20 @@ impl Expression {
             return resolved;
         }
         let mut context = Context::new();
+        let mut weight = 0;
         if let Some(states) = self.names.states(scope) {
+            weight += expressions::weight(&states);
             context.bind("states".into(), states);
         }
         for name in &self.names.variables {
             if let Some(value) = scope.variables.get(name.as_str()) {
-                context.bind(name.clone(), import(value));
+                let value = import(value);
+                weight += expressions::weight(&value);
+                context.bind(name.clone(), value);
             }
         }
         let prepare = |evaluator: &mut Evaluator| self.names.register(evaluator, scope);
-        match self.program.evaluate(context, &JValue::Undefined, prepare) {
+        match self.program.evaluate(context, &JValue::Undefined, || weight, prepare) {
             Ok(JValue::Undefined) => Err(Unresolved::Undefined),
             Ok(value) => export(&value).ok_or(Unresolved::Unsupported),
             Err(Failure::Bound(bound)) => Err(Unresolved::Threw(exceeded(bound))),

@@ -1,10 +1,10 @@
 //! Random expressions out of the pieces of which large values are made.
 
 /// A generator of numbers that gives the same ones for the same seed (xorshift).
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
@@ -22,7 +22,7 @@ impl Dice {
 
 /// An expression that binds a large array, a long text, an object and some functions, and then uses them.
 /// `size` is how many items the array has.
-pub fn expression(dice: &mut Dice, size: usize) -> String {
+pub(crate) fn expression(dice: &mut Dice, size: usize) -> String {
     let array = match dice.roll(4) {
         0 => format!("[1..{size}].{{'i': $, 'j': [1..3]}}"),
         1 => format!("[1..{size}].('k' & $string($))"),
