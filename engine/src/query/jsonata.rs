@@ -16,7 +16,7 @@ use jsonata_core::value::{JValue, with_stack};
 
 use super::place::{Place, Step};
 use super::scope::{Reach, Scope};
-use super::{Refusal, Resolved, Unresolved, functions, without_code};
+use super::{Refusal, Resolved, Unresolved, functions, words};
 use crate::rng::Rng;
 use crate::value::{DEEPEST, Number, Value};
 
@@ -43,7 +43,7 @@ pub(crate) struct Expression {
 impl Expression {
     /// Parses the text between `{%` and `%}`.
     pub(crate) fn parse(source: &str, reach: Reach) -> Result<Self, Refusal> {
-        let syntax = |error: ParserError| Refusal::Syntax(without_code(&error.display_message()).to_owned());
+        let syntax = |error: ParserError| Refusal::Syntax(words::syntax(source, &error.display_message()));
         let tree = parser::parse(source).map_err(syntax)?;
         let mut names = Names::default();
         names.walk(&tree, true);
@@ -81,13 +81,12 @@ impl Expression {
             Ok(JValue::Undefined) => Err(Unresolved::Undefined),
             Ok(value) => export(&value).ok_or(Unresolved::Unsupported),
             Err(Failure::Bound(bound)) => Err(Unresolved::Threw(exceeded(bound))),
-            Err(Failure::Error(error)) => Err(threw(error)),
+            Err(Failure::Error(error)) => {
+                let called = &self.names.variables;
+                Err(Unresolved::Threw(words::evaluation(&self.source, error.message(), called)))
+            }
         }
     }
-}
-
-fn threw(error: EvaluatorError) -> Unresolved {
-    Unresolved::Threw(error.message().to_owned())
 }
 
 /// A bound in the words of AWS.

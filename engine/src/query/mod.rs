@@ -7,7 +7,9 @@ mod jsonpath;
 mod notes;
 mod place;
 mod scope;
+mod signatures;
 mod template;
+mod words;
 
 pub(crate) use functions::moment;
 pub(crate) use intrinsic::Intrinsic;

@@ -1,0 +1,35 @@
+//! What is wrong with JSONata is said in the words of jsonata-js 2.2, which AWS shows: expressions, and its words for
+//! each. They were recorded from that library.
+
+use serde_json::json;
+use states::{Execution, Outcome, Start, StateMachine, Timestamp, Value, simulate};
+
+#[test]
+fn errors_have_the_words_of_jsonata_js() {
+    let cases: Vec<(String, String)> = serde_json::from_str(include_str!("jsonata_words.json")).unwrap();
+    let told: Vec<String> = cases.iter().map(|(expression, _)| said_of(expression)).collect();
+    let differences: Vec<_> = cases
+        .iter()
+        .zip(&told)
+        .filter(|((_, words), told)| !told.contains(words))
+        .map(|((expression, words), told)| format!("{expression}\n  expected {words}\n  found    {told}"))
+        .collect();
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// What a machine says whose one state has this output: when it is made, or when it runs.
+fn said_of(expression: &str) -> String {
+    let state = json!({ "Type": "Pass", "Output": format!("{{% {expression} %}}"), "End": true });
+    let machine = json!({ "QueryLanguage": "JSONata", "StartAt": "P", "States": { "P": state } }).to_string();
+    match StateMachine::parse(&machine, &|_: &str| Ok(())) {
+        Err(problems) => problems.to_string(),
+        Ok(machine) => {
+            let start = Start::named("machine", "run", 1);
+            let execution = Execution::start(machine, start, Value::Null, Timestamp::UNIX_EPOCH);
+            match simulate(execution, |_| Ok(Value::Null)) {
+                Outcome::Failed(failure) => failure.cause.unwrap_or_default(),
+                outcome => format!("{outcome:?}"),
+            }
+        }
+    }
+}
