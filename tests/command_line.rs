@@ -96,7 +96,7 @@ fn the_format_that_is_named_is_the_one_that_is_read() {
     };
     assert_eq!(process("ndjson").json()["outcomes"]["saved"], 1);
     process("json").check(2, &["the input is an object"]);
-    process("csv").check(2, &["no record"]);
+    process("csv").check(2, &["the header of the CSV cannot be read"]);
 }
 
 #[test]

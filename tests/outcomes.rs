@@ -260,7 +260,7 @@ fn an_event_that_a_filter_fails_on_is_replayed() {
     let world = World::new();
     world.make("a", "analytics-1", &json!({"filter": "$number(event) > 1"}));
     let (wanted, refused) = (world.track("one"), world.track("two"));
-    let message = "it makes a number of something that is none";
+    let message = "$number was given something that is no number";
     for id in [&wanted, &refused] {
         let shown = world.stands(id, "a failed");
         let a = &shown["deliveries"][0];

@@ -84,11 +84,11 @@ async fn an_event_that_the_filter_fails_on_has_failed_and_is_replayed() {
         lab.event(id, None, None, &["A"]).await;
     }
     lab.deliver(&["A"]).await;
-    let failed = "failed filter: it makes a number of something that is none";
+    let failed = "failed filter: $number was given something that is no number";
     assert_eq!(stand(&lab).await, [failed, "delivered : 200", failed]);
     let kept = lab.quarantine().await;
     assert_eq!(kept.len(), 2);
-    let message = "was not taken by destination A: filter: it makes a number of something that is none";
+    let message = "was not taken by destination A: filter: $number was given something that is no number";
     assert_eq!(kept[0].faults[0].message, message);
     assert_eq!(says(&lab, "m1").await, "false, undecided");
     // It fails in the same way until somebody mends the filter, which wants one of the two.
