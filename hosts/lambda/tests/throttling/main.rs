@@ -73,12 +73,6 @@ async fn a_million_new_contacts_end_stored_on_new_tables() {
     check_import(100, Flow::read().chunks_at_once()).await;
 }
 
-/// As many as there were before: each function gets a fortieth of the rate, and its chunk takes several tries.
-#[tokio::test(start_paused = true)]
-async fn forty_chunks_at_once_end_stored_too() {
-    check_import(100, 40).await;
-}
-
 /// Each change is a write of the old word and one of the new.
 #[tokio::test(start_paused = true)]
 async fn changes_and_withdrawals_are_throttled_and_end_stored() {
