@@ -70,7 +70,7 @@ async fn check_import(part: usize, at_once: usize) {
 
 #[tokio::test(start_paused = true)]
 async fn a_million_new_contacts_end_stored_on_new_tables() {
-    check_import(100, Flow::read().chunks_at_once()).await;
+    check_import(400, Flow::read().chunks_at_once()).await;
 }
 
 /// Each change is a write of the old word and one of the new.
