@@ -180,7 +180,9 @@ fn a_change_counts_from_the_next_event_on() {
 fn what_waits_for_a_destination_is_sent_when_it_goes_on() {
     let world = World::new();
     // Not what crmflow itself says of the pause.
-    let own = json!({"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "events": ["e"]});
+    let own = json!({
+        "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "events": ["e"], "retryDelays": vec![2; 16]
+    });
     world.make("a", "analytics-1", &own);
     world.make("told", "analytics-2", &json!({"events": ["crmflow destination paused"]}));
     world.sink.tell("analytics-1", &json!({"status": 401}));

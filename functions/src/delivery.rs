@@ -96,7 +96,7 @@ impl Queued {
 
     /// Whether it is for this destination, and not for one that had its name before.
     pub fn is_for(&self, destination: &Destination) -> bool {
-        destination.is_of(self.of, self.received_at)
+        destination.is_of(self.of)
     }
 }
 
@@ -184,7 +184,7 @@ pub struct Delivery {
 impl Delivery {
     /// Whether it is for this destination, and not for one that had its name before.
     pub fn is_for(&self, destination: &Destination) -> bool {
-        destination.is_of(self.of, self.received_at)
+        destination.is_of(self.of)
     }
 }
 

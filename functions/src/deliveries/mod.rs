@@ -125,7 +125,7 @@ pub struct View {
 impl View {
     /// Whether it is for this destination, and not for one that had its name before.
     fn is_for(&self, destination: &Destination) -> bool {
-        destination.is_of(self.of, self.received_at)
+        destination.is_of(self.of)
     }
 
     /// Whether it failed by this, or failed so the last time.

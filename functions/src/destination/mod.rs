@@ -209,10 +209,9 @@ impl Destination {
         self.created_at.as_millisecond()
     }
 
-    /// Whether what is for the destination made at `of` is for this one. What does not say so is, unless its event arrived
-    /// before there was this one.
-    pub fn is_of(&self, of: Option<i64>, received_at: Timestamp) -> bool {
-        of.map_or(received_at >= self.created_at, |of| of == self.made())
+    /// Whether what is for the destination made at `of` is for this one; what was written before that was said is.
+    pub fn is_of(&self, of: Option<i64>) -> bool {
+        of.is_none_or(|of| of == self.made())
     }
 
     /// The destination of a tenant with this name.

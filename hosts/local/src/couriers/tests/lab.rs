@@ -178,6 +178,8 @@ impl Lab {
         };
         self.put(response::TABLE, response.item(&self.tenant, 1).unwrap()).await;
         for name in to {
+            let of = Destination::find(&self.tenant, &name.parse().unwrap(), &self.store).await.unwrap();
+            let of = of.map(|stored| stored.destination.made());
             let queued = Queued {
                 message_id: id.to_owned(),
                 received_at,
@@ -186,8 +188,8 @@ impl Lab {
                 tries: 0,
                 replays: 0,
                 stuck_since: None,
+                of,
                 filter_pending: self.filter_pending.get(),
-                of: None,
                 failed_at: None,
                 throttled_since: None,
             };

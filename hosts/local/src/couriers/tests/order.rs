@@ -210,7 +210,6 @@ async fn what_is_stuck_and_lies_in_the_lane_twice_is_not_overtaken() {
     let mut waits = delivery_of(Status::Pending, Some(next));
     waits.attempts[0].at = due;
     (waits.message_id, waits.user) = ("a-1".to_owned(), Some("a".to_owned()));
-    waits.received_at = due;
     let lane = lab.lane("A");
     for item in [
         delivery::item(&lane, delivery::queued_sort(next, sequence), 1, &queued).unwrap(),
