@@ -120,11 +120,11 @@ fn whole(sort: &str, body: &Value) -> Value {
     let mut whole = match sort.chars().next() {
         Some('!') => json!({}),
         Some('q') => {
-            json!({"messageId": "m", "receivedAt": "2999-01-01T00:00:00Z", "tries": 0, "replays": 0})
+            json!({"messageId": "m", "receivedAt": "2026-11-21T07:00:00Z", "tries": 0, "replays": 0})
         }
         _ => json!({
             "messageId": "m", "destination": "a", "status": "failed", "attempts": [],
-            "receivedAt": "2999-01-01T00:00:00Z", "replays": 0
+            "receivedAt": "2026-11-21T07:00:00Z", "replays": 0
         }),
     };
     for (name, value) in body.as_object().unwrap() {

@@ -299,7 +299,7 @@ async fn one_that_is_made_anew_has_nothing_of_the_one_before() {
     let make = || lab.destination("A", &sink, |it| it.retry_delays = vec![60; 3]);
     let view = async || LaneView::read(&lab.tenant, &lab.found("A").await, &lab.store).await.unwrap();
     let listed = async || {
-        let filter = Filter { destination: Some("A".parse().unwrap()), status: None, failure: None };
+        let filter = Filter { destination: Some("A".parse().unwrap()), ..Filter::default() };
         let page = deliveries::list(&lab.tenant, &filter, None, 100, &lab.store).await.unwrap();
         page.deliveries.iter().map(|it| format!("{} {}", it.message_id, it.status.name())).collect::<Vec<_>>()
     };
@@ -352,7 +352,7 @@ async fn a_lane_shows_what_waits_and_why() {
     assert_eq!((lane.waiting, lane.more), (1_500, false));
     let oldest = lane.oldest_received_at.unwrap();
     assert!(oldest >= first && oldest.duration_since(first).as_secs() < 30, "{oldest} {first}");
-    let filter = Filter { destination: None, status: Some(Status::Pending), failure: None };
+    let filter = Filter { status: Some(Status::Pending), ..Filter::default() };
     let mut page = deliveries::list(&lab.tenant, &filter, None, 1_000, &lab.store).await.unwrap();
     let next = page.next.take();
     let rest = deliveries::list(&lab.tenant, &filter, next.as_deref(), 1_000, &lab.store).await.unwrap();
