@@ -2,6 +2,7 @@
 //! process that may not have a gibibyte of addresses, and reads what that process used at most.
 
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod grammar;
 
