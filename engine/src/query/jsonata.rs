@@ -4,7 +4,7 @@
 //! parts of `$states` it names, so that only those are turned into the library's own values.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,9 +16,10 @@ use jsonata_core::value::{JValue, with_stack};
 
 use super::place::{Place, Step};
 use super::scope::{Reach, Scope};
+use super::values::{export, import, import_places};
 use super::{Refusal, Resolved, Unresolved, functions, words};
 use crate::rng::Rng;
-use crate::value::{DEEPEST, Number, Value};
+use crate::value::Number;
 
 /// What an evaluation may take (docs/states.md). AWS has such limits and does not publish them; it refuses an array of
 /// 900,000 numbers and a sum of 200 terms.
@@ -352,66 +353,4 @@ fn indexes(step: &PathStep) -> Option<Vec<Step>> {
         Number::from_f64(sign * n)?.as_i64().map(Step::Index)
     };
     step.stages.iter().map(index).collect()
-}
-
-fn object(members: impl Iterator<Item = (String, JValue)>) -> JValue {
-    JValue::Object(Rc::new(members.collect()))
-}
-
-/// The value with only the members on the way to these places.
-fn import_places(value: &Value, places: &[&[String]]) -> JValue {
-    let Value::Object(members) = value else {
-        return import(value);
-    };
-    let mut below: BTreeMap<&str, Vec<&[String]>> = BTreeMap::new();
-    for place in places {
-        let Some((first, rest)) = place.split_first() else {
-            return import(value);
-        };
-        below.entry(first).or_default().push(rest);
-    }
-    // Their order tells nobody anything: what looks at all members (`*`, `$keys`) names the place above them.
-    object(
-        below
-            .into_iter()
-            .filter_map(|(name, places)| Some((name.to_owned(), import_places(members.get(name)?, &places)))),
-    )
-}
-
-fn import(value: &Value) -> JValue {
-    with_stack(|| match value {
-        Value::Null => JValue::Null,
-        Value::Bool(truth) => JValue::Bool(*truth),
-        Value::Number(number) => JValue::Number(number.as_f64()),
-        Value::String(text) => JValue::from(&**text),
-        Value::Array(items) => JValue::array(items.iter().map(import).collect()),
-        Value::Object(members) => {
-            object(members.iter().map(|(name, value)| (name.to_string(), import(value))))
-        }
-    })
-}
-
-/// `None`: JSON cannot hold it, or it is nested too deep.
-fn export(value: &JValue) -> Option<Value> {
-    exported(value, DEEPEST)
-}
-
-fn exported(value: &JValue, room: usize) -> Option<Value> {
-    Some(match value {
-        JValue::Null => Value::Null,
-        JValue::Bool(truth) => Value::Bool(*truth),
-        JValue::Number(n) => Value::Number(Number::from_f64(*n)?),
-        JValue::String(text) => Value::from(&**text),
-        JValue::Array(items) => {
-            let room = room.checked_sub(1)?;
-            items.iter().map(|item| exported(item, room)).collect::<Option<Vec<_>>>()?.into()
-        }
-        JValue::Object(members) => {
-            let room = room.checked_sub(1)?;
-            let members =
-                members.iter().map(|(name, value)| Some((Arc::from(name.as_str()), exported(value, room)?)));
-            Value::Object(members.collect::<Option<Vec<_>>>()?.into_iter().collect())
-        }
-        _ => return None,
-    })
 }

@@ -9,6 +9,7 @@ mod place;
 mod scope;
 mod signatures;
 mod template;
+mod values;
 mod words;
 
 pub(crate) use functions::moment;

@@ -12,8 +12,9 @@ use rusqlite::{Connection, params};
 
 use super::id_of;
 
-/// So often a message is received again at once, in its place. What is there at more ends than that is a suspect.
-const MAX_CRASHES_IN_PLACE: u32 = 4;
+/// So often a message is received again at once, in its place: one that is held back is overtaken, and a few kills in a
+/// row must not cost the order of events. What is there at more ends than that is a suspect.
+const MAX_CRASHES_IN_PLACE: u32 = 8;
 /// How often an end is held against a message before that is dead.
 pub(super) const MAX_DEATHS: u32 = 16;
 /// How long a suspect is held back at first; twice as long each time.

@@ -1,0 +1,76 @@
+//! The commands about any state machine.
+
+use std::path::PathBuf;
+
+use ::states::MachineType;
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum States {
+    /// Run a definition once, and print its path, its output or its error.
+    Run(RunStates),
+    /// List everything that is wrong with a definition, with JSON Pointer and line.
+    Check(CheckStates),
+    /// Print a mock configuration file for a definition, to begin from.
+    Mock(MockStates),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunStates {
+    /// The definition, in the Amazon States Language; `-` is the standard input.
+    pub(crate) definition: PathBuf,
+    /// A JSON file with the input; without it the input is {}.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// A mock configuration file of Step Functions Local. States that it mocks are never run; waits and
+    /// retries pass in virtual time, at once.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) mock: Option<PathBuf>,
+    /// The test case in the mock file; without it the only one.
+    #[arg(long, value_name = "NAME", requires = "mock")]
+    pub(crate) test_case: Option<String>,
+    /// The machine's name, by which the mock file knows it; without it the file's name up to its first dot.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// What the machine is: STANDARD or EXPRESS.
+    #[arg(long, value_parser = machine_type, default_value = "STANDARD")]
+    pub(crate) r#type: MachineType,
+    /// Print every event of the history first.
+    #[arg(long)]
+    pub(crate) trace: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckStates {
+    /// The definition, in the Amazon States Language; `-` is the standard input.
+    pub(crate) definition: PathBuf,
+    /// What the machine is: STANDARD or EXPRESS.
+    #[arg(long, value_parser = machine_type, default_value = "STANDARD")]
+    pub(crate) r#type: MachineType,
+    /// Print one JSON list of problems.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MockStates {
+    /// The definition, in the Amazon States Language; `-` is the standard input.
+    pub(crate) definition: PathBuf,
+    /// The machine's name in the file; without it the definition's file name up to its first dot.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// What the machine is: STANDARD or EXPRESS.
+    #[arg(long, value_parser = machine_type, default_value = "STANDARD")]
+    pub(crate) r#type: MachineType,
+}
+
+fn machine_type(name: &str) -> Result<MachineType, String> {
+    match name {
+        "STANDARD" => Ok(MachineType::Standard),
+        "EXPRESS" => Ok(MachineType::Express),
+        _ => Err("a machine is STANDARD or EXPRESS".to_owned()),
+    }
+}
