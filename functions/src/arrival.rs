@@ -53,7 +53,7 @@ pub struct Arrivals<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Timestamp>,
     /// How often they were sent again out of quarantine.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub retry: u64,
     /// The events, in the order in which they stood in the body.
     pub events: Vec<Incoming<'a>>,
@@ -130,9 +130,4 @@ fn versioned(version: u128, bits: u128) -> String {
         (bits >> 80) & 0xFFFF,
         bits & 0xFFFF_FFFF_FFFF,
     )
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{error::Error, ledger::is_zero};
+use crate::error::Error;
 
 /// The id of a batch: a ULID in its 26 characters, made once, at the edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,10 +114,10 @@ pub struct Batch {
     pub received_at: Timestamp,
     /// Its number in the order of batches ([`crate::order`]): a greater one's word on a contact stands against a lesser
     /// one's. Zero: it was made before there were numbers.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub order: u64,
     /// Of a replay, which has the number of the batch that it came with: its own number.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub replay: u64,
     /// Which chunk of a large batch this is, from zero; `None` where the batch is whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use crate::{
     batch::{Batch, BatchId, Name},
     door,
     error::Error,
-    ledger::{Ledger, is_zero},
+    ledger::Ledger,
     objects::Objects,
     outcome::{Counts, Outcome},
     quarantine::{self, Entry},
@@ -65,7 +65,7 @@ pub struct BatchStatus {
     pub received_at: Timestamp,
     /// Its number in the order of batches; zero for an upload that has not arrived, and for a batch that was made
     /// before there were numbers.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub order: u64,
     /// When its execution ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,10 +76,10 @@ pub struct BatchStatus {
     /// What became of them, so far as it has ended.
     pub outcomes: Counts,
     /// How many of the invalid ones say something of consent that is not understood.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub unread_consent: u64,
     /// How many words were said before the one that stands, and are in the history alone.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub late: u64,
     /// How many chunks it was cut into; zero for one that went whole.
     #[serde(default)]
@@ -92,13 +92,8 @@ pub struct BatchStatus {
     pub error: Option<String>,
     /// Whether somebody watches it at a terminal. When that is broken off it waits for their word; all other batches were
     /// promised to somebody, and go on by themselves.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub attended: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_false(flag: &bool) -> bool {
-    !*flag
 }
 
 impl BatchStatus {

@@ -93,15 +93,15 @@ async fn outcomes_of(
         return Ok(ended.outcomes);
     }
     let (mut indices, mut keyed) = (Vec::new(), Vec::new());
-    records.open(objects).await?.for_each(|line| {
+    let mut lines = records.lines(objects).await?;
+    while let Some(line) = lines.next().await? {
         let received = Received::parse(line)?;
         indices.push(received.index);
         let record = received.record.filter(|_| received.faults.is_empty());
         if let Some((_, key)) = record.and_then(|record| contact::check(record.get()).ok()) {
             keyed.push((received.index, key.as_str().to_owned()));
         }
-        Ok(())
-    })?;
+    }
     let mut decided = stored(batch, &keyed, store).await?;
     let mut part = Part::default();
     for (key, error_type, entries) in quarantine::of_chunk(batch, objects).await? {

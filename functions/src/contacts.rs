@@ -9,9 +9,8 @@ use crate::{
     door, email,
     error::Error,
     extra,
-    ledger::is_zero,
     outcome::Outcome,
-    store::{Item, Query, Store, Table},
+    store::{Item, MAX_PAGE_BYTES, Query, Store, Table},
 };
 
 /// The word of a contact as it is stored, current or past.
@@ -34,10 +33,10 @@ pub struct OptIn {
     pub since: Timestamp,
     /// The number in the order of batches of the last one that said so; zero where it was made before there were
     /// numbers.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub order: u64,
     /// That batch's number as a replay, if it was one.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub replay: u64,
     /// That batch.
     pub batch_id: BatchId,
@@ -219,8 +218,6 @@ pub async fn past(store: &impl Store, tenant: &Name, key: &str) -> Result<Vec<St
     Ok(past)
 }
 
-/// How many bytes the contacts of a page may take as they are stored, the last one left out of account.
-const MAX_PAGE_BYTES: usize = 2 << 20;
 /// How many contacts are read at once: bounds memory where each is large.
 const READ: usize = 100;
 

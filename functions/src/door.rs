@@ -22,6 +22,11 @@ pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     T::deserialize(from).map(Some)
 }
 
+/// Whether a member is what it is taken for where it is left out.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// What is wrong with some JSON, without the value that `serde_json` may quote.
 pub fn describe(error: &serde_json::Error) -> String {
     use serde_json::error::Category;

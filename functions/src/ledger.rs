@@ -35,16 +35,11 @@ pub struct Part {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub quarantine: Vec<String>,
     /// How many invalid records say something of consent that is not understood.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::door::is_default")]
     pub unread_consent: u64,
     /// Records whose word was said before the one that stands: it is in the history alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub late: Vec<u64>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-pub(crate) fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 impl Part {
@@ -137,7 +132,7 @@ pub struct Ledger {
     /// The counts, which add up to what the chunk holds.
     pub outcomes: Counts,
     /// How many words were said before the one that stands.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub late: u64,
     /// Every record.
     pub part: Part,

@@ -125,13 +125,13 @@ pub struct Counts {
     withdrawn: u64,
     ignored: u64,
     duplicate: u64,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::door::is_default")]
     routed: u64,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::door::is_default")]
     conflict: u64,
     invalid: u64,
     failed: u64,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::door::is_default")]
     cancelled: u64,
 }
 
@@ -173,9 +173,4 @@ impl Counts {
             Outcome::Cancelled => &mut self.cancelled,
         }
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }

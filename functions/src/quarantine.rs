@@ -20,18 +20,13 @@ use crate::{
     door,
     error::Error,
     fault::{self, ErrorType, Fault},
-    ledger::is_zero,
     objects::{self, Listed, Objects},
     received::Received,
+    store::MAX_PAGE_BYTES,
 };
 
 /// How many objects are written at once.
 const AT_ONCE: usize = 16;
-
-/// A page ends where its entries have so many bytes: Lambda answers with 6 MB at the most, and an answer is text in
-/// JSON there, with a backslash before every quotation mark.
-/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
-const PAGE_BYTES: usize = 2 << 20;
 
 /// A record in quarantine, as it lies there: one line of its object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,7 +57,7 @@ pub struct Entry {
     /// When the batch arrived.
     pub received_at: Timestamp,
     /// Of a contact: the batch's number in the order of batches.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub order: u64,
     /// How often it was sent again before.
     pub retry_count: u64,
@@ -250,7 +245,7 @@ pub async fn list(
                 bytes += line.len();
                 entries.push(entry);
             }
-            if entries.len() == limit || bytes >= PAGE_BYTES {
+            if entries.len() == limit || bytes >= MAX_PAGE_BYTES {
                 end = Some(at);
             }
             Ok(())

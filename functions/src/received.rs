@@ -18,10 +18,10 @@ pub struct Received<'a> {
     /// Its place in the batch, from zero.
     pub index: u64,
     /// The line of the input on which it begins, from one; zero where lines mean nothing.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub line: u64,
     /// How often it was sent again out of quarantine.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub retry: u64,
     /// The record, where it is JSON.
     #[serde(borrow, default, deserialize_with = "door::present", skip_serializing_if = "Option::is_none")]
@@ -38,11 +38,6 @@ pub struct Received<'a> {
     /// What is wrong with it, as far as is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 impl<'a> Received<'a> {

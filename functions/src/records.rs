@@ -63,18 +63,6 @@ impl Records {
         self.lines.as_ref().map_or(0, |lines| lines.len() as u64).max(self.bytes.unwrap_or(0))
     }
 
-    /// Fetches them, ready to be gone through.
-    pub async fn open<'a>(&'a self, objects: &Objects) -> Result<Opened<'a>, Error> {
-        match (&self.key, &self.lines) {
-            (Some(key), None) => Ok(Opened::Object { key, packed: objects.get(key).await? }),
-            (None, Some(lines)) => Ok(Opened::Inline(lines)),
-            _ if self.count == 0 => Ok(Opened::Inline("")),
-            _ => Err(Error::BadInput("records are either lines or a key".into())),
-        }
-    }
-}
-
-impl Records {
     /// Reads them line by line, as an object comes in: of a chunk next to nothing is held.
     pub async fn lines<'a>(&'a self, objects: &'a Objects) -> Result<Lines<'a>, Error> {
         match (&self.key, &self.lines) {
@@ -83,30 +71,6 @@ impl Records {
                 Ok(Lines::of_text(lines.as_deref().unwrap_or_default()))
             }
             _ => Err(Error::BadInput("records are either lines or a key".into())),
-        }
-    }
-}
-
-/// Records that were fetched.
-#[derive(Debug)]
-pub enum Opened<'a> {
-    /// From the state's data.
-    Inline(&'a str),
-    /// From an object.
-    Object {
-        /// Its key, for errors.
-        key: &'a str,
-        /// Its gzip bytes.
-        packed: Bytes,
-    },
-}
-
-impl Opened<'_> {
-    /// Calls `each` with every line, in order.
-    pub fn for_each(&self, mut each: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
-        match self {
-            Self::Inline(lines) => lines.lines().try_for_each(|line| each(line.as_bytes())),
-            Self::Object { key, packed } => objects::for_each_line(key, packed, each),
         }
     }
 }

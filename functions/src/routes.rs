@@ -1,7 +1,7 @@
 //! Routes: which of a tenant's destinations an event goes to (S0-016, S0-020, S0-021). Kept in memory between
 //! calls, and read anew as soon as a destination has changed.
 
-mod pace;
+mod filter_budget;
 
 use std::{
     collections::HashMap,
@@ -19,7 +19,7 @@ use crate::{
     expression::{Expression, ExpressionError, Subject},
     store::Store,
 };
-use pace::{Pace, STEP_TIMEOUT, Waste};
+use filter_budget::{FilterBudget, STEP_TIMEOUT, Waste};
 
 /// Routes are read anew after so long even if nothing says that they changed: whoever changed a destination may
 /// have died before saying so.
@@ -99,11 +99,11 @@ struct Filter {
     source: String,
     /// One that cannot be read decides nothing.
     expression: Result<Expression, ExpressionError>,
-    pace: Arc<Pace>,
+    pace: Arc<FilterBudget>,
 }
 
 impl Filter {
-    fn new(source: String, pace: Option<Arc<Pace>>) -> Self {
+    fn new(source: String, pace: Option<Arc<FilterBudget>>) -> Self {
         Self { expression: Expression::parse(&source), pace: pace.unwrap_or_default(), source }
     }
 }

@@ -133,6 +133,11 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
+/// A page of a listing ends where its entries have so many bytes: Lambda answers with 6 MB at the most, and an answer is
+/// text in JSON there, with a backslash before every quotation mark.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+pub const MAX_PAGE_BYTES: usize = 2 << 20;
+
 /// How many items are read at once to be counted.
 const COUNTED_AT_ONCE: usize = 1_000;
 

@@ -89,11 +89,8 @@ impl Fields<'_> {
         least: i64,
         most: i64,
     ) -> Option<Template> {
-        if self.language == Language::JsonPath {
-            self.one_of(&[field, path]);
-            if self.has(path) {
-                return Some(Template::path(path, self.reference(path)?));
-            }
+        if self.is_at_path(field, path) {
+            return Some(Template::path(path, self.reference(path)?));
         }
         self.whole_or_template(field, least, most)
     }
@@ -110,14 +107,20 @@ impl Fields<'_> {
         self.whole_or_path(field, path, least, most)
     }
 
+    /// Whether a number lies where the field `path` says, which JSONPath has in the place of `field`.
+    fn is_at_path(&self, field: &'static str, path: &'static str) -> bool {
+        if self.language != Language::JsonPath {
+            return false;
+        }
+        self.one_of(&[field, path]);
+        self.has(path)
+    }
+
     /// A share of a hundred, an expression, or in JSONPath the place of a number in the field `path`.
     pub(crate) fn share_or_path(&self, field: &'static str, path: &'static str) -> Option<Template> {
         self.without_context(path);
-        if self.language == Language::JsonPath {
-            self.one_of(&[field, path]);
-            if self.has(path) {
-                return Some(Template::path(path, self.reference(path)?));
-            }
+        if self.is_at_path(field, path) {
+            return Some(Template::path(path, self.reference(path)?));
         }
         let number = |value: &Value| value.as_number().map(Number::as_f64);
         let template = self.template_of(field, "Number", Reach::INPUT, |value| number(value).is_some())?;

@@ -37,11 +37,10 @@ async fn events(input: &str, objects: &Objects) -> Vec<String> {
     let input: Value = serde_json::from_str(input).unwrap();
     let records: Records = serde_json::from_value(input["records"].clone()).unwrap();
     let mut lines: Vec<Value> = Vec::new();
-    let read = |line: &[u8]| {
+    let mut read = records.lines(objects).await.unwrap();
+    while let Some(line) = read.next().await.unwrap() {
         lines.push(serde_json::from_slice(line).unwrap());
-        Ok(())
-    };
-    records.open(objects).await.unwrap().for_each(read).unwrap();
+    }
     assert_eq!(input["records"]["count"], lines.len());
     assert_eq!(input["batch"]["kind"], "event");
     for (index, line) in lines.iter().enumerate() {

@@ -35,13 +35,13 @@ pub(crate) struct Lane {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) expires_at: Option<Timestamp>,
     /// Whether somebody left it without having written all down.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "crate::door::is_default")]
     pub(super) unsettled: bool,
     /// The ring of whoever came by last while it was held. It is named, since who asks twice must know its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ring: Option<String>,
     /// Whether the holder is to hear of it still.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "crate::door::is_default")]
     pub(super) rung: bool,
     /// When the delayed message comes that was sent last.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,10 +52,10 @@ pub(crate) struct Lane {
     /// The breaker.
     pub(super) breaker: Breaker,
     /// Whether it rests, since the destination asked for time.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "crate::door::is_default")]
     pub(super) throttle: Throttle,
     /// What the destination refused in a row.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "crate::door::is_default")]
     pub(super) refusals: Refusals,
     /// Since when there was nothing but failure.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,15 +88,6 @@ pub(super) struct Seen {
 pub(super) struct Notice {
     pub(super) state: State,
     pub(super) reason: String,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_false(flag: &bool) -> bool {
-    !*flag
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 impl Lane {

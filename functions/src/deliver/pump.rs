@@ -21,9 +21,9 @@ use super::{
     lease::Lease,
     load::Parcel,
     order::{self, Line},
+    pending_filter::{self, FilterResult},
     rate,
     record::{Book, Ended, Fate},
-    sift::{self, Sifted},
 };
 use crate::{
     delivery::Wake,
@@ -61,13 +61,13 @@ pub(super) enum Left {
     Change(Change),
 }
 
-type Flight = Pin<Box<dyn Future<Output = Landed> + Send>>;
+type Flight = Pin<Box<dyn Future<Output = Completed> + Send>>;
 type Writing = Pin<Box<dyn Future<Output = Write> + Send>>;
 
 /// What was on its way, and has come in.
-enum Landed {
+enum Completed {
     Called(Called),
-    Sifted(Sifted),
+    Filtered(FilterResult),
 }
 
 /// A lane at work.
@@ -281,8 +281,8 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
                     self.keep(Ended::new(*parcel, Fate::Held { due }));
                 }
                 order::Next::Send(parcel) if parcel.row.queued.filter_pending => {
-                    let sifted = sift::sift(Arc::clone(&self.target), parcel, now);
-                    self.flying.push(Box::pin(async { Landed::Sifted(sifted.await) }));
+                    let result = pending_filter::evaluate(Arc::clone(&self.target), parcel, now);
+                    self.flying.push(Box::pin(async { Completed::Filtered(result.await) }));
                 }
                 order::Next::Send(parcel) => {
                     if is_probe {
@@ -294,7 +294,7 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
                     let (target, outbound) = (Arc::clone(&self.target), self.tools.outbound.clone());
                     let patience = self.tools.patience;
                     let call = attempt::send(target, parcel, outbound, now, patience, is_probe);
-                    self.flying.push(Box::pin(async { Landed::Called(call.await) }));
+                    self.flying.push(Box::pin(async { Completed::Called(call.await) }));
                 }
             }
         }

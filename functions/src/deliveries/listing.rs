@@ -7,13 +7,11 @@ use crate::{
     delivery::{self, Delivery, QUEUED, Queued, Status},
     destination::{Destination, DestinationName},
     error::Error,
-    store::{Item, Store},
+    store::{Item, MAX_PAGE_BYTES, Store},
 };
 
 /// How many lanes one page may look into: a tenant may have very many with nothing in them.
 const LANES: usize = 100;
-/// How many bytes the deliveries of a page may take as they are stored, the last one left out of account.
-const MAX_PAGE_BYTES: usize = 2 << 20;
 
 /// Which deliveries.
 #[derive(Clone, Debug, Default)]

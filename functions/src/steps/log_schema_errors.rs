@@ -40,7 +40,8 @@ pub async fn log_schema_errors(
     let LogSchemaErrors { batch, records } = input;
     let mut quarantine = Quarantine::default();
     let mut part = Part::default();
-    records.open(objects).await?.for_each(|line| {
+    let mut lines = records.lines(objects).await?;
+    while let Some(line) = lines.next().await? {
         let received = Received::parse(line)?;
         part.add(Outcome::Invalid, received.index);
         part.unread_consent += u64::from(batch.kind == Kind::Contact && consent::is_unread(&received));
@@ -50,8 +51,8 @@ pub async fn log_schema_errors(
             line,
             fault: fault.clone(),
         }));
-        quarantine.push(&batch, &received)
-    })?;
+        quarantine.push(&batch, &received)?;
+    }
     let Quarantine { contacts, events, known, refused } = quarantine;
     part.quarantine = contacts.finish(&batch, objects).await?;
     part.quarantine.extend(events.finish(objects).await?);

@@ -34,12 +34,11 @@ pub struct Stored {
 /// Stores events whose ids are free. An event that an earlier try stored is fresh again.
 pub async fn put_events(step: Step, store: &impl Store, objects: &Objects) -> Result<Stored, Error> {
     let Step { batch, records } = step;
-    let opened = records.open(objects).await?;
     let mut events = Vec::new();
-    opened.for_each(|line| {
+    let mut lines = records.lines(objects).await?;
+    while let Some(line) = lines.next().await? {
         events.push(StoredEvent::valid(&AcceptedEvent::parse(line)?)?);
-        Ok(())
-    })?;
+    }
     let verdicts = known::put_valid(store, &batch.tenant, &events).await?;
     drop(events);
     let mut part = Part::default();
@@ -49,7 +48,8 @@ pub async fn put_events(step: Step, store: &impl Store, objects: &Objects) -> Re
     let mut fresh = RecordsWriter::new(&batch, "fresh");
     let mut conflicts = Conflicts::default();
     let mut verdicts = verdicts.into_iter();
-    opened.for_each(|line| {
+    let mut lines = records.lines(objects).await?;
+    while let Some(line) = lines.next().await? {
         match verdicts.next() {
             Some(Verdict::Stored) => fresh.push(line),
             Some(Verdict::Duplicate) => part.add(Outcome::Duplicate, AcceptedEvent::parse(line)?.index),
@@ -60,8 +60,7 @@ pub async fn put_events(step: Step, store: &impl Store, objects: &Objects) -> Re
                 conflicts.push(&batch, event)?;
             }
         }
-        Ok(())
-    })?;
+    }
     part.quarantine = conflicts.writer.finish(objects).await?;
     known::note_conflicts(store, &batch.tenant, &conflicts.by_id).await?;
     conflicts.placed.iter().for_each(|(arrival, key)| log(arrival, key));

@@ -84,15 +84,15 @@ pub(super) async fn keep(
     let known: HashSet<u64> = decided.rows.values().flatten().copied().collect();
     let fault = Fault::new("", rule::PROCESSING, format!("a step failed for good: {error}"));
     let (mut quarantine, mut part) = (Writer::default(), Part::default());
-    records.open(objects).await?.for_each(|line| {
+    let mut lines = records.lines(objects).await?;
+    while let Some(line) = lines.next().await? {
         let mut received = Received::parse(line)?;
         if !known.contains(&received.index) {
             part.add(Outcome::Failed, received.index);
             received.faults = vec![fault.clone()];
             quarantine.push(batch, &Entry::new(batch, &received))?;
         }
-        Ok(())
-    })?;
+    }
     part.quarantine = quarantine.finish(batch, objects).await?;
     Ok(part)
 }

@@ -53,7 +53,8 @@ async fn unique_events(batch: &Batch, records: Records, objects: &Objects) -> Re
     let mut part = Part::default();
     let mut events = RecordsWriter::new(batch, "events");
     let mut known: HashMap<(String, String), u64> = HashMap::new();
-    records.open(objects).await?.for_each(|line| {
+    let mut lines = records.lines(objects).await?;
+    while let Some(line) = lines.next().await? {
         let AcceptedEvent { index, arrival, hash, .. } = AcceptedEvent::parse(line)?;
         match known.entry((arrival.message_id, hash)) {
             hash_map::Entry::Vacant(free) => {
@@ -65,8 +66,7 @@ async fn unique_events(batch: &Batch, records: Records, objects: &Objects) -> Re
                 part.duplicates.push((index, *taken.get()));
             }
         }
-        Ok(())
-    })?;
+    }
     // Nothing is written anew where nothing was taken out.
     let events = if part.rows.is_empty() { records } else { events.finish(objects).await? };
     Ok(Unique {

@@ -47,12 +47,12 @@ pub async fn route_events<S: Store, Q: Queue>(
     let mut part = Part::default();
     let mut asked = routes.ask();
     let mut routed = Vec::new();
-    records.open(objects).await?.for_each(|line| {
+    let mut lines = records.lines(objects).await?;
+    while let Some(line) = lines.next().await? {
         let accepted = AcceptedEvent::parse(line)?;
         part.add(Outcome::Routed, accepted.index);
         routed.push(Routed::new(&accepted, &routes, &mut asked)?);
-        Ok(())
-    })?;
+    }
     for destination in routes.slow(&asked) {
         tracing::warn!(
             tenant = %tenant,

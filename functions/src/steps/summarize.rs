@@ -8,7 +8,7 @@ use crate::{
     batches::{BatchStatus, Status},
     error::Error,
     fault::{PlacedFault, SHOWN},
-    ledger::{Ledger, Part, StagedPart, is_zero},
+    ledger::{Ledger, Part, StagedPart},
     objects::Objects,
     outcome::Counts,
     store::Store,
@@ -39,10 +39,10 @@ pub struct Summary {
     /// How many had each outcome.
     pub outcomes: Counts,
     /// How many invalid records say something of consent that is not understood.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub unread_consent: u64,
     /// How many words were said before the one that stands.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub late: u64,
     /// The first faults.
     pub faults: Vec<PlacedFault>,

@@ -10,7 +10,7 @@ use functions::{
 };
 use proptest::prelude::*;
 
-use crate::{Folder, batch, block_on, records, take};
+use crate::{Folder, batch, block_on, for_each_line, records, take};
 
 /// A record as it lies in a chunk.
 #[derive(Debug)]
@@ -26,7 +26,6 @@ fn read(manifest: &str, objects: &Objects) -> BTreeMap<u64, Cut> {
     for chunk in block_on(Manifest::read(manifest, objects)).unwrap().chunks {
         let mut last = None;
         let mut count = 0;
-        let opened = block_on(chunk.records.open(objects)).unwrap();
         let each = |line: &[u8]| {
             let record = Received::parse(line)?;
             assert!(last < Some(record.index), "the order within a chunk is that of the input");
@@ -36,7 +35,7 @@ fn read(manifest: &str, objects: &Objects) -> BTreeMap<u64, Cut> {
             assert!(found.insert(record.index, cut).is_none(), "a record is in one chunk");
             Ok(())
         };
-        opened.for_each(each).unwrap();
+        for_each_line(&chunk.records, objects, each);
         assert_eq!(count, chunk.records.count);
     }
     found

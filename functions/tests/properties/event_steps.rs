@@ -19,7 +19,7 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 
-use crate::{Folder, batch, block_on, events};
+use crate::{Folder, batch, block_on, events, for_each_line};
 
 fn seen(output: &impl serde::Serialize) -> String {
     serde_json::to_string(output).unwrap()
@@ -70,7 +70,6 @@ proptest! {
         prop_assert_eq!(unique.opted_in.count + unique.opted_out.count, 0);
 
         let mut contents = BTreeMap::new();
-        let opened = block_on(unique.events.open(objects)).unwrap();
         let each = |line: &[u8]| {
             let accepted = AcceptedEvent::parse(line)?;
             let (record, id) = &records[usize::try_from(accepted.index).unwrap()];
@@ -83,6 +82,6 @@ proptest! {
             assert_eq!(is_keepable(record), body.get() == record);
             Ok(())
         };
-        opened.for_each(each).unwrap();
+        for_each_line(&unique.events, objects, each);
     }
 }

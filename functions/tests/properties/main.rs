@@ -15,6 +15,7 @@ use std::{fmt::Write, sync::Arc};
 use functions::{
     Batch, BatchId, Error, Kind, Name, Objects,
     intake::{Format, Intake, Settings, Staged},
+    records::Records,
 };
 use jiff::Timestamp;
 use object_store::local::LocalFileSystem;
@@ -24,6 +25,16 @@ use tempfile::TempDir;
 /// Runs what waits for objects.
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+/// Calls `each` with every line of the records, in order.
+fn for_each_line(records: &Records, objects: &Objects, mut each: impl FnMut(&[u8]) -> Result<(), Error>) {
+    block_on(async {
+        let mut lines = records.lines(objects).await.unwrap();
+        while let Some(line) = lines.next().await.unwrap() {
+            each(line).unwrap();
+        }
+    });
 }
 
 /// An empty folder of objects.

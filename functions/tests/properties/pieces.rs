@@ -7,7 +7,7 @@ use functions::{
 };
 use proptest::prelude::*;
 
-use crate::{Folder, block_on, formats, records, take};
+use crate::{Folder, for_each_line, formats, records, take};
 
 /// What was staged, or why nothing was.
 fn told(settings: Settings, pieces: &[&[u8]]) -> String {
@@ -85,7 +85,7 @@ fn taken(bytes: &[u8], format: Format) -> Vec<(u64, Vec<u8>)> {
         found.push((record.line, record.raw()));
         Ok(())
     };
-    block_on(staged.inline.unwrap().open(&folder.objects)).unwrap().for_each(each).unwrap();
+    for_each_line(&staged.inline.unwrap(), &folder.objects, each);
     found
 }
 

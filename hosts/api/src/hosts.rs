@@ -100,11 +100,10 @@ impl Hosts {
     pub fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
         let Self::LoopbackAnd(names) = self else { return Ok(()) };
         let answers_to = |host: &HostName| host.is_loopback() || names.contains(host);
-        if !host(headers).is_some_and(|host| answers_to(&host)) {
-            return Err(if host(headers).is_some() { Refusal::UnknownHost } else { Refusal::NoHost });
-        }
+        let host = host(headers).ok_or(Refusal::NoHost)?;
         // A target in absolute form has an authority of its own (RFC 9112, 3.2.2).
-        if uri.authority().is_some_and(|authority| !answers_to(&HostName::of(authority.host()))) {
+        let target = uri.authority().map(|authority| HostName::of(authority.host()));
+        if !answers_to(&host) || target.is_some_and(|target| !answers_to(&target)) {
             return Err(Refusal::UnknownHost);
         }
         if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {

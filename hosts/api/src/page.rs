@@ -1,13 +1,10 @@
 //! How much one answer holds.
 
+use functions::store::MAX_PAGE_BYTES;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::problem::Problem;
-
-/// How many bytes of JSON the entries of a page may take together. Lambda gives a client at most 6 MB, and a page of
-/// the quarantine is as large.
-const MAX_PAGE_BYTES: usize = 2 << 20;
 
 /// The entries at the front of a listing that one answer holds.
 #[derive(Debug)]

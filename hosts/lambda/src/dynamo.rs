@@ -19,9 +19,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::{
     attributes::{self, Attributes},
+    back_pressure::{Pace, Patience, paced},
     client::Aws,
     config::{Config, Missing},
-    pace::{Pace, Patience, paced},
 };
 use calls::failure;
 

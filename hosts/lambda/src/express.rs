@@ -15,10 +15,10 @@ use functions::{
 
 use crate::{
     Config,
+    back_pressure::{Fault, Patience, fault, retry},
     client::Aws,
     clock,
     config::Missing,
-    pace::{Fault, Patience, fault, retry},
     serve::Deadline,
     sfn::failure,
 };

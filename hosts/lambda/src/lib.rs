@@ -5,6 +5,7 @@
 //! behind the API, which [`serve_http`] serves to API Gateway. [`Config`] is all that the environment says.
 
 pub mod attributes;
+pub mod back_pressure;
 pub mod bucket;
 pub mod client;
 pub mod clock;
@@ -13,11 +14,11 @@ pub mod destinations;
 pub mod dynamo;
 pub mod express;
 pub mod gateway;
-pub mod pace;
 pub mod serve;
 pub mod sfn;
 pub mod sqs;
 
+pub use back_pressure::Patience;
 pub use bucket::{bucket, objects};
 pub use config::Config;
 pub use dynamo::DynamoStore;

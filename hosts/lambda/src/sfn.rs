@@ -15,8 +15,8 @@ use object_store::{aws::AmazonS3, path::Path, signer::Signer};
 
 use crate::{
     Config, Executions, Sqs,
+    back_pressure::{Fault, Patience, fault, retry},
     config::Missing,
-    pace::{Fault, Patience, fault, retry},
 };
 
 /// How long an upload's address is good.

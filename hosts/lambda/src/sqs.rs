@@ -11,9 +11,9 @@ use aws_sdk_sqs::{
 use functions::queue::{LONGEST_DELAY, Message, Queue, QueueError, QueueName};
 
 use crate::{
+    back_pressure::{self, Fault, Patience, fault, retry},
     client::Aws,
     config::{Config, Missing},
-    pace::{self, Fault, Patience, fault, retry},
 };
 
 /// What SendMessageBatch takes: so many messages, and so many bytes of them.
@@ -67,7 +67,7 @@ impl Sqs {
             if began.elapsed() >= PATIENCE {
                 break;
             }
-            tokio::time::sleep(pace::delay(failures)).await;
+            tokio::time::sleep(back_pressure::delay(failures)).await;
         }
         Err(QueueError::Unavailable("SendMessageBatch is throttled".into()))
     }

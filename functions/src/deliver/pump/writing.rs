@@ -4,15 +4,15 @@ use std::collections::HashSet;
 
 use tokio::time::Instant;
 
-use super::{Landed, Left, PAUSE, Pump};
+use super::{Completed, Left, PAUSE, Pump};
 use crate::{
     batch::BatchId,
     deliver::{
         attempt::Called,
         health, landing,
         order::Stuck,
+        pending_filter::{FilterResult, FilterVerdict},
         record::{Ended, Fate},
-        sift::{Sieved, Sifted},
     },
     error::Error,
     queue::Queue,
@@ -83,20 +83,20 @@ impl<S: Store, Q: Queue> Pump<'_, S, Q> {
     }
 
     /// Something came in that was on its way.
-    pub(super) fn land(&mut self, landed: Landed) {
+    pub(super) fn land(&mut self, landed: Completed) {
         match landed {
-            Landed::Called(called) => self.land_call(called),
-            Landed::Sifted(sifted) => self.land_sifted(sifted),
+            Completed::Called(called) => self.land_call(called),
+            Completed::Filtered(result) => self.land_filter(result),
         }
     }
 
     /// A filter was evaluated.
-    fn land_sifted(&mut self, sifted: Sifted) {
+    fn land_filter(&mut self, result: FilterResult) {
         let (now, random) = ((self.tools.now)(), (self.tools.random)());
-        match sifted.judge(&self.book.wake, self.target.destination(), now, random) {
-            Sieved::Passed(parcel) if self.closing.is_none() => self.passed.push_back(parcel),
-            Sieved::Passed(_) | Sieved::Left => {}
-            Sieved::Ended(ended) => self.keep(*ended),
+        match result.judge(&self.book.wake, self.target.destination(), now, random) {
+            FilterVerdict::Passed(parcel) if self.closing.is_none() => self.passed.push_back(parcel),
+            FilterVerdict::Passed(_) | FilterVerdict::Left => {}
+            FilterVerdict::Ended(ended) => self.keep(*ended),
         }
     }
 

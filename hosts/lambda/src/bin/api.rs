@@ -3,12 +3,10 @@
 use api::Api;
 use functions::store::Table;
 use lambda::{
-    Config, DynamoStore, StepFunctions,
+    Config, DynamoStore, Patience, StepFunctions,
     clock::{now, random},
     destinations::guard,
-    objects,
-    pace::Patience,
-    serve_http,
+    objects, serve_http,
 };
 
 #[tokio::main(flavor = "current_thread")]

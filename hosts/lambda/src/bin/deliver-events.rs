@@ -1,7 +1,7 @@
 //! The Lambda function of DeliverEvents.
 
 use functions::{Consumer, deliver, outbound::Outbound, queue::QueueName, store::Table};
-use lambda::{Config, DynamoStore, Sqs, clock, destinations::guard, objects, pace::Patience, serve_queue};
+use lambda::{Config, DynamoStore, Patience, Sqs, clock, destinations::guard, objects, serve_queue};
 
 const TABLES: [Table; 4] = [Table::Events, Table::Responses, Table::Destinations, Table::Deliveries];
 

@@ -19,7 +19,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::{BATCHES, DynamoStore, Place, READS, Round, WRITES, batches};
 use crate::{
     attributes::{self, Attributes},
-    pace::{Fault, Rest, fault, paced},
+    back_pressure::{Fault, Rest, fault, paced},
 };
 
 /// How many single puts wait for their turn at once.

@@ -9,7 +9,7 @@ use functions::store::StoreError;
 use super::{DynamoStore, Place, calls::failure};
 use crate::{
     attributes::{self, Attributes},
-    pace::paced,
+    back_pressure::paced,
 };
 
 impl DynamoStore {

@@ -6,8 +6,8 @@ use rusqlite::{Connection, params};
 
 use super::{
     LocalQueue,
+    crashes::MAX_DEATHS,
     flight::Lies,
-    landing::MAX_DEATHS,
     standing::{Load, Standing},
 };
 use crate::wiring::{Queue, Redrive};

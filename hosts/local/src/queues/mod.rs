@@ -4,9 +4,9 @@
 //! holds it as well, to know what the process died over.
 
 mod body;
+mod crashes;
 mod dead;
 mod flight;
-mod landing;
 mod look;
 mod put;
 mod standing;
@@ -20,8 +20,8 @@ use functions::{
 use jiff::Timestamp;
 
 use body::Body;
+use crashes::Recovered;
 pub(crate) use flight::{Flight, Held, Next};
-use landing::Landed;
 pub(crate) use look::{Depth, Waiting, depth, oldest};
 pub(crate) use standing::Load;
 use standing::Standings;
@@ -61,7 +61,7 @@ pub(crate) struct LocalQueue {
     store: SqliteStore,
     standings: Standings,
     /// What the last process left in flight.
-    landed: Arc<[Landed]>,
+    recovered: Arc<[Recovered]>,
 }
 
 impl LocalQueue {
@@ -72,14 +72,14 @@ impl LocalQueue {
 
     /// The same at some time: what a process died over is held back from then on.
     fn open_at(store: SqliteStore, now: Timestamp) -> Result<Self, StoreError> {
-        let landed = store.writer.write_blocking(move |connection| landing::land(connection, now))?;
+        let recovered = store.writer.write_blocking(move |connection| crashes::recover(connection, now))?;
         let standings = Standings::new(look::loads(&store.readers)?);
-        Ok(Self { store, standings, landed: landed.into() })
+        Ok(Self { store, standings, recovered: recovered.into() })
     }
 
     /// Tells of messages that the process ended over again and again.
     pub(crate) fn tell_suspects(&self) {
-        self.landed.iter().for_each(Landed::tell);
+        self.recovered.iter().for_each(Recovered::tell);
     }
 
     /// From here on a queue takes no more than this.

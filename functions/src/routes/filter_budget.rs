@@ -21,7 +21,7 @@ const MAX_SLOW: usize = 5;
 
 /// The pace of one filter, kept from step to step.
 #[derive(Debug, Default)]
-pub(super) struct Pace(Mutex<State>);
+pub(super) struct FilterBudget(Mutex<State>);
 
 #[derive(Clone, Debug)]
 struct State {
@@ -45,7 +45,7 @@ impl Default for State {
 #[derive(Debug, Default)]
 pub(super) struct Waste(usize);
 
-impl Pace {
+impl FilterBudget {
     /// Whether the filter may be evaluated for the next event.
     pub(super) fn permits(&self, waste: &Waste) -> bool {
         let mut state = self.lock();
@@ -88,7 +88,7 @@ mod tests {
 
     /// Evaluates a filter for so many events of one step, each of which takes so many microseconds; gives for how many
     /// it was evaluated.
-    fn evaluated(pace: &Pace, events: u32, micros: u64) -> u32 {
+    fn evaluated(pace: &FilterBudget, events: u32, micros: u64) -> u32 {
         let mut waste = Waste::default();
         let mut count = 0;
         for _ in 0..events {
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_fast_filter_is_always_evaluated() {
-        let pace = Pace::default();
+        let pace = FilterBudget::default();
         assert_eq!(evaluated(&pace, 100_000, 40), 100_000);
         // A pause of the machine is no fault of the filter.
         assert!(!pace.note(Duration::from_millis(20), false, &mut Waste::default()));
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_slow_filter_is_left_alone_ever_longer() {
-        let pace = Pace::default();
+        let pace = FilterBudget::default();
         let steps: Vec<u32> = (0..30).map(|_| evaluated(&pace, 400, 24_000)).collect();
         let expected = (0..30).map(|step| u32::from([0, 1, 6, 26].contains(&step)));
         assert_eq!(steps, expected.collect::<Vec<_>>());
@@ -120,14 +120,14 @@ mod tests {
 
     #[test]
     fn one_that_takes_a_little_too_long_is_left_alone_too() {
-        let pace = Pace::default();
+        let pace = FilterBudget::default();
         let count = evaluated(&pace, 100_000, 900);
         assert!((20..200).contains(&count), "{count}");
     }
 
     #[test]
     fn a_filter_that_became_fast_is_evaluated_again() {
-        let pace = Pace::default();
+        let pace = FilterBudget::default();
         assert_eq!(evaluated(&pace, 501, 24_000), 1);
         assert_eq!(evaluated(&pace, 10_000, 5), 10_000);
         // As if it had never been slow.
@@ -136,12 +136,12 @@ mod tests {
 
     #[test]
     fn many_slow_filters_take_no_more_of_a_step_than_a_few() {
-        let paces: Vec<Pace> = std::iter::repeat_with(Pace::default).take(40).collect();
-        let fast = Pace::default();
+        let paces: Vec<FilterBudget> = std::iter::repeat_with(FilterBudget::default).take(40).collect();
+        let fast = FilterBudget::default();
         let mut waste = Waste::default();
         assert!(fast.permits(&waste));
         assert!(!fast.note(Duration::from_micros(5), false, &mut waste));
-        let asked: Vec<&Pace> = paces.iter().filter(|pace| pace.permits(&waste)).collect();
+        let asked: Vec<&FilterBudget> = paces.iter().filter(|pace| pace.permits(&waste)).collect();
         assert_eq!(asked.len(), 40, "nothing is wasted yet");
         let mut count = 0;
         for pace in &paces {

@@ -24,7 +24,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(15 * 60);
 
 /// A message that was in flight.
 #[derive(Debug)]
-pub(super) struct Landed {
+pub(super) struct Recovered {
     queue: String,
     id: String,
     sequence: i64,
@@ -34,7 +34,7 @@ pub(super) struct Landed {
     pause: Duration,
 }
 
-impl Landed {
+impl Recovered {
     fn is_suspect(&self) -> bool {
         self.crashes > MAX_CRASHES_IN_PLACE
     }
@@ -55,13 +55,13 @@ impl Landed {
 }
 
 /// Takes everything out of flight, and counts.
-pub(super) fn land(connection: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Landed>> {
-    let mut landed = in_flight(connection)?;
-    if landed.is_empty() {
-        return Ok(landed);
+pub(super) fn recover(connection: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Recovered>> {
+    let mut recovered = in_flight(connection)?;
+    if recovered.is_empty() {
+        return Ok(recovered);
     }
-    let suspects = landed.iter_mut().filter(|landed| landed.is_suspect());
-    let mut suspects: Vec<&mut Landed> = suspects.collect();
+    let suspects = recovered.iter_mut().filter(|recovered| recovered.is_suspect());
+    let mut suspects: Vec<&mut Recovered> = suspects.collect();
     let culprit = if let [only] = &suspects[..] { Some(only.sequence) } else { None };
     // One after the other, so that the innocent ones are done before the culprit comes, or it is alone.
     let count = u32::try_from(suspects.len()).unwrap_or(u32::MAX);
@@ -71,27 +71,27 @@ pub(super) fn land(connection: &Connection, now: Timestamp) -> rusqlite::Result<
     let mut update = connection.prepare(
         "UPDATE queue_messages SET crashes = ?2, deaths = deaths + ?3, visible_at = ?4 WHERE sequence = ?1",
     )?;
-    for Landed { sequence, crashes, pause, .. } in &landed {
+    for Recovered { sequence, crashes, pause, .. } in &recovered {
         let is_culprit = culprit == Some(*sequence);
         // Zero: it may be received, in its place.
         let visible_at = if pause.is_zero() { 0 } else { super::flight::until(now, *pause) };
         update.execute(params![sequence, crashes, is_culprit, visible_at])?;
     }
     connection.execute("DELETE FROM queue_flights", [])?;
-    Ok(landed)
+    Ok(recovered)
 }
 
-fn in_flight(connection: &Connection) -> rusqlite::Result<Vec<Landed>> {
+fn in_flight(connection: &Connection) -> rusqlite::Result<Vec<Recovered>> {
     connection
         .prepare(
             "SELECT message.queue, message.id, message.sequence, message.crashes + 1 \
-             FROM queue_flights AS flight, json_each(flight.messages) AS landed \
-             JOIN queue_messages AS message ON message.sequence = landed.value",
+             FROM queue_flights AS flight, json_each(flight.messages) AS received \
+             JOIN queue_messages AS message ON message.sequence = received.value",
         )?
         .query_map([], |row| {
             let (sequence, crashes) = (row.get(2)?, row.get(3)?);
             let id = id_of(row.get(1)?, sequence);
-            Ok(Landed { queue: row.get(0)?, id, sequence, crashes, pause: pause(crashes) })
+            Ok(Recovered { queue: row.get(0)?, id, sequence, crashes, pause: pause(crashes) })
         })?
         .collect()
 }

@@ -25,7 +25,7 @@ const MAX_EVALUATIONS: u32 = 4;
 
 /// A parcel, and what the filter says of it.
 #[derive(Debug)]
-pub(super) struct Sifted {
+pub(super) struct FilterResult {
     parcel: Box<Parcel>,
     answer: Answer<bool>,
     at: Timestamp,
@@ -34,7 +34,7 @@ pub(super) struct Sifted {
 
 /// What that means.
 #[derive(Debug)]
-pub(super) enum Sieved {
+pub(super) enum FilterVerdict {
     /// It is to be sent.
     Passed(Box<Parcel>),
     /// It is not to be sent, or not now.
@@ -44,7 +44,7 @@ pub(super) enum Sieved {
 }
 
 /// Evaluates the filter for a parcel.
-pub(super) async fn sift(target: Arc<Target>, parcel: Box<Parcel>, at: Timestamp) -> Sifted {
+pub(super) async fn evaluate(target: Arc<Target>, parcel: Box<Parcel>, at: Timestamp) -> FilterResult {
     let began = Instant::now();
     let (filtering, canonical) = (Arc::clone(&target), parcel.letter.canonical.clone());
     let work = move |limit| match filtering.filter() {
@@ -57,20 +57,20 @@ pub(super) async fn sift(target: Arc<Target>, parcel: Box<Parcel>, at: Timestamp
         Some(Ok(_)) => target.evaluator.evaluate(&target.filtering, work).await,
     };
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Sifted { parcel, answer, at, duration_ms }
+    FilterResult { parcel, answer, at, duration_ms }
 }
 
-impl Sifted {
+impl FilterResult {
     /// Judges it at `now`.
-    pub(super) fn judge(self, wake: &Wake, of: &Destination, now: Timestamp, random: u128) -> Sieved {
+    pub(super) fn judge(self, wake: &Wake, of: &Destination, now: Timestamp, random: u128) -> FilterVerdict {
         let Self { mut parcel, answer, at, duration_ms } = self;
         let failed = || Fate::Failed { reason: FILTER.to_owned() };
         let (fate, message) = match answer {
-            Answer::CalledOff => return Sieved::Left,
+            Answer::CalledOff => return FilterVerdict::Left,
             Answer::Value(true) => {
                 // From here on it is wanted, with all the tries of a delivery.
                 (parcel.row.queued.filter_pending, parcel.row.queued.tries) = (false, 0);
-                return Sieved::Passed(parcel);
+                return FilterVerdict::Passed(parcel);
             }
             Answer::Value(false) => (Fate::Unwanted, None),
             Answer::Failed(message) => (failed(), Some(message)),
@@ -100,7 +100,7 @@ impl Sifted {
             let error = Some(FILTER.to_owned());
             ended.attempts.push(Attempt { at, duration_ms, status: None, error, message });
         }
-        Sieved::Ended(Box::new(ended))
+        FilterVerdict::Ended(Box::new(ended))
     }
 }
 
