@@ -59,10 +59,11 @@ fn a_full_disk_loses_nothing() {
         assert!(ended.stderr.lines().any(|line| line.starts_with("crmflow: ")), "{ended:?}");
         assert!(!ended.stderr.contains("panicked"), "{ended:?}");
     }
-    let summary = place.process(&records);
-    let outcomes = &summary["outcomes"];
-    let known = outcomes["saved"].as_u64().unwrap() + outcomes["unchanged"].as_u64().unwrap();
-    assert_eq!((summary["status"].as_str(), known), (Some("SUCCEEDED"), 3_000), "{summary}");
+    // With room again the batch goes on. Records that a step gave up before then are in quarantine.
+    let ended = place.run([Path::new("process"), &records]);
+    assert!(matches!(ended.code, Some(0 | 1)), "{ended:?}");
+    place.run(["quarantine", "replay"]).check(0, &[]);
+    assert_eq!(place.process(&records)["outcomes"]["unchanged"], 3_000);
 }
 
 /// How large a file a process may make from now on: nothing more, or all.
@@ -93,9 +94,10 @@ fn a_full_disk_ends_no_execution() {
         json!({"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": activity, "End": true}}});
     let machine = json!({"name": "m", "definition": definition.to_string(), "roleArn": "arn:aws:iam::000000000000:role/any"});
     let machine = made("CreateStateMachine", machine, "stateMachineArn");
-    let [worked, stopped] =
-        [(); 2].map(|()| made("StartExecution", json!({"stateMachineArn": machine}), "executionArn"));
+    let start = || made("StartExecution", json!({"stateMachineArn": machine}), "executionArn");
+    let worked = start();
     let token = made("GetActivityTask", json!({"activityArn": activity}), "taskToken");
+    let stopped = start();
     let succeed = json!({"taskToken": token, "output": "1"});
     let stop = json!({"executionArn": stopped});
     limit_files(&server, "1");

@@ -1,6 +1,6 @@
 //! Runs an execution on what a host offers: its tasks, its clock, its objects.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::future::{Future, pending, poll_fn, ready};
 use std::pin::pin;
 use std::sync::Arc;
@@ -120,7 +120,7 @@ pub async fn drive_with(
                 }
                 Effect::StartTask(task) => {
                     if task.pattern != Pattern::RequestResponse && task.progress == Progress::New {
-                        arrivals.beginning.insert(task.id);
+                        arrivals.beginning.insert(task.id, task.pattern);
                     }
                     (task.id, Question::Task(task))
                 }
@@ -164,8 +164,8 @@ struct Arrivals<A, O> {
     /// Tasks and readings under way.
     answers: A,
     outside: O,
-    /// Tasks of which it is not known yet whether they are under way.
-    beginning: HashSet<TaskId>,
+    /// Tasks of which it is not known yet whether they are under way, with their pattern.
+    beginning: HashMap<TaskId, Pattern>,
     /// Results that came before that was known.
     early: Vec<Input>,
     /// What comes next.
@@ -178,7 +178,7 @@ where
     O: Stream<Item = Input> + Unpin,
 {
     fn new(progress: mpsc::UnboundedReceiver<Input>, answers: A, outside: O) -> Self {
-        let (beginning, early, held) = (HashSet::new(), Vec::new(), VecDeque::new());
+        let (beginning, early, held) = (HashMap::new(), Vec::new(), VecDeque::new());
         Self { progress, answers, outside, beginning, early, held }
     }
 
@@ -188,11 +188,16 @@ where
     async fn next(&mut self) -> Option<Input> {
         loop {
             if let Some(input) = self.held.pop_front() {
+                self.begun(&input);
                 return Some(input);
             }
             match self.arrived().await {
-                Some((Input::TaskDone { task, result }, false)) if self.beginning.contains(&task) => {
-                    self.early.push(Input::TaskDone { task, result });
+                Some((done @ Input::TaskDone { task, .. }, false)) if self.beginning.contains_key(&task) => {
+                    self.early.push(done);
+                    if self.beginning[&task] == Pattern::Activity {
+                        // The worker that answers has the task. A crash came before that could be recorded.
+                        self.held.push_back(Input::TaskStarted { task, worker: None });
+                    }
                 }
                 Some((input, _)) => {
                     self.begun(&input);
@@ -211,7 +216,7 @@ where
             | Input::TaskSubmitted { task, .. } => task,
             _ => return,
         };
-        if self.beginning.remove(task) {
+        if self.beginning.remove(task).is_some() {
             let own = |input: &mut Input| input.answered() == Some(*task);
             self.held.extend(self.early.extract_if(.., own));
         }

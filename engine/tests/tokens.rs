@@ -13,7 +13,8 @@ use states::{
     Progress, Start, StateMachine, TaskRequest, TaskRunner, TaskToken, Value, drive_with,
 };
 
-/// A host that has somebody answer every token, and whose jobs end at once.
+/// A host where somebody answers every token, and whose jobs end at once. It never tells that a worker has the task of
+/// an activity named `lost`.
 struct Host {
     answers: mpsc::UnboundedSender<Input>,
     events: Mutex<Vec<EventType>>,
@@ -29,6 +30,9 @@ impl TaskRunner for Host {
             let token = TaskToken::parse(&token.to_string()).unwrap();
             let input = Input::TaskDone { task: token.task, result: Ok("by token".into()) };
             self.answers.unbounded_send(input).unwrap();
+        }
+        if task.resource.ends_with(":lost") {
+            std::future::pending::<()>().await;
         }
         Ok("ann".into())
     }
@@ -79,7 +83,9 @@ fn the_driver_waits_for_whoever_has_the_result() {
     check("arn:aws:states:::sqs:sendMessage.waitForTaskToken", by_token(), &task);
     check("arn:aws:states:::ecs:runTask.sync", vec!["A".into(), "by job".into()].into(), &task);
     let activity = [E::ActivityScheduled, E::ActivityStarted, E::ActivitySucceeded];
-    check("arn:aws:states:us-east-1:000000000000:activity:dig", by_token(), &activity);
+    for name in ["dig", "lost"] {
+        check(&format!("arn:aws:states:us-east-1:000000000000:activity:{name}"), by_token(), &activity);
+    }
 }
 
 #[test]
