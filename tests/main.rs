@@ -27,6 +27,7 @@ mod events_api;
 mod failures;
 mod formats;
 mod http;
+mod memory;
 mod mocks;
 mod outcomes;
 mod people;

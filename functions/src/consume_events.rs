@@ -283,12 +283,11 @@ impl Lot {
             Records::inline(&self.lines)?
         } else {
             // One event that is larger than any may be: the check of events sees to it, as to every bad one.
-            let mut arrived = RecordsWriter::new(&batch, "arrived");
-            self.lines
-                .split(|&byte| byte == b'\n')
-                .filter(|line| !line.is_empty())
-                .for_each(|line| arrived.push(line));
-            arrived.finish(objects).await?
+            let mut arrived = RecordsWriter::new(&batch, "arrived", objects);
+            for line in self.lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+                arrived.push(line).await?;
+            }
+            arrived.finish().await?
         };
         let input = Input { batch: &batch, records };
         let input = serde_json::to_string(&input).map_err(|error| Error::BadInput(door::describe(&error)))?;

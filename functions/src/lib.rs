@@ -7,6 +7,7 @@ pub mod accepted;
 pub mod arrival;
 pub mod batch;
 pub mod batches;
+mod block_size;
 pub mod cancel;
 pub mod changes;
 pub mod consent;

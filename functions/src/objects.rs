@@ -43,6 +43,29 @@ pub struct Listed {
     pub e_tag: Option<String>,
 }
 
+/// An object that is being put piece by piece.
+#[derive(Debug)]
+pub struct Upload {
+    key: String,
+    write: WriteMultipart,
+}
+
+impl Upload {
+    /// Puts the next piece.
+    pub async fn put(&mut self, piece: Bytes) -> Result<(), Error> {
+        let has_room = self.write.wait_for_capacity(PARTS_AT_ONCE).await;
+        has_room.map_err(|error| failure(&self.key, error))?;
+        self.write.put(piece);
+        Ok(())
+    }
+
+    /// That was the last one.
+    pub async fn finish(self) -> Result<(), Error> {
+        self.write.finish().await.map_err(|error| failure(&self.key, error))?;
+        Ok(())
+    }
+}
+
 impl Objects {
     /// `durable` must survive a power cut once a put returned; `scratch` holds [`STAGING`] only.
     pub fn new(durable: Arc<dyn ObjectStore>, scratch: Arc<dyn ObjectStore>) -> Self {
@@ -66,28 +89,32 @@ impl Objects {
         key: &str,
         pieces: impl futures::Stream<Item = Result<Bytes, E>> + Send,
     ) -> Result<u64, E> {
-        let failed = |error| E::from(failure(key, error));
-        let upload = self.of(key).put_multipart(&Path::from(key)).await.map_err(failed)?;
-        let mut write = WriteMultipart::new_with_chunk_size(upload, PART);
+        let mut upload = self.upload(key).await?;
         let mut pieces = std::pin::pin!(pieces);
         let mut size = 0;
         loop {
             match pieces.try_next().await {
                 Ok(Some(piece)) => {
                     size += piece.len() as u64;
-                    write.wait_for_capacity(PARTS_AT_ONCE).await.map_err(failed)?;
-                    write.put(piece);
+                    upload.put(piece).await?;
                 }
                 Ok(None) => break,
                 Err(error) => {
                     // What has arrived is cleared; if that fails, a lifecycle rule clears it.
-                    let _ = write.abort().await;
+                    let _ = upload.write.abort().await;
                     return Err(error);
                 }
             }
         }
-        write.finish().await.map_err(failed)?;
+        upload.finish().await?;
         Ok(size)
+    }
+
+    /// Begins to put an object piece by piece. It is there once the upload is finished.
+    pub async fn upload(&self, key: &str) -> Result<Upload, Error> {
+        let upload =
+            self.of(key).put_multipart(&Path::from(key)).await.map_err(|error| failure(key, error))?;
+        Ok(Upload { key: key.to_owned(), write: WriteMultipart::new_with_chunk_size(upload, PART) })
     }
 
     /// The object's bytes.

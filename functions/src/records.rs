@@ -13,7 +13,11 @@ use object_store::PutPayload;
 use serde::{Deserialize, Serialize};
 
 pub use self::lines::Lines;
-use crate::{batch::Batch, error::Error, objects, objects::Objects};
+use crate::{
+    batch::Batch,
+    error::Error,
+    objects::{self, Objects, Upload},
+};
 
 /// A list that a step returns stays in the state's data up to so many bytes. A step returns two of them
 /// beside some counts, and Step Functions passes 256 KiB.
@@ -83,14 +87,15 @@ pub(crate) fn inline_len(lines: &[u8]) -> usize {
 
 /// A list in the staging folder is packed when it grows beyond so many bytes. Up to that it lies there as it
 /// is: the next step reads it at once, and packing would take longer than all else. Beyond it (a chunk of
-/// many records for one address) memory must not grow with it.
+/// many records for one address) it is written as it grows, since memory must not grow with it.
 const PLAIN_LIMIT: u64 = 8 * 1024 * 1024;
 /// It is held in pieces of about so many bytes: one that grew as a whole would be copied as it does.
 const PIECE: usize = 256 * 1024;
 
 /// Takes a step's records line by line; keeps them small and inline as long as it can.
 #[derive(Debug)]
-pub struct RecordsWriter {
+pub struct RecordsWriter<'a> {
+    objects: &'a Objects,
     key: String,
     count: u64,
     /// How many bytes were given.
@@ -101,19 +106,36 @@ pub struct RecordsWriter {
     pieces: Vec<Bytes>,
     /// How many bytes they would take inline.
     inline: usize,
-    packed: Option<GzEncoder<Vec<u8>>>,
+    packed: Option<Packed>,
 }
 
-impl RecordsWriter {
+/// A list that is written as it grows.
+#[derive(Debug)]
+struct Packed {
+    key: String,
+    packer: GzEncoder<Vec<u8>>,
+    upload: Upload,
+}
+
+impl<'a> RecordsWriter<'a> {
     /// A list that goes to the batch's staging folder as `name` if it grows too large to be passed.
-    pub fn new(batch: &Batch, name: &str) -> Self {
+    pub fn new(batch: &Batch, name: &str, objects: &'a Objects) -> Self {
         let (staging, tenant, id) = (objects::STAGING, &batch.tenant, batch.batch_id);
         let key = format!("{staging}{tenant}/{id}/{}/{name}.ndjson", batch.chunk_label());
-        Self { key, count: 0, bytes: 0, lines: Vec::new(), pieces: Vec::new(), inline: 0, packed: None }
+        Self {
+            objects,
+            key,
+            count: 0,
+            bytes: 0,
+            lines: Vec::new(),
+            pieces: Vec::new(),
+            inline: 0,
+            packed: None,
+        }
     }
 
     /// One more line, without its line feed.
-    pub fn push(&mut self, line: &[u8]) {
+    pub async fn push(&mut self, line: &[u8]) -> Result<(), Error> {
         self.count += 1;
         self.bytes += line.len() as u64 + 1;
         self.lines.extend_from_slice(line);
@@ -121,24 +143,31 @@ impl RecordsWriter {
         if self.inline <= INLINE_LIMIT {
             self.inline += inline_len(line) + 2;
         }
-        if self.lines.len() >= PIECE {
-            self.fill();
+        if self.lines.len() < PIECE {
+            return Ok(());
         }
+        self.pieces.push(std::mem::take(&mut self.lines).into());
+        if self.bytes <= PLAIN_LIMIT { Ok(()) } else { self.pack().await }
     }
 
-    /// A piece is full: it is kept as it is, or packed.
-    fn fill(&mut self) {
-        if self.packed.is_none() && self.bytes <= PLAIN_LIMIT {
-            self.pieces.push(std::mem::take(&mut self.lines).into());
-            return;
-        }
-        let packer = self.packed.get_or_insert_with(|| GzEncoder::new(Vec::new(), Compression::fast()));
-        // Writing to memory cannot fail.
+    /// Packs what is held, and writes it.
+    async fn pack(&mut self) -> Result<(), Error> {
+        let packed = match &mut self.packed {
+            Some(packed) => packed,
+            None => {
+                let key = format!("{}.gz", self.key);
+                let upload = self.objects.upload(&key).await?;
+                let packer = GzEncoder::new(Vec::new(), Compression::fast());
+                self.packed.insert(Packed { key, packer, upload })
+            }
+        };
         for piece in self.pieces.drain(..) {
-            let _ = packer.write_all(&piece);
+            // Writing to memory cannot fail.
+            let _ = packed.packer.write_all(&piece);
+            let some = std::mem::take(packed.packer.get_mut());
+            packed.upload.put(some.into()).await?;
         }
-        let _ = packer.write_all(&self.lines);
-        self.lines.clear();
+        Ok(())
     }
 
     /// How many lines it has.
@@ -147,23 +176,26 @@ impl RecordsWriter {
     }
 
     /// The list, stored if it had to be.
-    pub async fn finish(self, objects: &Objects) -> Result<Records, Error> {
+    pub async fn finish(mut self) -> Result<Records, Error> {
         if self.inline <= INLINE_LIMIT {
             return Records::inline(&self.lines);
         }
-        let (key, bytes) = match self.packed {
+        self.pieces.push(std::mem::take(&mut self.lines).into());
+        if self.packed.is_some() {
+            self.pack().await?;
+        }
+        let key = match self.packed {
             None => {
-                let mut pieces = self.pieces;
-                pieces.push(self.lines.into());
-                (self.key, PutPayload::from_iter(pieces))
+                self.objects.put_payload(&self.key, PutPayload::from_iter(self.pieces)).await?;
+                self.key
             }
-            Some(mut packer) => {
-                let _ = packer.write_all(&self.lines);
-                let packed = packer.finish().map_err(|error| Error::StorageRefused(error.to_string()))?;
-                (format!("{}.gz", self.key), packed.into())
+            Some(Packed { key, packer, mut upload }) => {
+                let rest = packer.finish().map_err(|error| Error::StorageRefused(error.to_string()))?;
+                upload.put(rest.into()).await?;
+                upload.finish().await?;
+                key
             }
         };
-        objects.put_payload(&key, bytes).await?;
         Ok(Records::object(key, self.count, self.bytes))
     }
 }

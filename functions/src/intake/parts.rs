@@ -99,10 +99,11 @@ impl Parts {
                 if bytes > MAX_CHUNK_BYTES {
                     // Records of one address stay together, however many they are.
                     objects.put_stream(&key, futures::stream::iter(self.spool.pieces(file)?)).await?;
-                    self.spool.discard(file)?;
                 } else {
-                    objects.put(&key, self.spool.take(file)?).await?;
+                    let pieces = self.spool.pieces(file)?.collect::<Result<Vec<_>, _>>()?;
+                    objects.put_payload(&key, pieces.into_iter().collect()).await?;
                 }
+                self.spool.discard(file)?;
                 let chunk = u32::try_from(number).unwrap_or(u32::MAX);
                 manifest.chunks.push(Chunk { chunk, records: Records::object(key, count, bytes) });
             }

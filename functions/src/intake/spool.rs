@@ -10,8 +10,9 @@ use bytes::Bytes;
 
 use crate::error::Error;
 
-/// A file that is not held whole is read in pieces of so many bytes.
-const PIECE: usize = 1024 * 1024;
+/// A file is read in pieces of so many bytes. Another thread lets go of a piece than the one that read it, and until that one
+/// looks, its allocator keeps up to a hundred of them.
+const PIECE: usize = 256 * 1024;
 
 /// Makes an empty folder; what an interrupted run left in it goes.
 pub fn empty(folder: PathBuf) -> Result<PathBuf, Error> {
@@ -51,7 +52,7 @@ impl Spool {
         Ok(())
     }
 
-    /// The file in pieces, for one that may be too large to be held.
+    /// The file in pieces.
     pub(super) fn pieces(
         &self,
         file: usize,
@@ -85,22 +86,10 @@ impl Spool {
         }
     }
 
-    /// The file whole, and gone from here.
-    pub(super) fn take(&mut self, file: usize) -> Result<Vec<u8>, Error> {
-        let whole = match self {
-            Self::Memory(files) => return Ok(std::mem::take(&mut files[file])),
-            Self::Folder(folder) => {
-                fs::read(folder.join(file.to_string())).map_err(|error| failure(&error))?
-            }
-        };
-        self.discard(file)?;
-        Ok(whole)
-    }
-
     /// The file is not needed any more.
     pub(super) fn discard(&mut self, file: usize) -> Result<(), Error> {
         match self {
-            Self::Memory(files) => files[file].clear(),
+            Self::Memory(files) => files[file] = Vec::new(),
             Self::Folder(folder) => {
                 fs::remove_file(folder.join(file.to_string())).map_err(|error| failure(&error))?;
             }

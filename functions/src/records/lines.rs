@@ -10,8 +10,9 @@ use crate::{
     objects::{self, Objects},
 };
 
-/// An object is fetched in pieces of so many bytes.
-const PIECE: u64 = 1024 * 1024;
+/// An object is fetched in pieces of so many bytes. Another thread lets go of a piece than the one that fetched it, and until
+/// that one looks, its allocator keeps up to a hundred of them.
+const PIECE: u64 = 256 * 1024;
 /// A piece is unpacked in portions of so many bytes. Gzip grows at most about a thousandfold.
 const PORTION: usize = 16 * 1024;
 

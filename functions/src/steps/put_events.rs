@@ -45,13 +45,13 @@ pub async fn put_events(step: Step, store: &impl Store, objects: &Objects) -> Re
     if verdicts.iter().all(|verdict| *verdict == Verdict::Stored) {
         return Ok(Stored { fresh: records, part: StagedPart::Part(part) });
     }
-    let mut fresh = RecordsWriter::new(&batch, "fresh");
+    let mut fresh = RecordsWriter::new(&batch, "fresh", objects);
     let mut conflicts = Conflicts::default();
     let mut verdicts = verdicts.into_iter();
     let mut lines = records.lines(objects).await?;
     while let Some(line) = lines.next().await? {
         match verdicts.next() {
-            Some(Verdict::Stored) => fresh.push(line),
+            Some(Verdict::Stored) => fresh.push(line).await?,
             Some(Verdict::Duplicate) => part.add(Outcome::Duplicate, AcceptedEvent::parse(line)?.index),
             Some(Verdict::Conflict) | None => {
                 let event = AcceptedEvent::parse(line)?;
@@ -66,7 +66,7 @@ pub async fn put_events(step: Step, store: &impl Store, objects: &Objects) -> Re
     conflicts.placed.iter().for_each(|(arrival, key)| log(arrival, key));
     part.sort();
     let part = StagedPart::new(&batch, "put-events", part, objects).await?;
-    Ok(Stored { fresh: fresh.finish(objects).await?, part })
+    Ok(Stored { fresh: fresh.finish().await?, part })
 }
 
 /// Events whose ids stand for others.

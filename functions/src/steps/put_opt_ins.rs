@@ -5,6 +5,7 @@ use super::{Decided, Step};
 use crate::{
     accepted::Accepted,
     batch::Batch,
+    block_size::{BlockSize, MAX_BLOCK_BYTES},
     changes::{self, Word},
     contacts::{self, OptIn},
     error::Error,
@@ -13,14 +14,12 @@ use crate::{
     store::{Condition, Item, Store, Table, Written},
 };
 
-/// How many bytes of contacts go to the store at once, beside [`Store::block`]: for those that hold more than an address.
-const MAX_BLOCK_BYTES: usize = 2 * 1024 * 1024;
-
 /// Stores the contacts who opted in.
 pub async fn put_opt_ins(step: Step, store: &impl Store, objects: &Objects) -> Result<Decided, Error> {
     let Step { batch, records } = step;
     let mut part = Part::default();
     let (mut words, mut bytes) = (Vec::new(), 0);
+    let mut size = BlockSize::new(store);
     let mut lines = records.lines(objects).await?;
     while let Some(line) = lines.next().await? {
         let accepted = Accepted::parse(line)?;
@@ -29,8 +28,10 @@ pub async fn put_opt_ins(step: Step, store: &impl Store, objects: &Objects) -> R
         let word = OptIn::saved(&batch, accepted.index, contact);
         bytes += line.len();
         words.push(Said { key: accepted.key.into_owned(), word, cleared });
-        if words.len() == store.block() || bytes >= MAX_BLOCK_BYTES {
-            put(store, &batch, std::mem::take(&mut words), &mut part).await?;
+        if words.len() >= size.next() || bytes >= MAX_BLOCK_BYTES {
+            let contacts = words.len();
+            let stored = put(store, &batch, std::mem::take(&mut words), &mut part).await?;
+            size.was(contacts, bytes + stored);
             bytes = 0;
         }
     }
@@ -46,8 +47,9 @@ struct Said {
     cleared: Vec<String>,
 }
 
-/// Puts new contacts; the few that are known already are then changed one by one's own rules.
-async fn put(store: &impl Store, batch: &Batch, words: Vec<Said>, part: &mut Part) -> Result<(), Error> {
+/// Puts new contacts; the few that are known already are then changed one by one's own rules. Gives how many bytes are
+/// stored of those.
+async fn put(store: &impl Store, batch: &Batch, words: Vec<Said>, part: &mut Part) -> Result<usize, Error> {
     let mut puts = Vec::with_capacity(words.len());
     for said in words {
         puts.push((contacts::item(&batch.tenant, &said.key, 1, &said.word)?, said));
@@ -56,13 +58,14 @@ async fn put(store: &impl Store, batch: &Batch, words: Vec<Said>, part: &mut Par
     puts.sort_unstable_by(|(a, _), (b, _)| (&a.partition, &a.sort).cmp(&(&b.partition, &b.sort)));
     let (items, words): (Vec<_>, Vec<_>) = puts.into_iter().unzip();
     let puts = items.into_iter().map(|item: Item| (item, Condition::Absent)).collect();
-    let mut known = Vec::new();
+    let (mut known, mut bytes) = (Vec::new(), 0);
     for (said, written) in words.into_iter().zip(store.put_all(Table::OptIns, puts).await?) {
         let Said { key, word, cleared } = said;
         match written {
             Written::Done => part.add(word.outcome, word.index),
             Written::Conflict(Some(item)) => {
                 let index = word.index;
+                bytes += item.body.len();
                 known.push(changes::met(index, key, Word::OptIn(Box::new(word), cleared), &item)?);
             }
             Written::Conflict(None) => {
@@ -72,5 +75,6 @@ async fn put(store: &impl Store, batch: &Batch, words: Vec<Said>, part: &mut Par
             }
         }
     }
-    changes::apply(store, batch, known, part).await
+    changes::apply(store, batch, known, part).await?;
+    Ok(bytes)
 }

@@ -51,7 +51,7 @@ pub async fn remove_duplicates(step: Step, objects: &Objects) -> Result<Unique, 
 /// Events with one id and other content pass: which of them the id stands for is decided where they are stored.
 async fn unique_events(batch: &Batch, records: Records, objects: &Objects) -> Result<Unique, Error> {
     let mut part = Part::default();
-    let mut events = RecordsWriter::new(batch, "events");
+    let mut events = RecordsWriter::new(batch, "events", objects);
     let mut known: HashMap<(String, String), u64> = HashMap::new();
     let mut lines = records.lines(objects).await?;
     while let Some(line) = lines.next().await? {
@@ -59,7 +59,7 @@ async fn unique_events(batch: &Batch, records: Records, objects: &Objects) -> Re
         match known.entry((arrival.message_id, hash)) {
             hash_map::Entry::Vacant(free) => {
                 free.insert(index);
-                events.push(line);
+                events.push(line).await?;
             }
             hash_map::Entry::Occupied(taken) => {
                 part.add(Outcome::Duplicate, index);
@@ -68,7 +68,7 @@ async fn unique_events(batch: &Batch, records: Records, objects: &Objects) -> Re
         }
     }
     // Nothing is written anew where nothing was taken out.
-    let events = if part.rows.is_empty() { records } else { events.finish(objects).await? };
+    let events = if part.rows.is_empty() { records } else { events.finish().await? };
     Ok(Unique {
         opted_in: Records::none(),
         opted_out: Records::none(),
@@ -80,8 +80,8 @@ async fn unique_events(batch: &Batch, records: Records, objects: &Objects) -> Re
 async fn unique_contacts(batch: &Batch, records: &Records, objects: &Objects) -> Result<Unique, Error> {
     let mut part = Part::default();
     let mut winners = winners(records, objects, &mut part).await?.into_iter().peekable();
-    let mut opted_in = RecordsWriter::new(batch, "opted-in");
-    let mut opted_out = RecordsWriter::new(batch, "opted-out");
+    let mut opted_in = RecordsWriter::new(batch, "opted-in", objects);
+    let mut opted_out = RecordsWriter::new(batch, "opted-out", objects);
     // The lines are gone through once more: held, they would be there twice.
     let mut lines = records.lines(objects).await?;
     let mut place = 0;
@@ -89,12 +89,12 @@ async fn unique_contacts(batch: &Batch, records: &Records, objects: &Objects) ->
         place += 1;
         if let Some(winner) = winners.next_if(|winner| winner.place == place) {
             let agreed = winner.opt_in && !winner.in_conflict;
-            if agreed { &mut opted_in } else { &mut opted_out }.push(line);
+            if agreed { &mut opted_in } else { &mut opted_out }.push(line).await?;
         }
     }
     Ok(Unique {
-        opted_in: opted_in.finish(objects).await?,
-        opted_out: opted_out.finish(objects).await?,
+        opted_in: opted_in.finish().await?,
+        opted_out: opted_out.finish().await?,
         events: Records::none(),
         part: StagedPart::new(batch, "remove-duplicates", part, objects).await?,
     })

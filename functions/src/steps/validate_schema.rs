@@ -32,8 +32,8 @@ pub struct Validated {
 /// Sorts the records of a batch into valid and invalid ones.
 pub async fn validate_schema(start: Start, objects: &Objects) -> Result<Validated, Error> {
     let (batch, records) = start.read()?;
-    let mut valid = RecordsWriter::new(&batch, "valid");
-    let mut invalid = RecordsWriter::new(&batch, "invalid");
+    let mut valid = RecordsWriter::new(&batch, "valid", objects);
+    let mut invalid = RecordsWriter::new(&batch, "invalid", objects);
     let mut line = Vec::new();
     let mut lines = records.lines(objects).await?;
     while let Some(bytes) = lines.next().await? {
@@ -47,16 +47,16 @@ pub async fn validate_schema(start: Start, objects: &Objects) -> Result<Validate
             record => Err(with_others(std::mem::take(&mut received.faults), record)),
         };
         match checked {
-            Ok(()) => valid.push(&line),
+            Ok(()) => valid.push(&line).await?,
             Err(faults) => {
                 received.faults = faults;
                 received.write(&mut line)?;
-                invalid.push(&line);
+                invalid.push(&line).await?;
             }
         }
     }
     let received = valid.count() + invalid.count();
-    let (valid, invalid) = (valid.finish(objects).await?, invalid.finish(objects).await?);
+    let (valid, invalid) = (valid.finish().await?, invalid.finish().await?);
     Ok(Validated { batch, received, valid, invalid })
 }
 

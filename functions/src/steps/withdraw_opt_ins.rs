@@ -5,6 +5,7 @@ use super::{Decided, Step};
 use crate::{
     accepted::Accepted,
     batch::Batch,
+    block_size::BlockSize,
     changes::{self, Word},
     contacts,
     error::Error,
@@ -24,28 +25,37 @@ pub async fn withdraw_opt_ins(step: Step, store: &impl Store, objects: &Objects)
         let Accepted { index, key, .. } = Accepted::parse(line)?;
         keys.push((index, key.into_owned()));
     }
-    while !keys.is_empty() {
-        let rest = keys.split_off(keys.len().min(store.block()));
-        withdraw(store, &batch, std::mem::replace(&mut keys, rest), &mut part).await?;
+    let mut size = BlockSize::new(store);
+    let mut keys = keys.into_iter();
+    while keys.len() > 0 {
+        let block: Vec<_> = keys.by_ref().take(size.next()).collect();
+        let contacts = block.len();
+        let bytes = withdraw(store, &batch, block, &mut part).await?;
+        size.was(contacts, bytes);
     }
     Ok(Decided { part: StagedPart::new(&batch, "withdraw-opt-ins", part, objects).await? })
 }
 
+/// Gives how many bytes are stored of the contacts.
 async fn withdraw(
     store: &impl Store,
     batch: &Batch,
     mut keys: Vec<(u64, String)>,
     part: &mut Part,
-) -> Result<(), Error> {
+) -> Result<usize, Error> {
     // Neighbours in the store are looked up one after the other.
     keys.sort_by_cached_key(|(_, key)| contacts::partition(&batch.tenant, key));
     let wanted = keys.iter().map(|(_, key)| (contacts::partition(&batch.tenant, key), key.clone())).collect();
-    let mut known = Vec::new();
+    let (mut known, mut bytes) = (Vec::new(), 0);
     for ((index, key), item) in keys.into_iter().zip(store.get_all(Table::OptIns, wanted).await?) {
         match item {
             None => part.add(Outcome::Ignored, index),
-            Some(item) => known.push(changes::met(index, key, Word::OptOut, &item)?),
+            Some(item) => {
+                bytes += item.body.len();
+                known.push(changes::met(index, key, Word::OptOut, &item)?);
+            }
         }
     }
-    changes::apply(store, batch, known, part).await
+    changes::apply(store, batch, known, part).await?;
+    Ok(bytes)
 }

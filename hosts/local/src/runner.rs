@@ -24,7 +24,7 @@ use crate::{
     machines::{Kept, Machines},
     mocks::MockedTasks,
     queues::LocalQueue,
-    resources,
+    resources, scarce,
     sqlite::SqliteStore,
     wiring::{self, Machine, Wiring},
 };
@@ -57,7 +57,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(host: Host<SqliteStore, LocalQueue>, wiring: Wiring) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = scarce::cores();
         Self {
             machines: Machines::new(host.store.clone()),
             courier: couriers::courier(&host),

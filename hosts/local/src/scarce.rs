@@ -1,6 +1,13 @@
 //! What the system shares out: files that may be open, and time on its cores.
 
+use std::thread;
+
 use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
+
+/// How many threads can compute at once.
+pub(crate) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
 
 /// Lets the process open as many files as it may, up to `most`; gives how many those are.
 pub(crate) fn open_files(most: u64) -> u64 {

@@ -32,9 +32,13 @@ use crate::{
     flow::LocalFlow,
     folder::Folder,
     runner::Engine,
+    scarce,
     wiring::{Problems, Site, Wiring},
 };
 
+/// Threads that read and write files, beside one for each function that runs at once. What one thread allocates and another
+/// frees stays with the first: each thread that a file is read on keeps a few MiB.
+const FILE_THREADS: usize = 2;
 /// How long work that nobody waits for any more may take to leave its thread before a command ends.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -73,7 +77,9 @@ fn flow(folder: &Folder, wiring: Wiring) -> LocalFlow {
 
 /// Runs a command's work until it is done.
 fn block_on<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let blocking = scarce::cores() + FILE_THREADS;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.max_blocking_threads(blocking).enable_all().build();
     let runtime = runtime.map_err(|error| Exit::failed(format!("no threads can be started: {error}")))?;
     let result = runtime.block_on(work);
     runtime.shutdown_timeout(END_TIMEOUT);

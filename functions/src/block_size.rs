@@ -1,0 +1,37 @@
+//! How many contacts go to the store at once.
+
+use crate::store::Store;
+
+/// So many bytes of contacts, of those that come and of those that are stored.
+pub(crate) const MAX_BLOCK_BYTES: usize = 2 * 1024 * 1024;
+/// The first block: what is stored of its contacts says how large a contact is.
+const FIRST: usize = 16;
+
+/// How many contacts go to the store at once: as many as take [`MAX_BLOCK_BYTES`] where they are as large as those
+/// before, and [`Store::block`] at the most. Keys are spread evenly, so those before are like those that follow.
+#[derive(Debug)]
+pub(crate) struct BlockSize {
+    max: usize,
+    contacts: usize,
+    bytes: usize,
+}
+
+impl BlockSize {
+    /// Nothing is known of the contacts.
+    pub(crate) fn new(store: &impl Store) -> Self {
+        Self { max: store.block(), contacts: 0, bytes: 0 }
+    }
+
+    /// How many the next block has.
+    pub(crate) fn next(&self) -> usize {
+        let mean = self.bytes.checked_div(self.contacts).unwrap_or(MAX_BLOCK_BYTES / FIRST);
+        (MAX_BLOCK_BYTES / mean.max(1)).clamp(1, self.max)
+    }
+
+    /// A block of so many contacts was of so many bytes.
+    pub(crate) fn was(&mut self, contacts: usize, bytes: usize) {
+        // The latest block counts half.
+        self.contacts = self.contacts.midpoint(contacts);
+        self.bytes = self.bytes.midpoint(bytes);
+    }
+}
