@@ -25,6 +25,7 @@ use std::{
 
 use ::states::MockFile;
 use serde::Serialize;
+use tokio::runtime;
 
 use crate::{
     cli::{Cli, Command},
@@ -78,8 +79,15 @@ fn flow(folder: &Folder, wiring: Wiring) -> LocalFlow {
 /// Runs a command's work until it is done.
 fn block_on<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
     let blocking = scarce::cores() + FILE_THREADS;
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.max_blocking_threads(blocking).enable_all().build();
+    block_on_threads(runtime::Builder::new_multi_thread().max_blocking_threads(blocking), work)
+}
+
+/// The same, on threads of these.
+fn block_on_threads<T>(
+    threads: &mut runtime::Builder,
+    work: impl Future<Output = Result<T, Exit>>,
+) -> Result<T, Exit> {
+    let runtime = threads.enable_all().build();
     let runtime = runtime.map_err(|error| Exit::failed(format!("no threads can be started: {error}")))?;
     let result = runtime.block_on(work);
     runtime.shutdown_timeout(END_TIMEOUT);

@@ -57,7 +57,8 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
     let engine = Engine::new(folder.host.clone(), wiring).with_mock_file(mocks);
     let flow = LocalFlow::new(engine);
     let background = background()?;
-    let served = super::block_on(async {
+    // A name that is looked up for a request may hold a thread for long: there are as many as are asked for.
+    let served = super::block_on_threads(&mut runtime::Builder::new_multi_thread(), async {
         let (listener, address) = listen("--listen", args.listen).await?;
         let (sfn_listener, sfn_address) = listen("--sfn-listen", args.sfn_listen).await?;
         take_up(&folder, &flow, args).await?;
