@@ -8,7 +8,7 @@ use std::{
 use functions::store::{Item, Query, StoreError, Table};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Rows, params};
 
-use super::failure;
+use super::{failure, schema};
 
 /// Connections that read, made as they are needed.
 #[derive(Debug)]
@@ -41,6 +41,7 @@ impl Readers {
 
     fn connect(&self) -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        schema::plan_once(&connection)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         Ok(connection)
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use functions::store::Table;
-use rusqlite::Connection;
+use rusqlite::{Connection, config::DbConfig};
 
 /// The layout's version, in `PRAGMA user_version`.
 pub(super) const VERSION: u32 = 4;
@@ -177,6 +177,7 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    plan_once(&connection)?;
     connection.set_prepared_statement_cache_capacity(96);
     let found = layout(&connection)?;
     if found > VERSION {
@@ -205,6 +206,12 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
          {reasons} {UNLIMITED} {EVENTS} {VIEWS} PRAGMA user_version = {VERSION}; COMMIT;"
     ))?;
     Ok(connection)
+}
+
+/// Statements are planned once, whatever is bound to them (<https://sqlite.org/queryplanner-ng.html#qpstab>). Otherwise some
+/// would be prepared anew at every use; nothing here gathers the statistics that this is for.
+pub(super) fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// Leaves the file: nothing is worked on any longer.
