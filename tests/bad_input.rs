@@ -304,13 +304,6 @@ fn a_length_that_lies_takes_nothing_in() {
     assert_eq!(api.show("/health")["status"], "ok");
 }
 
-/// Peak memory of a process, where the system tells it.
-fn peak_mib(server: &Server) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process.0.id())).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? / 1024)
-}
-
 /// A gibibyte that arrives as one megabyte: gzip members may follow one another.
 fn bomb(piece: &[u8]) -> Vec<u8> {
     let member = gzip(&piece.repeat((16 << 20) / piece.len()));
@@ -333,7 +326,8 @@ fn a_zip_bomb_is_refused_before_it_takes_memory() {
         check_problem(&answer, 413, "POST /uploads");
     }
     assert_eq!(api.show("/batches")["batches"], json!([]));
-    if let Some(peak) = peak_mib(&server) {
+    if let Some(peak) = server.process.memory_kib("VmHWM") {
+        let peak = peak / 1024;
         assert!(peak < 512, "{peak} MiB for three bombs of 1 GiB");
     }
 }

@@ -1,6 +1,6 @@
 //! `crmflow process` stays under 256 MiB, whatever the records are like.
 
-use std::{fs, path::Path, process::Stdio, thread, time::Duration};
+use std::{path::Path, process::Stdio, thread, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -37,13 +37,9 @@ fn check(place: &Place, records: String, outcomes: &Value) {
     let file = place.file("records.ndjson", records);
     let mut command = place.command([Path::new("process"), Path::new("--json"), &file]);
     let mut process = Killed(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
-    let status = format!("/proc/{}/status", process.0.id());
     let mut peak = 0;
     let ended = loop {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.map_or(0, |line| line.trim().trim_end_matches(" kB").parse::<u64>().unwrap());
-        peak = peak.max(kib / 1024);
+        peak = peak.max(process.memory_kib("VmHWM").unwrap_or(0) / 1024);
         if let Some(ended) = process.0.try_wait().unwrap() {
             break ended;
         }
@@ -62,7 +58,7 @@ fn fat_records_take_no_memory() {
     let place = Place::new();
     let own = |n| format!("n{n}@fat.example");
     check(&place, records(own, true, 150_000), &json!({ "saved": RECORDS }));
-    // What is stored of each is fat, also where what comes is not.
+    // Each record is thin now, and the contact that the store holds for it is fat.
     check(&place, records(own, false, 0), &json!({ "withdrawn": RECORDS }));
     check(
         &place,

@@ -144,6 +144,14 @@ impl Drop for Killed {
 }
 
 impl Killed {
+    /// A field of its memory in `/proc`: `VmRSS` is what it has, `VmHWM` the most that it had. `None` where the system does
+    /// not tell.
+    pub(crate) fn memory_kib(&self, field: &str) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+        line.trim().strip_suffix("kB")?.trim().parse().ok()
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {

@@ -90,7 +90,8 @@ fn pages_of_other_sites_write_nothing() {
 fn announced_bodies_take_no_memory() {
     let place = Place::new();
     let server = Server::start(&place);
-    let before = resident(&server);
+    let resident = || server.process.memory_kib("VmRSS").unwrap();
+    let before = resident();
     let connections: Vec<TcpStream> = (0..200)
         .map(|_| {
             let mut stream = TcpStream::connect(server.authority()).unwrap();
@@ -101,15 +102,8 @@ fn announced_bodies_take_no_memory() {
         .collect();
     // An answer on a later connection says that the server has come to the earlier ones.
     Client::new(&server.base).show("/batches");
-    let grown = resident(&server).saturating_sub(before);
+    let grown = resident().saturating_sub(before);
     assert!(grown < 64 * 1024, "{} connections take {grown} KiB", connections.len());
-}
-
-/// Its memory in KiB.
-fn resident(server: &Server) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.process.0.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// S9: other users of the machine read nothing, also of a folder that an earlier version left open to them.

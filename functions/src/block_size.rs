@@ -2,10 +2,10 @@
 
 use crate::store::Store;
 
-/// So many bytes of contacts, of those that come and of those that are stored.
+/// How many bytes one block of contacts may have, in the records and in the store together.
 pub(crate) const MAX_BLOCK_BYTES: usize = 2 * 1024 * 1024;
-/// The first block: what is stored of its contacts says how large a contact is.
-const FIRST: usize = 16;
+/// How many contacts the first block has: the store's answer to it says how large a contact is.
+const FIRST_BLOCK_CONTACTS: usize = 16;
 
 /// How many contacts go to the store at once: as many as take [`MAX_BLOCK_BYTES`] where they are as large as those
 /// before, and [`Store::block`] at the most. Keys are spread evenly, so those before are like those that follow.
@@ -24,7 +24,7 @@ impl BlockSize {
 
     /// How many the next block has.
     pub(crate) fn next(&self) -> usize {
-        let mean = self.bytes.checked_div(self.contacts).unwrap_or(MAX_BLOCK_BYTES / FIRST);
+        let mean = self.bytes.checked_div(self.contacts).unwrap_or(MAX_BLOCK_BYTES / FIRST_BLOCK_CONTACTS);
         (MAX_BLOCK_BYTES / mean.max(1)).clamp(1, self.max)
     }
 

@@ -99,12 +99,12 @@ struct Filter {
     source: String,
     /// One that cannot be read decides nothing.
     expression: Result<Expression, ExpressionError>,
-    pace: Arc<FilterBudget>,
+    budget: Arc<FilterBudget>,
 }
 
 impl Filter {
-    fn new(source: String, pace: Option<Arc<FilterBudget>>) -> Self {
-        Self { expression: Expression::parse(&source), pace: pace.unwrap_or_default(), source }
+    fn new(source: String, budget: Option<Arc<FilterBudget>>) -> Self {
+        Self { expression: Expression::parse(&source), budget: budget.unwrap_or_default(), source }
     }
 }
 
@@ -148,8 +148,8 @@ impl TenantRoutes {
             let known = before.and_then(|before| before.to(&destination.destination_name)?.filter.as_ref());
             let made = destination.made();
             let filter = destination.filter.map(|source| {
-                let pace = known.filter(|known| known.source == source);
-                Filter::new(source, pace.map(|known| Arc::clone(&known.pace)))
+                let budget = known.filter(|known| known.source == source);
+                Filter::new(source, budget.map(|known| Arc::clone(&known.budget)))
             });
             all.routes.push(Route {
                 takes_channel: destination.kind == DestinationType::Cdp,
@@ -211,8 +211,8 @@ impl Asked {
         filter: &Filter,
         subject: impl FnOnce() -> &'a mut Result<Subject, ExpressionError>,
     ) -> Option<bool> {
-        let Filter { expression: Ok(expression), pace, .. } = filter else { return None };
-        if !pace.permits(&self.waste) {
+        let Filter { expression: Ok(expression), budget, .. } = filter else { return None };
+        if !budget.permits(&self.waste) {
             return None;
         }
         let subject = subject().as_ref().ok()?;
@@ -230,7 +230,7 @@ impl Asked {
             // The machine may have made a pause just then.
             (answer, took) = evaluate();
         }
-        answers.is_slow |= pace.note(took, is_timeout(&answer), &mut self.waste);
+        answers.is_slow |= budget.note(took, is_timeout(&answer), &mut self.waste);
         answer.ok()
     }
 }

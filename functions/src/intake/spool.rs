@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use crate::error::Error;
 
-/// A file is read in pieces of so many bytes. Another thread lets go of a piece than the one that read it, and until that one
-/// looks, its allocator keeps up to a hundred of them.
+/// A file is read in pieces of so many bytes. One thread reads a piece and another frees it; the allocator then keeps up to a
+/// hundred freed pieces for the first thread.
 const PIECE: usize = 256 * 1024;
 
 /// Makes an empty folder; what an interrupted run left in it goes.

@@ -10,8 +10,8 @@ use crate::{
     objects::{self, Objects},
 };
 
-/// An object is fetched in pieces of so many bytes. Another thread lets go of a piece than the one that fetched it, and until
-/// that one looks, its allocator keeps up to a hundred of them.
+/// An object is fetched in pieces of so many bytes. One thread fetches a piece and another frees it; the allocator then keeps
+/// up to a hundred freed pieces for the first thread.
 const PIECE: u64 = 256 * 1024;
 /// A piece is unpacked in portions of so many bytes. Gzip grows at most about a thousandfold.
 const PORTION: usize = 16 * 1024;

@@ -1,4 +1,4 @@
-//! The pace of a filter: how much of a step it may take. RouteEvents serves all destinations, so that a filter which is
+//! The budget of a filter: how much of a step it may take. RouteEvents serves all destinations, so that a filter which is
 //! slow there is evaluated by the delivery worker of its own destination.
 
 use std::{
@@ -16,10 +16,10 @@ const MAX_CREDIT: Duration = Duration::from_millis(20);
 const MIN_REST: u32 = 500;
 const MAX_REST: u32 = 128_000;
 const REST_FACTOR: u32 = 4;
-/// How many filters may be too slow in a step, before one whose pace is unknown is not evaluated.
+/// How many filters may be too slow in a step, before one that was not evaluated in time yet is not evaluated.
 const MAX_SLOW: usize = 5;
 
-/// The pace of one filter, kept from step to step.
+/// The budget of one filter, kept from step to step.
 #[derive(Debug, Default)]
 pub(super) struct FilterBudget(Mutex<State>);
 
@@ -88,14 +88,14 @@ mod tests {
 
     /// Evaluates a filter for so many events of one step, each of which takes so many microseconds; gives for how many
     /// it was evaluated.
-    fn evaluated(pace: &FilterBudget, events: u32, micros: u64) -> u32 {
+    fn evaluated(budget: &FilterBudget, events: u32, micros: u64) -> u32 {
         let mut waste = Waste::default();
         let mut count = 0;
         for _ in 0..events {
-            if pace.permits(&waste) {
+            if budget.permits(&waste) {
                 count += 1;
                 let took = Duration::from_micros(micros).min(STEP_TIMEOUT);
-                pace.note(took, took == STEP_TIMEOUT, &mut waste);
+                budget.note(took, took == STEP_TIMEOUT, &mut waste);
             }
         }
         count
@@ -103,51 +103,51 @@ mod tests {
 
     #[test]
     fn a_fast_filter_is_always_evaluated() {
-        let pace = FilterBudget::default();
-        assert_eq!(evaluated(&pace, 100_000, 40), 100_000);
+        let budget = FilterBudget::default();
+        assert_eq!(evaluated(&budget, 100_000, 40), 100_000);
         // A pause of the machine is no fault of the filter.
-        assert!(!pace.note(Duration::from_millis(20), false, &mut Waste::default()));
-        assert_eq!(evaluated(&pace, 100, 40), 100);
+        assert!(!budget.note(Duration::from_millis(20), false, &mut Waste::default()));
+        assert_eq!(evaluated(&budget, 100, 40), 100);
     }
 
     #[test]
     fn a_slow_filter_is_left_alone_ever_longer() {
-        let pace = FilterBudget::default();
-        let steps: Vec<u32> = (0..30).map(|_| evaluated(&pace, 400, 24_000)).collect();
+        let budget = FilterBudget::default();
+        let steps: Vec<u32> = (0..30).map(|_| evaluated(&budget, 400, 24_000)).collect();
         let expected = (0..30).map(|step| u32::from([0, 1, 6, 26].contains(&step)));
         assert_eq!(steps, expected.collect::<Vec<_>>());
     }
 
     #[test]
     fn one_that_takes_a_little_too_long_is_left_alone_too() {
-        let pace = FilterBudget::default();
-        let count = evaluated(&pace, 100_000, 900);
+        let budget = FilterBudget::default();
+        let count = evaluated(&budget, 100_000, 900);
         assert!((20..200).contains(&count), "{count}");
     }
 
     #[test]
     fn a_filter_that_became_fast_is_evaluated_again() {
-        let pace = FilterBudget::default();
-        assert_eq!(evaluated(&pace, 501, 24_000), 1);
-        assert_eq!(evaluated(&pace, 10_000, 5), 10_000);
+        let budget = FilterBudget::default();
+        assert_eq!(evaluated(&budget, 501, 24_000), 1);
+        assert_eq!(evaluated(&budget, 10_000, 5), 10_000);
         // As if it had never been slow.
-        assert_eq!(evaluated(&pace, 502, 24_000), 2);
+        assert_eq!(evaluated(&budget, 502, 24_000), 2);
     }
 
     #[test]
     fn many_slow_filters_take_no_more_of_a_step_than_a_few() {
-        let paces: Vec<FilterBudget> = std::iter::repeat_with(FilterBudget::default).take(40).collect();
+        let budgets: Vec<FilterBudget> = std::iter::repeat_with(FilterBudget::default).take(40).collect();
         let fast = FilterBudget::default();
         let mut waste = Waste::default();
         assert!(fast.permits(&waste));
         assert!(!fast.note(Duration::from_micros(5), false, &mut waste));
-        let asked: Vec<&FilterBudget> = paces.iter().filter(|pace| pace.permits(&waste)).collect();
+        let asked: Vec<&FilterBudget> = budgets.iter().filter(|budget| budget.permits(&waste)).collect();
         assert_eq!(asked.len(), 40, "nothing is wasted yet");
         let mut count = 0;
-        for pace in &paces {
-            if pace.permits(&waste) {
+        for budget in &budgets {
+            if budget.permits(&waste) {
                 count += 1;
-                pace.note(STEP_TIMEOUT, true, &mut waste);
+                budget.note(STEP_TIMEOUT, true, &mut waste);
             }
         }
         assert_eq!(count, 5);

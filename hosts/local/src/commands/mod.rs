@@ -37,8 +37,8 @@ use crate::{
     wiring::{Problems, Site, Wiring},
 };
 
-/// Threads that read and write files, beside one for each function that runs at once. What one thread allocates and another
-/// frees stays with the first: each thread that a file is read on keeps a few MiB.
+/// How many threads read and write files, beside one thread for each function that runs at once. The allocator keeps memory
+/// for the thread that allocated it, so each thread that reads files holds some MiB.
 const FILE_THREADS: usize = 2;
 /// How long work that nobody waits for any more may take to leave its thread before a command ends.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
