@@ -60,7 +60,7 @@ impl Workload {
             Self::Chain => CHAIN,
             Self::Map => ITEMS + 1,
             Self::Six | Self::Calls => 6,
-            Self::Flow => 8,
+            Self::Flow => 9,
             Self::Waiting => 1,
         }
     }
