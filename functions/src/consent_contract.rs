@@ -17,7 +17,9 @@ use crate::{
     outcome::Outcome::{self, Ignored, Saved, Unchanged, Withdrawn},
     received::Received,
     records::Records,
-    steps::{self, Execution, Start, Step},
+    start::{Execution, Start},
+    step::Step,
+    steps,
     store::{Condition, Item, Store, Table},
 };
 

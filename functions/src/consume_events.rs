@@ -13,7 +13,6 @@ use crate::{
     batch::{Batch, BatchId, Kind, Name},
     door,
     error::Error,
-    intake::INLINE_BYTES,
     objects::Objects,
     queue::{BatchResponse, ItemFailure, SqsEvent, SqsMessage, company},
     received::{self, Received},
@@ -243,7 +242,7 @@ impl Lot {
 
     fn takes(&self, line: &[u8], place: usize, room: usize) -> bool {
         let has_room = self.holds(place) || self.messages.len() < self.room.min(room);
-        has_room && self.inline + records::inline_len(line) <= INLINE_BYTES
+        has_room && self.inline + records::inline_len(line) <= records::INLINE_BYTES
     }
 
     fn holds(&self, place: usize) -> bool {
@@ -279,7 +278,7 @@ impl Lot {
             replay: 0,
             chunk: None,
         };
-        let records = if self.inline <= INLINE_BYTES {
+        let records = if self.inline <= records::INLINE_BYTES {
             Records::inline(&self.lines)?
         } else {
             // One event that is larger than any may be: the check of events sees to it, as to every bad one.

@@ -20,7 +20,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     batch::Name,
-    destination::{Destination, DestinationName},
+    destination::Destination,
+    destination_name::DestinationName,
     door,
     error::Error,
     queue::{Message, Queue, QueueName},

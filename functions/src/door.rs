@@ -1,7 +1,12 @@
 //! The one door for JSON: both hosts decode what a function gets and encode what it gives here, so bad
 //! input fails by the same name in both.
 
-use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, Visitor},
+};
 
 use crate::error::Error;
 
@@ -41,4 +46,29 @@ pub fn describe(error: &serde_json::Error) -> String {
         Category::Io => "the JSON could not be read",
     };
     format!("{what}, line {} column {}", error.line(), error.column())
+}
+
+/// A string, borrowed wherever the JSON has no escapes in it.
+pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        from.deserialize_str(V)
+    }
 }

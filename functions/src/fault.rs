@@ -23,7 +23,7 @@ pub mod rule {
     pub const UTF8: &str = "utf8";
     /// A row of CSV does not fit its header.
     pub const CSV: &str = "csv";
-    /// It nests deeper than [`crate::intake::MAX_DEPTH`].
+    /// It nests deeper than [`crate::json_text::MAX_DEPTH`].
     pub const DEPTH: &str = "depth";
     /// It is larger than [`crate::intake::MAX_RECORD_BYTES`].
     pub const SIZE: &str = "size";

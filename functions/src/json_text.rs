@@ -3,6 +3,9 @@
 
 use std::{borrow::Cow, ops::Range};
 
+/// How deep a record may nest (design, Numbers to hold).
+pub(crate) const MAX_DEPTH: usize = 64;
+
 /// Whether objects and lists nest deeper than `limit`.
 pub(crate) fn nests_deeper(text: &[u8], limit: usize) -> bool {
     let opened = memchr::memchr2_iter(b'{', b'[', text).count();
@@ -48,7 +51,7 @@ pub(crate) fn canonical(text: &str, leave_out: LeaveOut) -> Vec<u8> {
 type LeaveOut = fn(Option<&str>, &str) -> bool;
 
 /// How deep [`canonical`] follows: deeper than any record that is taken.
-const FOLLOWED: usize = crate::intake::MAX_DEPTH + 1;
+const FOLLOWED: usize = MAX_DEPTH + 1;
 
 struct Canonical<'a> {
     text: &'a str,

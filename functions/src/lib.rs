@@ -21,6 +21,7 @@ pub mod deliver;
 pub mod deliveries;
 pub mod delivery;
 pub mod destination;
+pub mod destination_name;
 pub mod door;
 pub mod email;
 pub mod error;
@@ -48,6 +49,8 @@ pub mod records;
 pub mod replay;
 pub mod response;
 pub mod routes;
+pub mod start;
+pub mod step;
 pub mod steps;
 pub mod store;
 #[cfg(feature = "contract")]

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use crate::{
     arrival::{Arrival, Via},
     batch::{Batch, BatchId, Kind, Name},
-    destination::DestinationName,
+    destination_name::DestinationName,
     door,
     error::Error,
     fault::{self, ErrorType, Fault},

@@ -19,6 +19,9 @@ use crate::{
     objects::{self, Objects, Upload},
 };
 
+/// A batch up to so many bytes goes inline: Step Functions passes 256 KiB, and the step that sorts the
+/// records gives them back beside what is wrong with them (design, Numbers to hold).
+pub const INLINE_BYTES: usize = 192 * 1024;
 /// A list that a step returns stays in the state's data up to so many bytes. A step returns two of them
 /// beside some counts, and Step Functions passes 256 KiB.
 pub const INLINE_LIMIT: usize = 64 * 1024;

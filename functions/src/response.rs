@@ -8,7 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::{
     arrival::Arrival,
     batch::Name,
-    destination::DestinationName,
+    destination_name::DestinationName,
     door,
     error::Error,
     keepable::is_keepable,

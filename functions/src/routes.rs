@@ -13,7 +13,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     batch::Name,
-    destination::{self, Destination, DestinationName, DestinationType, Ordering},
+    destination::{self, Destination, DestinationType, Ordering},
+    destination_name::DestinationName,
     error::Error,
     event::Event,
     expression::{Expression, ExpressionError, Subject},

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     batch::Name,
-    destination::DestinationName,
+    destination_name::DestinationName,
     error::Error,
     response,
     store::{Condition, Item, Store, Written},

@@ -9,7 +9,7 @@ use std::{
 use futures::FutureExt;
 use tokio::sync::Notify;
 
-use crate::{batch::Name, delivery::Wake, destination::DestinationName};
+use crate::{batch::Name, delivery::Wake, destination_name::DestinationName};
 
 type Lanes = HashMap<(Name, DestinationName), Arc<Notify>>;
 

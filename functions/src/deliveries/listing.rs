@@ -5,7 +5,8 @@ use super::{Failure, View, range};
 use crate::{
     batch::Name,
     delivery::{self, Delivery, QUEUED, Queued, Status},
-    destination::{Destination, DestinationName},
+    destination::Destination,
+    destination_name::DestinationName,
     error::Error,
     store::{Item, MAX_PAGE_BYTES, Store},
 };

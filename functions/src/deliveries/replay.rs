@@ -14,7 +14,8 @@ use super::{range, wake};
 use crate::{
     batch::Name,
     delivery::{self, Attempt, Delivery, Queued, Status},
-    destination::{Destination, DestinationName},
+    destination::Destination,
+    destination_name::DestinationName,
     error::Error,
     queue::Queue,
     store::{Condition, Item, Store},

@@ -7,10 +7,11 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
 
 use super::{
-    CONCURRENCY, Destination, DestinationName, DestinationType, FINAL_STATUSES, HIDDEN, HOLD_SECONDS, Hidden,
-    Ordering, RETRY_DELAYS, State, shown, statuses,
+    CONCURRENCY, Destination, DestinationType, FINAL_STATUSES, HIDDEN, HOLD_SECONDS, Hidden, Ordering,
+    RETRY_DELAYS, State, shown, statuses,
 };
 use crate::{
+    destination_name::DestinationName,
     expression::Expression,
     fault::Fault,
     members::{Fields, Members, escaped},

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Destination, DestinationName, DestinationType, Ordering, State};
+use super::{Destination, DestinationType, Ordering, State};
+use crate::destination_name::DestinationName;
 
 /// What stands in the place of a value that is not shown.
 pub const HIDDEN: &str = "***";

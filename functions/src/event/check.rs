@@ -16,7 +16,6 @@ use crate::{
     arrival::{Arrival, Via},
     door,
     fault::{Fault, rule},
-    intake::MAX_DEPTH,
     json_text,
 };
 
@@ -97,8 +96,12 @@ fn misshapen(record: &str) -> Option<Fault> {
         let message = format!("the event is larger than {} KiB", MAX_EVENT_BYTES / 1024);
         return Some(Fault::new("", rule::SIZE, message));
     }
-    if json_text::nests_deeper(record.as_bytes(), MAX_DEPTH) {
-        return Some(Fault::new("", rule::DEPTH, format!("the event nests deeper than {MAX_DEPTH}")));
+    if json_text::nests_deeper(record.as_bytes(), json_text::MAX_DEPTH) {
+        return Some(Fault::new(
+            "",
+            rule::DEPTH,
+            format!("the event nests deeper than {}", json_text::MAX_DEPTH),
+        ));
     }
     if json_text::may_hold_half_a_character(record.as_bytes())
         && let Err(error) = serde_json::from_str::<serde_json::Value>(record)

@@ -10,8 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     arrival::Via,
-    contact::Text,
-    door,
+    door::{self, Text},
     fault::{Fault, rule},
     json_text,
 };

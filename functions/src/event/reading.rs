@@ -10,7 +10,7 @@ use super::{
     MAX_MESSAGE_ID,
     fields::{Field, Fields, Given},
 };
-use crate::{contact::Text, fault::Fault};
+use crate::{door::Text, fault::Fault};
 
 /// An event that is being read.
 #[derive(Debug)]

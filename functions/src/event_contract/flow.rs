@@ -23,7 +23,10 @@ use crate::{
     records::Records,
     response::{self, Response},
     routes::Routes,
-    steps::{self, Execution, LogSchemaErrors, Start, Step},
+    start::{Execution, Start},
+    step::Step,
+    steps,
+    steps::LogSchemaErrors,
     store::{Condition, Item, Query, Store, Table},
 };
 

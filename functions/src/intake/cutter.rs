@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{CHUNK_BYTES, CHUNK_RECORDS, INLINE_BYTES, Sink, Staged, parts::Parts, peek};
+use super::{CHUNK_BYTES, CHUNK_RECORDS, Sink, Staged, parts::Parts, peek};
 use crate::{
     batch::{Batch, BatchId, Name},
     door,
@@ -177,7 +177,7 @@ impl Sink for Cutter {
                 self.held.lines.extend_from_slice(&out);
                 self.held.inline += records::inline_len(&out);
                 self.held.ends.push((hash, self.held.lines.len()));
-                if self.held.inline > INLINE_BYTES {
+                if self.held.inline > records::INLINE_BYTES {
                     self.cut()?;
                 }
             }

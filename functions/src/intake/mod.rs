@@ -24,15 +24,10 @@ use cutter::Cutter;
 use format::Framer;
 use unzip::Unzip;
 
-/// A batch up to so many bytes goes inline: Step Functions passes 256 KiB, and the step that sorts the
-/// records gives them back beside what is wrong with them (design, Numbers to hold).
-pub const INLINE_BYTES: usize = 192 * 1024;
 /// How many records a chunk should have (design, Numbers to hold).
 pub const CHUNK_RECORDS: u64 = 20_000;
 /// How many bytes of records a chunk should have, unpacked: a step holds some chunks several times over.
 pub const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
-/// How deep a record may nest (design, Numbers to hold).
-pub const MAX_DEPTH: usize = 64;
 /// How large a record may be: it must fit in a DynamoDB item (400 KB) with what we add.
 pub const MAX_RECORD_BYTES: usize = 256 * 1024;
 /// How large a record may be to be kept as an invalid one; a larger one refuses the input.

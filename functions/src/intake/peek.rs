@@ -8,10 +8,9 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{MAX_DEPTH, MAX_RECORD_BYTES};
+use super::MAX_RECORD_BYTES;
 use crate::{
-    contact::Text,
-    door,
+    door::{self, Text},
     email::EmailKey,
     fault::{Fault, rule},
     json_text,
@@ -29,8 +28,12 @@ pub(super) fn key_hash(bytes: &[u8]) -> Result<Option<u64>, Fault> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         Fault::new("", rule::UTF8, format!("byte {} is not UTF-8", error.valid_up_to() + 1))
     })?;
-    if json_text::nests_deeper(bytes, MAX_DEPTH) {
-        return Err(Fault::new("", rule::DEPTH, format!("the record nests deeper than {MAX_DEPTH}")));
+    if json_text::nests_deeper(bytes, json_text::MAX_DEPTH) {
+        return Err(Fault::new(
+            "",
+            rule::DEPTH,
+            format!("the record nests deeper than {}", json_text::MAX_DEPTH),
+        ));
     }
     let address = if text.starts_with('{') {
         serde_json::from_str::<Address<'_>>(text).map(|address| address.0)

@@ -5,7 +5,7 @@ use std::path::Path;
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
-use super::start::Execution;
+use crate::start::Execution;
 use crate::{
     batch::{Batch, BatchId, Kind, Name},
     batches::{BatchStatus, Status},

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Decided;
+use crate::step::Decided;
 use crate::{
     batch::{Batch, BatchId, Kind},
     consent,

@@ -7,7 +7,6 @@ mod put_opt_ins;
 mod quarantine_records;
 mod remove_duplicates;
 mod route_events;
-mod start;
 mod summarize;
 mod summarize_batch;
 mod test_destination;
@@ -21,30 +20,8 @@ pub use put_opt_ins::put_opt_ins;
 pub use quarantine_records::{FailedStep, QuarantineRecords, quarantine_records};
 pub use remove_duplicates::{Unique, remove_duplicates};
 pub use route_events::route_events;
-pub use start::{Execution, Start};
 pub use summarize::{Pair, Summarize, Summary, summarize};
 pub use summarize_batch::{SummarizeBatch, summarize_batch};
 pub use test_destination::{TestDestination, Tested, test_destination};
 pub use validate_schema::{Validated, validate_schema};
 pub use withdraw_opt_ins::withdraw_opt_ins;
-
-use serde::{Deserialize, Serialize};
-
-use crate::{batch::Batch, ledger::StagedPart, records::Records};
-
-/// What most steps take: some records of a batch.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Step {
-    /// The batch.
-    pub batch: Batch,
-    /// The records that the step is for.
-    pub records: Records,
-}
-
-/// What a step gives that decides every record it takes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Decided {
-    /// What became of them.
-    pub part: StagedPart,
-}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Step;
+use crate::step::Step;
 use crate::{
     arrival::Arrival,
     batch::Batch,

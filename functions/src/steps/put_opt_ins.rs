@@ -1,7 +1,7 @@
 //! PutOptIns: a contact who opted in is stored once; a word that is stored already stays as it is
 //! (S2-014, S2-017).
 
-use super::{Decided, Step};
+use crate::step::{Decided, Step};
 use crate::{
     accepted::Accepted,
     batch::Batch,

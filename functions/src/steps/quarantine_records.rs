@@ -6,10 +6,6 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    start::{Execution, Start},
-    summarize::{Summary, end, merged},
-};
 use crate::{
     batch::Batch,
     batches::Status,
@@ -22,6 +18,10 @@ use crate::{
     received::Received,
     records::Records,
     store::Store,
+};
+use crate::{
+    start::{Execution, Start},
+    steps::summarize::{Summary, end, merged},
 };
 
 /// A failed execution: what it started from, what was decided before the failure, and the failure.

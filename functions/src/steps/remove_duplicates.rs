@@ -5,7 +5,7 @@ use std::collections::{HashMap, hash_map};
 
 use serde::{Deserialize, Serialize};
 
-use super::Step;
+use crate::step::Step;
 use crate::{
     accepted::Accepted,
     batch::{Batch, Kind},

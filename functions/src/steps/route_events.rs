@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Decided, Step};
+use crate::step::{Decided, Step};
 use crate::{
     arrival::Arrival,
     batch::Name,
     delivery::{self, Queued, Status, Wake},
-    destination::DestinationName,
+    destination_name::DestinationName,
     error::Error,
     event::AcceptedEvent,
     ledger::{Part, StagedPart},

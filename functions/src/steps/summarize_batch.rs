@@ -5,7 +5,7 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{quarantine_records::keep, summarize::Summary};
+use crate::steps::{quarantine_records::keep, summarize::Summary};
 use crate::{
     batch::Batch,
     batches::Status,

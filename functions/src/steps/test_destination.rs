@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Execution;
+use crate::start::Execution;
 use crate::{
     arrival::{Arrival, Via},
     batch::{BatchId, Name},
     deliver,
-    destination::{Destination, DestinationName},
+    destination::Destination,
+    destination_name::DestinationName,
     error::Error,
     event,
     fault::Fault,

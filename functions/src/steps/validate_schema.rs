@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::start::Start;
+use crate::start::Start;
 use crate::{
     accepted::Accepted,
     batch::{Batch, Kind},

@@ -1,7 +1,7 @@
 //! WithdrawOptIns: who is not opted in and not known is ignored (S2-015); who is known is withdrawn, and
 //! kept with the time.
 
-use super::{Decided, Step};
+use crate::step::{Decided, Step};
 use crate::{
     accepted::Accepted,
     batch::Batch,

@@ -10,7 +10,9 @@ use functions::{
     received::Received,
     records::Records,
     response,
-    steps::{self, Execution, Start, Step},
+    start::{Execution, Start},
+    step::Step,
+    steps,
 };
 use jiff::Timestamp;
 use proptest::prelude::*;

@@ -2,7 +2,10 @@
 
 use functions::{
     intake::{Format, Settings},
-    steps::{self, Execution, LogSchemaErrors, Start, Step},
+    start::{Execution, Start},
+    step::Step,
+    steps,
+    steps::LogSchemaErrors,
 };
 use jiff::Timestamp;
 use proptest::prelude::*;

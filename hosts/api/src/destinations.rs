@@ -14,9 +14,10 @@ use functions::{
     Name, Store,
     deliveries::{self, LaneView},
     destination::{
-        Destination, DestinationName, Hidden, Shown, Stored,
+        Destination, Hidden, Shown, Stored,
         form::{self, Reading},
     },
+    destination_name::DestinationName,
     fault::Fault,
     members::Members,
 };

@@ -13,7 +13,7 @@ use functions::{
     arrival::Via,
     deliveries,
     delivery::{Attempt, Status},
-    destination::DestinationName,
+    destination_name::DestinationName,
     event::{MAX_MESSAGE_ID, Standing, StoredEvent},
     fault::Fault,
     response::{self, Response as Sent},

@@ -5,7 +5,8 @@ use std::{path::Path, time::Duration};
 use functions::{
     Error, Objects,
     ledger::{Part, StagedPart},
-    steps::{Decided, Step, put_opt_ins, remove_duplicates, validate_schema, withdraw_opt_ins},
+    step::{Decided, Step},
+    steps::{put_opt_ins, remove_duplicates, validate_schema, withdraw_opt_ins},
     store::Table,
 };
 use jiff::Timestamp;

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use functions::{
     deliveries::{self, Failure},
     delivery::Status,
-    destination::DestinationName,
+    destination_name::DestinationName,
 };
 use jiff::Timestamp;
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use functions::{steps::Start, store::StoreError};
+use functions::{start::Start, store::StoreError};
 use jiff::Timestamp;
 use states::{Failure, TaskRequest, Value, reserved};
 use tokio::runtime::Handle;
