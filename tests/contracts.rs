@@ -5,7 +5,8 @@ use std::{
     fs,
 };
 
-use functions::{Consumer, Error, Function};
+use kernel::Error;
+use registry::{Consumer, Function};
 use serde_json::Value;
 
 use crate::{

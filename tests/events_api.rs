@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use functions::objects;
+use kernel::objects;
 use serde::Deserialize;
 use serde_json::Value;
 

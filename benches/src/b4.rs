@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, fmt, hint::black_box, time::Instant};
 
-use functions::{contact, email::EmailKey};
+use contacts::{contact, email::EmailKey};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{IgnoredAny, MapAccess, Visitor},

@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use functions::email::EmailKey;
+use contacts::email::EmailKey;
 
 use crate::generate::Counts;
 

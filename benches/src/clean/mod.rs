@@ -17,7 +17,8 @@ use std::{
     thread,
 };
 
-use functions::{contact, fault::Fault};
+use contacts::contact;
+use kernel::fault::Fault;
 use serde::Serialize;
 
 use crate::generate::Counts;

@@ -3,8 +3,9 @@
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use functions::{BatchId, Name, Objects, Store, outbound::Guard};
+use destinations::outbound::Guard;
 use jiff::Timestamp;
+use kernel::{BatchId, Name, Objects, Store};
 
 use crate::{arrival_ids::ArrivalIds, flow::Flow, hosts::Hosts};
 

@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use functions::BatchId;
 use jiff::Timestamp;
+use kernel::BatchId;
 
 /// Makes them; one for each process.
 #[derive(Debug, Default)]

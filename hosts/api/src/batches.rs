@@ -9,12 +9,9 @@ use axum::{
     http::{HeaderValue, Uri, header},
     response::{IntoResponse, Response},
 };
-use functions::{
-    BatchId, Error, Name, Store,
-    batches::{self, BatchStatus, Status},
-    steps,
-};
+use batches::stored::{self, BatchStatus, Status};
 use jiff::SignedDuration;
+use kernel::{BatchId, Error, Name, Store};
 use serde::Serialize;
 
 use crate::{
@@ -125,7 +122,7 @@ pub(crate) async fn row<S: Store, F: Flow>(
             format!("The batch has {received} records, numbered from 0."),
         ));
     }
-    match batches::row(&caller.tenant, &batch, index, &api.objects).await? {
+    match stored::row(&caller.tenant, &batch, index, &api.objects).await? {
         Some(row) => Ok(Json(row).into_response()),
         None if batch.status == Status::Running => Err(Problem::new(
             Kind::NotDecided,
@@ -217,7 +214,7 @@ async fn lost<S: Store, F: Flow>(
         None if status.execution_arn.is_some() => Some("its execution was never started"),
         // An upload that has been cut has arrived, whatever its execution is called.
         None if status.received.is_some() => None,
-        None => match api.objects.size(&steps::upload_key(tenant, status.batch_id)).await {
+        None => match api.objects.size(&batches::upload_key(tenant, status.batch_id)).await {
             Err(Error::ObjectMissing(_)) => Some("the upload did not arrive within an hour"),
             other => other.map(|_| None)?,
         },

@@ -12,8 +12,8 @@ use axum::{
     http::{HeaderMap, header},
 };
 use bytes::Bytes;
-use functions::door;
 use futures::{Stream, StreamExt, TryStreamExt};
+use kernel::door;
 use serde::de::DeserializeOwned;
 use tokio::{sync::oneshot, time::timeout};
 

@@ -8,12 +8,12 @@ use axum::{
     http::Uri,
     response::{IntoResponse, Response},
 };
-use functions::{
-    BatchId, Outcome, Store,
-    contacts::{self, OptIn, Stored},
+use contacts::{
     email::EmailKey,
+    stored::{self, OptIn, Stored},
 };
 use jiff::Timestamp;
+use kernel::{BatchId, Outcome, Store};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -121,8 +121,7 @@ pub(crate) async fn list<S: Store, F: Flow>(
     })?;
     let after = query.parse("after", "an e-mail address", EmailKey::parse)?;
     let after = after.as_ref().map(EmailKey::as_str);
-    let found =
-        contacts::list(&api.store, &caller.tenant, only_opted_in.unwrap_or(true), after, limit).await?;
+    let found = stored::list(&api.store, &caller.tenant, only_opted_in.unwrap_or(true), after, limit).await?;
     let next = found.next.map(|key| query.next("/contacts", "after", &key));
     let contacts =
         found.contacts.into_iter().map(|(key, stored)| View::new(&key, stored)).collect::<Result<_, _>>()?;
@@ -145,7 +144,7 @@ pub(crate) async fn get<S: Store, F: Flow>(
             "The path must end in an e-mail address, percent-encoded where it needs to be.",
         )
     })?;
-    let found = contacts::find(&api.store, &caller.tenant, key.as_str()).await?;
+    let found = stored::find(&api.store, &caller.tenant, key.as_str()).await?;
     let found = found.ok_or_else(|| {
         Problem::new(
             Kind::NotFound,

@@ -3,6 +3,10 @@
 
 use std::sync::Arc;
 
+use ::destinations::{
+    destination::State as Sent,
+    members::{Fields, Members},
+};
 use axum::{
     Json,
     body::Body,
@@ -10,15 +14,12 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use functions::{
-    Error, Store,
+use delivery::{
     deliveries::{self, Failure, Filter, Selection, View},
-    delivery::Status,
-    destination::State as Sent,
-    fault::Fault,
-    members::{Fields, Members},
+    model::Status,
 };
 use jiff::Timestamp;
+use kernel::{Error, Store, fault::Fault};
 use serde::Serialize;
 
 use crate::{

@@ -10,17 +10,15 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use functions::{
-    Name, Store,
-    deliveries::{self, LaneView},
+use delivery::deliveries::{self, LaneView};
+use destinations::{
     destination::{
         Destination, Hidden, Shown, Stored,
         form::{self, Reading},
     },
-    destination_name::DestinationName,
-    fault::Fault,
     members::Members,
 };
+use kernel::{Name, Store, destination_name::DestinationName, fault::Fault};
 use serde::Serialize;
 use serde_json::{json, value::RawValue};
 

@@ -8,8 +8,8 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use functions::Store;
 use futures::FutureExt;
+use kernel::Store;
 
 use crate::{
     api::Api,

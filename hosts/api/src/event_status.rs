@@ -8,18 +8,16 @@ use axum::{
     http::Uri,
     response::{IntoResponse, Response},
 };
-use functions::{
-    Store,
-    arrival::Via,
+use delivery::{
     deliveries,
-    delivery::{Attempt, Status},
-    destination_name::DestinationName,
+    model::{Attempt, Status},
+};
+use events::{
     event::{MAX_MESSAGE_ID, Standing, StoredEvent},
-    fault::Fault,
     response::{self, Response as Sent},
-    store::Table,
 };
 use jiff::Timestamp;
+use kernel::{Store, arrival::Via, destination_name::DestinationName, fault::Fault, store::Table};
 use serde::Serialize;
 use serde_json::value::RawValue;
 

@@ -3,8 +3,8 @@
 
 use std::future::Future;
 
-use functions::{BatchId, Name, queue::Queue};
 use jiff::Timestamp;
+use kernel::{BatchId, Name, queue::Queue};
 
 /// The machines that the API starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use functions::{Store, store::Table};
+use kernel::{Store, store::Table};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;

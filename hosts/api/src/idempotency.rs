@@ -1,11 +1,11 @@
 //! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): the same request again is the same batch.
 
 use axum::http::HeaderMap;
-use functions::{
+use jiff::Timestamp;
+use kernel::{
     BatchId, Name, Store, door,
     store::{Condition, Item, Table, Written},
 };
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 

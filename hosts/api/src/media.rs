@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use functions::intake::Format;
+use batches::intake::Format;
 use serde_json::json;
 
 use crate::problem::{Kind, Problem};

@@ -1,6 +1,6 @@
 //! How much one answer holds.
 
-use functions::store::MAX_PAGE_BYTES;
+use kernel::store::MAX_PAGE_BYTES;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 

@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use functions::{Error, fault::Fault, queue::QueueError};
+use kernel::{Error, fault::Fault, queue::QueueError};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -225,8 +225,8 @@ impl From<Error> for Problem {
     }
 }
 
-impl From<functions::store::StoreError> for Problem {
-    fn from(error: functions::store::StoreError) -> Self {
+impl From<kernel::store::StoreError> for Problem {
+    fn from(error: kernel::store::StoreError) -> Self {
         Error::from(error).into()
     }
 }

@@ -10,12 +10,12 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use functions::{
+use kernel::{
     BatchId, Error, Store,
     fault::ErrorType,
     quarantine::{self, Entry, Filter},
-    replay::{self, Pick, Requeued, Selection},
 };
+use replay::{self, Pick, Requeued, Selection};
 use serde::{Deserialize, Serialize};
 
 use crate::{

@@ -4,12 +4,9 @@
 use std::sync::Arc;
 
 use axum::{body::Body, extract::State, http::HeaderMap, response::Response};
+use batches::intake::{Format, Intake, Settings, Staged};
 use bytes::Bytes;
-use functions::{
-    Batch, Kind, Store,
-    intake::{Format, Intake, Settings, Staged},
-    objects, order,
-};
+use kernel::{Batch, Kind, Store, objects, order};
 
 use crate::{
     api::{Api, Caller},

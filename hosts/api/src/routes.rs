@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use ::events::event::Call;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware,
     routing::{MethodRouter, delete, get, post, put},
 };
-use functions::{Store, event::Call};
+use kernel::Store;
 
 use crate::{
     api::Api, batches, contacts, deliveries, destinations, docs, edge, event_status, events, flow::Flow,

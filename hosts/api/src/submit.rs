@@ -3,19 +3,17 @@
 
 use std::time::Duration;
 
+use ::batches::{
+    intake::{Manifest, Staged},
+    stored::{BatchStatus, Status},
+};
 use axum::{
     Json,
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use functions::{
-    Batch, Error, Name, Store,
-    batches::{BatchStatus, Status},
-    door,
-    intake::{Manifest, Staged},
-    records::Records,
-};
 use jiff::Timestamp;
+use kernel::{Batch, Error, Name, Store, door, records::Records};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -30,7 +28,7 @@ use crate::{
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Accepted {
-    batch_id: functions::BatchId,
+    batch_id: kernel::BatchId,
     execution_arn: String,
     start_date: Timestamp,
     pub(crate) received: u64,

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use ::events::event;
 use axum::{
     Json,
     body::Body,
@@ -10,11 +11,10 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
-use functions::{
+use delivery::Tested;
+use kernel::{
     BatchId, Store,
     arrival::{Arrival, Via},
-    event,
-    steps::Tested,
 };
 use serde_json::json;
 
@@ -48,7 +48,7 @@ pub(crate) async fn post<S: Store, F: Flow>(
     let ended = api.flow.run(Machine::TestDestination, &id.to_string(), input.to_string()).await?;
     let output = ended.output.filter(|_| ended.status == ExecutionStatus::Succeeded);
     let output = output.ok_or_else(|| Problem::unavailable("the test of a destination failed"))?;
-    let tested: Tested = functions::door::decode(output.as_bytes())?;
+    let tested: Tested = kernel::door::decode(output.as_bytes())?;
     Ok(Json(tested).into_response())
 }
 

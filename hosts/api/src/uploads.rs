@@ -8,8 +8,9 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri, header, uri::Authority},
     response::{IntoResponse, Response},
 };
-use functions::{Batch, BatchId, Kind, Store, batches::BatchStatus};
+use batches::stored::BatchStatus;
 use jiff::{SignedDuration, Timestamp};
+use kernel::{Batch, BatchId, Kind, Store};
 use serde::Serialize;
 
 use crate::{

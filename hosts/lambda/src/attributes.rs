@@ -4,7 +4,7 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use functions::store::{Item, StoreError};
+use kernel::store::{Item, StoreError};
 use serde_json::value::RawValue;
 
 /// The attribute of [`Item::partition`].

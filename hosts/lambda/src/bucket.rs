@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use functions::Objects;
+use kernel::Objects;
 use object_store::{
     RetryConfig,
     aws::{AmazonS3, AmazonS3Builder},

@@ -1,7 +1,7 @@
 //! What the environment says: one struct, read once. This is the only file that reads variables.
 
 use api::Machine;
-use functions::{queue::QueueName, store::Table};
+use kernel::{queue::QueueName, store::Table};
 
 /// The variable that has no value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,27 +29,27 @@ impl Setting {
 
 /// The names of the variables that `template.yaml` sets.
 pub mod names {
-    /// The table of [`functions::store::Table::OptIns`].
+    /// The table of [`kernel::store::Table::OptIns`].
     pub const OPT_INS_TABLE: &str = "OPT_INS_TABLE";
-    /// The table of [`functions::store::Table::Consents`].
+    /// The table of [`kernel::store::Table::Consents`].
     pub const CONSENTS_TABLE: &str = "CONSENTS_TABLE";
-    /// The table of [`functions::store::Table::Batches`].
+    /// The table of [`kernel::store::Table::Batches`].
     pub const BATCHES_TABLE: &str = "BATCHES_TABLE";
-    /// The table of [`functions::store::Table::Claims`].
+    /// The table of [`kernel::store::Table::Claims`].
     pub const CLAIMS_TABLE: &str = "CLAIMS_TABLE";
-    /// The table of [`functions::store::Table::Events`].
+    /// The table of [`kernel::store::Table::Events`].
     pub const EVENTS_TABLE: &str = "EVENTS_TABLE";
-    /// The table of [`functions::store::Table::Responses`].
+    /// The table of [`kernel::store::Table::Responses`].
     pub const RESPONSES_TABLE: &str = "RESPONSES_TABLE";
-    /// The table of [`functions::store::Table::Destinations`].
+    /// The table of [`kernel::store::Table::Destinations`].
     pub const DESTINATIONS_TABLE: &str = "DESTINATIONS_TABLE";
-    /// The table of [`functions::store::Table::Deliveries`].
+    /// The table of [`kernel::store::Table::Deliveries`].
     pub const DELIVERIES_TABLE: &str = "DELIVERIES_TABLE";
     /// The bucket.
     pub const DATA_BUCKET: &str = "DATA_BUCKET";
-    /// The queue of [`functions::queue::QueueName::Events`].
+    /// The queue of [`kernel::queue::QueueName::Events`].
     pub const EVENTS_QUEUE: &str = "EVENTS_QUEUE_URL";
-    /// The queue of [`functions::queue::QueueName::Lanes`].
+    /// The queue of [`kernel::queue::QueueName::Lanes`].
     pub const LANES_QUEUE: &str = "LANES_QUEUE_URL";
     /// Where destinations may be though it is not public: addresses and networks, with commas between them.
     pub const ALLOWED_DESTINATIONS: &str = "ALLOWED_DESTINATIONS";

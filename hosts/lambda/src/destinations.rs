@@ -1,6 +1,6 @@
 //! Where destinations may be: public addresses, and what the configuration names.
 
-use functions::outbound::{Allowed, Guard};
+use destinations::outbound::{Allowed, Guard};
 
 use crate::config::Config;
 

@@ -14,8 +14,8 @@ use aws_sdk_dynamodb::{
     Client,
     config::{BehaviorVersion, HttpClient, SharedHttpClient, retry::RetryConfig, timeout::TimeoutConfig},
 };
-use functions::store::{Condition, Item, Query, Store, StoreError, Table, Written};
 use futures::{StreamExt, TryStreamExt, stream};
+use kernel::store::{Condition, Item, Query, Store, StoreError, Table, Written};
 
 use crate::{
     attributes::{self, Attributes},

@@ -8,10 +8,8 @@ use aws_sdk_sfn::{
     config::{BehaviorVersion, http::HttpRequest, retry::RetryConfig, timeout::TimeoutConfig},
     types::SyncExecutionStatus,
 };
-use functions::{
-    Error,
-    consume_events::{Fed, Feed},
-};
+use events::consume_events::{Fed, Feed};
+use kernel::Error;
 
 use crate::{
     Config,

@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use axum::{Router, body::Body};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use functions::{Error, door, objects};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response,
     header::{CONTENT_ENCODING, COOKIE},
 };
 use http_body_util::BodyExt;
+use kernel::{Error, door, objects};
 use lambda_runtime::{LambdaEvent, Service, service_fn};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};

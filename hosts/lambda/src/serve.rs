@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use functions::{
-    BatchId, Consumer, Error, Function, door,
+use jiff::Timestamp;
+use kernel::{
+    BatchId, Error, door,
     queue::{BatchResponse, SqsEvent},
 };
-use jiff::Timestamp;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
+use registry::{Consumer, Function};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};

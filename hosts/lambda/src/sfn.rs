@@ -8,9 +8,10 @@ use aws_sdk_sfn::{
     primitives::DateTime,
     types::ExecutionStatus as Stage,
 };
-use functions::{BatchId, Name, queue::QueueName, steps::upload_key};
+use batches::upload_key;
 use http::Method;
 use jiff::Timestamp;
+use kernel::{BatchId, Name, queue::QueueName};
 use object_store::{aws::AmazonS3, path::Path, signer::Signer};
 
 use crate::{

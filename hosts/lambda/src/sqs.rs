@@ -8,7 +8,7 @@ use aws_sdk_sqs::{
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
     types::SendMessageBatchRequestEntry,
 };
-use functions::queue::{LONGEST_DELAY, Message, Queue, QueueError, QueueName};
+use kernel::queue::{LONGEST_DELAY, Message, Queue, QueueError, QueueName};
 
 use crate::{
     back_pressure::{self, Fault, Patience, fault, retry},

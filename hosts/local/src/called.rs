@@ -1,6 +1,6 @@
 //! Whatever can be called by name: a function that machines name, or one that a queue feeds.
 
-use functions::{Consumer, Function};
+use registry::{Consumer, Function};
 
 /// A function of crmflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

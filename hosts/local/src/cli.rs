@@ -6,8 +6,10 @@ mod states;
 use std::{net::SocketAddr, path::PathBuf};
 
 use api::HostName;
+use batches::intake::Format;
 use clap::{Args, Parser, Subcommand};
-use functions::{BatchId, fault::ErrorType, intake::Format, outbound::Allowed};
+use destinations::outbound::Allowed;
+use kernel::{BatchId, fault::ErrorType};
 
 use crate::{
     called::Called,
@@ -312,7 +314,7 @@ pub(crate) struct Selection {
 }
 
 fn format(name: &str) -> Result<Format, String> {
-    name.parse().map_err(|error: functions::Error| error.to_string())
+    name.parse().map_err(|error: kernel::Error| error.to_string())
 }
 
 fn allowed(text: &str) -> Result<Allowed, String> {

@@ -21,5 +21,5 @@ pub(crate) fn seed() -> u64 {
 
 /// A new UUID (version 4).
 pub(crate) fn uuid() -> String {
-    functions::arrival::uuid(random())
+    kernel::arrival::uuid(random())
 }

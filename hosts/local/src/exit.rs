@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use functions::{Error, store::StoreError};
+use kernel::{Error, store::StoreError};
 
 /// A command's failure, and the exit code that it ends with.
 #[derive(Debug)]

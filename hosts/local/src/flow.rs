@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use api::{Ended, ExecutionStatus, Flow, FlowError, Machine as Which, Started};
-use functions::{BatchId, Name, batches::BatchStatus, order, steps::upload_key, store::StoreError};
+use batches::{stored::BatchStatus, upload_key};
+use kernel::{BatchId, Name, order, store::StoreError};
 
 use crate::{
     clock,
@@ -46,7 +47,7 @@ impl LocalFlow {
             batch.order = order::next(store, tenant, clock::now()).await?;
             batch.save(tenant, store).await
         };
-        saved.await.map_err(|error: functions::Error| FlowError::Unavailable(error.to_string()))?;
+        saved.await.map_err(|error: kernel::Error| FlowError::Unavailable(error.to_string()))?;
         let input = serde_json::json!({ "upload": upload_key(tenant, batch.batch_id) }).to_string();
         self.start(Which::Batch, &name, input).await?;
         Ok(())

@@ -8,11 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use functions::{
-    Host, Objects,
-    outbound::{Allowed, Guard, Outbound},
-};
+use destinations::outbound::{Allowed, Guard, Outbound};
+use kernel::Objects;
 use object_store::local::LocalFileSystem;
+use registry::Host;
 use rustix::{
     fs::{Mode, OFlags},
     process::umask,
@@ -246,7 +245,7 @@ fn unusable(root: &Path, error: &io::Error) -> Exit {
 
 #[cfg(test)]
 mod tests {
-    use functions::{consent_contract::consent_contract, event_contract::event_contract};
+    use registry::{consent_contract::consent_contract, event_contract::event_contract};
 
     use super::*;
 
@@ -270,12 +269,12 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn the_order_of_batches_survives_a_restart() {
         let root = tempfile::tempdir().unwrap();
-        let tenant = functions::Name::default_tenant();
+        let tenant = kernel::Name::default_tenant();
         let mut last = 0;
         for day in [30, 0, 0, -30] {
             let folder = Folder::open(root.path(), "test").unwrap();
             let at = jiff::Timestamp::from_second(1_800_000_000 + day * 86_400).unwrap();
-            let order = functions::order::next(&folder.host.store, &tenant, at).await.unwrap();
+            let order = kernel::order::next(&folder.host.store, &tenant, at).await.unwrap();
             assert!(order > last, "{order} after {last}");
             last = order;
         }

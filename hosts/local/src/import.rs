@@ -3,13 +3,12 @@
 
 use std::{fs::Metadata, path::Path, time::UNIX_EPOCH};
 
-use functions::{
-    BatchId, Name, Store, door,
-    intake::Format,
-    order,
+use batches::intake::Format;
+use jiff::Timestamp;
+use kernel::{
+    BatchId, Name, Store, door, order,
     store::{Condition, Item, Query, Table, Written},
 };
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{exit::Exit, sqlite::SqliteStore};

@@ -3,10 +3,12 @@
 
 use std::collections::HashSet;
 
-use functions::{
-    BatchId, Name, Outcome,
-    batches::{BatchStatus, Status},
+use batches::{
     cancel,
+    stored::{BatchStatus, Status},
+};
+use kernel::{
+    BatchId, Name, Outcome,
     store::{StoreError, Table},
 };
 use rusqlite::params;

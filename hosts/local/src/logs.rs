@@ -31,13 +31,17 @@ pub(crate) fn start(folder: &Path, level: Level) {
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_filter(filter::LevelFilter::from_level(level))
-        .with_filter(filter::filter_fn(|meta| {
-            meta.target() != "functions" && !meta.target().starts_with("functions::")
-        }));
+        .with_filter(filter::filter_fn(|meta| !is_of_a_function(meta.target())));
     let files = Files { folder: folder.to_owned(), open: Mutex::default() };
     let files = files.with_filter(filter::LevelFilter::INFO);
     // A second start in one process keeps the first one's subscriber, which logs to the same folder.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(people).with(files));
+}
+
+/// Whether a crate of `functions/` logs: its events go to the files of functions.
+fn is_of_a_function(target: &str) -> bool {
+    let of = target.split("::").next().unwrap_or(target);
+    registry::CRATES.contains(&of)
 }
 
 /// The file of a function and a day.

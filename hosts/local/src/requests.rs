@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use functions::BatchId;
+use kernel::BatchId;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{clock, commands::grouped, exit::Exit, flow::LocalFlow, folder::Paths, interrupted};

@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
-use functions::{Function, Host, deliver::Courier, function};
+use delivery::worker::Courier;
 use jiff::Timestamp;
+use registry::{Function, Host, function};
 use states::{
     Entry, Failure, HistoryEvent, ItemSource, Items, MockFile, NotRecorded, Outcome, Problems, ResultFiles,
     TaskRequest, TaskRunner, Value,
@@ -105,13 +106,13 @@ impl Engine {
     }
 
     /// Calls one function, on a thread where it may compute as long as it needs.
-    pub(crate) async fn call(&self, function: Function, input: Vec<u8>) -> Result<Vec<u8>, functions::Error> {
+    pub(crate) async fn call(&self, function: Function, input: Vec<u8>) -> Result<Vec<u8>, kernel::Error> {
         let span = tracing::info_span!("function", name = function.name());
         if function == Function::TestDestination {
             // It waits for somebody else, and computes next to nothing.
             return function::call(function, &input, &self.host, clock::now()).instrument(span).await;
         }
-        let stopping = || functions::Error::StorageUnavailable("crmflow is stopping".into());
+        let stopping = || kernel::Error::StorageUnavailable("crmflow is stopping".into());
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| stopping())?;
         let host = self.host.clone();
         let runtime = tokio::runtime::Handle::current();

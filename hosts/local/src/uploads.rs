@@ -11,13 +11,13 @@ use axum::{
     http::StatusCode,
     routing::put,
 };
-use bytes::Bytes;
-use functions::{
-    BatchId, Error, Name,
-    batches::{BatchStatus, Status},
-    steps::upload_key,
+use batches::{
+    stored::{BatchStatus, Status},
+    upload_key,
 };
+use bytes::Bytes;
 use futures::{Stream, TryStreamExt, stream};
+use kernel::{BatchId, Error, Name};
 use tokio::time::timeout;
 
 use crate::flow::LocalFlow;

@@ -1,12 +1,9 @@
 //! The body of a request of events: a JSON text, packed or not, within its limits.
 
 use axum::{body::Body, http::HeaderMap};
-use functions::{
-    Error, door,
-    event::{MAX_REQUEST_BYTES, MAX_REQUEST_EVENTS},
-    intake, objects,
-    queue::MAX_MESSAGE_BYTES,
-};
+use batches::intake;
+use events::event::{MAX_REQUEST_BYTES, MAX_REQUEST_EVENTS};
+use kernel::{Error, door, objects, queue::MAX_MESSAGE_BYTES};
 use serde::Deserialize;
 
 use crate::{

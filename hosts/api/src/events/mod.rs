@@ -11,14 +11,14 @@ pub(crate) use segment::{batch, call};
 
 use std::{borrow::Cow, time::Duration};
 
-use functions::{
+use events::event;
+use jiff::Timestamp;
+use kernel::{
     Store,
     arrival::{self, Arrivals, Incoming, Via},
-    event,
     fault::{Fault, rule},
     queue::{MAX_MESSAGE_BYTES, Message, Queue, QueueName},
 };
-use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use crate::{

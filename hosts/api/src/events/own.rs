@@ -10,10 +10,10 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use functions::{
+use events::event;
+use kernel::{
     Store,
     arrival::{Arrival, Arrivals, Incoming, Via},
-    event,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;

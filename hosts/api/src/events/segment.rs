@@ -10,8 +10,9 @@ use axum::{
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
-use functions::{Store, arrival::Via, event::Call, queue::MAX_MESSAGE_BYTES};
+use events::event::Call;
 use jiff::Timestamp;
+use kernel::{Store, arrival::Via, queue::MAX_MESSAGE_BYTES};
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 

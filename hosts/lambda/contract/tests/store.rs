@@ -7,7 +7,8 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
-use functions::{Objects, consent_contract::consent_contract, event_contract::event_contract, queue::{Message, Queue, QueueError, QueueName}, store::Table, store_contract::store_contract};
+use kernel::{Objects, queue::{Message, Queue, QueueError, QueueName}, store::Table, store_contract::store_contract};
+use registry::{consent_contract::consent_contract, event_contract::event_contract};
 use lambda::{Config, DynamoStore, attributes};
 use object_store::memory::InMemory;
 

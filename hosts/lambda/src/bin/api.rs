@@ -1,7 +1,7 @@
 //! The HTTP API as a Lambda function: the router that the local host serves too.
 
 use api::Api;
-use functions::store::Table;
+use kernel::store::Table;
 use lambda::{
     Config, DynamoStore, Patience, StepFunctions,
     clock::{now, random},

@@ -1,7 +1,8 @@
 //! The Lambda function of ConsumeEvents.
 
-use functions::{Consumer, consume_events::consume_events};
+use events::consume_events::consume_events;
 use lambda::{Config, Express, objects, serve_queue};
+use registry::Consumer;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

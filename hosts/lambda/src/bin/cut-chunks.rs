@@ -1,7 +1,9 @@
 //! The Lambda function of CutChunks. Chunks grow in the function's own disk, `/tmp`.
 
-use functions::{Function, steps::cut_chunks, store::Table};
+use batches::cut_chunks;
+use kernel::store::Table;
 use lambda::{Config, DynamoStore, objects, serve};
+use registry::Function;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

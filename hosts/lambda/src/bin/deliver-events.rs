@@ -1,24 +1,27 @@
 //! The Lambda function of DeliverEvents.
 
-use functions::{Consumer, deliver, outbound::Outbound, queue::QueueName, store::Table};
+use delivery::worker;
+use destinations::outbound::Outbound;
+use kernel::{queue::QueueName, store::Table};
 use lambda::{Config, DynamoStore, Patience, Sqs, clock, destinations::guard, objects, serve_queue};
+use registry::Consumer;
 
 const TABLES: [Table; 4] = [Table::Events, Table::Responses, Table::Destinations, Table::Deliveries];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let config = Config::from_env();
-    let courier = deliver::Courier::new(deliver::Tools {
+    let courier = worker::Courier::new(worker::Tools {
         store: DynamoStore::new(&config, &TABLES)?.with_patience(Patience::LEASED),
         objects: objects(&config)?,
         queue: Sqs::new(&config, &[QueueName::Events, QueueName::Lanes])?,
         outbound: Outbound::new(guard(&config)?)?,
-        evaluator: deliver::Evaluator::default(),
+        evaluator: worker::Evaluator::default(),
         now: clock::now,
         random: clock::random,
         holder: format!("{:032x}", clock::random()),
-        budget: deliver::BUDGET,
-        patience: deliver::PATIENCE,
+        budget: worker::BUDGET,
+        patience: worker::PATIENCE,
     });
     serve_queue(Consumer::DeliverEvents, async |wakes, _| Ok(courier.deliver(wakes).await)).await
 }

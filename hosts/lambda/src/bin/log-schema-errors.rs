@@ -1,7 +1,9 @@
 //! The Lambda function of LogSchemaErrors.
 
-use functions::{Function, steps::log_schema_errors, store::Table};
+use batches::log_schema_errors;
+use kernel::store::Table;
 use lambda::{Config, DynamoStore, objects, serve};
+use registry::Function;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

@@ -1,7 +1,9 @@
 //! The Lambda function of PutEvents.
 
-use functions::{Function, steps::put_events, store::Table};
+use events::put_events;
+use kernel::store::Table;
 use lambda::{Config, DynamoStore, objects, serve};
+use registry::Function;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

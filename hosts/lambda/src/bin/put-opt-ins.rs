@@ -1,7 +1,9 @@
 //! The Lambda function of PutOptIns.
 
-use functions::{Function, steps::put_opt_ins, store::Table};
+use contacts::put_opt_ins;
+use kernel::store::Table;
 use lambda::{Config, DynamoStore, objects, serve};
+use registry::Function;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

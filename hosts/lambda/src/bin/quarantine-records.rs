@@ -1,7 +1,9 @@
 //! The Lambda function of QuarantineRecords.
 
-use functions::{Function, steps::quarantine_records, store::Table};
+use batches::quarantine_records;
+use kernel::store::Table;
 use lambda::{Config, DynamoStore, clock::now, objects, serve};
+use registry::Function;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

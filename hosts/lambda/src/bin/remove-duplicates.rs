@@ -1,7 +1,8 @@
 //! The Lambda function of RemoveDuplicates.
 
-use functions::{Function, steps::remove_duplicates};
+use batches::remove_duplicates;
 use lambda::{Config, objects, serve};
+use registry::Function;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

@@ -1,8 +1,10 @@
 //! The Lambda function of RouteEvents.
 
-use functions::{Function, queue::QueueName, routes::Routes, steps::route_events, store::Table};
+use delivery::{route_events, routes::Routes};
 use jiff::SignedDuration;
+use kernel::{queue::QueueName, store::Table};
 use lambda::{Config, DynamoStore, Sqs, clock::now, objects, serve};
+use registry::Function;
 
 /// The queue gives out two requests in either order, and waits for a second until it calls ConsumeEvents
 /// (`MaximumBatchingWindowInSeconds`); the rest is for what the functions take, on their first call too.

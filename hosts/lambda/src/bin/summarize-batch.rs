@@ -1,7 +1,9 @@
 //! The Lambda function of SummarizeBatch.
 
-use functions::{Function, steps::summarize_batch, store::Table};
+use batches::summarize_batch;
+use kernel::store::Table;
 use lambda::{Config, DynamoStore, clock::now, objects, serve};
+use registry::Function;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

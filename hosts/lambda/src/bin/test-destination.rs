@@ -1,7 +1,10 @@
 //! The Lambda function of TestDestination.
 
-use functions::{Function, outbound::Outbound, steps::test_destination, store::Table};
+use delivery::test_destination;
+use destinations::outbound::Outbound;
+use kernel::store::Table;
 use lambda::{Config, DynamoStore, clock::now, destinations::guard, serve};
+use registry::Function;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

@@ -1,7 +1,8 @@
 //! The Lambda function of ValidateSchema.
 
-use functions::{Function, steps::validate_schema};
+use batches::validate_schema;
 use lambda::{Config, objects, serve};
+use registry::Function;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

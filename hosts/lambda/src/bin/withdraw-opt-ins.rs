@@ -1,7 +1,9 @@
 //! The Lambda function of WithdrawOptIns.
 
-use functions::{Function, steps::withdraw_opt_ins, store::Table};
+use contacts::withdraw_opt_ins;
+use kernel::store::Table;
 use lambda::{Config, DynamoStore, objects, serve};
+use registry::Function;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

@@ -13,8 +13,8 @@ use aws_sdk_dynamodb::{
         WriteRequest,
     },
 };
-use functions::store::{Condition, Item, StoreError, Written};
 use futures::{StreamExt, TryStreamExt, stream};
+use kernel::store::{Condition, Item, StoreError, Written};
 
 use super::{BATCHES, DynamoStore, Place, READS, Round, WRITES, batches};
 use crate::{

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::{
     operation::update_item::UpdateItemError,
     types::{AttributeValue, ReturnValue},
 };
-use functions::store::StoreError;
+use kernel::store::StoreError;
 
 use super::{DynamoStore, Place, calls::failure};
 use crate::{

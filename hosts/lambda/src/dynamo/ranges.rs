@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::{
     operation::query::builders::QueryFluentBuilder,
     types::{AttributeValue, Select},
 };
-use functions::store::{Item, Query, StoreError};
+use kernel::store::{Item, Query, StoreError};
 
 use super::{DynamoStore, Place, calls::failure};
 use crate::{

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use functions::{Consumer, Error, Function};
+use kernel::Error;
+use registry::{Consumer, Function};
 use serde_json::{Value, json};
 
 use crate::stack::{definition, resources, root, template, text};

@@ -2,14 +2,15 @@
 
 use std::{path::Path, time::Duration};
 
-use functions::{
+use batches::{remove_duplicates, validate_schema};
+use contacts::{put_opt_ins, withdraw_opt_ins};
+use jiff::Timestamp;
+use kernel::{
     Error, Objects,
     ledger::{Part, StagedPart},
     step::{Decided, Step},
-    steps::{put_opt_ins, remove_duplicates, validate_schema, withdraw_opt_ins},
     store::Table,
 };
-use jiff::Timestamp;
 use lambda::{Config, Deadline, DynamoStore};
 use object_store::memory::InMemory;
 use rand::RngExt;

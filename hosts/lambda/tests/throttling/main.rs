@@ -10,8 +10,8 @@ mod table;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use functions::outcome::Outcome;
 use futures::{StreamExt, stream};
+use kernel::outcome::Outcome;
 use lambda::DynamoStore;
 
 use crate::{

@@ -1,12 +1,12 @@
 //! The commands about destinations and what is sent to them.
 
 use clap::{Args, Subcommand};
-use functions::{
+use delivery::{
     deliveries::{self, Failure},
-    delivery::Status,
-    destination_name::DestinationName,
+    model::Status,
 };
 use jiff::Timestamp;
+use kernel::destination_name::DestinationName;
 
 use crate::clock;
 
@@ -67,7 +67,7 @@ pub(crate) struct Replay {
 }
 
 fn name(text: &str) -> Result<DestinationName, String> {
-    text.parse().map_err(|error: functions::Error| error.to_string())
+    text.parse().map_err(|error: kernel::Error| error.to_string())
 }
 
 fn status(name: &str) -> Result<Status, String> {

@@ -2,7 +2,8 @@
 
 use std::{fmt::Write, path::Path, process::ExitCode};
 
-use functions::{BatchId, Name, Outcome, batches::BatchStatus};
+use batches::stored::BatchStatus;
+use kernel::{BatchId, Name, Outcome};
 use tracing::Level;
 
 use super::{process, report};

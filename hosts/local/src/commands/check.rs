@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::ExitCode};
 
-use functions::Function;
+use registry::Function;
 
 use crate::{cli::Check, exit::Exit, wiring::Diagram};
 

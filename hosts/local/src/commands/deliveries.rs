@@ -3,13 +3,12 @@
 
 use std::{fmt::Write, path::Path, process::ExitCode};
 
-use functions::{
-    Name,
+use delivery::{
     deliveries::{self, Filter, LaneView, Replayed, Selection, View as Delivery},
-    delivery::Attempt,
-    destination::{Destination, Shown, State},
-    store::Store,
+    model::Attempt,
 };
+use destinations::destination::{Destination, Shown, State};
+use kernel::{Name, store::Store};
 use serde::Serialize;
 use tracing::Level;
 

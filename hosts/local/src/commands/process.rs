@@ -10,15 +10,14 @@ use std::{
 };
 
 use api::Machine;
-use functions::{
-    Batch, BatchId, Kind, Name, Objects,
-    batches::{BatchStatus, Status},
+use batches::{
+    Summary,
     intake::{Format, Intake, Settings, Staged, spool},
-    order,
-    steps::Summary,
+    stored::{BatchStatus, Status},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
+use kernel::{Batch, BatchId, Kind, Name, Objects, order};
 use serde_json::json;
 use tracing::Level;
 

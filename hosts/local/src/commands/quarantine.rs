@@ -2,11 +2,12 @@
 
 use std::{fmt::Write, path::Path, process::ExitCode};
 
-use functions::{
-    BatchId, Host, Name,
+use kernel::{
+    BatchId, Name,
     quarantine::{self, Entry, Filter},
-    replay::{self, Pick, Replay},
 };
+use registry::Host;
+use replay::{self, Pick, Replay};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tracing::Level;
@@ -143,7 +144,7 @@ fn picks(records: &[(BatchId, u64)], corrected: Option<&[u8]>) -> Result<Vec<Pic
 }
 
 fn corrected_records(bytes: &[u8]) -> Result<Vec<Box<RawValue>>, Exit> {
-    let refused = |error: serde_json::Error| Exit::usage(functions::door::describe(&error));
+    let refused = |error: serde_json::Error| Exit::usage(kernel::door::describe(&error));
     if bytes.trim_ascii_start().starts_with(b"[") {
         return serde_json::from_slice(bytes).map_err(refused);
     }

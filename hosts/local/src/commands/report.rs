@@ -2,8 +2,9 @@
 
 use std::{fmt::Write, process::ExitCode};
 
-use functions::{Name, Outcome, fault::PlacedFault, steps::Pair};
+use batches::Pair;
 use jiff::Timestamp;
+use kernel::{Name, Outcome, fault::PlacedFault};
 use serde_json::json;
 
 use super::{

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path, process::ExitCode, time::Duration};
 
 use api::{Api, Hosts, router_with};
-use functions::queue::QueueName;
+use kernel::queue::QueueName;
 use states::MockFile;
 use tokio::{
     net::TcpListener,

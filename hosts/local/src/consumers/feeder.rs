@@ -2,8 +2,8 @@
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
-use functions::queue::{MessageAttributes, SqsEvent, SqsMessage};
 use jiff::Timestamp;
+use kernel::queue::{MessageAttributes, SqsEvent, SqsMessage};
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},

@@ -2,12 +2,12 @@
 
 mod feeder;
 
-use functions::{
-    Consumer, Error,
-    consume_events::{Fed, Feed, consume_events},
-    door,
+use events::consume_events::{Fed, Feed, consume_events};
+use kernel::{
+    Error, door,
     queue::{BatchResponse, SqsEvent},
 };
+use registry::Consumer;
 use states::{Failure, Outcome};
 use tokio::{
     sync::watch,

@@ -2,10 +2,8 @@
 
 mod wakes;
 
-use functions::{
-    Host,
-    deliver::{BUDGET, Courier, Evaluator, PATIENCE, Tools},
-};
+use delivery::worker::{BUDGET, Courier, Evaluator, PATIENCE, Tools};
+use registry::Host;
 
 use crate::{clock, queues::LocalQueue, scarce, sqlite::SqliteStore};
 pub(crate) use wakes::wake_lanes;

@@ -3,13 +3,13 @@
 
 use std::collections::HashMap;
 
-use functions::{
-    Error, Host,
-    delivery::{self, Wake},
-    door,
+use delivery::model::{self, Wake};
+use jiff::{SignedDuration, Timestamp};
+use kernel::{
+    Error, door,
     queue::{self, Queue as _, QueueName},
 };
-use jiff::{SignedDuration, Timestamp};
+use registry::Host;
 use rusqlite::Connection;
 
 use crate::{
@@ -91,7 +91,7 @@ fn waiting(connection: &Connection) -> rusqlite::Result<Vec<(String, Timestamp)>
     let mut waiting = Vec::new();
     while let Some(row) = rows.next()? {
         let first: Option<String> = row.get(1)?;
-        if let Some((due, _)) = first.as_deref().and_then(delivery::queued_parts) {
+        if let Some((due, _)) = first.as_deref().and_then(model::queued_parts) {
             waiting.push((row.get(0)?, due));
         }
     }
@@ -108,7 +108,7 @@ fn by_lane(messages: Vec<Waiting>) -> HashMap<String, Vec<Waiting>> {
     let mut lanes = HashMap::<_, Vec<_>>::new();
     for message in messages {
         if let Ok(Wake { tenant, destination }) = door::decode::<Wake>(message.body.as_bytes()) {
-            lanes.entry(delivery::partition(&tenant, &destination)).or_default().push(message);
+            lanes.entry(model::partition(&tenant, &destination)).or_default().push(message);
         }
     }
     lanes

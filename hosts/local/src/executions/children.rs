@@ -2,8 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use functions::store::StoreError;
 use jiff::Timestamp;
+use kernel::store::StoreError;
 use states::{Details, EventType, Failure, HistoryEvent, MapRun, Value};
 
 use super::{Execution, Executions, Status, history};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use functions::store::StoreError;
+use kernel::store::StoreError;
 use states::{HistoryEvent, REVISION, StateMachine, Value};
 
 use super::{

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use functions::store::StoreError;
+use kernel::store::StoreError;
 use rusqlite::{Connection, params};
 use states::{Entry, NotRecorded, Outcome};
 

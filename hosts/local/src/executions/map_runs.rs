@@ -1,6 +1,6 @@
 //! Map runs, as replaying the journal of their executions tells of them.
 
-use functions::store::StoreError;
+use kernel::store::StoreError;
 use states::{HistoryEvent, Input, MapRun, MapRunUpdate};
 
 use super::{Execution, Executions, Status, history};

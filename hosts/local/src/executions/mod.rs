@@ -24,9 +24,9 @@ use std::{
     time::Duration,
 };
 
-use functions::{Name, store::StoreError};
 use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
+use kernel::{Name, store::StoreError};
 use rusqlite::Connection;
 use states::{Failure, HistoryEvent, Input, Outcome, Start, drive_with};
 
@@ -231,7 +231,7 @@ impl Executions {
 
     /// Working files of a batch that has ended are of no use; on AWS a lifecycle rule clears them.
     pub(crate) async fn clear_staging(&self, tenant: &Name, name: &str) {
-        let prefix = format!("{}{tenant}/{name}/", functions::objects::STAGING);
+        let prefix = format!("{}{tenant}/{name}/", kernel::objects::STAGING);
         if let Err(error) = self.engine.host.objects.delete_all(&prefix).await {
             tracing::warn!("working files were left: {error}");
         }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use functions::store::StoreError;
 use jiff::{SignedDuration, Timestamp};
+use kernel::store::StoreError;
 use states::{Entry, Failure, Input, Outcome, REVISION, Value};
 
 use super::{
@@ -94,7 +94,7 @@ impl Executions {
         for machine in &self.engine.wiring.machines {
             let fallen = |connection: &_| row::fallen(connection, &machine.arn, before);
             for name in self.engine.host.store.readers.with(fallen)? {
-                self.clear_staging(&functions::Name::default_tenant(), &name).await;
+                self.clear_staging(&kernel::Name::default_tenant(), &name).await;
             }
         }
         Ok(())

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use functions::store::StoreError;
 use jiff::Timestamp;
+use kernel::store::StoreError;
 use states::{REVISION, Value};
 
 use super::{Execution, Executions, Status, about, definitions, row};

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Mutex, time::Duration};
 
-use functions::store::StoreError;
+use kernel::store::StoreError;
 use states::{Input, TaskId, TaskToken};
 
 use super::{Executions, Status, away};

@@ -7,7 +7,7 @@ mod parquet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use functions::objects::{Listed, Objects, gunzip};
+use kernel::objects::{Listed, Objects, gunzip};
 use states::{Failure, ItemFormat, ItemSource, Items, ObjectSet, ResultFiles, Value};
 
 /// The first bytes of what gzip has packed.

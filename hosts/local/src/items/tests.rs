@@ -72,7 +72,7 @@ fn one_object() {
     check(r#"{ "InputType": "JSON" }"#, b"1", "States.ItemReaderFailed: k holds no array or object of items");
     check(
         r#"{ "InputType": "JSONL" }"#,
-        &functions::objects::gzip(b"{\"a\":1}\n\n2\n"),
+        &kernel::objects::gzip(b"{\"a\":1}\n\n2\n"),
         r#"[[{"a":1},"S3://b/k"],[2,"S3://b/k"]]"#,
     );
     check(

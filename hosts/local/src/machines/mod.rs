@@ -8,8 +8,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use functions::store::StoreError;
 use jiff::Timestamp;
+use kernel::store::StoreError;
 use states::{Problems, StateMachine};
 
 pub(crate) use table::{Created, Kept, Tags, put_tags};

@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use functions::{queue::company, store::StoreError};
 use jiff::Timestamp;
+use kernel::{queue::company, store::StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{

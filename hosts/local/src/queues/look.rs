@@ -1,7 +1,7 @@
 //! How full queues are, and what waits in them.
 
-use functions::store::StoreError;
 use jiff::Timestamp;
+use kernel::store::StoreError;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{body::Text, dead::Past, id_of, standing::Load};

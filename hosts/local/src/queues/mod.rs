@@ -13,11 +13,11 @@ mod standing;
 
 use std::sync::Arc;
 
-use functions::{
+use jiff::Timestamp;
+use kernel::{
     queue::{self, Queue, QueueError, QueueName},
     store::StoreError,
 };
-use jiff::Timestamp;
 
 use body::Body;
 use crashes::Recovered;
@@ -149,7 +149,7 @@ impl Queue for LocalQueue {
 
 /// What a message is called that has no id of its own.
 fn id_of(id: Option<String>, sequence: i64) -> String {
-    id.unwrap_or_else(|| functions::arrival::uuid(u128::from(sequence.cast_unsigned())))
+    id.unwrap_or_else(|| kernel::arrival::uuid(u128::from(sequence.cast_unsigned())))
 }
 
 #[cfg(test)]

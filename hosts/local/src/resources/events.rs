@@ -162,7 +162,7 @@ fn invalid(spelling: Spelling, message: String) -> Failure {
     EVENTS.failure(spelling, &refusal)
 }
 
-async fn keep(store: &SqliteStore, events: Vec<Event>) -> Result<(), functions::store::StoreError> {
+async fn keep(store: &SqliteStore, events: Vec<Event>) -> Result<(), kernel::store::StoreError> {
     let keep = move |connection: &rusqlite::Connection| {
         for event in &events {
             let Event { id, bus, source, detail_type, detail, resources, time } = event;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use functions::Function;
+use registry::Function;
 use serde_json::json;
 use states::{Failure, Value, reserved};
 
@@ -132,7 +132,7 @@ async fn on_event(function: Function, input: Vec<u8>, engine: Engine) {
 
 /// What Lambda says of a failed function, so that a machine catches the same here and there. It is logged
 /// here, once: a machine that catches it goes on.
-fn failure(function: Function, error: &functions::Error) -> Failure {
+fn failure(function: Function, error: &kernel::Error) -> Failure {
     tracing::error!(
         function.name = function.name(),
         error.name = error.name(),

@@ -13,7 +13,7 @@ mod sqs;
 
 use std::future::pending;
 
-use functions::Function;
+use registry::Function;
 use states::{Failure, Pattern, Progress, TaskRequest, Value, reserved};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -170,7 +170,7 @@ pub(crate) async fn watch(task: &TaskRequest, runner: &Runner) -> Result<Value, 
 fn id(task: &TaskRequest, part: usize, runner: &Runner) -> String {
     match (&runner.journal, serde_json::to_string(&task.id)) {
         (Some(_), Ok(id)) => {
-            functions::arrival::uuid(xxh3_128(format!("{}/{id}/{part}", task.execution).as_bytes()))
+            kernel::arrival::uuid(xxh3_128(format!("{}/{id}/{part}", task.execution).as_bytes()))
         }
         _ => clock::uuid(),
     }

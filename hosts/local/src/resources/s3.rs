@@ -1,6 +1,6 @@
 //! `aws-sdk:s3:getObject` and `putObject`: objects of the template's bucket.
 
-use functions::{Error, Objects};
+use kernel::{Error, Objects};
 use md5::{Digest, Md5};
 use object_store::path::Path;
 use states::{Failure, Value, reserved};

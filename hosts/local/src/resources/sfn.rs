@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use functions::{start::Start, store::StoreError};
 use jiff::Timestamp;
+use kernel::{start::Start, store::StoreError};
 use states::{Failure, TaskRequest, Value, reserved};
 use tokio::runtime::Handle;
 

@@ -1,7 +1,7 @@
 //! What the endpoint refuses, in AWS's names, statuses and words.
 
 use axum::http::StatusCode;
-use functions::store::StoreError;
+use kernel::store::StoreError;
 use serde_json::{Value as Json, json};
 
 use crate::executions::{StartError, Started};

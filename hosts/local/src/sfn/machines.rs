@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use functions::store::StoreError;
 use futures::future;
+use kernel::store::StoreError;
 use serde_json::{Map, Value as Json, json};
 use states::Failure;
 

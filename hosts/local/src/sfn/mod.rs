@@ -32,8 +32,8 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use functions::store::StoreError;
 use jiff::Timestamp;
+use kernel::store::StoreError;
 use serde_json::Value as Json;
 use tokio::time::timeout;
 

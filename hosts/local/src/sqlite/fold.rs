@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use functions::store::StoreError;
+use kernel::store::StoreError;
 use rusqlite::{Connection, hooks::Wal};
 
 use super::failure;

@@ -6,7 +6,7 @@ use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-use functions::store::StoreError;
+use kernel::store::StoreError;
 use tokio::runtime::Handle;
 
 use super::Change;

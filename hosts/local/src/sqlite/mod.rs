@@ -9,8 +9,8 @@ mod write;
 use std::{path::Path, sync::Arc};
 
 use fold::Folding;
-use functions::store::{Condition, Item, Query, Store, StoreError, Table, Written};
 use futures::future::try_join_all;
+use kernel::store::{Condition, Item, Query, Store, StoreError, Table, Written};
 use rusqlite::Connection;
 
 pub(crate) use read::Readers;
@@ -145,7 +145,7 @@ type Change = Box<dyn FnOnce(&Connection) + Send>;
 
 #[cfg(test)]
 mod tests {
-    use functions::store_contract::store_contract;
+    use kernel::store_contract::store_contract;
 
     use super::*;
 

@@ -5,7 +5,7 @@ use std::{
     sync::Mutex,
 };
 
-use functions::store::{Item, Query, StoreError, Table};
+use kernel::store::{Item, Query, StoreError, Table};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Rows, params};
 
 use super::{failure, schema};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use functions::store::Table;
+use kernel::store::Table;
 use rusqlite::{Connection, config::DbConfig};
 
 /// The layout's version, in `PRAGMA user_version`.

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use functions::store::{Condition, Item, StoreError, Table, Written};
+use kernel::store::{Condition, Item, StoreError, Table, Written};
 use rusqlite::{Connection, params};
 use tokio::{
     runtime::Handle,

@@ -1,6 +1,6 @@
 //! Event source mappings: which queue feeds which function, and how much at a time.
 
-use functions::Consumer;
+use registry::Consumer;
 use serde_json::{Map, Value};
 
 use super::{Queue, stores::queue_of};

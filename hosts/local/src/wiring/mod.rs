@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use functions::{Consumer, Function};
+use registry::{Consumer, Function};
 use serde_json::Value;
 use states::{MachineType, StateMachine};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use functions::store::Table;
+use kernel::store::Table;
 use serde_json::{Map, Value};
 
 use super::{

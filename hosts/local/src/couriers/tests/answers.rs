@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use functions::{
-    deliver::{Courier, Tools},
-    delivery::{Delivery, Status},
-    destination::{DestinationType, State},
-    fault::ErrorType,
-    outbound::{Guard, Outbound},
-    queue::QueueName,
+use delivery::{
+    model::{Delivery, Status},
+    worker::{Courier, Tools},
 };
+use destinations::{
+    destination::{DestinationType, State},
+    outbound::{Guard, Outbound},
+};
+use kernel::{fault::ErrorType, queue::QueueName};
 
 use jiff::SignedDuration;
 
@@ -184,7 +185,7 @@ async fn what_is_sent() {
     assert_eq!(none.path, "/in/?key=1");
     let signatures = secrets.map(|secret| {
         let at = channel.headers["webhook-timestamp"].parse().unwrap();
-        functions::outbound::sign(&[secret.parse().unwrap()], "m2", at, channel.body.as_bytes())
+        destinations::outbound::sign(&[secret.parse().unwrap()], "m2", at, channel.body.as_bytes())
     });
     assert_eq!(channel.headers["webhook-signature"], signatures.join(" "));
     assert!(signatures[0] != signatures[1] && signatures.iter().all(|it| it.starts_with("v1,")));

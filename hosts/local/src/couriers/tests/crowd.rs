@@ -9,9 +9,10 @@ use std::{
     time::Duration,
 };
 
-use functions::{delivery, queue::QueueName, store::Table};
+use delivery::model;
 use futures::future::join_all;
 use jiff::SignedDuration;
+use kernel::{queue::QueueName, store::Table};
 
 use super::{
     faulty::{Asked, Fault, Faulty},
@@ -45,7 +46,7 @@ async fn lab(sink: &Sink, known: &str) -> Lab {
     lab.event("m1", None, None, &["A"]).await;
     let expires = (lab.tools.now)() + SignedDuration::from_secs(60);
     let lane = lab.left(&format!(r#"{{"holder":"dead","expiresAt":"{expires}"{known}}}"#));
-    lab.put(delivery::TABLE, lane).await;
+    lab.put(model::TABLE, lane).await;
     lab
 }
 

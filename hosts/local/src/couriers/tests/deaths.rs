@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use functions::destination::Ordering;
+use destinations::destination::Ordering;
 use futures::{StreamExt, stream};
 use tokio::time::sleep;
 

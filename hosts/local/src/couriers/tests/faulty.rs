@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use functions::store::{Condition, Item, Query, Store, StoreError, Table, Written};
+use kernel::store::{Condition, Item, Query, Store, StoreError, Table, Written};
 use tokio::{sync::Notify, time::sleep};
 
 use crate::sqlite::SqliteStore;

@@ -1,11 +1,11 @@
 //! Filters that are evaluated in the lane, because RouteEvents did not.
 
-use functions::{
+use delivery::{
     deliveries::{self, Selection},
-    delivery::{self, Delivery},
-    destination::{Ordering, State},
-    response,
+    model::{self, Delivery},
 };
+use destinations::destination::{Ordering, State};
+use events::response;
 
 use super::{
     lab::Lab,
@@ -163,7 +163,7 @@ async fn refused_events_do_not_use_up_the_rate_limit() {
         lab.event(&format!("m{number}"), None, None, &["A"]).await;
     }
     lab.deliver(&["A"]).await;
-    let lane = lab.rows("A", delivery::LANE).await.remove(0);
+    let lane = lab.rows("A", model::LANE).await.remove(0);
     assert!(!lane.body.contains("freeAt"), "{}", lane.body);
     lab.event("last", None, None, &["A"]).await;
     lab.deliver(&["A"]).await;

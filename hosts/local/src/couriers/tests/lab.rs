@@ -2,23 +2,29 @@
 
 use std::{cell::Cell, collections::BTreeMap, sync::Arc, time::Duration};
 
-use functions::{
-    Name, Objects,
-    arrival::Via,
-    batch::BatchId,
-    deliver::{Courier, Evaluator, PATIENCE, Tools},
-    delivery::{self, Delivery, Queued, Status, Wake},
+use delivery::{
+    model::{self, Delivery, Queued, Status, Wake},
+    worker::{Courier, Evaluator, PATIENCE, Tools},
+};
+use destinations::{
     destination::{
         CONCURRENCY, Destination, DestinationType, FINAL_STATUSES, HOLD_SECONDS, Ordering, State, Stored,
     },
-    event::StoredEvent,
     outbound::{Guard, Outbound},
-    quarantine::{self, Entry, Filter},
-    queue::{MessageAttributes, QueueName, SqsEvent, SqsMessage},
+};
+use events::{
+    event::StoredEvent,
     response::{self, Response},
-    store::{Condition, Item, Query, Store, Table},
 };
 use jiff::{SignedDuration, Timestamp};
+use kernel::{
+    Name, Objects,
+    arrival::Via,
+    batch::BatchId,
+    quarantine::{self, Entry, Filter},
+    queue::{MessageAttributes, QueueName, SqsEvent, SqsMessage},
+    store::{Condition, Item, Query, Store, Table},
+};
 use object_store::local::LocalFileSystem;
 use tempfile::TempDir;
 
@@ -152,7 +158,7 @@ impl Lab {
             sequence: sequence.clone(),
             via: Via::Track,
             received_at,
-            outcome: functions::event::Standing::Stored,
+            outcome: events::event::Standing::Stored,
             faults: Vec::new(),
             hash: String::new(),
             call: None,
@@ -193,8 +199,8 @@ impl Lab {
                 failed_at: None,
                 throttled_since: None,
             };
-            let sort = delivery::queued_sort(received_at, &sequence);
-            self.put(delivery::TABLE, delivery::item(&self.lane(name), sort, 1, &queued).unwrap()).await;
+            let sort = model::queued_sort(received_at, &sequence);
+            self.put(model::TABLE, model::item(&self.lane(name), sort, 1, &queued).unwrap()).await;
         }
     }
 
@@ -203,12 +209,12 @@ impl Lab {
     }
 
     pub(super) fn lane(&self, name: &str) -> String {
-        delivery::partition(&self.tenant, &name.parse().unwrap())
+        model::partition(&self.tenant, &name.parse().unwrap())
     }
 
     /// Lane A itself, as somebody left it.
     pub(super) fn left(&self, body: &str) -> Item {
-        Item { partition: self.lane("A"), sort: delivery::LANE.to_owned(), version: 7, body: body.to_owned() }
+        Item { partition: self.lane("A"), sort: model::LANE.to_owned(), version: 7, body: body.to_owned() }
     }
 
     /// Has the courier work on lanes, all of which it does.
@@ -239,7 +245,7 @@ impl Lab {
             descending: false,
             limit: 10_000,
         };
-        self.store.query(delivery::TABLE, query).await.unwrap()
+        self.store.query(model::TABLE, query).await.unwrap()
     }
 
     /// How the deliveries of a destination stand that were tried, in the order of their events.
@@ -247,7 +253,7 @@ impl Lab {
         let mut all = Vec::new();
         for status in Status::ALL {
             let rows = self.rows(name, status.prefix()).await;
-            all.extend(rows.iter().map(|row| (row.sort[2..].to_owned(), delivery::body(row).unwrap())));
+            all.extend(rows.iter().map(|row| (row.sort[2..].to_owned(), model::body(row).unwrap())));
         }
         all.sort_by(|(one, _), (other, _): &(String, Delivery)| one.cmp(other));
         all.into_iter().map(|(_, delivery)| delivery).collect()

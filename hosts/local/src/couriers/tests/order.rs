@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use functions::{
-    deliver::{Courier, Tools},
-    delivery::{self, Delivery, Queued, Status},
-    destination::{Ordering, State},
-    store::{Item, Store},
+use delivery::{
+    model::{self, Delivery, Queued, Status},
+    worker::{Courier, Tools},
 };
+use destinations::destination::{Ordering, State};
 use jiff::{SignedDuration, Timestamp};
+use kernel::store::{Item, Store};
 
 use super::{
     lab::Lab,
@@ -145,18 +145,18 @@ async fn what_was_held_up_for_long_enough_is_sent_in_that_millisecond() {
         lab.event(id, Some("a"), None, &["A"]).await;
     }
     let row = lab.rows("A", "q#").await.remove(0);
-    let sequence = delivery::queued_parts(&row.sort).unwrap().1.to_owned();
+    let sequence = model::queued_parts(&row.sort).unwrap().1.to_owned();
     let (lane, next) = (lab.lane("A"), time(600_000_000));
     let waits = Delivery {
         user: Some("a".to_owned()),
         stuck_since: Some(time(456) - SignedDuration::from_secs(1)),
         ..delivery_of(Status::Pending, Some(next))
     };
-    lab.store.delete(delivery::TABLE, &lane, &row.sort).await.unwrap();
-    let sort = delivery::queued_sort(next, &sequence);
-    lab.put(delivery::TABLE, Item { sort, ..row }).await;
+    lab.store.delete(model::TABLE, &lane, &row.sort).await.unwrap();
+    let sort = model::queued_sort(next, &sequence);
+    lab.put(model::TABLE, Item { sort, ..row }).await;
     let sort = Status::Pending.sort(&sequence);
-    lab.put(delivery::TABLE, delivery::item(&lane, sort, 1, &waits).unwrap()).await;
+    lab.put(model::TABLE, model::item(&lane, sort, 1, &waits).unwrap()).await;
     let courier = Courier::new(Tools { now: || time(100), ..lab.tools.clone() });
     lab.deliver_by(&courier, &["A"]).await;
     assert_eq!(sink.ids(), ["a-2"]);
@@ -204,19 +204,19 @@ async fn what_is_stuck_and_lies_in_the_lane_twice_is_not_overtaken() {
     lab.destination("A", &sink, |it| it.ordering = Ordering::User).await;
     lab.event("a-1", Some("a"), None, &["A"]).await;
     let row = lab.rows("A", "q#").await.remove(0);
-    let (due, sequence) = delivery::queued_parts(&row.sort).unwrap();
+    let (due, sequence) = model::queued_parts(&row.sort).unwrap();
     let next = due + SignedDuration::from_secs(600);
-    let queued = Queued { tries: 1, stuck_since: Some(due), ..delivery::body(&row).unwrap() };
+    let queued = Queued { tries: 1, stuck_since: Some(due), ..delivery::model::body(&row).unwrap() };
     let mut waits = delivery_of(Status::Pending, Some(next));
     waits.attempts[0].at = due;
     (waits.message_id, waits.user) = ("a-1".to_owned(), Some("a".to_owned()));
     let lane = lab.lane("A");
     for item in [
-        delivery::item(&lane, delivery::queued_sort(next, sequence), 1, &queued).unwrap(),
-        delivery::item(&lane, Status::Pending.sort(sequence), 1, &waits).unwrap(),
+        model::item(&lane, model::queued_sort(next, sequence), 1, &queued).unwrap(),
+        model::item(&lane, Status::Pending.sort(sequence), 1, &waits).unwrap(),
         crashed(&lab),
     ] {
-        lab.put(delivery::TABLE, item).await;
+        lab.put(model::TABLE, item).await;
     }
     lab.event("b-1", Some("b"), None, &["A"]).await;
     let mut work = Box::pin(lab.deliver(&["A"]));
@@ -242,10 +242,10 @@ async fn many_of_one_user_that_lie_in_the_lane_twice_are_sent_once() {
         lab.event(&format!("a-{number:04}"), Some("a"), None, &["A"]).await;
     }
     for row in lab.rows("A", "q#").await {
-        let (due, sequence) = delivery::queued_parts(&row.sort).unwrap();
+        let (due, sequence) = model::queued_parts(&row.sort).unwrap();
         let later = due + SignedDuration::from_millis(1);
-        let sort = delivery::queued_sort(later, sequence);
-        lab.put(delivery::TABLE, functions::store::Item { sort, ..row }).await;
+        let sort = model::queued_sort(later, sequence);
+        lab.put(model::TABLE, kernel::store::Item { sort, ..row }).await;
     }
     lab.pass(1);
     lab.deliver(&["A"]).await;

@@ -5,10 +5,8 @@ use std::sync::{
     atomic::{AtomicU16, Ordering::Relaxed},
 };
 
-use functions::{
-    delivery::Status,
-    destination::{Destination, Ordering, RETRY_DELAYS, State},
-};
+use delivery::model::Status;
+use destinations::destination::{Destination, Ordering, RETRY_DELAYS, State};
 
 use super::{
     lab::Lab,
@@ -37,7 +35,7 @@ async fn tries(lab: &Lab) -> Vec<u32> {
     let rows = lab.rows("A", "q#").await;
     rows.iter()
         .map(|row| {
-            let queued: functions::delivery::Queued = functions::delivery::body(row).unwrap();
+            let queued: delivery::model::Queued = delivery::model::body(row).unwrap();
             queued.tries
         })
         .collect()
@@ -94,7 +92,7 @@ async fn what_fails_before_its_time_keeps_its_tries_and_its_time() {
     lab.deliver(&["A"]).await;
     lab.pass(6);
     lab.deliver(&["A"]).await;
-    let due = |rows: Vec<functions::store::Item>| rows.into_iter().map(|row| row.sort).collect::<Vec<_>>();
+    let due = |rows: Vec<kernel::store::Item>| rows.into_iter().map(|row| row.sort).collect::<Vec<_>>();
     let waiting: Vec<String> =
         due(lab.rows("A", "q#").await).into_iter().filter(|sort| !sort.ends_with("00001")).collect();
     answer.store(200, Relaxed);

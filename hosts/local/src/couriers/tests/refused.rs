@@ -5,11 +5,9 @@ use std::sync::{
     atomic::{AtomicU16, AtomicUsize, Ordering::Relaxed},
 };
 
-use functions::{
-    delivery::Status,
-    destination::{RETRY_DELAYS, State},
-    queue::QueueName,
-};
+use delivery::model::Status;
+use destinations::destination::{RETRY_DELAYS, State};
+use kernel::queue::QueueName;
 
 use super::{
     answers::said,

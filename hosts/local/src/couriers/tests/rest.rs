@@ -8,13 +8,13 @@ use std::{
     time::Duration,
 };
 
-use functions::{
-    deliver::{Courier, Tools},
+use delivery::{
     deliveries::{self, Filter, LaneView, Selection},
-    delivery::{self, Status},
-    destination::{Destination, State},
-    queue::QueueName,
+    model::{self, Status},
+    worker::{Courier, Tools},
 };
+use destinations::destination::{Destination, State};
+use kernel::queue::QueueName;
 
 use super::{
     lab::Lab,
@@ -246,11 +246,11 @@ async fn who_comes_to_a_lane_that_is_taken_rings() {
     assert_eq!(sink.ids(), ["m1"]);
     // Another process holds the lane: it is told, and should it die, a message comes when its lease is over.
     let lane = lab.left(r#"{"holder":"other","expiresAt":"2999-01-01T00:00:00Z"}"#);
-    lab.put(delivery::TABLE, lane).await;
+    lab.put(model::TABLE, lane).await;
     lab.event("m2", None, None, &["A"]).await;
     lab.deliver(&["A"]).await;
     assert_eq!((sink.ids().len(), lab.messages(QueueName::Lanes).len()), (1, 1));
-    assert!(lab.rows("A", delivery::LANE).await[0].body.contains(r#""rung":true"#));
+    assert!(lab.rows("A", model::LANE).await[0].body.contains(r#""rung":true"#));
 }
 
 #[tokio::test]
@@ -284,7 +284,7 @@ async fn a_busy_lane_is_let_go_when_its_time_is_over() {
 #[tokio::test]
 async fn a_lane_that_cannot_be_worked_on_is_looked_at_again_soon() {
     let lab = Lab::new(&[]);
-    lab.put(delivery::TABLE, lab.left("7")).await;
+    lab.put(model::TABLE, lab.left("7")).await;
     lab.deliver(&["A"]).await;
     let delays: Vec<i64> = lab.messages(QueueName::Lanes).iter().map(|(delay, _)| *delay).collect();
     assert!(delays.len() == 1 && (5..=60).contains(&delays[0]), "{delays:?}");

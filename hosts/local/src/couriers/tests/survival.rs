@@ -1,11 +1,9 @@
 //! What a crash leaves behind leads to the same end.
 
-use functions::{
-    delivery::{self, Delivery, Queued, Status},
-    response::{self, Response},
-    store::{Item, Store},
-};
+use delivery::model::{self, Delivery, Queued, Status};
+use events::response::{self, Response};
 use jiff::{SignedDuration, Timestamp};
+use kernel::store::{Item, Store};
 
 use super::{
     lab::Lab,
@@ -20,8 +18,8 @@ pub(super) fn crashed(lab: &Lab) -> Item {
 /// The event's row as it was put, and what it holds.
 async fn row(lab: &Lab) -> (Item, Timestamp, String, Queued) {
     let row = lab.rows("A", "q#").await.remove(0);
-    let (due, sequence) = delivery::queued_parts(&row.sort).unwrap();
-    let (sequence, queued) = (sequence.to_owned(), delivery::body(&row).unwrap());
+    let (due, sequence) = model::queued_parts(&row.sort).unwrap();
+    let (sequence, queued) = (sequence.to_owned(), model::body(&row).unwrap());
     (row, due, sequence, queued)
 }
 
@@ -30,7 +28,7 @@ pub(super) fn delivery_of(status: Status, next_attempt_at: Option<Timestamp>) ->
         message_id: "m1".to_owned(),
         destination: "A".parse().unwrap(),
         status,
-        attempts: vec![delivery::Attempt {
+        attempts: vec![model::Attempt {
             at: Timestamp::UNIX_EPOCH,
             duration_ms: 1,
             status: Some(500),
@@ -54,7 +52,7 @@ async fn lab() -> (Lab, Sink) {
     let lab = Lab::new(&[&sink]);
     lab.destination("A", &sink, |_| {}).await;
     lab.event("m1", None, None, &["A"]).await;
-    lab.put(delivery::TABLE, crashed(&lab)).await;
+    lab.put(model::TABLE, crashed(&lab)).await;
     (lab, sink)
 }
 
@@ -70,11 +68,8 @@ async fn delivered_but_the_response_does_not_say_so() {
     let (lab, sink) = lab().await;
     let (_, _, sequence, _) = row(&lab).await;
     let done = delivery_of(Status::Delivered, None);
-    lab.put(
-        delivery::TABLE,
-        delivery::item(&lab.lane("A"), Status::Delivered.sort(&sequence), 1, &done).unwrap(),
-    )
-    .await;
+    lab.put(model::TABLE, model::item(&lab.lane("A"), Status::Delivered.sort(&sequence), 1, &done).unwrap())
+        .await;
     lab.deliver(&["A"]).await;
     check_end(&lab, &sink, 0, Status::Delivered, true).await;
 }
@@ -84,11 +79,8 @@ async fn delivered_but_still_queued() {
     let (lab, sink) = lab().await;
     let (_, _, sequence, _) = row(&lab).await;
     let done = delivery_of(Status::Delivered, None);
-    lab.put(
-        delivery::TABLE,
-        delivery::item(&lab.lane("A"), Status::Delivered.sort(&sequence), 1, &done).unwrap(),
-    )
-    .await;
+    lab.put(model::TABLE, model::item(&lab.lane("A"), Status::Delivered.sort(&sequence), 1, &done).unwrap())
+        .await;
     let partition = response::partition(&lab.tenant, "m1");
     let item = lab.store.get(response::TABLE, &partition, response::SORT).await.unwrap().unwrap();
     let mut response = Response::read(&item).unwrap();
@@ -103,11 +95,8 @@ async fn failed_but_still_queued() {
     let (lab, sink) = lab().await;
     let (_, _, sequence, _) = row(&lab).await;
     let done = delivery_of(Status::Failed, None);
-    lab.put(
-        delivery::TABLE,
-        delivery::item(&lab.lane("A"), Status::Failed.sort(&sequence), 1, &done).unwrap(),
-    )
-    .await;
+    lab.put(model::TABLE, model::item(&lab.lane("A"), Status::Failed.sort(&sequence), 1, &done).unwrap())
+        .await;
     lab.deliver(&["A"]).await;
     check_end(&lab, &sink, 0, Status::Failed, false).await;
 }
@@ -117,13 +106,13 @@ async fn sent_again_and_delivered_but_the_failure_is_still_there() {
     let (lab, sink) = lab().await;
     let (row, _, sequence, queued) = row(&lab).await;
     let body = serde_json::to_string(&Queued { replays: 1, ..queued }).unwrap();
-    lab.put(delivery::TABLE, Item { body, ..row }).await;
+    lab.put(model::TABLE, Item { body, ..row }).await;
     for (status, replays) in [(Status::Delivered, 1), (Status::Failed, 1)] {
         // A failure that is sent again says that it waits.
         let says = if status == Status::Failed { Status::Pending } else { status };
         let done = Delivery { replays, ..delivery_of(says, None) };
-        let item = delivery::item(&lab.lane("A"), status.sort(&sequence), 2, &done).unwrap();
-        lab.put(delivery::TABLE, item).await;
+        let item = model::item(&lab.lane("A"), status.sort(&sequence), 2, &done).unwrap();
+        lab.put(model::TABLE, item).await;
     }
     let partition = response::partition(&lab.tenant, "m1");
     let item = lab.store.get(response::TABLE, &partition, response::SORT).await.unwrap().unwrap();
@@ -140,15 +129,12 @@ async fn put_off_but_queued_twice() {
     let (_, due, sequence, queued) = row(&lab).await;
     let next = due + SignedDuration::from_secs(600);
     let waits = delivery_of(Status::Pending, Some(next));
-    lab.put(
-        delivery::TABLE,
-        delivery::item(&lab.lane("A"), Status::Pending.sort(&sequence), 1, &waits).unwrap(),
-    )
-    .await;
+    lab.put(model::TABLE, model::item(&lab.lane("A"), Status::Pending.sort(&sequence), 1, &waits).unwrap())
+        .await;
     let again = Queued { tries: 1, ..queued };
     lab.put(
-        delivery::TABLE,
-        delivery::item(&lab.lane("A"), delivery::queued_sort(next, &sequence), 1, &again).unwrap(),
+        model::TABLE,
+        model::item(&lab.lane("A"), model::queued_sort(next, &sequence), 1, &again).unwrap(),
     )
     .await;
     lab.deliver(&["A"]).await;
@@ -164,11 +150,8 @@ async fn put_off_but_the_new_row_is_not_there() {
     let (lab, sink) = lab().await;
     let (_, due, sequence, _) = row(&lab).await;
     let waits = delivery_of(Status::Pending, Some(due + SignedDuration::from_secs(600)));
-    lab.put(
-        delivery::TABLE,
-        delivery::item(&lab.lane("A"), Status::Pending.sort(&sequence), 1, &waits).unwrap(),
-    )
-    .await;
+    lab.put(model::TABLE, model::item(&lab.lane("A"), Status::Pending.sort(&sequence), 1, &waits).unwrap())
+        .await;
     lab.deliver(&["A"]).await;
     check_end(&lab, &sink, 1, Status::Delivered, true).await;
     assert_eq!(lab.rows("A", "p#").await.len(), 0);

@@ -9,14 +9,12 @@ use std::{
     time::Duration,
 };
 
-use functions::{
-    Store,
-    deliver::{Courier, Tools},
-    delivery::Status,
-    destination::Ordering,
-    queue::QueueName,
-    store::Table,
+use delivery::{
+    model::Status,
+    worker::{Courier, Tools},
 };
+use destinations::destination::Ordering;
+use kernel::{Store, queue::QueueName, store::Table};
 
 use super::{
     faulty::{Asked, Fault, Faulty},

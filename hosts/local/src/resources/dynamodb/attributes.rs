@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use functions::store::{Item, StoreError};
+use kernel::store::{Item, StoreError};
 use serde_json::value::RawValue;
 use states::{Failure, Object, Value};
 

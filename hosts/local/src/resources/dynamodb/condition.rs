@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use functions::store::Condition;
+use kernel::store::Condition;
 use states::{Failure, Object, Value};
 
 use super::{Call, PARTITION, SORT, VERSION};

@@ -5,7 +5,7 @@ mod attributes;
 mod condition;
 mod number;
 
-use functions::store::{Item, Store, StoreError, Table, Written};
+use kernel::store::{Item, Store, StoreError, Table, Written};
 use states::{Failure, Object, Value};
 
 use self::attributes::Names;

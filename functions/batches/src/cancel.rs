@@ -1,0 +1,152 @@
+//! A batch that its operator dropped: what it stored so far keeps its outcome, and the rest is `cancelled`.
+//!
+//! Nothing of the batch may be worked on meanwhile. Run again, it comes to the same.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::{
+    Summary,
+    intake::{Chunk, Manifest},
+    stored::Status,
+};
+use contacts::{
+    contact,
+    stored::{self, OptIn, Stored},
+};
+use kernel::{
+    batch::Batch,
+    door,
+    error::Error,
+    fault::ErrorType,
+    ledger::{Ledger, Part},
+    objects::Objects,
+    outcome::{Counts, Outcome},
+    quarantine,
+    received::Received,
+    records::Records,
+    store::{Store, Table},
+};
+
+/// How many chunks are gone through at once.
+const AT_ONCE: usize = 4;
+/// How many contacts are looked up at once.
+const BLOCK: usize = 1_000;
+
+/// What the execution of a batch was started with: its records, or where the list of its chunks lies.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Input {
+    batch: Batch,
+    #[serde(default)]
+    records: Option<Records>,
+    #[serde(default)]
+    manifest: Option<String>,
+}
+
+/// Ends a batch whose execution was started with `input`, and writes how.
+pub async fn cancel(
+    input: &str,
+    store: &impl Store,
+    objects: &Objects,
+    now: Timestamp,
+) -> Result<Counts, Error> {
+    let Input { batch, records, manifest } = door::decode(input.as_bytes())?;
+    let (chunks, parts) = match (records, manifest) {
+        (Some(records), _) => (0, vec![(batch.clone(), records)]),
+        (None, Some(manifest)) => {
+            let Manifest { chunks, .. } = Manifest::read(&manifest, objects).await?;
+            let part =
+                |Chunk { chunk, records, .. }| (Batch { chunk: Some(chunk), ..batch.clone() }, records);
+            (u32::try_from(chunks.len()).unwrap_or(u32::MAX), chunks.into_iter().map(part).collect())
+        }
+        (None, None) => return Err(Error::BadInput("the batch has neither records nor chunks".into())),
+    };
+    let outcomes = stream::iter(parts)
+        .map(async |(batch, records)| outcomes_of(&batch, &records, store, objects).await)
+        .buffer_unordered(AT_ONCE)
+        .try_fold(Counts::default(), |mut all, some| async move {
+            all.merge(&some);
+            Ok(all)
+        })
+        .await?;
+    let whole = Ledger { outcomes, late: 0, part: Part::default() };
+    Summary::new(batch.batch_id, Status::Cancelled, &whole).save(&batch, chunks, store, now).await?;
+    tracing::warn!(
+        batch.id = %batch.batch_id,
+        records = outcomes.of(Outcome::Cancelled),
+        "batch {} was cancelled with {} records undecided",
+        batch.batch_id,
+        outcomes.of(Outcome::Cancelled)
+    );
+    Ok(outcomes)
+}
+
+/// What became of the records of a chunk, or of a batch that is whole.
+async fn outcomes_of(
+    batch: &Batch,
+    records: &Records,
+    store: &impl Store,
+    objects: &Objects,
+) -> Result<Counts, Error> {
+    let found = Ledger::find(&batch.tenant, batch.batch_id, batch.chunk.unwrap_or(0), objects).await?;
+    if let Some(ended) = found {
+        return Ok(ended.outcomes);
+    }
+    let (mut indices, mut keyed) = (Vec::new(), Vec::new());
+    let mut lines = records.lines(objects).await?;
+    while let Some(line) = lines.next().await? {
+        let received = Received::parse(line)?;
+        indices.push(received.index);
+        let record = received.record.filter(|_| received.faults.is_empty());
+        if let Some((_, key)) = record.and_then(|record| contact::check(record.get()).ok()) {
+            keyed.push((received.index, key.as_str().to_owned()));
+        }
+    }
+    let mut decided = stored(batch, &keyed, store).await?;
+    let mut part = Part::default();
+    for (key, error_type, entries) in quarantine::of_chunk(batch, objects).await? {
+        let outcome = if error_type == ErrorType::Processing { Outcome::Failed } else { Outcome::Invalid };
+        decided.extend(entries.into_iter().map(|index| (index, outcome)));
+        part.quarantine.push(key);
+    }
+    for index in indices {
+        part.add(decided.get(&index).copied().unwrap_or(Outcome::Cancelled), index);
+    }
+    let ledger = Ledger::new(records.count, part)?;
+    ledger.save(batch, objects).await?;
+    Ok(ledger.outcomes)
+}
+
+/// The outcomes of those records that are in the store: as the word of their contact, or as one before it.
+async fn stored(
+    batch: &Batch,
+    keyed: &[(u64, String)],
+    store: &impl Store,
+) -> Result<BTreeMap<u64, Outcome>, Error> {
+    let mut outcomes = BTreeMap::new();
+    for block in keyed.chunks(BLOCK) {
+        let keys = block.iter().map(|(_, key)| (stored::partition(&batch.tenant, key), key.clone()));
+        let found = store.get_all(Table::OptIns, keys.collect()).await?;
+        // Of several records for one address one may have been stored.
+        let mut past = HashMap::<&str, Vec<Stored>>::new();
+        for ((index, key), item) in block.iter().zip(found) {
+            let Some(item) = item else { continue };
+            let current = Stored::read(&item)?.word;
+            let is_mine = |word: &OptIn| word.is_of(batch, *index);
+            if is_mine(&current) {
+                outcomes.insert(*index, current.outcome);
+            } else if current.is_later_than(batch) {
+                if !past.contains_key(key.as_str()) {
+                    past.insert(key, stored::past(store, &batch.tenant, key).await?);
+                }
+                let mine = past[key.as_str()].iter().find(|stored| is_mine(&stored.word));
+                outcomes.extend(mine.map(|stored| (*index, stored.word.outcome)));
+            }
+        }
+    }
+    Ok(outcomes)
+}

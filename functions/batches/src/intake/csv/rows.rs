@@ -1,0 +1,259 @@
+//! The rows of CSV as they stream by. A damaged row takes nobody with it: the lines behind the one that it begins on
+//! are read as rows of their own wherever they can be.
+
+use super::scan::{self, Damage, Dialect, Field, Row, is_blank, line, lines};
+use crate::intake::MAX_HELD_BYTES;
+use contacts::email::EmailKey;
+use kernel::error::Error;
+
+/// How many columns a header may have: as many as a sheet has at the most.
+pub(super) const MAX_COLUMNS: usize = 16_384;
+/// A row may have so many fields beyond those of the header and still be read to its end.
+const MAX_SURPLUS: usize = 64;
+
+/// What the header says of rows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// How many columns it has, without nameless ones at its end.
+    pub(super) least: usize,
+    /// How many columns it has.
+    pub(super) most: usize,
+    /// Which of them is the address.
+    pub(super) email: Option<usize>,
+}
+
+/// Finds rows.
+#[derive(Debug)]
+pub(super) struct Rows {
+    dialect: Dialect,
+    shape: Option<Shape>,
+    held: Vec<u8>,
+    /// The line on which what is held begins.
+    line: u64,
+    /// No row ends before so many bytes are held.
+    wanted: usize,
+    fields: Vec<Field>,
+    inner: Vec<Field>,
+}
+
+/// A row with what is to be done with it.
+#[derive(Debug)]
+pub(super) struct Found<'a> {
+    /// The line on which it begins.
+    pub(super) line: u64,
+    /// As it came, without the end of its line.
+    pub(super) text: &'a [u8],
+    /// Where its fields lie in what is held.
+    pub(super) fields: &'a [Field],
+    /// What `fields` point into.
+    pub(super) held: &'a [u8],
+    /// How many fields it has.
+    pub(super) count: usize,
+    /// Why it is not to be taken.
+    pub(super) broken: Option<Broken>,
+}
+
+/// What is wrong with a row as a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// Its quotes; where they are not closed, with the line of the one that opens.
+    Quotes(Damage, u64),
+    /// Its quotes are sound, and a quoted field of it holds what are rows by themselves.
+    TakesRows,
+    /// It has so many fields, and the header has another number.
+    Fields(usize),
+}
+
+/// The lines behind the first one of a row that spans several, each read as a row.
+#[derive(Debug, Default)]
+struct Behind {
+    /// Whether a line before the last is a sound row.
+    has_rows: bool,
+    /// Whether the last line is one, or is the end of one.
+    is_last_sound: bool,
+    /// Whether a field of it ends with a bare quote, as the end of a quoted text does.
+    ends_a_text: bool,
+    /// Whether any sound row has an address in the column for it, and has it here.
+    has_address: bool,
+}
+
+impl Rows {
+    pub(super) fn new(delimiter: u8) -> Self {
+        Self {
+            dialect: Dialect { delimiter, max_fields: MAX_COLUMNS },
+            shape: None,
+            held: Vec::new(),
+            line: 1,
+            wanted: 0,
+            fields: Vec::new(),
+            inner: Vec::new(),
+        }
+    }
+
+    /// From here on rows are held against the header.
+    pub(super) fn expect(&mut self, shape: Shape) {
+        self.dialect.max_fields = shape.most + MAX_SURPLUS;
+        self.shape = Some(shape);
+    }
+
+    /// Takes more of the input, and gives each row that it completes to `each`, which may say what to expect of those
+    /// behind it.
+    pub(super) fn read(
+        &mut self,
+        bytes: &[u8],
+        at_end: bool,
+        mut each: impl FnMut(Found<'_>) -> Result<Option<Shape>, Error>,
+    ) -> Result<(), Error> {
+        self.held.extend_from_slice(bytes);
+        if self.held.len() < self.wanted && !at_end {
+            return Ok(());
+        }
+        let held = std::mem::take(&mut self.held);
+        let mut from = 0;
+        while from < held.len() {
+            let Some((row, broken)) = self.next(&held, from, at_end) else {
+                break;
+            };
+            let text = &held[from..row.end];
+            let found =
+                Found { line: self.line, text, fields: &self.fields, held: &held, count: row.fields, broken };
+            self.line += if row.is_quoted { lines(&held[from..row.next]) } else { 1 };
+            from = row.next;
+            if is_blank(text, self.dialect.delimiter) {
+                continue;
+            }
+            if let Some(shape) = each(found)? {
+                self.expect(shape);
+            }
+        }
+        self.held = held;
+        self.held.drain(..from);
+        // What is held is looked at again when it has doubled: each byte is looked at a few times, however long a row is.
+        self.wanted = 2 * self.held.len();
+        if self.held.len() > MAX_HELD_BYTES {
+            return Err(Error::BadInput(format!("the row on line {} is longer than 64 MiB", self.line)));
+        }
+        Ok(())
+    }
+
+    fn next(&mut self, held: &[u8], from: usize, at_end: bool) -> Option<(Row, Option<Broken>)> {
+        let row = scan::scan(held, from, self.dialect, at_end, &mut self.fields)?;
+        let broken = match (row.damage, &self.shape) {
+            (Some(damage), _) => Some(Broken::Quotes(damage, self.line_of(damage, held, from))),
+            (None, Some(shape)) if !shape.fits(held, &self.fields, row.fields) => {
+                Some(Broken::Fields(row.fields))
+            }
+            _ => None,
+        };
+        let (first, next) = if row.is_quoted { line(held, from) } else { (row.end, row.next) };
+        match self.shape {
+            Some(shape) if next < row.next => {
+                let first = Row { end: first, next, ..row };
+                self.among(held, from, first, row, shape, broken, at_end)
+            }
+            _ => Some((row, broken)),
+        }
+    }
+
+    /// Settles how much of a row that spans lines is one: all of it, or its first line alone.
+    #[expect(clippy::too_many_arguments, reason = "a row, its first line, and what is known of both")]
+    fn among(
+        &mut self,
+        held: &[u8],
+        from: usize,
+        first: Row,
+        row: Row,
+        shape: Shape,
+        broken: Option<Broken>,
+        at_end: bool,
+    ) -> Option<(Row, Option<Broken>)> {
+        let behind = self.behind(held, first.next, row.next, shape, at_end)?;
+        let could_be_whole = || shape.could_be_whole(&held[from..first.end], self.dialect.delimiter);
+        let is_taken_apart = match broken {
+            None => behind.is_last_sound && behind.has_address && (!behind.ends_a_text || could_be_whole()),
+            // The last line of a text is hardly a row by itself, but where its quote stands inside a field.
+            Some(_) => {
+                let is_row = behind.is_last_sound
+                    && (!behind.ends_a_text || row.fields != shape.most || could_be_whole());
+                behind.has_rows || is_row
+            }
+        };
+        if is_taken_apart {
+            let quotes = broken.filter(|broken| matches!(broken, Broken::Quotes(..)));
+            return Some((first, quotes.or(Some(Broken::TakesRows))));
+        }
+        Some((row, broken))
+    }
+
+    fn behind(&mut self, held: &[u8], from: usize, to: usize, shape: Shape, at_end: bool) -> Option<Behind> {
+        let mut behind = Behind::default();
+        // A look at lines that each seem to go on for long ends here; then they are read one by one.
+        let mut budget = 4 * (to - from) + 64 * 1024;
+        let mut at = from;
+        while at < to {
+            let row = scan::scan(held, at, self.dialect, at_end, &mut self.inner)?;
+            budget = budget.saturating_sub(row.next - at);
+            if budget == 0 {
+                behind.has_rows = true;
+                return Some(behind);
+            }
+            let is_row = row.damage.is_none()
+                && shape.fits(held, &self.inner, row.fields)
+                && !is_blank(&held[at..row.end], self.dialect.delimiter);
+            if is_row {
+                at = row.next;
+                // One that lies behind says nothing of the row in question.
+                let address = shape.email.map(|email| self.inner[email]).filter(|email| email.start < to);
+                behind.has_address |= address.is_some_and(|email| is_address(text(held, email)));
+            } else {
+                at = line(held, at).1;
+            }
+            if at < to {
+                behind.has_rows |= is_row;
+            } else {
+                behind.is_last_sound = is_row;
+                behind.ends_a_text =
+                    self.inner.iter().any(|&field| !field.is_quoted && text(held, field).ends_with(b"\""));
+            }
+        }
+        Some(behind)
+    }
+
+    fn line_of(&self, damage: Damage, held: &[u8], from: usize) -> u64 {
+        match damage {
+            Damage::NotClosed { at, .. } | Damage::NotClosedAtEnd { at, .. } => {
+                self.line + lines(&held[from..at])
+            }
+            _ => self.line,
+        }
+    }
+}
+
+impl Shape {
+    /// Whether a row has the header's fields, or more that are all empty.
+    fn fits(self, held: &[u8], fields: &[Field], count: usize) -> bool {
+        count >= self.least
+            && (count <= self.most
+                || (count == fields.len()
+                    && fields[self.most..].iter().all(|&field| text(held, field).trim_ascii().is_empty())))
+    }
+
+    /// Whether a line may be a whole row, but for its quotes: it has the header's fields, and an address.
+    fn could_be_whole(self, line: &[u8], delimiter: u8) -> bool {
+        let fields = || line.split(|&byte| byte == delimiter);
+        fields().count() >= self.least && fields().any(|field| is_address(field.trim_ascii()))
+    }
+}
+
+/// The text of a field.
+pub(super) fn text(held: &[u8], field: Field) -> &[u8] {
+    &held[field.start..field.end]
+}
+
+fn is_address(field: &[u8]) -> bool {
+    let plain = field.trim_ascii();
+    let plain = plain.strip_prefix(b"\"").unwrap_or(plain);
+    let plain = plain.strip_suffix(b"\"").unwrap_or(plain);
+    memchr::memchr(b'@', plain).is_some()
+        && std::str::from_utf8(plain).is_ok_and(|text| EmailKey::parse(text).is_some())
+}

@@ -1,0 +1,211 @@
+//! The chunks of a batch while they grow.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::PathBuf,
+};
+
+use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
+
+use super::{
+    CHUNK_BYTES, Chunk, Manifest,
+    spool::{Spool, failure},
+};
+use crate::stored;
+use kernel::{
+    batch::Batch,
+    error::Error,
+    objects::{self, Objects},
+    records::Records,
+};
+
+/// How much of all chunks together is held before it is packed.
+const HELD_BYTES: usize = 16 * 1024 * 1024;
+/// A chunk with more bytes than this is cut again: hashes are spread evenly, but not to the last one.
+const MAX_CHUNK_BYTES: u64 = 2 * CHUNK_BYTES;
+/// The spool's file of the records' hashes, 8 bytes a record; those of the chunks follow.
+const HASHES: usize = 0;
+const HASH_BYTES: usize = 8;
+
+/// The chunks while they grow: each a file of gzip members.
+#[derive(Debug)]
+pub(super) struct Parts {
+    spool: Spool,
+    piles: Piles,
+    hashes: Vec<u8>,
+}
+
+/// Chunks that lie one behind the other in the spool.
+#[derive(Debug)]
+struct Piles {
+    /// The spool's file of the first.
+    first: usize,
+    held: Vec<Vec<u8>>,
+    counts: Vec<u64>,
+    /// How many bytes each has, unpacked.
+    bytes: Vec<u64>,
+    /// So much of each is held before it is packed.
+    hold: usize,
+}
+
+/// Which chunk a hash belongs to, once it is known which chunks are cut again.
+#[derive(Clone, Debug)]
+struct Numbers {
+    /// Of each chunk that there was at first: the number of its first piece, and how many pieces it is cut into.
+    pieces: Vec<(u64, u64)>,
+}
+
+impl Parts {
+    pub(super) fn new(chunks: usize, folder: Option<PathBuf>) -> Self {
+        Self { spool: Spool::new(folder), piles: Piles::new(HASHES + 1, chunks), hashes: Vec::new() }
+    }
+
+    /// Chunk `n` of `N` has the hashes from `n/N` to `(n+1)/N` of all: contacts that lie together in the
+    /// store are written together.
+    pub(super) fn push(&mut self, hash: u64, line: &[u8]) -> Result<(), Error> {
+        self.hashes.extend_from_slice(&hash.to_le_bytes());
+        if self.hashes.len() >= 64 * 1024 {
+            self.spool.append(HASHES, &self.hashes)?;
+            self.hashes.clear();
+        }
+        let (chunk, _) = share(hash, self.piles.counts.len() as u64);
+        self.piles.push(index(chunk), line, &mut self.spool)
+    }
+
+    pub(super) async fn finish(mut self, batch: &Batch, objects: &Objects) -> Result<Manifest, Error> {
+        let (tenant, id) = (&batch.tenant, batch.batch_id);
+        self.spool.append(HASHES, &self.hashes)?;
+        self.piles.flush(&mut self.spool)?;
+        let numbers = Numbers::new(&self.piles.bytes);
+        let numbered = numbers.clone();
+        let chunk_of_record = self.spool.pieces(HASHES)?.map(move |piece| {
+            let numbers = hashes(&piece?).map(|hash| numbered.of(hash)).collect::<Vec<_>>();
+            Ok::<_, Error>(Bytes::from_iter(numbers.into_iter().flat_map(u32::to_le_bytes)))
+        });
+        let index_key = stored::chunk_index_key(tenant, id);
+        objects.put_stream(&index_key, futures::stream::iter(chunk_of_record)).await?;
+        let mut manifest = Manifest::default();
+        for (chunk, &(first, pieces)) in numbers.pieces.iter().enumerate() {
+            let finer = if pieces == 1 { None } else { Some(self.cut_again(chunk, pieces)?) };
+            let piles = finer.as_ref().unwrap_or(&self.piles);
+            let begin = if pieces == 1 { chunk } else { 0 };
+            for (pile, number) in (begin..).zip(first..first + pieces) {
+                let (count, bytes, file) = (piles.counts[pile], piles.bytes[pile], piles.first + pile);
+                if count == 0 {
+                    continue;
+                }
+                let key = format!("batches/{tenant}/{id}/chunks/{number:05}.ndjson.gz");
+                if bytes > MAX_CHUNK_BYTES {
+                    // Records of one address stay together, however many they are.
+                    objects.put_stream(&key, futures::stream::iter(self.spool.pieces(file)?)).await?;
+                } else {
+                    let pieces = self.spool.pieces(file)?.collect::<Result<Vec<_>, _>>()?;
+                    objects.put_payload(&key, pieces.into_iter().collect()).await?;
+                }
+                self.spool.discard(file)?;
+                let chunk = u32::try_from(number).unwrap_or(u32::MAX);
+                manifest.chunks.push(Chunk { chunk, records: Records::object(key, count, bytes) });
+            }
+        }
+        self.spool.discard(HASHES)?;
+        Ok(manifest)
+    }
+
+    /// Cuts a chunk into finer ranges of hashes. Its lines lie in the order in which their hashes do.
+    fn cut_again(&mut self, chunk: usize, pieces: u64) -> Result<Piles, Error> {
+        let chunks = self.piles.counts.len() as u64;
+        let mut finer = Piles::new(self.piles.first + self.piles.counts.len(), index(pieces));
+        let all = self.spool.pieces(HASHES)?;
+        let mut file = self.spool.reader(self.piles.first + chunk)?;
+        let mut lines = BufReader::with_capacity(64 * 1024, MultiGzDecoder::new(&mut file as &mut dyn Read));
+        let mut line = Vec::new();
+        for piece in all {
+            let piece = piece?;
+            let here = hashes(&piece).map(|hash| share(hash, chunks));
+            for (_, rest) in here.filter(|&(at, _)| index(at) == chunk) {
+                line.clear();
+                if lines.read_until(b'\n', &mut line).map_err(|error| failure(&error))? == 0 {
+                    return Err(Error::StorageRefused("a chunk in the spool ends early".into()));
+                }
+                finer.push(index(share(rest, pieces).0), &line, &mut self.spool)?;
+            }
+        }
+        drop(lines);
+        self.spool.discard(self.piles.first + chunk)?;
+        finer.flush(&mut self.spool)?;
+        Ok(finer)
+    }
+}
+
+impl Piles {
+    fn new(first: usize, piles: usize) -> Self {
+        Self {
+            first,
+            held: vec![Vec::new(); piles],
+            counts: vec![0; piles],
+            bytes: vec![0; piles],
+            hold: (HELD_BYTES / piles).clamp(4 * 1024, 256 * 1024),
+        }
+    }
+
+    fn push(&mut self, pile: usize, line: &[u8], spool: &mut Spool) -> Result<(), Error> {
+        self.counts[pile] += 1;
+        self.bytes[pile] += line.len() as u64;
+        let held = &mut self.held[pile];
+        if held.len() + line.len() > self.hold && !held.is_empty() {
+            spool.append(self.first + pile, &objects::gzip(held))?;
+            held.clear();
+        }
+        if line.len() > self.hold {
+            return spool.append(self.first + pile, &objects::gzip(line));
+        }
+        held.extend_from_slice(line);
+        Ok(())
+    }
+
+    /// Packs what is held.
+    fn flush(&mut self, spool: &mut Spool) -> Result<(), Error> {
+        for (file, held) in (self.first..).zip(&mut self.held) {
+            let held = std::mem::take(held);
+            if !held.is_empty() {
+                spool.append(file, &objects::gzip(&held))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Numbers {
+    fn new(bytes: &[u64]) -> Self {
+        let mut next = 0;
+        let pieces = bytes.iter().map(|&bytes| {
+            let pieces = if bytes > MAX_CHUNK_BYTES { bytes.div_ceil(CHUNK_BYTES) } else { 1 };
+            let first = next;
+            next += pieces;
+            (first, pieces)
+        });
+        Self { pieces: pieces.collect() }
+    }
+
+    fn of(&self, hash: u64) -> u32 {
+        let (chunk, rest) = share(hash, self.pieces.len() as u64);
+        let (first, pieces) = self.pieces[index(chunk)];
+        u32::try_from(first + share(rest, pieces).0).unwrap_or(u32::MAX)
+    }
+}
+
+/// Which of so many equal ranges a hash lies in, and where in it, as a hash of its own.
+fn share(hash: u64, ranges: u64) -> (u64, u64) {
+    let place = u128::from(hash) * u128::from(ranges);
+    ((place >> 64) as u64, place as u64)
+}
+
+fn hashes(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    bytes.as_chunks::<HASH_BYTES>().0.iter().map(|bytes| u64::from_le_bytes(*bytes))
+}
+
+/// A number of chunks is small.
+fn index(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

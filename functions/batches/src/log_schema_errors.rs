@@ -1,0 +1,128 @@
+//! LogSchemaErrors: one log line a faulty record, without personal data; the record itself goes whole into
+//! quarantine (S2-009).
+
+use serde::{Deserialize, Serialize};
+
+use contacts::consent;
+use events::{
+    event::{MAX_MESSAGE_ID, StoredEvent},
+    known,
+};
+use kernel::step::Decided;
+use kernel::{
+    batch::{Batch, BatchId, Kind},
+    error::Error,
+    fault::{Fault, PlacedFault},
+    ledger::{Part, StagedPart},
+    objects::Objects,
+    outcome::Outcome,
+    quarantine::{Entry, EventWriter, Writer},
+    received::Received,
+    records::Records,
+    store::Store,
+};
+
+/// The invalid records of a batch.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSchemaErrors {
+    /// The batch.
+    pub batch: Batch,
+    /// Lines of [`Received`] with their faults.
+    pub records: Records,
+}
+
+/// Puts the records into quarantine, then logs each: a line that names a quarantine key is true. Of events the
+/// store tells too, to whoever asks for them by their ids.
+pub async fn log_schema_errors(
+    input: LogSchemaErrors,
+    store: &impl Store,
+    objects: &Objects,
+) -> Result<Decided, Error> {
+    let LogSchemaErrors { batch, records } = input;
+    let mut quarantine = Quarantine::default();
+    let mut part = Part::default();
+    let mut lines = records.lines(objects).await?;
+    while let Some(line) = lines.next().await? {
+        let received = Received::parse(line)?;
+        part.add(Outcome::Invalid, received.index);
+        part.unread_consent += u64::from(batch.kind == Kind::Contact && consent::is_unread(&received));
+        let (index, line) = (received.index, received.line);
+        part.faults.extend(received.faults.first().map(|fault| PlacedFault {
+            index,
+            line,
+            fault: fault.clone(),
+        }));
+        quarantine.push(&batch, &received)?;
+    }
+    let Quarantine { contacts, events, known, refused } = quarantine;
+    part.quarantine = contacts.finish(&batch, objects).await?;
+    part.quarantine.extend(events.finish(objects).await?);
+    known::put_invalid(store, &batch.tenant, &known).await?;
+    refused.iter().for_each(log);
+    part.sort();
+    Ok(Decided { part: StagedPart::new(&batch, "log-schema-errors", part, objects).await? })
+}
+
+/// Records on their way into quarantine.
+#[derive(Default)]
+struct Quarantine {
+    contacts: Writer,
+    events: EventWriter,
+    /// What is to be known of the events.
+    known: Vec<StoredEvent>,
+    refused: Vec<Refused>,
+}
+
+/// A record that is to be logged.
+struct Refused {
+    batch: BatchId,
+    index: u64,
+    line: u64,
+    key: String,
+    faults: usize,
+    first: Fault,
+}
+
+impl Quarantine {
+    fn push(&mut self, batch: &Batch, received: &Received<'_>) -> Result<(), Error> {
+        let entry = Entry::new(batch, received);
+        let key = match batch.kind {
+            Kind::Contact => self.contacts.push(batch, &entry)?,
+            Kind::Event => {
+                let arrival = received.arrival()?;
+                // What is no id is no key either.
+                if arrival.message_id.chars().count() <= MAX_MESSAGE_ID {
+                    self.known.push(StoredEvent::invalid(arrival, &received.faults));
+                }
+                self.events.push(&batch.tenant, arrival, &entry)?
+            }
+        };
+        let Entry { batch_id, index, line, faults, .. } = entry;
+        let count = faults.len();
+        self.refused.extend(faults.into_iter().next().map(|first| Refused {
+            batch: batch_id,
+            index,
+            line,
+            key,
+            faults: count,
+            first,
+        }));
+        Ok(())
+    }
+}
+
+fn log(refused: &Refused) {
+    let Refused { batch, index, line, key, faults, first } = refused;
+    tracing::warn!(
+        batch.id = %batch,
+        record.index = index,
+        record.line = line,
+        pointer = %first.pointer,
+        rule = %first.rule,
+        faults,
+        quarantine.key = key,
+        "record {index} of batch {batch} is invalid: {}",
+        first.sentence(),
+    );
+}

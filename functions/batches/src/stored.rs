@@ -1,0 +1,235 @@
+//! What is stored of a batch: its status and its counts, and what became of each of its rows.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use kernel::{
+    batch::{Batch, BatchId, Name},
+    door,
+    error::Error,
+    ledger::Ledger,
+    objects::Objects,
+    outcome::{Counts, Outcome},
+    quarantine::{self, Entry},
+    store::{Condition, Item, Query, Store, Table, Written},
+};
+
+/// Where a batch stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Status {
+    /// Its execution has not ended.
+    Running,
+    /// Every record has its outcome, and none of them is `failed`.
+    Succeeded,
+    /// A step failed for good; the records it did not decide are in quarantine.
+    Failed,
+    /// The command that took it in was broken off; it waits until its operator says whether it goes on.
+    Interrupted,
+    /// Its operator dropped it; records that had no outcome by then are `cancelled`.
+    Cancelled,
+}
+
+impl Status {
+    /// The name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "RUNNING",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+            Self::Interrupted => "INTERRUPTED",
+            Self::Cancelled => "CANCELLED",
+        }
+    }
+
+    /// Whether every record has its outcome.
+    pub fn has_ended(self) -> bool {
+        match self {
+            Self::Running | Self::Interrupted => false,
+            Self::Succeeded | Self::Failed | Self::Cancelled => true,
+        }
+    }
+}
+
+/// A batch as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchStatus {
+    /// Its id.
+    pub batch_id: BatchId,
+    /// Where it came from.
+    pub provider: Name,
+    /// Where it stands.
+    pub status: Status,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// Its number in the order of batches; zero for an upload that has not arrived, and for a batch that was made
+    /// before there were numbers.
+    #[serde(default, skip_serializing_if = "kernel::door::is_default")]
+    pub order: u64,
+    /// When its execution ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_at: Option<Timestamp>,
+    /// How many records it has; `None` while a large one is still being cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<u64>,
+    /// What became of them, so far as it has ended.
+    pub outcomes: Counts,
+    /// How many of the invalid ones say something of consent that is not understood.
+    #[serde(default, skip_serializing_if = "kernel::door::is_default")]
+    pub unread_consent: u64,
+    /// How many words were said before the one that stands, and are in the history alone.
+    #[serde(default, skip_serializing_if = "kernel::door::is_default")]
+    pub late: u64,
+    /// How many chunks it was cut into; zero for one that went whole.
+    #[serde(default)]
+    pub chunks: u32,
+    /// The execution that works on it; `None` for one that was waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_arn: Option<String>,
+    /// Why it failed before any record was looked at, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Whether somebody watches it at a terminal. When that is broken off it waits for their word; all other batches were
+    /// promised to somebody, and go on by themselves.
+    #[serde(default, skip_serializing_if = "kernel::door::is_default")]
+    pub attended: bool,
+}
+
+impl BatchStatus {
+    /// A batch that has just arrived.
+    pub fn running(batch: &Batch) -> Self {
+        Self {
+            batch_id: batch.batch_id,
+            provider: batch.provider.clone(),
+            status: Status::Running,
+            received_at: batch.received_at,
+            order: batch.order,
+            stopped_at: None,
+            received: None,
+            outcomes: Counts::default(),
+            unread_consent: 0,
+            late: 0,
+            chunks: 0,
+            execution_arn: None,
+            error: None,
+            attended: false,
+        }
+    }
+
+    /// Stores it, over what was stored.
+    pub async fn save(&self, tenant: &Name, store: &impl Store) -> Result<(), Error> {
+        store.put(Table::Batches, self.item(tenant)?, Condition::None).await?;
+        Ok(())
+    }
+
+    /// Stores it if nothing is stored of it yet; otherwise gives what is.
+    pub async fn create(&self, tenant: &Name, store: &impl Store) -> Result<Option<Self>, Error> {
+        let written = store.put(Table::Batches, self.item(tenant)?, Condition::Absent).await?;
+        match written {
+            Written::Done | Written::Conflict(None) => Ok(None),
+            Written::Conflict(Some(item)) => door::decode(item.body.as_bytes()).map(Some),
+        }
+    }
+
+    fn item(&self, tenant: &Name) -> Result<Item, Error> {
+        let body = serde_json::to_string(self).map_err(|error| Error::BadInput(door::describe(&error)))?;
+        Ok(Item { partition: tenant.to_string(), sort: self.batch_id.to_string(), version: 1, body })
+    }
+
+    /// The batch, if it is known.
+    pub async fn find(tenant: &Name, id: BatchId, store: &impl Store) -> Result<Option<Self>, Error> {
+        let found = store.get(Table::Batches, tenant.as_str(), &id.to_string()).await?;
+        found.map(|item| door::decode(item.body.as_bytes())).transpose()
+    }
+
+    /// The latest batches of a tenant, newest first, behind the id `before`.
+    pub async fn list(
+        tenant: &Name,
+        before: Option<BatchId>,
+        limit: usize,
+        store: &impl Store,
+    ) -> Result<Vec<Self>, Error> {
+        let query = Query {
+            partition: tenant.to_string(),
+            prefix: String::new(),
+            after: before.map(|id| id.to_string()),
+            descending: true,
+            limit,
+        };
+        let items = store.query(Table::Batches, query).await?;
+        items.iter().map(|item| door::decode(item.body.as_bytes())).collect()
+    }
+}
+
+/// What became of one record of a batch, and why.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Row {
+    /// Its place in the batch, from zero.
+    pub index: u64,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The outcome in words.
+    pub meaning: &'static str,
+    /// Of a duplicate: the record that won.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duplicate_of: Option<u64>,
+    /// A later record for the same address that disagrees on opt-in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflicts_with: Option<u64>,
+    /// Whether its word was said before the one that stood already; then it is in the contact's history alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
+    /// Where it lies in quarantine, with its faults and the record itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<Entry>,
+}
+
+/// The object that says, for each record of a batch that was cut, which chunk it went to: 4 bytes a
+/// record, little-endian.
+pub fn chunk_index_key(tenant: &Name, id: BatchId) -> String {
+    format!("batches/{tenant}/{id}/chunk-of-record.u32")
+}
+
+/// What became of record `index` of a batch; `None` where it has no such record or is not done with it.
+pub async fn row(
+    tenant: &Name,
+    batch: &BatchStatus,
+    index: u64,
+    objects: &Objects,
+) -> Result<Option<Row>, Error> {
+    let chunk = if batch.chunks == 0 {
+        0
+    } else if batch.received.is_some_and(|received| index < received) {
+        let bytes =
+            objects.get_range(&chunk_index_key(tenant, batch.batch_id), index * 4..index * 4 + 4).await?;
+        let Ok(bytes) = <[u8; 4]>::try_from(&*bytes) else {
+            return Ok(None);
+        };
+        u32::from_le_bytes(bytes)
+    } else {
+        return Ok(None);
+    };
+    let Some(ledger) = Ledger::find(tenant, batch.batch_id, chunk, objects).await? else {
+        return Ok(None);
+    };
+    let part = ledger.part;
+    let Some(outcome) = part.outcome(index) else {
+        return Ok(None);
+    };
+    let pair = |pairs: &[(u64, u64)]| pairs.iter().find(|pair| pair.0 == index).map(|pair| pair.1);
+    let quarantined = match outcome {
+        Outcome::Invalid | Outcome::Failed => quarantine::find(&part.quarantine, index, objects).await?,
+        _ => None,
+    };
+    Ok(Some(Row {
+        index,
+        outcome,
+        meaning: outcome.meaning(),
+        duplicate_of: pair(&part.duplicates),
+        conflicts_with: pair(&part.conflicts),
+        late: part.late.binary_search(&index).is_ok(),
+        quarantined,
+    }))
+}

@@ -1,0 +1,87 @@
+//! SummarizeBatch: the outcomes of a batch are the sum over its chunks; a chunk that left no ledger is kept
+//! whole in quarantine.
+
+use futures::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    intake::{Chunk, Manifest},
+    stored::Status,
+};
+use crate::{quarantine_records::keep, summarize::Summary};
+use kernel::{
+    batch::Batch,
+    error::Error,
+    ledger::{Ledger, Part},
+    objects::Objects,
+    outcome::Outcome,
+    store::Store,
+};
+
+/// How many ledgers are fetched at once.
+const AT_ONCE: usize = 8;
+
+/// A batch whose chunks have all been through the records machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SummarizeBatch {
+    /// The batch.
+    pub batch: Batch,
+    /// The key of its [`Manifest`].
+    pub manifest: String,
+}
+
+/// Adds up the chunks, and writes how the batch ended.
+pub async fn summarize_batch(
+    input: SummarizeBatch,
+    store: &impl Store,
+    objects: &Objects,
+    now: Timestamp,
+) -> Result<Summary, Error> {
+    let SummarizeBatch { batch, manifest } = input;
+    let manifest = Manifest::read(&manifest, objects).await?;
+    let chunks = u32::try_from(manifest.chunks.len()).unwrap_or(u32::MAX);
+    let whole = futures::stream::iter(manifest.chunks)
+        .map(|chunk| head_of(&batch, chunk, objects))
+        .buffer_unordered(AT_ONCE)
+        .try_fold(Ledger::default(), |mut whole, ledger| async move {
+            whole.outcomes.merge(&ledger.outcomes);
+            whole.late += ledger.late;
+            whole.part.merge(ledger.part);
+            whole.part.sort();
+            Ok(whole)
+        })
+        .await?;
+    let failed = whole.outcomes.of(Outcome::Failed);
+    let status = if failed == 0 { Status::Succeeded } else { Status::Failed };
+    let mut summary = Summary::new(batch.batch_id, status, &whole);
+    if !summary.quarantine.is_empty() {
+        summary.quarantine = vec![format!("quarantine/{}/{}/", batch.tenant, batch.provider)];
+    }
+    summary.save(&batch, chunks, store, now).await?;
+    Ok(summary)
+}
+
+/// A chunk's ledger without its rows, but for those that a summary shows.
+async fn head_of(batch: &Batch, chunk: Chunk, objects: &Objects) -> Result<Ledger, Error> {
+    let found = Ledger::find(&batch.tenant, batch.batch_id, chunk.chunk, objects).await?;
+    let ledger = match found {
+        Some(ledger) => ledger,
+        None => keep_chunk(batch, &chunk, objects).await?,
+    };
+    let Ledger { outcomes, late, mut part } = ledger;
+    part.rows.clear();
+    part.late.clear();
+    part.duplicates.truncate(kernel::fault::SHOWN);
+    part.conflicts.truncate(kernel::fault::SHOWN);
+    Ok(Ledger { outcomes, late, part })
+}
+
+async fn keep_chunk(batch: &Batch, chunk: &Chunk, objects: &Objects) -> Result<Ledger, Error> {
+    let batch = Batch { chunk: Some(chunk.chunk), ..batch.clone() };
+    let part = keep(&batch, &chunk.records, &Part::default(), "its execution did not end", objects).await?;
+    let ledger = Ledger::new(chunk.records.count, part)?;
+    ledger.save(&batch, objects).await?;
+    Ok(ledger)
+}

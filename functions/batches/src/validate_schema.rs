@@ -1,0 +1,99 @@
+//! ValidateSchema: every record is checked by itself, so a bad one never stops a good one (S2-008, S2-011).
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+
+use contacts::{accepted::Accepted, contact};
+use events::event::{self, AcceptedEvent};
+use kernel::start::Start;
+use kernel::{
+    batch::{Batch, Kind},
+    door,
+    error::Error,
+    fault::{Fault, rule},
+    objects::Objects,
+    received::Received,
+    records::{Records, RecordsWriter},
+};
+
+/// The records, sorted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Validated {
+    /// The batch, as all further steps know it.
+    pub batch: Batch,
+    /// How many records there are.
+    pub received: u64,
+    /// Those that match: lines of [`Accepted`], or of [`AcceptedEvent`].
+    pub valid: Records,
+    /// Those that do not: lines of [`Received`] with their faults.
+    pub invalid: Records,
+}
+
+/// Sorts the records of a batch into valid and invalid ones.
+pub async fn validate_schema(start: Start, objects: &Objects) -> Result<Validated, Error> {
+    let (batch, records) = start.read()?;
+    let mut valid = RecordsWriter::new(&batch, "valid", objects);
+    let mut invalid = RecordsWriter::new(&batch, "invalid", objects);
+    let mut line = Vec::new();
+    let mut lines = records.lines(objects).await?;
+    while let Some(bytes) = lines.next().await? {
+        line.clear();
+        let mut received = Received::parse(bytes)?;
+        let checked = match received.record {
+            Some(record) if received.faults.is_empty() => match batch.kind {
+                Kind::Contact => check_contact(&received, record, &mut line)?,
+                Kind::Event => check_event(&received, record, &mut line)?,
+            },
+            record => Err(with_others(std::mem::take(&mut received.faults), record)),
+        };
+        match checked {
+            Ok(()) => valid.push(&line).await?,
+            Err(faults) => {
+                received.faults = faults;
+                received.write(&mut line)?;
+                invalid.push(&line).await?;
+            }
+        }
+    }
+    let received = valid.count() + invalid.count();
+    let (valid, invalid) = (valid.finish().await?, invalid.finish().await?);
+    Ok(Validated { batch, received, valid, invalid })
+}
+
+/// What is wrong with a record, or nothing: then its line was written.
+type Checked = Result<(), Vec<Fault>>;
+
+fn check_contact(received: &Received<'_>, record: &RawValue, line: &mut Vec<u8>) -> Result<Checked, Error> {
+    match contact::check(record.get()) {
+        Ok((contact, key)) => Accepted::write(received.index, &key, &contact, line).map(Ok),
+        Err(faults) => Ok(Err(faults)),
+    }
+}
+
+/// The faults that a record came with; of a word of consent that is not understood, with all others that the record has.
+fn with_others(mut faults: Vec<Fault>, record: Option<&RawValue>) -> Vec<Fault> {
+    if let (Some(record), [fault]) = (record, &*faults)
+        && fault.rule == rule::CONSENT
+    {
+        let others = contact::check(record.get()).err().into_iter().flatten();
+        faults.extend(others.filter(|fault| fault.pointer != "/optIn"));
+    }
+    faults
+}
+
+fn check_event(received: &Received<'_>, record: &RawValue, line: &mut Vec<u8>) -> Result<Checked, Error> {
+    let arrival = received.arrival()?;
+    let event = match event::check(record.get(), arrival) {
+        Ok(event) => to_raw_value(&event).map_err(|error| Error::BadInput(door::describe(&error)))?,
+        Err(faults) => return Ok(Err(faults)),
+    };
+    let accepted = AcceptedEvent {
+        index: received.index,
+        arrival: arrival.clone(),
+        hash: event::content_hash(record.get()),
+        retry: received.retry,
+        event: &event,
+        payload: record,
+    };
+    accepted.write(line).map(Ok)
+}

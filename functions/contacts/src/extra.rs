@@ -1,0 +1,92 @@
+//! The fields of a contact that the schema does not name, as they are kept: the text of a JSON object, names sorted,
+//! values to the letter. A text because a number of more than 15 digits would lose some on its way through a store.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde_json::value::RawValue;
+
+use kernel::{door, error::Error};
+
+/// The text of an object of these fields, white space between tokens left out.
+pub(crate) fn text(mut fields: Vec<(Cow<'_, str>, &RawValue)>) -> String {
+    fields.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    let mut text = String::from("{");
+    for (at, (name, value)) in fields.iter().enumerate() {
+        if at > 0 {
+            text.push(',');
+        }
+        text.push_str(&serde_json::Value::String(name.to_string()).to_string());
+        text.push(':');
+        push_compact(&mut text, value.get());
+    }
+    text.push('}');
+    text
+}
+
+/// The fields that are stored, with those that were said over them and without those that were cleared.
+pub(crate) fn merged(
+    stored: Option<&str>,
+    said: Option<&str>,
+    cleared: &[String],
+) -> Result<Option<String>, Error> {
+    let Some(stored) = stored else { return Ok(said.map(ToOwned::to_owned)) };
+    if said.is_none() && cleared.is_empty() {
+        return Ok(Some(stored.to_owned()));
+    }
+    let mut fields = read(stored)?;
+    fields.retain(|name, _| !cleared.contains(name));
+    if let Some(said) = said {
+        fields.extend(read(said)?);
+    }
+    let fields: Vec<_> = fields.into_iter().map(|(name, value)| (Cow::Owned(name), value)).collect();
+    Ok((!fields.is_empty()).then(|| text(fields)))
+}
+
+fn read(text: &str) -> Result<BTreeMap<String, &RawValue>, Error> {
+    serde_json::from_str(text).map_err(|error| Error::BadInput(door::describe(&error)))
+}
+
+fn push_compact(to: &mut String, json: &str) {
+    let (mut in_string, mut escaped) = (false, false);
+    for c in json.chars() {
+        if in_string || !c.is_ascii_whitespace() {
+            to.push(c);
+        }
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if in_string => escaped = true,
+            '"' => in_string = !in_string,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(stored: Option<&str>, said: Option<&str>, cleared: &[&str], left: Option<&str>) {
+        let cleared: Vec<String> = cleared.iter().map(|&name| name.to_owned()).collect();
+        assert_eq!(merged(stored, said, &cleared).unwrap().as_deref(), left);
+    }
+
+    #[test]
+    fn what_is_not_said_stays_and_what_is_cleared_goes() {
+        let stored = Some(r#"{"city":"Oslo","id":90071992547409931,"phone":"1"}"#);
+        check(None, None, &["phone"], None);
+        check(None, Some(r#"{"a":1}"#), &["phone"], Some(r#"{"a":1}"#));
+        check(stored, None, &[], stored);
+        check(stored, Some(r#"{"phone":"1"}"#), &[], stored);
+        check(stored, None, &["nothing", "interests"], stored);
+        check(
+            stored,
+            Some(r#"{"é":[1.50]}"#),
+            &["city"],
+            Some(r#"{"id":90071992547409931,"phone":"1","é":[1.50]}"#),
+        );
+        check(stored, Some(r#"{"phone":"2"}"#), &["city", "id"], Some(r#"{"phone":"2"}"#));
+        check(stored, None, &["city", "id", "phone"], None);
+        check(Some(r#"{"a":{"x":1,"y":null}}"#), Some(r#"{"a":{"z":1}}"#), &[], Some(r#"{"a":{"z":1}}"#));
+    }
+}

@@ -1,0 +1,15 @@
+//! Contacts: their addresses, their consent, and the steps that store both.
+
+pub mod accepted;
+mod block_size;
+pub mod changes;
+pub mod consent;
+pub mod contact;
+pub mod email;
+mod extra;
+mod put_opt_ins;
+pub mod stored;
+mod withdraw_opt_ins;
+
+pub use put_opt_ins::put_opt_ins;
+pub use withdraw_opt_ins::withdraw_opt_ins;

@@ -1,0 +1,82 @@
+//! PutOptIns: a contact who opted in is stored once; a word that is stored already stays as it is
+//! (S2-014, S2-017).
+
+use crate::{
+    accepted::Accepted,
+    block_size::{BlockSize, MAX_BLOCK_BYTES},
+    changes::{self, Word},
+    stored::{self, OptIn},
+};
+use kernel::step::{Decided, Step};
+use kernel::{
+    batch::Batch,
+    error::Error,
+    ledger::{Part, StagedPart},
+    objects::Objects,
+    store::{Condition, Item, Store, Table, Written},
+};
+
+/// Stores the contacts who opted in.
+pub async fn put_opt_ins(step: Step, store: &impl Store, objects: &Objects) -> Result<Decided, Error> {
+    let Step { batch, records } = step;
+    let mut part = Part::default();
+    let (mut words, mut bytes) = (Vec::new(), 0);
+    let mut size = BlockSize::new(store);
+    let mut lines = records.lines(objects).await?;
+    while let Some(line) = lines.next().await? {
+        let accepted = Accepted::parse(line)?;
+        let mut contact = accepted.contact()?;
+        let cleared: Vec<String> = contact.cleared.drain(..).map(Into::into).collect();
+        let word = OptIn::saved(&batch, accepted.index, contact);
+        bytes += line.len();
+        words.push(Said { key: accepted.key.into_owned(), word, cleared });
+        if words.len() >= size.next() || bytes >= MAX_BLOCK_BYTES {
+            let contacts = words.len();
+            let stored = put(store, &batch, std::mem::take(&mut words), &mut part).await?;
+            size.was(contacts, bytes + stored);
+            bytes = 0;
+        }
+    }
+    put(store, &batch, words, &mut part).await?;
+    Ok(Decided { part: StagedPart::new(&batch, "put-opt-ins", part, objects).await? })
+}
+
+/// What a record says.
+struct Said {
+    key: String,
+    word: OptIn,
+    /// The fields that it says nothing is left of; of a new contact nothing is.
+    cleared: Vec<String>,
+}
+
+/// Puts new contacts; the few that are known already are then changed one by one's own rules. Gives how many bytes are
+/// stored of those.
+async fn put(store: &impl Store, batch: &Batch, words: Vec<Said>, part: &mut Part) -> Result<usize, Error> {
+    let mut puts = Vec::with_capacity(words.len());
+    for said in words {
+        puts.push((stored::item(&batch.tenant, &said.key, 1, &said.word)?, said));
+    }
+    // Neighbours in the store are written one after the other.
+    puts.sort_unstable_by(|(a, _), (b, _)| (&a.partition, &a.sort).cmp(&(&b.partition, &b.sort)));
+    let (items, words): (Vec<_>, Vec<_>) = puts.into_iter().unzip();
+    let puts = items.into_iter().map(|item: Item| (item, Condition::Absent)).collect();
+    let (mut known, mut bytes) = (Vec::new(), 0);
+    for (said, written) in words.into_iter().zip(store.put_all(Table::OptIns, puts).await?) {
+        let Said { key, word, cleared } = said;
+        match written {
+            Written::Done => part.add(word.outcome, word.index),
+            Written::Conflict(Some(item)) => {
+                let index = word.index;
+                bytes += item.body.len();
+                known.push(changes::met(index, key, Word::OptIn(Box::new(word), cleared), &item)?);
+            }
+            Written::Conflict(None) => {
+                return Err(Error::StorageUnavailable(
+                    "a contact was erased while it was being stored".into(),
+                ));
+            }
+        }
+    }
+    changes::apply(store, batch, known, part).await?;
+    Ok(bytes)
+}

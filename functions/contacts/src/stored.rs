@@ -1,0 +1,271 @@
+//! What is stored of contacts: the current word of each address, and the words before it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{contact::Contact, email, extra};
+use kernel::{
+    batch::{Batch, BatchId, Name},
+    door,
+    error::Error,
+    outcome::Outcome,
+    store::{Item, MAX_PAGE_BYTES, Query, Store, Table},
+};
+
+/// The word of a contact as it is stored, current or past.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OptIn {
+    /// The name.
+    pub name: String,
+    /// The address, as the contact spelt it.
+    pub email: String,
+    /// Whether they agree to marketing mail.
+    pub opt_in: bool,
+    /// What they are interested in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interests: Option<Vec<String>>,
+    /// Fields that the schema does not name: the text of a JSON object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra: Option<String>,
+    /// Since when this is so: when the batch that said it arrived, by the clock of that time.
+    pub since: Timestamp,
+    /// The number in the order of batches of the last one that said so; zero where it was made before there were
+    /// numbers.
+    #[serde(default, skip_serializing_if = "kernel::door::is_default")]
+    pub order: u64,
+    /// That batch's number as a replay, if it was one.
+    #[serde(default, skip_serializing_if = "kernel::door::is_default")]
+    pub replay: u64,
+    /// That batch.
+    pub batch_id: BatchId,
+    /// The record's place in it.
+    pub index: u64,
+    /// Where that batch came from.
+    pub source: String,
+    /// What the record's outcome was: `saved` or `withdrawn`; of a late word `unchanged`.
+    pub outcome: Outcome,
+    /// Whether it was said before the word that stood already when its turn came: it never stood itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
+}
+
+impl OptIn {
+    /// The word of a record that opted in.
+    pub fn saved(batch: &Batch, index: u64, contact: Contact<'_>) -> Self {
+        Self {
+            name: contact.name.into_owned(),
+            email: contact.email.into_owned(),
+            opt_in: true,
+            interests: contact.interests.map(|all| all.into_iter().map(Into::into).collect()),
+            extra: contact.extra.map(Into::into),
+            since: batch.received_at,
+            order: batch.order,
+            replay: batch.replay,
+            batch_id: batch.batch_id,
+            index,
+            source: batch.provider.to_string(),
+            outcome: Outcome::Saved,
+            late: false,
+        }
+    }
+
+    /// This word, withdrawn by a later record.
+    pub fn withdrawn(&self, batch: &Batch, index: u64) -> Self {
+        Self {
+            opt_in: false,
+            since: batch.received_at,
+            order: batch.order,
+            replay: batch.replay,
+            batch_id: batch.batch_id,
+            index,
+            source: batch.provider.to_string(),
+            outcome: Outcome::Withdrawn,
+            ..self.clone()
+        }
+    }
+
+    /// This word, when a later batch has said it again: it is as old as it was, and counts as said then.
+    pub fn said_again(&self, batch: &Batch) -> Self {
+        Self { order: batch.order, replay: batch.replay, ..self.clone() }
+    }
+
+    /// This word, said after `stored`: what it does not say stays as it is stored, and so does a name where it has a
+    /// blank one. `cleared` are the fields that it says nothing is left of.
+    pub fn over(mut self, stored: &Self, cleared: &[String]) -> Result<Self, Error> {
+        if self.name.trim().is_empty() {
+            self.name.clone_from(&stored.name);
+        }
+        let is_cleared = |field: &str| cleared.iter().any(|cleared| cleared == field);
+        if self.interests.is_none() && !is_cleared("interests") {
+            self.interests.clone_from(&stored.interests);
+        }
+        self.extra = extra::merged(stored.extra.as_deref(), self.extra.as_deref(), cleared)?;
+        Ok(self)
+    }
+
+    /// Whether both say the same, whoever said it and when.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.email == other.email
+            && self.opt_in == other.opt_in
+            && self.interests == other.interests
+            && self.extra == other.extra
+    }
+
+    /// This word as one that came too late to stand.
+    #[must_use]
+    pub fn as_late(self) -> Self {
+        Self { outcome: Outcome::Unchanged, late: true, ..self }
+    }
+
+    /// Whether this very record said it: then a step is being run again.
+    pub fn is_of(&self, batch: &Batch, index: u64) -> bool {
+        self.batch_id == batch.batch_id && self.index == index
+    }
+
+    /// Whether it was said after the batch arrived, so that the batch must not overwrite it. A replay comes behind the
+    /// batch that it was part of. Only batches without a number are told apart by their clocks.
+    pub fn is_later_than(&self, batch: &Batch) -> bool {
+        (self.order, self.since, self.replay, self.batch_id)
+            > (batch.order, batch.received_at, batch.replay, batch.batch_id)
+    }
+}
+
+/// A stored word, and the version it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Counted up from one with every change.
+    pub version: u64,
+    /// The word.
+    pub word: OptIn,
+}
+
+impl Stored {
+    /// Reads an item of the opt-ins or of the consents.
+    pub fn read(item: &Item) -> Result<Self, Error> {
+        Ok(Self { version: item.version, word: door::decode(item.body.as_bytes())? })
+    }
+}
+
+/// The partition of an address: the tenant and the first byte of the key's hash. A chunk of a batch holds
+/// a range of hashes, so it writes few partitions, and other chunks write others.
+pub fn partition(tenant: &Name, key: &str) -> String {
+    format!("{tenant}/{:02x}", email::hash(key) >> 56)
+}
+
+/// The item that holds a word.
+pub fn item(tenant: &Name, key: &str, version: u64, word: &OptIn) -> Result<Item, Error> {
+    let body = serde_json::to_string(word).map_err(|error| Error::BadInput(door::describe(&error)))?;
+    Ok(Item { partition: partition(tenant, key), sort: key.to_owned(), version, body })
+}
+
+/// The history's item for a stored word: the same however often it is made.
+pub fn past_item(tenant: &Name, key: &str, stored: &Stored) -> Result<Item, Error> {
+    let mut past = item(tenant, key, stored.version, &stored.word)?;
+    past.sort = format!("{key}#{:010}", stored.version);
+    Ok(past)
+}
+
+/// The history's item for a late word of a record: the same however often it is made, and never one of a version.
+pub fn late_item(tenant: &Name, key: &str, word: &OptIn) -> Result<Item, Error> {
+    let mut late = item(tenant, key, 0, word)?;
+    late.sort = format!("{key}#late#{}#{:010}", word.batch_id, word.index);
+    Ok(late)
+}
+
+/// A contact with all that was ever said of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// The current word.
+    pub current: Stored,
+    /// The words before it, in the order in which they were said, late ones too.
+    pub past: Vec<Stored>,
+}
+
+/// The contact with this key, if it is known.
+pub async fn find(store: &impl Store, tenant: &Name, key: &str) -> Result<Option<History>, Error> {
+    let partition = partition(tenant, key);
+    let Some(item) = store.get(Table::OptIns, &partition, key).await? else {
+        return Ok(None);
+    };
+    Ok(Some(History { current: Stored::read(&item)?, past: past(store, tenant, key).await? }))
+}
+
+/// The words before the current one, in the order in which they were said, late ones too.
+pub async fn past(store: &impl Store, tenant: &Name, key: &str) -> Result<Vec<Stored>, Error> {
+    let mut query = Query {
+        partition: partition(tenant, key),
+        prefix: format!("{key}#"),
+        after: None,
+        descending: false,
+        limit: 100,
+    };
+    let mut past = Vec::new();
+    loop {
+        let items = store.query(Table::Consents, query.clone()).await?;
+        for item in &items {
+            past.push(Stored::read(item)?);
+        }
+        match items.last() {
+            Some(last) if items.len() == query.limit => query.after = Some(last.sort.clone()),
+            _ => break,
+        }
+    }
+    // Versions come as they were said, those without a number first.
+    past.sort_by_key(|stored| (stored.word.order, stored.word.replay));
+    Ok(past)
+}
+
+/// How many contacts are read at once: bounds memory where each is large.
+const READ: usize = 100;
+
+/// A page of contacts, by partition and key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The key and the current word of each.
+    pub contacts: Vec<(String, Stored)>,
+    /// The last key of the page, to ask for the next with; `None`: this was the last.
+    pub next: Option<String>,
+}
+
+/// Lists a tenant's contacts behind the key `after`: at most `limit`, and fewer where they are large.
+pub async fn list(
+    store: &impl Store,
+    tenant: &Name,
+    only_opted_in: bool,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Page, Error> {
+    let first = after.map_or(0, |key| email::hash(key) >> 56);
+    let (mut contacts, mut bytes) = (Vec::new(), 0);
+    let mut after = after.map(ToOwned::to_owned);
+    for shard in first..=0xff {
+        loop {
+            let query = Query {
+                partition: format!("{tenant}/{shard:02x}"),
+                prefix: String::new(),
+                after: after.take(),
+                descending: false,
+                limit: READ,
+            };
+            let items = store.query(Table::OptIns, query).await?;
+            for item in &items {
+                let stored = Stored::read(item)?;
+                if contacts.len() == limit || bytes >= MAX_PAGE_BYTES {
+                    let next = contacts.last().map(|(key, _): &(String, Stored)| key.clone());
+                    return Ok(Page { contacts, next });
+                }
+                if stored.word.opt_in || !only_opted_in {
+                    bytes += item.body.len();
+                    contacts.push((item.sort.clone(), stored));
+                }
+            }
+            match items.last() {
+                Some(last) if items.len() == READ => after = Some(last.sort.clone()),
+                _ => break,
+            }
+        }
+    }
+    Ok(Page { contacts, next: None })
+}

@@ -1,0 +1,205 @@
+//! Pages of deliveries: lane after lane by the name of its destination; in each what waits, what failed, what was
+//! delivered.
+
+use super::{Failure, View, range};
+use crate::model::{self, Delivery, QUEUED, Queued, Status};
+use destinations::destination::Destination;
+use kernel::{
+    batch::Name,
+    destination_name::DestinationName,
+    error::Error,
+    store::{Item, MAX_PAGE_BYTES, Store},
+};
+
+/// How many lanes one page may look into: a tenant may have very many with nothing in them.
+const LANES: usize = 100;
+
+/// Which deliveries.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// To this destination only, also where there is none of the name any more.
+    pub destination: Option<DestinationName>,
+    /// Only those that stand so.
+    pub status: Option<Status>,
+    /// Only those that failed by this, for good or the last time.
+    pub failure: Option<Failure>,
+}
+
+/// Some of them.
+#[derive(Debug)]
+pub struct Page {
+    /// The deliveries; a page may hold fewer than it could and still have a next one.
+    pub deliveries: Vec<View>,
+    /// What names the next page.
+    pub next: Option<String>,
+}
+
+/// A page of deliveries; `page` is what the last one named as its next, and anything else is refused.
+pub async fn list(
+    tenant: &Name,
+    filter: &Filter,
+    page: Option<&str>,
+    limit: usize,
+    store: &impl Store,
+) -> Result<Page, Error> {
+    let mut place = page.map(Place::parse).transpose()?;
+    let lanes = lanes(tenant, filter, place.as_ref(), store).await?;
+    let statuses = [Status::Pending, Status::Failed, Status::Delivered];
+    let mut statuses = statuses.into_iter().filter(|status| filter.status.is_none_or(|only| only == *status));
+    let mut deliveries = Vec::new();
+    let (mut seen, mut bytes) = (0, 0);
+    for Lane { name, destination } in &lanes {
+        for status in statuses.clone() {
+            let after = match &place {
+                Some(reached) if reached.status != status => continue,
+                Some(reached) => Some(reached.sort.clone()),
+                None => None,
+            };
+            place = None;
+            let found = range(tenant, name, prefix(status), after, limit - seen, store).await?;
+            let views = views(tenant, name, status, &found, store).await?;
+            for (item, (view, size)) in found.iter().zip(views) {
+                let is_own = |view: &View| destination.as_ref().is_none_or(|it| view.is_for(it));
+                let is_asked = |view: &View| filter.failure.as_ref().is_none_or(|it| view.failed_by(it));
+                deliveries.extend(view.filter(is_own).filter(is_asked));
+                seen += 1;
+                bytes += size;
+                if seen == limit || bytes >= MAX_PAGE_BYTES {
+                    return Ok(Page { deliveries, next: Some(format!("{name}/{}", item.sort)) });
+                }
+            }
+        }
+        // A place of a status that is not asked for leads nowhere.
+        place = None;
+    }
+    // Behind all that this lane may hold.
+    let next = lanes.last().filter(|_| lanes.len() == LANES);
+    let behind = statuses.next_back().map(prefix).unwrap_or_default();
+    Ok(Page { deliveries, next: next.map(|lane| format!("{}/{behind}~", lane.name)) })
+}
+
+/// No destination and sort together are longer.
+const LONGEST: usize = 512;
+
+/// Where a page ended.
+struct Place {
+    destination: DestinationName,
+    status: Status,
+    sort: String,
+}
+
+impl Place {
+    fn parse(text: &str) -> Result<Self, Error> {
+        let refused = || Error::BadInput("the page is none that a listing named".into());
+        if text.len() > LONGEST {
+            return Err(refused());
+        }
+        let (destination, sort) = text.split_once('/').ok_or_else(refused)?;
+        let status = Status::ALL.into_iter().find(|status| sort.starts_with(prefix(*status)));
+        Ok(Self {
+            destination: destination.parse().map_err(|_| refused())?,
+            status: status.ok_or_else(refused)?,
+            sort: sort.to_owned(),
+        })
+    }
+}
+
+/// A lane to look into.
+struct Lane {
+    name: DestinationName,
+    /// `None`: there is none of the name any more, and all that lies there is shown.
+    destination: Option<Destination>,
+}
+
+impl Lane {
+    async fn find(tenant: &Name, name: DestinationName, store: &impl Store) -> Result<Self, Error> {
+        let found = Destination::find(tenant, &name, store).await?;
+        Ok(Self { name, destination: found.map(|stored| stored.destination) })
+    }
+}
+
+/// The lanes to look into, beginning with the one that the last page ended in.
+async fn lanes(
+    tenant: &Name,
+    filter: &Filter,
+    place: Option<&Place>,
+    store: &impl Store,
+) -> Result<Vec<Lane>, Error> {
+    if let Some(only) = &filter.destination {
+        return match place {
+            Some(place) if place.destination != *only => {
+                Err(Error::BadInput("the page is of another destination".into()))
+            }
+            _ => Ok(vec![Lane::find(tenant, only.clone(), store).await?]),
+        };
+    }
+    let mut lanes = Vec::new();
+    if let Some(place) = place {
+        lanes.push(Lane::find(tenant, place.destination.clone(), store).await?);
+    }
+    let after = place.map(|place| place.destination.as_str());
+    for stored in Destination::list(tenant, after, LANES - lanes.len(), store).await? {
+        let destination = stored.destination;
+        lanes.push(Lane { name: destination.destination_name.clone(), destination: Some(destination) });
+    }
+    Ok(lanes)
+}
+
+/// What the sorts of a status begin with: of what waits, the queue is listed.
+fn prefix(status: Status) -> &'static str {
+    match status {
+        Status::Pending => QUEUED,
+        Status::Delivered | Status::Failed => status.prefix(),
+    }
+}
+
+/// A delivery, unless it is listed elsewhere, and how many bytes it takes as it is stored.
+type Weighed = (Option<View>, usize);
+
+/// Each item as it is shown; but for failures that are being sent again, which are listed as what waits.
+async fn views(
+    tenant: &Name,
+    name: &DestinationName,
+    status: Status,
+    items: &[Item],
+    store: &impl Store,
+) -> Result<Vec<Weighed>, Error> {
+    if status == Status::Pending {
+        return waiting(tenant, name, items, store).await;
+    }
+    let view = |item: &Item| {
+        let delivery: Delivery = model::body(item)?;
+        Ok(((delivery.status == status).then(|| View::tried(delivery)), item.body.len()))
+    };
+    items.iter().map(view).collect()
+}
+
+/// Each row of the queue as it is shown, with what was tried.
+async fn waiting(
+    tenant: &Name,
+    name: &DestinationName,
+    items: &[Item],
+    store: &impl Store,
+) -> Result<Vec<Weighed>, Error> {
+    let mut rows = Vec::with_capacity(items.len());
+    for item in items {
+        rows.push((item, model::queued_parts(&item.sort), model::body::<Queued>(item)?));
+    }
+    let partition = model::partition(tenant, name);
+    let touched = rows.iter().filter(|(.., queued)| queued.was_touched());
+    let keys: Vec<_> = touched
+        .map(|(_, parts, _)| Status::Pending.sort(parts.map_or("", |(_, sequence)| sequence)))
+        .map(|sort| (partition.clone(), sort))
+        .collect();
+    let found = if keys.is_empty() { Vec::new() } else { store.get_all(model::TABLE, keys).await? };
+    let mut found = found.into_iter();
+    let mut views = Vec::with_capacity(rows.len());
+    for (item, parts, queued) in rows {
+        let tried = if queued.was_touched() { found.next().flatten() } else { None };
+        let size = item.body.len() + tried.as_ref().map_or(0, |tried| tried.body.len());
+        let tried = tried.as_ref().map(model::body::<Delivery>).transpose()?;
+        let view = parts.map(|(due, _)| View::queued(name.clone(), queued, due, tried));
+        views.push((view, size));
+    }
+    Ok(views)
+}

@@ -1,0 +1,248 @@
+//! Sending again what failed for good: the pairs of event and destination that failed, never one that was
+//! delivered, under the same id.
+//!
+//! Three writes, each of which may be repeated: what was tried is kept as what waits, the event is queued, and the
+//! failure becomes one that is being sent again. The last happens only if the failure is still the one that was
+//! read: its version is one more than the replays before it, so a new failure is never taken for the old one.
+
+use std::str::FromStr;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::{range, wake};
+use crate::model::{self, Attempt, Delivery, Queued, Status};
+use destinations::destination::Destination;
+use kernel::{
+    batch::Name,
+    destination_name::DestinationName,
+    error::Error,
+    queue::Queue,
+    store::{Condition, Item, Store},
+};
+
+/// How many deliveries are sent again at once.
+const AT_ONCE: usize = 200;
+
+/// By what a delivery failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// An answer with a status of this hundred: 4 or 5, `4xx`.
+    Class(u16),
+    /// An answer with this status.
+    Status(u16),
+    /// There was no answer: `network`.
+    Network,
+    /// The error or the reason has this name: `timeout`, `tls`, `mapping`.
+    Named(String),
+}
+
+/// What there is when there was no answer (see [`delivery::Attempt::error`]).
+const NETWORK: [&str; 5] = ["timeout", "connect", "reset", "dns", "tls"];
+
+impl Failure {
+    /// Whether a delivery failed by this, given what was tried, and why it is not tried again.
+    pub(super) fn is_of(&self, attempts: &[Attempt], reason: Option<&str>) -> bool {
+        let last = attempts.last();
+        let status = last.and_then(|attempt| attempt.status);
+        let error = last.and_then(|attempt| attempt.error.as_deref());
+        match self {
+            Self::Class(hundred) => status.is_some_and(|status| status / 100 == *hundred),
+            Self::Status(wanted) => status == Some(*wanted),
+            Self::Network => error.is_some_and(|error| NETWORK.contains(&error)),
+            Self::Named(name) => error == Some(name) || reason == Some(name),
+        }
+    }
+}
+
+impl FromStr for Failure {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const RULE: &str = "an error is a status like 404, a class like 5xx, network, or a name like timeout";
+        match text.as_bytes() {
+            b"network" => Ok(Self::Network),
+            [hundred @ b'1'..=b'5', b'x', b'x'] => Ok(Self::Class(u16::from(hundred - b'0'))),
+            [b'1'..=b'5', b'0'..=b'9', b'0'..=b'9'] => text.parse().map(Self::Status).map_err(|_| RULE),
+            [b'a'..=b'z', ..] if text.len() <= 32 => {
+                let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+                if text.bytes().all(fits) { Ok(Self::Named(text.to_owned())) } else { Err(RULE) }
+            }
+            _ => Err(RULE),
+        }
+    }
+}
+
+/// The time that a text names: one like `2026-11-21T08:00:00Z`, or so long before `now`, like `24h`.
+pub fn since(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let ago = || now.checked_sub(text.parse::<SignedDuration>().ok()?.abs()).ok();
+    text.parse().ok().or_else(ago)
+}
+
+/// Which deliveries to send again.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// Those to this destination,
+    pub destination: Destination,
+    /// whose last attempt was not before this,
+    pub since: Option<Timestamp>,
+    /// that failed by this;
+    pub failure: Option<Failure>,
+    /// at most so many.
+    pub limit: usize,
+}
+
+impl Selection {
+    fn name(&self) -> &DestinationName {
+        &self.destination.destination_name
+    }
+
+    fn holds(&self, delivery: &Delivery) -> bool {
+        delivery.status == Status::Failed
+            && delivery.is_for(&self.destination)
+            && self.since.is_none_or(|since| ended_at(delivery) >= since)
+            && self
+                .failure
+                .as_ref()
+                .is_none_or(|failure| failure.is_of(&delivery.attempts, delivery.reason.as_deref()))
+    }
+}
+
+/// What was sent again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Replayed {
+    /// How many failed deliveries are selected.
+    pub matched: usize,
+    /// How many were queued anew.
+    pub replayed: usize,
+    /// Whether there may be more than the limit let through.
+    pub more: bool,
+}
+
+/// Counts failed deliveries, and changes nothing.
+pub async fn count(tenant: &Name, selection: &Selection, store: &impl Store) -> Result<Replayed, Error> {
+    let mut search = Search::default();
+    while search.next(tenant, selection, store).await?.is_some() {}
+    Ok(search.found)
+}
+
+/// Queues failed deliveries anew.
+pub async fn replay(
+    tenant: &Name,
+    selection: &Selection,
+    store: &impl Store,
+    queue: &impl Queue,
+) -> Result<Replayed, Error> {
+    let mut search = Search::default();
+    while let Some(failed) = search.next(tenant, selection, store).await? {
+        search.found.replayed += send_again(tenant, selection.name(), failed, store, queue).await?;
+    }
+    Ok(search.found)
+}
+
+/// A way through the failed deliveries of a lane, some at a time.
+#[derive(Default)]
+struct Search {
+    after: Option<String>,
+    is_over: bool,
+    found: Replayed,
+}
+
+impl Search {
+    /// The next of those that are selected; `None`: there are no more, or no more are wanted.
+    async fn next(
+        &mut self,
+        tenant: &Name,
+        selection: &Selection,
+        store: &impl Store,
+    ) -> Result<Option<Vec<(Item, Delivery)>>, Error> {
+        while !self.is_over {
+            let (name, prefix) = (selection.name(), Status::Failed.prefix());
+            let rows = range(tenant, name, prefix, self.after.take(), AT_ONCE, store).await?;
+            let is_last = rows.len() < AT_ONCE;
+            self.after = rows.last().map(|row| row.sort.clone());
+            let mut failed = Vec::new();
+            for item in rows {
+                let delivery: Delivery = model::body(&item)?;
+                if selection.holds(&delivery) {
+                    failed.push((item, delivery));
+                }
+            }
+            let room = selection.limit - self.found.matched;
+            self.found.more = failed.len() > room || (failed.len() == room && !is_last);
+            self.is_over = is_last || self.found.more;
+            failed.truncate(room);
+            self.found.matched += failed.len();
+            if !failed.is_empty() {
+                return Ok(Some(failed));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Queues some; gives how many those were.
+async fn send_again(
+    tenant: &Name,
+    destination: &DestinationName,
+    failed: Vec<(Item, Delivery)>,
+    store: &impl Store,
+    queue: &impl Queue,
+) -> Result<usize, Error> {
+    let partition = model::partition(tenant, destination);
+    let sequence = |item: &Item| item.sort.trim_start_matches(Status::Failed.prefix()).to_owned();
+    let delivered =
+        failed.iter().map(|(item, _)| (partition.clone(), Status::Delivered.sort(&sequence(item))));
+    let delivered = store.get_all(model::TABLE, delivered.collect()).await?;
+    let (mut waiting, mut queued, mut marked, mut stale) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for ((item, delivery), delivered) in failed.into_iter().zip(delivered) {
+        if delivered.is_some() {
+            stale.push((partition.clone(), item.sort));
+            continue;
+        }
+        let (sequence, due) = (sequence(&item), ended_at(&delivery));
+        let again = Delivery {
+            status: Status::Pending,
+            next_attempt_at: Some(due),
+            reason: None,
+            replays: delivery.replays + 1,
+            ..delivery
+        };
+        let sort = Status::Pending.sort(&sequence);
+        waiting.push((model::item(&partition, sort, 1, &again)?, Condition::Absent));
+        // The time of the failure, so that the same failure is queued once however often this runs.
+        let sort = model::queued_sort(due, &sequence);
+        queued.push((model::item(&partition, sort, 1, &to_queue(&again))?, Condition::Absent));
+        let mark = model::item(&partition, item.sort, item.version + 1, &again)?;
+        marked.push((mark, Condition::Version(item.version)));
+    }
+    let count = queued.len();
+    store.put_all(model::TABLE, waiting).await?;
+    store.put_all(model::TABLE, queued).await?;
+    // Before the mark: until then whoever repeats this wakes the lane too.
+    wake(tenant, destination, queue).await?;
+    store.put_all(model::TABLE, marked).await?;
+    store.delete_all(model::TABLE, stale).await?;
+    Ok(count)
+}
+
+fn to_queue(delivery: &Delivery) -> Queued {
+    Queued {
+        message_id: delivery.message_id.clone(),
+        received_at: delivery.received_at,
+        of: delivery.of,
+        user: delivery.user.clone(),
+        channel: delivery.channel.clone(),
+        tries: 0,
+        replays: delivery.replays,
+        stuck_since: None,
+        filter_pending: delivery.filter_pending,
+        failed_at: None,
+        throttled_since: None,
+    }
+}
+
+/// When a delivery failed for good.
+fn ended_at(delivery: &Delivery) -> Timestamp {
+    delivery.attempts.last().map_or(delivery.received_at, |attempt| attempt.at)
+}

@@ -1,0 +1,12 @@
+//! Delivery: which destinations want an event, the lanes of destinations, the worker that sends, and what became of
+//! each delivery.
+
+pub mod deliveries;
+pub mod model;
+mod route_events;
+pub mod routes;
+mod test_destination;
+pub mod worker;
+
+pub use route_events::route_events;
+pub use test_destination::{TestDestination, Tested, test_destination};

@@ -1,0 +1,310 @@
+//! Routes: which of a tenant's destinations an event goes to (S0-016, S0-020, S0-021). Kept in memory between
+//! calls, and read anew as soon as a destination has changed.
+
+mod filter_budget;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use jiff::{SignedDuration, Timestamp};
+
+use destinations::{
+    destination::{self, Destination, DestinationType, Ordering},
+    expression::{Expression, ExpressionError, Subject},
+};
+use events::event::Event;
+use filter_budget::{FilterBudget, STEP_TIMEOUT, Waste};
+use kernel::{batch::Name, destination_name::DestinationName, error::Error, store::Store};
+
+/// Routes are read anew after so long even if nothing says that they changed: whoever changed a destination may
+/// have died before saying so.
+const STALE: SignedDuration = SignedDuration::from_secs(10);
+
+/// The routes of all tenants that had events.
+#[derive(Debug, Default)]
+pub struct Routes {
+    known: Mutex<HashMap<Name, Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    generation: u64,
+    read_at: Timestamp,
+    routes: Arc<TenantRoutes>,
+}
+
+impl Routes {
+    /// The routes of a tenant as they are at `now`.
+    pub async fn of(
+        &self,
+        tenant: &Name,
+        store: &impl Store,
+        now: Timestamp,
+    ) -> Result<Arc<TenantRoutes>, Error> {
+        // Asked before the destinations are: a change that comes between is seen the next time.
+        let generation = destination::generation(tenant, store).await?;
+        let is_fresh = |known: &&Known| {
+            let age = now.duration_since(known.read_at);
+            known.generation == generation && !age.is_negative() && age < STALE
+        };
+        let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(tenant).filter(is_fresh) {
+            return Ok(Arc::clone(&known.routes));
+        }
+        let all = Destination::all(tenant, store).await?;
+        let before = lock().get(tenant).map(|known| Arc::clone(&known.routes));
+        let all = all.into_iter().map(|stored| stored.destination);
+        let routes = Arc::new(TenantRoutes::new(all, before.as_deref()));
+        let known = Known { generation, read_at: now, routes: Arc::clone(&routes) };
+        lock().insert(tenant.clone(), known);
+        Ok(routes)
+    }
+}
+
+/// The routes of one tenant, ready to be asked. A destination that wants events of certain names costs nothing for
+/// all others.
+#[derive(Debug, Default)]
+pub struct TenantRoutes {
+    routes: Vec<Route>,
+    /// Those that want the events of a name.
+    by_event: HashMap<String, Vec<usize>>,
+    /// Those that want events of any name.
+    of_all: Vec<usize>,
+    by_destination: HashMap<DestinationName, usize>,
+}
+
+/// The way to one destination.
+#[derive(Debug)]
+pub struct Route {
+    /// Where it leads.
+    pub destination: DestinationName,
+    /// Whether it needs to know the event's preferred channel (S0-022).
+    pub takes_channel: bool,
+    /// Whether it needs to know whose event it is.
+    pub is_ordered: bool,
+    /// [`destinations::destination::Destination::made`].
+    pub made: i64,
+    /// What an event must fulfil.
+    filter: Option<Filter>,
+}
+
+/// What an event must fulfil.
+#[derive(Debug)]
+struct Filter {
+    source: String,
+    /// One that cannot be read decides nothing.
+    expression: Result<Expression, ExpressionError>,
+    budget: Arc<FilterBudget>,
+}
+
+impl Filter {
+    fn new(source: String, budget: Option<Arc<FilterBudget>>) -> Self {
+        Self { expression: Expression::parse(&source), budget: budget.unwrap_or_default(), source }
+    }
+}
+
+/// A route that an event takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Match<'a> {
+    /// The route.
+    pub route: &'a Route,
+    /// Whether the filter said so, or there is none. Where it could not be evaluated, or is slow, the delivery worker
+    /// evaluates it.
+    pub is_decided: bool,
+}
+
+/// What the filters of a tenant were asked in one step.
+#[derive(Debug)]
+pub struct Asked {
+    waste: Waste,
+    /// How often each was evaluated, and whether it was too slow.
+    answers: Vec<Answers>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Answers {
+    evaluations: u64,
+    is_slow: bool,
+}
+
+impl TenantRoutes {
+    /// The routes to destinations, with what is known of their filters from `before`.
+    fn new(destinations: impl Iterator<Item = Destination>, before: Option<&Self>) -> Self {
+        let mut all = Self::default();
+        for destination in destinations {
+            let at = all.routes.len();
+            for name in &destination.events {
+                all.by_event.entry(name.clone()).or_default().push(at);
+            }
+            if destination.events.is_empty() {
+                all.of_all.push(at);
+            }
+            all.by_destination.insert(destination.destination_name.clone(), at);
+            let known = before.and_then(|before| before.to(&destination.destination_name)?.filter.as_ref());
+            let made = destination.made();
+            let filter = destination.filter.map(|source| {
+                let budget = known.filter(|known| known.source == source);
+                Filter::new(source, budget.map(|known| Arc::clone(&known.budget)))
+            });
+            all.routes.push(Route {
+                takes_channel: destination.kind == DestinationType::Cdp,
+                is_ordered: destination.ordering == Ordering::User,
+                made,
+                filter,
+                destination: destination.destination_name,
+            });
+        }
+        all
+    }
+
+    /// Whether no event goes anywhere.
+    pub fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+    }
+
+    /// The way to a destination, whether or not events go there now.
+    pub fn to(&self, destination: &DestinationName) -> Option<&Route> {
+        self.by_destination.get(destination).map(|&at| &self.routes[at])
+    }
+
+    /// A step in which no filter was evaluated yet.
+    pub fn ask(&self) -> Asked {
+        Asked { waste: Waste::default(), answers: vec![Answers::default(); self.routes.len()] }
+    }
+
+    /// The destinations whose filters were too slow for the step.
+    pub fn slow(&self, asked: &Asked) -> impl Iterator<Item = &DestinationName> {
+        let slow = self.routes.iter().zip(&asked.answers).filter(|(_, answers)| answers.is_slow);
+        slow.map(|(route, _)| &route.destination)
+    }
+
+    /// The routes that an event takes, or may take; `json` is the event.
+    pub fn matching(&self, event: &Event<'_>, json: &str, asked: &mut Asked) -> Vec<Match<'_>> {
+        let named = self.by_event.get(&*event.event).map_or(&[][..], Vec::as_slice);
+        // Read when the first filter needs it, and once for all of them.
+        let mut subject = None;
+        let mut matching = Vec::new();
+        for &at in named.iter().chain(&self.of_all) {
+            let route = &self.routes[at];
+            let answer = match &route.filter {
+                None => Some(true),
+                Some(filter) => asked.ask(at, filter, || subject.get_or_insert_with(|| Subject::read(json))),
+            };
+            if answer != Some(false) {
+                matching.push(Match { route, is_decided: answer.is_some() });
+            }
+        }
+        matching
+    }
+}
+
+impl Asked {
+    /// What a filter says; `None`: it is not known.
+    fn ask<'a>(
+        &mut self,
+        at: usize,
+        filter: &Filter,
+        subject: impl FnOnce() -> &'a mut Result<Subject, ExpressionError>,
+    ) -> Option<bool> {
+        let Filter { expression: Ok(expression), budget, .. } = filter else { return None };
+        if !budget.permits(&self.waste) {
+            return None;
+        }
+        let subject = subject().as_ref().ok()?;
+        let answers = &mut self.answers[at];
+        let mut evaluate = || {
+            let began = Instant::now();
+            let answer = expression.is_true_within(subject, STEP_TIMEOUT);
+            answers.evaluations += 1;
+            (answer, began.elapsed())
+        };
+        let is_timeout =
+            |answer: &Result<_, ExpressionError>| answer.as_ref().is_err_and(ExpressionError::is_timeout);
+        let (mut answer, mut took) = evaluate();
+        if is_timeout(&answer) {
+            // The machine may have made a pause just then.
+            (answer, took) = evaluate();
+        }
+        answers.is_slow |= budget.note(took, is_timeout(&answer), &mut self.waste);
+        answer.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use kernel::door;
+
+    fn destination(name: &str, filter: &str) -> Destination {
+        let body = json!({
+            "destinationName": name, "Type": "analytics", "Url": "https://example.com/", "holdSeconds": 1,
+            "concurrency": 1, "retryDelays": [], "filter": filter, "createdAt": "2026-01-01T00:00:00Z",
+            "updatedAt": "2026-01-01T00:00:00Z",
+        });
+        door::decode(body.to_string().as_bytes()).unwrap()
+    }
+
+    const EVENT: &str = r#"{"messageId":"m","type":"track","event":"e","timestamp":"2026-01-01T00:00:00Z","receivedAt":"2026-01-01T00:00:00Z"}"#;
+    const ENDLESS: &str = "($f := function() { $f() }; $f())";
+
+    /// Asks routes for events of one step; gives for how many the filter of each was evaluated.
+    #[track_caller]
+    fn check(routes: &TenantRoutes, events: usize, expected: &[&str]) -> Vec<u64> {
+        let event: Event<'_> = serde_json::from_str(EVENT).unwrap();
+        let mut asked = routes.ask();
+        for _ in 0..events {
+            let matching = routes.matching(&event, EVENT, &mut asked);
+            let names: Vec<&str> = matching.iter().map(|one| one.route.destination.as_str()).collect();
+            assert_eq!(names, expected);
+        }
+        asked.answers.iter().map(|answers| answers.evaluations).collect()
+    }
+
+    #[test]
+    fn an_event_takes_every_route_that_is_undecided() {
+        let all = || {
+            let broken = [("a-number", "$number(event) > 1"), ("b-unread", "(")];
+            let right = [("c-true", "event = 'e'"), ("d-false", "event = 'other'")];
+            broken.into_iter().chain(right).map(|(name, filter)| destination(name, filter))
+        };
+        let event: Event<'_> = serde_json::from_str(EVENT).unwrap();
+        let found = || {
+            let routes = TenantRoutes::new(all(), None);
+            let found = routes.matching(&event, EVENT, &mut routes.ask());
+            let one = |one: &Match<'_>| (one.route.destination.to_string(), one.is_decided);
+            found.iter().map(one).collect::<Vec<_>>()
+        };
+        let expected = [("a-number", false), ("b-unread", false), ("c-true", true)];
+        let expected = expected.map(|(name, is_decided)| (name.to_owned(), is_decided));
+        // A pause of the machine may leave a filter undecided.
+        assert!((0..100).any(|_| found() == expected), "{:?}", found());
+    }
+
+    #[test]
+    fn a_slow_filter_is_hardly_evaluated_in_a_step() {
+        let routes = |before| TenantRoutes::new([destination("endless", ENDLESS)].into_iter(), before);
+        let first = routes(None);
+        assert_eq!(check(&first, 400, &["endless"]), [2]);
+        // What is known of it outlives the routes that were read.
+        let second = routes(Some(&first));
+        assert_eq!(check(&second, 101, &["endless"]), [0]);
+        assert_eq!(check(&second, 2_001, &["endless"]), [2]);
+        let other = destination("endless", "($g := function() { $g() }; $g())");
+        assert_eq!(check(&TenantRoutes::new([other].into_iter(), Some(&second)), 1, &["endless"]), [2]);
+    }
+
+    #[test]
+    fn however_many_slow_filters_there_are_a_step_evaluates_few() {
+        let names: Vec<String> = (10..50).map(|number| format!("endless-{number}")).collect();
+        let all = names.iter().map(|name| destination(name, ENDLESS));
+        let routes = TenantRoutes::new(all, None);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let evaluations: u64 = check(&routes, 400, &names).iter().sum();
+        assert_eq!(evaluations, 10);
+    }
+}

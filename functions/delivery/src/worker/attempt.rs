@@ -1,0 +1,200 @@
+//! One call: the event as the destination wants it, signed and sent.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+use super::{
+    evaluator::{Answer, Evaluations, Evaluator},
+    load::{Letter, Parcel},
+};
+use crate::model::{Attempt, Queued};
+use destinations::{
+    destination::{Destination, DestinationType, Hidden, Stored},
+    expression::{Expression, ExpressionError},
+    outbound::{self, Guard, Outbound, RetryAfter, Secret},
+};
+
+const ID: HeaderName = HeaderName::from_static("webhook-id");
+const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+/// The error of an event that the mapping made no body of.
+pub(super) const MAPPING: &str = "mapping";
+
+/// A destination, read once for many calls.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) stored: Stored,
+    /// `None`: nothing may be sent there.
+    url: Option<Hidden<Url>>,
+    headers: HeaderMap,
+    secrets: Vec<Secret>,
+    mapping: Mapping,
+    filter: Option<Result<Expression, ExpressionError>>,
+    pub(super) evaluator: Evaluator,
+    /// The evaluations of its mapping, and of its filter.
+    mappings: Evaluations,
+    pub(super) filtering: Evaluations,
+}
+
+#[derive(Debug)]
+enum Mapping {
+    /// The event goes as it came.
+    None,
+    By(Box<Expression>),
+    /// The expression is none, and why.
+    Broken(String),
+}
+
+/// A call that ended.
+#[derive(Debug)]
+pub(super) struct Called {
+    pub(super) parcel: Box<Parcel>,
+    pub(super) attempt: Attempt,
+    pub(super) retry_after: Option<RetryAfter>,
+    /// Whether it was to show how the destination is.
+    pub(super) is_probe: bool,
+}
+
+impl Called {
+    /// Whether there was a call at all: an event that cannot be mapped is not sent.
+    pub(super) fn was_sent(&self) -> bool {
+        self.attempt.error.as_deref() != Some(MAPPING)
+    }
+
+    /// Whether it was called before its time, since an outage had ended.
+    pub(super) fn is_early(&self) -> bool {
+        self.attempt.at < self.parcel.row.due
+    }
+}
+
+impl Target {
+    /// Reads a destination. What was checked when it was made may be refused here, by another configuration: then its
+    /// calls fail.
+    pub(super) fn new(stored: Stored, guard: &Guard, evaluator: Evaluator) -> Self {
+        let destination = &stored.destination;
+        let mut headers = outbound::headers(&destination.headers).unwrap_or_default();
+        headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+        let parse = |source: &String| match Expression::parse(source) {
+            Ok(mapping) => Mapping::By(Box::new(mapping)),
+            Err(error) => Mapping::Broken(format!("it is not JSONata that is taken: {error}")),
+        };
+        Self {
+            url: guard.check_url(&destination.url).ok().map(Hidden::from),
+            headers,
+            secrets: destination.secrets.iter().filter_map(|text| text.parse().ok()).collect(),
+            mapping: destination.mapping.as_ref().map_or(Mapping::None, parse),
+            filter: destination.filter.as_deref().map(Expression::parse),
+            evaluator,
+            mappings: Evaluations::default(),
+            filtering: Evaluations::default(),
+            stored,
+        }
+    }
+
+    /// The destination.
+    pub(super) fn destination(&self) -> &Destination {
+        &self.stored.destination
+    }
+
+    /// What events must fulfil, if they must.
+    pub(super) fn filter(&self) -> Option<&Result<Expression, ExpressionError>> {
+        self.filter.as_ref()
+    }
+
+    /// Where an event goes: its channel is a segment of the path (S0-022).
+    fn url(&self, channel: Option<&str>) -> Option<Url> {
+        let mut url = self.url.clone()?.into_inner();
+        let is_communication = self.destination().kind == DestinationType::Cdp;
+        if let Some(channel) = channel.filter(|_| is_communication)
+            && let Ok(mut segments) = url.path_segments_mut()
+        {
+            segments.pop_if_empty().push(channel);
+        }
+        Some(url)
+    }
+
+    fn headers(&self, message_id: &str, at: Timestamp, body: &[u8]) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        let id = outbound::webhook_id(message_id);
+        let mut put = |name, value: &str| {
+            // Visible ASCII, all of them.
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        };
+        put(ID, &id);
+        if !self.secrets.is_empty() {
+            let seconds = at.as_second();
+            put(TIMESTAMP, &seconds.to_string());
+            put(SIGNATURE, &outbound::sign(&self.secrets, &id, seconds, body));
+        }
+        headers
+    }
+}
+
+/// The body of a call, or what is wrong with the mapping, which makes none.
+async fn body(target: &Arc<Target>, letter: &Letter) -> Result<Bytes, String> {
+    match &target.mapping {
+        Mapping::None => return Ok(Bytes::copy_from_slice(letter.payload.as_bytes())),
+        Mapping::Broken(why) => return Err(why.clone()),
+        Mapping::By(_) => {}
+    }
+    let (mapping, canonical) = (Arc::clone(target), letter.canonical.clone());
+    let work = move |limit| match &mapping.mapping {
+        Mapping::By(mapping) => mapping.evaluate_within(&canonical, limit),
+        Mapping::None | Mapping::Broken(_) => Ok(None),
+    };
+    match target.evaluator.evaluate(&target.mappings, work).await {
+        Answer::Value(Some(body)) => Ok(Bytes::from(body)),
+        Answer::Value(None) => Err("it gives nothing".to_owned()),
+        Answer::Failed(message) | Answer::TooSlow(message) => Err(message),
+        // Nobody does.
+        Answer::CalledOff => Err("it was called off".to_owned()),
+    }
+}
+
+/// Sends a parcel.
+pub(super) async fn send(
+    target: Arc<Target>,
+    parcel: Box<Parcel>,
+    outbound: Outbound,
+    at: Timestamp,
+    patience: Duration,
+    is_probe: bool,
+) -> Called {
+    let Queued { message_id, channel, .. } = &parcel.row.queued;
+    let (attempt, retry_after) =
+        call(&target, &parcel.letter, message_id, channel.as_deref(), &outbound, at, patience).await;
+    Called { parcel, attempt, retry_after, is_probe }
+}
+
+/// Calls a destination with an event; gives how that went, and when the destination wants to be called again.
+pub(super) async fn call(
+    target: &Arc<Target>,
+    letter: &Letter,
+    message_id: &str,
+    channel: Option<&str>,
+    outbound: &Outbound,
+    at: Timestamp,
+    patience: Duration,
+) -> (Attempt, Option<RetryAfter>) {
+    let not_sent = |error: &str, message| {
+        (Attempt { at, duration_ms: 0, status: None, error: Some(error.to_owned()), message }, None)
+    };
+    match (target.url(channel), body(target, letter).await) {
+        (_, Err(message)) => not_sent(MAPPING, Some(message)),
+        (None, _) => not_sent("blocked", None),
+        (Some(url), Ok(body)) => {
+            let headers = target.headers(message_id, at, &body);
+            let answer = outbound.post(&url, headers, body, patience).await;
+            let duration_ms = u64::try_from(answer.duration.as_millis()).unwrap_or(u64::MAX);
+            let error = answer.error.map(ToOwned::to_owned);
+            (Attempt { at, duration_ms, status: answer.status, error, message: None }, answer.retry_after)
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What is due in a lane.
+
+use jiff::Timestamp;
+
+use crate::model::{self, QUEUED, Queued, TABLE};
+use kernel::{
+    error::Error,
+    store::{Item, Query, Store},
+};
+
+/// A row that says what is to be sent, and when.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) sort: String,
+    pub(super) due: Timestamp,
+    pub(super) sequence: String,
+    pub(super) version: u64,
+    /// Whether something was tried, or it was put off: then a delivery stands beside it that says so.
+    pub(super) waits: bool,
+    pub(super) queued: Queued,
+}
+
+/// Which rows to read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range<'a> {
+    /// Those behind this sort,
+    pub(super) after: Option<&'a str>,
+    /// due by then,
+    pub(super) until: Timestamp,
+    /// at most so many,
+    pub(super) limit: usize,
+    /// among which so many may be that are left out.
+    pub(super) slack: usize,
+}
+
+/// Rows of a lane, the first due first.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) rows: Vec<Row>,
+    /// The sort of the last one that was read, left out or not.
+    pub(super) last: Option<String>,
+    /// Whether there may be more behind them.
+    pub(super) is_full: bool,
+    /// When the first one is due that is not due yet.
+    pub(super) next_due: Option<Timestamp>,
+}
+
+/// Reads rows that are due, but for those whose sequence is to be left out.
+pub(super) async fn read(
+    store: &impl Store,
+    partition: &str,
+    range: Range<'_>,
+    is_left_out: impl Fn(&str) -> bool,
+) -> Result<Page, Error> {
+    let limit = range.limit + range.slack;
+    let query = Query {
+        partition: partition.to_owned(),
+        prefix: QUEUED.to_owned(),
+        after: range.after.map(ToOwned::to_owned),
+        descending: false,
+        limit,
+    };
+    let items = store.query(TABLE, query).await?;
+    let mut page = Page { rows: Vec::new(), last: None, is_full: items.len() == limit, next_due: None };
+    for item in items {
+        let (due, sequence) = parts(&item)?;
+        if due > range.until {
+            (page.next_due, page.is_full) = (Some(due), false);
+            break;
+        }
+        if page.rows.len() == range.limit {
+            page.is_full = true;
+            break;
+        }
+        page.last = Some(item.sort.clone());
+        if !is_left_out(sequence) {
+            page.rows.push(Row::read(item)?);
+        }
+    }
+    Ok(page)
+}
+
+impl Row {
+    /// The row that an item is.
+    pub(super) fn read(item: Item) -> Result<Self, Error> {
+        let (due, sequence) = parts(&item)?;
+        let (sequence, queued) = (sequence.to_owned(), model::body::<Queued>(&item)?);
+        let waits = queued.was_touched();
+        Ok(Self { due, sequence, version: item.version, waits, queued, sort: item.sort })
+    }
+}
+
+fn parts(item: &Item) -> Result<(Timestamp, &str), Error> {
+    model::queued_parts(&item.sort)
+        .ok_or_else(|| Error::BadInput("a row of the lane has a sort that is none".into()))
+}

@@ -1,0 +1,206 @@
+//! Where expressions of destinations are evaluated: beside the threads that serve lanes, and a slow one on a thread of
+//! its own, which may stand behind all others. Of each expression one slow evaluation waits for that thread at a time, so
+//! that lanes take turns there.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{self, Sender},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task::spawn_blocking,
+};
+
+use destinations::expression::{EVALUATION_TIMEOUT, ExpressionError};
+
+/// An evaluation that takes longer goes to the slow thread.
+const QUICK_TIMEOUT: Duration = Duration::from_millis(2);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Evaluates expressions. Clones share the slow thread, which ends with the last of them.
+#[derive(Clone, Debug)]
+pub struct Evaluator {
+    slow: Arc<OnceLock<Option<Sender<Job>>>>,
+    on_start: fn(),
+}
+
+/// The evaluations of one expression.
+#[derive(Debug)]
+pub(super) struct Evaluations {
+    turn: Semaphore,
+    /// Whether the last one was slow.
+    are_slow: AtomicBool,
+}
+
+/// What an evaluation came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer<T> {
+    /// This.
+    Value(T),
+    /// Nothing: the expression is wrong, or is for this event. The text holds no value out of the event.
+    Failed(String),
+    /// Nothing, in the time that it may take.
+    TooSlow(String),
+    /// It was called off while it waited.
+    CalledOff,
+}
+
+impl Default for Evaluations {
+    fn default() -> Self {
+        Self { turn: Semaphore::new(1), are_slow: AtomicBool::new(false) }
+    }
+}
+
+impl Evaluations {
+    /// Those that wait for the slow thread need not be made any more.
+    pub(super) fn call_off(&self) {
+        self.turn.close();
+    }
+}
+
+impl<T> From<Result<T, ExpressionError>> for Answer<T> {
+    fn from(result: Result<T, ExpressionError>) -> Self {
+        match result {
+            Ok(value) => Self::Value(value),
+            Err(error) if error.is_timeout() => Self::TooSlow(error.to_string()),
+            Err(error) => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl Default for Evaluator {
+    fn default() -> Self {
+        Self::new(|| {})
+    }
+}
+
+impl Evaluator {
+    /// One whose slow thread does `on_start` first: it may have itself stand behind other threads.
+    pub fn new(on_start: fn()) -> Self {
+        Self { slow: Arc::default(), on_start }
+    }
+
+    /// Evaluates an expression by `work`, which is given the time that it may take, and may be called twice.
+    pub(super) async fn evaluate<T: Send + 'static>(
+        &self,
+        of: &Evaluations,
+        work: impl Fn(Duration) -> Result<T, ExpressionError> + Send + Sync + 'static,
+    ) -> Answer<T> {
+        // A fault of the library is one of the expression.
+        let broken = || Answer::Failed("it cannot be evaluated on this".to_owned());
+        let work = Arc::new(move |limit| {
+            catch_unwind(AssertUnwindSafe(|| work(limit))).map_or_else(|_| broken(), Answer::from)
+        });
+        if !of.are_slow.load(Relaxed) {
+            let quick = Arc::clone(&work);
+            let answer = spawn_blocking(move || quick(QUICK_TIMEOUT)).await.unwrap_or_else(|_| broken());
+            if !matches!(answer, Answer::TooSlow(_)) {
+                return answer;
+            }
+        }
+        let Ok(_turn) = of.turn.acquire().await else { return Answer::CalledOff };
+        let (done, answer) = oneshot::channel();
+        let job = Box::new(move || {
+            let began = Instant::now();
+            let answer = work(EVALUATION_TIMEOUT);
+            // Where nobody waits any more, nobody needs it.
+            let _ = done.send((answer, began.elapsed()));
+        });
+        self.run(job);
+        let Ok((answer, took)) = answer.await else { return broken() };
+        of.are_slow.store(took > QUICK_TIMEOUT, Relaxed);
+        answer
+    }
+
+    /// Has the slow thread do a job; where the system has no thread for that, one of those does it that wait.
+    fn run(&self, job: Job) {
+        let slow = self.slow.get_or_init(|| start(self.on_start));
+        let left = match slow {
+            Some(slow) => slow.send(job).map_err(|back| back.0),
+            None => Err(job),
+        };
+        if let Err(job) = left {
+            drop(spawn_blocking(job));
+        }
+    }
+}
+
+fn start(on_start: fn()) -> Option<Sender<Job>> {
+    let (jobs, next) = mpsc::channel::<Job>();
+    let work = move || {
+        on_start();
+        for job in next {
+            job();
+        }
+    };
+    thread::Builder::new().name("crmflow-slow".to_owned()).spawn(work).ok().map(|_| jobs)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use destinations::expression::{Expression, Subject};
+
+    const ENDLESS: &str = "($f := function() { $f() }; $f())";
+
+    /// Evaluates an expression; gives what it came to, and the times that it was given.
+    async fn evaluate(source: &str, of: &Evaluations) -> (Answer<bool>, Vec<Duration>) {
+        let limits = Arc::<Mutex<Vec<Duration>>>::default();
+        let (expression, given) = (Expression::parse(source).unwrap(), Arc::clone(&limits));
+        let work = move |limit| {
+            given.lock().unwrap().push(limit);
+            expression.is_true_within(&Subject::read("{}").unwrap(), limit)
+        };
+        let answer = Evaluator::default().evaluate(of, work).await;
+        let limits = limits.lock().unwrap().clone();
+        (answer, limits)
+    }
+
+    #[tokio::test]
+    async fn a_slow_expression_goes_to_the_slow_thread_at_once_the_next_time() {
+        let of = Evaluations::default();
+        let too_slow = || Answer::TooSlow("it took longer than 1 s".to_owned());
+        let both = vec![QUICK_TIMEOUT, EVALUATION_TIMEOUT];
+        assert_eq!(evaluate(ENDLESS, &of).await, (too_slow(), both));
+        assert_eq!(evaluate(ENDLESS, &of).await, (too_slow(), vec![EVALUATION_TIMEOUT]));
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_the_slow_thread_can_be_called_off() {
+        let of = Evaluations::default();
+        // The first of two that are slow has its turn as soon as it is asked.
+        of.are_slow.store(true, Relaxed);
+        let (first, second) = futures::join!(evaluate(ENDLESS, &of), async {
+            let second = evaluate(ENDLESS, &of);
+            let (second, ()) = futures::join!(second, async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                of.call_off();
+            });
+            second
+        });
+        let too_slow = |(answer, _)| matches!(answer, Answer::TooSlow(_));
+        let called_off = |(answer, _)| answer == Answer::CalledOff;
+        assert!(too_slow(first));
+        assert!(called_off(second));
+    }
+
+    #[tokio::test]
+    async fn a_fault_is_one_of_the_expression() {
+        let of = Evaluations::default();
+        let faulty = |_| -> Result<bool, ExpressionError> { std::panic::resume_unwind(Box::new(())) };
+        let answer = Evaluator::default().evaluate(&of, faulty).await;
+        assert_eq!(answer, Answer::Failed("it cannot be evaluated on this".to_owned()));
+        let wrong = evaluate("$number('x') > 1", &of).await.0;
+        assert_eq!(wrong, Answer::Failed("$number was given something that is no number".to_owned()));
+    }
+}

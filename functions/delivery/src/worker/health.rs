@@ -1,0 +1,179 @@
+//! The health of a destination: one that refuses everything is paused, one that is gone or failed for five days is
+//! disabled, and somebody is told.
+
+use std::{borrow::Cow, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::value::to_raw_value;
+
+use super::{
+    breaker::Breaker,
+    lease::{Lane, Notice},
+};
+use crate::model::{Attempt, Wake};
+use destinations::destination::{Destination, State, Stored};
+use kernel::{
+    arrival::{Arrivals, Incoming, Via},
+    batch::BatchId,
+    door,
+    error::Error,
+    queue::{Message, Queue, QueueName},
+    store::Store,
+};
+
+/// What waits for another try is brought forward by the first success after so long without one.
+const MIN_OUTAGE: SignedDuration = SignedDuration::from_secs(5);
+/// A destination that did nothing but fail for so long is disabled.
+const FAILING: SignedDuration = SignedDuration::from_hours(5 * 24);
+/// The reason then.
+const FAILED: &str = "failing";
+
+/// How a destination is to stand, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) state: State,
+    pub(super) reason: String,
+}
+
+/// Notes how a call went; gives the change where it was one failure too many. One that failed before its time begins no
+/// outage: it would be called anew after each success.
+pub(super) fn note(lane: &mut Lane, is_delivered: bool, is_early: bool, now: Timestamp) -> Option<Change> {
+    if is_delivered {
+        lane.failing_since = None;
+        let outage = lane.outage_since.take().map(|since| now.duration_since(since));
+        if outage.is_some_and(|outage| outage >= MIN_OUTAGE) {
+            lane.recovered_at = Some(now);
+            // What failed before says nothing of the calls that follow now.
+            lane.breaker = Breaker::default();
+        }
+        return None;
+    }
+    if !is_early {
+        lane.outage_since.get_or_insert(now);
+    }
+    let since = *lane.failing_since.get_or_insert(now);
+    let is_over = now.duration_since(since) >= FAILING;
+    is_over.then(|| Change { state: State::Disabled, reason: FAILED.to_owned() })
+}
+
+/// The change of a destination that refuses whatever it is sent.
+pub(super) fn refuses(last: &Attempt) -> Change {
+    Change { state: State::Paused, reason: last.failure().unwrap_or_default() }
+}
+
+/// Changes a destination, unless somebody else has since it was read: then what was found is not so any more.
+pub(super) async fn apply(
+    wake: &Wake,
+    change: Change,
+    stored: &Stored,
+    now: Timestamp,
+    store: &impl Store,
+) -> Result<(), Error> {
+    let destination = Destination {
+        state: change.state,
+        reason: Some(change.reason),
+        updated_at: now,
+        ..stored.destination.clone()
+    };
+    destination.save(&wake.tenant, Some(stored.version), store).await?;
+    Ok(())
+}
+
+/// What is told of a destination.
+#[derive(Serialize)]
+struct Told<'a> {
+    event: String,
+    timestamp: Timestamp,
+    metadata: About<'a>,
+}
+
+#[derive(Serialize)]
+struct About<'a> {
+    destination: &'a str,
+    state: State,
+    reason: &'a str,
+}
+
+/// Tells that a destination is not sent to any more: in the log, and by an event that goes where events go; once, until
+/// it is sent to again or there is another reason. What somebody asked for is not told.
+pub(super) async fn tell<Q: Queue>(
+    wake: &Wake,
+    destination: &Destination,
+    lane: &mut Lane,
+    id: BatchId,
+    queue: &Q,
+) -> Result<(), Error> {
+    let reason =
+        destination.reason.as_deref().filter(|reason| *reason == FAILED || reason.starts_with("http_"));
+    let Some(reason) = reason else { return Ok(()) };
+    let notice = Notice { state: destination.state, reason: reason.to_owned() };
+    if lane.notice.as_ref() == Some(&notice) {
+        return Ok(());
+    }
+    let (name, timestamp) = (&destination.destination_name, destination.updated_at);
+    let what = if destination.state == State::Paused { "paused" } else { "disabled" };
+    tracing::error!(
+        tenant = %wake.tenant,
+        destination = %name,
+        reason,
+        "destination {name} is {what}: {reason}"
+    );
+    let told = Told {
+        event: format!("crmflow destination {what}"),
+        timestamp,
+        metadata: About { destination: name.as_str(), state: destination.state, reason },
+    };
+    let refused = |error: serde_json::Error| Error::BadInput(door::describe(&error));
+    let arrivals = Arrivals {
+        id,
+        tenant: wake.tenant.clone(),
+        via: Via::Crmflow,
+        received_at: id.made_at(),
+        sent_at: None,
+        retry: 0,
+        events: vec![Incoming {
+            // The same however often it is told of the same change.
+            message_id: format!("crmflow-{what}-{name}-{}", timestamp.as_millisecond()).into(),
+            record: Cow::Owned(to_raw_value(&told).map_err(refused)?),
+        }],
+    };
+    let body = serde_json::to_string(&arrivals).map_err(refused)?;
+    queue.send(QueueName::Events, vec![Message { body, delay: Duration::ZERO }]).await?;
+    lane.notice = Some(notice);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `+` and `-` are calls that went well or not, an hour is `.`, a day is `|`.
+    #[track_caller]
+    fn check(calls: &str, is_disabled: bool) {
+        let mut lane = Lane::default();
+        let mut now = Timestamp::UNIX_EPOCH;
+        let mut change = None;
+        for call in calls.chars() {
+            match call {
+                '.' => now += SignedDuration::from_hours(1),
+                '|' => now += SignedDuration::from_hours(24),
+                call => change = note(&mut lane, call == '+', false, now),
+            }
+        }
+        assert_eq!(change.is_some(), is_disabled, "{calls}");
+    }
+
+    #[test]
+    fn five_days_of_nothing_but_failure_disable() {
+        check("-", false);
+        check("-||||-", false);
+        check("-|||||-", true);
+        check("-|-|-|-|-.-", false);
+        check("-|-|-|-|-|-", true);
+        check("-||+|||-", false);
+        check("+|||||-", false);
+        check("-||||+-|||||-", true);
+        check("-|||||+", false);
+    }
+}

@@ -1,0 +1,225 @@
+//! What a call needs beside its row: the event, its response, and what was tried before. A row that a crash has left
+//! over, of a delivery that has ended or was put off, is told by it.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    due::Row,
+    record::{Ended, Fate},
+};
+use crate::model::{self, Attempt, Delivery, Status, TABLE, Wake};
+use events::{
+    event::StoredEvent,
+    response::{self, Response},
+};
+use kernel::{
+    arrival::Via,
+    error::Error,
+    store::{Item, Store, Table},
+};
+
+/// A row whose event or response is not there is looked at again after so long,
+const LATER: SignedDuration = SignedDuration::from_secs(1);
+/// and for so long after the event arrived.
+const MISSED: SignedDuration = SignedDuration::from_mins(5);
+
+/// A response of more destinations than this is read once more when it is to be changed: it lies in as many lanes.
+const AT_HAND: usize = 100;
+
+/// An event as it is sent.
+#[derive(Clone, Debug)]
+pub(super) struct Letter {
+    /// As it came, to the letter.
+    pub(super) payload: String,
+    /// The event in canonical form: what a mapping sees.
+    pub(super) canonical: String,
+    pub(super) via: Via,
+}
+
+/// A delivery with all that it needs.
+#[derive(Clone, Debug)]
+pub(super) struct Parcel {
+    pub(super) row: Row,
+    pub(super) letter: Letter,
+    /// The response, which says that it was not delivered yet; not at hand where it is of very many destinations.
+    pub(super) response: Option<Known>,
+    /// What was tried before.
+    pub(super) attempts: Vec<Attempt>,
+}
+
+/// A response as it was read.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) response: Response,
+    /// What [`kernel::store::Condition::Version`] compares.
+    pub(super) version: u64,
+}
+
+impl Known {
+    pub(super) fn read(item: &Item) -> Result<Self, Error> {
+        Ok(Self { response: Response::read(item)?, version: item.version })
+    }
+
+    fn bytes(&self) -> usize {
+        self.response.response_body.get().len()
+    }
+}
+
+impl Letter {
+    fn bytes(&self) -> usize {
+        self.payload.len() + self.canonical.len()
+    }
+}
+
+impl Parcel {
+    /// How much room it takes up, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.letter.bytes() + self.response.as_ref().map_or(0, Known::bytes)
+    }
+}
+
+impl Ended {
+    /// How much room it takes up, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.letter.as_ref().map_or(0, Letter::bytes) + self.response.as_ref().map_or(0, Known::bytes)
+    }
+}
+
+/// What a row turned out to be.
+#[derive(Debug)]
+pub(super) enum Loaded {
+    /// To be sent.
+    Ready(Box<Parcel>),
+    /// Not to be sent.
+    Ended(Box<Ended>),
+}
+
+/// Loads what rows of a lane need. Those that were due by `recovers` may have been left half written down.
+pub(super) async fn load(
+    wake: &Wake,
+    rows: Vec<Row>,
+    recovers: Option<Timestamp>,
+    now: Timestamp,
+    store: &impl Store,
+) -> Result<Vec<Loaded>, Error> {
+    let ids = || rows.iter().map(|row| row.queued.message_id.as_str());
+    let events = ids().map(|id| StoredEvent::key(&wake.tenant, id)).collect();
+    let responses =
+        ids().map(|id| (response::partition(&wake.tenant, id), response::SORT.to_owned())).collect();
+    let events = store.get_all(Table::Events, events).await?;
+    let responses = store.get_all(response::TABLE, responses).await?;
+    let pasts = pasts(wake, &rows, recovers, store).await?;
+    let mut loaded = Vec::with_capacity(rows.len());
+    for (((row, event), response), past) in rows.into_iter().zip(events).zip(responses).zip(pasts) {
+        let event = event.as_ref().map(StoredEvent::read).transpose()?;
+        let event = event.filter(|event| event.sequence == row.sequence);
+        loaded.push(judge(wake, row, event, response, past, now)?);
+    }
+    Ok(loaded)
+}
+
+/// What is known of a delivery that was tried before.
+#[derive(Debug, Default)]
+struct Past {
+    delivered: Option<Delivery>,
+    failed: Option<Delivery>,
+    waiting: Option<Delivery>,
+    /// Whether a later row is there, which `waiting` is waiting for.
+    is_queued: bool,
+}
+
+fn judge(
+    wake: &Wake,
+    mut row: Row,
+    event: Option<StoredEvent>,
+    response: Option<Item>,
+    past: Past,
+    now: Timestamp,
+) -> Result<Loaded, Error> {
+    // Who put that died before the row was there that it waits for.
+    row.waits |= past.waiting.is_some();
+    let response = response.as_ref().map(Known::read).transpose()?;
+    let response = response.filter(|known| known.response.sequence == row.sequence);
+    let destinations = response.as_ref().map(|known| &known.response.destinations);
+    let is_delivered = destinations.and_then(|all| all.get(&wake.destination)).copied();
+    let letter = event
+        .and_then(|event| Some(Letter { payload: event.payload?, canonical: event.event?, via: event.via }));
+    let failed = past.failed;
+    let has_failed =
+        failed.as_ref().is_some_and(|it| it.status == Status::Failed && it.replays >= row.queued.replays);
+    let ended = |row, response, attempts, fate| {
+        Loaded::Ended(Box::new(Ended { row, letter: None, response, attempts, fate, was_sent: false }))
+    };
+    let was_delivered = is_delivered == Some(true);
+    if was_delivered || has_failed {
+        return Ok(ended(row, None, Vec::new(), Fate::Over { was_delivered }));
+    }
+    if let Some(delivered) = past.delivered {
+        return Ok(ended(row, response, delivered.attempts, Fate::Delivered));
+    }
+    if past.is_queued {
+        return Ok(ended(row, None, Vec::new(), Fate::Stale));
+    }
+    // Its filter did not let it through, and who wrote that died before the row was gone.
+    let is_left_out = response.is_some() && is_delivered.is_none();
+    if row.queued.filter_pending && is_left_out {
+        return Ok(ended(row, response, Vec::new(), Fate::Unwanted));
+    }
+    let attempts = past.waiting.or(failed).map(|tried| tried.attempts).unwrap_or_default();
+    Ok(match (letter, response) {
+        (Some(letter), Some(known)) => {
+            let response = (known.response.destinations.len() <= AT_HAND).then_some(known);
+            Loaded::Ready(Box::new(Parcel { row, letter, response, attempts }))
+        }
+        (letter, response) => {
+            let is_missed = now.duration_since(row.queued.received_at) > MISSED;
+            let fate = if is_missed {
+                Fate::Failed { reason: "event_missing".to_owned() }
+            } else {
+                Fate::PutOff { due: now + LATER }
+            };
+            Loaded::Ended(Box::new(Ended { row, letter, response, attempts, fate, was_sent: false }))
+        }
+    })
+}
+
+/// What is known of rows that were tried before, or may have been.
+async fn pasts(
+    wake: &Wake,
+    rows: &[Row],
+    recovers: Option<Timestamp>,
+    store: &impl Store,
+) -> Result<Vec<Past>, Error> {
+    const KINDS: [Status; 3] = [Status::Delivered, Status::Failed, Status::Pending];
+    let partition = model::partition(&wake.tenant, &wake.destination);
+    let looked: Vec<usize> = (0..rows.len())
+        .filter(|&at| rows[at].waits || recovers.is_some_and(|until| rows[at].due <= until))
+        .collect();
+    let mut pasts: Vec<Past> = rows.iter().map(|_| Past::default()).collect();
+    if looked.is_empty() {
+        return Ok(pasts);
+    }
+    let keys = looked
+        .iter()
+        .flat_map(|&at| KINDS.map(|status| (partition.clone(), status.sort(&rows[at].sequence))));
+    let found = store.get_all(TABLE, keys.collect()).await?;
+    for (&at, found) in looked.iter().zip(found.chunks(KINDS.len())) {
+        let read = |place: usize| found[place].as_ref().map(model::body::<Delivery>).transpose();
+        pasts[at] = Past { delivered: read(0)?, failed: read(1)?, waiting: read(2)?, is_queued: false };
+    }
+    // By their sorts: times of rows are cut to milliseconds.
+    let awaited = pasts.iter().enumerate().filter_map(|(at, past)| {
+        let due = past.waiting.as_ref()?.next_attempt_at?;
+        let sort = model::queued_sort(due, &rows[at].sequence);
+        (sort > rows[at].sort).then_some((at, sort))
+    });
+    let awaited: Vec<(usize, String)> = awaited.collect();
+    if !awaited.is_empty() {
+        let keys = awaited.iter().map(|(_, sort)| (partition.clone(), sort.clone())).collect();
+        let found = store.get_all(TABLE, keys).await?;
+        for ((at, _), found) in awaited.iter().zip(found) {
+            pasts[*at].is_queued = found.is_some();
+        }
+    }
+    Ok(pasts)
+}

@@ -1,0 +1,157 @@
+use super::*;
+use crate::{model::Queued, worker::load::Letter};
+use kernel::arrival::Via;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
+}
+
+fn row(name: &str) -> Row {
+    let user = name.starts_with(|first: char| first.is_lowercase()).then(|| name[..1].to_owned());
+    let queued = Queued {
+        message_id: name.to_owned(),
+        received_at: at(0),
+        user,
+        channel: None,
+        tries: 0,
+        replays: 0,
+        stuck_since: None,
+        filter_pending: false,
+        of: None,
+        failed_at: None,
+        throttled_since: None,
+    };
+    Row { sort: String::new(), due: at(0), sequence: name[1..].to_owned(), version: 1, waits: false, queued }
+}
+
+fn parcel(name: &str) -> Box<Parcel> {
+    let letter = Letter { payload: "{}".into(), canonical: "{}".into(), via: Via::Events };
+    Box::new(Parcel { row: row(name), letter, response: None, attempts: Vec::new() })
+}
+
+/// Plays a line. Events are a letter and a number, their place in time; a small letter is a user. `a1` comes into
+/// line, `?` takes one out, `=a1` ends, `!a1:20` is stuck until second 20 and holds up others until 30, `@9` is the time.
+#[track_caller]
+fn check(is_ordered: bool, play: &str, expected: &str) {
+    let mut line = Line::new(is_ordered, SignedDuration::from_secs(30), []);
+    let mut now = at(0);
+    let mut seen = Vec::new();
+    for step in play.split_whitespace() {
+        match (&step[..1], &step[1..]) {
+            ("@", seconds) => now = at(seconds.parse().unwrap()),
+            ("=", name) => line.settle(&name[..1], &name[1..], true, None),
+            ("!", stuck) => {
+                let (name, due) = stuck.split_once(':').unwrap();
+                let stuck = Stuck { due: at(due.parse().unwrap()), free_at: at(30) };
+                line.settle(&name[..1], &name[1..], true, Some(stuck));
+            }
+            ("?", _) => seen.push(match line.next(now) {
+                None => "-".to_owned(),
+                Some(Next::Send(parcel)) => parcel.row.queued.message_id,
+                Some(Next::PutOff(parcel, until)) => {
+                    format!("{}:{}", parcel.row.queued.message_id, until.as_second())
+                }
+            }),
+            _ => line.push(parcel(step)),
+        }
+    }
+    let waiting = line.len();
+    let left = line.clear();
+    assert_eq!(left.len(), waiting, "{play}");
+    seen.push(format!("+{waiting}"));
+    assert_eq!(seen.join(" "), expected, "{play}");
+}
+
+#[test]
+fn without_order_it_is_a_queue() {
+    check(false, "? a1 a2 b3 ? ? ? ?", "- a1 a2 b3 - +0");
+    check(false, "a1 a2 ? !a1:20 ?", "a1 a2 +0");
+    check(false, "a1 a2 a3 ?", "a1 +2");
+}
+
+#[test]
+fn one_of_a_user_is_on_its_way() {
+    check(true, "a1 a2 b3 N4 N5 ? ? ? ? ?", "a1 b3 N4 N5 - +1");
+    check(true, "a1 a2 ? ? =a1 ? ?", "a1 - a2 - +0");
+    check(true, "a1 ? a2 ? =a1 ?", "a1 - a2 +0");
+    // Whatever came first, in whichever order they were read.
+    check(true, "a3 a2 a1 ? =a1 ? =a2 ?", "a1 a2 a3 +0");
+    // Nobody has it all: users take turns.
+    check(true, "a1 a2 a3 b4 b5 ? ? =a1 =b4 ? ? ?", "a1 b4 a2 b5 - +1");
+}
+
+#[test]
+fn a_stuck_event_holds_up_its_user_and_nobody_else() {
+    check(true, "a1 a2 a3 b4 ? !a1:20 ? ? ? ?", "a1 b4 a2:20 a3:20 - +0");
+    // When it is due again it goes first, and then the others.
+    check(true, "a1 a2 ? !a1:20 ? @20 a1 a2 ? =a1 ?", "a1 a2:20 a1 a2 +0");
+    // One that is due, but was not read yet, is waited for.
+    check(true, "a1 ? !a1:20 @21 a2 ?", "a1 a2:22 +0");
+    // So is one that waited behind it.
+    check(true, "a1 a2 ? !a1:5 ? @5 a1 a3 ? =a1 ? @6 a2 a3 ? =a2 ?", "a1 a2:5 a1 a3:6 a2 a3 +0");
+    // Earlier ones do not wait for later ones.
+    check(true, "a5 ? !a5:20 a4 ?", "a5 a4 +0");
+}
+
+#[test]
+fn it_holds_them_up_for_a_bounded_time() {
+    check(true, "a1 a2 ? !a1:500 ? @29 a2 ? @30 a2 ?", "a1 a2:30 a2:30 a2 +0");
+    check(true, "a1 ? !a1:500 @30 a2 ? !a2:100 a3 ?", "a1 a2 a3 +0");
+}
+
+/// A row is due by the millisecond, and is not put off to the one in which it is.
+#[test]
+fn it_holds_them_up_to_the_millisecond() {
+    let free_at = at(30) + SignedDuration::from_micros(456);
+    let mut line = Line::new(true, SignedDuration::from_secs(30), []);
+    line.settle("a", "1", false, Some(Stuck { due: at(500), free_at }));
+    line.push(parcel("a2"));
+    let now = at(30) + SignedDuration::from_micros(100);
+    assert!(matches!(line.next(now), Some(Next::Send(_))));
+}
+
+/// Rows are read, and what is to be loaded of them, and of earlier ones, comes into line.
+#[track_caller]
+fn read(line: &mut Line, names: &[&str], expected: &str) {
+    let Taken { rows, behind } = line.take(names.iter().map(|name| row(name)).collect());
+    let mut taken: Vec<String> = rows.iter().map(|row| row.queued.message_id.clone()).collect();
+    taken.extend(behind.iter().map(|(sequence, _)| format!("a{sequence}")));
+    taken.sort();
+    for name in &taken {
+        line.push(parcel(name));
+    }
+    let (waiting, ready, behind) = (line.len(), line.ready(), line.behind());
+    assert_eq!(format!("{} | {waiting} {ready} {behind}", taken.join(" ")), expected, "{names:?}");
+}
+
+#[track_caller]
+fn send(line: &mut Line, expected: &str) {
+    let Some(Next::Send(parcel)) = line.next(at(0)) else { panic!("{expected} is not sent") };
+    assert_eq!(parcel.row.queued.message_id, expected);
+}
+
+#[test]
+fn a_few_of_each_user_are_in_line() {
+    let line = &mut Line::new(true, SignedDuration::from_secs(30), []);
+    read(line, &["a1", "a2", "a3", "a4", "a5", "a6", "b7", "N8"], "N8 a1 a2 a3 a4 b7 | 6 6 2");
+    send(line, "N8");
+    send(line, "a1");
+    send(line, "b7");
+    read(line, &["a9"], "a5 | 4 0 2");
+    line.settle("a", "1", true, None);
+    send(line, "a2");
+    line.settle("a", "2", true, None);
+    send(line, "a3");
+    assert!(!line.is_hungry());
+    line.settle("a", "3", true, None);
+    send(line, "a4");
+    assert!(line.is_hungry());
+    read(line, &["b9"], "a6 a9 b9 | 4 0 0");
+    // What comes late comes before.
+    line.settle("a", "4", true, None);
+    read(line, &["a0"], "a0 | 5 4 0");
+    send(line, "a0");
+    assert_eq!((line.ready(), line.clear().len()), (0, 4));
+    let all = Line::new(false, SignedDuration::from_secs(30), []).take(vec![row("a1"), row("a2")]);
+    assert_eq!((all.rows.len(), all.behind.len()), (2, 0));
+}

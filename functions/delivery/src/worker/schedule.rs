@@ -1,0 +1,150 @@
+//! When a delivery is tried again: after the delays of its destination, or when the destination says.
+
+use jiff::{SignedDuration, Timestamp};
+
+use destinations::{destination::RETRY_DELAYS, outbound::RetryAfter};
+
+/// The longest that a destination may ask for.
+const MAX_ASKED: SignedDuration = SignedDuration::from_hours(24);
+/// The shortest rest of a lane, and the longest where the destination does not say how long.
+const MIN_REST: SignedDuration = SignedDuration::from_secs(1);
+const MAX_REST: SignedDuration = SignedDuration::from_mins(5);
+/// After how many rests in a row a rest grows no longer.
+const MAX_DOUBLINGS: u32 = 10;
+
+/// When to try again what failed at `now`, having used up `used` tries before; `None`: not again.
+///
+/// It is the later of the delay, ±10 %, and what the destination asks for, which is spread by 10 % more, so that not all
+/// come at once.
+pub(super) fn next(
+    delays: &[u32],
+    used: u32,
+    asked: Option<RetryAfter>,
+    now: Timestamp,
+    random: u128,
+) -> Option<Timestamp> {
+    let delay = *delays.get(usize::try_from(used).ok()?)?;
+    let wait = spread_around(delay, random);
+    Some(now + asked.map_or(wait, |asked| wait.max(spread_behind(asked, now, random))))
+}
+
+/// Until when a lane rests whose destination asked for time at `now`: for the first of the delays, or for as long as was
+/// asked for if that is longer. Where it does not say how long, each rest in a row (`before` is their number) is twice
+/// as long as the one before.
+pub(super) fn rest(
+    delays: &[u32],
+    before: u32,
+    asked: Option<RetryAfter>,
+    now: Timestamp,
+    random: u128,
+) -> Timestamp {
+    let delay = delays.first().copied().unwrap_or(RETRY_DELAYS[0]);
+    let first = spread_around(delay, random).max(MIN_REST);
+    let wait = match asked {
+        Some(asked) => first.max(spread_behind(asked, now, random)),
+        None => first.max((first * (1 << before.min(MAX_DOUBLINGS))).min(MAX_REST)),
+    };
+    now + wait
+}
+
+/// For how long a destination may go on asking for time before a delivery has failed: as long as its tries would take,
+/// and no less than they take by default.
+pub(super) fn patience(delays: &[u32]) -> SignedDuration {
+    let total = |delays: &[u32]| SignedDuration::from_secs(delays.iter().copied().map(i64::from).sum());
+    total(delays).max(total(&RETRY_DELAYS))
+}
+
+/// A delay, ±10 %.
+fn spread_around(seconds: u32, random: u128) -> SignedDuration {
+    let wait = SignedDuration::from_secs(seconds.into());
+    wait - wait / 10 + part(wait / 5, random)
+}
+
+/// What a destination asks for, and up to 10 % more.
+fn spread_behind(asked: RetryAfter, now: Timestamp, random: u128) -> SignedDuration {
+    let wait = asked.wait(now).min(MAX_ASKED);
+    (wait + part(wait / 10, random)).min(MAX_ASKED)
+}
+
+/// A random part of a duration, to the millisecond.
+fn part(whole: SignedDuration, random: u128) -> SignedDuration {
+    let steps = u128::try_from(whole.as_millis()).unwrap_or_default() + 1;
+    SignedDuration::from_millis(i64::try_from(random % steps).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(used: u32, asked: Option<&str>, expected: Option<(i64, i64)>) {
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let asked = asked.and_then(RetryAfter::parse);
+        let seconds = |random| {
+            next(&RETRY_DELAYS, used, asked, now, random).map(|due| due.duration_since(now).as_millis())
+        };
+        let all: Vec<_> = (0..7_919).map(|step| seconds(u128::MAX / 7_919 * step)).collect();
+        let found = all.iter().min().copied().flatten().zip(all.iter().max().copied().flatten());
+        let expected = expected.map(|(from, to)| (i128::from(from), i128::from(to)));
+        let Some(((first, last), (from, to))) = found.zip(expected) else {
+            assert_eq!(found, expected, "{used} {asked:?}");
+            return;
+        };
+        assert!((from..=to).contains(&first) && (from..=to).contains(&last), "{found:?} {expected:?}");
+        // All of the range is used.
+        assert!((last - first) * 10 >= (to - from) * 8, "{found:?} {expected:?}");
+    }
+
+    #[test]
+    fn delays_follow_the_destination() {
+        check(0, None, Some((4_500, 5_500)));
+        check(1, None, Some((270_000, 330_000)));
+        check(2, None, Some((1_620_000, 1_980_000)));
+        check(6, None, Some((32_400_000, 39_600_000)));
+        check(7, None, None);
+        check(u32::MAX, None, None);
+    }
+
+    #[test]
+    fn the_later_of_schedule_and_retry_after_counts() {
+        check(0, Some("120"), Some((120_000, 132_000)));
+        for asked in ["0", "1", "Wed, 01 Jan 2025 01:00:00 GMT"] {
+            check(0, Some(asked), Some((4_500, 5_500)));
+            check(6, Some(asked), Some((32_400_000, 39_600_000)));
+        }
+        check(0, Some("Thu, 01 Jan 2026 01:00:00 GMT"), Some((3_600_000, 3_960_000)));
+        check(0, Some("9999999"), Some((86_400_000, 86_400_000)));
+        // It wins no further try.
+        check(7, Some("120"), None);
+    }
+
+    #[track_caller]
+    fn check_rest(delays: &[u32], before: u32, asked: Option<&str>, (from, to): (i128, i128)) {
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let asked = asked.and_then(RetryAfter::parse);
+        for step in 0..7_919 {
+            let until = rest(delays, before, asked, now, u128::MAX / 7_919 * step);
+            let found = until.duration_since(now).as_millis();
+            assert!((from..=to).contains(&found), "{delays:?} {before} {asked:?}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_lane_rests_as_long_as_it_is_asked_to() {
+        check_rest(&RETRY_DELAYS, 0, None, (4_500, 5_500));
+        check_rest(&RETRY_DELAYS, 1, None, (9_000, 11_000));
+        check_rest(&RETRY_DELAYS, u32::MAX, None, (300_000, 300_000));
+        check_rest(&[600], 3, None, (540_000, 660_000));
+        check_rest(&[], 0, None, (4_500, 5_500));
+        check_rest(&[0], 5, None, (32_000, 32_000));
+        check_rest(&RETRY_DELAYS, 9, Some("1"), (4_500, 5_500));
+        check_rest(&RETRY_DELAYS, 9, Some("60"), (60_000, 66_000));
+    }
+
+    #[test]
+    fn a_delivery_waits_for_its_destination_as_long_as_its_tries_take() {
+        assert_eq!(patience(&RETRY_DELAYS).as_secs(), 99_305);
+        assert_eq!(patience(&[]), patience(&RETRY_DELAYS));
+        assert_eq!(patience(&[86_400; 3]).as_secs(), 3 * 86_400);
+    }
+}

@@ -1,0 +1,33 @@
+//! One call that is no delivery: to see how a destination answers. Nothing of it is stored, and nothing tried again.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{
+    PATIENCE,
+    attempt::{Target, call},
+    evaluator::Evaluator,
+    load::Letter,
+};
+use crate::model::Attempt;
+use destinations::{destination::Stored, outbound::Outbound};
+use events::event::Event;
+use kernel::{arrival::Via, door, error::Error};
+
+/// Calls a destination with an event as a delivery of it would, whatever state the destination is in.
+pub async fn trial(
+    stored: Stored,
+    event: &Event<'_>,
+    payload: &str,
+    outbound: &Outbound,
+    at: Timestamp,
+) -> Result<Attempt, Error> {
+    let canonical = serde_json::to_string(event).map_err(|error| Error::BadInput(door::describe(&error)))?;
+    let letter = Letter { payload: payload.to_owned(), canonical, via: Via::Crmflow };
+    let target = Arc::new(Target::new(stored, outbound.guard(), Evaluator::default()));
+    let channel = event.preferred_channel();
+    let (attempt, _) =
+        call(&target, &letter, &event.message_id, channel.as_deref(), outbound, at, PATIENCE).await;
+    Ok(attempt)
+}

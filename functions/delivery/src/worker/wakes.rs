@@ -1,0 +1,73 @@
+//! Wakes: the message that has a lane looked at, now or when something is due.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::lease::Lane;
+use crate::model::Wake;
+use kernel::{
+    error::Error,
+    queue::{self, Queue},
+};
+
+/// A message that comes so much later than wanted will do.
+const SLACK: SignedDuration = SignedDuration::from_secs(1);
+/// One that is to come sooner than this may be the one that is being worked on: clocks differ.
+const EARLY: SignedDuration = SignedDuration::from_secs(2);
+/// The soonest that a message comes for a lane that is taken: later than that, so that all who come by see that it will
+/// do, and one is sent.
+pub(super) const NEXT: SignedDuration = SignedDuration::from_secs(4);
+
+/// Sees to it that the lane is looked at when something is due at `due`: by the message that is on its way, or by a
+/// new one.
+pub(super) async fn arm<Q: Queue>(
+    wake: &Wake,
+    lane: &mut Lane,
+    due: Timestamp,
+    now: Timestamp,
+    queue: &Q,
+) -> Result<(), Error> {
+    if is_armed(lane.wake_at, due, now) {
+        return Ok(());
+    }
+    let delay = queue::delay(due, now);
+    wake.send(delay, queue).await?;
+    lane.wake_at = (!delay.is_zero()).then(|| now + delay);
+    Ok(())
+}
+
+/// How much later a lane is looked at again that could not be worked on: long enough for what was busy, and not all
+/// lanes at once.
+pub(super) fn after_trouble(random: u128) -> Duration {
+    Duration::from_secs(5 + u64::try_from(random % 56).unwrap_or_default())
+}
+
+/// Whether the message that was sent last will do.
+pub(super) fn is_armed(wake_at: Option<Timestamp>, due: Timestamp, now: Timestamp) -> bool {
+    wake_at.is_some_and(|at| now + EARLY < at && at <= due + SLACK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_armed(wake_at: Option<i64>, due: i64, expected: bool) {
+        let at = |seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
+        assert_eq!(is_armed(wake_at.map(at), at(due), at(0)), expected, "{wake_at:?} {due}");
+    }
+
+    #[test]
+    fn one_message_is_on_its_way() {
+        check_armed(None, 10, false);
+        check_armed(Some(10), 10, true);
+        check_armed(Some(11), 10, true);
+        check_armed(Some(12), 10, false);
+        check_armed(Some(900), 7_200, true);
+        // It may be the one that led here.
+        check_armed(Some(0), 7_200, false);
+        check_armed(Some(1), 7_200, false);
+        check_armed(Some(-5), 10, false);
+    }
+}

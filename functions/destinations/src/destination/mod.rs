@@ -1,0 +1,261 @@
+//! A destination: where events are sent, as it is stored. Made and changed while the system runs (S0-011 to
+//! S0-016).
+
+pub mod form;
+mod hidden;
+mod shown;
+mod statuses;
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+pub use hidden::Hidden;
+pub use shown::{HIDDEN, Shown, shown_url};
+
+use kernel::{
+    batch::Name,
+    destination_name::DestinationName,
+    door,
+    error::Error,
+    store::{Condition, Item, Query, Store, Table, Written},
+};
+
+/// What a destination is (S0-013).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DestinationType {
+    /// Communication: the event's preferred channel stands behind the path (S0-022).
+    #[serde(rename = "CDP")]
+    Cdp,
+    /// Analytics: the event as it came (S0-023).
+    #[serde(rename = "analytics")]
+    Analytics,
+}
+
+/// In which order events are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ordering {
+    /// As they can be.
+    #[default]
+    None,
+    /// Those of one user one after the other, as they arrived.
+    User,
+}
+
+/// Whether it is sent to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It is.
+    #[default]
+    Active,
+    /// Its events are queued and wait: somebody paused it, or it refused whatever it was sent.
+    Paused,
+    /// Its events have failed, and may be sent again: somebody disabled it, it answered 410, or it failed for five days.
+    Disabled,
+}
+
+impl State {
+    /// The name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// The delays before the tries that follow a failure, in seconds (design, Numbers to hold).
+pub const RETRY_DELAYS: [u32; 7] = [5, 300, 1_800, 7_200, 18_000, 36_000, 36_000];
+/// The statuses that end a delivery at once (design, Numbers to hold); 410 disables the destination too.
+pub const FINAL_STATUSES: [u16; 6] = [400, 410, 413, 414, 415, 422];
+/// How many requests to one destination are on their way at once.
+pub const CONCURRENCY: u32 = 16;
+/// For how many seconds an event that is stuck holds up its user's later ones.
+pub const HOLD_SECONDS: u32 = 3_600;
+
+/// A destination as it is stored. The names of its first four members are the seed's (S0-030).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Destination {
+    /// Its name.
+    pub destination_name: DestinationName,
+    /// Headers of each call. Never shown again, never logged.
+    #[serde(default)]
+    pub headers: Hidden<BTreeMap<String, String>>,
+    /// What it is.
+    #[serde(rename = "Type")]
+    pub kind: DestinationType,
+    /// Where the call goes. Its query may hold a key.
+    #[serde(rename = "Url")]
+    pub url: Hidden<String>,
+    /// The names of the events that it gets; none: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
+    /// A JSONata expression over the event; those get through for which it is true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// A JSONata expression over the event that gives the body to send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<String>,
+    /// What calls are signed with (Standard Webhooks): the one in use, and while it is rotated the one before.
+    /// Never shown again, never logged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Hidden<Vec<String>>,
+    /// At most so many calls a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<u32>,
+    /// The order of its calls.
+    #[serde(default)]
+    pub ordering: Ordering,
+    /// For how many seconds an event that is stuck holds up its user's later ones, where order is kept.
+    pub hold_seconds: u32,
+    /// How many calls are on their way at once.
+    pub concurrency: u32,
+    /// The delays before the tries that follow a failure, in seconds.
+    pub retry_delays: Vec<u32>,
+    /// The statuses of answers after which a delivery is not tried again.
+    #[serde(default = "final_statuses")]
+    pub final_statuses: Vec<u16>,
+    /// Whether it is sent to.
+    #[serde(default)]
+    pub state: State,
+    /// Why it is not, if it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was changed last.
+    pub updated_at: Timestamp,
+}
+
+fn final_statuses() -> Vec<u16> {
+    FINAL_STATUSES.to_vec()
+}
+
+/// A destination with the version of its item, for a change that must not overwrite another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The destination.
+    pub destination: Destination,
+    /// What [`Condition::Version`] compares.
+    pub version: u64,
+}
+
+/// The sort of the item that is counted up with every change to a tenant's destinations.
+const GENERATION: &str = "!generation";
+
+/// How many destinations are read at once.
+const PAGE: usize = 1_000;
+
+impl Destination {
+    /// For how long an event that is stuck holds up its user's later ones.
+    pub fn hold(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.hold_seconds.into())
+    }
+
+    /// When it was made, in milliseconds since 1970: it tells the destination from others that had its name before.
+    pub fn made(&self) -> i64 {
+        self.created_at.as_millisecond()
+    }
+
+    /// Whether what is for the destination made at `of` is for this one; what was written before that was said is.
+    pub fn is_of(&self, of: Option<i64>) -> bool {
+        of.is_none_or(|of| of == self.made())
+    }
+
+    /// The destination of a tenant with this name.
+    pub async fn find(
+        tenant: &Name,
+        name: &DestinationName,
+        store: &impl Store,
+    ) -> Result<Option<Stored>, Error> {
+        let found = store.get(Table::Destinations, tenant.as_str(), name.as_str()).await?;
+        found.as_ref().map(read).transpose()
+    }
+
+    /// All destinations of a tenant by name, behind the name `after`; a full answer may have more behind it.
+    pub async fn list(
+        tenant: &Name,
+        after: Option<&str>,
+        limit: usize,
+        store: &impl Store,
+    ) -> Result<Vec<Stored>, Error> {
+        let query = Query {
+            partition: tenant.to_string(),
+            prefix: String::new(),
+            after: Some(after.unwrap_or(GENERATION).to_owned()),
+            descending: false,
+            limit,
+        };
+        store.query(Table::Destinations, query).await?.iter().map(read).collect()
+    }
+
+    /// Every destination of a tenant.
+    pub async fn all(tenant: &Name, store: &impl Store) -> Result<Vec<Stored>, Error> {
+        let mut all: Vec<Stored> = Vec::new();
+        loop {
+            let after = all.last().map(|stored| stored.destination.destination_name.to_string());
+            let page = Self::list(tenant, after.as_deref(), PAGE, store).await?;
+            let is_last = page.len() < PAGE;
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Stores it: as a new one (`version` is `None`), or over the one of that version. `false`: somebody else
+    /// was there before.
+    pub async fn save(&self, tenant: &Name, version: Option<u64>, store: &impl Store) -> Result<bool, Error> {
+        let item = Item {
+            partition: tenant.to_string(),
+            sort: self.destination_name.to_string(),
+            version: version.map_or(1, |version| version + 1),
+            body: serde_json::to_string(self).map_err(|error| Error::BadInput(door::describe(&error)))?,
+        };
+        let condition = version.map_or(Condition::Absent, Condition::Version);
+        let written = store.put(Table::Destinations, item, condition).await?;
+        if written == Written::Done {
+            turn(tenant, store).await?;
+        }
+        Ok(written == Written::Done)
+    }
+
+    /// Deletes it, if there is one.
+    pub async fn delete(tenant: &Name, name: &DestinationName, store: &impl Store) -> Result<(), Error> {
+        store.delete(Table::Destinations, tenant.as_str(), name.as_str()).await?;
+        turn(tenant, store).await
+    }
+}
+
+/// How often a tenant's destinations were changed: while it stays the same, so do they.
+pub async fn generation(tenant: &Name, store: &impl Store) -> Result<u64, Error> {
+    let found = store.get(Table::Destinations, tenant.as_str(), GENERATION).await?;
+    Ok(found.map_or(0, |item| item.version))
+}
+
+/// Counts the generation up.
+async fn turn(tenant: &Name, store: &impl Store) -> Result<(), Error> {
+    let mut known = generation(tenant, store).await?;
+    loop {
+        let item = Item {
+            partition: tenant.to_string(),
+            sort: GENERATION.to_owned(),
+            version: known + 1,
+            body: "{}".to_owned(),
+        };
+        let condition = if known == 0 { Condition::Absent } else { Condition::Version(known) };
+        match store.put(Table::Destinations, item, condition).await? {
+            Written::Done => return Ok(()),
+            Written::Conflict(other) => known = other.map_or(0, |item| item.version),
+        }
+    }
+}
+
+fn read(item: &Item) -> Result<Stored, Error> {
+    Ok(Stored { destination: door::decode(item.body.as_bytes())?, version: item.version })
+}

@@ -1,0 +1,165 @@
+//! A destination as people see it: all of it but the values of headers, the secrets, and what stands in the query
+//! of its URL.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Destination, DestinationType, Ordering, State};
+use kernel::destination_name::DestinationName;
+
+/// What stands in the place of a value that is not shown.
+pub const HIDDEN: &str = "***";
+
+/// A destination as people see it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shown {
+    /// Its name.
+    pub destination_name: DestinationName,
+    /// What it is.
+    pub r#type: DestinationType,
+    /// Where calls go; values of its query are hidden.
+    pub url: String,
+    /// The names of its headers; their values are hidden.
+    pub headers: BTreeMap<String, &'static str>,
+    /// The names of the events that it gets; none: all.
+    pub events: Vec<String>,
+    /// What an event must fulfil.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// What is sent of an event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<String>,
+    /// How many secrets calls are signed with.
+    pub secrets: usize,
+    /// At most so many calls a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<u32>,
+    /// The order of its calls.
+    pub ordering: Ordering,
+    /// For how many seconds an event that is stuck holds up its user's later ones.
+    pub hold_seconds: u32,
+    /// How many calls are on their way at once.
+    pub concurrency: u32,
+    /// The delays before the tries that follow a failure, in seconds.
+    pub retry_delays: Vec<u32>,
+    /// The statuses of answers after which a delivery is not tried again.
+    pub final_statuses: Vec<u16>,
+    /// Whether it is sent to.
+    pub state: State,
+    /// Why it is not, if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was changed last.
+    pub updated_at: Timestamp,
+}
+
+impl From<Destination> for Shown {
+    fn from(destination: Destination) -> Self {
+        Self {
+            url: shown_url(&destination.url),
+            headers: destination.headers.into_inner().into_keys().map(|name| (name, HIDDEN)).collect(),
+            secrets: destination.secrets.len(),
+            destination_name: destination.destination_name,
+            r#type: destination.kind,
+            events: destination.events,
+            filter: destination.filter,
+            mapping: destination.mapping,
+            rate_limit: destination.rate_limit,
+            ordering: destination.ordering,
+            hold_seconds: destination.hold_seconds,
+            concurrency: destination.concurrency,
+            retry_delays: destination.retry_delays,
+            final_statuses: destination.final_statuses,
+            state: destination.state,
+            reason: destination.reason,
+            created_at: destination.created_at,
+            updated_at: destination.updated_at,
+        }
+    }
+}
+
+/// A URL with the values of its query hidden.
+pub fn shown_url(url: &str) -> String {
+    let Some((front, query)) = url.split_once('?') else { return url.to_owned() };
+    let pairs: Vec<String> = query
+        .split('&')
+        .map(|pair| match pair.split_once('=') {
+            Some((name, _)) => format!("{name}={HIDDEN}"),
+            None => HIDDEN.to_owned(),
+        })
+        .collect();
+    format!("{front}?{}", pairs.join("&"))
+}
+
+/// Whether values of a URL's query are hidden.
+pub(super) fn hides(url: &str) -> bool {
+    url.split_once('?').is_some_and(|(_, query)| query.split('&').any(is_hidden))
+}
+
+/// A URL with the values that it hides, which are those of the same names in `stored`; `None`: one is not there.
+pub(super) fn restored_url(url: &str, stored: &str) -> Option<String> {
+    let (front, query) = url.split_once('?')?;
+    let mut known: Vec<&str> = stored.split_once('?').map(|(_, query)| query.split('&').collect())?;
+    let mut pairs = Vec::new();
+    for pair in query.split('&') {
+        // Where a name stands twice, so do its values, in their order.
+        let at = known.iter().position(|other| name(other) == name(pair));
+        let other = at.map(|at| known.remove(at));
+        pairs.push(if is_hidden(pair) { other? } else { pair });
+    }
+    Some(format!("{front}?{}", pairs.join("&")))
+}
+
+fn name(pair: &str) -> Option<&str> {
+    pair.split_once('=').map(|(name, _)| name)
+}
+
+fn is_hidden(pair: &str) -> bool {
+    pair.split_once('=').map_or(pair, |(_, value)| value) == HIDDEN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{hides, restored_url, shown_url};
+
+    #[track_caller]
+    fn check(url: &str, shown: &str) {
+        assert_eq!(shown_url(url), shown);
+        assert_eq!(shown_url(shown), shown, "what is shown hides nothing more");
+    }
+
+    #[test]
+    fn values_of_a_query_are_hidden() {
+        check("https://a.example/x", "https://a.example/x");
+        check("https://a.example/x?key=1&b=2=3", "https://a.example/x?key=***&b=***");
+        check("https://a.example/x?token", "https://a.example/x?***");
+        check("https://a.example/x?", "https://a.example/x?***");
+    }
+
+    #[track_caller]
+    fn check_restored(url: &str, stored: &str, expected: Option<&str>) {
+        assert!(hides(url), "{url}");
+        assert_eq!(restored_url(url, stored).as_deref(), expected);
+    }
+
+    #[test]
+    fn what_is_hidden_stands_for_what_is_stored() {
+        let stored = "https://a.example/x?key=1&b=2=3&token&b=4";
+        for url in [stored, "https://a.example/x?b=2=3"] {
+            check_restored(&shown_url(url), url, Some(url));
+        }
+        check_restored("https://a.example/y?key=***", stored, Some("https://a.example/y?key=1"));
+        check_restored("https://a.example/x?c=5&***", stored, Some("https://a.example/x?c=5&token"));
+        check_restored("https://a.example/x?b=7&b=***", stored, Some("https://a.example/x?b=7&b=4"));
+        for query in ["c=***", "key=***&key=***", "key=1&***&***"] {
+            check_restored(&format!("https://a.example/x?{query}"), stored, None);
+        }
+        check_restored("https://a.example/x?key=***", "https://a.example/x", None);
+        assert!(!hides("https://a.example/***?a=**&b"));
+    }
+}

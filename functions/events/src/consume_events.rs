@@ -1,0 +1,298 @@
+//! ConsumeEvents: messages of the queue of events become batches that fit into a state's data, in the order in which
+//! they arrived. A message is done when every batch with an event of it went through the flow.
+
+use std::{borrow::Cow, collections::BTreeMap, future::Future};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use xxhash_rust::xxh3::Xxh3;
+
+use kernel::{
+    arrival::{Arrival, Arrivals},
+    batch::{Batch, BatchId, Kind, Name},
+    door,
+    error::Error,
+    objects::Objects,
+    queue::{BatchResponse, ItemFailure, SqsEvent, SqsMessage, company},
+    received::{self, Received},
+    records::{self, Records, RecordsWriter},
+};
+
+/// An execution to run: the record flow on some events.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    /// The events, as a batch. Its id is the name of the execution.
+    pub batch: Batch,
+    /// The execution's input.
+    pub input: String,
+}
+
+/// How an execution ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fed {
+    /// Its events went through the flow.
+    Through,
+    /// It failed, and why; no value out of a record.
+    Failed(String),
+}
+
+/// Takes events through the flow: `run` runs one execution, and says how it ended.
+///
+/// Batches of a tenant run one after the other. Where one fails, those behind it wait for the next try as well, so
+/// that no event overtakes one that came before it; unless its messages had failed with others before and now are in
+/// small company ([`company`]): then they may be at fault themselves, and are passed.
+pub async fn consume_events<F, R>(event: SqsEvent, objects: &Objects, run: F) -> BatchResponse
+where
+    F: Fn(Feed) -> R,
+    R: Future<Output = Result<Fed, Error>>,
+{
+    let (tenants, mut failed) = read(&event.records);
+    for (tenant, messages) in tenants {
+        let mut lots = Lots::default();
+        for (place, receives, arrivals) in messages {
+            if let Err(error) = lots.push(place, company(receives), arrivals) {
+                tracing::error!(
+                    error.name = error.name(),
+                    "the events of a message cannot be passed on: {error}"
+                );
+                failed.insert(place, error.to_string());
+            }
+        }
+        let mut waiting = lots.0.into_iter();
+        for lot in waiting.by_ref() {
+            let places = lot.messages.clone();
+            let (left, passes) = run_lot(lot, &tenant, objects, &run).await;
+            if let Some(reason) = left {
+                failed.extend(places.into_iter().map(|place| (place, reason.clone())));
+            }
+            if !passes {
+                break;
+            }
+        }
+        let behind = waiting.flat_map(|lot| lot.messages).map(|place| (place, BEHIND.to_owned()));
+        behind.for_each(|(place, reason)| _ = failed.entry(place).or_insert(reason));
+    }
+    let failure = |(at, reason): (usize, String)| ItemFailure {
+        item_identifier: event.records[at].message_id.clone(),
+        reason,
+    };
+    BatchResponse { batch_item_failures: failed.into_iter().map(failure).collect() }
+}
+
+/// Why a message is not done whose turn did not come.
+const BEHIND: &str = "events that came before its own did not get through the flow";
+/// Why a message is not done that holds something else.
+const UNREADABLE: &str = "it holds no events";
+
+/// Runs some events; says why they are still to be done, if they are, and whether those behind them may be run.
+async fn run_lot<R>(
+    lot: Lot,
+    tenant: &Name,
+    objects: &Objects,
+    run: impl Fn(Feed) -> R,
+) -> (Option<String>, bool)
+where
+    R: Future<Output = Result<Fed, Error>>,
+{
+    let is_small = lot.room < usize::MAX;
+    // What cannot be reached for one is out of reach for those behind it.
+    let passes = |error: &Error| is_small && !error.is_transient();
+    let feed = match lot.feed(tenant, objects).await {
+        Ok(feed) => feed,
+        Err(error) => {
+            tracing::error!(error.name = error.name(), "events cannot be passed on: {error}");
+            return (Some(error.to_string()), passes(&error));
+        }
+    };
+    let id = feed.batch.batch_id.to_string();
+    match run(feed).await {
+        Ok(Fed::Through) => (None, true),
+        Ok(Fed::Failed(why)) => {
+            tracing::warn!(
+                batch.id = id,
+                "the events of batch {id} did not get through the flow, and are tried again: {why}"
+            );
+            (Some(why), is_small)
+        }
+        Err(error) => {
+            tracing::error!(
+                batch.id = id,
+                error.name = error.name(),
+                "the flow could not be run on batch {id}: {error}"
+            );
+            (Some(error.to_string()), passes(&error))
+        }
+    }
+}
+
+/// A message that was read: its place in the event, how often it was received, and the request in it.
+type Message = (usize, u32, Arrivals<'static>);
+
+/// Why messages are not done, by their places in the event.
+type Reasons = BTreeMap<usize, String>;
+
+/// The messages by tenant, each tenant's in the order of arrival; and the places of those that cannot be read.
+fn read(records: &[SqsMessage]) -> (Vec<(Name, Vec<Message>)>, Reasons) {
+    let mut tenants: Vec<(Name, Vec<Message>)> = Vec::new();
+    let mut unreadable = Reasons::new();
+    for (at, message) in records.iter().enumerate() {
+        let Ok(arrivals) = door::decode::<Arrivals>(message.body.as_bytes()) else {
+            unreadable.insert(at, UNREADABLE.to_owned());
+            continue;
+        };
+        let known = tenants.iter().position(|(tenant, _)| *tenant == arrivals.tenant);
+        let place = known.unwrap_or_else(|| {
+            tenants.push((arrivals.tenant.clone(), Vec::new()));
+            tenants.len() - 1
+        });
+        tenants[place].1.push((at, message.receives(), arrivals));
+    }
+    if let Some((&first, _)) = unreadable.first_key_value() {
+        let (count, id) = (unreadable.len(), &records[first].message_id);
+        tracing::error!(
+            message.id = id,
+            "messages that hold no events, {count} of them, the first {id}, end in the dead letter queue"
+        );
+    }
+    for (_, messages) in &mut tenants {
+        messages.sort_by_key(|(_, _, arrivals)| arrivals.id);
+    }
+    (tenants, unreadable)
+}
+
+/// The events of a tenant, cut.
+#[derive(Default)]
+struct Lots(Vec<Lot>);
+
+/// Events that run together.
+struct Lot {
+    /// The request that brought the first of them, and when.
+    first: (BatchId, Timestamp),
+    /// Of the events: the same ones make the same batch again, others another.
+    hash: Xxh3,
+    lines: Vec<u8>,
+    count: u64,
+    /// How many bytes the lines take inline.
+    inline: usize,
+    /// The places of the messages that they are of.
+    messages: Vec<usize>,
+    /// How many messages there may be.
+    room: usize,
+}
+
+impl Lots {
+    /// Adds the events of a message; `room`: with how many messages it may be together.
+    fn push(&mut self, place: usize, room: usize, arrivals: Arrivals<'_>) -> Result<(), Error> {
+        let Arrivals { id, tenant: _, via, received_at, sent_at, retry, events } = arrivals;
+        let mut text = Vec::new();
+        for (index, incoming) in (0..).zip(events) {
+            let arrival = Arrival {
+                id,
+                index,
+                message_id: incoming.message_id.into_owned(),
+                via,
+                received_at,
+                sent_at,
+            };
+            let sequence = arrival.sequence();
+            let spaced = received::one_line(incoming.record.get().as_bytes());
+            let record: &RawValue = match &spaced {
+                Cow::Borrowed(_) => &incoming.record,
+                Cow::Owned(spaced) => {
+                    serde_json::from_slice(spaced).map_err(|error| Error::BadInput(door::describe(&error)))?
+                }
+            };
+            let mut line = Received { retry, arrival: Some(arrival), ..Received::json(0, 0, record) };
+            line.index = self.0.last().map_or(0, |lot| lot.count);
+            write(&line, &mut text)?;
+            let fits = self.0.last().is_some_and(|lot| lot.takes(&text, place, room));
+            if !fits {
+                self.0.push(Lot::new(id, received_at));
+                line.index = 0;
+                write(&line, &mut text)?;
+            }
+            if let Some(lot) = self.0.last_mut() {
+                lot.push(&text, &sequence, place, room);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write(line: &Received<'_>, to: &mut Vec<u8>) -> Result<(), Error> {
+    to.clear();
+    line.write(to)?;
+    to.push(b'\n');
+    Ok(())
+}
+
+impl Lot {
+    fn new(id: BatchId, received_at: Timestamp) -> Self {
+        Self {
+            first: (id, received_at),
+            hash: Xxh3::new(),
+            lines: Vec::new(),
+            count: 0,
+            inline: 0,
+            messages: Vec::new(),
+            room: usize::MAX,
+        }
+    }
+
+    fn takes(&self, line: &[u8], place: usize, room: usize) -> bool {
+        let has_room = self.holds(place) || self.messages.len() < self.room.min(room);
+        has_room && self.inline + records::inline_len(line) <= records::INLINE_BYTES
+    }
+
+    fn holds(&self, place: usize) -> bool {
+        self.messages.last() == Some(&place)
+    }
+
+    fn push(&mut self, line: &[u8], sequence: &str, place: usize, room: usize) {
+        if !self.holds(place) {
+            self.messages.push(place);
+        }
+        self.lines.extend_from_slice(line);
+        self.inline += records::inline_len(line);
+        self.count += 1;
+        self.room = self.room.min(room);
+        self.hash.update(sequence.as_bytes());
+    }
+
+    /// The execution that runs them.
+    async fn feed(self, tenant: &Name, objects: &Objects) -> Result<Feed, Error> {
+        #[derive(Serialize)]
+        struct Input<'a> {
+            batch: &'a Batch,
+            records: Records,
+        }
+        let (first, received_at) = self.first;
+        let batch = Batch {
+            batch_id: BatchId::new(first.made_at(), self.hash.digest128()),
+            tenant: tenant.clone(),
+            provider: "events".parse()?,
+            kind: Kind::Event,
+            received_at,
+            order: 0,
+            replay: 0,
+            chunk: None,
+        };
+        let records = if self.inline <= records::INLINE_BYTES {
+            Records::inline(&self.lines)?
+        } else {
+            // One event that is larger than any may be: the check of events sees to it, as to every bad one.
+            let mut arrived = RecordsWriter::new(&batch, "arrived", objects);
+            for line in self.lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+                arrived.push(line).await?;
+            }
+            arrived.finish().await?
+        };
+        let input = Input { batch: &batch, records };
+        let input = serde_json::to_string(&input).map_err(|error| Error::BadInput(door::describe(&error)))?;
+        Ok(Feed { batch, input })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,352 @@
+//! The check that makes an event of a record, whichever door it came in by.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{
+    Call, Event, MAX_EVENT_BYTES,
+    fields::{self, Field, Fields},
+    reading::{self, Reading},
+};
+use kernel::{
+    arrival::{Arrival, Via},
+    door,
+    fault::{Fault, rule},
+    json_text,
+};
+
+/// Checks one record: the event, or everything that is wrong with it.
+///
+/// By `POST /track` and `POST /events` an event has a user, a name and a time (S0-003 to S0-006, S3-002). In
+/// Segment's format it has a type and a user, known or not; its time is by a clock that is corrected.
+pub fn check<'a>(record: &'a str, arrival: &'a Arrival) -> Result<Event<'a>, Vec<Fault>> {
+    if let Some(fault) = misshapen(record) {
+        return Err(vec![fault]);
+    }
+    let mut reading = Reading::new(Fields::read(record, arrival.via).map_err(|fault| vec![fault])?);
+    let call = call(&mut reading, arrival.via);
+    let event = name(&mut reading, arrival.via, call);
+    let (user_id, anonymous_id) = ids(&mut reading, arrival.via);
+    let timestamp = moment(&mut reading, arrival);
+    let metadata = reading.object(Field::Metadata);
+    let traits = reading.object(Field::Traits);
+    let context = reading.object(Field::Context);
+    reading.message_id();
+    match (call, event, timestamp) {
+        (Some(call), Some(event), Some(timestamp)) if reading.faults.is_empty() => Ok(Event {
+            message_id: Cow::Borrowed(&arrival.message_id),
+            call,
+            event,
+            user_id,
+            anonymous_id,
+            timestamp,
+            received_at: arrival.received_at,
+            metadata,
+            traits,
+            context,
+            extra: extra(reading.fields.extra).map_err(|fault| vec![fault])?,
+        }),
+        _ => Err(reading.faults),
+    }
+}
+
+/// What stands for a record's content: 32 hexadecimal digits. Alike for two records that say the same in other
+/// order, with other white space or escapes, with another id, or with other marks of a resend. It is part of what is
+/// stored: where it changes, [`crate::known`] compares what came.
+pub fn content_hash(record: &str) -> String {
+    let content = json_text::canonical(record, |parent, name| match parent {
+        None => fields::is_of_id(name) || is_of_resend(name),
+        Some(parent) => parent == "context" && is_of_resend(name),
+    });
+    format!("{:032x}", xxh3_128(&content))
+}
+
+/// Whether a member is of the sending and not of the event: SDKs write it anew each time they send the same event.
+fn is_of_resend(name: &str) -> bool {
+    matches!(
+        name,
+        "_metadata"
+            | "sentAt"
+            | "sent_at"
+            | "receivedAt"
+            | "received_at"
+            | "originalTimestamp"
+            | "original_timestamp"
+            | "retryCount"
+            | "retry_count"
+    )
+}
+
+/// The id that a client gave its event, where it gave one that can be used.
+pub fn id_of(record: &str, via: Via) -> Option<Cow<'_, str>> {
+    let fields = Fields::read(record, via).ok()?;
+    if fields.faults.iter().any(|fault| fields::is_of_id(fault.pointer.trim_start_matches('/'))) {
+        return None;
+    }
+    reading::message_id_of(fields.get(Field::MessageId)?).ok()
+}
+
+/// What is wrong with a record before it is read.
+fn misshapen(record: &str) -> Option<Fault> {
+    if record.len() > MAX_EVENT_BYTES {
+        let message = format!("the event is larger than {} KiB", MAX_EVENT_BYTES / 1024);
+        return Some(Fault::new("", rule::SIZE, message));
+    }
+    if json_text::nests_deeper(record.as_bytes(), json_text::MAX_DEPTH) {
+        return Some(Fault::new(
+            "",
+            rule::DEPTH,
+            format!("the event nests deeper than {}", json_text::MAX_DEPTH),
+        ));
+    }
+    if json_text::may_hold_half_a_character(record.as_bytes())
+        && let Err(error) = serde_json::from_str::<serde_json::Value>(record)
+    {
+        return Some(Fault::new("", rule::JSON, door::describe(&error)));
+    }
+    None
+}
+
+fn call(reading: &mut Reading<'_>, via: Via) -> Option<Call> {
+    if via != Via::Segment {
+        return Some(Call::Track);
+    }
+    let text = reading.required_text(Field::Type, "type")?;
+    let call = Call::ALL.into_iter().find(|call| call.name() == text);
+    if call.is_none() {
+        let names = Call::ALL.map(Call::name).join(", ");
+        reading.faults.push(Fault::new("/type", "enum", format!("must be one of {names}")));
+    }
+    call
+}
+
+/// The event's name: what Segment's other calls are called by is their page, their screen, or nothing.
+fn name<'a>(reading: &mut Reading<'a>, via: Via, call: Option<Call>) -> Option<Cow<'a, str>> {
+    let call = call?;
+    if call != Call::Track {
+        reading.fields.set_aside(Field::Event);
+    }
+    let is_page = matches!(call, Call::Page | Call::Screen);
+    if via == Via::Segment && !is_page {
+        reading.fields.set_aside(Field::Name);
+    }
+    match call {
+        Call::Track => reading.required_text(Field::Event, "event"),
+        Call::Page | Call::Screen => {
+            Some(reading.loose_text(Field::Name).unwrap_or(Cow::Borrowed(call.name())))
+        }
+        Call::Identify | Call::Group | Call::Alias => Some(Cow::Borrowed(call.name())),
+    }
+}
+
+fn ids<'a>(reading: &mut Reading<'a>, via: Via) -> (Option<Cow<'a, str>>, Option<Cow<'a, str>>) {
+    match via {
+        Via::Track | Via::Events => {
+            (reading.required_text(Field::UserId, "userId"), reading.text(Field::AnonymousId))
+        }
+        Via::Crmflow => (reading.text(Field::UserId), reading.text(Field::AnonymousId)),
+        Via::Segment => {
+            let known = reading.faults.len();
+            let user = reading.loose_id(Field::UserId);
+            let anonymous = reading.loose_id(Field::AnonymousId);
+            if user.is_none() && anonymous.is_none() && reading.faults.len() == known {
+                reading.missing("userId");
+            }
+            (user, anonymous)
+        }
+    }
+}
+
+/// When it happened.
+fn moment(reading: &mut Reading<'_>, arrival: &Arrival) -> Option<Timestamp> {
+    match arrival.via {
+        Via::Track | Via::Events => {
+            if reading.fields.get(Field::Timestamp).is_none() {
+                reading.missing("timestamp");
+            }
+            reading.time(Field::Timestamp)
+        }
+        Via::Crmflow => Some(reading.time(Field::Timestamp).unwrap_or(arrival.received_at)),
+        Via::Segment => Some(segment_moment(reading, arrival)),
+    }
+}
+
+/// When it happened by Segment's rule. The SDKs of RudderStack give both times where a caller chose one, and then
+/// `timestamp` is the caller's. What another server has received before, it has also corrected.
+fn segment_moment(reading: &mut Reading<'_>, arrival: &Arrival) -> Timestamp {
+    let timestamp = reading.time(Field::Timestamp);
+    let original = reading.time(Field::OriginalTimestamp);
+    let sent_at = reading.time(Field::SentAt).or(arrival.sent_at);
+    let is_corrected = timestamp.is_some() && reading.fields.get(Field::ReceivedAt).is_some();
+    for field in [Field::OriginalTimestamp, Field::SentAt, Field::ReceivedAt] {
+        reading.fields.set_aside(field);
+    }
+    match (timestamp.or(original), sent_at) {
+        (Some(said), Some(sent_at)) if !is_corrected => corrected(said, sent_at, arrival.received_at),
+        (Some(said), _) => said,
+        (None, _) => arrival.received_at,
+    }
+}
+
+/// A client's time by our clock: it was as long before the event arrived as it was before it was sent.
+fn corrected(said: Timestamp, sent_at: Timestamp, received_at: Timestamp) -> Timestamp {
+    received_at.checked_sub(sent_at.duration_since(said)).unwrap_or(said)
+}
+
+/// The object of the unknown fields, names sorted, values to the letter.
+fn extra(mut fields: Vec<(Cow<'_, str>, &RawValue)>) -> Result<Option<Box<RawValue>>, Fault> {
+    if fields.is_empty() {
+        return Ok(None);
+    }
+    fields.sort_by(|one, other| one.0.cmp(&other.0));
+    let object = to_raw_value(&Extra(fields));
+    object.map(Some).map_err(|error| Fault::new("", rule::JSON, door::describe(&error)))
+}
+
+struct Extra<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl Serialize for Extra<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Where it came from, at 12:00:00Z.
+    fn arrival(via: Via, sent_at: Option<&str>) -> Arrival {
+        let received_at: Timestamp = "2025-08-08T12:00:00Z".parse().unwrap();
+        Arrival {
+            id: kernel::BatchId::new(received_at, 7),
+            index: 0,
+            message_id: "m1".to_owned(),
+            via,
+            received_at,
+            sent_at: sent_at.map(|text| text.parse().unwrap()),
+        }
+    }
+
+    fn faults(faults: &[Fault]) -> Vec<String> {
+        faults.iter().map(|fault| format!("{} {}", fault.pointer, fault.rule)).collect()
+    }
+
+    /// One case of `cases.json`: the event has the members of `is` and no others beside those that all have; or
+    /// `faults`, each as pointer and rule.
+    #[track_caller]
+    fn check(case: &Value) {
+        let via = serde_json::from_value(case["via"].clone()).unwrap();
+        let record = match &case["text"] {
+            Value::String(text) => text.clone(),
+            _ => case["record"].to_string(),
+        };
+        let arrival = arrival(via, case["sentAt"].as_str());
+        let found = super::check(&record, &arrival);
+        match case["faults"].as_array() {
+            Some(expected) => {
+                let expected: Vec<&str> = expected.iter().filter_map(Value::as_str).collect();
+                assert_eq!(faults(&found.expect_err(&record)), expected, "{record}");
+            }
+            None => {
+                let event = serde_json::to_value(found.expect(&record)).unwrap();
+                let mut expected = case["is"].clone();
+                expected["messageId"] = "m1".into();
+                expected["receivedAt"] = "2025-08-08T12:00:00Z".into();
+                assert_eq!(event, expected, "{record}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_cases() {
+        let cases: Vec<Value> = serde_json::from_str(include_str!("cases.json")).unwrap();
+        cases.iter().for_each(check);
+    }
+
+    #[test]
+    fn what_is_too_much() {
+        let own = arrival(Via::Events, None);
+        let check = |metadata: &str, rule: Option<&str>| {
+            let record = format!(
+                r#"{{"userId":"u","event":"e","timestamp":"2025-01-01T00:00:00Z","metadata":{metadata}}}"#
+            );
+            let found = super::check(&record, &own).err().map(|found| faults(&found).join(","));
+            assert_eq!(found, rule.map(|rule| format!(" {rule}")), "{} bytes", record.len());
+        };
+        let text = |length: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(length));
+        check(&text(32_000), None);
+        check(&text(33_000), Some("size"));
+        let nested = |deep: usize| format!("{}{}", "{\"a\":".repeat(deep), "1") + &"}".repeat(deep);
+        check(&nested(63), None);
+        check(&nested(64), Some("depth"));
+        check(&text(10).replace('x', "["), None);
+        check(r#"{"half":"\ud83d"}"#, Some("json"));
+        check(r#"{"whole":"\ud83d\ude00"}"#, None);
+    }
+
+    #[track_caller]
+    fn check_id(via: Via, record: &str, id: Option<&str>) {
+        assert_eq!(id_of(record, via).as_deref(), id, "{record}");
+    }
+
+    #[test]
+    fn the_id_that_a_client_gave() {
+        check_id(Via::Track, r#"{"messageId":"a"}"#, Some("a"));
+        check_id(Via::Events, r#"{"event_id":"b","x":[1]}"#, Some("b"));
+        check_id(Via::Segment, r#"{"event_id":"b"}"#, None);
+        check_id(Via::Events, r#"{"eventId":"b","messageId":"b"}"#, Some("b"));
+        check_id(Via::Events, r#"{"eventId":"b","messageId":"c"}"#, None);
+        check_id(Via::Events, r#"{"messageId":"b","messageId":"b"}"#, None);
+        check_id(Via::Segment, r#"{"messageId":null}"#, None);
+        check_id(Via::Track, r#"{"messageId":1}"#, None);
+        check_id(Via::Track, r#"{"messageId":" "}"#, None);
+        check_id(Via::Track, r#"{"messageId":"a\nb"}"#, None);
+        check_id(Via::Track, &format!(r#"{{"messageId":"{}"}}"#, "é".repeat(256)), Some(&"é".repeat(256)));
+        check_id(Via::Track, &format!(r#"{{"messageId":"{}"}}"#, "a".repeat(257)), None);
+        check_id(Via::Track, "[1]", None);
+        check_id(Via::Track, "{", None);
+    }
+
+    #[track_caller]
+    fn check_same(one: &str, other: &str, is_same: bool) {
+        assert_eq!(content_hash(one) == content_hash(other), is_same, "{one} {other}");
+    }
+
+    #[test]
+    fn what_content_is() {
+        let event = r#"{"userId":"u","metadata":{"a":1.0,"b":[1,2]},"messageId":"m","sentAt":"x"}"#;
+        assert_eq!(content_hash(event), "203f348e3bf31ea06919d98bc61da0ce");
+        check_same(event, r#"{ "metadata":{"b":[1, 2],"a":1.0}, "userId":"\u0075" }"#, true);
+        check_same(
+            event,
+            r#"{"userId":"u","metadata":{"a":1.0,"b":[1,2]},"eventId":"other","sentAt":"y"}"#,
+            true,
+        );
+        check_same(event, r#"{"userId":"u","metadata":{"a":1,"b":[1,2]}}"#, false);
+        check_same(event, r#"{"userId":"u","metadata":{"a":1.0,"b":[2,1]}}"#, false);
+        check_same(r#"{"a":{"sentAt":1}}"#, r#"{"a":{"sentAt":2}}"#, false);
+        check_same(r#"{"metadata":{"retryCount":1}}"#, r#"{"metadata":{"retryCount":2}}"#, false);
+    }
+
+    #[test]
+    fn marks_of_a_resend_are_no_content() {
+        let event = r#"{"userId":"u","context":{"ip":"1"},"messageId":"m"}"#;
+        for resent in [
+            r#"{"userId":"u","context":{"ip":"1"},"_metadata":{"retryCount":2,"bundled":["a"]}}"#,
+            r#"{"userId":"u","context":{"ip":"1","retryCount":3},"sentAt":null}"#,
+            r#"{"userId":"u","context":{"retry_count":3,"ip":"1"},"sent_at":"x","received_at":"y"}"#,
+            r#"{"userId":"u","context":{"ip":"1"},"receivedAt":"x","originalTimestamp":"y"}"#,
+            r#"{"\u005fmetadata":1,"userId":"u","context":{"ip":"1","sentAt":"x"},"retry_count":1}"#,
+        ] {
+            check_same(event, resent, true);
+        }
+        check_same(event, r#"{"userId":"u","context":{"ip":"2"},"_metadata":{"retryCount":2}}"#, false);
+    }
+}

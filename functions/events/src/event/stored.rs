@@ -1,0 +1,133 @@
+//! An event as it is stored, or what is known of one that could not be.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{AcceptedEvent, Call};
+use crate::response;
+use kernel::{
+    arrival::{Arrival, Via},
+    batch::Name,
+    door,
+    error::Error,
+    fault::{self, Fault},
+    store::Item,
+};
+
+/// What became of an event, as it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// It is kept, and goes its way from here. What is stored says no more than that.
+    Stored,
+    /// It was given to every destination that wants it: its response is there.
+    Routed,
+    /// It is not valid, and is in quarantine.
+    Invalid,
+}
+
+/// The sort of every item: an event has a partition of its own, so that they spread.
+const SORT: &str = "event";
+
+/// The item of an event. The event and what came are texts, so that no digit and no repeated name is lost in a store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StoredEvent {
+    /// Its id.
+    pub message_id: String,
+    /// [`kernel::arrival::Arrival::sequence`]: the one that was stored under the id.
+    pub sequence: String,
+    /// The door that it came in by.
+    pub via: Via,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// What became of it: `stored`, or `invalid`, when the members below are not there.
+    pub outcome: Standing,
+    /// What is wrong with it, where it is invalid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+    /// What stands for its content.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hash: String,
+    /// What kind of call it came by.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Call>,
+    /// Its name.
+    #[serde(rename = "name", default, skip_serializing_if = "Option::is_none")]
+    pub event_name: Option<String>,
+    /// Whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// Whose it is, where it is not known who that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anonymous_id: Option<String>,
+    /// When it happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<Timestamp>,
+    /// The [`super::Event`], a JSON text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// The event as it came, to the letter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+    /// Later events that came with the same id and other content, newest last; at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<String>,
+}
+
+impl StoredEvent {
+    /// An event that passed the check.
+    pub fn valid(accepted: &AcceptedEvent<'_>) -> Result<Self, Error> {
+        let event = accepted.event()?;
+        Ok(Self {
+            outcome: Standing::Stored,
+            hash: accepted.hash.clone(),
+            call: Some(event.call),
+            event_name: Some(event.event.into_owned()),
+            user_id: event.user_id.map(Into::into),
+            anonymous_id: event.anonymous_id.map(Into::into),
+            timestamp: Some(event.timestamp),
+            event: Some(accepted.event.get().to_owned()),
+            payload: Some(accepted.payload.get().to_owned()),
+            ..Self::invalid(&accepted.arrival, &[])
+        })
+    }
+
+    /// What is known of an event that did not; the first faults of it.
+    pub fn invalid(arrival: &Arrival, faults: &[Fault]) -> Self {
+        Self {
+            message_id: arrival.message_id.clone(),
+            sequence: arrival.sequence(),
+            via: arrival.via,
+            received_at: arrival.received_at,
+            outcome: Standing::Invalid,
+            faults: faults.iter().take(fault::SHOWN).cloned().collect(),
+            hash: String::new(),
+            call: None,
+            event_name: None,
+            user_id: None,
+            anonymous_id: None,
+            timestamp: None,
+            event: None,
+            payload: None,
+            conflicts: Vec::new(),
+        }
+    }
+
+    /// Its key.
+    pub fn key(tenant: &Name, message_id: &str) -> (String, String) {
+        (response::partition(tenant, message_id), SORT.to_owned())
+    }
+
+    /// Its item.
+    pub fn item(&self, tenant: &Name, version: u64) -> Result<Item, Error> {
+        let (partition, sort) = Self::key(tenant, &self.message_id);
+        let body = serde_json::to_string(self).map_err(|error| Error::BadInput(door::describe(&error)))?;
+        Ok(Item { partition, sort, version, body })
+    }
+
+    /// The event that an item holds.
+    pub fn read(item: &Item) -> Result<Self, Error> {
+        door::decode(item.body.as_bytes())
+    }
+}

@@ -1,0 +1,105 @@
+//! What became of an event at its destinations: the seed's table Responses (S0-026 to S0-029).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+
+use kernel::{
+    arrival::Arrival,
+    batch::Name,
+    destination_name::DestinationName,
+    door,
+    error::Error,
+    keepable::is_keepable,
+    store::{Item, Table},
+};
+
+/// The table.
+pub const TABLE: Table = Table::Responses;
+/// The sort of every item: a response has a partition of its own, so that they spread.
+pub const SORT: &str = "response";
+
+/// What became of an event: it is there as soon as the event is routed, also where no destination wanted it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Response {
+    /// The event's id.
+    pub response_id: String,
+    /// The payload, or its text where no table can keep it: what [`body`] makes of it. Null, and not kept, where no
+    /// destination wanted the event.
+    #[serde(default = "nothing", skip_serializing_if = "is_nothing")]
+    pub response_body: Box<RawValue>,
+    /// For each destination whether the event was delivered.
+    pub destinations: BTreeMap<DestinationName, bool>,
+    /// Those of them whose filter was still to be evaluated when the event was routed. One that then does not want the
+    /// event goes from here and from `destinations`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub undecided: BTreeSet<DestinationName>,
+    /// [`kernel::arrival::Arrival::sequence`].
+    pub sequence: String,
+}
+
+/// The partition of an event's response, and of the event itself.
+pub fn partition(tenant: &Name, message_id: &str) -> String {
+    format!("{tenant}/{message_id}")
+}
+
+/// What is kept of a payload: the object that it is, or its text where not every table can keep that.
+pub fn body(payload: &RawValue) -> Result<Box<RawValue>, Error> {
+    if is_keepable(payload.get()) {
+        return Ok(payload.to_owned());
+    }
+    to_raw_value(payload.get()).map_err(|error| Error::BadInput(door::describe(&error)))
+}
+
+fn nothing() -> Box<RawValue> {
+    RawValue::NULL.to_owned()
+}
+
+fn is_nothing(body: &RawValue) -> bool {
+    body.get() == RawValue::NULL.get()
+}
+
+impl Response {
+    /// That of an event that no destination wanted.
+    pub fn nowhere(arrival: &Arrival) -> Self {
+        Self {
+            response_id: arrival.message_id.clone(),
+            response_body: nothing(),
+            destinations: BTreeMap::new(),
+            undecided: BTreeSet::new(),
+            sequence: arrival.sequence(),
+        }
+    }
+
+    /// The destination has the event.
+    pub fn deliver(&mut self, destination: &DestinationName) {
+        self.destinations.insert(destination.clone(), true);
+        self.undecided.remove(destination);
+    }
+
+    /// The destination does not want the event, which it does not have.
+    pub fn leave_out(&mut self, destination: &DestinationName) {
+        if self.destinations.get(destination) == Some(&false) {
+            self.destinations.remove(destination);
+        }
+        self.undecided.remove(destination);
+    }
+
+    /// Whether it waits for a destination, or was given up on and may be sent again.
+    pub fn is_open(&self) -> bool {
+        self.destinations.values().any(|is_delivered| !is_delivered)
+    }
+
+    /// Its item.
+    pub fn item(&self, tenant: &Name, version: u64) -> Result<Item, Error> {
+        let body = serde_json::to_string(self).map_err(|error| Error::BadInput(door::describe(&error)))?;
+        Ok(Item { partition: partition(tenant, &self.response_id), sort: SORT.to_owned(), version, body })
+    }
+
+    /// The response that an item holds.
+    pub fn read(item: &Item) -> Result<Self, Error> {
+        door::decode(item.body.as_bytes())
+    }
+}

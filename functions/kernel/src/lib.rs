@@ -1,0 +1,33 @@
+//! The words that every capability shares, and what it expects of storage: batches and their records, outcomes,
+//! quarantine, and the interfaces to tables, objects and queues.
+//!
+//! No crate in this folder knows AWS, SQLite, an HTTP server, a wall clock or the environment: time of day, ids and
+//! storage are arguments. This one knows no capability.
+
+pub mod arrival;
+pub mod batch;
+pub mod destination_name;
+pub mod door;
+pub mod error;
+pub mod fault;
+pub mod json_text;
+pub mod keepable;
+pub mod ledger;
+pub mod objects;
+pub mod order;
+pub mod outcome;
+pub mod quarantine;
+pub mod queue;
+pub mod received;
+pub mod records;
+pub mod start;
+pub mod step;
+pub mod store;
+#[cfg(feature = "contract")]
+pub mod store_contract;
+
+pub use batch::{Batch, BatchId, Kind, Name};
+pub use error::Error;
+pub use objects::Objects;
+pub use outcome::{Counts, Outcome};
+pub use store::Store;

@@ -1,0 +1,301 @@
+//! The quarantine: records that could not be taken, kept whole with the reason, to be corrected and sent
+//! again. The seeds call it the dead letter queue (S1-046 to S1-057).
+
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map},
+    io::Write,
+};
+
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
+use flate2::{Compression, write::GzEncoder};
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{
+    arrival::{Arrival, Via},
+    batch::{Batch, BatchId, Kind, Name},
+    destination_name::DestinationName,
+    door,
+    error::Error,
+    fault::{self, ErrorType, Fault},
+    objects::{self, Listed, Objects},
+    received::Received,
+    store::MAX_PAGE_BYTES,
+};
+
+/// How many objects are written at once.
+const AT_ONCE: usize = 16;
+
+/// A record in quarantine, as it lies there: one line of its object.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Entry {
+    /// The batch that it came with; of an event, the request.
+    pub batch_id: BatchId,
+    /// Its place in that batch, from zero.
+    pub index: u64,
+    /// What it is.
+    #[serde(default)]
+    pub kind: Kind,
+    /// Of an event: its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// Of an event: the door that it came in by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
+    /// Of an event: when the client says that it sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<Timestamp>,
+    /// Of a delivery: the destination that did not take it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<DestinationName>,
+    /// The line of the input; zero where lines mean nothing.
+    #[serde(default)]
+    pub line: u64,
+    /// When the batch arrived.
+    pub received_at: Timestamp,
+    /// Of a contact: the batch's number in the order of batches.
+    #[serde(default, skip_serializing_if = "crate::door::is_default")]
+    pub order: u64,
+    /// How often it was sent again before.
+    pub retry_count: u64,
+    /// What kind of trouble it is in.
+    pub error_type: ErrorType,
+    /// What is wrong with it.
+    pub faults: Vec<Fault>,
+    /// The record, where it is JSON; to the letter.
+    #[serde(default, deserialize_with = "door::present", skip_serializing_if = "Option::is_none")]
+    pub record: Option<Box<RawValue>>,
+    /// The record, where it is not JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The record, where it is not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base64: Option<String>,
+}
+
+impl Entry {
+    /// The entry of a record. An event is named after the request that brought it, whatever batch it is in now.
+    pub fn new(batch: &Batch, record: &Received<'_>) -> Self {
+        let arrival = record.arrival.as_ref();
+        Self {
+            batch_id: arrival.map_or(batch.batch_id, |arrival| arrival.id),
+            index: arrival.map_or(record.index, |arrival| arrival.index.into()),
+            kind: batch.kind,
+            message_id: arrival.map(|arrival| arrival.message_id.clone()),
+            via: arrival.map(|arrival| arrival.via),
+            sent_at: arrival.and_then(|arrival| arrival.sent_at),
+            destination: None,
+            line: record.line,
+            received_at: arrival.map_or(batch.received_at, |arrival| arrival.received_at),
+            order: batch.order,
+            retry_count: record.retry,
+            error_type: fault::error_type(&record.faults),
+            faults: record.faults.clone(),
+            record: record.record.map(ToOwned::to_owned),
+            text: record.text.as_deref().map(ToOwned::to_owned),
+            base64: record.base64.as_deref().map(ToOwned::to_owned),
+        }
+    }
+
+    /// The bytes that came in.
+    pub fn raw(&self) -> Vec<u8> {
+        match (&self.record, &self.text, &self.base64) {
+            (Some(record), ..) => record.get().as_bytes().to_vec(),
+            (None, Some(text), _) => text.as_bytes().to_vec(),
+            (None, None, Some(base64)) => BASE64_STANDARD.decode(base64).unwrap_or_default(),
+            (None, None, None) => Vec::new(),
+        }
+    }
+}
+
+/// Records on their way into quarantine, by kind of trouble.
+#[derive(Debug, Default)]
+pub struct Writer {
+    lines: BTreeMap<ErrorType, GzEncoder<Vec<u8>>>,
+}
+
+impl Writer {
+    /// Adds an entry; gives the key of the object that it will lie in.
+    pub fn push(&mut self, batch: &Batch, entry: &Entry) -> Result<String, Error> {
+        let new = || GzEncoder::new(Vec::new(), Compression::fast());
+        let lines = self.lines.entry(entry.error_type).or_insert_with(new);
+        let mut line = door::encode(entry)?;
+        line.push(b'\n');
+        // Writing to memory cannot fail.
+        let _ = lines.write_all(&line);
+        Ok(key(batch, entry.error_type))
+    }
+
+    /// Stores all of them, over what an earlier try stored; the keys.
+    pub async fn finish(self, batch: &Batch, objects: &Objects) -> Result<Vec<String>, Error> {
+        let mut keys = Vec::new();
+        for (error_type, lines) in self.lines {
+            let key = key(batch, error_type);
+            let packed = lines.finish().map_err(|error| Error::StorageRefused(error.to_string()))?;
+            objects.put(&key, packed).await?;
+            keys.push(key);
+        }
+        Ok(keys)
+    }
+}
+
+/// Events on their way into quarantine. They lie by the requests that brought them, so that another try of a
+/// request writes the same objects, whatever other requests it is tried with.
+#[derive(Debug, Default)]
+pub struct EventWriter {
+    requests: BTreeMap<BatchId, (Batch, Writer)>,
+}
+
+impl EventWriter {
+    /// Adds the entry of an event; gives the key of the object that it will lie in.
+    pub fn push(&mut self, tenant: &Name, arrival: &Arrival, entry: &Entry) -> Result<String, Error> {
+        let (batch, writer) = match self.requests.entry(arrival.id) {
+            btree_map::Entry::Occupied(known) => known.into_mut(),
+            // A request may be cut, and its parts go by themselves: they are told apart by their first events.
+            btree_map::Entry::Vacant(free) => {
+                let batch = Batch { chunk: Some(arrival.index), ..arrival.batch(tenant)? };
+                free.insert((batch, Writer::default()))
+            }
+        };
+        writer.push(batch, entry)
+    }
+
+    /// Stores all of them, over what an earlier try stored; the keys.
+    pub async fn finish(self, objects: &Objects) -> Result<Vec<String>, Error> {
+        let writes =
+            self.requests.into_values().map(async |(batch, writer)| writer.finish(&batch, objects).await);
+        let keys: Vec<Vec<String>> = stream::iter(writes).buffered(AT_ONCE).try_collect().await?;
+        Ok(keys.concat())
+    }
+}
+
+/// `quarantine/{tenant}/{provider}/{error-type}/{year}/{month}/{day}/{batch}-{chunk}.ndjson.gz` (S1-052). It
+/// follows from the batch, so a step that runs twice writes the same object.
+fn key(batch: &Batch, error_type: ErrorType) -> String {
+    let day = batch.received_at.strftime("%Y/%m/%d");
+    let (tenant, provider, id) = (&batch.tenant, &batch.provider, batch.batch_id);
+    let chunk = batch.chunk_label();
+    format!("quarantine/{tenant}/{provider}/{}/{day}/{id}-{chunk}.ndjson.gz", error_type.name())
+}
+
+/// A page of the quarantine.
+#[derive(Debug)]
+pub struct Page {
+    /// The entries, by kind of trouble, oldest batch first.
+    pub entries: Vec<Entry>,
+    /// What to ask with to get the next page; `None`: this was the last.
+    pub next: Option<String>,
+}
+
+/// Which entries to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only of these batches.
+    pub batches: Option<BTreeSet<BatchId>>,
+    /// Only with this kind of trouble.
+    pub error_type: Option<ErrorType>,
+}
+
+impl Filter {
+    /// Whether some entries of an object may be listed.
+    fn opens(&self, key: &str) -> bool {
+        let of = |name: &str| name.split('-').next()?.parse::<BatchId>().ok();
+        let mut parts = key.rsplit('/');
+        let (name, kind) = (parts.next().unwrap_or_default(), parts.nth(3));
+        // What was not delivered lies by the time at which it was given up.
+        let is_delivery = kind == Some(ErrorType::Delivery.name());
+        self.error_type.is_none_or(|it| kind == Some(it.name()))
+            && self
+                .batches
+                .as_ref()
+                .is_none_or(|ids| is_delivery || of(name).is_some_and(|id| ids.contains(&id)))
+    }
+
+    fn takes(&self, entry: &Entry) -> bool {
+        self.batches.as_ref().is_none_or(|ids| ids.contains(&entry.batch_id))
+    }
+}
+
+/// Lists a tenant's quarantine: at most `limit` entries and about two megabytes, from where the page before ended.
+pub async fn list(
+    tenant: &Name,
+    filter: &Filter,
+    page: Option<&str>,
+    limit: usize,
+    objects: &Objects,
+) -> Result<Page, Error> {
+    let (first_key, skip) = page.map(decode_page).transpose()?.unwrap_or_default();
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    for Listed { key, .. } in objects.list(&format!("quarantine/{tenant}/")).await? {
+        if key < first_key || !filter.opens(&key) {
+            continue;
+        }
+        let skip = if key == first_key { skip } else { 0 };
+        let (mut at, mut end) = (0, None);
+        objects::for_each_line(&key, &objects.get(&key).await?, |line| {
+            at += 1;
+            if at <= skip || end.is_some() {
+                return Ok(());
+            }
+            let entry = door::decode::<Entry>(line)?;
+            if filter.takes(&entry) {
+                bytes += line.len();
+                entries.push(entry);
+            }
+            if entries.len() == limit || bytes >= MAX_PAGE_BYTES {
+                end = Some(at);
+            }
+            Ok(())
+        })?;
+        if let Some(end) = end {
+            return Ok(Page { entries, next: Some(encode_page(&key, end)) });
+        }
+    }
+    Ok(Page { entries, next: None })
+}
+
+/// What a chunk has in quarantine: the objects, each with its kind of trouble and the places of its records.
+pub async fn of_chunk(batch: &Batch, objects: &Objects) -> Result<Vec<(String, ErrorType, Vec<u64>)>, Error> {
+    let mut found = Vec::new();
+    for error_type in ErrorType::ALL {
+        let key = key(batch, error_type);
+        let Some(bytes) = objects.find(&key).await? else { continue };
+        let mut entries = Vec::new();
+        objects::for_each_line(&key, &bytes, |line| {
+            entries.push(door::decode::<Entry>(line)?.index);
+            Ok(())
+        })?;
+        found.push((key, error_type, entries));
+    }
+    Ok(found)
+}
+
+/// The entry of one record, from the objects that its ledger names.
+pub async fn find(keys: &[String], index: u64, objects: &Objects) -> Result<Option<Entry>, Error> {
+    let mut found = None;
+    for key in keys {
+        objects::for_each_line(key, &objects.get(key).await?, |line| {
+            let entry: Entry = door::decode(line)?;
+            if entry.index == index {
+                found = Some(entry);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(found)
+}
+
+fn encode_page(key: &str, entries: usize) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(format!("{entries} {key}"))
+}
+
+fn decode_page(page: &str) -> Result<(String, usize), Error> {
+    let text = BASE64_URL_SAFE_NO_PAD.decode(page).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    text.as_deref()
+        .and_then(|text| text.split_once(' '))
+        .and_then(|(entries, key)| Some((key.to_owned(), entries.parse().ok()?)))
+        .ok_or_else(|| Error::BadInput("this is not a page that a listing named".into()))
+}

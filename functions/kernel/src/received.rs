@@ -1,0 +1,101 @@
+//! A record as it came in, with its place in the input: one line of a chunk object.
+
+use std::borrow::Cow;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{arrival::Arrival, door, error::Error, fault::Fault};
+
+/// A record as it came in, kept whole.
+///
+/// JSON is kept as its text, to the letter, so that no number loses a digit. What is not JSON is kept as
+/// `text`, and what is not even UTF-8 as `base64`; both then have their fault.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Received<'a> {
+    /// Its place in the batch, from zero.
+    pub index: u64,
+    /// The line of the input on which it begins, from one; zero where lines mean nothing.
+    #[serde(default, skip_serializing_if = "crate::door::is_default")]
+    pub line: u64,
+    /// How often it was sent again out of quarantine.
+    #[serde(default, skip_serializing_if = "crate::door::is_default")]
+    pub retry: u64,
+    /// The record, where it is JSON.
+    #[serde(borrow, default, deserialize_with = "door::present", skip_serializing_if = "Option::is_none")]
+    pub record: Option<&'a RawValue>,
+    /// The record, where it is not JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Cow<'a, str>>,
+    /// The record, where it is not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base64: Option<Cow<'a, str>>,
+    /// Where it came from, where it is an event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrival: Option<Arrival>,
+    /// What is wrong with it, as far as is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+}
+
+impl<'a> Received<'a> {
+    /// A record that is JSON.
+    pub fn json(index: u64, line: u64, record: &'a RawValue) -> Self {
+        Self {
+            index,
+            line,
+            retry: 0,
+            record: Some(record),
+            text: None,
+            base64: None,
+            arrival: None,
+            faults: Vec::new(),
+        }
+    }
+
+    /// Bytes that could not be read as JSON, and why.
+    pub fn unreadable(index: u64, line: u64, bytes: &'a [u8], fault: Fault) -> Self {
+        let (text, base64) = match std::str::from_utf8(bytes) {
+            Ok(text) => (Some(Cow::Borrowed(text)), None),
+            Err(_) => (None, Some(Cow::Owned(BASE64_STANDARD.encode(bytes)))),
+        };
+        Self { index, line, retry: 0, record: None, text, base64, arrival: None, faults: vec![fault] }
+    }
+
+    /// Reads one line of a chunk object.
+    pub fn parse(line: &'a [u8]) -> Result<Self, Error> {
+        serde_json::from_slice(line).map_err(|error| Error::BadInput(door::describe(&error)))
+    }
+
+    /// Writes it as one line, without the line feed.
+    pub fn write(&self, to: &mut Vec<u8>) -> Result<(), Error> {
+        serde_json::to_writer(to, self).map_err(|error| Error::BadInput(door::describe(&error)))
+    }
+
+    /// Where an event came from. Every event of a batch says so.
+    pub fn arrival(&self) -> Result<&Arrival, Error> {
+        self.arrival
+            .as_ref()
+            .ok_or_else(|| Error::BadInput("an event does not say where it came from".into()))
+    }
+
+    /// The bytes that came in.
+    pub fn raw(&self) -> Vec<u8> {
+        match (self.record, &self.text, &self.base64) {
+            (Some(record), ..) => record.get().as_bytes().to_vec(),
+            (None, Some(text), _) => text.as_bytes().to_vec(),
+            (None, None, Some(base64)) => BASE64_STANDARD.decode(base64.as_bytes()).unwrap_or_default(),
+            (None, None, None) => Vec::new(),
+        }
+    }
+}
+
+/// JSON without line feeds; they can only stand between its tokens, where a space does as well.
+pub fn one_line(json: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr2(b'\n', b'\r', json).is_none() {
+        return json.into();
+    }
+    json.iter().map(|&b| if matches!(b, b'\n' | b'\r') { b' ' } else { b }).collect::<Vec<_>>().into()
+}

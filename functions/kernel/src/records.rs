@@ -1,0 +1,204 @@
+//! The records of a step: inside the state's data, or in an object. Only [`Records`] knows which.
+//!
+//! Inside the state's data they are one text, which a state machine passes on as it is. As JSON values their
+//! numbers would lose digits there, and repeated names one of their values.
+
+mod lines;
+
+use std::io::Write;
+
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use object_store::PutPayload;
+use serde::{Deserialize, Serialize};
+
+pub use self::lines::Lines;
+use crate::{
+    batch::Batch,
+    error::Error,
+    objects::{self, Objects, Upload},
+};
+
+/// A batch up to so many bytes goes inline: Step Functions passes 256 KiB, and the step that sorts the
+/// records gives them back beside what is wrong with them (design, Numbers to hold).
+pub const INLINE_BYTES: usize = 192 * 1024;
+/// A list that a step returns stays in the state's data up to so many bytes. A step returns two of them
+/// beside some counts, and Step Functions passes 256 KiB.
+pub const INLINE_LIMIT: usize = 64 * 1024;
+
+/// Some records, one line each: `{"count": 2, "lines": "{..}\n{..}\n"}` or `{"count": 20000, "key": ".."}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Records {
+    /// How many.
+    pub count: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lines: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    /// How many bytes the object holds, unpacked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+}
+
+impl Records {
+    /// Records that lie in an object, and have so many bytes once it is unpacked.
+    pub fn object(key: String, count: u64, bytes: u64) -> Self {
+        Self { count, lines: None, key: Some(key), bytes: Some(bytes) }
+    }
+
+    /// None.
+    pub fn none() -> Self {
+        Self { count: 0, lines: None, key: None, bytes: None }
+    }
+
+    /// Records in the state's data; each line is one JSON object.
+    pub fn inline(lines: &[u8]) -> Result<Self, Error> {
+        let lines =
+            std::str::from_utf8(lines).map_err(|_| Error::BadInput("the records are not UTF-8".into()))?;
+        let count = lines.lines().count() as u64;
+        Ok(Self { count, lines: Some(lines.to_owned()), key: None, bytes: None })
+    }
+
+    /// The object that they lie in, if they do.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// How many bytes they take, unpacked; zero where that is not known.
+    pub fn bytes(&self) -> u64 {
+        self.lines.as_ref().map_or(0, |lines| lines.len() as u64).max(self.bytes.unwrap_or(0))
+    }
+
+    /// Reads them line by line, as an object comes in: of a chunk next to nothing is held.
+    pub async fn lines<'a>(&'a self, objects: &'a Objects) -> Result<Lines<'a>, Error> {
+        match (&self.key, &self.lines) {
+            (Some(key), None) => Lines::of_object(key, objects).await,
+            (None, lines) if lines.is_some() || self.count == 0 => {
+                Ok(Lines::of_text(lines.as_deref().unwrap_or_default()))
+            }
+            _ => Err(Error::BadInput("records are either lines or a key".into())),
+        }
+    }
+}
+
+/// How many bytes lines take inside the state's data, where they stand in a JSON string.
+pub fn inline_len(lines: &[u8]) -> usize {
+    // What is escaped in lines of JSON: quotes, backslashes, and the white space that is not a space.
+    lines.len() + lines.iter().filter(|&&byte| matches!(byte, b'"' | b'\\' | 0..0x20)).count()
+}
+
+/// A list in the staging folder is packed when it grows beyond so many bytes. Up to that it lies there as it
+/// is: the next step reads it at once, and packing would take longer than all else. Beyond it (a chunk of
+/// many records for one address) it is written as it grows, since memory must not grow with it.
+const PLAIN_LIMIT: u64 = 8 * 1024 * 1024;
+/// It is held in pieces of about so many bytes: one that grew as a whole would be copied as it does.
+const PIECE: usize = 256 * 1024;
+
+/// Takes a step's records line by line; keeps them small and inline as long as it can.
+#[derive(Debug)]
+pub struct RecordsWriter<'a> {
+    objects: &'a Objects,
+    key: String,
+    count: u64,
+    /// How many bytes were given.
+    bytes: u64,
+    /// What came last, until it fills a piece.
+    lines: Vec<u8>,
+    /// The pieces before it.
+    pieces: Vec<Bytes>,
+    /// How many bytes they would take inline.
+    inline: usize,
+    packed: Option<Packed>,
+}
+
+/// A list that is written as it grows.
+#[derive(Debug)]
+struct Packed {
+    key: String,
+    packer: GzEncoder<Vec<u8>>,
+    upload: Upload,
+}
+
+impl<'a> RecordsWriter<'a> {
+    /// A list that goes to the batch's staging folder as `name` if it grows too large to be passed.
+    pub fn new(batch: &Batch, name: &str, objects: &'a Objects) -> Self {
+        let (staging, tenant, id) = (objects::STAGING, &batch.tenant, batch.batch_id);
+        let key = format!("{staging}{tenant}/{id}/{}/{name}.ndjson", batch.chunk_label());
+        Self {
+            objects,
+            key,
+            count: 0,
+            bytes: 0,
+            lines: Vec::new(),
+            pieces: Vec::new(),
+            inline: 0,
+            packed: None,
+        }
+    }
+
+    /// One more line, without its line feed.
+    pub async fn push(&mut self, line: &[u8]) -> Result<(), Error> {
+        self.count += 1;
+        self.bytes += line.len() as u64 + 1;
+        self.lines.extend_from_slice(line);
+        self.lines.push(b'\n');
+        if self.inline <= INLINE_LIMIT {
+            self.inline += inline_len(line) + 2;
+        }
+        if self.lines.len() < PIECE {
+            return Ok(());
+        }
+        self.pieces.push(std::mem::take(&mut self.lines).into());
+        if self.bytes <= PLAIN_LIMIT { Ok(()) } else { self.pack().await }
+    }
+
+    /// Packs what is held, and writes it.
+    async fn pack(&mut self) -> Result<(), Error> {
+        let packed = match &mut self.packed {
+            Some(packed) => packed,
+            None => {
+                let key = format!("{}.gz", self.key);
+                let upload = self.objects.upload(&key).await?;
+                let packer = GzEncoder::new(Vec::new(), Compression::fast());
+                self.packed.insert(Packed { key, packer, upload })
+            }
+        };
+        for piece in self.pieces.drain(..) {
+            // Writing to memory cannot fail.
+            let _ = packed.packer.write_all(&piece);
+            let some = std::mem::take(packed.packer.get_mut());
+            packed.upload.put(some.into()).await?;
+        }
+        Ok(())
+    }
+
+    /// How many lines it has.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The list, stored if it had to be.
+    pub async fn finish(mut self) -> Result<Records, Error> {
+        if self.inline <= INLINE_LIMIT {
+            return Records::inline(&self.lines);
+        }
+        self.pieces.push(std::mem::take(&mut self.lines).into());
+        if self.packed.is_some() {
+            self.pack().await?;
+        }
+        let key = match self.packed {
+            None => {
+                self.objects.put_payload(&self.key, PutPayload::from_iter(self.pieces)).await?;
+                self.key
+            }
+            Some(Packed { key, packer, mut upload }) => {
+                let rest = packer.finish().map_err(|error| Error::StorageRefused(error.to_string()))?;
+                upload.put(rest.into()).await?;
+                upload.finish().await?;
+                key
+            }
+        };
+        Ok(Records::object(key, self.count, self.bytes))
+    }
+}

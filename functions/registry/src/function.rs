@@ -1,0 +1,148 @@
+//! The registry: every function that a state machine may name, and the one place where its name becomes
+//! a call.
+
+use std::{path::PathBuf, sync::Arc};
+
+use jiff::{SignedDuration, Timestamp};
+
+use delivery::routes::Routes;
+use destinations::outbound::Outbound;
+use kernel::{door, error::Error, objects::Objects, queue::Queue, store::Store};
+
+/// Every function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Function {
+    /// Sorts records into valid and invalid ones.
+    ValidateSchema,
+    /// Logs each invalid record and puts it into quarantine.
+    LogSchemaErrors,
+    /// Lets the first record of each address pass.
+    RemoveDuplicates,
+    /// Stores the contacts who opted in.
+    PutOptIns,
+    /// Withdraws the known contacts who no longer agree.
+    WithdrawOptIns,
+    /// Stores the events whose ids are free.
+    PutEvents,
+    /// Puts events into the lanes of the destinations that want them.
+    RouteEvents,
+    /// Gives every record of a chunk its one outcome, and counts them.
+    Summarize,
+    /// Keeps what a failed step left undecided.
+    QuarantineRecords,
+    /// Cuts an upload into chunks.
+    CutChunks,
+    /// Adds up the chunks of a batch.
+    SummarizeBatch,
+    /// Sends one event to a destination, to see how it answers.
+    TestDestination,
+}
+
+impl Function {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::ValidateSchema,
+        Self::LogSchemaErrors,
+        Self::RemoveDuplicates,
+        Self::PutOptIns,
+        Self::WithdrawOptIns,
+        Self::PutEvents,
+        Self::RouteEvents,
+        Self::Summarize,
+        Self::QuarantineRecords,
+        Self::CutChunks,
+        Self::SummarizeBatch,
+        Self::TestDestination,
+    ];
+
+    /// The name of its state. The template's resource is this with `Function` behind it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ValidateSchema => "ValidateSchema",
+            Self::LogSchemaErrors => "LogSchemaErrors",
+            Self::RemoveDuplicates => "RemoveDuplicates",
+            Self::PutOptIns => "PutOptIns",
+            Self::WithdrawOptIns => "WithdrawOptIns",
+            Self::PutEvents => "PutEvents",
+            Self::RouteEvents => "RouteEvents",
+            Self::Summarize => "Summarize",
+            Self::QuarantineRecords => "QuarantineRecords",
+            Self::CutChunks => "CutChunks",
+            Self::SummarizeBatch => "SummarizeBatch",
+            Self::TestDestination => "TestDestination",
+        }
+    }
+
+    /// The function with a name: its own, or that of its resource in the template.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let name = name.strip_suffix("Function").unwrap_or(name);
+        Self::ALL.into_iter().find(|function| function.name() == name)
+    }
+}
+
+/// What functions work with.
+#[derive(Clone, Debug)]
+pub struct Host<S, Q> {
+    /// The tables.
+    pub store: S,
+    /// The objects.
+    pub objects: Objects,
+    /// The queues.
+    pub queue: Q,
+    /// The client that calls destinations.
+    pub outbound: Outbound,
+    /// The ways to destinations, as they were when they were last read.
+    pub routes: Arc<Routes>,
+    /// A folder for chunks while they are being cut.
+    pub spool: PathBuf,
+}
+
+/// Calls a function: JSON in, JSON out.
+pub async fn call<S: Store, Q: Queue>(
+    function: Function,
+    input: &[u8],
+    host: &Host<S, Q>,
+    now: Timestamp,
+) -> Result<Vec<u8>, Error> {
+    let Host { store, objects, queue, routes, spool, .. } = host;
+    match function {
+        Function::ValidateSchema => {
+            door::encode(&batches::validate_schema(door::decode(input)?, objects).await?)
+        }
+        Function::LogSchemaErrors => {
+            door::encode(&batches::log_schema_errors(door::decode(input)?, store, objects).await?)
+        }
+        Function::RemoveDuplicates => {
+            door::encode(&batches::remove_duplicates(door::decode(input)?, objects).await?)
+        }
+        Function::PutOptIns => {
+            door::encode(&contacts::put_opt_ins(door::decode(input)?, store, objects).await?)
+        }
+        Function::WithdrawOptIns => {
+            door::encode(&contacts::withdraw_opt_ins(door::decode(input)?, store, objects).await?)
+        }
+        Function::PutEvents => door::encode(&events::put_events(door::decode(input)?, store, objects).await?),
+        Function::RouteEvents => {
+            // The queue of this machine keeps the order.
+            let settle = SignedDuration::ZERO;
+            let routed =
+                delivery::route_events(door::decode(input)?, store, objects, queue, routes, now, settle);
+            door::encode(&routed.await?)
+        }
+        Function::Summarize => {
+            door::encode(&batches::summarize(door::decode(input)?, store, objects, now).await?)
+        }
+        Function::QuarantineRecords => {
+            door::encode(&batches::quarantine_records(door::decode(input)?, store, objects, now).await?)
+        }
+        Function::CutChunks => {
+            door::encode(&batches::cut_chunks(door::decode(input)?, store, objects, spool).await?)
+        }
+        Function::SummarizeBatch => {
+            door::encode(&batches::summarize_batch(door::decode(input)?, store, objects, now).await?)
+        }
+        Function::TestDestination => {
+            door::encode(&delivery::test_destination(door::decode(input)?, store, &host.outbound, now).await?)
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Events out of quarantine: each request that brought them is put into the queue of events again, as a request of
+//! its own, under the ids that its events had.
+
+use std::{borrow::Cow, time::Duration};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Pick, claim, mark_queued, pick};
+use events::event::{self, MAX_REQUEST_BYTES, MAX_REQUEST_EVENTS};
+use kernel::{
+    arrival::{Arrivals, Incoming, Via},
+    batch::{BatchId, Name},
+    door,
+    error::Error,
+    quarantine::Entry,
+    queue::{Message, Queue, QueueName},
+    store::Store,
+};
+
+/// Events of one request that are in the queue again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Requeued {
+    /// The request that brought them before.
+    pub replay_of: BatchId,
+    /// The request that they are now.
+    pub request_id: BatchId,
+    /// How many.
+    pub events: u64,
+}
+
+/// Claims events of one request, and queues those that nobody else did. A claim that a crash leaves behind before it
+/// is marked lapses: the same event twice is a duplicate.
+pub(super) async fn requeue(
+    store: &impl Store,
+    queue: &impl Queue,
+    tenant: &Name,
+    mut entries: Vec<Entry>,
+    picks: &[Pick],
+    now: Timestamp,
+    mut random: impl FnMut() -> u128,
+) -> Result<Vec<Requeued>, Error> {
+    // A request that was cut in two ways may have left an entry twice.
+    entries.dedup_by_key(|entry| entry.index);
+    let mut requeued = Vec::new();
+    while !entries.is_empty() {
+        let rest = entries.split_off(fitting(&entries, picks));
+        let request = BatchId::new(now, random());
+        let held = claim(store, tenant, request, std::mem::replace(&mut entries, rest), now).await?;
+        let Some(first) = held.first() else { continue };
+        let arrivals = Arrivals {
+            id: request,
+            tenant: tenant.clone(),
+            via: via(first),
+            received_at: first.received_at,
+            sent_at: first.sent_at,
+            retry: first.retry_count + 1,
+            events: held.iter().filter_map(|entry| incoming(entry, picks)).collect(),
+        };
+        let body = String::from_utf8_lossy(&door::encode(&arrivals)?).into_owned();
+        queue.send(QueueName::Events, vec![Message { body, delay: Duration::ZERO }]).await?;
+        mark_queued(store, tenant, request, &held).await?;
+        requeued.push(Requeued {
+            replay_of: first.batch_id,
+            request_id: request,
+            events: arrivals.events.len() as u64,
+        });
+    }
+    Ok(requeued)
+}
+
+/// How many of the first entries one request holds; at least one.
+fn fitting(entries: &[Entry], picks: &[Pick]) -> usize {
+    let mut bytes = 0;
+    let fits = entries.iter().take(MAX_REQUEST_EVENTS).take_while(|entry| {
+        bytes += incoming(entry, picks).map_or(0, |incoming| incoming.record.get().len());
+        bytes <= MAX_REQUEST_BYTES
+    });
+    fits.count().max(1)
+}
+
+fn via(entry: &Entry) -> Via {
+    entry.via.unwrap_or(Via::Events)
+}
+
+/// The event to send: as it came, or corrected, and then under the id that it has now.
+fn incoming(entry: &Entry, picks: &[Pick]) -> Option<Incoming<'static>> {
+    let corrected = pick(entry, picks).and_then(|pick| pick.record.clone());
+    let id = corrected.as_ref().and_then(|record| event::id_of(record.get(), via(entry)));
+    let message_id = id.map(Cow::into_owned).or_else(|| entry.message_id.clone())?;
+    let record = corrected.or_else(|| entry.record.clone())?;
+    Some(Incoming { message_id: message_id.into(), record: Cow::Owned(record) })
+}
+
+/// Whether there is something to send for an entry.
+pub(super) fn is_sendable(entry: &Entry, picks: &[Pick]) -> bool {
+    incoming(entry, picks).is_some()
+}

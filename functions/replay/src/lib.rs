@@ -1,0 +1,336 @@
+//! Replay: records out of quarantine go through the flow again, corrected or as they are.
+//!
+//! Each batch that they came with becomes a batch of its own again, with its place in the order of batches: a word that was said before a withdrawal does not undo it by being sent after it. Events go into their
+//! queue again. An entry is claimed before it is sent, so that it is sent once. Deliveries are not sent again here
+//! but by [`delivery::deliveries::replay`], which knows how they stand.
+
+mod events;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+pub use events::Requeued;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use batches::{
+    intake::{Intake, Settings, Staged},
+    stored::{BatchStatus, Status},
+};
+use kernel::{
+    batch::{Batch, BatchId, Kind, Name},
+    door,
+    error::Error,
+    fault::ErrorType,
+    objects::Objects,
+    order,
+    quarantine::{self, Entry, Filter},
+    queue::Queue,
+    store::{Condition, Item, Store, Table, Written},
+};
+
+/// How many records one replay sends at most: as many as a chunk has.
+pub const MOST: usize = 20_000;
+/// How many bytes of records it holds at most.
+const MOST_BYTES: usize = 32 * 1024 * 1024;
+/// How many batches it makes at most.
+const MOST_BATCHES: usize = 100;
+/// How many entries are looked at, at once.
+const PAGE: usize = 1000;
+/// A claim whose batch is not stored so long after it was made is one that a crash left behind.
+const LAPSE: SignedDuration = SignedDuration::from_mins(15);
+
+/// Which entries to send again.
+#[derive(Debug, Default)]
+pub struct Selection {
+    /// Those that this takes.
+    pub filter: Filter,
+    /// Of those, only these; empty: all.
+    pub picks: Vec<Pick>,
+    /// At most so many, and never more than [`MOST`].
+    pub limit: Option<usize>,
+}
+
+/// One entry, and what to send in its place.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Pick {
+    /// The batch that it came with.
+    pub batch_id: BatchId,
+    /// Its place in that batch, from zero.
+    pub index: u64,
+    /// The record, corrected; `None`: as it is.
+    #[serde(default, deserialize_with = "door::present", skip_serializing_if = "Option::is_none")]
+    pub record: Option<Box<RawValue>>,
+}
+
+/// What is sent again.
+#[derive(Debug, Default)]
+pub struct Replay {
+    /// The new batches, ready to be started.
+    pub batches: Vec<Resent>,
+    /// Events that are in their queue again.
+    pub requests: Vec<Requeued>,
+    /// How many deliveries were selected, and left out.
+    pub deliveries: u64,
+    /// Whether more entries may match: then it can be done again.
+    pub more: bool,
+}
+
+/// A batch of records that are sent again.
+#[derive(Debug)]
+pub struct Resent {
+    /// The batch that they came with before.
+    pub source: BatchId,
+    /// The new batch, of provider `replay`.
+    pub batch: Batch,
+    /// Its records.
+    pub staged: Staged,
+}
+
+/// Who sent an entry again: the body of its claim.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Claim {
+    batch_id: BatchId,
+    /// Whether it is in the queue: of events nothing else tells.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    queued: bool,
+}
+
+/// Claims the entries that are selected and were not sent again yet. Events are queued; contacts are staged, and
+/// their executions are the caller's to start: claims of a batch that never starts lapse.
+pub async fn replay(
+    store: &impl Store,
+    objects: &Objects,
+    queue: &impl Queue,
+    tenant: &Name,
+    selection: &Selection,
+    now: Timestamp,
+    mut random: impl FnMut() -> u128,
+) -> Result<Replay, Error> {
+    let Selected { sources, deliveries, more } = select(store, objects, tenant, selection, now).await?;
+    let mut replay = Replay { deliveries, more, ..Replay::default() };
+    for (source, mut entries) in sources {
+        entries.sort_by_key(|entry| entry.index);
+        let Some(first) = entries.first() else { continue };
+        if first.kind == Kind::Event {
+            let picks = &selection.picks;
+            let requests = events::requeue(store, queue, tenant, entries, picks, now, &mut random).await?;
+            replay.requests.extend(requests);
+            continue;
+        }
+        let batch = Batch {
+            batch_id: BatchId::new(now, random()),
+            tenant: tenant.clone(),
+            provider: "replay".parse()?,
+            kind: Kind::Contact,
+            received_at: first.received_at,
+            order: first.order,
+            replay: order::next(store, tenant, now).await?,
+            chunk: None,
+        };
+        // All of a batch were sent equally often: those of a replay came out of one batch as well.
+        let settings = Settings { inline: true, retry: first.retry_count + 1, ..Settings::default() };
+        let mut intake = Intake::new(batch.clone(), settings);
+        let mut is_empty = true;
+        for entry in claim(store, tenant, batch.batch_id, entries, now).await? {
+            push(&mut intake, &entry, &selection.picks)?;
+            is_empty = false;
+        }
+        if !is_empty {
+            let staged = intake.finish_records(objects).await?;
+            replay.batches.push(Resent { source, batch, staged });
+        }
+    }
+    Ok(replay)
+}
+
+/// The batch that each entry was sent again as, if it was.
+pub async fn replayed_as(
+    store: &impl Store,
+    tenant: &Name,
+    entries: &[Entry],
+    now: Timestamp,
+) -> Result<Vec<Option<BatchId>>, Error> {
+    let keys = entries.iter().map(|entry| (tenant.to_string(), sort(entry)));
+    let items = store.get_all(Table::Claims, keys.collect()).await?;
+    let mut known = HashMap::new();
+    let mut holders = Vec::with_capacity(items.len());
+    for item in &items {
+        holders.push(match item {
+            Some(item) => holder(store, tenant, item, now, &mut known).await?,
+            None => None,
+        });
+    }
+    Ok(holders)
+}
+
+fn sort(entry: &Entry) -> String {
+    format!("replay#{}#{}", entry.batch_id, entry.index)
+}
+
+/// The holder of a claim that stands.
+async fn holder(
+    store: &impl Store,
+    tenant: &Name,
+    item: &Item,
+    now: Timestamp,
+    known: &mut HashMap<BatchId, bool>,
+) -> Result<Option<BatchId>, Error> {
+    let Claim { batch_id, queued } = door::decode(item.body.as_bytes())?;
+    if queued {
+        return Ok(Some(batch_id));
+    }
+    let stands = match known.get(&batch_id) {
+        Some(stands) => *stands,
+        None => {
+            let stands = match BatchStatus::find(tenant, batch_id, store).await? {
+                // It failed before any record was looked at, or was dropped: what it did is done once.
+                Some(batch) => match batch.status {
+                    Status::Failed => batch.error.is_none(),
+                    Status::Cancelled => false,
+                    Status::Running | Status::Interrupted | Status::Succeeded => true,
+                },
+                None => now.duration_since(batch_id.made_at()) < LAPSE,
+            };
+            known.insert(batch_id, stands);
+            stands
+        }
+    };
+    Ok(stands.then_some(batch_id))
+}
+
+/// What is to be sent.
+#[derive(Default)]
+struct Selected {
+    /// The entries by the batch that they came with.
+    sources: BTreeMap<BatchId, Vec<Entry>>,
+    /// How many others are deliveries.
+    deliveries: u64,
+    /// Whether there may be more.
+    more: bool,
+}
+
+async fn select(
+    store: &impl Store,
+    objects: &Objects,
+    tenant: &Name,
+    selection: &Selection,
+    now: Timestamp,
+) -> Result<Selected, Error> {
+    let limit = selection.limit.unwrap_or(MOST).min(MOST);
+    let (mut count, mut bytes) = (0, 0);
+    let mut selected = Selected::default();
+    let filter = filter(selection);
+    let mut page = None;
+    loop {
+        let listed = quarantine::list(tenant, &filter, page.as_deref(), PAGE, objects).await?;
+        let mut entries = listed.entries;
+        entries.retain(|entry| selection.picks.is_empty() || pick(entry, &selection.picks).is_some());
+        let found = entries.len();
+        entries.retain(|entry| entry.error_type != ErrorType::Delivery);
+        selected.deliveries += (found - entries.len()) as u64;
+        entries.retain(|entry| entry.kind != Kind::Event || events::is_sendable(entry, &selection.picks));
+        let holders = replayed_as(store, tenant, &entries, now).await?;
+        for (entry, holder) in entries.into_iter().zip(holders) {
+            if holder.is_some() {
+                continue;
+            }
+            let is_new = !selected.sources.contains_key(&entry.batch_id);
+            let is_full = is_new && selected.sources.len() == MOST_BATCHES;
+            if count == limit || bytes > MOST_BYTES || is_full {
+                return Ok(Selected { more: true, ..selected });
+            }
+            count += 1;
+            bytes += entry.raw().len();
+            selected.sources.entry(entry.batch_id).or_default().push(entry);
+        }
+        page = listed.next;
+        if page.is_none() {
+            break;
+        }
+    }
+    Ok(selected)
+}
+
+/// What finds all that is selected.
+fn filter(selection: &Selection) -> Filter {
+    let filter = selection.filter.clone();
+    if selection.picks.is_empty() {
+        return filter;
+    }
+    let mut picked: BTreeSet<BatchId> = selection.picks.iter().map(|pick| pick.batch_id).collect();
+    picked.retain(|id| filter.batches.as_ref().is_none_or(|ids| ids.contains(id)));
+    Filter { batches: Some(picked), ..filter }
+}
+
+fn pick<'a>(entry: &Entry, picks: &'a [Pick]) -> Option<&'a Pick> {
+    picks.iter().find(|pick| pick.batch_id == entry.batch_id && pick.index == entry.index)
+}
+
+/// Claims entries for a batch or a request; gives back those that it holds now.
+async fn claim(
+    store: &impl Store,
+    tenant: &Name,
+    by: BatchId,
+    entries: Vec<Entry>,
+    now: Timestamp,
+) -> Result<Vec<Entry>, Error> {
+    let claim = Claim { batch_id: by, queued: false };
+    let puts = entries.iter().map(|entry| Ok((claim.item(tenant, entry, 1)?, Condition::Absent)));
+    let written = store.put_all(Table::Claims, puts.collect::<Result<_, Error>>()?).await?;
+    let mut held = Vec::with_capacity(entries.len());
+    let mut known = HashMap::new();
+    for (entry, written) in entries.into_iter().zip(written) {
+        let is_ours = match written {
+            Written::Done => true,
+            Written::Conflict(None) => false,
+            Written::Conflict(Some(other)) => {
+                let holder = holder(store, tenant, &other, now, &mut known).await?;
+                let ours = claim.item(tenant, &entry, other.version + 1)?;
+                holder == Some(by) || (holder.is_none() && take_over(store, ours, &other).await?)
+            }
+        };
+        if is_ours {
+            held.push(entry);
+        }
+    }
+    Ok(held)
+}
+
+/// Says of claims that what they claimed is in the queue.
+async fn mark_queued(store: &impl Store, tenant: &Name, by: BatchId, entries: &[Entry]) -> Result<(), Error> {
+    let keys = entries.iter().map(|entry| (tenant.to_string(), sort(entry)));
+    let found = store.get_all(Table::Claims, keys.collect()).await?;
+    let claim = Claim { batch_id: by, queued: true };
+    let marks = entries.iter().zip(found).filter_map(|(entry, found)| {
+        let version = found?.version;
+        Some(claim.item(tenant, entry, version + 1).map(|item| (item, Condition::Version(version))))
+    });
+    // A claim that somebody took over meanwhile is theirs to mark.
+    store.put_all(Table::Claims, marks.collect::<Result<_, Error>>()?).await?;
+    Ok(())
+}
+
+impl Claim {
+    fn item(self, tenant: &Name, entry: &Entry, version: u64) -> Result<Item, Error> {
+        let body = String::from_utf8_lossy(&door::encode(&self)?).into_owned();
+        Ok(Item { partition: tenant.to_string(), sort: sort(entry), version, body })
+    }
+}
+
+/// Takes a claim that has lapsed; `false` where somebody else did.
+async fn take_over(store: &impl Store, item: Item, lapsed: &Item) -> Result<bool, Error> {
+    let condition = Condition::Version(lapsed.version);
+    Ok(store.put(Table::Claims, item, condition).await? == Written::Done)
+}
+
+/// One record: the corrected one, or as it came, with what made it unreadable then.
+fn push(intake: &mut Intake, entry: &Entry, picks: &[Pick]) -> Result<(), Error> {
+    if let Some(corrected) = pick(entry, picks).and_then(|pick| pick.record.as_ref()) {
+        return intake.push_record(corrected.get().as_bytes(), None);
+    }
+    let fault = entry.faults.iter().find(|fault| fault.error_type() == ErrorType::Unreadable);
+    intake.push_record(&entry.raw(), fault.cloned())
+}
