@@ -11,11 +11,10 @@ use futures::future::{AbortHandle, Aborted, Either, FutureExt, abortable, select
 use futures::stream::{self, FuturesUnordered, Stream, StreamExt};
 use jiff::Timestamp;
 
-use crate::effect::{
-    Effect, ItemSource, Items, Outcome, Pattern, Progress, ResultFiles, TaskId, TaskRequest,
-};
+use crate::effect::{Effect, ItemSource, Items, Outcome, Pattern, Progress, ResultFiles, TaskRequest};
 use crate::failure::{Failure, reserved};
 use crate::history::HistoryEvent;
+use crate::ids::TaskId;
 use crate::run::{Entry, Execution, Input};
 use crate::value::Value;
 

@@ -20,6 +20,7 @@ mod drive;
 mod effect;
 mod failure;
 mod history;
+mod ids;
 mod load;
 mod machine;
 mod mock;
@@ -40,10 +41,11 @@ pub use jiff::Timestamp;
 pub use drive::{NotRecorded, TaskRunner, drive, drive_with};
 pub use effect::{
     Effect, ItemFormat, ItemSource, Items, ObjectSet, Outcome, Pattern, Progress, ResultFile, ResultFiles,
-    TaskId, TaskRequest,
+    TaskRequest,
 };
 pub use failure::{Failure, reserved};
 pub use history::{Details, EventType, HistoryEvent, Integration};
+pub use ids::TaskId;
 pub use machine::{MachineType, StateMachine};
 pub use mock::{MockCase, MockFile, MockProblem};
 pub use outline::{Edge, PathLength, StateView, Via};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::ids::{FlowId, StateId};
 use crate::load;
 use crate::problem::{Problem, Problems, Severity};
 use crate::state::Kind;
@@ -46,19 +47,6 @@ pub(crate) struct State {
     pub name: Arc<str>,
     pub comment: Option<Arc<str>>,
     pub kind: Kind,
-}
-
-/// A flow's number in its machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct FlowId(pub usize);
-
-/// A state's number in its flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct StateId(pub usize);
-
-impl StateId {
-    /// Stands for a state that a definition names and does not have, until the definition is refused.
-    pub(crate) const NOWHERE: Self = Self(usize::MAX);
 }
 
 /// Where a state leads.

@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::machine::{FlowId, State, StateId, StateMachine};
+use crate::ids::{FlowId, StateId};
+use crate::machine::{State, StateMachine};
 use crate::state::distributed::Distributed;
 use crate::state::{Exit, Kind};
 

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use crate::effect::TaskId;
+use crate::ids::TaskId;
 
 /// Names a task that waits for an answer from elsewhere. As a text it is opaque: base64url of what it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

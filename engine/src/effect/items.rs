@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::TaskId;
+use crate::ids::TaskId;
 use crate::value::{Object, Value};
 
 /// Items to read for a distributed Map.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::history::HistoryEvent;
+use crate::ids::TaskId;
 use crate::token::TaskToken;
 use crate::value::Value;
 
@@ -27,10 +28,6 @@ pub enum Effect {
     /// [`Execution::results_written`](crate::Execution::results_written).
     WriteResults(ResultFiles),
 }
-
-/// The number of a task, a reading or a writing in its run; never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-pub struct TaskId(pub(crate) u64);
 
 /// A task to run.
 #[derive(Clone, Debug)]

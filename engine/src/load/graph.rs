@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::machine::{Flow, FlowId, State, StateId};
+use crate::ids::{FlowId, StateId};
+use crate::machine::{Flow, State};
 use crate::problem::{Code, Problem, escape};
 use crate::state::Kind;
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 pub(crate) use fields::Fields;
 
-use crate::machine::{Flow, FlowId, MachineType, State, StateId, StateMachine, Transition};
+use crate::ids::{FlowId, StateId};
+use crate::machine::{Flow, MachineType, State, StateMachine, Transition};
 use crate::problem::{Code, Problem, Severity};
 use crate::query::Language;
 use crate::state::Kind;

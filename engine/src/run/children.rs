@@ -6,11 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::redrive::Again;
-use super::{
-    Counted, Dataset, Execution, Fault, Item, MapRunId, Run, RunId, Thread, ThreadId, Visit, Waiting, Wake,
-};
+use super::{Counted, Dataset, Execution, Fault, Item, Run, Thread, Visit, Waiting, Wake};
 use crate::history::{Details, EventType};
-use crate::machine::FlowId;
+use crate::ids::{FlowId, MapRunId, RunId, ThreadId};
 use crate::state::{Kind, Map};
 use crate::value::{Array, Value};
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{MapRunId, Thread};
+use super::Thread;
 use crate::effect::Outcome;
+use crate::ids::MapRunId;
 use crate::machine::{MachineType, State};
 use crate::query::moment;
 use crate::value::Value;
@@ -43,14 +44,6 @@ impl Start {
             history_limit: Some(25_000),
         }
     }
-}
-
-/// An execution's number: zero is the run itself, others are children of its distributed Maps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub(crate) struct RunId(pub u64);
-
-impl RunId {
-    pub(crate) const ROOT: Self = Self(0);
 }
 
 /// An execution, as its context object and its history need it.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Execution, MapRunStatus, RunId, Thread, ThreadId, Waiting, Wake};
+use super::{Execution, MapRunStatus, Thread, Waiting, Wake};
 use crate::effect::Outcome;
 use crate::failure::Failure;
 use crate::history::{Details, EventType};
-use crate::machine::{FlowId, StateId};
+use crate::ids::{FlowId, RunId, StateId, ThreadId};
 use crate::state::Kind;
 use crate::state::distributed::Distributed;
 use crate::state::writer::Form;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{Execution, MapRunUpdate, Start, Waiting};
-use crate::effect::{Effect, Items, TaskId};
+use crate::effect::{Effect, Items};
 use crate::failure::Failure;
 use crate::history::HistoryEvent;
+use crate::ids::TaskId;
 use crate::machine::StateMachine;
 use crate::value::Value;
 

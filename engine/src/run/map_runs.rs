@@ -8,13 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::{Execution, Waiting};
 use crate::effect::Outcome;
 use crate::failure::{Failure, reserved};
+use crate::ids::MapRunId;
 
 /// AWS runs at most so many children of a distributed Map at once.
 const MOST_AT_ONCE: usize = 10_000;
-
-/// A Map run's number in its execution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MapRunId(usize);
 
 /// A run of a distributed Map, as `DescribeMapRun` tells of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

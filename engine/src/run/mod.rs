@@ -19,19 +19,20 @@ use jiff::Timestamp;
 
 pub(crate) use children::{ChildResult, Children};
 pub use context::Start;
-pub(crate) use context::{Counted, Run, RunId};
+pub(crate) use context::{Counted, Run};
 pub(crate) use dataset::{Dataset, Item, Source};
 pub(crate) use inspection::Inspection;
 pub use journal::{Entry, Input, REVISION};
+pub(crate) use map_runs::exceeded;
 pub use map_runs::{Counts, MapRun, MapRunStatus, MapRunUpdate};
-pub(crate) use map_runs::{MapRunId, exceeded};
-pub(crate) use thread::{News, Own, Thread, ThreadId, Waiting, Wake, late};
+pub(crate) use thread::{News, Own, Thread, Waiting, Wake, late};
 pub(crate) use visit::{Fault, Given, Next, Step, Visit};
 
-use crate::effect::{Effect, Items, Outcome, TaskId};
+use crate::effect::{Effect, Items, Outcome};
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType, HistoryEvent};
-use crate::machine::{FlowId, StateId, StateMachine};
+use crate::ids::{FlowId, RunId, StateId, TaskId, ThreadId};
+use crate::machine::StateMachine;
 use crate::rng::Rng;
 use crate::token::TaskToken;
 use crate::value::Value;

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 
-use super::{Children, Execution, Item, Run, RunId, Thread, ThreadId, Waiting, Wake};
+use super::{Children, Execution, Item, Run, Thread, Waiting, Wake};
 use crate::effect::Outcome;
 use crate::history::{Details, EventType};
+use crate::ids::{RunId, ThreadId};
 
 /// What did not come to a good end.
 #[derive(Debug, Default)]

@@ -5,18 +5,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Children, Item, MapRunId, RunId};
-use crate::effect::{Items, Progress, TaskId};
+use super::{Children, Item};
+use crate::effect::{Items, Progress};
 use crate::failure::Failure;
-use crate::machine::{FlowId, StateId};
+use crate::ids::{FlowId, MapRunId, RunId, StateId, TaskId, ThreadId};
 use crate::query::Variables;
 use crate::state::distributed::{Reading, Writing};
 use crate::token::TaskToken;
 use crate::value::Value;
-
-/// A thread's number in its run; never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub(crate) struct ThreadId(pub u64);
 
 /// Where a line of states has got to.
 #[derive(Debug)]

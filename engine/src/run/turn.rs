@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Execution, Fault, Given, Next, RunId, Step, Thread, ThreadId, Visit, Waiting, Wake};
+use super::{Execution, Fault, Given, Next, Step, Thread, Visit, Waiting, Wake};
 use crate::effect::{Effect, Outcome};
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
+use crate::ids::{RunId, ThreadId};
 use crate::machine::Transition;
 use crate::state::Kind;
 use crate::state::distributed::Distributed;

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{
-    Children, Execution, LARGEST, MapRun, MapRunId, MapRunStatus, MapRunUpdate, Thread, Waiting, context,
-};
-use crate::effect::{Effect, TaskId};
+use super::{Children, Execution, LARGEST, MapRun, MapRunStatus, MapRunUpdate, Thread, Waiting, context};
+use crate::effect::Effect;
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
+use crate::ids::{MapRunId, TaskId};
 use crate::machine::State;
 use crate::query::{EvaluationError, Scope};
 use crate::rng::Rng;

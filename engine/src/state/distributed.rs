@@ -6,12 +6,11 @@ use super::{Map, batcher::Batcher, reader::Reader, writer::Form, writer::Writer,
 use crate::effect::Items;
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
+use crate::ids::MapRunId;
 use crate::load::{Fields, Place};
 use crate::problem::Code;
 use crate::query::{EvaluationError, Language, Reach, Scope, Template};
-use crate::run::{
-    Children, Dataset, Fault, MapRunId, MapRunStatus, MapRunUpdate, Next, Source, Step, Visit, Waiting,
-};
+use crate::run::{Children, Dataset, Fault, MapRunStatus, MapRunUpdate, Next, Source, Step, Visit, Waiting};
 use crate::value::Value;
 
 /// What only a distributed Map has.

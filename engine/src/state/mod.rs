@@ -33,8 +33,8 @@ pub(crate) use task::Task;
 pub(crate) use wait::Wait;
 
 use crate::history::EventType;
+use crate::ids::{FlowId, StateId};
 use crate::load::{Fields, Place};
-use crate::machine::{FlowId, StateId};
 
 /// What a state does.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use super::exit::Leaving;
 use super::{Entry, Exit, Recovery};
 use crate::history::{Details, EventType};
+use crate::ids::FlowId;
 use crate::load::{Fields, Place};
-use crate::machine::FlowId;
 use crate::run::{Children, Given, Next, Step, Visit};
 use crate::value::Value;
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::distributed::argument;
-use crate::effect::{Effect, ItemFormat, ItemSource, ObjectSet, TaskId};
+use crate::effect::{Effect, ItemFormat, ItemSource, ObjectSet};
 use crate::failure::{Failure, reserved};
+use crate::ids::TaskId;
 use crate::load::{Fields, Place};
 use crate::problem::Code;
 use crate::query::{EvaluationError, Scope, Template};

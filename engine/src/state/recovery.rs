@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::Exit;
 use crate::failure::reserved;
+use crate::ids::StateId;
 use crate::load::{Fields, LONGEST_SECONDS, Place};
-use crate::machine::StateId;
 use crate::rng::Rng;
 use crate::run::Fault;
 

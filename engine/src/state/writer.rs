@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::distributed::argument;
-use crate::effect::{Effect, ResultFile, ResultFiles, TaskId};
+use crate::effect::{Effect, ResultFile, ResultFiles};
+use crate::ids::TaskId;
 use crate::load::{Fields, Place};
 use crate::problem::Code;
 use crate::query::Template;

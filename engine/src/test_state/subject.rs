@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::error::TestStateError;
 use super::request::TestStateRequest;
 use crate::effect::Pattern;
-use crate::machine::{FlowId, State, StateId, StateMachine};
+use crate::ids::{FlowId, StateId};
+use crate::machine::{State, StateMachine};
 use crate::state::Kind;
 use crate::value::{Object, Value};
 
