@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ids::{FlowId, StateId};
-use crate::load;
-use crate::problem::{Problem, Problems, Severity};
 use crate::state::Kind;
 
 /// What an execution of a machine promises.
@@ -57,42 +55,6 @@ pub(crate) enum Transition {
 }
 
 impl StateMachine {
-    /// Reads a definition of a STANDARD machine. `check` is asked whether each Task's resource can be run, and if
-    /// not, why.
-    ///
-    /// # Errors
-    /// Every problem the definition has.
-    pub fn parse(text: &str, check: &dyn Fn(&str) -> Result<(), String>) -> Result<Arc<Self>, Problems> {
-        Self::parse_as(MachineType::Standard, text, check)
-    }
-
-    /// Reads a definition of a machine of this type.
-    ///
-    /// # Errors
-    /// Every problem the definition has.
-    pub fn parse_as(
-        kind: MachineType,
-        text: &str,
-        check: &dyn Fn(&str) -> Result<(), String>,
-    ) -> Result<Arc<Self>, Problems> {
-        match load::load(text, kind, check) {
-            (Some(machine), _) => Ok(Arc::new(machine)),
-            (None, mut problems) => {
-                problems.retain(|problem| problem.severity == Severity::Error);
-                Err(Problems(problems))
-            }
-        }
-    }
-
-    /// Every problem of a definition, warnings included; without an error it can be used.
-    pub fn diagnose(
-        kind: MachineType,
-        text: &str,
-        check: &dyn Fn(&str) -> Result<(), String>,
-    ) -> Vec<Problem> {
-        load::load(text, kind, check).1
-    }
-
     /// The definition's own comment.
     pub fn comment(&self) -> Option<&str> {
         self.comment.as_deref()

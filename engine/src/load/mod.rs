@@ -14,7 +14,7 @@ pub(crate) use fields::Fields;
 
 use crate::ids::{FlowId, StateId};
 use crate::machine::{Flow, MachineType, State, StateMachine, Transition};
-use crate::problem::{Code, Problem, Severity};
+use crate::problem::{Code, Problem, Problems, Severity};
 use crate::query::Language;
 use crate::state::Kind;
 use crate::value::Value;
@@ -43,8 +43,46 @@ pub(crate) struct Place<'a> {
     names: &'a HashMap<Arc<str>, StateId>,
 }
 
+impl StateMachine {
+    /// Reads a definition of a STANDARD machine. `check` is asked whether each Task's resource can be run, and if
+    /// not, why.
+    ///
+    /// # Errors
+    /// Every problem the definition has.
+    pub fn parse(text: &str, check: &dyn Fn(&str) -> Result<(), String>) -> Result<Arc<Self>, Problems> {
+        Self::parse_as(MachineType::Standard, text, check)
+    }
+
+    /// Reads a definition of a machine of this type.
+    ///
+    /// # Errors
+    /// Every problem the definition has.
+    pub fn parse_as(
+        kind: MachineType,
+        text: &str,
+        check: &dyn Fn(&str) -> Result<(), String>,
+    ) -> Result<Arc<Self>, Problems> {
+        match load(text, kind, check) {
+            (Some(machine), _) => Ok(Arc::new(machine)),
+            (None, mut problems) => {
+                problems.retain(|problem| problem.severity == Severity::Error);
+                Err(Problems(problems))
+            }
+        }
+    }
+
+    /// Every problem of a definition, warnings included; without an error it can be used.
+    pub fn diagnose(
+        kind: MachineType,
+        text: &str,
+        check: &dyn Fn(&str) -> Result<(), String>,
+    ) -> Vec<Problem> {
+        load(text, kind, check).1
+    }
+}
+
 /// Reads a whole definition: the machine, when nothing is wrong with it, and every problem.
-pub(crate) fn load(text: &str, kind: MachineType, check: &Check<'_>) -> (Option<StateMachine>, Vec<Problem>) {
+fn load(text: &str, kind: MachineType, check: &Check<'_>) -> (Option<StateMachine>, Vec<Problem>) {
     let value = match Value::parse(text) {
         Ok(value) => value,
         Err(_) if text.trim().is_empty() => return (None, vec![not_an_object()]),
