@@ -47,13 +47,6 @@ pub(crate) struct State {
     pub kind: Kind,
 }
 
-/// Where a state leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transition {
-    Next(StateId),
-    End,
-}
-
 impl StateMachine {
     /// The definition's own comment.
     pub fn comment(&self) -> Option<&str> {
@@ -76,15 +69,6 @@ impl MachineType {
         match self {
             Self::Standard => None,
             Self::Express => Some(EXPRESS_LIMIT),
-        }
-    }
-}
-
-impl Transition {
-    pub(crate) fn target(self) -> Option<StateId> {
-        match self {
-            Self::Next(state) => Some(state),
-            Self::End => None,
         }
     }
 }

@@ -13,22 +13,22 @@ use std::time::Duration;
 pub(crate) use fields::Fields;
 
 use crate::ids::{FlowId, StateId};
-use crate::machine::{Flow, MachineType, State, StateMachine, Transition};
+use crate::machine::{Flow, MachineType, State, StateMachine};
 use crate::problem::{Code, Problem, Problems, Severity};
 use crate::query::Language;
-use crate::state::Kind;
+use crate::state::{Kind, Transition};
 use crate::value::Value;
 
 /// AWS's limit for every duration in seconds.
 pub(crate) const LONGEST_SECONDS: i64 = 99_999_999;
 
 /// Tells whether the host can run a resource, and if not, why.
-pub(crate) type Check<'a> = dyn Fn(&str) -> Result<(), String> + 'a;
+type Check<'a> = dyn Fn(&str) -> Result<(), String> + 'a;
 
 /// What is shared while a definition is read.
-pub(crate) struct Loader<'a> {
-    pub check: &'a Check<'a>,
-    pub kind: MachineType,
+struct Loader<'a> {
+    check: &'a Check<'a>,
+    kind: MachineType,
     language: Language,
     flows: RefCell<Vec<Option<Flow>>>,
     names: RefCell<HashSet<Arc<str>>>,
@@ -36,9 +36,9 @@ pub(crate) struct Loader<'a> {
 
 /// What a state needs to know of the states beside it.
 pub(crate) struct Place<'a> {
-    pub loader: &'a Loader<'a>,
-    pub flow: FlowId,
-    pub id: StateId,
+    loader: &'a Loader<'a>,
+    flow: FlowId,
+    id: StateId,
     language: Language,
     names: &'a HashMap<Arc<str>, StateId>,
 }
@@ -208,6 +208,11 @@ impl<'a> Place<'a> {
     pub(crate) fn nested(&self, fields: &Fields<'a>) -> FlowId {
         // As on AWS, a nested state's language is the machine's, not that of the state around it.
         self.loader.flow(fields, self.loader.language, Some((self.flow, self.id)))
+    }
+
+    /// Whether the definition is that of an EXPRESS machine.
+    pub(crate) fn is_express(&self) -> bool {
+        self.loader.kind == MachineType::Express
     }
 
     /// Refuses a resource that the host cannot run.

@@ -8,9 +8,9 @@ use super::{Execution, Fault, Given, Item, Source, Start, Step, Thread, Visit, c
 use crate::effect::Items;
 use crate::failure::Failure;
 use crate::ids::{FlowId, StateId};
-use crate::machine::{StateMachine, Transition};
+use crate::machine::StateMachine;
 use crate::query::{Notes, OpenNotes, Stage, Variables};
-use crate::state::{Entry, Kind};
+use crate::state::{Entry, Kind, Transition};
 use crate::value::Value;
 
 /// AWS gives a test five minutes.

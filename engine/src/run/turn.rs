@@ -9,10 +9,9 @@ use crate::effect::{Effect, Outcome};
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
 use crate::ids::{RunId, ThreadId};
-use crate::machine::Transition;
 use crate::state::Kind;
 use crate::state::distributed::Distributed;
-use crate::state::exit::Taken;
+use crate::state::exit::{Taken, Transition};
 use crate::state::task::Clock;
 
 impl Execution {

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use super::Exit;
 use super::condition::Test;
 use super::entry::Entry;
+use super::exit::{Exit, Transition};
 use crate::failure::{Failure, reserved};
 use crate::load::{Fields, Place};
-use crate::machine::Transition;
 use crate::query::{Language, Reach, Template};
 use crate::run::{Fault, Given, Step, Visit};
 use crate::value::Value;

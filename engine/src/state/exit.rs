@@ -4,11 +4,18 @@ use std::sync::Arc;
 
 use super::entry::Selection;
 use crate::failure::reserved;
+use crate::ids::StateId;
 use crate::load::{Fields, Place};
-use crate::machine::Transition;
 use crate::problem::Code;
 use crate::query::{EvaluationError, Language, Reach, ReferencePath, Scope, Stage, Template};
 use crate::value::Value;
+
+/// Where a state leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transition {
+    Next(StateId),
+    End,
+}
 
 /// A way out of a state.
 #[derive(Debug)]
@@ -62,6 +69,15 @@ pub(crate) struct Taken {
     pub to: Transition,
     pub output: Value,
     pub assigned: Vec<(Arc<str>, Value)>,
+}
+
+impl Transition {
+    pub(crate) fn target(self) -> Option<StateId> {
+        match self {
+            Self::Next(state) => Some(state),
+            Self::End => None,
+        }
+    }
 }
 
 impl Leaving {

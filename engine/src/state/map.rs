@@ -9,7 +9,6 @@ use crate::failure::reserved;
 use crate::history::{Details, EventType};
 use crate::ids::FlowId;
 use crate::load::{Fields, Place};
-use crate::machine::MachineType;
 use crate::query::{EvaluationError, Language, Reach, Scope, Stage, Template};
 use crate::run::{Children, Given, Next, Step, Visit};
 use crate::value::Value;
@@ -197,7 +196,7 @@ fn processor<'a>(fields: &Fields<'a>, place: &Place<'a>) -> Option<(FlowId, Opti
             config.require(&["ExecutionType"]);
             let kind = config.choice("ExecutionType", &["STANDARD", "EXPRESS"]);
             distributed = Some(kind.as_deref() == Some("EXPRESS"));
-            if place.loader.kind == MachineType::Express {
+            if place.is_express() {
                 config.invalid(
                     "Mode",
                     "The field 'Mode' with value 'DISTRIBUTED' is not supported inside 'EXPRESS' state machines",

@@ -22,7 +22,7 @@ pub(crate) mod writer;
 
 pub(crate) use choice::Choice;
 pub(crate) use entry::{Entry, Selection};
-pub(crate) use exit::Exit;
+pub(crate) use exit::{Exit, Transition};
 pub(crate) use fail::Fail;
 pub(crate) use map::Map;
 pub(crate) use parallel::Parallel;

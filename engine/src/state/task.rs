@@ -9,7 +9,6 @@ use super::{Entry, Exit, Recovery};
 use crate::effect::{Effect, Pattern, Progress, TaskRequest};
 use crate::failure::{Failure, reserved};
 use crate::load::{Fields, LONGEST_SECONDS, Place};
-use crate::machine::MachineType;
 use crate::query::{EvaluationError, Language, Reach, Scope, Stage, Template};
 use crate::run::{Fault, Given, News, Next, Own, Step, Visit, Waiting, late};
 use crate::services;
@@ -214,7 +213,7 @@ fn check(fields: &Fields<'_>, place: &Place<'_>, resource: &str) {
         fields.invalid("Resource", services::UNRECOGNIZED);
         return;
     }
-    if place.loader.kind == MachineType::Standard || express(fields, resource) {
+    if !place.is_express() || express(fields, resource) {
         place.check_resource(fields, resource);
     }
 }
