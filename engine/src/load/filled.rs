@@ -2,8 +2,7 @@
 
 use super::Fields;
 use crate::problem::Code;
-use crate::query::{JsonPath, Language, Reach, Refusal, Template};
-use crate::state::Selection;
+use crate::query::{JsonPath, Language, Reach, Refusal, Selection, Template};
 use crate::value::{Number, Object, Value};
 
 impl Fields<'_> {

@@ -7,6 +7,7 @@ mod jsonpath;
 mod notes;
 mod place;
 mod scope;
+mod selection;
 mod signatures;
 mod template;
 mod values;
@@ -18,6 +19,7 @@ pub(crate) use jsonata::Expression;
 pub(crate) use jsonpath::{JsonPath, ReferencePath};
 pub(crate) use notes::{Notes, OpenNotes, Stage};
 pub(crate) use scope::{Reach, Scope, Variables};
+pub(crate) use selection::Selection;
 pub(crate) use template::{EvaluationError, Template};
 
 use crate::value::Value;

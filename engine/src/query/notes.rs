@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::Scope;
 use crate::value::Value;
 
 /// What a state under test has computed.
@@ -28,13 +27,4 @@ pub(crate) enum Stage {
     Result,
     AfterResultSelector,
     AfterResultPath,
-}
-
-impl Scope<'_> {
-    /// Keeps a value, if anyone wants to see it.
-    pub(crate) fn note(&self, stage: Stage, value: &Value) {
-        if let Some(notes) = self.notes {
-            notes.borrow_mut().insert(stage, value.clone());
-        }
-    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::notes::OpenNotes;
+use super::notes::{OpenNotes, Stage};
 use crate::rng::Rng;
 use crate::value::Value;
 
@@ -31,6 +31,13 @@ impl Scope<'_> {
     /// The same scope with another input.
     pub(crate) fn over<'s>(&'s mut self, input: &'s Value) -> Scope<'s> {
         Scope { input, rng: self.rng, ..*self }
+    }
+
+    /// Keeps a value, if anyone wants to see it.
+    pub(crate) fn note(&self, stage: Stage, value: &Value) {
+        if let Some(notes) = self.notes {
+            notes.borrow_mut().insert(stage, value.clone());
+        }
     }
 
     /// A member of `$states`.

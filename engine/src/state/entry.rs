@@ -1,8 +1,8 @@
 //! What a state's work gets of its input: `InputPath`, then `Parameters` or `Arguments`.
 
 use crate::load::Fields;
-use crate::query::{EvaluationError, JsonPath, Language, Reach, Scope, Stage, Template};
-use crate::value::{Object, Value};
+use crate::query::{EvaluationError, Language, Reach, Scope, Selection, Stage, Template};
+use crate::value::Value;
 
 /// A way in.
 #[derive(Debug)]
@@ -10,16 +10,6 @@ pub(crate) struct Entry {
     input: Selection,
     payload: Option<Template>,
     language: Language,
-}
-
-/// The part of a value that a path field leaves.
-#[derive(Clone, Debug)]
-pub(crate) enum Selection {
-    /// No field, or `$`.
-    All,
-    /// `null`: an empty object.
-    Nothing,
-    Path(Box<JsonPath>),
 }
 
 impl Entry {
@@ -67,16 +57,5 @@ impl Entry {
             scope.note(Stage::AfterParameters, &effective);
         }
         Ok(effective)
-    }
-}
-
-impl Selection {
-    /// The part of the scope's input.
-    pub(crate) fn of(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
-        match self {
-            Self::All => Ok(scope.input.clone()),
-            Self::Nothing => Ok(Value::Object(Object::default())),
-            Self::Path(path) => path.pick(scope),
-        }
     }
 }

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use super::entry::Selection;
 use crate::failure::reserved;
 use crate::ids::StateId;
 use crate::load::{Fields, Place};
 use crate::problem::Code;
-use crate::query::{EvaluationError, Language, Reach, ReferencePath, Scope, Stage, Template};
+use crate::query::{EvaluationError, Language, Reach, ReferencePath, Scope, Selection, Stage, Template};
 use crate::value::Value;
 
 /// Where a state leads.

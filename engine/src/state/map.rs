@@ -3,13 +3,13 @@
 use super::distributed::{Distributed, optional};
 use super::exit::Leaving;
 use super::tolerated::Tolerated;
-use super::{Entry, Exit, Recovery, Selection};
+use super::{Entry, Exit, Recovery};
 use crate::effect::Items;
 use crate::failure::reserved;
 use crate::history::{Details, EventType};
 use crate::ids::FlowId;
 use crate::load::{Fields, Place};
-use crate::query::{EvaluationError, Language, Reach, Scope, Stage, Template};
+use crate::query::{EvaluationError, Language, Reach, Scope, Selection, Stage, Template};
 use crate::run::{Children, Given, Next, Step, Visit};
 use crate::value::Value;
 

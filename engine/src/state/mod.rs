@@ -21,7 +21,7 @@ mod wait;
 pub(crate) mod writer;
 
 pub(crate) use choice::Choice;
-pub(crate) use entry::{Entry, Selection};
+pub(crate) use entry::Entry;
 pub(crate) use exit::{Exit, Transition};
 pub(crate) use fail::Fail;
 pub(crate) use map::Map;
