@@ -10,7 +10,7 @@ use crate::effect::{Items, Progress};
 use crate::failure::Failure;
 use crate::ids::{FlowId, MapRunId, RunId, StateId, TaskId, ThreadId};
 use crate::query::Variables;
-use crate::state::distributed::{Reading, Writing};
+use crate::state::map_run::{Reading, Writing};
 use crate::token::TaskToken;
 use crate::value::Value;
 

@@ -10,7 +10,6 @@ use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
 use crate::ids::{RunId, ThreadId};
 use crate::state::Kind;
-use crate::state::distributed::Distributed;
 use crate::state::exit::{Taken, Transition};
 use crate::state::task::Clock;
 
@@ -187,12 +186,14 @@ impl Visit<'_> {
     fn wake_map(&mut self, map: &crate::state::Map, wake: Wake, waiting: Waiting) -> Step {
         match (wake, waiting, &map.distributed) {
             (Wake::Children(Ok(outputs)), _, None) => map.finish(self, outputs),
-            (Wake::Children(result), _, Some(distributed)) => distributed.ended(self, map, result.err()),
+            (Wake::Children(result), _, Some(distributed)) => {
+                map.children_ended(self, distributed, result.err())
+            }
             (Wake::Items(items), Waiting::Items { reading, .. }, Some(distributed)) => {
-                distributed.items_read(self, map, *reading, items)
+                map.items_read(self, distributed, *reading, items)
             }
             (Wake::Written(result), Waiting::Results { writing, .. }, Some(_)) => {
-                Distributed::results_written(self, map, *writing, result)
+                map.results_written(self, *writing, result)
             }
             (Wake::Children(Err(failure)) | Wake::Items(Err(failure)) | Wake::Written(Err(failure)), ..) => {
                 Err(Fault::from(failure))

@@ -1,6 +1,7 @@
 //! Map: runs its processor once for each item.
 
-use super::distributed::{Distributed, optional};
+use super::arguments::optional;
+use super::distributed::Distributed;
 use super::exit::Leaving;
 use super::tolerated::Tolerated;
 use super::{Entry, Exit, Recovery};
@@ -106,7 +107,7 @@ impl Map {
         }
         match (&self.distributed, items) {
             (Some(distributed), items) => {
-                distributed.start(visit, self, items.and_then(|items| Items::of(&items)), concurrency)
+                self.start_run(visit, distributed, items.and_then(|items| Items::of(&items)), concurrency)
             }
             (None, Some(Value::Array(items))) => {
                 let concurrency = if concurrency == 0 { MOST_INLINE } else { concurrency.min(MOST_INLINE) };

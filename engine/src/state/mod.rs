@@ -1,5 +1,6 @@
 //! The kinds of states: one file each, with what it reads from a definition and what it does in a run.
 
+mod arguments;
 mod batcher;
 mod choice;
 mod condition;
@@ -8,6 +9,7 @@ mod entry;
 pub(crate) mod exit;
 mod fail;
 pub(crate) mod map;
+pub(crate) mod map_run;
 mod parallel;
 mod pass;
 pub(crate) mod reader;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::distributed::argument;
+use super::arguments::arguments;
 use crate::effect::{Effect, ItemFormat, ItemSource, ObjectSet};
 use crate::failure::{Failure, reserved};
 use crate::ids::TaskId;
@@ -54,7 +54,7 @@ impl Reader {
             }
             lists
         });
-        let arguments = argument(&fields);
+        let arguments = arguments(&fields);
         let config = match (fields.object("ReaderConfig"), lists?) {
             (Some(config), true) => listed(&config).map(|parts| finish(config, parts)),
             (Some(config), false) => named(&config).map(|parts| finish(config, parts)),

@@ -29,7 +29,7 @@ impl Map {
         }
         let mut limits = MapRunUpdate::default();
         if let Some(distributed) = &self.distributed {
-            limits = Distributed::limits(visit, self, concurrency)?;
+            limits = self.limits(visit, concurrency)?;
             if let Some(batcher) = &distributed.batcher {
                 let batches = batcher.batches(visit, selected)?.inputs;
                 visit.note(Stage::AfterItemBatcher, &batches.into());

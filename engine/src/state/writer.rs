@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::distributed::argument;
+use super::arguments::arguments;
 use crate::effect::{Effect, ResultFile, ResultFiles};
 use crate::ids::TaskId;
 use crate::load::{Fields, Place};
@@ -57,7 +57,7 @@ impl Writer {
                 fields.invalid("Resource", "A ResultWriter's resource is s3:putObject");
             }
         }
-        let arguments = if resource.is_some() { Some(argument(&fields)?) } else { None };
+        let arguments = if resource.is_some() { Some(arguments(&fields)?) } else { None };
         if resource.is_none() && config.is_none() {
             fields.invalid(
                 "WriterConfig",

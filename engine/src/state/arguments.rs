@@ -1,0 +1,19 @@
+//! What the parts of a distributed Map read in the same way.
+
+use crate::load::Fields;
+use crate::query::{Language, Reach, Template};
+
+/// `None`: there is one, and something is wrong with it.
+pub(super) fn optional<T>(parsed: Option<Option<T>>) -> Option<Option<T>> {
+    parsed.map_or(Some(None), |parsed| parsed.map(Some))
+}
+
+/// The arguments of a reader or a writer.
+pub(super) fn arguments(fields: &Fields<'_>) -> Option<Template> {
+    let field = match fields.language() {
+        Language::JsonPath => "Parameters",
+        Language::Jsonata => "Arguments",
+    };
+    fields.require(&[field]);
+    fields.template_of(field, "Object", Reach::INPUT, |value| value.as_object().is_some())
+}

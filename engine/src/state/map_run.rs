@@ -1,0 +1,176 @@
+//! The run of a distributed Map: its items become executions of their own, and a Map run counts them.
+
+use super::Map;
+use super::distributed::Distributed;
+use super::writer::Written;
+use crate::effect::Items;
+use crate::failure::{Failure, reserved};
+use crate::history::{Details, EventType};
+use crate::ids::MapRunId;
+use crate::run::{Children, Dataset, Fault, MapRunStatus, MapRunUpdate, Next, Source, Step, Visit, Waiting};
+use crate::value::Value;
+
+/// Items that are being read.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub run: MapRunId,
+    source: Source,
+}
+
+/// A Map run that has ended but for its results, which are being written.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    pub run: MapRunId,
+    written: Written,
+    /// Why it fails.
+    failure: Option<Failure>,
+}
+
+impl Map {
+    /// Starts the Map run; without items they are read first.
+    pub(super) fn start_run(
+        &self,
+        visit: &mut Visit<'_>,
+        distributed: &Distributed,
+        items: Option<Items>,
+        concurrency: usize,
+    ) -> Step {
+        let limits = self.limits(visit, concurrency)?;
+        let run = visit.map_run(distributed.label.as_deref(), limits);
+        let begun = match (items, &distributed.reader) {
+            (None, Some(reader)) => reader.start(visit).map(|(id, source)| {
+                visit.wait(Waiting::Items { id, reading: Box::new(Reading { run, source }) }, None);
+                Next::Wait
+            }),
+            (items, _) => {
+                let dataset = Dataset::new(items.unwrap_or_default(), Source::State);
+                self.begin(visit, distributed, run, dataset)
+            }
+        };
+        begun.map_err(|fault| fail(visit, run, fault))
+    }
+
+    pub(super) fn limits(&self, visit: &mut Visit<'_>, concurrency: usize) -> Result<MapRunUpdate, Fault> {
+        let (tolerated_failure_count, tolerated_failure_percentage) =
+            visit.mapped(|scope| self.tolerated.limits(scope))?;
+        Ok(MapRunUpdate {
+            max_concurrency: Some(concurrency),
+            tolerated_failure_count,
+            tolerated_failure_percentage,
+        })
+    }
+
+    /// The host has read the items.
+    pub(crate) fn items_read(
+        &self,
+        visit: &mut Visit<'_>,
+        distributed: &Distributed,
+        reading: Reading,
+        items: Result<Items, Failure>,
+    ) -> Step {
+        let Reading { run, source } = reading;
+        let begun =
+            items.map_err(|failure| named(failure, reserved::ITEM_READER_FAILED)).and_then(|mut items| {
+                let most = distributed.reader.as_ref().map(|reader| reader.max_items(visit));
+                if let Some(most) = most.transpose()?.flatten() {
+                    items.truncate(most);
+                }
+                self.begin(visit, distributed, run, Dataset::new(items, source))
+            });
+        begun.map_err(|fault| fail(visit, run, fault))
+    }
+
+    /// The items are there: their children start after this turn.
+    fn begin(
+        &self,
+        visit: &mut Visit<'_>,
+        distributed: &Distributed,
+        run: MapRunId,
+        dataset: Dataset,
+    ) -> Step {
+        let items = dataset.values.len();
+        let mut children = Children::items(dataset, 0);
+        if let Some(batcher) = &distributed.batcher {
+            let selected = (0..items).filter_map(|index| children.dataset.item(index));
+            let selected = selected.collect::<Vec<_>>().into_iter().map(|item| visit.selected(self, item));
+            let selected = selected.collect::<Result<Vec<_>, _>>()?;
+            let batches = batcher.batches(visit, selected)?;
+            children = Children::batches(batches.inputs.into(), batches.items);
+        }
+        children.map_run = Some(run);
+        if let Some(record) = visit.run.map_run(run) {
+            children.concurrency = record.room();
+            record.begin(items, children.len());
+        }
+        visit.begin(children);
+        Ok(Next::Wait)
+    }
+
+    /// All children are done, or too many have failed.
+    pub(crate) fn children_ended(
+        &self,
+        visit: &mut Visit<'_>,
+        distributed: &Distributed,
+        failure: Option<Failure>,
+    ) -> Step {
+        let Some((run, results)) =
+            visit.thread.wreck.as_ref().and_then(|children| Some((children.map_run?, children.results())))
+        else {
+            return Ok(Next::Wait);
+        };
+        let record = visit.run.map_run(run).cloned();
+        if let (Some(writer), Some(record)) = (&distributed.writer, record) {
+            match writer.start(visit, &record, results.clone()) {
+                Ok(Some(written)) => {
+                    let id = written.id;
+                    let writing = Box::new(Writing { run, written, failure });
+                    visit.wait(Waiting::Results { id, writing }, None);
+                    return Ok(Next::Wait);
+                }
+                Ok(None) => {}
+                Err(fault) => return Err(fail(visit, run, fault)),
+            }
+        }
+        match failure {
+            Some(failure) => Err(fail(visit, run, failure.into())),
+            None => self.succeed_run(visit, run, &distributed.form().list(results).into()),
+        }
+    }
+
+    /// The host has written the results.
+    pub(crate) fn results_written(
+        &self,
+        visit: &mut Visit<'_>,
+        writing: Writing,
+        result: Result<(), Failure>,
+    ) -> Step {
+        let Writing { run, written, failure } = writing;
+        if let (Ok(()), Some(record)) = (&result, visit.run.map_run(run)) {
+            record.results_written();
+        }
+        match (failure, result) {
+            (Some(failure), _) => Err(fail(visit, run, failure.into())),
+            (None, Err(failure)) => Err(fail(visit, run, named(failure, reserved::RESULT_WRITER_FAILED))),
+            (None, Ok(())) => self.succeed_run(visit, run, &written.output),
+        }
+    }
+
+    fn succeed_run(&self, visit: &mut Visit<'_>, run: MapRunId, output: &Value) -> Step {
+        visit.end_map_run(run, MapRunStatus::Succeeded);
+        visit.event(EventType::MapRunSucceeded, Details::None);
+        self.succeed(visit, output)
+    }
+}
+
+fn fail(visit: &mut Visit<'_>, run: MapRunId, fault: Fault) -> Fault {
+    let fault = visit.noted(fault);
+    visit.end_map_run(run, MapRunStatus::Failed);
+    visit.event(EventType::MapRunFailed, Details::Failed(fault.failure.clone()));
+    fault
+}
+
+/// A failure of the host, by the name it gave or this one.
+fn named(failure: Failure, otherwise: &str) -> Fault {
+    let error = failure.error.or_else(|| Some(otherwise.to_owned()));
+    Failure { error, cause: failure.cause }.into()
+}
