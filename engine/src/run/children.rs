@@ -1,16 +1,13 @@
-//! Branches, iterations and child executions: started as room allows, gathered in order.
+//! The children of a Map or Parallel state, and what they came to.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use jiff::Timestamp;
-
-use super::redrive::Again;
-use super::{Counted, Dataset, Execution, Fault, Item, Run, Thread, Visit, Waiting, Wake};
-use crate::history::{Details, EventType};
-use crate::ids::{FlowId, MapRunId, RunId, ThreadId};
-use crate::state::{Kind, Map};
+use super::Dataset;
+use crate::ids::{MapRunId, ThreadId};
 use crate::value::{Array, Value};
+
+/// Children to take up again: each one's index, and the thread it was.
+pub(super) type Again = VecDeque<(usize, ThreadId)>;
 
 /// What a Map or Parallel state waits for.
 #[derive(Debug)]
@@ -18,10 +15,10 @@ pub(crate) struct Children {
     /// The items, or the inputs of branches or batches.
     pub dataset: Dataset,
     /// How many items each input has, when it is a batch.
-    batches: Option<Vec<usize>>,
-    outputs: Vec<Option<Value>>,
+    pub(super) batches: Option<Vec<usize>>,
+    pub(super) outputs: Vec<Option<Value>>,
     /// Those that fell and are to go on.
-    again: Again,
+    pub(super) again: Again,
     /// Those that failed and were tolerated.
     failed: BTreeSet<usize>,
     /// The next one to start.
@@ -100,181 +97,8 @@ impl Children {
     }
 
     /// How many items a child has.
-    fn items_of(&self, index: usize) -> u64 {
+    pub(super) fn items_of(&self, index: usize) -> u64 {
         let items = self.batches.as_ref().and_then(|batches| batches.get(index));
         items.map_or(1, |items| *items as u64)
-    }
-}
-
-/// A child about to start.
-struct Beginning {
-    index: usize,
-    /// Of a Map.
-    item: Option<Arc<Item>>,
-    input: Value,
-    flow: FlowId,
-    counted: Option<Counted>,
-}
-
-impl Execution {
-    /// Starts as many children of a thread as there is room for; ends the wait when none is left.
-    pub(super) fn start_children(&mut self, parent: ThreadId, now: Timestamp) {
-        while let Some((item, fallen)) = self.next_child(parent) {
-            let Some(mut thread) = self.threads.remove(&parent) else {
-                return;
-            };
-            let first = fallen.is_none();
-            let fallen = fallen.and_then(|child| self.revive_child(&mut thread, &item, child, now));
-            let begun = if fallen.is_some() { Ok(()) } else { self.start_child(&mut thread, item, now) };
-            self.threads.insert(parent, thread);
-            if let Some(child) = fallen {
-                self.revive(child, now);
-            }
-            if let Err(fault) = begun {
-                if first {
-                    self.put_back(parent);
-                }
-                self.fail_children(parent, fault.failure, now);
-                return;
-            }
-        }
-        let Some(thread) = self.threads.get_mut(&parent) else {
-            return;
-        };
-        let Waiting::Children(children) = &mut thread.waiting else {
-            return;
-        };
-        if children.running.is_empty() {
-            let outputs = if children.map_run.is_some() {
-                Vec::new()
-            } else {
-                std::mem::take(&mut children.outputs).into_iter().map(Option::unwrap_or_default).collect()
-            };
-            self.ready.push_back((parent, Wake::Children(Ok(outputs))));
-        }
-    }
-
-    /// The next child's item, when there is one and room for it; and the thread it was, when it fell before.
-    fn next_child(&mut self, parent: ThreadId) -> Option<(Arc<Item>, Option<ThreadId>)> {
-        let Waiting::Children(children) = &mut self.threads.get_mut(&parent)?.waiting else {
-            return None;
-        };
-        if children.running.len() >= children.concurrency {
-            return None;
-        }
-        if let Some((index, child)) = children.again.pop_front() {
-            return Some((children.dataset.item(index)?, Some(child)));
-        }
-        let item = children.dataset.item(children.next)?;
-        children.next += 1;
-        Some((item, None))
-    }
-
-    /// The last child could not even start: a redrive begins with it.
-    fn put_back(&mut self, parent: ThreadId) {
-        if let Some(Waiting::Children(children)) =
-            self.threads.get_mut(&parent).map(|thread| &mut thread.waiting)
-        {
-            children.next = children.next.saturating_sub(1);
-        }
-    }
-
-    fn start_child(&mut self, thread: &mut Thread, item: Arc<Item>, now: Timestamp) -> Result<(), Fault> {
-        let machine = Arc::clone(&self.machine);
-        let state = machine.state(thread.flow, thread.state);
-        let index = item.index;
-        let begin = match &state.kind {
-            Kind::Parallel(parallel) => {
-                let Some(flow) = parallel.branches.get(index).copied() else {
-                    return Ok(());
-                };
-                Beginning { index, item: None, input: item.value.clone(), flow, counted: None }
-            }
-            Kind::Map(map) => {
-                let Waiting::Children(children) = &thread.waiting else {
-                    return Ok(());
-                };
-                let (batched, items) = (children.batches.is_some(), children.items_of(index));
-                let express = map.distributed.as_ref().is_some_and(|distributed| distributed.express);
-                let counted = children.map_run.map(|run| Counted { run, items, express });
-                let flow = map.processor;
-                if batched {
-                    Beginning { index, item: None, input: item.value.clone(), flow, counted }
-                } else {
-                    let mut visit = Visit { run: self, thread, state, now };
-                    let selected = visit.selected(map, Arc::clone(&item));
-                    let input = selected.map_err(|fault| visit.noted(fault))?;
-                    Beginning { index, item: Some(item), input, flow, counted }
-                }
-            }
-            _ => return Ok(()),
-        };
-        let child = self.branch(thread, begin, &state.name, now);
-        if let Waiting::Children(children) = &mut thread.waiting {
-            children.running.insert(child, index);
-        }
-        Ok(())
-    }
-
-    /// A thread for a child, and for a child of a distributed Map an execution of its own.
-    fn branch(&mut self, parent: &Thread, begin: Beginning, name: &Arc<str>, now: Timestamp) -> ThreadId {
-        let Beginning { index, item, input, flow, counted } = begin;
-        let start = self.machine.flows[flow.0].start;
-        let id = ThreadId(self.number());
-        let mut child = Thread::new(id, parent.run, flow, start, input);
-        child.parent = Some((parent.id, index));
-        if let Some(counted) = counted {
-            child.run = self.child_run(id, &child.input, counted, now);
-            child.item = item;
-        } else {
-            child.variables = Arc::clone(&parent.variables);
-            child.last_event = parent.last_event;
-            if item.is_some() {
-                let details = Details::Iteration { name: Arc::clone(name), index };
-                child.last_event =
-                    self.emit(parent.run, parent.last_event, EventType::MapIterationStarted, details, now);
-            }
-            child.item = item.or_else(|| parent.item.clone());
-        }
-        self.threads.insert(id, Box::new(child));
-        self.ready.push_back((id, Wake::Enter));
-        id
-    }
-
-    /// The execution a distributed Map starts for an item or a batch.
-    fn child_run(&mut self, id: ThreadId, input: &Value, counted: Counted, now: Timestamp) -> RunId {
-        let name: Arc<str> = self.rng.uuid().into();
-        let map_run = self.map_run(counted.run).map(|run| {
-            run.child_started(counted.items);
-            Arc::clone(&run.arn)
-        });
-        let map_run = map_run.unwrap_or_default();
-        // The Map run's ARN ends with an id of its own, where the child's has the child's name.
-        let stem = map_run.rsplit_once(':').map_or(&*map_run, |(stem, _)| stem);
-        let stem = stem.replacen(":mapRun:", ":execution:", 1);
-        let run = RunId(id.0);
-        let id = format!("{stem}:{name}").into();
-        let limit = self.about.history_limit.filter(|_| !counted.express);
-        let mut child = Run { counted: Some(counted), ..Run::new(id, name, input, now, limit) };
-        child.deadline = child.expiry(now);
-        self.expiries.extend(child.deadline.map(|deadline| (deadline, run)));
-        self.runs.insert(run, child);
-        let details = Details::Started { input: input.clone(), role: self.about.role.clone() };
-        self.emit(run, 0, EventType::ExecutionStarted, details, now);
-        run
-    }
-}
-
-impl Visit<'_> {
-    /// What an iteration gets: the item, or what `ItemSelector` makes of it.
-    pub(crate) fn selected(&mut self, map: &Map, item: Arc<Item>) -> Result<Value, Fault> {
-        let Some(selector) = &map.selector else {
-            let input = item.input();
-            return self.fits(&input).map(|()| input);
-        };
-        let outer = self.thread.item.replace(item);
-        let selected = self.mapped(|scope| selector.fill("ItemSelector", scope));
-        self.thread.item = outer;
-        selected.and_then(|selected| self.fits(&selected).map(|()| selected))
     }
 }

@@ -8,6 +8,7 @@ mod inspection;
 mod journal;
 mod map_runs;
 mod redrive;
+mod spawn;
 mod thread;
 mod turn;
 mod visit;

@@ -3,7 +3,7 @@
 //! Threads that fail or are given up are not forgotten until a state above them goes on without them. What
 //! is left of them when the run ends is what a redrive takes up again.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -19,9 +19,6 @@ pub(super) struct Fallen {
     /// Child executions of distributed Maps.
     runs: BTreeMap<RunId, Run>,
 }
-
-/// Children to take up again: each one's index, and the thread it was.
-pub(super) type Again = VecDeque<(usize, ThreadId)>;
 
 impl Fallen {
     pub(super) fn keep(&mut self, mut thread: Box<Thread>) {
