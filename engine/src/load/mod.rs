@@ -1,4 +1,7 @@
 //! Text to state machine: everything that can be known to be wrong is found here, all of it at once.
+//!
+//! `load` and `state` import each other by design (recursive descent): the loader has each state read its own fields,
+//! and a Map or Parallel state has the loader read the flows nested in it.
 
 mod fields;
 mod filled;

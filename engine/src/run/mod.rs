@@ -1,4 +1,7 @@
 //! A run of a state machine: all it remembers, and how it goes on. No clock, no thread, no waiting in here.
+//!
+//! `run` and `state` import each other by design (double dispatch): a run calls the state of the kind that a thread
+//! is at, and the state acts on the run through its `Visit`.
 
 mod children;
 mod context;
