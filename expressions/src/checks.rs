@@ -7,7 +7,7 @@ use jsonata_core::evaluator::{Evaluator, EvaluatorError};
 use jsonata_core::functions::string::string;
 use jsonata_core::value::JValue;
 
-use crate::Bound;
+use crate::bounds::Bound;
 use crate::builtins::numbered;
 use crate::costs::{book, check_search, compare, stringify};
 use crate::meter::{ITEM_BYTES, Meter};

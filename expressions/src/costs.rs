@@ -4,7 +4,7 @@ use jsonata_core::evaluator::EvaluatorError;
 use jsonata_core::functions::string::{RegexMatches, build_regex};
 use jsonata_core::value::JValue;
 
-use crate::Bound;
+use crate::bounds::Bound;
 use crate::builtins::{Builtin, Cost};
 use crate::meter::{ITEM_BYTES, Meter, text_bytes};
 

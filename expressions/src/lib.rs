@@ -4,6 +4,7 @@
 //! an expression is written anew when it is parsed, with calls that book what it makes (see [`rewrite`]). An
 //! evaluation that would make more bytes than its [`Limits`] say ends before it makes them.
 
+mod bounds;
 mod builtins;
 mod calls;
 mod checks;
@@ -16,7 +17,6 @@ mod regexes;
 mod rewrite;
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,70 +32,12 @@ use names::Names;
 use regexes::Regexes;
 use rewrite::Rewriter;
 
+pub use bounds::{Bound, Limits};
 pub use meter::weight;
 pub use names::visit;
 
 /// The error of an evaluation in which the library panicked.
 const LIBRARY_FAULT: &str = "U9001: the evaluator failed";
-
-/// What one evaluation may take.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// The bytes that it may make in all. A part of a value that is used twice counts twice.
-    pub bytes: u64,
-    /// The items that an array may have which it makes.
-    pub items: usize,
-    /// How deep its calls may nest.
-    pub depth: usize,
-    /// How long it may take, in milliseconds.
-    pub time_ms: u64,
-}
-
-/// A bound that an evaluation reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
-    /// It would have made more bytes than this.
-    Bytes(u64),
-    /// It took too long.
-    Time,
-    /// Its calls nest too deep.
-    Depth,
-    /// It makes an array of too many items.
-    Items,
-    /// The search by a regular expression could take too long.
-    Search,
-    /// It compares too many things in one call.
-    Comparisons,
-    /// The picture of a number or a date is too long, too wide, or for a text that is too long.
-    Picture,
-    /// `$replace` takes a function as its pattern for short texts only.
-    Matcher,
-    /// A regular expression is used as a function where its cost cannot be told.
-    LooseRegex,
-    /// A path begins with the name of a function.
-    FunctionPath,
-}
-
-impl fmt::Display for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Bytes(bytes) => return write!(f, "it makes more than {bytes} bytes"),
-            Self::Time => "it takes too long",
-            Self::Depth => "it nests too deep",
-            Self::Items => "it makes an array of too many items",
-            Self::Search => "a regular expression of it is too large for the text that it searches",
-            Self::Comparisons => {
-                "a call of $distinct, $keys or |..|..| makes more than 100000000 comparisons"
-            }
-            Self::Picture => {
-                "the picture of a number or a date is longer than 256 characters, or has a part of more than 20 or a width above 18"
-            },
-            Self::Matcher => "the pattern of $replace is a function, and its text is longer than 1024 bytes or its replacement than 256",
-            Self::LooseRegex => "a regular expression is called or chained in a form that has no bound",
-            Self::FunctionPath => "a path begins with the name of a function",
-        })
-    }
-}
 
 /// Why an evaluation gave no value.
 #[derive(Debug)]

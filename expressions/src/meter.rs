@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use jsonata_core::evaluator::EvaluatorError;
 use jsonata_core::value::{JValue, with_stack};
 
+use crate::bounds::{Bound, Limits};
 use crate::regexes::Regexes;
-use crate::{Bound, Limits};
 
 /// What an item of an array takes, whatever it is: the value itself, in a vector that may have grown too far.
 pub(crate) const ITEM_BYTES: u64 = 40;
