@@ -23,9 +23,9 @@ impl RunId {
     pub(crate) const ROOT: Self = Self(0);
 }
 
-/// A thread's number in its run; never used twice.
+/// A strand's number in its run; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct ThreadId(pub u64);
+pub(crate) struct StrandId(pub u64);
 
 /// A Map run's number in its execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Dataset;
-use crate::ids::{MapRunId, ThreadId};
+use crate::ids::{MapRunId, StrandId};
 use crate::value::{Array, Value};
 
-/// Children to take up again: each one's index, and the thread it was.
-pub(super) type Again = VecDeque<(usize, ThreadId)>;
+/// Children to take up again: each one's index, and the strand it was.
+pub(super) type Again = VecDeque<(usize, StrandId)>;
 
 /// What a Map or Parallel state waits for.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Children {
     failed: BTreeSet<usize>,
     /// The next one to start.
     pub next: usize,
-    pub running: BTreeMap<ThreadId, usize>,
+    pub running: BTreeMap<StrandId, usize>,
     pub concurrency: usize,
     /// A distributed Map's run.
     pub map_run: Option<MapRunId>,
@@ -86,7 +86,7 @@ impl Children {
     }
 
     /// Keeps what a child came to.
-    pub(super) fn gather(&mut self, child: ThreadId, index: usize, value: Value, succeeded: bool) {
+    pub(super) fn gather(&mut self, child: StrandId, index: usize, value: Value, succeeded: bool) {
         self.running.remove(&child);
         if let Some(place) = self.outputs.get_mut(index) {
             *place = Some(value);

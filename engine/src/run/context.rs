@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::Thread;
+use super::Strand;
 use crate::effect::Outcome;
 use crate::ids::MapRunId;
 use crate::machine::{MachineType, State};
@@ -160,12 +160,12 @@ impl Run {
     }
 }
 
-/// `$states.context` where `thread` stands.
+/// `$states.context` where `strand` stands.
 pub(super) fn object(
     about: &Start,
     machine: MachineType,
     run: &Run,
-    thread: &Thread,
+    strand: &Strand,
     state: &State,
 ) -> Value {
     let kind = run.counted.map_or(machine, Counted::kind);
@@ -183,10 +183,10 @@ pub(super) fn object(
     execution.extend(run.redriven.map(|at| ("RedriveTime".into(), Value::string(moment(at)))));
     let mut here = vec![
         (Arc::from("Name"), Value::String(Arc::clone(&state.name))),
-        ("EnteredTime".into(), Value::string(moment(thread.entered_at))),
+        ("EnteredTime".into(), Value::string(moment(strand.entered_at))),
     ];
     if state.kind.recovery().is_some() {
-        here.push(("RetryCount".into(), thread.attempts.into()));
+        here.push(("RetryCount".into(), strand.attempts.into()));
     }
     let mut context = vec![
         (Arc::from("Execution"), execution.into_iter().collect()),
@@ -199,15 +199,15 @@ pub(super) fn object(
         ),
         ("State".into(), here.into_iter().collect()),
     ];
-    context.extend(map_member(thread));
-    if let Some(token) = &thread.token {
+    context.extend(map_member(strand));
+    if let Some(token) = &strand.token {
         context.push(("Task".into(), Value::from([("Token", Value::string(token.to_string()))])));
     }
     context.into_iter().collect()
 }
 
 /// What the context object says of the iteration at hand.
-pub(super) fn map_member(thread: &Thread) -> Option<(Arc<str>, Value)> {
-    let item = thread.item.as_ref()?;
+pub(super) fn map_member(strand: &Strand) -> Option<(Arc<str>, Value)> {
+    let item = strand.item.as_ref()?;
     Some(("Map".into(), Value::from([("Item", item.context())])))
 }

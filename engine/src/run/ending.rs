@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Execution, MapRunStatus, Thread, Waiting, Wake};
+use super::{Execution, MapRunStatus, Strand, Waiting, Wake};
 use crate::effect::Outcome;
 use crate::failure::Failure;
 use crate::history::{Details, EventType};
-use crate::ids::{FlowId, RunId, StateId, ThreadId};
+use crate::ids::{FlowId, RunId, StateId, StrandId};
 use crate::state::Kind;
 use crate::state::distributed::Distributed;
 use crate::state::writer::Form;
@@ -23,8 +23,8 @@ struct Holder {
 }
 
 impl Holder {
-    fn of(thread: &Thread) -> Self {
-        Self { run: thread.run, flow: thread.flow, state: thread.state }
+    fn of(strand: &Strand) -> Self {
+        Self { run: strand.run, flow: strand.flow, state: strand.state }
     }
 }
 
@@ -32,17 +32,17 @@ impl Execution {
     /// A child has come to its end.
     pub(super) fn child_ended(
         &mut self,
-        (parent, index): (ThreadId, usize),
-        child: &Thread,
+        (parent, index): (StrandId, usize),
+        child: &Strand,
         outcome: Outcome,
         now: Timestamp,
     ) {
-        let Some(mut thread) = self.threads.remove(&parent) else {
+        let Some(mut strand) = self.strands.remove(&parent) else {
             return;
         };
         let succeeded = matches!(outcome, Outcome::Succeeded(_));
-        let (value, failure) = if child.run == thread.run {
-            self.note_end(&mut thread, child, index, succeeded, now);
+        let (value, failure) = if child.run == strand.run {
+            self.note_end(&mut strand, child, index, succeeded, now);
             match outcome {
                 Outcome::Succeeded(output) => (output, None),
                 Outcome::Failed(why) | Outcome::TimedOut(why) | Outcome::Aborted(why) => {
@@ -50,13 +50,13 @@ impl Execution {
                 }
             }
         } else {
-            let form = self.form(&thread);
+            let form = self.form(&strand);
             self.end_child_run(child, outcome, form, now)
         };
-        if let Waiting::Children(children) = &mut thread.waiting {
+        if let Waiting::Children(children) = &mut strand.waiting {
             children.gather(child.id, index, value, succeeded);
         }
-        self.threads.insert(parent, thread);
+        self.strands.insert(parent, strand);
         match failure {
             Some(failure) => self.fail_children(parent, failure, now),
             None => self.start_children(parent, now),
@@ -64,19 +64,19 @@ impl Execution {
     }
 
     /// Tells history of the end of an iteration, and where it goes on from a child that shares it.
-    fn note_end(&mut self, thread: &mut Thread, child: &Thread, index: usize, good: bool, now: Timestamp) {
-        thread.last_event = child.last_event;
-        if !matches!(self.kind(thread), Kind::Map(_)) {
+    fn note_end(&mut self, strand: &mut Strand, child: &Strand, index: usize, good: bool, now: Timestamp) {
+        strand.last_event = child.last_event;
+        if !matches!(self.kind(strand), Kind::Map(_)) {
             return;
         }
         let ended = if good { EventType::MapIterationSucceeded } else { EventType::MapIterationFailed };
-        let details = Details::Iteration { name: self.name(thread), index };
-        let event = self.emit(thread.run, child.last_event, ended, details, now);
-        if let Waiting::Children(children) = &thread.waiting {
+        let details = Details::Iteration { name: self.name(strand), index };
+        let event = self.emit(strand.run, child.last_event, ended, details, now);
+        if let Waiting::Children(children) = &strand.waiting {
             // On AWS the end of the last iteration leads on; that of another one, or of a failed one, does not.
             let last = children.running.len() == 1 && children.next == children.len();
             if good && last {
-                thread.last_event = event;
+                strand.last_event = event;
             }
         }
     }
@@ -84,7 +84,7 @@ impl Execution {
     /// Closes a child execution; gives what is kept of it, and a failure when too many have failed.
     fn end_child_run(
         &mut self,
-        child: &Thread,
+        child: &Strand,
         outcome: Outcome,
         form: Form,
         now: Timestamp,
@@ -106,29 +106,29 @@ impl Execution {
     }
 
     /// What a Map keeps of its children.
-    fn form(&self, thread: &Thread) -> Form {
-        match self.kind(thread) {
+    fn form(&self, strand: &Strand) -> Form {
+        match self.kind(strand) {
             Kind::Map(map) => map.distributed.as_ref().map_or(Form::default(), Distributed::form),
             _ => Form::default(),
         }
     }
 
     /// One child has failed for all: the others are dropped.
-    pub(super) fn fail_children(&mut self, parent: ThreadId, failure: Failure, now: Timestamp) {
-        let Some(thread) = self.threads.get_mut(&parent) else {
+    pub(super) fn fail_children(&mut self, parent: StrandId, failure: Failure, now: Timestamp) {
+        let Some(strand) = self.strands.get_mut(&parent) else {
             return;
         };
-        let Waiting::Children(children) = &mut thread.waiting else {
+        let Waiting::Children(children) = &mut strand.waiting else {
             return;
         };
         let running = std::mem::take(&mut children.running);
-        let holder = Holder::of(thread);
+        let holder = Holder::of(strand);
         let mut given_up = Vec::new();
         for (child, index) in running {
             given_up.extend(self.given_up(child, holder, now).map(|report| (child, index, report)));
             self.abort(child, holder, now);
         }
-        if let Some(Waiting::Children(children)) = self.threads.get_mut(&parent).map(|t| &mut t.waiting) {
+        if let Some(Waiting::Children(children)) = self.strands.get_mut(&parent).map(|t| &mut t.waiting) {
             for (child, index, report) in given_up {
                 children.gather(child, index, report, false);
             }
@@ -137,25 +137,25 @@ impl Execution {
     }
 
     /// What is known of a child execution that is about to be given up.
-    fn given_up(&self, child: ThreadId, holder: Holder, now: Timestamp) -> Option<Value> {
-        let run = self.threads.get(&child)?.run;
+    fn given_up(&self, child: StrandId, holder: Holder, now: Timestamp) -> Option<Value> {
+        let run = self.strands.get(&child)?.run;
         let run = self.runs.get(&run).filter(|_| run != holder.run)?;
         Some(run.report(&Outcome::Aborted(Failure::default()), now))
     }
 
-    /// Drops a thread and all below it, and says so.
-    fn abort(&mut self, id: ThreadId, holder: Holder, now: Timestamp) {
-        let Some(mut thread) = self.drop_thread(id) else {
+    /// Drops a strand and all below it, and says so.
+    fn abort(&mut self, id: StrandId, holder: Holder, now: Timestamp) {
+        let Some(mut strand) = self.drop_strand(id) else {
             return;
         };
-        self.abort_below(&mut thread, now);
-        self.note_abort(&thread, holder, now);
-        self.fallen.keep(thread);
+        self.abort_below(&mut strand, now);
+        self.note_abort(&strand, holder, now);
+        self.fallen.keep(strand);
     }
 
     /// A child execution of a distributed Map has had all the time that its type allows.
     pub(super) fn expire_child(&mut self, run: RunId, now: Timestamp) {
-        match self.drop_thread(ThreadId(run.0)) {
+        match self.drop_strand(StrandId(run.0)) {
             Some(mut child) => {
                 self.abort_below(&mut child, now);
                 self.end(child, Outcome::TimedOut(Failure::default()), now);
@@ -164,50 +164,50 @@ impl Execution {
         }
     }
 
-    /// Drops what a thread waits for, and says that its state is given up.
-    fn abort_below(&mut self, thread: &mut Thread, now: Timestamp) {
-        let map_run = thread.waiting.map_run();
-        if let Waiting::Children(children) = &mut thread.waiting {
+    /// Drops what a strand waits for, and says that its state is given up.
+    fn abort_below(&mut self, strand: &mut Strand, now: Timestamp) {
+        let map_run = strand.waiting.map_run();
+        if let Waiting::Children(children) = &mut strand.waiting {
             let running = std::mem::take(&mut children.running);
-            let holder = Holder::of(thread);
+            let holder = Holder::of(strand);
             for child in running.into_keys() {
                 self.abort(child, holder, now);
             }
         }
         if let Some(run) = map_run.and_then(|run| self.map_run(run)) {
             run.end(MapRunStatus::Aborted, now);
-            thread.last_event =
-                self.emit(thread.run, thread.last_event, EventType::MapRunAborted, Details::None, now);
+            strand.last_event =
+                self.emit(strand.run, strand.last_event, EventType::MapRunAborted, Details::None, now);
         }
-        let aborted = self.kind(thread).aborted().filter(|_| thread.entered_event > 0);
+        let aborted = self.kind(strand).aborted().filter(|_| strand.entered_event > 0);
         if let Some(aborted) = aborted {
-            thread.last_event = self.emit(thread.run, thread.last_event, aborted, Details::None, now);
+            strand.last_event = self.emit(strand.run, strand.last_event, aborted, Details::None, now);
         }
     }
 
     /// Tells history of the end of an iteration or a child execution that is given up.
-    fn note_abort(&mut self, thread: &Thread, holder: Holder, now: Timestamp) {
-        let Some((_, index)) = thread.parent else {
+    fn note_abort(&mut self, strand: &Strand, holder: Holder, now: Timestamp) {
+        let Some((_, index)) = strand.parent else {
             return;
         };
         let machine = Arc::clone(&self.machine);
         let state = machine.state(holder.flow, holder.state);
-        if holder.run != thread.run {
-            self.conclude(thread.run, thread.last_event, &Outcome::Aborted(Failure::default()), now);
-            if let Some(run) = self.close(thread.run) {
-                self.fallen.keep_run(thread.run, run);
+        if holder.run != strand.run {
+            self.conclude(strand.run, strand.last_event, &Outcome::Aborted(Failure::default()), now);
+            if let Some(run) = self.close(strand.run) {
+                self.fallen.keep_run(strand.run, run);
             }
         } else if matches!(state.kind, Kind::Map(_)) {
             let details = Details::Iteration { name: Arc::clone(&state.name), index };
-            self.emit(thread.run, thread.last_event, EventType::MapIterationAborted, details, now);
+            self.emit(strand.run, strand.last_event, EventType::MapIterationAborted, details, now);
         }
     }
 
-    fn kind(&self, thread: &Thread) -> &Kind {
-        &self.machine.state(thread.flow, thread.state).kind
+    fn kind(&self, strand: &Strand) -> &Kind {
+        &self.machine.state(strand.flow, strand.state).kind
     }
 
-    fn name(&self, thread: &Thread) -> Arc<str> {
-        Arc::clone(&self.machine.state(thread.flow, thread.state).name)
+    fn name(&self, strand: &Strand) -> Arc<str> {
+        Arc::clone(&self.machine.state(strand.flow, strand.state).name)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Execution, Fault, Given, Item, Source, Start, Step, Thread, Visit, context};
+use super::{Execution, Fault, Given, Item, Source, Start, Step, Strand, Visit, context};
 use crate::effect::Items;
 use crate::failure::Failure;
 use crate::ids::{FlowId, StateId};
@@ -50,12 +50,12 @@ pub(crate) struct Inspection {
 }
 
 impl Inspection {
-    pub(super) fn context(&self, thread: &Thread) -> Value {
+    pub(super) fn context(&self, strand: &Strand) -> Value {
         let Some(members) = self.context.as_object() else {
             return self.context.clone();
         };
         let members = members.iter().map(|(name, value)| (Arc::clone(name), value.clone()));
-        members.chain(context::map_member(thread)).collect()
+        members.chain(context::map_member(strand)).collect()
     }
 }
 
@@ -77,9 +77,9 @@ impl Execution {
         execution.deadline = execution.deadline.into_iter().chain(longest).min();
         execution.inspection = Some(Box::new(inspection));
         execution.begin(state, input, now);
-        for thread in execution.threads.values_mut() {
-            thread.variables = Variables::clone(&variables);
-            thread.item.clone_from(&item);
+        for strand in execution.strands.values_mut() {
+            strand.variables = Variables::clone(&variables);
+            strand.item.clone_from(&item);
         }
         execution.advance(now);
         execution
@@ -90,13 +90,13 @@ impl Execution {
     }
 
     /// Whether this is a test, which ends when its state is left; notes where it would go on.
-    pub(super) fn is_tested(&mut self, thread: &Thread, to: Transition) -> bool {
+    pub(super) fn is_tested(&mut self, strand: &Strand, to: Transition) -> bool {
         let Some(inspection) = &mut self.inspection else {
             return false;
         };
-        inspection.variables = Variables::clone(&thread.variables);
+        inspection.variables = Variables::clone(&strand.variables);
         if inspection.caught_by.is_none() {
-            let next = to.target().map(|state| Arc::clone(&self.machine.state(thread.flow, state).name));
+            let next = to.target().map(|state| Arc::clone(&self.machine.state(strand.flow, state).name));
             inspection.next = next;
         }
         true
@@ -174,7 +174,7 @@ impl Visit<'_> {
         inspection.failure = Some(fault.failure.clone());
         let retries = inspection.retries;
         let machine = Arc::clone(&self.run.machine);
-        let mut place = inspection.origin.take().or(Some((self.thread.flow, self.thread.state)));
+        let mut place = inspection.origin.take().or(Some((self.strand.flow, self.strand.state)));
         while let Some((flow, state)) = place {
             place = machine.flows[flow.0].parent;
             let Some(recovery) = machine.state(flow, state).kind.recovery() else {

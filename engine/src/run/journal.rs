@@ -193,8 +193,8 @@ impl Execution {
         let Effect::StartTask(mut task) = effect else {
             return effect;
         };
-        let thread = self.tasks.get(&task.id).and_then(|thread| self.threads.get(thread));
-        if let Some(Waiting::Task { progress, .. }) = thread.map(|thread| &thread.waiting) {
+        let strand = self.tasks.get(&task.id).and_then(|strand| self.strands.get(strand));
+        if let Some(Waiting::Task { progress, .. }) = strand.map(|strand| &strand.waiting) {
             task.progress = progress.clone();
         }
         Effect::StartTask(task)

@@ -239,10 +239,10 @@ impl Execution {
         run.tolerated_failure_percentage =
             update.tolerated_failure_percentage.or(run.tolerated_failure_percentage);
         let (room, exceeded) = (run.room(), run.exceeded());
-        let parent = self.threads.values_mut().find_map(|thread| match &mut thread.waiting {
+        let parent = self.strands.values_mut().find_map(|strand| match &mut strand.waiting {
             Waiting::Children(children) if children.map_run == Some(MapRunId(index)) => {
                 children.concurrency = room;
-                Some(thread.id)
+                Some(strand.id)
             }
             _ => None,
         });

@@ -1,6 +1,6 @@
 //! A run of a state machine: all it remembers, and how it goes on. No clock, no thread, no waiting in here.
 //!
-//! `run` and `state` import each other by design (double dispatch): a run calls the state of the kind that a thread
+//! `run` and `state` import each other by design (double dispatch): a run calls the state of the kind that a strand
 //! is at, and the state acts on the run through its `Visit`.
 
 mod children;
@@ -12,7 +12,7 @@ mod journal;
 mod map_runs;
 mod redrive;
 mod spawn;
-mod thread;
+mod strand;
 mod turn;
 mod visit;
 
@@ -29,13 +29,13 @@ pub(crate) use inspection::Inspection;
 pub use journal::{Entry, Input, REVISION};
 pub(crate) use map_runs::exceeded;
 pub use map_runs::{Counts, MapRun, MapRunStatus, MapRunUpdate};
-pub(crate) use thread::{News, Own, Thread, Waiting, Wake, late};
+pub(crate) use strand::{News, Own, Strand, Waiting, Wake, late};
 pub(crate) use visit::{Fault, Given, Next, Step, Visit};
 
 use crate::effect::{Effect, Items, Outcome};
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType, HistoryEvent};
-use crate::ids::{FlowId, RunId, StateId, TaskId, ThreadId};
+use crate::ids::{FlowId, RunId, StateId, StrandId, TaskId};
 use crate::machine::StateMachine;
 use crate::rng::Rng;
 use crate::token::TaskToken;
@@ -50,19 +50,19 @@ use crate::value::Value;
 pub struct Execution {
     machine: Arc<StateMachine>,
     about: Start,
-    threads: BTreeMap<ThreadId, Box<Thread>>,
+    strands: BTreeMap<StrandId, Box<Strand>>,
     /// The run itself comes first; the rest are children of distributed Maps.
     runs: BTreeMap<RunId, Run>,
     map_runs: Vec<MapRun>,
-    ready: VecDeque<(ThreadId, Wake)>,
-    timers: BTreeSet<(Timestamp, ThreadId)>,
+    ready: VecDeque<(StrandId, Wake)>,
+    timers: BTreeSet<(Timestamp, StrandId)>,
     /// When EXPRESS children of distributed Maps have had their time.
     expiries: BTreeSet<(Timestamp, RunId)>,
-    tasks: BTreeMap<TaskId, ThreadId>,
+    tasks: BTreeMap<TaskId, StrandId>,
     effects: VecDeque<Effect>,
     deadline: Option<Timestamp>,
     rng: Rng,
-    /// The last number given to a thread, a task or a child execution.
+    /// The last number given to a strand, a task or a child execution.
     numbers: u64,
     /// The moment of the last step.
     at: Timestamp,
@@ -88,7 +88,7 @@ impl Execution {
             rng: Rng::new(about.seed),
             machine,
             about,
-            threads: BTreeMap::new(),
+            strands: BTreeMap::new(),
             runs: BTreeMap::new(),
             map_runs: Vec::new(),
             ready: VecDeque::new(),
@@ -111,14 +111,14 @@ impl Execution {
         self.runs.insert(RunId::ROOT, run);
         let details = Details::Started { input: input.clone(), role: self.about.role.clone() };
         self.emit(RunId::ROOT, 0, EventType::ExecutionStarted, details, now);
-        let id = ThreadId(self.number());
-        let thread = Thread::new(id, RunId::ROOT, flow, state, input);
-        if thread.input.json_len() > LARGEST {
+        let id = StrandId(self.number());
+        let strand = Strand::new(id, RunId::ROOT, flow, state, input);
+        if strand.input.json_len() > LARGEST {
             let cause = "The input of the execution is larger than 262144 bytes";
             self.stop_as(Outcome::Failed(Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause)), now);
             return;
         }
-        self.threads.insert(id, Box::new(thread));
+        self.strands.insert(id, Box::new(strand));
         self.ready.push_back((id, Wake::Enter));
     }
 
@@ -154,8 +154,8 @@ impl Execution {
 
     /// Reports what a task came to. An answer nobody waits for is ignored.
     pub fn task_done(&mut self, task: TaskId, result: Result<Value, Failure>) {
-        if let Some(thread) = self.tasks.remove(&task) {
-            self.ready.push_back((thread, Wake::Answer(result)));
+        if let Some(strand) = self.tasks.remove(&task) {
+            self.ready.push_back((strand, Wake::Answer(result)));
         }
     }
 
@@ -170,52 +170,52 @@ impl Execution {
     }
 
     fn task_news(&mut self, task: TaskId, news: News) {
-        if let Some(thread) = self.tasks.get(&task) {
-            self.ready.push_back((*thread, Wake::Progress(news)));
+        if let Some(strand) = self.tasks.get(&task) {
+            self.ready.push_back((*strand, Wake::Progress(news)));
         }
     }
 
     /// Whether the task that a token names waits for its answer.
     pub fn waits_for(&self, token: &TaskToken) -> bool {
-        let thread = self.tasks.get(&token.task).and_then(|thread| self.threads.get(thread));
-        thread.is_some_and(|thread| thread.token.as_ref() == Some(token))
+        let strand = self.tasks.get(&token.task).and_then(|strand| self.strands.get(strand));
+        strand.is_some_and(|strand| strand.token.as_ref() == Some(token))
     }
 
     /// Reports the items a distributed Map asked for.
     pub fn items_read(&mut self, reading: TaskId, items: Result<Items, Failure>) {
-        if let Some(thread) = self.tasks.remove(&reading) {
-            self.ready.push_back((thread, Wake::Items(items)));
+        if let Some(strand) = self.tasks.remove(&reading) {
+            self.ready.push_back((strand, Wake::Items(items)));
         }
     }
 
     /// Reports that the results of a distributed Map are written, or why not.
     pub fn results_written(&mut self, writing: TaskId, result: Result<(), Failure>) {
-        if let Some(thread) = self.tasks.remove(&writing) {
-            self.ready.push_back((thread, Wake::Written(result)));
+        if let Some(strand) = self.tasks.remove(&writing) {
+            self.ready.push_back((strand, Wake::Written(result)));
         }
     }
 
     /// Reports that a task is alive: its heartbeat clock starts again.
     pub fn heartbeat(&mut self, task: TaskId, now: Timestamp) {
-        let thread = self.tasks.get(&task).and_then(|thread| self.threads.get_mut(thread));
-        let Some(thread) = thread else { return };
-        let Waiting::Task { timeout, heartbeat: heartbeat @ Some(_), .. } = thread.waiting else {
+        let strand = self.tasks.get(&task).and_then(|strand| self.strands.get_mut(strand));
+        let Some(strand) = strand else { return };
+        let Waiting::Task { timeout, heartbeat: heartbeat @ Some(_), .. } = strand.waiting else {
             return;
         };
-        reschedule(&mut self.timers, thread, late(timeout, heartbeat, now));
+        reschedule(&mut self.timers, strand, late(timeout, heartbeat, now));
     }
 
     /// The host has died and come back: tasks that it did by itself begin anew, and so do their clocks and
     /// those of EXPRESS children.
     pub(super) fn resume(&mut self, now: Timestamp) {
-        for thread in self.threads.values_mut() {
-            let Waiting::Task { own: Some(Own { limit }), timeout, heartbeat, .. } = &mut thread.waiting
+        for strand in self.strands.values_mut() {
+            let Waiting::Task { own: Some(Own { limit }), timeout, heartbeat, .. } = &mut strand.waiting
             else {
                 continue;
             };
             *timeout = limit.and_then(|limit| now.checked_add(limit).ok());
             let due = late(*timeout, *heartbeat, now);
-            reschedule(&mut self.timers, thread, due);
+            reschedule(&mut self.timers, strand, due);
         }
         self.expiries.clear();
         for (id, run) in &mut self.runs {
@@ -234,11 +234,11 @@ impl Execution {
     /// Ends the run at once, with everything that is under way.
     fn stop_as(&mut self, outcome: Outcome, now: Timestamp) {
         let last =
-            self.threads.values().filter(|thread| thread.run == RunId::ROOT).map(|t| t.last_event).max();
-        let all: Vec<_> = self.threads.keys().copied().collect();
-        for thread in all {
-            if let Some(thread) = self.drop_thread(thread) {
-                self.fallen.keep(thread);
+            self.strands.values().filter(|strand| strand.run == RunId::ROOT).map(|t| t.last_event).max();
+        let all: Vec<_> = self.strands.keys().copied().collect();
+        for strand in all {
+            if let Some(strand) = self.drop_strand(strand) {
+                self.fallen.keep(strand);
             }
         }
         self.ready.clear();
@@ -286,18 +286,18 @@ impl Execution {
         Some(closed)
     }
 
-    /// Forgets a thread and what it waits for.
-    fn drop_thread(&mut self, id: ThreadId) -> Option<Box<Thread>> {
-        let mut thread = self.threads.remove(&id)?;
-        if let Some(due) = thread.due.take() {
+    /// Forgets a strand and what it waits for.
+    fn drop_strand(&mut self, id: StrandId) -> Option<Box<Strand>> {
+        let mut strand = self.strands.remove(&id)?;
+        if let Some(due) = strand.due.take() {
             self.timers.remove(&(due, id));
         }
-        if let Some(task) = thread.waiting.task()
+        if let Some(task) = strand.waiting.task()
             && self.tasks.remove(&task).is_some()
         {
             self.effects.push_back(Effect::Cancel(task));
         }
-        Some(thread)
+        Some(strand)
     }
 
     fn number(&mut self) -> u64 {
@@ -328,12 +328,12 @@ impl Execution {
     }
 }
 
-/// Wakes a thread at another moment.
-fn reschedule(timers: &mut BTreeSet<(Timestamp, ThreadId)>, thread: &mut Thread, due: Option<Timestamp>) {
-    if let Some(old) = std::mem::replace(&mut thread.due, due) {
-        timers.remove(&(old, thread.id));
+/// Wakes a strand at another moment.
+fn reschedule(timers: &mut BTreeSet<(Timestamp, StrandId)>, strand: &mut Strand, due: Option<Timestamp>) {
+    if let Some(old) = std::mem::replace(&mut strand.due, due) {
+        timers.remove(&(old, strand.id));
     }
-    timers.extend(due.map(|due| (due, thread.id)));
+    timers.extend(due.map(|due| (due, strand.id)));
 }
 
 /// AWS's limit for a state's input, output and result, in bytes of JSON.

@@ -1,44 +1,44 @@
 //! Redrive: a run that ended without success goes on from where it failed.
 //!
-//! Threads that fail or are given up are not forgotten until a state above them goes on without them. What
+//! Strands that fail or are given up are not forgotten until a state above them goes on without them. What
 //! is left of them when the run ends is what a redrive takes up again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{Children, Execution, Item, Run, Thread, Waiting, Wake};
+use super::{Children, Execution, Item, Run, Strand, Waiting, Wake};
 use crate::effect::Outcome;
 use crate::history::{Details, EventType};
-use crate::ids::{RunId, ThreadId};
+use crate::ids::{RunId, StrandId};
 
 /// What did not come to a good end.
 #[derive(Debug, Default)]
 pub(super) struct Fallen {
-    threads: BTreeMap<ThreadId, Box<Thread>>,
+    strands: BTreeMap<StrandId, Box<Strand>>,
     /// Child executions of distributed Maps.
     runs: BTreeMap<RunId, Run>,
 }
 
 impl Fallen {
-    pub(super) fn keep(&mut self, mut thread: Box<Thread>) {
-        if let Waiting::Children(children) = std::mem::replace(&mut thread.waiting, Waiting::Nothing) {
-            thread.wreck = Some(children);
+    pub(super) fn keep(&mut self, mut strand: Box<Strand>) {
+        if let Waiting::Children(children) = std::mem::replace(&mut strand.waiting, Waiting::Nothing) {
+            strand.wreck = Some(children);
         }
-        self.threads.insert(thread.id, thread);
+        self.strands.insert(strand.id, strand);
     }
 
     pub(super) fn keep_run(&mut self, id: RunId, run: Run) {
         self.runs.insert(id, run);
     }
 
-    /// Forgets what fell below a thread: its state goes on without it.
-    pub(super) fn discard_below(&mut self, id: ThreadId) {
+    /// Forgets what fell below a strand: its state goes on without it.
+    pub(super) fn discard_below(&mut self, id: StrandId) {
         // A child's number is higher than its parent's.
         let mut below = BTreeSet::from([id]);
-        let (threads, runs) = (&mut self.threads, &mut self.runs);
-        threads.retain(|id, thread| {
-            let gone = thread.parent.is_some_and(|(parent, _)| below.contains(&parent));
+        let (strands, runs) = (&mut self.strands, &mut self.runs);
+        strands.retain(|id, strand| {
+            let gone = strand.parent.is_some_and(|(parent, _)| below.contains(&parent));
             if gone {
                 below.insert(*id);
                 runs.remove(&RunId(id.0));
@@ -47,16 +47,16 @@ impl Fallen {
         });
     }
 
-    fn discard(&mut self, id: ThreadId) {
+    fn discard(&mut self, id: StrandId) {
         self.discard_below(id);
-        self.threads.remove(&id);
+        self.strands.remove(&id);
         self.runs.remove(&RunId(id.0));
     }
 
-    /// The children of a thread that fell, by their index.
-    fn children(&self, parent: ThreadId) -> BTreeMap<usize, ThreadId> {
-        let own = |thread: &Thread| thread.parent.filter(|(id, _)| *id == parent).map(|(_, index)| index);
-        self.threads.values().filter_map(|thread| Some((own(thread)?, thread.id))).collect()
+    /// The children of a strand that fell, by their index.
+    fn children(&self, parent: StrandId) -> BTreeMap<usize, StrandId> {
+        let own = |strand: &Strand| strand.parent.filter(|(id, _)| *id == parent).map(|(_, index)| index);
+        self.strands.values().filter_map(|strand| Some((own(strand)?, strand.id))).collect()
     }
 }
 
@@ -80,7 +80,7 @@ impl Execution {
     /// Goes on from where the run failed, if it can be redriven.
     pub(super) fn redrive(&mut self, now: Timestamp) {
         let root =
-            self.fallen.threads.values().find(|thread| thread.parent.is_none()).map(|thread| thread.id);
+            self.fallen.strands.values().find(|strand| strand.parent.is_none()).map(|strand| strand.id);
         let Some(root) = root.filter(|_| self.redrivable().is_ok()) else {
             return;
         };
@@ -103,46 +103,46 @@ impl Execution {
         }
     }
 
-    /// Lets a thread go on: its state is tried again, or the children of it that fell are.
-    pub(super) fn revive(&mut self, id: ThreadId, now: Timestamp) {
-        let Some(mut thread) = self.fallen.threads.remove(&id) else {
+    /// Lets a strand go on: its state is tried again, or the children of it that fell are.
+    pub(super) fn revive(&mut self, id: StrandId, now: Timestamp) {
+        let Some(mut strand) = self.fallen.strands.remove(&id) else {
             return;
         };
-        thread.last_event = self.runs.get(&thread.run).map_or(thread.last_event, |run| run.redriven_event);
-        thread.attempts = 0;
-        thread.failures.clear();
-        thread.waiting = Waiting::Nothing;
-        if let Some(children) = thread.wreck.take() {
-            self.revive_children(thread, children, now);
+        strand.last_event = self.runs.get(&strand.run).map_or(strand.last_event, |run| run.redriven_event);
+        strand.attempts = 0;
+        strand.failures.clear();
+        strand.waiting = Waiting::Nothing;
+        if let Some(children) = strand.wreck.take() {
+            self.revive_children(strand, children, now);
             return;
         }
-        let wake = if thread.entered_event == 0 { Wake::Enter } else { Wake::Redrive };
-        self.threads.insert(id, thread);
+        let wake = if strand.entered_event == 0 { Wake::Enter } else { Wake::Redrive };
+        self.strands.insert(id, strand);
         self.ready.push_back((id, wake));
     }
 
-    fn revive_children(&mut self, mut thread: Box<Thread>, mut children: Box<Children>, now: Timestamp) {
-        let id = thread.id;
+    fn revive_children(&mut self, mut strand: Box<Strand>, mut children: Box<Children>, now: Timestamp) {
+        let id = strand.id;
         children.again(self.fallen.children(id).into_iter().collect());
         if let Some(run) = children.map_run.and_then(|run| self.map_run(run)) {
             run.redrive(now);
             let details = Details::MapRunRedriven { arn: run.arn.clone(), count: run.redrive_count };
-            thread.last_event =
-                self.emit(thread.run, thread.last_event, EventType::MapRunRedriven, details, now);
+            strand.last_event =
+                self.emit(strand.run, strand.last_event, EventType::MapRunRedriven, details, now);
         }
-        thread.waiting = Waiting::Children(children);
-        self.threads.insert(id, thread);
+        strand.waiting = Waiting::Children(children);
+        self.strands.insert(id, strand);
         self.start_children(id, now);
     }
 
     /// Lets a child that fell go on; `None`: it has to start anew.
     pub(super) fn revive_child(
         &mut self,
-        parent: &mut Thread,
+        parent: &mut Strand,
         item: &Item,
-        child: ThreadId,
+        child: StrandId,
         now: Timestamp,
-    ) -> Option<ThreadId> {
+    ) -> Option<StrandId> {
         let run = RunId(child.0);
         if let Some(counted) = self.fallen.runs.get(&run).and_then(|run| run.counted) {
             if let Some(map_run) = self.map_run(counted.run) {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Counted, Execution, Fault, Item, Run, Thread, Visit, Waiting, Wake};
+use super::{Counted, Execution, Fault, Item, Run, Strand, Visit, Waiting, Wake};
 use crate::history::{Details, EventType};
-use crate::ids::{FlowId, RunId, ThreadId};
+use crate::ids::{FlowId, RunId, StrandId};
 use crate::state::{Kind, Map};
 use crate::value::Value;
 
@@ -21,16 +21,16 @@ struct Beginning {
 }
 
 impl Execution {
-    /// Starts as many children of a thread as there is room for; ends the wait when none is left.
-    pub(super) fn start_children(&mut self, parent: ThreadId, now: Timestamp) {
+    /// Starts as many children of a strand as there is room for; ends the wait when none is left.
+    pub(super) fn start_children(&mut self, parent: StrandId, now: Timestamp) {
         while let Some((item, fallen)) = self.next_child(parent) {
-            let Some(mut thread) = self.threads.remove(&parent) else {
+            let Some(mut strand) = self.strands.remove(&parent) else {
                 return;
             };
             let first = fallen.is_none();
-            let fallen = fallen.and_then(|child| self.revive_child(&mut thread, &item, child, now));
-            let begun = if fallen.is_some() { Ok(()) } else { self.start_child(&mut thread, item, now) };
-            self.threads.insert(parent, thread);
+            let fallen = fallen.and_then(|child| self.revive_child(&mut strand, &item, child, now));
+            let begun = if fallen.is_some() { Ok(()) } else { self.start_child(&mut strand, item, now) };
+            self.strands.insert(parent, strand);
             if let Some(child) = fallen {
                 self.revive(child, now);
             }
@@ -42,10 +42,10 @@ impl Execution {
                 return;
             }
         }
-        let Some(thread) = self.threads.get_mut(&parent) else {
+        let Some(strand) = self.strands.get_mut(&parent) else {
             return;
         };
-        let Waiting::Children(children) = &mut thread.waiting else {
+        let Waiting::Children(children) = &mut strand.waiting else {
             return;
         };
         if children.running.is_empty() {
@@ -58,9 +58,9 @@ impl Execution {
         }
     }
 
-    /// The next child's item, when there is one and room for it; and the thread it was, when it fell before.
-    fn next_child(&mut self, parent: ThreadId) -> Option<(Arc<Item>, Option<ThreadId>)> {
-        let Waiting::Children(children) = &mut self.threads.get_mut(&parent)?.waiting else {
+    /// The next child's item, when there is one and room for it; and the strand it was, when it fell before.
+    fn next_child(&mut self, parent: StrandId) -> Option<(Arc<Item>, Option<StrandId>)> {
+        let Waiting::Children(children) = &mut self.strands.get_mut(&parent)?.waiting else {
             return None;
         };
         if children.running.len() >= children.concurrency {
@@ -75,17 +75,17 @@ impl Execution {
     }
 
     /// The last child could not even start: a redrive begins with it.
-    fn put_back(&mut self, parent: ThreadId) {
+    fn put_back(&mut self, parent: StrandId) {
         if let Some(Waiting::Children(children)) =
-            self.threads.get_mut(&parent).map(|thread| &mut thread.waiting)
+            self.strands.get_mut(&parent).map(|strand| &mut strand.waiting)
         {
             children.next = children.next.saturating_sub(1);
         }
     }
 
-    fn start_child(&mut self, thread: &mut Thread, item: Arc<Item>, now: Timestamp) -> Result<(), Fault> {
+    fn start_child(&mut self, strand: &mut Strand, item: Arc<Item>, now: Timestamp) -> Result<(), Fault> {
         let machine = Arc::clone(&self.machine);
-        let state = machine.state(thread.flow, thread.state);
+        let state = machine.state(strand.flow, strand.state);
         let index = item.index;
         let begin = match &state.kind {
             Kind::Parallel(parallel) => {
@@ -95,7 +95,7 @@ impl Execution {
                 Beginning { index, item: None, input: item.value.clone(), flow, counted: None }
             }
             Kind::Map(map) => {
-                let Waiting::Children(children) = &thread.waiting else {
+                let Waiting::Children(children) = &strand.waiting else {
                     return Ok(());
                 };
                 let (batched, items) = (children.batches.is_some(), children.items_of(index));
@@ -105,7 +105,7 @@ impl Execution {
                 if batched {
                     Beginning { index, item: None, input: item.value.clone(), flow, counted }
                 } else {
-                    let mut visit = Visit { run: self, thread, state, now };
+                    let mut visit = Visit { run: self, strand, state, now };
                     let selected = visit.selected(map, Arc::clone(&item));
                     let input = selected.map_err(|fault| visit.noted(fault))?;
                     Beginning { index, item: Some(item), input, flow, counted }
@@ -113,19 +113,19 @@ impl Execution {
             }
             _ => return Ok(()),
         };
-        let child = self.branch(thread, begin, &state.name, now);
-        if let Waiting::Children(children) = &mut thread.waiting {
+        let child = self.branch(strand, begin, &state.name, now);
+        if let Waiting::Children(children) = &mut strand.waiting {
             children.running.insert(child, index);
         }
         Ok(())
     }
 
-    /// A thread for a child, and for a child of a distributed Map an execution of its own.
-    fn branch(&mut self, parent: &Thread, begin: Beginning, name: &Arc<str>, now: Timestamp) -> ThreadId {
+    /// A strand for a child, and for a child of a distributed Map an execution of its own.
+    fn branch(&mut self, parent: &Strand, begin: Beginning, name: &Arc<str>, now: Timestamp) -> StrandId {
         let Beginning { index, item, input, flow, counted } = begin;
         let start = self.machine.flows[flow.0].start;
-        let id = ThreadId(self.number());
-        let mut child = Thread::new(id, parent.run, flow, start, input);
+        let id = StrandId(self.number());
+        let mut child = Strand::new(id, parent.run, flow, start, input);
         child.parent = Some((parent.id, index));
         if let Some(counted) = counted {
             child.run = self.child_run(id, &child.input, counted, now);
@@ -140,13 +140,13 @@ impl Execution {
             }
             child.item = item.or_else(|| parent.item.clone());
         }
-        self.threads.insert(id, Box::new(child));
+        self.strands.insert(id, Box::new(child));
         self.ready.push_back((id, Wake::Enter));
         id
     }
 
     /// The execution a distributed Map starts for an item or a batch.
-    fn child_run(&mut self, id: ThreadId, input: &Value, counted: Counted, now: Timestamp) -> RunId {
+    fn child_run(&mut self, id: StrandId, input: &Value, counted: Counted, now: Timestamp) -> RunId {
         let name: Arc<str> = self.rng.uuid().into();
         let map_run = self.map_run(counted.run).map(|run| {
             run.child_started(counted.items);
@@ -176,9 +176,9 @@ impl Visit<'_> {
             let input = item.input();
             return self.fits(&input).map(|()| input);
         };
-        let outer = self.thread.item.replace(item);
+        let outer = self.strand.item.replace(item);
         let selected = self.mapped(|scope| selector.fill("ItemSelector", scope));
-        self.thread.item = outer;
+        self.strand.item = outer;
         selected.and_then(|selected| self.fits(&selected).map(|()| selected))
     }
 }

@@ -1,20 +1,20 @@
-//! Turns: a thread wakes, its state does its part, and the thread waits, goes on or ends.
+//! Turns: a strand wakes, its state does its part, and the strand waits, goes on or ends.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Execution, Fault, Given, Next, Step, Thread, Visit, Waiting, Wake};
+use super::{Execution, Fault, Given, Next, Step, Strand, Visit, Waiting, Wake};
 use crate::effect::{Effect, Outcome};
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
-use crate::ids::{RunId, ThreadId};
+use crate::ids::{RunId, StrandId};
 use crate::state::Kind;
 use crate::state::exit::{Taken, Transition};
 use crate::state::task::Clock;
 
 impl Execution {
-    /// Lets one thread have its turn; `false`: there is nothing to do now.
+    /// Lets one strand have its turn; `false`: there is nothing to do now.
     pub(super) fn turn(&mut self, now: Timestamp) -> bool {
         if self.outcome.is_some() {
             return false;
@@ -35,35 +35,35 @@ impl Execution {
                 _ => return false,
             },
         };
-        // A thread that was dropped since has no turn any more.
-        let Some(mut thread) = self.threads.remove(&id) else {
+        // A strand that was dropped since has no turn any more.
+        let Some(mut strand) = self.strands.remove(&id) else {
             return self.forget(id);
         };
-        if let Some(due) = thread.due.take() {
+        if let Some(due) = strand.due.take() {
             self.timers.remove(&(due, id));
         }
         let machine = Arc::clone(&self.machine);
-        let state = machine.state(thread.flow, thread.state);
-        let mut visit = Visit { run: self, thread: &mut thread, state, now };
+        let state = machine.state(strand.flow, strand.state);
+        let mut visit = Visit { run: self, strand: &mut strand, state, now };
         let mut step = visit.wake(wake);
         if let Err(fault) = step {
             step = if visit.is_test() { visit.settle(fault) } else { visit.recover(fault) };
         }
-        if self.is_full(thread.run) {
-            self.unask(&thread);
+        if self.is_full(strand.run) {
+            self.unask(&strand);
             step = Err(Fault::from(self.too_long()));
         }
         match step {
-            Ok(Next::Wait) => self.park(thread, now),
-            Ok(Next::Leave(taken)) => self.leave(thread, &state.kind, taken, now),
-            Err(fault) => self.end(thread, Outcome::Failed(fault.failure), now),
+            Ok(Next::Wait) => self.park(strand, now),
+            Ok(Next::Leave(taken)) => self.leave(strand, &state.kind, taken, now),
+            Err(fault) => self.end(strand, Outcome::Failed(fault.failure), now),
         }
         true
     }
 
-    /// Nothing is left of a thread that is gone.
-    fn forget(&mut self, id: ThreadId) -> bool {
-        self.timers.retain(|(_, thread)| *thread != id);
+    /// Nothing is left of a strand that is gone.
+    fn forget(&mut self, id: StrandId) -> bool {
+        self.timers.retain(|(_, strand)| *strand != id);
         true
     }
 
@@ -79,74 +79,74 @@ impl Execution {
     }
 
     /// A task that this turn asked for is not wanted.
-    fn unask(&mut self, thread: &Thread) {
-        if let Some(task) = thread.waiting.task()
+    fn unask(&mut self, strand: &Strand) {
+        if let Some(task) = strand.waiting.task()
             && self.tasks.remove(&task).is_some()
         {
             self.effects.retain(|effect| !matches!(effect, Effect::StartTask(request) if request.id == task));
         }
     }
 
-    fn park(&mut self, mut thread: Box<Thread>, now: Timestamp) {
-        if matches!(thread.waiting, Waiting::Retry) && thread.wreck.take().is_some() {
-            self.fallen.discard_below(thread.id);
+    fn park(&mut self, mut strand: Box<Strand>, now: Timestamp) {
+        if matches!(strand.waiting, Waiting::Retry) && strand.wreck.take().is_some() {
+            self.fallen.discard_below(strand.id);
         }
-        let id = thread.id;
-        let parent = matches!(thread.waiting, Waiting::Children(_));
-        self.threads.insert(id, thread);
+        let id = strand.id;
+        let parent = matches!(strand.waiting, Waiting::Children(_));
+        self.strands.insert(id, strand);
         if parent {
             self.start_children(id, now);
         }
     }
 
-    fn leave(&mut self, mut thread: Box<Thread>, kind: &Kind, taken: Taken, now: Timestamp) {
-        if thread.wreck.take().is_some() {
-            self.fallen.discard_below(thread.id);
+    fn leave(&mut self, mut strand: Box<Strand>, kind: &Kind, taken: Taken, now: Timestamp) {
+        if strand.wreck.take().is_some() {
+            self.fallen.discard_below(strand.id);
         }
         let Taken { to, output, assigned } = taken;
         let machine = Arc::clone(&self.machine);
-        let name = Arc::clone(&machine.state(thread.flow, thread.state).name);
+        let name = Arc::clone(&machine.state(strand.flow, strand.state).name);
         if let Some(exited) = kind.exited() {
             let details = Details::Exited { name, output: output.clone(), assigned: assigned.clone() };
-            thread.last_event = self.emit(thread.run, thread.last_event, exited, details, now);
+            strand.last_event = self.emit(strand.run, strand.last_event, exited, details, now);
         }
-        if self.is_full(thread.run) {
+        if self.is_full(strand.run) {
             let failure = self.too_long();
-            self.end(thread, Outcome::Failed(failure), now);
+            self.end(strand, Outcome::Failed(failure), now);
             return;
         }
         if !assigned.is_empty() {
-            Arc::make_mut(&mut thread.variables).extend(assigned);
+            Arc::make_mut(&mut strand.variables).extend(assigned);
         }
-        if self.is_tested(&thread, to) {
-            self.end(thread, Outcome::Succeeded(output), now);
+        if self.is_tested(&strand, to) {
+            self.end(strand, Outcome::Succeeded(output), now);
             return;
         }
         match to {
-            Transition::End => self.end(thread, Outcome::Succeeded(output), now),
+            Transition::End => self.end(strand, Outcome::Succeeded(output), now),
             Transition::Next(state) => {
-                thread.state = state;
-                thread.entered_event = 0;
-                thread.input = output;
-                self.ready.push_back((thread.id, Wake::Enter));
-                self.threads.insert(thread.id, thread);
+                strand.state = state;
+                strand.entered_event = 0;
+                strand.input = output;
+                self.ready.push_back((strand.id, Wake::Enter));
+                self.strands.insert(strand.id, strand);
             }
         }
     }
 
-    /// A thread has come to its end.
-    pub(super) fn end(&mut self, thread: Box<Thread>, outcome: Outcome, now: Timestamp) {
+    /// A strand has come to its end.
+    pub(super) fn end(&mut self, strand: Box<Strand>, outcome: Outcome, now: Timestamp) {
         let failed = !matches!(outcome, Outcome::Succeeded(_));
-        if let Some(parent) = thread.parent {
-            self.child_ended(parent, &thread, outcome, now);
+        if let Some(parent) = strand.parent {
+            self.child_ended(parent, &strand, outcome, now);
             if failed {
-                self.fallen.keep(thread);
+                self.fallen.keep(strand);
             }
             return;
         }
-        let (run, last) = (thread.run, thread.last_event);
+        let (run, last) = (strand.run, strand.last_event);
         if failed {
-            self.fallen.keep(thread);
+            self.fallen.keep(strand);
         }
         self.conclude(run, last, &outcome, now);
         self.ready.clear();
@@ -156,9 +156,9 @@ impl Execution {
 
 impl Visit<'_> {
     fn wake(&mut self, wake: Wake) -> Step {
-        let mut waiting = std::mem::replace(&mut self.thread.waiting, Waiting::Nothing);
+        let mut waiting = std::mem::replace(&mut self.strand.waiting, Waiting::Nothing);
         if let Waiting::Children(children) = waiting {
-            self.thread.wreck = Some(children);
+            self.strand.wreck = Some(children);
             waiting = Waiting::Nothing;
         }
         let kind = &self.state.kind;
@@ -206,14 +206,14 @@ impl Visit<'_> {
     }
 
     fn enter(&mut self) {
-        self.thread.attempts = 0;
-        self.thread.failures.clear();
-        self.thread.token = None;
-        self.thread.entered_at = self.now;
-        self.thread.entered_previous = self.thread.last_event;
+        self.strand.attempts = 0;
+        self.strand.failures.clear();
+        self.strand.token = None;
+        self.strand.entered_at = self.now;
+        self.strand.entered_previous = self.strand.last_event;
         let details =
-            Details::Entered { name: Arc::clone(&self.state.name), input: self.thread.input.clone() };
-        self.thread.entered_event = self.event(self.state.kind.entered(), details);
+            Details::Entered { name: Arc::clone(&self.state.name), input: self.strand.input.clone() };
+        self.strand.entered_event = self.event(self.state.kind.entered(), details);
     }
 
     fn start(&mut self) -> Step {
@@ -245,11 +245,11 @@ impl Visit<'_> {
             return Err(fault);
         };
         if let Some((index, retrier)) = recovery.retrier(&fault) {
-            self.thread.failures.resize(recovery.retry.len(), 0);
-            self.thread.failures[index] += 1;
-            let failures = self.thread.failures[index];
+            self.strand.failures.resize(recovery.retry.len(), 0);
+            self.strand.failures[index] += 1;
+            let failures = self.strand.failures[index];
             if let Some(delay) = retrier.delay(failures, &mut self.run.rng) {
-                self.thread.attempts += 1;
+                self.strand.attempts += 1;
                 self.wait(Waiting::Retry, Some(self.now.saturating_add(delay).unwrap_or(Timestamp::MAX)));
                 return Ok(Next::Wait);
             }
@@ -275,9 +275,9 @@ impl Visit<'_> {
                 location,
                 state: Arc::clone(&self.state.name),
             };
-            if self.thread.last_event == self.thread.entered_event {
+            if self.strand.last_event == self.strand.entered_event {
                 // AWS lets this event follow the one before the state.
-                self.thread.last_event = self.thread.entered_previous;
+                self.strand.last_event = self.strand.entered_previous;
             }
             self.event(EventType::EvaluationFailed, details);
         }

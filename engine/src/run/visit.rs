@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Children, Execution, LARGEST, MapRun, MapRunStatus, MapRunUpdate, Thread, Waiting, context};
+use super::{Children, Execution, LARGEST, MapRun, MapRunStatus, MapRunUpdate, Strand, Waiting, context};
 use crate::effect::Effect;
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
@@ -23,7 +23,7 @@ const MOST_VARIABLES: usize = 10 * 1024 * 1024;
 /// A state's turn.
 pub(crate) struct Visit<'a> {
     pub run: &'a mut Execution,
-    pub thread: &'a mut Thread,
+    pub strand: &'a mut Strand,
     pub state: &'a State,
     pub now: Timestamp,
 }
@@ -33,7 +33,7 @@ pub(crate) type Step = Result<Next, Fault>;
 
 /// How it goes on after a turn.
 pub(crate) enum Next {
-    /// Something else will wake the thread.
+    /// Something else will wake the strand.
     Wait,
     Leave(Taken),
 }
@@ -101,20 +101,20 @@ impl Visit<'_> {
     ) -> Result<T, Fault> {
         let notes = self.open_notes(given);
         let mut rng: Rng = self.run.rng;
-        let (run, thread, state) = (&*self.run, &*self.thread, self.state);
+        let (run, strand, state) = (&*self.run, &*self.strand, self.state);
         let context = || {
             if let Some(inspection) = &run.inspection {
-                return inspection.context(thread);
+                return inspection.context(strand);
             }
-            let own = run.runs.get(&thread.run);
-            own.map_or(Value::Null, |own| context::object(&run.about, run.machine.kind, own, thread, state))
+            let own = run.runs.get(&strand.run);
+            own.map_or(Value::Null, |own| context::object(&run.about, run.machine.kind, own, strand, state))
         };
         let mut scope = Scope {
-            input: given.input.unwrap_or(&thread.input),
+            input: given.input.unwrap_or(&strand.input),
             result: given.result,
             error: given.error,
             context: &context,
-            variables: &thread.variables,
+            variables: &strand.variables,
             now: self.now,
             rng: &mut rng,
             notes: notes.as_ref(),
@@ -152,7 +152,7 @@ impl Visit<'_> {
         }
         format!(
             "An error occurred while executing the state '{}' (entered at the event id #{}). {cause}",
-            self.state.name, self.thread.entered_event
+            self.state.name, self.strand.entered_event
         )
     }
 
@@ -160,7 +160,7 @@ impl Visit<'_> {
     pub(crate) fn leave(&mut self, exit: &Exit, prefix: &str, given: Given<'_>) -> Step {
         let taken = if exit.is_bare() && !self.is_test() {
             // Nothing to evaluate, nothing to copy.
-            let output = given.outcome().unwrap_or(&self.thread.input).clone();
+            let output = given.outcome().unwrap_or(&self.strand.input).clone();
             Taken { to: exit.to, output, assigned: Vec::new() }
         } else {
             self.evaluate(given, |scope| {
@@ -195,7 +195,7 @@ impl Visit<'_> {
         }
         let new: usize = assigned.iter().map(|(_, value)| value.json_len()).sum();
         let kept =
-            self.thread.variables.iter().filter(|(name, _)| assigned.iter().all(|(own, _)| own != *name));
+            self.strand.variables.iter().filter(|(name, _)| assigned.iter().all(|(own, _)| own != *name));
         let all = new + kept.map(|(_, value)| value.json_len()).sum::<usize>();
         let cause = if new > LARGEST || all > MOST_VARIABLES {
             "The variables are larger than 262144 bytes at once or 10485760 bytes in all.".to_owned()
@@ -210,16 +210,16 @@ impl Visit<'_> {
 
     /// Adds to the history; what follows points to this event.
     pub(crate) fn event(&mut self, kind: EventType, details: Details) -> u64 {
-        let previous = self.thread.last_event;
-        self.thread.last_event = self.run.emit(self.thread.run, previous, kind, details, self.now);
-        self.thread.last_event
+        let previous = self.strand.last_event;
+        self.strand.last_event = self.run.emit(self.strand.run, previous, kind, details, self.now);
+        self.strand.last_event
     }
 
     pub(crate) fn effect(&mut self, effect: Effect) {
         self.run.effects.push_back(effect);
     }
 
-    /// A new number, known as this thread's.
+    /// A new number, known as this strand's.
     pub(crate) fn task_id(&mut self) -> TaskId {
         let id = self.task_number();
         self.own_task(id);
@@ -231,9 +231,9 @@ impl Visit<'_> {
         TaskId(self.run.number())
     }
 
-    /// Answers to this number are this thread's.
+    /// Answers to this number are this strand's.
     pub(crate) fn own_task(&mut self, id: TaskId) {
-        self.run.tasks.insert(id, self.thread.id);
+        self.run.tasks.insert(id, self.strand.id);
     }
 
     /// Nobody waits for this task any longer.
@@ -249,9 +249,9 @@ impl Visit<'_> {
     }
 
     pub(crate) fn wait(&mut self, waiting: Waiting, due: Option<Timestamp>) {
-        self.thread.waiting = waiting;
-        self.thread.due = due;
-        self.run.timers.extend(due.map(|due| (due, self.thread.id)));
+        self.strand.waiting = waiting;
+        self.strand.due = due;
+        self.run.timers.extend(due.map(|due| (due, self.strand.id)));
     }
 
     /// Waits for children, which are started after this turn.
@@ -261,7 +261,7 @@ impl Visit<'_> {
 
     /// The id of the execution at hand.
     pub(crate) fn execution(&self) -> Arc<str> {
-        let run = self.run.runs.get(&self.thread.run);
+        let run = self.run.runs.get(&self.strand.run);
         run.map_or_else(|| Arc::clone(&self.run.about.execution_id), |run| Arc::clone(&run.id))
     }
 

@@ -124,10 +124,10 @@ impl Map {
     }
 
     pub(super) fn succeed(&self, visit: &mut Visit<'_>, output: &Value) -> Step {
-        let last = visit.thread.last_event;
+        let last = visit.strand.last_event;
         visit.event(EventType::MapStateSucceeded, Details::None);
         // What follows points to the last iteration's end, not to the success of the state.
-        visit.thread.last_event = last;
+        visit.strand.last_event = last;
         visit.leave(&self.exit, "", Given::result(output))
     }
 }

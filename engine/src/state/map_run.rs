@@ -114,7 +114,7 @@ impl Map {
         failure: Option<Failure>,
     ) -> Step {
         let Some((run, results)) =
-            visit.thread.wreck.as_ref().and_then(|children| Some((children.map_run?, children.results())))
+            visit.strand.wreck.as_ref().and_then(|children| Some((children.map_run?, children.results())))
         else {
             return Ok(Next::Wait);
         };

@@ -46,10 +46,10 @@ impl Parallel {
     }
 
     pub(crate) fn finish(&self, visit: &mut Visit<'_>, outputs: Vec<Value>) -> Step {
-        let last = visit.thread.last_event;
+        let last = visit.strand.last_event;
         visit.event(EventType::ParallelStateSucceeded, Details::None);
         // What follows points to the last branch's last event, not to the success of the state.
-        visit.thread.last_event = last;
+        visit.strand.last_event = last;
         let outputs = Value::from(outputs);
         visit.leave(&self.exit, "", Given::result(&outputs))
     }

@@ -74,7 +74,7 @@ impl Task {
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
         let pattern = self.pattern();
         let token = matches!(pattern, Pattern::Callback | Pattern::Activity).then(|| visit.token());
-        visit.thread.token = token.clone();
+        visit.strand.token = token.clone();
         let (arguments, clocks) = self.asked(visit)?;
         visit.fits(&arguments)?;
         if self.entry.is_jsonata() {
@@ -93,7 +93,7 @@ impl Task {
             arguments,
             state: Arc::clone(&visit.state.name),
             execution: visit.execution(),
-            attempt: visit.thread.attempts,
+            attempt: visit.strand.attempts,
             timeout,
             heartbeat,
             pattern,

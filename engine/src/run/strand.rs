@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{Children, Item};
 use crate::effect::{Items, Progress};
 use crate::failure::Failure;
-use crate::ids::{FlowId, MapRunId, RunId, StateId, TaskId, ThreadId};
+use crate::ids::{FlowId, MapRunId, RunId, StateId, StrandId, TaskId};
 use crate::query::Variables;
 use crate::state::map_run::{Reading, Writing};
 use crate::token::TaskToken;
@@ -16,17 +16,17 @@ use crate::value::Value;
 
 /// Where a line of states has got to.
 #[derive(Debug)]
-pub(crate) struct Thread {
-    pub id: ThreadId,
-    /// The thread whose state waits for this one, and which of its children this is.
-    pub parent: Option<(ThreadId, usize)>,
+pub(crate) struct Strand {
+    pub id: StrandId,
+    /// The strand whose state waits for this one, and which of its children this is.
+    pub parent: Option<(StrandId, usize)>,
     pub run: RunId,
     pub flow: FlowId,
     pub state: StateId,
     /// The input of the state at hand.
     pub input: Value,
     pub variables: Variables,
-    /// The item of the iteration this thread is, or is in.
+    /// The item of the iteration this strand is, or is in.
     pub item: Option<Arc<Item>>,
     pub entered_at: Timestamp,
     /// The event that says the state was entered, and the one before it.
@@ -42,11 +42,11 @@ pub(crate) struct Thread {
     pub wreck: Option<Box<Children>>,
     /// What names the task at hand to others.
     pub token: Option<TaskToken>,
-    /// When the thread wakes by itself.
+    /// When the strand wakes by itself.
     pub due: Option<Timestamp>,
 }
 
-/// What a thread waits for.
+/// What a strand waits for.
 #[derive(Debug)]
 pub(crate) enum Waiting {
     /// Its turn.
@@ -82,7 +82,7 @@ pub(crate) struct Own {
     pub limit: Option<Duration>,
 }
 
-/// Why a thread goes on.
+/// Why a strand goes on.
 #[derive(Debug)]
 pub(crate) enum Wake {
     /// It has come to a state.
@@ -122,7 +122,7 @@ pub(crate) fn late(
 }
 
 impl Waiting {
-    /// What the host does for the thread.
+    /// What the host does for the strand.
     pub(super) fn task(&self) -> Option<TaskId> {
         match self {
             Self::Task { id, .. } | Self::Items { id, .. } | Self::Results { id, .. } => Some(*id),
@@ -130,7 +130,7 @@ impl Waiting {
         }
     }
 
-    /// The Map run whose end the thread waits for.
+    /// The Map run whose end the strand waits for.
     pub(super) fn map_run(&self) -> Option<MapRunId> {
         match self {
             Self::Items { reading, .. } => Some(reading.run),
@@ -141,8 +141,8 @@ impl Waiting {
     }
 }
 
-impl Thread {
-    pub(crate) fn new(id: ThreadId, run: RunId, flow: FlowId, state: StateId, input: Value) -> Self {
+impl Strand {
+    pub(crate) fn new(id: StrandId, run: RunId, flow: FlowId, state: StateId, input: Value) -> Self {
         Self {
             id,
             parent: None,
