@@ -99,7 +99,7 @@ impl Execution {
             Outcome::Succeeded(_) => (run.report(&outcome, now), None),
             Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Aborted(_) => {
                 let report = run.report(&outcome, now);
-                self.fallen.keep_run(child.run, run);
+                self.failed.add_run(child.run, run);
                 (report, exceeded)
             }
         }
@@ -150,7 +150,7 @@ impl Execution {
         };
         self.abort_below(&mut strand, now);
         self.note_abort(&strand, holder, now);
-        self.fallen.keep(strand);
+        self.failed.add(strand);
     }
 
     /// A child execution of a distributed Map has had all the time that its type allows.
@@ -195,7 +195,7 @@ impl Execution {
         if holder.run != strand.run {
             self.conclude(strand.run, strand.last_event, &Outcome::Aborted(Failure::default()), now);
             if let Some(run) = self.close(strand.run) {
-                self.fallen.keep_run(strand.run, run);
+                self.failed.add_run(strand.run, run);
             }
         } else if matches!(state.kind, Kind::Map(_)) {
             let details = Details::Iteration { name: Arc::clone(&state.name), index };

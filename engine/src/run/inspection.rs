@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Execution, Fault, Given, Item, Source, Start, Step, Strand, Visit, context};
+use super::{EvalInputs, Execution, Fault, Item, Source, Start, Step, Strand, Visit, context};
 use crate::effect::Items;
 use crate::failure::Failure;
 use crate::ids::{FlowId, StateId};
@@ -127,8 +127,8 @@ impl Visit<'_> {
     }
 
     /// Room for what expressions compute in a test. Nobody looks at what a catcher does with an error.
-    pub(super) fn open_notes(&self, given: Given<'_>) -> Option<OpenNotes> {
-        (self.is_test() && given.error.is_none()).then(OpenNotes::default)
+    pub(super) fn open_notes(&self, inputs: EvalInputs<'_>) -> Option<OpenNotes> {
+        (self.is_test() && inputs.error.is_none()).then(OpenNotes::default)
     }
 
     /// Keeps what expressions have computed.
@@ -198,8 +198,8 @@ impl Visit<'_> {
                     inspection.next = next.map(|next| Arc::clone(&machine.state(flow, next).name));
                 }
                 let error = fault.failure.output();
-                let given = Given::error(&error);
-                return self.leave(&catcher.exit, &format!("Catch[{index}]/"), given);
+                let inputs = EvalInputs::error(&error);
+                return self.leave(&catcher.exit, &format!("Catch[{index}]/"), inputs);
             }
         }
         Err(fault)

@@ -18,7 +18,7 @@ use crate::value::Value;
 pub const REVISION: u32 = 3;
 
 /// A run gives way after so many turns, so that time goes on and others have theirs.
-const TURNS: usize = 1_000;
+const MAX_DISPATCHES: usize = 1_000;
 
 /// Something that reaches a run from outside.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -138,8 +138,8 @@ impl Execution {
     /// Takes turns until nothing is left to do at this moment, or others should have theirs.
     pub(super) fn advance(&mut self, at: Timestamp) {
         self.at = at;
-        for _ in 0..TURNS {
-            if !self.turn(at) {
+        for _ in 0..MAX_DISPATCHES {
+            if !self.dispatch_next(at) {
                 return;
             }
         }

@@ -6,6 +6,7 @@
 mod children;
 mod context;
 mod dataset;
+mod dispatch;
 mod ending;
 mod inspection;
 mod journal;
@@ -13,7 +14,6 @@ mod map_runs;
 mod redrive;
 mod spawn;
 mod strand;
-mod turn;
 mod visit;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -29,8 +29,8 @@ pub(crate) use inspection::Inspection;
 pub use journal::{Entry, Input, REVISION};
 pub(crate) use map_runs::exceeded;
 pub use map_runs::{Counts, MapRun, MapRunStatus, MapRunUpdate};
-pub(crate) use strand::{News, Own, Strand, Waiting, Wake, late};
-pub(crate) use visit::{Fault, Given, Next, Step, Visit};
+pub(crate) use strand::{HostTask, Strand, TaskUpdate, Waiting, Wake, late};
+pub(crate) use visit::{EvalInputs, Fault, Next, Step, Visit};
 
 use crate::effect::{Effect, Items, Outcome};
 use crate::failure::{Failure, reserved};
@@ -66,7 +66,7 @@ pub struct Execution {
     numbers: u64,
     /// The moment of the last step.
     at: Timestamp,
-    fallen: redrive::Fallen,
+    failed: redrive::FailedStrands,
     outcome: Option<Outcome>,
     /// Only where one state is tested.
     inspection: Option<Box<Inspection>>,
@@ -99,7 +99,7 @@ impl Execution {
             deadline,
             numbers: 0,
             at: now,
-            fallen: redrive::Fallen::default(),
+            failed: redrive::FailedStrands::default(),
             outcome: None,
             inspection: None,
         }
@@ -125,7 +125,7 @@ impl Execution {
     /// The next thing the host has to do or know; `None`: nothing, until an answer or a due time comes.
     pub fn next_effect(&mut self, now: Timestamp) -> Option<Effect> {
         self.at = now;
-        while self.effects.is_empty() && self.turn(now) {}
+        while self.effects.is_empty() && self.dispatch_next(now) {}
         self.effects.pop_front()
     }
 
@@ -161,17 +161,17 @@ impl Execution {
 
     /// Reports that a service took the request of a callback or of a job, and what it said.
     pub fn task_submitted(&mut self, task: TaskId, output: Value) {
-        self.task_news(task, News::Submitted(output));
+        self.task_updated(task, TaskUpdate::Submitted(output));
     }
 
     /// Reports that a worker has taken the task of an activity.
     pub fn task_started(&mut self, task: TaskId, worker: Option<Arc<str>>) {
-        self.task_news(task, News::Started(worker));
+        self.task_updated(task, TaskUpdate::Started(worker));
     }
 
-    fn task_news(&mut self, task: TaskId, news: News) {
+    fn task_updated(&mut self, task: TaskId, update: TaskUpdate) {
         if let Some(strand) = self.tasks.get(&task) {
-            self.ready.push_back((*strand, Wake::Progress(news)));
+            self.ready.push_back((*strand, Wake::Update(update)));
         }
     }
 
@@ -209,7 +209,7 @@ impl Execution {
     /// those of EXPRESS children.
     pub(super) fn resume(&mut self, now: Timestamp) {
         for strand in self.strands.values_mut() {
-            let Waiting::Task { own: Some(Own { limit }), timeout, heartbeat, .. } = &mut strand.waiting
+            let Waiting::Task { own: Some(HostTask { limit }), timeout, heartbeat, .. } = &mut strand.waiting
             else {
                 continue;
             };
@@ -238,7 +238,7 @@ impl Execution {
         let all: Vec<_> = self.strands.keys().copied().collect();
         for strand in all {
             if let Some(strand) = self.drop_strand(strand) {
-                self.fallen.keep(strand);
+                self.failed.add(strand);
             }
         }
         self.ready.clear();
@@ -247,7 +247,7 @@ impl Execution {
             let previous = self.runs.get(&child).map_or(0, |run| run.events);
             self.conclude(child, previous, &Outcome::Aborted(Failure::default()), now);
             if let Some(run) = self.close(child) {
-                self.fallen.keep_run(child, run);
+                self.failed.add_run(child, run);
             }
         }
         for run in self.map_runs.iter_mut().filter(|run| run.status == MapRunStatus::Running) {

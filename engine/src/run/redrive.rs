@@ -14,21 +14,21 @@ use crate::ids::{RunId, StrandId};
 
 /// What did not come to a good end.
 #[derive(Debug, Default)]
-pub(super) struct Fallen {
+pub(super) struct FailedStrands {
     strands: BTreeMap<StrandId, Box<Strand>>,
     /// Child executions of distributed Maps.
     runs: BTreeMap<RunId, Run>,
 }
 
-impl Fallen {
-    pub(super) fn keep(&mut self, mut strand: Box<Strand>) {
+impl FailedStrands {
+    pub(super) fn add(&mut self, mut strand: Box<Strand>) {
         if let Waiting::Children(children) = std::mem::replace(&mut strand.waiting, Waiting::Nothing) {
-            strand.wreck = Some(children);
+            strand.ended_children = Some(children);
         }
         self.strands.insert(strand.id, strand);
     }
 
-    pub(super) fn keep_run(&mut self, id: RunId, run: Run) {
+    pub(super) fn add_run(&mut self, id: RunId, run: Run) {
         self.runs.insert(id, run);
     }
 
@@ -80,7 +80,7 @@ impl Execution {
     /// Goes on from where the run failed, if it can be redriven.
     pub(super) fn redrive(&mut self, now: Timestamp) {
         let root =
-            self.fallen.strands.values().find(|strand| strand.parent.is_none()).map(|strand| strand.id);
+            self.failed.strands.values().find(|strand| strand.parent.is_none()).map(|strand| strand.id);
         let Some(root) = root.filter(|_| self.redrivable().is_ok()) else {
             return;
         };
@@ -105,14 +105,14 @@ impl Execution {
 
     /// Lets a strand go on: its state is tried again, or the children of it that fell are.
     pub(super) fn revive(&mut self, id: StrandId, now: Timestamp) {
-        let Some(mut strand) = self.fallen.strands.remove(&id) else {
+        let Some(mut strand) = self.failed.strands.remove(&id) else {
             return;
         };
         strand.last_event = self.runs.get(&strand.run).map_or(strand.last_event, |run| run.redriven_event);
         strand.attempts = 0;
         strand.failures.clear();
         strand.waiting = Waiting::Nothing;
-        if let Some(children) = strand.wreck.take() {
+        if let Some(children) = strand.ended_children.take() {
             self.revive_children(strand, children, now);
             return;
         }
@@ -123,7 +123,7 @@ impl Execution {
 
     fn revive_children(&mut self, mut strand: Box<Strand>, mut children: Box<Children>, now: Timestamp) {
         let id = strand.id;
-        children.again(self.fallen.children(id).into_iter().collect());
+        children.again(self.failed.children(id).into_iter().collect());
         if let Some(run) = children.map_run.and_then(|run| self.map_run(run)) {
             run.redrive(now);
             let details = Details::MapRunRedriven { arn: run.arn.clone(), count: run.redrive_count };
@@ -144,17 +144,17 @@ impl Execution {
         now: Timestamp,
     ) -> Option<StrandId> {
         let run = RunId(child.0);
-        if let Some(counted) = self.fallen.runs.get(&run).and_then(|run| run.counted) {
+        if let Some(counted) = self.failed.runs.get(&run).and_then(|run| run.counted) {
             if let Some(map_run) = self.map_run(counted.run) {
                 map_run.child_redriven(counted.items, counted.express);
             }
             if counted.express {
                 // An EXPRESS execution is not redriven: another takes its place.
-                self.fallen.discard(child);
+                self.failed.discard(child);
                 return None;
             }
         }
-        if let Some(fallen) = self.fallen.runs.remove(&run) {
+        if let Some(fallen) = self.failed.runs.remove(&run) {
             self.runs.insert(run, fallen);
             self.redrive_run(run, now);
         }

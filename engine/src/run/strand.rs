@@ -39,7 +39,7 @@ pub(crate) struct Strand {
     pub failures: Vec<u32>,
     pub waiting: Waiting,
     /// The children of its state, kept until the state is done with them: a redrive goes on with them.
-    pub wreck: Option<Box<Children>>,
+    pub ended_children: Option<Box<Children>>,
     /// What names the task at hand to others.
     pub token: Option<TaskToken>,
     /// When the strand wakes by itself.
@@ -60,7 +60,7 @@ pub(crate) enum Waiting {
         timeout: Option<Timestamp>,
         heartbeat: Option<Duration>,
         /// How long it may take in all, when the host does it by itself: then it dies with the host.
-        own: Option<Own>,
+        own: Option<HostTask>,
         progress: Progress,
     },
     /// Items that the host reads.
@@ -78,7 +78,7 @@ pub(crate) enum Waiting {
 
 /// A task that a host does by itself.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Own {
+pub(crate) struct HostTask {
     pub limit: Option<Duration>,
 }
 
@@ -90,7 +90,7 @@ pub(crate) enum Wake {
     /// Its due time has come.
     Time,
     /// A task has got further.
-    Progress(News),
+    Update(TaskUpdate),
     /// The host has answered.
     Answer(Result<Value, Failure>),
     Items(Result<Items, Failure>),
@@ -104,7 +104,7 @@ pub(crate) enum Wake {
 
 /// How a task has got further.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum TaskUpdate {
     /// The service took the request, and said this.
     Submitted(Value),
     /// This worker has it.
@@ -159,7 +159,7 @@ impl Strand {
             attempts: 0,
             failures: Vec::new(),
             waiting: Waiting::Nothing,
-            wreck: None,
+            ended_children: None,
             token: None,
             due: None,
         }

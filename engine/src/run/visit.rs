@@ -12,7 +12,7 @@ use crate::ids::{MapRunId, TaskId};
 use crate::machine::State;
 use crate::query::{EvaluationError, Scope};
 use crate::rng::Rng;
-use crate::state::exit::Taken;
+use crate::state::exit::ExitResult;
 use crate::state::{Exit, Kind};
 use crate::token::TaskToken;
 use crate::value::{DEEPEST, Value};
@@ -35,7 +35,7 @@ pub(crate) type Step = Result<Next, Fault>;
 pub(crate) enum Next {
     /// Something else will wake the strand.
     Wait,
-    Leave(Taken),
+    Leave(ExitResult),
 }
 
 /// A failure of a state, before Retry and Catch have seen it.
@@ -50,14 +50,14 @@ pub(crate) struct Fault {
 
 /// What an expression may see beyond the raw input of the state.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Given<'a> {
+pub(crate) struct EvalInputs<'a> {
     /// The input as the state sees it, when it is not the raw one.
     pub input: Option<&'a Value>,
     pub result: Option<&'a Value>,
     pub error: Option<&'a Value>,
 }
 
-impl<'a> Given<'a> {
+impl<'a> EvalInputs<'a> {
     pub(crate) fn input(input: &'a Value) -> Self {
         Self { input: Some(input), ..Self::default() }
     }
@@ -96,10 +96,10 @@ impl Visit<'_> {
     /// Lets expressions see the run.
     pub(crate) fn evaluate<T>(
         &mut self,
-        given: Given<'_>,
+        inputs: EvalInputs<'_>,
         read: impl FnOnce(&mut Scope<'_>) -> Result<T, EvaluationError>,
     ) -> Result<T, Fault> {
-        let notes = self.open_notes(given);
+        let notes = self.open_notes(inputs);
         let mut rng: Rng = self.run.rng;
         let (run, strand, state) = (&*self.run, &*self.strand, self.state);
         let context = || {
@@ -110,9 +110,9 @@ impl Visit<'_> {
             own.map_or(Value::Null, |own| context::object(&run.about, run.machine.kind, own, strand, state))
         };
         let mut scope = Scope {
-            input: given.input.unwrap_or(&strand.input),
-            result: given.result,
-            error: given.error,
+            input: inputs.input.unwrap_or(&strand.input),
+            result: inputs.result,
+            error: inputs.error,
             context: &context,
             variables: &strand.variables,
             now: self.now,
@@ -136,9 +136,9 @@ impl Visit<'_> {
         read: impl FnOnce(&mut Scope<'_>) -> Result<T, EvaluationError>,
     ) -> Result<T, Fault> {
         let Kind::Map(map) = &self.state.kind else {
-            return self.evaluate(Given::default(), read);
+            return self.evaluate(EvalInputs::default(), read);
         };
-        self.evaluate(Given::default(), |scope| {
+        self.evaluate(EvalInputs::default(), |scope| {
             let input = map.entry.input(scope)?;
             read(&mut scope.over(&input))
         })
@@ -157,20 +157,20 @@ impl Visit<'_> {
     }
 
     /// Leaves the state by this way.
-    pub(crate) fn leave(&mut self, exit: &Exit, prefix: &str, given: Given<'_>) -> Step {
-        let taken = if exit.is_bare() && !self.is_test() {
+    pub(crate) fn leave(&mut self, exit: &Exit, prefix: &str, inputs: EvalInputs<'_>) -> Step {
+        let result = if exit.is_passthrough() && !self.is_test() {
             // Nothing to evaluate, nothing to copy.
-            let output = given.outcome().unwrap_or(&self.strand.input).clone();
-            Taken { to: exit.to, output, assigned: Vec::new() }
+            let output = inputs.outcome().unwrap_or(&self.strand.input).clone();
+            ExitResult { to: exit.to, output, assigned: Vec::new() }
         } else {
-            self.evaluate(given, |scope| {
-                let result = given.outcome().unwrap_or(scope.input);
-                exit.take(prefix, result, scope)
+            self.evaluate(inputs, |scope| {
+                let result = inputs.outcome().unwrap_or(scope.input);
+                exit.evaluate(prefix, result, scope)
             })?
         };
-        self.fits(&taken.output)?;
-        self.holds(&taken.assigned)?;
-        Ok(Next::Leave(taken))
+        self.fits(&result.output)?;
+        self.holds(&result.assigned)?;
+        Ok(Next::Leave(result))
     }
 
     /// Whether a payload is small enough.

@@ -8,7 +8,7 @@ use super::exit::{Exit, Transition};
 use crate::failure::{Failure, reserved};
 use crate::load::{Fields, Place};
 use crate::query::{Language, Reach, Template};
-use crate::run::{Fault, Given, Step, Visit};
+use crate::run::{EvalInputs, Fault, Step, Visit};
 use crate::value::Value;
 
 /// A Choice state.
@@ -40,10 +40,10 @@ impl Choice {
         let rules: Vec<_> =
             fields.objects("Choices").into_iter().map(|rule| Rule::parse(rule, place, &fields)).collect();
         let default = if fields.has("Default") {
-            place.target(&fields, "Default").map(|to| Exit::towards(Transition::Next(to), &fields))
+            place.target(&fields, "Default").map(|to| Exit::parse_default(Transition::Next(to), &fields))
         } else {
             // Read so that they are checked; without a default nothing takes them.
-            let _ = Exit::towards(Transition::End, &fields);
+            let _ = Exit::parse_default(Transition::End, &fields);
             None
         };
         fields.finish(&[]);
@@ -51,23 +51,23 @@ impl Choice {
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
-        let input = visit.evaluate(Given::default(), |scope| self.entry.input(scope))?;
-        let given = Given::input(&input);
+        let input = visit.evaluate(EvalInputs::default(), |scope| self.entry.input(scope))?;
+        let inputs = EvalInputs::input(&input);
         for (index, rule) in self.rules.iter().enumerate() {
             let holds = match &rule.condition {
                 Condition::Jsonata(Template::Constant(value)) => value.as_bool().unwrap_or_default(),
-                Condition::Jsonata(condition) => visit.evaluate(given, |scope| {
+                Condition::Jsonata(condition) => visit.evaluate(inputs, |scope| {
                     let field = format!("Choices[{index}]/Condition");
                     condition.fill_as(&field, "boolean", scope, Value::as_bool)
                 })?,
-                Condition::JsonPath(test, _) => visit.evaluate(given, |scope| test.holds(scope))?,
+                Condition::JsonPath(test, _) => visit.evaluate(inputs, |scope| test.holds(scope))?,
             };
             if holds {
-                return visit.leave(&rule.exit, &format!("Choices[{index}]/"), given);
+                return visit.leave(&rule.exit, &format!("Choices[{index}]/"), inputs);
             }
         }
         match &self.default {
-            Some(exit) => visit.leave(exit, "", given),
+            Some(exit) => visit.leave(exit, "", inputs),
             None => Err(Fault::from(Failure::new(
                 reserved::NO_CHOICE_MATCHED,
                 visit.sentence(
@@ -114,7 +114,7 @@ impl Rule {
                 fields.template_of("Condition", "Boolean", Reach::INPUT, accept).map(Condition::Jsonata)
             }
         };
-        let exit = Exit::ruled(&fields, place, state);
+        let exit = Exit::parse_rule(&fields, place, state);
         fields.finish(&[]);
         Some(Self { condition: condition?, exit: exit? })
     }

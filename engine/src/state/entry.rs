@@ -24,7 +24,7 @@ impl Entry {
     }
 
     /// Whether the input is taken as it is.
-    pub(crate) fn is_bare(&self) -> bool {
+    pub(crate) fn is_passthrough(&self) -> bool {
         matches!(self, Self { input: Selection::All, payload: None, .. })
     }
 

@@ -52,19 +52,19 @@ enum ResultPlace {
 
 /// Which fields shape what is handed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leaving {
+pub(crate) enum ExitKind {
     /// Task, Parallel, Map: there is a result from outside.
-    Work,
+    Result,
     /// Pass: `ResultPath` and `OutputPath`.
     Pass,
     /// Others: `OutputPath`.
     Plain,
     /// A catcher: `ResultPath`.
-    Caught,
+    Catch,
 }
 
 /// A way out, taken: its output and the variables it sets.
-pub(crate) struct Taken {
+pub(crate) struct ExitResult {
     pub to: Transition,
     pub output: Value,
     pub assigned: Vec<(Arc<str>, Value)>,
@@ -79,62 +79,62 @@ impl Transition {
     }
 }
 
-impl Leaving {
+impl ExitKind {
     fn reach(self) -> Reach {
         match self {
-            Self::Work => Reach::RESULT,
+            Self::Result => Reach::RESULT,
             Self::Pass | Self::Plain => Reach::INPUT,
-            Self::Caught => Reach::ERROR,
+            Self::Catch => Reach::ERROR,
         }
     }
 }
 
 impl Exit {
     /// Reads `Next` or `End` and what shapes the output and the variables.
-    pub(crate) fn parse(fields: &Fields<'_>, place: &Place<'_>, leaving: Leaving) -> Option<Self> {
-        let output = Output::parse(fields, leaving);
-        let assign = assignments(fields, leaving.reach());
+    pub(crate) fn parse(fields: &Fields<'_>, place: &Place<'_>, kind: ExitKind) -> Option<Self> {
+        let output = Output::parse(fields, kind);
+        let assign = assignments(fields, kind.reach());
         Some(Self { to: place.transition(fields)?, output, assign })
     }
 
     /// Reads the way out of a catcher.
-    pub(crate) fn caught(fields: &Fields<'_>, place: &Place<'_>) -> Option<Self> {
-        let output = Output::parse(fields, Leaving::Caught);
+    pub(crate) fn parse_catch(fields: &Fields<'_>, place: &Place<'_>) -> Option<Self> {
+        let output = Output::parse(fields, ExitKind::Catch);
         let assign = assignments(fields, Reach::ERROR);
         Some(Self { to: next(fields, place)?, output, assign })
     }
 
     /// Reads the way out of a rule; `state` holds the rule.
-    pub(crate) fn ruled(fields: &Fields<'_>, place: &Place<'_>, state: &Fields<'_>) -> Option<Self> {
+    pub(crate) fn parse_rule(fields: &Fields<'_>, place: &Place<'_>, state: &Fields<'_>) -> Option<Self> {
         let from = if fields.language() == Language::Jsonata { fields } else { state };
-        let output = Output::parse(from, Leaving::Plain);
+        let output = Output::parse(from, ExitKind::Plain);
         let assign = assignments(fields, Reach::INPUT);
         Some(Self { to: next(fields, place)?, output, assign })
     }
 
     /// Reads what shapes the output and the variables of a way that leads to `to`.
-    pub(crate) fn towards(to: Transition, fields: &Fields<'_>) -> Self {
-        Self { to, output: Output::parse(fields, Leaving::Plain), assign: assignments(fields, Reach::INPUT) }
+    pub(crate) fn parse_default(to: Transition, fields: &Fields<'_>) -> Self {
+        Self { to, output: Output::parse(fields, ExitKind::Plain), assign: assignments(fields, Reach::INPUT) }
     }
 
     /// A way that only ends its flow.
-    pub(crate) fn end(fields: &Fields<'_>) -> Self {
-        Self { to: Transition::End, output: Output::parse(fields, Leaving::Plain), assign: Vec::new() }
+    pub(crate) fn parse_end(fields: &Fields<'_>) -> Self {
+        Self { to: Transition::End, output: Output::parse(fields, ExitKind::Plain), assign: Vec::new() }
     }
 
     /// Whether the result is handed on as it is and nothing is remembered.
-    pub(crate) fn is_bare(&self) -> bool {
+    pub(crate) fn is_passthrough(&self) -> bool {
         self.assign.is_empty() && matches!(self.output, Output::Jsonata(None) | Output::JsonPath(None))
     }
 
     /// `prefix` names the place of the exit in its state; `result` is what the state came to. The scope's input
     /// is that of the state.
-    pub(crate) fn take(
+    pub(crate) fn evaluate(
         &self,
         prefix: &str,
         result: &Value,
         scope: &mut Scope<'_>,
-    ) -> Result<Taken, EvaluationError> {
+    ) -> Result<ExitResult, EvaluationError> {
         let mut assigned = Vec::with_capacity(self.assign.len());
         for (name, template) in &self.assign {
             let value = match &self.output {
@@ -154,18 +154,18 @@ impl Exit {
             Output::Jsonata(Some(template)) => template.fill(&format!("{prefix}Output"), scope)?,
             Output::JsonPath(Some(placing)) => placing.apply(result, scope)?,
         };
-        Ok(Taken { to: self.to, output, assigned })
+        Ok(ExitResult { to: self.to, output, assigned })
     }
 }
 
 impl Output {
-    fn parse(fields: &Fields<'_>, leaving: Leaving) -> Self {
+    fn parse(fields: &Fields<'_>, kind: ExitKind) -> Self {
         if fields.language() == Language::Jsonata {
-            return Self::Jsonata(fields.template("Output", leaving.reach()));
+            return Self::Jsonata(fields.template("Output", kind.reach()));
         }
-        let selector = (leaving == Leaving::Work).then(|| fields.template("ResultSelector", Reach::INPUT));
-        let place = if leaving == Leaving::Plain { ResultPlace::Whole } else { result_place(fields) };
-        let output = if leaving == Leaving::Caught { Selection::All } else { fields.selection("OutputPath") };
+        let selector = (kind == ExitKind::Result).then(|| fields.template("ResultSelector", Reach::INPUT));
+        let place = if kind == ExitKind::Plain { ResultPlace::Whole } else { result_place(fields) };
+        let output = if kind == ExitKind::Catch { Selection::All } else { fields.selection("OutputPath") };
         let placing = Placing { selector: selector.flatten(), place, output };
         let bare =
             matches!(placing, Placing { selector: None, place: ResultPlace::Whole, output: Selection::All });

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::load::Fields;
 use crate::query::{Language, Reach, Stage, Template};
-use crate::run::{Fault, Given, Step, Visit};
+use crate::run::{EvalInputs, Fault, Step, Visit};
 
 /// A Fail state.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Fail {
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
-        let failure = visit.evaluate(Given::default(), |scope| {
+        let failure = visit.evaluate(EvalInputs::default(), |scope| {
             if self.language == Language::JsonPath {
                 scope.note(Stage::AfterInputPath, scope.input);
             }

@@ -2,7 +2,7 @@
 
 use super::arguments::optional;
 use super::distributed::Distributed;
-use super::exit::Leaving;
+use super::exit::ExitKind;
 use super::tolerated::Tolerated;
 use super::{Entry, Exit, Recovery};
 use crate::effect::Items;
@@ -11,7 +11,7 @@ use crate::history::{Details, EventType};
 use crate::ids::FlowId;
 use crate::load::{Fields, Place};
 use crate::query::{EvaluationError, Language, Reach, Scope, Selection, Stage, Template};
-use crate::run::{Children, Given, Next, Step, Visit};
+use crate::run::{Children, EvalInputs, Next, Step, Visit};
 use crate::value::Value;
 
 /// AWS runs at most so many iterations of an inline Map at once.
@@ -58,7 +58,7 @@ impl Map {
         let is_distributed = distributed.is_some();
         let distributed = distributed.map(|express| Distributed::parse(&fields, place, express));
         let recovery = Recovery::parse(&fields, place);
-        let exit = Exit::parse(&fields, place, Leaving::Work);
+        let exit = Exit::parse(&fields, place, ExitKind::Result);
         fields.finish(if is_distributed {
             &[]
         } else {
@@ -128,7 +128,7 @@ impl Map {
         visit.event(EventType::MapStateSucceeded, Details::None);
         // What follows points to the last iteration's end, not to the success of the state.
         visit.strand.last_event = last;
-        visit.leave(&self.exit, "", Given::result(output))
+        visit.leave(&self.exit, "", EvalInputs::result(output))
     }
 }
 

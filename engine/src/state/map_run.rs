@@ -113,8 +113,11 @@ impl Map {
         distributed: &Distributed,
         failure: Option<Failure>,
     ) -> Step {
-        let Some((run, results)) =
-            visit.strand.wreck.as_ref().and_then(|children| Some((children.map_run?, children.results())))
+        let Some((run, results)) = visit
+            .strand
+            .ended_children
+            .as_ref()
+            .and_then(|children| Some((children.map_run?, children.results())))
         else {
             return Ok(Next::Wait);
         };

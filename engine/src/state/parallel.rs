@@ -1,11 +1,11 @@
 //! Parallel: every branch gets the input; the outputs come back as one array.
 
-use super::exit::Leaving;
+use super::exit::ExitKind;
 use super::{Entry, Exit, Recovery};
 use crate::history::{Details, EventType};
 use crate::ids::FlowId;
 use crate::load::{Fields, Place};
-use crate::run::{Children, Given, Next, Step, Visit};
+use crate::run::{Children, EvalInputs, Next, Step, Visit};
 use crate::value::Value;
 
 /// A Parallel state.
@@ -28,17 +28,17 @@ impl Parallel {
         }
         let entry = Entry::parse(&fields);
         let recovery = Recovery::parse(&fields, place);
-        let exit = Exit::parse(&fields, place, Leaving::Work);
+        let exit = Exit::parse(&fields, place, ExitKind::Result);
         fields.finish(&[]);
         Some(Self { branches, entry, exit: exit?, recovery: recovery? })
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
-        let input = visit.evaluate(Given::default(), |scope| self.entry.effective(scope))?;
+        let input = visit.evaluate(EvalInputs::default(), |scope| self.entry.effective(scope))?;
         visit.fits(&input)?;
         visit.event(EventType::ParallelStateStarted, Details::None);
         if let Some(answer) = visit.mock() {
-            return visit.leave(&self.exit, "", Given::result(&answer?));
+            return visit.leave(&self.exit, "", EvalInputs::result(&answer?));
         }
         let inputs = vec![input; self.branches.len()];
         visit.begin(Children::branches(inputs));
@@ -51,6 +51,6 @@ impl Parallel {
         // What follows points to the last branch's last event, not to the success of the state.
         visit.strand.last_event = last;
         let outputs = Value::from(outputs);
-        visit.leave(&self.exit, "", Given::result(&outputs))
+        visit.leave(&self.exit, "", EvalInputs::result(&outputs))
     }
 }

@@ -2,10 +2,10 @@
 
 use super::Exit;
 use super::entry::Entry;
-use super::exit::Leaving;
+use super::exit::ExitKind;
 use crate::load::{Fields, Place};
 use crate::query::{Language, Stage};
-use crate::run::{Given, Step, Visit};
+use crate::run::{EvalInputs, Step, Visit};
 use crate::value::Value;
 
 /// A Pass state.
@@ -27,7 +27,7 @@ impl Pass {
                 (Entry::parse(&fields), result.cloned())
             }
         };
-        let exit = Exit::parse(&fields, place, Leaving::Pass);
+        let exit = Exit::parse(&fields, place, ExitKind::Pass);
         fields.finish(&[]);
         Some(Self { entry, result, exit: exit? })
     }
@@ -35,12 +35,12 @@ impl Pass {
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
         if let Some(result) = &self.result {
             visit.note(Stage::Result, result);
-            return visit.leave(&self.exit, "", Given::result(result));
+            return visit.leave(&self.exit, "", EvalInputs::result(result));
         }
-        if self.entry.is_bare() && !visit.sees(&self.entry) {
-            return visit.leave(&self.exit, "", Given::default());
+        if self.entry.is_passthrough() && !visit.sees(&self.entry) {
+            return visit.leave(&self.exit, "", EvalInputs::default());
         }
-        let input = visit.evaluate(Given::default(), |scope| self.entry.effective(scope))?;
-        visit.leave(&self.exit, "", Given::result(&input))
+        let input = visit.evaluate(EvalInputs::default(), |scope| self.entry.effective(scope))?;
+        visit.leave(&self.exit, "", EvalInputs::result(&input))
     }
 }

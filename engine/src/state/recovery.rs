@@ -108,7 +108,7 @@ impl Catcher {
     fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
         fields.text("Comment");
         let errors = errors(&fields);
-        let exit = Exit::caught(&fields, place);
+        let exit = Exit::parse_catch(&fields, place);
         fields.finish(&[]);
         Some(Self { errors: errors?, exit: exit? })
     }

@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use crate::load::Fields;
-use crate::run::{Given, Step, Visit};
+use crate::run::{EvalInputs, Step, Visit};
 use crate::state::Exit;
 
 /// A Succeed state.
@@ -14,16 +14,16 @@ pub(crate) struct Succeed {
 
 impl Succeed {
     pub(crate) fn parse(fields: Fields<'_>) -> Self {
-        let state = Self { entry: Entry::plain(&fields), exit: Exit::end(&fields) };
+        let state = Self { entry: Entry::plain(&fields), exit: Exit::parse_end(&fields) };
         fields.finish(&[]);
         state
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
-        if self.entry.is_bare() && !visit.sees(&self.entry) {
-            return visit.leave(&self.exit, "", Given::default());
+        if self.entry.is_passthrough() && !visit.sees(&self.entry) {
+            return visit.leave(&self.exit, "", EvalInputs::default());
         }
-        let input = visit.evaluate(Given::default(), |scope| self.entry.input(scope))?;
-        visit.leave(&self.exit, "", Given::result(&input))
+        let input = visit.evaluate(EvalInputs::default(), |scope| self.entry.input(scope))?;
+        visit.leave(&self.exit, "", EvalInputs::result(&input))
     }
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::exit::Leaving;
+use super::exit::ExitKind;
 use super::service::{Clocks, Phase, Service};
 use super::{Entry, Exit, Recovery};
 use crate::effect::{Effect, Pattern, Progress, TaskRequest};
 use crate::failure::{Failure, reserved};
 use crate::load::{Fields, LONGEST_SECONDS, Place};
 use crate::query::{EvaluationError, Language, Reach, Scope, Stage, Template};
-use crate::run::{Fault, Given, News, Next, Own, Step, Visit, Waiting, late};
+use crate::run::{EvalInputs, Fault, HostTask, Next, Step, TaskUpdate, Visit, Waiting, late};
 use crate::services;
 use crate::value::{Number, Value};
 
@@ -52,7 +52,7 @@ impl Task {
         }
         credentials(&fields);
         let recovery = Recovery::parse(&fields, place);
-        let exit = Exit::parse(&fields, place, Leaving::Work);
+        let exit = Exit::parse(&fields, place, ExitKind::Result);
         fields.finish(&[]);
         let resource = resource?;
         Some(Self {
@@ -100,7 +100,7 @@ impl Task {
             token,
             progress: Progress::New,
         };
-        let own = (pattern == Pattern::RequestResponse).then_some(Own { limit: timeout });
+        let own = (pattern == Pattern::RequestResponse).then_some(HostTask { limit: timeout });
         let timeout = timeout.and_then(|timeout| visit.now.checked_add(timeout).ok());
         // A worker is not late before it has begun.
         let due = late(timeout, heartbeat.filter(|_| pattern != Pattern::Activity), visit.now);
@@ -111,7 +111,7 @@ impl Task {
 
     /// What the task gets, and how long it may take.
     fn asked(&self, visit: &mut Visit<'_>) -> Result<(Value, Clocks), Fault> {
-        visit.evaluate(Given::default(), |scope| {
+        visit.evaluate(EvalInputs::default(), |scope| {
             let input = self.entry.input(scope)?;
             let scope = &mut scope.over(&input);
             let arguments = self.entry.fill(&input, scope)?;
@@ -122,12 +122,12 @@ impl Task {
     }
 
     /// The task has got further; its result is still to come.
-    pub(crate) fn progress(&self, visit: &mut Visit<'_>, waiting: Waiting, news: News) -> Step {
+    pub(crate) fn progress(&self, visit: &mut Visit<'_>, waiting: Waiting, update: TaskUpdate) -> Step {
         let Waiting::Task { id, timeout, heartbeat, own, progress } = waiting else {
             return Ok(Next::Wait);
         };
-        let progress = match (news, progress) {
-            (News::Submitted(output), Progress::New) => {
+        let progress = match (update, progress) {
+            (TaskUpdate::Submitted(output), Progress::New) => {
                 if let Err(fault) = visit.fits(&output) {
                     visit.give_up(id);
                     return Err(fault);
@@ -135,7 +135,7 @@ impl Task {
                 self.service.submitted(visit, output.clone());
                 Progress::Submitted(output)
             }
-            (News::Started(worker), Progress::New) => {
+            (TaskUpdate::Started(worker), Progress::New) => {
                 self.service.started(visit, worker);
                 Progress::Started
             }
@@ -157,7 +157,7 @@ impl Task {
             Ok(result) if visit.fits(&result).is_ok() => {
                 visit.note(Stage::Result, &result);
                 self.service.succeeded(visit, &result);
-                return visit.leave(&self.exit, "", Given::result(&result));
+                return visit.leave(&self.exit, "", EvalInputs::result(&result));
             }
             Ok(_) => {
                 let who = self.service.name(&self.resource);

@@ -5,7 +5,7 @@ use super::distributed::Distributed;
 use crate::effect::{ItemFormat, Items};
 use crate::failure::Failure;
 use crate::query::Stage;
-use crate::run::{Dataset, Fault, Given, MapRunUpdate, Source, Step, Visit, exceeded};
+use crate::run::{Dataset, EvalInputs, Fault, MapRunUpdate, Source, Step, Visit, exceeded};
 use crate::value::Value;
 
 impl Map {
@@ -43,7 +43,7 @@ impl Map {
             visit.note(Stage::ToleratedFailurePercentage, &crate::value::Number::Float(share).into());
         }
         let result = self.mocked(visit, all, &limits)?;
-        visit.leave(&self.exit, "", Given::result(&result))
+        visit.leave(&self.exit, "", EvalInputs::result(&result))
     }
 
     /// What stands for the items that are read.

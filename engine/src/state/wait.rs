@@ -4,11 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Exit;
 use super::entry::Entry;
-use super::exit::Leaving;
+use super::exit::ExitKind;
 use crate::failure::{Failure, reserved};
 use crate::load::{Fields, LONGEST_SECONDS, Place};
 use crate::query::{EvaluationError, JsonPath, Language, Reach, Scope, Template};
-use crate::run::{Fault, Given, Next, Step, Visit, Waiting};
+use crate::run::{EvalInputs, Fault, Next, Step, Visit, Waiting};
 use crate::value::{Number, Value};
 
 /// AWS waits for no moment that is further away, in seconds: 24,855 days and a little.
@@ -34,14 +34,14 @@ impl Wait {
     pub(crate) fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
         let entry = Entry::plain(&fields);
         let until = Until::parse(&fields);
-        let exit = Exit::parse(&fields, place, Leaving::Plain);
+        let exit = Exit::parse(&fields, place, ExitKind::Plain);
         fields.finish(&[]);
         Some(Self { entry, until: until?, exit: exit? })
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
         let now = visit.now;
-        let due = visit.evaluate(Given::default(), |scope| {
+        let due = visit.evaluate(EvalInputs::default(), |scope| {
             let input = self.entry.input(scope)?;
             self.until.due(now, &mut scope.over(&input))
         })?;
@@ -58,11 +58,11 @@ impl Wait {
     }
 
     pub(crate) fn finish(&self, visit: &mut Visit<'_>) -> Step {
-        if self.entry.is_bare() {
-            return visit.leave(&self.exit, "", Given::default());
+        if self.entry.is_passthrough() {
+            return visit.leave(&self.exit, "", EvalInputs::default());
         }
-        let input = visit.evaluate(Given::default(), |scope| self.entry.input(scope))?;
-        visit.leave(&self.exit, "", Given::input(&input))
+        let input = visit.evaluate(EvalInputs::default(), |scope| self.entry.input(scope))?;
+        visit.leave(&self.exit, "", EvalInputs::input(&input))
     }
 }
 

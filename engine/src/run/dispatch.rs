@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Execution, Fault, Given, Next, Step, Strand, Visit, Waiting, Wake};
+use super::{EvalInputs, Execution, Fault, Next, Step, Strand, Visit, Waiting, Wake};
 use crate::effect::{Effect, Outcome};
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
 use crate::ids::{RunId, StrandId};
 use crate::state::Kind;
-use crate::state::exit::{Taken, Transition};
+use crate::state::exit::{ExitResult, Transition};
 use crate::state::task::Clock;
 
 impl Execution {
     /// Lets one strand have its turn; `false`: there is nothing to do now.
-    pub(super) fn turn(&mut self, now: Timestamp) -> bool {
+    pub(super) fn dispatch_next(&mut self, now: Timestamp) -> bool {
         if self.outcome.is_some() {
             return false;
         }
@@ -55,7 +55,7 @@ impl Execution {
         }
         match step {
             Ok(Next::Wait) => self.park(strand, now),
-            Ok(Next::Leave(taken)) => self.leave(strand, &state.kind, taken, now),
+            Ok(Next::Leave(exit)) => self.leave(strand, &state.kind, exit, now),
             Err(fault) => self.end(strand, Outcome::Failed(fault.failure), now),
         }
         true
@@ -88,8 +88,8 @@ impl Execution {
     }
 
     fn park(&mut self, mut strand: Box<Strand>, now: Timestamp) {
-        if matches!(strand.waiting, Waiting::Retry) && strand.wreck.take().is_some() {
-            self.fallen.discard_below(strand.id);
+        if matches!(strand.waiting, Waiting::Retry) && strand.ended_children.take().is_some() {
+            self.failed.discard_below(strand.id);
         }
         let id = strand.id;
         let parent = matches!(strand.waiting, Waiting::Children(_));
@@ -99,11 +99,11 @@ impl Execution {
         }
     }
 
-    fn leave(&mut self, mut strand: Box<Strand>, kind: &Kind, taken: Taken, now: Timestamp) {
-        if strand.wreck.take().is_some() {
-            self.fallen.discard_below(strand.id);
+    fn leave(&mut self, mut strand: Box<Strand>, kind: &Kind, exit: ExitResult, now: Timestamp) {
+        if strand.ended_children.take().is_some() {
+            self.failed.discard_below(strand.id);
         }
-        let Taken { to, output, assigned } = taken;
+        let ExitResult { to, output, assigned } = exit;
         let machine = Arc::clone(&self.machine);
         let name = Arc::clone(&machine.state(strand.flow, strand.state).name);
         if let Some(exited) = kind.exited() {
@@ -140,13 +140,13 @@ impl Execution {
         if let Some(parent) = strand.parent {
             self.child_ended(parent, &strand, outcome, now);
             if failed {
-                self.fallen.keep(strand);
+                self.failed.add(strand);
             }
             return;
         }
         let (run, last) = (strand.run, strand.last_event);
         if failed {
-            self.fallen.keep(strand);
+            self.failed.add(strand);
         }
         self.conclude(run, last, &outcome, now);
         self.ready.clear();
@@ -158,7 +158,7 @@ impl Visit<'_> {
     fn wake(&mut self, wake: Wake) -> Step {
         let mut waiting = std::mem::replace(&mut self.strand.waiting, Waiting::Nothing);
         if let Waiting::Children(children) = waiting {
-            self.strand.wreck = Some(children);
+            self.strand.ended_children = Some(children);
             waiting = Waiting::Nothing;
         }
         let kind = &self.state.kind;
@@ -171,7 +171,7 @@ impl Visit<'_> {
             (Wake::Time, _) if matches!(waiting, Waiting::Retry) => self.start(),
             (Wake::Time, Kind::Wait(wait)) => wait.finish(self),
             (Wake::Time, Kind::Task(task)) => self.expire(task, &waiting),
-            (Wake::Progress(news), Kind::Task(task)) => task.progress(self, waiting, news),
+            (Wake::Update(update), Kind::Task(task)) => task.progress(self, waiting, update),
             (Wake::Answer(answer), Kind::Task(task)) => task.finish(self, &waiting, answer),
             (wake, Kind::Map(map)) => self.wake_map(map, wake, waiting),
             (Wake::Children(Ok(outputs)), Kind::Parallel(parallel)) => parallel.finish(self, outputs),
@@ -263,8 +263,8 @@ impl Visit<'_> {
             return Err(fault);
         };
         let error = fault.failure.output();
-        let given = Given::error(&error);
-        self.leave(&catcher.exit, &format!("Catch[{index}]/"), given).map_err(|fault| self.noted(fault))
+        let inputs = EvalInputs::error(&error);
+        self.leave(&catcher.exit, &format!("Catch[{index}]/"), inputs).map_err(|fault| self.noted(fault))
     }
 
     /// Tells history of an expression that failed.
