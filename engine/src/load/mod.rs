@@ -38,7 +38,7 @@ struct Loader<'a> {
 }
 
 /// What a state needs to know of the states beside it.
-pub(crate) struct Place<'a> {
+pub(crate) struct ParseContext<'a> {
     loader: &'a Loader<'a>,
     flow: FlowId,
     id: StateId,
@@ -160,9 +160,14 @@ impl<'a> Loader<'a> {
             members.members().enumerate().map(|(i, (name, _))| (Arc::clone(name), StateId(i))).collect();
         let mut states = Vec::new();
         for (index, (name, value)) in members.members().enumerate() {
-            let place =
-                Place { loader: self, flow: id, id: StateId(index), language: inherited, names: &names };
-            states.extend(place.state(&members, name, value));
+            let context = ParseContext {
+                loader: self,
+                flow: id,
+                id: StateId(index),
+                language: inherited,
+                names: &names,
+            };
+            states.extend(context.state(&members, name, value));
         }
         if names.is_empty() {
             fields.invalid("States", "A state machine needs at least one state");
@@ -184,7 +189,7 @@ impl<'a> Loader<'a> {
     }
 }
 
-impl<'a> Place<'a> {
+impl<'a> ParseContext<'a> {
     fn state(mut self, states: &Fields<'a>, name: &Arc<str>, value: &'a Value) -> Option<State> {
         let Some(object) = value.as_object() else {
             states.invalid(name, "Expected value of type Object");

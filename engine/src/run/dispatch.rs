@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{EvalInputs, Execution, Fault, Next, Step, Strand, Visit, Waiting, Wake};
+use super::{EvalInputs, Execution, Fault, Strand, Visit, VisitOutcome, VisitResult, Waiting, Wake};
 use crate::effect::{Effect, Outcome};
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
@@ -54,8 +54,8 @@ impl Execution {
             step = Err(Fault::from(self.too_long()));
         }
         match step {
-            Ok(Next::Wait) => self.park(strand, now),
-            Ok(Next::Leave(exit)) => self.leave(strand, &state.kind, exit, now),
+            Ok(VisitOutcome::Wait) => self.park(strand, now),
+            Ok(VisitOutcome::Exit(exit)) => self.leave(strand, &state.kind, exit, now),
             Err(fault) => self.end(strand, Outcome::Failed(fault.failure), now),
         }
         true
@@ -155,7 +155,7 @@ impl Execution {
 }
 
 impl Visit<'_> {
-    fn wake(&mut self, wake: Wake) -> Step {
+    fn wake(&mut self, wake: Wake) -> VisitResult {
         let mut waiting = std::mem::replace(&mut self.strand.waiting, Waiting::Nothing);
         if let Waiting::Children(children) = waiting {
             self.strand.ended_children = Some(children);
@@ -183,7 +183,7 @@ impl Visit<'_> {
         }
     }
 
-    fn wake_map(&mut self, map: &crate::state::Map, wake: Wake, waiting: Waiting) -> Step {
+    fn wake_map(&mut self, map: &crate::state::Map, wake: Wake, waiting: Waiting) -> VisitResult {
         match (wake, waiting, &map.distributed) {
             (Wake::Children(Ok(outputs)), _, None) => map.finish(self, outputs),
             (Wake::Children(result), _, Some(distributed)) => {
@@ -216,7 +216,7 @@ impl Visit<'_> {
         self.strand.entered_event = self.event(self.state.kind.entered(), details);
     }
 
-    fn start(&mut self) -> Step {
+    fn start(&mut self) -> VisitResult {
         match &self.state.kind {
             Kind::Pass(pass) => pass.start(self),
             Kind::Task(task) => task.start(self),
@@ -229,9 +229,9 @@ impl Visit<'_> {
         }
     }
 
-    fn expire(&mut self, task: &crate::state::Task, waiting: &Waiting) -> Step {
+    fn expire(&mut self, task: &crate::state::Task, waiting: &Waiting) -> VisitResult {
         let Waiting::Task { id, timeout, .. } = waiting else {
-            return Ok(Next::Wait);
+            return Ok(VisitOutcome::Wait);
         };
         self.give_up(*id);
         let late = timeout.is_some_and(|timeout| timeout <= self.now);
@@ -239,7 +239,7 @@ impl Visit<'_> {
     }
 
     /// Retry, then Catch, then nothing.
-    fn recover(&mut self, fault: Fault) -> Step {
+    fn recover(&mut self, fault: Fault) -> VisitResult {
         let fault = self.noted(fault);
         let Some(recovery) = self.state.kind.recovery() else {
             return Err(fault);
@@ -251,7 +251,7 @@ impl Visit<'_> {
             if let Some(delay) = retrier.delay(failures, &mut self.run.rng) {
                 self.strand.attempts += 1;
                 self.wait(Waiting::Retry, Some(self.now.saturating_add(delay).unwrap_or(Timestamp::MAX)));
-                return Ok(Next::Wait);
+                return Ok(VisitOutcome::Wait);
             }
         }
         if let Some(closing) = self.state.kind.failed()

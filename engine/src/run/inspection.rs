@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{EvalInputs, Execution, Fault, Item, Source, Start, Step, Strand, Visit, context};
+use super::{EvalInputs, Execution, Fault, Item, Source, Start, Strand, Visit, VisitResult, context};
 use crate::effect::Items;
 use crate::failure::Failure;
 use crate::ids::{FlowId, StateId};
 use crate::machine::StateMachine;
 use crate::query::{Notes, OpenNotes, Stage, Variables};
-use crate::state::{Entry, Kind, Transition};
+use crate::state::{Kind, StateInput, Transition};
 use crate::value::Value;
 
 /// AWS gives a test five minutes.
@@ -151,8 +151,8 @@ impl Visit<'_> {
     }
 
     /// Whether someone looks at what this way in makes of the input.
-    pub(crate) fn sees(&self, entry: &Entry) -> bool {
-        self.is_test() && !entry.is_jsonata()
+    pub(crate) fn inspects(&self, input: &StateInput) -> bool {
+        self.is_test() && !input.is_jsonata()
     }
 
     /// What stands for the state's work in a test.
@@ -167,7 +167,7 @@ impl Visit<'_> {
 
     /// Retry and Catch of a state that is tested: says what they would do, and ends the test with it. An error
     /// that nobody handles goes on to the state around, as it does in a run.
-    pub(super) fn settle(&mut self, fault: Fault) -> Step {
+    pub(super) fn settle(&mut self, fault: Fault) -> VisitResult {
         let Some(inspection) = &mut self.run.inspection else {
             return Err(fault);
         };

@@ -30,7 +30,7 @@ pub use journal::{Entry, Input, REVISION};
 pub(crate) use map_runs::exceeded;
 pub use map_runs::{Counts, MapRun, MapRunStatus, MapRunUpdate};
 pub(crate) use strand::{HostTask, Strand, TaskUpdate, Waiting, Wake, late};
-pub(crate) use visit::{EvalInputs, Fault, Next, Step, Visit};
+pub(crate) use visit::{EvalInputs, Fault, Visit, VisitOutcome, VisitResult};
 
 use crate::effect::{Effect, Items, Outcome};
 use crate::failure::{Failure, reserved};

@@ -29,13 +29,13 @@ pub(crate) struct Visit<'a> {
 }
 
 /// What a turn came to.
-pub(crate) type Step = Result<Next, Fault>;
+pub(crate) type VisitResult = Result<VisitOutcome, Fault>;
 
 /// How it goes on after a turn.
-pub(crate) enum Next {
+pub(crate) enum VisitOutcome {
     /// Something else will wake the strand.
     Wait,
-    Leave(ExitResult),
+    Exit(ExitResult),
 }
 
 /// A failure of a state, before Retry and Catch have seen it.
@@ -139,7 +139,7 @@ impl Visit<'_> {
             return self.evaluate(EvalInputs::default(), read);
         };
         self.evaluate(EvalInputs::default(), |scope| {
-            let input = map.entry.input(scope)?;
+            let input = map.input.select(scope)?;
             read(&mut scope.over(&input))
         })
     }
@@ -157,7 +157,7 @@ impl Visit<'_> {
     }
 
     /// Leaves the state by this way.
-    pub(crate) fn leave(&mut self, exit: &Exit, prefix: &str, inputs: EvalInputs<'_>) -> Step {
+    pub(crate) fn leave(&mut self, exit: &Exit, prefix: &str, inputs: EvalInputs<'_>) -> VisitResult {
         let result = if exit.is_passthrough() && !self.is_test() {
             // Nothing to evaluate, nothing to copy.
             let output = inputs.outcome().unwrap_or(&self.strand.input).clone();
@@ -170,7 +170,7 @@ impl Visit<'_> {
         };
         self.fits(&result.output)?;
         self.holds(&result.assigned)?;
-        Ok(Next::Leave(result))
+        Ok(VisitOutcome::Exit(result))
     }
 
     /// Whether a payload is small enough.

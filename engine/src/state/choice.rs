@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use super::condition::Test;
-use super::entry::Entry;
 use super::exit::{Exit, Transition};
+use super::input::StateInput;
 use crate::failure::{Failure, reserved};
-use crate::load::{Fields, Place};
+use crate::load::{Fields, ParseContext};
 use crate::query::{Language, Reach, Template};
-use crate::run::{EvalInputs, Fault, Step, Visit};
+use crate::run::{EvalInputs, Fault, Visit, VisitResult};
 use crate::value::Value;
 
 /// A Choice state.
 #[derive(Debug)]
 pub(crate) struct Choice {
-    entry: Entry,
+    input: StateInput,
     rules: Vec<Rule>,
     default: Option<Exit>,
 }
@@ -34,24 +34,24 @@ pub(crate) enum Condition {
 }
 
 impl Choice {
-    pub(crate) fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
+    pub(crate) fn parse(fields: Fields<'_>, context: &ParseContext<'_>) -> Option<Self> {
         fields.require(&["Choices"]);
-        let entry = Entry::plain(&fields);
+        let input = StateInput::parse_path(&fields);
         let rules: Vec<_> =
-            fields.objects("Choices").into_iter().map(|rule| Rule::parse(rule, place, &fields)).collect();
+            fields.objects("Choices").into_iter().map(|rule| Rule::parse(rule, context, &fields)).collect();
         let default = if fields.has("Default") {
-            place.target(&fields, "Default").map(|to| Exit::parse_default(Transition::Next(to), &fields))
+            context.target(&fields, "Default").map(|to| Exit::parse_default(Transition::Next(to), &fields))
         } else {
             // Read so that they are checked; without a default nothing takes them.
             let _ = Exit::parse_default(Transition::End, &fields);
             None
         };
         fields.finish(&[]);
-        Some(Self { entry, rules: rules.into_iter().collect::<Option<_>>()?, default })
+        Some(Self { input, rules: rules.into_iter().collect::<Option<_>>()?, default })
     }
 
-    pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
-        let input = visit.evaluate(EvalInputs::default(), |scope| self.entry.input(scope))?;
+    pub(crate) fn start(&self, visit: &mut Visit<'_>) -> VisitResult {
+        let input = visit.evaluate(EvalInputs::default(), |scope| self.input.select(scope))?;
         let inputs = EvalInputs::input(&input);
         for (index, rule) in self.rules.iter().enumerate() {
             let holds = match &rule.condition {
@@ -101,7 +101,7 @@ impl Condition {
 }
 
 impl Rule {
-    fn parse(fields: Fields<'_>, place: &Place<'_>, state: &Fields<'_>) -> Option<Self> {
+    fn parse(fields: Fields<'_>, context: &ParseContext<'_>, state: &Fields<'_>) -> Option<Self> {
         fields.text("Comment");
         let condition = match fields.language() {
             Language::JsonPath => Test::parse(&fields).map(|test| {
@@ -114,7 +114,7 @@ impl Rule {
                 fields.template_of("Condition", "Boolean", Reach::INPUT, accept).map(Condition::Jsonata)
             }
         };
-        let exit = Exit::parse_rule(&fields, place, state);
+        let exit = Exit::parse_rule(&fields, context, state);
         fields.finish(&[]);
         Some(Self { condition: condition?, exit: exit? })
     }

@@ -6,7 +6,7 @@ use super::arguments::optional;
 use super::batcher::Batcher;
 use super::reader::Reader;
 use super::writer::{Form, Writer};
-use crate::load::{Fields, Place};
+use crate::load::{Fields, ParseContext};
 use crate::problem::Code;
 use crate::query::{EvaluationError, Scope};
 
@@ -21,9 +21,9 @@ pub(crate) struct Distributed {
 }
 
 impl Distributed {
-    pub(crate) fn parse(fields: &Fields<'_>, place: &Place<'_>, express: bool) -> Option<Self> {
-        let reader = fields.object("ItemReader").map(|reader| Reader::parse(reader, place));
-        let writer = fields.object("ResultWriter").map(|writer| Writer::parse(writer, place));
+    pub(crate) fn parse(fields: &Fields<'_>, context: &ParseContext<'_>, express: bool) -> Option<Self> {
+        let reader = fields.object("ItemReader").map(|reader| Reader::parse(reader, context));
+        let writer = fields.object("ResultWriter").map(|writer| Writer::parse(writer, context));
         Some(Self {
             express,
             label: label(fields),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::failure::reserved;
 use crate::ids::StateId;
-use crate::load::{Fields, Place};
+use crate::load::{Fields, ParseContext};
 use crate::problem::Code;
 use crate::query::{EvaluationError, Language, Reach, ReferencePath, Scope, Selection, Stage, Template};
 use crate::value::Value;
@@ -30,23 +30,23 @@ pub(crate) enum Output {
     /// What `Output` makes; without it the result.
     Jsonata(Option<Template>),
     /// What `ResultSelector`, `ResultPath` and `OutputPath` make; without them the result.
-    JsonPath(Option<Box<Placing>>),
+    JsonPath(Option<Box<OutputPaths>>),
 }
 
 /// Where a result goes in the input, and what of that goes on.
 #[derive(Debug)]
-pub(crate) struct Placing {
+pub(crate) struct OutputPaths {
     selector: Option<Template>,
-    place: ResultPlace,
+    result_path: ResultPath,
     output: Selection,
 }
 
 #[derive(Debug)]
-enum ResultPlace {
+enum ResultPath {
     /// No field, or `$`: the result replaces the input.
-    Whole,
+    Replace,
     /// `null`: the result is dropped.
-    Nowhere,
+    Discard,
     At(ReferencePath),
 }
 
@@ -91,25 +91,29 @@ impl ExitKind {
 
 impl Exit {
     /// Reads `Next` or `End` and what shapes the output and the variables.
-    pub(crate) fn parse(fields: &Fields<'_>, place: &Place<'_>, kind: ExitKind) -> Option<Self> {
+    pub(crate) fn parse(fields: &Fields<'_>, context: &ParseContext<'_>, kind: ExitKind) -> Option<Self> {
         let output = Output::parse(fields, kind);
         let assign = assignments(fields, kind.reach());
-        Some(Self { to: place.transition(fields)?, output, assign })
+        Some(Self { to: context.transition(fields)?, output, assign })
     }
 
     /// Reads the way out of a catcher.
-    pub(crate) fn parse_catch(fields: &Fields<'_>, place: &Place<'_>) -> Option<Self> {
+    pub(crate) fn parse_catch(fields: &Fields<'_>, context: &ParseContext<'_>) -> Option<Self> {
         let output = Output::parse(fields, ExitKind::Catch);
         let assign = assignments(fields, Reach::ERROR);
-        Some(Self { to: next(fields, place)?, output, assign })
+        Some(Self { to: next(fields, context)?, output, assign })
     }
 
     /// Reads the way out of a rule; `state` holds the rule.
-    pub(crate) fn parse_rule(fields: &Fields<'_>, place: &Place<'_>, state: &Fields<'_>) -> Option<Self> {
+    pub(crate) fn parse_rule(
+        fields: &Fields<'_>,
+        context: &ParseContext<'_>,
+        state: &Fields<'_>,
+    ) -> Option<Self> {
         let from = if fields.language() == Language::Jsonata { fields } else { state };
         let output = Output::parse(from, ExitKind::Plain);
         let assign = assignments(fields, Reach::INPUT);
-        Some(Self { to: next(fields, place)?, output, assign })
+        Some(Self { to: next(fields, context)?, output, assign })
     }
 
     /// Reads what shapes the output and the variables of a way that leads to `to`.
@@ -152,7 +156,7 @@ impl Exit {
             }
             Output::Jsonata(Some(Template::Constant(value))) => value.clone(),
             Output::Jsonata(Some(template)) => template.fill(&format!("{prefix}Output"), scope)?,
-            Output::JsonPath(Some(placing)) => placing.apply(result, scope)?,
+            Output::JsonPath(Some(paths)) => paths.apply(result, scope)?,
         };
         Ok(ExitResult { to: self.to, output, assigned })
     }
@@ -164,16 +168,18 @@ impl Output {
             return Self::Jsonata(fields.template("Output", kind.reach()));
         }
         let selector = (kind == ExitKind::Result).then(|| fields.template("ResultSelector", Reach::INPUT));
-        let place = if kind == ExitKind::Plain { ResultPlace::Whole } else { result_place(fields) };
+        let result_path = if kind == ExitKind::Plain { ResultPath::Replace } else { result_path(fields) };
         let output = if kind == ExitKind::Catch { Selection::All } else { fields.selection("OutputPath") };
-        let placing = Placing { selector: selector.flatten(), place, output };
-        let bare =
-            matches!(placing, Placing { selector: None, place: ResultPlace::Whole, output: Selection::All });
-        Self::JsonPath((!bare).then(|| Box::new(placing)))
+        let paths = OutputPaths { selector: selector.flatten(), result_path, output };
+        let bare = matches!(
+            paths,
+            OutputPaths { selector: None, result_path: ResultPath::Replace, output: Selection::All }
+        );
+        Self::JsonPath((!bare).then(|| Box::new(paths)))
     }
 }
 
-impl Placing {
+impl OutputPaths {
     fn apply(&self, result: &Value, scope: &mut Scope<'_>) -> Result<Value, EvaluationError> {
         let selected = match &self.selector {
             None => result.clone(),
@@ -181,10 +187,10 @@ impl Placing {
         };
         scope.note(Stage::AfterResultSelector, &selected);
         let placed =
-            match &self.place {
-                ResultPlace::Whole => selected,
-                ResultPlace::Nowhere => scope.input.clone(),
-                ResultPlace::At(path) => path.write(scope.input, selected).map_err(|cause| {
+            match &self.result_path {
+                ResultPath::Replace => selected,
+                ResultPath::Discard => scope.input.clone(),
+                ResultPath::At(path) => path.write(scope.input, selected).map_err(|cause| {
                     EvaluationError { error: reserved::RESULT_PATH_MATCH_FAILURE, location: None, cause }
                 })?,
             };
@@ -193,22 +199,22 @@ impl Placing {
     }
 }
 
-fn next(fields: &Fields<'_>, place: &Place<'_>) -> Option<Transition> {
+fn next(fields: &Fields<'_>, context: &ParseContext<'_>) -> Option<Transition> {
     fields.require(&["Next"]);
-    place.target(fields, "Next").map(Transition::Next)
+    context.target(fields, "Next").map(Transition::Next)
 }
 
-fn result_place(fields: &Fields<'_>) -> ResultPlace {
+fn result_path(fields: &Fields<'_>) -> ResultPath {
     match fields.value("ResultPath") {
-        None => ResultPlace::Whole,
-        Some(Value::Null) => ResultPlace::Nowhere,
+        None => ResultPath::Replace,
+        Some(Value::Null) => ResultPath::Discard,
         Some(_) => match fields.reference("ResultPath").map(ReferencePath::new) {
-            Some(Some(path)) if !path.is_root() => ResultPlace::At(path),
+            Some(Some(path)) if !path.is_root() => ResultPath::At(path),
             Some(None) => {
                 fields.invalid("ResultPath", "Value is not a Reference Path");
-                ResultPlace::Whole
+                ResultPath::Replace
             }
-            _ => ResultPlace::Whole,
+            _ => ResultPath::Replace,
         },
     }
 }

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::load::Fields;
 use crate::query::{Language, Reach, Stage, Template};
-use crate::run::{EvalInputs, Fault, Step, Visit};
+use crate::run::{EvalInputs, Fault, Visit, VisitResult};
 
 /// A Fail state.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Fail {
         Self { error, cause, language }
     }
 
-    pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
+    pub(crate) fn start(&self, visit: &mut Visit<'_>) -> VisitResult {
         let failure = visit.evaluate(EvalInputs::default(), |scope| {
             if self.language == Language::JsonPath {
                 scope.note(Stage::AfterInputPath, scope.input);

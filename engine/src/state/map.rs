@@ -4,14 +4,14 @@ use super::arguments::optional;
 use super::distributed::Distributed;
 use super::exit::ExitKind;
 use super::tolerated::Tolerated;
-use super::{Entry, Exit, Recovery};
+use super::{Exit, Recovery, StateInput};
 use crate::effect::Items;
 use crate::failure::reserved;
 use crate::history::{Details, EventType};
 use crate::ids::FlowId;
-use crate::load::{Fields, Place};
+use crate::load::{Fields, ParseContext};
 use crate::query::{EvaluationError, Language, Reach, Scope, Selection, Stage, Template};
-use crate::run::{Children, EvalInputs, Next, Step, Visit};
+use crate::run::{Children, EvalInputs, Visit, VisitOutcome, VisitResult};
 use crate::value::Value;
 
 /// AWS runs at most so many iterations of an inline Map at once.
@@ -20,7 +20,7 @@ const MOST_INLINE: usize = 40;
 /// A Map state.
 #[derive(Debug)]
 pub(crate) struct Map {
-    pub entry: Entry,
+    pub input: StateInput,
     source: Source,
     pub selector: Option<Template>,
     pub processor: FlowId,
@@ -43,11 +43,11 @@ enum Source {
 }
 
 impl Map {
-    pub(crate) fn parse<'a>(fields: Fields<'a>, place: &Place<'a>) -> Option<Self> {
+    pub(crate) fn parse<'a>(fields: Fields<'a>, context: &ParseContext<'a>) -> Option<Self> {
         fields.exactly_one_of(&["ItemProcessor", "Iterator"]);
         let old = fields.has("Iterator");
-        let (processor, distributed) = processor(&fields, place)?;
-        let entry = Entry::plain(&fields);
+        let (processor, distributed) = processor(&fields, context)?;
+        let input = StateInput::parse_path(&fields);
         let source = Source::parse(&fields, distributed.is_some());
         let selector = selector(&fields);
         let concurrency = fields.map_number("MaxConcurrency", "MaxConcurrencyPath", 0, i64::MAX);
@@ -56,9 +56,9 @@ impl Map {
             fields.one_of(&["Items", "ItemReader"]);
         }
         let is_distributed = distributed.is_some();
-        let distributed = distributed.map(|express| Distributed::parse(&fields, place, express));
-        let recovery = Recovery::parse(&fields, place);
-        let exit = Exit::parse(&fields, place, ExitKind::Result);
+        let distributed = distributed.map(|express| Distributed::parse(&fields, context, express));
+        let recovery = Recovery::parse(&fields, context);
+        let exit = Exit::parse(&fields, context, ExitKind::Result);
         fields.finish(if is_distributed {
             &[]
         } else {
@@ -71,7 +71,7 @@ impl Map {
         });
         let distributed = optional(distributed)?;
         Some(Self {
-            entry,
+            input,
             source,
             selector,
             processor,
@@ -84,7 +84,7 @@ impl Map {
         })
     }
 
-    pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
+    pub(crate) fn start(&self, visit: &mut Visit<'_>) -> VisitResult {
         let reads = self.distributed.as_ref().is_some_and(|distributed| distributed.reader.is_some());
         let objects = self.distributed.is_some();
         let items = if reads { None } else { Some(visit.mapped(|scope| self.source.items(scope, objects))?) };
@@ -112,18 +112,18 @@ impl Map {
             (None, Some(Value::Array(items))) => {
                 let concurrency = if concurrency == 0 { MOST_INLINE } else { concurrency.min(MOST_INLINE) };
                 visit.begin(Children::items(items.into(), concurrency));
-                Ok(Next::Wait)
+                Ok(VisitOutcome::Wait)
             }
-            (None, _) => Ok(Next::Wait),
+            (None, _) => Ok(VisitOutcome::Wait),
         }
     }
 
     /// Every iteration has given its output.
-    pub(crate) fn finish(&self, visit: &mut Visit<'_>, outputs: Vec<Value>) -> Step {
+    pub(crate) fn finish(&self, visit: &mut Visit<'_>, outputs: Vec<Value>) -> VisitResult {
         self.succeed(visit, &outputs.into())
     }
 
-    pub(super) fn succeed(&self, visit: &mut Visit<'_>, output: &Value) -> Step {
+    pub(super) fn succeed(&self, visit: &mut Visit<'_>, output: &Value) -> VisitResult {
         let last = visit.strand.last_event;
         visit.event(EventType::MapStateSucceeded, Details::None);
         // What follows points to the last iteration's end, not to the success of the state.
@@ -187,7 +187,7 @@ fn selector(fields: &Fields<'_>) -> Option<Template> {
 }
 
 /// The processor's flow; for a distributed one, whether its executions are EXPRESS.
-fn processor<'a>(fields: &Fields<'a>, place: &Place<'a>) -> Option<(FlowId, Option<bool>)> {
+fn processor<'a>(fields: &Fields<'a>, context: &ParseContext<'a>) -> Option<(FlowId, Option<bool>)> {
     let field = if fields.has("Iterator") { "Iterator" } else { "ItemProcessor" };
     let processor = fields.object(field)?;
     processor.text("Comment");
@@ -197,7 +197,7 @@ fn processor<'a>(fields: &Fields<'a>, place: &Place<'a>) -> Option<(FlowId, Opti
             config.require(&["ExecutionType"]);
             let kind = config.choice("ExecutionType", &["STANDARD", "EXPRESS"]);
             distributed = Some(kind.as_deref() == Some("EXPRESS"));
-            if place.is_express() {
+            if context.is_express() {
                 config.invalid(
                     "Mode",
                     "The field 'Mode' with value 'DISTRIBUTED' is not supported inside 'EXPRESS' state machines",
@@ -206,7 +206,7 @@ fn processor<'a>(fields: &Fields<'a>, place: &Place<'a>) -> Option<(FlowId, Opti
         }
         config.finish(&[]);
     }
-    let flow = place.nested(&processor);
+    let flow = context.nested(&processor);
     processor.finish(&[]);
     Some((flow, distributed))
 }

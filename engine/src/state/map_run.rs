@@ -7,7 +7,9 @@ use crate::effect::Items;
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
 use crate::ids::MapRunId;
-use crate::run::{Children, Dataset, Fault, MapRunStatus, MapRunUpdate, Next, Source, Step, Visit, Waiting};
+use crate::run::{
+    Children, Dataset, Fault, MapRunStatus, MapRunUpdate, Source, Visit, VisitOutcome, VisitResult, Waiting,
+};
 use crate::value::Value;
 
 /// Items that are being read.
@@ -34,13 +36,13 @@ impl Map {
         distributed: &Distributed,
         items: Option<Items>,
         concurrency: usize,
-    ) -> Step {
+    ) -> VisitResult {
         let limits = self.limits(visit, concurrency)?;
         let run = visit.map_run(distributed.label.as_deref(), limits);
         let begun = match (items, &distributed.reader) {
             (None, Some(reader)) => reader.start(visit).map(|(id, source)| {
                 visit.wait(Waiting::Items { id, reading: Box::new(Reading { run, source }) }, None);
-                Next::Wait
+                VisitOutcome::Wait
             }),
             (items, _) => {
                 let dataset = Dataset::new(items.unwrap_or_default(), Source::State);
@@ -67,7 +69,7 @@ impl Map {
         distributed: &Distributed,
         reading: Reading,
         items: Result<Items, Failure>,
-    ) -> Step {
+    ) -> VisitResult {
         let Reading { run, source } = reading;
         let begun =
             items.map_err(|failure| named(failure, reserved::ITEM_READER_FAILED)).and_then(|mut items| {
@@ -87,7 +89,7 @@ impl Map {
         distributed: &Distributed,
         run: MapRunId,
         dataset: Dataset,
-    ) -> Step {
+    ) -> VisitResult {
         let items = dataset.values.len();
         let mut children = Children::items(dataset, 0);
         if let Some(batcher) = &distributed.batcher {
@@ -103,7 +105,7 @@ impl Map {
             record.begin(items, children.len());
         }
         visit.begin(children);
-        Ok(Next::Wait)
+        Ok(VisitOutcome::Wait)
     }
 
     /// All children are done, or too many have failed.
@@ -112,14 +114,14 @@ impl Map {
         visit: &mut Visit<'_>,
         distributed: &Distributed,
         failure: Option<Failure>,
-    ) -> Step {
+    ) -> VisitResult {
         let Some((run, results)) = visit
             .strand
             .ended_children
             .as_ref()
             .and_then(|children| Some((children.map_run?, children.results())))
         else {
-            return Ok(Next::Wait);
+            return Ok(VisitOutcome::Wait);
         };
         let record = visit.run.map_run(run).cloned();
         if let (Some(writer), Some(record)) = (&distributed.writer, record) {
@@ -128,7 +130,7 @@ impl Map {
                     let id = written.id;
                     let writing = Box::new(Writing { run, written, failure });
                     visit.wait(Waiting::Results { id, writing }, None);
-                    return Ok(Next::Wait);
+                    return Ok(VisitOutcome::Wait);
                 }
                 Ok(None) => {}
                 Err(fault) => return Err(fail(visit, run, fault)),
@@ -146,7 +148,7 @@ impl Map {
         visit: &mut Visit<'_>,
         writing: Writing,
         result: Result<(), Failure>,
-    ) -> Step {
+    ) -> VisitResult {
         let Writing { run, written, failure } = writing;
         if let (Ok(()), Some(record)) = (&result, visit.run.map_run(run)) {
             record.results_written();
@@ -158,7 +160,7 @@ impl Map {
         }
     }
 
-    fn succeed_run(&self, visit: &mut Visit<'_>, run: MapRunId, output: &Value) -> Step {
+    fn succeed_run(&self, visit: &mut Visit<'_>, run: MapRunId, output: &Value) -> VisitResult {
         visit.end_map_run(run, MapRunStatus::Succeeded);
         visit.event(EventType::MapRunSucceeded, Details::None);
         self.succeed(visit, output)

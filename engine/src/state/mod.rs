@@ -5,9 +5,9 @@ mod batcher;
 mod choice;
 mod condition;
 pub(crate) mod distributed;
-mod entry;
 pub(crate) mod exit;
 mod fail;
+mod input;
 pub(crate) mod map;
 pub(crate) mod map_run;
 mod parallel;
@@ -23,9 +23,9 @@ mod wait;
 pub(crate) mod writer;
 
 pub(crate) use choice::Choice;
-pub(crate) use entry::Entry;
 pub(crate) use exit::{Exit, Transition};
 pub(crate) use fail::Fail;
+pub(crate) use input::StateInput;
 pub(crate) use map::Map;
 pub(crate) use parallel::Parallel;
 pub(crate) use pass::Pass;
@@ -36,7 +36,7 @@ pub(crate) use wait::Wait;
 
 use crate::history::EventType;
 use crate::ids::{FlowId, StateId};
-use crate::load::{Fields, Place};
+use crate::load::{Fields, ParseContext};
 
 /// What a state does.
 #[derive(Debug)]
@@ -52,16 +52,16 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) fn parse<'a>(name: &str, fields: Fields<'a>, place: &Place<'a>) -> Option<Self> {
+    pub(crate) fn parse<'a>(name: &str, fields: Fields<'a>, context: &ParseContext<'a>) -> Option<Self> {
         match name {
-            "Pass" => Pass::parse(fields, place).map(Self::Pass),
-            "Task" => Task::parse(fields, place).map(Box::new).map(Self::Task),
-            "Choice" => Choice::parse(fields, place).map(Self::Choice),
-            "Wait" => Wait::parse(fields, place).map(Self::Wait),
+            "Pass" => Pass::parse(fields, context).map(Self::Pass),
+            "Task" => Task::parse(fields, context).map(Box::new).map(Self::Task),
+            "Choice" => Choice::parse(fields, context).map(Self::Choice),
+            "Wait" => Wait::parse(fields, context).map(Self::Wait),
             "Succeed" => Some(Self::Succeed(Succeed::parse(fields))),
             "Fail" => Some(Self::Fail(Fail::parse(fields))),
-            "Map" => Map::parse(fields, place).map(Box::new).map(Self::Map),
-            "Parallel" => Parallel::parse(fields, place).map(Self::Parallel),
+            "Map" => Map::parse(fields, context).map(Box::new).map(Self::Map),
+            "Parallel" => Parallel::parse(fields, context).map(Self::Parallel),
             _ => {
                 fields.invalid("Type", "The field 'Type' should have one of these values: [Task, Wait, Pass, Succeed, Fail, Choice, Parallel, Map]");
                 None

@@ -6,7 +6,7 @@ use super::arguments::arguments;
 use crate::effect::{Effect, ItemFormat, ItemSource, ObjectSet};
 use crate::failure::{Failure, reserved};
 use crate::ids::TaskId;
-use crate::load::{Fields, Place};
+use crate::load::{Fields, ParseContext};
 use crate::problem::Code;
 use crate::query::{EvaluationError, Scope, Template};
 use crate::run::{Fault, Source, Visit};
@@ -37,7 +37,7 @@ struct Config {
 }
 
 impl Reader {
-    pub(crate) fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
+    pub(crate) fn parse(fields: Fields<'_>, context: &ParseContext<'_>) -> Option<Self> {
         fields.require(&["Resource"]);
         let resource = fields.text("Resource");
         let lists = resource.as_deref().and_then(|resource| {
@@ -50,7 +50,7 @@ impl Reader {
                 let message = "An ItemReader's resource is s3:getObject or s3:listObjectsV2";
                 fields.invalid("Resource", message);
             } else {
-                place.check_resource(&fields, resource);
+                context.check_resource(&fields, resource);
             }
             lists
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Exit;
 use crate::failure::reserved;
 use crate::ids::StateId;
-use crate::load::{Fields, LONGEST_SECONDS, Place};
+use crate::load::{Fields, LONGEST_SECONDS, ParseContext};
 use crate::rng::Rng;
 use crate::run::Fault;
 
@@ -39,12 +39,12 @@ pub(crate) struct Catcher {
 }
 
 impl Recovery {
-    pub(crate) fn parse(fields: &Fields<'_>, place: &Place<'_>) -> Option<Self> {
+    pub(crate) fn parse(fields: &Fields<'_>, context: &ParseContext<'_>) -> Option<Self> {
         let list = |field| {
             if fields.has(field) { fields.objects_or_none(field) } else { Vec::new() }
         };
         let retry: Vec<_> = list("Retry").into_iter().map(Retrier::parse).collect();
-        let catch: Vec<_> = list("Catch").into_iter().map(|fields| Catcher::parse(fields, place)).collect();
+        let catch: Vec<_> = list("Catch").into_iter().map(|fields| Catcher::parse(fields, context)).collect();
         let recovery = Self {
             retry: retry.into_iter().collect::<Option<_>>()?,
             catch: catch.into_iter().collect::<Option<_>>()?,
@@ -105,10 +105,10 @@ impl Retrier {
 }
 
 impl Catcher {
-    fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
+    fn parse(fields: Fields<'_>, context: &ParseContext<'_>) -> Option<Self> {
         fields.text("Comment");
         let errors = errors(&fields);
-        let exit = Exit::parse_catch(&fields, place);
+        let exit = Exit::parse_catch(&fields, context);
         fields.finish(&[]);
         Some(Self { errors: errors?, exit: exit? })
     }

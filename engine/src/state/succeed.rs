@@ -1,29 +1,29 @@
 //! Succeed: ends its flow well.
 
-use super::entry::Entry;
+use super::input::StateInput;
 use crate::load::Fields;
-use crate::run::{EvalInputs, Step, Visit};
+use crate::run::{EvalInputs, Visit, VisitResult};
 use crate::state::Exit;
 
 /// A Succeed state.
 #[derive(Debug)]
 pub(crate) struct Succeed {
-    entry: Entry,
+    input: StateInput,
     exit: Exit,
 }
 
 impl Succeed {
     pub(crate) fn parse(fields: Fields<'_>) -> Self {
-        let state = Self { entry: Entry::plain(&fields), exit: Exit::parse_end(&fields) };
+        let state = Self { input: StateInput::parse_path(&fields), exit: Exit::parse_end(&fields) };
         fields.finish(&[]);
         state
     }
 
-    pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
-        if self.entry.is_passthrough() && !visit.sees(&self.entry) {
+    pub(crate) fn start(&self, visit: &mut Visit<'_>) -> VisitResult {
+        if self.input.is_passthrough() && !visit.inspects(&self.input) {
             return visit.leave(&self.exit, "", EvalInputs::default());
         }
-        let input = visit.evaluate(EvalInputs::default(), |scope| self.entry.input(scope))?;
+        let input = visit.evaluate(EvalInputs::default(), |scope| self.input.select(scope))?;
         visit.leave(&self.exit, "", EvalInputs::result(&input))
     }
 }

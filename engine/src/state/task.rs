@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::exit::ExitKind;
 use super::service::{Clocks, Phase, Service};
-use super::{Entry, Exit, Recovery};
+use super::{Exit, Recovery, StateInput};
 use crate::effect::{Effect, Pattern, Progress, TaskRequest};
 use crate::failure::{Failure, reserved};
-use crate::load::{Fields, LONGEST_SECONDS, Place};
+use crate::load::{Fields, LONGEST_SECONDS, ParseContext};
 use crate::query::{EvaluationError, Language, Reach, Scope, Stage, Template};
-use crate::run::{EvalInputs, Fault, HostTask, Next, Step, TaskUpdate, Visit, Waiting, late};
+use crate::run::{EvalInputs, Fault, HostTask, TaskUpdate, Visit, VisitOutcome, VisitResult, Waiting, late};
 use crate::services;
 use crate::value::{Number, Value};
 
@@ -19,7 +19,7 @@ use crate::value::{Number, Value};
 pub(crate) struct Task {
     pub resource: Arc<str>,
     service: Service,
-    entry: Entry,
+    input: StateInput,
     timeout: Option<Template>,
     heartbeat: Option<Template>,
     pub exit: Exit,
@@ -34,13 +34,13 @@ pub(crate) enum Clock {
 }
 
 impl Task {
-    pub(crate) fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
+    pub(crate) fn parse(fields: Fields<'_>, context: &ParseContext<'_>) -> Option<Self> {
         fields.require(&["Resource"]);
         let resource = fields.text("Resource");
         if let Some(resource) = &resource {
-            check(&fields, place, resource);
+            check(&fields, context, resource);
         }
-        let entry = Entry::parse(&fields);
+        let input = StateInput::parse(&fields);
         let clock = |field, path| fields.whole_or_path(field, path, 1, LONGEST_SECONDS);
         let timeout = clock("TimeoutSeconds", "TimeoutSecondsPath");
         let heartbeat = clock("HeartbeatSeconds", "HeartbeatSecondsPath");
@@ -51,14 +51,14 @@ impl Task {
             fields.invalid("HeartbeatSeconds", "'HeartbeatSeconds' must be smaller than 'TimeoutSeconds'");
         }
         credentials(&fields);
-        let recovery = Recovery::parse(&fields, place);
-        let exit = Exit::parse(&fields, place, ExitKind::Result);
+        let recovery = Recovery::parse(&fields, context);
+        let exit = Exit::parse(&fields, context, ExitKind::Result);
         fields.finish(&[]);
         let resource = resource?;
         Some(Self {
             service: Service::of(&resource),
             resource,
-            entry,
+            input,
             timeout,
             heartbeat,
             exit: exit?,
@@ -71,13 +71,13 @@ impl Task {
         self.service.pattern()
     }
 
-    pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
+    pub(crate) fn start(&self, visit: &mut Visit<'_>) -> VisitResult {
         let pattern = self.pattern();
         let token = matches!(pattern, Pattern::Callback | Pattern::Activity).then(|| visit.token());
         visit.strand.token = token.clone();
         let (arguments, clocks) = self.asked(visit)?;
         visit.fits(&arguments)?;
-        if self.entry.is_jsonata() {
+        if self.input.is_jsonata() {
             visit.note(Stage::AfterArguments, &arguments);
         }
         self.service.scheduled(visit, &self.resource, &arguments, clocks);
@@ -106,15 +106,15 @@ impl Task {
         let due = late(timeout, heartbeat.filter(|_| pattern != Pattern::Activity), visit.now);
         visit.wait(Waiting::Task { id, timeout, heartbeat, own, progress: Progress::New }, due);
         visit.effect(Effect::StartTask(request));
-        Ok(Next::Wait)
+        Ok(VisitOutcome::Wait)
     }
 
     /// What the task gets, and how long it may take.
     fn asked(&self, visit: &mut Visit<'_>) -> Result<(Value, Clocks), Fault> {
         visit.evaluate(EvalInputs::default(), |scope| {
-            let input = self.entry.input(scope)?;
+            let input = self.input.select(scope)?;
             let scope = &mut scope.over(&input);
-            let arguments = self.entry.fill(&input, scope)?;
+            let arguments = self.input.fill_payload(&input, scope)?;
             let timeout = clock("TimeoutSeconds", self.timeout.as_ref(), scope)?;
             let heartbeat = clock("HeartbeatSeconds", self.heartbeat.as_ref(), scope)?;
             Ok((arguments, Clocks { timeout, heartbeat }))
@@ -122,9 +122,14 @@ impl Task {
     }
 
     /// The task has got further; its result is still to come.
-    pub(crate) fn progress(&self, visit: &mut Visit<'_>, waiting: Waiting, update: TaskUpdate) -> Step {
+    pub(crate) fn progress(
+        &self,
+        visit: &mut Visit<'_>,
+        waiting: Waiting,
+        update: TaskUpdate,
+    ) -> VisitResult {
         let Waiting::Task { id, timeout, heartbeat, own, progress } = waiting else {
-            return Ok(Next::Wait);
+            return Ok(VisitOutcome::Wait);
         };
         let progress = match (update, progress) {
             (TaskUpdate::Submitted(output), Progress::New) => {
@@ -143,7 +148,7 @@ impl Task {
         };
         let due = late(timeout, heartbeat, visit.now);
         visit.wait(Waiting::Task { id, timeout, heartbeat, own, progress }, due);
-        Ok(Next::Wait)
+        Ok(VisitOutcome::Wait)
     }
 
     /// The task has answered.
@@ -152,7 +157,7 @@ impl Task {
         visit: &mut Visit<'_>,
         waiting: &Waiting,
         answer: Result<Value, Failure>,
-    ) -> Step {
+    ) -> VisitResult {
         let failure = match answer {
             Ok(result) if visit.fits(&result).is_ok() => {
                 visit.note(Stage::Result, &result);
@@ -183,7 +188,7 @@ impl Task {
     }
 
     /// The task did not answer, or gave no sign of life, in time.
-    pub(crate) fn expire(&self, visit: &mut Visit<'_>, clock: Clock) -> Step {
+    pub(crate) fn expire(&self, visit: &mut Visit<'_>, clock: Clock) -> VisitResult {
         let failure = Failure::named(match clock {
             Clock::Timeout => reserved::TIMEOUT,
             Clock::Heartbeat => reserved::HEARTBEAT_TIMEOUT,
@@ -204,7 +209,7 @@ fn credentials(fields: &Fields<'_>) {
     fields.template("Credentials", Reach::INPUT);
 }
 
-fn check(fields: &Fields<'_>, place: &Place<'_>, resource: &str) {
+fn check(fields: &Fields<'_>, context: &ParseContext<'_>, resource: &str) {
     if !resource.starts_with("arn:") {
         fields.invalid("Resource", "Value is not a valid resource ARN");
         return;
@@ -213,8 +218,8 @@ fn check(fields: &Fields<'_>, place: &Place<'_>, resource: &str) {
         fields.invalid("Resource", services::UNRECOGNIZED);
         return;
     }
-    if !place.is_express() || express(fields, resource) {
-        place.check_resource(fields, resource);
+    if !context.is_express() || express(fields, resource) {
+        context.check_resource(fields, resource);
     }
 }
 

@@ -5,7 +5,7 @@ use super::distributed::Distributed;
 use crate::effect::{ItemFormat, Items};
 use crate::failure::Failure;
 use crate::query::Stage;
-use crate::run::{Dataset, EvalInputs, Fault, MapRunUpdate, Source, Step, Visit, exceeded};
+use crate::run::{Dataset, EvalInputs, Fault, MapRunUpdate, Source, Visit, VisitResult, exceeded};
 use crate::value::Value;
 
 impl Map {
@@ -15,7 +15,12 @@ impl Map {
     }
 
     /// Without `items` an ItemReader would read them.
-    pub(super) fn tested(&self, visit: &mut Visit<'_>, items: Option<Value>, concurrency: usize) -> Step {
+    pub(super) fn tested(
+        &self,
+        visit: &mut Visit<'_>,
+        items: Option<Value>,
+        concurrency: usize,
+    ) -> VisitResult {
         let dataset = match items {
             Some(items) => Dataset::new(Items::of(&items).unwrap_or_default(), Source::State),
             None => self.read(visit)?,

@@ -3,12 +3,12 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Exit;
-use super::entry::Entry;
 use super::exit::ExitKind;
+use super::input::StateInput;
 use crate::failure::{Failure, reserved};
-use crate::load::{Fields, LONGEST_SECONDS, Place};
+use crate::load::{Fields, LONGEST_SECONDS, ParseContext};
 use crate::query::{EvaluationError, JsonPath, Language, Reach, Scope, Template};
-use crate::run::{EvalInputs, Fault, Next, Step, Visit, Waiting};
+use crate::run::{EvalInputs, Fault, Visit, VisitOutcome, VisitResult, Waiting};
 use crate::value::{Number, Value};
 
 /// AWS waits for no moment that is further away, in seconds: 24,855 days and a little.
@@ -17,7 +17,7 @@ const LONGEST_WAIT: i64 = 2_147_483_647;
 /// A Wait state.
 #[derive(Debug)]
 pub(crate) struct Wait {
-    entry: Entry,
+    input: StateInput,
     until: Until,
     pub exit: Exit,
 }
@@ -31,18 +31,18 @@ enum Until {
 }
 
 impl Wait {
-    pub(crate) fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
-        let entry = Entry::plain(&fields);
+    pub(crate) fn parse(fields: Fields<'_>, context: &ParseContext<'_>) -> Option<Self> {
+        let input = StateInput::parse_path(&fields);
         let until = Until::parse(&fields);
-        let exit = Exit::parse(&fields, place, ExitKind::Plain);
+        let exit = Exit::parse(&fields, context, ExitKind::Plain);
         fields.finish(&[]);
-        Some(Self { entry, until: until?, exit: exit? })
+        Some(Self { input, until: until?, exit: exit? })
     }
 
-    pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Step {
+    pub(crate) fn start(&self, visit: &mut Visit<'_>) -> VisitResult {
         let now = visit.now;
         let due = visit.evaluate(EvalInputs::default(), |scope| {
-            let input = self.entry.input(scope)?;
+            let input = self.input.select(scope)?;
             self.until.due(now, &mut scope.over(&input))
         })?;
         let longest = now.checked_add(SignedDuration::from_secs(LONGEST_WAIT)).ok();
@@ -54,14 +54,14 @@ impl Wait {
             return self.finish(visit);
         }
         visit.wait(Waiting::Timer, Some(due));
-        Ok(Next::Wait)
+        Ok(VisitOutcome::Wait)
     }
 
-    pub(crate) fn finish(&self, visit: &mut Visit<'_>) -> Step {
-        if self.entry.is_passthrough() {
+    pub(crate) fn finish(&self, visit: &mut Visit<'_>) -> VisitResult {
+        if self.input.is_passthrough() {
             return visit.leave(&self.exit, "", EvalInputs::default());
         }
-        let input = visit.evaluate(EvalInputs::default(), |scope| self.entry.input(scope))?;
+        let input = visit.evaluate(EvalInputs::default(), |scope| self.input.select(scope))?;
         visit.leave(&self.exit, "", EvalInputs::input(&input))
     }
 }

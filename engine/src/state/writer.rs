@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::arguments::arguments;
 use crate::effect::{Effect, ResultFile, ResultFiles};
 use crate::ids::TaskId;
-use crate::load::{Fields, Place};
+use crate::load::{Fields, ParseContext};
 use crate::problem::Code;
 use crate::query::Template;
 use crate::run::{ChildResult, Fault, MapRun, Visit};
@@ -47,12 +47,12 @@ pub(crate) struct Written {
 }
 
 impl Writer {
-    pub(crate) fn parse(fields: Fields<'_>, place: &Place<'_>) -> Option<Self> {
+    pub(crate) fn parse(fields: Fields<'_>, context: &ParseContext<'_>) -> Option<Self> {
         let config = fields.object("WriterConfig").map(config);
         let resource = fields.text("Resource");
         if let Some(resource) = &resource {
             if resource.ends_with(":states:::s3:putObject") {
-                place.check_resource(&fields, resource);
+                context.check_resource(&fields, resource);
             } else {
                 fields.invalid("Resource", "A ResultWriter's resource is s3:putObject");
             }

@@ -6,31 +6,31 @@ use crate::value::Value;
 
 /// A way in.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    input: Selection,
+pub(crate) struct StateInput {
+    selection: Selection,
     payload: Option<Template>,
     language: Language,
 }
 
-impl Entry {
+impl StateInput {
     /// Reads `InputPath`.
-    pub(crate) fn plain(fields: &Fields<'_>) -> Self {
-        Self { input: fields.selection("InputPath"), payload: None, language: fields.language() }
+    pub(crate) fn parse_path(fields: &Fields<'_>) -> Self {
+        Self { selection: fields.selection("InputPath"), payload: None, language: fields.language() }
     }
 
     /// Reads `InputPath` and `Parameters`, or `Arguments`.
     pub(crate) fn parse(fields: &Fields<'_>) -> Self {
-        Self { payload: fields.payload(Reach::INPUT), ..Self::plain(fields) }
+        Self { payload: fields.payload(Reach::INPUT), ..Self::parse_path(fields) }
     }
 
     /// Whether the input is taken as it is.
     pub(crate) fn is_passthrough(&self) -> bool {
-        matches!(self, Self { input: Selection::All, payload: None, .. })
+        matches!(self, Self { selection: Selection::All, payload: None, .. })
     }
 
     /// The input that paths of the state see.
-    pub(crate) fn input(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
-        let input = self.input.of(scope)?;
+    pub(crate) fn select(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
+        let input = self.selection.of(scope)?;
         if !self.is_jsonata() {
             scope.note(Stage::AfterInputPath, &input);
         }
@@ -42,13 +42,17 @@ impl Entry {
     }
 
     /// The input of the state's work.
-    pub(crate) fn effective(&self, scope: &mut Scope<'_>) -> Result<Value, EvaluationError> {
-        let input = self.input(scope)?;
-        self.fill(&input, &mut scope.over(&input))
+    pub(crate) fn payload(&self, scope: &mut Scope<'_>) -> Result<Value, EvaluationError> {
+        let input = self.select(scope)?;
+        self.fill_payload(&input, &mut scope.over(&input))
     }
 
     /// What `Parameters` or `Arguments` make of the input, which the scope is over.
-    pub(crate) fn fill(&self, input: &Value, scope: &mut Scope<'_>) -> Result<Value, EvaluationError> {
+    pub(crate) fn fill_payload(
+        &self,
+        input: &Value,
+        scope: &mut Scope<'_>,
+    ) -> Result<Value, EvaluationError> {
         let effective = match &self.payload {
             Some(template) => template.fill("Arguments", scope)?,
             None => input.clone(),
