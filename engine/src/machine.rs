@@ -18,7 +18,7 @@ pub enum MachineType {
 }
 
 /// How long AWS lets an EXPRESS execution run.
-const EXPRESS_LIMIT: Duration = Duration::from_secs(300);
+const EXPRESS_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A definition that was found to be sound.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl MachineType {
     pub(crate) fn limit(self) -> Option<Duration> {
         match self {
             Self::Standard => None,
-            Self::Express => Some(EXPRESS_LIMIT),
+            Self::Express => Some(EXPRESS_TIMEOUT),
         }
     }
 }

@@ -44,6 +44,6 @@ pub fn simulate(
         let Some(due) = execution.next_due() else {
             return Outcome::Aborted(Failure::new(reserved::RUNTIME, "The execution waits for nothing"));
         };
-        execution.pass(due);
+        execution.advance_clock(due);
     }
 }

@@ -23,7 +23,7 @@ use crate::state::{Kind, Transition};
 use crate::value::Value;
 
 /// AWS's limit for every duration in seconds.
-pub(crate) const LONGEST_SECONDS: i64 = 99_999_999;
+pub(crate) const MAX_SECONDS: i64 = 99_999_999;
 
 /// Tells whether the host can run a resource, and if not, why.
 type Check<'a> = dyn Fn(&str) -> Result<(), String> + 'a;
@@ -100,7 +100,7 @@ fn load(text: &str, kind: MachineType, check: &Check<'_>) -> (Option<StateMachin
     let loader = Loader { check, kind, language, flows: RefCell::default(), names: RefCell::default() };
     let comment = fields.text("Comment");
     fields.choice("Version", &["1.0"]);
-    let timeout = fields.whole("TimeoutSeconds", 0, LONGEST_SECONDS).and_then(seconds);
+    let timeout = fields.whole("TimeoutSeconds", 0, MAX_SECONDS).and_then(seconds);
     loader.flow(&fields, language, None);
     fields.finish(&[]);
     let flows = loader.flows.into_inner();

@@ -40,7 +40,7 @@ pub(super) fn call(
             let text = text.as_str().ok_or("the argument of $parse must be a string")?;
             Value::parse(text).map(Some).map_err(|error| format!("$parse cannot read its argument: {error}"))
         }
-        ("now", []) => Ok(Some(Value::string(moment(now)))),
+        ("now", []) => Ok(Some(Value::string(format_timestamp(now)))),
         ("millis", []) => Ok(Some(Value::from(now.as_millisecond()))),
         (_, args) if args.contains(&None) => Err(format!("an argument of ${name} has no value")),
         _ => Err(format!("${name} was called with {} arguments", args.len())),
@@ -74,7 +74,7 @@ fn hex(digit: u8) -> Option<u8> {
 }
 
 /// The time as AWS writes it: in UTC, with milliseconds.
-pub(crate) fn moment(at: Timestamp) -> String {
+pub(crate) fn format_timestamp(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 

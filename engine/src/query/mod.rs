@@ -13,7 +13,7 @@ mod template;
 mod values;
 mod words;
 
-pub(crate) use functions::moment;
+pub(crate) use functions::format_timestamp;
 pub(crate) use intrinsic::Intrinsic;
 pub(crate) use jsonata::Expression;
 pub(crate) use jsonpath::{JsonPath, ReferencePath};

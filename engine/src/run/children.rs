@@ -7,7 +7,7 @@ use crate::ids::{MapRunId, StrandId};
 use crate::value::{Array, Value};
 
 /// Children to take up again: each one's index, and the strand it was.
-pub(super) type Again = VecDeque<(usize, StrandId)>;
+pub(super) type ToRedrive = VecDeque<(usize, StrandId)>;
 
 /// What a Map or Parallel state waits for.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Children {
     pub(super) batches: Option<Vec<usize>>,
     pub(super) outputs: Vec<Option<Value>>,
     /// Those that fell and are to go on.
-    pub(super) again: Again,
+    pub(super) to_redrive: ToRedrive,
     /// Those that failed and were tolerated.
     failed: BTreeSet<usize>,
     /// The next one to start.
@@ -47,7 +47,7 @@ impl Children {
             outputs: vec![None; dataset.values.len()],
             dataset,
             batches: None,
-            again: Again::new(),
+            to_redrive: ToRedrive::new(),
             failed: BTreeSet::new(),
             next: 0,
             running: BTreeMap::new(),
@@ -76,17 +76,17 @@ impl Children {
     }
 
     /// Takes these up again; the others have ended well, or never started.
-    pub(super) fn again(&mut self, fallen: Again) {
+    pub(super) fn redrive(&mut self, failed: ToRedrive) {
         self.running.clear();
-        for (index, _) in &fallen {
+        for (index, _) in &failed {
             self.failed.remove(index);
             self.outputs[*index] = None;
         }
-        self.again = fallen;
+        self.to_redrive = failed;
     }
 
     /// Keeps what a child came to.
-    pub(super) fn gather(&mut self, child: StrandId, index: usize, value: Value, succeeded: bool) {
+    pub(super) fn record_result(&mut self, child: StrandId, index: usize, value: Value, succeeded: bool) {
         self.running.remove(&child);
         if let Some(place) = self.outputs.get_mut(index) {
             *place = Some(value);

@@ -8,7 +8,7 @@ use super::Strand;
 use crate::effect::Outcome;
 use crate::ids::MapRunId;
 use crate::machine::{MachineType, State};
-use crate::query::moment;
+use crate::query::format_timestamp;
 use crate::value::Value;
 
 /// What the host says about a run when it starts.
@@ -58,7 +58,7 @@ pub(crate) struct Run {
     /// How many there may be.
     pub limit: Option<u64>,
     /// Whether there was no room for an event.
-    pub full: bool,
+    pub history_overflowed: bool,
     /// When it has had its time, as a child.
     pub deadline: Option<Timestamp>,
     /// How often it was redriven, when last, and the event that says so.
@@ -66,19 +66,19 @@ pub(crate) struct Run {
     pub redriven: Option<Timestamp>,
     pub redriven_event: u64,
     /// For a child of a distributed Map: the run that counts it.
-    pub counted: Option<Counted>,
+    pub map_run_child: Option<MapRunChild>,
 }
 
 /// A child of a Map run.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Counted {
+pub(crate) struct MapRunChild {
     pub run: MapRunId,
     /// How many items it has.
     pub items: u64,
     pub express: bool,
 }
 
-impl Counted {
+impl MapRunChild {
     fn kind(self) -> MachineType {
         if self.express { MachineType::Express } else { MachineType::Standard }
     }
@@ -99,23 +99,23 @@ impl Run {
             started,
             events: 0,
             limit,
-            full: false,
+            history_overflowed: false,
             deadline: None,
             redrives: 0,
             redriven: None,
             redriven_event: 0,
-            counted: None,
+            map_run_child: None,
         }
     }
 
     /// Whether no event but the last has room.
-    pub(super) fn has_no_room(&self) -> bool {
+    pub(super) fn has_room_for_end_only(&self) -> bool {
         self.limit.is_some_and(|limit| self.events + 1 >= limit)
     }
 
     /// When the run has had its time if it begins now, as a child.
     pub(super) fn expiry(&self, now: Timestamp) -> Option<Timestamp> {
-        now.checked_add(self.counted?.kind().limit()?).ok()
+        now.checked_add(self.map_run_child?.kind().limit()?).ok()
     }
 }
 
@@ -136,7 +136,9 @@ impl Run {
         let output = result.ok().map(|output| text(&output.to_string()));
         let (redrive, reason) = match result {
             Ok(_) => ("NOT_REDRIVABLE", Some(text("Execution is SUCCEEDED and cannot be redriven"))),
-            Err(_) if self.counted.is_some_and(|child| child.express) => ("REDRIVABLE_BY_MAP_RUN", None),
+            Err(_) if self.map_run_child.is_some_and(|child| child.express) => {
+                ("REDRIVABLE_BY_MAP_RUN", None)
+            }
             Err(_) => ("REDRIVABLE", None),
         };
         let members = [
@@ -151,39 +153,39 @@ impl Run {
             ("RedriveCount", Some(self.redrives.into())),
             ("RedriveStatus", Some(text(redrive))),
             ("RedriveStatusReason", reason),
-            ("StartDate", Some(Value::string(moment(self.started)))),
+            ("StartDate", Some(Value::string(format_timestamp(self.started)))),
             ("StateMachineArn", Some(text(&machine.replacen(":execution:", ":stateMachine:", 1)))),
             ("Status", Some(text(status))),
-            ("StopDate", Some(Value::string(moment(now)))),
+            ("StopDate", Some(Value::string(format_timestamp(now)))),
         ];
         members.into_iter().filter_map(|(name, value)| Some((name.into(), value?))).collect()
     }
 }
 
 /// `$states.context` where `strand` stands.
-pub(super) fn object(
-    about: &Start,
+pub(super) fn context_object(
+    start: &Start,
     machine: MachineType,
     run: &Run,
     strand: &Strand,
     state: &State,
 ) -> Value {
-    let kind = run.counted.map_or(machine, Counted::kind);
+    let kind = run.map_run_child.map_or(machine, MapRunChild::kind);
     let mut execution = vec![
         (Arc::from("Id"), Value::String(Arc::clone(&run.id))),
         ("Input".into(), run.input.clone()),
-        ("StartTime".into(), Value::string(moment(run.started))),
+        ("StartTime".into(), Value::string(format_timestamp(run.started))),
         ("Name".into(), Value::String(Arc::clone(&run.name))),
     ];
-    execution.extend(about.role.clone().map(|role| ("RoleArn".into(), Value::String(role))));
+    execution.extend(start.role.clone().map(|role| ("RoleArn".into(), Value::String(role))));
     if kind == MachineType::Standard {
         // An EXPRESS execution cannot be redriven.
         execution.push(("RedriveCount".into(), run.redrives.into()));
     }
-    execution.extend(run.redriven.map(|at| ("RedriveTime".into(), Value::string(moment(at)))));
+    execution.extend(run.redriven.map(|at| ("RedriveTime".into(), Value::string(format_timestamp(at)))));
     let mut here = vec![
         (Arc::from("Name"), Value::String(Arc::clone(&state.name))),
-        ("EnteredTime".into(), Value::string(moment(strand.entered_at))),
+        ("EnteredTime".into(), Value::string(format_timestamp(strand.entered_at))),
     ];
     if state.kind.recovery().is_some() {
         here.push(("RetryCount".into(), strand.attempts.into()));
@@ -193,13 +195,13 @@ pub(super) fn object(
         (
             "StateMachine".into(),
             Value::from([
-                ("Id", Value::String(Arc::clone(&about.machine_id))),
-                ("Name", Value::String(Arc::clone(&about.machine_name))),
+                ("Id", Value::String(Arc::clone(&start.machine_id))),
+                ("Name", Value::String(Arc::clone(&start.machine_name))),
             ]),
         ),
         ("State".into(), here.into_iter().collect()),
     ];
-    context.extend(map_member(strand));
+    context.extend(map_field(strand));
     if let Some(token) = &strand.token {
         context.push(("Task".into(), Value::from([("Token", Value::string(token.to_string()))])));
     }
@@ -207,7 +209,7 @@ pub(super) fn object(
 }
 
 /// What the context object says of the iteration at hand.
-pub(super) fn map_member(strand: &Strand) -> Option<(Arc<str>, Value)> {
+pub(super) fn map_field(strand: &Strand) -> Option<(Arc<str>, Value)> {
     let item = strand.item.as_ref()?;
     Some(("Map".into(), Value::from([("Item", item.context())])))
 }

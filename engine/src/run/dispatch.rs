@@ -11,7 +11,7 @@ use crate::history::{Details, EventType};
 use crate::ids::{RunId, StrandId};
 use crate::state::Kind;
 use crate::state::exit::{ExitResult, Transition};
-use crate::state::task::Clock;
+use crate::state::task::TimeoutKind;
 
 impl Execution {
     /// Lets one strand have its turn; `false`: there is nothing to do now.
@@ -21,7 +21,7 @@ impl Execution {
         }
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             // AWS names no error here: the status says it.
-            self.stop_as(Outcome::TimedOut(Failure::default()), now);
+            self.end_with(Outcome::TimedOut(Failure::default()), now);
             return true;
         }
         if let Some((_, run)) = self.expiries.first().copied().filter(|(due, _)| *due <= now) {
@@ -37,7 +37,7 @@ impl Execution {
         };
         // A strand that was dropped since has no turn any more.
         let Some(mut strand) = self.strands.remove(&id) else {
-            return self.forget(id);
+            return self.remove_timers(id);
         };
         if let Some(due) = strand.due.take() {
             self.timers.remove(&(due, id));
@@ -47,14 +47,14 @@ impl Execution {
         let mut visit = Visit { run: self, strand: &mut strand, state, now };
         let mut step = visit.wake(wake);
         if let Err(fault) = step {
-            step = if visit.is_test() { visit.settle(fault) } else { visit.recover(fault) };
+            step = if visit.is_test() { visit.test_recovery(fault) } else { visit.recover(fault) };
         }
-        if self.is_full(strand.run) {
-            self.unask(&strand);
-            step = Err(Fault::from(self.too_long()));
+        if self.is_history_full(strand.run) {
+            self.withdraw_task(&strand);
+            step = Err(Fault::from(self.history_limit_reached()));
         }
         match step {
-            Ok(VisitOutcome::Wait) => self.park(strand, now),
+            Ok(VisitOutcome::Wait) => self.wait(strand, now),
             Ok(VisitOutcome::Exit(exit)) => self.leave(strand, &state.kind, exit, now),
             Err(fault) => self.end(strand, Outcome::Failed(fault.failure), now),
         }
@@ -62,24 +62,24 @@ impl Execution {
     }
 
     /// Nothing is left of a strand that is gone.
-    fn forget(&mut self, id: StrandId) -> bool {
+    fn remove_timers(&mut self, id: StrandId) -> bool {
         self.timers.retain(|(_, strand)| *strand != id);
         true
     }
 
     /// Whether an event of this run found no room.
-    fn is_full(&self, run: RunId) -> bool {
-        self.runs.get(&run).is_some_and(|run| run.full)
+    fn is_history_full(&self, run: RunId) -> bool {
+        self.runs.get(&run).is_some_and(|run| run.history_overflowed)
     }
 
-    fn too_long(&self) -> Failure {
-        let limit = self.about.history_limit.unwrap_or_default();
+    fn history_limit_reached(&self) -> Failure {
+        let limit = self.start.history_limit.unwrap_or_default();
         let cause = format!("The execution reached the maximum number of history events ({limit}).");
         Failure::new(reserved::RUNTIME, cause)
     }
 
     /// A task that this turn asked for is not wanted.
-    fn unask(&mut self, strand: &Strand) {
+    fn withdraw_task(&mut self, strand: &Strand) {
         if let Some(task) = strand.waiting.task()
             && self.tasks.remove(&task).is_some()
         {
@@ -87,7 +87,7 @@ impl Execution {
         }
     }
 
-    fn park(&mut self, mut strand: Box<Strand>, now: Timestamp) {
+    fn wait(&mut self, mut strand: Box<Strand>, now: Timestamp) {
         if matches!(strand.waiting, Waiting::Retry) && strand.ended_children.take().is_some() {
             self.failed.discard_below(strand.id);
         }
@@ -110,15 +110,15 @@ impl Execution {
             let details = Details::Exited { name, output: output.clone(), assigned: assigned.clone() };
             strand.last_event = self.emit(strand.run, strand.last_event, exited, details, now);
         }
-        if self.is_full(strand.run) {
-            let failure = self.too_long();
+        if self.is_history_full(strand.run) {
+            let failure = self.history_limit_reached();
             self.end(strand, Outcome::Failed(failure), now);
             return;
         }
         if !assigned.is_empty() {
             Arc::make_mut(&mut strand.variables).extend(assigned);
         }
-        if self.is_tested(&strand, to) {
+        if self.end_of_test(&strand, to) {
             self.end(strand, Outcome::Succeeded(output), now);
             return;
         }
@@ -148,7 +148,7 @@ impl Execution {
         if failed {
             self.failed.add(strand);
         }
-        self.conclude(run, last, &outcome, now);
+        self.record_end(run, last, &outcome, now);
         self.ready.clear();
         self.outcome = Some(outcome);
     }
@@ -189,11 +189,11 @@ impl Visit<'_> {
             (Wake::Children(result), _, Some(distributed)) => {
                 map.children_ended(self, distributed, result.err())
             }
-            (Wake::Items(items), Waiting::Items { reading, .. }, Some(distributed)) => {
-                map.items_read(self, distributed, *reading, items)
+            (Wake::Items(items), Waiting::Items { pending, .. }, Some(distributed)) => {
+                map.items_read(self, distributed, *pending, items)
             }
-            (Wake::Written(result), Waiting::Results { writing, .. }, Some(_)) => {
-                map.results_written(self, *writing, result)
+            (Wake::Written(result), Waiting::Results { pending, .. }, Some(_)) => {
+                map.results_written(self, *pending, result)
             }
             (Wake::Children(Err(failure)) | Wake::Items(Err(failure)) | Wake::Written(Err(failure)), ..) => {
                 Err(Fault::from(failure))
@@ -233,14 +233,14 @@ impl Visit<'_> {
         let Waiting::Task { id, timeout, .. } = waiting else {
             return Ok(VisitOutcome::Wait);
         };
-        self.give_up(*id);
+        self.cancel_task(*id);
         let late = timeout.is_some_and(|timeout| timeout <= self.now);
-        task.expire(self, if late { Clock::Timeout } else { Clock::Heartbeat })
+        task.expire(self, if late { TimeoutKind::Timeout } else { TimeoutKind::Heartbeat })
     }
 
     /// Retry, then Catch, then nothing.
     fn recover(&mut self, fault: Fault) -> VisitResult {
-        let fault = self.noted(fault);
+        let fault = self.record_fault(fault);
         let Some(recovery) = self.state.kind.recovery() else {
             return Err(fault);
         };
@@ -264,11 +264,12 @@ impl Visit<'_> {
         };
         let error = fault.failure.output();
         let inputs = EvalInputs::error(&error);
-        self.leave(&catcher.exit, &format!("Catch[{index}]/"), inputs).map_err(|fault| self.noted(fault))
+        self.leave(&catcher.exit, &format!("Catch[{index}]/"), inputs)
+            .map_err(|fault| self.record_fault(fault))
     }
 
     /// Tells history of an expression that failed.
-    pub(crate) fn noted(&mut self, mut fault: Fault) -> Fault {
+    pub(crate) fn record_fault(&mut self, mut fault: Fault) -> Fault {
         if let Some(location) = fault.evaluation.take() {
             let details = Details::Evaluation {
                 failure: fault.failure.clone(),

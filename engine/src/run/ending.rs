@@ -11,18 +11,18 @@ use crate::history::{Details, EventType};
 use crate::ids::{FlowId, RunId, StateId, StrandId};
 use crate::state::Kind;
 use crate::state::distributed::Distributed;
-use crate::state::writer::Form;
+use crate::state::writer::Transformation;
 use crate::value::Value;
 
 /// The state that children are dropped of.
 #[derive(Clone, Copy)]
-struct Holder {
+struct Parent {
     run: RunId,
     flow: FlowId,
     state: StateId,
 }
 
-impl Holder {
+impl Parent {
     fn of(strand: &Strand) -> Self {
         Self { run: strand.run, flow: strand.flow, state: strand.state }
     }
@@ -42,7 +42,7 @@ impl Execution {
         };
         let succeeded = matches!(outcome, Outcome::Succeeded(_));
         let (value, failure) = if child.run == strand.run {
-            self.note_end(&mut strand, child, index, succeeded, now);
+            self.record_iteration_end(&mut strand, child, index, succeeded, now);
             match outcome {
                 Outcome::Succeeded(output) => (output, None),
                 Outcome::Failed(why) | Outcome::TimedOut(why) | Outcome::Aborted(why) => {
@@ -50,11 +50,11 @@ impl Execution {
                 }
             }
         } else {
-            let form = self.form(&strand);
-            self.end_child_run(child, outcome, form, now)
+            let transformation = self.transformation(&strand);
+            self.end_child_run(child, outcome, transformation, now)
         };
         if let Waiting::Children(children) = &mut strand.waiting {
-            children.gather(child.id, index, value, succeeded);
+            children.record_result(child.id, index, value, succeeded);
         }
         self.strands.insert(parent, strand);
         match failure {
@@ -64,7 +64,14 @@ impl Execution {
     }
 
     /// Tells history of the end of an iteration, and where it goes on from a child that shares it.
-    fn note_end(&mut self, strand: &mut Strand, child: &Strand, index: usize, good: bool, now: Timestamp) {
+    fn record_iteration_end(
+        &mut self,
+        strand: &mut Strand,
+        child: &Strand,
+        index: usize,
+        good: bool,
+        now: Timestamp,
+    ) {
         strand.last_event = child.last_event;
         if !matches!(self.kind(strand), Kind::Map(_)) {
             return;
@@ -86,30 +93,33 @@ impl Execution {
         &mut self,
         child: &Strand,
         outcome: Outcome,
-        form: Form,
+        transformation: Transformation,
         now: Timestamp,
     ) -> (Value, Option<Failure>) {
-        self.conclude(child.run, child.last_event, &outcome, now);
-        let Some(run) = self.close(child.run) else {
+        self.record_end(child.run, child.last_event, &outcome, now);
+        let Some(run) = self.remove_run(child.run) else {
             return (Value::Null, None);
         };
-        let exceeded = run.counted.and_then(|child| self.map_run(child.run)?.exceeded());
+        let tolerance_exceeded =
+            run.map_run_child.and_then(|child| self.map_run(child.run)?.tolerance_exceeded());
         match outcome {
-            Outcome::Succeeded(output) if form != Form::Whole => (output, None),
+            Outcome::Succeeded(output) if transformation != Transformation::None => (output, None),
             Outcome::Succeeded(_) => (run.report(&outcome, now), None),
             Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Aborted(_) => {
                 let report = run.report(&outcome, now);
                 self.failed.add_run(child.run, run);
-                (report, exceeded)
+                (report, tolerance_exceeded)
             }
         }
     }
 
     /// What a Map keeps of its children.
-    fn form(&self, strand: &Strand) -> Form {
+    fn transformation(&self, strand: &Strand) -> Transformation {
         match self.kind(strand) {
-            Kind::Map(map) => map.distributed.as_ref().map_or(Form::default(), Distributed::form),
-            _ => Form::default(),
+            Kind::Map(map) => {
+                map.distributed.as_ref().map_or(Transformation::default(), Distributed::transformation)
+            }
+            _ => Transformation::default(),
         }
     }
 
@@ -122,34 +132,34 @@ impl Execution {
             return;
         };
         let running = std::mem::take(&mut children.running);
-        let holder = Holder::of(strand);
-        let mut given_up = Vec::new();
+        let parent_state = Parent::of(strand);
+        let mut aborted = Vec::new();
         for (child, index) in running {
-            given_up.extend(self.given_up(child, holder, now).map(|report| (child, index, report)));
-            self.abort(child, holder, now);
+            aborted.extend(self.abort_report(child, parent_state, now).map(|report| (child, index, report)));
+            self.abort(child, parent_state, now);
         }
         if let Some(Waiting::Children(children)) = self.strands.get_mut(&parent).map(|t| &mut t.waiting) {
-            for (child, index, report) in given_up {
-                children.gather(child, index, report, false);
+            for (child, index, report) in aborted {
+                children.record_result(child, index, report, false);
             }
         }
         self.ready.push_back((parent, Wake::Children(Err(failure))));
     }
 
     /// What is known of a child execution that is about to be given up.
-    fn given_up(&self, child: StrandId, holder: Holder, now: Timestamp) -> Option<Value> {
+    fn abort_report(&self, child: StrandId, parent_state: Parent, now: Timestamp) -> Option<Value> {
         let run = self.strands.get(&child)?.run;
-        let run = self.runs.get(&run).filter(|_| run != holder.run)?;
+        let run = self.runs.get(&run).filter(|_| run != parent_state.run)?;
         Some(run.report(&Outcome::Aborted(Failure::default()), now))
     }
 
     /// Drops a strand and all below it, and says so.
-    fn abort(&mut self, id: StrandId, holder: Holder, now: Timestamp) {
+    fn abort(&mut self, id: StrandId, parent_state: Parent, now: Timestamp) {
         let Some(mut strand) = self.drop_strand(id) else {
             return;
         };
         self.abort_below(&mut strand, now);
-        self.note_abort(&strand, holder, now);
+        self.record_abort(&strand, parent_state, now);
         self.failed.add(strand);
     }
 
@@ -160,7 +170,7 @@ impl Execution {
                 self.abort_below(&mut child, now);
                 self.end(child, Outcome::TimedOut(Failure::default()), now);
             }
-            None => drop(self.close(run)),
+            None => drop(self.remove_run(run)),
         }
     }
 
@@ -169,9 +179,9 @@ impl Execution {
         let map_run = strand.waiting.map_run();
         if let Waiting::Children(children) = &mut strand.waiting {
             let running = std::mem::take(&mut children.running);
-            let holder = Holder::of(strand);
+            let parent_state = Parent::of(strand);
             for child in running.into_keys() {
-                self.abort(child, holder, now);
+                self.abort(child, parent_state, now);
             }
         }
         if let Some(run) = map_run.and_then(|run| self.map_run(run)) {
@@ -186,15 +196,15 @@ impl Execution {
     }
 
     /// Tells history of the end of an iteration or a child execution that is given up.
-    fn note_abort(&mut self, strand: &Strand, holder: Holder, now: Timestamp) {
+    fn record_abort(&mut self, strand: &Strand, parent_state: Parent, now: Timestamp) {
         let Some((_, index)) = strand.parent else {
             return;
         };
         let machine = Arc::clone(&self.machine);
-        let state = machine.state(holder.flow, holder.state);
-        if holder.run != strand.run {
-            self.conclude(strand.run, strand.last_event, &Outcome::Aborted(Failure::default()), now);
-            if let Some(run) = self.close(strand.run) {
+        let state = machine.state(parent_state.flow, parent_state.state);
+        if parent_state.run != strand.run {
+            self.record_end(strand.run, strand.last_event, &Outcome::Aborted(Failure::default()), now);
+            if let Some(run) = self.remove_run(strand.run) {
                 self.failed.add_run(strand.run, run);
             }
         } else if matches!(state.kind, Kind::Map(_)) {

@@ -14,7 +14,7 @@ use crate::state::{Kind, StateInput, Transition};
 use crate::value::Value;
 
 /// AWS gives a test five minutes.
-const LONGEST: SignedDuration = SignedDuration::from_mins(5);
+const TEST_TIMEOUT: SignedDuration = SignedDuration::from_mins(5);
 
 /// What is known of a test before it runs, and what it showed.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ pub(crate) struct Inspection {
     pub delay: Option<u64>,
     pub caught_by: Option<usize>,
     /// The mock does not fit the state: there is no answer, but this complaint.
-    pub misfit: Option<&'static str>,
+    pub mock_error: Option<&'static str>,
 }
 
 impl Inspection {
@@ -55,7 +55,7 @@ impl Inspection {
             return self.context.clone();
         };
         let members = members.iter().map(|(name, value)| (Arc::clone(name), value.clone()));
-        members.chain(context::map_member(strand)).collect()
+        members.chain(context::map_field(strand)).collect()
     }
 }
 
@@ -63,7 +63,7 @@ impl Execution {
     /// A run of one state of a machine: it ends when the state is left.
     pub(crate) fn inspect(
         machine: Arc<StateMachine>,
-        about: Start,
+        start: Start,
         state: (FlowId, StateId),
         input: Value,
         variables: Variables,
@@ -72,11 +72,11 @@ impl Execution {
     ) -> Self {
         let item = (inspection.iterates && is_in_map(&machine, state.0))
             .then(|| Arc::new(Item { index: 0, value: input.clone(), key: None, source: Source::State }));
-        let mut execution = Self::idle(machine, about, now);
-        let longest = now.checked_add(LONGEST).ok();
+        let mut execution = Self::new_idle(machine, start, now);
+        let longest = now.checked_add(TEST_TIMEOUT).ok();
         execution.deadline = execution.deadline.into_iter().chain(longest).min();
         execution.inspection = Some(Box::new(inspection));
-        execution.begin(state, input, now);
+        execution.enter_first(state, input, now);
         for strand in execution.strands.values_mut() {
             strand.variables = Variables::clone(&variables);
             strand.item.clone_from(&item);
@@ -90,7 +90,7 @@ impl Execution {
     }
 
     /// Whether this is a test, which ends when its state is left; notes where it would go on.
-    pub(super) fn is_tested(&mut self, strand: &Strand, to: Transition) -> bool {
+    pub(super) fn end_of_test(&mut self, strand: &Strand, to: Transition) -> bool {
         let Some(inspection) = &mut self.inspection else {
             return false;
         };
@@ -132,7 +132,7 @@ impl Visit<'_> {
     }
 
     /// Keeps what expressions have computed.
-    pub(super) fn keep(&mut self, notes: Option<OpenNotes>) {
+    pub(super) fn save_notes(&mut self, notes: Option<OpenNotes>) {
         let Some(mut notes) = notes.map(OpenNotes::into_inner) else {
             return;
         };
@@ -167,7 +167,7 @@ impl Visit<'_> {
 
     /// Retry and Catch of a state that is tested: says what they would do, and ends the test with it. An error
     /// that nobody handles goes on to the state around, as it does in a run.
-    pub(super) fn settle(&mut self, fault: Fault) -> VisitResult {
+    pub(super) fn test_recovery(&mut self, fault: Fault) -> VisitResult {
         let Some(inspection) = &mut self.run.inspection else {
             return Err(fault);
         };

@@ -151,7 +151,7 @@ impl Execution {
     }
 
     /// Lets time go on to this moment; what follows waits in [`next_effect`](Self::next_effect).
-    pub(crate) fn pass(&mut self, to: Timestamp) {
+    pub(crate) fn advance_clock(&mut self, to: Timestamp) {
         self.at = self.at.max(to);
     }
 
@@ -170,26 +170,26 @@ impl Execution {
     /// [`take_effects`](Self::take_effects) then asks again for whatever was asked and not answered.
     pub fn replay(
         machine: Arc<StateMachine>,
-        about: Start,
+        start: Start,
         input: Value,
         started: Timestamp,
         journal: impl IntoIterator<Item = Entry>,
         mut seen: impl FnMut(HistoryEvent),
     ) -> Self {
-        let mut execution = Self::start(machine, about, input, started);
+        let mut execution = Self::start(machine, start, input, started);
         let mut open = BTreeMap::new();
-        execution.digest(&mut open, &mut seen);
+        execution.sort_effects(&mut open, &mut seen);
         for entry in journal {
             execution.step(&entry);
-            execution.digest(&mut open, &mut seen);
+            execution.sort_effects(&mut open, &mut seen);
         }
         open.retain(|id, _| execution.tasks.contains_key(id));
-        execution.effects = open.into_values().map(|effect| execution.again(effect)).collect();
+        execution.effects = open.into_values().map(|effect| execution.reissued(effect)).collect();
         execution
     }
 
     /// What is asked again, with how far it had got.
-    fn again(&self, effect: Effect) -> Effect {
+    fn reissued(&self, effect: Effect) -> Effect {
         let Effect::StartTask(mut task) = effect else {
             return effect;
         };
@@ -201,7 +201,7 @@ impl Execution {
     }
 
     /// Sorts effects into what is history and what is still asked for.
-    fn digest(&mut self, open: &mut BTreeMap<TaskId, Effect>, seen: &mut impl FnMut(HistoryEvent)) {
+    fn sort_effects(&mut self, open: &mut BTreeMap<TaskId, Effect>, seen: &mut impl FnMut(HistoryEvent)) {
         for effect in self.take_effects() {
             match effect {
                 Effect::Event(event) => seen(event),

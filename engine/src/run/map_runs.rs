@@ -11,7 +11,7 @@ use crate::failure::{Failure, reserved};
 use crate::ids::MapRunId;
 
 /// AWS runs at most so many children of a distributed Map at once.
-const MOST_AT_ONCE: usize = 10_000;
+const MAX_CHILD_CONCURRENCY: usize = 10_000;
 
 /// A run of a distributed Map, as `DescribeMapRun` tells of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,7 +93,7 @@ pub struct MapRunUpdate {
 }
 
 impl Counts {
-    fn waiting(all: u64) -> Self {
+    fn pending(all: u64) -> Self {
         Self { total: all, pending: all, ..Self::default() }
     }
 
@@ -144,14 +144,18 @@ impl MapRun {
     }
 
     /// How many children may run at once.
-    pub(crate) fn room(&self) -> usize {
-        if self.max_concurrency == 0 { MOST_AT_ONCE } else { self.max_concurrency.min(MOST_AT_ONCE) }
+    pub(crate) fn concurrency(&self) -> usize {
+        if self.max_concurrency == 0 {
+            MAX_CHILD_CONCURRENCY
+        } else {
+            self.max_concurrency.min(MAX_CHILD_CONCURRENCY)
+        }
     }
 
     /// The items are known.
-    pub(crate) fn begin(&mut self, items: usize, children: usize) {
-        self.item_counts = Counts::waiting(items as u64);
-        self.execution_counts = Counts::waiting(children as u64);
+    pub(crate) fn set_totals(&mut self, items: usize, children: usize) {
+        self.item_counts = Counts::pending(items as u64);
+        self.execution_counts = Counts::pending(children as u64);
     }
 
     pub(super) fn child_started(&mut self, items: u64) {
@@ -190,9 +194,9 @@ impl MapRun {
     }
 
     /// Why the run fails, when more items failed than it tolerates.
-    pub(super) fn exceeded(&self) -> Option<Failure> {
+    pub(super) fn tolerance_exceeded(&self) -> Option<Failure> {
         let failed = self.item_counts.failed + self.item_counts.timed_out;
-        exceeded(
+        tolerance_exceeded(
             self.tolerated_failure_count,
             self.tolerated_failure_percentage,
             failed,
@@ -203,14 +207,14 @@ impl MapRun {
 
 /// Why a run fails in which so many of all items failed, when that is more than it tolerates.
 #[expect(clippy::cast_precision_loss, reason = "there are never 2^52 items")]
-pub(crate) fn exceeded(
+pub(crate) fn tolerance_exceeded(
     count: Option<usize>,
     percentage: Option<f64>,
     failed: u64,
     all: u64,
 ) -> Option<Failure> {
     let share = failed as f64 * 100.0 / all as f64;
-    let exceeded = match (count, percentage) {
+    let tolerance_exceeded = match (count, percentage) {
         (None, None) => failed > 0,
         (count, percentage) => {
             count.is_some_and(|count| failed > count as u64)
@@ -218,7 +222,7 @@ pub(crate) fn exceeded(
         }
     };
     let cause = "The specified tolerated failure threshold was exceeded";
-    exceeded.then(|| Failure::new(reserved::EXCEED_TOLERATED_FAILURE_THRESHOLD, cause))
+    tolerance_exceeded.then(|| Failure::new(reserved::EXCEED_TOLERATED_FAILURE_THRESHOLD, cause))
 }
 
 impl Execution {
@@ -238,7 +242,7 @@ impl Execution {
         run.tolerated_failure_count = update.tolerated_failure_count.or(run.tolerated_failure_count);
         run.tolerated_failure_percentage =
             update.tolerated_failure_percentage.or(run.tolerated_failure_percentage);
-        let (room, exceeded) = (run.room(), run.exceeded());
+        let (room, tolerance_exceeded) = (run.concurrency(), run.tolerance_exceeded());
         let parent = self.strands.values_mut().find_map(|strand| match &mut strand.waiting {
             Waiting::Children(children) if children.map_run == Some(MapRunId(index)) => {
                 children.concurrency = room;
@@ -246,7 +250,7 @@ impl Execution {
             }
             _ => None,
         });
-        match (parent, exceeded) {
+        match (parent, tolerance_exceeded) {
             (Some(parent), Some(failure)) => self.fail_children(parent, failure, now),
             (Some(parent), None) => self.start_children(parent, now),
             (None, _) => {}

@@ -23,11 +23,11 @@ use jiff::Timestamp;
 
 pub(crate) use children::{ChildResult, Children};
 pub use context::Start;
-pub(crate) use context::{Counted, Run};
+pub(crate) use context::{MapRunChild, Run};
 pub(crate) use dataset::{Dataset, Item, Source};
 pub(crate) use inspection::Inspection;
 pub use journal::{Entry, Input, REVISION};
-pub(crate) use map_runs::exceeded;
+pub(crate) use map_runs::tolerance_exceeded;
 pub use map_runs::{Counts, MapRun, MapRunStatus, MapRunUpdate};
 pub(crate) use strand::{HostTask, Strand, TaskUpdate, Waiting, Wake, late};
 pub(crate) use visit::{EvalInputs, Fault, Visit, VisitOutcome, VisitResult};
@@ -49,7 +49,7 @@ use crate::value::Value;
 #[derive(Debug)]
 pub struct Execution {
     machine: Arc<StateMachine>,
-    about: Start,
+    start: Start,
     strands: BTreeMap<StrandId, Box<Strand>>,
     /// The run itself comes first; the rest are children of distributed Maps.
     runs: BTreeMap<RunId, Run>,
@@ -63,7 +63,7 @@ pub struct Execution {
     deadline: Option<Timestamp>,
     rng: Rng,
     /// The last number given to a strand, a task or a child execution.
-    numbers: u64,
+    last_number: u64,
     /// The moment of the last step.
     at: Timestamp,
     failed: redrive::FailedStrands,
@@ -74,20 +74,20 @@ pub struct Execution {
 
 impl Execution {
     /// A run that has taken its first step.
-    pub fn start(machine: Arc<StateMachine>, about: Start, input: Value, now: Timestamp) -> Self {
-        let start = machine.flows[0].start;
-        let mut execution = Self::idle(machine, about, now);
-        execution.begin((FlowId(0), start), input, now);
+    pub fn start(machine: Arc<StateMachine>, start: Start, input: Value, now: Timestamp) -> Self {
+        let first = machine.flows[0].start;
+        let mut execution = Self::new_idle(machine, start, now);
+        execution.enter_first((FlowId(0), first), input, now);
         execution.advance(now);
         execution
     }
 
-    fn idle(machine: Arc<StateMachine>, about: Start, now: Timestamp) -> Self {
+    fn new_idle(machine: Arc<StateMachine>, start: Start, now: Timestamp) -> Self {
         let deadline = machine.timeout().and_then(|timeout| now.checked_add(timeout).ok());
         Self {
-            rng: Rng::new(about.seed),
+            rng: Rng::new(start.seed),
             machine,
-            about,
+            start,
             strands: BTreeMap::new(),
             runs: BTreeMap::new(),
             map_runs: Vec::new(),
@@ -97,7 +97,7 @@ impl Execution {
             tasks: BTreeMap::new(),
             effects: VecDeque::new(),
             deadline,
-            numbers: 0,
+            last_number: 0,
             at: now,
             failed: redrive::FailedStrands::default(),
             outcome: None,
@@ -105,17 +105,17 @@ impl Execution {
         }
     }
 
-    fn begin(&mut self, (flow, state): (FlowId, StateId), input: Value, now: Timestamp) {
-        let (id, name) = (Arc::clone(&self.about.execution_id), Arc::clone(&self.about.execution_name));
-        let run = Run::new(id, name, &input, now, self.about.history_limit);
+    fn enter_first(&mut self, (flow, state): (FlowId, StateId), input: Value, now: Timestamp) {
+        let (id, name) = (Arc::clone(&self.start.execution_id), Arc::clone(&self.start.execution_name));
+        let run = Run::new(id, name, &input, now, self.start.history_limit);
         self.runs.insert(RunId::ROOT, run);
-        let details = Details::Started { input: input.clone(), role: self.about.role.clone() };
+        let details = Details::Started { input: input.clone(), role: self.start.role.clone() };
         self.emit(RunId::ROOT, 0, EventType::ExecutionStarted, details, now);
-        let id = StrandId(self.number());
+        let id = StrandId(self.next_number());
         let strand = Strand::new(id, RunId::ROOT, flow, state, input);
-        if strand.input.json_len() > LARGEST {
+        if strand.input.json_len() > MAX_PAYLOAD_BYTES {
             let cause = "The input of the execution is larger than 262144 bytes";
-            self.stop_as(Outcome::Failed(Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause)), now);
+            self.end_with(Outcome::Failed(Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause)), now);
             return;
         }
         self.strands.insert(id, Box::new(strand));
@@ -202,7 +202,7 @@ impl Execution {
         let Waiting::Task { timeout, heartbeat: heartbeat @ Some(_), .. } = strand.waiting else {
             return;
         };
-        reschedule(&mut self.timers, strand, late(timeout, heartbeat, now));
+        set_timer(&mut self.timers, strand, late(timeout, heartbeat, now));
     }
 
     /// The host has died and come back: tasks that it did by itself begin anew, and so do their clocks and
@@ -215,7 +215,7 @@ impl Execution {
             };
             *timeout = limit.and_then(|limit| now.checked_add(limit).ok());
             let due = late(*timeout, *heartbeat, now);
-            reschedule(&mut self.timers, strand, due);
+            set_timer(&mut self.timers, strand, due);
         }
         self.expiries.clear();
         for (id, run) in &mut self.runs {
@@ -227,12 +227,12 @@ impl Execution {
     /// Stops the run.
     pub fn stop(&mut self, why: Failure, now: Timestamp) {
         if self.outcome.is_none() {
-            self.stop_as(Outcome::Aborted(why), now);
+            self.end_with(Outcome::Aborted(why), now);
         }
     }
 
     /// Ends the run at once, with everything that is under way.
-    fn stop_as(&mut self, outcome: Outcome, now: Timestamp) {
+    fn end_with(&mut self, outcome: Outcome, now: Timestamp) {
         let last =
             self.strands.values().filter(|strand| strand.run == RunId::ROOT).map(|t| t.last_event).max();
         let all: Vec<_> = self.strands.keys().copied().collect();
@@ -245,20 +245,20 @@ impl Execution {
         let children: Vec<_> = self.runs.keys().copied().filter(|run| *run != RunId::ROOT).collect();
         for child in children {
             let previous = self.runs.get(&child).map_or(0, |run| run.events);
-            self.conclude(child, previous, &Outcome::Aborted(Failure::default()), now);
-            if let Some(run) = self.close(child) {
+            self.record_end(child, previous, &Outcome::Aborted(Failure::default()), now);
+            if let Some(run) = self.remove_run(child) {
                 self.failed.add_run(child, run);
             }
         }
         for run in self.map_runs.iter_mut().filter(|run| run.status == MapRunStatus::Running) {
             run.end(MapRunStatus::Aborted, now);
         }
-        self.conclude(RunId::ROOT, last.unwrap_or(0), &outcome, now);
+        self.record_end(RunId::ROOT, last.unwrap_or(0), &outcome, now);
         self.outcome = Some(outcome);
     }
 
     /// The last event of an execution.
-    fn conclude(&mut self, run: RunId, previous: u64, outcome: &Outcome, now: Timestamp) {
+    fn record_end(&mut self, run: RunId, previous: u64, outcome: &Outcome, now: Timestamp) {
         let mut previous = previous;
         let (kind, details) = match outcome {
             Outcome::Succeeded(output) => (EventType::ExecutionSucceeded, Details::Output(output.clone())),
@@ -272,7 +272,7 @@ impl Execution {
             Outcome::Aborted(failure) => (EventType::ExecutionAborted, Details::Failed(failure.clone())),
         };
         self.emit(run, previous, kind, details, now);
-        if let Some(child) = self.runs.get(&run).and_then(|run| run.counted)
+        if let Some(child) = self.runs.get(&run).and_then(|run| run.map_run_child)
             && let Some(map_run) = self.map_run(child.run)
         {
             map_run.child_ended(outcome, child.items);
@@ -280,7 +280,7 @@ impl Execution {
     }
 
     /// A child execution has ended.
-    fn close(&mut self, run: RunId) -> Option<Run> {
+    fn remove_run(&mut self, run: RunId) -> Option<Run> {
         let closed = self.runs.remove(&run)?;
         closed.deadline.iter().for_each(|deadline| _ = self.expiries.remove(&(*deadline, run)));
         Some(closed)
@@ -300,9 +300,9 @@ impl Execution {
         Some(strand)
     }
 
-    fn number(&mut self) -> u64 {
-        self.numbers += 1;
-        self.numbers
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
     }
 
     fn emit(&mut self, run: RunId, previous: u64, kind: EventType, details: Details, now: Timestamp) -> u64 {
@@ -310,8 +310,8 @@ impl Execution {
             return previous;
         };
         // The last event there is room for is the execution's end.
-        if !kind.ends_execution() && run.has_no_room() {
-            run.full = true;
+        if !kind.ends_execution() && run.has_room_for_end_only() {
+            run.history_overflowed = true;
             return previous;
         }
         run.events += 1;
@@ -329,7 +329,7 @@ impl Execution {
 }
 
 /// Wakes a strand at another moment.
-fn reschedule(timers: &mut BTreeSet<(Timestamp, StrandId)>, strand: &mut Strand, due: Option<Timestamp>) {
+fn set_timer(timers: &mut BTreeSet<(Timestamp, StrandId)>, strand: &mut Strand, due: Option<Timestamp>) {
     if let Some(old) = std::mem::replace(&mut strand.due, due) {
         timers.remove(&(old, strand.id));
     }
@@ -337,4 +337,4 @@ fn reschedule(timers: &mut BTreeSet<(Timestamp, StrandId)>, strand: &mut Strand,
 }
 
 /// AWS's limit for a state's input, output and result, in bytes of JSON.
-pub(crate) const LARGEST: usize = 262_144;
+pub(crate) const MAX_PAYLOAD_BYTES: usize = 262_144;

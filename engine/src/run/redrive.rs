@@ -71,7 +71,7 @@ impl Execution {
             Some(Outcome::Succeeded(_)) => return Err("Execution is SUCCEEDED and cannot be redriven"),
             Some(Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Aborted(_)) => {}
         }
-        if self.runs.get(&RunId::ROOT).is_some_and(Run::has_no_room) {
+        if self.runs.get(&RunId::ROOT).is_some_and(Run::has_room_for_end_only) {
             return Err("Execution history event limit exceeded");
         }
         Ok(())
@@ -123,7 +123,7 @@ impl Execution {
 
     fn revive_children(&mut self, mut strand: Box<Strand>, mut children: Box<Children>, now: Timestamp) {
         let id = strand.id;
-        children.again(self.failed.children(id).into_iter().collect());
+        children.redrive(self.failed.children(id).into_iter().collect());
         if let Some(run) = children.map_run.and_then(|run| self.map_run(run)) {
             run.redrive(now);
             let details = Details::MapRunRedriven { arn: run.arn.clone(), count: run.redrive_count };
@@ -144,18 +144,18 @@ impl Execution {
         now: Timestamp,
     ) -> Option<StrandId> {
         let run = RunId(child.0);
-        if let Some(counted) = self.failed.runs.get(&run).and_then(|run| run.counted) {
-            if let Some(map_run) = self.map_run(counted.run) {
-                map_run.child_redriven(counted.items, counted.express);
+        if let Some(map_run_child) = self.failed.runs.get(&run).and_then(|run| run.map_run_child) {
+            if let Some(map_run) = self.map_run(map_run_child.run) {
+                map_run.child_redriven(map_run_child.items, map_run_child.express);
             }
-            if counted.express {
+            if map_run_child.express {
                 // An EXPRESS execution is not redriven: another takes its place.
                 self.failed.discard(child);
                 return None;
             }
         }
-        if let Some(fallen) = self.failed.runs.remove(&run) {
-            self.runs.insert(run, fallen);
+        if let Some(failed) = self.failed.runs.remove(&run) {
+            self.runs.insert(run, failed);
             self.redrive_run(run, now);
         }
         if let Waiting::Children(children) = &mut parent.waiting {

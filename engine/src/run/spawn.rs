@@ -4,39 +4,39 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Counted, Execution, Fault, Item, Run, Strand, Visit, Waiting, Wake};
+use super::{Execution, Fault, Item, MapRunChild, Run, Strand, Visit, Waiting, Wake};
 use crate::history::{Details, EventType};
 use crate::ids::{FlowId, RunId, StrandId};
 use crate::state::{Kind, Map};
 use crate::value::Value;
 
 /// A child about to start.
-struct Beginning {
+struct NewChild {
     index: usize,
     /// Of a Map.
     item: Option<Arc<Item>>,
     input: Value,
     flow: FlowId,
-    counted: Option<Counted>,
+    map_run_child: Option<MapRunChild>,
 }
 
 impl Execution {
     /// Starts as many children of a strand as there is room for; ends the wait when none is left.
     pub(super) fn start_children(&mut self, parent: StrandId, now: Timestamp) {
-        while let Some((item, fallen)) = self.next_child(parent) {
+        while let Some((item, failed)) = self.next_child(parent) {
             let Some(mut strand) = self.strands.remove(&parent) else {
                 return;
             };
-            let first = fallen.is_none();
-            let fallen = fallen.and_then(|child| self.revive_child(&mut strand, &item, child, now));
-            let begun = if fallen.is_some() { Ok(()) } else { self.start_child(&mut strand, item, now) };
+            let first = failed.is_none();
+            let failed = failed.and_then(|child| self.revive_child(&mut strand, &item, child, now));
+            let begun = if failed.is_some() { Ok(()) } else { self.start_child(&mut strand, item, now) };
             self.strands.insert(parent, strand);
-            if let Some(child) = fallen {
+            if let Some(child) = failed {
                 self.revive(child, now);
             }
             if let Err(fault) = begun {
                 if first {
-                    self.put_back(parent);
+                    self.rewind_last_child(parent);
                 }
                 self.fail_children(parent, fault.failure, now);
                 return;
@@ -66,7 +66,7 @@ impl Execution {
         if children.running.len() >= children.concurrency {
             return None;
         }
-        if let Some((index, child)) = children.again.pop_front() {
+        if let Some((index, child)) = children.to_redrive.pop_front() {
             return Some((children.dataset.item(index)?, Some(child)));
         }
         let item = children.dataset.item(children.next)?;
@@ -75,7 +75,7 @@ impl Execution {
     }
 
     /// The last child could not even start: a redrive begins with it.
-    fn put_back(&mut self, parent: StrandId) {
+    fn rewind_last_child(&mut self, parent: StrandId) {
         if let Some(Waiting::Children(children)) =
             self.strands.get_mut(&parent).map(|strand| &mut strand.waiting)
         {
@@ -92,7 +92,7 @@ impl Execution {
                 let Some(flow) = parallel.branches.get(index).copied() else {
                     return Ok(());
                 };
-                Beginning { index, item: None, input: item.value.clone(), flow, counted: None }
+                NewChild { index, item: None, input: item.value.clone(), flow, map_run_child: None }
             }
             Kind::Map(map) => {
                 let Waiting::Children(children) = &strand.waiting else {
@@ -100,20 +100,20 @@ impl Execution {
                 };
                 let (batched, items) = (children.batches.is_some(), children.items_of(index));
                 let express = map.distributed.as_ref().is_some_and(|distributed| distributed.express);
-                let counted = children.map_run.map(|run| Counted { run, items, express });
+                let map_run_child = children.map_run.map(|run| MapRunChild { run, items, express });
                 let flow = map.processor;
                 if batched {
-                    Beginning { index, item: None, input: item.value.clone(), flow, counted }
+                    NewChild { index, item: None, input: item.value.clone(), flow, map_run_child }
                 } else {
                     let mut visit = Visit { run: self, strand, state, now };
-                    let selected = visit.selected(map, Arc::clone(&item));
-                    let input = selected.map_err(|fault| visit.noted(fault))?;
-                    Beginning { index, item: Some(item), input, flow, counted }
+                    let selected = visit.iteration_input(map, Arc::clone(&item));
+                    let input = selected.map_err(|fault| visit.record_fault(fault))?;
+                    NewChild { index, item: Some(item), input, flow, map_run_child }
                 }
             }
             _ => return Ok(()),
         };
-        let child = self.branch(strand, begin, &state.name, now);
+        let child = self.add_child(strand, begin, &state.name, now);
         if let Waiting::Children(children) = &mut strand.waiting {
             children.running.insert(child, index);
         }
@@ -121,14 +121,14 @@ impl Execution {
     }
 
     /// A strand for a child, and for a child of a distributed Map an execution of its own.
-    fn branch(&mut self, parent: &Strand, begin: Beginning, name: &Arc<str>, now: Timestamp) -> StrandId {
-        let Beginning { index, item, input, flow, counted } = begin;
+    fn add_child(&mut self, parent: &Strand, begin: NewChild, name: &Arc<str>, now: Timestamp) -> StrandId {
+        let NewChild { index, item, input, flow, map_run_child } = begin;
         let start = self.machine.flows[flow.0].start;
-        let id = StrandId(self.number());
+        let id = StrandId(self.next_number());
         let mut child = Strand::new(id, parent.run, flow, start, input);
         child.parent = Some((parent.id, index));
-        if let Some(counted) = counted {
-            child.run = self.child_run(id, &child.input, counted, now);
+        if let Some(map_run_child) = map_run_child {
+            child.run = self.add_child_run(id, &child.input, map_run_child, now);
             child.item = item;
         } else {
             child.variables = Arc::clone(&parent.variables);
@@ -146,10 +146,16 @@ impl Execution {
     }
 
     /// The execution a distributed Map starts for an item or a batch.
-    fn child_run(&mut self, id: StrandId, input: &Value, counted: Counted, now: Timestamp) -> RunId {
+    fn add_child_run(
+        &mut self,
+        id: StrandId,
+        input: &Value,
+        map_run_child: MapRunChild,
+        now: Timestamp,
+    ) -> RunId {
         let name: Arc<str> = self.rng.uuid().into();
-        let map_run = self.map_run(counted.run).map(|run| {
-            run.child_started(counted.items);
+        let map_run = self.map_run(map_run_child.run).map(|run| {
+            run.child_started(map_run_child.items);
             Arc::clone(&run.arn)
         });
         let map_run = map_run.unwrap_or_default();
@@ -158,12 +164,12 @@ impl Execution {
         let stem = stem.replacen(":mapRun:", ":execution:", 1);
         let run = RunId(id.0);
         let id = format!("{stem}:{name}").into();
-        let limit = self.about.history_limit.filter(|_| !counted.express);
-        let mut child = Run { counted: Some(counted), ..Run::new(id, name, input, now, limit) };
+        let limit = self.start.history_limit.filter(|_| !map_run_child.express);
+        let mut child = Run { map_run_child: Some(map_run_child), ..Run::new(id, name, input, now, limit) };
         child.deadline = child.expiry(now);
         self.expiries.extend(child.deadline.map(|deadline| (deadline, run)));
         self.runs.insert(run, child);
-        let details = Details::Started { input: input.clone(), role: self.about.role.clone() };
+        let details = Details::Started { input: input.clone(), role: self.start.role.clone() };
         self.emit(run, 0, EventType::ExecutionStarted, details, now);
         run
     }
@@ -171,14 +177,14 @@ impl Execution {
 
 impl Visit<'_> {
     /// What an iteration gets: the item, or what `ItemSelector` makes of it.
-    pub(crate) fn selected(&mut self, map: &Map, item: Arc<Item>) -> Result<Value, Fault> {
+    pub(crate) fn iteration_input(&mut self, map: &Map, item: Arc<Item>) -> Result<Value, Fault> {
         let Some(selector) = &map.selector else {
             let input = item.input();
-            return self.fits(&input).map(|()| input);
+            return self.check_payload(&input).map(|()| input);
         };
         let outer = self.strand.item.replace(item);
-        let selected = self.mapped(|scope| selector.fill("ItemSelector", scope));
+        let selected = self.evaluate_in_map(|scope| selector.fill("ItemSelector", scope));
         self.strand.item = outer;
-        selected.and_then(|selected| self.fits(&selected).map(|()| selected))
+        selected.and_then(|selected| self.check_payload(&selected).map(|()| selected))
     }
 }

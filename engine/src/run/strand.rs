@@ -10,7 +10,7 @@ use crate::effect::{Items, Progress};
 use crate::failure::Failure;
 use crate::ids::{FlowId, MapRunId, RunId, StateId, StrandId, TaskId};
 use crate::query::Variables;
-use crate::state::map_run::{Reading, Writing};
+use crate::state::map_run::{PendingRead, PendingWrite};
 use crate::token::TaskToken;
 use crate::value::Value;
 
@@ -66,12 +66,12 @@ pub(crate) enum Waiting {
     /// Items that the host reads.
     Items {
         id: TaskId,
-        reading: Box<Reading>,
+        pending: Box<PendingRead>,
     },
     /// Results that the host writes.
     Results {
         id: TaskId,
-        writing: Box<Writing>,
+        pending: Box<PendingWrite>,
     },
     Children(Box<Children>),
 }
@@ -133,8 +133,8 @@ impl Waiting {
     /// The Map run whose end the strand waits for.
     pub(super) fn map_run(&self) -> Option<MapRunId> {
         match self {
-            Self::Items { reading, .. } => Some(reading.run),
-            Self::Results { writing, .. } => Some(writing.run),
+            Self::Items { pending, .. } => Some(pending.run),
+            Self::Results { pending, .. } => Some(pending.run),
             Self::Children(children) => children.map_run,
             _ => None,
         }

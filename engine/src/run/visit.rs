@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Children, Execution, LARGEST, MapRun, MapRunStatus, MapRunUpdate, Strand, Waiting, context};
+use super::{
+    Children, Execution, MAX_PAYLOAD_BYTES, MapRun, MapRunStatus, MapRunUpdate, Strand, Waiting, context,
+};
 use crate::effect::Effect;
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
@@ -18,7 +20,7 @@ use crate::token::TaskToken;
 use crate::value::{DEEPEST, Value};
 
 /// AWS's limit for all variables of an execution, in bytes of JSON.
-const MOST_VARIABLES: usize = 10 * 1024 * 1024;
+const MAX_VARIABLES_BYTES: usize = 10 * 1024 * 1024;
 
 /// A state's turn.
 pub(crate) struct Visit<'a> {
@@ -107,7 +109,9 @@ impl Visit<'_> {
                 return inspection.context(strand);
             }
             let own = run.runs.get(&strand.run);
-            own.map_or(Value::Null, |own| context::object(&run.about, run.machine.kind, own, strand, state))
+            own.map_or(Value::Null, |own| {
+                context::context_object(&run.start, run.machine.kind, own, strand, state)
+            })
         };
         let mut scope = Scope {
             input: inputs.input.unwrap_or(&strand.input),
@@ -121,17 +125,17 @@ impl Visit<'_> {
         };
         let read = read(&mut scope);
         self.run.rng = rng;
-        self.keep(notes);
+        self.save_notes(notes);
         read.map_err(|error| {
             // Only JSONata has an event of its own for this.
             let jsonata = error.error == reserved::QUERY_EVALUATION_ERROR;
-            let failure = Failure::new(error.error, self.sentence(&error.cause));
+            let failure = Failure::new(error.error, self.cause_in_state(&error.cause));
             Fault { failure, evaluation: jsonata.then_some(error.location), terminal: false }
         })
     }
 
     /// Lets the fields of a Map see its input as `InputPath` leaves it.
-    pub(crate) fn mapped<T>(
+    pub(crate) fn evaluate_in_map<T>(
         &mut self,
         read: impl FnOnce(&mut Scope<'_>) -> Result<T, EvaluationError>,
     ) -> Result<T, Fault> {
@@ -145,7 +149,7 @@ impl Visit<'_> {
     }
 
     /// The cause, after the words that name the state.
-    pub(crate) fn sentence(&self, cause: &str) -> String {
+    pub(crate) fn cause_in_state(&self, cause: &str) -> String {
         if self.mock().is_some() {
             // A mocked state was entered by no event.
             return cause.to_owned();
@@ -168,20 +172,20 @@ impl Visit<'_> {
                 exit.evaluate(prefix, result, scope)
             })?
         };
-        self.fits(&result.output)?;
-        self.holds(&result.assigned)?;
+        self.check_payload(&result.output)?;
+        self.check_variables(&result.assigned)?;
         Ok(VisitOutcome::Exit(result))
     }
 
     /// Whether a payload is small enough.
-    pub(crate) fn fits(&self, payload: &Value) -> Result<(), Fault> {
-        let cause = if payload.json_len() > LARGEST {
+    pub(crate) fn check_payload(&self, payload: &Value) -> Result<(), Fault> {
+        let cause = if payload.json_len() > MAX_PAYLOAD_BYTES {
             format!(
                 "The state/task '{}' returned a result with a size exceeding the maximum number of bytes service limit.",
                 self.state.name
             )
         } else if payload.is_too_deep() {
-            self.sentence(&too_deep())
+            self.cause_in_state(&too_deep())
         } else {
             return Ok(());
         };
@@ -189,7 +193,7 @@ impl Visit<'_> {
     }
 
     /// Whether there is room for these variables.
-    fn holds(&self, assigned: &[(Arc<str>, Value)]) -> Result<(), Fault> {
+    fn check_variables(&self, assigned: &[(Arc<str>, Value)]) -> Result<(), Fault> {
         if assigned.is_empty() {
             return Ok(());
         }
@@ -197,14 +201,14 @@ impl Visit<'_> {
         let kept =
             self.strand.variables.iter().filter(|(name, _)| assigned.iter().all(|(own, _)| own != *name));
         let all = new + kept.map(|(_, value)| value.json_len()).sum::<usize>();
-        let cause = if new > LARGEST || all > MOST_VARIABLES {
+        let cause = if new > MAX_PAYLOAD_BYTES || all > MAX_VARIABLES_BYTES {
             "The variables are larger than 262144 bytes at once or 10485760 bytes in all.".to_owned()
         } else if assigned.iter().any(|(_, value)| value.is_too_deep()) {
             too_deep()
         } else {
             return Ok(());
         };
-        let cause = self.sentence(&cause);
+        let cause = self.cause_in_state(&cause);
         Err(Fault { terminal: true, ..Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause).into() })
     }
 
@@ -220,32 +224,32 @@ impl Visit<'_> {
     }
 
     /// A new number, known as this strand's.
-    pub(crate) fn task_id(&mut self) -> TaskId {
-        let id = self.task_number();
-        self.own_task(id);
+    pub(crate) fn register_new_task(&mut self) -> TaskId {
+        let id = self.new_task_id();
+        self.register_task(id);
         id
     }
 
     /// A new number.
-    pub(crate) fn task_number(&mut self) -> TaskId {
-        TaskId(self.run.number())
+    pub(crate) fn new_task_id(&mut self) -> TaskId {
+        TaskId(self.run.next_number())
     }
 
     /// Answers to this number are this strand's.
-    pub(crate) fn own_task(&mut self, id: TaskId) {
+    pub(crate) fn register_task(&mut self, id: TaskId) {
         self.run.tasks.insert(id, self.strand.id);
     }
 
     /// Nobody waits for this task any longer.
-    pub(crate) fn give_up(&mut self, id: TaskId) {
+    pub(crate) fn cancel_task(&mut self, id: TaskId) {
         self.run.tasks.remove(&id);
         self.effect(Effect::Cancel(id));
     }
 
     /// A token with a new number.
-    pub(crate) fn token(&mut self) -> TaskToken {
-        let execution = Arc::clone(&self.run.about.execution_id);
-        TaskToken::new(execution, self.task_number(), self.run.rng.bits())
+    pub(crate) fn new_token(&mut self) -> TaskToken {
+        let execution = Arc::clone(&self.run.start.execution_id);
+        TaskToken::new(execution, self.new_task_id(), self.run.rng.bits())
     }
 
     pub(crate) fn wait(&mut self, waiting: Waiting, due: Option<Timestamp>) {
@@ -255,24 +259,24 @@ impl Visit<'_> {
     }
 
     /// Waits for children, which are started after this turn.
-    pub(crate) fn begin(&mut self, children: Children) {
+    pub(crate) fn wait_for_children(&mut self, children: Children) {
         self.wait(Waiting::Children(Box::new(children)), None);
     }
 
     /// The id of the execution at hand.
     pub(crate) fn execution(&self) -> Arc<str> {
         let run = self.run.runs.get(&self.strand.run);
-        run.map_or_else(|| Arc::clone(&self.run.about.execution_id), |run| Arc::clone(&run.id))
+        run.map_or_else(|| Arc::clone(&self.run.start.execution_id), |run| Arc::clone(&run.id))
     }
 
     /// The region the machine's ARN names.
     pub(crate) fn region(&self) -> Arc<str> {
-        self.run.about.machine_id.split(':').nth(3).unwrap_or("us-east-1").into()
+        self.run.start.machine_id.split(':').nth(3).unwrap_or("us-east-1").into()
     }
 
     /// Starts a Map run.
-    pub(crate) fn map_run(&mut self, label: Option<&str>, limits: MapRunUpdate) -> MapRunId {
-        let machine = self.run.about.machine_id.replacen(":stateMachine:", ":mapRun:", 1);
+    pub(crate) fn start_map_run(&mut self, label: Option<&str>, limits: MapRunUpdate) -> MapRunId {
+        let machine = self.run.start.machine_id.replacen(":stateMachine:", ":mapRun:", 1);
         let label = label.map_or_else(|| self.run.rng.uuid(), str::to_owned);
         let arn: Arc<str> = format!("{machine}/{label}:{}", self.run.rng.uuid()).into();
         self.event(EventType::MapRunStarted, Details::MapRun { arn: Arc::clone(&arn) });

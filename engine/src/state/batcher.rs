@@ -3,11 +3,11 @@
 use crate::failure::{Failure, reserved};
 use crate::load::Fields;
 use crate::query::{EvaluationError, Reach, Scope, Template};
-use crate::run::{Fault, LARGEST, Visit};
+use crate::run::{Fault, MAX_PAYLOAD_BYTES, Visit};
 use crate::value::Value;
 
 /// AWS's limit for `MaxInputBytesPerBatch`.
-const MOST_BYTES: i64 = 262_144;
+const MAX_BATCH_BYTES: i64 = 262_144;
 
 /// An ItemBatcher.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Batcher {
                 "MaxInputBytesPerBatch",
                 "MaxInputBytesPerBatchPath",
                 0,
-                MOST_BYTES,
+                MAX_BATCH_BYTES,
             ),
         };
         if batcher.most_items.is_none() && batcher.most_bytes.is_none() {
@@ -53,14 +53,14 @@ impl Batcher {
 
     /// Puts items together, in their order.
     pub(crate) fn batches(&self, visit: &mut Visit<'_>, items: Vec<Value>) -> Result<Batches, Fault> {
-        let (input, most_items, most_bytes) = visit.mapped(|scope| {
+        let (input, most_items, most_bytes) = visit.evaluate_in_map(|scope| {
             let input = self.input.as_ref().map(|input| input.fill("ItemBatcher/BatchInput", scope));
             let most = limit(self.most_items.as_ref(), "MaxItemsPerBatch", scope)?;
             let bytes = limit(self.most_bytes.as_ref(), "MaxInputBytesPerBatch", scope)?;
             Ok((input.transpose()?, most, bytes))
         })?;
         let most_items = most_items.unwrap_or(usize::MAX);
-        let most_bytes = most_bytes.map_or(LARGEST, |most| most.min(LARGEST));
+        let most_bytes = most_bytes.map_or(MAX_PAYLOAD_BYTES, |most| most.min(MAX_PAYLOAD_BYTES));
         let frame = batch(input.as_ref(), Vec::new()).json_len();
         let mut batches = Batches { inputs: Vec::new(), items: Vec::new() };
         let (mut open, mut size) = (Vec::new(), frame);
@@ -74,7 +74,7 @@ impl Batcher {
             size += usize::from(!open.is_empty()) + length;
             if size > most_bytes {
                 let cause = format!("An item does not fit a batch of {most_bytes} bytes.");
-                return Err(Failure::new(reserved::DATA_LIMIT_EXCEEDED, visit.sentence(&cause)).into());
+                return Err(Failure::new(reserved::DATA_LIMIT_EXCEEDED, visit.cause_in_state(&cause)).into());
             }
             open.push(item);
         }

@@ -60,7 +60,7 @@ impl Choice {
                     let field = format!("Choices[{index}]/Condition");
                     condition.fill_as(&field, "boolean", scope, Value::as_bool)
                 })?,
-                Condition::JsonPath(test, _) => visit.evaluate(inputs, |scope| test.holds(scope))?,
+                Condition::JsonPath(test, _) => visit.evaluate(inputs, |scope| test.is_true(scope))?,
             };
             if holds {
                 return visit.leave(&rule.exit, &format!("Choices[{index}]/"), inputs);
@@ -70,7 +70,7 @@ impl Choice {
             Some(exit) => visit.leave(exit, "", inputs),
             None => Err(Fault::from(Failure::new(
                 reserved::NO_CHOICE_MATCHED,
-                visit.sentence(
+                visit.cause_in_state(
                     "Failed to transition out of the state. The state does not point to a next state.",
                 ),
             ))),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::wait::moment;
+use super::wait::parse_timestamp;
 use crate::load::Fields;
 use crate::query::{EvaluationError, JsonPath, Scope};
 use crate::value::Value;
@@ -36,13 +36,13 @@ enum Operand {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operator {
-    Compare(Kind, Relation),
+    Compare(OperandKind, Relation),
     Matches,
-    Is(Quality),
+    Is(ValueKind),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum OperandKind {
     String,
     Numeric,
     Boolean,
@@ -59,7 +59,7 @@ enum Relation {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Quality {
+enum ValueKind {
     Present,
     Null,
     String,
@@ -70,7 +70,7 @@ enum Quality {
 
 /// Every operator, by the names of its field without and with `Path`.
 const OPERATORS: [(&str, Option<&str>, Operator); 23] = {
-    use Kind::{Boolean, Numeric, String, Timestamp};
+    use OperandKind::{Boolean, Numeric, String, Timestamp};
     use Operator::{Compare, Is, Matches};
     use Relation::{Equals, GreaterThan, GreaterThanEquals, LessThan, LessThanEquals};
     [
@@ -99,12 +99,12 @@ const OPERATORS: [(&str, Option<&str>, Operator); 23] = {
             Compare(Timestamp, GreaterThanEquals),
         ),
         ("StringMatches", None, Matches),
-        ("IsPresent", None, Is(Quality::Present)),
-        ("IsNull", None, Is(Quality::Null)),
-        ("IsString", None, Is(Quality::String)),
-        ("IsNumeric", None, Is(Quality::Numeric)),
-        ("IsBoolean", None, Is(Quality::Boolean)),
-        ("IsTimestamp", None, Is(Quality::Timestamp)),
+        ("IsPresent", None, Is(ValueKind::Present)),
+        ("IsNull", None, Is(ValueKind::Null)),
+        ("IsString", None, Is(ValueKind::String)),
+        ("IsNumeric", None, Is(ValueKind::Numeric)),
+        ("IsBoolean", None, Is(ValueKind::Boolean)),
+        ("IsTimestamp", None, Is(ValueKind::Timestamp)),
     ]
 };
 
@@ -145,14 +145,14 @@ impl Test {
         }
     }
 
-    pub(super) fn holds(&self, scope: &mut Scope<'_>) -> Result<bool, EvaluationError> {
+    pub(super) fn is_true(&self, scope: &mut Scope<'_>) -> Result<bool, EvaluationError> {
         match self {
-            Self::Not(test) => Ok(!test.holds(scope)?),
-            Self::Compare(comparison) => comparison.holds(scope),
+            Self::Not(test) => Ok(!test.is_true(scope)?),
+            Self::Compare(comparison) => comparison.is_true(scope),
             Self::And(tests) | Self::Or(tests) => {
                 let decides = matches!(self, Self::Or(_));
                 for test in tests {
-                    if test.holds(scope)? == decides {
+                    if test.is_true(scope)? == decides {
                         return Ok(decides);
                     }
                 }
@@ -191,13 +191,13 @@ impl Comparison {
         Some(Self { variable: variable?, name, operator, operand: operand? })
     }
 
-    fn holds(&self, scope: &mut Scope<'_>) -> Result<bool, EvaluationError> {
+    fn is_true(&self, scope: &mut Scope<'_>) -> Result<bool, EvaluationError> {
         let value = self.variable.resolve(scope);
-        if let Operator::Is(quality) = self.operator {
+        if let Operator::Is(kind) = self.operator {
             let wanted = matches!(self.operand, Operand::Value(Value::Bool(true)));
-            return match (quality, value) {
-                (Quality::Present, value) => Ok(value.is_ok() == wanted),
-                (_, Ok(value)) => Ok(quality.of(&value) == wanted),
+            return match (kind, value) {
+                (ValueKind::Present, value) => Ok(value.is_ok() == wanted),
+                (_, Ok(value)) => Ok(kind.of(&value) == wanted),
                 (_, Err(_)) => Err(invalid(&self.variable)),
             };
         }
@@ -229,24 +229,24 @@ impl Operator {
     /// Refuses an operand of another type.
     fn check(self, fields: &Fields<'_>, name: &str, operand: &Value) {
         let expected = match (self, operand) {
-            (Self::Compare(Kind::String, _) | Self::Matches, Value::String(_))
-            | (Self::Compare(Kind::Numeric, _), Value::Number(_))
-            | (Self::Compare(Kind::Boolean, _) | Self::Is(_), Value::Bool(_)) => return,
-            (Self::Compare(Kind::Timestamp, _), operand) => {
-                if moment(operand).is_none() {
+            (Self::Compare(OperandKind::String, _) | Self::Matches, Value::String(_))
+            | (Self::Compare(OperandKind::Numeric, _), Value::Number(_))
+            | (Self::Compare(OperandKind::Boolean, _) | Self::Is(_), Value::Bool(_)) => return,
+            (Self::Compare(OperandKind::Timestamp, _), operand) => {
+                if parse_timestamp(operand).is_none() {
                     fields.invalid(name, "String does not match RFC3339 timestamp");
                 }
                 return;
             }
-            (Self::Compare(Kind::String, _) | Self::Matches, _) => "String",
-            (Self::Compare(Kind::Numeric, _), _) => "Number",
-            (Self::Compare(Kind::Boolean, _) | Self::Is(_), _) => "Boolean",
+            (Self::Compare(OperandKind::String, _) | Self::Matches, _) => "String",
+            (Self::Compare(OperandKind::Numeric, _), _) => "Number",
+            (Self::Compare(OperandKind::Boolean, _) | Self::Is(_), _) => "Boolean",
         };
         fields.invalid(name, format!("Expected value of type {expected}"));
     }
 }
 
-impl Kind {
+impl OperandKind {
     /// How two values of this kind compare; `None`: one of them is of another kind.
     fn order(self, left: &Value, right: &Value) -> Option<Ordering> {
         match (self, left, right) {
@@ -260,7 +260,7 @@ impl Kind {
             }
             (Self::Boolean, Value::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),
             (Self::Timestamp, left, right) => {
-                let (left, right): (Timestamp, Timestamp) = (moment(left)?, moment(right)?);
+                let (left, right): (Timestamp, Timestamp) = (parse_timestamp(left)?, parse_timestamp(right)?);
                 Some(left.cmp(&right))
             }
             _ => None,
@@ -280,7 +280,7 @@ impl Relation {
     }
 }
 
-impl Quality {
+impl ValueKind {
     fn of(self, value: &Value) -> bool {
         match self {
             Self::Present => true,
@@ -288,7 +288,7 @@ impl Quality {
             Self::String => value.as_str().is_some(),
             Self::Numeric => value.as_number().is_some(),
             Self::Boolean => value.as_bool().is_some(),
-            Self::Timestamp => moment(value).is_some(),
+            Self::Timestamp => parse_timestamp(value).is_some(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::arguments::optional;
 use super::batcher::Batcher;
 use super::reader::Reader;
-use super::writer::{Form, Writer};
+use super::writer::{Transformation, Writer};
 use crate::load::{Fields, ParseContext};
 use crate::problem::Code;
 use crate::query::{EvaluationError, Scope};
@@ -50,8 +50,8 @@ impl Distributed {
     }
 
     /// What is kept of each child that succeeds.
-    pub(crate) fn form(&self) -> Form {
-        self.writer.as_ref().map_or(Form::default(), |writer| writer.form)
+    pub(crate) fn transformation(&self) -> Transformation {
+        self.writer.as_ref().map_or(Transformation::default(), |writer| writer.transformation)
     }
 }
 

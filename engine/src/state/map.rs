@@ -3,7 +3,7 @@
 use super::arguments::optional;
 use super::distributed::Distributed;
 use super::exit::ExitKind;
-use super::tolerated::Tolerated;
+use super::tolerated_failures::ToleratedFailures;
 use super::{Exit, Recovery, StateInput};
 use crate::effect::Items;
 use crate::failure::reserved;
@@ -15,7 +15,7 @@ use crate::run::{Children, EvalInputs, Visit, VisitOutcome, VisitResult};
 use crate::value::Value;
 
 /// AWS runs at most so many iterations of an inline Map at once.
-const MOST_INLINE: usize = 40;
+const MAX_INLINE_CONCURRENCY: usize = 40;
 
 /// A Map state.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct Map {
     /// The processor is written under its old name, `Iterator`.
     pub old: bool,
     pub distributed: Option<Distributed>,
-    pub tolerated: Tolerated,
+    pub tolerated: ToleratedFailures,
     concurrency: Option<Template>,
     pub exit: Exit,
     pub recovery: Recovery,
@@ -51,7 +51,7 @@ impl Map {
         let source = Source::parse(&fields, distributed.is_some());
         let selector = selector(&fields);
         let concurrency = fields.map_number("MaxConcurrency", "MaxConcurrencyPath", 0, i64::MAX);
-        let tolerated = Tolerated::parse(&fields);
+        let tolerated = ToleratedFailures::parse(&fields);
         if fields.has("ItemReader") {
             fields.one_of(&["Items", "ItemReader"]);
         }
@@ -87,11 +87,15 @@ impl Map {
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> VisitResult {
         let reads = self.distributed.as_ref().is_some_and(|distributed| distributed.reader.is_some());
         let objects = self.distributed.is_some();
-        let items = if reads { None } else { Some(visit.mapped(|scope| self.source.items(scope, objects))?) };
+        let items = if reads {
+            None
+        } else {
+            Some(visit.evaluate_in_map(|scope| self.source.items(scope, objects))?)
+        };
         // As on AWS, items that are read are not counted here.
         let length = items.as_ref().map_or(0, length);
         visit.event(EventType::MapStateStarted, Details::MapStarted { length });
-        let concurrency = visit.mapped(|scope| {
+        let concurrency = visit.evaluate_in_map(|scope| {
             let concurrency = self.concurrency.as_ref().map(|template| {
                 let count = template.fill_count("MaxConcurrency", "non-negative integer", scope)?;
                 let cause = "MaxConcurrency cannot be negative.";
@@ -110,8 +114,12 @@ impl Map {
                 self.start_run(visit, distributed, items.and_then(|items| Items::of(&items)), concurrency)
             }
             (None, Some(Value::Array(items))) => {
-                let concurrency = if concurrency == 0 { MOST_INLINE } else { concurrency.min(MOST_INLINE) };
-                visit.begin(Children::items(items.into(), concurrency));
+                let concurrency = if concurrency == 0 {
+                    MAX_INLINE_CONCURRENCY
+                } else {
+                    concurrency.min(MAX_INLINE_CONCURRENCY)
+                };
+                visit.wait_for_children(Children::items(items.into(), concurrency));
                 Ok(VisitOutcome::Wait)
             }
             (None, _) => Ok(VisitOutcome::Wait),

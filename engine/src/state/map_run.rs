@@ -2,7 +2,7 @@
 
 use super::Map;
 use super::distributed::Distributed;
-use super::writer::Written;
+use super::writer::StartedWrite;
 use crate::effect::Items;
 use crate::failure::{Failure, reserved};
 use crate::history::{Details, EventType};
@@ -14,16 +14,16 @@ use crate::value::Value;
 
 /// Items that are being read.
 #[derive(Debug)]
-pub(crate) struct Reading {
+pub(crate) struct PendingRead {
     pub run: MapRunId,
     source: Source,
 }
 
 /// A Map run that has ended but for its results, which are being written.
 #[derive(Debug)]
-pub(crate) struct Writing {
+pub(crate) struct PendingWrite {
     pub run: MapRunId,
-    written: Written,
+    written: StartedWrite,
     /// Why it fails.
     failure: Option<Failure>,
 }
@@ -38,15 +38,15 @@ impl Map {
         concurrency: usize,
     ) -> VisitResult {
         let limits = self.limits(visit, concurrency)?;
-        let run = visit.map_run(distributed.label.as_deref(), limits);
+        let run = visit.start_map_run(distributed.label.as_deref(), limits);
         let begun = match (items, &distributed.reader) {
             (None, Some(reader)) => reader.start(visit).map(|(id, source)| {
-                visit.wait(Waiting::Items { id, reading: Box::new(Reading { run, source }) }, None);
+                visit.wait(Waiting::Items { id, pending: Box::new(PendingRead { run, source }) }, None);
                 VisitOutcome::Wait
             }),
             (items, _) => {
                 let dataset = Dataset::new(items.unwrap_or_default(), Source::State);
-                self.begin(visit, distributed, run, dataset)
+                self.start_children(visit, distributed, run, dataset)
             }
         };
         begun.map_err(|fault| fail(visit, run, fault))
@@ -54,7 +54,7 @@ impl Map {
 
     pub(super) fn limits(&self, visit: &mut Visit<'_>, concurrency: usize) -> Result<MapRunUpdate, Fault> {
         let (tolerated_failure_count, tolerated_failure_percentage) =
-            visit.mapped(|scope| self.tolerated.limits(scope))?;
+            visit.evaluate_in_map(|scope| self.tolerated.limits(scope))?;
         Ok(MapRunUpdate {
             max_concurrency: Some(concurrency),
             tolerated_failure_count,
@@ -67,23 +67,23 @@ impl Map {
         &self,
         visit: &mut Visit<'_>,
         distributed: &Distributed,
-        reading: Reading,
+        pending: PendingRead,
         items: Result<Items, Failure>,
     ) -> VisitResult {
-        let Reading { run, source } = reading;
+        let PendingRead { run, source } = pending;
         let begun =
             items.map_err(|failure| named(failure, reserved::ITEM_READER_FAILED)).and_then(|mut items| {
                 let most = distributed.reader.as_ref().map(|reader| reader.max_items(visit));
                 if let Some(most) = most.transpose()?.flatten() {
                     items.truncate(most);
                 }
-                self.begin(visit, distributed, run, Dataset::new(items, source))
+                self.start_children(visit, distributed, run, Dataset::new(items, source))
             });
         begun.map_err(|fault| fail(visit, run, fault))
     }
 
     /// The items are there: their children start after this turn.
-    fn begin(
+    fn start_children(
         &self,
         visit: &mut Visit<'_>,
         distributed: &Distributed,
@@ -94,17 +94,18 @@ impl Map {
         let mut children = Children::items(dataset, 0);
         if let Some(batcher) = &distributed.batcher {
             let selected = (0..items).filter_map(|index| children.dataset.item(index));
-            let selected = selected.collect::<Vec<_>>().into_iter().map(|item| visit.selected(self, item));
+            let selected =
+                selected.collect::<Vec<_>>().into_iter().map(|item| visit.iteration_input(self, item));
             let selected = selected.collect::<Result<Vec<_>, _>>()?;
             let batches = batcher.batches(visit, selected)?;
             children = Children::batches(batches.inputs.into(), batches.items);
         }
         children.map_run = Some(run);
         if let Some(record) = visit.run.map_run(run) {
-            children.concurrency = record.room();
-            record.begin(items, children.len());
+            children.concurrency = record.concurrency();
+            record.set_totals(items, children.len());
         }
-        visit.begin(children);
+        visit.wait_for_children(children);
         Ok(VisitOutcome::Wait)
     }
 
@@ -128,8 +129,8 @@ impl Map {
             match writer.start(visit, &record, results.clone()) {
                 Ok(Some(written)) => {
                     let id = written.id;
-                    let writing = Box::new(Writing { run, written, failure });
-                    visit.wait(Waiting::Results { id, writing }, None);
+                    let pending = Box::new(PendingWrite { run, written, failure });
+                    visit.wait(Waiting::Results { id, pending }, None);
                     return Ok(VisitOutcome::Wait);
                 }
                 Ok(None) => {}
@@ -138,7 +139,7 @@ impl Map {
         }
         match failure {
             Some(failure) => Err(fail(visit, run, failure.into())),
-            None => self.succeed_run(visit, run, &distributed.form().list(results).into()),
+            None => self.succeed_run(visit, run, &distributed.transformation().list(results).into()),
         }
     }
 
@@ -146,10 +147,10 @@ impl Map {
     pub(crate) fn results_written(
         &self,
         visit: &mut Visit<'_>,
-        writing: Writing,
+        pending: PendingWrite,
         result: Result<(), Failure>,
     ) -> VisitResult {
-        let Writing { run, written, failure } = writing;
+        let PendingWrite { run, written, failure } = pending;
         if let (Ok(()), Some(record)) = (&result, visit.run.map_run(run)) {
             record.results_written();
         }
@@ -168,7 +169,7 @@ impl Map {
 }
 
 fn fail(visit: &mut Visit<'_>, run: MapRunId, fault: Fault) -> Fault {
-    let fault = visit.noted(fault);
+    let fault = visit.record_fault(fault);
     visit.end_map_run(run, MapRunStatus::Failed);
     visit.event(EventType::MapRunFailed, Details::Failed(fault.failure.clone()));
     fault

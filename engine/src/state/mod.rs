@@ -14,11 +14,11 @@ mod parallel;
 mod pass;
 pub(crate) mod reader;
 pub(crate) mod recovery;
-pub(crate) mod service;
 mod succeed;
 pub(crate) mod task;
+pub(crate) mod task_kind;
 mod tested_map;
-mod tolerated;
+mod tolerated_failures;
 mod wait;
 pub(crate) mod writer;
 

@@ -35,13 +35,13 @@ impl Parallel {
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> VisitResult {
         let input = visit.evaluate(EvalInputs::default(), |scope| self.input.payload(scope))?;
-        visit.fits(&input)?;
+        visit.check_payload(&input)?;
         visit.event(EventType::ParallelStateStarted, Details::None);
         if let Some(answer) = visit.mock() {
             return visit.leave(&self.exit, "", EvalInputs::result(&answer?));
         }
         let inputs = vec![input; self.branches.len()];
-        visit.begin(Children::branches(inputs));
+        visit.wait_for_children(Children::branches(inputs));
         Ok(VisitOutcome::Wait)
     }
 

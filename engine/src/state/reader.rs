@@ -13,11 +13,11 @@ use crate::run::{Fault, Source, Visit};
 use crate::value::Value;
 
 /// AWS's limit for `MaxItems`.
-const MOST_ITEMS: i64 = 100_000_000;
+const MAX_ITEMS: i64 = 100_000_000;
 /// Where an expression for it stands.
-const MAX_ITEMS: &str = "ItemReader/ReaderConfig/MaxItems";
+const MAX_ITEMS_FIELD: &str = "ItemReader/ReaderConfig/MaxItems";
 /// AWS's limit for the text of `ItemsPointer`.
-const LONGEST_POINTER: usize = 2_000;
+const MAX_POINTER_BYTES: usize = 2_000;
 
 /// An ItemReader.
 #[derive(Debug)]
@@ -77,10 +77,10 @@ impl Reader {
 
     /// Has the host read.
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Result<(TaskId, Source), Fault> {
-        let arguments = visit.mapped(|scope| self.arguments.fill("ItemReader/Arguments", scope))?;
+        let arguments = visit.evaluate_in_map(|scope| self.arguments.fill("ItemReader/Arguments", scope))?;
         let source = self.origin(&arguments);
         let max_items = self.max_items(visit)?;
-        let id = visit.task_id();
+        let id = visit.register_new_task();
         visit.effect(Effect::ReadItems(ItemSource {
             id,
             resource: Arc::clone(&self.resource),
@@ -101,7 +101,7 @@ impl Reader {
 
     /// Where items would come from.
     pub(super) fn source(&self, visit: &mut Visit<'_>) -> Result<Source, Fault> {
-        let arguments = visit.mapped(|scope| self.arguments.fill("ItemReader/Arguments", scope))?;
+        let arguments = visit.evaluate_in_map(|scope| self.arguments.fill("ItemReader/Arguments", scope))?;
         Ok(self.origin(&arguments))
     }
 
@@ -110,8 +110,9 @@ impl Reader {
         let Some(template) = &self.most else {
             return Ok(None);
         };
-        let most = visit.mapped(|scope| template.fill_count(MAX_ITEMS, "positive integer", scope))?;
-        let most = usize::try_from(most.min(MOST_ITEMS))
+        let most =
+            visit.evaluate_in_map(|scope| template.fill_count(MAX_ITEMS_FIELD, "positive integer", scope))?;
+        let most = usize::try_from(most.min(MAX_ITEMS))
             .map_err(|_| Failure::new(reserved::ITEM_READER_FAILED, "field MaxItems must be positive"))?;
         Ok((most > 0).then_some(most))
     }
@@ -119,7 +120,7 @@ impl Reader {
     /// Reads the number that a path leads to.
     pub(super) fn read_numbers(&self, scope: &mut Scope<'_>) -> Result<(), EvaluationError> {
         match self.most.as_ref().filter(|most| most.is_path()) {
-            Some(most) => most.fill_count(MAX_ITEMS, "positive integer", scope).map(|_| ()),
+            Some(most) => most.fill_count(MAX_ITEMS_FIELD, "positive integer", scope).map(|_| ()),
             None => Ok(()),
         }
     }
@@ -144,7 +145,7 @@ fn has(arguments: &Template, name: &str) -> bool {
 }
 
 fn finish(config: Fields<'_>, (objects, format): (ObjectSet, ItemFormat)) -> Config {
-    let most = config.map_number("MaxItems", "MaxItemsPath", 0, MOST_ITEMS);
+    let most = config.map_number("MaxItems", "MaxItemsPath", 0, MAX_ITEMS);
     config.finish(&[]);
     Config { objects, format, most }
 }
@@ -227,7 +228,7 @@ fn pointer(config: &Fields<'_>) -> Option<Arc<str>> {
     if !pointer.is_empty() && !pointer.starts_with('/') {
         config.invalid("ItemsPointer", "Expected a JSON Pointer: it begins with '/'");
     }
-    if pointer.len() >= LONGEST_POINTER {
+    if pointer.len() >= MAX_POINTER_BYTES {
         config.invalid("ItemsPointer", "'ItemsPointer' must be shorter than 2000 characters");
     }
     Some(pointer)

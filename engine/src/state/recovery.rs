@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::Exit;
 use crate::failure::reserved;
 use crate::ids::StateId;
-use crate::load::{Fields, LONGEST_SECONDS, ParseContext};
+use crate::load::{Fields, MAX_SECONDS, ParseContext};
 use crate::rng::Rng;
 use crate::run::Fault;
 
 /// The longest wait before another try, in seconds, where no `MaxDelaySeconds` says less.
-const LONGEST_DELAY: f64 = 99_999_999.0;
+const MAX_DELAY_SECONDS: f64 = 99_999_999.0;
 
 /// A state's retriers and catchers, in their order.
 #[derive(Debug, Default)]
@@ -77,7 +77,7 @@ impl Retrier {
             errors: errors?,
             interval: fields.number("IntervalSeconds", 0.0, 99_999_999.0).unwrap_or(1.0),
             attempts: fields
-                .whole("MaxAttempts", 0, LONGEST_SECONDS)
+                .whole("MaxAttempts", 0, MAX_SECONDS)
                 .map_or(Some(3), |attempts| u32::try_from(attempts).ok())?,
             rate: fields.number("BackoffRate", 1.0, f64::MAX).unwrap_or(2.0),
             longest: fields.number("MaxDelaySeconds", 1.0, 31_622_400.0),
@@ -96,9 +96,9 @@ impl Retrier {
             return None;
         }
         let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
-        let longest = self.longest.unwrap_or(LONGEST_DELAY);
+        let longest = self.longest.unwrap_or(MAX_DELAY_SECONDS);
         // No wait at all stays none, however often it is multiplied.
-        let delay = (self.interval * self.rate.powi(exponent).min(LONGEST_DELAY)).min(longest);
+        let delay = (self.interval * self.rate.powi(exponent).min(MAX_DELAY_SECONDS)).min(longest);
         let delay = if self.jitter { delay * rng.unit() } else { delay };
         Some(Duration::from_secs_f64(delay))
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::exit::ExitKind;
-use super::service::{Clocks, Phase, Service};
+use super::task_kind::{Phase, TaskKind, Timeouts};
 use super::{Exit, Recovery, StateInput};
 use crate::effect::{Effect, Pattern, Progress, TaskRequest};
 use crate::failure::{Failure, reserved};
-use crate::load::{Fields, LONGEST_SECONDS, ParseContext};
+use crate::load::{Fields, MAX_SECONDS, ParseContext};
 use crate::query::{EvaluationError, Language, Reach, Scope, Stage, Template};
 use crate::run::{EvalInputs, Fault, HostTask, TaskUpdate, Visit, VisitOutcome, VisitResult, Waiting, late};
 use crate::services;
@@ -18,7 +18,7 @@ use crate::value::{Number, Value};
 #[derive(Debug)]
 pub(crate) struct Task {
     pub resource: Arc<str>,
-    service: Service,
+    kind: TaskKind,
     input: StateInput,
     timeout: Option<Template>,
     heartbeat: Option<Template>,
@@ -28,7 +28,7 @@ pub(crate) struct Task {
 
 /// Which of the two clocks of a task ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Clock {
+pub(crate) enum TimeoutKind {
     Timeout,
     Heartbeat,
 }
@@ -41,10 +41,10 @@ impl Task {
             check(&fields, context, resource);
         }
         let input = StateInput::parse(&fields);
-        let clock = |field, path| fields.whole_or_path(field, path, 1, LONGEST_SECONDS);
-        let timeout = clock("TimeoutSeconds", "TimeoutSecondsPath");
-        let heartbeat = clock("HeartbeatSeconds", "HeartbeatSecondsPath");
-        let fixed = |clock: &Option<Template>| clock.as_ref()?.constant().and_then(seconds);
+        let seconds_of = |field, path| fields.whole_or_path(field, path, 1, MAX_SECONDS);
+        let timeout = seconds_of("TimeoutSeconds", "TimeoutSecondsPath");
+        let heartbeat = seconds_of("HeartbeatSeconds", "HeartbeatSecondsPath");
+        let fixed = |timeout: &Option<Template>| timeout.as_ref()?.constant().and_then(seconds);
         if let (Some(timeout), Some(heartbeat)) = (fixed(&timeout), fixed(&heartbeat))
             && heartbeat >= timeout
         {
@@ -56,7 +56,7 @@ impl Task {
         fields.finish(&[]);
         let resource = resource?;
         Some(Self {
-            service: Service::of(&resource),
+            kind: TaskKind::of(&resource),
             resource,
             input,
             timeout,
@@ -68,25 +68,25 @@ impl Task {
 
     /// How the task is done.
     pub(crate) fn pattern(&self) -> Pattern {
-        self.service.pattern()
+        self.kind.pattern()
     }
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> VisitResult {
         let pattern = self.pattern();
-        let token = matches!(pattern, Pattern::Callback | Pattern::Activity).then(|| visit.token());
+        let token = matches!(pattern, Pattern::Callback | Pattern::Activity).then(|| visit.new_token());
         visit.strand.token = token.clone();
-        let (arguments, clocks) = self.asked(visit)?;
-        visit.fits(&arguments)?;
+        let (arguments, timeouts) = self.prepare(visit)?;
+        visit.check_payload(&arguments)?;
         if self.input.is_jsonata() {
             visit.note(Stage::AfterArguments, &arguments);
         }
-        self.service.scheduled(visit, &self.resource, &arguments, clocks);
+        self.kind.scheduled(visit, &self.resource, &arguments, timeouts);
         if let Some(answer) = visit.mock() {
             return self.finish(visit, &Waiting::Nothing, answer);
         }
-        let id = token.as_ref().map_or_else(|| visit.task_number(), |token| token.task);
-        visit.own_task(id);
-        let Clocks { timeout, heartbeat } = clocks;
+        let id = token.as_ref().map_or_else(|| visit.new_task_id(), |token| token.task);
+        visit.register_task(id);
+        let Timeouts { timeout, heartbeat } = timeouts;
         let request = TaskRequest {
             id,
             resource: Arc::clone(&self.resource),
@@ -110,14 +110,14 @@ impl Task {
     }
 
     /// What the task gets, and how long it may take.
-    fn asked(&self, visit: &mut Visit<'_>) -> Result<(Value, Clocks), Fault> {
+    fn prepare(&self, visit: &mut Visit<'_>) -> Result<(Value, Timeouts), Fault> {
         visit.evaluate(EvalInputs::default(), |scope| {
             let input = self.input.select(scope)?;
             let scope = &mut scope.over(&input);
             let arguments = self.input.fill_payload(&input, scope)?;
-            let timeout = clock("TimeoutSeconds", self.timeout.as_ref(), scope)?;
-            let heartbeat = clock("HeartbeatSeconds", self.heartbeat.as_ref(), scope)?;
-            Ok((arguments, Clocks { timeout, heartbeat }))
+            let timeout = duration("TimeoutSeconds", self.timeout.as_ref(), scope)?;
+            let heartbeat = duration("HeartbeatSeconds", self.heartbeat.as_ref(), scope)?;
+            Ok((arguments, Timeouts { timeout, heartbeat }))
         })
     }
 
@@ -133,15 +133,15 @@ impl Task {
         };
         let progress = match (update, progress) {
             (TaskUpdate::Submitted(output), Progress::New) => {
-                if let Err(fault) = visit.fits(&output) {
-                    visit.give_up(id);
+                if let Err(fault) = visit.check_payload(&output) {
+                    visit.cancel_task(id);
                     return Err(fault);
                 }
-                self.service.submitted(visit, output.clone());
+                self.kind.submitted(visit, output.clone());
                 Progress::Submitted(output)
             }
             (TaskUpdate::Started(worker), Progress::New) => {
-                self.service.started(visit, worker);
+                self.kind.started(visit, worker);
                 Progress::Started
             }
             (_, progress) => progress,
@@ -159,41 +159,41 @@ impl Task {
         answer: Result<Value, Failure>,
     ) -> VisitResult {
         let failure = match answer {
-            Ok(result) if visit.fits(&result).is_ok() => {
+            Ok(result) if visit.check_payload(&result).is_ok() => {
                 visit.note(Stage::Result, &result);
-                self.service.succeeded(visit, &result);
+                self.kind.succeeded(visit, &result);
                 return visit.leave(&self.exit, "", EvalInputs::result(&result));
             }
             Ok(_) => {
-                let who = self.service.name(&self.resource);
+                let name = self.kind.name(&self.resource);
                 Failure::new(
                     reserved::DATA_LIMIT_EXCEEDED,
                     format!(
-                        "The state/task '{who}' returned a result with a size exceeding the maximum number of bytes service limit."
+                        "The state/task '{name}' returned a result with a size exceeding the maximum number of bytes service limit."
                     ),
                 )
             }
             Err(Failure { error: Some(error), cause: Some(cause) }) if error == reserved::RUNTIME => {
                 // It is no service that says so: the task could not be done as the state asks.
-                Failure::new(error, visit.sentence(&cause))
+                Failure::new(error, visit.cause_in_state(&cause))
             }
             Err(failure) => failure,
         };
         let phase = match waiting {
-            Waiting::Task { progress: Progress::New, .. } => Phase::Asked,
-            _ => Phase::UnderWay,
+            Waiting::Task { progress: Progress::New, .. } => Phase::Requested,
+            _ => Phase::InProgress,
         };
-        self.service.failed(visit, &failure, phase);
+        self.kind.failed(visit, &failure, phase);
         Err(Fault::from(failure))
     }
 
     /// The task did not answer, or gave no sign of life, in time.
-    pub(crate) fn expire(&self, visit: &mut Visit<'_>, clock: Clock) -> VisitResult {
-        let failure = Failure::named(match clock {
-            Clock::Timeout => reserved::TIMEOUT,
-            Clock::Heartbeat => reserved::HEARTBEAT_TIMEOUT,
+    pub(crate) fn expire(&self, visit: &mut Visit<'_>, kind: TimeoutKind) -> VisitResult {
+        let failure = Failure::named(match kind {
+            TimeoutKind::Timeout => reserved::TIMEOUT,
+            TimeoutKind::Heartbeat => reserved::HEARTBEAT_TIMEOUT,
         });
-        self.service.timed_out(visit, &failure);
+        self.kind.timed_out(visit, &failure);
         Err(Fault::from(failure))
     }
 }
@@ -225,7 +225,7 @@ fn check(fields: &Fields<'_>, context: &ParseContext<'_>, resource: &str) {
 
 /// Refuses what an EXPRESS machine is too short-lived for.
 fn express(fields: &Fields<'_>, resource: &str) -> bool {
-    let why = match Service::of(resource).pattern() {
+    let why = match TaskKind::of(resource).pattern() {
         // The second space is AWS's.
         Pattern::Callback => "'.waitForTaskToken' service integration ",
         Pattern::Sync => "'.sync' service integration",
@@ -237,7 +237,7 @@ fn express(fields: &Fields<'_>, resource: &str) -> bool {
 }
 
 /// How long a clock of the task runs. One that would end beyond all calendars never does.
-fn clock(
+fn duration(
     field: &str,
     template: Option<&Template>,
     scope: &mut Scope<'_>,

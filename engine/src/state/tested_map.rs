@@ -5,7 +5,7 @@ use super::distributed::Distributed;
 use crate::effect::{ItemFormat, Items};
 use crate::failure::Failure;
 use crate::query::Stage;
-use crate::run::{Dataset, EvalInputs, Fault, MapRunUpdate, Source, Visit, VisitResult, exceeded};
+use crate::run::{Dataset, EvalInputs, Fault, MapRunUpdate, Source, Visit, VisitResult, tolerance_exceeded};
 use crate::value::Value;
 
 impl Map {
@@ -27,7 +27,7 @@ impl Map {
         };
         let all = dataset.values.len();
         let selected =
-            (0..all).filter_map(|index| dataset.item(index)).map(|item| visit.selected(self, item));
+            (0..all).filter_map(|index| dataset.item(index)).map(|item| visit.iteration_input(self, item));
         let selected = selected.collect::<Result<Vec<_>, _>>()?;
         if self.selector.is_some() {
             visit.note(Stage::AfterItemSelector, &selected.clone().into());
@@ -83,20 +83,20 @@ impl Map {
         if failed > all {
             let why =
                 "Map iteration failure count must be less than or equal to the number of Map iterations.";
-            inspection.misfit = Some(why);
+            inspection.mock_error = Some(why);
         }
         let (count, share) = (limits.tolerated_failure_count, limits.tolerated_failure_percentage);
         // Where the definition has no threshold, a mocked error speaks for itself.
         let speaks = mock.is_err() && count.is_none() && share.is_none();
         if self.distributed.is_some()
             && !speaks
-            && let Some(failure) = exceeded(count, share, failed as u64, all as u64)
+            && let Some(failure) = tolerance_exceeded(count, share, failed as u64, all as u64)
         {
             return Err(failure.into());
         }
         // Iterations that failed may be left out.
         if given.is_some_and(|given| given != all && given + failed != all) {
-            inspection.misfit = Some("Input array does not equal the mocked result array's size.");
+            inspection.mock_error = Some("Input array does not equal the mocked result array's size.");
         }
         mock.map_err(Fault::from)
     }

@@ -6,13 +6,13 @@ use super::Exit;
 use super::exit::ExitKind;
 use super::input::StateInput;
 use crate::failure::{Failure, reserved};
-use crate::load::{Fields, LONGEST_SECONDS, ParseContext};
+use crate::load::{Fields, MAX_SECONDS, ParseContext};
 use crate::query::{EvaluationError, JsonPath, Language, Reach, Scope, Template};
 use crate::run::{EvalInputs, Fault, Visit, VisitOutcome, VisitResult, Waiting};
 use crate::value::{Number, Value};
 
 /// AWS waits for no moment that is further away, in seconds: 24,855 days and a little.
-const LONGEST_WAIT: i64 = 2_147_483_647;
+const MAX_WAIT_SECONDS: i64 = 2_147_483_647;
 
 /// A Wait state.
 #[derive(Debug)]
@@ -45,9 +45,9 @@ impl Wait {
             let input = self.input.select(scope)?;
             self.until.due(now, &mut scope.over(&input))
         })?;
-        let longest = now.checked_add(SignedDuration::from_secs(LONGEST_WAIT)).ok();
+        let longest = now.checked_add(SignedDuration::from_secs(MAX_WAIT_SECONDS)).ok();
         let Some(due) = due.filter(|due| longest.is_none_or(|longest| *due <= longest)) else {
-            let cause = visit.sentence("Wait state delay is too long.");
+            let cause = visit.cause_in_state("Wait state delay is too long.");
             return Err(Fault::from(Failure::new(reserved::RUNTIME, cause)));
         };
         if due <= now {
@@ -82,10 +82,10 @@ impl Until {
             return fields.reference("TimestampPath").map(Self::TimestampPath);
         }
         if fields.has("Seconds") {
-            return fields.whole_or_template("Seconds", 0, LONGEST_SECONDS).map(Self::Seconds);
+            return fields.whole_or_template("Seconds", 0, MAX_SECONDS).map(Self::Seconds);
         }
         let timestamp = fields.template("Timestamp", Reach::INPUT)?;
-        if timestamp.constant().is_some_and(|value| moment(value).is_none()) {
+        if timestamp.constant().is_some_and(|value| parse_timestamp(value).is_none()) {
             fields.invalid("Timestamp", "String does not match RFC3339 timestamp");
         }
         Some(Self::Timestamp(timestamp))
@@ -142,7 +142,7 @@ fn seconds(field: &str, source: &str, value: &Value) -> Result<i64, EvaluationEr
 /// A moment that `source` gave.
 fn timestamp(field: &str, source: &str, value: &Value) -> Result<Timestamp, EvaluationError> {
     let why = "does not reference a valid ISO-8601 extended offset date-time format string";
-    moment(value).ok_or_else(|| wrong(field, why, source, value))
+    parse_timestamp(value).ok_or_else(|| wrong(field, why, source, value))
 }
 
 fn wrong(field: &str, why: &str, source: &str, value: &Value) -> EvaluationError {
@@ -151,15 +151,15 @@ fn wrong(field: &str, why: &str, source: &str, value: &Value) -> EvaluationError
 }
 
 /// RFC 3339, with a capital T, and a capital Z where there is no offset.
-pub(super) fn moment(value: &Value) -> Option<Timestamp> {
+pub(super) fn parse_timestamp(value: &Value) -> Option<Timestamp> {
     let text = value.as_str()?;
     let shape = "dddd-dd-ddTdd:dd:dd";
-    let fits =
+    let matches_shape =
         |(letter, wanted): (u8, u8)| if wanted == b'd' { letter.is_ascii_digit() } else { letter == wanted };
     let (head, tail) = text.split_at_checked(shape.len())?;
     let zone =
         tail.strip_prefix('.').map_or(tail, |tail| tail.trim_start_matches(|c: char| c.is_ascii_digit()));
     let offset = zone.len() == 6 && zone.starts_with(['+', '-']) && zone.as_bytes()[3] == b':';
-    let sound = (zone == "Z" || offset) && head.bytes().zip(shape.bytes()).all(fits);
-    sound.then(|| text.parse().ok()).flatten()
+    let is_valid = (zone == "Z" || offset) && head.bytes().zip(shape.bytes()).all(matches_shape);
+    is_valid.then(|| text.parse().ok()).flatten()
 }

@@ -15,7 +15,7 @@ use crate::value::Value;
 #[derive(Debug)]
 pub(crate) struct Writer {
     destination: Option<Destination>,
-    pub form: Form,
+    pub transformation: Transformation,
     lines: bool,
 }
 
@@ -28,19 +28,19 @@ struct Destination {
 
 /// What is told of a child that succeeded. Of one that failed, all is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum Transformation {
     /// All that is known of its execution.
-    Whole,
+    None,
     /// Its output.
     #[default]
     Compact,
     /// Its output, or the items of its output when that is a list.
-    Flat,
+    Flatten,
 }
 
 /// Results that are being written.
 #[derive(Debug)]
-pub(crate) struct Written {
+pub(crate) struct StartedWrite {
     pub id: TaskId,
     /// What the Map state gives when they are.
     pub output: Value,
@@ -64,7 +64,7 @@ impl Writer {
                 "'ResultWriter' needs 'WriterConfig', or 'Resource' and where to write",
             );
         }
-        let (form, lines) = config.unwrap_or((Form::Whole, false));
+        let (transformation, lines) = config.unwrap_or((Transformation::None, false));
         if resource.is_none() && lines {
             let message = "'JSONL' is not supported for results that are not written to S3";
             fields.refuse(Code::NotSupported, Some("WriterConfig"), message);
@@ -72,7 +72,7 @@ impl Writer {
         fields.finish(&[]);
         let destination = resource.zip(arguments);
         let destination = destination.map(|(resource, arguments)| Destination { resource, arguments });
-        Some(Self { destination, form, lines })
+        Some(Self { destination, transformation, lines })
     }
 
     pub(super) fn has_destination(&self) -> bool {
@@ -89,11 +89,11 @@ impl Writer {
         visit: &mut Visit<'_>,
         run: &MapRun,
         results: Vec<ChildResult>,
-    ) -> Result<Option<Written>, Fault> {
+    ) -> Result<Option<StartedWrite>, Fault> {
         let Some(Destination { resource, arguments }) = &self.destination else {
             return Ok(None);
         };
-        let arguments = visit.mapped(|scope| arguments.fill("ResultWriter/Arguments", scope))?;
+        let arguments = visit.evaluate_in_map(|scope| arguments.fill("ResultWriter/Arguments", scope))?;
         let text = |name: &str| arguments.get(name).and_then(Value::as_str).unwrap_or_default();
         let bucket: Arc<str> = text("Bucket").into();
         let folder = folder(text("Prefix"), &run.arn);
@@ -105,7 +105,7 @@ impl Writer {
             ("MapRunArn", Value::String(Arc::clone(&run.arn))),
             ("ResultWriterDetails", details),
         ]);
-        let id = visit.task_id();
+        let id = visit.register_new_task();
         visit.effect(Effect::WriteResults(ResultFiles {
             id,
             resource: Arc::clone(resource),
@@ -114,7 +114,7 @@ impl Writer {
             state: Arc::clone(&visit.state.name),
             execution: visit.execution(),
         }));
-        Ok(Some(Written { id, output }))
+        Ok(Some(StartedWrite { id, output }))
     }
 
     /// A file for each status that a child ended with, and the manifest that names them.
@@ -131,7 +131,7 @@ impl Writer {
             let ending = if self.lines { "jsonl" } else { "json" };
             let file = (!results.is_empty()).then(|| ResultFile {
                 key: format!("{folder}/{status}_0.{ending}"),
-                body: self.text(self.form.list(results)),
+                body: self.text(self.transformation.list(results)),
             });
             let entry = file.iter().map(|file| {
                 let size = Value::from(file.body.len());
@@ -164,13 +164,15 @@ impl Writer {
     }
 }
 
-impl Form {
+impl Transformation {
     /// What the children gave, as one list.
     pub(crate) fn list(self, results: Vec<ChildResult>) -> Vec<Value> {
         let mut list = Vec::with_capacity(results.len());
         for ChildResult { succeeded, value } in results {
             match &value {
-                Value::Array(items) if succeeded && self == Self::Flat => list.extend(items.iter().cloned()),
+                Value::Array(items) if succeeded && self == Self::Flatten => {
+                    list.extend(items.iter().cloned())
+                }
                 _ => list.push(value),
             }
         }
@@ -178,8 +180,8 @@ impl Form {
     }
 }
 
-/// The form, and whether it is written line by line.
-fn config(fields: Fields<'_>) -> (Form, bool) {
+/// The transformation, and whether it is written line by line.
+fn config(fields: Fields<'_>) -> (Transformation, bool) {
     let lines = match fields.text("OutputType").as_deref() {
         None | Some("JSON") => false,
         Some("JSONL") => true,
@@ -188,17 +190,17 @@ fn config(fields: Fields<'_>) -> (Form, bool) {
             false
         }
     };
-    let form = match fields.text("Transformation").as_deref() {
-        None | Some("NONE") => Form::Whole,
-        Some("COMPACT") => Form::Compact,
-        Some("FLATTEN") => Form::Flat,
+    let transformation = match fields.text("Transformation").as_deref() {
+        None | Some("NONE") => Transformation::None,
+        Some("COMPACT") => Transformation::Compact,
+        Some("FLATTEN") => Transformation::Flatten,
         Some(_) => {
             fields.invalid("Transformation", "Expected 'NONE', 'COMPACT' or 'FLATTEN'");
-            Form::Whole
+            Transformation::None
         }
     };
     fields.finish(&[]);
-    (form, lines)
+    (transformation, lines)
 }
 
 /// The folder of a run's results: the prefix, and the id at the end of the run's ARN.

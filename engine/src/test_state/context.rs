@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::error::TestStateError;
 use crate::effect::Pattern;
 use crate::machine::State;
-use crate::query::moment;
+use crate::query::format_timestamp;
 use crate::run::Start;
 use crate::state::Kind;
 use crate::value::{Object, Value};
@@ -89,21 +89,21 @@ fn has_token(state: &State) -> bool {
 }
 
 /// The context object of a test that has none of its own, as AWS fills it.
-pub(super) fn own(about: &Start, state: &State, input: &Value, token: String, now: Timestamp) -> Value {
+pub(super) fn own(start: &Start, state: &State, input: &Value, token: String, now: Timestamp) -> Value {
     let text = |text: &Arc<str>| Value::String(Arc::clone(text));
-    let now = Value::string(moment(now));
+    let now = Value::string(format_timestamp(now));
     let mut execution = vec![
-        (Arc::from("Id"), text(&about.execution_id)),
+        (Arc::from("Id"), text(&start.execution_id)),
         ("Input".into(), input.clone()),
         ("StartTime".into(), now.clone()),
-        ("Name".into(), text(&about.execution_name)),
+        ("Name".into(), text(&start.execution_name)),
     ];
-    execution.extend(about.role.as_ref().map(|role| ("RoleArn".into(), text(role))));
+    execution.extend(start.role.as_ref().map(|role| ("RoleArn".into(), text(role))));
     let mut here = vec![(Arc::from("Name"), text(&state.name)), ("EnteredTime".into(), now)];
     if state.kind.recovery().is_some() {
         here.push(("RetryCount".into(), 0.into()));
     }
-    let machine = Value::from([("Id", text(&about.machine_id)), ("Name", text(&about.machine_name))]);
+    let machine = Value::from([("Id", text(&start.machine_id)), ("Name", text(&start.machine_name))]);
     let mut context = vec![
         (Arc::from("Execution"), execution.into_iter().collect()),
         ("StateMachine".into(), machine),

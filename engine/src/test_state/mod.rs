@@ -98,7 +98,7 @@ pub fn test_state(
         }
         None => unmocked(request, &subject, check)?,
     }
-    let about = start(request, site);
+    let start = start_of(request, site);
     let text = request.input.clone().unwrap_or_else(|| "{}".into());
     let input = Value::parse(&text).map_err(|error| {
         TestStateError::InvalidExecutionInput(format!("Invalid State Machine Execution Input: '{error}'"))
@@ -106,12 +106,12 @@ pub fn test_state(
     inspection.iterates = request.context.is_none();
     inspection.context = match &request.context {
         Some(context) => context::given(context, state)?,
-        None => context::own(&about, state, &input, Rng::new(!site.seed).uuid(), now),
+        None => context::own(&start, state, &input, Rng::new(!site.seed).uuid(), now),
     };
     let variables = variables(request.variables.as_deref())?;
     inspection.retries = retries(request, &inspection.context);
     let (machine, place) = (Arc::clone(&subject.machine), subject.place);
-    let execution = Execution::inspect(machine, about, place, input, variables, inspection, now);
+    let execution = Execution::inspect(machine, start, place, input, variables, inspection, now);
     Ok(StateTest { execution, input: text, level: request.inspection_level })
 }
 
@@ -184,7 +184,7 @@ fn retries(request: &TestStateRequest, context: &Value) -> u32 {
 }
 
 /// The names of the test, in the form of an EXPRESS execution's.
-fn start(request: &TestStateRequest, site: &TestSite) -> Start {
+fn start_of(request: &TestStateRequest, site: &TestSite) -> Start {
     let mut rng = Rng::new(site.seed);
     let (machine, execution) = (rng.uuid(), rng.uuid());
     Start {
@@ -228,8 +228,8 @@ impl StateTest {
     /// What the test came to, once it is done.
     pub fn answer(&self) -> Option<Result<TestStateAnswer, TestStateError>> {
         let (outcome, inspection) = (self.execution.outcome()?, self.execution.inspection()?);
-        if let Some(misfit) = inspection.misfit {
-            return Some(Err(TestStateError::invalid(misfit)));
+        if let Some(mock_error) = inspection.mock_error {
+            return Some(Err(TestStateError::invalid(mock_error)));
         }
         let data = self.level != InspectionLevel::Info;
         Some(Ok(TestStateAnswer::new(outcome, inspection, &self.input, data)))

@@ -4,7 +4,7 @@ use super::numbers::whole;
 use crate::value::{Array, Object, Value};
 
 /// AWS makes no longer range.
-const LONGEST_RANGE: i64 = 1000;
+const MAX_RANGE_ITEMS: i64 = 1000;
 
 fn list(value: &Value) -> Result<&Array, String> {
     value.as_array().ok_or_else(|| "the first argument must be an array".into())
@@ -40,8 +40,8 @@ pub(super) fn range(first: &Value, last: &Value, step: &Value) -> Result<Value, 
     if steps < 0 || (last < first) != (step < 0) && first != last {
         return Ok(Vec::new().into());
     }
-    let steps = i64::try_from(steps).ok().filter(|steps| *steps < LONGEST_RANGE);
-    let steps = steps.ok_or_else(|| format!("the range has more than {LONGEST_RANGE} items"))?;
+    let steps = i64::try_from(steps).ok().filter(|steps| *steps < MAX_RANGE_ITEMS);
+    let steps = steps.ok_or_else(|| format!("the range has more than {MAX_RANGE_ITEMS} items"))?;
     Ok((0..=steps).map(|index| Value::from(first + index * step)).collect::<Vec<_>>().into())
 }
 

@@ -5,12 +5,12 @@ use crate::query::{EvaluationError, Scope, Template};
 
 /// `ToleratedFailureCount` and `ToleratedFailurePercentage`.
 #[derive(Debug)]
-pub(crate) struct Tolerated {
+pub(crate) struct ToleratedFailures {
     count: Option<Template>,
     percentage: Option<Template>,
 }
 
-impl Tolerated {
+impl ToleratedFailures {
     pub(super) fn parse(fields: &Fields<'_>) -> Self {
         let count = fields.map_number("ToleratedFailureCount", "ToleratedFailureCountPath", 0, i64::MAX);
         let percentage = fields.share_or_path("ToleratedFailurePercentage", "ToleratedFailurePercentagePath");

@@ -11,7 +11,7 @@ use crate::value::Value;
 
 /// Who does a task.
 #[derive(Debug)]
-pub(crate) enum Service {
+pub(crate) enum TaskKind {
     /// A Lambda function, named by its own ARN.
     Function,
     /// A service integration.
@@ -22,7 +22,7 @@ pub(crate) enum Service {
 
 /// How long a task may take, as its events tell it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clocks {
+pub(crate) struct Timeouts {
     pub timeout: Option<Duration>,
     pub heartbeat: Option<Duration>,
 }
@@ -31,12 +31,12 @@ pub(crate) struct Clocks {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// The host was asked.
-    Asked,
+    Requested,
     /// A worker has it, or the service took the request.
-    UnderWay,
+    InProgress,
 }
 
-impl Service {
+impl TaskKind {
     pub(crate) fn of(resource: &str) -> Self {
         if is_activity(resource) {
             return Self::Activity;
@@ -73,11 +73,11 @@ impl Service {
         visit: &mut Visit<'_>,
         resource: &Arc<str>,
         arguments: &Value,
-        clocks: Clocks,
+        timeouts: Timeouts,
     ) {
         let (resource, input) = (Arc::clone(resource), arguments.clone());
-        let timeout = clocks.timeout.map(|timeout| timeout.as_secs());
-        let heartbeat = clocks.heartbeat.map(|heartbeat| heartbeat.as_secs());
+        let timeout = timeouts.timeout.map(|timeout| timeout.as_secs());
+        let heartbeat = timeouts.heartbeat.map(|heartbeat| heartbeat.as_secs());
         match self {
             Self::Function => {
                 let details = Details::LambdaScheduled { resource, input, timeout };
@@ -129,14 +129,14 @@ impl Service {
     pub(crate) fn failed(&self, visit: &mut Visit<'_>, failure: &Failure, phase: Phase) {
         let kind = match (self, phase) {
             (Self::Function, _) => EventType::LambdaFunctionFailed,
-            (Self::Activity, Phase::Asked) => EventType::ActivityScheduleFailed,
-            (Self::Activity, Phase::UnderWay) => EventType::ActivityFailed,
-            (Self::Integration(_, Pattern::Callback | Pattern::Sync), Phase::Asked) => {
+            (Self::Activity, Phase::Requested) => EventType::ActivityScheduleFailed,
+            (Self::Activity, Phase::InProgress) => EventType::ActivityFailed,
+            (Self::Integration(_, Pattern::Callback | Pattern::Sync), Phase::Requested) => {
                 EventType::TaskSubmitFailed
             }
             (Self::Integration(..), _) => EventType::TaskFailed,
         };
-        self.broken(visit, kind, failure);
+        self.add_failure(visit, kind, failure);
     }
 
     pub(crate) fn timed_out(&self, visit: &mut Visit<'_>, failure: &Failure) {
@@ -145,10 +145,10 @@ impl Service {
             Self::Activity => EventType::ActivityTimedOut,
             Self::Integration(..) => EventType::TaskTimedOut,
         };
-        self.broken(visit, kind, failure);
+        self.add_failure(visit, kind, failure);
     }
 
-    fn broken(&self, visit: &mut Visit<'_>, kind: EventType, failure: &Failure) {
+    fn add_failure(&self, visit: &mut Visit<'_>, kind: EventType, failure: &Failure) {
         let details = match self {
             Self::Integration(integration, _) => Details::TaskFailed(integration.clone(), failure.clone()),
             Self::Function | Self::Activity => Details::Failed(failure.clone()),
