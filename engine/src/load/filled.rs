@@ -2,12 +2,12 @@
 
 use super::Fields;
 use crate::problem::Code;
-use crate::query::{JsonPath, Language, Reach, Refusal, Selection, Template};
+use crate::query::{JsonPath, Language, Refusal, Selection, Template, Visibility};
 use crate::value::{Number, Object, Value};
 
 impl Fields<'_> {
     /// A template of the state's language.
-    pub(crate) fn template(&self, field: &'static str, reach: Reach) -> Option<Template> {
+    pub(crate) fn template(&self, field: &'static str, visible: Visibility) -> Option<Template> {
         let value = self.value(field)?;
         let at = format!("{}/{field}", self.at);
         if self.language == Language::JsonPath {
@@ -26,7 +26,7 @@ impl Fields<'_> {
                 self.problem(Code::SchemaValidationFailed, at.clone(), place, Some(field), message);
             }));
         }
-        Some(Template::parse(value, reach, &at, &mut |at, refusal| {
+        Some(Template::parse(value, visible, &at, &mut |at, refusal| {
             let (code, message) = match refusal {
                 Refusal::Syntax(message) => (Code::InvalidExpression, message),
                 Refusal::Unsupported(message) => (Code::UnsupportedExpression, message),
@@ -41,12 +41,12 @@ impl Fields<'_> {
     }
 
     /// What a task is run with: `Parameters` in JSONPath, `Arguments` in JSONata.
-    pub(crate) fn payload(&self, reach: Reach) -> Option<Template> {
+    pub(crate) fn payload(&self, visible: Visibility) -> Option<Template> {
         let field = match self.language {
             Language::JsonPath => "Parameters",
             Language::Jsonata => "Arguments",
         };
-        self.template(field, reach)
+        self.template(field, visible)
     }
 
     /// A field that is a JSONata expression or a constant that `accept` takes.
@@ -54,10 +54,10 @@ impl Fields<'_> {
         &self,
         field: &'static str,
         expected: &str,
-        reach: Reach,
+        visible: Visibility,
         accept: impl Fn(&Value) -> bool,
     ) -> Option<Template> {
-        let template = self.template(field, reach)?;
+        let template = self.template(field, visible)?;
         match &template {
             Template::Expression(_) => {}
             Template::Constant(Value::Null) if self.object.get(field) != Some(&Value::Null) => {}
@@ -73,7 +73,8 @@ impl Fields<'_> {
     #[expect(clippy::cast_precision_loss, reason = "the limits are small")]
     pub(crate) fn whole_or_template(&self, field: &'static str, least: i64, most: i64) -> Option<Template> {
         let whole = |value: &Value| value.as_number().and_then(Number::as_i64);
-        let template = self.template_of(field, "Integer", Reach::INPUT, |value| whole(value).is_some())?;
+        let template =
+            self.template_of(field, "Integer", Visibility::INPUT, |value| whole(value).is_some())?;
         if let Some(number) = template.constant().and_then(whole) {
             self.within(field, number as f64, least as f64, most as f64);
         }
@@ -122,7 +123,8 @@ impl Fields<'_> {
             return Some(Template::path(path, self.reference(path)?));
         }
         let number = |value: &Value| value.as_number().map(Number::as_f64);
-        let template = self.template_of(field, "Number", Reach::INPUT, |value| number(value).is_some())?;
+        let template =
+            self.template_of(field, "Number", Visibility::INPUT, |value| number(value).is_some())?;
         match template.constant().and_then(number) {
             Some(share) if share < 0.0 => self.invalid(field, "Minimum value is 0.0"),
             Some(share) if share > 100.0 => self.invalid(field, "Maximum value is 100.0"),

@@ -17,7 +17,7 @@ pub(super) const NAMES: [&str; 8] =
 pub(super) const STRICT: [&str; 3] = ["decodeUrl", "decodeUrlComponent", "base64decode"];
 
 /// More items than this is a mistake in the arguments, not a list.
-const MOST_ITEMS: f64 = 1_000_000.0;
+const MAX_RANGE_ITEMS: f64 = 1_000_000.0;
 
 /// What a function gives; an argument JSON cannot hold is `None`.
 pub(super) fn call(
@@ -53,20 +53,20 @@ pub(super) fn malformed(name: &str, text: &str) -> Option<String> {
         let illegal = |byte: &u8| !byte.is_ascii_alphanumeric() && !b"+/=".contains(byte);
         return text.bytes().find(illegal).map(|byte| format!("Illegal base64 character {byte:x}"));
     }
-    let told = || format!("D3140: Malformed URL passed to ${name}(): {}", Value::from(text));
+    let message = || format!("D3140: Malformed URL passed to ${name}(): {}", Value::from(text));
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
         (rest, _) = match (first, after) {
             (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
                 (Some(high), Some(low)) => (after, bytes.push(high * 16 + low)),
-                _ => return Some(told()),
+                _ => return Some(message()),
             },
-            (b'%', _) => return Some(told()),
+            (b'%', _) => return Some(message()),
             (byte, after) => (after, bytes.push(*byte)),
         };
     }
-    std::str::from_utf8(&bytes).err().map(|_| told())
+    std::str::from_utf8(&bytes).err().map(|_| message())
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -107,8 +107,8 @@ fn range(first: &Value, last: &Value, step: &Value) -> Result<Option<Value>, Str
         return Err("the step of $range must not be zero".into());
     }
     let steps = ((last - first) / step).floor();
-    if steps > MOST_ITEMS {
-        return Err(format!("$range would give more than {MOST_ITEMS} items"));
+    if steps > MAX_RANGE_ITEMS {
+        return Err(format!("$range would give more than {MAX_RANGE_ITEMS} items"));
     }
     let mut items = Vec::new();
     let mut index = 0.0;

@@ -14,10 +14,10 @@ use jsonata_core::evaluator::{Context, Evaluator, EvaluatorError};
 use jsonata_core::parser::{self, ParserError};
 use jsonata_core::value::{JValue, with_stack};
 
-use super::place::{Place, Step};
-use super::scope::{Reach, Scope};
+use super::scope::{Scope, Visibility};
+use super::value_path::{Segment, ValuePath};
 use super::values::{export, import, import_places};
-use super::{Refusal, Resolved, Unresolved, functions, words};
+use super::{Refusal, Resolved, Unresolved, functions, messages};
 use crate::rng::Rng;
 use crate::value::Number;
 
@@ -37,21 +37,21 @@ pub(crate) struct Expression {
     source: Arc<str>,
     program: Program,
     /// The expression, when it only names a place.
-    place: Option<Place>,
+    place: Option<ValuePath>,
     names: Names,
 }
 
 impl Expression {
     /// Parses the text between `{%` and `%}`.
-    pub(crate) fn parse(source: &str, reach: Reach) -> Result<Self, Refusal> {
-        let syntax = |error: ParserError| Refusal::Syntax(words::syntax(source, &error.display_message()));
+    pub(crate) fn parse(source: &str, visible: Visibility) -> Result<Self, Refusal> {
+        let syntax = |error: ParserError| Refusal::Syntax(messages::syntax(source, &error.display_message()));
         let tree = parser::parse(source).map_err(syntax)?;
         let mut names = Names::default();
         names.walk(&tree, true);
-        if let Some(refusal) = names.refusal(reach) {
+        if let Some(refusal) = names.refusal(visible) {
             return Err(Refusal::Unsupported(refusal));
         }
-        let place = plain(&tree);
+        let place = value_path(&tree);
         Ok(Self { source: source.into(), place, program: Program::new(tree, LIMITS), names })
     }
 
@@ -84,7 +84,7 @@ impl Expression {
             Err(Failure::Bound(bound)) => Err(Unresolved::Threw(exceeded(bound))),
             Err(Failure::Error(error)) => {
                 let called = &self.names.variables;
-                Err(Unresolved::Threw(words::evaluation(&self.source, error.message(), called)))
+                Err(Unresolved::Threw(messages::evaluation(&self.source, error.message(), called)))
             }
         }
     }
@@ -219,14 +219,14 @@ impl Names {
     }
 
     /// Why no state may hold this expression.
-    fn refusal(&self, reach: Reach) -> Option<String> {
+    fn refusal(&self, visible: Visibility) -> Option<String> {
         if let Some(name) = &self.bare {
             return Some(format!("Reference to '{name}' at the top level is not supported."));
         }
         let missing = |name: &str| match name {
             "input" | "context" => false,
-            "result" => !reach.result,
-            "errorOutput" => !reach.error,
+            "result" => !visible.result,
+            "errorOutput" => !visible.error,
             _ => true,
         };
         let name = self.states.iter().filter_map(|place| place.first()).find(|name| missing(name))?;
@@ -255,9 +255,9 @@ impl Names {
             evaluator.register_fn_override(*name, |args: &[JValue]| match args {
                 [JValue::String(text)] => match functions::malformed(name, text) {
                     Some(why) => Err(EvaluatorError::EvaluationError(why)),
-                    None => plainly(name, args),
+                    None => call_library(name, args),
                 },
-                args => plainly(name, args),
+                args => call_library(name, args),
             })?;
         }
         let random = Rc::new(RefCell::new(Rng::new(scope.rng.bits())));
@@ -285,7 +285,7 @@ impl Names {
 }
 
 /// What the library's own function gives.
-fn plainly(name: &str, args: &[JValue]) -> Result<JValue, EvaluatorError> {
+fn call_library(name: &str, args: &[JValue]) -> Result<JValue, EvaluatorError> {
     let mut context = Context::new();
     let names: Vec<_> = (0..args.len()).map(|index| format!("argument{index}")).collect();
     for (name, value) in names.iter().zip(args) {
@@ -318,9 +318,9 @@ fn is_plain(step: &PathStep) -> bool {
 }
 
 /// The tree as a place, when it is nothing else.
-fn plain(tree: &AstNode) -> Option<Place> {
+fn value_path(tree: &AstNode) -> Option<ValuePath> {
     let (first, rest) = match tree {
-        AstNode::Variable(name) => return Some(Place::new(name, Vec::new())),
+        AstNode::Variable(name) => return Some(ValuePath::new(name, Vec::new())),
         AstNode::Path { steps } => steps.split_first()?,
         _ => return None,
     };
@@ -332,14 +332,14 @@ fn plain(tree: &AstNode) -> Option<Place> {
         let AstNode::Name(name) = &step.node else {
             return None;
         };
-        places.push(Step::Name(name.clone()));
+        places.push(Segment::Name(name.clone()));
         places.extend(indexes(step)?);
     }
-    Some(Place::new(variable, places))
+    Some(ValuePath::new(variable, places))
 }
 
 /// The constant indexes a step ends with; `None` when there is anything else.
-fn indexes(step: &PathStep) -> Option<Vec<Step>> {
+fn indexes(step: &PathStep) -> Option<Vec<Segment>> {
     if binds(step) {
         return None;
     }
@@ -350,7 +350,7 @@ fn indexes(step: &PathStep) -> Option<Vec<Step>> {
             node => (1.0, node),
         };
         let AstNode::Number(n) = node else { return None };
-        Number::from_f64(sign * n)?.as_i64().map(Step::Index)
+        Number::from_f64(sign * n)?.as_i64().map(Segment::Index)
     };
     step.stages.iter().map(index).collect()
 }

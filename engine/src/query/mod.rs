@@ -1,24 +1,24 @@
 //! How a state reads its data: JSONPath, intrinsic functions, JSONata, and templates that hold them.
 
 mod functions;
+mod inspection;
 mod intrinsic;
 mod jsonata;
 mod jsonpath;
-mod notes;
-mod place;
+mod messages;
 mod scope;
 mod selection;
 mod signatures;
 mod template;
+mod value_path;
 mod values;
-mod words;
 
 pub(crate) use functions::format_timestamp;
+pub(crate) use inspection::{InspectionCell, InspectionData, Stage};
 pub(crate) use intrinsic::Intrinsic;
 pub(crate) use jsonata::Expression;
 pub(crate) use jsonpath::{JsonPath, ReferencePath};
-pub(crate) use notes::{Notes, OpenNotes, Stage};
-pub(crate) use scope::{Reach, Scope, Variables};
+pub(crate) use scope::{Scope, Variables, Visibility};
 pub(crate) use selection::Selection;
 pub(crate) use template::{EvaluationError, Template};
 

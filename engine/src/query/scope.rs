@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::notes::{OpenNotes, Stage};
+use super::inspection::{InspectionCell, Stage};
 use crate::rng::Rng;
 use crate::value::Value;
 
@@ -24,7 +24,7 @@ pub(crate) struct Scope<'a> {
     pub now: Timestamp,
     pub rng: &'a mut Rng,
     /// Where a test keeps what its state computes.
-    pub notes: Option<&'a OpenNotes>,
+    pub inspection: Option<&'a InspectionCell>,
 }
 
 impl Scope<'_> {
@@ -34,9 +34,9 @@ impl Scope<'_> {
     }
 
     /// Keeps a value, if anyone wants to see it.
-    pub(crate) fn note(&self, stage: Stage, value: &Value) {
-        if let Some(notes) = self.notes {
-            notes.borrow_mut().insert(stage, value.clone());
+    pub(crate) fn inspect(&self, stage: Stage, value: &Value) {
+        if let Some(inspection) = self.inspection {
+            inspection.borrow_mut().insert(stage, value.clone());
         }
     }
 
@@ -60,14 +60,14 @@ impl Scope<'_> {
 
 /// Which optional members of `$states` exist where an expression stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reach {
+pub(crate) struct Visibility {
     /// `$states.result`: in `Output` and `Assign` of states that have a result.
     pub result: bool,
     /// `$states.errorOutput`: in a `Catch`.
     pub error: bool,
 }
 
-impl Reach {
+impl Visibility {
     pub(crate) const INPUT: Self = Self { result: false, error: false };
     pub(crate) const RESULT: Self = Self { result: true, error: false };
     pub(crate) const ERROR: Self = Self { result: false, error: true };

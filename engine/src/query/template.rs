@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Expression, Intrinsic, JsonPath, Reach, Refusal, Scope, Unresolved};
+use super::{Expression, Intrinsic, JsonPath, Refusal, Scope, Unresolved, Visibility};
 use crate::failure::reserved;
 use crate::value::{Number, Value};
 
@@ -76,7 +76,7 @@ impl Template {
     /// Reads a template of JSONata; each expression that cannot be parsed is given to `refuse` with its place.
     pub(crate) fn parse(
         value: &Value,
-        reach: Reach,
+        visible: Visibility,
         at: &str,
         refuse: &mut impl FnMut(&str, Refusal),
     ) -> Self {
@@ -85,7 +85,7 @@ impl Template {
                 refuse(at, Refusal::Unclosed);
                 Self::Constant(Value::Null)
             }
-            Value::String(text) => match expression(text).map(|source| Expression::parse(source, reach)) {
+            Value::String(text) => match expression(text).map(|source| Expression::parse(source, visible)) {
                 None => Self::Constant(value.clone()),
                 Some(Ok(expression)) => Self::Expression(Box::new(expression)),
                 Some(Err(error)) => {
@@ -95,7 +95,7 @@ impl Template {
             },
             Value::Array(items) => {
                 let items = items.iter().enumerate();
-                let items = items.map(|(i, item)| Self::parse(item, reach, &format!("{at}/{i}"), refuse));
+                let items = items.map(|(i, item)| Self::parse(item, visible, &format!("{at}/{i}"), refuse));
                 Self::list(value, items.collect())
             }
             Value::Object(members) => {
@@ -103,7 +103,7 @@ impl Template {
                     .iter()
                     .map(|(name, value)| {
                         let at = format!("{at}/{}", crate::problem::escape(name));
-                        (Arc::clone(name), Self::parse(value, reach, &at, refuse))
+                        (Arc::clone(name), Self::parse(value, visible, &at, refuse))
                     })
                     .collect();
                 let constant = members.iter().all(|(_, member)| member.is_constant());
@@ -121,10 +121,10 @@ impl Template {
                 expression.evaluate(scope).map_err(|fault| EvaluationError::new(expression, field, fault))
             }
             Self::Path(labelled) => labelled.1.fill(&labelled.0, scope),
-            Self::Intrinsic(call) => call.evaluate(scope).map_err(|trouble| EvaluationError {
-                error: trouble.error,
+            Self::Intrinsic(call) => call.evaluate(scope).map_err(|error| EvaluationError {
+                error: error.error,
                 location: None,
-                cause: trouble.cause,
+                cause: error.cause,
             }),
             Self::Array(items) => {
                 let items = items.iter().enumerate();
@@ -284,7 +284,7 @@ pub(crate) fn expression(text: &str) -> Option<&str> {
 impl JsonPath {
     /// The value for a field.
     pub(crate) fn fill(&self, label: &str, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
-        self.resolve_with_gaps(scope).map_err(|_| {
+        self.resolve_with_nulls(scope).map_err(|_| {
             EvaluationError::runtime(format!(
                 "The JSONPath '{}' specified for the field '{label}' could not be found in the input '{}'",
                 self.source(),

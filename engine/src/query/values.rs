@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jsonata_core::value::{JValue, with_stack};
 
-use crate::value::{DEEPEST, Number, Value};
+use crate::value::{MAX_DEPTH, Number, Value};
 
 fn object(members: impl Iterator<Item = (String, JValue)>) -> JValue {
     JValue::Object(Rc::new(members.collect()))
@@ -47,23 +47,24 @@ pub(super) fn import(value: &Value) -> JValue {
 
 /// `None`: JSON cannot hold it, or it is nested too deep.
 pub(super) fn export(value: &JValue) -> Option<Value> {
-    exported(value, DEEPEST)
+    exported(value, MAX_DEPTH)
 }
 
-fn exported(value: &JValue, room: usize) -> Option<Value> {
+fn exported(value: &JValue, levels_left: usize) -> Option<Value> {
     Some(match value {
         JValue::Null => Value::Null,
         JValue::Bool(truth) => Value::Bool(*truth),
         JValue::Number(n) => Value::Number(Number::from_f64(*n)?),
         JValue::String(text) => Value::from(&**text),
         JValue::Array(items) => {
-            let room = room.checked_sub(1)?;
-            items.iter().map(|item| exported(item, room)).collect::<Option<Vec<_>>>()?.into()
+            let levels_left = levels_left.checked_sub(1)?;
+            items.iter().map(|item| exported(item, levels_left)).collect::<Option<Vec<_>>>()?.into()
         }
         JValue::Object(members) => {
-            let room = room.checked_sub(1)?;
-            let members =
-                members.iter().map(|(name, value)| Some((Arc::from(name.as_str()), exported(value, room)?)));
+            let levels_left = levels_left.checked_sub(1)?;
+            let members = members
+                .iter()
+                .map(|(name, value)| Some((Arc::from(name.as_str()), exported(value, levels_left)?)));
             Value::Object(members.collect::<Option<Vec<_>>>()?.into_iter().collect())
         }
         _ => return None,

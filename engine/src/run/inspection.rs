@@ -9,7 +9,7 @@ use crate::effect::Items;
 use crate::failure::Failure;
 use crate::ids::{FlowId, StateId};
 use crate::machine::StateMachine;
-use crate::query::{Notes, OpenNotes, Stage, Variables};
+use crate::query::{InspectionCell, InspectionData, Stage, Variables};
 use crate::state::{Kind, StateInput, Transition};
 use crate::value::Value;
 
@@ -34,7 +34,7 @@ pub(crate) struct Inspection {
     /// The state inside a Map or Parallel that the mocked error comes from.
     pub origin: Option<(FlowId, StateId)>,
     /// What was computed on the way.
-    pub notes: Notes,
+    pub data: InspectionData,
     /// The variables when the state was left.
     pub variables: Variables,
     /// Where it went on.
@@ -89,7 +89,7 @@ impl Execution {
         self.inspection.as_deref()
     }
 
-    /// Whether this is a test, which ends when its state is left; notes where it would go on.
+    /// Whether this is a test, which ends when its state is left; data where it would go on.
     pub(super) fn end_of_test(&mut self, strand: &Strand, to: Transition) -> bool {
         let Some(inspection) = &mut self.inspection else {
             return false;
@@ -120,33 +120,33 @@ impl Visit<'_> {
     }
 
     /// Keeps what a state has computed, if anyone wants to see it.
-    pub(crate) fn note(&mut self, stage: Stage, value: &Value) {
+    pub(crate) fn inspect(&mut self, stage: Stage, value: &Value) {
         if let Some(inspection) = &mut self.run.inspection {
-            inspection.notes.insert(stage, value.clone());
+            inspection.data.insert(stage, value.clone());
         }
     }
 
     /// Room for what expressions compute in a test. Nobody looks at what a catcher does with an error.
-    pub(super) fn open_notes(&self, inputs: EvalInputs<'_>) -> Option<OpenNotes> {
-        (self.is_test() && inputs.error.is_none()).then(OpenNotes::default)
+    pub(super) fn new_inspection_cell(&self, inputs: EvalInputs<'_>) -> Option<InspectionCell> {
+        (self.is_test() && inputs.error.is_none()).then(InspectionCell::default)
     }
 
     /// Keeps what expressions have computed.
-    pub(super) fn save_notes(&mut self, notes: Option<OpenNotes>) {
-        let Some(mut notes) = notes.map(OpenNotes::into_inner) else {
+    pub(super) fn save_inspection(&mut self, data: Option<InspectionCell>) {
+        let Some(mut data) = data.map(InspectionCell::into_inner) else {
             return;
         };
         if !matches!(self.state.kind, Kind::Pass(_) | Kind::Task(_) | Kind::Map(_) | Kind::Parallel(_)) {
             // What such a state hands on is not shaped like a result.
-            notes.remove(&Stage::AfterResultSelector);
-            notes.remove(&Stage::AfterResultPath);
+            data.remove(&Stage::AfterResultSelector);
+            data.remove(&Stage::AfterResultPath);
         }
         if matches!(self.state.kind, Kind::Parallel(_)) {
             // As on AWS, only what its branches get is shown.
-            notes.remove(&Stage::AfterInputPath);
+            data.remove(&Stage::AfterInputPath);
         }
         if let Some(inspection) = &mut self.run.inspection {
-            inspection.notes.append(&mut notes);
+            inspection.data.append(&mut data);
         }
     }
 

@@ -17,7 +17,7 @@ use crate::rng::Rng;
 use crate::state::exit::ExitResult;
 use crate::state::{Exit, Kind};
 use crate::token::TaskToken;
-use crate::value::{DEEPEST, Value};
+use crate::value::{MAX_DEPTH, Value};
 
 /// AWS's limit for all variables of an execution, in bytes of JSON.
 const MAX_VARIABLES_BYTES: usize = 10 * 1024 * 1024;
@@ -101,7 +101,7 @@ impl Visit<'_> {
         inputs: EvalInputs<'_>,
         read: impl FnOnce(&mut Scope<'_>) -> Result<T, EvaluationError>,
     ) -> Result<T, Fault> {
-        let notes = self.open_notes(inputs);
+        let inspection = self.new_inspection_cell(inputs);
         let mut rng: Rng = self.run.rng;
         let (run, strand, state) = (&*self.run, &*self.strand, self.state);
         let context = || {
@@ -121,11 +121,11 @@ impl Visit<'_> {
             variables: &strand.variables,
             now: self.now,
             rng: &mut rng,
-            notes: notes.as_ref(),
+            inspection: inspection.as_ref(),
         };
         let read = read(&mut scope);
         self.run.rng = rng;
-        self.save_notes(notes);
+        self.save_inspection(inspection);
         read.map_err(|error| {
             // Only JSONata has an event of its own for this.
             let jsonata = error.error == reserved::QUERY_EVALUATION_ERROR;
@@ -292,5 +292,5 @@ impl Visit<'_> {
 }
 
 fn too_deep() -> String {
-    format!("The data is nested more than {DEEPEST} levels deep.")
+    format!("The data is nested more than {MAX_DEPTH} levels deep.")
 }

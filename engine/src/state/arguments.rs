@@ -1,7 +1,7 @@
 //! What the parts of a distributed Map read in the same way.
 
 use crate::load::Fields;
-use crate::query::{Language, Reach, Template};
+use crate::query::{Language, Template, Visibility};
 
 /// `None`: there is one, and something is wrong with it.
 pub(super) fn optional<T>(parsed: Option<Option<T>>) -> Option<Option<T>> {
@@ -15,5 +15,5 @@ pub(super) fn arguments(fields: &Fields<'_>) -> Option<Template> {
         Language::Jsonata => "Arguments",
     };
     fields.require(&[field]);
-    fields.template_of(field, "Object", Reach::INPUT, |value| value.as_object().is_some())
+    fields.template_of(field, "Object", Visibility::INPUT, |value| value.as_object().is_some())
 }

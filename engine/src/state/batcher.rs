@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, reserved};
 use crate::load::Fields;
-use crate::query::{EvaluationError, Reach, Scope, Template};
+use crate::query::{EvaluationError, Scope, Template, Visibility};
 use crate::run::{Fault, MAX_PAYLOAD_BYTES, Visit};
 use crate::value::Value;
 
@@ -26,7 +26,7 @@ pub(crate) struct Batches {
 impl Batcher {
     pub(crate) fn parse(fields: Fields<'_>) -> Self {
         let batcher = Self {
-            input: fields.template("BatchInput", Reach::INPUT),
+            input: fields.template("BatchInput", Visibility::INPUT),
             most_items: fields.map_number("MaxItemsPerBatch", "MaxItemsPerBatchPath", 0, i64::MAX),
             most_bytes: fields.map_number(
                 "MaxInputBytesPerBatch",

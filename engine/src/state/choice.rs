@@ -7,7 +7,7 @@ use super::exit::{Exit, Transition};
 use super::input::StateInput;
 use crate::failure::{Failure, reserved};
 use crate::load::{Fields, ParseContext};
-use crate::query::{Language, Reach, Template};
+use crate::query::{Language, Template, Visibility};
 use crate::run::{EvalInputs, Fault, Visit, VisitResult};
 use crate::value::Value;
 
@@ -111,7 +111,7 @@ impl Rule {
             Language::Jsonata => {
                 fields.require(&["Condition"]);
                 let accept = |value: &Value| value.as_bool().is_some();
-                fields.template_of("Condition", "Boolean", Reach::INPUT, accept).map(Condition::Jsonata)
+                fields.template_of("Condition", "Boolean", Visibility::INPUT, accept).map(Condition::Jsonata)
             }
         };
         let exit = Exit::parse_rule(&fields, context, state);

@@ -6,7 +6,7 @@ use crate::failure::reserved;
 use crate::ids::StateId;
 use crate::load::{Fields, ParseContext};
 use crate::problem::Code;
-use crate::query::{EvaluationError, Language, Reach, ReferencePath, Scope, Selection, Stage, Template};
+use crate::query::{EvaluationError, Language, ReferencePath, Scope, Selection, Stage, Template, Visibility};
 use crate::value::Value;
 
 /// Where a state leads.
@@ -80,11 +80,11 @@ impl Transition {
 }
 
 impl ExitKind {
-    fn reach(self) -> Reach {
+    fn visibility(self) -> Visibility {
         match self {
-            Self::Result => Reach::RESULT,
-            Self::Pass | Self::Plain => Reach::INPUT,
-            Self::Catch => Reach::ERROR,
+            Self::Result => Visibility::RESULT,
+            Self::Pass | Self::Plain => Visibility::INPUT,
+            Self::Catch => Visibility::ERROR,
         }
     }
 }
@@ -93,14 +93,14 @@ impl Exit {
     /// Reads `Next` or `End` and what shapes the output and the variables.
     pub(crate) fn parse(fields: &Fields<'_>, context: &ParseContext<'_>, kind: ExitKind) -> Option<Self> {
         let output = Output::parse(fields, kind);
-        let assign = assignments(fields, kind.reach());
+        let assign = assignments(fields, kind.visibility());
         Some(Self { to: context.transition(fields)?, output, assign })
     }
 
     /// Reads the way out of a catcher.
     pub(crate) fn parse_catch(fields: &Fields<'_>, context: &ParseContext<'_>) -> Option<Self> {
         let output = Output::parse(fields, ExitKind::Catch);
-        let assign = assignments(fields, Reach::ERROR);
+        let assign = assignments(fields, Visibility::ERROR);
         Some(Self { to: next(fields, context)?, output, assign })
     }
 
@@ -112,13 +112,17 @@ impl Exit {
     ) -> Option<Self> {
         let from = if fields.language() == Language::Jsonata { fields } else { state };
         let output = Output::parse(from, ExitKind::Plain);
-        let assign = assignments(fields, Reach::INPUT);
+        let assign = assignments(fields, Visibility::INPUT);
         Some(Self { to: next(fields, context)?, output, assign })
     }
 
     /// Reads what shapes the output and the variables of a way that leads to `to`.
     pub(crate) fn parse_default(to: Transition, fields: &Fields<'_>) -> Self {
-        Self { to, output: Output::parse(fields, ExitKind::Plain), assign: assignments(fields, Reach::INPUT) }
+        Self {
+            to,
+            output: Output::parse(fields, ExitKind::Plain),
+            assign: assignments(fields, Visibility::INPUT),
+        }
     }
 
     /// A way that only ends its flow.
@@ -150,8 +154,8 @@ impl Exit {
         let output = match &self.output {
             Output::Jsonata(None) => result.clone(),
             Output::JsonPath(None) => {
-                scope.note(Stage::AfterResultSelector, result);
-                scope.note(Stage::AfterResultPath, result);
+                scope.inspect(Stage::AfterResultSelector, result);
+                scope.inspect(Stage::AfterResultPath, result);
                 result.clone()
             }
             Output::Jsonata(Some(Template::Constant(value))) => value.clone(),
@@ -165,9 +169,10 @@ impl Exit {
 impl Output {
     fn parse(fields: &Fields<'_>, kind: ExitKind) -> Self {
         if fields.language() == Language::Jsonata {
-            return Self::Jsonata(fields.template("Output", kind.reach()));
+            return Self::Jsonata(fields.template("Output", kind.visibility()));
         }
-        let selector = (kind == ExitKind::Result).then(|| fields.template("ResultSelector", Reach::INPUT));
+        let selector =
+            (kind == ExitKind::Result).then(|| fields.template("ResultSelector", Visibility::INPUT));
         let result_path = if kind == ExitKind::Plain { ResultPath::Replace } else { result_path(fields) };
         let output = if kind == ExitKind::Catch { Selection::All } else { fields.selection("OutputPath") };
         let paths = OutputPaths { selector: selector.flatten(), result_path, output };
@@ -185,7 +190,7 @@ impl OutputPaths {
             None => result.clone(),
             Some(template) => template.fill("ResultSelector", &mut scope.over(result))?,
         };
-        scope.note(Stage::AfterResultSelector, &selected);
+        scope.inspect(Stage::AfterResultSelector, &selected);
         let placed =
             match &self.result_path {
                 ResultPath::Replace => selected,
@@ -194,7 +199,7 @@ impl OutputPaths {
                     EvaluationError { error: reserved::RESULT_PATH_MATCH_FAILURE, location: None, cause }
                 })?,
             };
-        scope.note(Stage::AfterResultPath, &placed);
+        scope.inspect(Stage::AfterResultPath, &placed);
         self.output.of(&scope.over(&placed))
     }
 }
@@ -219,8 +224,8 @@ fn result_path(fields: &Fields<'_>) -> ResultPath {
     }
 }
 
-fn assignments(fields: &Fields<'_>, reach: Reach) -> Vec<(Arc<str>, Template)> {
-    let assignments = match fields.template("Assign", reach) {
+fn assignments(fields: &Fields<'_>, visible: Visibility) -> Vec<(Arc<str>, Template)> {
+    let assignments = match fields.template("Assign", visible) {
         None => Vec::new(),
         Some(Template::Object(members)) => members,
         Some(Template::Constant(Value::Object(members))) => members

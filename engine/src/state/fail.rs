@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::load::Fields;
-use crate::query::{Language, Reach, Stage, Template};
+use crate::query::{Language, Stage, Template, Visibility};
 use crate::run::{EvalInputs, Fault, Visit, VisitResult};
 
 /// A Fail state.
@@ -21,7 +21,7 @@ impl Fail {
                 return fields.path_or_call(path);
             }
             fields.warn_of_path(field);
-            fields.template_of(field, "String", Reach::INPUT, |value| value.as_str().is_some())
+            fields.template_of(field, "String", Visibility::INPUT, |value| value.as_str().is_some())
         };
         let (error, cause) = (text("Error", "ErrorPath"), text("Cause", "CausePath"));
         let language = fields.language();
@@ -32,7 +32,7 @@ impl Fail {
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> VisitResult {
         let failure = visit.evaluate(EvalInputs::default(), |scope| {
             if self.language == Language::JsonPath {
-                scope.note(Stage::AfterInputPath, scope.input);
+                scope.inspect(Stage::AfterInputPath, scope.input);
             }
             let mut text = |field: &str, template: &Option<Template>| {
                 let template = template.as_ref()?;

@@ -1,7 +1,7 @@
 //! What a state's work gets of its input: `InputPath`, then `Parameters` or `Arguments`.
 
 use crate::load::Fields;
-use crate::query::{EvaluationError, Language, Reach, Scope, Selection, Stage, Template};
+use crate::query::{EvaluationError, Language, Scope, Selection, Stage, Template, Visibility};
 use crate::value::Value;
 
 /// A way in.
@@ -20,7 +20,7 @@ impl StateInput {
 
     /// Reads `InputPath` and `Parameters`, or `Arguments`.
     pub(crate) fn parse(fields: &Fields<'_>) -> Self {
-        Self { payload: fields.payload(Reach::INPUT), ..Self::parse_path(fields) }
+        Self { payload: fields.payload(Visibility::INPUT), ..Self::parse_path(fields) }
     }
 
     /// Whether the input is taken as it is.
@@ -32,7 +32,7 @@ impl StateInput {
     pub(crate) fn select(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
         let input = self.selection.of(scope)?;
         if !self.is_jsonata() {
-            scope.note(Stage::AfterInputPath, &input);
+            scope.inspect(Stage::AfterInputPath, &input);
         }
         Ok(input)
     }
@@ -58,7 +58,7 @@ impl StateInput {
             None => input.clone(),
         };
         if !self.is_jsonata() {
-            scope.note(Stage::AfterParameters, &effective);
+            scope.inspect(Stage::AfterParameters, &effective);
         }
         Ok(effective)
     }

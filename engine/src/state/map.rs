@@ -10,7 +10,7 @@ use crate::failure::reserved;
 use crate::history::{Details, EventType};
 use crate::ids::FlowId;
 use crate::load::{Fields, ParseContext};
-use crate::query::{EvaluationError, Language, Reach, Scope, Selection, Stage, Template};
+use crate::query::{EvaluationError, Language, Scope, Selection, Stage, Template, Visibility};
 use crate::run::{Children, EvalInputs, Visit, VisitOutcome, VisitResult};
 use crate::value::Value;
 
@@ -143,9 +143,11 @@ impl Map {
 impl Source {
     fn parse(fields: &Fields<'_>, objects: bool) -> Self {
         match fields.language() {
-            Language::Jsonata => Self::Jsonata(fields.template_of("Items", "Array", Reach::INPUT, |value| {
-                value.as_array().is_some() || objects && value.as_object().is_some()
-            })),
+            Language::Jsonata => {
+                Self::Jsonata(fields.template_of("Items", "Array", Visibility::INPUT, |value| {
+                    value.as_array().is_some() || objects && value.as_object().is_some()
+                }))
+            }
             Language::JsonPath if fields.has("ItemsPath") => {
                 let path = fields.reference("ItemsPath");
                 Self::JsonPath(path.map_or(Selection::All, |path| Selection::Path(Box::new(path))))
@@ -179,7 +181,7 @@ impl Source {
         };
         let items = accept(&value).ok_or(error)?;
         if matches!(self, Self::JsonPath(_)) {
-            scope.note(Stage::AfterItemsPath, &items);
+            scope.inspect(Stage::AfterItemsPath, &items);
         }
         Ok(items)
     }
@@ -189,9 +191,9 @@ impl Source {
 fn selector(fields: &Fields<'_>) -> Option<Template> {
     if fields.language() == Language::JsonPath && fields.has("Parameters") {
         fields.one_of(&["ItemSelector", "Parameters"]);
-        return fields.template("Parameters", Reach::INPUT);
+        return fields.template("Parameters", Visibility::INPUT);
     }
-    fields.template("ItemSelector", Reach::INPUT)
+    fields.template("ItemSelector", Visibility::INPUT)
 }
 
 /// The processor's flow; for a distributed one, whether its executions are EXPRESS.

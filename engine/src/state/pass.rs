@@ -34,7 +34,7 @@ impl Pass {
 
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> VisitResult {
         if let Some(result) = &self.result {
-            visit.note(Stage::Result, result);
+            visit.inspect(Stage::Result, result);
             return visit.leave(&self.exit, "", EvalInputs::result(result));
         }
         if self.input.is_passthrough() && !visit.inspects(&self.input) {

@@ -9,7 +9,7 @@ use super::{Exit, Recovery, StateInput};
 use crate::effect::{Effect, Pattern, Progress, TaskRequest};
 use crate::failure::{Failure, reserved};
 use crate::load::{Fields, MAX_SECONDS, ParseContext};
-use crate::query::{EvaluationError, Language, Reach, Scope, Stage, Template};
+use crate::query::{EvaluationError, Language, Scope, Stage, Template, Visibility};
 use crate::run::{EvalInputs, Fault, HostTask, TaskUpdate, Visit, VisitOutcome, VisitResult, Waiting, late};
 use crate::services;
 use crate::value::{Number, Value};
@@ -78,7 +78,7 @@ impl Task {
         let (arguments, timeouts) = self.prepare(visit)?;
         visit.check_payload(&arguments)?;
         if self.input.is_jsonata() {
-            visit.note(Stage::AfterArguments, &arguments);
+            visit.inspect(Stage::AfterArguments, &arguments);
         }
         self.kind.scheduled(visit, &self.resource, &arguments, timeouts);
         if let Some(answer) = visit.mock() {
@@ -160,7 +160,7 @@ impl Task {
     ) -> VisitResult {
         let failure = match answer {
             Ok(result) if visit.check_payload(&result).is_ok() => {
-                visit.note(Stage::Result, &result);
+                visit.inspect(Stage::Result, &result);
                 self.kind.succeeded(visit, &result);
                 return visit.leave(&self.exit, "", EvalInputs::result(&result));
             }
@@ -206,7 +206,7 @@ fn credentials(fields: &Fields<'_>) {
             credentials.refuse_here("The field 'RoleArn' is required but was missing");
         }
     }
-    fields.template("Credentials", Reach::INPUT);
+    fields.template("Credentials", Visibility::INPUT);
 }
 
 fn check(fields: &Fields<'_>, context: &ParseContext<'_>, resource: &str) {

@@ -30,22 +30,22 @@ impl Map {
             (0..all).filter_map(|index| dataset.item(index)).map(|item| visit.iteration_input(self, item));
         let selected = selected.collect::<Result<Vec<_>, _>>()?;
         if self.selector.is_some() {
-            visit.note(Stage::AfterItemSelector, &selected.clone().into());
+            visit.inspect(Stage::AfterItemSelector, &selected.clone().into());
         }
         let mut limits = MapRunUpdate::default();
         if let Some(distributed) = &self.distributed {
             limits = self.limits(visit, concurrency)?;
             if let Some(batcher) = &distributed.batcher {
                 let batches = batcher.batches(visit, selected)?.inputs;
-                visit.note(Stage::AfterItemBatcher, &batches.into());
+                visit.inspect(Stage::AfterItemBatcher, &batches.into());
             }
         }
-        visit.note(Stage::MaxConcurrency, &concurrency.into());
+        visit.inspect(Stage::MaxConcurrency, &concurrency.into());
         if let Some(count) = limits.tolerated_failure_count {
-            visit.note(Stage::ToleratedFailureCount, &count.into());
+            visit.inspect(Stage::ToleratedFailureCount, &count.into());
         }
         if let Some(share) = limits.tolerated_failure_percentage {
-            visit.note(Stage::ToleratedFailurePercentage, &crate::value::Number::Float(share).into());
+            visit.inspect(Stage::ToleratedFailurePercentage, &crate::value::Number::Float(share).into());
         }
         let result = self.mocked(visit, all, &limits)?;
         visit.leave(&self.exit, "", EvalInputs::result(&result))
@@ -64,7 +64,7 @@ impl Map {
             items.truncate(most);
         }
         if let Some(ItemFormat::Json { pointer: Some(_) }) = reader.format() {
-            visit.note(Stage::AfterItemsPointer, &items.values.clone().into());
+            visit.inspect(Stage::AfterItemsPointer, &items.values.clone().into());
         }
         Ok(Dataset::new(items, source))
     }

@@ -7,7 +7,7 @@ use super::exit::ExitKind;
 use super::input::StateInput;
 use crate::failure::{Failure, reserved};
 use crate::load::{Fields, MAX_SECONDS, ParseContext};
-use crate::query::{EvaluationError, JsonPath, Language, Reach, Scope, Template};
+use crate::query::{EvaluationError, JsonPath, Language, Scope, Template, Visibility};
 use crate::run::{EvalInputs, Fault, Visit, VisitOutcome, VisitResult, Waiting};
 use crate::value::{Number, Value};
 
@@ -84,7 +84,7 @@ impl Until {
         if fields.has("Seconds") {
             return fields.whole_or_template("Seconds", 0, MAX_SECONDS).map(Self::Seconds);
         }
-        let timestamp = fields.template("Timestamp", Reach::INPUT)?;
+        let timestamp = fields.template("Timestamp", Visibility::INPUT)?;
         if timestamp.constant().is_some_and(|value| parse_timestamp(value).is_none()) {
             fields.invalid("Timestamp", "String does not match RFC3339 timestamp");
         }

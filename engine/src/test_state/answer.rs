@@ -81,7 +81,7 @@ impl TestStateAnswer {
 
 fn inspection_data(inspection: &Inspection, input: &str) -> Value {
     let mut data = vec![(Arc::from("input"), Value::from(input))];
-    for (stage, value) in &inspection.notes {
+    for (stage, value) in &inspection.data {
         let value = if stage.is_number() { value.clone() } else { Value::string(value.to_string()) };
         data.push((stage.name().into(), value));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-use super::{DEEPEST, Number, Object, Value};
+use super::{MAX_DEPTH, Number, Object, Value};
 
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
@@ -31,21 +31,21 @@ impl Serialize for Object {
 
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        ValueVisitor { room: DEEPEST }.deserialize(input)
+        ValueVisitor { levels_left: MAX_DEPTH }.deserialize(input)
     }
 }
 
 #[derive(Clone, Copy)]
 struct ValueVisitor {
     /// How many lists and objects may still be within one another.
-    room: usize,
+    levels_left: usize,
 }
 
 impl ValueVisitor {
     fn below<E: Error>(self) -> Result<Self, E> {
-        let room = self.room.checked_sub(1);
-        let too_deep = || E::custom(format!("values are nested more than {DEEPEST} levels deep"));
-        Ok(Self { room: room.ok_or_else(too_deep)? })
+        let levels_left = self.levels_left.checked_sub(1);
+        let too_deep = || E::custom(format!("values are nested more than {MAX_DEPTH} levels deep"));
+        Ok(Self { levels_left: levels_left.ok_or_else(too_deep)? })
     }
 }
 

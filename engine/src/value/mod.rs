@@ -12,7 +12,7 @@ pub use number::Number;
 
 /// So many lists and objects may be within one another in what is read and in what a state hands on. What the
 /// host writes around a value when it keeps it must fit the 128 levels that can be read back.
-pub(crate) const DEEPEST: usize = 100;
+pub(crate) const MAX_DEPTH: usize = 100;
 
 /// A JSON value.
 ///
@@ -61,7 +61,7 @@ struct Size {
 
 impl Size {
     /// A container of things of these sizes, with so many bytes more for each.
-    fn around(parts: impl Iterator<Item = Self>, more: usize) -> Self {
+    fn of_container(parts: impl Iterator<Item = Self>, more: usize) -> Self {
         let all = parts.fold(Self { bytes: 0, depth: 0 }, |all, part| Self {
             bytes: all.bytes + part.bytes + more,
             depth: all.depth.max(part.depth),
@@ -148,7 +148,7 @@ impl Value {
 
     /// Whether it is nested deeper than what is read may be.
     pub(crate) fn is_too_deep(&self) -> bool {
-        self.size().depth > DEEPEST
+        self.size().depth > MAX_DEPTH
     }
 
     fn size(&self) -> Size {
@@ -175,7 +175,7 @@ impl Array {
     }
 
     fn size(&self) -> Size {
-        *self.0.size.get_or_init(|| Size::around(self.iter().map(Value::size), 1))
+        *self.0.size.get_or_init(|| Size::of_container(self.iter().map(Value::size), 1))
     }
 }
 
@@ -213,7 +213,7 @@ impl Object {
                 let size = value.size();
                 Size { bytes: string_len(name) + size.bytes, ..size }
             });
-            Size::around(members, 2)
+            Size::of_container(members, 2)
         })
     }
 }

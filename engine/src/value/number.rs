@@ -12,7 +12,7 @@ pub enum Number {
 }
 
 /// The integers a double holds without loss.
-const EXACT: f64 = 9_007_199_254_740_992.0;
+const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
 
 impl Number {
     /// The number as a double; integers beyond 2^53 lose their last digits.
@@ -31,7 +31,7 @@ impl Number {
         match self {
             Self::Int(n) => Some(n),
             Self::Uint(_) => None,
-            Self::Float(n) => (n.fract() == 0.0 && n.abs() <= EXACT).then_some(n as i64),
+            Self::Float(n) => (n.fract() == 0.0 && n.abs() <= MAX_EXACT_INTEGER).then_some(n as i64),
         }
     }
 
@@ -41,7 +41,11 @@ impl Number {
         if !n.is_finite() {
             return None;
         }
-        Some(if n.fract() == 0.0 && n.abs() < EXACT { Self::Int(n as i64) } else { Self::Float(n) })
+        Some(if n.fract() == 0.0 && n.abs() < MAX_EXACT_INTEGER {
+            Self::Int(n as i64)
+        } else {
+            Self::Float(n)
+        })
     }
 
     pub(super) fn json_len(self) -> usize {

@@ -63,7 +63,7 @@ enum Function {
 }
 
 /// Why a call has no value: the error's name and the sentence.
-pub(crate) struct Trouble {
+pub(crate) struct IntrinsicError {
     pub error: &'static str,
     pub cause: String,
 }
@@ -74,8 +74,8 @@ impl Intrinsic {
         Some(Self { source: text.into(), call: parse::call(text)? })
     }
 
-    pub(crate) fn evaluate(&self, scope: &mut Scope<'_>) -> Result<Value, Trouble> {
-        self.call.value(scope).map_err(|Trouble { error, cause }| Trouble {
+    pub(crate) fn evaluate(&self, scope: &mut Scope<'_>) -> Result<Value, IntrinsicError> {
+        self.call.value(scope).map_err(|IntrinsicError { error, cause }| IntrinsicError {
             error,
             cause: format!("The function '{}' had the following error: {cause}", self.source),
         })
@@ -83,7 +83,7 @@ impl Intrinsic {
 }
 
 impl Call {
-    fn value(&self, scope: &mut Scope<'_>) -> Result<Value, Trouble> {
+    fn value(&self, scope: &mut Scope<'_>) -> Result<Value, IntrinsicError> {
         let mut arguments = Vec::with_capacity(self.arguments.len());
         for (index, argument) in self.arguments.iter().enumerate() {
             arguments.push(match argument {
@@ -97,7 +97,7 @@ impl Call {
                 Argument::Path(path) => path.resolve(scope).map_err(|_| missing(path, scope))?,
             });
         }
-        self.function.apply(&arguments, scope).map_err(|why| Trouble {
+        self.function.apply(&arguments, scope).map_err(|why| IntrinsicError {
             error: reserved::INTRINSIC_FAILURE,
             cause: format!("Invalid arguments in {}: {why}", self.function.name()),
         })
@@ -105,14 +105,14 @@ impl Call {
 }
 
 /// AWS shows a path into the context object as if it began at the input, and shows the input.
-fn missing(path: &JsonPath, scope: &Scope<'_>) -> Trouble {
+fn missing(path: &JsonPath, scope: &Scope<'_>) -> IntrinsicError {
     let source = path.source();
     let source = if path.is_context() { &source[1..] } else { source };
     let cause = format!(
         "The JsonPath argument for the field '{source}' could not be found in the input '{}'",
         scope.input
     );
-    Trouble { error: reserved::RUNTIME, cause }
+    IntrinsicError { error: reserved::RUNTIME, cause }
 }
 
 impl Function {

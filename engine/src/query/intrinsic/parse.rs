@@ -5,7 +5,7 @@ use crate::query::jsonpath::JsonPath;
 use crate::value::{Number, Value};
 
 /// AWS allows so many calls within one another.
-const DEEPEST: usize = 10;
+const MAX_CALL_DEPTH: usize = 10;
 
 /// A whole text that is one call.
 pub(super) fn call(text: &str) -> Option<Call> {
@@ -16,7 +16,7 @@ pub(super) fn call(text: &str) -> Option<Call> {
 fn read_call(text: &str, depth: usize) -> Option<(Call, &str)> {
     let (name, mut rest) = text.split_once('(')?;
     let function = Function::ALL.into_iter().find(|function| function.name() == name)?;
-    if depth > DEEPEST {
+    if depth > MAX_CALL_DEPTH {
         return None;
     }
     let mut arguments = Vec::new();

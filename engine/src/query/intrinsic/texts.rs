@@ -9,16 +9,16 @@ use crate::query::functions;
 use crate::value::{Number, Value};
 
 /// AWS hashes and encodes no longer text, in characters.
-const LONGEST: usize = 10_000;
+const MAX_TEXT_CHARS: usize = 10_000;
 
 fn text(value: &Value) -> Result<&str, String> {
     value.as_str().ok_or_else(|| "an argument must be a string".into())
 }
 
-fn short(value: &Value) -> Result<&str, String> {
+fn limited_text(value: &Value) -> Result<&str, String> {
     let text = text(value)?;
-    if text.chars().count() > LONGEST {
-        return Err(format!("the text has more than {LONGEST} characters"));
+    if text.chars().count() > MAX_TEXT_CHARS {
+        return Err(format!("the text has more than {MAX_TEXT_CHARS} characters"));
     }
     Ok(text)
 }
@@ -113,17 +113,18 @@ pub(super) fn parse(value: &Value) -> Result<Value, String> {
 }
 
 pub(super) fn encode(value: &Value) -> Result<Value, String> {
-    Ok(Value::string(STANDARD.encode(short(value)?)))
+    Ok(Value::string(STANDARD.encode(limited_text(value)?)))
 }
 
 pub(super) fn decode(value: &Value) -> Result<Value, String> {
-    let bytes = STANDARD.decode(short(value)?).map_err(|error| format!("the text is not Base64: {error}"))?;
+    let bytes =
+        STANDARD.decode(limited_text(value)?).map_err(|error| format!("the text is not Base64: {error}"))?;
     Ok(Value::string(String::from_utf8_lossy(&bytes)))
 }
 
 pub(super) fn hash(value: &Value, algorithm: &Value) -> Result<Value, String> {
     if let Value::String(_) = value {
-        short(value)?;
+        limited_text(value)?;
     }
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     functions::digest(&text, algorithm.as_str().unwrap_or_default())

@@ -14,7 +14,7 @@ pub(super) enum Filter {
     All(Vec<Filter>),
     Not(Box<Filter>),
     /// The path leads somewhere.
-    Holds(Operand),
+    Exists(Operand),
     Compare(Operand, Operator, Operand),
 }
 
@@ -30,7 +30,7 @@ pub(super) enum Operand {
 pub(super) enum Operator {
     Equal,
     /// `=~`
-    Fits,
+    Matches,
     Unequal,
     Less,
     LessOrEqual,
@@ -49,7 +49,7 @@ pub(super) enum Operator {
 impl Operator {
     /// Every operator by its token; one that begins like another comes first.
     pub(super) const ALL: [(&'static str, Self); 15] = [
-        ("=~", Self::Fits),
+        ("=~", Self::Matches),
         ("==", Self::Equal),
         ("!=", Self::Unequal),
         ("<=", Self::LessOrEqual),
@@ -74,8 +74,8 @@ impl Filter {
             Self::Any(filters) => filters.iter().any(|filter| filter.passes(item, document)),
             Self::All(filters) => filters.iter().all(|filter| filter.passes(item, document)),
             Self::Not(filter) => !filter.passes(item, document),
-            Self::Holds(operand) => operand.value(item, document).is_some(),
-            Self::Compare(left, Operator::Fits, Operand::Pattern(pattern)) => {
+            Self::Exists(operand) => operand.value(item, document).is_some(),
+            Self::Compare(left, Operator::Matches, Operand::Pattern(pattern)) => {
                 match left.value(item, document) {
                     Some(Value::String(text)) => pattern.is_match(&text),
                     // As in Jayway, the text of a number or a truth value is looked at.
@@ -106,12 +106,12 @@ fn compare(left: Option<&Value>, operator: Operator, right: Option<&Value>) -> b
         (Operator::Unequal, Some(left), Some(right)) => !equal(left, right),
         (Operator::Unequal, ..) => true,
         (Operator::NotIn, None, Some(Value::Array(_))) => true,
-        (_, Some(left), Some(right)) => holds(left, operator, right),
+        (_, Some(left), Some(right)) => compare_values(left, operator, right),
         _ => false,
     }
 }
 
-fn holds(left: &Value, operator: Operator, right: &Value) -> bool {
+fn compare_values(left: &Value, operator: Operator, right: &Value) -> bool {
     let within = |item: &Value, list: &Value| {
         list.as_array().is_some_and(|list| list.iter().any(|other| equal(item, other)))
     };
@@ -119,7 +119,7 @@ fn holds(left: &Value, operator: Operator, right: &Value) -> bool {
     let lists = left.as_array().is_some() && right.as_array().is_some();
     match operator {
         Operator::Equal => equal(left, right),
-        Operator::Fits => false,
+        Operator::Matches => false,
         Operator::Unequal => !equal(left, right),
         Operator::Less => order(left, right).is_some_and(Ordering::is_lt),
         Operator::LessOrEqual => order(left, right).is_some_and(Ordering::is_le),

@@ -5,25 +5,25 @@
 //! | `parse.rs` | text to path |
 //! | `select.rs` | what a path finds, and what it says when it finds nothing |
 //! | `filter.rs` | the conditions between `[?(` and `)]` |
-//! | `reduce.rs` | functions at the end of a path: `length()` |
+//! | `function.rs` | functions at the end of a path: `length()` |
 //! | `reference.rs` | paths that name one place, and writing there |
 
 mod filter;
+mod function;
 mod parse;
-mod reduce;
 mod reference;
 mod select;
 
 use std::sync::Arc;
 
 use filter::Filter;
-use reduce::Reduce;
+use function::PathFunction;
 
 use super::scope::Scope;
 use crate::value::Value;
 
 pub(crate) use reference::ReferencePath;
-pub(crate) use select::Miss;
+pub(crate) use select::NotFound;
 
 /// A path that was parsed.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct JsonPath {
     source: Arc<str>,
     root: Root,
     steps: Vec<Step>,
-    reduce: Option<Reduce>,
+    function: Option<PathFunction>,
 }
 
 /// Where a path begins.
@@ -88,26 +88,26 @@ impl JsonPath {
     }
 
     /// The value it names.
-    pub(crate) fn resolve(&self, scope: &Scope<'_>) -> Result<Value, Miss> {
+    pub(crate) fn resolve(&self, scope: &Scope<'_>) -> Result<Value, NotFound> {
         self.on_document(scope, Self::find)
     }
 
     /// The value it names in a payload. As on AWS, an index past the end is null there, where it is a failure
     /// elsewhere.
-    pub(crate) fn resolve_with_gaps(&self, scope: &Scope<'_>) -> Result<Value, Miss> {
-        self.on_document(scope, Self::find_with_gaps)
+    pub(crate) fn resolve_with_nulls(&self, scope: &Scope<'_>) -> Result<Value, NotFound> {
+        self.on_document(scope, Self::find_with_nulls)
     }
 
     fn on_document(
         &self,
         scope: &Scope<'_>,
-        find: impl FnOnce(&Self, &Value) -> Result<Value, Miss>,
-    ) -> Result<Value, Miss> {
+        find: impl FnOnce(&Self, &Value) -> Result<Value, NotFound>,
+    ) -> Result<Value, NotFound> {
         match &self.root {
             Root::Context => find(self, &(scope.context)()),
             Root::Variable(name) => match scope.variables.get(name) {
                 Some(value) => find(self, value),
-                None => Err(Miss::Absent(format!("No results for path: ${name}"))),
+                None => Err(NotFound::Other(format!("No results for path: ${name}"))),
             },
             Root::Input | Root::Item => find(self, scope.input),
         }

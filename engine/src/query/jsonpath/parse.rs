@@ -5,7 +5,7 @@ use std::sync::Arc;
 use regex::Regex;
 
 use super::filter::{Filter, Operand, Operator};
-use super::reduce::Reduce;
+use super::function::PathFunction;
 use super::{JsonPath, Root, Step};
 use crate::value::{Number, Value};
 
@@ -17,10 +17,10 @@ struct Cursor<'t> {
 }
 
 /// Steps of one path: more are a mistake, or an attack.
-const MOST_STEPS: usize = 256;
+const MAX_PATH_STEPS: usize = 256;
 
 /// Conditions in conditions: more are a mistake, or an attack.
-const DEEPEST: usize = 32;
+const MAX_FILTER_DEPTH: usize = 32;
 
 /// Reads a path. Blanks around it do not belong to it; messages show it as it was written.
 pub(super) fn path(text: &str) -> Option<JsonPath> {
@@ -69,8 +69,8 @@ impl<'t> Cursor<'t> {
             Root::Item
         };
         let mut steps = Vec::new();
-        let mut reduce = None;
-        while reduce.is_none() && steps.len() <= MOST_STEPS {
+        let mut function = None;
+        while function.is_none() && steps.len() <= MAX_PATH_STEPS {
             if self.take("..") {
                 steps.push(Step::Scan);
                 if self.peek() != Some('[') {
@@ -87,14 +87,14 @@ impl<'t> Cursor<'t> {
                 steps.push(self.bracketed()?);
             }
             if self.take("()") {
-                reduce = Some(match steps.pop()? {
-                    Step::Name(name) => Reduce::named(&name)?,
+                function = Some(match steps.pop()? {
+                    Step::Name(name) => PathFunction::named(&name)?,
                     _ => return None,
                 });
             }
         }
         let source = &all[..all.len() - self.rest.len()];
-        (steps.len() <= MOST_STEPS).then(|| JsonPath { source: source.into(), root, steps, reduce })
+        (steps.len() <= MAX_PATH_STEPS).then(|| JsonPath { source: source.into(), root, steps, function })
     }
 
     fn dotted(&mut self) -> Option<Step> {
@@ -185,7 +185,7 @@ impl<'t> Cursor<'t> {
 
     /// A condition in its parentheses.
     fn condition(&mut self) -> Option<Filter> {
-        self.need("(").filter(|()| self.depth < DEEPEST)?;
+        self.need("(").filter(|()| self.depth < MAX_FILTER_DEPTH)?;
         self.depth += 1;
         let condition = self.either()?;
         self.depth -= 1;
@@ -214,7 +214,7 @@ impl<'t> Cursor<'t> {
         let test = if self.take("!") {
             self.space();
             let negated =
-                if self.peek() == Some('(') { self.condition()? } else { Filter::Holds(self.operand()?) };
+                if self.peek() == Some('(') { self.condition()? } else { Filter::Exists(self.operand()?) };
             Filter::Not(Box::new(negated))
         } else if self.peek() == Some('(') {
             self.condition()?
@@ -222,7 +222,7 @@ impl<'t> Cursor<'t> {
             let left = self.operand()?;
             self.space();
             match Operator::ALL.iter().find(|(token, _)| self.take(token)) {
-                None => Filter::Holds(left),
+                None => Filter::Exists(left),
                 Some((_, operator)) => {
                     self.space();
                     Filter::Compare(left, *operator, self.compared()?)
@@ -272,7 +272,7 @@ impl<'t> Cursor<'t> {
     fn literal(&mut self, words: bool) -> Option<Value> {
         match self.peek()? {
             '\'' | '"' => self.quoted().map(Value::String),
-            '[' if self.depth < DEEPEST => {
+            '[' if self.depth < MAX_FILTER_DEPTH => {
                 self.need("[")?;
                 self.depth += 1;
                 self.space();

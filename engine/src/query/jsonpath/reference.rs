@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::select::place;
+use super::select::index_from_start;
 use super::{JsonPath, Root, Step};
 use crate::value::{Array, Object, Value};
 
@@ -16,7 +16,7 @@ pub(crate) struct ReferencePath {
 impl JsonPath {
     /// Whether the path has only names and indexes.
     pub(crate) fn is_reference(&self) -> bool {
-        self.reduce.is_none()
+        self.function.is_none()
             && self.steps.iter().all(|step| matches!(step, Step::Name(_) | Step::Index(0..)))
     }
 }
@@ -54,7 +54,7 @@ fn put(steps: &[Step], at: Option<&Value>, value: Value) -> Option<Value> {
             Some(Value::Object(Object::with(members, name, below)))
         }
         (Step::Index(index), Some(Value::Array(items))) => {
-            let index = place(items.len(), *index)?;
+            let index = index_from_start(items.len(), *index)?;
             let below = put(rest, Some(items.get(index)?), value)?;
             Some(Value::Array(Array::with(items, index, below)))
         }

@@ -7,153 +7,155 @@ use crate::value::{Array, Object, Value};
 
 /// Why a path that names one place found nothing there.
 #[derive(Debug)]
-pub(crate) enum Miss {
+pub(crate) enum NotFound {
     /// The last step is an index past the end of its list.
-    Beyond(String),
+    IndexBeyondEnd(String),
     /// Anything else. Both hold the sentence that AWS shows.
-    Absent(String),
+    Other(String),
 }
 
 /// A path that takes more steps than this would take all day: `$..*..*..*` visits what is below again and again.
-const MOST_STEPS: usize = 4_000_000;
+const MAX_SEARCH_STEPS: usize = 4_000_000;
 
 /// What a path has found so far.
-struct Found {
+struct Search {
     values: Vec<Value>,
     /// How many steps it may still take.
-    room: usize,
+    steps_left: usize,
     /// Whether an index past the end of a list, as the last step, finds a null there.
-    gaps: bool,
+    nulls: bool,
 }
 
-impl Miss {
+impl NotFound {
     /// The sentence that AWS shows.
     pub(crate) fn reason(&self) -> &str {
         match self {
-            Self::Beyond(reason) | Self::Absent(reason) => reason,
+            Self::IndexBeyondEnd(reason) | Self::Other(reason) => reason,
         }
     }
 }
 
 impl JsonPath {
     /// What the path finds in a document: one value, or the list of all that an indefinite path finds.
-    pub(super) fn find(&self, document: &Value) -> Result<Value, Miss> {
+    pub(super) fn find(&self, document: &Value) -> Result<Value, NotFound> {
         self.search(document, false)
     }
 
     /// The same, with a null wherever the last step is an index past the end of a list.
-    pub(super) fn find_with_gaps(&self, document: &Value) -> Result<Value, Miss> {
+    pub(super) fn find_with_nulls(&self, document: &Value) -> Result<Value, NotFound> {
         match self.search(document, true) {
-            Err(Miss::Beyond(_)) => Ok(Value::Null),
+            Err(NotFound::IndexBeyondEnd(_)) => Ok(Value::Null),
             found => found,
         }
     }
 
-    fn search(&self, document: &Value, gaps: bool) -> Result<Value, Miss> {
+    fn search(&self, document: &Value, nulls: bool) -> Result<Value, NotFound> {
         let found = if self.is_definite() {
-            self.one(document)?
+            self.find_one(document)?
         } else {
-            let mut found = Found { values: Vec::new(), room: MOST_STEPS, gaps };
-            every(&self.steps, document, document, &mut found);
-            if found.room == 0 {
-                return Err(Miss::Absent(format!("The path {} leads to too many places", self.source)));
+            let mut found = Search { values: Vec::new(), steps_left: MAX_SEARCH_STEPS, nulls };
+            collect_all(&self.steps, document, document, &mut found);
+            if found.steps_left == 0 {
+                return Err(NotFound::Other(format!("The path {} leads to too many places", self.source)));
             }
             found.values.into()
         };
-        match self.reduce {
+        match self.function {
             None => Ok(found),
-            Some(reduce) => {
-                reduce.of(&found).ok_or_else(|| Miss::Absent(format!("No results for path: {}", self.source)))
-            }
+            Some(function) => function
+                .of(&found)
+                .ok_or_else(|| NotFound::Other(format!("No results for path: {}", self.source))),
         }
     }
 
-    fn one(&self, document: &Value) -> Result<Value, Miss> {
+    fn find_one(&self, document: &Value) -> Result<Value, NotFound> {
         let mut place = document;
         for (at, step) in self.steps.iter().enumerate() {
             let next = match (step, place) {
                 (Step::Name(name), Value::Object(members)) => members.get(name),
                 (Step::Index(index), Value::Array(items)) => nth(items, *index),
                 (Step::Names(names), Value::Object(members)) => {
-                    return Ok(Value::Object(picked(members, names)));
+                    return Ok(Value::Object(pick_members(members, names)));
                 }
                 _ => None,
             };
-            place = next.ok_or_else(|| self.miss(at, place))?;
+            place = next.ok_or_else(|| self.not_found(at, place))?;
         }
         Ok(place.clone())
     }
 
     /// The words for a path that stops at step `at`, where `place` is.
-    fn miss(&self, at: usize, place: &Value) -> Miss {
+    fn not_found(&self, at: usize, place: &Value) -> NotFound {
         let last = at + 1 == self.steps.len();
-        let (before, here) = (trail(&self.steps[..at]), trail(&self.steps[at..=at]));
+        let (before, here) = (path_text(&self.steps[..at]), path_text(&self.steps[at..=at]));
         match (&self.steps[at], place) {
             (Step::Index(_), Value::Array(_)) if last => {
-                Miss::Beyond(format!("No results for path: {before}{}", &here[1..]))
+                NotFound::IndexBeyondEnd(format!("No results for path: {before}{}", &here[1..]))
             }
             (Step::Name(_), Value::Object(_)) if !last => {
-                Miss::Absent(format!("Missing property in path {before}{}", &here[1..]))
+                NotFound::Other(format!("Missing property in path {before}{}", &here[1..]))
             }
             (Step::Name(_), Value::Object(_)) | (Step::Index(_), Value::Array(_)) => {
-                Miss::Absent(format!("No results for path: {}", trail(&self.steps)))
+                NotFound::Other(format!("No results for path: {}", path_text(&self.steps)))
             }
-            (Step::Index(_), Value::Null) => Miss::Absent(format!("The path {before} is null")),
-            (Step::Index(_), place) => Miss::Absent(format!(
+            (Step::Index(_), Value::Null) => NotFound::Other(format!("The path {before} is null")),
+            (Step::Index(_), place) => NotFound::Other(format!(
                 "Filter: {} can only be applied to arrays. Current context is: {place}",
                 &here[1..]
             )),
-            (_, place) => Miss::Absent(format!(
+            (_, place) => NotFound::Other(format!(
                 "Expected to find an object with property {} in path {before} but found '{}'. This is not a json object according to the JsonProvider: 'com.jayway.jsonpath.spi.json.JacksonJsonProvider'.",
                 &here[1..],
-                class(place),
+                java_class(place),
             )),
         }
     }
 }
 
 /// Adds everything the steps lead to. What does not fit a step is passed over.
-fn every(steps: &[Step], place: &Value, document: &Value, found: &mut Found) {
-    let Some(room) = found.room.checked_sub(1) else {
+fn collect_all(steps: &[Step], place: &Value, document: &Value, found: &mut Search) {
+    let Some(steps_left) = found.steps_left.checked_sub(1) else {
         return;
     };
-    found.room = room;
+    found.steps_left = steps_left;
     let Some((step, rest)) = steps.split_first() else {
         found.values.push(place.clone());
         return;
     };
-    let absent = (found.gaps && rest.is_empty()).then_some(&Value::Null);
-    let mut go = |place: &Value| every(rest, place, document, found);
+    let absent = (found.nulls && rest.is_empty()).then_some(&Value::Null);
+    let mut follow = |place: &Value| collect_all(rest, place, document, found);
     match (step, place) {
         (Step::Name(name), Value::Object(members)) => {
-            members.get(name).into_iter().for_each(go);
+            members.get(name).into_iter().for_each(follow);
         }
         (Step::Names(names), Value::Object(members)) => {
             if rest.is_empty() {
-                go(&Value::Object(picked(members, names)));
+                follow(&Value::Object(pick_members(members, names)));
             } else {
-                names.iter().filter_map(|name| members.get(name)).for_each(go);
+                names.iter().filter_map(|name| members.get(name)).for_each(follow);
             }
         }
-        (Step::Index(index), Value::Array(items)) => nth(items, *index).or(absent).into_iter().for_each(go),
+        (Step::Index(index), Value::Array(items)) => {
+            nth(items, *index).or(absent).into_iter().for_each(follow)
+        }
         (Step::Indexes(indexes), Value::Array(items)) => {
-            indexes.iter().filter_map(|index| nth(items, *index).or(absent)).for_each(go);
+            indexes.iter().filter_map(|index| nth(items, *index).or(absent)).for_each(follow);
         }
-        (Step::Slice(from, to), Value::Array(items)) => slice(items, *from, *to).iter().for_each(go),
-        (Step::Wildcard, Value::Array(items)) => items.iter().for_each(go),
-        (Step::Wildcard, Value::Object(members)) => members.iter().for_each(|(_, value)| go(value)),
+        (Step::Slice(from, to), Value::Array(items)) => slice(items, *from, *to).iter().for_each(follow),
+        (Step::Wildcard, Value::Array(items)) => items.iter().for_each(follow),
+        (Step::Wildcard, Value::Object(members)) => members.iter().for_each(|(_, value)| follow(value)),
         (Step::Filter(filter), Value::Array(items)) => {
-            items.iter().filter(|item| filter.passes(item, document)).for_each(go);
+            items.iter().filter(|item| filter.passes(item, document)).for_each(follow);
         }
-        (Step::Filter(filter), Value::Object(_)) if filter.passes(place, document) => go(place),
+        (Step::Filter(filter), Value::Object(_)) if filter.passes(place, document) => follow(place),
         (Step::Scan, place) => scan(rest, place, document, found),
         _ => {}
     }
 }
 
 /// Tries the steps on a value and on all below it.
-fn scan(steps: &[Step], place: &Value, document: &Value, found: &mut Found) {
-    every(steps, place, document, found);
+fn scan(steps: &[Step], place: &Value, document: &Value, found: &mut Search) {
+    collect_all(steps, place, document, found);
     match place {
         Value::Array(items) => items.iter().for_each(|item| scan(steps, item, document, found)),
         Value::Object(members) => members.iter().for_each(|(_, value)| scan(steps, value, document, found)),
@@ -161,28 +163,28 @@ fn scan(steps: &[Step], place: &Value, document: &Value, found: &mut Found) {
     }
 }
 
-fn picked(members: &Object, names: &[std::sync::Arc<str>]) -> Object {
+fn pick_members(members: &Object, names: &[std::sync::Arc<str>]) -> Object {
     names.iter().filter_map(|name| Some((name.clone(), members.get(name)?.clone()))).collect()
 }
 
 pub(super) fn nth(items: &[Value], index: i64) -> Option<&Value> {
-    items.get(place(items.len(), index)?)
+    items.get(index_from_start(items.len(), index)?)
 }
 
 /// An index counted from the start; `None`: before the start.
-pub(super) fn place(length: usize, index: i64) -> Option<usize> {
+pub(super) fn index_from_start(length: usize, index: i64) -> Option<usize> {
     let distance = usize::try_from(index.unsigned_abs()).ok()?;
     if index < 0 { length.checked_sub(distance) } else { Some(distance) }
 }
 
 fn slice(items: &Array, from: Option<i64>, to: Option<i64>) -> &[Value] {
-    let clamp = |index: i64| place(items.len(), index).unwrap_or(0).min(items.len());
+    let clamp = |index: i64| index_from_start(items.len(), index).unwrap_or(0).min(items.len());
     let (from, to) = (from.map_or(0, clamp), to.map_or(items.len(), clamp));
     items.get(from..to).unwrap_or_default()
 }
 
 /// Steps as Jayway writes them: `$['a'][0]`.
-fn trail(steps: &[Step]) -> String {
+fn path_text(steps: &[Step]) -> String {
     let mut text = String::from("$");
     for step in steps {
         // Writing to a String cannot fail.
@@ -196,7 +198,7 @@ fn trail(steps: &[Step]) -> String {
     text
 }
 
-fn class(value: &Value) -> &'static str {
+fn java_class(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "java.lang.Boolean",

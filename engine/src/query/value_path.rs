@@ -7,49 +7,49 @@ use super::scope::Scope;
 use super::{Resolved, Unresolved};
 use crate::value::Value;
 
-/// A variable and the steps from it.
+/// A variable and the segments from it.
 #[derive(Debug, PartialEq)]
-pub(super) struct Place {
+pub(super) struct ValuePath {
     variable: String,
-    steps: Vec<Step>,
+    segments: Vec<Segment>,
 }
 
-/// One step of a path.
+/// One segment of a path.
 #[derive(Debug, PartialEq)]
-pub(super) enum Step {
+pub(super) enum Segment {
     Name(String),
     /// Counted from zero, from the end when negative.
     Index(i64),
 }
 
-impl Place {
-    pub(super) fn new(variable: &str, steps: Vec<Step>) -> Self {
-        Self { variable: variable.to_owned(), steps }
+impl ValuePath {
+    pub(super) fn new(variable: &str, segments: Vec<Segment>) -> Self {
+        Self { variable: variable.to_owned(), segments }
     }
 
     /// The place's value, or `None` when only the real evaluator can tell.
     pub(super) fn resolve(&self, scope: &Scope<'_>) -> Option<Resolved> {
-        let mut steps = self.steps.iter();
-        let mut place = if self.variable == "states" {
-            let Some(Step::Name(name)) = steps.next() else {
+        let mut segments = self.segments.iter();
+        let mut found = if self.variable == "states" {
+            let Some(Segment::Name(name)) = segments.next() else {
                 return None;
             };
             scope.member(name)
         } else {
             scope.variables.get(self.variable.as_str()).cloned()
         };
-        for step in steps {
-            let Some(value) = place else { break };
-            place = match (step, value) {
-                (Step::Name(_), Value::Array(_)) => return None,
-                (Step::Name(name), Value::Object(members)) => members.get(name).cloned(),
-                (Step::Name(_), _) => None,
-                (Step::Index(index), Value::Array(items)) => at(&items, *index).cloned(),
-                (Step::Index(0 | -1), value) => Some(value),
-                (Step::Index(_), _) => None,
+        for segment in segments {
+            let Some(value) = found else { break };
+            found = match (segment, value) {
+                (Segment::Name(_), Value::Array(_)) => return None,
+                (Segment::Name(name), Value::Object(members)) => members.get(name).cloned(),
+                (Segment::Name(_), _) => None,
+                (Segment::Index(index), Value::Array(items)) => at(&items, *index).cloned(),
+                (Segment::Index(0 | -1), value) => Some(value),
+                (Segment::Index(_), _) => None,
             };
         }
-        Some(place.ok_or(Unresolved::Undefined))
+        Some(found.ok_or(Unresolved::Undefined))
     }
 }
 

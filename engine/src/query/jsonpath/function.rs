@@ -3,19 +3,19 @@
 use crate::value::{Number, Value};
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Reduce {
+pub(super) enum PathFunction {
     Length,
     Keys,
     First,
     Last,
     Sum,
     Average,
-    Least,
-    Greatest,
-    Deviation,
+    Min,
+    Max,
+    StdDev,
 }
 
-impl Reduce {
+impl PathFunction {
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "length" | "size" => Self::Length,
@@ -24,9 +24,9 @@ impl Reduce {
             "last" => Self::Last,
             "sum" => Self::Sum,
             "avg" => Self::Average,
-            "min" => Self::Least,
-            "max" => Self::Greatest,
-            "stddev" => Self::Deviation,
+            "min" => Self::Min,
+            "max" => Self::Max,
+            "stddev" => Self::StdDev,
             _ => return None,
         })
     }
@@ -59,9 +59,9 @@ impl Reduce {
         let number = match self {
             Self::Sum => sum,
             Self::Average => sum / count,
-            Self::Least => numbers.iter().copied().fold(f64::INFINITY, f64::min),
-            Self::Greatest => numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-            Self::Deviation => {
+            Self::Min => numbers.iter().copied().fold(f64::INFINITY, f64::min),
+            Self::Max => numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            Self::StdDev => {
                 let mean = sum / count;
                 (numbers.iter().map(|n| (n - mean).powi(2)).sum::<f64>() / count).sqrt()
             }

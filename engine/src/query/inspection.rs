@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use crate::value::Value;
 
 /// What a state under test has computed.
-pub(crate) type Notes = BTreeMap<Stage, Value>;
+pub(crate) type InspectionData = BTreeMap<Stage, Value>;
 
-/// Notes that expressions add to while they are read.
-pub(crate) type OpenNotes = RefCell<Notes>;
+/// InspectionData that expressions add to while they are read.
+pub(crate) type InspectionCell = RefCell<InspectionData>;
 
 /// A value that a state computes on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
