@@ -71,7 +71,7 @@ pub trait TaskRunner: Send + Sync {
 }
 
 /// What the host is asked.
-enum Question {
+enum HostCall {
     Task(TaskRequest),
     Items(ItemSource),
     Results(ResultFiles),
@@ -102,42 +102,42 @@ pub async fn drive_with(
     let (under_way, progress) = mpsc::unbounded();
     let answers = FuturesUnordered::new();
     let outside = pin!(outside.fuse());
-    let mut arrivals = Arrivals::new(progress, answers, outside);
+    let mut incoming = InputQueue::new(progress, answers, outside);
     let mut running: HashMap<TaskId, AbortHandle> = HashMap::new();
     let mut inputs = Vec::new();
     loop {
         for effect in execution.take_effects() {
-            let (id, question) = match effect {
+            let (id, call) = match effect {
                 Effect::Event(event) => {
                     runner.history(&event);
                     continue;
                 }
                 Effect::Cancel(id) => {
-                    arrivals.beginning.remove(&id);
+                    incoming.unconfirmed.remove(&id);
                     running.remove(&id).iter().for_each(AbortHandle::abort);
                     continue;
                 }
                 Effect::StartTask(task) => {
                     if task.pattern != Pattern::RequestResponse && task.progress == Progress::New {
-                        arrivals.beginning.insert(task.id, task.pattern);
+                        incoming.unconfirmed.insert(task.id, task.pattern);
                     }
-                    (task.id, Question::Task(task))
+                    (task.id, HostCall::Task(task))
                 }
-                Effect::ReadItems(source) => (source.id, Question::Items(source)),
-                Effect::WriteResults(results) => (results.id, Question::Results(results)),
+                Effect::ReadItems(source) => (source.id, HostCall::Items(source)),
+                Effect::WriteResults(results) => (results.id, HostCall::Results(results)),
             };
-            let (answer, handle) = abortable(ask(runner, question, under_way.clone()));
+            let (answer, handle) = abortable(call_host(runner, call, under_way.clone()));
             running.insert(id, handle);
-            arrivals.answers.push(answer);
+            incoming.answers.push(answer);
         }
         if let Some(outcome) = execution.outcome() {
             return Ok(outcome.clone());
         }
         if inputs.is_empty() {
-            inputs.extend(arrivals.next_until(execution.next_due(), runner).await);
+            inputs.extend(incoming.next_until(execution.next_due(), runner).await);
         }
         // Whatever else is there already shares the step.
-        while let Some(Some(input)) = arrivals.next().now_or_never() {
+        while let Some(Some(input)) = incoming.next().now_or_never() {
             inputs.push(input);
         }
         for task in inputs.iter().filter_map(Input::answered) {
@@ -148,7 +148,7 @@ pub async fn drive_with(
         // What comes in while the step is being kept goes together into the next one.
         let mut recorded = pin!(runner.record(&entry, execution.outcome()));
         loop {
-            match select(recorded.as_mut(), pin!(arrivals.next())).await {
+            match select(recorded.as_mut(), pin!(incoming.next())).await {
                 Either::Left((kept, _)) => break kept?,
                 Either::Right((input, _)) => inputs.extend(input),
             }
@@ -157,49 +157,51 @@ pub async fn drive_with(
 }
 
 /// What can reach a run.
-struct Arrivals<A, O> {
+struct InputQueue<A, O> {
     /// Tasks whose result comes later.
     progress: mpsc::UnboundedReceiver<Input>,
     /// Tasks and readings under way.
     answers: A,
     outside: O,
     /// Tasks of which it is not known yet whether they are under way, with their pattern.
-    beginning: HashMap<TaskId, Pattern>,
+    unconfirmed: HashMap<TaskId, Pattern>,
     /// Results that came before that was known.
-    early: Vec<Input>,
+    early_results: Vec<Input>,
     /// What comes next.
-    held: VecDeque<Input>,
+    queued: VecDeque<Input>,
 }
 
-impl<A, O> Arrivals<A, O>
+impl<A, O> InputQueue<A, O>
 where
     A: Stream<Item = Result<Input, Aborted>> + Unpin,
     O: Stream<Item = Input> + Unpin,
 {
     fn new(progress: mpsc::UnboundedReceiver<Input>, answers: A, outside: O) -> Self {
-        let (beginning, early, held) = (HashMap::new(), Vec::new(), VecDeque::new());
-        Self { progress, answers, outside, beginning, early, held }
+        let (unconfirmed, early_results, queued) = (HashMap::new(), Vec::new(), VecDeque::new());
+        Self { progress, answers, outside, unconfirmed, early_results, queued }
     }
 
     /// Waits for an input; `None`: a task that was given up is gone.
     ///
-    /// A task's result is told after how the task began, also when it was quicker.
+    /// A task's result is from_outside after how the task began, also when it was quicker.
     async fn next(&mut self) -> Option<Input> {
         loop {
-            if let Some(input) = self.held.pop_front() {
-                self.begun(&input);
+            if let Some(input) = self.queued.pop_front() {
+                self.on_started(&input);
                 return Some(input);
             }
-            match self.arrived().await {
-                Some((done @ Input::TaskDone { task, .. }, false)) if self.beginning.contains_key(&task) => {
-                    self.early.push(done);
-                    if self.beginning[&task] == Pattern::Activity {
+            match self.receive().await {
+                Some((done @ Input::TaskDone { task, .. }, false))
+                    if self.unconfirmed.contains_key(&task) =>
+                {
+                    self.early_results.push(done);
+                    if self.unconfirmed[&task] == Pattern::Activity {
                         // The worker that answers has the task. A crash came before that could be recorded.
-                        self.held.push_back(Input::TaskStarted { task, worker: None });
+                        self.queued.push_back(Input::TaskStarted { task, worker: None });
                     }
                 }
                 Some((input, _)) => {
-                    self.begun(&input);
+                    self.on_started(&input);
                     return Some(input);
                 }
                 None => return None,
@@ -207,28 +209,28 @@ where
         }
     }
 
-    /// A task is under way, or will not be: what came early is next.
-    fn begun(&mut self, input: &Input) {
+    /// A task is under way, or will not be: what came early_results is next.
+    fn on_started(&mut self, input: &Input) {
         let task = match input {
             Input::TaskDone { task, .. }
             | Input::TaskStarted { task, .. }
             | Input::TaskSubmitted { task, .. } => task,
             _ => return,
         };
-        if self.beginning.remove(task).is_some() {
+        if self.unconfirmed.remove(task).is_some() {
             let own = |input: &mut Input| input.answered() == Some(*task);
-            self.held.extend(self.early.extract_if(.., own));
+            self.queued.extend(self.early_results.extract_if(.., own));
         }
     }
 
     /// Waits for an input, and tells whether it comes from the host's own work.
-    async fn arrived(&mut self) -> Option<(Input, bool)> {
+    async fn receive(&mut self) -> Option<(Input, bool)> {
         let answered = pin!(async {
             match select(self.progress.next(), self.answers.next()).await {
                 Either::Left((Some(input), _)) => Some(input),
                 Either::Right((Some(answer), progress)) => match progress.now_or_never().flatten() {
                     Some(input) => {
-                        self.held.extend(answer.ok());
+                        self.queued.extend(answer.ok());
                         Some(input)
                     }
                     None => answer.ok(),
@@ -236,13 +238,13 @@ where
                 Either::Left((None, _)) | Either::Right((None, _)) => pending().await,
             }
         });
-        let told = pin!(async {
+        let from_outside = pin!(async {
             match self.outside.next().await {
                 Some(input) => input,
                 None => pending().await,
             }
         });
-        match select(answered, told).await {
+        match select(answered, from_outside).await {
             Either::Left((answer, _)) => answer.map(|input| (input, true)),
             Either::Right((input, _)) => Some((input, false)),
         }
@@ -252,19 +254,19 @@ where
     async fn next_until(&mut self, due: Option<Timestamp>, runner: &impl TaskRunner) -> Option<Input> {
         let sleep = pin!(async {
             match due {
-                Some(due) if due <= runner.now() => give_way().await,
+                Some(due) if due <= runner.now() => yield_now().await,
                 Some(due) => runner.sleep_until(due).await,
                 None => pending().await,
             }
         });
-        let arrived = pin!(async {
+        let input = pin!(async {
             loop {
                 if let Some(input) = self.next().await {
                     break input;
                 }
             }
         });
-        match select(arrived, sleep).await {
+        match select(input, sleep).await {
             Either::Left((input, _)) => Some(input),
             Either::Right(_) => None,
         }
@@ -272,7 +274,7 @@ where
 }
 
 /// Lets the host's other work have its turn.
-async fn give_way() {
+async fn yield_now() {
     let mut waited = false;
     poll_fn(|context| {
         if std::mem::replace(&mut waited, true) {
@@ -284,22 +286,26 @@ async fn give_way() {
     .await;
 }
 
-async fn ask(runner: &impl TaskRunner, question: Question, under_way: mpsc::UnboundedSender<Input>) -> Input {
-    match question {
-        Question::Task(task) => {
-            Input::TaskDone { task: task.id, result: perform(runner, task, under_way).await }
+async fn call_host(
+    runner: &impl TaskRunner,
+    call: HostCall,
+    under_way: mpsc::UnboundedSender<Input>,
+) -> Input {
+    match call {
+        HostCall::Task(task) => {
+            Input::TaskDone { task: task.id, result: run_task(runner, task, under_way).await }
         }
-        Question::Items(source) => {
+        HostCall::Items(source) => {
             Input::ItemsRead { reading: source.id, items: runner.read_items(source).await }
         }
-        Question::Results(results) => {
+        HostCall::Results(results) => {
             Input::ResultsWritten { writing: results.id, result: runner.write_results(results).await }
         }
     }
 }
 
 /// Gets a task under way, unless it is already, and waits for its result.
-async fn perform(
+async fn run_task(
     runner: &impl TaskRunner,
     task: TaskRequest,
     under_way: mpsc::UnboundedSender<Input>,

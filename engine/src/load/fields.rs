@@ -83,8 +83,8 @@ impl<'a> Fields<'a> {
 
     /// Refuses the object, or the field when it is there.
     pub(crate) fn refuse(&self, code: Code, field: Option<&str>, message: impl Into<String>) {
-        let below = field.filter(|field| self.object.get(field).is_some());
-        let step = below.map_or_else(String::new, |field| format!("/{}", escape(field)));
+        let child = field.filter(|field| self.object.get(field).is_some());
+        let step = child.map_or_else(String::new, |field| format!("/{}", escape(field)));
         let (pointer, place) = (format!("{}{step}", self.at), format!("{}{step}", self.place));
         self.problem(code, pointer, place, field, message.into());
     }
@@ -101,7 +101,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Refuses the object as a whole.
-    pub(crate) fn refuse_here(&self, message: impl Into<String>) {
+    pub(crate) fn refuse_object(&self, message: impl Into<String>) {
         self.refuse(Code::SchemaValidationFailed, None, message);
     }
 
@@ -120,10 +120,10 @@ impl<'a> Fields<'a> {
     }
 
     /// Refuses more than one of these fields.
-    pub(crate) fn one_of(&self, fields: &[&'static str]) {
+    pub(crate) fn at_most_one_of(&self, fields: &[&'static str]) {
         if fields.iter().filter(|field| self.has(field)).count() > 1 {
             self.read.borrow_mut().extend(fields);
-            self.refuse_here(format!(
+            self.refuse_object(format!(
                 "There should only be one of the following fields: [{}]",
                 fields.join(", ")
             ));
@@ -132,9 +132,9 @@ impl<'a> Fields<'a> {
 
     /// Refuses none and more than one of these fields.
     pub(crate) fn exactly_one_of(&self, fields: &[&'static str]) {
-        self.one_of(fields);
+        self.at_most_one_of(fields);
         if !fields.iter().any(|field| self.has(field)) {
-            self.refuse_here(format!(
+            self.refuse_object(format!(
                 "This object should have only one of the following fields: [{}]",
                 fields.join(", ")
             ));
@@ -187,24 +187,24 @@ impl<'a> Fields<'a> {
         self.typed(field, "Boolean", Value::as_bool)
     }
 
-    pub(crate) fn number(&self, field: &'static str, least: f64, most: f64) -> Option<f64> {
+    pub(crate) fn number(&self, field: &'static str, min: f64, max: f64) -> Option<f64> {
         let number = self.typed(field, "Number", |value| Some(value.as_number()?.as_f64()))?;
-        self.within(field, number, least, most).then_some(number)
+        self.within(field, number, min, max).then_some(number)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "the limits are small")]
-    pub(crate) fn whole(&self, field: &'static str, least: i64, most: i64) -> Option<i64> {
+    pub(crate) fn integer(&self, field: &'static str, min: i64, max: i64) -> Option<i64> {
         let number = self.typed(field, "Integer", |value| value.as_number()?.as_i64())?;
-        self.within(field, number as f64, least as f64, most as f64).then_some(number)
+        self.within(field, number as f64, min as f64, max as f64).then_some(number)
     }
 
-    pub(super) fn within(&self, field: &str, number: f64, least: f64, most: f64) -> bool {
-        if number < least {
-            self.invalid(field, format!("Minimum value is {least}"));
-        } else if number > most {
-            self.invalid(field, format!("Maximum value is {most}"));
+    pub(super) fn within(&self, field: &str, number: f64, min: f64, max: f64) -> bool {
+        if number < min {
+            self.invalid(field, format!("Minimum value is {min}"));
+        } else if number > max {
+            self.invalid(field, format!("Maximum value is {max}"));
         }
-        (least..=most).contains(&number)
+        (min..=max).contains(&number)
     }
 
     pub(crate) fn texts(&self, field: &'static str) -> Option<Vec<Arc<str>>> {
@@ -215,22 +215,22 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn object(&self, field: &'static str) -> Option<Fields<'a>> {
         let object = self.typed(field, "Object", Value::as_object)?;
-        Some(self.below(object, &escape(field)))
+        Some(self.child(object, &escape(field)))
     }
 
     /// A list of objects, not empty.
-    pub(crate) fn objects(&self, field: &'static str) -> Vec<Fields<'a>> {
+    pub(crate) fn nonempty_objects(&self, field: &'static str) -> Vec<Fields<'a>> {
         let Some(items) = self.typed(field, "Array", Value::as_array) else {
             return Vec::new();
         };
         if items.is_empty() {
             self.invalid(field, "Value cannot be empty");
         }
-        self.objects_or_none(field)
+        self.objects(field)
     }
 
     /// A list of objects.
-    pub(crate) fn objects_or_none(&self, field: &'static str) -> Vec<Fields<'a>> {
+    pub(crate) fn objects(&self, field: &'static str) -> Vec<Fields<'a>> {
         let items = self.typed(field, "Array", Value::as_array);
         let items = items.into_iter().flat_map(|items| items.iter()).enumerate();
         items
@@ -247,8 +247,8 @@ impl<'a> Fields<'a> {
                         message,
                     );
                 }
-                let below = self.below(object?, &format!("{field}/{index}"));
-                Some(Fields { place: format!("{}/{field}[{index}]", self.place), ..below })
+                let child = self.child(object?, &format!("{field}/{index}"));
+                Some(Fields { place: format!("{}/{field}[{index}]", self.place), ..child })
             })
             .collect()
     }
@@ -258,7 +258,7 @@ impl<'a> Fields<'a> {
         self.object.iter()
     }
 
-    pub(crate) fn below(&self, object: &'a Object, step: &str) -> Fields<'a> {
+    pub(crate) fn child(&self, object: &'a Object, step: &str) -> Fields<'a> {
         Fields {
             object,
             at: format!("{}/{step}", self.at),
@@ -270,12 +270,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(crate) fn of_state(mut self, name: &Arc<str>) -> Self {
+    pub(crate) fn for_state(mut self, name: &Arc<str>) -> Self {
         self.state = Some(Arc::clone(name));
         self
     }
 
-    pub(crate) fn in_language(mut self, language: Language) -> Self {
+    pub(crate) fn with_language(mut self, language: Language) -> Self {
         self.language = language;
         self
     }

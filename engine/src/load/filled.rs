@@ -17,7 +17,7 @@ impl Fields<'_> {
                 self.invalid(field, "Expected value of type Object");
                 return None;
             }
-            self.warn_of_texts(field, value);
+            self.warn_of_unfilled_texts(field, value);
             return Some(Template::payload(value, &mut |label| {
                 let message = format!(
                     "The value for the field '{label}' must be a valid JSONPath or a valid intrinsic function call"
@@ -71,28 +71,28 @@ impl Fields<'_> {
 
     /// A whole number, or in JSONata an expression.
     #[expect(clippy::cast_precision_loss, reason = "the limits are small")]
-    pub(crate) fn whole_or_template(&self, field: &'static str, least: i64, most: i64) -> Option<Template> {
+    pub(crate) fn integer_or_template(&self, field: &'static str, min: i64, max: i64) -> Option<Template> {
         let whole = |value: &Value| value.as_number().and_then(Number::as_i64);
         let template =
             self.template_of(field, "Integer", Visibility::INPUT, |value| whole(value).is_some())?;
         if let Some(number) = template.constant().and_then(whole) {
-            self.within(field, number as f64, least as f64, most as f64);
+            self.within(field, number as f64, min as f64, max as f64);
         }
         Some(template)
     }
 
     /// A whole number, an expression, or in JSONPath the place of a number in the field `path`.
-    pub(crate) fn whole_or_path(
+    pub(crate) fn integer_or_path(
         &self,
         field: &'static str,
         path: &'static str,
-        least: i64,
-        most: i64,
+        min: i64,
+        max: i64,
     ) -> Option<Template> {
-        if self.is_at_path(field, path) {
+        if self.uses_path_field(field, path) {
             return Some(Template::path(path, self.reference(path)?));
         }
-        self.whole_or_template(field, least, most)
+        self.integer_or_template(field, min, max)
     }
 
     /// The same for a number of a Map, whose path may not lead into the context object.
@@ -100,26 +100,26 @@ impl Fields<'_> {
         &self,
         field: &'static str,
         path: &'static str,
-        least: i64,
-        most: i64,
+        min: i64,
+        max: i64,
     ) -> Option<Template> {
-        self.without_context(path);
-        self.whole_or_path(field, path, least, most)
+        self.refuse_context_path(path);
+        self.integer_or_path(field, path, min, max)
     }
 
     /// Whether a number lies where the field `path` says, which JSONPath has in the place of `field`.
-    fn is_at_path(&self, field: &'static str, path: &'static str) -> bool {
+    fn uses_path_field(&self, field: &'static str, path: &'static str) -> bool {
         if self.language != Language::JsonPath {
             return false;
         }
-        self.one_of(&[field, path]);
+        self.at_most_one_of(&[field, path]);
         self.has(path)
     }
 
     /// A share of a hundred, an expression, or in JSONPath the place of a number in the field `path`.
-    pub(crate) fn share_or_path(&self, field: &'static str, path: &'static str) -> Option<Template> {
-        self.without_context(path);
-        if self.is_at_path(field, path) {
+    pub(crate) fn percentage_or_path(&self, field: &'static str, path: &'static str) -> Option<Template> {
+        self.refuse_context_path(path);
+        if self.uses_path_field(field, path) {
             return Some(Template::path(path, self.reference(path)?));
         }
         let number = |value: &Value| value.as_number().map(Number::as_f64);
@@ -134,7 +134,7 @@ impl Fields<'_> {
     }
 
     /// Refuses a path into the context object.
-    fn without_context(&self, path: &'static str) {
+    fn refuse_context_path(&self, path: &'static str) {
         let text = self.object.get(path).and_then(Value::as_str);
         if self.language == Language::JsonPath
             && text.and_then(JsonPath::parse).is_some_and(|path| path.is_context())
@@ -188,18 +188,18 @@ impl Fields<'_> {
     }
 
     /// Warns of texts that are never filled in but look as if they were meant to be.
-    fn warn_of_texts(&self, field: &'static str, value: &Value) {
+    fn warn_of_unfilled_texts(&self, field: &'static str, value: &Value) {
         match value {
-            Value::Array(items) => items.iter().for_each(|item| self.warn_of_texts(field, item)),
+            Value::Array(items) => items.iter().for_each(|item| self.warn_of_unfilled_texts(field, item)),
             Value::Object(members) => {
                 for (name, value) in members.iter().filter(|(name, _)| !name.ends_with(".$")) {
-                    if value.as_str().is_some_and(is_like_path) {
+                    if value.as_str().is_some_and(looks_like_path) {
                         let message = format!(
                             "The value of the field '{name}' looks like a JSONPath or an intrinsic function call, but the name does not end with '.$'"
                         );
                         self.warn(Code::NoDollar, field, message);
                     }
-                    self.warn_of_texts(field, value);
+                    self.warn_of_unfilled_texts(field, value);
                 }
             }
             _ => {}
@@ -209,7 +209,7 @@ impl Fields<'_> {
     /// Warns of a constant that looks like a path.
     pub(crate) fn warn_of_path(&self, field: &'static str) {
         let text = self.object.get(field).and_then(Value::as_str);
-        if self.language == Language::JsonPath && text.is_some_and(is_like_path) {
+        if self.language == Language::JsonPath && text.is_some_and(looks_like_path) {
             let message = format!(
                 "The value of the field '{field}' looks like a path, but the name does not end with 'Path'"
             );
@@ -218,10 +218,10 @@ impl Fields<'_> {
     }
 
     /// Warns of a result that looks as if it were meant to be filled in.
-    pub(crate) fn warn_of_static(&self, field: &'static str, value: &Value) {
+    pub(crate) fn warn_of_static_result(&self, field: &'static str, value: &Value) {
         let meant = match value {
             Value::Object(members) => members.iter().any(|(name, _)| name.ends_with(".$")),
-            Value::String(text) => is_like_path(text),
+            Value::String(text) => looks_like_path(text),
             _ => false,
         };
         if meant {
@@ -234,6 +234,6 @@ impl Fields<'_> {
     }
 }
 
-fn is_like_path(text: &str) -> bool {
+fn looks_like_path(text: &str) -> bool {
     text.starts_with("$.") || text.starts_with("$$.") || text.starts_with("States.") && text.ends_with(')')
 }

@@ -66,13 +66,14 @@ fn unreachable(flows: &[Flow], id: FlowId) -> Vec<Problem> {
             open.extend(flow.states[state].kind.targets());
         }
     }
-    let lost = flow.states.iter().zip(&reached).filter(|(_, reached)| !**reached);
-    lost.map(|(state, _)| {
-        let message = format!("State \"{}\" is not reachable.", state.name);
-        let problem = Problem::error(Code::MissingTransitionTarget, below(flows, id, state), message);
-        Problem { state: Some(state.name.to_string()), ..problem }
-    })
-    .collect()
+    let unreached = flow.states.iter().zip(&reached).filter(|(_, reached)| !**reached);
+    unreached
+        .map(|(state, _)| {
+            let message = format!("State \"{}\" is not reachable.", state.name);
+            let problem = Problem::error(Code::MissingTransitionTarget, below(flows, id, state), message);
+            Problem { state: Some(state.name.to_string()), ..problem }
+        })
+        .collect()
 }
 
 /// A variable of an outer flow cannot be set in a flow nested in it.
@@ -119,7 +120,7 @@ fn pointer(flows: &[Flow], flow: FlowId) -> String {
     let Some((parent, state)) = flows[flow.0].parent else {
         return String::new();
     };
-    let holder = &flows[parent.0].states[state.0];
-    let field = holder.kind.nested_field(flow).unwrap_or_default();
-    format!("{}/{field}", below(flows, parent, holder))
+    let parent_state = &flows[parent.0].states[state.0];
+    let field = parent_state.kind.nested_field(flow).unwrap_or_default();
+    format!("{}/{field}", below(flows, parent, parent_state))
 }

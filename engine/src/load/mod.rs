@@ -89,28 +89,29 @@ fn load(text: &str, kind: MachineType, check: &Check<'_>) -> (Option<StateMachin
     let value = match Value::parse(text) {
         Ok(value) => value,
         Err(_) if text.trim().is_empty() => return (None, vec![not_an_object()]),
-        Err(error) => return (None, vec![source::unreadable(text, &error)]),
+        Err(error) => return (None, vec![source::syntax_error(text, &error)]),
     };
     let Some(object) = value.as_object() else {
         return (None, vec![not_an_object()]);
     };
-    let problems = RefCell::new(source::repeated(text));
+    let problems = RefCell::new(source::duplicate_fields(text));
     let fields = Fields::new(object, &problems);
     let language = language(&fields, Language::JsonPath);
     let loader = Loader { check, kind, language, flows: RefCell::default(), names: RefCell::default() };
     let comment = fields.text("Comment");
     fields.choice("Version", &["1.0"]);
-    let timeout = fields.whole("TimeoutSeconds", 0, MAX_SECONDS).and_then(seconds);
+    let timeout = fields.integer("TimeoutSeconds", 0, MAX_SECONDS).and_then(seconds);
     loader.flow(&fields, language, None);
     fields.finish(&[]);
     let flows = loader.flows.into_inner();
     let mut problems = problems.into_inner();
     let mut machine = None;
-    let sound = |problems: &[Problem]| problems.iter().all(|problem| problem.severity == Severity::Warning);
+    let is_valid =
+        |problems: &[Problem]| problems.iter().all(|problem| problem.severity == Severity::Warning);
     if problems.iter().all(leaves_a_graph) {
         let flows: Vec<_> = flows.into_iter().flatten().collect();
         problems.extend(graph::check(&flows));
-        machine = sound(&problems).then_some(StateMachine { flows, comment, timeout, kind });
+        machine = is_valid(&problems).then_some(StateMachine { flows, comment, timeout, kind });
     }
     source::number_lines(text, &mut problems);
     (machine, problems)
@@ -136,7 +137,7 @@ fn language(fields: &Fields<'_>, inherited: Language) -> Language {
         Some("JSONata") => Language::Jsonata,
         Some("JSONPath") => {
             if inherited == Language::Jsonata {
-                fields.refuse_here(
+                fields.refuse_object(
                     "'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine",
                 );
             }
@@ -195,7 +196,7 @@ impl<'a> ParseContext<'a> {
             states.invalid(name, "Expected value of type Object");
             return None;
         };
-        let fields = states.below(object, &crate::problem::escape(name)).of_state(name);
+        let fields = states.child(object, &crate::problem::escape(name)).for_state(name);
         if name.chars().count() > 80 {
             let message =
                 format!("State name '{name}' exceeds the 80-character limit allowed by the service");
@@ -208,7 +209,7 @@ impl<'a> ParseContext<'a> {
         fields.require(&["Type"]);
         let kind = fields.text("Type")?;
         self.language = language(&fields, self.language);
-        let kind = Kind::parse(&kind, fields.in_language(self.language), &self)?;
+        let kind = Kind::parse(&kind, fields.with_language(self.language), &self)?;
         Some(State { name: Arc::clone(name), comment, kind })
     }
 
@@ -248,9 +249,9 @@ impl<'a> ParseContext<'a> {
         match (end, fields.has("Next")) {
             (true, false) => return Some(Transition::End),
             (false, true) => return next.map(Transition::Next),
-            (true, true) => fields.one_of(&["Next", "End"]),
+            (true, true) => fields.at_most_one_of(&["Next", "End"]),
             (false, false) => {
-                fields.refuse_here("This object should have only one of the following fields: [Next, End]");
+                fields.refuse_object("This object should have only one of the following fields: [Next, End]");
             }
         }
         None

@@ -1,4 +1,4 @@
-//! The definition's text: on which line a place is, and names that are given twice.
+//! The definition's text: on which line a place is, and names that are given duplicates.
 //!
 //! The text is known to be JSON, so this walks it without checking it again.
 
@@ -12,15 +12,15 @@ struct Walk<'t> {
     at: usize,
     line: usize,
     lines: HashMap<String, usize>,
-    /// Places whose name stands twice in its object.
-    twice: Vec<String>,
+    /// Places whose name stands duplicates in its object.
+    duplicates: Vec<String>,
 }
 
 /// Members that hide an earlier one of the same name.
-pub(super) fn repeated(text: &str) -> Vec<Problem> {
+pub(super) fn duplicate_fields(text: &str) -> Vec<Problem> {
     let walk = Walk::over(text);
-    let twice = walk.twice.into_iter();
-    twice
+    let duplicates = walk.duplicates.into_iter();
+    duplicates
         .map(|pointer| Problem {
             field: pointer.rsplit('/').next().map(str::to_owned),
             ..Problem::error(Code::InvalidJsonDescription, pointer, "The field is given twice")
@@ -29,7 +29,7 @@ pub(super) fn repeated(text: &str) -> Vec<Problem> {
 }
 
 /// Why a text is not JSON, in the words of Jackson, which AWS shows.
-pub(super) fn unreadable(text: &str, error: &serde_json::Error) -> Problem {
+pub(super) fn syntax_error(text: &str, error: &serde_json::Error) -> Problem {
     let before: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     // The column is counted in bytes, from one; it may point to the last byte of the token.
     let mut at = (before + error.column().saturating_sub(1)).min(text.len());
@@ -73,7 +73,7 @@ pub(super) fn number_lines(text: &str, problems: &mut [Problem]) {
 impl<'t> Walk<'t> {
     fn over(text: &'t str) -> Self {
         let mut walk =
-            Self { text: text.as_bytes(), at: 0, line: 1, lines: HashMap::new(), twice: Vec::new() };
+            Self { text: text.as_bytes(), at: 0, line: 1, lines: HashMap::new(), duplicates: Vec::new() };
         walk.value(String::new());
         walk
     }
@@ -99,7 +99,7 @@ impl<'t> Walk<'t> {
                 walk.at += 1;
                 let place = format!("{pointer}/{}", escape(&name));
                 if walk.lines.insert(place.clone(), line).is_some() {
-                    walk.twice.push(place.clone());
+                    walk.duplicates.push(place.clone());
                 }
                 walk.value(place);
             }),

@@ -174,9 +174,9 @@ impl Visit<'_> {
         inspection.failure = Some(fault.failure.clone());
         let retries = inspection.retries;
         let machine = Arc::clone(&self.run.machine);
-        let mut place = inspection.origin.take().or(Some((self.strand.flow, self.strand.state)));
-        while let Some((flow, state)) = place {
-            place = machine.flows[flow.0].parent;
+        let mut position = inspection.origin.take().or(Some((self.strand.flow, self.strand.state)));
+        while let Some((flow, state)) = position {
+            position = machine.flows[flow.0].parent;
             let Some(recovery) = machine.state(flow, state).kind.recovery() else {
                 continue;
             };

@@ -4,20 +4,20 @@
 //! |---|---|
 //! | `integrations.rs` | the optimized integrations: their calls and patterns |
 //! | `table.rs` | every operation of every service, for `aws-sdk` |
-//! | `answer.rs` | what operations answer |
+//! | `shape.rs` | what operations answer |
 
-mod answer;
 mod integrations;
+mod shape;
 mod table;
 
-pub(crate) use answer::{Field, Kind, Range};
+pub(crate) use shape::{Field, Range, Shape};
 
 /// What AWS says of a resource that is none.
 pub(crate) const UNRECOGNIZED: &str = "The resource provided ARN is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.";
 
 /// Whether a service integration with this ARN exists. What is no service integration is not looked into.
 pub(crate) fn is_recognized(resource: &str) -> bool {
-    let Some(task) = task(resource) else {
+    let Some(task) = integration(resource) else {
         return true;
     };
     let (call, pattern) = task.split_once('.').unwrap_or((task, ""));
@@ -32,8 +32,8 @@ pub(crate) fn is_recognized(resource: &str) -> bool {
 
 /// The type of what a service answers to a Task with this resource; `None`: it is not known, or the Task gets something
 /// else.
-pub(crate) fn answer(resource: &str) -> Option<Kind<'static>> {
-    let task = task(resource)?;
+pub(crate) fn answer(resource: &str) -> Option<Shape<'static>> {
+    let task = integration(resource)?;
     let (call, pattern) = task.split_once('.').unwrap_or((task, ""));
     let call = match pattern {
         "" => call,
@@ -45,11 +45,11 @@ pub(crate) fn answer(resource: &str) -> Option<Kind<'static>> {
     if matches!(service, "apigateway" | "eks") && !task.starts_with("aws-sdk:") {
         return None;
     }
-    Kind::read(table::answer(service, action)?)
+    Shape::read(table::answer(service, action)?)
 }
 
 /// What stands behind `arn:aws:states:::`.
-fn task(resource: &str) -> Option<&str> {
+fn integration(resource: &str) -> Option<&str> {
     match resource.splitn(6, ':').collect::<Vec<_>>()[..] {
         ["arn", _, "states", "", "", task] => Some(task),
         _ => None,
@@ -130,7 +130,7 @@ mod tests {
     fn every_answer_in_the_table_can_be_read() {
         let mut known = 0;
         for answer in table::answers() {
-            assert!(super::Kind::read(answer).is_some(), "{answer}");
+            assert!(super::Shape::read(answer).is_some(), "{answer}");
             known += 1;
         }
         assert!(known > 10_000, "{known}");

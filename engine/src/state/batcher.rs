@@ -13,8 +13,8 @@ const MAX_BATCH_BYTES: i64 = 262_144;
 #[derive(Debug)]
 pub(crate) struct Batcher {
     input: Option<Template>,
-    most_items: Option<Template>,
-    most_bytes: Option<Template>,
+    max_items: Option<Template>,
+    max_bytes: Option<Template>,
 }
 
 /// The inputs of the children, and how many items each has.
@@ -27,15 +27,15 @@ impl Batcher {
     pub(crate) fn parse(fields: Fields<'_>) -> Self {
         let batcher = Self {
             input: fields.template("BatchInput", Visibility::INPUT),
-            most_items: fields.map_number("MaxItemsPerBatch", "MaxItemsPerBatchPath", 0, i64::MAX),
-            most_bytes: fields.map_number(
+            max_items: fields.map_number("MaxItemsPerBatch", "MaxItemsPerBatchPath", 0, i64::MAX),
+            max_bytes: fields.map_number(
                 "MaxInputBytesPerBatch",
                 "MaxInputBytesPerBatchPath",
                 0,
                 MAX_BATCH_BYTES,
             ),
         };
-        if batcher.most_items.is_none() && batcher.most_bytes.is_none() {
+        if batcher.max_items.is_none() && batcher.max_bytes.is_none() {
             let message = "'ItemBatcher' needs 'MaxItemsPerBatch' or 'MaxInputBytesPerBatch'";
             fields.invalid("MaxItemsPerBatch", message);
         }
@@ -46,34 +46,34 @@ impl Batcher {
     /// Reads the numbers that paths lead to.
     pub(super) fn read_numbers(&self, scope: &mut Scope<'_>) -> Result<(), EvaluationError> {
         let by_path = |template: &&Template| template.is_path();
-        limit(self.most_items.as_ref().filter(by_path), "MaxItemsPerBatch", scope)?;
-        limit(self.most_bytes.as_ref().filter(by_path), "MaxInputBytesPerBatch", scope)?;
+        limit(self.max_items.as_ref().filter(by_path), "MaxItemsPerBatch", scope)?;
+        limit(self.max_bytes.as_ref().filter(by_path), "MaxInputBytesPerBatch", scope)?;
         Ok(())
     }
 
     /// Puts items together, in their order.
     pub(crate) fn batches(&self, visit: &mut Visit<'_>, items: Vec<Value>) -> Result<Batches, Fault> {
-        let (input, most_items, most_bytes) = visit.evaluate_in_map(|scope| {
+        let (input, max_items, max_bytes) = visit.evaluate_in_map(|scope| {
             let input = self.input.as_ref().map(|input| input.fill("ItemBatcher/BatchInput", scope));
-            let most = limit(self.most_items.as_ref(), "MaxItemsPerBatch", scope)?;
-            let bytes = limit(self.most_bytes.as_ref(), "MaxInputBytesPerBatch", scope)?;
+            let most = limit(self.max_items.as_ref(), "MaxItemsPerBatch", scope)?;
+            let bytes = limit(self.max_bytes.as_ref(), "MaxInputBytesPerBatch", scope)?;
             Ok((input.transpose()?, most, bytes))
         })?;
-        let most_items = most_items.unwrap_or(usize::MAX);
-        let most_bytes = most_bytes.map_or(MAX_PAYLOAD_BYTES, |most| most.min(MAX_PAYLOAD_BYTES));
+        let max_items = max_items.unwrap_or(usize::MAX);
+        let max_bytes = max_bytes.map_or(MAX_PAYLOAD_BYTES, |most| most.min(MAX_PAYLOAD_BYTES));
         let frame = batch(input.as_ref(), Vec::new()).json_len();
         let mut batches = Batches { inputs: Vec::new(), items: Vec::new() };
         let (mut open, mut size) = (Vec::new(), frame);
         for item in items {
             let length = item.json_len();
             let comma = usize::from(!open.is_empty());
-            if !open.is_empty() && (open.len() == most_items || size + comma + length > most_bytes) {
+            if !open.is_empty() && (open.len() == max_items || size + comma + length > max_bytes) {
                 batches.close(input.as_ref(), std::mem::take(&mut open));
                 size = frame;
             }
             size += usize::from(!open.is_empty()) + length;
-            if size > most_bytes {
-                let cause = format!("An item does not fit a batch of {most_bytes} bytes.");
+            if size > max_bytes {
+                let cause = format!("An item does not fit a batch of {max_bytes} bytes.");
                 return Err(Failure::new(reserved::DATA_LIMIT_EXCEEDED, visit.cause_in_state(&cause)).into());
             }
             open.push(item);

@@ -37,8 +37,11 @@ impl Choice {
     pub(crate) fn parse(fields: Fields<'_>, context: &ParseContext<'_>) -> Option<Self> {
         fields.require(&["Choices"]);
         let input = StateInput::parse_path(&fields);
-        let rules: Vec<_> =
-            fields.objects("Choices").into_iter().map(|rule| Rule::parse(rule, context, &fields)).collect();
+        let rules: Vec<_> = fields
+            .nonempty_objects("Choices")
+            .into_iter()
+            .map(|rule| Rule::parse(rule, context, &fields))
+            .collect();
         let default = if fields.has("Default") {
             context.target(&fields, "Default").map(|to| Exit::parse_default(Transition::Next(to), &fields))
         } else {

@@ -113,13 +113,13 @@ impl Test {
     pub(super) fn parse(fields: &Fields<'_>) -> Option<Self> {
         let forms = ["And", "Or", "Not", "Variable", "Condition"];
         if forms.iter().filter(|form| fields.has(form)).count() != 1 {
-            fields.refuse_here(
+            fields.refuse_object(
                 "The object must have only one of the following fields, [And, Or, Not, Variable, Condition]",
             );
             return None;
         }
         let inner = |field| {
-            let tests = fields.objects(field).into_iter().map(|fields| {
+            let tests = fields.nonempty_objects(field).into_iter().map(|fields| {
                 fields.text("Comment");
                 let test = Self::parse(&fields);
                 fields.finish(&[]);
@@ -180,7 +180,7 @@ impl Comparison {
             let all: Vec<_> =
                 OPERATORS.iter().flat_map(|(name, path, _)| [Some(*name), *path]).flatten().collect();
             let names: Vec<_> = found.iter().map(|(name, ..)| *name).collect();
-            fields.refuse_here(if found.is_empty() {
+            fields.refuse_object(if found.is_empty() {
                 format!("This object should have only one of the following fields: [{}]", all.join(", "))
             } else {
                 format!("There should only be one of the following fields: [{}]", names.join(", "))

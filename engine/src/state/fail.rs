@@ -16,7 +16,7 @@ pub(crate) struct Fail {
 impl Fail {
     pub(crate) fn parse(fields: Fields<'_>) -> Self {
         let text = |field, path| {
-            fields.one_of(&[field, path]);
+            fields.at_most_one_of(&[field, path]);
             if fields.language() == Language::JsonPath && fields.has(path) {
                 return fields.path_or_call(path);
             }

@@ -25,7 +25,7 @@ pub(crate) struct Map {
     pub selector: Option<Template>,
     pub processor: FlowId,
     /// The processor is written under its old name, `Iterator`.
-    pub old: bool,
+    pub is_iterator: bool,
     pub distributed: Option<Distributed>,
     pub tolerated: ToleratedFailures,
     concurrency: Option<Template>,
@@ -45,7 +45,7 @@ enum Source {
 impl Map {
     pub(crate) fn parse<'a>(fields: Fields<'a>, context: &ParseContext<'a>) -> Option<Self> {
         fields.exactly_one_of(&["ItemProcessor", "Iterator"]);
-        let old = fields.has("Iterator");
+        let is_iterator = fields.has("Iterator");
         let (processor, distributed) = processor(&fields, context)?;
         let input = StateInput::parse_path(&fields);
         let source = Source::parse(&fields, distributed.is_some());
@@ -53,7 +53,7 @@ impl Map {
         let concurrency = fields.map_number("MaxConcurrency", "MaxConcurrencyPath", 0, i64::MAX);
         let tolerated = ToleratedFailures::parse(&fields);
         if fields.has("ItemReader") {
-            fields.one_of(&["Items", "ItemReader"]);
+            fields.at_most_one_of(&["Items", "ItemReader"]);
         }
         let is_distributed = distributed.is_some();
         let distributed = distributed.map(|express| Distributed::parse(&fields, context, express));
@@ -75,7 +75,7 @@ impl Map {
             source,
             selector,
             processor,
-            old,
+            is_iterator,
             distributed,
             tolerated,
             concurrency,
@@ -190,7 +190,7 @@ impl Source {
 /// What an iteration gets: `ItemSelector`, in JSONPath also by its old name.
 fn selector(fields: &Fields<'_>) -> Option<Template> {
     if fields.language() == Language::JsonPath && fields.has("Parameters") {
-        fields.one_of(&["ItemSelector", "Parameters"]);
+        fields.at_most_one_of(&["ItemSelector", "Parameters"]);
         return fields.template("Parameters", Visibility::INPUT);
     }
     fields.template("ItemSelector", Visibility::INPUT)

@@ -122,7 +122,7 @@ impl Kind {
         let index = self.nested().iter().position(|nested| *nested == flow)?;
         Some(match self {
             Self::Parallel(_) => format!("Branches/{index}"),
-            Self::Map(map) if map.old => "Iterator".into(),
+            Self::Map(map) if map.is_iterator => "Iterator".into(),
             _ => "ItemProcessor".into(),
         })
     }

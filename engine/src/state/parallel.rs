@@ -21,7 +21,7 @@ impl Parallel {
     pub(crate) fn parse<'a>(fields: Fields<'a>, context: &ParseContext<'a>) -> Option<Self> {
         fields.require(&["Branches"]);
         let mut branches = Vec::new();
-        for branch in fields.objects("Branches") {
+        for branch in fields.nonempty_objects("Branches") {
             branch.text("Comment");
             branches.push(context.nested(&branch));
             branch.finish(&[]);

@@ -23,7 +23,7 @@ impl Pass {
             Language::Jsonata => (StateInput::parse_path(&fields), None),
             Language::JsonPath => {
                 let result = fields.value("Result");
-                result.into_iter().for_each(|result| fields.warn_of_static("Result", result));
+                result.into_iter().for_each(|result| fields.warn_of_static_result("Result", result));
                 (StateInput::parse(&fields), result.cloned())
             }
         };

@@ -26,44 +26,44 @@ pub(crate) struct Reader {
     arguments: Template,
     objects: ObjectSet,
     format: ItemFormat,
-    most: Option<Template>,
+    max_items: Option<Template>,
 }
 
 /// What a ReaderConfig says.
 struct Config {
     objects: ObjectSet,
     format: ItemFormat,
-    most: Option<Template>,
+    max_items: Option<Template>,
 }
 
 impl Reader {
     pub(crate) fn parse(fields: Fields<'_>, context: &ParseContext<'_>) -> Option<Self> {
         fields.require(&["Resource"]);
         let resource = fields.text("Resource");
-        let lists = resource.as_deref().and_then(|resource| {
-            let lists = match resource.rsplit_once(":states:::s3:") {
+        let is_list = resource.as_deref().and_then(|resource| {
+            let is_list = match resource.rsplit_once(":states:::s3:") {
                 Some((_, "listObjectsV2")) => Some(true),
                 Some((_, "getObject")) => Some(false),
                 _ => None,
             };
-            if lists.is_none() {
+            if is_list.is_none() {
                 let message = "An ItemReader's resource is s3:getObject or s3:listObjectsV2";
                 fields.invalid("Resource", message);
             } else {
                 context.check_resource(&fields, resource);
             }
-            lists
+            is_list
         });
         let arguments = arguments(&fields);
-        let config = match (fields.object("ReaderConfig"), lists?) {
+        let config = match (fields.object("ReaderConfig"), is_list?) {
             (Some(config), true) => listed(&config).map(|parts| finish(config, parts)),
             (Some(config), false) => named(&config).map(|parts| finish(config, parts)),
             (None, true) => {
-                Some(Config { objects: ObjectSet::Listed, format: ItemFormat::Listing, most: None })
+                Some(Config { objects: ObjectSet::Listed, format: ItemFormat::Listing, max_items: None })
             }
             (None, false) => {
                 let format = ItemFormat::Json { pointer: None };
-                Some(Config { objects: ObjectSet::Named, format, most: None })
+                Some(Config { objects: ObjectSet::Named, format, max_items: None })
             }
         };
         let (config, arguments) = (config?, arguments?);
@@ -71,8 +71,8 @@ impl Reader {
             fields.invalid("ReaderConfig", "'VersionId' is not supported for 'PARQUET'");
         }
         fields.finish(&[]);
-        let Config { objects, format, most } = config;
-        Some(Self { resource: resource?, arguments, objects, format, most })
+        let Config { objects, format, max_items } = config;
+        Some(Self { resource: resource?, arguments, objects, format, max_items })
     }
 
     /// Has the host read.
@@ -107,7 +107,7 @@ impl Reader {
 
     /// How many items are wanted; zero on AWS stands for all.
     pub(crate) fn max_items(&self, visit: &mut Visit<'_>) -> Result<Option<usize>, Fault> {
-        let Some(template) = &self.most else {
+        let Some(template) = &self.max_items else {
             return Ok(None);
         };
         let most =
@@ -119,7 +119,7 @@ impl Reader {
 
     /// Reads the number that a path leads to.
     pub(super) fn read_numbers(&self, scope: &mut Scope<'_>) -> Result<(), EvaluationError> {
-        match self.most.as_ref().filter(|most| most.is_path()) {
+        match self.max_items.as_ref().filter(|most| most.is_path()) {
             Some(most) => most.fill_count(MAX_ITEMS_FIELD, "positive integer", scope).map(|_| ()),
             None => Ok(()),
         }
@@ -145,12 +145,12 @@ fn has(arguments: &Template, name: &str) -> bool {
 }
 
 fn finish(config: Fields<'_>, (objects, format): (ObjectSet, ItemFormat)) -> Config {
-    let most = config.map_number("MaxItems", "MaxItemsPath", 0, MAX_ITEMS);
+    let max_items = config.map_number("MaxItems", "MaxItemsPath", 0, MAX_ITEMS);
     config.finish(&[]);
-    Config { objects, format, most }
+    Config { objects, format, max_items }
 }
 
-/// The configuration of a reader that lists objects.
+/// The configuration of a reader that is_list objects.
 fn listed(config: &Fields<'_>) -> Option<(ObjectSet, ItemFormat)> {
     match config.text("Transformation").as_deref() {
         None | Some("NONE") => {

@@ -10,7 +10,7 @@ use crate::load::{Fields, MAX_SECONDS, ParseContext};
 use crate::rng::Rng;
 use crate::run::Fault;
 
-/// The longest wait before another try, in seconds, where no `MaxDelaySeconds` says less.
+/// The max_delay wait before another try, in seconds, where no `MaxDelaySeconds` says less.
 const MAX_DELAY_SECONDS: f64 = 99_999_999.0;
 
 /// A state's retriers and catchers, in their order.
@@ -25,9 +25,9 @@ pub(crate) struct Recovery {
 pub(crate) struct Retrier {
     pub errors: Vec<Arc<str>>,
     interval: f64,
-    attempts: u32,
-    rate: f64,
-    longest: Option<f64>,
+    max_attempts: u32,
+    backoff_rate: f64,
+    max_delay: Option<f64>,
     jitter: bool,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Catcher {
 impl Recovery {
     pub(crate) fn parse(fields: &Fields<'_>, context: &ParseContext<'_>) -> Option<Self> {
         let list = |field| {
-            if fields.has(field) { fields.objects_or_none(field) } else { Vec::new() }
+            if fields.has(field) { fields.objects(field) } else { Vec::new() }
         };
         let retry: Vec<_> = list("Retry").into_iter().map(Retrier::parse).collect();
         let catch: Vec<_> = list("Catch").into_iter().map(|fields| Catcher::parse(fields, context)).collect();
@@ -76,14 +76,14 @@ impl Retrier {
         let retrier = Self {
             errors: errors?,
             interval: fields.number("IntervalSeconds", 0.0, 99_999_999.0).unwrap_or(1.0),
-            attempts: fields
-                .whole("MaxAttempts", 0, MAX_SECONDS)
+            max_attempts: fields
+                .integer("MaxAttempts", 0, MAX_SECONDS)
                 .map_or(Some(3), |attempts| u32::try_from(attempts).ok())?,
-            rate: fields.number("BackoffRate", 1.0, f64::MAX).unwrap_or(2.0),
-            longest: fields.number("MaxDelaySeconds", 1.0, 31_622_400.0),
+            backoff_rate: fields.number("BackoffRate", 1.0, f64::MAX).unwrap_or(2.0),
+            max_delay: fields.number("MaxDelaySeconds", 1.0, 31_622_400.0),
             jitter: fields.choice("JitterStrategy", &["NONE", "FULL"]).as_deref() == Some("FULL"),
         };
-        if retrier.longest.is_some_and(|longest| longest <= retrier.interval) {
+        if retrier.max_delay.is_some_and(|max_delay| max_delay <= retrier.interval) {
             fields.invalid("MaxDelaySeconds", "'MaxDelaySeconds' must be greater than 'IntervalSeconds'");
         }
         fields.finish(&[]);
@@ -92,13 +92,13 @@ impl Retrier {
 
     /// How long to wait after the `failures`-th failure, counted from one; `None`: give up.
     pub(crate) fn delay(&self, failures: u32, rng: &mut Rng) -> Option<Duration> {
-        if failures > self.attempts {
+        if failures > self.max_attempts {
             return None;
         }
         let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
-        let longest = self.longest.unwrap_or(MAX_DELAY_SECONDS);
+        let max_delay = self.max_delay.unwrap_or(MAX_DELAY_SECONDS);
         // No wait at all stays none, however often it is multiplied.
-        let delay = (self.interval * self.rate.powi(exponent).min(MAX_DELAY_SECONDS)).min(longest);
+        let delay = (self.interval * self.backoff_rate.powi(exponent).min(MAX_DELAY_SECONDS)).min(max_delay);
         let delay = if self.jitter { delay * rng.unit() } else { delay };
         Some(Duration::from_secs_f64(delay))
     }

@@ -41,7 +41,7 @@ impl Task {
             check(&fields, context, resource);
         }
         let input = StateInput::parse(&fields);
-        let seconds_of = |field, path| fields.whole_or_path(field, path, 1, MAX_SECONDS);
+        let seconds_of = |field, path| fields.integer_or_path(field, path, 1, MAX_SECONDS);
         let timeout = seconds_of("TimeoutSeconds", "TimeoutSecondsPath");
         let heartbeat = seconds_of("HeartbeatSeconds", "HeartbeatSecondsPath");
         let fixed = |timeout: &Option<Template>| timeout.as_ref()?.constant().and_then(seconds);
@@ -203,7 +203,7 @@ fn credentials(fields: &Fields<'_>) {
     if let Some(credentials) = fields.object("Credentials") {
         let filled = credentials.has("RoleArn.$") && fields.language() == Language::JsonPath;
         if !filled && !credentials.has("RoleArn") {
-            credentials.refuse_here("The field 'RoleArn' is required but was missing");
+            credentials.refuse_object("The field 'RoleArn' is required but was missing");
         }
     }
     fields.template("Credentials", Visibility::INPUT);

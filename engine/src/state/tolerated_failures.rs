@@ -13,7 +13,8 @@ pub(crate) struct ToleratedFailures {
 impl ToleratedFailures {
     pub(super) fn parse(fields: &Fields<'_>) -> Self {
         let count = fields.map_number("ToleratedFailureCount", "ToleratedFailureCountPath", 0, i64::MAX);
-        let percentage = fields.share_or_path("ToleratedFailurePercentage", "ToleratedFailurePercentagePath");
+        let percentage =
+            fields.percentage_or_path("ToleratedFailurePercentage", "ToleratedFailurePercentagePath");
         Self { count, percentage }
     }
 

@@ -82,7 +82,7 @@ impl Until {
             return fields.reference("TimestampPath").map(Self::TimestampPath);
         }
         if fields.has("Seconds") {
-            return fields.whole_or_template("Seconds", 0, MAX_SECONDS).map(Self::Seconds);
+            return fields.integer_or_template("Seconds", 0, MAX_SECONDS).map(Self::Seconds);
         }
         let timestamp = fields.template("Timestamp", Visibility::INPUT)?;
         if timestamp.constant().is_some_and(|value| parse_timestamp(value).is_none()) {

@@ -16,7 +16,7 @@ use crate::value::Value;
 pub(crate) struct Writer {
     destination: Option<Destination>,
     pub transformation: Transformation,
-    lines: bool,
+    json_lines: bool,
 }
 
 /// Where results are written.
@@ -64,15 +64,15 @@ impl Writer {
                 "'ResultWriter' needs 'WriterConfig', or 'Resource' and where to write",
             );
         }
-        let (transformation, lines) = config.unwrap_or((Transformation::None, false));
-        if resource.is_none() && lines {
+        let (transformation, json_lines) = config.unwrap_or((Transformation::None, false));
+        if resource.is_none() && json_lines {
             let message = "'JSONL' is not supported for results that are not written to S3";
             fields.refuse(Code::NotSupported, Some("WriterConfig"), message);
         }
         fields.finish(&[]);
         let destination = resource.zip(arguments);
         let destination = destination.map(|(resource, arguments)| Destination { resource, arguments });
-        Some(Self { destination, transformation, lines })
+        Some(Self { destination, transformation, json_lines })
     }
 
     pub(super) fn has_destination(&self) -> bool {
@@ -128,7 +128,7 @@ impl Writer {
         let (good, bad): (Vec<_>, Vec<_>) = results.into_iter().partition(|result| result.succeeded);
         let mut files = Vec::new();
         let mut listed = |status: &str, results: Vec<ChildResult>| {
-            let ending = if self.lines { "jsonl" } else { "json" };
+            let ending = if self.json_lines { "jsonl" } else { "json" };
             let file = (!results.is_empty()).then(|| ResultFile {
                 key: format!("{folder}/{status}_0.{ending}"),
                 body: self.text(self.transformation.list(results)),
@@ -156,7 +156,7 @@ impl Writer {
     }
 
     fn text(&self, results: Vec<Value>) -> String {
-        if self.lines {
+        if self.json_lines {
             results.iter().map(|result| format!("{result}\n")).collect()
         } else {
             Value::from(results).to_string()
@@ -182,7 +182,7 @@ impl Transformation {
 
 /// The transformation, and whether it is written line by line.
 fn config(fields: Fields<'_>) -> (Transformation, bool) {
-    let lines = match fields.text("OutputType").as_deref() {
+    let json_lines = match fields.text("OutputType").as_deref() {
         None | Some("JSON") => false,
         Some("JSONL") => true,
         Some(_) => {
@@ -200,7 +200,7 @@ fn config(fields: Fields<'_>) -> (Transformation, bool) {
         }
     };
     fields.finish(&[]);
-    (transformation, lines)
+    (transformation, json_lines)
 }
 
 /// The folder of a run's results: the prefix, and the id at the end of the run's ARN.

@@ -12,31 +12,34 @@ use crate::run::Start;
 use crate::state::Kind;
 use crate::value::{Object, Value};
 
-/// What a field of the context object holds.
+/// What a field of the context object field_type.
 #[derive(Clone, Copy)]
-enum Holds {
+enum FieldType {
     Text,
     Count,
     Anything,
 }
 
 /// The objects of the context object, and what each may hold.
-const FIELDS: [(&str, &[(&str, Holds)]); 4] = [
+const FIELDS: [(&str, &[(&str, FieldType)]); 4] = [
     (
         "Execution",
         &[
-            ("Id", Holds::Text),
-            ("Input", Holds::Anything),
-            ("Name", Holds::Text),
-            ("RoleArn", Holds::Text),
-            ("StartTime", Holds::Text),
-            ("RedriveCount", Holds::Count),
-            ("RedriveTime", Holds::Text),
+            ("Id", FieldType::Text),
+            ("Input", FieldType::Anything),
+            ("Name", FieldType::Text),
+            ("RoleArn", FieldType::Text),
+            ("StartTime", FieldType::Text),
+            ("RedriveCount", FieldType::Count),
+            ("RedriveTime", FieldType::Text),
         ],
     ),
-    ("State", &[("EnteredTime", Holds::Text), ("Name", Holds::Text), ("RetryCount", Holds::Count)]),
-    ("StateMachine", &[("Id", Holds::Text), ("Name", Holds::Text)]),
-    ("Task", &[("Token", Holds::Text)]),
+    (
+        "State",
+        &[("EnteredTime", FieldType::Text), ("Name", FieldType::Text), ("RetryCount", FieldType::Count)],
+    ),
+    ("StateMachine", &[("Id", FieldType::Text), ("Name", FieldType::Text)]),
+    ("Task", &[("Token", FieldType::Text)]),
 ];
 
 /// The context object that a request gives.
@@ -66,14 +69,14 @@ fn check(members: &Object) -> Result<(), String> {
         };
         let inner = value.as_object().ok_or_else(|| format!("{name} must be an object"))?;
         for (field, value) in inner.iter() {
-            let Some((_, holds)) = fields.iter().find(|(known, _)| *known == &**field) else {
+            let Some((_, field_type)) = fields.iter().find(|(known, _)| *known == &**field) else {
                 return Err(format!("Field '{field}' is not allowed"));
             };
-            match holds {
-                Holds::Text if value.as_str().is_none() => {
+            match field_type {
+                FieldType::Text if value.as_str().is_none() => {
                     return Err(format!("{name}.{field} must be a string"));
                 }
-                Holds::Count if value.as_number().is_none() => {
+                FieldType::Count if value.as_number().is_none() => {
                     return Err(format!("{name}.{field} must be a number"));
                 }
                 _ => {}
@@ -89,7 +92,13 @@ fn has_token(state: &State) -> bool {
 }
 
 /// The context object of a test that has none of its own, as AWS fills it.
-pub(super) fn own(start: &Start, state: &State, input: &Value, token: String, now: Timestamp) -> Value {
+pub(super) fn default_context(
+    start: &Start,
+    state: &State,
+    input: &Value,
+    token: String,
+    now: Timestamp,
+) -> Value {
     let text = |text: &Arc<str>| Value::String(Arc::clone(text));
     let now = Value::string(format_timestamp(now));
     let mut execution = vec![

@@ -21,13 +21,13 @@ pub async fn drive_test(
         if let Some(answer) = test.answer() {
             return answer;
         }
-        let inputs = something(&mut test, runner).await.into_iter().collect();
+        let inputs = wait_for_input(&mut test, runner).await.into_iter().collect();
         test.step(&Entry { at: runner.now(), inputs });
     }
 }
 
 /// Waits for the task or the due time; `None`: the time has come.
-async fn something(test: &mut StateTest, runner: &impl TaskRunner) -> Option<Input> {
+async fn wait_for_input(test: &mut StateTest, runner: &impl TaskRunner) -> Option<Input> {
     let (task, due) = (test.task(), test.next_due());
     let sleep = async {
         match due {

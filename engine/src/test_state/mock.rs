@@ -2,7 +2,7 @@
 
 use super::error::TestStateError;
 use super::request::{FieldValidationMode, Mock, TestStateRequest};
-use super::shapes;
+use super::result_check;
 use crate::failure::Failure;
 use crate::machine::State;
 use crate::state::Kind;
@@ -45,7 +45,7 @@ fn result_of(text: &str, mode: FieldValidationMode, state: &State) -> Result<Val
     let result =
         Value::parse(text).map_err(|_| TestStateError::invalid("Mocked result must be valid JSON"))?;
     let fits = match &state.kind {
-        Kind::Task(task) => shapes::check(&task.resource, &result, mode),
+        Kind::Task(task) => result_check::check(&task.resource, &result, mode),
         Kind::Map(map) if map.writes() => {
             result.as_object().map(|_| ()).ok_or_else(|| "Mocked result must be a JSON object.".to_owned())
         }

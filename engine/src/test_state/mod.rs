@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `request.rs`, `answer.rs`, `error.rs` | what is asked, answered and refused |
 //! | `subject.rs` | the state in its definition |
-//! | `mock.rs`, `shapes.rs` | mocked results, held against the answers of AWS's services |
+//! | `mock.rs`, `result_check.rs` | mocked results, held against the answers of AWS's services |
 //! | `context.rs` | the context object |
 //! | `reading.rs` | what an `ItemReader` would read |
 //! | `drive.rs` | [`drive_test`]: takes a test to its end on a host's tasks and clock |
@@ -19,7 +19,7 @@ mod error;
 mod mock;
 mod reading;
 mod request;
-mod shapes;
+mod result_check;
 mod subject;
 
 use std::sync::Arc;
@@ -41,7 +41,7 @@ use crate::state::Kind;
 use crate::value::Value;
 use subject::Subject;
 
-/// Where a test takes place.
+/// Where a test takes position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestSite {
     /// What the ARNs of the test begin with: `arn:aws:states:us-east-1:000000000000`.
@@ -106,12 +106,12 @@ pub fn test_state(
     inspection.iterates = request.context.is_none();
     inspection.context = match &request.context {
         Some(context) => context::given(context, state)?,
-        None => context::own(&start, state, &input, Rng::new(!site.seed).uuid(), now),
+        None => context::default_context(&start, state, &input, Rng::new(!site.seed).uuid(), now),
     };
     let variables = variables(request.variables.as_deref())?;
     inspection.retries = retries(request, &inspection.context);
-    let (machine, place) = (Arc::clone(&subject.machine), subject.place);
-    let execution = Execution::inspect(machine, start, place, input, variables, inspection, now);
+    let (machine, position) = (Arc::clone(&subject.machine), subject.position);
+    let execution = Execution::inspect(machine, start, position, input, variables, inspection, now);
     Ok(StateTest { execution, input: text, level: request.inspection_level })
 }
 

@@ -12,39 +12,39 @@ use crate::state::Kind;
 use crate::value::{Object, Value};
 
 /// The name AWS gives a state that has none.
-const NAMELESS: &str = "StateName";
+const DEFAULT_STATE_NAME: &str = "StateName";
 
 /// A machine and the state of it that is tested.
 pub(super) struct Subject {
     pub machine: Arc<StateMachine>,
-    pub place: (FlowId, StateId),
+    pub position: (FlowId, StateId),
 }
 
 impl Subject {
     pub(super) fn of(request: &TestStateRequest) -> Result<Self, TestStateError> {
         let (text, name) = match &request.state_name {
             Some(name) => (request.definition.clone(), name.as_str()),
-            None => (around(&request.definition)?, NAMELESS),
+            None => (machine_of(&request.definition)?, DEFAULT_STATE_NAME),
         };
         let machine = StateMachine::parse(&text, &|_| Ok(()))?;
-        let place = find(&machine, name);
-        let place = place.ok_or_else(|| TestStateError::invalid("State not found in definition"))?;
-        Ok(Self { machine, place })
+        let position = find(&machine, name);
+        let position = position.ok_or_else(|| TestStateError::invalid("State not found in definition"))?;
+        Ok(Self { machine, position })
     }
 
     pub(super) fn state(&self) -> &State {
-        self.machine.state(self.place.0, self.place.1)
+        self.machine.state(self.position.0, self.position.1)
     }
 
     /// A state nested in the one under test.
     pub(super) fn inner(&self, name: &str) -> Option<(FlowId, StateId)> {
         let (mut flow, state) = find(&self.machine, name)?;
         let found = (flow, state);
-        while let Some((around, holder)) = self.machine.flows[flow.0].parent {
-            if (around, holder) == self.place {
+        while let Some((outer, parent)) = self.machine.flows[flow.0].parent {
+            if (outer, parent) == self.position {
                 return Some(found);
             }
-            flow = around;
+            flow = outer;
         }
         None
     }
@@ -58,7 +58,7 @@ fn find(machine: &StateMachine, name: &str) -> Option<(FlowId, StateId)> {
 }
 
 /// The text of a machine that has this state alone, and an end wherever it leads.
-fn around(state: &str) -> Result<String, TestStateError> {
+fn machine_of(state: &str) -> Result<String, TestStateError> {
     let value = Value::parse(state).unwrap_or_default();
     let Some(object) = value.as_object() else {
         // What is no object is no machine either, and is refused in the words for one.
@@ -67,10 +67,10 @@ fn around(state: &str) -> Result<String, TestStateError> {
     };
     let mut targets = BTreeSet::new();
     collect(object, &mut targets);
-    targets.remove(&format!("\"{NAMELESS}\""));
+    targets.remove(&format!("\"{DEFAULT_STATE_NAME}\""));
     let ends = targets.into_iter().map(|name| format!(r#",{name}:{{"Type":"Succeed"}}"#));
     let ends: String = ends.collect();
-    Ok(format!(r#"{{"StartAt":"{NAMELESS}","States":{{"{NAMELESS}":{state}{ends}}}}}"#))
+    Ok(format!(r#"{{"StartAt":"{DEFAULT_STATE_NAME}","States":{{"{DEFAULT_STATE_NAME}":{state}{ends}}}}}"#))
 }
 
 /// The names a state leads to, as JSON writes them.

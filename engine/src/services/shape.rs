@@ -2,30 +2,30 @@
 
 /// What a value may be.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Kind<'t> {
+pub(crate) enum Shape<'t> {
     /// Any JSON.
     Any,
     Boolean,
     Text,
-    /// Bytes, written as a text of so many characters at least.
+    /// Bytes, written as a text of so many characters at min.
     Blob(usize),
     OneOf(Vec<&'t str>),
-    Whole(Range),
+    Integer(Range),
     Number(Range),
-    List(Box<Kind<'t>>),
-    Map(Box<Kind<'t>>),
+    List(Box<Shape<'t>>),
+    Map(Box<Shape<'t>>),
     /// An object that is not looked into.
     Object,
     /// A structure that this one is in, so many levels up; zero is the one at hand.
-    Again(usize),
+    Ancestor(usize),
     Structure(Vec<Field<'t>>),
 }
 
-/// The least and the most that a number may be.
+/// The min and the max that a number may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Range {
-    pub least: Option<f64>,
-    pub most: Option<f64>,
+    pub min: Option<f64>,
+    pub max: Option<f64>,
 }
 
 /// A field of a structure.
@@ -33,15 +33,15 @@ pub(crate) struct Range {
 pub(crate) struct Field<'t> {
     pub name: &'t str,
     pub required: bool,
-    pub kind: Kind<'t>,
+    pub shape: Shape<'t>,
 }
 
-impl<'t> Kind<'t> {
+impl<'t> Shape<'t> {
     /// Reads a whole text that is one type.
     pub(super) fn read(text: &'t str) -> Option<Self> {
         let mut reader = Reader { rest: text };
-        let kind = reader.kind()?;
-        reader.rest.is_empty().then_some(kind)
+        let shape = reader.shape()?;
+        reader.rest.is_empty().then_some(shape)
     }
 }
 
@@ -63,34 +63,34 @@ impl<'t> Reader<'t> {
         read
     }
 
-    fn kind(&mut self) -> Option<Kind<'t>> {
+    fn shape(&mut self) -> Option<Shape<'t>> {
         let first = self.rest.chars().next()?;
         self.rest = self.rest.get(first.len_utf8()..)?;
         Some(match first {
-            'a' => Kind::Any,
-            'o' => Kind::Boolean,
-            's' => Kind::Text,
-            'j' => Kind::Object,
-            '^' => Kind::Again(self.until(|c| !c.is_ascii_digit()).parse().ok()?),
-            'b' => Kind::Blob(self.until(|c| !c.is_ascii_digit()).parse().unwrap_or_default()),
-            'i' => Kind::Whole(self.range()),
-            'n' => Kind::Number(self.range()),
+            'a' => Shape::Any,
+            'o' => Shape::Boolean,
+            's' => Shape::Text,
+            'j' => Shape::Object,
+            '^' => Shape::Ancestor(self.until(|c| !c.is_ascii_digit()).parse().ok()?),
+            'b' => Shape::Blob(self.until(|c| !c.is_ascii_digit()).parse().unwrap_or_default()),
+            'i' => Shape::Integer(self.range()),
+            'n' => Shape::Number(self.range()),
             '<' => {
                 let allowed = self.until(|c| c == '>').split('|').collect();
-                self.take('>').then_some(Kind::OneOf(allowed))?
+                self.take('>').then_some(Shape::OneOf(allowed))?
             }
-            '[' => Kind::List(Box::new(self.kind()?)),
-            '{' => Kind::Map(Box::new(self.kind()?)),
-            '(' => Kind::Structure(self.fields()?),
+            '[' => Shape::List(Box::new(self.shape()?)),
+            '{' => Shape::Map(Box::new(self.shape()?)),
+            '(' => Shape::Structure(self.fields()?),
             _ => return None,
         })
     }
 
     fn range(&mut self) -> Range {
         let mut bound = || self.until(|c| !"+-.eE".contains(c) && !c.is_ascii_digit()).parse().ok();
-        let least = bound();
-        let most = if self.take(':') { self.until(|c| matches!(c, ' ' | ')')).parse().ok() } else { None };
-        Range { least, most }
+        let min = bound();
+        let max = if self.take(':') { self.until(|c| matches!(c, ' ' | ')')).parse().ok() } else { None };
+        Range { min, max }
     }
 
     /// Fields up to the parenthesis that closes them.
@@ -100,11 +100,11 @@ impl<'t> Reader<'t> {
             self.take(' ');
             let required = self.take('!');
             let name = self.until(|c| matches!(c, '=' | ' ' | ')'));
-            let kind = if self.take('=') { self.kind()? } else { Kind::Text };
+            let shape = if self.take('=') { self.shape()? } else { Shape::Text };
             if name.is_empty() {
                 return None;
             }
-            fields.push(Field { name, required, kind });
+            fields.push(Field { name, required, shape });
         }
         Some(fields)
     }
