@@ -3,7 +3,7 @@
 use jsonata_core::ast::{AstNode, BinaryOp};
 
 use crate::builtins::{Builtin, Cost, builtin};
-use crate::checks::Check;
+use crate::meter_fns::MeterFn;
 use crate::rewrite::Rewriter;
 
 fn variable(name: impl Into<String>) -> AstNode {
@@ -18,15 +18,15 @@ impl Rewriter<'_> {
         match known {
             Some(_) if is_partial && !self.names.bound.contains(name) => self.partial(name, args),
             Some((number, known)) if !is_partial => {
-                let args = self.booked(number, known, args);
+                let args = self.builtin_args(number, known, args);
                 AstNode::Function { name: name.to_owned(), args, is_builtin }
             }
             _ => {
-                let mut args = self.passed(args);
+                let mut args = self.lambda_args(args);
                 if let Some(first) = args.iter_mut().find(|arg| **arg != AstNode::Placeholder) {
                     let arg = std::mem::replace(first, AstNode::Null);
-                    *first = if self.names.loose_regex && is_builtin {
-                        self.check(Check::Subject, [arg, variable(name)])
+                    *first = if self.names.has_loose_regex && is_builtin {
+                        self.meter_call(MeterFn::RegexCall, [arg, variable(name)])
                     } else {
                         arg
                     };
@@ -37,25 +37,25 @@ impl Rewriter<'_> {
     }
 
     /// The arguments of a function of the expression.
-    fn passed(&mut self, args: &[AstNode]) -> Vec<AstNode> {
+    fn lambda_args(&mut self, args: &[AstNode]) -> Vec<AstNode> {
         args.iter()
             .map(|arg| match arg {
-                AstNode::Variable(_) | AstNode::ParentVariable(_) => self.plain(arg),
-                arg => self.held(arg),
+                AstNode::Variable(_) | AstNode::ParentVariable(_) => self.uncharged(arg),
+                arg => self.charged(arg),
             })
             .collect()
     }
 
     /// The arguments of a function of the language, with what it makes of them booked at the last one.
-    fn booked(&mut self, number: usize, known: &Builtin, args: &[AstNode]) -> Vec<AstNode> {
+    fn builtin_args(&mut self, number: usize, known: &Builtin, args: &[AstNode]) -> Vec<AstNode> {
         // It looks at how its argument is written.
         if known.name == "exists" && matches!(args, [AstNode::Variable(_) | AstNode::Null]) {
             return args.to_vec();
         }
         if known.callback {
-            return self.with_callback(number, known, args);
+            return self.callback_args(number, known, args);
         }
-        let mut args: Vec<AstNode> = args.iter().map(|arg| self.plain(arg)).collect();
+        let mut args: Vec<AstNode> = args.iter().map(|arg| self.uncharged(arg)).collect();
         if known.cost == Cost::None {
             return args;
         }
@@ -67,15 +67,16 @@ impl Rewriter<'_> {
         };
         let count = args.len() + 1;
         let context = if known.context && count < known.arity { variable("") } else { AstNode::Undefined };
-        let mut args: Vec<AstNode> = args.into_iter().map(|arg| self.check(Check::Argument, [arg])).collect();
+        let mut args: Vec<AstNode> =
+            args.into_iter().map(|arg| self.meter_call(MeterFn::KeepArgument, [arg])).collect();
         let numbers = [number, count].map(|number| AstNode::Number(number as f64));
         let [number, count] = numbers;
-        args.push(self.check(Check::Call, [number, count, context, last]));
+        args.push(self.meter_call(MeterFn::Call, [number, count, context, last]));
         args
     }
 
     /// The arguments of a function that calls another one for each item.
-    fn with_callback(&mut self, number: usize, known: &Builtin, args: &[AstNode]) -> Vec<AstNode> {
+    fn callback_args(&mut self, number: usize, known: &Builtin, args: &[AstNode]) -> Vec<AstNode> {
         let is_function = |arg: &AstNode| matches!(arg, AstNode::Lambda { .. } | AstNode::Regex { .. });
         // `$each(function)` is about the context.
         let alone = known.context
@@ -83,7 +84,7 @@ impl Rewriter<'_> {
             && (is_function(&args[0]) || matches!(args[0], AstNode::Variable(_)));
         let callback_at = usize::from(!alone);
         let callback = match args.get(callback_at) {
-            Some(AstNode::Variable(name)) if self.names.loose_regex => Some(variable(name)),
+            Some(AstNode::Variable(name)) if self.names.has_loose_regex => Some(variable(name)),
             _ => None,
         };
         let mut written = Vec::with_capacity(args.len());
@@ -91,12 +92,12 @@ impl Rewriter<'_> {
             if index == callback_at {
                 written.push(self.value_of_function(arg));
             } else if index == 0 {
-                let data = self.plain(arg);
+                let data = self.uncharged(arg);
                 let number = AstNode::Number(number as f64);
                 let args: Vec<_> = [number, data].into_iter().chain(callback.clone()).collect();
-                written.push(self.check(Check::Each, args));
+                written.push(self.meter_call(MeterFn::Each, args));
             } else {
-                written.push(self.held(arg));
+                written.push(self.charged(arg));
             }
         }
         written
@@ -104,17 +105,17 @@ impl Rewriter<'_> {
 
     /// `(function)(...)`
     pub(crate) fn call(&mut self, procedure: &AstNode, args: &[AstNode]) -> AstNode {
-        let mut args = self.passed(args);
+        let mut args = self.lambda_args(args);
         if let AstNode::Regex { .. } = procedure {
             if !args.is_empty() {
                 let first = args.remove(0);
-                args.insert(0, self.check(Check::Subject, [first, procedure.clone()]));
+                args.insert(0, self.meter_call(MeterFn::RegexCall, [first, procedure.clone()]));
             }
             return AstNode::Call { procedure: procedure.clone().into(), args };
         }
-        let procedure = self.plain(procedure);
-        let procedure = if self.names.loose_regex && !matches!(procedure, AstNode::Lambda { .. }) {
-            self.check(Check::NoRegex, [procedure])
+        let procedure = self.uncharged(procedure);
+        let procedure = if self.names.has_loose_regex && !matches!(procedure, AstNode::Lambda { .. }) {
+            self.meter_call(MeterFn::RefuseRegex, [procedure])
         } else {
             procedure
         };
@@ -144,18 +145,22 @@ impl Rewriter<'_> {
             }
             all => call(all.len()),
         };
-        let function = self.plain(&lambda(params, body));
+        let function = self.uncharged(&lambda(params, body));
         // The expression, or its surroundings, may have given the name another value.
         AstNode::Conditional {
-            condition: self.check(Check::IsBuiltin, [variable(name)]).into(),
+            condition: self.meter_call(MeterFn::IsBuiltin, [variable(name)]).into(),
             then_branch: function.into(),
             else_branch: Some(variable(name).into()),
         }
     }
 
     /// A variable that is no function of the language.
-    pub(crate) fn no_builtin(&mut self, name: &str) -> AstNode {
-        if builtin(name).is_some() { self.check(Check::NoBuiltin, [variable(name)]) } else { variable(name) }
+    pub(crate) fn refuse_builtin(&mut self, name: &str) -> AstNode {
+        if builtin(name).is_some() {
+            self.meter_call(MeterFn::RefuseBuiltin, [variable(name)])
+        } else {
+            variable(name)
+        }
     }
 
     /// A function as a value.
@@ -165,9 +170,9 @@ impl Rewriter<'_> {
                 let params = ["\u{1}0", "\u{1}1"];
                 let call =
                     AstNode::Call { procedure: node.clone().into(), args: params.map(variable).into() };
-                self.plain(&lambda(params.map(str::to_owned).into(), call))
+                self.uncharged(&lambda(params.map(str::to_owned).into(), call))
             }
-            node => self.plain(node),
+            node => self.uncharged(node),
         }
     }
 
@@ -177,8 +182,8 @@ impl Rewriter<'_> {
         let mut params = Vec::new();
         let mut all = Vec::new();
         for arg in args {
-            let own = format!("\u{1}p{}", self.made);
-            self.made += 1;
+            let own = format!("\u{1}p{}", self.new_names);
+            self.new_names += 1;
             all.push(variable(&own));
             if *arg == AstNode::Placeholder {
                 params.push(own);
@@ -189,14 +194,14 @@ impl Rewriter<'_> {
                         all.push(arg.clone());
                         continue;
                     }
-                    arg => self.held(arg),
+                    arg => self.charged(arg),
                 };
                 let lhs = variable(own);
                 items.push(AstNode::Binary { op: BinaryOp::ColonEqual, lhs: lhs.into(), rhs: rhs.into() });
             }
         }
         let call = AstNode::Function { name: name.to_owned(), args: all, is_builtin: true };
-        let function = self.plain(&lambda(params, call));
+        let function = self.uncharged(&lambda(params, call));
         items.push(function);
         AstNode::Block(items)
     }

@@ -34,10 +34,15 @@ const FORMATTED_BYTES: u64 = 2_048;
 /// What a value takes that was read from JSON, for each byte of it: `[[],[],..]` is the worst.
 const READ_BYTES: u64 = 48;
 
-type Booked = Result<(), EvaluatorError>;
+type ChargeResult = Result<(), EvaluatorError>;
 
 /// Books what a call makes. `context` stands for a first argument that is missing.
-pub(crate) fn book(meter: &Meter, builtin: &Builtin, args: &[JValue], context: &JValue) -> Booked {
+pub(crate) fn charge_call(
+    meter: &Meter,
+    builtin: &Builtin,
+    args: &[JValue],
+    context: &JValue,
+) -> ChargeResult {
     match builtin.cost {
         Cost::None => Ok(()),
         Cost::Values(times) => args.iter().try_for_each(|arg| {
@@ -56,11 +61,11 @@ pub(crate) fn book(meter: &Meter, builtin: &Builtin, args: &[JValue], context: &
             let text = args.first().filter(|arg| arg.is_string()).unwrap_or(context);
             meter.charge(ITEM_BYTES + times * length(Some(text)))
         }
-        Cost::Own => own(meter, builtin.name, args, context),
+        Cost::Custom => charge_custom(meter, builtin.name, args, context),
     }
 }
 
-fn own(meter: &Meter, name: &str, args: &[JValue], context: &JValue) -> Booked {
+fn charge_custom(meter: &Meter, name: &str, args: &[JValue], context: &JValue) -> ChargeResult {
     match name {
         "string" => stringify(meter, args.first(), matches!(args.get(1), Some(JValue::Bool(true)))),
         "join" => join(meter, args),
@@ -98,7 +103,7 @@ fn length(value: Option<&JValue>) -> u64 {
 }
 
 /// Books a value as text.
-pub(crate) fn stringify(meter: &Meter, value: Option<&JValue>, indented: bool) -> Booked {
+pub(crate) fn stringify(meter: &Meter, value: Option<&JValue>, indented: bool) -> ChargeResult {
     let bytes = match value {
         Some(JValue::String(text)) => Some(text.len() as u64),
         Some(value) => text_bytes(value, indented, meter.left()),
@@ -107,7 +112,7 @@ pub(crate) fn stringify(meter: &Meter, value: Option<&JValue>, indented: bool) -
     meter.charge(bytes.unwrap_or(u64::MAX).saturating_add(ITEM_BYTES))
 }
 
-fn join(meter: &Meter, args: &[JValue]) -> Booked {
+fn join(meter: &Meter, args: &[JValue]) -> ChargeResult {
     let Some(JValue::Array(parts)) = args.first() else {
         return meter.charge(ITEM_BYTES + length(args.first()));
     };
@@ -116,7 +121,7 @@ fn join(meter: &Meter, args: &[JValue]) -> Booked {
     meter.charge(ITEM_BYTES.saturating_add(parts_bytes).saturating_add(between))
 }
 
-fn pad(meter: &Meter, args: &[JValue]) -> Booked {
+fn pad(meter: &Meter, args: &[JValue]) -> ChargeResult {
     // Four bytes a character, and the padding is made apart from the whole.
     let width = args.iter().find_map(JValue::as_f64).unwrap_or_default().abs() as u64;
     let texts: u64 = args.iter().map(|arg| length(Some(arg))).sum();
@@ -124,7 +129,7 @@ fn pad(meter: &Meter, args: &[JValue]) -> Booked {
 }
 
 /// Searches as the function will, and counts. The clock is looked at after each match.
-fn search(meter: &Meter, name: &str, text: &str, args: &[JValue]) -> Booked {
+fn search(meter: &Meter, name: &str, text: &str, args: &[JValue]) -> ChargeResult {
     let replacement = if name == "replace" { args.get(1) } else { None };
     let limit = args.iter().find_map(JValue::as_f64).map_or(u64::MAX, |limit| limit.max(0.0) as u64);
     let each = |matched: u64, groups: u64| match name {
@@ -189,12 +194,12 @@ fn replaced(replacement: Option<&JValue>, matched: u64, groups: u64) -> u64 {
 }
 
 /// Refuses a search that could take too long.
-pub(crate) fn check_search(meter: &Meter, pattern: &str, flags: &str, text: usize) -> Booked {
+pub(crate) fn check_search(meter: &Meter, pattern: &str, flags: &str, text: usize) -> ChargeResult {
     let steps = meter.regexes.steps_a_byte(pattern, flags).saturating_mul(text as u64 + 1);
     if steps > MAX_SEARCH_STEPS { Err(meter.exceed(Bound::Search)) } else { Ok(()) }
 }
 
-fn distinct(meter: &Meter, value: Option<&JValue>) -> Booked {
+fn distinct(meter: &Meter, value: Option<&JValue>) -> ChargeResult {
     let Some(JValue::Array(items)) = value else {
         return value.map_or(Ok(()), |value| meter.charge_value(value));
     };
@@ -202,10 +207,10 @@ fn distinct(meter: &Meter, value: Option<&JValue>) -> Booked {
     meter.charge(bytes)?;
     // Each item is compared with all before it, and a comparison looks at no more than the item.
     let count = items.len() as u64;
-    compare(meter, count.saturating_mul(bytes / ITEM_BYTES / 2))
+    check_comparisons(meter, count.saturating_mul(bytes / ITEM_BYTES / 2))
 }
 
-fn keys(meter: &Meter, value: Option<&JValue>) -> Booked {
+fn keys(meter: &Meter, value: Option<&JValue>) -> ChargeResult {
     let Some(value) = value else {
         return Ok(());
     };
@@ -220,16 +225,16 @@ fn keys(meter: &Meter, value: Option<&JValue>) -> Booked {
         all += members.len() as u64;
         names.extend(members.keys());
     }
-    compare(meter, all.saturating_mul(names.len() as u64))
+    check_comparisons(meter, all.saturating_mul(names.len() as u64))
 }
 
 /// Refuses a call that compares too much.
-pub(crate) fn compare(meter: &Meter, comparisons: u64) -> Booked {
+pub(crate) fn check_comparisons(meter: &Meter, comparisons: u64) -> ChargeResult {
     if comparisons > MAX_COMPARISONS { Err(meter.exceed(Bound::Comparisons)) } else { Ok(()) }
 }
 
 /// A picture is short, its widths are small, and a number in Roman numerals is as long as it is large.
-fn pictured(meter: &Meter, args: &[JValue], context: &JValue) -> Booked {
+fn pictured(meter: &Meter, args: &[JValue], context: &JValue) -> ChargeResult {
     let texts = || args.iter().chain([context]).filter_map(JValue::as_str);
     let pictures = args.iter().filter_map(JValue::as_str);
     if pictures.clone().any(|text| text.len() > MAX_PICTURED_BYTES) {
@@ -257,7 +262,7 @@ fn pictured(meter: &Meter, args: &[JValue], context: &JValue) -> Booked {
     meter.charge(FORMATTED_BYTES.saturating_add(roman).saturating_add(bytes as u64 * 64))
 }
 
-fn range(meter: &Meter, args: &[JValue]) -> Booked {
+fn range(meter: &Meter, args: &[JValue]) -> ChargeResult {
     let numbers: Vec<f64> = args.iter().filter_map(JValue::as_f64).collect();
     let [first, last, step] = numbers[..] else {
         return Ok(());

@@ -10,7 +10,7 @@ use jsonata_core::value::with_stack;
 
 use crate::builtins::{Cost, Yield, builtin};
 use crate::meter::ITEM_BYTES;
-use crate::names::{Names, standing_bytes};
+use crate::names::{Names, literal_bytes};
 use crate::rewrite::is_scalar;
 
 /// The sizes of input that are tried, in bytes of memory.
@@ -25,8 +25,13 @@ const TEXT_TIMES: u64 = 6;
 pub(crate) fn largest_input(tree: &AstNode, names: &Names, bytes: u64) -> Option<u64> {
     let fits = |power: u32| {
         let size = 1 << power;
-        let mut estimate =
-            Estimate { made: 0, input: size, room: MAX_NODES, bound: &names.bound, names: BTreeMap::new() };
+        let mut estimate = Estimate {
+            made: 0,
+            input: size,
+            nodes_left: MAX_NODES,
+            bound: &names.bound,
+            names: BTreeMap::new(),
+        };
         estimate.of(tree, size).is_some() && estimate.made <= bytes
     };
     if !fits(MIN_SIZE_POWER) {
@@ -46,7 +51,7 @@ struct Estimate<'n> {
     /// The size of all that the expression is given.
     input: u64,
     /// How many nodes it may still look at.
-    room: u32,
+    nodes_left: u32,
     /// The names that the expression gives values.
     bound: &'n BTreeSet<String>,
     /// The sizes of those that have one.
@@ -56,13 +61,13 @@ struct Estimate<'n> {
 impl Estimate<'_> {
     /// How large the value of an expression is at most, over a context of this size.
     fn of(&mut self, node: &AstNode, context: u64) -> Option<u64> {
-        self.room = self.room.checked_sub(1)?;
+        self.nodes_left = self.nodes_left.checked_sub(1)?;
         with_stack(|| self.size(node, context))
     }
 
     fn size(&mut self, node: &AstNode, context: u64) -> Option<u64> {
         match node {
-            AstNode::String(_) | AstNode::Regex { .. } => self.make(ITEM_BYTES + standing_bytes(node)),
+            AstNode::String(_) | AstNode::Regex { .. } => self.make(ITEM_BYTES + literal_bytes(node)),
             AstNode::Number(_) | AstNode::Boolean(_) | AstNode::Null | AstNode::Undefined => Some(ITEM_BYTES),
             AstNode::Name(_) => self.make(context),
             AstNode::Variable(name) if name.is_empty() => Some(context),
@@ -75,12 +80,12 @@ impl Estimate<'_> {
             AstNode::Unary { operand, .. } => self.of(operand, context).map(|_| ITEM_BYTES),
             AstNode::Array(items) => {
                 let items = self.sum(items.iter(), context)?;
-                self.make(items.saturating_add(standing_bytes(node)))
+                self.make(items.saturating_add(literal_bytes(node)))
             }
             // Grouping is for arrays; a context that is one evaluates a name for each item.
             AstNode::Object(pairs) if pairs.iter().all(|(name, _)| matches!(name, AstNode::String(_))) => {
                 let values = self.sum(pairs.iter().map(|(_, value)| value), context)?;
-                self.make(values.saturating_add(standing_bytes(node)))
+                self.make(values.saturating_add(literal_bytes(node)))
             }
             AstNode::Block(items) => {
                 let mut last = ITEM_BYTES;
@@ -228,7 +233,7 @@ impl Estimate<'_> {
             Cost::None if name == "lookup" || name == "type" => self.make(with_context),
             Cost::Values(times) => self.make(sum.saturating_mul(times)),
             Cost::Text(times) => self.make(with_context.saturating_mul(times)),
-            Cost::Own => match name {
+            Cost::Custom => match name {
                 "string" => self.make(sum.saturating_mul(2 * TEXT_TIMES)),
                 // A separator between any two parts.
                 "join" => {

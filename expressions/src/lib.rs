@@ -1,16 +1,16 @@
 //! JSONata within bounds.
 //!
 //! The library that evaluates JSONata looks at the time between two nodes of an expression, and at nothing else. Here
-//! an expression is written anew when it is parsed, with calls that book what it makes (see [`rewrite`]). An
+//! an expression is rewritten when it is parsed, with calls that book what it makes (see [`rewrite`]). An
 //! evaluation that would make more bytes than its [`Limits`] say ends before it makes them.
 
 mod bounds;
 mod builtins;
 mod calls;
-mod checks;
 mod costs;
 mod estimate;
 mod meter;
+mod meter_fns;
 mod names;
 mod paths;
 mod regexes;
@@ -25,9 +25,9 @@ use jsonata_core::ast::AstNode;
 use jsonata_core::evaluator::{Context, Evaluator, EvaluatorError, EvaluatorOptions};
 use jsonata_core::value::JValue;
 
-use checks::Check;
 use estimate::largest_input;
 use meter::Meter;
+use meter_fns::MeterFn;
 use names::Names;
 use regexes::Regexes;
 use rewrite::Rewriter;
@@ -52,17 +52,17 @@ pub enum Failure {
 #[derive(Debug)]
 pub struct Program {
     tree: AstNode,
-    booked: Option<Booked>,
+    metered: Option<Metered>,
     limits: Limits,
 }
 
 /// An expression that keeps its account.
 #[derive(Debug)]
-struct Booked {
+struct Metered {
     tree: AstNode,
     /// An input of no more bytes is sure to need no account.
-    larger_than: Option<u64>,
-    checks: BTreeSet<Check>,
+    free_input_bytes: Option<u64>,
+    functions: BTreeSet<MeterFn>,
     regexes: Arc<Regexes>,
 }
 
@@ -70,16 +70,16 @@ impl Program {
     /// Prepares a parsed expression.
     pub fn new(tree: AstNode, limits: Limits) -> Self {
         let names = Names::of(&tree);
-        let mut rewriter = Rewriter { names: &names, used: BTreeSet::new(), made: 0 };
-        let written = rewriter.plain(&tree);
-        let checks = rewriter.used;
-        let booked = (!checks.is_empty()).then(|| Booked {
-            tree: written,
-            larger_than: largest_input(&tree, &names, limits.bytes),
-            checks,
+        let mut rewriter = Rewriter { names: &names, used: BTreeSet::new(), new_names: 0 };
+        let rewritten = rewriter.uncharged(&tree);
+        let functions = rewriter.used;
+        let metered = (!functions.is_empty()).then(|| Metered {
+            tree: rewritten,
+            free_input_bytes: largest_input(&tree, &names, limits.bytes),
+            functions,
             regexes: Arc::new(names.regexes),
         });
-        Self { tree, booked, limits }
+        Self { tree, metered, limits }
     }
 
     /// Evaluates it. `input` tells the [`weight`] of all that the expression is given, the variables of the context
@@ -111,14 +111,16 @@ impl Program {
             ..EvaluatorOptions::default()
         };
         let mut evaluator = Evaluator::with_options(context, options);
-        let booked =
-            self.booked.as_ref().filter(|booked| booked.larger_than.is_none_or(|size| input() > size));
-        let meter = booked.map(|booked| Rc::new(Meter::new(&limits, &booked.regexes)));
-        let registered = match (booked, &meter) {
-            (Some(booked), Some(meter)) => checks::register(&mut evaluator, &booked.checks, meter),
+        let metered = self
+            .metered
+            .as_ref()
+            .filter(|metered| metered.free_input_bytes.is_none_or(|size| input() > size));
+        let meter = metered.map(|metered| Rc::new(Meter::new(&limits, &metered.regexes)));
+        let registered = match (metered, &meter) {
+            (Some(metered), Some(meter)) => meter_fns::register(&mut evaluator, &metered.functions, meter),
             _ => Ok(()),
         };
-        let tree = booked.map_or(&self.tree, |booked| &booked.tree);
+        let tree = metered.map_or(&self.tree, |metered| &metered.tree);
         let prepared = registered.and_then(|()| prepare(&mut evaluator));
         let value = prepared.and_then(|()| {
             // A fault of the library ends the evaluation, and not the process.

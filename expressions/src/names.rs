@@ -14,7 +14,7 @@ pub(crate) struct Names {
     pub(crate) bound: BTreeSet<String>,
     pub(crate) regexes: Regexes,
     /// Whether a regular expression stands where it may be bound to a name and called.
-    pub(crate) loose_regex: bool,
+    pub(crate) has_loose_regex: bool,
 }
 
 impl Names {
@@ -25,14 +25,14 @@ impl Names {
     }
 
     fn walk(&mut self, node: &AstNode) {
-        with_stack(|| self.look(node));
+        with_stack(|| self.visit(node));
     }
 
-    fn look(&mut self, node: &AstNode) {
+    fn visit(&mut self, node: &AstNode) {
         match node {
             AstNode::Regex { pattern, flags } => {
                 self.regexes.add(pattern, flags);
-                self.loose_regex = true;
+                self.has_loose_regex = true;
             }
             AstNode::Function { name, args, .. } => {
                 let counted = |name: &str| matches!(name, "match" | "replace" | "split" | "contains");
@@ -131,7 +131,7 @@ pub(crate) fn children(node: &AstNode) -> Vec<&AstNode> {
 }
 
 /// What the literals and the functions in an expression take each time it is evaluated.
-pub(crate) fn standing_bytes(node: &AstNode) -> u64 {
+pub(crate) fn literal_bytes(node: &AstNode) -> u64 {
     with_stack(|| {
         let own = match node {
             AstNode::String(text) => 24 + text.len() as u64,
@@ -142,9 +142,9 @@ pub(crate) fn standing_bytes(node: &AstNode) -> u64 {
             _ => 0,
         };
         match node {
-            AstNode::Path { steps } => own + of_steps(steps, standing_bytes),
+            AstNode::Path { steps } => own + of_steps(steps, literal_bytes),
             AstNode::Lambda { .. } => own,
-            node => own + children(node).into_iter().map(standing_bytes).sum::<u64>(),
+            node => own + children(node).into_iter().map(literal_bytes).sum::<u64>(),
         }
     })
 }

@@ -2,8 +2,8 @@
 
 use jsonata_core::ast::{AstNode, BinaryOp, PathStep, Stage, StepId, UnaryOp};
 
-use crate::checks::Check;
-use crate::names::standing_bytes;
+use crate::meter_fns::MeterFn;
+use crate::names::literal_bytes;
 use crate::rewrite::{Rewriter, is_scalar};
 
 /// What a row takes in a path that binds variables, where nothing else books it.
@@ -17,15 +17,16 @@ impl Rewriter<'_> {
     }
 
     fn step(&mut self, step: &PathStep, first: bool, alone: bool, binds: bool) -> PathStep {
-        let (node, counts_rows) = self.step_node(step, first, alone, binds);
-        let mut stages: Vec<Stage> = (binds && !counts_rows).then(|| self.row()).into_iter().collect();
+        let (node, charges_rows) = self.step_node(step, first, alone, binds);
+        let mut stages: Vec<Stage> =
+            (binds && !charges_rows).then(|| self.charge_row()).into_iter().collect();
         for stage in &step.stages {
             match stage {
                 Stage::Filter(predicate) => {
                     let (predicate, repeats) = self.predicate(predicate);
                     stages.push(Stage::Filter(predicate.into()));
                     if repeats {
-                        let item = self.check(Check::Hold, [AstNode::Variable(String::new())]);
+                        let item = self.meter_call(MeterFn::Value, [AstNode::Variable(String::new())]);
                         let kept = AstNode::Function {
                             name: "exists".to_owned(),
                             args: vec![item],
@@ -42,44 +43,44 @@ impl Rewriter<'_> {
 
     /// The node of a step, and whether it books the rows that it makes.
     fn step_node(&mut self, step: &PathStep, first: bool, alone: bool, binds: bool) -> (AstNode, bool) {
-        let bytes = if first { 0 } else { standing_bytes(&step.node) };
-        let check = if binds { Check::Rows } else { Check::Hold };
+        let bytes = if first { 0 } else { literal_bytes(&step.node) };
+        let function = if binds { MeterFn::Rows } else { MeterFn::Value };
         match &step.node {
             // The library looks at the kind of these, and they give no more than they get.
             AstNode::Name(_) | AstNode::Wildcard if !binds => (step.node.clone(), true),
             AstNode::Variable(name) if name.is_empty() => (step.node.clone(), false),
             // Evaluated once, for all that it gets.
             AstNode::Variable(name) if first && !alone && (!binds || step.index_var.is_some()) => {
-                (self.no_builtin(name), false)
+                (self.refuse_builtin(name), false)
             }
             node @ AstNode::ParentVariable(_) if first && (!binds || step.index_var.is_some()) => {
-                (self.plain(node), false)
+                (self.uncharged(node), false)
             }
             // One step alone is no path.
-            node if alone && !matches!(node, AstNode::Name(_)) => (self.plain(node), false),
-            node @ AstNode::Sort { .. } => (self.plain(node), false),
+            node if alone && !matches!(node, AstNode::Name(_)) => (self.uncharged(node), false),
+            node @ AstNode::Sort { .. } => (self.uncharged(node), false),
             // The rows inside are booked there, and come out as they are.
-            node if step.inner_tuple => (self.plain(node), true),
+            node if step.inner_tuple => (self.uncharged(node), true),
             AstNode::FunctionApplication(inner) => {
-                let inner = self.hold(inner, check, false);
-                (AstNode::FunctionApplication(self.ticked(inner, bytes).into()), true)
+                let inner = self.charge(inner, function, false);
+                (AstNode::FunctionApplication(self.with_literal_charge(inner, bytes).into()), true)
             }
-            node @ AstNode::Block(_) if first && starts_array(node, false) => (self.plain(node), false),
-            node @ AstNode::ObjectTransform { .. } if first => (self.plain(node), false),
+            node @ AstNode::Block(_) if first && starts_array(node, false) => (self.uncharged(node), false),
+            node @ AstNode::ObjectTransform { .. } if first => (self.uncharged(node), false),
             node @ (AstNode::Array(_) | AstNode::ArrayGroup(_)) => {
-                let node = self.plain(node);
-                (self.ticked(node, bytes), false)
+                let node = self.uncharged(node);
+                (self.with_literal_charge(node, bytes), false)
             }
             node => {
-                let node = self.hold(node, check, false);
-                (self.ticked(node, bytes), true)
+                let node = self.charge(node, function, false);
+                (self.with_literal_charge(node, bytes), true)
             }
         }
     }
 
     /// A stage that keeps every row, and books it.
-    fn row(&mut self) -> Stage {
-        Stage::Filter(self.check(Check::Tick, [AstNode::Number(ROW_BYTES)]).into())
+    fn charge_row(&mut self) -> Stage {
+        Stage::Filter(self.meter_call(MeterFn::Bytes, [AstNode::Number(ROW_BYTES)]).into())
     }
 
     /// A filter, and whether it may keep an item more than once: a list of positions may name one again.
@@ -92,9 +93,9 @@ impl Rewriter<'_> {
         if is_position {
             (predicate.clone(), false)
         } else if is_scalar(predicate) {
-            (self.plain(predicate), false)
+            (self.uncharged(predicate), false)
         } else {
-            (self.held(predicate), true)
+            (self.charged(predicate), true)
         }
     }
 
@@ -125,16 +126,16 @@ impl Rewriter<'_> {
             }
             // Such a call is given the left side too.
             AstNode::Call { args, .. } if !args.contains(&AstNode::Placeholder) => {
-                (self.held(lhs), self.plain(rhs))
+                (self.charged(lhs), self.uncharged(rhs))
             }
-            AstNode::Lambda { .. } => (self.held(lhs), self.plain(rhs)),
+            AstNode::Lambda { .. } => (self.charged(lhs), self.uncharged(rhs)),
             _ => {
-                let lhs = self.held(lhs);
+                let lhs = self.charged(lhs);
                 let rhs = self.value_of_function(rhs);
-                if self.names.loose_regex {
+                if self.names.has_loose_regex {
                     // In a block: a call there would be given the left side.
-                    let rhs = AstNode::Block(vec![self.check(Check::NoRegex, [rhs])]);
-                    (self.check(Check::NoRegex, [lhs]), rhs)
+                    let rhs = AstNode::Block(vec![self.meter_call(MeterFn::RefuseRegex, [rhs])]);
+                    (self.meter_call(MeterFn::RefuseRegex, [lhs]), rhs)
                 } else {
                     (lhs, rhs)
                 }

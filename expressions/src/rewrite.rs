@@ -11,20 +11,20 @@ use jsonata_core::ast::{AstNode, BinaryOp};
 use jsonata_core::value::with_stack;
 
 use crate::builtins::{Yield, builtin};
-use crate::checks::Check;
-use crate::names::{Names, standing_bytes};
+use crate::meter_fns::MeterFn;
+use crate::names::{Names, literal_bytes};
 
 /// Writes an expression anew.
 pub(crate) struct Rewriter<'n> {
     pub(crate) names: &'n Names,
-    pub(crate) used: BTreeSet<Check>,
+    pub(crate) used: BTreeSet<MeterFn>,
     /// How many names of its own it has made.
-    pub(crate) made: usize,
+    pub(crate) new_names: usize,
 }
 
 impl Rewriter<'_> {
     /// The expression, where its value is not kept, or is kept by what stands around it.
-    pub(crate) fn plain(&mut self, node: &AstNode) -> AstNode {
+    pub(crate) fn uncharged(&mut self, node: &AstNode) -> AstNode {
         with_stack(|| self.write(node))
     }
 
@@ -36,44 +36,46 @@ impl Rewriter<'_> {
             AstNode::Binary { op: BinaryOp::ColonEqual, lhs, rhs } => {
                 let rhs = match &**rhs {
                     // A name more for a value that is there.
-                    AstNode::Variable(_) | AstNode::ParentVariable(_) => self.plain(rhs),
-                    rhs => self.held(rhs),
+                    AstNode::Variable(_) | AstNode::ParentVariable(_) => self.uncharged(rhs),
+                    rhs => self.charged(rhs),
                 };
                 AstNode::Binary { op: BinaryOp::ColonEqual, lhs: lhs.clone(), rhs: rhs.into() }
             }
             AstNode::Binary { op, lhs, rhs } => {
-                AstNode::Binary { op: *op, lhs: self.plain(lhs).into(), rhs: self.plain(rhs).into() }
+                AstNode::Binary { op: *op, lhs: self.uncharged(lhs).into(), rhs: self.uncharged(rhs).into() }
             }
-            AstNode::Unary { op, operand } => AstNode::Unary { op: *op, operand: self.plain(operand).into() },
+            AstNode::Unary { op, operand } => {
+                AstNode::Unary { op: *op, operand: self.uncharged(operand).into() }
+            }
             AstNode::Function { name, args, is_builtin } => self.function(name, args, *is_builtin),
             AstNode::Call { procedure, args } => self.call(procedure, args),
             AstNode::Lambda { params, body, signature, thunk } => {
-                let bytes = standing_bytes(body);
-                let body = self.given(body);
+                let bytes = literal_bytes(body);
+                let body = self.charged_tail(body);
                 AstNode::Lambda {
                     params: params.clone(),
-                    body: self.ticked(body, bytes).into(),
+                    body: self.with_literal_charge(body, bytes).into(),
                     signature: signature.clone(),
                     thunk: *thunk,
                 }
             }
-            AstNode::Array(items) => AstNode::Array(self.all_held(items)),
-            AstNode::ArrayGroup(items) => AstNode::ArrayGroup(self.all_held(items)),
+            AstNode::Array(items) => AstNode::Array(self.all_charged(items)),
+            AstNode::ArrayGroup(items) => AstNode::ArrayGroup(self.all_charged(items)),
             AstNode::Object(pairs) => {
                 let literal = pairs.iter().all(|(name, _)| matches!(name, AstNode::String(_)));
                 AstNode::Object(self.members(pairs, !literal))
             }
             AstNode::ObjectTransform { input, pattern } => self.grouped(input, pattern),
-            AstNode::Block(items) => AstNode::Block(items.iter().map(|item| self.plain(item)).collect()),
+            AstNode::Block(items) => AstNode::Block(items.iter().map(|item| self.uncharged(item)).collect()),
             AstNode::Conditional { condition, then_branch, else_branch } => AstNode::Conditional {
-                condition: self.plain(condition).into(),
-                then_branch: self.plain(then_branch).into(),
-                else_branch: else_branch.as_ref().map(|node| self.plain(node).into()),
+                condition: self.uncharged(condition).into(),
+                then_branch: self.uncharged(then_branch).into(),
+                else_branch: else_branch.as_ref().map(|node| self.uncharged(node).into()),
             },
-            AstNode::FunctionApplication(node) => AstNode::FunctionApplication(self.plain(node).into()),
+            AstNode::FunctionApplication(node) => AstNode::FunctionApplication(self.uncharged(node).into()),
             AstNode::Sort { input, terms } => AstNode::Sort {
-                input: self.plain(input).into(),
-                terms: terms.iter().map(|(term, up)| (self.held(term), *up)).collect(),
+                input: self.uncharged(input).into(),
+                terms: terms.iter().map(|(term, up)| (self.charged(term), *up)).collect(),
             },
             AstNode::Transform { location, update, delete } => {
                 self.transform(location, update, delete.as_deref())
@@ -85,114 +87,114 @@ impl Rewriter<'_> {
 
     /// `input{name: value}`
     fn grouped(&mut self, input: &AstNode, pattern: &[(AstNode, AstNode)]) -> AstNode {
-        let bytes: u64 = pattern.iter().map(|(_, value)| standing_bytes(value)).sum();
-        let input = self.plain(input).into();
+        let bytes: u64 = pattern.iter().map(|(_, value)| literal_bytes(value)).sum();
+        let input = self.uncharged(input).into();
         let pattern = self.members(pattern, true);
-        let ticked = |(name, value)| (name, self.ticked(value, bytes));
-        AstNode::ObjectTransform { input, pattern: pattern.into_iter().map(ticked).collect() }
+        let with_literal_charge = |(name, value)| (name, self.with_literal_charge(value, bytes));
+        AstNode::ObjectTransform { input, pattern: pattern.into_iter().map(with_literal_charge).collect() }
     }
 
     /// `|location|update,delete|`
     fn transform(&mut self, location: &AstNode, update: &AstNode, delete: Option<&AstNode>) -> AstNode {
-        let bytes = standing_bytes(update);
-        let location = self.plain(location);
-        let location = self.check(Check::Targets, [location, AstNode::Variable(String::new())]);
-        let update = self.held(update);
+        let bytes = literal_bytes(update);
+        let location = self.uncharged(location);
+        let location = self.meter_call(MeterFn::Transform, [location, AstNode::Variable(String::new())]);
+        let update = self.charged(update);
         AstNode::Transform {
             location: location.into(),
-            update: self.ticked(update, bytes).into(),
-            delete: delete.map(|node| self.held(node).into()),
+            update: self.with_literal_charge(update, bytes).into(),
+            delete: delete.map(|node| self.charged(node).into()),
         }
     }
 
     /// A call of a check.
-    pub(crate) fn check(&mut self, check: Check, args: impl Into<Vec<AstNode>>) -> AstNode {
-        self.used.insert(check);
-        AstNode::Function { name: check.name().to_owned(), args: args.into(), is_builtin: true }
+    pub(crate) fn meter_call(&mut self, function: MeterFn, args: impl Into<Vec<AstNode>>) -> AstNode {
+        self.used.insert(function);
+        AstNode::Function { name: function.name().to_owned(), args: args.into(), is_builtin: true }
     }
 
     /// The expression, where its value is kept: booked, unless it is already.
-    pub(crate) fn held(&mut self, node: &AstNode) -> AstNode {
-        with_stack(|| self.hold(node, Check::Hold, false))
+    pub(crate) fn charged(&mut self, node: &AstNode) -> AstNode {
+        with_stack(|| self.charge(node, MeterFn::Value, false))
     }
 
     /// The same at the end of a function: a call there must stay the last thing that the function does.
-    fn given(&mut self, node: &AstNode) -> AstNode {
-        with_stack(|| self.hold(node, Check::Hold, true))
+    fn charged_tail(&mut self, node: &AstNode) -> AstNode {
+        with_stack(|| self.charge(node, MeterFn::Value, true))
     }
 
     /// Books the value of an expression; `tail` where a call of another function must not.
-    pub(crate) fn hold(&mut self, node: &AstNode, check: Check, tail: bool) -> AstNode {
-        let is_booked = check == Check::Hold && is_booked(node);
+    pub(crate) fn charge(&mut self, node: &AstNode, function: MeterFn, tail: bool) -> AstNode {
+        let is_charged = function == MeterFn::Value && is_charged(node);
         match node {
             AstNode::Conditional { condition, then_branch, else_branch } => AstNode::Conditional {
-                condition: self.plain(condition).into(),
-                then_branch: with_stack(|| self.hold(then_branch, check, tail)).into(),
+                condition: self.uncharged(condition).into(),
+                then_branch: with_stack(|| self.charge(then_branch, function, tail)).into(),
                 else_branch: else_branch
                     .as_ref()
-                    .map(|node| with_stack(|| self.hold(node, check, tail)).into()),
+                    .map(|node| with_stack(|| self.charge(node, function, tail)).into()),
             },
             AstNode::Block(items) => {
                 let Some((last, before)) = items.split_last() else {
                     return node.clone();
                 };
-                let mut items: Vec<_> = before.iter().map(|item| self.plain(item)).collect();
-                items.push(with_stack(|| self.hold(last, check, tail)));
+                let mut items: Vec<_> = before.iter().map(|item| self.uncharged(item)).collect();
+                items.push(with_stack(|| self.charge(last, function, tail)));
                 AstNode::Block(items)
             }
             AstNode::Function { name, is_builtin: true, .. } if tail && builtin(name).is_none() => {
-                self.plain(node)
+                self.uncharged(node)
             }
             AstNode::Call { procedure, .. } if tail && !matches!(**procedure, AstNode::Regex { .. }) => {
-                self.plain(node)
+                self.uncharged(node)
             }
-            node if is_booked => self.plain(node),
+            node if is_charged => self.uncharged(node),
             node => {
-                let node = self.plain(node);
-                self.check(check, [node])
+                let node = self.uncharged(node);
+                self.meter_call(function, [node])
             }
         }
     }
 
-    fn all_held(&mut self, items: &[AstNode]) -> Vec<AstNode> {
-        items.iter().map(|item| self.held(item)).collect()
+    fn all_charged(&mut self, items: &[AstNode]) -> Vec<AstNode> {
+        items.iter().map(|item| self.charged(item)).collect()
     }
 
-    fn members(&mut self, pairs: &[(AstNode, AstNode)], hold_names: bool) -> Vec<(AstNode, AstNode)> {
+    fn members(&mut self, pairs: &[(AstNode, AstNode)], charge_names: bool) -> Vec<(AstNode, AstNode)> {
         let mut members = Vec::with_capacity(pairs.len());
         for (name, value) in pairs {
-            let name = if hold_names {
-                let name = self.plain(name);
-                self.check(Check::Hold, [name])
+            let name = if charge_names {
+                let name = self.uncharged(name);
+                self.meter_call(MeterFn::Value, [name])
             } else {
                 name.clone()
             };
-            members.push((name, self.held(value)));
+            members.push((name, self.charged(value)));
         }
         members
     }
 
     /// An expression that runs many times, with what its literals take booked each time before.
-    pub(crate) fn ticked(&mut self, node: AstNode, bytes: u64) -> AstNode {
+    pub(crate) fn with_literal_charge(&mut self, node: AstNode, bytes: u64) -> AstNode {
         if bytes == 0 {
             return node;
         }
         let bytes = AstNode::Number(bytes as f64);
         match node {
             AstNode::Block(mut items) => {
-                items.insert(0, self.check(Check::TickNothing, [bytes]));
+                items.insert(0, self.meter_call(MeterFn::BytesThenNothing, [bytes]));
                 AstNode::Block(items)
             }
             AstNode::Array(mut items) => {
-                items.insert(0, self.check(Check::TickNothing, [bytes]));
+                items.insert(0, self.meter_call(MeterFn::BytesThenNothing, [bytes]));
                 AstNode::Array(items)
             }
             AstNode::ArrayGroup(mut items) => {
-                items.insert(0, self.check(Check::TickNothing, [bytes]));
+                items.insert(0, self.meter_call(MeterFn::BytesThenNothing, [bytes]));
                 AstNode::ArrayGroup(items)
             }
             node => AstNode::Conditional {
-                condition: self.check(Check::Tick, [bytes]).into(),
+                condition: self.meter_call(MeterFn::Bytes, [bytes]).into(),
                 then_branch: node.into(),
                 else_branch: None,
             },
@@ -204,17 +206,17 @@ impl Rewriter<'_> {
         let mut texts = Vec::new();
         let mut left = node;
         while let AstNode::Binary { op: BinaryOp::Concatenate, lhs, rhs } = left {
-            texts.push(self.plain(rhs));
+            texts.push(self.uncharged(rhs));
             left = lhs;
         }
-        texts.push(self.plain(left));
+        texts.push(self.uncharged(left));
         texts.reverse();
-        self.check(Check::Concat, texts)
+        self.meter_call(MeterFn::Concat, texts)
     }
 }
 
 /// Whether the value of an expression is booked where it is made, or takes no more than its place.
-fn is_booked(node: &AstNode) -> bool {
+fn is_charged(node: &AstNode) -> bool {
     match node {
         AstNode::Binary { op, rhs, .. } => match op {
             BinaryOp::ColonEqual => !matches!(**rhs, AstNode::Variable(_) | AstNode::ParentVariable(_)),

@@ -9,99 +9,99 @@ use jsonata_core::value::JValue;
 
 use crate::bounds::Bound;
 use crate::builtins::numbered;
-use crate::costs::{book, check_search, compare, stringify};
+use crate::costs::{charge_call, check_comparisons, check_search, stringify};
 use crate::meter::{ITEM_BYTES, Meter};
 
 /// What one of them does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Check {
+pub(crate) enum MeterFn {
     /// `(value)`: books a value that is about to be kept, and gives it.
-    Hold,
+    Value,
     /// `(value)`: the same for the rows of a path that binds variables.
     Rows,
     /// `(bytes)`: books what the code behind it makes each time; gives `true`.
-    Tick,
+    Bytes,
     /// The same, and gives nothing.
-    TickNothing,
+    BytesThenNothing,
     /// `(text, ...)`: the texts as one.
     Concat,
-    /// `(argument)`: keeps an argument for [`Check::Call`].
-    Argument,
+    /// `(argument)`: keeps an argument for [`MeterFn::Call`].
+    KeepArgument,
     /// `(function, count, context, last argument)`: books what the function makes of its arguments.
     Call,
     /// `(function, data, callback)`: the same for a function that calls another for each item.
     Each,
     /// `(targets, input)`: books what a transform makes.
-    Targets,
+    Transform,
     /// `(argument, function)`: an argument of a function that may be a regular expression.
-    Subject,
+    RegexCall,
     /// `(value)`: a value in a place where a regular expression cannot be counted.
-    NoRegex,
+    RefuseRegex,
     /// `(value)`: whether it is a function of the language, which keeps no account by itself.
     IsBuiltin,
     /// `(value)`: a value in a place where such a function cannot be told.
-    NoBuiltin,
+    RefuseBuiltin,
 }
 
-const ALL: [(Check, &str); 13] = [
-    (Check::IsBuiltin, "\u{1}is builtin"),
-    (Check::Hold, "\u{1}hold"),
-    (Check::Rows, "\u{1}rows"),
-    (Check::Tick, "\u{1}tick"),
-    (Check::TickNothing, "\u{1}tick nothing"),
-    (Check::Concat, "\u{1}concat"),
-    (Check::Argument, "\u{1}argument"),
-    (Check::Call, "\u{1}call"),
-    (Check::Each, "\u{1}each"),
-    (Check::Targets, "\u{1}targets"),
-    (Check::Subject, "\u{1}subject"),
-    (Check::NoRegex, "\u{1}no regex"),
-    (Check::NoBuiltin, "\u{1}no builtin"),
+const ALL: [(MeterFn, &str); 13] = [
+    (MeterFn::IsBuiltin, "\u{1}is builtin"),
+    (MeterFn::Value, "\u{1}value"),
+    (MeterFn::Rows, "\u{1}rows"),
+    (MeterFn::Bytes, "\u{1}bytes"),
+    (MeterFn::BytesThenNothing, "\u{1}bytes then nothing"),
+    (MeterFn::Concat, "\u{1}concat"),
+    (MeterFn::KeepArgument, "\u{1}keep argument"),
+    (MeterFn::Call, "\u{1}call"),
+    (MeterFn::Each, "\u{1}each"),
+    (MeterFn::Transform, "\u{1}transform"),
+    (MeterFn::RegexCall, "\u{1}regex call"),
+    (MeterFn::RefuseRegex, "\u{1}refuse regex"),
+    (MeterFn::RefuseBuiltin, "\u{1}refuse builtin"),
 ];
 
 /// What a row of a path that binds variables takes, beside its values.
 const ROW_BYTES: u64 = 800;
 
-impl Check {
+impl MeterFn {
     pub(crate) fn name(self) -> &'static str {
-        ALL.iter().find(|(check, _)| *check == self).map_or("", |(_, name)| name)
+        ALL.iter().find(|(function, _)| *function == self).map_or("", |(_, name)| name)
     }
 }
 
 /// Gives an evaluator the checks that its expression calls.
 pub(crate) fn register(
     evaluator: &mut Evaluator,
-    used: &BTreeSet<Check>,
+    used: &BTreeSet<MeterFn>,
     meter: &Rc<Meter>,
 ) -> Result<(), EvaluatorError> {
-    used.iter().try_for_each(|check| {
-        let (check, meter) = (*check, Rc::clone(meter));
-        evaluator.register_fn(check.name(), move |args: &[JValue]| run(check, &meter, args))
+    used.iter().try_for_each(|function| {
+        let (function, meter) = (*function, Rc::clone(meter));
+        evaluator.register_fn(function.name(), move |args: &[JValue]| run(function, &meter, args))
     })
 }
 
-fn run(check: Check, meter: &Meter, args: &[JValue]) -> Result<JValue, EvaluatorError> {
+fn run(function: MeterFn, meter: &Meter, args: &[JValue]) -> Result<JValue, EvaluatorError> {
     let value = || args.first().cloned().unwrap_or(JValue::Undefined);
     let number = |at: usize| args.get(at).and_then(JValue::as_f64).unwrap_or_default() as u64;
-    match check {
-        Check::Hold => {
+    match function {
+        MeterFn::Value => {
             args.first().map_or(Ok(()), |value| meter.charge_value(value))?;
             Ok(value())
         }
-        Check::Rows => {
+        MeterFn::Rows => {
             let rows = value().as_array().map_or(1, Vec::len) as u64;
             meter.charge(rows * ROW_BYTES)?;
             args.first().map_or(Ok(()), |value| meter.charge_value(value))?;
             Ok(value())
         }
-        Check::Tick => meter.charge(number(0)).map(|()| JValue::Bool(true)),
-        Check::TickNothing => meter.charge(number(0)).map(|()| JValue::Undefined),
-        Check::Concat => concat(meter, args),
-        Check::Argument => {
+        MeterFn::Bytes => meter.charge(number(0)).map(|()| JValue::Bool(true)),
+        MeterFn::BytesThenNothing => meter.charge(number(0)).map(|()| JValue::Undefined),
+        MeterFn::Concat => concat(meter, args),
+        MeterFn::KeepArgument => {
             meter.arguments.borrow_mut().push(value());
             Ok(value())
         }
-        Check::Call => {
+        MeterFn::Call => {
             let last = args.get(3).cloned().unwrap_or(JValue::Undefined);
             let before = (number(1) as usize).saturating_sub(1);
             let mut arguments = {
@@ -112,25 +112,25 @@ fn run(check: Check, meter: &Meter, args: &[JValue]) -> Result<JValue, Evaluator
             arguments.push(last.clone());
             let context = args.get(2).unwrap_or(&JValue::Undefined);
             numbered(number(0) as usize)
-                .map_or(Ok(()), |builtin| book(meter, builtin, &arguments, context))?;
+                .map_or(Ok(()), |builtin| charge_call(meter, builtin, &arguments, context))?;
             Ok(last)
         }
-        Check::Each => {
-            each(meter, number(0) as usize, args.get(1).unwrap_or(&JValue::Undefined), args.get(2))
+        MeterFn::Each => {
+            callback_each(meter, number(0) as usize, args.get(1).unwrap_or(&JValue::Undefined), args.get(2))
         }
-        Check::Targets => targets(meter, args),
-        Check::Subject => {
+        MeterFn::Transform => transform(meter, args),
+        MeterFn::RegexCall => {
             if let [value, JValue::Regex { pattern, flags }] = args {
-                subject(meter, value, pattern, flags)?;
+                regex_call(meter, value, pattern, flags)?;
             }
             Ok(value())
         }
-        Check::NoRegex => match value() {
+        MeterFn::RefuseRegex => match value() {
             JValue::Regex { .. } => Err(meter.exceed(Bound::LooseRegex)),
             value => Ok(value),
         },
-        Check::IsBuiltin => Ok(JValue::Bool(matches!(args, [JValue::Builtin { .. }]))),
-        Check::NoBuiltin => match value() {
+        MeterFn::IsBuiltin => Ok(JValue::Bool(matches!(args, [JValue::Builtin { .. }]))),
+        MeterFn::RefuseBuiltin => match value() {
             JValue::Builtin { .. } => Err(meter.exceed(Bound::FunctionPath)),
             value => Ok(value),
         },
@@ -159,29 +159,31 @@ fn concat(meter: &Meter, args: &[JValue]) -> Result<JValue, EvaluatorError> {
     Ok(JValue::string(whole))
 }
 
-fn each(
+fn callback_each(
     meter: &Meter,
     number: usize,
     data: &JValue,
     callback: Option<&JValue>,
 ) -> Result<JValue, EvaluatorError> {
     if let Some(builtin) = numbered(number) {
-        book(meter, builtin, std::slice::from_ref(data), &JValue::Undefined)?;
+        charge_call(meter, builtin, std::slice::from_ref(data), &JValue::Undefined)?;
     }
     if let Some(JValue::Regex { pattern, flags }) = callback {
         match data {
-            JValue::Array(items) => items.iter().try_for_each(|item| subject(meter, item, pattern, flags))?,
-            JValue::Object(members) => {
-                members.values().try_for_each(|member| subject(meter, member, pattern, flags))?;
+            JValue::Array(items) => {
+                items.iter().try_for_each(|item| regex_call(meter, item, pattern, flags))?
             }
-            value => subject(meter, value, pattern, flags)?,
+            JValue::Object(members) => {
+                members.values().try_for_each(|member| regex_call(meter, member, pattern, flags))?;
+            }
+            value => regex_call(meter, value, pattern, flags)?,
         }
     }
     Ok(data.clone())
 }
 
 /// Books what a regular expression makes of a value when it is called: the value as text, and the match.
-fn subject(meter: &Meter, value: &JValue, pattern: &str, flags: &str) -> Result<(), EvaluatorError> {
+fn regex_call(meter: &Meter, value: &JValue, pattern: &str, flags: &str) -> Result<(), EvaluatorError> {
     let before = meter.left();
     stringify(meter, Some(value), false)?;
     let text = before - meter.left();
@@ -190,13 +192,13 @@ fn subject(meter: &Meter, value: &JValue, pattern: &str, flags: &str) -> Result<
 }
 
 /// A transform copies its input, and compares every part of it with every target.
-fn targets(meter: &Meter, args: &[JValue]) -> Result<JValue, EvaluatorError> {
+fn transform(meter: &Meter, args: &[JValue]) -> Result<JValue, EvaluatorError> {
     let [targets, input] = args else {
         return Ok(args.first().cloned().unwrap_or(JValue::Undefined));
     };
     let bytes = meter.weigh(input)?;
     meter.charge(bytes)?;
     let count = targets.as_array().map_or(1, Vec::len) as u64;
-    compare(meter, count.saturating_mul(bytes / ITEM_BYTES))?;
+    check_comparisons(meter, count.saturating_mul(bytes / ITEM_BYTES))?;
     Ok(targets.clone())
 }
