@@ -54,8 +54,8 @@ fn measure(what: &str, fields: impl Fn(usize) -> Json, language: &str, small: &s
         let mut runs = 0_usize;
         while begun.elapsed().as_secs_f64() < 1.0 {
             for _ in 0..100 {
-                let about = Start::named("machine", "run", 1);
-                let mut execution = Execution::start(machine.clone(), about, input.clone(), now);
+                let start = Start::named("machine", "run", 1);
+                let mut execution = Execution::start(machine.clone(), start, input.clone(), now);
                 while execution.next_effect(now).is_some() {}
                 assert!(execution.outcome().is_some());
             }

@@ -69,7 +69,7 @@ mod tests {
     use super::JavaRandom;
 
     #[test]
-    fn a_seed_gives_what_java_gives() {
+    fn java_random_draws_what_java_draws() {
         assert_eq!(JavaRandom::new(42).unit().to_string(), "0.7275636800328681");
         assert_eq!(JavaRandom::new(0).unit().to_string(), "0.730967787376657");
         assert_eq!(JavaRandom::new(-1).unit().to_string(), "0.26894263088050496");

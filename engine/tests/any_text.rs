@@ -171,14 +171,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn templates(text in text()) {
+    fn any_template_never_panics(text in text()) {
         run(&pass(&json!({ "Parameters": { "x.$": text } })));
         run(&pass(&json!({ "Parameters": { "x.$": format!("${text}") } })));
         run(&pass(&json!({ "Parameters": { "x.$": format!("States.Array({text})") } })));
     }
 
     #[test]
-    fn places(text in text()) {
+    fn a_written_result_path_can_be_read(text in text()) {
         for field in ["InputPath", "OutputPath", "ResultPath"] {
             let outcome = run(&pass(&json!({ field: format!("$.{text}") })));
             // A place that was written can be read.
@@ -191,7 +191,7 @@ proptest! {
     }
 
     #[test]
-    fn tests(text in text(), operand in text()) {
+    fn any_choice_rule_never_panics(text in text(), operand in text()) {
         for operator in ["StringMatches", "StringLessThan", "TimestampEquals", "NumericEqualsPath"] {
             let rule = json!({ "Variable": format!("$.{text}"), operator: operand, "Next": "B" });
             run(&json!({ "StartAt": "A", "States": { "A": { "Type": "Choice", "Choices": [rule], "Default": "B" }, "B": { "Type": "Succeed" } } }));
@@ -201,19 +201,19 @@ proptest! {
     }
 
     #[test]
-    fn definitions(text in text()) {
+    fn any_definition_never_panics(text in text()) {
         let _ = StateMachine::parse(&text, &|_| Ok(()));
         let _ = StateMachine::parse(&format!("{{\"StartAt\":{text}}}"), &|_| Ok(()));
     }
 
     #[test]
-    fn expressions(text in expression()) {
+    fn any_expression_never_panics(text in expression()) {
         let state = json!({ "QueryLanguage": "JSONata", "Output": format!("{{% {text} %}}"), "Assign": { "x": format!("{{% [{text}] %}}") } });
         run(&pass(&state));
     }
 
     #[test]
-    fn tokens(text in ".{0,40}") {
+    fn any_token_round_trips_or_is_refused(text in ".{0,40}") {
         let _ = TaskToken::parse(&text);
         let inside = format!("{{\"execution\":{text:?},\"task\":1,\"nonce\":{}}}", text.len());
         if let Some(token) = TaskToken::parse(&URL_SAFE_NO_PAD.encode(inside)) {

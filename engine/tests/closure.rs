@@ -2,7 +2,7 @@
 
 /// Where it is run, as every example of the README.
 #[test]
-fn the_readme_shows_it() {
+fn readme_shows_the_closure_example() {
     let example = include_str!("../examples/closure.rs");
     let shown = example.split_once("\n\n").map_or(example, |(_, shown)| shown);
     assert!(shown.lines().count() < 20);
@@ -11,7 +11,7 @@ fn the_readme_shows_it() {
 
 /// Waits, retries, callbacks and jobs pass at once.
 #[test]
-fn a_simulation_jumps() -> Result<(), Box<dyn std::error::Error>> {
+fn simulation_skips_waits() -> Result<(), Box<dyn std::error::Error>> {
     use states::{Execution, Failure, Outcome, Start, StateMachine, Timestamp, Value, simulate};
     let definition = r#"{
       "QueryLanguage": "JSONata", "StartAt": "A",

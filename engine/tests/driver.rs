@@ -18,7 +18,7 @@ use states::{
 struct Host {
     now: Mutex<Timestamp>,
     running: AtomicUsize,
-    most: AtomicUsize,
+    max_running: AtomicUsize,
     events: Mutex<Vec<String>>,
 }
 
@@ -27,7 +27,7 @@ impl Host {
         Self {
             now: Mutex::new("2026-11-21T08:00:00Z".parse().unwrap()),
             running: AtomicUsize::new(0),
-            most: AtomicUsize::new(0),
+            max_running: AtomicUsize::new(0),
             events: Mutex::default(),
         }
     }
@@ -45,15 +45,15 @@ impl TaskRunner for Host {
 
     async fn run(&self, task: TaskRequest) -> Result<Value, Failure> {
         let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most.fetch_max(running, Ordering::SeqCst);
+        self.max_running.fetch_max(running, Ordering::SeqCst);
         if task.resource.ends_with(":forever") {
             std::future::pending::<()>().await;
         }
-        let mut turns = 0;
+        let mut polls = 0;
         std::future::poll_fn(|context| {
-            turns += 1;
+            polls += 1;
             context.waker().wake_by_ref();
-            if turns > 5 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+            if polls > 5 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
         })
         .await;
         self.running.fetch_sub(1, Ordering::SeqCst);
@@ -79,7 +79,7 @@ impl TaskRunner for Host {
 }
 
 #[test]
-fn tasks_run_at_the_same_time() {
+fn tasks_run_concurrently() {
     let host = Host::new();
     let task = json!({ "StartAt": "B", "States": { "B": { "Type": "Task", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:echo", "End": true } }, "ProcessorConfig": { "Mode": "DISTRIBUTED", "ExecutionType": "STANDARD" } });
     let reader = json!({ "Resource": "arn:aws:states:::s3:getObject", "ReaderConfig": { "InputType": "JSONL", "MaxItems": 50 }, "Arguments": { "Bucket": "b", "Key": "k" } });
@@ -87,7 +87,7 @@ fn tasks_run_at_the_same_time() {
     let outcome = block_on(drive(host.start(&definition), &host)).unwrap();
     let expected: Vec<Value> = (0..50_u32).map(Value::from).collect();
     assert_eq!(outcome, Outcome::Succeeded(expected.into()));
-    assert_eq!(host.most.load(Ordering::SeqCst), 50);
+    assert_eq!(host.max_running.load(Ordering::SeqCst), 50);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_run_can_be_stopped() {
 }
 
 #[test]
-fn the_future_can_move_between_threads() {
+fn drive_future_is_send() {
     fn check<T: Send>(_: T) {}
     let host = Host::new();
     let definition =

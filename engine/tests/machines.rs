@@ -13,7 +13,7 @@ use states::{
 };
 
 #[test]
-fn cases() {
+fn machines_run_as_recorded() {
     let mut files: Vec<_> = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -62,9 +62,9 @@ fn check(case: &Json) -> Result<(), String> {
         }
     };
     let mut world = World::new(case);
-    let about = Start::named("machine", "run", 7);
+    let start = Start::named("machine", "run", 7);
     let input = Value::parse(&case.get("input").unwrap_or(&json!({})).to_string()).unwrap();
-    let seen = world.run(Execution::start(machine, about, input, world.start));
+    let seen = world.run(Execution::start(machine, start, input, world.start));
     for (what, expected) in case["expect"].as_object().unwrap() {
         let found = seen.get(what.as_str()).unwrap_or(&Json::Null);
         same(what, expected, found)?;
@@ -77,7 +77,7 @@ fn runnable(resource: &str) -> Result<(), String> {
 }
 
 fn same(what: &str, expected: &Json, found: &Json) -> Result<(), String> {
-    if fits(expected, found) {
+    if matches_expected(expected, found) {
         Ok(())
     } else {
         Err(format!("  {what}\n  expected {expected}\n  found    {found}"))
@@ -85,15 +85,18 @@ fn same(what: &str, expected: &Json, found: &Json) -> Result<(), String> {
 }
 
 /// Whether this is what was expected; the text `*` stands for anything.
-fn fits(expected: &Json, found: &Json) -> bool {
+fn matches_expected(expected: &Json, found: &Json) -> bool {
     match (expected, found) {
         (Json::String(any), _) if any == "*" => true,
         (Json::Array(expected), Json::Array(found)) => {
-            expected.len() == found.len() && expected.iter().zip(found).all(|(one, other)| fits(one, other))
+            expected.len() == found.len()
+                && expected.iter().zip(found).all(|(one, other)| matches_expected(one, other))
         }
         (Json::Object(expected), Json::Object(found)) => {
             expected.len() == found.len()
-                && expected.iter().all(|(name, one)| found.get(name).is_some_and(|other| fits(one, other)))
+                && expected
+                    .iter()
+                    .all(|(name, one)| found.get(name).is_some_and(|other| matches_expected(one, other)))
         }
         _ => expected == found,
     }

@@ -3,7 +3,7 @@
 use states::{Failure, MockFile, Value};
 
 #[test]
-fn answers_by_the_number_of_the_call() {
+fn responses_depend_on_the_call_number() {
     let file = MockFile::parse(
         r#"{
           "StateMachines": { "Orders": { "TestCases": { "Happy": { "Charge": "Paid" }, "Retry": { "Charge": "Later", "Ship": "Paid" } } } },
@@ -41,7 +41,7 @@ fn an_error_needs_no_cause() {
 }
 
 #[test]
-fn what_is_wrong_with_a_file() {
+fn mock_file_errors_name_their_place() {
     for (file, problem) in [
         (
             r#"{ "StateMachines": { "M": { "TestCases": { "T": { "A": "R" } } } } }"#,

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use states::{Effect, Execution, Failure, Input, Items, MachineType, MockFile, Start, StateMachine, Value};
 
 /// So many steps are enough to see a panic.
-const STEPS: usize = 200;
+const MAX_STEPS: usize = 200;
 
 /// Texts that some field takes, and texts that none does.
 const TEXTS: [&str; 36] = [
@@ -201,9 +201,9 @@ fn run(kind: MachineType, definition: &Json, input: &Json) {
     let Ok(machine) = StateMachine::parse_as(kind, &text, &|_| Ok(())) else { return };
     let mut now = "2026-11-21T08:00:00Z".parse().unwrap();
     let input = Value::parse(&input.to_string()).unwrap();
-    let about = states::Start { history_limit: Some(500), ..Start::named("machine", "run", 1) };
-    let mut execution = Execution::start(machine, about, input, now);
-    for step in 0..STEPS {
+    let start = states::Start { history_limit: Some(500), ..Start::named("machine", "run", 1) };
+    let mut execution = Execution::start(machine, start, input, now);
+    for step in 0..MAX_STEPS {
         while let Some(effect) = execution.next_effect(now) {
             let failed = step % 2 == 1;
             let failure = || Failure::new("Bad", "so it is");
@@ -236,14 +236,14 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn definitions(case in any::<Index>(), changes in vec(change(), 1..4), inputs in vec(change(), 0..2), express in any::<bool>()) {
+    fn changed_definitions_never_panic(case in any::<Index>(), changes in vec(change(), 1..4), inputs in vec(change(), 0..2), express in any::<bool>()) {
         let (definition, input) = case.get(cases());
         let kind = if express { MachineType::Express } else { MachineType::Standard };
         run(kind, &changed(definition.clone(), &changes), &changed(input.clone(), &inputs));
     }
 
     #[test]
-    fn mock_files(changes in vec(change(), 1..6)) {
+    fn changed_mock_files_never_panic(changes in vec(change(), 1..6)) {
         let answers = json!({ "0": { "Return": 1 }, "1-2": { "Throw": { "Error": "E", "Cause": "C" } } });
         let file = json!({ "StateMachines": { "M": { "TestCases": { "T": { "A": "R" } } } }, "MockedResponses": { "R": answers } });
         if let Ok(file) = MockFile::parse(&changed(file, &changes).to_string())
@@ -254,12 +254,12 @@ proptest! {
     }
 
     #[test]
-    fn old_journals(journal in any::<Index>(), changes in vec(change(), 1..4)) {
+    fn changed_journals_never_panic(journal in any::<Index>(), changes in vec(change(), 1..4)) {
         let journal = changed(journal.get(journals()).clone(), &changes);
         let Ok(machine) = StateMachine::parse(&journal["definition"].to_string(), &|_| Ok(())) else { return Ok(()) };
         let entries = journal["journal"].as_array().into_iter().flatten();
         let entries = entries.filter_map(|entry| serde_json::from_value(entry.clone()).ok());
-        let (about, began) = (Start::named("machine", "run", 7), "2026-11-21T08:00:00Z".parse().unwrap());
-        let _ = Execution::replay(machine, about, Value::Null, began, entries, drop);
+        let (start, began) = (Start::named("machine", "run", 7), "2026-11-21T08:00:00Z".parse().unwrap());
+        let _ = Execution::replay(machine, start, Value::Null, began, entries, drop);
     }
 }

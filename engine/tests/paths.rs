@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use states::{Execution, Outcome, Start, StateMachine, Value};
 
 #[test]
-fn a_plain_path_means_what_it_means_in_jsonata() {
+fn plain_paths_equal_jsonata_paths() {
     let paths = [
         "",
         ".a",
@@ -36,7 +36,7 @@ fn a_plain_path_means_what_it_means_in_jsonata() {
 }
 
 #[test]
-fn a_part_of_the_data_is_enough() {
+fn partial_import_gives_the_same_value() {
     let expressions = [
         "$states.input.a.b = $states.input.b",
         "$count($states.input.a)",

@@ -14,7 +14,7 @@ use states::{
 };
 
 #[test]
-fn cases() {
+fn states_are_tested_as_recorded() {
     let mut differences = String::new();
     for (name, case) in all() {
         if let Some((expected, found)) = difference(&case) {
@@ -26,7 +26,7 @@ fn cases() {
 
 /// Every part of every request is replaced by what does not belong there.
 #[test]
-fn no_request_makes_it_panic() {
+fn no_request_panics() {
     for (_, case) in all() {
         let request = &case["request"];
         for place in places(request) {
@@ -43,7 +43,7 @@ fn no_request_makes_it_panic() {
                 *request.pointer_mut(&place).unwrap() = odd;
                 // Host and clock are left out: what the test asks of them changes nothing here.
                 if let Some(request) = written(&request) {
-                    let _ = begun(&request).map(|test| test.answer());
+                    let _ = start_test(&request).map(|test| test.answer());
                 }
             }
         }
@@ -92,17 +92,17 @@ fn difference(case: &Json) -> Option<(Json, Json)> {
 }
 
 fn answer(request: &Json, task: Option<&Json>) -> Result<TestStateAnswer, TestStateError> {
-    let mut test = begun(&written(request).unwrap())?;
+    let mut test = start_test(&written(request).unwrap())?;
     for _ in 0..2 {
         if let Some(answer) = test.answer() {
             return answer;
         }
-        go_on(&mut test, task, now());
+        step_test(&mut test, task, now());
     }
     panic!("the test does not end")
 }
 
-fn begun(request: &TestStateRequest) -> Result<StateTest, TestStateError> {
+fn start_test(request: &TestStateRequest) -> Result<StateTest, TestStateError> {
     let site = TestSite { arn: "arn:aws:states:eu-west-1:000000000000".into(), seed: 1 };
     test_state(request, &site, &runnable, now())
 }
@@ -112,7 +112,7 @@ fn now() -> Timestamp {
 }
 
 /// The host runs the task, or its clock jumps.
-fn go_on(test: &mut StateTest, task: Option<&Json>, now: Timestamp) {
+fn step_test(test: &mut StateTest, task: Option<&Json>, now: Timestamp) {
     let (asked, due) = (test.task(), test.next_due());
     let entry = match (asked, task) {
         (Some(asked), Some(task)) => {

@@ -66,17 +66,17 @@ fn execution(resource: &str) -> Execution {
 }
 
 #[track_caller]
-fn check(resource: &str, output: Value, told: &[EventType]) {
+fn check(resource: &str, output: Value, expected: &[EventType]) {
     let (answers, outside) = mpsc::unbounded();
     let host = Host { answers, events: Mutex::default() };
     let outcome = block_on(drive_with(execution(resource), &host, outside)).unwrap();
     assert_eq!(outcome, Outcome::Succeeded(output));
     let events = host.events.into_inner().unwrap();
-    assert_eq!(events[2..events.len() - 2], *told);
+    assert_eq!(events[2..events.len() - 2], *expected);
 }
 
 #[test]
-fn the_driver_waits_for_whoever_has_the_result() {
+fn driver_waits_for_results_from_elsewhere() {
     use EventType as E;
     let by_token = || Value::from("by token");
     let task = [E::TaskScheduled, E::TaskStarted, E::TaskSubmitted, E::TaskSucceeded];
@@ -89,26 +89,26 @@ fn the_driver_waits_for_whoever_has_the_result() {
 }
 
 #[test]
-fn a_run_made_again_knows_how_far_its_task_was() {
+fn replayed_run_knows_the_progress_of_its_task() {
     let resource = "arn:aws:states:::sqs:sendMessage.waitForTaskToken";
     let mut first = execution(resource);
-    let asked = |execution: &mut Execution| {
-        let asked = execution.take_effects().into_iter().find_map(|effect| match effect {
+    let started_task = |execution: &mut Execution| {
+        let started_task = execution.take_effects().into_iter().find_map(|effect| match effect {
             Effect::StartTask(task) => Some(task),
             _ => None,
         });
-        asked.unwrap()
+        started_task.unwrap()
     };
-    let task = asked(&mut first);
+    let task = started_task(&mut first);
     assert_eq!(task.progress, Progress::New);
     let submitted = Input::TaskSubmitted { task: task.id, output: "m".into() };
     let entry = Entry { at: Timestamp::UNIX_EPOCH, inputs: vec![submitted] };
     first.step(&entry);
-    let about = Start::named("machine", "run", 1);
+    let start = Start::named("machine", "run", 1);
     let machine = first.machine().clone();
     let mut again =
-        Execution::replay(machine, about, Value::from([]), Timestamp::UNIX_EPOCH, [entry], |_| {});
-    let same = asked(&mut again);
+        Execution::replay(machine, start, Value::from([]), Timestamp::UNIX_EPOCH, [entry], |_| {});
+    let same = started_task(&mut again);
     assert_eq!((same.progress, &same.token), (Progress::Submitted("m".into()), &task.token));
     assert!(again.waits_for(&task.token.unwrap()));
     assert_eq!(TaskToken::parse("bm9uc2Vuc2U"), None);

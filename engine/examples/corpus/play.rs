@@ -36,14 +36,14 @@ fn play(case: &Json, machine: std::sync::Arc<StateMachine>, input: Value) -> Pla
     } else {
         format!("execution:{name}:run")
     };
-    let about = Start {
+    let start = Start {
         role: Some("snf_role_arn".into()),
         execution_id: format!("arn:aws:states:us-east-1:111111111111:{id}").into(),
         machine_id: format!("arn:aws:states:us-east-1:111111111111:stateMachine:{name}").into(),
         ..Start::named(name, "run", 1)
     };
-    let own = about.execution_id.clone();
-    let mut execution = Execution::start(machine, about, input, now);
+    let own = start.execution_id.clone();
+    let mut execution = Execution::start(machine, start, input, now);
     let mut mock = Mock::new(case);
     let mut events = Vec::new();
     // Answers come in the order of the questions, after everything else that can happen now.

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_aws_has_is_recognized() {
+    fn existing_operations_are_recognized() {
         check(
             true,
             &[
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_in_the_table_can_be_read() {
+    fn every_shape_in_the_table_parses() {
         let mut known = 0;
         for answer in table::answers() {
             assert!(super::Shape::read(answer).is_some(), "{answer}");

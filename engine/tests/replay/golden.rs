@@ -9,14 +9,14 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 use states::{Execution, Outcome, REVISION, Start, StateMachine, Value};
 
-use super::world::{Run, Weather, began};
+use super::world::{Run, TaskPlan, started_at};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/journals")
 }
 
 #[test]
-fn old_journals_make_the_runs_they_made() {
+fn old_journals_replay_to_the_same_runs() {
     if std::env::var_os("BLESS").is_some() {
         write();
     }
@@ -32,7 +32,7 @@ fn old_journals_make_the_runs_they_made() {
         let mut events = Vec::new();
         let seen = |event| events.push(serde_json::to_value(&event).unwrap());
         let about = Start::named("machine", "run", 7);
-        let run = Execution::replay(Arc::clone(&machine), about, input, began(), journal, seen);
+        let run = Execution::replay(Arc::clone(&machine), about, input, started_at(), journal, seen);
         assert_eq!(json!(events), old["events"], "{}", file.display());
         assert_eq!(told(run.outcome().unwrap()), old["outcome"], "{}", file.display());
     }
@@ -63,37 +63,37 @@ fn write() {
     let config = json!({ "Mode": "DISTRIBUTED", "ExecutionType": "STANDARD" });
     let processor = json!({ "ProcessorConfig": config, "StartAt": "Child", "States": { "Child": task } });
     let done = json!({ "Type": "Succeed" });
-    let cases: [(&str, Json, Weather, u32); 5] = [
+    let cases: [(&str, Json, TaskPlan, u32); 5] = [
         (
             "retries",
             json!({ "StartAt": "Random", "States": { "Random": random, "Next": retried, "Done": done } }),
-            Weather::Script(&[("Next", 2)]),
+            TaskPlan::Script(&[("Next", 2)]),
             0,
         ),
         (
             "catch",
             json!({ "StartAt": "Both", "States": { "Both": { "Type": "Parallel", "Branches": branches, "Catch": catch, "Next": "Done" }, "Done": done } }),
-            Weather::Script(&[("Left", 1)]),
+            TaskPlan::Script(&[("Left", 1)]),
             0,
         ),
-        ("callback", json!({ "StartAt": "Ask", "States": { "Ask": callback } }), Weather::Fine, 0),
+        ("callback", json!({ "StartAt": "Ask", "States": { "Ask": callback } }), TaskPlan::Succeed, 0),
         (
             "map_run",
             json!({ "StartAt": "All", "States": { "All": { "Type": "Map", "Items": [1, 2.5, "x"], "ItemProcessor": processor, "End": true } } }),
-            Weather::Script(&[("Child", 1)]),
+            TaskPlan::Script(&[("Child", 1)]),
             1,
         ),
         (
             "redrive",
             json!({ "StartAt": "Both", "States": { "Both": { "Type": "Parallel", "Branches": branches, "Next": "Done" }, "Done": done } }),
-            Weather::Script(&[("Left", 2)]),
+            TaskPlan::Script(&[("Left", 2)]),
             2,
         ),
     ];
-    for (name, mut definition, weather, redrives) in cases {
+    for (name, mut definition, plan, redrives) in cases {
         definition["QueryLanguage"] = json!("JSONata");
         let input = json!({ "n": 0.1, "text": "ä" });
-        let mut run = Run::new(&definition, &input, weather);
+        let mut run = Run::new(&definition, &input, plan);
         let outcome = run.finish(redrives, |_| false);
         let journal: Vec<Json> = run.journal.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
         let golden = json!({

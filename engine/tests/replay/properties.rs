@@ -7,7 +7,7 @@ use serde_json::json;
 use states::{Outcome, reserved};
 
 use super::random::{definition, flows};
-use super::world::{Run, Weather, began};
+use super::world::{Run, TaskPlan, started_at};
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
@@ -15,34 +15,34 @@ proptest! {
     /// A run that crashes after some of its steps, or after each, ends as one that does not, having gone the
     /// same way.
     #[test]
-    fn a_crash_changes_nothing(
+    fn replay_after_a_crash_changes_nothing(
         flow in flows(true),
         seed in any::<u64>(),
         every in 1_usize..6,
         redrives in 0_u32..3,
     ) {
         let definition = definition(&flow);
-        let mut calm = Run::new(&definition, &json!({ "n": 0.1 }), Weather::Rough(seed));
+        let mut calm = Run::new(&definition, &json!({ "n": 0.1 }), TaskPlan::Random(seed));
         let expected = calm.finish(redrives, |_| false);
-        let mut run = Run::new(&definition, &json!({ "n": 0.1 }), Weather::Rough(seed));
+        let mut run = Run::new(&definition, &json!({ "n": 0.1 }), TaskPlan::Random(seed));
         let outcome = run.finish(redrives, |step| step % every == 0);
         prop_assert_eq!(outcome, expected);
         prop_assert_eq!(run.events, calm.events);
         prop_assert_eq!(run.journal, calm.journal);
     }
 
-    /// What failed and is redriven in better weather succeeds, with an output as long as the one it would have
+    /// What failed and is redriven in better plan succeeds, with an output as long as the one it would have
     /// had then from the start. Which tasks are asked again is in `redrive.rs`.
     #[test]
-    fn a_redrive_ends_what_failed(flow in flows(false), seed in any::<u64>()) {
+    fn redrive_completes_a_failed_run(flow in flows(false), seed in any::<u64>()) {
         let definition = definition(&flow);
         let input = json!({ "n": 1 });
-        let mut fine = Run::new(&definition, &input, Weather::Fine);
+        let mut fine = Run::new(&definition, &input, TaskPlan::Succeed);
         let expected = fine.finish(0, |_| false);
-        // EXPRESS children with much to do have too little time in any weather.
+        // EXPRESS children with much to do have too little time in any plan.
         prop_assume!(!matches!(&expected, Outcome::Failed(why) if why.name() == reserved::EXCEED_TOLERATED_FAILURE_THRESHOLD));
         prop_assert!(matches!(expected, Outcome::Succeeded(_)), "{expected:?}");
-        let mut run = Run::new(&definition, &input, Weather::RoughThenFine(seed));
+        let mut run = Run::new(&definition, &input, TaskPlan::RandomUntilRedrive(seed));
         let outcome = run.finish(1, |step| step % 3 == 2);
         // A Map run's ARN is random, and so are tokens.
         let text = |outcome: &Outcome| serde_json::to_string(&match outcome {
@@ -55,16 +55,16 @@ proptest! {
 
 /// A year of waits and retries takes no time.
 #[test]
-fn a_year_in_a_moment() {
+fn a_year_of_retries_runs_in_a_moment() {
     let wait = json!({ "Type": "Wait", "Seconds": 86_400, "Next": "Try" });
     let retry = json!([{ "ErrorEquals": ["States.ALL"], "MaxAttempts": 400, "IntervalSeconds": 43_200, "BackoffRate": 1 }]);
     let task = json!({ "Type": "Task", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:echo", "TimeoutSeconds": 43_200, "Retry": retry, "End": true });
     let definition =
         json!({ "QueryLanguage": "JSONata", "StartAt": "Wait", "States": { "Wait": wait, "Try": task } });
     let begun = Instant::now();
-    let mut run = Run::new(&definition, &json!({}), Weather::Never);
+    let mut run = Run::new(&definition, &json!({}), TaskPlan::NeverAnswer);
     let outcome = run.finish(0, |_| false);
     assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
-    assert!(run.execution.at().duration_since(began()).as_hours() > 365 * 24);
+    assert!(run.execution.at().duration_since(started_at()).as_hours() > 365 * 24);
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }

@@ -36,7 +36,7 @@ fn recovery(catch: bool) -> impl Strategy<Value = Recovery> {
 /// Flows of states. Without `wild` ones no chance is taken but that of the tasks: no failure is caught, none
 /// is on purpose, and no output is random.
 pub(crate) fn flows(wild: bool) -> impl Strategy<Value = Vec<Shape>> {
-    // An answer in fine weather takes a second, and is not late.
+    // An answer in fine plan takes a second, and is not late.
     let timeout = proptest::option::of(2_u32..5_000);
     let task = (any::<bool>(), recovery(wild), timeout, any::<bool>()).prop_map(
         |(callback, recovery, timeout, heartbeat)| Shape::Task { callback, recovery, timeout, heartbeat },

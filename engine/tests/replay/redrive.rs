@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 use states::{Counts, Entry, Failure, Input, Outcome};
 
-use super::world::{Run, Weather};
+use super::world::{Run, TaskPlan};
 
 fn task(next: Option<&str>) -> Json {
     let mut task =
@@ -22,7 +22,7 @@ fn machine(start: &str, states: &Json) -> Json {
 /// Redrives a run once and compares: tasks asked by then and after it, and what history says from the redrive on.
 #[track_caller]
 fn check(definition: &Json, script: &'static [(&'static str, usize)], asked: [&str; 2], events: &str) -> Run {
-    let mut run = Run::new(definition, &json!([1, 2, 3]), Weather::Script(script));
+    let mut run = Run::new(definition, &json!([1, 2, 3]), TaskPlan::Script(script));
     assert!(matches!(run.finish(0, |_| false), Outcome::Failed(_)));
     let before = run.asked.len();
     let outcome = run.finish(1, |step| step % 2 == 1);
@@ -39,7 +39,7 @@ fn check(definition: &Json, script: &'static [(&'static str, usize)], asked: [&s
 }
 
 #[test]
-fn a_task_is_asked_again() {
+fn redrive_retries_the_failed_task() {
     let definition = machine("A", &json!({ "A": task(Some("B")), "B": task(None) }));
     let run = check(
         &definition,
@@ -53,14 +53,14 @@ fn a_task_is_asked_again() {
 }
 
 #[test]
-fn retries_count_from_the_start_and_the_context_knows() {
+fn redrive_resets_retries_and_shows_in_context() {
     let mut a = task(None);
     a["Retry"] = json!([{ "ErrorEquals": ["States.ALL"], "MaxAttempts": 1 }]);
     a["Output"] = json!(
         "{% [$states.context.State.RetryCount, $states.context.Execution.RedriveCount, \
                         $states.context.Execution.RedriveTime] %}"
     );
-    let mut run = Run::new(&machine("A", &json!({ "A": a })), &json!({}), Weather::Script(&[("A", 3)]));
+    let mut run = Run::new(&machine("A", &json!({ "A": a })), &json!({}), TaskPlan::Script(&[("A", 3)]));
     let outcome = run.finish(1, |_| true);
     let expected = r#"[1,1,"2026-11-21T08:01:05Z"]"#;
     let Outcome::Succeeded(output) = outcome else { panic!("{outcome:?}") };
@@ -69,7 +69,7 @@ fn retries_count_from_the_start_and_the_context_knows() {
 }
 
 #[test]
-fn branches_that_ended_well_keep_their_results() {
+fn succeeded_branches_keep_their_results() {
     let branch = |start: &str, states: &Json| json!({ "StartAt": start, "States": states });
     let branches = json!([
         branch("Well", &json!({ "Well": task(None) })),
@@ -94,7 +94,7 @@ fn branches_that_ended_well_keep_their_results() {
 }
 
 #[test]
-fn iterations_that_ended_well_keep_their_results() {
+fn succeeded_iterations_keep_their_results() {
     let processor = json!({ "StartAt": "I", "States": { "I": task(None) } });
     check(
         &machine(
@@ -116,14 +116,14 @@ fn iterations_that_ended_well_keep_their_results() {
 
 /// Children that failed or were given up go on; those of a STANDARD processor as who they were.
 #[test]
-fn a_map_run_is_redriven() {
+fn redrive_resumes_a_map_run() {
     for (kind, same) in [("STANDARD", true), ("EXPRESS", false)] {
         let config = json!({ "Mode": "DISTRIBUTED", "ExecutionType": kind });
         let states = json!({ "A": task(Some("B")), "B": task(None) });
         let processor = json!({ "ProcessorConfig": config, "StartAt": "A", "States": states });
         let map = json!({ "Type": "Map", "ItemProcessor": processor, "MaxConcurrency": 2, "End": true });
         let definition = machine("M", &json!({ "M": map }));
-        let mut run = Run::new(&definition, &json!([1, 2, 3]), Weather::Script(&[("B", 1)]));
+        let mut run = Run::new(&definition, &json!([1, 2, 3]), TaskPlan::Script(&[("B", 1)]));
         let outcome = run.finish(1, |_| true);
         assert_eq!(outcome, Outcome::Succeeded(vec![1.into(), 2.into(), 3.into()].into()), "{kind}");
         let record = &run.execution.map_runs()[0];
@@ -138,35 +138,35 @@ fn a_map_run_is_redriven() {
 }
 
 #[test]
-fn an_execution_has_its_whole_time_again() {
+fn redrive_restarts_the_timeout() {
     let wait = json!({ "Type": "Wait", "Seconds": 70, "End": true });
     let mut definition = machine("W", &json!({ "W": wait }));
     definition["TimeoutSeconds"] = json!(60);
-    let mut run = Run::new(&definition, &json!({}), Weather::Fine);
+    let mut run = Run::new(&definition, &json!({}), TaskPlan::Succeed);
     assert!(matches!(run.finish(3, |_| true), Outcome::TimedOut(_)));
-    assert_eq!(run.execution.at().duration_since(super::world::began()).as_secs(), 4 * 60 + 3 * 60);
+    assert_eq!(run.execution.at().duration_since(super::world::started_at()).as_secs(), 4 * 60 + 3 * 60);
 }
 
 /// A task that died with its host is not late for that.
 #[test]
-fn the_time_that_the_host_was_dead_does_not_count() {
+fn downtime_of_the_host_does_not_count() {
     let mut a = task(None);
     a["TimeoutSeconds"] = json!(60);
-    let mut run = Run::new(&machine("A", &json!({ "A": a })), &json!({}), Weather::Never);
+    let mut run = Run::new(&machine("A", &json!({ "A": a })), &json!({}), TaskPlan::NeverAnswer);
     let resumed =
         Entry { at: run.execution.at() + jiff::SignedDuration::from_hours(1), inputs: vec![Input::Resumed] };
     run.execution.step(&resumed);
     run.journal.push(serde_json::to_string(&resumed).unwrap());
     assert_eq!(run.execution.outcome(), None);
     assert_eq!(run.finish(0, |_| true), Outcome::Failed(Failure::named("States.Timeout")));
-    assert_eq!(run.execution.at().duration_since(super::world::began()).as_secs(), 3_660);
+    assert_eq!(run.execution.at().duration_since(super::world::started_at()).as_secs(), 3_660);
 }
 
 #[test]
-fn one_that_was_stopped_goes_on() {
+fn stopped_run_can_be_redriven() {
     let definition =
         machine("W", &json!({ "W": { "Type": "Wait", "Seconds": 70, "Next": "A" }, "A": task(None) }));
-    let mut run = Run::new(&definition, &json!({}), Weather::Fine);
+    let mut run = Run::new(&definition, &json!({}), TaskPlan::Succeed);
     assert_eq!(run.execution.redrivable(), Err("Execution is RUNNING and cannot be redriven"));
     let stop = Entry { at: run.execution.at(), inputs: vec![Input::Stop(Failure::default())] };
     run.execution.step(&stop);

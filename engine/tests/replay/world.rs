@@ -12,19 +12,19 @@ use states::{
 };
 
 /// More steps than any of these machines takes.
-const MOST_STEPS: usize = 20_000;
+const MAX_STEPS: usize = 20_000;
 
 /// How tasks behave.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Weather {
+pub(crate) enum TaskPlan {
     /// Each by chance: some fail, some are slow, some never answer.
-    Rough(u64),
-    /// As `Rough`, until the run is redriven; then as `Fine`.
-    RoughThenFine(u64),
+    Random(u64),
+    /// As `Random`, until the run is redriven; then as `Succeed`.
+    RandomUntilRedrive(u64),
     /// Every task gives back what it was given.
-    Fine,
+    Succeed,
     /// No task ever answers.
-    Never,
+    NeverAnswer,
     /// A state's tasks fail as often as it is named here; those of other states do not.
     Script(&'static [(&'static str, usize)]),
 }
@@ -40,25 +40,25 @@ pub(crate) struct Run {
     pub(crate) asked: Vec<(String, Value)>,
     known: BTreeSet<TaskId>,
     answers: BTreeMap<(Timestamp, TaskId, u8), Input>,
-    weather: Weather,
+    plan: TaskPlan,
     pub(crate) redrives: u32,
 }
 
-pub(crate) fn began() -> Timestamp {
+pub(crate) fn started_at() -> Timestamp {
     "2026-11-21T08:00:00Z".parse().unwrap()
 }
 
-fn about() -> Start {
+fn start() -> Start {
     Start::named("machine", "run", 7)
 }
 
 impl Run {
-    pub(crate) fn new(definition: &Json, input: &Json, weather: Weather) -> Self {
+    pub(crate) fn new(definition: &Json, input: &Json, plan: TaskPlan) -> Self {
         let machine = StateMachine::parse(&definition.to_string(), &|_| Ok(()));
         let machine = machine.unwrap_or_else(|problems| panic!("{problems}\n{definition:#}"));
         let input = Value::parse(&input.to_string()).unwrap();
         Self {
-            execution: Execution::start(Arc::clone(&machine), about(), input.clone(), began()),
+            execution: Execution::start(Arc::clone(&machine), start(), input.clone(), started_at()),
             machine,
             input,
             journal: Vec::new(),
@@ -66,7 +66,7 @@ impl Run {
             asked: Vec::new(),
             known: BTreeSet::new(),
             answers: BTreeMap::new(),
-            weather,
+            plan,
             redrives: 0,
         }
     }
@@ -74,7 +74,7 @@ impl Run {
     /// Goes on to the end; the process dies after the steps that `crash` names. A run that fails is redriven
     /// so many times.
     pub(crate) fn finish(&mut self, redrives: u32, crash: impl Fn(usize) -> bool) -> Outcome {
-        for _ in 0..MOST_STEPS {
+        for _ in 0..MAX_STEPS {
             if crash(self.journal.len()) {
                 self.crash();
             }
@@ -98,7 +98,7 @@ impl Run {
         let mut events = Vec::new();
         let seen = |event| events.push(serde_json::to_value(&event).unwrap());
         let machine = Arc::clone(&self.machine);
-        let mut again = Execution::replay(machine, about(), self.input.clone(), began(), journal, seen);
+        let mut again = Execution::replay(machine, start(), self.input.clone(), started_at(), journal, seen);
         let effects = again.take_effects();
         let wanted: BTreeSet<_> = effects.iter().filter_map(task).collect();
         self.answers.retain(|(_, id, _), _| wanted.contains(id));
@@ -159,15 +159,15 @@ impl Run {
         }
         let before = self.asked.iter().filter(|(state, _)| **state == *task.state).count();
         self.asked.push((task.state.to_string(), task.arguments.clone()));
-        let (luck, delay) = match self.weather {
-            Weather::RoughThenFine(_) if self.redrives > 0 => (0, 1),
-            Weather::Fine => (0, 1),
-            Weather::Never => return,
-            Weather::Script(script) => {
+        let (luck, delay) = match self.plan {
+            TaskPlan::RandomUntilRedrive(_) if self.redrives > 0 => (0, 1),
+            TaskPlan::Succeed => (0, 1),
+            TaskPlan::NeverAnswer => return,
+            TaskPlan::Script(script) => {
                 let fails = script.iter().any(|(state, times)| *state == &*task.state && before < *times);
                 (if fails { 8 } else { 0 }, 1)
             }
-            Weather::Rough(seed) | Weather::RoughThenFine(seed) => dice(seed, task.id),
+            TaskPlan::Random(seed) | TaskPlan::RandomUntilRedrive(seed) => dice(seed, task.id),
         };
         if task.pattern == Pattern::Callback {
             let submitted = Input::TaskSubmitted { task: task.id, output: Value::from([]) };

@@ -5,20 +5,22 @@ use serde_json::json;
 use states::{Execution, Outcome, Start, StateMachine, Timestamp, Value, simulate};
 
 #[test]
-fn errors_have_the_words_of_jsonata_js() {
-    let cases: Vec<(String, String)> = serde_json::from_str(include_str!("jsonata_words.json")).unwrap();
-    let told: Vec<String> = cases.iter().map(|(expression, _)| said_of(expression)).collect();
+fn errors_have_the_messages_of_jsonata_js() {
+    let cases: Vec<(String, String)> = serde_json::from_str(include_str!("jsonata_messages.json")).unwrap();
+    let found: Vec<String> = cases.iter().map(|(expression, _)| message_of(expression)).collect();
     let differences: Vec<_> = cases
         .iter()
-        .zip(&told)
-        .filter(|((_, words), told)| !told.contains(words))
-        .map(|((expression, words), told)| format!("{expression}\n  expected {words}\n  found    {told}"))
+        .zip(&found)
+        .filter(|((_, message), found)| !found.contains(message))
+        .map(|((expression, message), found)| {
+            format!("{expression}\n  expected {message}\n  found    {found}")
+        })
         .collect();
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
 /// What a machine says whose one state has this output: when it is made, or when it runs.
-fn said_of(expression: &str) -> String {
+fn message_of(expression: &str) -> String {
     let state = json!({ "Type": "Pass", "Output": format!("{{% {expression} %}}"), "End": true });
     let machine = json!({ "QueryLanguage": "JSONata", "StartAt": "P", "States": { "P": state } }).to_string();
     match StateMachine::parse(&machine, &|_: &str| Ok(())) {
