@@ -167,7 +167,7 @@ impl<'m> StateView<'m> {
     }
 
     /// The state whose processor or branch this one is in.
-    pub fn holder(&self) -> Option<Self> {
+    pub fn parent(&self) -> Option<Self> {
         let (flow, state) = self.machine.flows[self.flow.0].parent?;
         Some(Self { machine: self.machine, flow, state: self.machine.state(flow, state) })
     }

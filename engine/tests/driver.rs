@@ -144,7 +144,7 @@ fn a_machine_is_a_graph() {
             state.kind(),
             state.resource(),
             state.errors(),
-            state.holder().map(|holder| holder.name()),
+            state.parent().map(|parent| parent.name()),
             edges.join(" ")
         )
     });

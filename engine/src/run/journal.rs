@@ -156,7 +156,7 @@ impl Execution {
     }
 
     /// Whether anything was asked that was not answered.
-    pub fn asks(&self) -> bool {
+    pub fn has_open_tasks(&self) -> bool {
         !self.tasks.is_empty()
     }
 

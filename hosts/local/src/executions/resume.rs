@@ -136,7 +136,7 @@ impl Executions {
         mut run: states::Execution,
         mut lines: i64,
     ) -> Result<(), StoreError> {
-        if run.outcome().is_none() && run.asks() {
+        if run.outcome().is_none() && run.has_open_tasks() {
             let entry = Entry { at: clock::now().max(run.at()), inputs: vec![Input::Resumed] };
             run.step(&entry);
             execution.stands(run.outcome(), entry.at);

@@ -82,8 +82,8 @@ fn substitutions(text: &str) -> impl Iterator<Item = String> + '_ {
 pub(super) fn machine(machine: &StateMachine) -> String {
     let mut text = format!("stateDiagram-v2\n  [*] --> {}\n", machine.start_at());
     for state in machine.states() {
-        if let Some(holder) = state.holder().filter(|holder| holder.nested().contains(&state.name())) {
-            let _ = writeln!(text, "  {} --> {}: each item", holder.name(), state.name());
+        if let Some(parent) = state.parent().filter(|parent| parent.nested().contains(&state.name())) {
+            let _ = writeln!(text, "  {} --> {}: each item", parent.name(), state.name());
         }
         let edges = state.edges();
         if edges.is_empty() {
