@@ -1,4 +1,4 @@
-//! Runs an execution on what a host offers: its tasks, its clock, its objects.
+//! Runs an execution on a host's tasks, clock and objects.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::{Future, pending, poll_fn, ready};
@@ -18,23 +18,23 @@ use crate::ids::TaskId;
 use crate::run::{Entry, Execution, Input};
 use crate::value::Value;
 
-/// What a host does for a run.
+/// The work that a host does for a run.
 pub trait TaskRunner: Send + Sync {
-    /// `Ok` when this host can run the resource; `Err` says why not. Asked when a machine is loaded.
+    /// Whether this host can run the resource. The loader asks for every resource of a definition.
     ///
     /// # Errors
-    /// Why the resource cannot be run.
+    /// The reason why the host cannot run the resource.
     fn check(&self, resource: &str) -> Result<(), String>;
 
-    /// Runs a task. The future is dropped when the run does not wait for it any longer.
+    /// Runs a task. The driver drops the future when the run no longer waits for the task.
     ///
-    /// What it gives depends on the task's [`Pattern`]: the result of a task that is asked and answers, what a
-    /// service said when it took a request whose result comes later, or the name of the worker (a text, or
-    /// null) who has taken an activity's task.
+    /// The value depends on the task's [`Pattern`]. `RequestResponse` gives the task's result. `Callback` and
+    /// `Sync` give the service's answer to the request, and the result comes later. `Activity` gives the name
+    /// of the worker that received the task (a text, or null).
     fn run(&self, task: TaskRequest) -> impl Future<Output = Result<Value, Failure>> + Send;
 
-    /// Waits for the result of a task that [`run`](Self::run) only got under way. Unless a host knows better,
-    /// it comes from outside: an [`Input::TaskDone`] for the task that a token names.
+    /// Waits for the result of a task that [`run`](Self::run) only started. By default the result comes from
+    /// outside, as an [`Input::TaskDone`] for the task that a token names.
     fn watch(&self, task: TaskRequest) -> impl Future<Output = Result<Value, Failure>> + Send {
         let _ = task;
         pending()
@@ -43,23 +43,24 @@ pub trait TaskRunner: Send + Sync {
     /// Reads the items of a distributed Map.
     fn read_items(&self, source: ItemSource) -> impl Future<Output = Result<Items, Failure>> + Send;
 
-    /// Writes the results of a distributed Map. A host that takes none refuses `s3:putObject` when it is asked.
+    /// Writes the results of a distributed Map. A host without storage refuses `s3:putObject` in
+    /// [`check`](Self::check).
     fn write_results(&self, results: ResultFiles) -> impl Future<Output = Result<(), Failure>> + Send {
         let cause = format!("{} cannot be done here", results.resource);
         ready(Err(Failure::new(reserved::RESULT_WRITER_FAILED, cause)))
     }
 
-    /// Ends when this moment has come.
+    /// Completes at this moment.
     fn sleep_until(&self, due: Timestamp) -> impl Future<Output = ()> + Send;
 
     /// The time.
     fn now(&self) -> Timestamp;
 
-    /// Told of every event, in order.
+    /// Receives every event of the run, in order.
     fn history(&self, event: &HistoryEvent);
 
-    /// Keeps a step of the run before anything follows from it; with `outcome`, the run ends with this step.
-    /// A host whose runs need not survive it keeps nothing.
+    /// Stores a step before the driver acts on it. With `outcome`, the step ends the run. A host whose runs
+    /// need not survive the process stores nothing.
     fn record(
         &self,
         entry: &Entry,
@@ -70,14 +71,14 @@ pub trait TaskRunner: Send + Sync {
     }
 }
 
-/// What the host is asked.
+/// A call to the host.
 enum HostCall {
     Task(TaskRequest),
     Items(ItemSource),
     Results(ResultFiles),
 }
 
-/// A step could not be kept: the run goes no further here, and where it stood is in its journal.
+/// The host could not store a step. The driver stops the run here, and the journal has its last stored state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a step could not be recorded: {0}")]
 pub struct NotRecorded(pub String);
@@ -85,15 +86,15 @@ pub struct NotRecorded(pub String);
 /// Runs an execution to its end.
 ///
 /// # Errors
-/// When the host cannot record a step.
+/// The host cannot record a step.
 pub async fn drive(execution: Execution, runner: &impl TaskRunner) -> Result<Outcome, NotRecorded> {
     drive_with(execution, runner, stream::pending()).await
 }
 
-/// Runs an execution to its end, with what reaches it from elsewhere: heartbeats, answers to tokens, a stop.
+/// Runs an execution to its end, and feeds it the inputs from outside: heartbeats, answers to tokens, a stop.
 ///
 /// # Errors
-/// When the host cannot record a step.
+/// The host cannot record a step.
 pub async fn drive_with(
     mut execution: Execution,
     runner: &impl TaskRunner,
@@ -136,7 +137,7 @@ pub async fn drive_with(
         if inputs.is_empty() {
             inputs.extend(incoming.next_until(execution.next_due(), runner).await);
         }
-        // Whatever else is there already shares the step.
+        // Other inputs that are ready now share the step.
         while let Some(Some(input)) = incoming.next().now_or_never() {
             inputs.push(input);
         }
@@ -145,7 +146,7 @@ pub async fn drive_with(
         }
         let entry = Entry { at: runner.now().max(execution.at()), inputs: std::mem::take(&mut inputs) };
         execution.step(&entry);
-        // What comes in while the step is being kept goes together into the next one.
+        // Inputs that arrive while the host records the step share the next step.
         let mut recorded = pin!(runner.record(&entry, execution.outcome()));
         loop {
             match select(recorded.as_mut(), pin!(incoming.next())).await {
@@ -156,18 +157,18 @@ pub async fn drive_with(
     }
 }
 
-/// What can reach a run.
+/// The sources of a run's inputs.
 struct InputQueue<A, O> {
-    /// Tasks whose result comes later.
+    /// Started tasks whose result comes later.
     progress: mpsc::UnboundedReceiver<Input>,
-    /// Tasks and readings under way.
+    /// Tasks and reads in flight.
     answers: A,
     outside: O,
-    /// Tasks of which it is not known yet whether they are under way, with their pattern.
+    /// Started tasks that no input has confirmed yet, with their pattern.
     unconfirmed: HashMap<TaskId, Pattern>,
-    /// Results that came before that was known.
+    /// Results that arrived before the confirmation of their task.
     early_results: Vec<Input>,
-    /// What comes next.
+    /// Inputs to deliver next.
     queued: VecDeque<Input>,
 }
 
@@ -181,9 +182,10 @@ where
         Self { progress, answers, outside, unconfirmed, early_results, queued }
     }
 
-    /// Waits for an input; `None`: a task that was given up is gone.
+    /// Waits for an input; `None`: a cancelled task has ended.
     ///
-    /// A task's result is from_outside after how the task began, also when it was quicker.
+    /// The queue delivers a task's result after the confirmation that the task began, even if the result
+    /// arrived first.
     async fn next(&mut self) -> Option<Input> {
         loop {
             if let Some(input) = self.queued.pop_front() {
@@ -196,7 +198,8 @@ where
                 {
                     self.early_results.push(done);
                     if self.unconfirmed[&task] == Pattern::Activity {
-                        // The worker that answers has the task. A crash came before that could be recorded.
+                        // The worker that answers has received the task. The host crashed before the run
+                        // could record that.
                         self.queued.push_back(Input::TaskStarted { task, worker: None });
                     }
                 }
@@ -209,7 +212,7 @@ where
         }
     }
 
-    /// A task is under way, or will not be: what came early_results is next.
+    /// Releases the early results of a task that an input confirms or ends.
     fn on_started(&mut self, input: &Input) {
         let task = match input {
             Input::TaskDone { task, .. }
@@ -223,7 +226,7 @@ where
         }
     }
 
-    /// Waits for an input, and tells whether it comes from the host's own work.
+    /// Waits for an input. The flag says whether the host's own work produced it.
     async fn receive(&mut self) -> Option<(Input, bool)> {
         let answered = pin!(async {
             match select(self.progress.next(), self.answers.next()).await {
@@ -250,7 +253,7 @@ where
         }
     }
 
-    /// Waits for an input or the due time; `None`: the time has come.
+    /// Waits for an input or for the due time; `None`: the due time has come.
     async fn next_until(&mut self, due: Option<Timestamp>, runner: &impl TaskRunner) -> Option<Input> {
         let sleep = pin!(async {
             match due {
@@ -273,7 +276,7 @@ where
     }
 }
 
-/// Lets the host's other work have its turn.
+/// Yields once to the other futures of the host.
 async fn yield_now() {
     let mut waited = false;
     poll_fn(|context| {
@@ -304,7 +307,7 @@ async fn call_host(
     }
 }
 
-/// Gets a task under way, unless it is already, and waits for its result.
+/// Starts a task, unless it is in progress already, and waits for its result.
 async fn run_task(
     runner: &impl TaskRunner,
     task: TaskRequest,
@@ -323,7 +326,7 @@ async fn run_task(
     } else {
         (Input::TaskSubmitted { task: task.id, output: output.clone() }, Progress::Submitted(output))
     };
-    // The receiver lives as long as the drive that polls this.
+    // The receiver outlives this future: the same drive polls both.
     let _ = under_way.unbounded_send(input);
     runner.watch(TaskRequest { progress, ..task }).await
 }

@@ -1,70 +1,70 @@
-//! Failures, by the names state machines catch them with.
+//! Failures, with the names by which state machines catch them.
 
 use std::fmt;
 
 use crate::value::Value;
 
-/// What went wrong, in the two words the language has for it.
+/// An error, in the two fields that the language has for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Failure {
-    /// The name that `ErrorEquals` compares with; a `Fail` state may leave it out.
+    /// The name that `ErrorEquals` compares with. A `Fail` state may omit it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// For people.
+    /// A sentence for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
 }
 
-/// The names AWS reserves, as far as the engine itself reports or compares them.
+/// AWS's reserved names, as far as the engine itself reports or compares them.
 pub mod reserved {
-    /// Stands for every name but `States.Runtime`.
+    /// Matches every name but `States.Runtime`.
     pub const ALL: &str = "States.ALL";
-    /// A state's input, output or result is larger than 256 KiB.
+    /// The input, output or result of a state exceeds 256 KiB.
     pub const DATA_LIMIT_EXCEEDED: &str = "States.DataLimitExceeded";
     /// More items of a distributed Map failed than it tolerates.
     pub const EXCEED_TOLERATED_FAILURE_THRESHOLD: &str = "States.ExceedToleratedFailureThreshold";
-    /// A task did not say in time that it is alive.
+    /// A task sent no heartbeat in time.
     pub const HEARTBEAT_TIMEOUT: &str = "States.HeartbeatTimeout";
-    /// An intrinsic function could not be called with its arguments.
+    /// The arguments do not suit the intrinsic function.
     pub const INTRINSIC_FAILURE: &str = "States.IntrinsicFailure";
-    /// What an `ItemReader` names could not be read.
+    /// The host could not read the source of an `ItemReader`.
     pub const ITEM_READER_FAILED: &str = "States.ItemReaderFailed";
-    /// No rule of a Choice state holds and it has no `Default`.
+    /// No rule of a Choice state is true, and the state has no `Default`.
     pub const NO_CHOICE_MATCHED: &str = "States.NoChoiceMatched";
-    /// The task may not do what it tried.
+    /// The task lacks a permission.
     pub const PERMISSIONS: &str = "States.Permissions";
-    /// The results of a distributed Map could not be written.
+    /// The host could not write the results of a distributed Map.
     pub const RESULT_WRITER_FAILED: &str = "States.ResultWriterFailed";
     /// An expression failed, gave nothing, or gave the wrong type.
     pub const QUERY_EVALUATION_ERROR: &str = "States.QueryEvaluationError";
-    /// The result cannot be put where `ResultPath` says.
+    /// The result does not fit the place that `ResultPath` names.
     pub const RESULT_PATH_MATCH_FAILURE: &str = "States.ResultPathMatchFailure";
-    /// The execution itself cannot go on; nothing catches it.
+    /// The execution itself cannot continue. No catcher matches this name.
     pub const RUNTIME: &str = "States.Runtime";
-    /// Stands for every failure of a task but a timeout.
+    /// Matches every failure of a task but a timeout.
     pub const TASK_FAILED: &str = "States.TaskFailed";
     /// A task or an execution took too long.
     pub const TIMEOUT: &str = "States.Timeout";
 }
 
 impl Failure {
-    /// A failure with a name and a reason.
+    /// A failure with a name and a cause.
     pub fn new(error: impl Into<String>, cause: impl Into<String>) -> Self {
         Self { error: Some(error.into()), cause: Some(cause.into()) }
     }
 
-    /// A failure that needs no reason beyond its name.
+    /// A failure with a name and without a cause.
     pub fn named(error: impl Into<String>) -> Self {
         Self { error: Some(error.into()), cause: None }
     }
 
-    /// The name, or nothing.
+    /// The name, or an empty text.
     pub fn name(&self) -> &str {
         self.error.as_deref().unwrap_or_default()
     }
 
-    /// Whether one of these names, as written in `ErrorEquals`, stands for this failure. None stands for
-    /// `States.Runtime`, not even that name.
+    /// Whether one of these names of an `ErrorEquals` matches this failure. No name matches `States.Runtime`,
+    /// not even that name itself.
     pub fn matches(&self, names: &[std::sync::Arc<str>]) -> bool {
         let own = self.name();
         if own == reserved::RUNTIME {
@@ -78,7 +78,7 @@ impl Failure {
         })
     }
 
-    /// What a `Catch` gives the next state.
+    /// The error output that a `Catch` gives to the next state.
     pub(crate) fn output(&self) -> Value {
         let members = [("Error", &self.error), ("Cause", &self.cause)];
         let members = members.into_iter();

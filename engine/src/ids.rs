@@ -2,20 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A flow's number in its machine.
+/// A flow's index in its machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FlowId(pub usize);
 
-/// A state's number in its flow.
+/// A state's index in its flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StateId(pub usize);
 
 impl StateId {
-    /// Stands for a state that a definition names and does not have, until the definition is refused.
+    /// Stands for a target that the definition lacks, until the loader refuses the definition.
     pub(crate) const NOWHERE: Self = Self(usize::MAX);
 }
 
-/// An execution's number: zero is the run itself, others are children of its distributed Maps.
+/// An execution's number. Zero is the run itself; other numbers are children of its distributed Maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct RunId(pub u64);
 
@@ -23,14 +23,14 @@ impl RunId {
     pub(crate) const ROOT: Self = Self(0);
 }
 
-/// A strand's number in its run; never used twice.
+/// A strand's number in its run. A number is never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct StrandId(pub u64);
 
-/// A Map run's number in its execution.
+/// A Map run's index in its execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MapRunId(pub usize);
 
-/// The number of a task, a reading or a writing in its run; never used twice.
+/// The number of a task, a read or a write in its run. A number is never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TaskId(pub(crate) u64);

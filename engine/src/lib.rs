@@ -1,20 +1,22 @@
-//! The Amazon States Language: read a definition, check it, run it.
+//! The Amazon States Language: reads a definition, checks it and runs it.
 //!
-//! | file | what it holds |
+//! | file | content |
 //! |---|---|
-//! | `load/` | text to [`StateMachine`]; every problem of a definition at once |
+//! | `load/` | text to [`StateMachine`], or every problem of the definition at once |
 //! | `state/` | the kinds of states, one file each |
-//! | `query/` | JSONPath, intrinsic functions, JSONata, and the templates that hold them |
-//! | `run/` | [`Execution`]: a run's memory and how it goes on |
-//! | `services/` | AWS's services: which calls there are, and what they answer |
-//! | `mock.rs` | mocked answers, in Step Functions Local's format |
+//! | `query/` | JSONPath, intrinsic functions, JSONata, and the templates that contain them |
+//! | `run/` | [`Execution`]: the state of a run, and its steps |
+//! | `services/` | AWS's services: their calls and the shapes of their answers |
+//! | `mock.rs` | mocked answers, in the format of Step Functions Local |
 //! | `outline.rs` | a machine as a graph, for checks and drawings |
 //! | `history/` | events with AWS's names |
-//! | `test_state/` | [`test_state`]: one state, tested alone |
+//! | `test_state/` | [`test_state`]: a test of one state alone |
 //! | `drive.rs` | [`drive`]: runs an execution on a host's tasks and clock |
-//! | `simulate.rs` | [`simulate`]: runs one on a closure, in virtual time |
+//! | `simulate.rs` | [`simulate`]: runs an execution on a closure, in virtual time |
+//! | `ids.rs` | the numbers that name flows, states, strands and tasks |
 //!
-//! Nothing in here asks a clock, starts a thread or does I/O: time, answers and randomness are passed in.
+//! The crate reads no clock, starts no thread and does no I/O: its caller passes in time, answers and
+//! randomness.
 
 mod drive;
 mod effect;
@@ -59,7 +61,7 @@ pub use test_state::{
 pub use token::TaskToken;
 pub use value::{Array, Number, Object, Value};
 
-/// The example of the README is a test.
+/// Runs the README's example as a doctest.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! A state machine as it was parsed: immutable, shared by every run of it.
+//! A parsed state machine: immutable, and shared by all its runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,36 +6,36 @@ use std::time::Duration;
 use crate::ids::{FlowId, StateId};
 use crate::state::Kind;
 
-/// What an execution of a machine promises.
+/// The guarantee that a machine's executions have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum MachineType {
-    /// Each step exactly once; the history is kept.
+    /// Each step runs exactly once, and the history is stored.
     #[default]
     Standard,
-    /// Each step at least once, for five minutes at most.
+    /// Each step runs at least once, within five minutes.
     Express,
 }
 
-/// How long AWS lets an EXPRESS execution run.
+/// AWS's limit for the time of an EXPRESS execution.
 const EXPRESS_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A definition that was found to be sound.
+/// A definition without errors.
 #[derive(Debug)]
 pub struct StateMachine {
-    /// The machine's own states come first; then those of its processors and branches.
+    /// The machine's own states come first, then those of its processors and branches.
     pub(crate) flows: Vec<Flow>,
     pub(crate) comment: Option<Arc<str>>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) kind: MachineType,
 }
 
-/// States that lead to one another: a machine's, a Map's processor's, a branch's.
+/// The states of one level: of a machine, of a Map's processor, or of a branch.
 #[derive(Debug)]
 pub(crate) struct Flow {
     pub start: StateId,
     pub states: Vec<State>,
-    /// The state this flow is nested in.
+    /// The Map or Parallel state that contains this flow.
     pub parent: Option<(FlowId, StateId)>,
 }
 
@@ -53,7 +53,7 @@ impl StateMachine {
         self.comment.as_deref()
     }
 
-    /// How long a run may take as a whole: what the definition says, and never more than its type allows.
+    /// The time limit of a whole run: the definition's limit, capped by that of its type.
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout.into_iter().chain(self.kind.limit()).min()
     }
@@ -64,7 +64,7 @@ impl StateMachine {
 }
 
 impl MachineType {
-    /// How long AWS lets an execution run, where the definition cannot raise it.
+    /// AWS's time limit for an execution of this type. A definition cannot raise it.
     pub(crate) fn limit(self) -> Option<Duration> {
         match self {
             Self::Standard => None,

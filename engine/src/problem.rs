@@ -1,54 +1,54 @@
-//! Why a definition is refused, and what AWS warns of.
+//! The errors and warnings of a definition.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// One thing that is wrong with a definition.
+/// One problem of a definition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// Whether the definition can be used in spite of it.
+    /// Whether the problem makes the definition unusable.
     pub severity: Severity,
     /// The kind of problem.
     pub code: Code,
     /// JSON Pointer to the place in the definition.
     pub pointer: String,
-    /// The place as AWS tells it: sometimes the object around the pointer's, and for text that is not JSON a line
-    /// and a column.
+    /// The place as AWS writes it. It may be the object around the pointer's place. For a text that is no
+    /// JSON it is a line and a column.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
-    /// The state the place belongs to.
+    /// The state that contains the place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// The field the problem is about.
+    /// The field with the problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// What is wrong, for people.
+    /// A sentence for people.
     pub message: String,
     /// The line in the definition's text, counted from one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
 }
 
-/// How bad a problem is.
+/// The severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Severity {
-    /// The definition is refused.
+    /// The loader refuses the definition.
     Error,
-    /// The definition is taken, but may not do what was meant.
+    /// The loader accepts the definition, but it may not do what its author meant.
     Warning,
 }
 
-/// Kinds of problems, by the names AWS validation gives them where it has one.
+/// Kinds of problems, by the names of AWS's validation where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Code {
     /// The text is not JSON.
     InvalidJsonDescription,
-    /// A field is missing, unknown, or not what it must be.
+    /// A field is missing, unknown or of the wrong type or value.
     SchemaValidationFailed,
-    /// A transition leads nowhere, or no transition leads to a state.
+    /// A transition has no target, or a state has no transition to it.
     MissingTransitionTarget,
     /// No state of a flow ends it.
     MissingEndState,
@@ -56,29 +56,29 @@ pub enum Code {
     DuplicateStateName,
     /// A state's name is empty or too long.
     InvalidStateName,
-    /// A label is empty, too long, or holds a character that it must not.
+    /// A label is empty, too long, or contains a forbidden character.
     InvalidLabelName,
     /// Two Maps have one label.
     DuplicateLabelName,
-    /// A variable cannot have this name.
+    /// The name is not allowed for a variable.
     InvalidVariableName,
-    /// A variable has a name that the language keeps for itself.
+    /// The name of the variable is reserved by the language.
     ReservedVariableName,
-    /// An expression cannot be parsed.
+    /// The parser refuses an expression.
     #[serde(rename = "INVALID_JSONATA_EXPRESSION")]
     InvalidExpression,
-    /// An expression names what does not exist where it stands.
+    /// An expression names a variable or field that does not exist in its place.
     #[serde(rename = "UNSUPPORTED_JSONATA_EXPRESSION")]
     UnsupportedExpression,
     /// This host cannot run the resource.
     InvalidResource,
-    /// AWS would take it; this engine does not run it yet.
+    /// AWS accepts this, but the engine does not run it yet.
     NotSupported,
-    /// A warning: a text that looks like a path or a call, under a name without `.$`.
+    /// A warning: a text looks like a path or a call, but its name does not end with `.$`.
     NoDollar,
-    /// A warning: a text that looks like a path, in a field whose name does not end with `Path`.
+    /// A warning: a text looks like a path, but the name of its field does not end with `Path`.
     NoPath,
-    /// A warning: the `Result` of a Pass state is never filled in.
+    /// A warning: the `Result` of a Pass state looks like a template, but stays as it is.
     PassResultIsStatic,
 }
 
@@ -103,15 +103,14 @@ impl Problem {
         }
     }
 
-    /// The place as AWS tells it; the top of a definition is `/`.
+    /// The place as AWS writes it. The top of a definition is `/`.
     pub fn place(&self) -> Option<&str> {
         self.location.as_deref().map(|location| if location.is_empty() { "/" } else { location })
     }
 }
 
 impl Problems {
-    /// What AWS answers when it refuses to create the machine: `CODE: message at /place`, with a comma between one and
-    /// the next.
+    /// AWS's answer when it refuses to create the machine: `CODE: message at /place`, joined by commas.
     pub fn cause(&self) -> String {
         let texts = self.0.iter().map(|problem| {
             let place = problem.place().map(|place| format!(" at {place}")).unwrap_or_default();
@@ -138,7 +137,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A member's name as part of a JSON Pointer.
+/// A member's name as a step of a JSON Pointer.
 pub(crate) fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }

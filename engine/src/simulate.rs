@@ -5,10 +5,11 @@ use crate::failure::{Failure, reserved};
 use crate::run::Execution;
 use crate::value::Value;
 
-/// Runs an execution to its end. `tasks` says what each task comes to; waits, retries and timeouts pass at once.
+/// Runs an execution to its end. `tasks` gives the result of each task; waits, retries and timeouts take no
+/// time.
 ///
-/// A callback, a job or an activity is begun before it answers. There are no objects: a distributed Map that
-/// reads items or writes results fails.
+/// The simulation confirms the start of a callback, a job or an activity before its result. It has no
+/// objects, so a distributed Map that reads items or writes results fails.
 pub fn simulate(
     mut execution: Execution,
     mut tasks: impl FnMut(TaskRequest) -> Result<Value, Failure>,
@@ -40,7 +41,7 @@ pub fn simulate(
         if let Some(outcome) = execution.outcome() {
             return outcome.clone();
         }
-        // Every task has answered, so only time can go on; a run that waits for nothing cannot be.
+        // Every task has answered, so only the clock can advance the run. A run without a due time is a bug.
         let Some(due) = execution.next_due() else {
             return Outcome::Aborted(Failure::new(reserved::RUNTIME, "The execution waits for nothing"));
         };

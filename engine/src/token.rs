@@ -1,4 +1,4 @@
-//! Task tokens: texts that name a task of a run to whoever finishes it.
+//! Task tokens: texts by which a service or a worker answers a task of a run.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::TaskId;
 
-/// Names a task that waits for an answer from elsewhere. As a text it is opaque: base64url of what it holds.
+/// Names a task that waits for an answer from outside. Its text is opaque: base64url of the fields as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TaskToken {
     /// The run's execution, also for a task in a child of a distributed Map.
     pub execution: Arc<str>,
     /// The task.
     pub task: TaskId,
-    /// Keeps a token from being guessed.
+    /// Random bits, so that nobody can guess a token.
     nonce: u64,
 }
 
@@ -25,7 +25,7 @@ impl TaskToken {
         Self { execution, task, nonce }
     }
 
-    /// Reads a token; `None`: the text is none.
+    /// Reads a token; `None`: the text is no token.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         serde_json::from_slice(&bytes).ok()

@@ -1,4 +1,4 @@
-//! What a distributed Map has its host read and write.
+//! The reads and writes of a distributed Map, which its host does.
 
 use std::sync::Arc;
 
@@ -8,62 +8,62 @@ use crate::value::{Object, Value};
 /// Items to read for a distributed Map.
 #[derive(Clone, Debug)]
 pub struct ItemSource {
-    /// What to answer to.
+    /// The id for the answer.
     pub id: TaskId,
-    /// How to read, as the definition names it: `arn:aws:states:::s3:getObject`.
+    /// The resource that the definition names: `arn:aws:states:::s3:getObject`.
     pub resource: Arc<str>,
-    /// Where to read: `Bucket` with `Key`, or with `Prefix` when objects are listed.
+    /// The place to read from: `Bucket` with `Key`, or with `Prefix` to list objects.
     pub arguments: Value,
-    /// Which objects hold the items.
+    /// The objects that contain the items.
     pub objects: ObjectSet,
-    /// How each of these objects is written.
+    /// The format of each of these objects.
     pub format: ItemFormat,
-    /// Items beyond these are not wanted.
+    /// The maximum number of items; the Map ignores further ones.
     pub max_items: Option<usize>,
-    /// The state that asks.
+    /// The state that reads.
     pub state: Arc<str>,
-    /// The execution that asks.
+    /// The execution that reads.
     pub execution: Arc<str>,
 }
 
-/// Which objects hold the items.
+/// The objects that contain the items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectSet {
-    /// The one at `Key`.
+    /// The object at `Key`.
     Named,
-    /// Every one under `Prefix`.
+    /// Every object under `Prefix`.
     Listed,
-    /// Every one that the manifest at `Key` names: a line of CSV each, `s3://bucket/key`.
+    /// Every object that the manifest at `Key` lists: one CSV line each, `s3://bucket/key`.
     Manifest,
 }
 
-/// How objects with items are written. Any of them may be packed with gzip.
+/// The format of objects with items. Any object may be compressed with gzip.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ItemFormat {
-    /// A JSON array, or an object whose members are the items; it may sit inside the document.
+    /// A JSON array, or an object whose members are the items. It may be nested in the document.
     Json {
-        /// JSON Pointer to it; `None`: the document is the list.
+        /// JSON Pointer to the list; `None`: the document is the list.
         pointer: Option<Arc<str>>,
     },
-    /// A JSON value a line.
+    /// One JSON value per line.
     JsonLines,
-    /// Rows of texts; each becomes an object.
+    /// Rows of texts; each row becomes an object.
     Csv {
-        /// The columns' names; `None`: the first line has them.
+        /// The column names; `None`: the first line has them.
         headers: Option<Vec<Arc<str>>>,
-        /// What stands between two texts.
+        /// The character between two cells.
         delimiter: char,
     },
-    /// Rows of columns with types; each becomes an object.
+    /// Rows of typed columns; each row becomes an object.
     Parquet,
-    /// The objects are not opened: what S3 lists of each is an item, with `Etag`, `Key`, `LastModified` in
-    /// seconds, `Size` and `StorageClass`.
+    /// The host opens no object. S3's listing of each object is an item, with `Etag`, `Key`, `LastModified`
+    /// in seconds, `Size` and `StorageClass`.
     Listing,
-    /// The object is the `manifest.json` of an S3 inventory; each row of its CSV files is an item.
+    /// The object is the `manifest.json` of an S3 inventory. Each row of its CSV files is an item.
     Inventory,
 }
 
-/// What a distributed Map iterates over.
+/// The items of a distributed Map.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Items {
     /// The items in their order.
@@ -71,26 +71,26 @@ pub struct Items {
     /// The items' names, when they are the members of an object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<Vec<Arc<str>>>,
-    /// Which object the items come from when it is not the one that was asked for: `S3://bucket/key` for
-    /// the items from this index on.
+    /// The objects that the items come from, when these differ from the requested object: `S3://bucket/key`
+    /// for the items from this index on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<(usize, Arc<str>)>,
 }
 
-/// The results of a distributed Map, to be written to S3 or what stands for it.
+/// The results of a distributed Map, for S3 or the host's replacement of it.
 #[derive(Clone, Debug)]
 pub struct ResultFiles {
-    /// What to answer to.
+    /// The id for the answer.
     pub id: TaskId,
-    /// How to write, as the definition names it: `arn:aws:states:::s3:putObject`.
+    /// The resource that the definition names: `arn:aws:states:::s3:putObject`.
     pub resource: Arc<str>,
-    /// Where to write.
+    /// The bucket to write to.
     pub bucket: Arc<str>,
-    /// What to write; the manifest comes last.
+    /// The objects to write; the manifest is the last.
     pub files: Vec<ResultFile>,
-    /// The state that asks.
+    /// The state that writes.
     pub state: Arc<str>,
-    /// The execution that asks.
+    /// The execution that writes.
     pub execution: Arc<str>,
 }
 
@@ -99,18 +99,18 @@ pub struct ResultFiles {
 pub struct ResultFile {
     /// The object's key.
     pub key: String,
-    /// What is in it: JSON, or JSON Lines.
+    /// The object's content: JSON or JSON Lines.
     pub body: String,
 }
 
 impl Items {
-    /// An item for each member of an object.
+    /// One item per member of an object.
     pub fn members(object: &Object) -> Self {
         let (keys, values) = object.iter().map(|(name, value)| (Arc::clone(name), value.clone())).unzip();
         Self { values, keys: Some(keys), sources: Vec::new() }
     }
 
-    /// Items of an array or of an object; `None`: the value is neither.
+    /// The items of an array or of an object; `None` for any other value.
     pub fn of(value: &Value) -> Option<Self> {
         match value {
             Value::Array(items) => Some(items.to_vec().into()),
@@ -119,7 +119,7 @@ impl Items {
         }
     }
 
-    /// Leaves the first so many.
+    /// Drops all items after the first `most`.
     pub fn truncate(&mut self, most: usize) {
         self.values.truncate(most);
         if let Some(keys) = &mut self.keys {

@@ -1,4 +1,4 @@
-//! What a run asks of its host.
+//! The requests of a run to its host.
 
 mod items;
 
@@ -12,14 +12,14 @@ use crate::ids::TaskId;
 use crate::token::TaskToken;
 use crate::value::Value;
 
-/// Something the host has to do, or may want to know.
+/// Work for the host, or a fact that the host may record.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Something happened.
+    /// A history event.
     Event(HistoryEvent),
     /// Run a task and answer with [`Execution::task_done`](crate::Execution::task_done).
     StartTask(TaskRequest),
-    /// Nobody waits for this task, reading or writing any longer.
+    /// The run no longer waits for this task, read or write.
     Cancel(TaskId),
     /// Read the items of a distributed Map and answer with
     /// [`Execution::items_read`](crate::Execution::items_read).
@@ -32,64 +32,64 @@ pub enum Effect {
 /// A task to run.
 #[derive(Clone, Debug)]
 pub struct TaskRequest {
-    /// What to answer to.
+    /// The id for the answer.
     pub id: TaskId,
-    /// What to run, as the definition names it.
+    /// The resource that the definition names.
     pub resource: Arc<str>,
-    /// What to run it with.
+    /// The task's arguments.
     pub arguments: Value,
-    /// The state that asks.
+    /// The state of the task.
     pub state: Arc<str>,
-    /// The execution that asks: the run itself, or a child of a distributed Map.
+    /// The execution of the task: the run itself, or a child of a distributed Map.
     pub execution: Arc<str>,
-    /// How often this state has failed before.
+    /// The number of attempts before this one.
     pub attempt: u32,
-    /// The run gives up after this; the host need not watch it.
+    /// The run fails the task after this time. The host need not watch it.
     pub timeout: Option<Duration>,
-    /// The run gives up when it hears nothing for this long.
+    /// The run fails the task when no heartbeat comes for this long.
     pub heartbeat: Option<Duration>,
-    /// How the task is done, and who answers.
+    /// The way in which the task is done and answered.
     pub pattern: Pattern,
-    /// What names the task to whoever answers from elsewhere; callbacks and activities have one.
+    /// The token for an answer from outside. Callbacks and activities have one.
     pub token: Option<TaskToken>,
-    /// How far the task got before; more than new only for a run that was made again from its journal.
+    /// The progress before this request. It is not `New` only after a replay of the journal.
     pub progress: Progress,
 }
 
-/// How a task is done.
+/// The way in which a task is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pattern {
-    /// The service is asked, and its answer is the result.
+    /// The service's answer to the request is the result.
     RequestResponse,
-    /// The service is asked; the result comes from elsewhere, from whoever has the token.
+    /// The service receives the request, and the holder of the token sends the result.
     Callback,
-    /// The service is asked to start a job; the result comes when the job ends.
+    /// The service starts a job, and the end of the job gives the result.
     Sync,
-    /// A worker asks for the task and gives the result.
+    /// A worker polls for the task and sends the result.
     Activity,
 }
 
-/// How far a task has got.
+/// The progress of a task.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Progress {
-    /// The host has not been asked yet.
+    /// No request has reached the service, and no worker has the task.
     #[default]
     New,
-    /// The service took the request, and said this.
+    /// The service accepted the request, with this answer.
     Submitted(Value),
-    /// A worker has it.
+    /// A worker has the task.
     Started,
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// It came to an end, with this output.
+    /// The run succeeded, with this output.
     Succeeded(Value),
-    /// It failed.
+    /// The run failed.
     Failed(crate::Failure),
-    /// It took longer than its definition or its type allows.
+    /// The run exceeded the time limit of its definition or of its type.
     TimedOut(crate::Failure),
-    /// It was stopped.
+    /// A caller stopped the run.
     Aborted(crate::Failure),
 }
