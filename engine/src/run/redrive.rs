@@ -87,7 +87,7 @@ impl Execution {
         self.outcome = None;
         self.deadline = self.machine.timeout().and_then(|timeout| now.checked_add(timeout).ok());
         self.redrive_run(RunId::ROOT, now);
-        self.revive(root, now);
+        self.redrive_strand(root, now);
     }
 
     fn redrive_run(&mut self, id: RunId, now: Timestamp) {
@@ -104,7 +104,7 @@ impl Execution {
     }
 
     /// Lets a strand go on: its state is tried again, or the children of it that fell are.
-    pub(super) fn revive(&mut self, id: StrandId, now: Timestamp) {
+    pub(super) fn redrive_strand(&mut self, id: StrandId, now: Timestamp) {
         let Some(mut strand) = self.failed.strands.remove(&id) else {
             return;
         };
@@ -113,7 +113,7 @@ impl Execution {
         strand.failures.clear();
         strand.waiting = Waiting::Nothing;
         if let Some(children) = strand.ended_children.take() {
-            self.revive_children(strand, children, now);
+            self.redrive_children(strand, children, now);
             return;
         }
         let wake = if strand.entered_event == 0 { Wake::Enter } else { Wake::Redrive };
@@ -121,7 +121,7 @@ impl Execution {
         self.ready.push_back((id, wake));
     }
 
-    fn revive_children(&mut self, mut strand: Box<Strand>, mut children: Box<Children>, now: Timestamp) {
+    fn redrive_children(&mut self, mut strand: Box<Strand>, mut children: Box<Children>, now: Timestamp) {
         let id = strand.id;
         children.redrive(self.failed.children(id).into_iter().collect());
         if let Some(run) = children.map_run.and_then(|run| self.map_run(run)) {
@@ -136,7 +136,7 @@ impl Execution {
     }
 
     /// Lets a child that fell go on; `None`: it has to start anew.
-    pub(super) fn revive_child(
+    pub(super) fn redrive_child(
         &mut self,
         parent: &mut Strand,
         item: &Item,

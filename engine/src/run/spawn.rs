@@ -28,11 +28,11 @@ impl Execution {
                 return;
             };
             let first = failed.is_none();
-            let failed = failed.and_then(|child| self.revive_child(&mut strand, &item, child, now));
+            let failed = failed.and_then(|child| self.redrive_child(&mut strand, &item, child, now));
             let begun = if failed.is_some() { Ok(()) } else { self.start_child(&mut strand, item, now) };
             self.strands.insert(parent, strand);
             if let Some(child) = failed {
-                self.revive(child, now);
+                self.redrive_strand(child, now);
             }
             if let Err(fault) = begun {
                 if first {
@@ -87,7 +87,7 @@ impl Execution {
         let machine = Arc::clone(&self.machine);
         let state = machine.state(strand.flow, strand.state);
         let index = item.index;
-        let begin = match &state.kind {
+        let new = match &state.kind {
             Kind::Parallel(parallel) => {
                 let Some(flow) = parallel.branches.get(index).copied() else {
                     return Ok(());
@@ -113,7 +113,7 @@ impl Execution {
             }
             _ => return Ok(()),
         };
-        let child = self.add_child(strand, begin, &state.name, now);
+        let child = self.add_child(strand, new, &state.name, now);
         if let Waiting::Children(children) = &mut strand.waiting {
             children.running.insert(child, index);
         }
@@ -121,8 +121,8 @@ impl Execution {
     }
 
     /// A strand for a child, and for a child of a distributed Map an execution of its own.
-    fn add_child(&mut self, parent: &Strand, begin: NewChild, name: &Arc<str>, now: Timestamp) -> StrandId {
-        let NewChild { index, item, input, flow, map_run_child } = begin;
+    fn add_child(&mut self, parent: &Strand, new: NewChild, name: &Arc<str>, now: Timestamp) -> StrandId {
+        let NewChild { index, item, input, flow, map_run_child } = new;
         let start = self.machine.flows[flow.0].start;
         let id = StrandId(self.next_number());
         let mut child = Strand::new(id, parent.run, flow, start, input);
