@@ -1,4 +1,4 @@
-//! The children of a Map or Parallel state, and what they came to.
+//! The children of a Map or Parallel state, and their results.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -6,34 +6,34 @@ use super::Dataset;
 use crate::ids::{MapRunId, StrandId};
 use crate::value::{Array, Value};
 
-/// Children to take up again: each one's index, and the strand it was.
+/// Children to redrive: each child's index, and its strand from the failed run.
 pub(super) type ToRedrive = VecDeque<(usize, StrandId)>;
 
-/// What a Map or Parallel state waits for.
+/// The children that a Map or Parallel state waits for.
 #[derive(Debug)]
 pub(crate) struct Children {
     /// The items, or the inputs of branches or batches.
     pub dataset: Dataset,
-    /// How many items each input has, when it is a batch.
+    /// The number of items in each input, when the inputs are batches.
     pub(super) batches: Option<Vec<usize>>,
     pub(super) outputs: Vec<Option<Value>>,
-    /// Those that fell and are to go on.
+    /// Children that failed and must be redriven.
     pub(super) to_redrive: ToRedrive,
-    /// Those that failed and were tolerated.
+    /// Children whose failure was tolerated.
     failed: BTreeSet<usize>,
-    /// The next one to start.
+    /// The index of the next child to start.
     pub next: usize,
     pub running: BTreeMap<StrandId, usize>,
     pub concurrency: usize,
-    /// A distributed Map's run.
+    /// The Map run of a distributed Map.
     pub map_run: Option<MapRunId>,
 }
 
-/// What a child of a distributed Map came to.
+/// The result of a child of a distributed Map.
 #[derive(Clone, Debug)]
 pub(crate) struct ChildResult {
     pub succeeded: bool,
-    /// Its output, or all that is known of it.
+    /// The child's output, or a report on its execution.
     pub value: Value,
 }
 
@@ -56,7 +56,7 @@ impl Children {
         }
     }
 
-    /// Inputs that hold so many items each.
+    /// Batches as inputs; `items` has the number of items in each batch.
     pub(crate) fn batches(inputs: Array, items: Vec<usize>) -> Self {
         Self { batches: Some(items), ..Self::items(inputs.into(), 0) }
     }
@@ -65,7 +65,7 @@ impl Children {
         self.dataset.values.len()
     }
 
-    /// What the children came to that have ended.
+    /// The results of the children that have ended.
     pub(crate) fn results(&self) -> Vec<ChildResult> {
         let results = self.outputs.iter().enumerate();
         results
@@ -75,7 +75,7 @@ impl Children {
             .collect()
     }
 
-    /// Takes these up again; the others have ended well, or never started.
+    /// Marks these children for a redrive. All other children have succeeded or have never started.
     pub(super) fn redrive(&mut self, failed: ToRedrive) {
         self.running.clear();
         for (index, _) in &failed {
@@ -85,7 +85,7 @@ impl Children {
         self.to_redrive = failed;
     }
 
-    /// Keeps what a child came to.
+    /// Stores the result of a child.
     pub(super) fn record_result(&mut self, child: StrandId, index: usize, value: Value, succeeded: bool) {
         self.running.remove(&child);
         if let Some(place) = self.outputs.get_mut(index) {
@@ -96,7 +96,7 @@ impl Children {
         }
     }
 
-    /// How many items a child has.
+    /// The number of items that a child has.
     pub(super) fn items_of(&self, index: usize) -> u64 {
         let items = self.batches.as_ref().and_then(|batches| batches.get(index));
         items.map_or(1, |items| *items as u64)

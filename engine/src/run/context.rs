@@ -1,4 +1,4 @@
-//! Who runs: the names of an execution, and the context object made of them.
+//! The names of an execution, and the context object made from them.
 
 use std::sync::Arc;
 
@@ -11,27 +11,27 @@ use crate::machine::{MachineType, State};
 use crate::query::format_timestamp;
 use crate::value::Value;
 
-/// What the host says about a run when it starts.
+/// The host's parameters for the start of a run.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Start {
-    /// The execution's ARN, or what stands for it.
+    /// The execution's ARN, or the host's replacement of it.
     pub execution_id: Arc<str>,
     /// The execution's name.
     pub execution_name: Arc<str>,
-    /// The state machine's ARN, or what stands for it.
+    /// The state machine's ARN, or the host's replacement of it.
     pub machine_id: Arc<str>,
     /// The state machine's name.
     pub machine_name: Arc<str>,
-    /// The role the execution would have on AWS.
+    /// The role that the execution would have on AWS.
     pub role: Option<Arc<str>>,
-    /// What the run's randomness (jitter, `$random`, `$uuid`, names of children) starts from.
+    /// The seed of the run's randomness: jitter, `$random`, `$uuid`, names of children.
     pub seed: u64,
-    /// A STANDARD execution fails when its history grows longer than this; AWS allows 25,000 events.
+    /// A STANDARD execution fails when its history would exceed this number of events. AWS allows 25,000.
     pub history_limit: Option<u64>,
 }
 
 impl Start {
-    /// A run of a machine of this name, with AWS's limits.
+    /// Parameters for a run of a machine of this name, with AWS's limits.
     pub fn named(machine: &str, execution: &str, seed: u64) -> Self {
         let arn = |kind: &str, rest: &str| format!("arn:aws:states:us-east-1:000000000000:{kind}:{rest}");
         Self {
@@ -46,26 +46,26 @@ impl Start {
     }
 }
 
-/// An execution, as its context object and its history need it.
+/// The data of one execution for its context object and its history.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub id: Arc<str>,
     pub name: Arc<str>,
     pub input: Value,
     pub started: Timestamp,
-    /// How many events there are; also the last event's id.
+    /// The number of events, which is also the last event's id.
     pub events: u64,
-    /// How many there may be.
+    /// The maximum number of events.
     pub limit: Option<u64>,
-    /// Whether there was no room for an event.
+    /// Whether an event exceeded the limit.
     pub history_overflowed: bool,
-    /// When it has had its time, as a child.
+    /// The moment when a child exceeds the time limit of its type.
     pub deadline: Option<Timestamp>,
-    /// How often it was redriven, when last, and the event that says so.
+    /// The number of redrives, the time of the last one, and its event.
     pub redrives: u32,
     pub redriven: Option<Timestamp>,
     pub redriven_event: u64,
-    /// For a child of a distributed Map: the run that counts it.
+    /// The Map run that counts this execution, if it is a child of one.
     pub map_run_child: Option<MapRunChild>,
 }
 
@@ -73,7 +73,7 @@ pub(crate) struct Run {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MapRunChild {
     pub run: MapRunId,
-    /// How many items it has.
+    /// The number of items in the child's input.
     pub items: u64,
     pub express: bool,
 }
@@ -108,19 +108,19 @@ impl Run {
         }
     }
 
-    /// Whether no event but the last has room.
+    /// Whether the history has room for no event but the execution's end.
     pub(super) fn has_room_for_end_only(&self) -> bool {
         self.limit.is_some_and(|limit| self.events + 1 >= limit)
     }
 
-    /// When the run has had its time if it begins now, as a child.
+    /// The deadline of a child that starts now; `None`: the run is no child, or its type has no time limit.
     pub(super) fn expiry(&self, now: Timestamp) -> Option<Timestamp> {
         now.checked_add(self.map_run_child?.kind().limit()?).ok()
     }
 }
 
 impl Run {
-    /// All that is known of a child of a distributed Map that has ended, as AWS tells it.
+    /// AWS's report on a child of a distributed Map that has ended.
     pub(super) fn report(&self, outcome: &Outcome, now: Timestamp) -> Value {
         let text = |text: &str| Value::string(text);
         let included = || Value::from([("Included", Value::from(true))]);
@@ -162,7 +162,7 @@ impl Run {
     }
 }
 
-/// `$states.context` where `strand` stands.
+/// `$states.context` for a strand in this state.
 pub(super) fn context_object(
     start: &Start,
     machine: MachineType,
@@ -179,7 +179,7 @@ pub(super) fn context_object(
     ];
     execution.extend(start.role.clone().map(|role| ("RoleArn".into(), Value::String(role))));
     if kind == MachineType::Standard {
-        // An EXPRESS execution cannot be redriven.
+        // AWS does not redrive EXPRESS executions.
         execution.push(("RedriveCount".into(), run.redrives.into()));
     }
     execution.extend(run.redriven.map(|at| ("RedriveTime".into(), Value::string(format_timestamp(at)))));
@@ -208,7 +208,7 @@ pub(super) fn context_object(
     context.into_iter().collect()
 }
 
-/// What the context object says of the iteration at hand.
+/// The member `Map` of the context object, for the current iteration.
 pub(super) fn map_field(strand: &Strand) -> Option<(Arc<str>, Value)> {
     let item = strand.item.as_ref()?;
     Some(("Map".into(), Value::from([("Item", item.context())])))

@@ -1,16 +1,16 @@
-//! What a Map iterates over, and what its context object tells of an item.
+//! The items of a Map, and their part of the context object.
 
 use std::sync::Arc;
 
 use crate::effect::Items;
 use crate::value::{Array, Value};
 
-/// Where an item comes from.
+/// The origin of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     /// The state's own data.
     State,
-    /// An object: `S3://bucket/key`, or `S3://bucket` for what was listed.
+    /// An object: `S3://bucket/key`, or `S3://bucket` for a listing.
     Object(Arc<str>),
 }
 
@@ -54,7 +54,8 @@ impl Dataset {
 }
 
 impl Item {
-    /// What an iteration without an `ItemSelector` gets: the item, or a member of an object with its name.
+    /// The input of an iteration without an `ItemSelector`: the item, or the name and value of an object's
+    /// member.
     pub(super) fn input(&self) -> Value {
         match &self.key {
             None => self.value.clone(),

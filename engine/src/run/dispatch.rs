@@ -1,4 +1,4 @@
-//! Turns: a strand wakes, its state does its part, and the strand waits, goes on or ends.
+//! The dispatcher: it wakes a strand, its state acts, and the strand waits, moves on or ends.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use crate::state::exit::{ExitResult, Transition};
 use crate::state::task::TimeoutKind;
 
 impl Execution {
-    /// Lets one strand have its turn; `false`: there is nothing to do now.
+    /// Wakes the next strand that is ready or due; `false`: there is none.
     pub(super) fn dispatch_next(&mut self, now: Timestamp) -> bool {
         if self.outcome.is_some() {
             return false;
         }
         if self.deadline.is_some_and(|deadline| deadline <= now) {
-            // AWS names no error here: the status says it.
+            // AWS reports no error name here, since the status names the timeout.
             self.end_with(Outcome::TimedOut(Failure::default()), now);
             return true;
         }
@@ -35,7 +35,7 @@ impl Execution {
                 _ => return false,
             },
         };
-        // A strand that was dropped since has no turn any more.
+        // The run has dropped this strand since.
         let Some(mut strand) = self.strands.remove(&id) else {
             return self.remove_timers(id);
         };
@@ -61,13 +61,13 @@ impl Execution {
         true
     }
 
-    /// Nothing is left of a strand that is gone.
+    /// Removes the timers of a dropped strand.
     fn remove_timers(&mut self, id: StrandId) -> bool {
         self.timers.retain(|(_, strand)| *strand != id);
         true
     }
 
-    /// Whether an event of this run found no room.
+    /// Whether an event of this run exceeded the history's limit.
     fn is_history_full(&self, run: RunId) -> bool {
         self.runs.get(&run).is_some_and(|run| run.history_overflowed)
     }
@@ -78,7 +78,7 @@ impl Execution {
         Failure::new(reserved::RUNTIME, cause)
     }
 
-    /// A task that this turn asked for is not wanted.
+    /// Removes a task that the failed visit has just requested.
     fn withdraw_task(&mut self, strand: &Strand) {
         if let Some(task) = strand.waiting.task()
             && self.tasks.remove(&task).is_some()
@@ -134,7 +134,7 @@ impl Execution {
         }
     }
 
-    /// A strand has come to its end.
+    /// Ends a strand with this outcome.
     pub(super) fn end(&mut self, strand: Box<Strand>, outcome: Outcome, now: Timestamp) {
         let failed = !matches!(outcome, Outcome::Succeeded(_));
         if let Some(parent) = strand.parent {
@@ -238,7 +238,7 @@ impl Visit<'_> {
         task.expire(self, if late { TimeoutKind::Timeout } else { TimeoutKind::Heartbeat })
     }
 
-    /// Retry, then Catch, then nothing.
+    /// Applies Retry, then Catch. The strand fails if neither matches.
     fn recover(&mut self, fault: Fault) -> VisitResult {
         let fault = self.record_fault(fault);
         let Some(recovery) = self.state.kind.recovery() else {
@@ -268,7 +268,7 @@ impl Visit<'_> {
             .map_err(|fault| self.record_fault(fault))
     }
 
-    /// Tells history of an expression that failed.
+    /// Adds the event of a failed expression, if the fault has one.
     pub(crate) fn record_fault(&mut self, mut fault: Fault) -> Fault {
         if let Some(location) = fault.evaluation.take() {
             let details = Details::Evaluation {
@@ -277,7 +277,7 @@ impl Visit<'_> {
                 state: Arc::clone(&self.state.name),
             };
             if self.strand.last_event == self.strand.entered_event {
-                // AWS lets this event follow the one before the state.
+                // On AWS this event follows the event before the state.
                 self.strand.last_event = self.strand.entered_previous;
             }
             self.event(EventType::EvaluationFailed, details);

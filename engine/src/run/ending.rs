@@ -1,4 +1,4 @@
-//! The end of a child: its output is kept, or its failure ends the others.
+//! The end of a child: the parent stores its output, or its failure ends its siblings.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::state::distributed::Distributed;
 use crate::state::writer::Transformation;
 use crate::value::Value;
 
-/// The state that children are dropped of.
+/// The state that is the parent of aborted children.
 #[derive(Clone, Copy)]
 struct Parent {
     run: RunId,
@@ -29,7 +29,7 @@ impl Parent {
 }
 
 impl Execution {
-    /// A child has come to its end.
+    /// Hands the outcome of a child to its parent.
     pub(super) fn child_ended(
         &mut self,
         (parent, index): (StrandId, usize),
@@ -63,7 +63,8 @@ impl Execution {
         }
     }
 
-    /// Tells history of the end of an iteration, and where it goes on from a child that shares it.
+    /// Adds the event for the end of an iteration, and moves the parent's last event behind that of the
+    /// child.
     fn record_iteration_end(
         &mut self,
         strand: &mut Strand,
@@ -80,7 +81,8 @@ impl Execution {
         let details = Details::Iteration { name: self.name(strand), index };
         let event = self.emit(strand.run, child.last_event, ended, details, now);
         if let Waiting::Children(children) = &strand.waiting {
-            // On AWS the end of the last iteration leads on; that of another one, or of a failed one, does not.
+            // On AWS, later events follow the end of the last iteration, if it succeeded. They follow no
+            // other iteration's end.
             let last = children.running.len() == 1 && children.next == children.len();
             if good && last {
                 strand.last_event = event;
@@ -88,7 +90,7 @@ impl Execution {
         }
     }
 
-    /// Closes a child execution; gives what is kept of it, and a failure when too many have failed.
+    /// Ends a child execution. Gives its result, and a failure if the Map run now exceeds its tolerance.
     fn end_child_run(
         &mut self,
         child: &Strand,
@@ -113,7 +115,7 @@ impl Execution {
         }
     }
 
-    /// What a Map keeps of its children.
+    /// The part of a child's result that its Map stores.
     fn transformation(&self, strand: &Strand) -> Transformation {
         match self.kind(strand) {
             Kind::Map(map) => {
@@ -123,7 +125,7 @@ impl Execution {
         }
     }
 
-    /// One child has failed for all: the others are dropped.
+    /// Aborts the other children after the failure of one.
     pub(super) fn fail_children(&mut self, parent: StrandId, failure: Failure, now: Timestamp) {
         let Some(strand) = self.strands.get_mut(&parent) else {
             return;
@@ -146,14 +148,14 @@ impl Execution {
         self.ready.push_back((parent, Wake::Children(Err(failure))));
     }
 
-    /// What is known of a child execution that is about to be given up.
+    /// The report on a child execution before its abort.
     fn abort_report(&self, child: StrandId, parent_state: Parent, now: Timestamp) -> Option<Value> {
         let run = self.strands.get(&child)?.run;
         let run = self.runs.get(&run).filter(|_| run != parent_state.run)?;
         Some(run.report(&Outcome::Aborted(Failure::default()), now))
     }
 
-    /// Drops a strand and all below it, and says so.
+    /// Aborts a strand and all strands below it, with their events.
     fn abort(&mut self, id: StrandId, parent_state: Parent, now: Timestamp) {
         let Some(mut strand) = self.drop_strand(id) else {
             return;
@@ -163,7 +165,7 @@ impl Execution {
         self.failed.add(strand);
     }
 
-    /// A child execution of a distributed Map has had all the time that its type allows.
+    /// Ends a child execution of a distributed Map at the time limit of its type.
     pub(super) fn expire_child(&mut self, run: RunId, now: Timestamp) {
         match self.drop_strand(StrandId(run.0)) {
             Some(mut child) => {
@@ -174,7 +176,7 @@ impl Execution {
         }
     }
 
-    /// Drops what a strand waits for, and says that its state is given up.
+    /// Aborts the children and the Map run of a strand, and adds the event that its state was aborted.
     fn abort_below(&mut self, strand: &mut Strand, now: Timestamp) {
         let map_run = strand.waiting.map_run();
         if let Waiting::Children(children) = &mut strand.waiting {
@@ -195,7 +197,7 @@ impl Execution {
         }
     }
 
-    /// Tells history of the end of an iteration or a child execution that is given up.
+    /// Adds the event for an aborted iteration or child execution.
     fn record_abort(&mut self, strand: &Strand, parent_state: Parent, now: Timestamp) {
         let Some((_, index)) = strand.parent else {
             return;

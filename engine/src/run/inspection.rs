@@ -1,4 +1,4 @@
-//! A run of one state alone, and what is seen of it on the way: the part of a run that TestState needs.
+//! A run of one state alone, and the data that TestState shows of it.
 
 use std::sync::Arc;
 
@@ -13,39 +13,39 @@ use crate::query::{InspectionCell, InspectionData, Stage, Variables};
 use crate::state::{Kind, StateInput, Transition};
 use crate::value::Value;
 
-/// AWS gives a test five minutes.
+/// AWS's time limit for a test.
 const TEST_TIMEOUT: SignedDuration = SignedDuration::from_mins(5);
 
-/// What is known of a test before it runs, and what it showed.
+/// The parameters of a test, and the data that it collects.
 #[derive(Debug, Default)]
 pub(crate) struct Inspection {
     /// The context object.
     pub context: Value,
-    /// Whether the context object is the test's own, and says of a state in a Map that its input is an item.
+    /// Whether the context object is the engine's own. Then the input of a state in a Map is also its item.
     pub iterates: bool,
-    /// What stands for the state's work.
+    /// The mocked result of the state's work.
     pub mock: Option<Result<Value, Failure>>,
-    /// What stands for what an `ItemReader` reads.
+    /// The mocked items of an `ItemReader`.
     pub items: Option<Items>,
-    /// How often the retrier that knows the error has tried before.
+    /// The number of earlier attempts by the retrier that matches the error.
     pub retries: u32,
-    /// How many iterations of a Map have failed.
+    /// The number of failed iterations of a Map.
     pub failed_iterations: Option<usize>,
-    /// The state inside a Map or Parallel that the mocked error comes from.
+    /// The state inside a Map or Parallel that throws the mocked error.
     pub origin: Option<(FlowId, StateId)>,
-    /// What was computed on the way.
+    /// The values that the state computed.
     pub data: InspectionData,
-    /// The variables when the state was left.
+    /// The variables after the state.
     pub variables: Variables,
-    /// Where it went on.
+    /// The next state.
     pub next: Option<Arc<str>>,
-    /// The error that Retry or Catch saw.
+    /// The error that Retry or Catch handles.
     pub failure: Option<Failure>,
     pub retried_by: Option<usize>,
-    /// How long AWS would wait before it tries again, in seconds.
+    /// The delay before AWS's next attempt, in seconds.
     pub delay: Option<u64>,
     pub caught_by: Option<usize>,
-    /// The mock does not fit the state: there is no answer, but this complaint.
+    /// The reason why the mock does not suit the state. The test has no answer then.
     pub mock_error: Option<&'static str>,
 }
 
@@ -60,7 +60,7 @@ impl Inspection {
 }
 
 impl Execution {
-    /// A run of one state of a machine: it ends when the state is left.
+    /// A run of one state of a machine. It ends when a strand leaves the state.
     pub(crate) fn inspect(
         machine: Arc<StateMachine>,
         start: Start,
@@ -89,7 +89,7 @@ impl Execution {
         self.inspection.as_deref()
     }
 
-    /// Whether this is a test, which ends when its state is left; data where it would go on.
+    /// Whether this run is a test, which ends here. Stores the variables and the next state for its answer.
     pub(super) fn end_of_test(&mut self, strand: &Strand, to: Transition) -> bool {
         let Some(inspection) = &mut self.inspection else {
             return false;
@@ -119,30 +119,30 @@ impl Visit<'_> {
         self.run.inspection.is_some()
     }
 
-    /// Keeps what a state has computed, if anyone wants to see it.
+    /// Stores a computed value, if the run is a test.
     pub(crate) fn inspect(&mut self, stage: Stage, value: &Value) {
         if let Some(inspection) = &mut self.run.inspection {
             inspection.data.insert(stage, value.clone());
         }
     }
 
-    /// Room for what expressions compute in a test. Nobody looks at what a catcher does with an error.
+    /// A cell for the values that expressions compute in a test. AWS shows no values of a catcher.
     pub(super) fn new_inspection_cell(&self, inputs: EvalInputs<'_>) -> Option<InspectionCell> {
         (self.is_test() && inputs.error.is_none()).then(InspectionCell::default)
     }
 
-    /// Keeps what expressions have computed.
+    /// Stores the values that expressions have computed.
     pub(super) fn save_inspection(&mut self, data: Option<InspectionCell>) {
         let Some(mut data) = data.map(InspectionCell::into_inner) else {
             return;
         };
         if !matches!(self.state.kind, Kind::Pass(_) | Kind::Task(_) | Kind::Map(_) | Kind::Parallel(_)) {
-            // What such a state hands on is not shaped like a result.
+            // AWS shows these stages only for states that have a result.
             data.remove(&Stage::AfterResultSelector);
             data.remove(&Stage::AfterResultPath);
         }
         if matches!(self.state.kind, Kind::Parallel(_)) {
-            // As on AWS, only what its branches get is shown.
+            // As on AWS, the test shows only the input of the branches.
             data.remove(&Stage::AfterInputPath);
         }
         if let Some(inspection) = &mut self.run.inspection {
@@ -150,23 +150,23 @@ impl Visit<'_> {
         }
     }
 
-    /// Whether someone looks at what this way in makes of the input.
+    /// Whether the test shows the value that this input field gives.
     pub(crate) fn inspects(&self, input: &StateInput) -> bool {
         self.is_test() && !input.is_jsonata()
     }
 
-    /// What stands for the state's work in a test.
+    /// The mocked result of the state's work.
     pub(crate) fn mock(&self) -> Option<Result<Value, Failure>> {
         self.run.inspection.as_ref()?.mock.clone()
     }
 
-    /// What is known of the test.
+    /// The parameters and data of the test.
     pub(crate) fn inspection(&mut self) -> Option<&mut Inspection> {
         self.run.inspection.as_deref_mut()
     }
 
-    /// Retry and Catch of a state that is tested: says what they would do, and ends the test with it. An error
-    /// that nobody handles goes on to the state around, as it does in a run.
+    /// Applies Retry and Catch of a tested state, and ends the test with their decision. As in a run, an
+    /// error without a handler passes to the state around.
     pub(super) fn test_recovery(&mut self, fault: Fault) -> VisitResult {
         let Some(inspection) = &mut self.run.inspection else {
             return Err(fault);

@@ -1,4 +1,4 @@
-//! A run as a journal: what came in, and when. The same journal makes the same run, its history included.
+//! A run as a journal of timed inputs. A replay of the same journal gives the same run with the same history.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -13,84 +13,84 @@ use crate::ids::TaskId;
 use crate::machine::StateMachine;
 use crate::value::Value;
 
-/// How journals are read. A journal replays as it was written only while this number stays the same: it goes
-/// up with every change that lets an older journal come to another run.
+/// The version of the replay. It rises with every change that would replay an older journal to another run.
 pub const REVISION: u32 = 3;
 
-/// A run gives way after so many turns, so that time goes on and others have theirs.
+/// The maximum number of dispatches in one step. After these the run yields, so that the clock and other runs
+/// can advance.
 const MAX_DISPATCHES: usize = 1_000;
 
-/// Something that reaches a run from outside.
+/// An input that reaches a run from outside.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Input {
-    /// A task has come to its end.
+    /// A task has ended.
     TaskDone {
         /// The task.
         task: TaskId,
-        /// What it gave, or why it failed.
+        /// The task's result.
         result: Result<Value, Failure>,
     },
-    /// A service took the request of a callback or of a job; the result comes later.
+    /// A service accepted the request of a callback or of a job; the result comes later.
     TaskSubmitted {
         /// The task.
         task: TaskId,
-        /// What the service said.
+        /// The service's answer to the request.
         output: Value,
     },
-    /// A worker has taken the task of an activity.
+    /// A worker has received the task of an activity.
     TaskStarted {
         /// The task.
         task: TaskId,
-        /// Who.
+        /// The worker's name.
         worker: Option<Arc<str>>,
     },
-    /// The items of a distributed Map were read.
+    /// The host has read the items of a distributed Map.
     ItemsRead {
-        /// The reading.
+        /// The id of the read.
         reading: TaskId,
-        /// The items, or why they could not be read.
+        /// The items, or the reason why the host could not read them.
         items: Result<Items, Failure>,
     },
-    /// The results of a distributed Map were written.
+    /// The host has written the results of a distributed Map.
     ResultsWritten {
-        /// The writing.
+        /// The id of the write.
         writing: TaskId,
-        /// Why they could not be written.
+        /// The reason why the host could not write them, if any.
         result: Result<(), Failure>,
     },
-    /// A Map run is to go on with other limits.
+    /// A caller changed the limits of a Map run.
     MapRunUpdated {
         /// The Map run's ARN.
         arn: Arc<str>,
-        /// What changes.
+        /// The new limits.
         update: MapRunUpdate,
     },
-    /// A task is alive: its heartbeat clock starts again.
+    /// A task sent a heartbeat: its heartbeat timeout starts again.
     Heartbeat {
         /// The task.
         task: TaskId,
     },
-    /// The host has died and come back. Tasks that it did by itself begin anew, with their whole time, and EXPRESS
-    /// children have their whole time too.
+    /// The host has restarted. Its in-process tasks start again with their full timeout, and so do the time
+    /// limits of EXPRESS children.
     Resumed,
-    /// The run must stop.
+    /// A caller stops the run.
     Stop(Failure),
-    /// The run, which ended without success, must go on from where it failed.
+    /// A caller redrives the run, which failed, from its failed states.
     Redrive,
 }
 
-/// A line of a journal: what came in at a moment. Without inputs it says that time went on.
+/// A line of a journal: the inputs of one moment. An entry without inputs records that time has passed.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Entry {
-    /// When.
+    /// The moment.
     pub at: Timestamp,
-    /// In the order in which the run was told.
+    /// The inputs in their order of arrival.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Input>,
 }
 
 impl Input {
-    /// The task, reading or writing that is answered for good.
+    /// The task, read or write that this input ends.
     pub fn answered(&self) -> Option<TaskId> {
         match self {
             Self::TaskDone { task: id, .. }
@@ -108,7 +108,7 @@ impl Input {
 }
 
 impl Execution {
-    /// Tells the run what came in. An answer nobody waits for is ignored.
+    /// Applies an input. The run ignores an answer to a task that it no longer waits for.
     pub fn apply(&mut self, input: Input, now: Timestamp) {
         match input {
             Input::TaskDone { task, result } => self.task_done(task, result),
@@ -124,10 +124,9 @@ impl Execution {
         }
     }
 
-    /// Takes the step that a journal's line stands for. What follows from it waits in
-    /// [`take_effects`](Self::take_effects).
+    /// Applies a journal entry. The resulting effects wait in [`take_effects`](Self::take_effects).
     ///
-    /// A run that could go on for long gives way in between: [`next_due`](Self::next_due) is not after `at` then.
+    /// A long run yields after some dispatches: then [`next_due`](Self::next_due) is not after `at`.
     pub fn step(&mut self, entry: &Entry) {
         for input in &entry.inputs {
             self.apply(input.clone(), entry.at);
@@ -135,7 +134,7 @@ impl Execution {
         self.advance(entry.at);
     }
 
-    /// Takes turns until nothing is left to do at this moment, or others should have theirs.
+    /// Dispatches strands until none is ready or due, up to the limit.
     pub(super) fn advance(&mut self, at: Timestamp) {
         self.at = at;
         for _ in 0..MAX_DISPATCHES {
@@ -145,17 +144,17 @@ impl Execution {
         }
     }
 
-    /// What the steps so far ask of the host and were not taken yet.
+    /// The effects of the steps so far that no call has taken yet.
     pub fn take_effects(&mut self) -> VecDeque<Effect> {
         std::mem::take(&mut self.effects)
     }
 
-    /// Lets time go on to this moment; what follows waits in [`next_effect`](Self::next_effect).
+    /// Advances the clock to this moment. The resulting effects wait in [`next_effect`](Self::next_effect).
     pub(crate) fn advance_clock(&mut self, to: Timestamp) {
         self.at = self.at.max(to);
     }
 
-    /// Whether anything was asked that was not answered.
+    /// Whether the run waits for the answer to any task, read or write.
     pub fn has_open_tasks(&self) -> bool {
         !self.tasks.is_empty()
     }
@@ -165,9 +164,10 @@ impl Execution {
         self.at
     }
 
-    /// Makes a run again from how it started and its journal. `seen` is told its history.
+    /// Rebuilds a run from its start and its journal. `seen` receives the events of its history.
     ///
-    /// [`take_effects`](Self::take_effects) then asks again for whatever was asked and not answered.
+    /// Then [`take_effects`](Self::take_effects) requests again all tasks, reads and writes without an
+    /// answer.
     pub fn replay(
         machine: Arc<StateMachine>,
         start: Start,
@@ -188,7 +188,7 @@ impl Execution {
         execution
     }
 
-    /// What is asked again, with how far it had got.
+    /// A request that is repeated after a replay, with the progress of its task.
     fn reissued(&self, effect: Effect) -> Effect {
         let Effect::StartTask(mut task) = effect else {
             return effect;
@@ -200,7 +200,7 @@ impl Execution {
         Effect::StartTask(task)
     }
 
-    /// Sorts effects into what is history and what is still asked for.
+    /// Hands events to `seen`, and keeps the requests without an answer in `open`.
     fn sort_effects(&mut self, open: &mut BTreeMap<TaskId, Effect>, seen: &mut impl FnMut(HistoryEvent)) {
         for effect in self.take_effects() {
             match effect {
@@ -211,7 +211,7 @@ impl Execution {
                 Effect::Cancel(id) => _ = open.remove(&id),
             }
         }
-        // What was answered is forgotten as the journal goes on, so that a long one needs little room.
+        // Drops answered requests from time to time, so that a long journal needs little memory.
         if open.len() > 2 * self.tasks.len() + 16 {
             open.retain(|id, _| self.tasks.contains_key(id));
         }

@@ -1,4 +1,4 @@
-//! Map runs: what a distributed Map has done so far, in AWS's counts.
+//! Map runs: the progress of distributed Maps, in AWS's counts.
 
 use std::sync::Arc;
 
@@ -10,60 +10,60 @@ use crate::effect::Outcome;
 use crate::failure::{Failure, reserved};
 use crate::ids::MapRunId;
 
-/// AWS runs at most so many children of a distributed Map at once.
+/// AWS's limit for the concurrent children of a distributed Map.
 const MAX_CHILD_CONCURRENCY: usize = 10_000;
 
-/// A run of a distributed Map, as `DescribeMapRun` tells of it.
+/// A run of a distributed Map, in the form of `DescribeMapRun`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MapRun {
     /// The run's ARN.
     #[serde(rename = "mapRunArn")]
     pub arn: Arc<str>,
-    /// The execution whose Map state it is.
+    /// The execution that contains the Map state.
     #[serde(rename = "executionArn")]
     pub execution: Arc<str>,
-    /// How it stands.
+    /// The run's status.
     pub status: MapRunStatus,
-    /// When it began.
+    /// The time of the start.
     pub start_date: Timestamp,
-    /// When it ended.
+    /// The time of the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_date: Option<Timestamp>,
-    /// How often it was redriven.
+    /// The number of redrives.
     pub redrive_count: u32,
-    /// When last.
+    /// The time of the last redrive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redrive_date: Option<Timestamp>,
-    /// How many children may run at once; zero: as many as AWS allows.
+    /// The maximum number of concurrent children; zero: AWS's limit.
     pub max_concurrency: usize,
-    /// How many items may fail.
+    /// The number of items that may fail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tolerated_failure_count: Option<usize>,
-    /// How many of a hundred items may fail.
+    /// The percentage of items that may fail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tolerated_failure_percentage: Option<f64>,
-    /// Items, by what became of the child that has them.
+    /// Items, counted by the status of their child.
     pub item_counts: Counts,
-    /// Children, by what became of them.
+    /// Children, counted by status.
     pub execution_counts: Counts,
 }
 
-/// How a Map run stands.
+/// The status of a Map run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum MapRunStatus {
-    /// Children run, or wait to.
+    /// Children run or are pending.
     Running,
-    /// All children ended, and no more failed than was tolerated.
+    /// All children ended, and the failures were within the tolerance.
     Succeeded,
-    /// Too many failed, or the items could not be read or the results not be written.
+    /// The failures exceeded the tolerance, or the host could not read the items or write the results.
     Failed,
-    /// Its execution was stopped, or no longer needs it.
+    /// The execution ended, or aborted the Map state.
     Aborted,
 }
 
-/// Items or children by what became of them.
+/// Items or children, counted by status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "the fields are AWS's own; see its MapRunItemCounts")]
@@ -80,15 +80,15 @@ pub struct Counts {
     pub pending_redrive: u64,
 }
 
-/// What can be changed of a Map run while it runs.
+/// The limits that a caller can change while the Map run is running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct MapRunUpdate {
-    /// How many children may run at once.
+    /// The maximum number of concurrent children.
     pub max_concurrency: Option<usize>,
-    /// How many items may fail.
+    /// The number of items that may fail.
     pub tolerated_failure_count: Option<usize>,
-    /// How many of a hundred items may fail.
+    /// The percentage of items that may fail.
     pub tolerated_failure_percentage: Option<f64>,
 }
 
@@ -102,13 +102,13 @@ impl Counts {
         self.running += by;
     }
 
-    /// What did not end well waits to go on.
+    /// Moves all counts without success to the pending redrives.
     fn redrive(&mut self) {
         self.pending_redrive += self.failed + self.timed_out + self.aborted;
         (self.failed, self.timed_out, self.aborted) = (0, 0, 0);
     }
 
-    /// Goes on, or waits to start anew.
+    /// Counts a redriven child as running, or as pending if it starts anew.
     fn redriven(&mut self, by: u64, anew: bool) {
         self.pending_redrive = self.pending_redrive.saturating_sub(by);
         *(if anew { &mut self.pending } else { &mut self.running }) += by;
@@ -143,7 +143,7 @@ impl MapRun {
         }
     }
 
-    /// How many children may run at once.
+    /// The maximum number of concurrent children.
     pub(crate) fn concurrency(&self) -> usize {
         if self.max_concurrency == 0 {
             MAX_CHILD_CONCURRENCY
@@ -152,7 +152,7 @@ impl MapRun {
         }
     }
 
-    /// The items are known.
+    /// Sets the totals, once the items are known.
     pub(crate) fn set_totals(&mut self, items: usize, children: usize) {
         self.item_counts = Counts::pending(items as u64);
         self.execution_counts = Counts::pending(children as u64);
@@ -193,7 +193,7 @@ impl MapRun {
         self.stop_date = Some(now);
     }
 
-    /// Why the run fails, when more items failed than it tolerates.
+    /// The failure of the Map run, if the failed items exceed its tolerance.
     pub(super) fn tolerance_exceeded(&self) -> Option<Failure> {
         let failed = self.item_counts.failed + self.item_counts.timed_out;
         tolerance_exceeded(
@@ -205,7 +205,7 @@ impl MapRun {
     }
 }
 
-/// Why a run fails in which so many of all items failed, when that is more than it tolerates.
+/// The failure of a Map run with this many failed items, if they exceed the tolerance.
 #[expect(clippy::cast_precision_loss, reason = "there are never 2^52 items")]
 pub(crate) fn tolerance_exceeded(
     count: Option<usize>,
@@ -226,12 +226,12 @@ pub(crate) fn tolerance_exceeded(
 }
 
 impl Execution {
-    /// The runs of the execution's distributed Maps, in the order they began.
+    /// The Map runs of the execution, in the order of their start.
     pub fn map_runs(&self) -> &[MapRun] {
         &self.map_runs
     }
 
-    /// Changes a Map run that runs, as `UpdateMapRun` does; `false`: there is none with this ARN.
+    /// Changes the limits of a running Map run, as `UpdateMapRun` does; `false`: no running one has this ARN.
     pub fn update_map_run(&mut self, arn: &str, update: MapRunUpdate, now: Timestamp) -> bool {
         let running = |run: &MapRun| &*run.arn == arn && run.status == MapRunStatus::Running;
         let Some(index) = self.map_runs.iter().position(running) else {

@@ -1,7 +1,7 @@
-//! A run of a state machine: all it remembers, and how it goes on. No clock, no thread, no waiting in here.
+//! A run of a state machine: its memory and its steps, without a clock, a thread or waiting.
 //!
-//! `run` and `state` import each other by design (double dispatch): a run calls the state of the kind that a strand
-//! is at, and the state acts on the run through its `Visit`.
+//! `run` and `state` import each other by design (double dispatch): a run calls the state of the kind that a
+//! strand is at, and the state acts on the run through its `Visit`.
 
 mod children;
 mod context;
@@ -43,20 +43,20 @@ use crate::value::Value;
 
 /// One execution of a machine.
 ///
-/// The host takes [effects](Self::next_effect) until there is none, does what they ask, reports the answers,
-/// and calls again when [the next due time](Self::next_due) has come. A host that keeps a journal takes
-/// [steps](Self::step) instead, and can make the run [again](Self::replay) from it.
+/// The host takes [effects](Self::next_effect) until there is none, executes them, and reports the answers.
+/// At the [next due time](Self::next_due) it calls again. A host with a journal applies [steps](Self::step)
+/// instead, and can rebuild the run with [`replay`](Self::replay).
 #[derive(Debug)]
 pub struct Execution {
     machine: Arc<StateMachine>,
     start: Start,
     strands: BTreeMap<StrandId, Box<Strand>>,
-    /// The run itself comes first; the rest are children of distributed Maps.
+    /// The run itself is the first; the others are children of distributed Maps.
     runs: BTreeMap<RunId, Run>,
     map_runs: Vec<MapRun>,
     ready: VecDeque<(StrandId, Wake)>,
     timers: BTreeSet<(Timestamp, StrandId)>,
-    /// When EXPRESS children of distributed Maps have had their time.
+    /// The deadlines of EXPRESS children of distributed Maps.
     expiries: BTreeSet<(Timestamp, RunId)>,
     tasks: BTreeMap<TaskId, StrandId>,
     effects: VecDeque<Effect>,
@@ -68,12 +68,12 @@ pub struct Execution {
     at: Timestamp,
     failed: redrive::FailedStrands,
     outcome: Option<Outcome>,
-    /// Only where one state is tested.
+    /// Set only in a test of one state.
     inspection: Option<Box<Inspection>>,
 }
 
 impl Execution {
-    /// A run that has taken its first step.
+    /// A run after its first step.
     pub fn start(machine: Arc<StateMachine>, start: Start, input: Value, now: Timestamp) -> Self {
         let first = machine.flows[0].start;
         let mut execution = Self::new_idle(machine, start, now);
@@ -122,14 +122,14 @@ impl Execution {
         self.ready.push_back((id, Wake::Enter));
     }
 
-    /// The next thing the host has to do or know; `None`: nothing, until an answer or a due time comes.
+    /// The next effect for the host; `None`: the run waits for an answer or a due time.
     pub fn next_effect(&mut self, now: Timestamp) -> Option<Effect> {
         self.at = now;
         while self.effects.is_empty() && self.dispatch_next(now) {}
         self.effects.pop_front()
     }
 
-    /// When the run goes on by itself, if nothing else happens before.
+    /// The time of the next step, unless an input comes before.
     pub fn next_due(&self) -> Option<Timestamp> {
         if self.outcome.is_some() {
             return None;
@@ -142,29 +142,29 @@ impl Execution {
         timer.into_iter().chain(expiry).chain(self.deadline).min()
     }
 
-    /// How the run ended, once it has. Effects may still be left to take.
+    /// The run's outcome, once it has ended. Some effects may still wait for the host.
     pub fn outcome(&self) -> Option<&Outcome> {
         self.outcome.as_ref()
     }
 
-    /// The machine that is run.
+    /// The machine of this run.
     pub fn machine(&self) -> &Arc<StateMachine> {
         &self.machine
     }
 
-    /// Reports what a task came to. An answer nobody waits for is ignored.
+    /// Reports the result of a task. The run ignores a result that it no longer waits for.
     pub fn task_done(&mut self, task: TaskId, result: Result<Value, Failure>) {
         if let Some(strand) = self.tasks.remove(&task) {
             self.ready.push_back((strand, Wake::Answer(result)));
         }
     }
 
-    /// Reports that a service took the request of a callback or of a job, and what it said.
+    /// Reports that a service accepted the request of a callback or of a job, with its answer.
     pub fn task_submitted(&mut self, task: TaskId, output: Value) {
         self.task_updated(task, TaskUpdate::Submitted(output));
     }
 
-    /// Reports that a worker has taken the task of an activity.
+    /// Reports that a worker has received the task of an activity.
     pub fn task_started(&mut self, task: TaskId, worker: Option<Arc<str>>) {
         self.task_updated(task, TaskUpdate::Started(worker));
     }
@@ -175,27 +175,27 @@ impl Execution {
         }
     }
 
-    /// Whether the task that a token names waits for its answer.
+    /// Whether the run waits for the task that a token names.
     pub fn waits_for(&self, token: &TaskToken) -> bool {
         let strand = self.tasks.get(&token.task).and_then(|strand| self.strands.get(strand));
         strand.is_some_and(|strand| strand.token.as_ref() == Some(token))
     }
 
-    /// Reports the items a distributed Map asked for.
+    /// Reports the items for a distributed Map.
     pub fn items_read(&mut self, reading: TaskId, items: Result<Items, Failure>) {
         if let Some(strand) = self.tasks.remove(&reading) {
             self.ready.push_back((strand, Wake::Items(items)));
         }
     }
 
-    /// Reports that the results of a distributed Map are written, or why not.
+    /// Reports that the host has written the results of a distributed Map, or the reason why it could not.
     pub fn results_written(&mut self, writing: TaskId, result: Result<(), Failure>) {
         if let Some(strand) = self.tasks.remove(&writing) {
             self.ready.push_back((strand, Wake::Written(result)));
         }
     }
 
-    /// Reports that a task is alive: its heartbeat clock starts again.
+    /// Reports a heartbeat of a task: its heartbeat timeout starts again.
     pub fn heartbeat(&mut self, task: TaskId, now: Timestamp) {
         let strand = self.tasks.get(&task).and_then(|strand| self.strands.get_mut(strand));
         let Some(strand) = strand else { return };
@@ -205,8 +205,8 @@ impl Execution {
         set_timer(&mut self.timers, strand, late(timeout, heartbeat, now));
     }
 
-    /// The host has died and come back: tasks that it did by itself begin anew, and so do their clocks and
-    /// those of EXPRESS children.
+    /// Handles a restart of the host: in-process tasks start again, and so do their timeouts and the time
+    /// limits of EXPRESS children.
     pub(super) fn resume(&mut self, now: Timestamp) {
         for strand in self.strands.values_mut() {
             let Waiting::Task { own: Some(HostTask { limit }), timeout, heartbeat, .. } = &mut strand.waiting
@@ -231,7 +231,7 @@ impl Execution {
         }
     }
 
-    /// Ends the run at once, with everything that is under way.
+    /// Ends the run at once, and drops all its strands.
     fn end_with(&mut self, outcome: Outcome, now: Timestamp) {
         let last =
             self.strands.values().filter(|strand| strand.run == RunId::ROOT).map(|t| t.last_event).max();
@@ -257,14 +257,14 @@ impl Execution {
         self.outcome = Some(outcome);
     }
 
-    /// The last event of an execution.
+    /// Adds the last event of an execution.
     fn record_end(&mut self, run: RunId, previous: u64, outcome: &Outcome, now: Timestamp) {
         let mut previous = previous;
         let (kind, details) = match outcome {
             Outcome::Succeeded(output) => (EventType::ExecutionSucceeded, Details::Output(output.clone())),
             Outcome::Failed(failure) => (EventType::ExecutionFailed, Details::Failed(failure.clone())),
             Outcome::TimedOut(failure) => {
-                // As on AWS, the event alone names the error, and follows no other.
+                // As on AWS, this event always names the error and follows no other event.
                 previous = 0;
                 let error = failure.error.clone().or_else(|| Some(reserved::TIMEOUT.to_owned()));
                 (EventType::ExecutionTimedOut, Details::Failed(Failure { error, ..failure.clone() }))
@@ -279,14 +279,14 @@ impl Execution {
         }
     }
 
-    /// A child execution has ended.
+    /// Removes a child execution that has ended.
     fn remove_run(&mut self, run: RunId) -> Option<Run> {
         let closed = self.runs.remove(&run)?;
         closed.deadline.iter().for_each(|deadline| _ = self.expiries.remove(&(*deadline, run)));
         Some(closed)
     }
 
-    /// Forgets a strand and what it waits for.
+    /// Removes a strand with its timer, and cancels its task.
     fn drop_strand(&mut self, id: StrandId) -> Option<Box<Strand>> {
         let mut strand = self.strands.remove(&id)?;
         if let Some(due) = strand.due.take() {
@@ -309,7 +309,7 @@ impl Execution {
         let Some(run) = self.runs.get_mut(&run) else {
             return previous;
         };
-        // The last event there is room for is the execution's end.
+        // The last free place belongs to the event that ends the execution.
         if !kind.ends_execution() && run.has_room_for_end_only() {
             run.history_overflowed = true;
             return previous;
@@ -328,7 +328,7 @@ impl Execution {
     }
 }
 
-/// Wakes a strand at another moment.
+/// Moves a strand's timer to another moment.
 fn set_timer(timers: &mut BTreeSet<(Timestamp, StrandId)>, strand: &mut Strand, due: Option<Timestamp>) {
     if let Some(old) = std::mem::replace(&mut strand.due, due) {
         timers.remove(&(old, strand.id));

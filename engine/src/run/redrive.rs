@@ -1,7 +1,7 @@
-//! Redrive: a run that ended without success goes on from where it failed.
+//! Redrive: a failed run continues from its failed states.
 //!
-//! Strands that fail or are given up are not forgotten until a state above them goes on without them. What
-//! is left of them when the run ends is what a redrive takes up again.
+//! The run keeps failed and aborted strands until a state above them continues without them. A redrive
+//! continues the strands that are left at the run's end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::effect::Outcome;
 use crate::history::{Details, EventType};
 use crate::ids::{RunId, StrandId};
 
-/// What did not come to a good end.
+/// The strands and child executions that failed or were aborted.
 #[derive(Debug, Default)]
 pub(super) struct FailedStrands {
     strands: BTreeMap<StrandId, Box<Strand>>,
@@ -32,9 +32,9 @@ impl FailedStrands {
         self.runs.insert(id, run);
     }
 
-    /// Forgets what fell below a strand: its state goes on without it.
+    /// Drops the failed strands below this one, since its state continues without them.
     pub(super) fn discard_below(&mut self, id: StrandId) {
-        // A child's number is higher than its parent's.
+        // A child has a higher number than its parent, so one pass in ascending order finds all descendants.
         let mut below = BTreeSet::from([id]);
         let (strands, runs) = (&mut self.strands, &mut self.runs);
         strands.retain(|id, strand| {
@@ -53,7 +53,7 @@ impl FailedStrands {
         self.runs.remove(&RunId(id.0));
     }
 
-    /// The children of a strand that fell, by their index.
+    /// The failed children of a strand, by index.
     fn children(&self, parent: StrandId) -> BTreeMap<usize, StrandId> {
         let own = |strand: &Strand| strand.parent.filter(|(id, _)| *id == parent).map(|(_, index)| index);
         self.strands.values().filter_map(|strand| Some((own(strand)?, strand.id))).collect()
@@ -61,10 +61,10 @@ impl FailedStrands {
 }
 
 impl Execution {
-    /// Whether the run can be redriven; `Err` says why not, in AWS's words.
+    /// Whether the run can be redriven. The error is AWS's sentence.
     ///
     /// # Errors
-    /// It runs, has succeeded, or its history is full.
+    /// The run is running or has succeeded, or its history is full.
     pub fn redrivable(&self) -> Result<(), &'static str> {
         match &self.outcome {
             None => return Err("Execution is RUNNING and cannot be redriven"),
@@ -77,7 +77,7 @@ impl Execution {
         Ok(())
     }
 
-    /// Goes on from where the run failed, if it can be redriven.
+    /// Continues the run from its failed states, if it can be redriven.
     pub(super) fn redrive(&mut self, now: Timestamp) {
         let root =
             self.failed.strands.values().find(|strand| strand.parent.is_none()).map(|strand| strand.id);
@@ -103,7 +103,7 @@ impl Execution {
         }
     }
 
-    /// Lets a strand go on: its state is tried again, or the children of it that fell are.
+    /// Continues a strand: the run retries its state, or redrives its failed children.
     pub(super) fn redrive_strand(&mut self, id: StrandId, now: Timestamp) {
         let Some(mut strand) = self.failed.strands.remove(&id) else {
             return;
@@ -135,7 +135,7 @@ impl Execution {
         self.start_children(id, now);
     }
 
-    /// Lets a child that fell go on; `None`: it has to start anew.
+    /// Prepares a failed child for its redrive; `None`: the child must start anew.
     pub(super) fn redrive_child(
         &mut self,
         parent: &mut Strand,
@@ -149,7 +149,7 @@ impl Execution {
                 map_run.child_redriven(map_run_child.items, map_run_child.express);
             }
             if map_run_child.express {
-                // An EXPRESS execution is not redriven: another takes its place.
+                // AWS does not redrive an EXPRESS execution, so a new one replaces it.
                 self.failed.discard(child);
                 return None;
             }

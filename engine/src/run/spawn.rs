@@ -1,4 +1,4 @@
-//! Branches, iterations and child executions: started as room allows, gathered in order.
+//! The start of branches, iterations and child executions, within the concurrency of their parent.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::ids::{FlowId, RunId, StrandId};
 use crate::state::{Kind, Map};
 use crate::value::Value;
 
-/// A child about to start.
+/// The parameters of a new child.
 struct NewChild {
     index: usize,
-    /// Of a Map.
+    /// The item, in a Map.
     item: Option<Arc<Item>>,
     input: Value,
     flow: FlowId,
@@ -21,7 +21,7 @@ struct NewChild {
 }
 
 impl Execution {
-    /// Starts as many children of a strand as there is room for; ends the wait when none is left.
+    /// Starts as many children as the concurrency allows. Wakes the parent if no child is left.
     pub(super) fn start_children(&mut self, parent: StrandId, now: Timestamp) {
         while let Some((item, failed)) = self.next_child(parent) {
             let Some(mut strand) = self.strands.remove(&parent) else {
@@ -58,7 +58,7 @@ impl Execution {
         }
     }
 
-    /// The next child's item, when there is one and room for it; and the strand it was, when it fell before.
+    /// The next child's item, if the concurrency allows one; and its failed strand, if it is a redrive.
     fn next_child(&mut self, parent: StrandId) -> Option<(Arc<Item>, Option<StrandId>)> {
         let Waiting::Children(children) = &mut self.strands.get_mut(&parent)?.waiting else {
             return None;
@@ -74,7 +74,7 @@ impl Execution {
         Some((item, None))
     }
 
-    /// The last child could not even start: a redrive begins with it.
+    /// Counts the last child as not started, since its input failed. A redrive starts with it.
     fn rewind_last_child(&mut self, parent: StrandId) {
         if let Some(Waiting::Children(children)) =
             self.strands.get_mut(&parent).map(|strand| &mut strand.waiting)
@@ -120,7 +120,7 @@ impl Execution {
         Ok(())
     }
 
-    /// A strand for a child, and for a child of a distributed Map an execution of its own.
+    /// Adds the strand of a child. A child of a distributed Map also has an execution of its own.
     fn add_child(&mut self, parent: &Strand, new: NewChild, name: &Arc<str>, now: Timestamp) -> StrandId {
         let NewChild { index, item, input, flow, map_run_child } = new;
         let start = self.machine.flows[flow.0].start;
@@ -145,7 +145,7 @@ impl Execution {
         id
     }
 
-    /// The execution a distributed Map starts for an item or a batch.
+    /// Adds the execution of a distributed Map's child.
     fn add_child_run(
         &mut self,
         id: StrandId,
@@ -159,7 +159,7 @@ impl Execution {
             Arc::clone(&run.arn)
         });
         let map_run = map_run.unwrap_or_default();
-        // The Map run's ARN ends with an id of its own, where the child's has the child's name.
+        // A Map run's ARN ends with its own id. The child's ARN has the child's name there.
         let stem = map_run.rsplit_once(':').map_or(&*map_run, |(stem, _)| stem);
         let stem = stem.replacen(":mapRun:", ":execution:", 1);
         let run = RunId(id.0);
@@ -176,7 +176,7 @@ impl Execution {
 }
 
 impl Visit<'_> {
-    /// What an iteration gets: the item, or what `ItemSelector` makes of it.
+    /// The input of an iteration: the item, or the value that `ItemSelector` makes from it.
     pub(crate) fn iteration_input(&mut self, map: &Map, item: Arc<Item>) -> Result<Value, Fault> {
         let Some(selector) = &map.selector else {
             let input = item.input();

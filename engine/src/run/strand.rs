@@ -1,4 +1,4 @@
-//! One line of states being walked: the run's own, a branch, an iteration, a child execution.
+//! Strands: the root, branches, iterations and child executions, each a sequence of states.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,52 +14,52 @@ use crate::state::map_run::{PendingRead, PendingWrite};
 use crate::token::TaskToken;
 use crate::value::Value;
 
-/// Where a line of states has got to.
+/// A sequence of states in progress.
 #[derive(Debug)]
 pub(crate) struct Strand {
     pub id: StrandId,
-    /// The strand whose state waits for this one, and which of its children this is.
+    /// The strand whose state waits for this one, and this one's index among its children.
     pub parent: Option<(StrandId, usize)>,
     pub run: RunId,
     pub flow: FlowId,
     pub state: StateId,
-    /// The input of the state at hand.
+    /// The input of the current state.
     pub input: Value,
     pub variables: Variables,
-    /// The item of the iteration this strand is, or is in.
+    /// The item of the iteration that contains this strand.
     pub item: Option<Arc<Item>>,
     pub entered_at: Timestamp,
-    /// The event that says the state was entered, and the one before it.
+    /// The event of the entry into the state, and the event before it.
     pub entered_event: u64,
     pub entered_previous: u64,
     pub last_event: u64,
-    /// How often the state has been tried again.
+    /// The number of retries of the state.
     pub attempts: u32,
-    /// Failures that each of the state's retriers has seen.
+    /// The number of failures for each retrier of the state.
     pub failures: Vec<u32>,
     pub waiting: Waiting,
-    /// The children of its state, kept until the state is done with them: a redrive goes on with them.
+    /// The state's children after they ended. A redrive needs those that failed.
     pub ended_children: Option<Box<Children>>,
-    /// What names the task at hand to others.
+    /// The token of the current task.
     pub token: Option<TaskToken>,
-    /// When the strand wakes by itself.
+    /// The moment when the timer wakes the strand.
     pub due: Option<Timestamp>,
 }
 
-/// What a strand waits for.
+/// The event that a strand waits for.
 #[derive(Debug)]
 pub(crate) enum Waiting {
-    /// Its turn.
+    /// Nothing but its dispatch.
     Nothing,
-    /// The time a Wait state names.
+    /// The end of a Wait state.
     Timer,
-    /// The next attempt of a state that failed.
+    /// The next attempt of a failed state.
     Retry,
     Task {
         id: TaskId,
         timeout: Option<Timestamp>,
         heartbeat: Option<Duration>,
-        /// How long it may take in all, when the host does it by itself: then it dies with the host.
+        /// Set for a task inside the host, which is lost when the host crashes.
         own: Option<HostTask>,
         progress: Progress,
     },
@@ -76,42 +76,42 @@ pub(crate) enum Waiting {
     Children(Box<Children>),
 }
 
-/// A task that a host does by itself.
+/// A task inside the host, with its whole timeout.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HostTask {
     pub limit: Option<Duration>,
 }
 
-/// Why a strand goes on.
+/// The reason why a strand wakes.
 #[derive(Debug)]
 pub(crate) enum Wake {
-    /// It has come to a state.
+    /// The strand enters a state.
     Enter,
-    /// Its due time has come.
+    /// The timer has fired.
     Time,
-    /// A task has got further.
+    /// A task made progress.
     Update(TaskUpdate),
     /// The host has answered.
     Answer(Result<Value, Failure>),
     Items(Result<Items, Failure>),
     /// The host has written the results of a distributed Map.
     Written(Result<(), Failure>),
-    /// Its state failed once, and the run is redriven.
+    /// The run is redriven after the state failed.
     Redrive,
-    /// All its children are done, or one has failed for all.
+    /// All children have ended, or one has failed for all.
     Children(Result<Vec<Value>, Failure>),
 }
 
-/// How a task has got further.
+/// The progress of a task.
 #[derive(Debug)]
 pub(crate) enum TaskUpdate {
-    /// The service took the request, and said this.
+    /// The service accepted the request, with this answer.
     Submitted(Value),
-    /// This worker has it.
+    /// This worker has received the task.
     Started(Option<Arc<str>>),
 }
 
-/// When a task is late: at its end, or when nothing was heard of it for so long from now.
+/// The moment of a task's timeout: its end, or the end of the heartbeat interval that starts now.
 pub(crate) fn late(
     timeout: Option<Timestamp>,
     heartbeat: Option<Duration>,
@@ -122,7 +122,7 @@ pub(crate) fn late(
 }
 
 impl Waiting {
-    /// What the host does for the strand.
+    /// The task, read or write that the strand waits for.
     pub(super) fn task(&self) -> Option<TaskId> {
         match self {
             Self::Task { id, .. } | Self::Items { id, .. } | Self::Results { id, .. } => Some(*id),
@@ -130,7 +130,7 @@ impl Waiting {
         }
     }
 
-    /// The Map run whose end the strand waits for.
+    /// The Map run that the strand waits for.
     pub(super) fn map_run(&self) -> Option<MapRunId> {
         match self {
             Self::Items { pending, .. } => Some(pending.run),

@@ -1,4 +1,4 @@
-//! What a state sees of the run while it has its turn.
+//! A visit: the access that a state has to its run while it acts.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::value::{MAX_DEPTH, Value};
 /// AWS's limit for all variables of an execution, in bytes of JSON.
 const MAX_VARIABLES_BYTES: usize = 10 * 1024 * 1024;
 
-/// A state's turn.
+/// One visit of a strand to a state.
 pub(crate) struct Visit<'a> {
     pub run: &'a mut Execution,
     pub strand: &'a mut Strand,
@@ -30,30 +30,30 @@ pub(crate) struct Visit<'a> {
     pub now: Timestamp,
 }
 
-/// What a turn came to.
+/// The result of a visit.
 pub(crate) type VisitResult = Result<VisitOutcome, Fault>;
 
-/// How it goes on after a turn.
+/// The strand's next move after a visit.
 pub(crate) enum VisitOutcome {
-    /// Something else will wake the strand.
+    /// The strand waits for an event.
     Wait,
     Exit(ExitResult),
 }
 
-/// A failure of a state, before Retry and Catch have seen it.
+/// A failure of a state, before Retry and Catch.
 #[derive(Debug)]
 pub(crate) struct Fault {
     pub failure: Failure,
-    /// An expression failed, at this place.
+    /// Set when an expression failed, with its location.
     pub evaluation: Option<Option<String>>,
-    /// Only its own name catches it, no wildcard: a payload the engine itself found too large.
+    /// Only the exact name catches it, no wildcard. The engine itself found a payload too large.
     pub terminal: bool,
 }
 
-/// What an expression may see beyond the raw input of the state.
+/// The members of `$states` that an evaluation adds to the state's raw input.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct EvalInputs<'a> {
-    /// The input as the state sees it, when it is not the raw one.
+    /// The input after `InputPath`, when it differs from the raw one.
     pub input: Option<&'a Value>,
     pub result: Option<&'a Value>,
     pub error: Option<&'a Value>,
@@ -72,7 +72,7 @@ impl<'a> EvalInputs<'a> {
         Self { error: Some(error), ..Self::default() }
     }
 
-    /// What the state came to.
+    /// The state's result so far: the error, the result or the input.
     fn outcome(self) -> Option<&'a Value> {
         self.error.or(self.result).or(self.input)
     }
@@ -85,7 +85,7 @@ impl From<Failure> for Fault {
 }
 
 impl Fault {
-    /// Whether one of these names, as written in `ErrorEquals`, stands for the fault.
+    /// Whether one of these names of an `ErrorEquals` matches the fault.
     pub(crate) fn matches(&self, names: &[Arc<str>]) -> bool {
         if self.terminal {
             return names.iter().any(|name| **name == *self.failure.name());
@@ -95,7 +95,7 @@ impl Fault {
 }
 
 impl Visit<'_> {
-    /// Lets expressions see the run.
+    /// Evaluates expressions in the scope of this visit.
     pub(crate) fn evaluate<T>(
         &mut self,
         inputs: EvalInputs<'_>,
@@ -127,14 +127,14 @@ impl Visit<'_> {
         self.run.rng = rng;
         self.save_inspection(inspection);
         read.map_err(|error| {
-            // Only JSONata has an event of its own for this.
+            // Only JSONata has an event for a failed expression.
             let jsonata = error.error == reserved::QUERY_EVALUATION_ERROR;
             let failure = Failure::new(error.error, self.cause_in_state(&error.cause));
             Fault { failure, evaluation: jsonata.then_some(error.location), terminal: false }
         })
     }
 
-    /// Lets the fields of a Map see its input as `InputPath` leaves it.
+    /// Evaluates the fields of a Map on its input after `InputPath`.
     pub(crate) fn evaluate_in_map<T>(
         &mut self,
         read: impl FnOnce(&mut Scope<'_>) -> Result<T, EvaluationError>,
@@ -148,10 +148,10 @@ impl Visit<'_> {
         })
     }
 
-    /// The cause, after the words that name the state.
+    /// The cause, after AWS's words that name the state.
     pub(crate) fn cause_in_state(&self, cause: &str) -> String {
         if self.mock().is_some() {
-            // A mocked state was entered by no event.
+            // No event entered a mocked state.
             return cause.to_owned();
         }
         format!(
@@ -160,10 +160,10 @@ impl Visit<'_> {
         )
     }
 
-    /// Leaves the state by this way.
+    /// Leaves the state by this exit.
     pub(crate) fn leave(&mut self, exit: &Exit, prefix: &str, inputs: EvalInputs<'_>) -> VisitResult {
         let result = if exit.is_passthrough() && !self.is_test() {
-            // Nothing to evaluate, nothing to copy.
+            // This shortcut evaluates and copies nothing.
             let output = inputs.outcome().unwrap_or(&self.strand.input).clone();
             ExitResult { to: exit.to, output, assigned: Vec::new() }
         } else {
@@ -177,7 +177,7 @@ impl Visit<'_> {
         Ok(VisitOutcome::Exit(result))
     }
 
-    /// Whether a payload is small enough.
+    /// Checks the size and the depth of a payload.
     pub(crate) fn check_payload(&self, payload: &Value) -> Result<(), Fault> {
         let cause = if payload.json_len() > MAX_PAYLOAD_BYTES {
             format!(
@@ -192,7 +192,7 @@ impl Visit<'_> {
         Err(Fault { terminal: true, ..Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause).into() })
     }
 
-    /// Whether there is room for these variables.
+    /// Checks the size and the depth of new variables.
     fn check_variables(&self, assigned: &[(Arc<str>, Value)]) -> Result<(), Fault> {
         if assigned.is_empty() {
             return Ok(());
@@ -212,7 +212,7 @@ impl Visit<'_> {
         Err(Fault { terminal: true, ..Failure::new(reserved::DATA_LIMIT_EXCEEDED, cause).into() })
     }
 
-    /// Adds to the history; what follows points to this event.
+    /// Adds an event to the history. Later events of the strand follow it.
     pub(crate) fn event(&mut self, kind: EventType, details: Details) -> u64 {
         let previous = self.strand.last_event;
         self.strand.last_event = self.run.emit(self.strand.run, previous, kind, details, self.now);
@@ -223,30 +223,30 @@ impl Visit<'_> {
         self.run.effects.push_back(effect);
     }
 
-    /// A new number, known as this strand's.
+    /// A new task id, whose answers reach this strand.
     pub(crate) fn register_new_task(&mut self) -> TaskId {
         let id = self.new_task_id();
         self.register_task(id);
         id
     }
 
-    /// A new number.
+    /// A new task id.
     pub(crate) fn new_task_id(&mut self) -> TaskId {
         TaskId(self.run.next_number())
     }
 
-    /// Answers to this number are this strand's.
+    /// Directs the answers of this task to this strand.
     pub(crate) fn register_task(&mut self, id: TaskId) {
         self.run.tasks.insert(id, self.strand.id);
     }
 
-    /// Nobody waits for this task any longer.
+    /// Cancels a task and ignores its answers.
     pub(crate) fn cancel_task(&mut self, id: TaskId) {
         self.run.tasks.remove(&id);
         self.effect(Effect::Cancel(id));
     }
 
-    /// A token with a new number.
+    /// A token with a new task id.
     pub(crate) fn new_token(&mut self) -> TaskToken {
         let execution = Arc::clone(&self.run.start.execution_id);
         TaskToken::new(execution, self.new_task_id(), self.run.rng.bits())
@@ -258,18 +258,18 @@ impl Visit<'_> {
         self.run.timers.extend(due.map(|due| (due, self.strand.id)));
     }
 
-    /// Waits for children, which are started after this turn.
+    /// Waits for children. The run starts them after this visit.
     pub(crate) fn wait_for_children(&mut self, children: Children) {
         self.wait(Waiting::Children(Box::new(children)), None);
     }
 
-    /// The id of the execution at hand.
+    /// The id of the current execution.
     pub(crate) fn execution(&self) -> Arc<str> {
         let run = self.run.runs.get(&self.strand.run);
         run.map_or_else(|| Arc::clone(&self.run.start.execution_id), |run| Arc::clone(&run.id))
     }
 
-    /// The region the machine's ARN names.
+    /// The region in the machine's ARN.
     pub(crate) fn region(&self) -> Arc<str> {
         self.run.start.machine_id.split(':').nth(3).unwrap_or("us-east-1").into()
     }
@@ -284,7 +284,7 @@ impl Visit<'_> {
         self.run.add_map_run(run)
     }
 
-    /// A Map run has ended.
+    /// Ends a Map run.
     pub(crate) fn end_map_run(&mut self, run: MapRunId, status: MapRunStatus) {
         let now = self.now;
         self.run.map_run(run).into_iter().for_each(|run| run.end(status, now));
