@@ -209,7 +209,8 @@ impl Execution {
     /// limits of EXPRESS children.
     pub(super) fn resume(&mut self, now: Timestamp) {
         for strand in self.strands.values_mut() {
-            let Waiting::Task { own: Some(HostTask { limit }), timeout, heartbeat, .. } = &mut strand.waiting
+            let Waiting::Task { host_task: Some(HostTask { limit }), timeout, heartbeat, .. } =
+                &mut strand.waiting
             else {
                 continue;
             };

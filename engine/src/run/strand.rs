@@ -60,7 +60,7 @@ pub(crate) enum Waiting {
         timeout: Option<Timestamp>,
         heartbeat: Option<Duration>,
         /// Set for a task inside the host, which is lost when the host crashes.
-        own: Option<HostTask>,
+        host_task: Option<HostTask>,
         progress: Progress,
     },
     /// Items that the host reads.

@@ -100,11 +100,11 @@ impl Task {
             token,
             progress: Progress::New,
         };
-        let own = (pattern == Pattern::RequestResponse).then_some(HostTask { limit: timeout });
+        let host_task = (pattern == Pattern::RequestResponse).then_some(HostTask { limit: timeout });
         let timeout = timeout.and_then(|timeout| visit.now.checked_add(timeout).ok());
         // A worker is not late before it has begun.
         let due = late(timeout, heartbeat.filter(|_| pattern != Pattern::Activity), visit.now);
-        visit.wait(Waiting::Task { id, timeout, heartbeat, own, progress: Progress::New }, due);
+        visit.wait(Waiting::Task { id, timeout, heartbeat, host_task, progress: Progress::New }, due);
         visit.effect(Effect::StartTask(request));
         Ok(VisitOutcome::Wait)
     }
@@ -128,7 +128,7 @@ impl Task {
         waiting: Waiting,
         update: TaskUpdate,
     ) -> VisitResult {
-        let Waiting::Task { id, timeout, heartbeat, own, progress } = waiting else {
+        let Waiting::Task { id, timeout, heartbeat, host_task, progress } = waiting else {
             return Ok(VisitOutcome::Wait);
         };
         let progress = match (update, progress) {
@@ -147,7 +147,7 @@ impl Task {
             (_, progress) => progress,
         };
         let due = late(timeout, heartbeat, visit.now);
-        visit.wait(Waiting::Task { id, timeout, heartbeat, own, progress }, due);
+        visit.wait(Waiting::Task { id, timeout, heartbeat, host_task, progress }, due);
         Ok(VisitOutcome::Wait)
     }
 
