@@ -1,9 +1,9 @@
-//! What the parts of a distributed Map read in the same way.
+//! Helpers that the parts of a distributed Map share to read their fields.
 
 use crate::load::Fields;
 use crate::query::{Language, Template, Visibility};
 
-/// `None`: there is one, and something is wrong with it.
+/// Turns `Some(None)`, a field with a problem, into `None`.
 pub(super) fn optional<T>(parsed: Option<Option<T>>) -> Option<Option<T>> {
     parsed.map_or(Some(None), |parsed| parsed.map(Some))
 }

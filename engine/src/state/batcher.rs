@@ -1,4 +1,4 @@
-//! ItemBatcher: items of a distributed Map that go to a child together.
+//! ItemBatcher: puts items of a distributed Map into batches, one for each child.
 
 use crate::failure::{Failure, reserved};
 use crate::load::Fields;
@@ -9,7 +9,6 @@ use crate::value::Value;
 /// AWS's limit for `MaxInputBytesPerBatch`.
 const MAX_BATCH_BYTES: i64 = 262_144;
 
-/// An ItemBatcher.
 #[derive(Debug)]
 pub(crate) struct Batcher {
     input: Option<Template>,
@@ -17,7 +16,7 @@ pub(crate) struct Batcher {
     max_bytes: Option<Template>,
 }
 
-/// The inputs of the children, and how many items each has.
+/// The inputs of the children, and the number of items in each.
 pub(crate) struct Batches {
     pub inputs: Vec<Value>,
     pub items: Vec<usize>,
@@ -43,7 +42,7 @@ impl Batcher {
         batcher
     }
 
-    /// Reads the numbers that paths lead to.
+    /// Evaluates the numbers that are given by a path.
     pub(super) fn read_numbers(&self, scope: &mut Scope<'_>) -> Result<(), EvaluationError> {
         let by_path = |template: &&Template| template.is_path();
         limit(self.max_items.as_ref().filter(by_path), "MaxItemsPerBatch", scope)?;
@@ -51,7 +50,7 @@ impl Batcher {
         Ok(())
     }
 
-    /// Puts items together, in their order.
+    /// Puts items into batches, in their order.
     pub(crate) fn batches(&self, visit: &mut Visit<'_>, items: Vec<Value>) -> Result<Batches, Fault> {
         let (input, max_items, max_bytes) = visit.evaluate_in_map(|scope| {
             let input = self.input.as_ref().map(|input| input.fill("ItemBatcher/BatchInput", scope));
@@ -92,13 +91,13 @@ impl Batches {
     }
 }
 
-/// A child's input.
+/// The input of the child with these items.
 fn batch(input: Option<&Value>, items: Vec<Value>) -> Value {
     let input = input.map(|input| ("BatchInput".into(), input.clone()));
     input.into_iter().chain([("Items".into(), items.into())]).collect()
 }
 
-/// A limit of a batch; zero is none.
+/// A limit of a batch. Zero means no limit.
 fn limit(
     template: Option<&Template>,
     field: &str,

@@ -1,4 +1,4 @@
-//! Choice: the first rule whose condition holds leads on.
+//! Choice: takes the exit of the first rule whose condition is true.
 
 use std::sync::Arc;
 
@@ -11,7 +11,6 @@ use crate::query::{Language, Template, Visibility};
 use crate::run::{EvalInputs, Fault, Visit, VisitResult};
 use crate::value::Value;
 
-/// A Choice state.
 #[derive(Debug)]
 pub(crate) struct Choice {
     input: StateInput,
@@ -19,7 +18,7 @@ pub(crate) struct Choice {
     default: Option<Exit>,
 }
 
-/// A condition and where it leads.
+/// A condition and its exit.
 #[derive(Debug)]
 struct Rule {
     condition: Condition,
@@ -29,7 +28,7 @@ struct Rule {
 #[derive(Debug)]
 pub(crate) enum Condition {
     Jsonata(Template),
-    /// With the test as it is written, for people.
+    /// The test, and its text for people.
     JsonPath(Test, Arc<str>),
 }
 
@@ -45,7 +44,7 @@ impl Choice {
         let default = if fields.has("Default") {
             context.target(&fields, "Default").map(|to| Exit::parse_default(Transition::Next(to), &fields))
         } else {
-            // Read so that they are checked; without a default nothing takes them.
+            // Parses these fields only to check them. Without a default the state never uses them.
             let _ = Exit::parse_default(Transition::End, &fields);
             None
         };
@@ -84,7 +83,7 @@ impl Choice {
         self.rules.iter().map(|rule| &rule.exit).chain(&self.default).collect()
     }
 
-    /// Every way out with its condition; the default has none.
+    /// Every exit with its condition. The default exit has none.
     pub(crate) fn rules(&self) -> impl Iterator<Item = (Option<&Condition>, &Exit)> {
         let rules = self.rules.iter().map(|rule| (Some(&rule.condition), &rule.exit));
         rules.chain(self.default.as_ref().map(|exit| (None, exit)))
@@ -92,7 +91,7 @@ impl Choice {
 }
 
 impl Condition {
-    /// The condition as it is written.
+    /// The condition's source text.
     pub(crate) fn text(&self) -> &str {
         match self {
             Self::Jsonata(Template::Expression(expression)) => expression.source(),

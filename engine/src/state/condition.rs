@@ -10,7 +10,7 @@ use crate::load::Fields;
 use crate::query::{EvaluationError, JsonPath, Scope};
 use crate::value::Value;
 
-/// What must hold.
+/// A condition that is true or false.
 #[derive(Debug)]
 pub(crate) enum Test {
     And(Vec<Test>),
@@ -19,7 +19,7 @@ pub(crate) enum Test {
     Compare(Comparison),
 }
 
-/// A value and what it is compared with.
+/// A variable and its operand.
 #[derive(Debug)]
 pub(crate) struct Comparison {
     variable: JsonPath,
@@ -68,7 +68,7 @@ enum ValueKind {
     Timestamp,
 }
 
-/// Every operator, by the names of its field without and with `Path`.
+/// Every operator, with the names of its field without and with `Path`.
 const OPERATORS: [(&str, Option<&str>, Operator); 23] = {
     use OperandKind::{Boolean, Numeric, String, Timestamp};
     use Operator::{Compare, Is, Matches};
@@ -109,7 +109,7 @@ const OPERATORS: [(&str, Option<&str>, Operator); 23] = {
 };
 
 impl Test {
-    /// Reads a test out of a rule, or of a test in a test.
+    /// Reads a test from a rule, or from a test that contains it.
     pub(super) fn parse(fields: &Fields<'_>) -> Option<Self> {
         let forms = ["And", "Or", "Not", "Variable", "Condition"];
         if forms.iter().filter(|form| fields.has(form)).count() != 1 {
@@ -140,7 +140,7 @@ impl Test {
         } else if fields.has("Variable") {
             Comparison::parse(fields).map(Self::Compare)
         } else {
-            // `Condition`: refused with the fields that were not read.
+            // `Fields::finish` refuses `Condition`, since nothing reads it here.
             None
         }
     }
@@ -247,7 +247,7 @@ impl Operator {
 }
 
 impl OperandKind {
-    /// How two values of this kind compare; `None`: one of them is of another kind.
+    /// The order of two values of this kind; `None`: one of them is of another kind.
     fn order(self, left: &Value, right: &Value) -> Option<Ordering> {
         match (self, left, right) {
             (Self::String, Value::String(left), Value::String(right)) => Some(left.cmp(right)),
@@ -293,7 +293,7 @@ impl ValueKind {
     }
 }
 
-/// `*` stands for any text; a backslash takes the next character as it is.
+/// Matches a pattern: `*` matches any text, and a backslash makes the next character literal.
 fn matches_pattern(text: &str, pattern: &str) -> bool {
     let mut parts = vec![String::new()];
     let mut letters = pattern.chars();
@@ -322,7 +322,7 @@ fn matches_pattern(text: &str, pattern: &str) -> bool {
 }
 
 impl fmt::Display for Test {
-    /// In one line, for people.
+    /// The test in one line, for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let joined = |f: &mut fmt::Formatter<'_>, tests: &[Self], word: &str| {
             for (index, test) in tests.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! A distributed Map: its items become executions of their own, and a Map run counts them.
+//! The fields that only a distributed Map has. `map_run.rs` has its run.
 
 use std::sync::Arc;
 
@@ -10,7 +10,6 @@ use crate::load::{Fields, ParseContext};
 use crate::problem::Code;
 use crate::query::{EvaluationError, Scope};
 
-/// What only a distributed Map has.
 #[derive(Debug)]
 pub(crate) struct Distributed {
     pub express: bool,
@@ -33,23 +32,23 @@ impl Distributed {
         })
     }
 
-    /// Reads the numbers that paths lead to.
+    /// Evaluates the numbers that are given by a path.
     pub(super) fn read_numbers(&self, scope: &mut Scope<'_>) -> Result<(), EvaluationError> {
         self.reader.as_ref().map_or(Ok(()), |reader| reader.read_numbers(scope))?;
         self.batcher.as_ref().map_or(Ok(()), |batcher| batcher.read_numbers(scope))
     }
 
-    /// Whether the results go to storage, and only where they are is handed on.
+    /// Whether the Map writes its results to storage and outputs only their location.
     pub(super) fn writes(&self) -> bool {
         self.writer.as_ref().is_some_and(Writer::has_destination)
     }
 
-    /// The resource that results are written with.
+    /// The resource that writes the results.
     pub(crate) fn written_with(&self) -> Option<&str> {
         self.writer.as_ref().and_then(Writer::resource)
     }
 
-    /// What is kept of each child that succeeds.
+    /// The part of a succeeded child's result that the Map stores.
     pub(crate) fn transformation(&self) -> Transformation {
         self.writer.as_ref().map_or(Transformation::default(), |writer| writer.transformation)
     }

@@ -1,4 +1,4 @@
-//! How a state is left: what it hands on, what it remembers, where it leads.
+//! Exits of a state: the output, the variables and the next state.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use crate::problem::Code;
 use crate::query::{EvaluationError, Language, ReferencePath, Scope, Selection, Stage, Template, Visibility};
 use crate::value::Value;
 
-/// Where a state leads.
+/// The target of an exit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transition {
     Next(StateId),
     End,
 }
 
-/// A way out of a state.
+/// An exit of a state.
 #[derive(Debug)]
 pub(crate) struct Exit {
     pub to: Transition,
@@ -24,16 +24,16 @@ pub(crate) struct Exit {
     pub assign: Vec<(Arc<str>, Template)>,
 }
 
-/// What is handed on.
+/// The output of an exit.
 #[derive(Debug)]
 pub(crate) enum Output {
-    /// What `Output` makes; without it the result.
+    /// The value of `Output`; without it the result.
     Jsonata(Option<Template>),
-    /// What `ResultSelector`, `ResultPath` and `OutputPath` make; without them the result.
+    /// The value after `ResultSelector`, `ResultPath` and `OutputPath`; without them the result.
     JsonPath(Option<Box<OutputPaths>>),
 }
 
-/// Where a result goes in the input, and what of that goes on.
+/// The JSONPath fields that place a result into the input and select the output.
 #[derive(Debug)]
 pub(crate) struct OutputPaths {
     selector: Option<Template>,
@@ -45,25 +45,25 @@ pub(crate) struct OutputPaths {
 enum ResultPath {
     /// No field, or `$`: the result replaces the input.
     Replace,
-    /// `null`: the result is dropped.
+    /// `null`: the input replaces the result.
     Discard,
     At(ReferencePath),
 }
 
-/// Which fields shape what is handed on.
+/// The kind of exit, which decides the fields that shape its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExitKind {
-    /// Task, Parallel, Map: there is a result from outside.
+    /// Task, Parallel and Map, which have a result: all fields.
     Result,
     /// Pass: `ResultPath` and `OutputPath`.
     Pass,
-    /// Others: `OutputPath`.
+    /// Other states: `OutputPath`.
     Plain,
     /// A catcher: `ResultPath`.
     Catch,
 }
 
-/// A way out, taken: its output and the variables it sets.
+/// An evaluated exit: its target, its output and the variables it assigns.
 pub(crate) struct ExitResult {
     pub to: Transition,
     pub output: Value,
@@ -90,21 +90,21 @@ impl ExitKind {
 }
 
 impl Exit {
-    /// Reads `Next` or `End` and what shapes the output and the variables.
+    /// Reads `Next` or `End`, and the fields for the output and the variables.
     pub(crate) fn parse(fields: &Fields<'_>, context: &ParseContext<'_>, kind: ExitKind) -> Option<Self> {
         let output = Output::parse(fields, kind);
         let assign = assignments(fields, kind.visibility());
         Some(Self { to: context.transition(fields)?, output, assign })
     }
 
-    /// Reads the way out of a catcher.
+    /// Reads the exit of a catcher.
     pub(crate) fn parse_catch(fields: &Fields<'_>, context: &ParseContext<'_>) -> Option<Self> {
         let output = Output::parse(fields, ExitKind::Catch);
         let assign = assignments(fields, Visibility::ERROR);
         Some(Self { to: next(fields, context)?, output, assign })
     }
 
-    /// Reads the way out of a rule; `state` holds the rule.
+    /// Reads the exit of a rule of `state`.
     pub(crate) fn parse_rule(
         fields: &Fields<'_>,
         context: &ParseContext<'_>,
@@ -116,7 +116,7 @@ impl Exit {
         Some(Self { to: next(fields, context)?, output, assign })
     }
 
-    /// Reads what shapes the output and the variables of a way that leads to `to`.
+    /// Reads the fields for the output and the variables of an exit to `to`.
     pub(crate) fn parse_default(to: Transition, fields: &Fields<'_>) -> Self {
         Self {
             to,
@@ -125,18 +125,18 @@ impl Exit {
         }
     }
 
-    /// A way that only ends its flow.
+    /// An exit that ends its flow.
     pub(crate) fn parse_end(fields: &Fields<'_>) -> Self {
         Self { to: Transition::End, output: Output::parse(fields, ExitKind::Plain), assign: Vec::new() }
     }
 
-    /// Whether the result is handed on as it is and nothing is remembered.
+    /// Whether the output is the unchanged result and no variable is assigned.
     pub(crate) fn is_passthrough(&self) -> bool {
         self.assign.is_empty() && matches!(self.output, Output::Jsonata(None) | Output::JsonPath(None))
     }
 
-    /// `prefix` names the place of the exit in its state; `result` is what the state came to. The scope's input
-    /// is that of the state.
+    /// Evaluates the exit for the state's `result`. `prefix` is the location of the exit in its state. The
+    /// scope's input is the state's input.
     pub(crate) fn evaluate(
         &self,
         prefix: &str,
@@ -245,7 +245,7 @@ fn assignments(fields: &Fields<'_>, visible: Visibility) -> Vec<(Arc<str>, Templ
     assignments
 }
 
-/// What AWS says of a name that no variable can have.
+/// AWS's code and message for a name that is not allowed for a variable.
 fn misnamed(name: &str) -> Option<(Code, String)> {
     if name == "states" {
         let message = "Cannot assign to reserved variable '$states'.";

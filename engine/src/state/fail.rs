@@ -5,7 +5,6 @@ use crate::load::Fields;
 use crate::query::{Language, Stage, Template, Visibility};
 use crate::run::{EvalInputs, Fault, Visit, VisitResult};
 
-/// A Fail state.
 #[derive(Debug)]
 pub(crate) struct Fail {
     error: Option<Template>,

@@ -1,10 +1,10 @@
-//! What a state's work gets of its input: `InputPath`, then `Parameters` or `Arguments`.
+//! The input of a state's work: `InputPath`, then `Parameters` or `Arguments`.
 
 use crate::load::Fields;
 use crate::query::{EvaluationError, Language, Scope, Selection, Stage, Template, Visibility};
 use crate::value::Value;
 
-/// A way in.
+/// The fields that shape a state's input.
 #[derive(Debug)]
 pub(crate) struct StateInput {
     selection: Selection,
@@ -23,12 +23,12 @@ impl StateInput {
         Self { payload: fields.payload(Visibility::INPUT), ..Self::parse_path(fields) }
     }
 
-    /// Whether the input is taken as it is.
+    /// Whether the fields leave the input unchanged.
     pub(crate) fn is_passthrough(&self) -> bool {
         matches!(self, Self { selection: Selection::All, payload: None, .. })
     }
 
-    /// The input that paths of the state see.
+    /// The input after `InputPath`, on which the state's paths work.
     pub(crate) fn select(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
         let input = self.selection.of(scope)?;
         if !self.is_jsonata() {
@@ -41,13 +41,13 @@ impl StateInput {
         self.language == Language::Jsonata
     }
 
-    /// The input of the state's work.
+    /// The payload for the state's work.
     pub(crate) fn payload(&self, scope: &mut Scope<'_>) -> Result<Value, EvaluationError> {
         let input = self.select(scope)?;
         self.fill_payload(&input, &mut scope.over(&input))
     }
 
-    /// What `Parameters` or `Arguments` make of the input, which the scope is over.
+    /// The payload after `Parameters` or `Arguments`. The scope must be over `input`.
     pub(crate) fn fill_payload(
         &self,
         input: &Value,

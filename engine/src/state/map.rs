@@ -14,17 +14,16 @@ use crate::query::{EvaluationError, Language, Scope, Selection, Stage, Template,
 use crate::run::{Children, EvalInputs, Visit, VisitOutcome, VisitResult};
 use crate::value::Value;
 
-/// AWS runs at most so many iterations of an inline Map at once.
+/// AWS's limit for the concurrent iterations of an inline Map.
 const MAX_INLINE_CONCURRENCY: usize = 40;
 
-/// A Map state.
 #[derive(Debug)]
 pub(crate) struct Map {
     pub input: StateInput,
     source: Source,
     pub selector: Option<Template>,
     pub processor: FlowId,
-    /// The processor is written under its old name, `Iterator`.
+    /// Whether the definition uses the processor's old name, `Iterator`.
     pub is_iterator: bool,
     pub distributed: Option<Distributed>,
     pub tolerated: ToleratedFailures,
@@ -33,7 +32,7 @@ pub(crate) struct Map {
     pub recovery: Recovery,
 }
 
-/// Where the items come from when the host does not read them.
+/// The source of the items when the host does not read them.
 #[derive(Debug)]
 enum Source {
     /// JSONata: `Items`, or the input.
@@ -92,7 +91,7 @@ impl Map {
         } else {
             Some(visit.evaluate_in_map(|scope| self.source.items(scope, objects))?)
         };
-        // As on AWS, items that are read are not counted here.
+        // As on AWS, this length excludes the items that the host reads.
         let length = items.as_ref().map_or(0, length);
         visit.event(EventType::MapStateStarted, Details::MapStarted { length });
         let concurrency = visit.evaluate_in_map(|scope| {
@@ -102,7 +101,7 @@ impl Map {
                 usize::try_from(count).map_err(|_| EvaluationError::runtime(cause))
             });
             self.tolerated.limits(scope)?;
-            // As on AWS, what a path leads to is looked at before the Map run starts.
+            // As on AWS, a bad value behind a path fails the state before the Map run starts.
             self.distributed.as_ref().map_or(Ok(()), |distributed| distributed.read_numbers(scope))?;
             Ok(concurrency.transpose()?.unwrap_or(0))
         })?;
@@ -126,7 +125,7 @@ impl Map {
         }
     }
 
-    /// Every iteration has given its output.
+    /// Completes the state with the outputs of all iterations.
     pub(crate) fn finish(&self, visit: &mut Visit<'_>, outputs: Vec<Value>) -> VisitResult {
         self.succeed(visit, &outputs.into())
     }
@@ -134,7 +133,7 @@ impl Map {
     pub(super) fn succeed(&self, visit: &mut Visit<'_>, output: &Value) -> VisitResult {
         let last = visit.strand.last_event;
         visit.event(EventType::MapStateSucceeded, Details::None);
-        // What follows points to the last iteration's end, not to the success of the state.
+        // On AWS the next event follows the last iteration's end, not the success of the state.
         visit.strand.last_event = last;
         visit.leave(&self.exit, "", EvalInputs::result(output))
     }
@@ -156,7 +155,7 @@ impl Source {
         }
     }
 
-    /// The array, or for a distributed Map the object, to iterate over.
+    /// The items: an array, or for a distributed Map also an object.
     fn items(&self, scope: &mut Scope<'_>, objects: bool) -> Result<Value, EvaluationError> {
         let accept = |value: &Value| {
             (value.as_array().is_some() || objects && value.as_object().is_some()).then(|| value.clone())
@@ -173,7 +172,7 @@ impl Source {
                     Selection::Path(path) => path.source(),
                     _ => "$",
                 };
-                // AWS shows a path into the context object as one into the input.
+                // AWS shows a path into the context object as a path into the input.
                 let path = path.strip_prefix('$').filter(|path| path.starts_with('$')).unwrap_or(path);
                 let cause = format!("Reference path \"{path}\" must point to array.");
                 (selection.of(scope)?, EvaluationError::runtime(cause))
@@ -187,7 +186,7 @@ impl Source {
     }
 }
 
-/// What an iteration gets: `ItemSelector`, in JSONPath also by its old name.
+/// The template for an iteration's input: `ItemSelector`, or its old name `Parameters` in JSONPath.
 fn selector(fields: &Fields<'_>) -> Option<Template> {
     if fields.language() == Language::JsonPath && fields.has("Parameters") {
         fields.at_most_one_of(&["ItemSelector", "Parameters"]);
@@ -196,7 +195,7 @@ fn selector(fields: &Fields<'_>) -> Option<Template> {
     fields.template("ItemSelector", Visibility::INPUT)
 }
 
-/// The processor's flow; for a distributed one, whether its executions are EXPRESS.
+/// The processor's flow. For a distributed Map also whether its executions are EXPRESS.
 fn processor<'a>(fields: &Fields<'a>, context: &ParseContext<'a>) -> Option<(FlowId, Option<bool>)> {
     let field = if fields.has("Iterator") { "Iterator" } else { "ItemProcessor" };
     let processor = fields.object(field)?;

@@ -1,4 +1,5 @@
-//! The run of a distributed Map: its items become executions of their own, and a Map run counts them.
+//! The run of a distributed Map: the host reads the items, each child is an execution, and the host writes
+//! the results.
 
 use super::Map;
 use super::distributed::Distributed;
@@ -12,24 +13,24 @@ use crate::run::{
 };
 use crate::value::Value;
 
-/// Items that are being read.
+/// A read of items in flight.
 #[derive(Debug)]
 pub(crate) struct PendingRead {
     pub run: MapRunId,
     source: Source,
 }
 
-/// A Map run that has ended but for its results, which are being written.
+/// A write of results in flight, after all children have ended.
 #[derive(Debug)]
 pub(crate) struct PendingWrite {
     pub run: MapRunId,
     written: StartedWrite,
-    /// Why it fails.
+    /// The failure of the Map run, if it failed.
     failure: Option<Failure>,
 }
 
 impl Map {
-    /// Starts the Map run; without items they are read first.
+    /// Starts the Map run. Without items the host reads them first.
     pub(super) fn start_run(
         &self,
         visit: &mut Visit<'_>,
@@ -62,7 +63,7 @@ impl Map {
         })
     }
 
-    /// The host has read the items.
+    /// Continues with the items that the host has read.
     pub(crate) fn items_read(
         &self,
         visit: &mut Visit<'_>,
@@ -82,7 +83,7 @@ impl Map {
         begun.map_err(|fault| fail(visit, run, fault))
     }
 
-    /// The items are there: their children start after this turn.
+    /// Prepares one child per item or batch. They start after this visit.
     fn start_children(
         &self,
         visit: &mut Visit<'_>,
@@ -109,7 +110,7 @@ impl Map {
         Ok(VisitOutcome::Wait)
     }
 
-    /// All children are done, or too many have failed.
+    /// Continues after the last child, or after too many failures.
     pub(crate) fn children_ended(
         &self,
         visit: &mut Visit<'_>,
@@ -143,7 +144,7 @@ impl Map {
         }
     }
 
-    /// The host has written the results.
+    /// Continues after the host has written the results.
     pub(crate) fn results_written(
         &self,
         visit: &mut Visit<'_>,
@@ -175,7 +176,7 @@ fn fail(visit: &mut Visit<'_>, run: MapRunId, fault: Fault) -> Fault {
     fault
 }
 
-/// A failure of the host, by the name it gave or this one.
+/// A failure of the host, with the host's name for it or else this one.
 fn named(failure: Failure, otherwise: &str) -> Fault {
     let error = failure.error.or_else(|| Some(otherwise.to_owned()));
     Failure { error, cause: failure.cause }.into()

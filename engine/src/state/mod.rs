@@ -1,4 +1,4 @@
-//! The kinds of states: one file each, with what it reads from a definition and what it does in a run.
+//! The kinds of states, one file each: their fields in a definition, and their behaviour in a run.
 
 mod arguments;
 mod batcher;
@@ -38,7 +38,7 @@ use crate::history::EventType;
 use crate::ids::{FlowId, StateId};
 use crate::load::{Fields, ParseContext};
 
-/// What a state does.
+/// The kind of a state, with its fields.
 #[derive(Debug)]
 pub(crate) enum Kind {
     Pass(Pass),
@@ -69,7 +69,7 @@ impl Kind {
         }
     }
 
-    /// The type as definitions and histories write it.
+    /// The type's name in definitions and histories.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Pass(_) => "Pass",
@@ -83,7 +83,7 @@ impl Kind {
         }
     }
 
-    /// The ways out that are not a catcher's.
+    /// All exits but those of catchers.
     pub(crate) fn exits(&self) -> Vec<&Exit> {
         match self {
             Self::Pass(pass) => vec![&pass.exit],
@@ -96,13 +96,13 @@ impl Kind {
         }
     }
 
-    /// Every state this one can lead to, beside it in its flow.
+    /// Every state of the same flow that can follow this one.
     pub(crate) fn targets(&self) -> Vec<StateId> {
         let caught = self.recovery().map(Recovery::targets).unwrap_or_default();
         self.exits().into_iter().filter_map(|exit| exit.to.target()).chain(caught).collect()
     }
 
-    /// Whether a flow can end here.
+    /// Whether a flow can end with this state.
     pub(crate) fn ends(&self) -> bool {
         matches!(self, Self::Succeed(_) | Self::Fail(_))
             || self.exits().iter().any(|exit| exit.to.target().is_none())
@@ -117,7 +117,7 @@ impl Kind {
         }
     }
 
-    /// The field a nested flow is written in.
+    /// The field that contains a nested flow.
     pub(crate) fn nested_field(&self, flow: FlowId) -> Option<String> {
         let index = self.nested().iter().position(|nested| *nested == flow)?;
         Some(match self {
@@ -149,7 +149,7 @@ impl Kind {
         }
     }
 
-    /// A Fail state is never left.
+    /// The event for an exit. Nothing leaves a Fail state.
     pub(crate) fn exited(&self) -> Option<EventType> {
         Some(match self {
             Self::Pass(_) => EventType::PassStateExited,
@@ -163,7 +163,7 @@ impl Kind {
         })
     }
 
-    /// For the states that take time.
+    /// The event for an abort. Only states that wait have one.
     pub(crate) fn aborted(&self) -> Option<EventType> {
         match self {
             Self::Task(_) => Some(EventType::TaskStateAborted),
@@ -174,7 +174,7 @@ impl Kind {
         }
     }
 
-    /// For the states that have children.
+    /// The event for a failure. Only states with children have one.
     pub(crate) fn failed(&self) -> Option<EventType> {
         match self {
             Self::Map(_) => Some(EventType::MapStateFailed),

@@ -1,4 +1,4 @@
-//! Parallel: every branch gets the input; the outputs come back as one array.
+//! Parallel: gives its input to every branch, and collects the outputs in an array.
 
 use super::exit::ExitKind;
 use super::{Exit, Recovery, StateInput};
@@ -8,7 +8,6 @@ use crate::load::{Fields, ParseContext};
 use crate::run::{Children, EvalInputs, Visit, VisitOutcome, VisitResult};
 use crate::value::Value;
 
-/// A Parallel state.
 #[derive(Debug)]
 pub(crate) struct Parallel {
     pub branches: Vec<FlowId>,
@@ -48,7 +47,7 @@ impl Parallel {
     pub(crate) fn finish(&self, visit: &mut Visit<'_>, outputs: Vec<Value>) -> VisitResult {
         let last = visit.strand.last_event;
         visit.event(EventType::ParallelStateSucceeded, Details::None);
-        // What follows points to the last branch's last event, not to the success of the state.
+        // On AWS the next event follows the last branch's last event, not the success of the state.
         visit.strand.last_event = last;
         let outputs = Value::from(outputs);
         visit.leave(&self.exit, "", EvalInputs::result(&outputs))

@@ -1,4 +1,4 @@
-//! Pass: hands its input on, or what its fields make of it.
+//! Pass: outputs its input, or the value that its fields make from it.
 
 use super::Exit;
 use super::exit::ExitKind;
@@ -8,11 +8,10 @@ use crate::query::{Language, Stage};
 use crate::run::{EvalInputs, Visit, VisitResult};
 use crate::value::Value;
 
-/// A Pass state.
 #[derive(Debug)]
 pub(crate) struct Pass {
     input: StateInput,
-    /// Stands for the output of work.
+    /// A fixed result in place of the input.
     result: Option<Value>,
     pub exit: Exit,
 }

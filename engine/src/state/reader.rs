@@ -1,4 +1,4 @@
-//! ItemReader: where a distributed Map has its items from. The host does the reading.
+//! ItemReader: the source of a distributed Map's items. The host reads them.
 
 use std::sync::Arc;
 
@@ -14,12 +14,11 @@ use crate::value::Value;
 
 /// AWS's limit for `MaxItems`.
 const MAX_ITEMS: i64 = 100_000_000;
-/// Where an expression for it stands.
+/// The location of `MaxItems` in messages.
 const MAX_ITEMS_FIELD: &str = "ItemReader/ReaderConfig/MaxItems";
 /// AWS's limit for the text of `ItemsPointer`.
 const MAX_POINTER_BYTES: usize = 2_000;
 
-/// An ItemReader.
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub resource: Arc<str>,
@@ -29,7 +28,7 @@ pub(crate) struct Reader {
     max_items: Option<Template>,
 }
 
-/// What a ReaderConfig says.
+/// The fields of a ReaderConfig.
 struct Config {
     objects: ObjectSet,
     format: ItemFormat,
@@ -75,7 +74,7 @@ impl Reader {
         Some(Self { resource: resource?, arguments, objects, format, max_items })
     }
 
-    /// Has the host read.
+    /// Asks the host to read the items.
     pub(crate) fn start(&self, visit: &mut Visit<'_>) -> Result<(TaskId, Source), Fault> {
         let arguments = visit.evaluate_in_map(|scope| self.arguments.fill("ItemReader/Arguments", scope))?;
         let source = self.origin(&arguments);
@@ -94,18 +93,18 @@ impl Reader {
         Ok((id, source))
     }
 
-    /// How the text of one object is read; `None`: there is more than one object to it.
+    /// The format of the one object; `None`: the reader has several objects.
     pub(crate) fn format(&self) -> Option<&ItemFormat> {
         (self.objects == ObjectSet::Named).then_some(&self.format)
     }
 
-    /// Where items would come from.
+    /// The origin of the items in a test, in which the host reads nothing.
     pub(super) fn source(&self, visit: &mut Visit<'_>) -> Result<Source, Fault> {
         let arguments = visit.evaluate_in_map(|scope| self.arguments.fill("ItemReader/Arguments", scope))?;
         Ok(self.origin(&arguments))
     }
 
-    /// How many items are wanted; zero on AWS stands for all.
+    /// The maximum number of items. As on AWS, zero means all.
     pub(crate) fn max_items(&self, visit: &mut Visit<'_>) -> Result<Option<usize>, Fault> {
         let Some(template) = &self.max_items else {
             return Ok(None);
@@ -117,7 +116,7 @@ impl Reader {
         Ok((most > 0).then_some(most))
     }
 
-    /// Reads the number that a path leads to.
+    /// Evaluates the number if it is given by a path.
     pub(super) fn read_numbers(&self, scope: &mut Scope<'_>) -> Result<(), EvaluationError> {
         match self.max_items.as_ref().filter(|most| most.is_path()) {
             Some(most) => most.fill_count(MAX_ITEMS_FIELD, "positive integer", scope).map(|_| ()),
@@ -125,7 +124,7 @@ impl Reader {
         }
     }
 
-    /// What `Map.Item.Source` is for items that name no object of their own.
+    /// `Map.Item.Source` for items without an object of their own.
     fn origin(&self, arguments: &Value) -> Source {
         let text = |name: &str| arguments.get(name).and_then(Value::as_str).unwrap_or_default();
         let bucket = text("Bucket");
@@ -150,7 +149,7 @@ fn finish(config: Fields<'_>, (objects, format): (ObjectSet, ItemFormat)) -> Con
     Config { objects, format, max_items }
 }
 
-/// The configuration of a reader that is_list objects.
+/// The configuration of a reader that lists objects.
 fn listed(config: &Fields<'_>) -> Option<(ObjectSet, ItemFormat)> {
     match config.text("Transformation").as_deref() {
         None | Some("NONE") => {
@@ -172,7 +171,7 @@ fn listed(config: &Fields<'_>) -> Option<(ObjectSet, ItemFormat)> {
     }
 }
 
-/// The configuration of a reader that gets one object.
+/// The configuration of a reader that reads one object.
 fn named(config: &Fields<'_>) -> Option<(ObjectSet, ItemFormat)> {
     match config.text("Transformation").as_deref() {
         None | Some("NONE") => {}
@@ -207,7 +206,7 @@ fn named(config: &Fields<'_>) -> Option<(ObjectSet, ItemFormat)> {
     }
 }
 
-/// How the objects are written: one of these input types.
+/// The format of the objects, which must be one of the input types in `known`.
 fn written(config: &Fields<'_>, known: &[&str]) -> Option<ItemFormat> {
     let kind = config.text("InputType")?;
     if !known.contains(&&*kind) {

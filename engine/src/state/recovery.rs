@@ -1,4 +1,4 @@
-//! Retry and Catch: what becomes of a state that failed.
+//! Retry and Catch: the recovery of a failed state.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::load::{Fields, MAX_SECONDS, ParseContext};
 use crate::rng::Rng;
 use crate::run::Fault;
 
-/// The max_delay wait before another try, in seconds, where no `MaxDelaySeconds` says less.
+/// The maximum delay of a retry in seconds, unless `MaxDelaySeconds` is lower.
 const MAX_DELAY_SECONDS: f64 = 99_999_999.0;
 
 /// A state's retriers and catchers, in their order.
@@ -20,7 +20,7 @@ pub(crate) struct Recovery {
     pub catch: Vec<Catcher>,
 }
 
-/// When and how often a failed state is tried again.
+/// The delays and the number of a state's retries.
 #[derive(Debug)]
 pub(crate) struct Retrier {
     pub errors: Vec<Arc<str>>,
@@ -31,7 +31,7 @@ pub(crate) struct Retrier {
     jitter: bool,
 }
 
-/// Where a failure leads that is not tried again.
+/// The exit for a failure that is not retried.
 #[derive(Debug)]
 pub(crate) struct Catcher {
     pub errors: Vec<Arc<str>>,
@@ -58,12 +58,12 @@ impl Recovery {
         self.catch.iter().filter_map(|catcher| catcher.exit.to.target()).collect()
     }
 
-    /// The first retrier that knows this fault.
+    /// The first retrier that matches this fault.
     pub(crate) fn retrier(&self, fault: &Fault) -> Option<(usize, &Retrier)> {
         self.retry.iter().enumerate().find(|(_, retrier)| fault.matches(&retrier.errors))
     }
 
-    /// The first catcher that knows this fault.
+    /// The first catcher that matches this fault.
     pub(crate) fn catcher(&self, fault: &Fault) -> Option<(usize, &Catcher)> {
         self.catch.iter().enumerate().find(|(_, catcher)| fault.matches(&catcher.errors))
     }
@@ -90,14 +90,14 @@ impl Retrier {
         Some(retrier)
     }
 
-    /// How long to wait after the `failures`-th failure, counted from one; `None`: give up.
+    /// The delay after the `failures`-th failure, counted from one; `None`: the retries are exhausted.
     pub(crate) fn delay(&self, failures: u32, rng: &mut Rng) -> Option<Duration> {
         if failures > self.max_attempts {
             return None;
         }
         let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
         let max_delay = self.max_delay.unwrap_or(MAX_DELAY_SECONDS);
-        // No wait at all stays none, however often it is multiplied.
+        // An interval of zero stays zero for every number of failures.
         let delay = (self.interval * self.backoff_rate.powi(exponent).min(MAX_DELAY_SECONDS)).min(max_delay);
         let delay = if self.jitter { delay * rng.unit() } else { delay };
         Some(Duration::from_secs_f64(delay))
@@ -123,7 +123,7 @@ fn errors(fields: &Fields<'_>) -> Option<Vec<Arc<str>>> {
     Some(errors)
 }
 
-/// `States.ALL` stands alone in its list, and its list is the last.
+/// Checks that `States.ALL` is alone in its list, and that its list is the last.
 fn wildcard_last<'r>(
     fields: &Fields<'_>,
     field: &str,

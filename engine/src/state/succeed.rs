@@ -1,11 +1,10 @@
-//! Succeed: ends its flow well.
+//! Succeed: ends its flow with success.
 
 use super::input::StateInput;
 use crate::load::Fields;
 use crate::run::{EvalInputs, Visit, VisitResult};
 use crate::state::Exit;
 
-/// A Succeed state.
 #[derive(Debug)]
 pub(crate) struct Succeed {
     input: StateInput,

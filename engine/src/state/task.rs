@@ -1,4 +1,4 @@
-//! Task: has the host do something and waits for the answer.
+//! Task: requests work from the host and waits for the answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,6 @@ use crate::run::{EvalInputs, Fault, HostTask, TaskUpdate, Visit, VisitOutcome, V
 use crate::services;
 use crate::value::{Number, Value};
 
-/// A Task state.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub resource: Arc<str>,
@@ -26,7 +25,7 @@ pub(crate) struct Task {
     pub recovery: Recovery,
 }
 
-/// Which of the two clocks of a task ran out.
+/// The timeout of a task that expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TimeoutKind {
     Timeout,
@@ -66,7 +65,7 @@ impl Task {
         })
     }
 
-    /// How the task is done.
+    /// The way in which the task is done.
     pub(crate) fn pattern(&self) -> Pattern {
         self.kind.pattern()
     }
@@ -102,14 +101,14 @@ impl Task {
         };
         let host_task = (pattern == Pattern::RequestResponse).then_some(HostTask { limit: timeout });
         let timeout = timeout.and_then(|timeout| visit.now.checked_add(timeout).ok());
-        // A worker is not late before it has begun.
+        // A worker sends heartbeats only after it has received the task.
         let due = late(timeout, heartbeat.filter(|_| pattern != Pattern::Activity), visit.now);
         visit.wait(Waiting::Task { id, timeout, heartbeat, host_task, progress: Progress::New }, due);
         visit.effect(Effect::StartTask(request));
         Ok(VisitOutcome::Wait)
     }
 
-    /// What the task gets, and how long it may take.
+    /// The arguments and the timeouts of the task.
     fn prepare(&self, visit: &mut Visit<'_>) -> Result<(Value, Timeouts), Fault> {
         visit.evaluate(EvalInputs::default(), |scope| {
             let input = self.input.select(scope)?;
@@ -121,7 +120,7 @@ impl Task {
         })
     }
 
-    /// The task has got further; its result is still to come.
+    /// Records progress of the task before its result.
     pub(crate) fn progress(
         &self,
         visit: &mut Visit<'_>,
@@ -151,7 +150,7 @@ impl Task {
         Ok(VisitOutcome::Wait)
     }
 
-    /// The task has answered.
+    /// Continues with the task's answer.
     pub(crate) fn finish(
         &self,
         visit: &mut Visit<'_>,
@@ -174,7 +173,7 @@ impl Task {
                 )
             }
             Err(Failure { error: Some(error), cause: Some(cause) }) if error == reserved::RUNTIME => {
-                // It is no service that says so: the task could not be done as the state asks.
+                // The host could not run the task as the state requests it, so the sentence names the state.
                 Failure::new(error, visit.cause_in_state(&cause))
             }
             Err(failure) => failure,
@@ -187,7 +186,7 @@ impl Task {
         Err(Fault::from(failure))
     }
 
-    /// The task did not answer, or gave no sign of life, in time.
+    /// Fails the task after its timeout or its heartbeat timeout.
     pub(crate) fn expire(&self, visit: &mut Visit<'_>, kind: TimeoutKind) -> VisitResult {
         let failure = Failure::named(match kind {
             TimeoutKind::Timeout => reserved::TIMEOUT,
@@ -198,7 +197,7 @@ impl Task {
     }
 }
 
-/// A host runs tasks as itself, so the role is only checked to be there.
+/// Checks that `Credentials` has a role. A host runs all tasks with its own rights.
 fn credentials(fields: &Fields<'_>) {
     if let Some(credentials) = fields.object("Credentials") {
         let filled = credentials.has("RoleArn.$") && fields.language() == Language::JsonPath;
@@ -223,10 +222,10 @@ fn check(fields: &Fields<'_>, context: &ParseContext<'_>, resource: &str) {
     }
 }
 
-/// Refuses what an EXPRESS machine is too short-lived for.
+/// Refuses patterns that an EXPRESS machine does not support.
 fn express(fields: &Fields<'_>, resource: &str) -> bool {
     let why = match TaskKind::of(resource).pattern() {
-        // The second space is AWS's.
+        // The trailing space is AWS's.
         Pattern::Callback => "'.waitForTaskToken' service integration ",
         Pattern::Sync => "'.sync' service integration",
         Pattern::Activity => "Activity ARN",
@@ -236,7 +235,7 @@ fn express(fields: &Fields<'_>, resource: &str) -> bool {
     false
 }
 
-/// How long a clock of the task runs. One that would end beyond all calendars never does.
+/// The duration of a timeout. A timeout beyond the calendar's end never expires.
 fn duration(
     field: &str,
     template: Option<&Template>,

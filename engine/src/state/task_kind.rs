@@ -1,4 +1,4 @@
-//! Who does a task, and what history tells of it.
+//! The kinds of tasks, and their history events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,30 +9,30 @@ use crate::history::{Details, EventType, Integration};
 use crate::run::Visit;
 use crate::value::Value;
 
-/// Who does a task.
+/// The kind of a task.
 #[derive(Debug)]
 pub(crate) enum TaskKind {
     /// A Lambda function, named by its own ARN.
     Function,
     /// A service integration.
     Integration(Integration, Pattern),
-    /// Workers that ask for it.
+    /// An activity, whose workers poll for tasks.
     Activity,
 }
 
-/// How long a task may take, as its events tell it.
+/// The timeouts of a task, for its events.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
     pub timeout: Option<Duration>,
     pub heartbeat: Option<Duration>,
 }
 
-/// How far a task has got.
+/// The phase of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// The host was asked.
+    /// The host has the request.
     Requested,
-    /// A worker has it, or the service took the request.
+    /// A worker has the task, or the service has accepted the request.
     InProgress,
 }
 
@@ -59,7 +59,7 @@ impl TaskKind {
         }
     }
 
-    /// What AWS calls the service in a sentence.
+    /// AWS's name for the task in a message.
     pub(crate) fn name<'a>(&'a self, resource: &'a str) -> &'a str {
         match self {
             Self::Integration(integration, _) => &integration.service,
@@ -67,7 +67,7 @@ impl TaskKind {
         }
     }
 
-    /// The task is about to be given to the host.
+    /// Adds the events before the request to the host.
     pub(crate) fn scheduled(
         &self,
         visit: &mut Visit<'_>,
@@ -102,14 +102,14 @@ impl TaskKind {
         }
     }
 
-    /// The service took the request; its result comes later.
+    /// Adds the event for an accepted request, whose result comes later.
     pub(crate) fn submitted(&self, visit: &mut Visit<'_>, output: Value) {
         if let Self::Integration(integration, Pattern::Callback | Pattern::Sync) = self {
             visit.event(EventType::TaskSubmitted, Details::TaskSucceeded(integration.clone(), output));
         }
     }
 
-    /// A worker has taken the task.
+    /// Adds the event for a worker that received the task.
     pub(crate) fn started(&self, visit: &mut Visit<'_>, worker: Option<Arc<str>>) {
         if matches!(self, Self::Activity) {
             visit.event(EventType::ActivityStarted, Details::Worker { name: worker });

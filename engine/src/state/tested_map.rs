@@ -1,4 +1,4 @@
-//! A Map in a test: what becomes of its items, and a mock in the place of what its iterations give.
+//! A Map in a test: its items are processed, and a mock replaces the results of its iterations.
 
 use super::Map;
 use super::distributed::Distributed;
@@ -9,12 +9,12 @@ use crate::run::{Dataset, EvalInputs, Fault, MapRunUpdate, Source, Visit, VisitR
 use crate::value::Value;
 
 impl Map {
-    /// Whether the results go to storage, and only where they are is handed on.
+    /// Whether the Map writes its results to storage and outputs only their location.
     pub(crate) fn writes(&self) -> bool {
         self.distributed.as_ref().is_some_and(Distributed::writes)
     }
 
-    /// Without `items` an ItemReader would read them.
+    /// Runs the test. Without `items`, the mocked items of the ItemReader are used.
     pub(super) fn tested(
         &self,
         visit: &mut Visit<'_>,
@@ -51,7 +51,7 @@ impl Map {
         visit.leave(&self.exit, "", EvalInputs::result(&result))
     }
 
-    /// What stands for the items that are read.
+    /// The mocked items of the ItemReader.
     fn read(&self, visit: &mut Visit<'_>) -> Result<Dataset, Fault> {
         let reader = self.distributed.as_ref().and_then(|distributed| distributed.reader.as_ref());
         let Some(reader) = reader else {
@@ -69,7 +69,7 @@ impl Map {
         Ok(Dataset::new(items, source))
     }
 
-    /// The mocked result of so many iterations.
+    /// The mocked result of `all` iterations.
     fn mocked(&self, visit: &mut Visit<'_>, all: usize, limits: &MapRunUpdate) -> Result<Value, Fault> {
         let Some(inspection) = visit.inspection() else {
             return Ok(Value::Null);
@@ -86,7 +86,7 @@ impl Map {
             inspection.mock_error = Some(why);
         }
         let (count, share) = (limits.tolerated_failure_count, limits.tolerated_failure_percentage);
-        // Where the definition has no threshold, a mocked error speaks for itself.
+        // Without a threshold in the definition, a mocked error is the error of the Map.
         let speaks = mock.is_err() && count.is_none() && share.is_none();
         if self.distributed.is_some()
             && !speaks
@@ -94,7 +94,7 @@ impl Map {
         {
             return Err(failure.into());
         }
-        // Iterations that failed may be left out.
+        // The mocked result may omit the failed iterations.
         if given.is_some_and(|given| given != all && given + failed != all) {
             inspection.mock_error = Some("Input array does not equal the mocked result array's size.");
         }

@@ -1,9 +1,8 @@
-//! How many items of a Map may fail: read for every Map, kept by a distributed one.
+//! The number of items that may fail: every Map parses it, and a distributed Map applies it.
 
 use crate::load::Fields;
 use crate::query::{EvaluationError, Scope, Template};
 
-/// `ToleratedFailureCount` and `ToleratedFailurePercentage`.
 #[derive(Debug)]
 pub(crate) struct ToleratedFailures {
     count: Option<Template>,
@@ -18,7 +17,7 @@ impl ToleratedFailures {
         Self { count, percentage }
     }
 
-    /// The count and the percentage, where there are any.
+    /// The count and the percentage, if the definition has them.
     pub(super) fn limits(
         &self,
         scope: &mut Scope<'_>,

@@ -1,4 +1,4 @@
-//! Wait: does nothing until a moment has come.
+//! Wait: waits until a moment.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,10 +11,9 @@ use crate::query::{EvaluationError, JsonPath, Language, Scope, Template, Visibil
 use crate::run::{EvalInputs, Fault, Visit, VisitOutcome, VisitResult, Waiting};
 use crate::value::{Number, Value};
 
-/// AWS waits for no moment that is further away, in seconds: 24,855 days and a little.
+/// AWS's limit for a wait in seconds: 24,855 days and some hours.
 const MAX_WAIT_SECONDS: i64 = 2_147_483_647;
 
-/// A Wait state.
 #[derive(Debug)]
 pub(crate) struct Wait {
     input: StateInput,
@@ -91,7 +90,7 @@ impl Until {
         Some(Self::Timestamp(timestamp))
     }
 
-    /// The moment; `None`: it lies beyond all calendars.
+    /// The moment; `None`: it is beyond the calendar's end.
     fn due(&self, now: Timestamp, scope: &mut Scope<'_>) -> Result<Option<Timestamp>, EvaluationError> {
         let after = |seconds: i64| Ok(now.checked_add(SignedDuration::from_secs(seconds)).ok());
         match self {
@@ -126,7 +125,7 @@ fn named(path: &JsonPath, field: &str, scope: &Scope<'_>) -> Result<Value, Evalu
     })
 }
 
-/// A number of seconds that `source` gave.
+/// A number of seconds from `source`.
 fn seconds(field: &str, source: &str, value: &Value) -> Result<i64, EvaluationError> {
     let whole = match value {
         Value::Number(Number::Float(_)) => None,
@@ -139,7 +138,7 @@ fn seconds(field: &str, source: &str, value: &Value) -> Result<i64, EvaluationEr
     }
 }
 
-/// A moment that `source` gave.
+/// A timestamp from `source`.
 fn timestamp(field: &str, source: &str, value: &Value) -> Result<Timestamp, EvaluationError> {
     let why = "does not reference a valid ISO-8601 extended offset date-time format string";
     parse_timestamp(value).ok_or_else(|| wrong(field, why, source, value))
@@ -150,7 +149,7 @@ fn wrong(field: &str, why: &str, source: &str, value: &Value) -> EvaluationError
     EvaluationError::runtime(format!("The {field} parameter {why}: {source} == {shown}"))
 }
 
-/// RFC 3339, with a capital T, and a capital Z where there is no offset.
+/// Parses RFC 3339 with a capital T, and a capital Z if there is no offset.
 pub(super) fn parse_timestamp(value: &Value) -> Option<Timestamp> {
     let text = value.as_str()?;
     let shape = "dddd-dd-ddTdd:dd:dd";

@@ -1,4 +1,4 @@
-//! ResultWriter: what becomes of the results of a distributed Map. The host does the writing.
+//! ResultWriter: the destination and the form of a distributed Map's results. The host writes them.
 
 use std::sync::Arc;
 
@@ -11,7 +11,6 @@ use crate::query::Template;
 use crate::run::{ChildResult, Fault, MapRun, Visit};
 use crate::value::Value;
 
-/// A ResultWriter.
 #[derive(Debug)]
 pub(crate) struct Writer {
     destination: Option<Destination>,
@@ -19,30 +18,30 @@ pub(crate) struct Writer {
     json_lines: bool,
 }
 
-/// Where results are written.
+/// The destination of the results.
 #[derive(Debug)]
 struct Destination {
     resource: Arc<str>,
     arguments: Template,
 }
 
-/// What is told of a child that succeeded. Of one that failed, all is told.
+/// The stored part of a succeeded child's result. A failed child's result is always its full report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Transformation {
-    /// All that is known of its execution.
+    /// The full report on the child's execution.
     None,
-    /// Its output.
+    /// The child's output.
     #[default]
     Compact,
-    /// Its output, or the items of its output when that is a list.
+    /// The child's output, or its items if it is an array.
     Flatten,
 }
 
-/// Results that are being written.
+/// A write that the host has started.
 #[derive(Debug)]
 pub(crate) struct StartedWrite {
     pub id: TaskId,
-    /// What the Map state gives when they are.
+    /// The Map state's output after the write.
     pub output: Value,
 }
 
@@ -83,7 +82,7 @@ impl Writer {
         self.destination.as_ref().map(|destination| &*destination.resource)
     }
 
-    /// Has the host write results; `None`: they are not to be written.
+    /// Asks the host to write the results; `None`: the writer has no destination.
     pub(crate) fn start(
         &self,
         visit: &mut Visit<'_>,
@@ -117,7 +116,7 @@ impl Writer {
         Ok(Some(StartedWrite { id, output }))
     }
 
-    /// A file for each status that a child ended with, and the manifest that names them.
+    /// One file per final status of the children, and the manifest that lists the files.
     fn files(
         &self,
         folder: &str,
@@ -165,7 +164,7 @@ impl Writer {
 }
 
 impl Transformation {
-    /// What the children gave, as one list.
+    /// The results of the children as one list.
     pub(crate) fn list(self, results: Vec<ChildResult>) -> Vec<Value> {
         let mut list = Vec::with_capacity(results.len());
         for ChildResult { succeeded, value } in results {
@@ -180,7 +179,7 @@ impl Transformation {
     }
 }
 
-/// The transformation, and whether it is written line by line.
+/// The transformation, and whether the file format is JSON Lines.
 fn config(fields: Fields<'_>) -> (Transformation, bool) {
     let json_lines = match fields.text("OutputType").as_deref() {
         None | Some("JSON") => false,
@@ -203,7 +202,7 @@ fn config(fields: Fields<'_>) -> (Transformation, bool) {
     (transformation, json_lines)
 }
 
-/// The folder of a run's results: the prefix, and the id at the end of the run's ARN.
+/// The folder of the results: the prefix, and the id at the end of the Map run's ARN.
 fn folder(prefix: &str, run: &str) -> String {
     let id = run.rsplit(':').next().unwrap_or(run);
     if prefix.is_empty() { id.to_owned() } else { format!("{}/{id}", prefix.trim_end_matches('/')) }
