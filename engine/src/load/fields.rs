@@ -1,4 +1,4 @@
-//! Reads an object of a definition field by field, and refuses whatever nobody asked for.
+//! Reads an object of a definition field by field, and refuses every field that no reader asked for.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ pub(crate) struct Fields<'a> {
     pub(super) object: &'a Object,
     /// JSON Pointer to the object.
     pub(super) at: String,
-    /// The same as AWS writes it, with an index in brackets.
+    /// The pointer in AWS's form, with an index in brackets.
     pub(super) place: String,
     state: Option<Arc<str>>,
     pub(super) language: Language,
@@ -20,7 +20,7 @@ pub(crate) struct Fields<'a> {
     problems: &'a RefCell<Vec<Problem>>,
 }
 
-/// Fields that one language has and the other has not.
+/// Fields that exist in one language only.
 const JSON_PATH_ONLY: [&str; 17] = [
     "InputPath",
     "OutputPath",
@@ -75,13 +75,13 @@ impl<'a> Fields<'a> {
         });
     }
 
-    /// Says what may not be what was meant.
+    /// Warns about a field.
     pub(super) fn warn(&self, code: Code, field: &str, message: String) {
         self.refuse(code, Some(field), message);
         self.problems.borrow_mut().last_mut().into_iter().for_each(|p| p.severity = Severity::Warning);
     }
 
-    /// Refuses the object, or the field when it is there.
+    /// Refuses the field if the object has it, else the object.
     pub(crate) fn refuse(&self, code: Code, field: Option<&str>, message: impl Into<String>) {
         let child = field.filter(|field| self.object.get(field).is_some());
         let step = child.map_or_else(String::new, |field| format!("/{}", escape(field)));
@@ -105,7 +105,7 @@ impl<'a> Fields<'a> {
         self.refuse(Code::SchemaValidationFailed, None, message);
     }
 
-    /// Refuses a field that AWS names in the message and not in the place.
+    /// Refuses a field that AWS names in the message only, not in the location.
     fn refuse_field(&self, field: &str, message: String) {
         let pointer = format!("{}/{}", self.at, escape(field));
         self.problem(Code::SchemaValidationFailed, pointer, self.place.clone(), Some(field), message);
@@ -130,7 +130,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Refuses none and more than one of these fields.
+    /// Refuses none, and more than one, of these fields.
     pub(crate) fn exactly_one_of(&self, fields: &[&'static str]) {
         self.at_most_one_of(fields);
         if !fields.iter().any(|field| self.has(field)) {
@@ -141,7 +141,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The language of the state the object belongs to.
+    /// The language of the state that contains the object.
     pub(crate) fn language(&self) -> Language {
         self.language
     }
@@ -155,7 +155,7 @@ impl<'a> Fields<'a> {
         self.object.get(field).is_some()
     }
 
-    /// A field of one type; `expected` is how AWS calls it.
+    /// A field of one type. `expected` is AWS's name for the type.
     fn typed<T>(
         &self,
         field: &'static str,
@@ -173,7 +173,7 @@ impl<'a> Fields<'a> {
         self.typed(field, "String", |value| value.as_str().map(Arc::from))
     }
 
-    /// One of these texts.
+    /// A text that must be one of these options.
     pub(crate) fn choice(&self, field: &'static str, options: &[&str]) -> Option<Arc<str>> {
         let text = self.text(field)?;
         if options.contains(&&*text) {
@@ -218,7 +218,7 @@ impl<'a> Fields<'a> {
         Some(self.child(object, &escape(field)))
     }
 
-    /// A list of objects, not empty.
+    /// A list of objects that must not be empty.
     pub(crate) fn nonempty_objects(&self, field: &'static str) -> Vec<Fields<'a>> {
         let Some(items) = self.typed(field, "Array", Value::as_array) else {
             return Vec::new();
@@ -253,7 +253,7 @@ impl<'a> Fields<'a> {
             .collect()
     }
 
-    /// Every member as an object: the shape of `States`.
+    /// Every member of the object, as `States` needs them.
     pub(crate) fn members(&self) -> impl Iterator<Item = (&'a Arc<str>, &'a Value)> {
         self.object.iter()
     }
@@ -280,7 +280,8 @@ impl<'a> Fields<'a> {
         self
     }
 
-    /// Refuses every field that was not read. `later` are fields of the language that are not run yet.
+    /// Refuses every field that nothing has read. `later` has the fields that AWS runs and the engine does
+    /// not.
     pub(crate) fn finish(self, later: &[(&str, &str)]) {
         let (own, other, only) = match self.language {
             Language::JsonPath => ("JSONPath", "JSONata", &JSONATA_ONLY[..]),

@@ -1,4 +1,4 @@
-//! Fields that are filled in when a state runs: templates, paths, and numbers that may be either.
+//! Fields whose value may depend on a run: templates, paths, and numbers that may be either.
 
 use super::Fields;
 use crate::problem::Code;
@@ -11,7 +11,7 @@ impl Fields<'_> {
         let value = self.value(field)?;
         let at = format!("{}/{field}", self.at);
         if self.language == Language::JsonPath {
-            // Other templates may be any JSON.
+            // All other templates accept any JSON.
             let objects = ["ResultSelector", "Assign"];
             if objects.contains(&field) && value.as_object().is_none() {
                 self.invalid(field, "Expected value of type Object");
@@ -40,7 +40,7 @@ impl Fields<'_> {
         }))
     }
 
-    /// What a task is run with: `Parameters` in JSONPath, `Arguments` in JSONata.
+    /// The payload of a task: `Parameters` in JSONPath, `Arguments` in JSONata.
     pub(crate) fn payload(&self, visible: Visibility) -> Option<Template> {
         let field = match self.language {
             Language::JsonPath => "Parameters",
@@ -49,7 +49,7 @@ impl Fields<'_> {
         self.template(field, visible)
     }
 
-    /// A field that is a JSONata expression or a constant that `accept` takes.
+    /// A field that is a JSONata expression, or a constant that `accept` admits.
     pub(crate) fn template_of(
         &self,
         field: &'static str,
@@ -69,7 +69,7 @@ impl Fields<'_> {
         Some(template)
     }
 
-    /// A whole number, or in JSONata an expression.
+    /// An integer, or in JSONata an expression.
     #[expect(clippy::cast_precision_loss, reason = "the limits are small")]
     pub(crate) fn integer_or_template(&self, field: &'static str, min: i64, max: i64) -> Option<Template> {
         let whole = |value: &Value| value.as_number().and_then(Number::as_i64);
@@ -81,7 +81,7 @@ impl Fields<'_> {
         Some(template)
     }
 
-    /// A whole number, an expression, or in JSONPath the place of a number in the field `path`.
+    /// An integer, an expression, or in JSONPath a path to a number in the field `path`.
     pub(crate) fn integer_or_path(
         &self,
         field: &'static str,
@@ -95,7 +95,7 @@ impl Fields<'_> {
         self.integer_or_template(field, min, max)
     }
 
-    /// The same for a number of a Map, whose path may not lead into the context object.
+    /// The same for a number of a Map. Its path must not lead into the context object.
     pub(crate) fn map_number(
         &self,
         field: &'static str,
@@ -107,7 +107,7 @@ impl Fields<'_> {
         self.integer_or_path(field, path, min, max)
     }
 
-    /// Whether a number lies where the field `path` says, which JSONPath has in the place of `field`.
+    /// Whether the definition uses the field `path`, which JSONPath has as an alternative to `field`.
     fn uses_path_field(&self, field: &'static str, path: &'static str) -> bool {
         if self.language != Language::JsonPath {
             return false;
@@ -116,7 +116,7 @@ impl Fields<'_> {
         self.has(path)
     }
 
-    /// A share of a hundred, an expression, or in JSONPath the place of a number in the field `path`.
+    /// A percentage, an expression, or in JSONPath a path to a number in the field `path`.
     pub(crate) fn percentage_or_path(&self, field: &'static str, path: &'static str) -> Option<Template> {
         self.refuse_context_path(path);
         if self.uses_path_field(field, path) {
@@ -156,7 +156,7 @@ impl Fields<'_> {
         template
     }
 
-    /// The part of its input or output that a state keeps.
+    /// A path to the part of its input or output that a state uses.
     pub(crate) fn selection(&self, field: &'static str) -> Selection {
         if self.language == Language::Jsonata {
             return Selection::All;
@@ -175,7 +175,7 @@ impl Fields<'_> {
         }
     }
 
-    /// A path that names one place.
+    /// A path to exactly one place.
     pub(crate) fn reference(&self, field: &'static str) -> Option<JsonPath> {
         let text = self.text(field)?;
         let why = match JsonPath::parse(&text) {
@@ -187,7 +187,7 @@ impl Fields<'_> {
         None
     }
 
-    /// Warns of texts that are never filled in but look as if they were meant to be.
+    /// Warns of texts that look like a path or a call, but that the engine leaves unchanged.
     fn warn_of_unfilled_texts(&self, field: &'static str, value: &Value) {
         match value {
             Value::Array(items) => items.iter().for_each(|item| self.warn_of_unfilled_texts(field, item)),
@@ -217,7 +217,7 @@ impl Fields<'_> {
         }
     }
 
-    /// Warns of a result that looks as if it were meant to be filled in.
+    /// Warns of a fixed result that looks like a template.
     pub(crate) fn warn_of_static_result(&self, field: &'static str, value: &Value) {
         let meant = match value {
             Value::Object(members) => members.iter().any(|(name, _)| name.ends_with(".$")),

@@ -1,4 +1,4 @@
-//! What is only seen from above: flows that cannot end, states nothing leads to, variables set twice over.
+//! Checks of whole flows: missing ends, unreachable states, and variables that shadow outer ones.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(super) fn check(flows: &[Flow]) -> Vec<Problem> {
     problems
 }
 
-/// A label names one distributed Map of the machine.
+/// Checks that each label names one distributed Map only.
 fn repeated_labels(flows: &[Flow]) -> Vec<Problem> {
     let mut seen = BTreeSet::new();
     let mut problems = Vec::new();
@@ -47,7 +47,7 @@ fn without_end(flows: &[Flow], flow: FlowId) -> Option<Problem> {
     (!ends).then(|| {
         let message = "Workflow has no terminal state";
         let problem = Problem::error(Code::MissingEndState, pointer(flows, flow), message);
-        // AWS tells no place.
+        // AWS reports no location here.
         Problem { location: None, ..problem }
     })
 }
@@ -76,7 +76,7 @@ fn unreachable(flows: &[Flow], id: FlowId) -> Vec<Problem> {
         .collect()
 }
 
-/// A variable of an outer flow cannot be set in a flow nested in it.
+/// Refuses the assignment to a variable of an outer flow in a flow nested in it.
 fn shadowing(flows: &[Flow], id: FlowId) -> Vec<Problem> {
     let mut outer = BTreeSet::new();
     let mut inside = id;
@@ -84,7 +84,8 @@ fn shadowing(flows: &[Flow], id: FlowId) -> Vec<Problem> {
         if matches!(&flows[around.0].states[state.0].kind, Kind::Map(map) if map.distributed.is_some()) {
             break;
         }
-        // What the state around sets itself is set after its flows have ended.
+        // The parent state assigns its own variables after its nested flows have ended, so these may reuse
+        // the names.
         let others = flows[around.0].states.iter().enumerate().filter(|(id, _)| *id != state.0);
         outer.extend(others.flat_map(|(_, state)| assigned(state)));
         inside = around;

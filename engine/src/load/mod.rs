@@ -1,7 +1,7 @@
-//! Text to state machine: everything that can be known to be wrong is found here, all of it at once.
+//! Text to state machine. One call finds all errors that can be known before a run.
 //!
-//! `load` and `state` import each other by design (recursive descent): the loader has each state read its own fields,
-//! and a Map or Parallel state has the loader read the flows nested in it.
+//! `load` and `state` import each other by design (recursive descent): the loader calls each state to read
+//! its fields, and a Map or Parallel state calls the loader to read its nested flows.
 
 mod fields;
 mod filled;
@@ -22,13 +22,13 @@ use crate::query::Language;
 use crate::state::{Kind, Transition};
 use crate::value::Value;
 
-/// AWS's limit for every duration in seconds.
+/// AWS's limit for every duration, in seconds.
 pub(crate) const MAX_SECONDS: i64 = 99_999_999;
 
-/// Tells whether the host can run a resource, and if not, why.
+/// Whether the host can run a resource. The error is the reason why not.
 type Check<'a> = dyn Fn(&str) -> Result<(), String> + 'a;
 
-/// What is shared while a definition is read.
+/// The data that all states of a definition share while the loader reads it.
 struct Loader<'a> {
     check: &'a Check<'a>,
     kind: MachineType,
@@ -37,7 +37,7 @@ struct Loader<'a> {
     names: RefCell<HashSet<Arc<str>>>,
 }
 
-/// What a state needs to know of the states beside it.
+/// The data that one state needs while the loader reads it.
 pub(crate) struct ParseContext<'a> {
     loader: &'a Loader<'a>,
     flow: FlowId,
@@ -47,11 +47,11 @@ pub(crate) struct ParseContext<'a> {
 }
 
 impl StateMachine {
-    /// Reads a definition of a STANDARD machine. `check` is asked whether each Task's resource can be run, and if
-    /// not, why.
+    /// Reads a definition of a STANDARD machine. `check` says whether the host can run the resource of a
+    /// Task, or why not.
     ///
     /// # Errors
-    /// Every problem the definition has.
+    /// Every problem of the definition.
     pub fn parse(text: &str, check: &dyn Fn(&str) -> Result<(), String>) -> Result<Arc<Self>, Problems> {
         Self::parse_as(MachineType::Standard, text, check)
     }
@@ -59,7 +59,7 @@ impl StateMachine {
     /// Reads a definition of a machine of this type.
     ///
     /// # Errors
-    /// Every problem the definition has.
+    /// Every problem of the definition.
     pub fn parse_as(
         kind: MachineType,
         text: &str,
@@ -74,7 +74,7 @@ impl StateMachine {
         }
     }
 
-    /// Every problem of a definition, warnings included; without an error it can be used.
+    /// Every problem of a definition, with warnings. A definition without errors can run.
     pub fn diagnose(
         kind: MachineType,
         text: &str,
@@ -84,7 +84,7 @@ impl StateMachine {
     }
 }
 
-/// Reads a whole definition: the machine, when nothing is wrong with it, and every problem.
+/// Reads a whole definition: every problem, and the machine if there is no error.
 fn load(text: &str, kind: MachineType, check: &Check<'_>) -> (Option<StateMachine>, Vec<Problem>) {
     let value = match Value::parse(text) {
         Ok(value) => value,
@@ -117,7 +117,7 @@ fn load(text: &str, kind: MachineType, check: &Check<'_>) -> (Option<StateMachin
     (machine, problems)
 }
 
-/// Whether states and ways between them are known in spite of a problem.
+/// Whether the loader knows all states and transitions in spite of the problem.
 fn leaves_a_graph(problem: &Problem) -> bool {
     problem.severity == Severity::Warning || problem.code == Code::MissingTransitionTarget
 }
@@ -127,7 +127,7 @@ fn not_an_object() -> Problem {
     Problem { location: None, ..problem }
 }
 
-/// Zero is no limit.
+/// A limit in seconds. Zero means no limit.
 fn seconds(seconds: i64) -> Option<Duration> {
     u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
 }
@@ -213,13 +213,13 @@ impl<'a> ParseContext<'a> {
         Some(State { name: Arc::clone(name), comment, kind })
     }
 
-    /// Reads a flow inside the state at hand.
+    /// Reads a flow inside this state.
     pub(crate) fn nested(&self, fields: &Fields<'a>) -> FlowId {
-        // As on AWS, a nested state's language is the machine's, not that of the state around it.
+        // As on AWS, a nested flow inherits the machine's language, not that of its parent state.
         self.loader.flow(fields, self.loader.language, Some((self.flow, self.id)))
     }
 
-    /// Whether the definition is that of an EXPRESS machine.
+    /// Whether the definition is for an EXPRESS machine.
     pub(crate) fn is_express(&self) -> bool {
         self.loader.kind == MachineType::Express
     }
@@ -232,7 +232,7 @@ impl<'a> ParseContext<'a> {
         }
     }
 
-    /// The state a field names.
+    /// The state that a field names.
     pub(crate) fn target(&self, fields: &Fields<'_>, field: &'static str) -> Option<StateId> {
         let name = fields.text(field)?;
         Some(self.names.get(&name).copied().unwrap_or_else(|| {
@@ -242,7 +242,7 @@ impl<'a> ParseContext<'a> {
         }))
     }
 
-    /// `Next` or `End`.
+    /// The value of `Next` or `End`.
     pub(crate) fn transition(&self, fields: &Fields<'_>) -> Option<Transition> {
         let next = self.target(fields, "Next");
         let end = fields.flag("End").unwrap_or_default();

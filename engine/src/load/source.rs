@@ -1,18 +1,18 @@
-//! The definition's text: on which line a place is, and names that are given duplicates.
+//! The definition's text: the line of each place, and duplicate names in an object.
 //!
-//! The text is known to be JSON, so this walks it without checking it again.
+//! The walk expects valid JSON and does not check it again.
 
 use std::collections::HashMap;
 
 use crate::problem::{Code, Problem, escape};
 
-/// Walks the text and notes where every place begins.
+/// A walk over the text that records the line of every place.
 struct Walk<'t> {
     text: &'t [u8],
     at: usize,
     line: usize,
     lines: HashMap<String, usize>,
-    /// Places whose name stands duplicates in its object.
+    /// Places whose name occurs twice in its object.
     duplicates: Vec<String>,
 }
 
@@ -28,10 +28,10 @@ pub(super) fn duplicate_fields(text: &str) -> Vec<Problem> {
         .collect()
 }
 
-/// Why a text is not JSON, in the words of Jackson, which AWS shows.
+/// The error of a text that is no JSON, in the words of Jackson, as AWS shows it.
 pub(super) fn syntax_error(text: &str, error: &serde_json::Error) -> Problem {
     let before: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-    // The column is counted in bytes, from one; it may point to the last byte of the token.
+    // The column counts bytes from one. It may point to the last byte of the token.
     let mut at = (before + error.column().saturating_sub(1)).min(text.len());
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     let bytes = text.as_bytes();
@@ -59,7 +59,7 @@ pub(super) fn syntax_error(text: &str, error: &serde_json::Error) -> Problem {
     }
 }
 
-/// Tells each problem its line.
+/// Adds its line to each problem.
 pub(super) fn number_lines(text: &str, problems: &mut [Problem]) {
     if problems.is_empty() {
         return;
@@ -94,7 +94,7 @@ impl<'t> Walk<'t> {
                 walk.peek();
                 let line = walk.line;
                 let name = walk.string();
-                // The colon.
+                // Skips the colon.
                 walk.peek();
                 walk.at += 1;
                 let place = format!("{pointer}/{}", escape(&name));
@@ -113,7 +113,7 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// What stands between brackets, item by item.
+    /// Walks the items between brackets.
     fn items(&mut self, close: u8, mut item: impl FnMut(&mut Self, usize)) {
         self.at += 1;
         let mut index = 0;

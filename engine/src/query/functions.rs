@@ -1,4 +1,4 @@
-//! The functions AWS adds to JSONata, and those of JSONata that must not ask a clock.
+//! AWS's additional functions for JSONata, and JSONata's functions that need the run's clock.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -9,17 +9,17 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 use crate::rng::{JavaRandom, Rng};
 use crate::value::{Number, Value};
 
-/// Every function this file answers.
+/// Every function in this file.
 pub(super) const NAMES: [&str; 8] =
     ["partition", "range", "hash", "random", "uuid", "parse", "now", "millis"];
 
-/// Functions of JSONata that fail on AWS for some texts, where the library goes on.
+/// Functions that fail on AWS for some texts where the library does not.
 pub(super) const STRICT: [&str; 3] = ["decodeUrl", "decodeUrlComponent", "base64decode"];
 
-/// More items than this is a mistake in the arguments, not a list.
+/// The maximum number of items of `$range`. A larger range is a mistake in the arguments.
 const MAX_RANGE_ITEMS: f64 = 1_000_000.0;
 
-/// What a function gives; an argument JSON cannot hold is `None`.
+/// The value of a call. An argument that JSON cannot represent is `None`.
 pub(super) fn call(
     name: &str,
     args: &[Option<Value>],
@@ -47,7 +47,7 @@ pub(super) fn call(
     }
 }
 
-/// What AWS says of a text that one of the [`STRICT`] functions cannot read.
+/// AWS's error for a text that one of the [`STRICT`] functions cannot decode.
 pub(super) fn malformed(name: &str, text: &str) -> Option<String> {
     if name == "base64decode" {
         let illegal = |byte: &u8| !byte.is_ascii_alphanumeric() && !b"+/=".contains(byte);
@@ -73,12 +73,12 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// The time as AWS writes it: in UTC, with milliseconds.
+/// The time in AWS's form: in UTC, with milliseconds.
 pub(crate) fn format_timestamp(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
-/// The whole part of a number.
+/// The integer part of a number.
 #[expect(clippy::cast_possible_truncation, reason = "beyond the range is the range's end, as in Java")]
 fn truncated(number: Number) -> i64 {
     number.as_i64().unwrap_or_else(|| number.as_f64() as i64)
@@ -126,7 +126,7 @@ fn hash(text: &Value, algorithm: &Value) -> Result<Option<Value>, String> {
     Ok(Some(Value::string(digest)))
 }
 
-/// The hash in hexadecimal; `None`: there is no such algorithm.
+/// The hash in hexadecimal; `None`: the algorithm does not exist.
 pub(super) fn digest(text: &str, algorithm: &str) -> Option<String> {
     let digest = match algorithm {
         "MD5" => Md5::digest(text).to_vec(),

@@ -1,17 +1,17 @@
-//! What a state computes on its way, for whoever tests it.
+//! Intermediate values of a state, for a test of it.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use crate::value::Value;
 
-/// What a state under test has computed.
+/// The intermediate values of a state under test.
 pub(crate) type InspectionData = BTreeMap<Stage, Value>;
 
-/// InspectionData that expressions add to while they are read.
+/// A cell for the values that expressions compute during an evaluation.
 pub(crate) type InspectionCell = RefCell<InspectionData>;
 
-/// A value that a state computes on its way.
+/// A stage of a state's processing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
     AfterArguments,

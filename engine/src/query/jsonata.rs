@@ -1,7 +1,7 @@
-//! JSONata: the one file that knows the library which evaluates it.
+//! JSONata: the only file that uses the library for it.
 //!
-//! An expression is parsed once, when its machine is loaded. Its tree then tells which variables and which
-//! parts of `$states` it names, so that only those are turned into the library's own values.
+//! The loader parses an expression once. The tree tells which variables and which parts of `$states` the
+//! expression names, and only those become values of the library.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -21,22 +21,21 @@ use super::{Refusal, Resolved, Unresolved, functions, messages};
 use crate::rng::Rng;
 use crate::value::Number;
 
-/// What an evaluation may take (docs/states.md). AWS has such limits and does not publish them; it refuses an array of
-/// 900,000 numbers and a sum of 200 terms.
+/// The bounds of an evaluation (docs/states.md). AWS has such limits and does not publish them. It refuses an
+/// array of 900,000 numbers and a sum of 200 terms.
 const LIMITS: Limits = Limits {
     bytes: 32 * 1024 * 1024,
-    // As many as a payload of 256 KiB can hold.
+    // A payload of 256 KiB can contain this many items.
     items: 128 * 1024,
     depth: 198,
     time_ms: 10_000,
 };
 
-/// A parsed expression.
 #[derive(Debug)]
 pub(crate) struct Expression {
     source: Arc<str>,
     program: Program,
-    /// The expression, when it only names a place.
+    /// Set when the expression only names a value.
     place: Option<ValuePath>,
     names: Names,
 }
@@ -55,7 +54,7 @@ impl Expression {
         Ok(Self { source: source.into(), place, program: Program::new(tree, LIMITS), names })
     }
 
-    /// The text as it was written.
+    /// The source text.
     pub(crate) fn source(&self) -> &str {
         &self.source
     }
@@ -90,7 +89,7 @@ impl Expression {
     }
 }
 
-/// A bound in the words of AWS.
+/// A reached bound, in AWS's words.
 fn exceeded(bound: Bound) -> String {
     match bound {
         Bound::Time => "Expression evaluation timeout: Check for infinite loop".into(),
@@ -102,21 +101,22 @@ fn exceeded(bound: Bound) -> String {
     }
 }
 
-/// What an expression names.
+/// The names that an expression uses.
 #[derive(Debug, Default)]
 struct Names {
     variables: BTreeSet<String>,
-    /// Places below `$states`; an empty one is all of it.
+    /// Paths below `$states`. An empty path is all of it.
     states: BTreeSet<Vec<String>>,
-    /// `%` looks upwards, so no part can be left out.
+    /// Whether the expression uses `%`, which reads parents of a value. It then needs the whole of `$states`.
     looks_up: bool,
     bare: Option<String>,
-    /// Functions that are called without an argument, and may take the context for one.
+    /// Functions that are called without an argument, and may use the context as their argument.
     on_context: BTreeSet<String>,
 }
 
 impl Names {
-    /// Looks at a node; `top` while no step, filter or function has given the node a context of its own.
+    /// Collects the names of a node. `top` means that no step, filter or function has given the node a
+    /// context of its own.
     fn walk(&mut self, node: &AstNode, top: bool) {
         with_stack(|| self.look(node, top));
     }
@@ -129,7 +129,7 @@ impl Names {
             AstNode::Parent(_) => self.looks_up = true,
             AstNode::Path { steps } => self.path(steps, top),
             AstNode::Function { name, args, .. } => {
-                // A call may also be of a function kept in a variable.
+                // The name may also be a variable that contains a function.
                 self.variables.insert(name.clone());
                 if args.is_empty() {
                     self.on_context.insert(name.clone());
@@ -187,7 +187,7 @@ impl Names {
                     AstNode::Name(name) => Some((name.clone(), step)),
                     _ => None,
                 });
-                // The first step that filters, sorts or binds needs all that lies below it.
+                // The first step that filters, sorts or binds needs its whole value.
                 let mut place = Vec::new();
                 let mut plain = is_plain(first);
                 for (name, step) in named {
@@ -218,7 +218,7 @@ impl Names {
         }
     }
 
-    /// Why no state may hold this expression.
+    /// The reason to refuse the expression in its place.
     fn refusal(&self, visible: Visibility) -> Option<String> {
         if let Some(name) = &self.bare {
             return Some(format!("Reference to '{name}' at the top level is not supported."));
@@ -242,10 +242,10 @@ impl Names {
         Some(if whole { import(&states) } else { import_places(&states, &places) })
     }
 
-    /// Gives the evaluator the functions this expression calls beyond those of JSONata itself.
+    /// Registers the functions that this expression calls beyond those of the library.
     fn register(&self, evaluator: &mut Evaluator, scope: &mut Scope<'_>) -> Result<(), EvaluatorError> {
         if self.variables.contains("eval") {
-            // AWS has no such function, and finds that out when it is called.
+            // AWS has no `$eval`, and fails only when an expression calls it.
             evaluator.register_fn_override("eval", |_: &[JValue]| {
                 Err(EvaluatorError::EvaluationError("T1006: Attempted to invoke a non-function".into()))
             })?;
@@ -284,7 +284,7 @@ impl Names {
     }
 }
 
-/// What the library's own function gives.
+/// The value of the library's own function.
 fn call_library(name: &str, args: &[JValue]) -> Result<JValue, EvaluatorError> {
     let mut context = Context::new();
     let names: Vec<_> = (0..args.len()).map(|index| format!("argument{index}")).collect();
@@ -297,7 +297,7 @@ fn call_library(name: &str, args: &[JValue]) -> Result<JValue, EvaluatorError> {
     Evaluator::with_context(context).evaluate(&tree, &JValue::Undefined)
 }
 
-/// `$now` in a picture is the moment in that picture.
+/// `$now` with a picture formats the run's time by that picture.
 fn now_as(picture: &[JValue], millis: i64) -> Result<JValue, EvaluatorError> {
     let mut context = Context::new();
     context.bind("millis".into(), JValue::from(millis));
@@ -317,7 +317,7 @@ fn is_plain(step: &PathStep) -> bool {
     step.stages.is_empty() && !binds(step)
 }
 
-/// The tree as a place, when it is nothing else.
+/// The tree as a value path, if the expression is nothing else.
 fn value_path(tree: &AstNode) -> Option<ValuePath> {
     let (first, rest) = match tree {
         AstNode::Variable(name) => return Some(ValuePath::new(name, Vec::new())),
@@ -338,7 +338,7 @@ fn value_path(tree: &AstNode) -> Option<ValuePath> {
     Some(ValuePath::new(variable, places))
 }
 
-/// The constant indexes a step ends with; `None` when there is anything else.
+/// The constant indexes at the end of a step; `None`: the step has other stages.
 fn indexes(step: &PathStep) -> Option<Vec<Segment>> {
     if binds(step) {
         return None;

@@ -1,14 +1,14 @@
-//! What is wrong with a JSONata expression, in the words of jsonata-js, which are those that AWS shows.
+//! Errors of JSONata expressions in the messages of jsonata-js, which AWS shows.
 //!
-//! The library that parses and evaluates has the codes of jsonata-js and sentences of its own. Here a code leads to the
-//! sentence, filled in with what the library's sentence, the expression and its functions tell. A sentence whose value
-//! nothing tells ends before it.
+//! The library has the codes of jsonata-js and messages of its own. This file maps a code to the message of
+//! jsonata-js, and takes its values from the library's message, the expression and its functions. A message
+//! ends before a value that none of them gives.
 
 use std::collections::BTreeSet;
 
 use super::{signatures, without_code};
 
-/// The sentences that need nothing filled in and that the library words otherwise.
+/// Messages without a value, where those of the library differ.
 const SENTENCES: [(&str, &str); 30] = [
     ("D1002", "Cannot negate a non-numeric value"),
     ("D3010", "Second argument of replace function cannot be an empty string"),
@@ -66,7 +66,8 @@ const SENTENCES: [(&str, &str); 30] = [
     ("D3050", "The second argument of reduce function must be a function with at least two arguments"),
 ];
 
-/// The error of an evaluation: the code and its sentence. `called` are the functions that the expression calls.
+/// The error of an evaluation: the code and its message. `called` has the functions that the expression
+/// calls.
 pub(super) fn evaluation(source: &str, message: &str, called: &BTreeSet<String>) -> String {
     let Some((code, said)) = message.split_once(": ").filter(|(code, _)| is_code(code)) else {
         return message.to_owned();
@@ -144,13 +145,13 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     text.strip_prefix(before)?.strip_suffix(after)
 }
 
-/// A text as JSON has it.
+/// A text as a JSON string.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Which argument of which function is of the wrong type. Where several functions of the expression could be meant,
-/// the library's own sentence stays.
+/// Names the argument of the wrong type and its function. If several functions of the expression are
+/// possible, the library's own message stays.
 fn argument(code: &str, said: &str, called: &BTreeSet<String>) -> Option<String> {
     let number = match between(said, "Argument count mismatch: expected ", "") {
         Some(counts) => counts.split_once(", got ")?.1.parse::<usize>().ok()? + 1,
@@ -173,7 +174,7 @@ fn operator_quoted(said: &str) -> Option<String> {
     Some(format!("{before} of the {} operator {after}", quoted(operator)))
 }
 
-/// The operator of a comparison, where the expression has one kind only.
+/// The comparison operator, if the expression has only one kind of them.
 fn compared(source: &str) -> Option<String> {
     let mut found = BTreeSet::new();
     let text = source.replace("~>", " ");
@@ -188,7 +189,7 @@ fn compared(source: &str) -> Option<String> {
     ))
 }
 
-/// A token of the library's parser, as the source spells it.
+/// A token of the library's parser, in the spelling of the source.
 fn token(name: &str) -> String {
     let inner = |kind: &str| name.strip_prefix(kind).and_then(|rest| between(rest, "(", ")"));
     if let Some(text) = ["Identifier", "String", "Variable"].into_iter().find_map(inner) {
@@ -234,18 +235,18 @@ fn token(name: &str) -> String {
     quoted(spelt)
 }
 
-/// What a source lies open in at its end.
+/// An open bracket at the end of a source.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Open {
     Paren,
     Bracket,
-    /// An object, or a function's body; whether the name of a member is still to come.
+    /// An object or a function's body. The flag says whether a member's name comes next.
     Brace {
         wants_colon: bool,
     },
 }
 
-/// What closes the innermost bracket that is open at the end.
+/// The closing bracket for the innermost open one at the source's end.
 fn expected_closer(source: &str) -> Option<&'static str> {
     let mut open = Vec::new();
     let mut characters = source.chars();
@@ -281,7 +282,7 @@ fn expected_closer(source: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether the literal that is not closed is a regular expression.
+/// Whether the unterminated literal is a regular expression.
 fn ends_in_regex(source: &str) -> bool {
     let mut characters = source.chars();
     let mut last = None;
@@ -306,7 +307,7 @@ fn ends_in_regex(source: &str) -> bool {
     false
 }
 
-/// Passes over a literal.
+/// Skips a literal.
 fn skip(characters: &mut std::str::Chars<'_>, end: char) {
     while let Some(character) = characters.next() {
         match character {

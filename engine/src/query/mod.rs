@@ -1,4 +1,4 @@
-//! How a state reads its data: JSONPath, intrinsic functions, JSONata, and templates that hold them.
+//! The queries of states on their data: JSONPath, intrinsic functions, JSONata, and templates with them.
 
 mod functions;
 mod inspection;
@@ -24,38 +24,38 @@ pub(crate) use template::{EvaluationError, Template};
 
 use crate::value::Value;
 
-/// The language that a state's fields are written in.
+/// The language of a state's fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Language {
     JsonPath,
     Jsonata,
 }
 
-/// Why an expression is refused when its machine is loaded.
+/// The reason why the loader refuses an expression.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// It is not JSONata.
+    /// The source is no JSONata.
     Syntax(String),
-    /// It names what does not exist where it stands.
+    /// The expression names a variable or field that does not exist in its place.
     Unsupported(String),
-    /// It begins as an expression and does not end as one.
+    /// The text starts with `{%` and does not end with `%}`.
     Unclosed,
 }
 
-/// What an expression came to when it did not give a value.
+/// The result of an expression without a value.
 #[derive(Debug)]
 pub(crate) enum Unresolved {
-    /// It gave nothing; JSON has no word for that.
+    /// The expression gave nothing. JSON has no such value.
     Undefined,
-    /// It gave a function or another thing JSON cannot hold.
+    /// The expression gave a function or another value that JSON cannot represent.
     Unsupported,
-    /// It failed, with the code and the words of JSONata.
+    /// The expression failed, with the code and the message of JSONata.
     Threw(String),
 }
 
 pub(crate) type Resolved = Result<Value, Unresolved>;
 
-/// A message of JSONata without the code before it, as AWS shows it when it refuses a definition.
+/// A message of JSONata without its code, as AWS shows it for a refused definition.
 fn without_code(message: &str) -> &str {
     let is_code = |end: usize| {
         let code = message.get(end.saturating_sub(5)..end).unwrap_or_default().as_bytes();

@@ -1,4 +1,4 @@
-//! What an expression can see: `$states`, the variables, the time and the run's randomness.
+//! The scope of an expression: `$states`, the variables, the time and the run's randomness.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,21 +9,21 @@ use super::inspection::{InspectionCell, Stage};
 use crate::rng::Rng;
 use crate::value::Value;
 
-/// The variables of a workflow scope. A clone is cheap; writing to it leaves other clones as they are.
+/// The variables of a workflow scope. A clone is cheap, and a write to it leaves other clones unchanged.
 pub(crate) type Variables = Arc<BTreeMap<Arc<str>, Value>>;
 
-/// Everything an expression may name.
+/// All values that an expression can name.
 pub(crate) struct Scope<'a> {
     /// `$states.input`, or the `$` of JSONPath.
     pub input: &'a Value,
     pub result: Option<&'a Value>,
     pub error: Option<&'a Value>,
-    /// Makes the context object; called only for an expression that names it.
+    /// Builds the context object. Only an expression that names it calls this.
     pub context: &'a dyn Fn() -> Value,
     pub variables: &'a Variables,
     pub now: Timestamp,
     pub rng: &'a mut Rng,
-    /// Where a test keeps what its state computes.
+    /// The cell for intermediate values in a test.
     pub inspection: Option<&'a InspectionCell>,
 }
 
@@ -33,7 +33,7 @@ impl Scope<'_> {
         Scope { input, rng: self.rng, ..*self }
     }
 
-    /// Keeps a value, if anyone wants to see it.
+    /// Stores an intermediate value, if the run is a test.
     pub(crate) fn inspect(&self, stage: Stage, value: &Value) {
         if let Some(inspection) = self.inspection {
             inspection.borrow_mut().insert(stage, value.clone());
@@ -51,17 +51,17 @@ impl Scope<'_> {
         }
     }
 
-    /// `$states`, with these members.
+    /// `$states` with these members only.
     pub(super) fn states(&self, wanted: impl Fn(&str) -> bool) -> Value {
         let names = ["context", "input", "result", "errorOutput"].into_iter().filter(|name| wanted(name));
         names.filter_map(|name| Some((Arc::from(name), self.member(name)?))).collect()
     }
 }
 
-/// Which optional members of `$states` exist where an expression stands.
+/// The optional members of `$states` that an expression can see in its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Visibility {
-    /// `$states.result`: in `Output` and `Assign` of states that have a result.
+    /// `$states.result`: in `Output` and `Assign` of states with a result.
     pub result: bool,
     /// `$states.errorOutput`: in a `Catch`.
     pub error: bool,

@@ -1,9 +1,9 @@
-//! Fields that keep a part of a value: `InputPath`, `OutputPath`, `ItemsPath`.
+//! Fields that select a part of a value: `InputPath`, `OutputPath`, `ItemsPath`.
 
 use super::{EvaluationError, JsonPath, Scope};
 use crate::value::{Object, Value};
 
-/// The part of a value that a path field leaves.
+/// The part of a value that a path field selects.
 #[derive(Clone, Debug)]
 pub(crate) enum Selection {
     /// No field, or `$`.
@@ -14,7 +14,7 @@ pub(crate) enum Selection {
 }
 
 impl Selection {
-    /// The part of the scope's input.
+    /// The selected part of the scope's input.
     pub(crate) fn of(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
         match self {
             Self::All => Ok(scope.input.clone()),

@@ -1,7 +1,7 @@
-//! What the functions of JSONata take, as far as an error is to name the function: <https://docs.jsonata.org>.
+//! The argument types of JSONata's functions, as far as error messages need them: <https://docs.jsonata.org>.
 
-/// The types of the arguments, a letter each: `a` array, `b` boolean, `f` function, `j` anything that JSON holds, `n`
-/// number, `o` object, `s` text, `x` anything, `u` one of several. A letter in upper case is an array of such items.
+/// One letter per argument: `a` array, `b` boolean, `f` function, `j` any JSON, `n` number, `o` object, `s`
+/// text, `x` anything, `u` one of several types. An upper-case letter is an array of such items.
 const SIGNATURES: [(&str, &str); 58] = [
     ("abs", "n"),
     ("append", "xx"),
@@ -70,13 +70,13 @@ fn types(name: &str) -> Option<&'static str> {
         .map(|(_, types)| *types)
 }
 
-/// Whether a function may refuse this argument, counted from one; for its items, or for what it is.
+/// Whether a function may refuse this argument, counted from one, for its own type or for that of its items.
 pub(super) fn may_refuse(name: &str, argument: usize, for_items: bool) -> bool {
     let letter = types(name).and_then(|types| argument.checked_sub(1).and_then(|at| types.chars().nth(at)));
     letter.is_some_and(|letter| letter.is_ascii_uppercase() == for_items)
 }
 
-/// What the items of its first argument must be.
+/// The required type of the items in the first argument.
 pub(super) fn items(name: &str) -> Option<&'static str> {
     match types(name)?.chars().next()? {
         'N' => Some("numbers"),

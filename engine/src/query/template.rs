@@ -1,4 +1,4 @@
-//! JSON to be filled in: with JSONata where a string is `{% ... %}`, with JSONPath where a name ends with `.$`.
+//! JSON templates: a string `{% ... %}` is JSONata, and a name that ends with `.$` has a JSONPath or a call.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use super::{Expression, Intrinsic, JsonPath, Refusal, Scope, Unresolved, Visibil
 use crate::failure::reserved;
 use crate::value::{Number, Value};
 
-/// A JSON value to be filled in.
+/// A JSON value with parts that a run fills in.
 #[derive(Debug)]
 pub(crate) enum Template {
-    /// Nothing to fill in, at any depth.
+    /// A value without such parts at any depth.
     Constant(Value),
     Expression(Box<Expression>),
-    /// A JSONPath, and the field it stands in as messages name it.
+    /// A JSONPath, with the name of its field for messages.
     Path(Box<(Arc<str>, JsonPath)>),
     /// A call of an intrinsic function.
     Intrinsic(Box<Intrinsic>),
@@ -20,19 +20,20 @@ pub(crate) enum Template {
     Object(Vec<(Arc<str>, Template)>),
 }
 
-/// Something that gave no value.
+/// The failure of an evaluation.
 #[derive(Debug)]
 pub(crate) struct EvaluationError {
     /// The error's name.
     pub error: &'static str,
-    /// Where a JSONata expression stands: the field and what is below it, as AWS writes it: `Output/a/b[0]`.
+    /// The location of a JSONata expression in AWS's form: the field and the path below it, such as
+    /// `Output/a/b[0]`.
     pub location: Option<String>,
-    /// Ends a sentence that begins with the state's name.
+    /// The end of a sentence that begins with the state's name.
     pub cause: String,
 }
 
 impl Template {
-    /// Reads a template of JSONPath; each name whose value is neither a path nor a call is given to `refuse`.
+    /// Parses a JSONPath template. Calls `refuse` for each name whose value is neither a path nor a call.
     pub(crate) fn payload(value: &Value, refuse: &mut impl FnMut(&Arc<str>)) -> Self {
         match value {
             Value::Array(items) => {
@@ -60,7 +61,7 @@ impl Template {
         }
     }
 
-    /// A path or a call; `label` is the field it stands in.
+    /// A path or a call; `label` is the name of its field.
     pub(crate) fn reference(label: &str, text: &str) -> Option<Self> {
         if text.trim_start().starts_with('$') {
             return Some(Self::path(label, JsonPath::parse(text)?));
@@ -68,12 +69,12 @@ impl Template {
         Some(Self::Intrinsic(Box::new(Intrinsic::parse(text)?)))
     }
 
-    /// A path; `label` is the field it stands in.
+    /// A path; `label` is the name of its field.
     pub(crate) fn path(label: &str, path: JsonPath) -> Self {
         Self::Path(Box::new((label.into(), path)))
     }
 
-    /// Reads a template of JSONata; each expression that cannot be parsed is given to `refuse` with its place.
+    /// Parses a JSONata template. Calls `refuse` for each expression that does not parse, with its place.
     pub(crate) fn parse(
         value: &Value,
         visible: Visibility,
@@ -113,7 +114,7 @@ impl Template {
         }
     }
 
-    /// The template with every expression replaced by its value; `field` names where the template stands.
+    /// Evaluates the template. `field` is the template's location.
     pub(crate) fn fill(&self, field: &str, scope: &mut Scope<'_>) -> Result<Value, EvaluationError> {
         match self {
             Self::Constant(value) => Ok(value.clone()),
@@ -135,7 +136,7 @@ impl Template {
                 let members = members.iter();
                 let members = members.map(|(name, member)| match member {
                     Self::Constant(value) => Ok((Arc::clone(name), value.clone())),
-                    // It knows its field.
+                    // A path or a call has its own field name.
                     Self::Path(_) | Self::Intrinsic(_) => Ok((Arc::clone(name), member.fill(field, scope)?)),
                     member => Ok((Arc::clone(name), member.fill(&format!("{field}/{name}"), scope)?)),
                 });
@@ -144,7 +145,7 @@ impl Template {
         }
     }
 
-    /// The template's value, which must be what `accept` takes; `expected` is what AWS calls that.
+    /// Evaluates to a value that `accept` admits. `expected` is AWS's name for its type.
     pub(crate) fn fill_as<T>(
         &self,
         field: &str,
@@ -156,7 +157,7 @@ impl Template {
         self.accepted(&value, field, expected, accept)
     }
 
-    /// A value that the template gave, which must be what `accept` takes.
+    /// Checks that `accept` admits the template's value.
     fn accepted<T>(
         &self,
         value: &Value,
@@ -188,8 +189,8 @@ impl Template {
         })
     }
 
-    /// A whole number that is not negative, or a negative one that a path leads to. What a path leads to is read as
-    /// its text, as on AWS: `"5"` is a whole number and `5.0` is none.
+    /// Evaluates to an integer that is not negative, or that a path leads to. As on AWS, a value behind a
+    /// path is read as text: `"5"` is an integer and `5.0` is not.
     pub(crate) fn fill_count(
         &self,
         field: &str,
@@ -201,7 +202,7 @@ impl Template {
         self.accepted(&whole.into(), field, expected, accept)
     }
 
-    /// The same for any whole number.
+    /// Evaluates to any integer, with the same rule for paths.
     pub(crate) fn fill_whole(
         &self,
         field: &str,
@@ -216,7 +217,7 @@ impl Template {
         })
     }
 
-    /// A number. One that a path leads to may be written as a text.
+    /// Evaluates to a number. A value behind a path may be a text.
     pub(crate) fn fill_number(&self, field: &str, scope: &mut Scope<'_>) -> Result<f64, EvaluationError> {
         let by_path = self.is_path();
         self.fill_as(field, "number", scope, |value| match value {
@@ -225,7 +226,7 @@ impl Template {
         })
     }
 
-    /// A number of seconds for the clock of a task. A path that leads nowhere is told as that of `InputPath` is.
+    /// Evaluates to a number of seconds for a timeout. As for `InputPath`, a path without a value fails.
     pub(crate) fn fill_seconds(&self, field: &str, scope: &mut Scope<'_>) -> Result<i64, EvaluationError> {
         let value = match self {
             Self::Path(labelled) => labelled.1.pick(scope)?,
@@ -234,12 +235,12 @@ impl Template {
         self.accepted(&value, field, "positive integer", |value| value.as_number()?.as_i64())
     }
 
-    /// Whether it is the place of a value.
+    /// Whether the template is a path.
     pub(crate) fn is_path(&self) -> bool {
         matches!(self, Self::Path(_))
     }
 
-    /// What is looked up or evaluated, as it is written.
+    /// The source text of the path or the expression.
     pub(crate) fn source(&self) -> Option<&str> {
         match self {
             Self::Expression(expression) => Some(expression.source()),
@@ -248,7 +249,7 @@ impl Template {
         }
     }
 
-    /// The value, when nothing in it depends on a run.
+    /// The value, if it is the same in every run.
     pub(crate) fn constant(&self) -> Option<&Value> {
         match self {
             Self::Constant(value) => Some(value),
@@ -256,7 +257,7 @@ impl Template {
         }
     }
 
-    /// A list of templates; `whole` is what they were read from.
+    /// A list of templates, parsed from `whole`.
     fn list(whole: &Value, items: Vec<Self>) -> Self {
         let constant = items.iter().all(Self::is_constant);
         if constant { Self::Constant(whole.clone()) } else { Self::Array(items) }
@@ -276,13 +277,13 @@ impl Template {
     }
 }
 
-/// The text between `{%` and `%}`, when the whole string is an expression.
+/// The text between `{%` and `%}`, if the whole string is an expression.
 pub(crate) fn expression(text: &str) -> Option<&str> {
     Some(text.strip_prefix("{%")?.strip_suffix("%}")?.trim())
 }
 
 impl JsonPath {
-    /// The value for a field.
+    /// Resolves the path for a field of a template.
     pub(crate) fn fill(&self, label: &str, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
         self.resolve_with_nulls(scope).map_err(|_| {
             EvaluationError::runtime(format!(
@@ -293,7 +294,7 @@ impl JsonPath {
         })
     }
 
-    /// The value for `InputPath`, `OutputPath` or `ItemsPath`.
+    /// Resolves the path for `InputPath`, `OutputPath` or `ItemsPath`.
     pub(crate) fn pick(&self, scope: &Scope<'_>) -> Result<Value, EvaluationError> {
         self.resolve(scope).map_err(|miss| {
             EvaluationError::runtime(format!("Invalid path '{}' : {}", self.source(), miss.reason()))
@@ -302,7 +303,7 @@ impl JsonPath {
 }
 
 impl EvaluationError {
-    /// A failure that nothing catches.
+    /// A failure that no catcher matches.
     pub(crate) fn runtime(cause: impl Into<String>) -> Self {
         Self { error: reserved::RUNTIME, location: None, cause: cause.into() }
     }

@@ -1,13 +1,14 @@
-//! Expressions that only name a place (`$states.input.a.b`, `$parts[0]`) are answered on the value itself.
+//! Value paths: expressions that only name a value (`$states.input.a.b`, `$parts[0]`). They need no
+//! evaluator.
 //!
-//! A path of names over objects means the same in JSONata and here. Where JSONata would begin to map over an
-//! array, this gives up and the real evaluator is asked.
+//! A path of names over objects means the same in JSONata and here. JSONata maps a name over an array; there
+//! this module gives up and the evaluator takes over.
 
 use super::scope::Scope;
 use super::{Resolved, Unresolved};
 use crate::value::Value;
 
-/// A variable and the segments from it.
+/// A variable and the segments after it.
 #[derive(Debug, PartialEq)]
 pub(super) struct ValuePath {
     variable: String,
@@ -18,7 +19,7 @@ pub(super) struct ValuePath {
 #[derive(Debug, PartialEq)]
 pub(super) enum Segment {
     Name(String),
-    /// Counted from zero, from the end when negative.
+    /// Counted from zero, or from the end if negative.
     Index(i64),
 }
 
@@ -27,7 +28,7 @@ impl ValuePath {
         Self { variable: variable.to_owned(), segments }
     }
 
-    /// The place's value, or `None` when only the real evaluator can tell.
+    /// The value; `None`: only the evaluator can find it.
     pub(super) fn resolve(&self, scope: &Scope<'_>) -> Option<Resolved> {
         let mut segments = self.segments.iter();
         let mut found = if self.variable == "states" {

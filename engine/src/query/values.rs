@@ -1,4 +1,4 @@
-//! Values of a run as the values of the library that evaluates JSONata, and back.
+//! Conversion between a run's values and those of the JSONata library.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ fn object(members: impl Iterator<Item = (String, JValue)>) -> JValue {
     JValue::Object(Rc::new(members.collect()))
 }
 
-/// The value with only the members on the way to these places.
+/// Imports only the members on the way to these places.
 pub(super) fn import_places(value: &Value, places: &[&[String]]) -> JValue {
     let Value::Object(members) = value else {
         return import(value);
@@ -24,7 +24,8 @@ pub(super) fn import_places(value: &Value, places: &[&[String]]) -> JValue {
         };
         below.entry(first).or_default().push(rest);
     }
-    // Their order tells nobody anything: what looks at all members (`*`, `$keys`) names the place above them.
+    // The order of members does not matter here: an expression that reads all members (`*`, `$keys`) names
+    // the place above them.
     object(
         below
             .into_iter()
@@ -45,7 +46,7 @@ pub(super) fn import(value: &Value) -> JValue {
     })
 }
 
-/// `None`: JSON cannot hold it, or it is nested too deep.
+/// Exports a value; `None`: JSON cannot represent it, or its nesting is too deep.
 pub(super) fn export(value: &JValue) -> Option<Value> {
     exported(value, MAX_DEPTH)
 }
