@@ -8,29 +8,29 @@ use serde::Deserialize;
 use crate::failure::{Failure, reserved};
 use crate::value::Value;
 
-/// A mock configuration file: test cases of machines, and the answers that they use.
+/// A mock configuration file: test cases of machines, and their responses.
 #[derive(Clone, Debug, Default)]
 pub struct MockFile {
-    /// By machine, test case and state: the name of an answer.
+    /// The name of a response, by machine, test case and state.
     machines: BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>>,
     responses: BTreeMap<String, Responses>,
 }
 
-/// One test case: which states are mocked, and how often each was asked.
+/// One test case: the responses of each mocked state, and the number of its calls so far.
 #[derive(Clone, Debug)]
 pub struct MockCase {
     states: HashMap<String, (Responses, u32)>,
 }
 
-/// Why a mock configuration file cannot be used.
+/// The reason why a mock configuration file is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct MockProblem(String);
 
-/// What a state answers, by the number of its call.
+/// The responses of a state, by the number of the call.
 type Responses = Vec<(RangeInclusive<u32>, Response)>;
 
-/// What a state answers once.
+/// The response to one call.
 type Response = Result<Value, Failure>;
 
 #[derive(Deserialize)]
@@ -63,16 +63,16 @@ struct Throw {
     cause: Option<String>,
 }
 
-/// A member that may be `null` and is there all the same.
+/// A member whose value may be `null`, which differs from a missing member.
 fn given<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(input).map(Some)
 }
 
 impl MockFile {
-    /// Reads a file.
+    /// Parses a file.
     ///
     /// # Errors
-    /// When it is not in the format, or a test case names an answer that is not there.
+    /// The file is not in the format, or a test case names a missing response.
     pub fn parse(text: &str) -> Result<Self, MockProblem> {
         let file: File = serde_json::from_str(text).map_err(|error| MockProblem(error.to_string()))?;
         let responses = file.mocked_responses.into_iter();
@@ -87,7 +87,7 @@ impl MockFile {
         Ok(Self { machines, responses })
     }
 
-    /// The machines that have test cases.
+    /// The machines with test cases.
     pub fn machines(&self) -> impl Iterator<Item = &str> {
         self.machines.keys().map(String::as_str)
     }
@@ -97,7 +97,7 @@ impl MockFile {
         self.machines.get(machine).into_iter().flat_map(BTreeMap::keys).map(String::as_str)
     }
 
-    /// A test case, from its first call on.
+    /// A test case before its first call.
     pub fn case(&self, machine: &str, test_case: &str) -> Option<MockCase> {
         let states = self.machines.get(machine)?.get(test_case)?.iter();
         let states = states.map(|(state, response)| {
@@ -109,17 +109,18 @@ impl MockFile {
 }
 
 impl MockCase {
-    /// Whether a state is mocked: its task is never run.
+    /// Whether a state is mocked. Its task then never runs.
     pub fn has(&self, state: &str) -> bool {
         self.states.contains_key(state)
     }
 
-    /// The states that are mocked.
+    /// The mocked states.
     pub fn states(&self) -> impl Iterator<Item = &str> {
         self.states.keys().map(String::as_str)
     }
 
-    /// What a state answers to its next call; `None`: it is not mocked. A call without an answer fails the run.
+    /// The response to the next call of a state; `None`: the state is not mocked. A call without a response
+    /// fails the run.
     pub fn answer(&mut self, state: &str) -> Option<Result<Value, Failure>> {
         let (responses, calls) = self.states.get_mut(state)?;
         let call = *calls;

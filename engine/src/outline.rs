@@ -1,4 +1,4 @@
-//! A machine as a graph: for a host that checks, draws or prices it.
+//! A machine as a graph, for a host that checks or draws it, or computes its price.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,7 +7,7 @@ use crate::machine::{State, StateMachine};
 use crate::state::distributed::Distributed;
 use crate::state::{Exit, Kind};
 
-/// A state of a machine, nested ones included.
+/// A state of a machine, also a nested one.
 #[derive(Clone, Copy, Debug)]
 pub struct StateView<'m> {
     machine: &'m StateMachine,
@@ -15,39 +15,40 @@ pub struct StateView<'m> {
     state: &'m State,
 }
 
-/// A way from one state to the next.
+/// An edge from one state to the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edge<'m> {
-    /// The state it leads to; `None`: the end of its flow.
+    /// The target state; `None`: the end of the flow.
     pub to: Option<&'m str>,
-    /// When it is taken.
+    /// The condition of the edge.
     pub via: Via<'m>,
 }
 
-/// When a way is taken.
+/// The condition of an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Via<'m> {
-    /// When the state is done.
+    /// The state has succeeded.
     Next,
-    /// When this condition of a Choice holds.
+    /// This condition of a Choice is true.
     Choice(&'m str),
-    /// When no condition of a Choice holds.
+    /// No condition of a Choice is true.
     Default,
-    /// When the state fails with one of these errors.
+    /// The state fails with one of these errors.
     Catch(Vec<&'m str>),
 }
 
-/// How many states a run enters on its way to the end, errors aside.
+/// The number of states from start to end, without the paths of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathLength {
-    /// On the shortest way.
+    /// On the shortest path.
     pub shortest: usize,
-    /// On the longest way; `None` when there is a loop.
+    /// On the longest path; `None`: the graph has a loop.
     pub longest: Option<usize>,
 }
 
 impl StateMachine {
-    /// Every state, in the order of the definition; states of processors and branches come after their holder's flow.
+    /// Every state, in the order of the definition. States of processors and branches follow their parent's
+    /// flow.
     pub fn states(&self) -> impl Iterator<Item = StateView<'_>> {
         let flows = self.flows.iter().enumerate();
         flows.flat_map(move |(flow, states)| {
@@ -56,12 +57,12 @@ impl StateMachine {
         })
     }
 
-    /// The name of the state the machine starts at.
+    /// The name of the machine's first state.
     pub fn start_at(&self) -> &str {
         &self.state(FlowId(0), self.flows[0].start).name
     }
 
-    /// How many states lie between start and end; those inside a Map or Parallel state are not counted.
+    /// The number of states from start to end, without the states inside a Map or Parallel state.
     pub fn path_length(&self) -> PathLength {
         let start = self.flows[0].start;
         PathLength {
@@ -90,7 +91,7 @@ impl StateMachine {
         None
     }
 
-    /// `known` holds what was found before; a state on the way to itself is in it without a length.
+    /// `known` caches the lengths. A state on the current path has no length in it yet, which detects loops.
     fn longest(&self, state: StateId, known: &mut HashMap<usize, Option<usize>>) -> Option<usize> {
         if let Some(length) = known.insert(state.0, None) {
             known.insert(state.0, length);
@@ -111,7 +112,7 @@ impl<'m> StateView<'m> {
         &self.state.name
     }
 
-    /// The state's type, as definitions write it.
+    /// The state's type in the definition.
     pub fn kind(&self) -> &'static str {
         self.state.kind.name()
     }
@@ -121,7 +122,7 @@ impl<'m> StateView<'m> {
         self.state.comment.as_deref()
     }
 
-    /// What a Task runs, or what an `ItemReader` reads with.
+    /// The resource of a Task or of an `ItemReader`.
     pub fn resource(&self) -> Option<&'m str> {
         match &self.state.kind {
             Kind::Task(task) => Some(&task.resource),
@@ -130,7 +131,7 @@ impl<'m> StateView<'m> {
         }
     }
 
-    /// Everything the state has its host do: its task, or what a distributed Map reads and writes with.
+    /// Every resource that the state uses: its task, or the reader and the writer of a distributed Map.
     pub fn resources(&self) -> Vec<&'m str> {
         let written = match &self.state.kind {
             Kind::Map(map) => map.distributed.as_ref().and_then(Distributed::written_with),
@@ -139,7 +140,7 @@ impl<'m> StateView<'m> {
         self.resource().into_iter().chain(written).collect()
     }
 
-    /// Every way out of the state.
+    /// Every edge from the state.
     pub fn edges(&self) -> Vec<Edge<'m>> {
         let mut edges: Vec<_> = match &self.state.kind {
             Kind::Choice(choice) => choice
@@ -166,7 +167,7 @@ impl<'m> StateView<'m> {
         retried.chain(caught).flatten().map(|error| &**error).collect()
     }
 
-    /// The state whose processor or branch this one is in.
+    /// The Map or Parallel state that contains this state.
     pub fn parent(&self) -> Option<Self> {
         let (flow, state) = self.machine.flows[self.flow.0].parent?;
         Some(Self { machine: self.machine, flow, state: self.machine.state(flow, state) })
@@ -178,7 +179,7 @@ impl<'m> StateView<'m> {
         flows.map(|flow| &*self.machine.state(flow, self.machine.flows[flow.0].start).name).collect()
     }
 
-    /// Whether the state is a Map whose items become executions of their own.
+    /// Whether the state is a distributed Map.
     pub fn is_distributed(&self) -> bool {
         matches!(&self.state.kind, Kind::Map(map) if map.distributed.is_some())
     }

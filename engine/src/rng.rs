@@ -1,4 +1,4 @@
-//! The randomness of a run: a seeded generator that is part of its memory, so a run can be repeated.
+//! The randomness of a run: a seeded generator in the run's memory, so that a replay draws the same numbers.
 
 /// A small generator (SplitMix64). Not for secrets.
 #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
@@ -19,7 +19,7 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// The next number from zero up to, but without, one.
+    /// The next number from zero to one, without one itself.
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit a double")]
     pub(crate) fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
@@ -39,7 +39,7 @@ impl Rng {
     }
 }
 
-/// `java.util.Random`: what AWS draws from a seed of the user. A linear congruential generator of 48 bits.
+/// `java.util.Random`, which AWS uses for a seed of the user. A linear congruential generator of 48 bits.
 pub(crate) struct JavaRandom(u64);
 
 impl JavaRandom {
@@ -50,13 +50,13 @@ impl JavaRandom {
         Self((seed.cast_unsigned() ^ Self::MULTIPLIER) & Self::MASK)
     }
 
-    /// The next bits, as many as there are wanted and 32 at most.
+    /// The next bits, at most 32.
     fn next(&mut self, bits: u32) -> u64 {
         self.0 = self.0.wrapping_mul(Self::MULTIPLIER).wrapping_add(0xB) & Self::MASK;
         self.0 >> (48 - bits)
     }
 
-    /// The next number from zero up to, but without, one: `nextDouble`.
+    /// The next number from zero to one, without one itself: `nextDouble`.
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit a double")]
     pub(crate) fn unit(&mut self) -> f64 {
         let (high, low) = (self.next(26), self.next(27));

@@ -1,4 +1,4 @@
-//! Events as AWS's JSON: times in seconds, payloads as texts of JSON.
+//! Events as AWS's JSON: times in seconds, payloads as JSON texts.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ fn seconds(at: jiff::Timestamp) -> f64 {
 }
 
 impl HistoryEvent {
-    /// The member the details are under.
+    /// The name of the member that contains the details.
     fn member(&self) -> Option<&'static str> {
         use EventType as E;
         Some(match (self.kind, &self.details) {

@@ -1,4 +1,4 @@
-//! What happened in a run, event by event, in AWS's words.
+//! The events of a run, with AWS's names.
 
 mod json;
 
@@ -9,24 +9,24 @@ use jiff::Timestamp;
 use crate::failure::Failure;
 use crate::value::Value;
 
-/// One event of a run's history. It serialises to what `GetExecutionHistory` answers.
+/// One event of a run's history. It serialises to the form of `GetExecutionHistory`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HistoryEvent {
-    /// The execution the event belongs to: the run itself, or a child of a distributed Map.
+    /// The execution of the event: the run itself, or a child of a distributed Map.
     pub execution: Arc<str>,
     /// Counted from one in each execution.
     pub id: u64,
-    /// The event that led to this one; zero for the first.
+    /// The event that this one follows; zero for the first event.
     pub previous_event_id: u64,
-    /// When it happened.
+    /// The time of the event.
     pub timestamp: Timestamp,
-    /// What happened.
+    /// The type of the event.
     pub kind: EventType,
-    /// What is told about it.
+    /// The details of the event.
     pub details: Details,
 }
 
-/// The kinds of events, named as AWS names them.
+/// The types of events, with AWS's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[expect(missing_docs, reason = "each variant is AWS's own name for the event")]
 pub enum EventType {
@@ -92,7 +92,7 @@ pub enum EventType {
 }
 
 impl EventType {
-    /// Whether it is the last event of an execution.
+    /// Whether this is the last event of an execution.
     pub(crate) fn ends_execution(self) -> bool {
         matches!(
             self,
@@ -104,16 +104,17 @@ impl EventType {
     }
 }
 
-/// A service integration, as events name it: `lambda` and `invoke`, `aws-sdk:sfn` and `startSyncExecution`.
+/// A service integration with the names of its events: `lambda` and `invoke`, `aws-sdk:sfn` and
+/// `startSyncExecution`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Integration {
-    /// The service, events call it `resourceType`.
+    /// The service; events call it `resourceType`.
     pub service: Arc<str>,
-    /// What is asked of it, events call it `resource`.
+    /// The service's action; events call it `resource`.
     pub action: Arc<str>,
 }
 
-/// What an event tells beyond its kind.
+/// The details of an event.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the fields are AWS's own; see its HistoryEvent")]
 pub enum Details {
@@ -122,9 +123,9 @@ pub enum Details {
         input: Value,
         role: Option<Arc<str>>,
     },
-    /// What an execution or a function gave.
+    /// The output of an execution or a function.
     Output(Value),
-    /// Why an execution, a function or a Map run failed.
+    /// The failure of an execution, a function or a Map run.
     Failed(Failure),
     Entered {
         name: Arc<str>,
@@ -151,7 +152,7 @@ pub enum Details {
         timeout: Option<u64>,
         heartbeat: Option<u64>,
     },
-    /// Who has taken an activity's task.
+    /// The worker that received an activity's task.
     Worker {
         name: Option<Arc<str>>,
     },
@@ -175,7 +176,7 @@ pub enum Details {
     MapRun {
         arn: Arc<str>,
     },
-    /// An execution goes on for the `count`-th time.
+    /// The `count`-th redrive of an execution.
     Redriven {
         count: u32,
     },
@@ -186,12 +187,12 @@ pub enum Details {
 }
 
 impl Integration {
-    /// The integration an ARN names, `None` for a Lambda function or a resource of another kind.
+    /// The integration of an ARN; `None` for a Lambda function or a resource of another kind.
     pub(crate) fn of(resource: &str) -> Option<Self> {
         let mut parts = resource.splitn(6, ':');
         let (arn, service) = (parts.next()?, parts.nth(1)?);
         let call = parts.nth(2).filter(|_| arn == "arn" && service == "states")?;
-        // `.sync:2` is one word.
+        // `.sync:2` is one word, so its colon separates nothing.
         let end = call.strip_suffix(":2").map_or(call.len(), str::len);
         let (service, action) = call.split_at(call.get(..end)?.rfind(':')?);
         let action = action.strip_prefix(':')?;

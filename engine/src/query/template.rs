@@ -226,7 +226,7 @@ impl Template {
         })
     }
 
-    /// Evaluates to a number of seconds for a timeout. As for `InputPath`, a path without a value fails.
+    /// Evaluates to a number of seconds for a timeout. A path without a value fails with the message of `InputPath`.
     pub(crate) fn fill_seconds(&self, field: &str, scope: &mut Scope<'_>) -> Result<i64, EvaluationError> {
         let value = match self {
             Self::Path(labelled) => labelled.1.pick(scope)?,

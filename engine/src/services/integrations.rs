@@ -1,6 +1,6 @@
 //! The optimized integrations, from AWS's documentation ("Integrating optimized services").
 
-/// Which patterns a call has beside request and response.
+/// The patterns of a call besides request and response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Patterns {
     Plain,
@@ -9,11 +9,11 @@ enum Patterns {
     /// `.waitForTaskToken`
     Callback,
     Both,
-    /// And `.sync:2`.
+    /// The same, and `.sync:2`.
     All,
 }
 
-/// Every service, with each pattern's calls.
+/// Every service, with the calls of each pattern.
 const SERVICES: [(&str, &[(Patterns, &str)]); 22] = {
     use Patterns::{All, Both, Callback, Job, Plain};
     [
@@ -81,7 +81,7 @@ const SERVICES: [(&str, &[(Patterns, &str)]); 22] = {
     ]
 };
 
-/// The call whose answer a task that waits for a job gets in the end.
+/// The call whose answer is the result of a task that waits for a job.
 const POLLED: [(&str, &str); 7] = [
     ("states:startExecution", "sfn:describeExecution"),
     ("athena:startQueryExecution", "athena:getQueryExecution"),
@@ -92,7 +92,7 @@ const POLLED: [(&str, &str); 7] = [
     ("databrew:startJobRun", "databrew:describeJobRun"),
 ];
 
-/// Whether there is such a call (`sns:publish`) with this pattern (empty: none).
+/// Whether a call (`sns:publish`) exists with this pattern (empty: none).
 pub(super) fn has(call: &str, pattern: &str) -> bool {
     let Some((service, action)) = call.split_once(':') else {
         return false;

@@ -1,10 +1,10 @@
-//! AWS's services as a Task may call them.
+//! AWS's services, as a Task can call them.
 //!
-//! | file | what it holds |
+//! | file | content |
 //! |---|---|
 //! | `integrations.rs` | the optimized integrations: their calls and patterns |
 //! | `table.rs` | every operation of every service, for `aws-sdk` |
-//! | `shape.rs` | what operations answer |
+//! | `shape.rs` | the shapes of the operations' answers |
 
 mod integrations;
 mod shape;
@@ -12,10 +12,10 @@ mod table;
 
 pub(crate) use shape::{Field, Range, Shape};
 
-/// What AWS says of a resource that is none.
+/// AWS's message for an unknown resource.
 pub(crate) const UNRECOGNIZED: &str = "The resource provided ARN is not recognized. The value is not a valid resource ARN, or the resource is not available in this region.";
 
-/// Whether a service integration with this ARN exists. What is no service integration is not looked into.
+/// Whether the service integration of this ARN exists. Every other resource passes.
 pub(crate) fn is_recognized(resource: &str) -> bool {
     let Some(task) = integration(resource) else {
         return true;
@@ -30,8 +30,8 @@ pub(crate) fn is_recognized(resource: &str) -> bool {
     }
 }
 
-/// The type of what a service answers to a Task with this resource; `None`: it is not known, or the Task gets something
-/// else.
+/// The shape of a service's answer to a Task with this resource; `None`: it is unknown, or the Task receives
+/// another value.
 pub(crate) fn answer(resource: &str) -> Option<Shape<'static>> {
     let task = integration(resource)?;
     let (call, pattern) = task.split_once('.').unwrap_or((task, ""));
@@ -41,14 +41,14 @@ pub(crate) fn answer(resource: &str) -> Option<Shape<'static>> {
         _ => return None,
     };
     let (service, action) = call.strip_prefix("aws-sdk:").unwrap_or(call).split_once(':')?;
-    // As on AWS, what these integrations make of an answer is not looked into.
+    // As on AWS, the answers of these integrations are not checked.
     if matches!(service, "apigateway" | "eks") && !task.starts_with("aws-sdk:") {
         return None;
     }
     Shape::read(table::answer(service, action)?)
 }
 
-/// What stands behind `arn:aws:states:::`.
+/// The part behind `arn:aws:states:::`.
 fn integration(resource: &str) -> Option<&str> {
     match resource.splitn(6, ':').collect::<Vec<_>>()[..] {
         ["arn", _, "states", "", "", task] => Some(task),

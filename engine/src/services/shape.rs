@@ -1,27 +1,27 @@
-//! What an operation answers: the types that `operations.zz` writes, read.
+//! The shapes of answers, parsed from `operations.zz`.
 
-/// What a value may be.
+/// The shape of a value.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Shape<'t> {
     /// Any JSON.
     Any,
     Boolean,
     Text,
-    /// Bytes, written as a text of so many characters at min.
+    /// Bytes, as a text of at least this many characters.
     Blob(usize),
     OneOf(Vec<&'t str>),
     Integer(Range),
     Number(Range),
     List(Box<Shape<'t>>),
     Map(Box<Shape<'t>>),
-    /// An object that is not looked into.
+    /// An object whose members are not checked.
     Object,
-    /// A structure that this one is in, so many levels up; zero is the one at hand.
+    /// An enclosing structure, this many levels up. Zero is the current one.
     Ancestor(usize),
     Structure(Vec<Field<'t>>),
 }
 
-/// The min and the max that a number may be.
+/// The bounds of a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Range {
     pub min: Option<f64>,
@@ -37,7 +37,7 @@ pub(crate) struct Field<'t> {
 }
 
 impl<'t> Shape<'t> {
-    /// Reads a whole text that is one type.
+    /// Parses a whole text as one shape.
     pub(super) fn read(text: &'t str) -> Option<Self> {
         let mut reader = Reader { rest: text };
         let shape = reader.shape()?;
@@ -93,7 +93,7 @@ impl<'t> Reader<'t> {
         Range { min, max }
     }
 
-    /// Fields up to the parenthesis that closes them.
+    /// The fields before the closing parenthesis.
     fn fields(&mut self) -> Option<Vec<Field<'t>>> {
         let mut fields = Vec::new();
         while !self.take(')') {

@@ -1,6 +1,6 @@
-//! Every operation of every AWS service, by the names that an `aws-sdk` integration has for them.
+//! Every operation of every AWS service, by its names in an `aws-sdk` integration.
 //!
-//! The table, `operations.zz`, is written by `engine/tools/operations.py`, which says what is in it.
+//! `engine/tools/operations.py` writes the table `operations.zz` and describes its content.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -13,24 +13,24 @@ const PACKED: &[u8] = include_bytes!("operations.zz");
 /// Stands for every operation of a service.
 const ANY: &str = "*";
 
-/// Whether a service has an action; both are spelt as in an ARN.
+/// Whether a service has an action, both in an ARN's spelling.
 pub(super) fn has(service: &str, action: &str) -> bool {
     action.starts_with(|first: char| first.is_ascii_lowercase()) && operation(service, action).is_some()
 }
 
-/// The type of an operation's answer, as the table writes it.
+/// The shape of an operation's answer, in the table's notation.
 pub(super) fn answer(service: &str, action: &str) -> Option<&'static str> {
     operation(service, action).filter(|answer| !answer.is_empty())
 }
 
-/// Every answer that is known.
+/// Every known answer.
 #[cfg(test)]
 pub(super) fn answers() -> impl Iterator<Item = &'static str> {
     let lines = services().values().flat_map(|operations| operations.lines());
     lines.filter_map(|line| line.find('(').map(|at| &line[at..]))
 }
 
-/// What stands behind an operation's name.
+/// The text behind an operation's name.
 fn operation(service: &str, action: &str) -> Option<&'static str> {
     let service = service.to_ascii_lowercase().replace('-', "");
     services().get(&*service)?.lines().find_map(|line| {
@@ -39,8 +39,8 @@ fn operation(service: &str, action: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether an action is this operation, whose name begins with a capital. SDKs differ in how they write an abbreviation
-/// (`describeDBInstances`, `describeDbInstances`).
+/// Whether an action is this operation, whose name begins with a capital. SDKs spell abbreviations in two
+/// ways (`describeDBInstances`, `describeDbInstances`).
 fn is_same(action: &str, name: &str) -> bool {
     let abbreviates = || {
         let capitals = |pair: &[u8]| pair.iter().all(u8::is_ascii_uppercase);
@@ -49,7 +49,7 @@ fn is_same(action: &str, name: &str) -> bool {
     action.eq_ignore_ascii_case(name) && (action.get(1..) == name.get(1..) || abbreviates())
 }
 
-/// The operations of each service, a line each, by each of its names.
+/// The operations of each service, one per line, by each name of the service.
 fn services() -> &'static HashMap<&'static str, &'static str> {
     static TEXT: OnceLock<String> = OnceLock::new();
     static SERVICES: OnceLock<HashMap<&str, &str>> = OnceLock::new();

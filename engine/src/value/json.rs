@@ -37,7 +37,7 @@ impl<'de> Deserialize<'de> for Value {
 
 #[derive(Clone, Copy)]
 struct ValueVisitor {
-    /// How many lists and objects may still be within one another.
+    /// The number of lists and objects that may still be nested.
     levels_left: usize,
 }
 

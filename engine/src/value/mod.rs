@@ -1,4 +1,4 @@
-//! JSON values whose containers and strings are shared: a clone copies a pointer, never a payload.
+//! JSON values with shared containers and strings: a clone copies a pointer, never a payload.
 
 mod json;
 mod number;
@@ -10,14 +10,14 @@ use indexmap::IndexMap;
 
 pub use number::Number;
 
-/// So many lists and objects may be within one another in what is read and in what a state hands on. What the
-/// host writes around a value when it keeps it must fit the 128 levels that can be read back.
+/// The maximum nesting of lists and objects in parsed values and in outputs of states. A host wraps a value
+/// in more levels to store it, and the reader of stored JSON permits 128.
 pub(crate) const MAX_DEPTH: usize = 100;
 
 /// A JSON value.
 ///
-/// Strings, arrays and objects sit behind an `Arc`, so a state that passes its input on, or picks a part
-/// of it, shares the text it was read from.
+/// Strings, arrays and objects are behind an `Arc`. So a state that outputs its input, or a part of it,
+/// shares the memory of the parsed text.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value {
     /// `null`
@@ -25,13 +25,13 @@ pub enum Value {
     Null,
     /// `true` or `false`
     Bool(bool),
-    /// A number; integers that fit 64 bits keep every digit.
+    /// A number. Integers that fit 64 bits keep every digit.
     Number(Number),
     /// A text.
     String(Arc<str>),
     /// A list.
     Array(Array),
-    /// Names with values, in the order they were written.
+    /// Members in the order of the source.
     Object(Object),
 }
 
@@ -39,28 +39,28 @@ pub enum Value {
 #[derive(Clone, Debug, Default)]
 pub struct Array(Arc<Measured<Vec<Value>>>);
 
-/// A shared map of names to values that keeps its order.
+/// A shared map from names to values that keeps its order.
 #[derive(Clone, Debug, Default)]
 pub struct Object(Arc<Measured<IndexMap<Arc<str>, Value>>>);
 
-/// A container with its size, which is found once and then known to everyone who shares it.
+/// A container with its size. The size is computed once, and all clones share it.
 #[derive(Debug, Default)]
 struct Measured<T> {
     items: T,
     size: OnceLock<Size>,
 }
 
-/// How much room a value takes.
+/// The size of a value.
 #[derive(Clone, Copy, Debug)]
 struct Size {
-    /// Of its compact JSON text.
+    /// The length of its compact JSON text.
     bytes: usize,
-    /// How many lists and objects are within one another, itself included.
+    /// The nesting depth of lists and objects, with the value itself.
     depth: usize,
 }
 
 impl Size {
-    /// A container of things of these sizes, with so many bytes more for each.
+    /// The size of a container of such parts, with `more` bytes for each.
     fn of_container(parts: impl Iterator<Item = Self>, more: usize) -> Self {
         let all = parts.fold(Self { bytes: 0, depth: 0 }, |all, part| Self {
             bytes: all.bytes + part.bytes + more,
@@ -71,10 +71,10 @@ impl Size {
 }
 
 impl Value {
-    /// Reads JSON text.
+    /// Parses JSON text.
     ///
     /// # Errors
-    /// When the text is not one JSON value.
+    /// The text is not one JSON value.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
     }
@@ -84,12 +84,12 @@ impl Value {
         Self::String(text.into())
     }
 
-    /// The member of this name, when the value is an object that has it.
+    /// The member of this name, if the value is an object with it.
     pub fn get(&self, name: &str) -> Option<&Self> {
         self.as_object()?.get(name)
     }
 
-    /// The text, when the value is one.
+    /// The text, if the value is one.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(text) => Some(text),
@@ -97,7 +97,7 @@ impl Value {
         }
     }
 
-    /// The list, when the value is one.
+    /// The list, if the value is one.
     pub fn as_array(&self) -> Option<&Array> {
         match self {
             Self::Array(items) => Some(items),
@@ -105,7 +105,7 @@ impl Value {
         }
     }
 
-    /// The object, when the value is one.
+    /// The object, if the value is one.
     pub fn as_object(&self) -> Option<&Object> {
         match self {
             Self::Object(members) => Some(members),
@@ -113,7 +113,7 @@ impl Value {
         }
     }
 
-    /// The truth value, when the value is one.
+    /// The boolean, if the value is one.
     pub fn as_bool(&self) -> Option<bool> {
         match self {
             Self::Bool(truth) => Some(*truth),
@@ -121,7 +121,7 @@ impl Value {
         }
     }
 
-    /// The number, when the value is one.
+    /// The number, if the value is one.
     pub fn as_number(&self) -> Option<Number> {
         match self {
             Self::Number(number) => Some(*number),
@@ -129,7 +129,7 @@ impl Value {
         }
     }
 
-    /// What JSON calls this kind of value: `null`, `boolean`, `number`, `string`, `array` or `object`.
+    /// JSON's name for the value's type: `null`, `boolean`, `number`, `string`, `array` or `object`.
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -141,12 +141,12 @@ impl Value {
         }
     }
 
-    /// How many bytes the value takes as compact JSON in UTF-8.
+    /// The length of the value as compact JSON in UTF-8.
     pub fn json_len(&self) -> usize {
         self.size().bytes
     }
 
-    /// Whether it is nested deeper than what is read may be.
+    /// Whether the nesting exceeds the limit for parsed values.
     pub(crate) fn is_too_deep(&self) -> bool {
         self.size().depth > MAX_DEPTH
     }
@@ -165,7 +165,7 @@ impl Value {
 }
 
 impl Array {
-    /// The list with another item at a place it has.
+    /// The list with another item at an existing index.
     pub(crate) fn with(&self, index: usize, item: Value) -> Self {
         let mut items = self.to_vec();
         if let Some(place) = items.get_mut(index) {
@@ -185,22 +185,22 @@ impl Object {
         self.0.items.get(name)
     }
 
-    /// Names and values in their order.
+    /// The members in their order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &Value)> {
         self.0.items.iter()
     }
 
-    /// How many members there are.
+    /// The number of members.
     pub fn len(&self) -> usize {
         self.0.items.len()
     }
 
-    /// Whether there is no member.
+    /// Whether the object has no member.
     pub fn is_empty(&self) -> bool {
         self.0.items.is_empty()
     }
 
-    /// The members with one more, or one of another value.
+    /// The object with this member added or replaced.
     pub(crate) fn with(&self, name: &Arc<str>, value: Value) -> Self {
         let mut items = self.0.items.clone();
         items.insert(Arc::clone(name), value);
@@ -218,7 +218,7 @@ impl Object {
     }
 }
 
-/// Two quotes, and what JSON makes of each byte between them.
+/// The length of a text as JSON, with its quotes and escapes.
 fn string_len(text: &str) -> usize {
     let escaped = text.bytes().map(|byte| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0C => 2,

@@ -1,4 +1,4 @@
-//! Numbers: integers of 64 bits stay what they are, everything else is a double.
+//! Numbers: 64-bit integers stay exact, and all other numbers are doubles.
 
 /// A JSON number.
 #[derive(Clone, Copy, Debug)]
@@ -11,11 +11,11 @@ pub enum Number {
     Float(f64),
 }
 
-/// The integers a double holds without loss.
+/// The bound of the integers that a double represents exactly.
 const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
 
 impl Number {
-    /// The number as a double; integers beyond 2^53 lose their last digits.
+    /// The number as a double. Integers beyond 2^53 lose their last digits.
     #[expect(clippy::cast_precision_loss, reason = "what JSON readers with doubles do too")]
     pub fn as_f64(self) -> f64 {
         match self {
@@ -25,7 +25,7 @@ impl Number {
         }
     }
 
-    /// The number, when it is a whole one that fits `i64`.
+    /// The number, if it is an integer that fits `i64`.
     #[expect(clippy::cast_possible_truncation, reason = "the range is checked first")]
     pub fn as_i64(self) -> Option<i64> {
         match self {
@@ -35,7 +35,7 @@ impl Number {
         }
     }
 
-    /// A double as the simplest number with its value, `None` for infinities and NaN.
+    /// A double as the simplest number of its value; `None` for infinities and NaN.
     #[expect(clippy::cast_possible_truncation, reason = "the range is checked first")]
     pub fn from_f64(n: f64) -> Option<Self> {
         if !n.is_finite() {
@@ -62,7 +62,7 @@ fn digits(n: u64) -> usize {
 }
 
 impl PartialEq for Number {
-    /// By value: `1` equals `1.0`.
+    /// Equality by value: `1` equals `1.0`.
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Int(a), Self::Int(b)) => a == b,

@@ -3,7 +3,7 @@
 use super::numbers::whole;
 use crate::value::{Array, Object, Value};
 
-/// AWS makes no longer range.
+/// AWS's limit for the length of a range.
 const MAX_RANGE_ITEMS: i64 = 1000;
 
 fn list(value: &Value) -> Result<&Array, String> {
@@ -55,7 +55,7 @@ pub(super) fn unique(items: &Value) -> Result<Value, String> {
     Ok(kept.into())
 }
 
-/// AWS has the shallow merge only.
+/// Merges two objects. AWS has only the shallow merge.
 pub(super) fn merge(first: &Value, second: &Value, deep: &Value) -> Result<Value, String> {
     let (Some(first), Some(second)) = (first.as_object(), second.as_object()) else {
         return Err("the first two arguments must be objects".into());

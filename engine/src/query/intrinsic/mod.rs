@@ -1,6 +1,6 @@
 //! Intrinsic functions: `States.Format('{} items', States.ArrayLength($.items))`.
 //!
-//! | file | what it holds |
+//! | file | content |
 //! |---|---|
 //! | `parse.rs` | text to calls |
 //! | `arrays.rs`, `texts.rs`, `numbers.rs` | the functions |
@@ -17,7 +17,7 @@ use super::scope::Scope;
 use crate::failure::reserved;
 use crate::value::Value;
 
-/// A call that was parsed, with its text.
+/// A parsed call with its text.
 #[derive(Debug)]
 pub(crate) struct Intrinsic {
     source: Arc<str>,
@@ -39,7 +39,7 @@ enum Argument {
     Call(Call),
 }
 
-/// Every function there is.
+/// Every intrinsic function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Function {
     Array,
@@ -62,14 +62,14 @@ enum Function {
     Uuid,
 }
 
-/// Why a call has no value: the error's name and the sentence.
+/// The error of a call: its name and its cause.
 pub(crate) struct IntrinsicError {
     pub error: &'static str,
     pub cause: String,
 }
 
 impl Intrinsic {
-    /// Reads a call; `None` when the text is not one.
+    /// Parses a call; `None`: the text is no call.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         Some(Self { source: text.into(), call: parse::call(text)? })
     }
@@ -88,7 +88,7 @@ impl Call {
         for (index, argument) in self.arguments.iter().enumerate() {
             arguments.push(match argument {
                 Argument::Value(value) => value.clone(),
-                // The first text of a Format keeps its escapes: `\{` there is not the place of an argument.
+                // The first text of a Format keeps its escapes: `\{` is no placeholder there.
                 Argument::Text(text) if self.function == Function::Format && index == 0 => {
                     Value::String(Arc::clone(text))
                 }
@@ -104,7 +104,8 @@ impl Call {
     }
 }
 
-/// AWS shows a path into the context object as if it began at the input, and shows the input.
+/// The error of a path without a value. AWS shows a path into the context object as a path into the input,
+/// and shows the input.
 fn missing(path: &JsonPath, scope: &Scope<'_>) -> IntrinsicError {
     let source = path.source();
     let source = if path.is_context() { &source[1..] } else { source };
@@ -160,7 +161,7 @@ impl Function {
         }
     }
 
-    /// The value, or why the arguments have none.
+    /// The function's value. The error says why the arguments do not suit it.
     fn apply(self, arguments: &[Value], scope: &mut Scope<'_>) -> Result<Value, String> {
         match (self, arguments) {
             (Self::Array, items) => Ok(items.to_vec().into()),

@@ -3,7 +3,7 @@
 use crate::rng::Rng;
 use crate::value::Value;
 
-/// A number as AWS takes it: rounded, a half upwards.
+/// A number rounded as on AWS: a half rounds up.
 #[expect(clippy::cast_possible_truncation, reason = "beyond the range is the range's end, as in Java")]
 pub(super) fn whole(value: &Value) -> Result<i64, String> {
     let number = value.as_number().ok_or("an argument must be a number")?;
@@ -15,7 +15,7 @@ pub(super) fn add(a: &Value, b: &Value) -> Result<Value, String> {
     sum.map(Value::from).ok_or_else(|| "the sum is too large".into())
 }
 
-/// A number from the first up to, but without, the last.
+/// A number in the range from `from` to `to`, without `to` itself.
 pub(super) fn random(from: &Value, to: &Value, seed: Option<&Value>, rng: &mut Rng) -> Result<Value, String> {
     let (from, to) = (whole(from)?, whole(to)?);
     let width = to.checked_sub(from).filter(|width| *width > 0).and_then(|width| u64::try_from(width).ok());

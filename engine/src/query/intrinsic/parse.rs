@@ -4,10 +4,10 @@ use super::{Argument, Call, Function};
 use crate::query::jsonpath::JsonPath;
 use crate::value::{Number, Value};
 
-/// AWS allows so many calls within one another.
+/// AWS's limit for the depth of nested calls.
 const MAX_CALL_DEPTH: usize = 10;
 
-/// A whole text that is one call.
+/// Parses a whole text as one call.
 pub(super) fn call(text: &str) -> Option<Call> {
     let (call, rest) = read_call(text.trim(), 1)?;
     rest.is_empty().then_some(call)
@@ -58,7 +58,7 @@ fn read_argument(text: &str, depth: usize) -> Option<(Argument, &str)> {
     Some((argument, rest))
 }
 
-/// Where the closing quote stands; a backslash takes one of `'{}\` with it, and stands before nothing else.
+/// The position of the closing quote. A backslash escapes one of `'{}\` and may precede nothing else.
 fn end_of_text(text: &str) -> Option<usize> {
     let mut letters = text.char_indices();
     while let Some((at, letter)) = letters.next() {
@@ -71,7 +71,7 @@ fn end_of_text(text: &str) -> Option<usize> {
     None
 }
 
-/// Where a path or a number ends: at a comma or parenthesis that is not its own.
+/// The end of a path or a number: a comma or parenthesis that is no part of it.
 fn end_of_word(text: &str) -> Option<usize> {
     let mut open = 0_usize;
     let mut quote = None;

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::query::functions;
 use crate::value::{Number, Value};
 
-/// AWS hashes and encodes no longer text, in characters.
+/// AWS's limit for a text to hash or to encode, in characters.
 const MAX_TEXT_CHARS: usize = 10_000;
 
 fn text(value: &Value) -> Result<&str, String> {
@@ -23,7 +23,7 @@ fn limited_text(value: &Value) -> Result<&str, String> {
     Ok(text)
 }
 
-/// A text in quotes without its escapes: `\'`, `\{`, `\}`, `\\`. Any other backslash stands for itself.
+/// Removes the escapes `\'`, `\{`, `\}` and `\\` of a text. Any other backslash is literal.
 pub(super) fn unescaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut letters = text.chars().peekable();
@@ -59,7 +59,7 @@ pub(super) fn format(template: &Value, arguments: &[Value]) -> Result<Value, Str
     Ok(Value::string(filled))
 }
 
-/// A value in a text, as Java shows it: `{a=1, b=[x, y]}`.
+/// Writes a value inside a text in Java's form: `{a=1, b=[x, y]}`.
 fn shown(value: &Value, text: &mut String) {
     match value {
         Value::String(own) => text.push_str(own),
@@ -75,7 +75,7 @@ fn shown(value: &Value, text: &mut String) {
         Value::Object(members) => {
             text.push('{');
             for (index, (name, value)) in members.iter().enumerate() {
-                // Writing to a String cannot fail.
+                // A write to a String cannot fail.
                 let _ = write!(text, "{}{name}=", if index > 0 { ", " } else { "" });
                 shown(value, text);
             }
@@ -85,7 +85,7 @@ fn shown(value: &Value, text: &mut String) {
     }
 }
 
-/// `1.5`, `1.0E10`, `1.0E-5`.
+/// A double in Java's form: `1.5`, `1.0E10`, `1.0E-5`.
 fn double(number: f64) -> String {
     if number == 0.0 || (1e-3..1e7).contains(&number.abs()) {
         return format!("{number:?}");
@@ -103,7 +103,7 @@ pub(super) fn split(value: &Value, delimiters: &Value) -> Result<Value, String> 
     Ok(parts.map(Value::from).collect::<Vec<_>>().into())
 }
 
-/// A text of spaces is null.
+/// Parses JSON. A text of spaces gives null.
 pub(super) fn parse(value: &Value) -> Result<Value, String> {
     let text = text(value)?;
     if text.trim().is_empty() {

@@ -13,7 +13,7 @@ pub(super) enum Filter {
     Any(Vec<Filter>),
     All(Vec<Filter>),
     Not(Box<Filter>),
-    /// The path leads somewhere.
+    /// The path finds a value.
     Exists(Operand),
     Compare(Operand, Operator, Operand),
 }
@@ -22,7 +22,7 @@ pub(super) enum Filter {
 pub(super) enum Operand {
     Path(JsonPath),
     Literal(Value),
-    /// Has to fit the whole of a text.
+    /// A pattern for a whole text.
     Pattern(Regex),
 }
 
@@ -47,7 +47,7 @@ pub(super) enum Operator {
 }
 
 impl Operator {
-    /// Every operator by its token; one that begins like another comes first.
+    /// Every operator by its token. An operator comes before its own prefixes.
     pub(super) const ALL: [(&'static str, Self); 15] = [
         ("=~", Self::Matches),
         ("==", Self::Equal),
@@ -68,7 +68,7 @@ impl Operator {
 }
 
 impl Filter {
-    /// Whether `item` passes; `document` is what `$` names.
+    /// Whether `item` passes the filter; `document` is the value of `$`.
     pub(super) fn passes(&self, item: &Value, document: &Value) -> bool {
         match self {
             Self::Any(filters) => filters.iter().any(|filter| filter.passes(item, document)),
@@ -78,7 +78,7 @@ impl Filter {
             Self::Compare(left, Operator::Matches, Operand::Pattern(pattern)) => {
                 match left.value(item, document) {
                     Some(Value::String(text)) => pattern.is_match(&text),
-                    // As in Jayway, the text of a number or a truth value is looked at.
+                    // As in Jayway, the pattern also matches the text of a number or of a boolean.
                     Some(value @ (Value::Number(_) | Value::Bool(_))) => pattern.is_match(&value.to_string()),
                     _ => false,
                 }
@@ -100,7 +100,7 @@ impl Operand {
     }
 }
 
-/// Compares as Jayway does. A side that leads nowhere equals nothing, not even another such side.
+/// Compares as Jayway does. A side without a value equals nothing, not even another such side.
 fn compare(left: Option<&Value>, operator: Operator, right: Option<&Value>) -> bool {
     match (operator, left, right) {
         (Operator::Unequal, Some(left), Some(right)) => !equal(left, right),
@@ -139,8 +139,8 @@ fn compare_values(left: &Value, operator: Operator, right: &Value) -> bool {
     }
 }
 
-/// Equality, in which the left side gives the kind: a number reads a text as a number, and a text sees a number as
-/// its text.
+/// Equality in which the left side decides the type: a number reads a text as a number, and a text compares
+/// with the text of a number.
 fn equal(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(number), Value::String(text)) => read(text).is_some_and(|other| *number == other),
@@ -149,7 +149,7 @@ fn equal(left: &Value, right: &Value) -> bool {
     }
 }
 
-/// The number that a text writes.
+/// The number in a text.
 fn read(text: &str) -> Option<Number> {
     let written = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
     let whole = || text.parse().ok().map(Number::Int);

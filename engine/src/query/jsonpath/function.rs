@@ -31,7 +31,7 @@ impl PathFunction {
         })
     }
 
-    /// `None`: the value is of a kind the function is not for.
+    /// The function's value; `None`: the function does not apply to this value.
     pub(super) fn of(self, value: &Value) -> Option<Value> {
         match (self, value) {
             (Self::Length, Value::Array(items)) => Some(items.len().into()),
@@ -67,7 +67,7 @@ impl PathFunction {
             }
             _ => return None,
         };
-        // As there, every one of these is a double, even when it is whole.
+        // As in Jayway, each of these functions gives a double, even for a whole number.
         number.is_finite().then_some(Value::Number(Number::Float(number)))
     }
 }

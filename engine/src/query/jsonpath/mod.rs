@@ -1,12 +1,12 @@
-//! JSONPath as AWS evaluates it: the dialect of the Jayway library, on values that are shared, not copied.
+//! JSONPath as AWS evaluates it: the dialect of the Jayway library, on shared values without copies.
 //!
-//! | file | what it holds |
+//! | file | content |
 //! |---|---|
 //! | `parse.rs` | text to path |
-//! | `select.rs` | what a path finds, and what it says when it finds nothing |
+//! | `select.rs` | the search of a path, and the errors of a path without a value |
 //! | `filter.rs` | the conditions between `[?(` and `)]` |
 //! | `function.rs` | functions at the end of a path: `length()` |
-//! | `reference.rs` | paths that name one place, and writing there |
+//! | `reference.rs` | paths that name one place, and writes to it |
 
 mod filter;
 mod function;
@@ -25,7 +25,6 @@ use crate::value::Value;
 pub(crate) use reference::ReferencePath;
 pub(crate) use select::NotFound;
 
-/// A path that was parsed.
 #[derive(Clone, Debug)]
 pub(crate) struct JsonPath {
     source: Arc<str>,
@@ -34,7 +33,7 @@ pub(crate) struct JsonPath {
     function: Option<PathFunction>,
 }
 
-/// Where a path begins.
+/// The start of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Root {
     /// `$`
@@ -51,33 +50,33 @@ enum Root {
 enum Step {
     Name(Arc<str>),
     Names(Vec<Arc<str>>),
-    /// Counted from zero, from the end when negative.
+    /// Counted from zero, or from the end if negative.
     Index(i64),
     Indexes(Vec<i64>),
     Slice(Option<i64>, Option<i64>),
     Wildcard,
     Filter(Arc<Filter>),
-    /// The next step is tried on every value below.
+    /// Applies the next step to every value below.
     Scan,
 }
 
 impl JsonPath {
-    /// Reads a path; `None` when the text is not one.
+    /// Parses a path; `None`: the text is no path.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         parse::path(text)
     }
 
-    /// The text as it was written.
+    /// The source text.
     pub(crate) fn source(&self) -> &Arc<str> {
         &self.source
     }
 
-    /// Whether it begins at the context object.
+    /// Whether the path begins at the context object.
     pub(crate) fn is_context(&self) -> bool {
         self.root == Root::Context
     }
 
-    /// Whether it can name one place at most; any other path gives a list of what it finds.
+    /// Whether the path names at most one value. Any other path gives a list.
     fn is_definite(&self) -> bool {
         let last = self.steps.len().saturating_sub(1);
         self.steps.iter().enumerate().all(|(at, step)| match step {
@@ -87,13 +86,13 @@ impl JsonPath {
         })
     }
 
-    /// The value it names.
+    /// The value of the path.
     pub(crate) fn resolve(&self, scope: &Scope<'_>) -> Result<Value, NotFound> {
         self.on_document(scope, Self::find)
     }
 
-    /// The value it names in a payload. As on AWS, an index past the end is null there, where it is a failure
-    /// elsewhere.
+    /// The value of the path in a payload. As on AWS, an index past the end gives null there; elsewhere it
+    /// fails.
     pub(crate) fn resolve_with_nulls(&self, scope: &Scope<'_>) -> Result<Value, NotFound> {
         self.on_document(scope, Self::find_with_nulls)
     }
@@ -113,7 +112,7 @@ impl JsonPath {
         }
     }
 
-    /// The document it is resolved on, as messages show it.
+    /// The document of the path, for messages.
     pub(crate) fn document(&self, scope: &Scope<'_>) -> Value {
         match &self.root {
             Root::Context => (scope.context)(),

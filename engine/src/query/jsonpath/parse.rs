@@ -9,20 +9,20 @@ use super::function::PathFunction;
 use super::{JsonPath, Root, Step};
 use crate::value::{Number, Value};
 
-/// A place in the text. Every method leaves it behind what it has read, or gives `None`.
+/// A position in the text. Every method moves it behind the text that it has read, or gives `None`.
 struct Cursor<'t> {
     rest: &'t str,
-    /// How many conditions stand around this place. In one, a name also ends where an operator may begin.
+    /// The number of enclosing conditions. Inside one, a name also ends where an operator may begin.
     depth: usize,
 }
 
-/// Steps of one path: more are a mistake, or an attack.
+/// The maximum number of steps in a path. More are a mistake, or an attack.
 const MAX_PATH_STEPS: usize = 256;
 
-/// Conditions in conditions: more are a mistake, or an attack.
+/// The maximum depth of nested conditions. More are a mistake, or an attack.
 const MAX_FILTER_DEPTH: usize = 32;
 
-/// Reads a path. Blanks around it do not belong to it; messages show it as it was written.
+/// Parses a path, without the blanks around it. Messages show the original text.
 pub(super) fn path(text: &str) -> Option<JsonPath> {
     let mut cursor = Cursor { rest: text.trim(), depth: 0 };
     let path = cursor.path()?;
@@ -48,7 +48,7 @@ impl<'t> Cursor<'t> {
         self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
     }
 
-    /// Everything up to a character that `ends` it.
+    /// Everything before a character that `ends` it.
     fn until(&mut self, ends: impl Fn(char) -> bool) -> &'t str {
         let (read, rest) = self.rest.split_at(self.rest.find(ends).unwrap_or(self.rest.len()));
         self.rest = rest;
@@ -77,7 +77,7 @@ impl<'t> Cursor<'t> {
                     steps.push(self.dotted()?);
                 }
             } else if self.take(".") {
-                // A dot may stand before a bracket: `$.['a']`.
+                // A dot may precede a bracket: `$.['a']`.
                 if self.peek() != Some('[') {
                     steps.push(self.dotted()?);
                 }
@@ -108,7 +108,7 @@ impl<'t> Cursor<'t> {
         (!name.is_empty() && !name.contains(['\'', '"', '@', '?', '*'])).then(|| Step::Name(name.into()))
     }
 
-    /// What stands between `[` and `]`.
+    /// The step between `[` and `]`.
     fn bracketed(&mut self) -> Option<Step> {
         self.space();
         let step = if self.take("*") {
@@ -164,8 +164,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// A text in single or double quotes. A backslash before the quote lets it stand in the text; any other stands
-    /// for itself.
+    /// A text in single or double quotes. A backslash escapes the quote. Any other backslash is literal.
     fn quoted(&mut self) -> Option<Arc<str>> {
         let quote = self.peek()?;
         let mut text = String::new();
@@ -183,7 +182,7 @@ impl<'t> Cursor<'t> {
         None
     }
 
-    /// A condition in its parentheses.
+    /// A condition in parentheses.
     fn condition(&mut self) -> Option<Filter> {
         self.need("(").filter(|()| self.depth < MAX_FILTER_DEPTH)?;
         self.depth += 1;
@@ -241,7 +240,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// What stands behind an operator: a word there is a text, with or without quotes.
+    /// The operand behind an operator. A word there is a text, with or without quotes.
     fn compared(&mut self) -> Option<Operand> {
         match self.peek()? {
             '$' | '@' | '/' => self.operand(),
@@ -268,7 +267,7 @@ impl<'t> Cursor<'t> {
         Regex::new(&format!("{flags}^(?:{})$", text.replace("\\/", "/"))).ok()
     }
 
-    /// A constant; `words` lets a text stand without quotes.
+    /// A constant. `words` permits a text without quotes.
     fn literal(&mut self, words: bool) -> Option<Value> {
         match self.peek()? {
             '\'' | '"' => self.quoted().map(Value::String),

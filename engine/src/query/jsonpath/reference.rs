@@ -1,4 +1,4 @@
-//! Reference paths: they name one place of a document, also one that is not there yet.
+//! Reference paths: paths to one place of a document, which may not exist yet.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::select::index_from_start;
 use super::{JsonPath, Root, Step};
 use crate::value::{Array, Object, Value};
 
-/// A path of names and indexes from `$`, to write at.
+/// A path of names and indexes from `$`, as the target of a write.
 #[derive(Clone, Debug)]
 pub(crate) struct ReferencePath {
     source: Arc<str>,
@@ -22,25 +22,25 @@ impl JsonPath {
 }
 
 impl ReferencePath {
-    /// `None`: the path cannot be written at.
+    /// `None`: no write to this path is possible.
     pub(crate) fn new(path: JsonPath) -> Option<Self> {
         (path.is_reference() && path.root == Root::Input)
             .then_some(Self { source: path.source, steps: path.steps })
     }
 
-    /// Whether it names the whole document.
+    /// Whether the path names the whole document.
     pub(crate) fn is_root(&self) -> bool {
         self.steps.is_empty()
     }
 
-    /// The document with `value` at the place, or what AWS says when there can be none.
+    /// The document with `value` in this place. The error is AWS's message.
     pub(crate) fn write(&self, document: &Value, value: Value) -> Result<Value, String> {
         put(&self.steps, Some(document), value)
             .ok_or_else(|| format!("Unable to apply ReferencePath {} to input {document}", self.source))
     }
 }
 
-/// Objects are made where there is nothing; a list keeps its length.
+/// Creates missing objects. A list keeps its length.
 fn put(steps: &[Step], at: Option<&Value>, value: Value) -> Option<Value> {
     let Some((step, rest)) = steps.split_first() else {
         return Some(value);

@@ -1,33 +1,33 @@
-//! What a path finds.
+//! The search for the values of a path.
 
 use std::fmt::Write;
 
 use super::{JsonPath, Step};
 use crate::value::{Array, Object, Value};
 
-/// Why a path that names one place found nothing there.
+/// The reason why a path has no value, with AWS's message.
 #[derive(Debug)]
 pub(crate) enum NotFound {
     /// The last step is an index past the end of its list.
     IndexBeyondEnd(String),
-    /// Anything else. Both hold the sentence that AWS shows.
+    /// Any other reason.
     Other(String),
 }
 
-/// A path that takes more steps than this would take all day: `$..*..*..*` visits what is below again and again.
+/// The maximum number of steps of one search. `$..*..*..*` visits the same values again and again.
 const MAX_SEARCH_STEPS: usize = 4_000_000;
 
-/// What a path has found so far.
+/// The state of a search.
 struct Search {
     values: Vec<Value>,
-    /// How many steps it may still take.
+    /// The remaining number of steps.
     steps_left: usize,
-    /// Whether an index past the end of a list, as the last step, finds a null there.
+    /// Whether an index past the end of a list gives null, if it is the last step.
     nulls: bool,
 }
 
 impl NotFound {
-    /// The sentence that AWS shows.
+    /// AWS's message.
     pub(crate) fn reason(&self) -> &str {
         match self {
             Self::IndexBeyondEnd(reason) | Self::Other(reason) => reason,
@@ -36,12 +36,12 @@ impl NotFound {
 }
 
 impl JsonPath {
-    /// What the path finds in a document: one value, or the list of all that an indefinite path finds.
+    /// The value in a document. An indefinite path gives the list of all values.
     pub(super) fn find(&self, document: &Value) -> Result<Value, NotFound> {
         self.search(document, false)
     }
 
-    /// The same, with a null wherever the last step is an index past the end of a list.
+    /// The same, with null where the last step is an index past the end of a list.
     pub(super) fn find_with_nulls(&self, document: &Value) -> Result<Value, NotFound> {
         match self.search(document, true) {
             Err(NotFound::IndexBeyondEnd(_)) => Ok(Value::Null),
@@ -84,7 +84,7 @@ impl JsonPath {
         Ok(place.clone())
     }
 
-    /// The words for a path that stops at step `at`, where `place` is.
+    /// The error of a path that stops at step `at`, with the value `place` before it.
     fn not_found(&self, at: usize, place: &Value) -> NotFound {
         let last = at + 1 == self.steps.len();
         let (before, here) = (path_text(&self.steps[..at]), path_text(&self.steps[at..=at]));
@@ -112,7 +112,7 @@ impl JsonPath {
     }
 }
 
-/// Adds everything the steps lead to. What does not fit a step is passed over.
+/// Adds every value of the steps. Values that a step does not apply to are skipped.
 fn collect_all(steps: &[Step], place: &Value, document: &Value, found: &mut Search) {
     let Some(steps_left) = found.steps_left.checked_sub(1) else {
         return;
@@ -153,7 +153,7 @@ fn collect_all(steps: &[Step], place: &Value, document: &Value, found: &mut Sear
     }
 }
 
-/// Tries the steps on a value and on all below it.
+/// Applies the steps to a value and to all values below it.
 fn scan(steps: &[Step], place: &Value, document: &Value, found: &mut Search) {
     collect_all(steps, place, document, found);
     match place {
@@ -171,7 +171,7 @@ pub(super) fn nth(items: &[Value], index: i64) -> Option<&Value> {
     items.get(index_from_start(items.len(), index)?)
 }
 
-/// An index counted from the start; `None`: before the start.
+/// An index counted from the start; `None`: it is before the start.
 pub(super) fn index_from_start(length: usize, index: i64) -> Option<usize> {
     let distance = usize::try_from(index.unsigned_abs()).ok()?;
     if index < 0 { length.checked_sub(distance) } else { Some(distance) }
@@ -183,11 +183,11 @@ fn slice(items: &Array, from: Option<i64>, to: Option<i64>) -> &[Value] {
     items.get(from..to).unwrap_or_default()
 }
 
-/// Steps as Jayway writes them: `$['a'][0]`.
+/// Steps in Jayway's form: `$['a'][0]`.
 fn path_text(steps: &[Step]) -> String {
     let mut text = String::from("$");
     for step in steps {
-        // Writing to a String cannot fail.
+        // A write to a String cannot fail.
         let _ = match step {
             Step::Name(name) => write!(text, "['{name}']"),
             Step::Index(index) => write!(text, "[{index}]"),
