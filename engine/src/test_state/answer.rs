@@ -1,4 +1,4 @@
-//! What a test comes to, in the names of AWS's `TestState`.
+//! The answer of a test, with the names of AWS's `TestState`.
 
 use std::sync::Arc;
 
@@ -10,45 +10,46 @@ use crate::query::Stage;
 use crate::run::Inspection;
 use crate::value::Value;
 
-/// What a test came to. It serialises to what `TestState` answers: data are texts of JSON in it.
+/// The answer of a test. It serialises to the form of `TestState`, in which data are JSON texts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TestStateAnswer {
-    /// How it ended.
+    /// The status at the end of the test.
     pub status: TestStatus,
-    /// What goes on to the next state.
+    /// The output for the next state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
-    /// The name of the error the state failed with.
+    /// The name of the state's error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Its reason.
+    /// The cause of the state's error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// What was computed on the way, by AWS's names.
+    /// The intermediate values, by AWS's names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inspection_data: Option<Value>,
-    /// The state it goes on with.
+    /// The next state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_state: Option<Arc<str>>,
 }
 
-/// How a test ended.
+/// The status at the end of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TestStatus {
-    /// The state did its part.
+    /// The state succeeded.
     Succeeded,
-    /// It failed, and nothing handles the error.
+    /// The state failed, and nothing handles the error.
     Failed,
-    /// It failed, and would be tried again.
+    /// The state failed, and a retrier would retry it.
     Retriable,
-    /// It failed, and a `Catch` leads on.
+    /// The state failed, and a catcher handles the error.
     CaughtError,
 }
 
 impl TestStateAnswer {
-    /// The answer at the end of a test; `input` is as it was written, and shown when `data` are wanted.
+    /// The answer at the end of a test. With `data` it shows the intermediate values and the original text of
+    /// `input`.
     pub(super) fn new(outcome: &Outcome, inspection: &Inspection, input: &str, data: bool) -> Self {
         let inspection_data = data.then(|| inspection_data(inspection, input));
         let failure = match outcome {

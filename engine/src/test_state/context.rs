@@ -1,4 +1,4 @@
-//! The context object of a test: what the request says it is, or one of its own.
+//! The context object of a test: that of the request, or a default.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::run::Start;
 use crate::state::Kind;
 use crate::value::{Object, Value};
 
-/// What a field of the context object field_type.
+/// The type of a field of the context object.
 #[derive(Clone, Copy)]
 enum FieldType {
     Text,
@@ -20,7 +20,7 @@ enum FieldType {
     Anything,
 }
 
-/// The objects of the context object, and what each may hold.
+/// The members of the context object, with their fields.
 const FIELDS: [(&str, &[(&str, FieldType)]); 4] = [
     (
         "Execution",
@@ -42,7 +42,7 @@ const FIELDS: [(&str, &[(&str, FieldType)]); 4] = [
     ("Task", &[("Token", FieldType::Text)]),
 ];
 
-/// The context object that a request gives.
+/// The context object of a request.
 pub(super) fn given(text: &str, state: &State) -> Result<Value, TestStateError> {
     let context =
         Value::parse(text).map_err(|_| TestStateError::context("Context object must be valid JSON"))?;
@@ -86,12 +86,12 @@ fn check(members: &Object) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the state waits for someone who has its token.
+/// Whether the task of this state has a task token.
 fn has_token(state: &State) -> bool {
     matches!(&state.kind, Kind::Task(task) if matches!(task.pattern(), Pattern::Callback | Pattern::Sync))
 }
 
-/// The context object of a test that has none of its own, as AWS fills it.
+/// The context object of a test without one in its request, with AWS's fields.
 pub(super) fn default_context(
     start: &Start,
     state: &State,

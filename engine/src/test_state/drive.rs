@@ -1,4 +1,4 @@
-//! Takes a test to its end on what a host offers.
+//! Runs a test on a host's tasks and clock.
 
 use std::future::pending;
 use std::pin::pin;
@@ -9,10 +9,10 @@ use super::{StateTest, TestStateAnswer, TestStateError};
 use crate::drive::TaskRunner;
 use crate::run::{Entry, Input};
 
-/// Takes a test to its end. The host is asked for a task, the time and sleep; nothing is recorded.
+/// Runs a test to its end. The host runs the task, gives the time and sleeps. The driver records nothing.
 ///
 /// # Errors
-/// When the mock turns out not to fit the state.
+/// The mock does not suit the state.
 pub async fn drive_test(
     mut test: StateTest,
     runner: &impl TaskRunner,
@@ -26,7 +26,7 @@ pub async fn drive_test(
     }
 }
 
-/// Waits for the task or the due time; `None`: the time has come.
+/// Waits for the task or the due time; `None`: the due time has come.
 async fn wait_for_input(test: &mut StateTest, runner: &impl TaskRunner) -> Option<Input> {
     let (task, due) = (test.task(), test.next_due());
     let sleep = async {

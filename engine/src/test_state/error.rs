@@ -1,17 +1,17 @@
-//! Why a test is refused, in AWS's names and words.
+//! The errors of a test's request, with AWS's names and messages.
 
 use std::fmt;
 
 use crate::problem::Problems;
 
-/// A test that cannot be made of its request.
+/// A request that gives no test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TestStateError {
-    /// The definition cannot be read.
+    /// The definition has errors.
     InvalidDefinition(String),
     /// The input is not JSON.
     InvalidExecutionInput(String),
-    /// What is asked does not fit together.
+    /// Parts of the request contradict one another.
     ValidationException(String),
 }
 
@@ -25,7 +25,7 @@ impl TestStateError {
         }
     }
 
-    /// What is wrong, for people.
+    /// The error's message for people.
     pub fn message(&self) -> &str {
         match self {
             Self::InvalidDefinition(message)

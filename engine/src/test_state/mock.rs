@@ -1,4 +1,4 @@
-//! What stands for a state's work, held against what the state may give.
+//! Mocked results and errors of a state's work, with their checks.
 
 use super::error::TestStateError;
 use super::request::{FieldValidationMode, Mock, TestStateRequest};
@@ -30,7 +30,7 @@ pub(super) fn answer(
     }
 }
 
-/// Whether a state of this kind can be mocked at all.
+/// Checks that states of this kind can have a mock.
 pub(super) fn is_possible(state: &State) -> Result<(), TestStateError> {
     match &state.kind {
         Kind::Task(_) | Kind::Map(_) | Kind::Parallel(_) => Ok(()),

@@ -1,16 +1,17 @@
-//! One state, tested alone: AWS's `TestState`.
+//! AWS's `TestState`: a test of one state alone.
 //!
-//! The state runs as in any execution; the run ends when the state is left, and what it computed on its way is
-//! kept. A mock stands for the work of a Task, Map or Parallel state, so that nothing outside is asked.
+//! The state runs as in any execution. The run ends when a strand leaves the state, and the engine stores its
+//! intermediate values. A mock replaces the work of a Task, Map or Parallel state, so the test calls no
+//! service.
 //!
-//! | file | what it holds |
+//! | file | content |
 //! |---|---|
-//! | `request.rs`, `answer.rs`, `error.rs` | what is asked, answered and refused |
+//! | `request.rs`, `answer.rs`, `error.rs` | the request, the answer and the errors |
 //! | `subject.rs` | the state in its definition |
-//! | `mock.rs`, `result_check.rs` | mocked results, held against the answers of AWS's services |
+//! | `mock.rs`, `result_check.rs` | mocked results, and their comparison with the shapes of AWS's services |
 //! | `context.rs` | the context object |
-//! | `reading.rs` | what an `ItemReader` would read |
-//! | `drive.rs` | [`drive_test`]: takes a test to its end on a host's tasks and clock |
+//! | `reading.rs` | the items for an `ItemReader` |
+//! | `drive.rs` | [`drive_test`]: runs a test on a host's tasks and clock |
 
 mod answer;
 mod context;
@@ -41,16 +42,16 @@ use crate::state::Kind;
 use crate::value::Value;
 use subject::Subject;
 
-/// Where a test takes position.
+/// The names and the randomness of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestSite {
-    /// What the ARNs of the test begin with: `arn:aws:states:us-east-1:000000000000`.
+    /// The beginning of the test's ARNs: `arn:aws:states:us-east-1:000000000000`.
     pub arn: String,
-    /// What the test's randomness starts from, its names included.
+    /// The seed of the test's randomness, also for its names.
     pub seed: u64,
 }
 
-/// A test under way. A mocked one is done at once; another may wait for a task or for time.
+/// A started test. A mocked test is done at once. Another test may wait for a task or for time.
 #[derive(Debug)]
 pub struct StateTest {
     execution: Execution,
@@ -58,7 +59,7 @@ pub struct StateTest {
     level: InspectionLevel,
 }
 
-/// Begins a test. `check` is asked whether the resource of a Task can be run, and if not, why; not of a mocked one.
+/// Starts a test. For a Task without a mock, `check` says whether the host can run the resource, or why not.
 ///
 /// ```
 /// use states::{Mock, TestSite, TestStateRequest, TestStatus, test_state};
@@ -80,7 +81,7 @@ pub struct StateTest {
 /// ```
 ///
 /// # Errors
-/// When the definition, the input, or what stands for the state's work is not what AWS takes.
+/// AWS would refuse the definition, the input or the mock.
 pub fn test_state(
     request: &TestStateRequest,
     site: &TestSite,
@@ -115,7 +116,7 @@ pub fn test_state(
     Ok(StateTest { execution, input: text, level: request.inspection_level })
 }
 
-/// A test that runs what it tests.
+/// Checks a test without a mock, which runs the state's work.
 fn unmocked(
     request: &TestStateRequest,
     subject: &Subject,
@@ -141,7 +142,7 @@ fn unmocked(
     })
 }
 
-/// What the request says happened before the mocked result or error.
+/// Applies the request's data on the events before the mocked result or error.
 fn configure(
     inspection: &mut Inspection,
     request: &TestStateRequest,
@@ -176,14 +177,14 @@ fn configure(
     Ok(())
 }
 
-/// How often the state was tried again before; the context object may say it too.
+/// The number of earlier retries of the state. The context object may contain it too.
 fn retries(request: &TestStateRequest, context: &Value) -> u32 {
     let said = request.state_configuration.as_ref().and_then(|said| said.retrier_retry_count);
     let count = || context.get("State")?.get("RetryCount")?.as_number()?.as_i64();
     said.or_else(|| count().and_then(|count| u32::try_from(count).ok())).unwrap_or_default()
 }
 
-/// The names of the test, in the form of an EXPRESS execution's.
+/// The names of the test, in the form of an EXPRESS execution.
 fn start_of(request: &TestStateRequest, site: &TestSite) -> Start {
     let mut rng = Rng::new(site.seed);
     let (machine, execution) = (rng.uuid(), rng.uuid());
@@ -207,7 +208,8 @@ fn variables(text: Option<&str>) -> Result<Variables, TestStateError> {
 }
 
 impl StateTest {
-    /// The task the state has asked for since this was last called. Answer with [`Input::TaskDone`](crate::Input::TaskDone).
+    /// The task that the state has requested since the last call. The caller answers with
+    /// [`Input::TaskDone`](crate::Input::TaskDone).
     pub fn task(&mut self) -> Option<TaskRequest> {
         let effects = self.execution.take_effects().into_iter();
         effects
@@ -215,17 +217,17 @@ impl StateTest {
             .last()
     }
 
-    /// When the test goes on by itself.
+    /// The time of the next step, unless an input comes before.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.execution.next_due()
     }
 
-    /// Tells the test what came in, or that time went on.
+    /// Applies inputs to the test, or advances its clock.
     pub fn step(&mut self, entry: &Entry) {
         self.execution.step(entry);
     }
 
-    /// What the test came to, once it is done.
+    /// The answer of the test, once it is done.
     pub fn answer(&self) -> Option<Result<TestStateAnswer, TestStateError>> {
         let (outcome, inspection) = (self.execution.outcome()?, self.execution.inspection()?);
         if let Some(mock_error) = inspection.mock_error {

@@ -1,4 +1,4 @@
-//! What an `ItemReader` would read, from a text instead of an object in storage.
+//! The items for an `ItemReader`, from a text in place of an object in storage.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::value::Value;
 /// The items in a text of this format.
 ///
 /// # Errors
-/// Why there are none.
+/// AWS's message about the text.
 pub(super) fn items(format: Option<&ItemFormat>, text: &str) -> Result<Items, &'static str> {
     match format {
         Some(ItemFormat::Json { pointer }) => {
@@ -38,7 +38,7 @@ fn parse(text: &str) -> Result<Value, &'static str> {
     Value::parse(text).map_err(|_| "ItemReader data must be valid JSON")
 }
 
-/// The value a JSON Pointer leads to.
+/// The value of a JSON Pointer.
 fn below<'a>(document: &'a Value, pointer: &str) -> Option<&'a Value> {
     pointer.split('/').skip(1).try_fold(document, |value, step| {
         let step = step.replace("~1", "/").replace("~0", "~");
@@ -50,7 +50,7 @@ fn below<'a>(document: &'a Value, pointer: &str) -> Option<&'a Value> {
     })
 }
 
-/// Rows of texts; a text in quotes may hold anything, with its quotes doubled.
+/// Rows of cells. A quoted cell may contain any character, with its quotes doubled.
 fn rows(text: &str, delimiter: char) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     let (mut row, mut cell, mut quoted) = (Vec::new(), String::new(), false);

@@ -1,55 +1,56 @@
-//! What a test is asked with, in the names of AWS's `TestState`.
+//! The request of a test, with the names of AWS's `TestState`.
 
 use serde::Deserialize;
 
-/// A state, and what it is tested with. Texts that hold JSON stay texts: what is wrong with them is told in order.
+/// A state, and the data for its test. JSON texts stay texts here, so that the checks report their errors in
+/// order.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct TestStateRequest {
     /// A state; or a whole machine, together with `state_name`.
     pub definition: String,
-    /// The role the state would have. A Task that runs, and is not mocked, needs one.
+    /// The role of the state. A Task without a mock needs one.
     pub role_arn: Option<String>,
-    /// The state's input, as JSON; `{}` when it is left out.
+    /// The state's input as JSON; `{}` by default.
     pub input: Option<String>,
-    /// How much is told.
+    /// The level of detail in the answer.
     pub inspection_level: InspectionLevel,
-    /// Whether secrets in what is told stay readable.
+    /// Whether the answer shows secrets in plain text.
     pub reveal_secrets: bool,
-    /// The variables that are set, as a JSON object.
+    /// The variables before the state, as a JSON object.
     pub variables: Option<String>,
-    /// The state of the machine that is tested, which may be nested in another.
+    /// The name of the tested state in the machine. It may be nested in another state.
     pub state_name: Option<String>,
-    /// What stands for the state's work.
+    /// The mock for the state's work.
     pub mock: Option<Mock>,
-    /// The context object, as JSON; only with a mock.
+    /// The context object as JSON; only with a mock.
     pub context: Option<String>,
-    /// What happened before the mocked result or error.
+    /// The events before the mocked result or error.
     pub state_configuration: Option<StateConfiguration>,
 }
 
-/// How much a test tells.
+/// The level of detail in a test's answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum InspectionLevel {
     /// The output or the error.
     #[default]
     Info,
-    /// And what the state computed on its way.
+    /// The same, with the state's intermediate values.
     Debug,
-    /// And what an HTTP task sent and got.
+    /// The same, with the request and the response of an HTTP task.
     Trace,
 }
 
-/// What stands for the work of a Task, Map or Parallel state: a result or an error.
+/// The mock for the work of a Task, Map or Parallel state: a result or an error.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Mock {
-    /// JSON.
+    /// The result as JSON.
     pub result: Option<String>,
-    /// An error.
+    /// The error.
     pub error_output: Option<MockedError>,
-    /// How a result is held against what its service answers.
+    /// The check of the result against the shape of the service's answer.
     pub field_validation_mode: FieldValidationMode,
 }
 
@@ -57,41 +58,41 @@ pub struct Mock {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct MockedError {
-    /// Its name.
+    /// The error's name.
     pub error: Option<String>,
-    /// Its reason.
+    /// The error's cause.
     pub cause: Option<String>,
 }
 
-/// How a mocked result is held against what its service answers.
+/// The check of a mocked result against the shape of its service's answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum FieldValidationMode {
-    /// Required fields must be there, and what is there must be right.
+    /// Required fields must be present, and present fields must be valid.
     #[default]
     Strict,
-    /// What is there must be right.
+    /// Present fields must be valid.
     Present,
-    /// Nothing is checked.
+    /// There is no check.
     None,
 }
 
-/// What happened before the mocked result or error.
+/// The events before the mocked result or error.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct StateConfiguration {
-    /// How often the retrier that knows the error has tried before.
+    /// The number of earlier attempts by the retrier that matches the error.
     pub retrier_retry_count: Option<u32>,
-    /// The state inside a Map or Parallel that the mocked error comes from.
+    /// The state inside a Map or Parallel that throws the mocked error.
     pub error_caused_by_state: Option<String>,
-    /// How many iterations of a Map have failed.
+    /// The number of failed iterations of a Map.
     pub map_iteration_failure_count: Option<usize>,
-    /// What an `ItemReader` finds, as it is stored.
+    /// The content of the object that an `ItemReader` reads.
     pub map_item_reader_data: Option<String>,
 }
 
 impl StateConfiguration {
-    /// The first field that says something, by AWS's name for it in a complaint.
+    /// The first field with a value, by AWS's name in an error message.
     pub(super) fn given(&self) -> Option<&'static str> {
         let fields = [
             (self.retrier_retry_count.is_some(), "RetrierRetryCount"),

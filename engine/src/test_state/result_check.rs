@@ -1,13 +1,13 @@
-//! A mocked result, held against what its service answers.
+//! The check of a mocked result against the shape of its service's answer.
 
 use super::request::FieldValidationMode;
 use crate::services::{self, Field, Range, Shape};
 use crate::value::{Number, Object, Value};
 
-/// What is wrong with a value, in AWS's words.
+/// AWS's message about a value of the wrong shape.
 type Violation = String;
 
-/// Holds the result of a Task with this resource against what its service answers. What is not known passes.
+/// Checks a Task's result against the shape of its service's answer. Results of an unknown shape pass.
 pub(super) fn check(resource: &str, result: &Value, mode: FieldValidationMode) -> Result<(), Violation> {
     let Some(shape) = services::answer(resource).filter(|_| mode != FieldValidationMode::None) else {
         return Ok(());
@@ -21,17 +21,17 @@ pub(super) fn check(resource: &str, result: &Value, mode: FieldValidationMode) -
         .map_err(|violation| format!("Mock result schema validation error: {violation}"))
 }
 
-/// A structure that is looked at, and those parent it.
+/// A structure during the check, with its enclosing structures.
 #[derive(Clone, Copy)]
 struct Structure<'a> {
     fields: &'a [Field<'a>],
     parent: Option<&'a Structure<'a>>,
 }
 
-/// One validator at a result.
+/// The check of one result.
 struct Validator {
     mode: FieldValidationMode,
-    /// A field that holds any JSON whatever the model says.
+    /// A field that may contain any JSON in spite of its shape.
     unchecked: Option<&'static str>,
 }
 
@@ -92,15 +92,15 @@ impl Validator {
                 Some(field) if self.unchecked != Some(field.name) => {
                     self.value(name, member, &field.shape, Some(structure))
                 }
-                // What the model does not name may come with a later version of the service.
+                // A later version of the service may have more fields than the model.
                 _ => Ok(()),
             }
         })
     }
 }
 
-/// Step Functions begins a name with a capital letter and writes abbreviations in one of two ways (`SSEKMSKeyId`,
-/// `SseKmsKeyId`), as the SDK does that the integration is made of.
+/// Step Functions begins a name with a capital. It spells abbreviations in one of two ways (`SSEKMSKeyId`,
+/// `SseKmsKeyId`), after the SDK behind the integration.
 fn is_same(written: &str, field: &str) -> bool {
     written.as_bytes().first() == field.as_bytes().first() && written.eq_ignore_ascii_case(field)
 }
@@ -120,7 +120,7 @@ fn must(field: &str, expected: &str) -> Violation {
     format!("Field '{field}' must be {expected}")
 }
 
-/// The field that an optimized integration turns from text into JSON.
+/// The field that an optimized integration converts from text to JSON.
 fn free_form(resource: &str) -> Option<&'static str> {
     let optimized = !resource.contains(":aws-sdk:");
     if optimized && resource.contains(":lambda:invoke") {

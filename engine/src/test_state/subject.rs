@@ -1,4 +1,4 @@
-//! The state under test, found in its definition.
+//! The state under test, in its definition.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use crate::machine::{State, StateMachine};
 use crate::state::Kind;
 use crate::value::{Object, Value};
 
-/// The name AWS gives a state that has none.
+/// AWS's name for a state without one.
 const DEFAULT_STATE_NAME: &str = "StateName";
 
-/// A machine and the state of it that is tested.
+/// A machine and its tested state.
 pub(super) struct Subject {
     pub machine: Arc<StateMachine>,
     pub position: (FlowId, StateId),
@@ -57,11 +57,11 @@ fn find(machine: &StateMachine, name: &str) -> Option<(FlowId, StateId)> {
     })
 }
 
-/// The text of a machine that has this state alone, and an end wherever it leads.
+/// The text of a machine with this state alone. Each of its targets is a state that ends the machine.
 fn machine_of(state: &str) -> Result<String, TestStateError> {
     let value = Value::parse(state).unwrap_or_default();
     let Some(object) = value.as_object() else {
-        // What is no object is no machine either, and is refused in the words for one.
+        // A text that is no object gets the error messages for a machine.
         StateMachine::parse(state, &|_| Ok(()))?;
         return Err(TestStateError::invalid("The definition must be a JSON object"));
     };
@@ -73,7 +73,7 @@ fn machine_of(state: &str) -> Result<String, TestStateError> {
     Ok(format!(r#"{{"StartAt":"{DEFAULT_STATE_NAME}","States":{{"{DEFAULT_STATE_NAME}":{state}{ends}}}}}"#))
 }
 
-/// The names a state leads to, as JSON writes them.
+/// Collects the names of the state's targets, as JSON strings.
 fn collect(object: &Object, targets: &mut BTreeSet<String>) {
     for field in ["Next", "Default"] {
         if let Some(name @ Value::String(_)) = object.get(field) {
@@ -86,7 +86,7 @@ fn collect(object: &Object, targets: &mut BTreeSet<String>) {
     }
 }
 
-/// What AWS says of a state that it tests only with a mock.
+/// AWS's message about a state that it tests only with a mock.
 pub(super) fn needs_mock(state: &State) -> Option<&'static str> {
     match &state.kind {
         Kind::Map(_) | Kind::Parallel(_) => Some(
