@@ -1,40 +1,41 @@
-//! What an evaluation may take, and the bound that it reached.
+//! The limits of an evaluation, and the bound that it reached.
 
 use std::fmt;
 
-/// What one evaluation may take.
+/// The limits of one evaluation.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The bytes that it may make in all. A part of a value that is used twice counts twice.
+    /// The maximum number of bytes that it may make in all. A part of a value that is used twice counts
+    /// twice.
     pub bytes: u64,
-    /// The items that an array may have which it makes.
+    /// The maximum number of items in an array that it makes.
     pub items: usize,
-    /// How deep its calls may nest.
+    /// The maximum nesting of its calls.
     pub depth: usize,
-    /// How long it may take, in milliseconds.
+    /// The maximum time, in milliseconds.
     pub time_ms: u64,
 }
 
 /// A bound that an evaluation reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
-    /// It would have made more bytes than this.
+    /// The evaluation would have made more bytes than this.
     Bytes(u64),
-    /// It took too long.
+    /// The evaluation took too long.
     Time,
-    /// Its calls nest too deep.
+    /// The calls nest too deep.
     Depth,
-    /// It makes an array of too many items.
+    /// An array has too many items.
     Items,
     /// The search by a regular expression could take too long.
     Search,
-    /// It compares too many things in one call.
+    /// One call needs too many comparisons.
     Comparisons,
-    /// The picture of a number or a date is too long, too wide, or for a text that is too long.
+    /// The picture of a number or a date is too long or too wide, or its text is too long.
     Picture,
-    /// `$replace` takes a function as its pattern for short texts only.
+    /// `$replace` accepts a function as its pattern for short texts only.
     Matcher,
-    /// A regular expression is used as a function where its cost cannot be told.
+    /// A regular expression is used as a function where its cost is unknown.
     LooseRegex,
     /// A path begins with the name of a function.
     FunctionPath,

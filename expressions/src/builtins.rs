@@ -1,46 +1,46 @@
-//! The functions of the language, and what the bounds have to know of each.
+//! The functions of the language, with their costs.
 
-/// What a function gives.
+/// The value of a function.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Yield {
-    /// A number, a truth value or nothing.
+    /// A number, a boolean or nothing.
     Scalar,
-    /// A value whose bytes were booked before the call.
+    /// A value whose bytes were charged before the call.
     Charged,
-    /// Something that it was given, a part of it, or a short text.
+    /// An argument, a part of one, or a short text.
     Shared,
 }
 
-/// What is booked before a call.
+/// The charge before a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cost {
-    /// Nothing: the function makes nothing that grows.
+    /// Nothing: the size of the value has a fixed bound.
     None,
-    /// The weight of all arguments, so many times.
+    /// The weight of all arguments, times this factor.
     Values(u64),
-    /// Room for a value an item of the first argument.
+    /// The size of one value for each item of the first argument.
     Items,
-    /// The length of the first argument, so many times.
+    /// The length of the first argument, times this factor.
     Text(u64),
-    /// A cost of its own.
+    /// A computation of its own.
     Custom,
 }
 
 pub(crate) struct Builtin {
     pub(crate) name: &'static str,
-    /// How many arguments it takes at most; more do not matter here.
+    /// The maximum number of arguments. More do not matter here.
     pub(crate) arity: usize,
-    /// How many arguments it is given where it is called for each item.
+    /// The number of arguments when another function calls it for each item.
     pub(crate) params: usize,
-    /// Whether a missing first argument is the context.
+    /// Whether the context replaces a missing first argument.
     pub(crate) context: bool,
     pub(crate) yields: Yield,
     pub(crate) cost: Cost,
-    /// Where its function stands among its arguments, if it calls one for each item.
+    /// Whether it calls one of its arguments for each item.
     pub(crate) callback: bool,
 }
 
-/// As many as the arguments, but for those that take an option or any number.
+/// The same as the arity, except for functions with an option or with any number of arguments.
 const fn params(name: &str, arity: usize) -> usize {
     match name.as_bytes() {
         b"string" => 1,
@@ -60,7 +60,7 @@ const fn calls(name: &'static str, arity: usize, context: bool, yields: Yield, c
 use Cost::{Custom, Items, None as Free, Text, Values};
 use Yield::{Charged, Scalar, Shared};
 
-/// By name. Those at the end are functions of the Amazon States Language.
+/// By name. The last ones are functions of the Amazon States Language.
 #[rustfmt::skip]
 static BUILTINS: [Builtin; 68] = [
     row("abs", 1, true, Scalar, Free),
@@ -133,7 +133,7 @@ static BUILTINS: [Builtin; 68] = [
     row("uuid", 0, false, Shared, Free),
 ];
 
-/// The function of this name, and its number.
+/// The function of this name, with its number.
 pub(crate) fn builtin(name: &str) -> Option<(usize, &'static Builtin)> {
     BUILTINS.iter().enumerate().find(|(_, builtin)| builtin.name == name)
 }

@@ -1,4 +1,4 @@
-//! Calls: of functions of the language, of functions of the expression, and functions as values.
+//! Calls of the language's functions, calls of the expression's functions, and functions as values.
 
 use jsonata_core::ast::{AstNode, BinaryOp};
 
@@ -11,7 +11,7 @@ fn variable(name: impl Into<String>) -> AstNode {
 }
 
 impl Rewriter<'_> {
-    /// A call by name. Its kind stays, so that what stands around it finds a call.
+    /// A call by name. It stays a call node, since the library treats such nodes in its own way.
     pub(crate) fn function(&mut self, name: &str, args: &[AstNode], is_builtin: bool) -> AstNode {
         let known = if is_builtin { builtin(name) } else { None };
         let is_partial = args.contains(&AstNode::Placeholder);
@@ -46,9 +46,9 @@ impl Rewriter<'_> {
             .collect()
     }
 
-    /// The arguments of a function of the language, with what it makes of them booked at the last one.
+    /// The arguments of a function of the language. The last one charges the function's value.
     fn builtin_args(&mut self, number: usize, known: &Builtin, args: &[AstNode]) -> Vec<AstNode> {
-        // It looks at how its argument is written.
+        // The function checks the form of its argument.
         if known.name == "exists" && matches!(args, [AstNode::Variable(_) | AstNode::Null]) {
             return args.to_vec();
         }
@@ -78,7 +78,7 @@ impl Rewriter<'_> {
     /// The arguments of a function that calls another one for each item.
     fn callback_args(&mut self, number: usize, known: &Builtin, args: &[AstNode]) -> Vec<AstNode> {
         let is_function = |arg: &AstNode| matches!(arg, AstNode::Lambda { .. } | AstNode::Regex { .. });
-        // `$each(function)` is about the context.
+        // `$each(function)` applies to the context.
         let alone = known.context
             && args.len() == 1
             && (is_function(&args[0]) || matches!(args[0], AstNode::Variable(_)));
@@ -122,7 +122,7 @@ impl Rewriter<'_> {
         AstNode::Call { procedure: procedure.into(), args }
     }
 
-    /// A variable; one that names a function of the language is a function that keeps the account.
+    /// A variable. If it names a function of the language, the value is a function with its charges.
     pub(crate) fn variable(&mut self, name: &str) -> AstNode {
         let Some((_, known)) = builtin(name) else {
             return variable(name);
@@ -133,7 +133,7 @@ impl Rewriter<'_> {
             AstNode::Function { name: name.to_owned(), args, is_builtin: true }
         };
         let body = match params.as_slice() {
-            // Without a function they do something else.
+            // Without a function these do something else.
             [_, function] if matches!(name, "sort" | "single") => {
                 let given = vec![variable(function)];
                 AstNode::Conditional {
@@ -146,7 +146,7 @@ impl Rewriter<'_> {
             all => call(all.len()),
         };
         let function = self.uncharged(&lambda(params, body));
-        // The expression, or its surroundings, may have given the name another value.
+        // The expression or its caller may have assigned another value to the name.
         AstNode::Conditional {
             condition: self.meter_call(MeterFn::IsBuiltin, [variable(name)]).into(),
             then_branch: function.into(),
@@ -154,7 +154,7 @@ impl Rewriter<'_> {
         }
     }
 
-    /// A variable that is no function of the language.
+    /// A variable that must not be a function of the language.
     pub(crate) fn refuse_builtin(&mut self, name: &str) -> AstNode {
         if builtin(name).is_some() {
             self.meter_call(MeterFn::RefuseBuiltin, [variable(name)])
@@ -176,7 +176,7 @@ impl Rewriter<'_> {
         }
     }
 
-    /// `$name(?, x)`: a function of the open arguments, in which the others are bound.
+    /// `$name(?, x)`: a function of the open arguments. The other arguments are bound.
     fn partial(&mut self, name: &str, args: &[AstNode]) -> AstNode {
         let mut items = Vec::new();
         let mut params = Vec::new();

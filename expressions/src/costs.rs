@@ -1,4 +1,4 @@
-//! What a call of a function makes at most, from its arguments, before it is made.
+//! The maximum size of a call's value, computed from its arguments before the call.
 
 use jsonata_core::evaluator::EvaluatorError;
 use jsonata_core::functions::string::{RegexMatches, build_regex};
@@ -8,35 +8,36 @@ use crate::bounds::Bound;
 use crate::builtins::{Builtin, Cost};
 use crate::meter::{ITEM_BYTES, Meter, text_bytes};
 
-/// How long the picture of a number or a date may be.
+/// The maximum length of a picture of a number or a date.
 const MAX_PICTURE_BYTES: usize = 256;
-/// The largest width in a picture of a date: the library counts in 64 bits, and panics where a year has 64 digits.
+/// The maximum width in a picture of a date. The library counts in 64 bits, and panics for a year of 64
+/// digits.
 const MAX_PICTURE_WIDTH: u64 = 18;
-/// How long a part in brackets may be in a picture of a date: its digits are a width too.
+/// The maximum length of a part in brackets in a picture of a date. The number of its digits is a width too.
 const MAX_PICTURE_PART: usize = 20;
-/// How long a text may be that a picture reads.
+/// The maximum length of a text that is parsed by a picture.
 const MAX_PICTURED_BYTES: usize = 4 * 1024;
-/// How many steps one search by a regular expression may take at most: about two seconds of the worst case.
+/// The maximum number of steps of one search by a regular expression: about two seconds in the worst case.
 const MAX_SEARCH_STEPS: u64 = 400_000_000;
-/// How many comparisons one call may make: about a second.
+/// The maximum number of comparisons of one call: about a second.
 const MAX_COMPARISONS: u64 = 100_000_000;
-/// How long the text, the replacement and the number of `$0` in it may be where a function finds the matches. So each
-/// match makes no more than some times of what the function has booked for it.
+/// The limits where a function finds the matches: of the text, of the replacement, and of the number of `$0`
+/// in it. So each match makes only a few times the bytes that the function has charged for it.
 const MAX_MATCHED_BYTES: usize = 1_024;
 const MAX_INSERTED_BYTES: usize = 256;
 const MAX_INSERTED_GROUPS: usize = 8;
-/// What `$match` makes of a match, beside its texts.
+/// The size of a match of `$match`, without its texts.
 const MATCH_BYTES: u64 = 800;
-/// What `$split` makes of a part, beside its text.
+/// The size of a part of `$split`, without its text.
 const PART_BYTES: u64 = 64;
-/// What a formatted number or date takes, beside its picture.
+/// The size of a formatted number or date, without its picture.
 const FORMATTED_BYTES: u64 = 2_048;
-/// What a value takes that was read from JSON, for each byte of it: `[[],[],..]` is the worst.
+/// The size of a value parsed from JSON, for each byte of its text. `[[],[],..]` is the worst case.
 const READ_BYTES: u64 = 48;
 
 type ChargeResult = Result<(), EvaluatorError>;
 
-/// Books what a call makes. `context` stands for a first argument that is missing.
+/// Charges a call. `context` replaces a missing first argument.
 pub(crate) fn charge_call(
     meter: &Meter,
     builtin: &Builtin,
@@ -71,7 +72,7 @@ fn charge_custom(meter: &Meter, name: &str, args: &[JValue], context: &JValue) -
         "join" => join(meter, args),
         "pad" => pad(meter, args),
         "split" | "match" | "replace" | "contains" => {
-            // Without a text before it, the pattern comes first.
+            // Without a text, the pattern is the first argument.
             let alone = match name {
                 "match" => !matches!(args.first(), Some(JValue::String(_))),
                 "replace" => !matches!(args.get(2), Some(value) if !matches!(value, JValue::Number(_))),
@@ -102,7 +103,7 @@ fn length(value: Option<&JValue>) -> u64 {
     }
 }
 
-/// Books a value as text.
+/// Charges a value as text.
 pub(crate) fn stringify(meter: &Meter, value: Option<&JValue>, indented: bool) -> ChargeResult {
     let bytes = match value {
         Some(JValue::String(text)) => Some(text.len() as u64),
@@ -122,13 +123,13 @@ fn join(meter: &Meter, args: &[JValue]) -> ChargeResult {
 }
 
 fn pad(meter: &Meter, args: &[JValue]) -> ChargeResult {
-    // Four bytes a character, and the padding is made apart from the whole.
+    // A character takes four bytes, and the library makes the padding separately from the whole.
     let width = args.iter().find_map(JValue::as_f64).unwrap_or_default().abs() as u64;
     let texts: u64 = args.iter().map(|arg| length(Some(arg))).sum();
     meter.charge(ITEM_BYTES.saturating_add(texts).saturating_add(width.saturating_mul(8)))
 }
 
-/// Searches as the function will, and counts. The clock is looked at after each match.
+/// Searches as the function does, and charges the matches. The meter checks the time after each match.
 fn search(meter: &Meter, name: &str, text: &str, args: &[JValue]) -> ChargeResult {
     let replacement = if name == "replace" { args.get(1) } else { None };
     let limit = args.iter().find_map(JValue::as_f64).map_or(u64::MAX, |limit| limit.max(0.0) as u64);
@@ -152,7 +153,7 @@ fn search(meter: &Meter, name: &str, text: &str, args: &[JValue]) -> ChargeResul
             if name == "contains" {
                 return Ok(());
             }
-            // What does not compile is told by the function itself.
+            // The function itself reports a pattern that does not compile.
             let Ok(regex) = build_regex(pattern, flags) else {
                 return Ok(());
             };
@@ -170,7 +171,7 @@ fn search(meter: &Meter, name: &str, text: &str, args: &[JValue]) -> ChargeResul
             }
             Ok(())
         }
-        // The function says how often there is a match, and where; it books what it gives.
+        // The pattern function decides the number and the places of the matches. It charges its own values.
         Some(JValue::Lambda(_) | JValue::Builtin { .. }) if name == "replace" => {
             let inserted = replacement.and_then(JValue::as_str).unwrap_or_default();
             let is_small = text.len() <= MAX_MATCHED_BYTES && inserted.len() <= MAX_INSERTED_BYTES;
@@ -181,14 +182,14 @@ fn search(meter: &Meter, name: &str, text: &str, args: &[JValue]) -> ChargeResul
     }
 }
 
-/// What takes the place of one match: each `$0` or `$1` in it may stand for all of it.
+/// The size of one replacement. Each `$0` or `$1` in it may stand for the whole match.
 fn replaced(replacement: Option<&JValue>, matched: u64, groups: u64) -> u64 {
     match replacement {
         Some(JValue::String(text)) => {
             let inserted = text.bytes().filter(|byte| *byte == b'$').count() as u64;
             (text.len() as u64).saturating_add(inserted.saturating_mul(matched))
         }
-        // A function books what it gives; it is given the match.
+        // A function charges its value, and receives the match.
         _ => MATCH_BYTES + 2 * matched + groups,
     }
 }
@@ -205,7 +206,7 @@ fn distinct(meter: &Meter, value: Option<&JValue>) -> ChargeResult {
     };
     let bytes = meter.weigh(value.unwrap_or(&JValue::Undefined))?;
     meter.charge(bytes)?;
-    // Each item is compared with all before it, and a comparison looks at no more than the item.
+    // The library compares each item with all items before it. One comparison reads at most the whole item.
     let count = items.len() as u64;
     check_comparisons(meter, count.saturating_mul(bytes / ITEM_BYTES / 2))
 }
@@ -228,12 +229,13 @@ fn keys(meter: &Meter, value: Option<&JValue>) -> ChargeResult {
     check_comparisons(meter, all.saturating_mul(names.len() as u64))
 }
 
-/// Refuses a call that compares too much.
+/// Refuses a call with too many comparisons.
 pub(crate) fn check_comparisons(meter: &Meter, comparisons: u64) -> ChargeResult {
     if comparisons > MAX_COMPARISONS { Err(meter.exceed(Bound::Comparisons)) } else { Ok(()) }
 }
 
-/// A picture is short, its widths are small, and a number in Roman numerals is as long as it is large.
+/// Checks pictures: they must be short and have small widths. A number in Roman numerals is as long as it is
+/// large.
 fn pictured(meter: &Meter, args: &[JValue], context: &JValue) -> ChargeResult {
     let texts = || args.iter().chain([context]).filter_map(JValue::as_str);
     let pictures = args.iter().filter_map(JValue::as_str);

@@ -1,7 +1,8 @@
-//! How much an expression can make at most of an input of some size, told from the expression alone.
+//! Estimates from the expression alone: the maximum number of bytes that it makes from an input of some size.
 //!
-//! What is sure to stay within the bytes needs no booking. Most filters and mappings are of this kind at the sizes that
-//! events have. Anything that this module does not know has no estimate, and is booked.
+//! An evaluation that stays within the limit for certain needs no meter. At the usual sizes of events this
+//! applies to most filters and mappings. An expression with a node that this module does not know has no
+//! estimate and needs the meter.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,15 +14,15 @@ use crate::meter::ITEM_BYTES;
 use crate::names::{Names, literal_bytes};
 use crate::rewrite::is_scalar;
 
-/// The sizes of input that are tried, in bytes of memory.
+/// The range of input sizes to try, as powers of two in bytes of memory.
 const MIN_SIZE_POWER: u32 = 10;
 const MAX_SIZE_POWER: u32 = 24;
-/// How many nodes are looked at for one size: those of nested loops are looked at again and again.
+/// The maximum number of visited nodes for one size. Nodes of nested loops are visited several times.
 const MAX_NODES: u32 = 4_000;
-/// A value as text takes at most so many times its bytes: a control character takes six.
+/// The maximum ratio of a value's text to its bytes. A control character takes six.
 const TEXT_TIMES: u64 = 6;
 
-/// The largest input of which an expression makes no more than `bytes`; `None`: that cannot be told.
+/// The largest input from which an expression makes at most `bytes`; `None`: it is unknown.
 pub(crate) fn largest_input(tree: &AstNode, names: &Names, bytes: u64) -> Option<u64> {
     let fits = |power: u32| {
         let size = 1 << power;
@@ -46,20 +47,20 @@ pub(crate) fn largest_input(tree: &AstNode, names: &Names, bytes: u64) -> Option
 }
 
 struct Estimate<'n> {
-    /// What has been made so far.
+    /// The bytes made so far.
     made: u64,
-    /// The size of all that the expression is given.
+    /// The size of all inputs of the expression.
     input: u64,
-    /// How many nodes it may still look at.
+    /// The remaining number of nodes to visit.
     nodes_left: u32,
-    /// The names that the expression gives values.
+    /// The names that the expression assigns.
     bound: &'n BTreeSet<String>,
-    /// The sizes of those that have one.
+    /// The sizes of the names that have a value so far.
     names: BTreeMap<String, u64>,
 }
 
 impl Estimate<'_> {
-    /// How large the value of an expression is at most, over a context of this size.
+    /// The maximum size of an expression's value, for a context of this size.
     fn of(&mut self, node: &AstNode, context: u64) -> Option<u64> {
         self.nodes_left = self.nodes_left.checked_sub(1)?;
         with_stack(|| self.size(node, context))
@@ -72,7 +73,7 @@ impl Estimate<'_> {
             AstNode::Name(_) => self.make(context),
             AstNode::Variable(name) if name.is_empty() => Some(context),
             AstNode::Variable(name) if self.bound.contains(name) => self.names.get(name).copied(),
-            // Bound from outside.
+            // The caller has bound this variable.
             AstNode::Variable(name) => builtin(name).is_none().then_some(self.input),
             AstNode::ParentVariable(_) => Some(self.input),
             AstNode::Path { steps } => self.path(steps, context),
@@ -82,7 +83,7 @@ impl Estimate<'_> {
                 let items = self.sum(items.iter(), context)?;
                 self.make(items.saturating_add(literal_bytes(node)))
             }
-            // Grouping is for arrays; a context that is one evaluates a name for each item.
+            // An object that groups applies to arrays: it evaluates a name for each item of the context.
             AstNode::Object(pairs) if pairs.iter().all(|(name, _)| matches!(name, AstNode::String(_))) => {
                 let values = self.sum(pairs.iter().map(|(_, value)| value), context)?;
                 self.make(values.saturating_add(literal_bytes(node)))
@@ -128,7 +129,7 @@ impl Estimate<'_> {
                 let AstNode::Variable(name) = lhs else {
                     return None;
                 };
-                // The name of a function of the language may still be read as the function.
+                // The name of a language function may still be read as that function.
                 let is_new = builtin(name).is_none() && self.names.insert(name.clone(), size).is_none();
                 is_new.then_some(size)
             }
@@ -142,7 +143,7 @@ impl Estimate<'_> {
         }
     }
 
-    /// Names give parts of what they get, so all of them together no more than all of it.
+    /// Names select parts of their context, so all of them together make at most its size.
     fn path(&mut self, steps: &[PathStep], context: u64) -> Option<u64> {
         let mut size = context;
         for (index, step) in steps.iter().enumerate() {
@@ -179,13 +180,13 @@ impl Estimate<'_> {
         Some(size)
     }
 
-    /// An expression for each item of a value.
+    /// An expression that is evaluated for each item of a value.
     fn each(&mut self, node: &AstNode, size: u64) -> Option<u64> {
         self.items(size, |estimate, item| estimate.of(node, item))
     }
 
-    /// What one item makes grows with its size at least in proportion, so all items together make no more than one that
-    /// is as large as all, and what each makes whatever its size is.
+    /// The bytes of one item grow at least in proportion to its size. So all items together make at most the
+    /// bytes of one item of their total size, and the fixed bytes of each.
     fn items(&mut self, size: u64, mut of: impl FnMut(&mut Self, u64) -> Option<u64>) -> Option<u64> {
         let items = size / ITEM_BYTES + 1;
         let whole = of(self, size)?;
@@ -196,7 +197,7 @@ impl Estimate<'_> {
         self.make(whole.saturating_add(each.saturating_add(ITEM_BYTES).saturating_mul(items)))
     }
 
-    /// `$map` and `$filter` with a function that stands there.
+    /// `$map` and `$filter` with a function literal.
     fn callback(&mut self, name: &str, args: &[AstNode], context: u64) -> Option<u64> {
         let [data, AstNode::Lambda { params, body, signature: None, .. }] = args else {
             return None;
@@ -235,7 +236,7 @@ impl Estimate<'_> {
             Cost::Text(times) => self.make(with_context.saturating_mul(times)),
             Cost::Custom => match name {
                 "string" => self.make(sum.saturating_mul(2 * TEXT_TIMES)),
-                // A separator between any two parts.
+                // There is a separator between every two parts.
                 "join" => {
                     self.make(sum.saturating_add((sum / ITEM_BYTES).saturating_mul(self.separator(args)?)))
                 }

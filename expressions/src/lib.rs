@@ -1,8 +1,9 @@
 //! JSONata within bounds.
 //!
-//! The library that evaluates JSONata looks at the time between two nodes of an expression, and at nothing else. Here
-//! an expression is rewritten when it is parsed, with calls that book what it makes (see [`rewrite`]). An
-//! evaluation that would make more bytes than its [`Limits`] say ends before it makes them.
+//! The JSONata library checks the time between two nodes of an expression, and has no other limit. This crate
+//! rewrites an expression after its parsing, and adds calls that charge a meter with the bytes that the
+//! expression makes (see [`rewrite`]). An evaluation ends before it makes more bytes than its [`Limits`]
+//! permit.
 
 mod bounds;
 mod builtins;
@@ -39,16 +40,16 @@ pub use names::visit;
 /// The error of an evaluation in which the library panicked.
 const LIBRARY_FAULT: &str = "U9001: the evaluator failed";
 
-/// Why an evaluation gave no value.
+/// The reason why an evaluation gave no value.
 #[derive(Debug)]
 pub enum Failure {
-    /// It reached a bound.
+    /// The evaluation reached a bound.
     Bound(Bound),
-    /// It failed in the terms of the language.
+    /// The expression failed by the rules of the language.
     Error(EvaluatorError),
 }
 
-/// An expression that can be evaluated within bounds.
+/// A prepared expression with its limits.
 #[derive(Debug)]
 pub struct Program {
     tree: AstNode,
@@ -56,11 +57,11 @@ pub struct Program {
     limits: Limits,
 }
 
-/// An expression that keeps its account.
+/// The metered form of an expression.
 #[derive(Debug)]
 struct Metered {
     tree: AstNode,
-    /// An input of no more bytes is sure to need no account.
+    /// An input of at most this size needs no meter.
     free_input_bytes: Option<u64>,
     functions: BTreeSet<MeterFn>,
     regexes: Arc<Regexes>,
@@ -82,8 +83,8 @@ impl Program {
         Self { tree, metered, limits }
     }
 
-    /// Evaluates it. `input` tells the [`weight`] of all that the expression is given, the variables of the context
-    /// too; `prepare` may give the evaluator functions of its own.
+    /// Evaluates the expression. `input` computes the [`weight`] of all its inputs, also of the context's
+    /// variables. `prepare` may register more functions in the evaluator.
     pub fn evaluate(
         &self,
         context: Context,
@@ -94,7 +95,7 @@ impl Program {
         self.evaluate_within(self.limits.time_ms, context, data, input, prepare)
     }
 
-    /// The same in another time.
+    /// The same with another time limit.
     pub fn evaluate_within(
         &self,
         time_ms: u64,
@@ -123,7 +124,7 @@ impl Program {
         let tree = metered.map_or(&self.tree, |metered| &metered.tree);
         let prepared = registered.and_then(|()| prepare(&mut evaluator));
         let value = prepared.and_then(|()| {
-            // A fault of the library ends the evaluation, and not the process.
+            // A panic of the library ends the evaluation, not the process.
             let evaluated = catch_unwind(AssertUnwindSafe(|| evaluator.evaluate(tree, data)));
             evaluated.unwrap_or_else(|_| Err(EvaluatorError::EvaluationError(LIBRARY_FAULT.to_owned())))
         });

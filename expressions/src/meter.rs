@@ -1,4 +1,4 @@
-//! What an evaluation has made so far, in bytes, and what it may still make.
+//! The meter of an evaluation: the bytes made so far, and the bytes left.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -10,24 +10,25 @@ use jsonata_core::value::{JValue, with_stack};
 use crate::bounds::{Bound, Limits};
 use crate::regexes::Regexes;
 
-/// What an item of an array takes, whatever it is: the value itself, in a vector that may have grown too far.
+/// The size of any item in an array: the value itself, in a vector that may have grown beyond its need.
 pub(crate) const ITEM_BYTES: u64 = 40;
-/// What a text takes beside its bytes.
+/// The size of a text without its bytes.
 const TEXT_BYTES: u64 = 16;
-/// What an array takes beside its items.
+/// The size of an array without its items.
 const ARRAY_BYTES: u64 = 48;
-/// What an object takes beside its members.
+/// The size of an object without its members.
 const OBJECT_BYTES: u64 = 128;
-/// What a member takes beside its name and its value: the entry, its place in the index, and the name's own head.
+/// The size of a member without its name and value: the entry, its place in the index, and the header of the
+/// name.
 pub(crate) const MEMBER_BYTES: u64 = 64;
 
-/// The account of one evaluation.
+/// The meter of one evaluation.
 pub(crate) struct Meter {
     limit: u64,
     left: Cell<u64>,
     deadline: Instant,
     exceeded: Cell<Option<Bound>>,
-    /// Arguments of calls whose last one is still to come.
+    /// The arguments of calls whose last argument is not evaluated yet.
     pub(crate) arguments: RefCell<Vec<JValue>>,
     pub(crate) regexes: Arc<Regexes>,
 }
@@ -45,7 +46,7 @@ impl Meter {
         }
     }
 
-    /// Books bytes that are about to be made.
+    /// Charges bytes before they are made.
     pub(crate) fn charge(&self, bytes: u64) -> Result<(), EvaluatorError> {
         match self.left.get().checked_sub(bytes) {
             Some(left) => {
@@ -56,19 +57,19 @@ impl Meter {
         }
     }
 
-    /// Books a value with everything in it: a part that is used twice counts twice.
+    /// Charges a value with all its parts. A part that is used twice counts twice.
     pub(crate) fn charge_value(&self, value: &JValue) -> Result<(), EvaluatorError> {
         self.charge(self.weigh(value)?)
     }
 
-    /// The bytes of a value with everything in it, if they are within what is left.
+    /// The size of a value with all its parts, if it is within the bytes left.
     pub(crate) fn weigh(&self, value: &JValue) -> Result<u64, EvaluatorError> {
         let room = self.left.get();
         let mut left = room;
         if subtract(value, &mut left) { Ok(room - left) } else { Err(self.exceed(Bound::Bytes(self.limit))) }
     }
 
-    /// Ends the evaluation; the reason is kept beside the library's error.
+    /// Ends the evaluation. The meter keeps the bound, since the library's error cannot contain it.
     pub(crate) fn exceed(&self, bound: Bound) -> EvaluatorError {
         self.exceeded.set(Some(bound));
         EvaluatorError::EvaluationError("U9000: the evaluation reached a bound".to_owned())
@@ -78,25 +79,25 @@ impl Meter {
         self.exceeded.get()
     }
 
-    /// What is left of the bytes.
+    /// The bytes left.
     pub(crate) fn left(&self) -> u64 {
         self.left.get()
     }
 
-    /// For loops in which the library looks at no clock.
+    /// Checks the time in loops where the library does not.
     pub(crate) fn check_time(&self) -> Result<(), EvaluatorError> {
         if Instant::now() > self.deadline { Err(self.exceed(Bound::Time)) } else { Ok(()) }
     }
 }
 
-/// The bytes of a value with everything in it.
+/// The size of a value with all its parts.
 pub fn weight(value: &JValue) -> u64 {
     let mut left = u64::MAX;
     subtract(value, &mut left);
     u64::MAX - left
 }
 
-/// Takes the bytes of a value from `left`; false when they are more.
+/// Subtracts the size of a value from `left`; false: the value is larger.
 fn subtract(value: &JValue, left: &mut u64) -> bool {
     let mut take = |bytes: u64| match left.checked_sub(bytes) {
         Some(rest) => {
@@ -126,7 +127,7 @@ fn subtract(value: &JValue, left: &mut u64) -> bool {
     }
 }
 
-/// How long a value is as JSON text at most, if that is no more than `room`. `indented` adds a line an item.
+/// The maximum length of a value as JSON text, if it is at most `room`. `indented` adds one line per item.
 pub(crate) fn text_bytes(value: &JValue, indented: bool, room: u64) -> Option<u64> {
     let mut left = room;
     subtract_text(value, indented, 0, &mut left).then(|| room - left)
@@ -160,7 +161,7 @@ fn subtract_text(value: &JValue, indented: bool, depth: u64, left: &mut u64) -> 
     }
 }
 
-/// The bytes of a text between quotes; a control character takes six.
+/// The bytes of a text between quotes. A control character takes six.
 fn escaped(text: &str) -> u64 {
     let more: usize = text
         .bytes()

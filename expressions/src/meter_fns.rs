@@ -1,4 +1,4 @@
-//! The functions that a rewritten expression calls to keep its account. Their names cannot be written in a source.
+//! The functions by which a rewritten expression charges its meter. No source text can contain their names.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -12,34 +12,34 @@ use crate::builtins::numbered;
 use crate::costs::{charge_call, check_comparisons, check_search, stringify};
 use crate::meter::{ITEM_BYTES, Meter};
 
-/// What one of them does.
+/// A metering function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum MeterFn {
-    /// `(value)`: books a value that is about to be kept, and gives it.
+    /// `(value)`: charges a value that the expression will keep, and gives it.
     Value,
     /// `(value)`: the same for the rows of a path that binds variables.
     Rows,
-    /// `(bytes)`: books what the code behind it makes each time; gives `true`.
+    /// `(bytes)`: charges the literals of repeated code before each run of it; gives `true`.
     Bytes,
     /// The same, and gives nothing.
     BytesThenNothing,
-    /// `(text, ...)`: the texts as one.
+    /// `(text, ...)`: joins the texts.
     Concat,
     /// `(argument)`: keeps an argument for [`MeterFn::Call`].
     KeepArgument,
-    /// `(function, count, context, last argument)`: books what the function makes of its arguments.
+    /// `(function, count, context, last argument)`: charges the value of a function call.
     Call,
     /// `(function, data, callback)`: the same for a function that calls another for each item.
     Each,
-    /// `(targets, input)`: books what a transform makes.
+    /// `(targets, input)`: charges the value of a transform.
     Transform,
-    /// `(argument, function)`: an argument of a function that may be a regular expression.
+    /// `(argument, function)`: charges the call if the function is a regular expression.
     RegexCall,
-    /// `(value)`: a value in a place where a regular expression cannot be counted.
+    /// `(value)`: refuses a regular expression where its calls are not charged.
     RefuseRegex,
-    /// `(value)`: whether it is a function of the language, which keeps no account by itself.
+    /// `(value)`: whether it is a function of the language, which charges nothing by itself.
     IsBuiltin,
-    /// `(value)`: a value in a place where such a function cannot be told.
+    /// `(value)`: refuses such a function where its calls are not charged.
     RefuseBuiltin,
 }
 
@@ -59,7 +59,7 @@ const ALL: [(MeterFn, &str); 13] = [
     (MeterFn::RefuseBuiltin, "\u{1}refuse builtin"),
 ];
 
-/// What a row of a path that binds variables takes, beside its values.
+/// The size of a row in a path that binds variables, without its values.
 const ROW_BYTES: u64 = 800;
 
 impl MeterFn {
@@ -68,7 +68,7 @@ impl MeterFn {
     }
 }
 
-/// Gives an evaluator the checks that its expression calls.
+/// Registers the metering functions of an expression in its evaluator.
 pub(crate) fn register(
     evaluator: &mut Evaluator,
     used: &BTreeSet<MeterFn>,
@@ -137,7 +137,7 @@ fn run(function: MeterFn, meter: &Meter, args: &[JValue]) -> Result<JValue, Eval
     }
 }
 
-/// As the operator `&`: nothing is an empty text, and so is a function.
+/// Works like the operator `&`: a missing value is an empty text, and so is a function.
 fn concat(meter: &Meter, args: &[JValue]) -> Result<JValue, EvaluatorError> {
     let mut whole = String::new();
     for arg in args {
@@ -182,7 +182,7 @@ fn callback_each(
     Ok(data.clone())
 }
 
-/// Books what a regular expression makes of a value when it is called: the value as text, and the match.
+/// Charges the call of a regular expression: the value as text, and the match.
 fn regex_call(meter: &Meter, value: &JValue, pattern: &str, flags: &str) -> Result<(), EvaluatorError> {
     let before = meter.left();
     stringify(meter, Some(value), false)?;

@@ -1,4 +1,4 @@
-//! What the rewriting has to know of a whole expression before it begins.
+//! The names and the regular expressions of a whole expression. The rewriter needs them before it starts.
 
 use std::collections::BTreeSet;
 
@@ -8,12 +8,12 @@ use jsonata_core::value::with_stack;
 use crate::builtins::builtin;
 use crate::regexes::Regexes;
 
-/// The names that an expression gives values, and its regular expressions.
+/// The names that an expression assigns, and its regular expressions.
 #[derive(Default)]
 pub(crate) struct Names {
     pub(crate) bound: BTreeSet<String>,
     pub(crate) regexes: Regexes,
-    /// Whether a regular expression stands where it may be bound to a name and called.
+    /// Whether a regular expression can be bound to a name and called.
     pub(crate) has_loose_regex: bool,
 }
 
@@ -59,7 +59,8 @@ impl Names {
         }
     }
 
-    /// Looks at nodes; `counted` where a regular expression among them is no loose one.
+    /// Visits nodes. `counted` means that a regular expression among them is charged in its place, so it is
+    /// not loose.
     fn each<'n>(&mut self, nodes: impl IntoIterator<Item = &'n AstNode>, counted: bool) {
         for node in nodes {
             match node {
@@ -82,7 +83,7 @@ impl Names {
     }
 }
 
-/// Shows every node of an expression.
+/// Visits every node of an expression.
 pub fn visit(node: &AstNode, show: &mut dyn FnMut(&AstNode)) {
     show(node);
     with_stack(|| {
@@ -93,7 +94,7 @@ pub fn visit(node: &AstNode, show: &mut dyn FnMut(&AstNode)) {
     });
 }
 
-/// The nodes below a node, but not those of a path.
+/// The children of a node, without those of a path.
 pub(crate) fn children(node: &AstNode) -> Vec<&AstNode> {
     match node {
         AstNode::Binary { lhs, rhs, .. } => vec![lhs, rhs],
@@ -130,7 +131,7 @@ pub(crate) fn children(node: &AstNode) -> Vec<&AstNode> {
     }
 }
 
-/// What the literals and the functions in an expression take each time it is evaluated.
+/// The bytes that an expression's literals and functions take in each evaluation.
 pub(crate) fn literal_bytes(node: &AstNode) -> u64 {
     with_stack(|| {
         let own = match node {
@@ -149,7 +150,7 @@ pub(crate) fn literal_bytes(node: &AstNode) -> u64 {
     })
 }
 
-/// What a copy of a tree takes.
+/// The size of a copy of a tree.
 fn tree_bytes(node: &AstNode) -> u64 {
     with_stack(|| {
         let own = match node {
@@ -165,7 +166,7 @@ fn of_steps(steps: &[PathStep], bytes: impl Fn(&AstNode) -> u64) -> u64 {
     nodes_of(steps).map(bytes).sum()
 }
 
-/// The nodes of steps, and those of their filters.
+/// The nodes of steps and of their filters.
 fn nodes_of(steps: &[PathStep]) -> impl Iterator<Item = &AstNode> {
     let stages = steps.iter().flat_map(|step| &step.stages);
     let predicates = stages.filter_map(|stage| match stage {

@@ -1,4 +1,4 @@
-//! The steps of paths: a step that is no plain name may give many values for each one that it gets.
+//! The steps of paths. A step other than a plain name may give many values for each input value.
 
 use jsonata_core::ast::{AstNode, BinaryOp, PathStep, Stage, StepId, UnaryOp};
 
@@ -6,7 +6,7 @@ use crate::meter_fns::MeterFn;
 use crate::names::literal_bytes;
 use crate::rewrite::{Rewriter, is_scalar};
 
-/// What a row takes in a path that binds variables, where nothing else books it.
+/// The charge for a row in a path that binds variables, where nothing else charges it.
 const ROW_BYTES: f64 = 800.0;
 
 impl Rewriter<'_> {
@@ -41,25 +41,25 @@ impl Rewriter<'_> {
         PathStep { node, stages, id: StepId::default(), ..step.clone() }
     }
 
-    /// The node of a step, and whether it books the rows that it makes.
+    /// The node of a step, and whether it charges its rows.
     fn step_node(&mut self, step: &PathStep, first: bool, alone: bool, binds: bool) -> (AstNode, bool) {
         let bytes = if first { 0 } else { literal_bytes(&step.node) };
         let function = if binds { MeterFn::Rows } else { MeterFn::Value };
         match &step.node {
-            // The library looks at the kind of these, and they give no more than they get.
+            // The library checks the kind of these nodes, and they give at most their input.
             AstNode::Name(_) | AstNode::Wildcard if !binds => (step.node.clone(), true),
             AstNode::Variable(name) if name.is_empty() => (step.node.clone(), false),
-            // Evaluated once, for all that it gets.
+            // The library evaluates this once for all rows.
             AstNode::Variable(name) if first && !alone && (!binds || step.index_var.is_some()) => {
                 (self.refuse_builtin(name), false)
             }
             node @ AstNode::ParentVariable(_) if first && (!binds || step.index_var.is_some()) => {
                 (self.uncharged(node), false)
             }
-            // One step alone is no path.
+            // A single step is no path.
             node if alone && !matches!(node, AstNode::Name(_)) => (self.uncharged(node), false),
             node @ AstNode::Sort { .. } => (self.uncharged(node), false),
-            // The rows inside are booked there, and come out as they are.
+            // The inner path charges its rows, and passes them on unchanged.
             node if step.inner_tuple => (self.uncharged(node), true),
             AstNode::FunctionApplication(inner) => {
                 let inner = self.charge(inner, function, false);
@@ -78,12 +78,12 @@ impl Rewriter<'_> {
         }
     }
 
-    /// A stage that keeps every row, and books it.
+    /// A stage that keeps every row and charges it.
     fn charge_row(&mut self) -> Stage {
         Stage::Filter(self.meter_call(MeterFn::Bytes, [AstNode::Number(ROW_BYTES)]).into())
     }
 
-    /// A filter, and whether it may keep an item more than once: a list of positions may name one again.
+    /// A filter, and whether it may keep an item more than once: a list of positions may repeat one.
     fn predicate(&mut self, predicate: &AstNode) -> (AstNode, bool) {
         let is_position = match predicate {
             AstNode::Number(_) => true,
@@ -124,7 +124,7 @@ impl Rewriter<'_> {
                 };
                 (lhs, rhs)
             }
-            // Such a call is given the left side too.
+            // The library passes the left side to such a call.
             AstNode::Call { args, .. } if !args.contains(&AstNode::Placeholder) => {
                 (self.charged(lhs), self.uncharged(rhs))
             }
@@ -133,7 +133,7 @@ impl Rewriter<'_> {
                 let lhs = self.charged(lhs);
                 let rhs = self.value_of_function(rhs);
                 if self.names.has_loose_regex {
-                    // In a block: a call there would be given the left side.
+                    // The block prevents the library from passing the left side to this call.
                     let rhs = AstNode::Block(vec![self.meter_call(MeterFn::RefuseRegex, [rhs])]);
                     (self.meter_call(MeterFn::RefuseRegex, [lhs]), rhs)
                 } else {
@@ -145,7 +145,8 @@ impl Rewriter<'_> {
     }
 }
 
-/// Whether a block holds a path that begins with an array constructor: the library evaluates such a block in its own way.
+/// Whether a block contains a path that begins with an array constructor. The library evaluates such a block
+/// in its own way.
 fn starts_array(node: &AstNode, dotted: bool) -> bool {
     match node {
         AstNode::Array(_) => dotted,

@@ -1,9 +1,13 @@
-//! An expression with checks in it: the same expression, in which all that is made is booked before it is kept.
+//! The rewriter: it gives an equal expression that charges all values before it keeps them.
 //!
-//! What is booked: the items of array constructors, the members of objects, what a function of the language makes of its
-//! arguments, what a function of the expression gives, what each step of a path gives that is no plain name, and the
-//! literals of code that runs many times. So the sum of all values that exist at a time, each with all that is in
-//! it, is below the bound, and with it what any step of a path over them, or any function of them, may give.
+//! The rewritten expression charges:
+//!
+//! - the items of array constructors and the members of objects
+//! - the values of functions, and of path steps other than plain names
+//! - the literals of repeated code
+//!
+//! So the total of all values that exist at a time, each with all its parts, is within the limit. Then the value of any
+//! path or function over them is bounded too.
 
 use std::collections::BTreeSet;
 
@@ -14,16 +18,15 @@ use crate::builtins::{Yield, builtin};
 use crate::meter_fns::MeterFn;
 use crate::names::{Names, literal_bytes};
 
-/// Writes an expression anew.
 pub(crate) struct Rewriter<'n> {
     pub(crate) names: &'n Names,
     pub(crate) used: BTreeSet<MeterFn>,
-    /// How many names of its own it has made.
+    /// The number of names that the rewriter has made.
     pub(crate) new_names: usize,
 }
 
 impl Rewriter<'_> {
-    /// The expression, where its value is not kept, or is kept by what stands around it.
+    /// The expression for a place that does not keep its value, or that charges it elsewhere.
     pub(crate) fn uncharged(&mut self, node: &AstNode) -> AstNode {
         with_stack(|| self.write(node))
     }
@@ -35,7 +38,7 @@ impl Rewriter<'_> {
             AstNode::Binary { op: BinaryOp::ChainPipe, lhs, rhs } => self.chain(lhs, rhs),
             AstNode::Binary { op: BinaryOp::ColonEqual, lhs, rhs } => {
                 let rhs = match &**rhs {
-                    // A name more for a value that is there.
+                    // This only adds a name to an existing value.
                     AstNode::Variable(_) | AstNode::ParentVariable(_) => self.uncharged(rhs),
                     rhs => self.charged(rhs),
                 };
@@ -107,23 +110,23 @@ impl Rewriter<'_> {
         }
     }
 
-    /// A call of a check.
+    /// A call of a metering function.
     pub(crate) fn meter_call(&mut self, function: MeterFn, args: impl Into<Vec<AstNode>>) -> AstNode {
         self.used.insert(function);
         AstNode::Function { name: function.name().to_owned(), args: args.into(), is_builtin: true }
     }
 
-    /// The expression, where its value is kept: booked, unless it is already.
+    /// The expression for a place that keeps its value: charged, unless it is charged already.
     pub(crate) fn charged(&mut self, node: &AstNode) -> AstNode {
         with_stack(|| self.charge(node, MeterFn::Value, false))
     }
 
-    /// The same at the end of a function: a call there must stay the last thing that the function does.
+    /// The same at the end of a function. A call there must stay the function's last action.
     fn charged_tail(&mut self, node: &AstNode) -> AstNode {
         with_stack(|| self.charge(node, MeterFn::Value, true))
     }
 
-    /// Books the value of an expression; `tail` where a call of another function must not.
+    /// Charges the value of an expression, except for a call of another function in `tail` position.
     pub(crate) fn charge(&mut self, node: &AstNode, function: MeterFn, tail: bool) -> AstNode {
         let is_charged = function == MeterFn::Value && is_charged(node);
         match node {
@@ -174,7 +177,7 @@ impl Rewriter<'_> {
         members
     }
 
-    /// An expression that runs many times, with what its literals take booked each time before.
+    /// An expression that runs many times, with a charge for its literals before each run.
     pub(crate) fn with_literal_charge(&mut self, node: AstNode, bytes: u64) -> AstNode {
         if bytes == 0 {
             return node;
@@ -201,7 +204,7 @@ impl Rewriter<'_> {
         }
     }
 
-    /// A chain of `&` is one call.
+    /// Rewrites a chain of `&` as one call.
     fn concat(&mut self, node: &AstNode) -> AstNode {
         let mut texts = Vec::new();
         let mut left = node;
@@ -215,7 +218,7 @@ impl Rewriter<'_> {
     }
 }
 
-/// Whether the value of an expression is booked where it is made, or takes no more than its place.
+/// Whether the expression charges its value itself, or needs no charge.
 fn is_charged(node: &AstNode) -> bool {
     match node {
         AstNode::Binary { op, rhs, .. } => match op {
@@ -245,7 +248,7 @@ fn is_charged(node: &AstNode) -> bool {
     }
 }
 
-/// Whether the value of an expression is one value for certain, and no array.
+/// Whether the expression always gives exactly one value, and no array.
 pub(crate) fn is_scalar(node: &AstNode) -> bool {
     match node {
         AstNode::Binary { op, .. } => !matches!(
