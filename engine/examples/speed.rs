@@ -1,4 +1,4 @@
-//! How many state transitions a second: `cargo run --release -p states --example speed`.
+//! Measures state transitions per second: `cargo run --release -p states --example speed`.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program for people who look at its output")]
 
@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::{Map, Value as Json, json};
 use states::{Execution, Start, StateMachine, Value};
 
-/// States in a chain.
+/// The number of states in the chain.
 const CHAIN: usize = 20;
 
 fn main() {

@@ -1,4 +1,4 @@
-//! Whatever is written where a path, a call or a pattern stands: it is refused, or it runs. It never panics.
+//! Any text in the place of a path, a call or a pattern is refused or runs. The engine never panics.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
@@ -10,7 +10,7 @@ use proptest::sample::select;
 use serde_json::json;
 use states::{Execution, Outcome, Start, StateMachine, TaskToken, Value};
 
-/// Pieces that texts of the language are made of, and some that they are not.
+/// Pieces of the language's texts, and pieces that belong to none.
 const PIECES: [&str; 60] = [
     "$",
     "$$",
@@ -78,7 +78,7 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![vec(select(&PIECES[..]), 0..14).prop_map(|pieces| pieces.concat()), ".{0,20}"]
 }
 
-/// Pieces that JSONata is made of.
+/// Pieces of JSONata.
 const EXPRESSION_PIECES: [&str; 64] = [
     "$states",
     ".input",
@@ -181,7 +181,7 @@ proptest! {
     fn a_written_result_path_can_be_read(text in text()) {
         for field in ["InputPath", "OutputPath", "ResultPath"] {
             let outcome = run(&pass(&json!({ field: format!("$.{text}") })));
-            // A place that was written can be read.
+            // A path can read the place that it has written.
             if let (Some(Outcome::Succeeded(_)), "ResultPath") = (&outcome, field) {
                 let both = json!({ "Result": 7, "ResultPath": format!("$.{text}"), "OutputPath": format!("$.{text}") });
                 let read = run(&pass(&both));

@@ -1,6 +1,6 @@
-//! The example that the README shows.
+//! The example in the README.
 
-/// Where it is run, as every example of the README.
+/// The README's examples run as doctests, so this compares their text only.
 #[test]
 fn readme_shows_the_closure_example() {
     let example = include_str!("../examples/closure.rs");
@@ -9,7 +9,7 @@ fn readme_shows_the_closure_example() {
     assert!(include_str!("../README.md").contains(&format!("```rust\n{shown}```")));
 }
 
-/// Waits, retries, callbacks and jobs pass at once.
+/// Waits, retries, callbacks and jobs take no time in a simulation.
 #[test]
 fn simulation_skips_waits() -> Result<(), Box<dyn std::error::Error>> {
     use states::{Execution, Failure, Outcome, Start, StateMachine, Timestamp, Value, simulate};

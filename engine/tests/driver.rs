@@ -1,4 +1,4 @@
-//! The driver runs a machine on a host's futures, in parallel, and can be stopped.
+//! The driver runs a machine on a host's futures, concurrently, and a caller can stop it.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
@@ -14,7 +14,7 @@ use states::{
     TaskRunner, Value, drive, drive_with,
 };
 
-/// A host whose clock jumps to whatever is waited for.
+/// A host whose clock jumps to the next due time.
 struct Host {
     now: Mutex<Timestamp>,
     running: AtomicUsize,

@@ -1,5 +1,5 @@
-//! What is wrong with JSONata is said in the words of jsonata-js 2.2, which AWS shows: expressions, and its words for
-//! each. They were recorded from that library.
+//! Errors of JSONata have the messages of jsonata-js 2.2, which AWS shows. The file has expressions with the
+//! messages that were recorded from that library.
 
 use serde_json::json;
 use states::{Execution, Outcome, Start, StateMachine, Timestamp, Value, simulate};
@@ -19,7 +19,7 @@ fn errors_have_the_messages_of_jsonata_js() {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
-/// What a machine says whose one state has this output: when it is made, or when it runs.
+/// The error of a machine whose only state has this output, from its parsing or from its run.
 fn message_of(expression: &str) -> String {
     let state = json!({ "Type": "Pass", "Output": format!("{{% {expression} %}}"), "End": true });
     let machine = json!({ "QueryLanguage": "JSONata", "StartAt": "P", "States": { "P": state } }).to_string();

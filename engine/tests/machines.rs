@@ -1,4 +1,4 @@
-//! Machines run as AWS runs them: each file in `cases/` holds the cases of one feature.
+//! Machines run as on AWS. Each file in `cases/` has the cases of one feature.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
@@ -36,7 +36,7 @@ fn machines_run_as_recorded() {
     assert!(differences.is_empty(), "{differences}");
 }
 
-/// Runs a case and compares everything it expects with what happened.
+/// Runs a case and compares all its expectations.
 fn check(case: &Json) -> Result<(), String> {
     let known =
         ["name", "definition", "text", "type", "input", "tasks", "objects", "stop", "update", "expect"];
@@ -84,7 +84,7 @@ fn same(what: &str, expected: &Json, found: &Json) -> Result<(), String> {
     }
 }
 
-/// Whether this is what was expected; the text `*` stands for anything.
+/// Whether the found value is the expected one. The text `*` matches anything.
 fn matches_expected(expected: &Json, found: &Json) -> bool {
     match (expected, found) {
         (Json::String(any), _) if any == "*" => true,
@@ -102,7 +102,7 @@ fn matches_expected(expected: &Json, found: &Json) -> bool {
     }
 }
 
-/// What the host will say.
+/// An answer of the host.
 enum Answer {
     Submitted(Value),
     Started(Value),
@@ -112,7 +112,7 @@ enum Answer {
     Written(Result<(), Failure>),
 }
 
-/// What a task does before it answers: `progress` lists what, a value, and after how many seconds.
+/// The progress of a task before its answer: a list of the kind, the value and the delay in seconds.
 fn progress(behaviour: &Json) -> Vec<(&str, Value, i64)> {
     let steps = behaviour["progress"].as_array().into_iter().flatten();
     steps
@@ -128,9 +128,9 @@ struct World<'c> {
     case: &'c Json,
     start: Timestamp,
     now: Timestamp,
-    /// Answers under way, by when they come.
+    /// Answers in flight, by their due time.
     answers: BTreeMap<(Timestamp, TaskId, usize), Answer>,
-    /// How often each resource was asked.
+    /// The number of requests to each resource.
     asked: HashMap<String, usize>,
     events: Vec<Json>,
     calls: Vec<Json>,
@@ -226,7 +226,7 @@ impl<'c> World<'c> {
         }
     }
 
-    /// A token names its run and its task.
+    /// Checks that a token names its run and its task.
     fn token(&self, task: &TaskRequest) {
         let waits = matches!(task.pattern, Pattern::Callback | Pattern::Activity);
         assert_eq!(task.token.is_some(), waits);
@@ -237,7 +237,7 @@ impl<'c> World<'c> {
         }
     }
 
-    /// Keeps what is written under the last part of its key.
+    /// Stores the written objects, by the last part of their key.
     fn write(&mut self, results: ResultFiles) {
         let answer = match self.case["objects"][&*results.bucket][0].get("fail") {
             Some(failure) => Err(serde_json::from_value(failure.clone()).unwrap()),
@@ -251,7 +251,7 @@ impl<'c> World<'c> {
         self.answers.insert((self.now, results.id, 0), Answer::Written(answer));
     }
 
-    /// A task does what its list says, the last entry again and again.
+    /// Plays the task's list of behaviours. Its last entry repeats.
     fn behave(&mut self, name: &str, id: TaskId, arguments: &Value, kind: &str) {
         let name = name.rsplit(':').next().unwrap();
         let list = self.case[kind][name].as_array().unwrap_or_else(|| panic!("no {kind} {name}"));
@@ -282,7 +282,7 @@ impl<'c> World<'c> {
         self.answers.insert((due, id, usize::MAX), answer);
     }
 
-    /// Everything a case may expect.
+    /// Everything that a case may expect.
     fn seen(&self, outcome: &Outcome) -> HashMap<&'static str, Json> {
         let (status, output, failure) = match outcome {
             Outcome::Succeeded(output) => ("SUCCEEDED", json!(output), None),

@@ -1,4 +1,4 @@
-//! Mock configuration files: what they may hold, and what they answer.
+//! Mock configuration files: their format and their responses.
 
 use states::{Failure, MockFile, Value};
 

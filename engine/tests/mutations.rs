@@ -1,4 +1,4 @@
-//! Definitions that ran once, with anything changed in them: each is refused, or it runs. It never panics.
+//! Definitions of the cases with random changes: each is refused or runs. The engine never panics.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
@@ -10,10 +10,10 @@ use proptest::sample::{Index, select};
 use serde_json::{Value as Json, json};
 use states::{Effect, Execution, Failure, Input, Items, MachineType, MockFile, Start, StateMachine, Value};
 
-/// So many steps are enough to see a panic.
+/// This number of steps is enough to reach a panic.
 const MAX_STEPS: usize = 200;
 
-/// Texts that some field takes, and texts that none does.
+/// Texts that are valid in some field, and texts that are valid in none.
 const TEXTS: [&str; 36] = [
     "",
     "$",
@@ -53,7 +53,7 @@ const TEXTS: [&str; 36] = [
     "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
 ];
 
-/// Fields a member may be put under.
+/// Names for a renamed member.
 const FIELDS: [&str; 34] = [
     "Type",
     "Next",
@@ -91,12 +91,12 @@ const FIELDS: [&str; 34] = [
     "Variable",
 ];
 
-/// What is done to one place of a document.
+/// A change to one place of a document.
 #[derive(Clone, Debug)]
 enum Change {
     Drop,
     Replace(Json),
-    /// Puts what stands at another place here.
+    /// Copies the value of another place.
     Copy(Index),
     Rename(&'static str),
 }
@@ -182,7 +182,7 @@ fn cases() -> &'static [(Json, Json)] {
     })
 }
 
-/// What was kept of old runs, without what it gave.
+/// The definitions and journals of old runs, without their outcomes.
 fn journals() -> &'static [Json] {
     static JOURNALS: OnceLock<Vec<Json>> = OnceLock::new();
     JOURNALS.get_or_init(|| {

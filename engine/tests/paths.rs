@@ -1,4 +1,5 @@
-//! What is answered without the evaluator, or from a part of the data, is what the evaluator says of all of it.
+//! Values that are read without the evaluator, or from a part of the data, equal the evaluator's value of all
+//! data.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
@@ -30,7 +31,7 @@ fn plain_paths_equal_jsonata_paths() {
     ];
     for path in paths {
         let path = format!("$states.input{path}");
-        // In brackets it is no plain path any more.
+        // The brackets make it an expression for the evaluator.
         check(&path, &format!("({path})"));
     }
 }
@@ -67,7 +68,7 @@ fn partial_import_gives_the_same_value() {
     }
 }
 
-/// Both expressions give the same, or both fail, on all kinds of inputs.
+/// Both expressions give the same value, or both fail, on all kinds of inputs.
 #[track_caller]
 fn check(one: &str, other: &str) {
     let inputs = [
@@ -94,7 +95,7 @@ fn check(one: &str, other: &str) {
     }
 }
 
-/// The value, or `None` when there is none.
+/// The value, or `None` if there is none.
 fn run(expression: &str, input: &Json) -> Option<Value> {
     let definition = json!({
         "QueryLanguage": "JSONata",

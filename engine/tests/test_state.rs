@@ -1,6 +1,6 @@
-//! States tested alone, as AWS's TestState does it: each file in `test_state/` holds the cases of one feature.
+//! Tests of single states, as by AWS's TestState. Each file in `test_state/` has the cases of one feature.
 //!
-//! In a case, the texts of a request that hold JSON stand as the JSON they hold; so do those of the answer.
+//! A case shows the JSON texts of the request and of the answer as JSON.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
@@ -24,7 +24,7 @@ fn states_are_tested_as_recorded() {
     assert!(differences.is_empty(), "{differences}");
 }
 
-/// Every part of every request is replaced by what does not belong there.
+/// Replaces every part of every request by unsuitable values.
 #[test]
 fn no_request_panics() {
     for (_, case) in all() {
@@ -41,7 +41,7 @@ fn no_request_panics() {
             ] {
                 let mut request = request.clone();
                 *request.pointer_mut(&place).unwrap() = odd;
-                // Host and clock are left out: what the test asks of them changes nothing here.
+                // The test's requests to its host and its clock do not matter here.
                 if let Some(request) = written(&request) {
                     let _ = start_test(&request).map(|test| test.answer());
                 }
@@ -82,7 +82,7 @@ fn places(value: &Json) -> Vec<String> {
     }
 }
 
-/// What a case expects and what was found, when they are not the same.
+/// The expected and the found answer, if they differ.
 fn difference(case: &Json) -> Option<(Json, Json)> {
     let found = match answer(&case["request"], case.get("task")) {
         Ok(answer) => readable(&answer),
@@ -111,7 +111,7 @@ fn now() -> Timestamp {
     "2026-11-21T08:00:00Z".parse().unwrap()
 }
 
-/// The host runs the task, or its clock jumps.
+/// Runs the task, or advances the clock.
 fn step_test(test: &mut StateTest, task: Option<&Json>, now: Timestamp) {
     let (asked, due) = (test.task(), test.next_due());
     let entry = match (asked, task) {
@@ -131,7 +131,7 @@ fn runnable(resource: &str) -> Result<(), String> {
     if resource.contains("unknown") { Err("there is no such function".into()) } else { Ok(()) }
 }
 
-/// The request as it is on the wire.
+/// The request in its form on the wire.
 fn written(request: &Json) -> Option<TestStateRequest> {
     let mut request = request.clone();
     let text = |place: Option<&mut Json>| {
@@ -147,7 +147,7 @@ fn written(request: &Json) -> Option<TestStateRequest> {
     serde_json::from_value(request).ok()
 }
 
-/// The answer with its texts of JSON read.
+/// The answer with its JSON texts parsed.
 fn readable(answer: &TestStateAnswer) -> Json {
     let mut answer = serde_json::to_value(answer).unwrap();
     let read = |value: &mut Json| {

@@ -1,4 +1,4 @@
-//! Tasks whose result comes from elsewhere: through the driver, and after a run was made again.
+//! Tasks whose result comes from outside: through the driver, and after a replay.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
@@ -13,8 +13,8 @@ use states::{
     Progress, Start, StateMachine, TaskRequest, TaskRunner, TaskToken, Value, drive_with,
 };
 
-/// A host where somebody answers every token, and whose jobs end at once. It never tells that a worker has the task of
-/// an activity named `lost`.
+/// A host in which every token is answered and jobs end at once. It never reports that a worker has received
+/// the task of an activity named `lost`.
 struct Host {
     answers: mpsc::UnboundedSender<Input>,
     events: Mutex<Vec<EventType>>,

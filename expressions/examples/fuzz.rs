@@ -1,8 +1,8 @@
-//! Tries to take a gibibyte or five seconds by random expressions, for as long as one likes:
-//! `cargo run --release -p expressions --example fuzz -- [FIRST SEED] [HOW MANY]`.
+//! Searches for random expressions that take a gibibyte or five seconds, without end by default: `cargo run
+//! --release -p expressions --example fuzz -- [FIRST SEED] [HOW MANY]`.
 //!
-//! They are evaluated in processes that may not have a gibibyte of addresses. A seed that ends its process, or that
-//! takes five seconds, is printed with its expression.
+//! Worker processes with less than a gibibyte of address space evaluate the expressions. The example prints
+//! each seed that ends its process or takes five seconds, with its expression.
 
 #[path = "../tests/grammar/mod.rs"]
 mod grammar;
@@ -18,7 +18,7 @@ use jsonata_core::parser;
 use jsonata_core::value::JValue;
 
 const EVENT: &str = r#"{"event":"Order Placed","userId":"ann","items":[{"sku":"a","i":1},{"sku":"b"}],"metadata":{"total":12.5,"items":[{"sku":"a"},{"sku":"b"}],"vip":true}}"#;
-/// How many expressions a process evaluates.
+/// The number of expressions per process.
 const BATCH: u64 = 500;
 const MAX_TIME: Duration = Duration::from_secs(5);
 

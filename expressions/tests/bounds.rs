@@ -1,5 +1,5 @@
-//! No expression takes much memory: those that are known to try, and random ones. Each test starts itself again as a
-//! process that may not have a gibibyte of addresses, and reads what that process used at most.
+//! No expression takes much memory: neither known attacks nor random expressions. Each test starts itself
+//! again in a process with less than a gibibyte of address space, and reads its peak memory.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
@@ -14,11 +14,11 @@ use jsonata_core::evaluator::Context;
 use jsonata_core::parser;
 use jsonata_core::value::JValue;
 
-/// More than twice the bytes that an evaluation may make, and what the process takes by itself.
+/// More than twice the bytes that an evaluation may make, and the memory of the process itself.
 const MAX_PEAK_KIB: u64 = 96 * 1024;
 const EVENT: &str = r#"{"event":"Order Placed","userId":"ann","items":[{"sku":"a","i":1},{"sku":"b"}],"metadata":{"total":12.5,"items":[{"sku":"a"},{"sku":"b"}],"vip":true}}"#;
 
-/// Evaluates expressions in a process of their own.
+/// Evaluates expressions in a separate process.
 #[track_caller]
 fn check(sources: &[String]) {
     let program = std::env::current_exe().unwrap();

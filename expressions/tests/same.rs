@@ -1,4 +1,4 @@
-//! The checks change nothing: within the bounds an expression gives what the library gives by itself.
+//! Metering changes no value: within the bounds an expression gives the same value as in the library alone.
 
 mod grammar;
 
@@ -9,16 +9,16 @@ use jsonata_core::value::JValue;
 
 const EVENT: &str = r#"{"event":"Order Placed","userId":"ann","i":2,"x":[1,2,[3]],"items":[{"sku":"a","i":1},{"sku":"b","x":"c"}],"metadata":{"total":12.5,"items":[{"sku":"a"},{"sku":"b"}],"vip":true}}"#;
 
-/// What an expression comes to: a value, or the code of an error.
+/// The outcome of an expression: a value, or the code of an error.
 type Outcome = Result<String, String>;
 
 fn written(value: &JValue) -> String {
     let written = format!("{value:?}");
-    // A function prints what it closes over.
+    // A function prints its closure, which differs.
     if written.contains("Lambda(") || value.is_function() { "a function".to_owned() } else { written }
 }
 
-/// Evaluates by the library alone; `None` where it takes too much.
+/// Evaluates with the library alone; `None`: the evaluation reaches a limit.
 fn bare(source: &str, data: &JValue) -> Option<Outcome> {
     let tree = parser::parse(source).ok()?;
     let options = EvaluatorOptions {
@@ -38,7 +38,7 @@ fn bare(source: &str, data: &JValue) -> Option<Outcome> {
     }
 }
 
-/// Evaluates within bounds; `None` where they are reached.
+/// Evaluates within bounds; `None`: the evaluation reaches one.
 fn bounded(source: &str, data: &JValue) -> Option<Outcome> {
     let tree = parser::parse(source).ok()?;
     let limits = Limits { bytes: 32 << 20, items: 10_000, depth: 900, time_ms: 100 };
@@ -64,7 +64,7 @@ fn metering_changes_no_value() {
         compared += 1;
         let is_same = match (&found, &expected) {
             (Ok(found), Ok(expected)) => found == expected,
-            // Another argument may be the first that is found to be wrong.
+            // The two may check the arguments in another order, so the codes may differ.
             (found, expected) => found.is_err() == expected.is_err(),
         };
         if !is_same {

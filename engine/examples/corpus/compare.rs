@@ -1,15 +1,15 @@
-//! When a recorded value and one of ours are the same.
+//! The comparison of a recorded value with the engine's value.
 //!
-//! A recorder wrote placeholders over what differs from run to run: `<uuid:1>` for any text, `date` for any moment,
-//! and the case's own `wildcards`. Texts that are JSON are compared as JSON, numbers by value.
+//! The recorder replaced values that differ between runs by placeholders: `<uuid:1>` for any text, `date` for
+//! any timestamp, and the case's own `wildcards`. JSON texts are compared as JSON, and numbers by value.
 
 use serde_json::Value as Json;
 
-/// Facts of the transport, which nobody here has.
+/// Data of the transport, which the engine does not have.
 const IGNORED: [&str; 3] = ["SdkHttpMetadata", "SdkResponseMetadata", "ExecutedVersion"];
 
 pub(crate) struct Comparator {
-    /// Texts that stand for any; one with `!` before it stands for itself.
+    /// Texts that match any text. A text with `!` before it matches only itself.
     wildcards: Vec<String>,
 }
 
@@ -61,7 +61,7 @@ impl Comparator {
             let own = if found.contains_key(name) {
                 name
             } else {
-                // A placeholder may stand for a name.
+                // A placeholder may replace a name.
                 match extra.iter().position(|extra| self.same_text(name, extra)) {
                     Some(index) => extra.remove(index),
                     None => return Some(format!("{at}.{name}: missing")),
@@ -75,7 +75,7 @@ impl Comparator {
         extra.first().map(|name| format!("{at}.{name}: unexpected"))
     }
 
-    /// Whether the whole text stands for anything.
+    /// Whether the whole text is a placeholder.
     fn is_any(&self, text: &str) -> bool {
         let token = token(text) == Some(text.len()) && !self.is_genuine(text);
         token || self.wildcards.iter().any(|wildcard| wildcard == text)
@@ -103,7 +103,7 @@ impl Comparator {
         }
     }
 
-    /// What stands between the placeholders of a text.
+    /// The pieces of a text between its placeholders.
     fn pieces(&self, text: &str) -> Vec<String> {
         let mut pieces = vec![String::new()];
         let mut rest = text;
@@ -126,7 +126,7 @@ impl Comparator {
     }
 }
 
-/// Whether the pieces follow one another in the text, with something between each two.
+/// Whether the pieces occur in this order in the text, with at least one character between two of them.
 fn fits(pieces: &[String], text: &str, first: bool) -> bool {
     let Some((piece, rest)) = pieces.split_first() else {
         return text.is_empty();
@@ -143,7 +143,7 @@ fn fits(pieces: &[String], text: &str, first: bool) -> bool {
         .any(|at| text[at..].strip_prefix(piece.as_str()).is_some_and(|text| fits(rest, text, false)))
 }
 
-/// The length of the placeholder a text begins with: `<name>` or `<name:1>`.
+/// The length of the placeholder at the start of a text: `<name>` or `<name:1>`.
 fn token(text: &str) -> Option<usize> {
     let inner = text.strip_prefix('<')?;
     let end = inner.find('>')?;
@@ -157,7 +157,7 @@ fn token(text: &str) -> Option<usize> {
     sound.then_some(end + 2)
 }
 
-/// The text with `date` for every moment in it.
+/// The text with `date` in place of every timestamp.
 fn without_dates(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
@@ -173,7 +173,7 @@ fn without_dates(text: &str) -> String {
     plain
 }
 
-/// The length of the moment a text begins with: a date, a time and an offset.
+/// The length of the timestamp at the start of a text: a date, a time and an offset.
 fn moment(text: &str) -> Option<usize> {
     let digits = |from: usize| text.bytes().skip(from).take_while(u8::is_ascii_digit).count();
     let shape = "dddd-dd-ddTdd:dd:dd";

@@ -1,8 +1,9 @@
-//! Runs cases recorded from AWS and compares: `cargo run -p states --example corpus -- DIR|FILE.jsonl [FILTER]`.
+//! Compares the engine with cases recorded from AWS: `cargo run -p states --example corpus -- DIR|FILE.jsonl
+//! [FILTER]`.
 //!
-//! A case is a line of JSON. Kinds: `execution` (run it and compare status, output, error, cause and history),
-//! `create_error` (it must be refused in these words), `validate` (these diagnostics) and `test_state` (one state,
-//! tested alone).
+//! Each line is a JSON case. The kinds are: `execution` (compares status, output, error, cause and history),
+//! `create_error` (compares the refusal's message), `validate` (compares the diagnostics) and `test_state`
+//! (compares the test of one state).
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program for people who look at its output")]
 
@@ -17,19 +18,19 @@ use std::path::PathBuf;
 
 use serde_json::Value as Json;
 
-/// The first thing in which a case is not as it was recorded.
+/// The first difference between a case and the engine's result.
 pub(crate) enum Difference {
     Refused(String),
     Status(String),
-    /// The output, or the error's name.
+    /// The output or the error's name differs.
     Output(String),
     Cause(String),
     History(String),
-    /// Nothing here runs cases of this kind.
+    /// The example does not run this kind of case.
     NotRun,
 }
 
-/// Counts of a group: all, same, and by kind of difference.
+/// The counts of a group: all cases, equal ones, and each kind of difference.
 #[derive(Clone, Default)]
 struct Counts {
     all: usize,

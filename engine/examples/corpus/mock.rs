@@ -1,4 +1,4 @@
-//! What stands for functions and services: a case says how each behaves.
+//! The mocked functions and services of a case.
 
 use serde_json::{Value as Json, json};
 use states::{Failure, MockCase, MockFile, TaskRequest, Value};
@@ -8,7 +8,7 @@ type Answer = Result<Value, Failure>;
 /// The functions and services of a case.
 pub(crate) struct Mock<'c> {
     functions: &'c Json,
-    /// The states that answer what a mock file says.
+    /// The states with responses in a mock file.
     states: Option<MockCase>,
 }
 
@@ -33,7 +33,7 @@ impl<'c> Mock<'c> {
         }
         let (arn, payload) = if invoke {
             let name = arguments.get("FunctionName").and_then(Value::as_str).unwrap_or_default();
-            // As on AWS, a text is taken for JSON, and nothing for an empty object.
+            // As on AWS, a text is parsed as JSON, and a missing payload is an empty object.
             let payload = match arguments.get("Payload") {
                 None | Some(Value::Null) => Value::from([]),
                 Some(Value::String(text)) => {
@@ -64,7 +64,7 @@ impl<'c> Mock<'c> {
     }
 }
 
-/// What a service says when it takes the request of a callback or of a job.
+/// A service's answer to the request of a callback or of a job.
 pub(crate) fn submitted(task: &TaskRequest) -> Value {
     if task.resource.contains(":sqs:sendMessage") {
         return value(

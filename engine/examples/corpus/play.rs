@@ -1,4 +1,4 @@
-//! Runs a case on a clock that jumps, and compares what came of it.
+//! Runs a case on a clock that jumps, and compares its result.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::compare::Comparator;
 use crate::mock::{self, Mock};
 use crate::{Difference, definition};
 
-/// What an execution came to.
+/// The result of an execution.
 struct Played {
     outcome: Option<Outcome>,
     events: Vec<Json>,
@@ -46,7 +46,7 @@ fn play(case: &Json, machine: std::sync::Arc<StateMachine>, input: Value) -> Pla
     let mut execution = Execution::start(machine, start, input, now);
     let mut mock = Mock::new(case);
     let mut events = Vec::new();
-    // Answers come in the order of the questions, after everything else that can happen now.
+    // Tasks answer in the order of their requests, after everything else that is due now.
     let mut answers = BTreeMap::new();
     loop {
         while let Some(effect) = execution.next_effect(now) {
@@ -97,7 +97,7 @@ fn compare(case: &Json, played: &Played) -> Result<(), Difference> {
     let differs = |what: &str, found: &Json| {
         expected.get(what).and_then(|wanted| comparator.first(what, wanted, found))
     };
-    // What the recorder could not put its placeholders into says nothing.
+    // A warning means that the recorder could not insert its placeholders, so the output is not comparable.
     if expected.get("warning").is_none()
         && let Some(difference) = differs("output", &output)
     {
@@ -136,7 +136,7 @@ fn history(comparator: &Comparator, wanted: &[Json], found: &[Json]) -> Option<S
     None
 }
 
-/// The event without what the recorder left out.
+/// The event without the members that the recorder omitted.
 fn trimmed(wanted: &Json, found: &Json) -> Json {
     let mut found = found.clone();
     for name in ["timestamp", "inputDetails", "outputDetails", "roleArn"] {

@@ -1,4 +1,4 @@
-//! Definitions that AWS refuses, and what it says when it only looks at one.
+//! Definitions that AWS refuses, and diagnostics of its validation.
 
 use serde_json::{Value as Json, json};
 use states::{MachineType, Severity, StateMachine};
@@ -6,7 +6,7 @@ use states::{MachineType, Severity, StateMachine};
 use crate::compare::Comparator;
 use crate::{Difference, definition};
 
-/// A definition that cannot be created, or arguments of the call that are wrong.
+/// Compares the refusal of a definition. Wrong arguments of the API call are not run.
 pub(crate) fn create(case: &Json) -> Result<(), Difference> {
     if case["rejected_for"] != "definition" {
         return Err(Difference::NotRun);
@@ -16,7 +16,7 @@ pub(crate) fn create(case: &Json) -> Result<(), Difference> {
         return Err(Difference::Status("it was not refused".into()));
     };
     let cause = case["expected"]["cause"].as_str().unwrap_or_default();
-    // Where a client's own words stand before AWS's, or another program's around them.
+    // The messages of a client or of another program may surround AWS's message.
     let wanted = cause.split_once("Invalid State Machine Definition: ").map_or(cause, |(_, cause)| cause);
     let found = format!("'{}'", problems.cause());
     if wanted.starts_with("Error=") {
@@ -30,7 +30,7 @@ pub(crate) fn create(case: &Json) -> Result<(), Difference> {
     difference.map_or(Ok(()), |difference| Err(Difference::Cause(difference)))
 }
 
-/// The answer of `ValidateStateMachineDefinition`.
+/// Compares the answer of `ValidateStateMachineDefinition`.
 pub(crate) fn validate(case: &Json) -> Result<(), Difference> {
     let problems = StateMachine::diagnose(kind(&case["validate_args"]), &definition(case), &|_| Ok(()));
     let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);

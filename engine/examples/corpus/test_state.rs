@@ -1,4 +1,4 @@
-//! Tests one state as a case asks, and compares the answer.
+//! Tests one state as its case requests, and compares the answer.
 
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
@@ -15,7 +15,7 @@ pub(crate) fn check(case: &Json) -> Result<(), Difference> {
         Err(error) if expected["error"].is_string() => {
             json!({ "status": "API_ERROR", "error": error.name(), "cause": error.message() })
         }
-        // Some cases have what the SDK made of the error.
+        // Some cases contain the SDK's message for the error.
         Err(error) => {
             let cause = format!(
                 "An error occurred ({}) when calling the TestState operation: {}",
@@ -41,7 +41,7 @@ fn answer(case: &Json) -> Result<TestStateAnswer, TestStateError> {
     if !case["input"].is_null() {
         arguments["input"] = case["input"].to_string().into();
     }
-    // The recorder left roles out. A task without anything to stand for it was tested without one.
+    // The recorder omitted roles. A task without a mock was tested without a role.
     if !arguments["mock"].is_null() || !case["mock"].is_null() || case["tier"] != "D" {
         arguments["roleArn"] = "arn:aws:iam::111111111111:role/role".into();
     }

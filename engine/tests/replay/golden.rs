@@ -1,7 +1,7 @@
-//! Journals that were written once and are never written again: each still makes the run that it made then.
+//! Old journals, which stay as they are: each still replays to its original run.
 //!
-//! A change that fails here reads old journals differently: take it back, or raise `states::REVISION` and let
-//! `BLESS=1 cargo test -p states --test replay` write them anew.
+//! A change that fails here replays old journals differently. Revert it, or raise `states::REVISION` and
+//! write the journals again with `BLESS=1 cargo test -p states --test replay`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

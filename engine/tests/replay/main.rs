@@ -1,4 +1,4 @@
-//! A run that is made again from its journal is the same run: whenever it crashes, whatever it does.
+//! A replay of a run's journal gives the same run, whenever the process crashes.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
 

@@ -1,4 +1,4 @@
-//! Over random machines, tasks and crashes.
+//! Properties over random machines, tasks and crashes.
 
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,8 @@ use super::world::{Run, TaskPlan, started_at};
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// A run that crashes after some of its steps, or after each, ends as one that does not, having gone the
-    /// same way.
+    /// A run that crashes after some or all of its steps has the same history and outcome as one that does
+    /// not.
     #[test]
     fn replay_after_a_crash_changes_nothing(
         flow in flows(true),
@@ -31,15 +31,15 @@ proptest! {
         prop_assert_eq!(run.journal, calm.journal);
     }
 
-    /// What failed and is redriven in better plan succeeds, with an output as long as the one it would have
-    /// had then from the start. Which tasks are asked again is in `redrive.rs`.
+    /// A failed run that is redriven with better tasks succeeds. Its output is as long as after a run with
+    /// these tasks from the start. `redrive.rs` checks which tasks run again.
     #[test]
     fn redrive_completes_a_failed_run(flow in flows(false), seed in any::<u64>()) {
         let definition = definition(&flow);
         let input = json!({ "n": 1 });
         let mut fine = Run::new(&definition, &input, TaskPlan::Succeed);
         let expected = fine.finish(0, |_| false);
-        // EXPRESS children with much to do have too little time in any plan.
+        // EXPRESS children with much work exceed their time limit under every plan.
         prop_assume!(!matches!(&expected, Outcome::Failed(why) if why.name() == reserved::EXCEED_TOLERATED_FAILURE_THRESHOLD));
         prop_assert!(matches!(expected, Outcome::Succeeded(_)), "{expected:?}");
         let mut run = Run::new(&definition, &input, TaskPlan::RandomUntilRedrive(seed));

@@ -1,10 +1,10 @@
-//! Random machines: every type of state, in and beside one another.
+//! Random machines: every type of state, in sequence and nested.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Map, Value as Json, json};
 
-/// A state that has no name yet.
+/// A state without a name.
 #[derive(Clone, Debug)]
 pub(crate) enum Shape {
     Pass(u8),
@@ -33,10 +33,10 @@ fn recovery(catch: bool) -> impl Strategy<Value = Recovery> {
     (retry, any::<bool>()).prop_map(move |(retry, caught)| Recovery { retry, catch: caught && catch })
 }
 
-/// Flows of states. Without `wild` ones no chance is taken but that of the tasks: no failure is caught, none
-/// is on purpose, and no output is random.
+/// Random flows of states. Without `wild` only the tasks are random: no catcher, no Fail state and no random
+/// output.
 pub(crate) fn flows(wild: bool) -> impl Strategy<Value = Vec<Shape>> {
-    // An answer in fine plan takes a second, and is not late.
+    // A task of the plan `Succeed` answers within a second, so these timeouts never expire.
     let timeout = proptest::option::of(2_u32..5_000);
     let task = (any::<bool>(), recovery(wild), timeout, any::<bool>()).prop_map(
         |(callback, recovery, timeout, heartbeat)| Shape::Task { callback, recovery, timeout, heartbeat },
@@ -73,7 +73,7 @@ pub(crate) fn flows(wild: bool) -> impl Strategy<Value = Vec<Shape>> {
     vec(shape, 1..5)
 }
 
-/// The definition.
+/// The flow as a definition.
 pub(crate) fn definition(flow: &[Shape]) -> Json {
     let mut machine = states(flow, &mut 0);
     machine["QueryLanguage"] = json!("JSONata");

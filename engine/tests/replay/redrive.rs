@@ -1,4 +1,4 @@
-//! What a redrive does again and what it does not, and what history says of it.
+//! Redrives: the tasks that run again, and the events of the history.
 
 use serde_json::{Value as Json, json};
 use states::{Counts, Entry, Failure, Input, Outcome};
@@ -19,7 +19,7 @@ fn machine(start: &str, states: &Json) -> Json {
     json!({ "QueryLanguage": "JSONata", "StartAt": start, "States": states })
 }
 
-/// Redrives a run once and compares: tasks asked by then and after it, and what history says from the redrive on.
+/// Redrives a run once. Compares the tasks before and after the redrive, and the events from the redrive on.
 #[track_caller]
 fn check(definition: &Json, script: &'static [(&'static str, usize)], asked: [&str; 2], events: &str) -> Run {
     let mut run = Run::new(definition, &json!([1, 2, 3]), TaskPlan::Script(script));
@@ -114,7 +114,7 @@ fn succeeded_iterations_keep_their_results() {
     );
 }
 
-/// Children that failed or were given up go on; those of a STANDARD processor as who they were.
+/// A redrive continues failed and aborted children. A child of a STANDARD processor stays the same execution.
 #[test]
 fn redrive_resumes_a_map_run() {
     for (kind, same) in [("STANDARD", true), ("EXPRESS", false)] {
@@ -147,7 +147,7 @@ fn redrive_restarts_the_timeout() {
     assert_eq!(run.execution.at().duration_since(super::world::started_at()).as_secs(), 4 * 60 + 3 * 60);
 }
 
-/// A task that died with its host is not late for that.
+/// A task that was lost with its host starts again with its full timeout.
 #[test]
 fn downtime_of_the_host_does_not_count() {
     let mut a = task(None);

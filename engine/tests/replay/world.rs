@@ -1,4 +1,4 @@
-//! A host whose clock jumps, whose tasks behave as a seed says, and whose process can die between any two steps.
+//! A host whose clock jumps, whose tasks follow a plan, and whose process can crash between any two steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,32 +11,32 @@ use states::{
     TaskRequest, Value,
 };
 
-/// More steps than any of these machines takes.
+/// No machine of these tests needs as many steps.
 const MAX_STEPS: usize = 20_000;
 
-/// How tasks behave.
+/// The behaviour of the tasks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TaskPlan {
-    /// Each by chance: some fail, some are slow, some never answer.
+    /// Random by this seed: some tasks fail, some are slow, some never answer.
     Random(u64),
-    /// As `Random`, until the run is redriven; then as `Succeed`.
+    /// As `Random` until the run is redriven, then as `Succeed`.
     RandomUntilRedrive(u64),
-    /// Every task gives back what it was given.
+    /// Every task returns its arguments.
     Succeed,
     /// No task ever answers.
     NeverAnswer,
-    /// A state's tasks fail as often as it is named here; those of other states do not.
+    /// The tasks of these states fail this many times. All other tasks succeed.
     Script(&'static [(&'static str, usize)]),
 }
 
-/// A run, its journal, and the world around it.
+/// A run, its journal and its host.
 pub(crate) struct Run {
     machine: Arc<StateMachine>,
     input: Value,
     pub(crate) execution: Execution,
     pub(crate) journal: Vec<String>,
     pub(crate) events: Vec<Json>,
-    /// Tasks, by the state that asked, as often as they were asked for the first time.
+    /// The first request of each task, by its state.
     pub(crate) asked: Vec<(String, Value)>,
     known: BTreeSet<TaskId>,
     answers: BTreeMap<(Timestamp, TaskId, u8), Input>,
@@ -71,8 +71,8 @@ impl Run {
         }
     }
 
-    /// Goes on to the end; the process dies after the steps that `crash` names. A run that fails is redriven
-    /// so many times.
+    /// Runs to the end. The process crashes after the steps that `crash` selects. A failed run is redriven
+    /// this many times.
     pub(crate) fn finish(&mut self, redrives: u32, crash: impl Fn(usize) -> bool) -> Outcome {
         for _ in 0..MAX_STEPS {
             if crash(self.journal.len()) {
@@ -92,7 +92,7 @@ impl Run {
         panic!("the run does not end");
     }
 
-    /// All that is left is the journal. Tasks go on where the host finds that they are still wanted.
+    /// Replays the journal, which is all that survives. Tasks continue if the replayed run requests them.
     fn crash(&mut self) {
         let journal = self.journal.iter().map(|line| serde_json::from_str(line).unwrap());
         let mut events = Vec::new();
@@ -178,7 +178,7 @@ impl Run {
             6 | 7 => Err(Failure::new("Busy", "try again")),
             8 => Err(Failure::named("Bad")),
             _ if task.timeout.is_none() && task.heartbeat.is_none() => Err(Failure::default()),
-            // Never.
+            // The task never answers.
             _ => return,
         };
         self.answer(task.id, 1 + delay, 1, Input::TaskDone { task: task.id, result });
@@ -190,7 +190,7 @@ impl Run {
     }
 }
 
-/// How lucky a task is, from zero to nine, and how long it takes.
+/// A number from zero to nine that decides the task's result, and its delay.
 fn dice(seed: u64, id: TaskId) -> (u64, i64) {
     let mut hasher = DefaultHasher::new();
     (seed, id).hash(&mut hasher);

@@ -1,6 +1,6 @@
-//! Random expressions out of the pieces of which large values are made.
+//! Random expressions from the pieces that make large values.
 
-/// A generator of numbers that gives the same ones for the same seed (xorshift).
+/// A generator that gives the same numbers for the same seed (xorshift).
 pub(crate) struct Dice(u64);
 
 impl Dice {
@@ -21,7 +21,7 @@ impl Dice {
 }
 
 /// An expression that binds a large array, a long text, an object and some functions, and then uses them.
-/// `size` is how many items the array has.
+/// `size` is the number of items in the array.
 pub(crate) fn expression(dice: &mut Dice, size: usize) -> String {
     let array = match dice.roll(4) {
         0 => format!("[1..{size}].{{'i': $, 'j': [1..3]}}"),
@@ -38,7 +38,7 @@ pub(crate) fn expression(dice: &mut Dice, size: usize) -> String {
     )
 }
 
-/// Anything.
+/// Any expression.
 fn any(dice: &mut Dice, depth: usize) -> String {
     if depth == 0 {
         return leaf(dice);
