@@ -16,7 +16,7 @@
 //! | `ids.rs` | the numbers that name flows, states, strands and tasks |
 //!
 //! The crate reads no clock, starts no thread and does no I/O: its caller passes in time, answers and
-//! randomness.
+//! randomness. Only the time limit of a JSONata expression reads a monotonic clock, in crate `expressions`.
 
 mod drive;
 mod effect;

@@ -1,25 +1,25 @@
 #!/usr/bin/env python3
-"""Writes engine/src/services/operations.zz: the operations of AWS's services, and what they answer.
+"""Writes engine/src/services/operations.zz: the operations of AWS's services, and the shapes of their answers.
 
     pip install --no-deps --target names botocore==1.44.8
     pip install --no-deps --target answers botocore==1.41.5
     python3 engine/tools/operations.py names answers engine/src/services/operations.zz
-    python3 engine/tools/operations.py names answers          # what is in it, to read
+    python3 engine/tools/operations.py names answers          # prints the table
 
-Which services and operations there are is read from the newer models. What they answer is read from those of November
-2025, against which AWS holds mocks as far as that is recorded, and from the newer ones where those know nothing. The
-facts (names of services, operations and fields, types, enumerations, ranges, which fields are required) come from
-AWS's published API models, which botocore carries. Texts and patterns of the models are left out.
+The newer models name the services and operations. The shapes of the answers come from the models of November 2025:
+against those AWS checks mocks, as far as that is recorded. Shapes that they lack come from the newer models. The facts
+(names of services, operations and fields, types, enumerations, ranges, required fields) are from AWS's published API
+models, which botocore contains. The table omits their texts and patterns.
 
-The table is text, packed with zlib. A block a service: a line `@name name ...` with all names that a task's ARN may
-call it by, then a line an operation, `Name` and the type of its answer:
+The table is text, compressed with zlib. Each service has a block: a line `@name name ...` with all its names in a
+task's ARN, then one line per operation, with its name and the shape of its answer:
 
     s text   b3 text of 3 characters at least   o boolean   i1:10 whole number of a range   n number   a any JSON
     <A|B> one of these texts   [T list   {T map   (Field=T !Field=T) structure, `!` before a required field, `=s` left out
-    j object that is not looked into   ^1 the structure around the one at hand, again; ^0 the one at hand
+    j object with unchecked members   ^1 the structure that encloses the current one   ^0 the current one
 
-How deep an answer is told depends on how likely a state machine is to call the service: CORE to the end, USED two
-levels with enumerations, NAMED nothing, any other its own fields.
+The depth of a shape depends on how likely a state machine calls the service: CORE has all levels, USED two levels with
+enumerations, NAMED no shape, and any other service its top-level fields.
 """
 
 import gzip
@@ -39,7 +39,7 @@ resourcegroupstaggingapi route53 s3control sagemaker-runtime scheduler servicedi
 sts textract timestream-query timestream-write transcribe transfer translate xray
 """
 
-# Services whose answers are left out: large ones that a state machine hardly calls.
+# Services without shapes: large ones that a state machine hardly calls.
 NAMED = """
 amplifyuibuilder bedrock-agentcore-control chime-sdk-identity chime-sdk-media-pipelines chime-sdk-meetings
 chime-sdk-messaging chime-sdk-voice cleanrooms cleanroomsml cloudsearch clouddirectory connect connectcampaignsv2
@@ -50,7 +50,7 @@ partnercentral-channel partnercentral-selling pcs qapps qbusiness qconnect quick
 wellarchitected wickr wisdom workdocs workmail workspaces workspaces-web
 """
 
-# Services that AWS has given up and the models no longer name. Any operation of theirs is taken.
+# Services that AWS has retired and the models no longer name. The engine accepts any operation of them.
 RETIRED = """
 alexaforbusiness applicationcostprofiler backupstorage chime cloudhsm codestar elasticinference elastictranscoder
 evidently finspace finspacedata gamesparks honeycode importexport iot1clickdevices iot1clickprojects iotanalytics
@@ -79,7 +79,7 @@ def names(folder, metadata):
 
 
 def kind(name, shapes, depth, enums, above=()):
-    """The type of a shape, in the words of the table."""
+    """The shape in the table's notation."""
     shape = shapes[name]
     plain = SCALARS.get(shape["type"])
     if shape.get("document") or shape.get("eventstream"):
@@ -112,15 +112,15 @@ def kind(name, shapes, depth, enums, above=()):
 
 
 def block(folder, model, answers):
-    """A line an operation; what it answers is looked up in `answers` first."""
+    """One line per operation. Its shape comes from `answers` if that model has the operation."""
     depth, enums = (9, True) if folder in CORE.split() else (2, True) if folder in USED.split() else (1, False)
     for name, operation in sorted(model["operations"].items()):
         known = answers if answers and name in answers["operations"] else model
         answer = known["operations"][name].get("output")
-        # A date behind a name is the model's, not the SDK's.
+        # The models append dates to some names, and SDKs do not.
         name = re.sub(r"\d{4}_\d{2}_\d{2}$", "", name)
-        told = answer and folder not in NAMED.split()
-        yield name + (kind(answer["shape"], known["shapes"], depth, enums) if told else "")
+        has_shape = answer and folder not in NAMED.split()
+        yield name + (kind(answer["shape"], known["shapes"], depth, enums) if has_shape else "")
 
 
 def read(place):
