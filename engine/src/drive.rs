@@ -100,7 +100,7 @@ pub async fn drive_with(
     runner: &impl TaskRunner,
     outside: impl Stream<Item = Input> + Send,
 ) -> Result<Outcome, NotRecorded> {
-    let (under_way, progress) = mpsc::unbounded();
+    let (progress_sender, progress) = mpsc::unbounded();
     let answers = FuturesUnordered::new();
     let outside = pin!(outside.fuse());
     let mut incoming = InputQueue::new(progress, answers, outside);
@@ -127,7 +127,7 @@ pub async fn drive_with(
                 Effect::ReadItems(source) => (source.id, HostCall::Items(source)),
                 Effect::WriteResults(results) => (results.id, HostCall::Results(results)),
             };
-            let (answer, handle) = abortable(call_host(runner, call, under_way.clone()));
+            let (answer, handle) = abortable(call_host(runner, call, progress_sender.clone()));
             running.insert(id, handle);
             incoming.answers.push(answer);
         }
@@ -292,11 +292,11 @@ async fn yield_now() {
 async fn call_host(
     runner: &impl TaskRunner,
     call: HostCall,
-    under_way: mpsc::UnboundedSender<Input>,
+    progress_sender: mpsc::UnboundedSender<Input>,
 ) -> Input {
     match call {
         HostCall::Task(task) => {
-            Input::TaskDone { task: task.id, result: run_task(runner, task, under_way).await }
+            Input::TaskDone { task: task.id, result: run_task(runner, task, progress_sender).await }
         }
         HostCall::Items(source) => {
             Input::ItemsRead { reading: source.id, items: runner.read_items(source).await }
@@ -311,7 +311,7 @@ async fn call_host(
 async fn run_task(
     runner: &impl TaskRunner,
     task: TaskRequest,
-    under_way: mpsc::UnboundedSender<Input>,
+    progress_sender: mpsc::UnboundedSender<Input>,
 ) -> Result<Value, Failure> {
     if task.pattern == Pattern::RequestResponse {
         return runner.run(task).await;
@@ -327,6 +327,6 @@ async fn run_task(
         (Input::TaskSubmitted { task: task.id, output: output.clone() }, Progress::Submitted(output))
     };
     // The receiver outlives this future: the same drive polls both.
-    let _ = under_way.unbounded_send(input);
+    let _ = progress_sender.unbounded_send(input);
     runner.watch(TaskRequest { progress, ..task }).await
 }

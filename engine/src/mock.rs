@@ -51,7 +51,7 @@ struct Machine {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 struct Answer {
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "present")]
     r#return: Option<Value>,
     throw: Option<Throw>,
 }
@@ -64,7 +64,7 @@ struct Throw {
 }
 
 /// A member whose value may be `null`, which differs from a missing member.
-fn given<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Value>, D::Error> {
+fn present<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(input).map(Some)
 }
 

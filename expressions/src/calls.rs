@@ -135,10 +135,9 @@ impl Rewriter<'_> {
         let body = match params.as_slice() {
             // Without a function these do something else.
             [_, function] if matches!(name, "sort" | "single") => {
-                let given = vec![variable(function)];
+                let args = vec![variable(function)];
                 AstNode::Conditional {
-                    condition: AstNode::Function { name: "exists".to_owned(), args: given, is_builtin: true }
-                        .into(),
+                    condition: AstNode::Function { name: "exists".to_owned(), args, is_builtin: true }.into(),
                     then_branch: call(2).into(),
                     else_branch: Some(call(1).into()),
                 }

@@ -209,14 +209,14 @@ impl Estimate<'_> {
         // The library evaluates the data twice.
         self.of(data, context)?;
         let size = self.of(data, context)?;
-        let given = self.items(size, |estimate, item| {
+        let value = self.items(size, |estimate, item| {
             let sizes = [item, ITEM_BYTES];
             estimate.names.extend(params.iter().cloned().zip(sizes));
-            let given = estimate.of(body, context);
+            let value = estimate.of(body, context);
             estimate.names.retain(|name, _| !params.contains(name));
-            given
+            value
         })?;
-        if name == "map" { Some(given) } else { self.make(size) }
+        if name == "map" { Some(value) } else { self.make(size) }
     }
 
     fn call(&mut self, name: &str, args: &[AstNode], context: u64) -> Option<u64> {

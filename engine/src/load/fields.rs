@@ -11,9 +11,9 @@ use crate::value::{Object, Value};
 pub(crate) struct Fields<'a> {
     pub(super) object: &'a Object,
     /// JSON Pointer to the object.
-    pub(super) at: String,
+    pub(super) pointer: String,
     /// The pointer in AWS's form, with an index in brackets.
-    pub(super) place: String,
+    pub(super) location: String,
     state: Option<Arc<str>>,
     pub(super) language: Language,
     read: RefCell<Vec<&'static str>>,
@@ -46,8 +46,8 @@ impl<'a> Fields<'a> {
     pub(crate) fn new(object: &'a Object, problems: &'a RefCell<Vec<Problem>>) -> Self {
         Self {
             object,
-            at: String::new(),
-            place: String::new(),
+            pointer: String::new(),
+            location: String::new(),
             state: None,
             language: Language::JsonPath,
             read: RefCell::default(),
@@ -85,8 +85,8 @@ impl<'a> Fields<'a> {
     pub(crate) fn refuse(&self, code: Code, field: Option<&str>, message: impl Into<String>) {
         let child = field.filter(|field| self.object.get(field).is_some());
         let step = child.map_or_else(String::new, |field| format!("/{}", escape(field)));
-        let (pointer, place) = (format!("{}{step}", self.at), format!("{}{step}", self.place));
-        self.problem(code, pointer, place, field, message.into());
+        let (pointer, location) = (format!("{}{step}", self.pointer), format!("{}{step}", self.location));
+        self.problem(code, pointer, location, field, message.into());
     }
 
     pub(crate) fn invalid(&self, field: &str, message: impl Into<String>) {
@@ -95,9 +95,9 @@ impl<'a> Fields<'a> {
 
     /// Refuses a field of an object in a list.
     pub(crate) fn invalid_item(&self, list: &str, index: usize, field: &str, message: &str) {
-        let pointer = format!("{}/{list}/{index}/{field}", self.at);
-        let place = format!("{}/{list}[{index}]/{field}", self.place);
-        self.problem(Code::SchemaValidationFailed, pointer, place, Some(list), message.to_owned());
+        let pointer = format!("{}/{list}/{index}/{field}", self.pointer);
+        let location = format!("{}/{list}[{index}]/{field}", self.location);
+        self.problem(Code::SchemaValidationFailed, pointer, location, Some(list), message.to_owned());
     }
 
     /// Refuses the object as a whole.
@@ -107,8 +107,8 @@ impl<'a> Fields<'a> {
 
     /// Refuses a field that AWS names in the message only, not in the location.
     fn refuse_field(&self, field: &str, message: String) {
-        let pointer = format!("{}/{}", self.at, escape(field));
-        self.problem(Code::SchemaValidationFailed, pointer, self.place.clone(), Some(field), message);
+        let pointer = format!("{}/{}", self.pointer, escape(field));
+        self.problem(Code::SchemaValidationFailed, pointer, self.location.clone(), Some(field), message);
     }
 
     pub(crate) fn require(&self, fields: &[&str]) {
@@ -160,13 +160,13 @@ impl<'a> Fields<'a> {
         &self,
         field: &'static str,
         expected: &str,
-        take: impl FnOnce(&'a Value) -> Option<T>,
+        convert: impl FnOnce(&'a Value) -> Option<T>,
     ) -> Option<T> {
-        let taken = take(self.value(field)?);
-        if taken.is_none() {
+        let converted = convert(self.value(field)?);
+        if converted.is_none() {
             self.invalid(field, format!("Expected value of type {expected}"));
         }
-        taken
+        converted
     }
 
     pub(crate) fn text(&self, field: &'static str) -> Option<Arc<str>> {
@@ -237,18 +237,18 @@ impl<'a> Fields<'a> {
             .filter_map(|(index, item)| {
                 let object = item.as_object();
                 if object.is_none() {
-                    let pointer = format!("{}/{field}/{index}", self.at);
+                    let pointer = format!("{}/{field}/{index}", self.pointer);
                     let message = "Expected value of type Object".to_owned();
                     self.problem(
                         Code::SchemaValidationFailed,
                         pointer,
-                        format!("{}/{field}[{index}]", self.place),
+                        format!("{}/{field}[{index}]", self.location),
                         Some(field),
                         message,
                     );
                 }
                 let child = self.child(object?, &format!("{field}/{index}"));
-                Some(Fields { place: format!("{}/{field}[{index}]", self.place), ..child })
+                Some(Fields { location: format!("{}/{field}[{index}]", self.location), ..child })
             })
             .collect()
     }
@@ -261,8 +261,8 @@ impl<'a> Fields<'a> {
     pub(crate) fn child(&self, object: &'a Object, step: &str) -> Fields<'a> {
         Fields {
             object,
-            at: format!("{}/{step}", self.at),
-            place: format!("{}/{step}", self.place),
+            pointer: format!("{}/{step}", self.pointer),
+            location: format!("{}/{step}", self.location),
             state: self.state.clone(),
             language: self.language,
             read: RefCell::default(),

@@ -9,7 +9,7 @@ impl Fields<'_> {
     /// A template of the state's language.
     pub(crate) fn template(&self, field: &'static str, visible: Visibility) -> Option<Template> {
         let value = self.value(field)?;
-        let at = format!("{}/{field}", self.at);
+        let at = format!("{}/{field}", self.pointer);
         if self.language == Language::JsonPath {
             // All other templates accept any JSON.
             let objects = ["ResultSelector", "Assign"];
@@ -22,8 +22,8 @@ impl Fields<'_> {
                 let message = format!(
                     "The value for the field '{label}' must be a valid JSONPath or a valid intrinsic function call"
                 );
-                let place = format!("{}/{field}", self.place);
-                self.problem(Code::SchemaValidationFailed, at.clone(), place, Some(field), message);
+                let location = format!("{}/{field}", self.location);
+                self.problem(Code::SchemaValidationFailed, at.clone(), location, Some(field), message);
             }));
         }
         Some(Template::parse(value, visible, &at, &mut |at, refusal| {
@@ -35,8 +35,8 @@ impl Fields<'_> {
                     "JSONata string must start with {% and end with %}".to_owned(),
                 ),
             };
-            let place = format!("{}{}", self.place, at.strip_prefix(&self.at).unwrap_or_default());
-            self.problem(code, at.to_owned(), place, Some(field), message);
+            let location = format!("{}{}", self.location, at.strip_prefix(&self.pointer).unwrap_or_default());
+            self.problem(code, at.to_owned(), location, Some(field), message);
         }))
     }
 

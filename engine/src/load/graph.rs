@@ -12,18 +12,18 @@ use crate::state::Kind;
 pub(super) fn check(flows: &[Flow]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for index in 0..flows.len() {
-        match without_end(flows, FlowId(index)) {
+        match missing_end(flows, FlowId(index)) {
             Some(problem) => problems.push(problem),
             None => problems.extend(unreachable(flows, FlowId(index))),
         }
         problems.extend(shadowing(flows, FlowId(index)));
     }
-    problems.extend(repeated_labels(flows));
+    problems.extend(duplicate_labels(flows));
     problems
 }
 
 /// Checks that each label names one distributed Map only.
-fn repeated_labels(flows: &[Flow]) -> Vec<Problem> {
+fn duplicate_labels(flows: &[Flow]) -> Vec<Problem> {
     let mut seen = BTreeSet::new();
     let mut problems = Vec::new();
     for (index, flow) in flows.iter().enumerate() {
@@ -42,7 +42,7 @@ fn repeated_labels(flows: &[Flow]) -> Vec<Problem> {
     problems
 }
 
-fn without_end(flows: &[Flow], flow: FlowId) -> Option<Problem> {
+fn missing_end(flows: &[Flow], flow: FlowId) -> Option<Problem> {
     let ends = flows[flow.0].states.iter().any(|state| state.kind.ends());
     (!ends).then(|| {
         let message = "Workflow has no terminal state";
@@ -79,16 +79,16 @@ fn unreachable(flows: &[Flow], id: FlowId) -> Vec<Problem> {
 /// Refuses the assignment to a variable of an outer flow in a flow nested in it.
 fn shadowing(flows: &[Flow], id: FlowId) -> Vec<Problem> {
     let mut outer = BTreeSet::new();
-    let mut inside = id;
-    while let Some((around, state)) = flows[inside.0].parent {
-        if matches!(&flows[around.0].states[state.0].kind, Kind::Map(map) if map.distributed.is_some()) {
+    let mut inner_flow = id;
+    while let Some((outer_flow, state)) = flows[inner_flow.0].parent {
+        if matches!(&flows[outer_flow.0].states[state.0].kind, Kind::Map(map) if map.distributed.is_some()) {
             break;
         }
         // The parent state assigns its own variables after its nested flows have ended, so these may reuse
         // the names.
-        let others = flows[around.0].states.iter().enumerate().filter(|(id, _)| *id != state.0);
+        let others = flows[outer_flow.0].states.iter().enumerate().filter(|(id, _)| *id != state.0);
         outer.extend(others.flat_map(|(_, state)| assigned(state)));
-        inside = around;
+        inner_flow = outer_flow;
     }
     let clash = |state: &State| assigned(state).into_iter().find(|name| outer.contains(name));
     let states = flows[id.0].states.iter();

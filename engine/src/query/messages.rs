@@ -69,28 +69,28 @@ const SENTENCES: [(&str, &str); 30] = [
 /// The error of an evaluation: the code and its message. `called` has the functions that the expression
 /// calls.
 pub(super) fn evaluation(source: &str, message: &str, called: &BTreeSet<String>) -> String {
-    let Some((code, said)) = message.split_once(": ").filter(|(code, _)| is_code(code)) else {
+    let Some((code, text)) = message.split_once(": ").filter(|(code, _)| is_code(code)) else {
         return message.to_owned();
     };
     let table =
         SENTENCES.iter().find(|(known, _)| *known == code).map(|(_, sentence)| (*sentence).to_owned());
     let sentence = table.or_else(|| match code {
-        "T0410" | "T0412" => argument(code, said, called),
-        "T2001" | "T2002" => operator_quoted(said),
+        "T0410" | "T0412" => argument(code, text, called),
+        "T2001" | "T2002" => operator_quoted(text),
         "T2010" => compared(source),
-        "D3030" => between(said, "Cannot convert '", "' to number")
+        "D3030" => between(text, "Cannot convert '", "' to number")
             .map(|text| format!("Unable to cast value to a number: {}", quoted(text))),
-        "D3100" => said.rsplit_once("got ").map(|(_, radix)| {
+        "D3100" => text.rsplit_once("got ").map(|(_, radix)| {
             format!("The radix of the formatBase function must be between 2 and 36.  It was given {radix}")
         }),
         "D3130" => Some(format!(
             "Formatting or parsing an integer as a sequence starting with {} is not supported by this implementation",
-            quoted(said)
+            quoted(text)
         )),
-        "D3132" => Some(format!("Unknown component specifier {} in date/time picture string", quoted(said))),
+        "D3132" => Some(format!("Unknown component specifier {} in date/time picture string", quoted(text))),
         "D3133" => Some(format!(
             "The 'name' modifier can only be applied to months and days in the date/time picture string, not {}",
-            quoted(said)
+            quoted(text)
         )),
         _ => None,
     });
@@ -99,25 +99,25 @@ pub(super) fn evaluation(source: &str, message: &str, called: &BTreeSet<String>)
 
 /// The error of a source that does not parse, without its code.
 pub(super) fn syntax(source: &str, message: &str) -> String {
-    let said = without_code(message);
-    let said = said.strip_prefix("Parse error: ").unwrap_or(said);
-    if said.starts_with("String literal must be terminated") && ends_in_regex(source) {
+    let text = without_code(message);
+    let text = text.strip_prefix("Parse error: ").unwrap_or(text);
+    if text.starts_with("String literal must be terminated") && ends_in_regex(source) {
         return "No terminating / in regular expression".to_owned();
     }
-    if said == "Unclosed comment" {
+    if text == "Unclosed comment" {
         return "Comment has no closing tag".to_owned();
     }
-    if said.starts_with("Unexpected end") {
+    if text.starts_with("Unexpected end") {
         return expected_closer(source).map_or_else(
-            || said.to_owned(),
+            || text.to_owned(),
             |closer| format!("Expected {} before end of expression", quoted(closer)),
         );
     }
     let fill = |before: &str, after: &str| {
-        between(said, before, after).map(|name| format!("{before}{}{after}", token(name)))
+        between(text, before, after).map(|name| format!("{before}{}{after}", token(name)))
     };
     let expected = || {
-        let (wanted, found) = said.strip_prefix("Expected ")?.split_once(", got ")?;
+        let (wanted, found) = text.strip_prefix("Expected ")?.split_once(", got ")?;
         Some(format!("Expected {}, got {}", token(wanted), token(found)))
     };
     fill("Syntax error: ", "")
@@ -127,14 +127,14 @@ pub(super) fn syntax(source: &str, message: &str) -> String {
         .or_else(|| fill("Unknown operator: ", ""))
         .or_else(|| fill("Number out of range: ", ""))
         .or_else(|| {
-            let sign = said.strip_prefix("Expected a variable reference after ")?;
+            let sign = text.strip_prefix("Expected a variable reference after ")?;
             Some(format!("The right side of {} must be a variable name (start with $)", quoted(sign)))
         })
         .or_else(|| {
-            let escape = said.strip_prefix("Unsupported escape sequence: \\")?;
+            let escape = text.strip_prefix("Unsupported escape sequence: \\")?;
             Some(format!("Unsupported escape sequence: \\{}", quoted(escape)))
         })
-        .unwrap_or_else(|| said.to_owned())
+        .unwrap_or_else(|| text.to_owned())
 }
 
 fn is_code(code: &str) -> bool {
@@ -152,10 +152,10 @@ fn quoted(text: &str) -> String {
 
 /// Names the argument of the wrong type and its function. If several functions of the expression are
 /// possible, the library's own message stays.
-fn argument(code: &str, said: &str, called: &BTreeSet<String>) -> Option<String> {
-    let number = match between(said, "Argument count mismatch: expected ", "") {
+fn argument(code: &str, text: &str, called: &BTreeSet<String>) -> Option<String> {
+    let number = match between(text, "Argument count mismatch: expected ", "") {
         Some(counts) => counts.split_once(", got ")?.1.parse::<usize>().ok()? + 1,
-        None => said.strip_prefix("Argument ")?.split_once(' ')?.0.parse().ok()?,
+        None => text.strip_prefix("Argument ")?.split_once(' ')?.0.parse().ok()?,
     };
     let mut meant = called.iter().filter(|name| signatures::may_refuse(name, number, code == "T0412"));
     let (name, None) = (meant.next()?, meant.next()) else { return None };
@@ -168,8 +168,8 @@ fn argument(code: &str, said: &str, called: &BTreeSet<String>) -> Option<String>
 }
 
 /// `The left side of the + operator must ..`, with the operator in quotes.
-fn operator_quoted(said: &str) -> Option<String> {
-    let (before, rest) = said.split_once(" of the ")?;
+fn operator_quoted(text: &str) -> Option<String> {
+    let (before, rest) = text.split_once(" of the ")?;
     let (operator, after) = rest.split_once(" operator ")?;
     Some(format!("{before} of the {} operator {after}", quoted(operator)))
 }

@@ -52,8 +52,8 @@ impl Scope<'_> {
     }
 
     /// `$states` with these members only.
-    pub(super) fn states(&self, wanted: impl Fn(&str) -> bool) -> Value {
-        let names = ["context", "input", "result", "errorOutput"].into_iter().filter(|name| wanted(name));
+    pub(super) fn states(&self, is_named: impl Fn(&str) -> bool) -> Value {
+        let names = ["context", "input", "result", "errorOutput"].into_iter().filter(|name| is_named(name));
         names.filter_map(|name| Some((Arc::from(name), self.member(name)?))).collect()
     }
 }

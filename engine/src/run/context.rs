@@ -132,7 +132,7 @@ impl Run {
             Outcome::Aborted(failure) => ("ABORTED", Err(failure)),
         };
         let failure = result.err();
-        let told = |what: Option<&String>| what.map(|what| text(what));
+        let optional = |value: Option<&String>| value.map(|value| text(value));
         let output = result.ok().map(|output| text(&output.to_string()));
         let (redrive, reason) = match result {
             Ok(_) => ("NOT_REDRIVABLE", Some(text("Execution is SUCCEEDED and cannot be redriven"))),
@@ -142,8 +142,8 @@ impl Run {
             Err(_) => ("REDRIVABLE", None),
         };
         let members = [
-            ("Cause", told(failure.and_then(|failure| failure.cause.as_ref()))),
-            ("Error", told(failure.and_then(|failure| failure.error.as_ref()))),
+            ("Cause", optional(failure.and_then(|failure| failure.cause.as_ref()))),
+            ("Error", optional(failure.and_then(|failure| failure.error.as_ref()))),
             ("ExecutionArn", Some(Value::String(Arc::clone(&self.id)))),
             ("Input", Some(text(&self.input.to_string()))),
             ("InputDetails", Some(included())),

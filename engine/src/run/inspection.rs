@@ -22,7 +22,7 @@ pub(crate) struct Inspection {
     /// The context object.
     pub context: Value,
     /// Whether the context object is the engine's own. Then the input of a state in a Map is also its item.
-    pub iterates: bool,
+    pub input_is_item: bool,
     /// The mocked result of the state's work.
     pub mock: Option<Result<Value, Failure>>,
     /// The mocked items of an `ItemReader`.
@@ -70,7 +70,7 @@ impl Execution {
         inspection: Inspection,
         now: Timestamp,
     ) -> Self {
-        let item = (inspection.iterates && is_in_map(&machine, state.0))
+        let item = (inspection.input_is_item && is_in_map(&machine, state.0))
             .then(|| Arc::new(Item { index: 0, value: input.clone(), key: None, source: Source::State }));
         let mut execution = Self::new_idle(machine, start, now);
         let longest = now.checked_add(TEST_TIMEOUT).ok();
@@ -105,11 +105,11 @@ impl Execution {
 
 /// Whether a flow is inside a Map.
 fn is_in_map(machine: &StateMachine, mut flow: FlowId) -> bool {
-    while let Some((around, state)) = machine.flows[flow.0].parent {
-        if matches!(machine.state(around, state).kind, Kind::Map(_)) {
+    while let Some((outer, state)) = machine.flows[flow.0].parent {
+        if matches!(machine.state(outer, state).kind, Kind::Map(_)) {
             return true;
         }
-        flow = around;
+        flow = outer;
     }
     false
 }

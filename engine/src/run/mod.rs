@@ -29,7 +29,7 @@ pub(crate) use inspection::Inspection;
 pub use journal::{Entry, Input, REVISION};
 pub(crate) use map_runs::tolerance_exceeded;
 pub use map_runs::{Counts, MapRun, MapRunStatus, MapRunUpdate};
-pub(crate) use strand::{HostTask, Strand, TaskUpdate, Waiting, Wake, late};
+pub(crate) use strand::{HostTask, Strand, TaskUpdate, Waiting, Wake, task_due};
 pub(crate) use visit::{EvalInputs, Fault, Visit, VisitOutcome, VisitResult};
 
 use crate::effect::{Effect, Items, Outcome};
@@ -202,7 +202,7 @@ impl Execution {
         let Waiting::Task { timeout, heartbeat: heartbeat @ Some(_), .. } = strand.waiting else {
             return;
         };
-        set_timer(&mut self.timers, strand, late(timeout, heartbeat, now));
+        set_timer(&mut self.timers, strand, task_due(timeout, heartbeat, now));
     }
 
     /// Handles a restart of the host: in-process tasks start again, and so do their timeouts and the time
@@ -215,7 +215,7 @@ impl Execution {
                 continue;
             };
             *timeout = limit.and_then(|limit| now.checked_add(limit).ok());
-            let due = late(*timeout, *heartbeat, now);
+            let due = task_due(*timeout, *heartbeat, now);
             set_timer(&mut self.timers, strand, due);
         }
         self.expiries.clear();

@@ -38,12 +38,12 @@ impl FailedStrands {
         let mut below = BTreeSet::from([id]);
         let (strands, runs) = (&mut self.strands, &mut self.runs);
         strands.retain(|id, strand| {
-            let gone = strand.parent.is_some_and(|(parent, _)| below.contains(&parent));
-            if gone {
+            let is_below = strand.parent.is_some_and(|(parent, _)| below.contains(&parent));
+            if is_below {
                 below.insert(*id);
                 runs.remove(&RunId(id.0));
             }
-            !gone
+            !is_below
         });
     }
 

@@ -112,7 +112,7 @@ pub(crate) enum TaskUpdate {
 }
 
 /// The moment of a task's timeout: its end, or the end of the heartbeat interval that starts now.
-pub(crate) fn late(
+pub(crate) fn task_due(
     timeout: Option<Timestamp>,
     heartbeat: Option<Duration>,
     now: Timestamp,

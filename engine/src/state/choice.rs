@@ -56,7 +56,7 @@ impl Choice {
         let input = visit.evaluate(EvalInputs::default(), |scope| self.input.select(scope))?;
         let inputs = EvalInputs::input(&input);
         for (index, rule) in self.rules.iter().enumerate() {
-            let holds = match &rule.condition {
+            let is_true = match &rule.condition {
                 Condition::Jsonata(Template::Constant(value)) => value.as_bool().unwrap_or_default(),
                 Condition::Jsonata(condition) => visit.evaluate(inputs, |scope| {
                     let field = format!("Choices[{index}]/Condition");
@@ -64,7 +64,7 @@ impl Choice {
                 })?,
                 Condition::JsonPath(test, _) => visit.evaluate(inputs, |scope| test.is_true(scope))?,
             };
-            if holds {
+            if is_true {
                 return visit.leave(&rule.exit, &format!("Choices[{index}]/"), inputs);
             }
         }

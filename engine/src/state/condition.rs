@@ -194,10 +194,10 @@ impl Comparison {
     fn is_true(&self, scope: &mut Scope<'_>) -> Result<bool, EvaluationError> {
         let value = self.variable.resolve(scope);
         if let Operator::Is(kind) = self.operator {
-            let wanted = matches!(self.operand, Operand::Value(Value::Bool(true)));
+            let expected = matches!(self.operand, Operand::Value(Value::Bool(true)));
             return match (kind, value) {
-                (ValueKind::Present, value) => Ok(value.is_ok() == wanted),
-                (_, Ok(value)) => Ok(kind.of(&value) == wanted),
+                (ValueKind::Present, value) => Ok(value.is_ok() == expected),
+                (_, Ok(value)) => Ok(kind.of(&value) == expected),
                 (_, Err(_)) => Err(invalid(&self.variable)),
             };
         }

@@ -238,7 +238,7 @@ fn assignments(fields: &Fields<'_>, visible: Visibility) -> Vec<(Arc<str>, Templ
         }
     };
     for (name, _) in &assignments {
-        if let Some((code, message)) = misnamed(name) {
+        if let Some((code, message)) = invalid_name(name) {
             fields.refuse(code, Some("Assign"), message);
         }
     }
@@ -246,7 +246,7 @@ fn assignments(fields: &Fields<'_>, visible: Visibility) -> Vec<(Arc<str>, Templ
 }
 
 /// AWS's code and message for a name that is not allowed for a variable.
-fn misnamed(name: &str) -> Option<(Code, String)> {
+fn invalid_name(name: &str) -> Option<(Code, String)> {
     if name == "states" {
         let message = "Cannot assign to reserved variable '$states'.";
         return Some((Code::ReservedVariableName, message.to_owned()));

@@ -10,7 +10,9 @@ use crate::effect::{Effect, Pattern, Progress, TaskRequest};
 use crate::failure::{Failure, reserved};
 use crate::load::{Fields, MAX_SECONDS, ParseContext};
 use crate::query::{EvaluationError, Language, Scope, Stage, Template, Visibility};
-use crate::run::{EvalInputs, Fault, HostTask, TaskUpdate, Visit, VisitOutcome, VisitResult, Waiting, late};
+use crate::run::{
+    EvalInputs, Fault, HostTask, TaskUpdate, Visit, VisitOutcome, VisitResult, Waiting, task_due,
+};
 use crate::services;
 use crate::value::{Number, Value};
 
@@ -102,7 +104,7 @@ impl Task {
         let host_task = (pattern == Pattern::RequestResponse).then_some(HostTask { limit: timeout });
         let timeout = timeout.and_then(|timeout| visit.now.checked_add(timeout).ok());
         // A worker sends heartbeats only after it has received the task.
-        let due = late(timeout, heartbeat.filter(|_| pattern != Pattern::Activity), visit.now);
+        let due = task_due(timeout, heartbeat.filter(|_| pattern != Pattern::Activity), visit.now);
         visit.wait(Waiting::Task { id, timeout, heartbeat, host_task, progress: Progress::New }, due);
         visit.effect(Effect::StartTask(request));
         Ok(VisitOutcome::Wait)
@@ -145,7 +147,7 @@ impl Task {
             }
             (_, progress) => progress,
         };
-        let due = late(timeout, heartbeat, visit.now);
+        let due = task_due(timeout, heartbeat, visit.now);
         visit.wait(Waiting::Task { id, timeout, heartbeat, host_task, progress }, due);
         Ok(VisitOutcome::Wait)
     }

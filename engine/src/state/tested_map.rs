@@ -76,7 +76,7 @@ impl Map {
         };
         let failed = inspection.failed_iterations.unwrap_or_default();
         let mock: Result<Value, Failure> = inspection.mock.clone().unwrap_or_else(|| Ok(Value::Null));
-        let given = match &mock {
+        let outputs = match &mock {
             Ok(Value::Array(outputs)) => Some(outputs.len()),
             _ => None,
         };
@@ -87,15 +87,15 @@ impl Map {
         }
         let (count, share) = (limits.tolerated_failure_count, limits.tolerated_failure_percentage);
         // Without a threshold in the definition, a mocked error is the error of the Map.
-        let speaks = mock.is_err() && count.is_none() && share.is_none();
+        let mock_decides = mock.is_err() && count.is_none() && share.is_none();
         if self.distributed.is_some()
-            && !speaks
+            && !mock_decides
             && let Some(failure) = tolerance_exceeded(count, share, failed as u64, all as u64)
         {
             return Err(failure.into());
         }
         // The mocked result may omit the failed iterations.
-        if given.is_some_and(|given| given != all && given + failed != all) {
+        if outputs.is_some_and(|outputs| outputs != all && outputs + failed != all) {
             inspection.mock_error = Some("Input array does not equal the mocked result array's size.");
         }
         mock.map_err(Fault::from)

@@ -133,18 +133,18 @@ fn seconds(field: &str, source: &str, value: &Value) -> Result<i64, EvaluationEr
     };
     match whole {
         Some(seconds @ 0..) => Ok(seconds),
-        Some(_) => Err(wrong(field, "references a negative value", source, value)),
-        None => Err(wrong(field, "cannot be parsed as a long value", source, value)),
+        Some(_) => Err(invalid_value(field, "references a negative value", source, value)),
+        None => Err(invalid_value(field, "cannot be parsed as a long value", source, value)),
     }
 }
 
 /// A timestamp from `source`.
 fn timestamp(field: &str, source: &str, value: &Value) -> Result<Timestamp, EvaluationError> {
     let why = "does not reference a valid ISO-8601 extended offset date-time format string";
-    parse_timestamp(value).ok_or_else(|| wrong(field, why, source, value))
+    parse_timestamp(value).ok_or_else(|| invalid_value(field, why, source, value))
 }
 
-fn wrong(field: &str, why: &str, source: &str, value: &Value) -> EvaluationError {
+fn invalid_value(field: &str, why: &str, source: &str, value: &Value) -> EvaluationError {
     let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     EvaluationError::runtime(format!("The {field} parameter {why}: {source} == {shown}"))
 }
@@ -153,8 +153,9 @@ fn wrong(field: &str, why: &str, source: &str, value: &Value) -> EvaluationError
 pub(super) fn parse_timestamp(value: &Value) -> Option<Timestamp> {
     let text = value.as_str()?;
     let shape = "dddd-dd-ddTdd:dd:dd";
-    let matches_shape =
-        |(letter, wanted): (u8, u8)| if wanted == b'd' { letter.is_ascii_digit() } else { letter == wanted };
+    let matches_shape = |(letter, expected): (u8, u8)| {
+        if expected == b'd' { letter.is_ascii_digit() } else { letter == expected }
+    };
     let (head, tail) = text.split_at_checked(shape.len())?;
     let zone =
         tail.strip_prefix('.').map_or(tail, |tail| tail.trim_start_matches(|c: char| c.is_ascii_digit()));

@@ -43,7 +43,7 @@ const FIELDS: [(&str, &[(&str, FieldType)]); 4] = [
 ];
 
 /// The context object of a request.
-pub(super) fn given(text: &str, state: &State) -> Result<Value, TestStateError> {
+pub(super) fn from_request(text: &str, state: &State) -> Result<Value, TestStateError> {
     let context =
         Value::parse(text).map_err(|_| TestStateError::context("Context object must be valid JSON"))?;
     let Some(members) = context.as_object() else {

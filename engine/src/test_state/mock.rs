@@ -44,7 +44,7 @@ pub(super) fn is_possible(state: &State) -> Result<(), TestStateError> {
 fn result_of(text: &str, mode: FieldValidationMode, state: &State) -> Result<Value, TestStateError> {
     let result =
         Value::parse(text).map_err(|_| TestStateError::invalid("Mocked result must be valid JSON"))?;
-    let fits = match &state.kind {
+    let checked = match &state.kind {
         Kind::Task(task) => result_check::check(&task.resource, &result, mode),
         Kind::Map(map) if map.writes() => {
             result.as_object().map(|_| ()).ok_or_else(|| "Mocked result must be a JSON object.".to_owned())
@@ -56,7 +56,7 @@ fn result_of(text: &str, mode: FieldValidationMode, state: &State) -> Result<Val
         }),
         _ => Ok(()),
     };
-    fits.map(|()| result).map_err(TestStateError::ValidationException)
+    checked.map(|()| result).map_err(TestStateError::ValidationException)
 }
 
 fn items(result: &Value) -> Result<usize, String> {

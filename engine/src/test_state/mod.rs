@@ -104,9 +104,9 @@ pub fn test_state(
     let input = Value::parse(&text).map_err(|error| {
         TestStateError::InvalidExecutionInput(format!("Invalid State Machine Execution Input: '{error}'"))
     })?;
-    inspection.iterates = request.context.is_none();
+    inspection.input_is_item = request.context.is_none();
     inspection.context = match &request.context {
-        Some(context) => context::given(context, state)?,
+        Some(context) => context::from_request(context, state)?,
         None => context::default_context(&start, state, &input, Rng::new(!site.seed).uuid(), now),
     };
     let variables = variables(request.variables.as_deref())?;
@@ -122,8 +122,8 @@ fn unmocked(
     subject: &Subject,
     check: &dyn Fn(&str) -> Result<(), String>,
 ) -> Result<(), TestStateError> {
-    let given = request.state_configuration.as_ref().and_then(StateConfiguration::given);
-    if let Some(field) = given.or(request.context.as_ref().map(|_| "Context")) {
+    let field = request.state_configuration.as_ref().and_then(StateConfiguration::first_field);
+    if let Some(field) = field.or(request.context.as_ref().map(|_| "Context")) {
         let why = format!("TestState does not support {field} when a mock is not specified.");
         return Err(TestStateError::ValidationException(why));
     }
@@ -149,9 +149,9 @@ fn configure(
     subject: &Subject,
 ) -> Result<(), TestStateError> {
     let nothing = StateConfiguration::default();
-    let said = request.state_configuration.as_ref().unwrap_or(&nothing);
-    inspection.failed_iterations = said.map_iteration_failure_count;
-    if let Some(name) = &said.error_caused_by_state {
+    let configuration = request.state_configuration.as_ref().unwrap_or(&nothing);
+    inspection.failed_iterations = configuration.map_iteration_failure_count;
+    if let Some(name) = &configuration.error_caused_by_state {
         let origin = subject.inner(name);
         let why = "ErrorCausedByState must be the name of a state inside the tested Map or Parallel state.";
         inspection.origin = Some(origin.ok_or_else(|| TestStateError::invalid(why))?);
@@ -160,17 +160,17 @@ fn configure(
         Kind::Map(map) => Some(map),
         _ => None,
     };
-    if map.is_none() && said.map_iteration_failure_count.is_some() {
+    if map.is_none() && configuration.map_iteration_failure_count.is_some() {
         return Err(TestStateError::invalid("MapIterationFailureCount is supported for Map states only."));
     }
     let reader = map.and_then(|map| map.distributed.as_ref()?.reader.as_ref());
     if let Some(reader) = reader {
-        let Some(data) = &said.map_item_reader_data else {
+        let Some(data) = &configuration.map_item_reader_data else {
             let why = "ItemReader data must be specified when testing a Map state with ItemReader specified.";
             return Err(TestStateError::invalid(why));
         };
         inspection.items = Some(reading::items(reader.format(), data).map_err(TestStateError::invalid)?);
-    } else if said.map_item_reader_data.is_some() {
+    } else if configuration.map_item_reader_data.is_some() {
         let why = "MapItemReaderData is supported for Map states with ItemReader only.";
         return Err(TestStateError::invalid(why));
     }
@@ -179,9 +179,10 @@ fn configure(
 
 /// The number of earlier retries of the state. The context object may contain it too.
 fn retries(request: &TestStateRequest, context: &Value) -> u32 {
-    let said = request.state_configuration.as_ref().and_then(|said| said.retrier_retry_count);
+    let configuration =
+        request.state_configuration.as_ref().and_then(|configuration| configuration.retrier_retry_count);
     let count = || context.get("State")?.get("RetryCount")?.as_number()?.as_i64();
-    said.or_else(|| count().and_then(|count| u32::try_from(count).ok())).unwrap_or_default()
+    configuration.or_else(|| count().and_then(|count| u32::try_from(count).ok())).unwrap_or_default()
 }
 
 /// The names of the test, in the form of an EXPRESS execution.

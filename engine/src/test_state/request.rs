@@ -93,13 +93,13 @@ pub struct StateConfiguration {
 
 impl StateConfiguration {
     /// The first field with a value, by AWS's name in an error message.
-    pub(super) fn given(&self) -> Option<&'static str> {
+    pub(super) fn first_field(&self) -> Option<&'static str> {
         let fields = [
             (self.retrier_retry_count.is_some(), "RetrierRetryCount"),
             (self.error_caused_by_state.is_some(), "ErrorCausedByState"),
             (self.map_iteration_failure_count.is_some(), "MapIterationFailureCount"),
             (self.map_item_reader_data.is_some(), "MapItemReaderData"),
         ];
-        fields.into_iter().find(|(given, _)| *given).map(|(_, name)| name)
+        fields.into_iter().find(|(is_set, _)| *is_set).map(|(_, name)| name)
     }
 }
