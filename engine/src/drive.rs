@@ -46,7 +46,7 @@ pub trait TaskRunner: Send + Sync {
     /// Writes the results of a distributed Map. A host without storage refuses `s3:putObject` in
     /// [`check`](Self::check).
     fn write_results(&self, results: ResultFiles) -> impl Future<Output = Result<(), Failure>> + Send {
-        let cause = format!("{} cannot be done here", results.resource);
+        let cause = format!("this host cannot run {}", results.resource);
         ready(Err(Failure::new(reserved::RESULT_WRITER_FAILED, cause)))
     }
 

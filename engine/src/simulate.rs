@@ -28,11 +28,11 @@ pub fn simulate(
                     execution.task_done(id, result);
                 }
                 Effect::ReadItems(source) => {
-                    let failure = Failure::new(reserved::ITEM_READER_FAILED, "There are no objects here");
+                    let failure = Failure::new(reserved::ITEM_READER_FAILED, "A simulation has no objects");
                     execution.items_read(source.id, Err(failure));
                 }
                 Effect::WriteResults(results) => {
-                    let failure = Failure::new(reserved::RESULT_WRITER_FAILED, "There are no objects here");
+                    let failure = Failure::new(reserved::RESULT_WRITER_FAILED, "A simulation has no objects");
                     execution.results_written(results.id, Err(failure));
                 }
                 Effect::Event(_) | Effect::Cancel(_) => {}

@@ -48,7 +48,7 @@ impl fmt::Display for Bound {
             Self::Time => "it takes too long",
             Self::Depth => "it nests too deep",
             Self::Items => "it makes an array of too many items",
-            Self::Search => "a regular expression of it is too large for the text that it searches",
+            Self::Search => "a regular expression is too complex for the length of its text",
             Self::Comparisons => {
                 "a call of $distinct, $keys or |..|..| makes more than 100000000 comparisons"
             }
@@ -56,7 +56,7 @@ impl fmt::Display for Bound {
                 "the picture of a number or a date is longer than 256 characters, or has a part of more than 20 or a width above 18"
             },
             Self::Matcher => "the pattern of $replace is a function, and its text is longer than 1024 bytes or its replacement than 256",
-            Self::LooseRegex => "a regular expression is called or chained in a form that has no bound",
+            Self::LooseRegex => "a regular expression is called or chained where its cost is unknown",
             Self::FunctionPath => "a path begins with the name of a function",
         })
     }

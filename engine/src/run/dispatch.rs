@@ -177,7 +177,7 @@ impl Visit<'_> {
             (Wake::Children(Ok(outputs)), Kind::Parallel(parallel)) => parallel.finish(self, outputs),
             (Wake::Children(Err(failure)), _) => Err(Fault::from(failure)),
             (_, kind) => {
-                let cause = format!("a {} state was woken by what it does not wait for", kind.name());
+                let cause = format!("an unexpected event woke a {} state", kind.name());
                 Err(Fault::from(Failure::new(reserved::RUNTIME, cause)))
             }
         }
@@ -198,10 +198,7 @@ impl Visit<'_> {
             (Wake::Children(Err(failure)) | Wake::Items(Err(failure)) | Wake::Written(Err(failure)), ..) => {
                 Err(Fault::from(failure))
             }
-            _ => Err(Fault::from(Failure::new(
-                reserved::RUNTIME,
-                "a Map state was woken by what it does not wait for",
-            ))),
+            _ => Err(Fault::from(Failure::new(reserved::RUNTIME, "an unexpected event woke a Map state"))),
         }
     }
 

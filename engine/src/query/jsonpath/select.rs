@@ -56,7 +56,7 @@ impl JsonPath {
             let mut found = Search { values: Vec::new(), steps_left: MAX_SEARCH_STEPS, nulls };
             collect_all(&self.steps, document, document, &mut found);
             if found.steps_left == 0 {
-                return Err(NotFound::Other(format!("The path {} leads to too many places", self.source)));
+                return Err(NotFound::Other(format!("The path {} visits too many values", self.source)));
             }
             found.values.into()
         };
