@@ -17,6 +17,7 @@ mod consent;
 mod contracts;
 mod crash;
 mod deliveries;
+mod deployment;
 mod destinations;
 mod docs;
 mod durable;

@@ -23,7 +23,6 @@ pub mod records;
 pub mod start;
 pub mod step;
 pub mod store;
-#[cfg(feature = "contract")]
 pub mod store_contract;
 
 pub use batch::{Batch, BatchId, Kind, Name};

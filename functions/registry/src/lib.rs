@@ -1,9 +1,7 @@
 //! Every function that a machine or a queue may call, by name, and the suites that hold for all of them together.
 
-#[cfg(feature = "contract")]
 pub mod consent_contract;
 pub mod consumer;
-#[cfg(feature = "contract")]
 pub mod event_contract;
 pub mod function;
 

@@ -21,6 +21,7 @@ use aws_smithy_runtime_api::{
     shared::IntoShared,
 };
 use aws_smithy_types::body::SdkBody;
+use destinations::outbound::trust;
 use http_body_util::BodyExt;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -85,8 +86,13 @@ impl Https {
         tcp.set_connect_timeout(Some(CONNECT));
         // An emulator is called without TLS.
         tcp.enforce_http(false);
-        let roots = HttpsConnectorBuilder::new().with_webpki_roots();
-        let https = roots.https_or_http().enable_http1().wrap_connector(tcp);
+        #[expect(
+            clippy::expect_used,
+            reason = "ring has cipher suites for each version of TLS that rustls speaks"
+        )]
+        let tls = trust::config(trust::roots()).expect("ring suits rustls");
+        let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+        let https = https.wrap_connector(tcp);
         Self(Client::builder(TokioExecutor::new()).build(https))
     }
 }

@@ -5,7 +5,7 @@ mod guard;
 mod headers;
 mod names;
 mod sign;
-mod trust;
+pub mod trust;
 
 pub use client::{Answer, Outbound, RetryAfter};
 pub use guard::{Allowed, Guard, Refusal};

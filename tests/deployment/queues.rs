@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stack::{resources, template};
+use super::stack::{resources, template};
 
 const QUEUE: &str = "AWS::SQS::Queue";
 

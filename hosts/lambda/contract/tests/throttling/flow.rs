@@ -26,7 +26,7 @@ const EXPRESS: Duration = Duration::from_secs(300);
 const OTHER_STEPS: Duration = Duration::from_secs(8);
 
 fn text(path: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)).unwrap()
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").join(path)).unwrap()
 }
 
 fn machine(name: &str) -> Value {

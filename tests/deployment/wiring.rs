@@ -6,7 +6,7 @@ use kernel::Error;
 use registry::{Consumer, Function};
 use serde_json::{Value, json};
 
-use crate::stack::{definition, resources, root, template, text};
+use super::stack::{definition, resources, root, template, text};
 
 /// `ValidateSchema` as a file is named: `validate-schema`.
 fn kebab(name: &str) -> String {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::stack::{resources, template, text};
+use super::stack::{resources, template, text};
 
-const SNAPSHOT: &str = "hosts/lambda/tests/deployment/policies.txt";
+const SNAPSHOT: &str = "tests/deployment/policies.txt";
 
 /// Who may do what to which resource.
 type Policies = BTreeMap<(String, String), BTreeSet<String>>;
