@@ -13,6 +13,7 @@ pub mod fault;
 pub mod json_text;
 pub mod keepable;
 pub mod ledger;
+mod names;
 pub mod objects;
 pub mod order;
 pub mod outcome;

@@ -6,25 +6,13 @@ use std::{fmt, future::Future, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The queues. Each is a queue of its own on both sides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum QueueName {
-    /// Events that were accepted: [`crate::arrival::Arrivals`].
-    Events,
-    /// Lanes that have something to do: [`delivery::model::Wake`].
-    Lanes,
-}
-
-impl QueueName {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Events, Self::Lanes];
-
-    /// The logical id of its resource in the template.
-    pub fn resource(self) -> &'static str {
-        match self {
-            Self::Events => "EventsQueue",
-            Self::Lanes => "LanesQueue",
-        }
+crate::names! {
+    /// The queues.
+    pub enum QueueName, a "Queue" {
+        /// Events that were accepted: [`crate::arrival::Arrivals`].
+        Events = "events",
+        /// Lanes that have something to do. The crate of deliveries knows the message.
+        Lanes = "lanes",
     }
 }
 

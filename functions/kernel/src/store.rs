@@ -2,66 +2,26 @@
 
 use std::{fmt, future::Future};
 
-/// The tables. Each is a table of its own on both sides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Table {
-    /// Contacts who opted in, those who withdrew included; one item an address.
-    OptIns,
-    /// Earlier versions of those items: the consent history.
-    Consents,
-    /// One item a batch: status, counts, where it is.
-    Batches,
-    /// Claims on something that may happen once: idempotency keys, files being imported, replays.
-    Claims,
-    /// Events, one item each, by their ids.
-    Events,
-    /// What became of events at their destinations, one item an event (S0-026 to S0-029).
-    Responses,
-    /// Where events are sent (S0-030).
-    Destinations,
-    /// The lanes of the destinations: what waits, what was delivered, what failed.
-    Deliveries,
-}
-
-impl Table {
-    /// All tables.
-    pub const ALL: [Self; 8] = [
-        Self::OptIns,
-        Self::Consents,
-        Self::Batches,
-        Self::Claims,
-        Self::Events,
-        Self::Responses,
-        Self::Destinations,
-        Self::Deliveries,
-    ];
-
-    /// The name in SQLite; on AWS the template's `<Name>Table` resource holds it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::OptIns => "opt_ins",
-            Self::Consents => "consents",
-            Self::Batches => "batches",
-            Self::Claims => "claims",
-            Self::Events => "events",
-            Self::Responses => "responses",
-            Self::Destinations => "destinations",
-            Self::Deliveries => "deliveries",
-        }
-    }
-
-    /// The logical id of its resource in the template.
-    pub fn resource(self) -> &'static str {
-        match self {
-            Self::OptIns => "OptInsTable",
-            Self::Consents => "ConsentsTable",
-            Self::Batches => "BatchesTable",
-            Self::Claims => "ClaimsTable",
-            Self::Events => "EventsTable",
-            Self::Responses => "ResponsesTable",
-            Self::Destinations => "DestinationsTable",
-            Self::Deliveries => "DeliveriesTable",
-        }
+crate::names! {
+    /// The tables. Each is a table of its own on both sides. The name is that in SQLite; on AWS the template's
+    /// `<Variant>Table` resource holds it.
+    pub enum Table, a "Table" {
+        /// Contacts who opted in, those who withdrew included; one item an address.
+        OptIns = "opt_ins",
+        /// Earlier versions of those items: the consent history.
+        Consents = "consents",
+        /// One item a batch: status, counts, where it is.
+        Batches = "batches",
+        /// Claims on something that may happen once: idempotency keys, files being imported, replays.
+        Claims = "claims",
+        /// Events, one item each, by their ids.
+        Events = "events",
+        /// What became of events at their destinations, one item an event (S0-026 to S0-029).
+        Responses = "responses",
+        /// Where events are sent (S0-030).
+        Destinations = "destinations",
+        /// The lanes of the destinations: what waits, what was delivered, what failed.
+        Deliveries = "deliveries",
     }
 }
 

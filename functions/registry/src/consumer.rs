@@ -1,27 +1,17 @@
 //! The functions that a queue feeds. No machine names them: an event source mapping calls them with messages, and
 //! they say which of those are not done.
 
-/// Every function that a queue feeds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Consumer {
-    /// Takes events from their queue through the flow.
-    ConsumeEvents,
-    /// Sends what is due in the lanes of destinations.
-    DeliverEvents,
+kernel::names! {
+    /// Every function that a queue feeds.
+    pub enum Consumer, a "Function" {
+        /// Takes events from their queue through the flow.
+        ConsumeEvents = "ConsumeEvents",
+        /// Sends what is due in the lanes of destinations.
+        DeliverEvents = "DeliverEvents",
+    }
 }
 
 impl Consumer {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::ConsumeEvents, Self::DeliverEvents];
-
-    /// The name. The template's resource is this with `Function` behind it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ConsumeEvents => "ConsumeEvents",
-            Self::DeliverEvents => "DeliverEvents",
-        }
-    }
-
     /// The consumer with a name: its own, or that of its resource in the template.
     pub fn from_name(name: &str) -> Option<Self> {
         let name = name.strip_suffix("Function").unwrap_or(name);

@@ -9,70 +9,37 @@ use delivery::routes::Routes;
 use destinations::outbound::Outbound;
 use kernel::{door, error::Error, objects::Objects, queue::Queue, store::Store};
 
-/// Every function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Function {
-    /// Sorts records into valid and invalid ones.
-    ValidateSchema,
-    /// Logs each invalid record and puts it into quarantine.
-    LogSchemaErrors,
-    /// Lets the first record of each address pass.
-    RemoveDuplicates,
-    /// Stores the contacts who opted in.
-    PutOptIns,
-    /// Withdraws the known contacts who no longer agree.
-    WithdrawOptIns,
-    /// Stores the events whose ids are free.
-    PutEvents,
-    /// Puts events into the lanes of the destinations that want them.
-    RouteEvents,
-    /// Gives every record of a chunk its one outcome, and counts them.
-    Summarize,
-    /// Keeps what a failed step left undecided.
-    QuarantineRecords,
-    /// Cuts an upload into chunks.
-    CutChunks,
-    /// Adds up the chunks of a batch.
-    SummarizeBatch,
-    /// Sends one event to a destination, to see how it answers.
-    TestDestination,
+kernel::names! {
+    /// Every function.
+    pub enum Function, a "Function" {
+        /// Sorts records into valid and invalid ones.
+        ValidateSchema = "ValidateSchema",
+        /// Logs each invalid record and puts it into quarantine.
+        LogSchemaErrors = "LogSchemaErrors",
+        /// Lets the first record of each address pass.
+        RemoveDuplicates = "RemoveDuplicates",
+        /// Stores the contacts who opted in.
+        PutOptIns = "PutOptIns",
+        /// Withdraws the known contacts who no longer agree.
+        WithdrawOptIns = "WithdrawOptIns",
+        /// Stores the events whose ids are free.
+        PutEvents = "PutEvents",
+        /// Puts events into the lanes of the destinations that want them.
+        RouteEvents = "RouteEvents",
+        /// Gives every record of a chunk its one outcome, and counts them.
+        Summarize = "Summarize",
+        /// Keeps what a failed step left undecided.
+        QuarantineRecords = "QuarantineRecords",
+        /// Cuts an upload into chunks.
+        CutChunks = "CutChunks",
+        /// Adds up the chunks of a batch.
+        SummarizeBatch = "SummarizeBatch",
+        /// Sends one event to a destination, to see how it answers.
+        TestDestination = "TestDestination",
+    }
 }
 
 impl Function {
-    /// All of them.
-    pub const ALL: [Self; 12] = [
-        Self::ValidateSchema,
-        Self::LogSchemaErrors,
-        Self::RemoveDuplicates,
-        Self::PutOptIns,
-        Self::WithdrawOptIns,
-        Self::PutEvents,
-        Self::RouteEvents,
-        Self::Summarize,
-        Self::QuarantineRecords,
-        Self::CutChunks,
-        Self::SummarizeBatch,
-        Self::TestDestination,
-    ];
-
-    /// The name of its state. The template's resource is this with `Function` behind it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ValidateSchema => "ValidateSchema",
-            Self::LogSchemaErrors => "LogSchemaErrors",
-            Self::RemoveDuplicates => "RemoveDuplicates",
-            Self::PutOptIns => "PutOptIns",
-            Self::WithdrawOptIns => "WithdrawOptIns",
-            Self::PutEvents => "PutEvents",
-            Self::RouteEvents => "RouteEvents",
-            Self::Summarize => "Summarize",
-            Self::QuarantineRecords => "QuarantineRecords",
-            Self::CutChunks => "CutChunks",
-            Self::SummarizeBatch => "SummarizeBatch",
-            Self::TestDestination => "TestDestination",
-        }
-    }
-
     /// The function with a name: its own, or that of its resource in the template.
     pub fn from_name(name: &str) -> Option<Self> {
         let name = name.strip_suffix("Function").unwrap_or(name);

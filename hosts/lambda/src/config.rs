@@ -6,51 +6,33 @@ use kernel::{queue::QueueName, store::Table};
 /// The variable that has no value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the environment variable {0} is not set")]
-pub struct Missing(pub &'static str);
+pub struct Missing(pub String);
 
 /// A variable, which may be without a value: each function has only those that it needs.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    name: &'static str,
+    name: String,
     value: Option<String>,
 }
 
 impl Setting {
-    fn read(name: &'static str, variable: impl Fn(&str) -> Option<String>) -> Self {
-        let value = variable(name).filter(|value| !value.is_empty());
+    fn read(name: impl Into<String>, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let name = name.into();
+        let value = variable(&name).filter(|value| !value.is_empty());
         Self { name, value }
     }
 
     /// The value, or the name of the variable that has none.
     pub fn get(&self) -> Result<&str, Missing> {
-        self.value.as_deref().ok_or(Missing(self.name))
+        self.value.as_deref().ok_or_else(|| Missing(self.name.clone()))
     }
 }
 
-/// The names of the variables that `template.yaml` sets.
+/// The names of the variables that `template.yaml` sets, beside those of tables and queues, which follow from their
+/// names.
 pub mod names {
-    /// The table of [`kernel::store::Table::OptIns`].
-    pub const OPT_INS_TABLE: &str = "OPT_INS_TABLE";
-    /// The table of [`kernel::store::Table::Consents`].
-    pub const CONSENTS_TABLE: &str = "CONSENTS_TABLE";
-    /// The table of [`kernel::store::Table::Batches`].
-    pub const BATCHES_TABLE: &str = "BATCHES_TABLE";
-    /// The table of [`kernel::store::Table::Claims`].
-    pub const CLAIMS_TABLE: &str = "CLAIMS_TABLE";
-    /// The table of [`kernel::store::Table::Events`].
-    pub const EVENTS_TABLE: &str = "EVENTS_TABLE";
-    /// The table of [`kernel::store::Table::Responses`].
-    pub const RESPONSES_TABLE: &str = "RESPONSES_TABLE";
-    /// The table of [`kernel::store::Table::Destinations`].
-    pub const DESTINATIONS_TABLE: &str = "DESTINATIONS_TABLE";
-    /// The table of [`kernel::store::Table::Deliveries`].
-    pub const DELIVERIES_TABLE: &str = "DELIVERIES_TABLE";
     /// The bucket.
     pub const DATA_BUCKET: &str = "DATA_BUCKET";
-    /// The queue of [`kernel::queue::QueueName::Events`].
-    pub const EVENTS_QUEUE: &str = "EVENTS_QUEUE_URL";
-    /// The queue of [`kernel::queue::QueueName::Lanes`].
-    pub const LANES_QUEUE: &str = "LANES_QUEUE_URL";
     /// Where destinations may be though it is not public: addresses and networks, with commas between them.
     pub const ALLOWED_DESTINATIONS: &str = "ALLOWED_DESTINATIONS";
     /// The records machine, STANDARD.
@@ -77,8 +59,8 @@ pub struct Config {
     /// Where destinations may be though it is not public.
     pub allowed_destinations: Setting,
     machines: [Setting; Machine::ALL.len()],
-    tables: [Setting; 8],
-    queues: [Setting; 2],
+    tables: [Setting; Table::ALL.len()],
+    queues: [Setting; QueueName::ALL.len()],
 }
 
 impl Config {
@@ -90,7 +72,7 @@ impl Config {
 
     /// A configuration out of `variable`.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let setting = |name| Setting::read(name, &variable);
+        let setting = |name: &str| Setting::read(name, &variable);
         Self {
             region: setting("AWS_REGION"),
             credentials: ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].map(setting),
@@ -98,8 +80,8 @@ impl Config {
             bucket: setting(names::DATA_BUCKET),
             allowed_destinations: setting(names::ALLOWED_DESTINATIONS),
             machines: Machine::ALL.map(|machine| setting(arn_of(machine))),
-            tables: Table::ALL.map(|table| setting(variable_of(table))),
-            queues: QueueName::ALL.map(|queue| setting(address_of(queue))),
+            tables: Table::ALL.map(|table| Setting::read(variable_of(table), &variable)),
+            queues: QueueName::ALL.map(|queue| Setting::read(address_of(queue), &variable)),
         }
     }
 
@@ -130,25 +112,13 @@ fn arn_of(machine: Machine) -> &'static str {
 }
 
 /// The variable that holds a queue's address.
-fn address_of(queue: QueueName) -> &'static str {
-    match queue {
-        QueueName::Events => names::EVENTS_QUEUE,
-        QueueName::Lanes => names::LANES_QUEUE,
-    }
+fn address_of(queue: QueueName) -> String {
+    format!("{}_QUEUE_URL", queue.name().to_uppercase())
 }
 
 /// The variable that names a table.
-fn variable_of(table: Table) -> &'static str {
-    match table {
-        Table::OptIns => names::OPT_INS_TABLE,
-        Table::Consents => names::CONSENTS_TABLE,
-        Table::Batches => names::BATCHES_TABLE,
-        Table::Claims => names::CLAIMS_TABLE,
-        Table::Events => names::EVENTS_TABLE,
-        Table::Responses => names::RESPONSES_TABLE,
-        Table::Destinations => names::DESTINATIONS_TABLE,
-        Table::Deliveries => names::DELIVERIES_TABLE,
-    }
+fn variable_of(table: Table) -> String {
+    format!("{}_TABLE", table.name().to_uppercase())
 }
 
 #[cfg(test)]
@@ -157,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_missing_name_is_named() {
-        let config = Config::read(|name| (name == names::BATCHES_TABLE).then(|| "crm-batches".to_owned()));
+        let config = Config::read(|name| (name == "BATCHES_TABLE").then(|| "crm-batches".to_owned()));
         assert_eq!(config.table(Table::Batches).get(), Ok("crm-batches"));
         assert_eq!(
             config.bucket.get().map_err(|missing| missing.to_string()),
