@@ -37,7 +37,7 @@ fn typed(page: &str) -> Vec<&str> {
 /// The words behind `crmflow` in a line, where it is a call of it.
 fn arguments(line: &str) -> Option<Vec<&str>> {
     let line = line.split(" #").next().unwrap_or(line).rsplit(" | ").next().unwrap_or(line);
-    let rest = line.strip_prefix("crmflow ").or(line.strip_prefix("cargo run --release -- "))?;
+    let rest = line.strip_prefix("crmflow ").or(line.strip_prefix("cargo run -- "))?;
     Some(rest.split_whitespace().collect())
 }
 

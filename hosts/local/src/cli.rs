@@ -19,12 +19,15 @@ use crate::{
 pub(crate) use deliveries::{Deliveries, Destinations, List, Replay};
 pub(crate) use states::{CheckStates, MockStates, RunStates, States};
 
+/// The folder where a command finds its data if it is told no other.
+pub(crate) const DEFAULT_DATA: &str = ".crmflow";
+
 /// Takes customer records in, validates, deduplicates and stores them, and never loses one.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
     /// The folder that holds everything crmflow keeps.
-    #[arg(long, global = true, default_value = ".crmflow", value_name = "FOLDER")]
+    #[arg(long, global = true, default_value = DEFAULT_DATA, value_name = "FOLDER")]
     pub(crate) data: PathBuf,
     /// A SAM template to read machines from, instead of the one that is part of the program.
     #[arg(long, global = true, value_name = "PATH")]

@@ -22,10 +22,10 @@ use crate::{
     import::Import,
 };
 
-/// How a person has a batch go on, or end.
-pub(crate) fn ways(id: BatchId) -> String {
+/// The commands that resume or cancel a batch, for a person who calls the program like this.
+pub(crate) fn ways(program: &str, id: BatchId) -> String {
     format!(
-        "`crmflow batches resume {id}` goes on with it, `crmflow batches cancel {id}` drops what is not stored yet"
+        "`{program} batches resume {id}` goes on with it, `{program} batches cancel {id}` drops what is not stored yet"
     )
 }
 
@@ -37,7 +37,7 @@ pub(crate) async fn hold(flow: &LocalFlow) -> Result<(), Exit> {
         let known = BatchStatus::find(&Name::default_tenant(), id, &flow.engine().host.store).await?;
         if known.is_some_and(|batch| is_held(&batch, &execution.arn)) {
             mark(flow, id, Status::Running, Status::Interrupted).await?;
-            tracing::warn!(batch.id = %id, "batch {id} waits, since its command was broken off: {}", ways(id));
+            tracing::warn!(batch.id = %id, "batch {id} waits, since its command was broken off: {}", ways("crmflow", id));
             held.insert(execution.arn);
         }
     }

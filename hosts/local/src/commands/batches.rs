@@ -59,7 +59,7 @@ fn resume(data: &Path, template: Option<&Path>, batch: BatchId) -> Result<ExitCo
     };
     logs::start(&folder.paths.logs(), Level::WARN);
     let flow = super::flow(&folder, wiring);
-    super::block_on(process::until_interrupted(&flow, batch, async {
+    super::block_on(process::until_interrupted(data, &flow, batch, async {
         let (known, arn) = interrupted::resume(&flow, batch).await?;
         let ended = process::follow(&folder, &flow, &known, &arn).await?;
         report::print(&folder, &ended, false, began)

@@ -28,7 +28,7 @@ use serde::Serialize;
 use tokio::runtime;
 
 use crate::{
-    cli::{Cli, Command},
+    cli::{Cli, Command, DEFAULT_DATA},
     exit::Exit,
     flow::LocalFlow,
     folder::Folder,
@@ -74,6 +74,13 @@ fn wiring(template: Option<&Path>) -> Result<Wiring, Exit> {
 /// The flow over an opened folder.
 fn flow(folder: &Folder, wiring: Wiring) -> LocalFlow {
     LocalFlow::new(Engine::new(folder.host.clone(), wiring))
+}
+
+/// What a person types before a command for the same folder: the program as it was called, which may not be in the
+/// search path, and the folder where it is not the usual one.
+fn typed(data: &Path) -> String {
+    let program = std::env::args().next().unwrap_or_else(|| "crmflow".to_owned());
+    if data == Path::new(DEFAULT_DATA) { program } else { format!("{program} --data {}", data.display()) }
 }
 
 /// Runs a command's work until it is done.

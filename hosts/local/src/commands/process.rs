@@ -60,7 +60,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Process) -> Resul
     let tenant = Name::default_tenant();
     super::block_on(async {
         let claim = claim(&folder, &source, &tenant, began).await?;
-        until_interrupted(&flow, claim.batch_id, async {
+        until_interrupted(data, &flow, claim.batch_id, async {
             let ended = take(&folder, &flow, source, args.format, claim).await?;
             report::print(&folder, &ended, args.json, began)
         })
@@ -70,6 +70,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Process) -> Resul
 
 /// Works on a batch until it has ended, or until somebody breaks that off: then it waits for their word.
 pub(super) async fn until_interrupted<T>(
+    data: &Path,
     flow: &LocalFlow,
     batch: BatchId,
     work: impl Future<Output = Result<T, Exit>>,
@@ -78,7 +79,7 @@ pub(super) async fn until_interrupted<T>(
         done = work => done,
         () = stopped() => {
             let ways = if interrupted::interrupt(flow, batch).await? {
-                format!("{}; the same command goes on with it, too", interrupted::ways(batch))
+                format!("{}; the same command goes on with it, too", interrupted::ways(&super::typed(data), batch))
             } else {
                 "run the same command again to go on".to_owned()
             };
