@@ -5,11 +5,11 @@ use std::sync::Arc;
 use api::{Ended, ExecutionStatus, Flow, FlowError, Machine as Which, Started};
 use batches::{stored::BatchStatus, upload_key};
 use kernel::{BatchId, Name, order, store::StoreError};
+use sqlite_store::queues::LocalQueue;
 
 use crate::{
     clock,
     executions::{self, Executions, StartError, Status},
-    queues::LocalQueue,
     runner::Engine,
     wiring::{self, Machine},
 };

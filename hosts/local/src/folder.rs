@@ -16,13 +16,9 @@ use rustix::{
     fs::{Mode, OFlags},
     process::umask,
 };
+use sqlite_store::{Readers, SqliteStore, queues::LocalQueue};
 
-use crate::{
-    exit::Exit,
-    queues::LocalQueue,
-    scarce,
-    sqlite::{Readers, SqliteStore},
-};
+use crate::{clock, exit::Exit, scarce};
 
 /// How many files a process wants to be able to open: as many as Linux lets most processes have.
 const FILES: u64 = 65_536;
@@ -137,7 +133,7 @@ impl Folder {
     fn with(paths: Paths, lock: File, allowed: Vec<Allowed>) -> Result<Self, Exit> {
         let store = SqliteStore::open(&paths.database())
             .map_err(|error| Exit::failed(format!("{}: {error}", paths.database().display())))?;
-        let queue = LocalQueue::open(store.clone())?;
+        let queue = LocalQueue::open(store.clone(), clock::now)?;
         let outbound = Outbound::new(Guard::new(allowed)).map_err(|error| Exit::failed(error.to_string()))?;
         // Half of the files that may be open: clients of this process, and its own files, need some too.
         let outbound =

@@ -10,8 +10,9 @@ use kernel::{
     store::{Condition, Item, Query, Table, Written},
 };
 use serde::{Deserialize, Serialize};
+use sqlite_store::SqliteStore;
 
-use crate::{exit::Exit, sqlite::SqliteStore};
+use crate::exit::Exit;
 
 /// A file, as it was when the import began: another size or time makes it another file.
 #[derive(Clone, Debug)]

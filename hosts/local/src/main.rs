@@ -17,14 +17,12 @@ mod items;
 mod logs;
 mod machines;
 mod mocks;
-mod queues;
 mod requests;
 mod resources;
 mod runner;
 mod scarce;
 mod sfn;
 mod sink;
-mod sqlite;
 mod uploads;
 mod wiring;
 

@@ -11,6 +11,7 @@ use std::{
 use delivery::worker::Courier;
 use jiff::Timestamp;
 use registry::{Function, Host, function};
+use sqlite_store::{SqliteStore, queues::LocalQueue};
 use states::{
     Entry, Failure, HistoryEvent, ItemSource, Items, MockFile, NotRecorded, Outcome, Problems, ResultFiles,
     TaskRequest, TaskRunner, Value,
@@ -24,9 +25,7 @@ use crate::{
     items::Buckets,
     machines::{Kept, Machines},
     mocks::MockedTasks,
-    queues::LocalQueue,
     resources, scarce,
-    sqlite::SqliteStore,
     wiring::{self, Machine, Wiring},
 };
 

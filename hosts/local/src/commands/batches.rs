@@ -4,6 +4,7 @@ use std::{fmt::Write, path::Path, process::ExitCode};
 
 use batches::stored::BatchStatus;
 use kernel::{BatchId, Name, Outcome};
+use sqlite_store::SqliteStore;
 use tracing::Level;
 
 use super::{process, report};
@@ -14,7 +15,6 @@ use crate::{
     folder::{Folder, Paths, View},
     interrupted, logs,
     requests::{self, Request},
-    sqlite::SqliteStore,
 };
 
 /// Lists the latest batches, or does what is asked with one.

@@ -10,6 +10,7 @@ use delivery::{
 use destinations::destination::{Destination, Shown, State};
 use kernel::{Name, store::Store};
 use serde::Serialize;
+use sqlite_store::SqliteStore;
 use tracing::Level;
 
 use crate::{
@@ -17,7 +18,6 @@ use crate::{
     exit::Exit,
     folder::{Folder, View},
     logs,
-    sqlite::SqliteStore,
 };
 
 /// How many are read, or sent again, at once.

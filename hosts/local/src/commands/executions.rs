@@ -3,6 +3,7 @@
 use std::{fmt::Write, path::Path, process::ExitCode};
 
 use serde_json::{Value, json};
+use sqlite_store::Readers;
 use states::{Details, HistoryEvent};
 use tracing::Level;
 
@@ -12,9 +13,7 @@ use crate::{
     executions::{self, Execution, ListFilter, Status},
     exit::Exit,
     folder::{Folder, View},
-    logs,
-    sqlite::Readers,
-    wiring,
+    logs, wiring,
 };
 
 /// Lists the latest executions, or does what is asked with one.

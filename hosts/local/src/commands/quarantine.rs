@@ -10,6 +10,7 @@ use registry::Host;
 use replay::{self, Pick, Replay};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use sqlite_store::SqliteStore;
 use tracing::Level;
 
 use super::{process, report};
@@ -20,7 +21,6 @@ use crate::{
     flow::LocalFlow,
     folder::{Folder, View},
     logs,
-    sqlite::SqliteStore,
 };
 
 /// How many entries are read at once.

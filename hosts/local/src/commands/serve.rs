@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::Path, process::ExitCode, time::Duration};
 
 use api::{Api, Hosts, router_with};
 use kernel::queue::QueueName;
+use sqlite_store::queues::Load;
 use states::MockFile;
 use tokio::{
     net::TcpListener,
@@ -18,9 +19,7 @@ use crate::{
     flow::LocalFlow,
     folder::Folder,
     http_server::{self, HEADERS_TIMEOUT},
-    interrupted, logs,
-    queues::Load,
-    requests,
+    interrupted, logs, requests,
     runner::Engine,
     scarce,
     sfn::{self, Endpoint},

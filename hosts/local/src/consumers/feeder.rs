@@ -4,18 +4,14 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kernel::queue::{MessageAttributes, SqsEvent, SqsMessage};
+use sqlite_store::queues::{Flight, Next};
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},
     time::{Instant, sleep},
 };
 
-use crate::{
-    clock,
-    flow::LocalFlow,
-    queues::{Flight, Next},
-    wiring::Mapping,
-};
+use crate::{clock, flow::LocalFlow, wiring::Mapping};
 
 /// How often a paused queue is looked at, whether it was resumed.
 const LOOK: Duration = Duration::from_millis(200);
@@ -140,7 +136,7 @@ impl Feeder {
 
 /// What the function gets.
 fn event(flight: &mut Flight) -> SqsEvent {
-    let message = |held: &mut crate::queues::Held| SqsMessage {
+    let message = |held: &mut sqlite_store::queues::Held| SqsMessage {
         message_id: held.id.clone(),
         body: std::mem::take(&mut held.body),
         attributes: MessageAttributes { receives: Some(held.receives.to_string()) },

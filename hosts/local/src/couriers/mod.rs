@@ -4,8 +4,9 @@ mod wakes;
 
 use delivery::worker::{BUDGET, Courier, Evaluator, PATIENCE, Tools};
 use registry::Host;
+use sqlite_store::{SqliteStore, queues::LocalQueue};
 
-use crate::{clock, queues::LocalQueue, scarce, sqlite::SqliteStore};
+use crate::{clock, scarce};
 pub(crate) use wakes::wake_lanes;
 
 /// Who holds the leases on lanes: one process works on a data folder, so after a crash its leases are its own.

@@ -11,12 +11,12 @@ use kernel::{
 };
 use registry::Host;
 use rusqlite::Connection;
-
-use crate::{
+use sqlite_store::{
+    SqliteStore,
     queues::{self, LocalQueue, Waiting},
-    sqlite::SqliteStore,
-    wiring::Wiring,
 };
+
+use crate::wiring::Wiring;
 
 /// A wake-up that comes so much later than something is due will do.
 const SLACK: SignedDuration = SignedDuration::from_secs(2);

@@ -7,9 +7,8 @@ use std::{
 };
 
 use rusqlite::{Connection, OptionalExtension};
+use sqlite_store::Readers;
 use states::StateMachine;
-
-use crate::sqlite::Readers;
 
 /// Definitions by the names they are kept by.
 #[derive(Debug, Default)]

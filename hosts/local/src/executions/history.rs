@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kernel::store::StoreError;
+use sqlite_store::Readers;
 use states::{HistoryEvent, REVISION, StateMachine, Value};
 
 use super::{
@@ -11,7 +12,6 @@ use super::{
     journal,
     row::{self, Execution, ListFilter},
 };
-use crate::sqlite::Readers;
 
 /// The events of the execution with this ARN so far; none for one whose journal this version cannot read.
 /// The ARN may be that of a child of a distributed Map.

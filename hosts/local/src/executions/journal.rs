@@ -7,13 +7,13 @@ use std::sync::{
 
 use kernel::store::StoreError;
 use rusqlite::{Connection, params};
+use sqlite_store::Writer;
 use states::{Entry, NotRecorded, Outcome};
 
 use super::{
     kept::Kept,
     row::{self, Execution},
 };
-use crate::sqlite::Writer;
 
 /// The journal of a run that is under way.
 #[derive(Debug)]

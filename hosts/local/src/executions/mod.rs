@@ -28,6 +28,7 @@ use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use kernel::{Name, store::StoreError};
 use rusqlite::Connection;
+use sqlite_store::Readers;
 use states::{Failure, HistoryEvent, Input, Outcome, Start, drive_with};
 
 pub(crate) use children::Child;
@@ -44,7 +45,6 @@ pub(crate) use work::{Job, Work};
 use crate::{
     mocks::MockedTasks,
     runner::{Engine, Runner},
-    sqlite::Readers,
 };
 
 /// AWS's limit for the history of a STANDARD execution.

@@ -10,6 +10,7 @@ use std::{
 
 use jiff::Timestamp;
 use kernel::store::StoreError;
+use sqlite_store::SqliteStore;
 use states::{Problems, StateMachine};
 
 pub(crate) use table::{Created, Kept, Tags, put_tags};
@@ -17,7 +18,6 @@ pub(crate) use table::{Created, Kept, Tags, put_tags};
 use crate::{
     clock, executions,
     exit::Exit,
-    sqlite::SqliteStore,
     wiring::{self, Machine, Wiring},
 };
 

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::params;
 use serde_json::json;
+use sqlite_store::SqliteStore;
 use states::{Failure, TaskRequest, Value};
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
     arguments::{Arguments, Takes},
     service::{EVENTS, Refusal},
 };
-use crate::{clock, runner::Runner, sqlite::SqliteStore, wiring};
+use crate::{clock, runner::Runner, wiring};
 
 const PUT_EVENTS: Takes =
     Takes { call: "events:putEvents", required: &["Entries"], optional: &[], not_here: &[] };

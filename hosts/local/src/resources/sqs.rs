@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use md5::{Digest, Md5};
 use sha2::Sha256;
+use sqlite_store::queues::{Message, QueueSettings, Sent};
 use states::{Failure, TaskRequest, Value};
 
 use super::{
@@ -11,12 +12,7 @@ use super::{
     arguments::{Arguments, Takes},
     service::{Refusal, SQS},
 };
-use crate::{
-    clock,
-    queues::{Message, Sent},
-    runner::Runner,
-    wiring::Queue,
-};
+use crate::{clock, runner::Runner};
 
 const SEND_MESSAGE: Takes = Takes {
     call: "sqs:sendMessage",
@@ -38,7 +34,7 @@ const LONGEST_DELAY: u32 = 900;
 /// A call that names a queue of the template.
 struct Call<'a> {
     arguments: Arguments<'a>,
-    queue: &'a Queue,
+    queue: &'a QueueSettings,
     spelling: Spelling,
 }
 

@@ -35,6 +35,7 @@ use axum::{
 use jiff::Timestamp;
 use kernel::store::StoreError;
 use serde_json::Value as Json;
+use sqlite_store::SqliteStore;
 use tokio::time::timeout;
 
 use self::{
@@ -43,7 +44,7 @@ use self::{
     redrive::Redrives,
     validate::Fields,
 };
-use crate::{clock, executions::Executions, machines::Machines, sqlite::SqliteStore};
+use crate::{clock, executions::Executions, machines::Machines};
 
 /// What a request may weigh: a definition of 1 MiB with every character escaped, and some.
 const LARGEST: usize = 8 * 1024 * 1024;

@@ -2,14 +2,15 @@
 
 use registry::Consumer;
 use serde_json::{Map, Value};
+use sqlite_store::queues::QueueSettings;
 
-use super::{Queue, stores::queue_of};
+use super::stores::queue_of;
 
 /// A queue that feeds a function.
 #[derive(Clone, Debug)]
 pub(crate) struct Mapping {
     pub(crate) consumer: Consumer,
-    pub(crate) queue: Queue,
+    pub(crate) queue: QueueSettings,
     /// At most so many messages at once.
     pub(crate) batch_size: usize,
     /// At most so many calls at once.
@@ -34,7 +35,10 @@ const WITHOUT_WINDOW: u64 = 10;
 const CONCURRENCY: (std::ops::RangeInclusive<u64>, u64) = (2..=1000, 10);
 
 /// The mappings of the template's functions; and what is wrong with others.
-pub(super) fn mappings(resources: &Map<String, Value>, queues: &[Queue]) -> (Vec<Mapping>, Vec<String>) {
+pub(super) fn mappings(
+    resources: &Map<String, Value>,
+    queues: &[QueueSettings],
+) -> (Vec<Mapping>, Vec<String>) {
     let (mut mappings, mut problems) = (Vec::new(), Vec::new());
     let functions = resources.iter().filter(|(_, it)| it["Type"] == "AWS::Serverless::Function");
     for (name, function) in functions {
@@ -59,7 +63,7 @@ fn mapping(
     consumer: Consumer,
     properties: &Value,
     resources: &Map<String, Value>,
-    queues: &[Queue],
+    queues: &[QueueSettings],
 ) -> Result<Mapping, String> {
     let given = properties.as_object().into_iter().flatten().map(|(name, _)| name);
     if let Some(unknown) = given.into_iter().find(|name| !PROPERTIES.contains(&name.as_str())) {

@@ -15,11 +15,11 @@ use std::{
 
 use registry::{Consumer, Function};
 use serde_json::Value;
+use sqlite_store::queues::QueueSettings;
 use states::{MachineType, StateMachine};
 
 pub(crate) use mappings::Mapping;
 pub(crate) use site::{Site, account, region, resource_of};
-pub(crate) use stores::{Queue, Redrive};
 
 use crate::resources::Resource;
 
@@ -110,7 +110,7 @@ impl Machine {
 #[derive(Clone, Debug)]
 pub(crate) struct Wiring {
     pub(crate) machines: Vec<Arc<Machine>>,
-    pub(crate) queues: Vec<Queue>,
+    pub(crate) queues: Vec<QueueSettings>,
     /// Which queue feeds which function.
     pub(crate) mappings: Vec<Mapping>,
     resources: serde_json::Map<String, Value>,

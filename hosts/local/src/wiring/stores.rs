@@ -4,78 +4,52 @@ use std::time::Duration;
 
 use kernel::store::Table;
 use serde_json::{Map, Value};
+use sqlite_store::queues::{QueueSettings, Redrive};
 
 use super::{
     Wiring,
     site::{self, Site, is_account},
 };
 
-/// A queue of the template.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Queue {
-    /// Its logical id, with `.fifo` behind it where it is one.
-    pub(crate) name: String,
-    pub(crate) fifo: bool,
-    /// Whether a FIFO queue tells messages apart by their bodies.
-    pub(crate) content_based_deduplication: bool,
-    /// For how many seconds a message is held back that says nothing else.
-    pub(crate) delay: u32,
-    /// For how long whoever receives a message has it.
-    pub(crate) visibility_timeout: Duration,
-    /// What becomes of a message that is received too often.
-    pub(crate) redrive: Option<Redrive>,
-}
-
-/// Where messages go that cannot be worked on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Redrive {
-    /// The name of the dead letter queue.
-    pub(crate) dead_letters: String,
-    /// A message that was received so often goes there.
-    pub(crate) max_receives: u32,
-}
-
 /// SQS's visibility timeout where the template says nothing, in seconds.
 const VISIBLE_AFTER: u64 = 30;
 
-impl Queue {
-    fn new(name: &str, resource: &Value, resources: &Map<String, Value>) -> Result<Self, String> {
-        let properties = &resource["Properties"];
-        let is = |property: &str| properties[property].as_bool() == Some(true);
-        let seconds = |property: &str, most: u64, otherwise: u64| match &properties[property] {
-            Value::Null => Ok(otherwise),
-            given => given
-                .as_u64()
-                .filter(|seconds| *seconds <= most)
-                .ok_or_else(|| format!("{name}: {property} is a number of seconds up to {most}")),
-        };
-        let delay = seconds("DelaySeconds", 900, 0)?;
-        Ok(Self {
-            name: queue_name(name, resource),
-            fifo: is("FifoQueue"),
-            content_based_deduplication: is("ContentBasedDeduplication"),
-            delay: u32::try_from(delay).unwrap_or_default(),
-            visibility_timeout: Duration::from_secs(seconds("VisibilityTimeout", 43_200, VISIBLE_AFTER)?),
-            redrive: Redrive::new(name, &properties["RedrivePolicy"], resources)?,
-        })
-    }
+/// A queue, as its resource describes it.
+fn queue(name: &str, resource: &Value, resources: &Map<String, Value>) -> Result<QueueSettings, String> {
+    let properties = &resource["Properties"];
+    let is = |property: &str| properties[property].as_bool() == Some(true);
+    let seconds = |property: &str, most: u64, otherwise: u64| match &properties[property] {
+        Value::Null => Ok(otherwise),
+        given => given
+            .as_u64()
+            .filter(|seconds| *seconds <= most)
+            .ok_or_else(|| format!("{name}: {property} is a number of seconds up to {most}")),
+    };
+    let delay = seconds("DelaySeconds", 900, 0)?;
+    Ok(QueueSettings {
+        name: queue_name(name, resource),
+        fifo: is("FifoQueue"),
+        content_based_deduplication: is("ContentBasedDeduplication"),
+        delay: u32::try_from(delay).unwrap_or_default(),
+        visibility_timeout: Duration::from_secs(seconds("VisibilityTimeout", 43_200, VISIBLE_AFTER)?),
+        redrive: redrive(name, &properties["RedrivePolicy"], resources)?,
+    })
 }
 
-impl Redrive {
-    fn new(name: &str, policy: &Value, resources: &Map<String, Value>) -> Result<Option<Self>, String> {
-        if policy.is_null() {
-            return Ok(None);
-        }
-        let target = queue_of(&policy["deadLetterTargetArn"], resources);
-        let dead_letters = target.ok_or_else(|| {
-            format!("{name}: RedrivePolicy.deadLetterTargetArn is !GetAtt QUEUE.Arn of a queue")
-        })?;
-        let receives = policy["maxReceiveCount"].as_u64().filter(|count| (1..=1000).contains(count));
-        let max_receives = receives.and_then(|count| u32::try_from(count).ok());
-        let max_receives =
-            max_receives.ok_or_else(|| format!("{name}: RedrivePolicy.maxReceiveCount is 1 to 1000"))?;
-        Ok(Some(Self { dead_letters, max_receives }))
+/// What becomes of messages that cannot be worked on, as a `RedrivePolicy` says.
+fn redrive(name: &str, policy: &Value, resources: &Map<String, Value>) -> Result<Option<Redrive>, String> {
+    if policy.is_null() {
+        return Ok(None);
     }
+    let target = queue_of(&policy["deadLetterTargetArn"], resources);
+    let dead_letters = target.ok_or_else(|| {
+        format!("{name}: RedrivePolicy.deadLetterTargetArn is !GetAtt QUEUE.Arn of a queue")
+    })?;
+    let receives = policy["maxReceiveCount"].as_u64().filter(|count| (1..=1000).contains(count));
+    let max_receives = receives.and_then(|count| u32::try_from(count).ok());
+    let max_receives =
+        max_receives.ok_or_else(|| format!("{name}: RedrivePolicy.maxReceiveCount is 1 to 1000"))?;
+    Ok(Some(Redrive { dead_letters, max_receives }))
 }
 
 fn queue_name(name: &str, resource: &Value) -> String {
@@ -91,10 +65,10 @@ pub(super) fn queue_of(arn: &Value, resources: &Map<String, Value>) -> Option<St
 }
 
 /// The queues, in the order of the template; and what is wrong with others.
-pub(super) fn queues(resources: &Map<String, Value>) -> (Vec<Queue>, Vec<String>) {
+pub(super) fn queues(resources: &Map<String, Value>) -> (Vec<QueueSettings>, Vec<String>) {
     let (mut queues, mut problems) = (Vec::new(), Vec::new());
     for (name, resource) in resources.iter().filter(|(_, it)| it["Type"] == "AWS::SQS::Queue") {
-        match Queue::new(name, resource, resources) {
+        match queue(name, resource, resources) {
             Ok(queue) => queues.push(queue),
             Err(problem) => problems.push(problem),
         }
@@ -117,7 +91,7 @@ pub(super) fn reference(name: &str, resource: &Value, attribute: Option<&str>) -
 
 impl Wiring {
     /// The queue at an address. Region and account are those of whoever wrote the address.
-    pub(crate) fn queue(&self, url: &str) -> Option<&Queue> {
+    pub(crate) fn queue(&self, url: &str) -> Option<&QueueSettings> {
         let path = url.strip_prefix("https://sqs.")?;
         let mut parts = path.split('/').skip(1);
         let (account, name) = (parts.next()?, parts.next()?);
@@ -126,7 +100,7 @@ impl Wiring {
     }
 
     /// The queue with this name.
-    pub(crate) fn queue_named(&self, name: &str) -> Option<&Queue> {
+    pub(crate) fn queue_named(&self, name: &str) -> Option<&QueueSettings> {
         self.queues.iter().find(|queue| queue.name == name)
     }
 

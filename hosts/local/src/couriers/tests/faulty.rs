@@ -9,9 +9,8 @@ use std::{
 };
 
 use kernel::store::{Condition, Item, Query, Store, StoreError, Table, Written};
+use sqlite_store::SqliteStore;
 use tokio::{sync::Notify, time::sleep};
-
-use crate::sqlite::SqliteStore;
 
 /// What is asked of storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

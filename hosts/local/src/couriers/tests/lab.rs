@@ -26,14 +26,14 @@ use kernel::{
     store::{Condition, Item, Query, Store, Table},
 };
 use object_store::local::LocalFileSystem;
+use sqlite_store::{
+    SqliteStore,
+    queues::{self, LocalQueue},
+};
 use tempfile::TempDir;
 
 use super::sink::Sink;
-use crate::{
-    clock,
-    queues::{self, LocalQueue},
-    sqlite::SqliteStore,
-};
+use crate::clock;
 
 thread_local! {
     /// How far the courier's clock is set forward. A test has a thread of its own.
@@ -71,7 +71,7 @@ impl Lab {
         let tools = Tools {
             store: store.clone(),
             objects: Objects::new(files(), files()),
-            queue: LocalQueue::open(store.clone()).unwrap(),
+            queue: LocalQueue::open(store.clone(), clock::now).unwrap(),
             outbound: Outbound::new(Guard::new(allowed)).unwrap(),
             evaluator: Evaluator::default(),
             now,

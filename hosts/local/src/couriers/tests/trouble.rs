@@ -15,13 +15,13 @@ use delivery::{
 };
 use destinations::destination::Ordering;
 use kernel::{Store, queue::QueueName, store::Table};
+use sqlite_store::queues::LocalQueue;
 
 use super::{
     faulty::{Asked, Fault, Faulty},
     lab::Lab,
     sink::{Reply, Sink},
 };
-use crate::queues::LocalQueue;
 
 pub(super) fn courier<S: Store>(lab: &Lab, store: S, holder: &str) -> Courier<S, LocalQueue> {
     let Tools { objects, queue, outbound, evaluator, now, random, budget, patience, .. } = lab.tools.clone();

@@ -12,7 +12,7 @@ use super::{failure, schema};
 
 /// Connections that read, made as they are needed.
 #[derive(Debug)]
-pub(crate) struct Readers {
+pub struct Readers {
     file: PathBuf,
     idle: Mutex<Vec<Connection>>,
 }
@@ -23,10 +23,7 @@ impl Readers {
     }
 
     /// Does some reading on a connection of its own.
-    pub(crate) fn with<T>(
-        &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
+    pub fn with<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
         let connection = match idle {
             Some(connection) => connection,

@@ -16,9 +16,10 @@ use super::{
     dead::{Buried, Dead, Past},
     id_of,
     look::{RESTS, load_of, time},
+    settings::QueueSettings,
     standing::{Load, Standing},
 };
-use crate::{sqlite::Readers, wiring::Queue};
+use crate::store::Readers;
 
 /// At most so many bytes are received at once: a Lambda call takes 6 MB.
 const BYTES: usize = 4 * 1024 * 1024;
@@ -27,12 +28,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// A message that is being worked on.
 #[derive(Clone, Debug)]
-pub(crate) struct Held {
+pub struct Held {
     lies: Lies,
-    pub(crate) id: String,
-    pub(crate) body: String,
+    /// Its id.
+    pub id: String,
+    /// Its text.
+    pub body: String,
     /// How often it was received, this time included.
-    pub(crate) receives: u32,
+    pub receives: u32,
 }
 
 /// Where a message lies.
@@ -44,14 +47,15 @@ pub(super) struct Lies {
 
 /// Messages that were received together.
 #[derive(Debug)]
-pub(crate) struct Flight {
+pub struct Flight {
     id: i64,
-    pub(crate) messages: Vec<Held>,
+    /// The messages, in the order in which they were sent.
+    pub messages: Vec<Held>,
 }
 
 /// What a queue has for whoever asks.
 #[derive(Debug)]
-pub(crate) enum Next {
+pub enum Next {
     /// Messages to work on; one flight at least.
     Flights(Vec<Flight>),
     /// Nothing, until more is sent; or until then, when what is held back may be received.
@@ -64,9 +68,9 @@ impl LocalQueue {
     /// before comes in small company ([`company`]), so that what it does to its worker, it does to few others.
     ///
     /// One at a time may ask for the messages of a queue.
-    pub(crate) async fn receive(
+    pub async fn receive(
         &self,
-        queue: &Queue,
+        queue: &QueueSettings,
         most: usize,
         flights: usize,
         now: Timestamp,
@@ -123,7 +127,7 @@ impl LocalQueue {
     /// Writes down what is worked on from here on.
     async fn take_off(
         &self,
-        queue: &Queue,
+        queue: &QueueSettings,
         standing: &Arc<Standing>,
         found: Found,
     ) -> Result<Vec<Flight>, StoreError> {
@@ -154,9 +158,9 @@ impl LocalQueue {
 
     /// Ends a flight: what `failed`, by the names of the messages and with reasons, is received again after a pause, or is
     /// dead; the rest is done. Gives for how long whoever keeps order waits.
-    pub(crate) async fn settle(
+    pub async fn settle(
         &self,
-        queue: &Queue,
+        queue: &QueueSettings,
         flight: &Flight,
         failed: &HashMap<String, String>,
         now: Timestamp,
@@ -206,7 +210,7 @@ impl LocalQueue {
 
     /// Moves all messages of one queue that nobody works on into another, as if they had just been sent; gives how
     /// many.
-    pub(crate) async fn move_all(&self, from: &str, to: &str) -> Result<u64, StoreError> {
+    pub async fn move_all(&self, from: &str, to: &str) -> Result<u64, StoreError> {
         let (here, there) = (self.standings.of(from), self.standings.of(to));
         let (from, to) = (from.to_owned(), to.to_owned());
         let moved = self.store.writer.write_then(
@@ -241,7 +245,7 @@ struct Found {
 fn find(
     readers: &Readers,
     standing: &Standing,
-    queue: &Queue,
+    queue: &QueueSettings,
     most: usize,
     flights: usize,
 ) -> Result<Found, StoreError> {
@@ -292,13 +296,13 @@ fn find(
 }
 
 /// Whether a message that was received so often is not received again.
-fn is_dead(queue: &Queue, receives: u32) -> bool {
+fn is_dead(queue: &QueueSettings, receives: u32) -> bool {
     queue.redrive.as_ref().is_some_and(|redrive| receives >= redrive.max_receives)
 }
 
 /// After how long a message that was received so often is received again. On AWS it is the whole visibility timeout;
 /// here whoever had it is known to have ended.
-fn pause(queue: &Queue, receives: u32) -> Duration {
+fn pause(queue: &QueueSettings, receives: u32) -> Duration {
     let doubled = PAUSE.saturating_mul(2_u32.saturating_pow(receives.saturating_sub(1)));
     doubled.min(queue.visibility_timeout.max(PAUSE))
 }

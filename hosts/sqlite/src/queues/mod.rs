@@ -9,6 +9,7 @@ mod dead;
 mod flight;
 mod look;
 mod put;
+mod settings;
 mod standing;
 
 use std::sync::Arc;
@@ -21,76 +22,82 @@ use kernel::{
 
 use body::Body;
 use crashes::Recovered;
-pub(crate) use flight::{Flight, Held, Next};
-pub(crate) use look::{Depth, Waiting, depth, oldest};
-pub(crate) use standing::Load;
+pub use flight::{Flight, Held, Next};
+pub use look::{Depth, Waiting, depth, oldest};
+pub use settings::{QueueSettings, Redrive};
+pub use standing::Load;
 use standing::Standings;
 
-use crate::{clock, sqlite::SqliteStore};
+use crate::store::SqliteStore;
 
 /// A message of a task, to send.
 #[derive(Clone, Debug)]
-pub(crate) struct Message {
+pub struct Message {
     /// One that is there is not sent again.
-    pub(crate) id: String,
+    pub id: String,
     /// The queue's name.
-    pub(crate) queue: String,
-    pub(crate) body: String,
+    pub queue: String,
+    /// The text.
+    pub body: String,
     /// A JSON object, in the form of SendMessage's MessageAttributes.
-    pub(crate) attributes: String,
-    pub(crate) sent_at: Timestamp,
+    pub attributes: String,
+    /// When it was sent.
+    pub sent_at: Timestamp,
     /// For so many seconds nobody receives it.
-    pub(crate) delay: u32,
+    pub delay: u32,
     /// Messages of one group are received in order.
-    pub(crate) group: Option<String>,
+    pub group: Option<String>,
     /// Only for a FIFO queue: a message with the id of one that came in the last five minutes is that one.
-    pub(crate) deduplication_id: Option<String>,
+    pub deduplication_id: Option<String>,
 }
 
 /// A message that is on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Sent {
-    pub(crate) id: String,
+pub struct Sent {
+    /// Its id.
+    pub id: String,
     /// Its place in a FIFO queue; 20 digits.
-    pub(crate) sequence_number: Option<String>,
+    pub sequence_number: Option<String>,
 }
 
 /// The queues, on this machine. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct LocalQueue {
+pub struct LocalQueue {
     store: SqliteStore,
     standings: Standings,
     /// What the last process left in flight.
     recovered: Arc<[Recovered]>,
+    /// The clock.
+    now: fn() -> Timestamp,
 }
 
 impl LocalQueue {
-    /// The queues of a file that this process alone writes.
-    pub(crate) fn open(store: SqliteStore) -> Result<Self, StoreError> {
-        Self::open_at(store, clock::now())
+    /// The queues of a file that this process alone writes, at some time: what a process died over is held back from then
+    /// on. `now` is the clock.
+    pub fn open(store: SqliteStore, now: fn() -> Timestamp) -> Result<Self, StoreError> {
+        Self::open_at(store, now(), now)
     }
 
-    /// The same at some time: what a process died over is held back from then on.
-    fn open_at(store: SqliteStore, now: Timestamp) -> Result<Self, StoreError> {
-        let recovered = store.writer.write_blocking(move |connection| crashes::recover(connection, now))?;
+    fn open_at(store: SqliteStore, at: Timestamp, now: fn() -> Timestamp) -> Result<Self, StoreError> {
+        let recovered = store.writer.write_blocking(move |connection| crashes::recover(connection, at))?;
         let standings = Standings::new(look::loads(&store.readers)?);
-        Ok(Self { store, standings, recovered: recovered.into() })
+        Ok(Self { store, standings, recovered: recovered.into(), now })
     }
 
     /// Tells of messages that the process ended over again and again.
-    pub(crate) fn tell_suspects(&self) {
+    pub fn tell_suspects(&self) {
         self.recovered.iter().for_each(Recovered::tell);
     }
 
     /// From here on a queue takes no more than this.
-    pub(crate) async fn limit(&self, queue: QueueName, limit: Load) -> Result<(), StoreError> {
+    pub async fn limit(&self, queue: QueueName, limit: Load) -> Result<(), StoreError> {
         let name = queue.resource();
         self.standings.of(name).limit(limit);
         self.store.writer.write(move |connection| put::limit(connection, name, limit.messages)).await
     }
 
     /// Sends a message of a task.
-    pub(crate) async fn send_one(&self, message: Message) -> Result<Sent, StoreError> {
+    pub async fn send_one(&self, message: Message) -> Result<Sent, StoreError> {
         let reserved = self.standings.of(&message.queue).add(Load::one(message.body.len()));
         let sent = self.store.writer.write_then(
             move |connection| put::one(connection, message),
@@ -104,7 +111,7 @@ impl LocalQueue {
     }
 
     /// Deletes messages that nobody works on.
-    pub(crate) async fn forget(&self, queue: &str, sequences: Vec<i64>) -> Result<(), StoreError> {
+    pub async fn forget(&self, queue: &str, sequences: Vec<i64>) -> Result<(), StoreError> {
         let standing = self.standings.of(queue);
         let deleted = self.store.writer.write_then(
             move |connection| put::delete(connection, &sequences),
@@ -118,7 +125,7 @@ impl LocalQueue {
     }
 
     /// Waits until something was put into a queue, or given back to it, since this was last asked.
-    pub(crate) async fn changed(&self, queue: &str) {
+    pub async fn changed(&self, queue: &str) {
         self.standings.of(queue).changed().await;
     }
 }
@@ -131,7 +138,7 @@ impl Queue for LocalQueue {
             messages.into_iter().map(|message| (Body::new(message.body), message.delay)).collect();
         let load = messages.iter().map(|(body, _)| Load::one(body.len())).sum();
         let Some(reserved) = self.standings.of(name).reserve(load) else { return Err(QueueError::Full) };
-        let sent_at = clock::now();
+        let sent_at = (self.now)();
         let sent = self.store.writer.write_first(
             move |connection| put::all(connection, name, &messages, sent_at),
             move |sent| {

@@ -16,10 +16,11 @@ pub(super) struct Standings(Arc<RwLock<HashMap<String, Arc<Standing>>>>);
 
 /// Some messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Load {
-    pub(crate) messages: u64,
+pub struct Load {
+    /// How many messages.
+    pub messages: u64,
     /// Of their bodies.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
 }
 
 /// One queue.

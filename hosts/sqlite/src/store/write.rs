@@ -33,7 +33,7 @@ const QUIET: Duration = Duration::from_millis(500);
 const WAITING: usize = 4096;
 
 /// The one that writes the file.
-pub(crate) struct Writer {
+pub struct Writer {
     line: Arc<Line>,
     /// Who waits for a place in the line holds up no thread.
     room: Arc<Semaphore>,
@@ -73,7 +73,7 @@ impl Writer {
 
     /// A clean end: writes what waits, leaves nothing in flight, folds the log. Every later write is refused. Not for the
     /// writer's own thread.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.line.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A panic of it has been told.
@@ -85,7 +85,7 @@ impl Writer {
     }
 
     /// Makes a change before anything else runs, on a thread that may wait.
-    pub(crate) fn write_blocking<T: Send + 'static>(
+    pub fn write_blocking<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -104,7 +104,7 @@ impl Writer {
     }
 
     /// Makes a change and waits until it is on the disk.
-    pub(crate) async fn write<T: Send + 'static>(
+    pub async fn write<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -113,7 +113,7 @@ impl Writer {
 
     /// Makes a change and waits until it is on the disk. `then` learns what came of it, on the writer's thread, also
     /// where nobody waits any longer.
-    pub(crate) async fn write_then<T: Send + 'static>(
+    pub async fn write_then<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         then: impl FnOnce(&Result<T, StoreError>) + Send + 'static,
@@ -122,7 +122,7 @@ impl Writer {
     }
 
     /// As [`Writer::write_then`], before all that does not come this way: for what is small and waited for outside.
-    pub(crate) async fn write_first<T: Send + 'static>(
+    pub async fn write_first<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         then: impl FnOnce(&Result<T, StoreError>) + Send + 'static,

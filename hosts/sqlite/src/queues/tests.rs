@@ -5,15 +5,20 @@ use std::{collections::HashMap, path::Path, time::Duration};
 use jiff::SignedDuration;
 use tempfile::TempDir;
 
+use super::settings::{QueueSettings as Of, Redrive};
 use super::{dead::Past, *};
-use crate::wiring::{Queue as Of, Redrive};
 
-fn open(folder: &Path) -> LocalQueue {
-    open_at(folder, clock::now())
+#[expect(clippy::disallowed_methods, reason = "this is the clock of these tests")]
+fn now() -> Timestamp {
+    Timestamp::now()
 }
 
-fn open_at(folder: &Path, now: Timestamp) -> LocalQueue {
-    LocalQueue::open_at(SqliteStore::open(&folder.join("crmflow.db")).unwrap(), now).unwrap()
+fn open(folder: &Path) -> LocalQueue {
+    open_at(folder, now())
+}
+
+fn open_at(folder: &Path, at: Timestamp) -> LocalQueue {
+    LocalQueue::open_at(SqliteStore::open(&folder.join("crmflow.db")).unwrap(), at, now).unwrap()
 }
 
 fn events() -> Of {
@@ -346,12 +351,12 @@ async fn a_message_that_is_held_back_comes_when_it_is_due() {
     let (folder, _) = start();
     let queue = open(folder.path());
     let message = queue::Message { body: "later".into(), delay: Duration::from_secs(60) };
-    let began = clock::now();
+    let began = now();
     queue.send(QueueName::Events, vec![message]).await.unwrap();
     let Next::Nothing(Some(due)) = queue.receive(&events(), 10, 1, began).await.unwrap() else {
         panic!("too early")
     };
-    assert!(due >= after(began, 59) && due <= after(clock::now(), 60));
+    assert!(due >= after(began, 59) && due <= after(now(), 60));
     assert_eq!(receive(&queue, &events(), 10, due).await.unwrap().1, ["later"]);
 }
 
@@ -366,6 +371,6 @@ async fn a_sender_that_went_away_leaves_nothing_unseen() {
         assert!(futures::poll!(&mut sending).is_pending());
     }
     queue.changed("EventsQueue").await;
-    assert_eq!(receive(&queue, &events(), 1, clock::now()).await.unwrap().1, ["a"]);
+    assert_eq!(receive(&queue, &events(), 1, now()).await.unwrap().1, ["a"]);
     assert_eq!(send(&queue, &["b"]).await, Err(QueueError::Full));
 }

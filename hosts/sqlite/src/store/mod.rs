@@ -13,22 +13,24 @@ use futures::future::try_join_all;
 use kernel::store::{Condition, Item, Query, Store, StoreError, Table, Written};
 use rusqlite::Connection;
 
-pub(crate) use read::Readers;
-pub(crate) use write::Writer;
+pub use read::Readers;
+pub use write::Writer;
 
 /// How many items are written without a look at who else waits: well under a millisecond's work.
 const BLOCK: usize = 64;
 
 /// The tables in `crmflow.db`. Cheap to clone; all clones share the writer.
 #[derive(Clone, Debug)]
-pub(crate) struct SqliteStore {
-    pub(crate) writer: Arc<Writer>,
-    pub(crate) readers: Arc<Readers>,
+pub struct SqliteStore {
+    /// The one writer.
+    pub writer: Arc<Writer>,
+    /// The connections that read.
+    pub readers: Arc<Readers>,
 }
 
 impl SqliteStore {
     /// Opens the file for reading and writing, and makes it if there is none.
-    pub(crate) fn open(file: &Path) -> Result<Self, StoreError> {
+    pub fn open(file: &Path) -> Result<Self, StoreError> {
         let mut connection = schema::open(file).map_err(|error| failure(&error))?;
         let folding = Folding::start(file, &mut connection)?;
         Ok(Self {
@@ -38,12 +40,12 @@ impl SqliteStore {
     }
 
     /// A store over readers alone, whose writes are refused.
-    pub(crate) fn to_read(readers: Readers) -> Self {
+    pub fn to_read(readers: Readers) -> Self {
         Self { writer: Arc::new(Writer::none()), readers: Arc::new(readers) }
     }
 
     /// Opens a file that another process may be writing, to look only.
-    pub(crate) fn open_to_read(file: &Path) -> Result<Readers, StoreError> {
+    pub fn open_to_read(file: &Path) -> Result<Readers, StoreError> {
         let readers = Readers::new(file);
         let layout = readers.with(schema::layout)?;
         if layout < schema::VERSION {
@@ -57,7 +59,7 @@ impl SqliteStore {
 
 /// A store error of SQLite's: busy or interrupted may pass, and so may a disk that is full or does not answer. The rest
 /// does not.
-pub(crate) fn failure(error: &rusqlite::Error) -> StoreError {
+pub fn failure(error: &rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode as Code;
     let text = error.sqlite_error().map_or_else(|| error.to_string(), |inner| inner.to_string());
     match error.sqlite_error_code() {

@@ -5,32 +5,42 @@ use kernel::store::StoreError;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{body::Text, dead::Past, id_of, standing::Load};
-use crate::sqlite::Readers;
+use crate::store::Readers;
 
 /// How full a queue is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Depth {
-    pub(crate) messages: u64,
+pub struct Depth {
+    /// How many messages there are.
+    pub messages: u64,
     /// Those among them that nobody receives yet.
-    pub(crate) delayed: u64,
+    pub delayed: u64,
     /// Those among them that are being worked on.
-    pub(crate) in_flight: u64,
-    pub(crate) oldest: Option<Timestamp>,
+    pub in_flight: u64,
+    /// When the oldest of them was sent.
+    pub oldest: Option<Timestamp>,
     /// How many it takes, where the server that works on the folder limits it.
-    pub(crate) limit: Option<u64>,
+    pub limit: Option<u64>,
 }
 
 /// A message as it lies in its queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Waiting {
-    pub(crate) sequence: i64,
-    pub(crate) id: String,
-    pub(crate) body: String,
-    pub(crate) attributes: String,
-    pub(crate) sent_at: Timestamp,
-    pub(crate) visible_at: Timestamp,
-    pub(crate) past: Past,
-    pub(crate) group: Option<String>,
+pub struct Waiting {
+    /// Its position in the file.
+    pub sequence: i64,
+    /// Its id.
+    pub id: String,
+    /// Its text.
+    pub body: String,
+    /// Its attributes, a JSON object.
+    pub attributes: String,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// When it may be received.
+    pub visible_at: Timestamp,
+    /// How often it was received, and how that ended.
+    pub past: Past,
+    /// Its message group.
+    pub group: Option<String>,
 }
 
 /// How much each queue holds that holds anything.
@@ -61,7 +71,7 @@ fn load(row: &Row<'_>) -> rusqlite::Result<Load> {
 }
 
 /// How full a queue is.
-pub(crate) fn depth(readers: &Readers, queue: &str, now: Timestamp) -> Result<Depth, StoreError> {
+pub fn depth(readers: &Readers, queue: &str, now: Timestamp) -> Result<Depth, StoreError> {
     readers.with(|connection| {
         let limit: Option<i64> = connection
             .prepare_cached("SELECT messages FROM queue_limits WHERE queue = ?1")?
@@ -84,7 +94,7 @@ pub(crate) fn depth(readers: &Readers, queue: &str, now: Timestamp) -> Result<De
 }
 
 /// The messages that have been in a queue longest, oldest first.
-pub(crate) fn oldest(readers: &Readers, queue: &str, limit: u32) -> Result<Vec<Waiting>, StoreError> {
+pub fn oldest(readers: &Readers, queue: &str, limit: u32) -> Result<Vec<Waiting>, StoreError> {
     readers.with(|connection| {
         connection
             .prepare_cached(

@@ -4,21 +4,21 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use rusqlite::{Connection, params};
 
+use super::settings::{QueueSettings, Redrive};
 use super::{
     LocalQueue,
     crashes::MAX_DEATHS,
     flight::Lies,
     standing::{Load, Standing},
 };
-use crate::wiring::{Queue, Redrive};
 
 /// What became of a message when it was received before; no value out of its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Past {
+pub struct Past {
     /// How often its function failed.
-    pub(crate) receives: u32,
+    pub receives: u32,
     /// How often the process ended unasked while it was worked on.
-    pub(crate) crashes: u32,
+    pub crashes: u32,
     /// How often that was held against it.
     pub(super) deaths: u32,
     /// Why its function failed the last time.
@@ -27,12 +27,12 @@ pub(crate) struct Past {
 
 impl Past {
     /// Whether the process ended over it so often that it is not received again.
-    pub(crate) fn is_deadly(&self) -> bool {
+    pub fn is_deadly(&self) -> bool {
         self.deaths >= MAX_DEATHS
     }
 
     /// In words; nothing where there is nothing to tell.
-    pub(crate) fn tell(&self) -> Option<String> {
+    pub fn tell(&self) -> Option<String> {
         let Self { receives, crashes, reason, .. } = self;
         if self.is_deadly() || (*receives == 0 && *crashes > 0) {
             return Some(format!("the process ended {} while it was worked on", times(*crashes)));
@@ -67,7 +67,7 @@ pub(super) struct Buried {
 }
 
 impl Buried {
-    pub(super) fn new(queues: &LocalQueue, queue: &Queue, messages: Vec<Dead>) -> Self {
+    pub(super) fn new(queues: &LocalQueue, queue: &QueueSettings, messages: Vec<Dead>) -> Self {
         let to = queue.redrive.clone().filter(|_| !messages.is_empty());
         let to = to.map(|redrive| (redrive.clone(), queues.standings.of(&redrive.dead_letters)));
         Self { messages, from: queue.name.clone(), to }
