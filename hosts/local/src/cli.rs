@@ -10,10 +10,10 @@ use batches::intake::Format;
 use clap::{Args, Parser, Subcommand};
 use destinations::outbound::Allowed;
 use kernel::{BatchId, fault::ErrorType};
+use receiver::Behaviour;
 
 use crate::{
     called::Called,
-    sink::Behaviour,
     wiring::{account, region},
 };
 pub(crate) use deliveries::{Deliveries, Destinations, List, Replay};

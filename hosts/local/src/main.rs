@@ -22,7 +22,6 @@ mod resources;
 mod runner;
 mod scarce;
 mod sfn;
-mod sink;
 mod uploads;
 mod wiring;
 

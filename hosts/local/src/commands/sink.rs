@@ -2,11 +2,9 @@
 
 use std::{fs::File, process::ExitCode};
 
-use crate::{
-    cli,
-    exit::Exit,
-    sink::{Show, Sink},
-};
+use receiver::{Show, Sink};
+
+use crate::{cli, clock, exit::Exit};
 
 /// Receives until Ctrl-C or SIGTERM.
 pub(super) fn run(args: cli::Sink) -> Result<ExitCode, Exit> {
@@ -26,7 +24,8 @@ pub(super) fn run(args: cli::Sink) -> Result<ExitCode, Exit> {
         (false, false) => Show::Lines,
         (false, true) => Show::Bodies,
     };
-    let sink = Sink::new(args.behaviour, record.transpose()?, show, super::print).map_err(Exit::usage)?;
+    let sink = Sink::new(args.behaviour, record.transpose()?, show, super::print, clock::now)
+        .map_err(Exit::usage)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Exit::failed(format!("no thread can be started: {error}")))?;
     runtime.block_on(async {

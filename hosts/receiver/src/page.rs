@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Endpoint, ledger::Desk, ledger::Ledger, receipt::Shown};
+use crate::{endpoint::Endpoint, ledger::Desk, ledger::Ledger, receipt::Shown};
 
 /// How many requests of an endpoint are shown.
 const SHOWN: usize = 10;

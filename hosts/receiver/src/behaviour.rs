@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// What an endpoint was told: by flags, or by `PUT /_sink/{endpoint}`. Nothing: 200, at once.
 #[derive(Clone, Debug, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Behaviour {
+pub struct Behaviour {
     /// The status of the answers.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]

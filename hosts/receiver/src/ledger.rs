@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::{
-    Endpoint,
+use crate::{
     behaviour::{Rule, Verdict},
+    endpoint::Endpoint,
     receipt::{Receipt, webhook_id},
 };
 

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, request::Parts};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
-use super::{Endpoint, behaviour::Verdict};
+use crate::{behaviour::Verdict, endpoint::Endpoint};
 
 /// What the request's message is known by (Standard Webhooks).
 const WEBHOOK_ID: &str = "webhook-id";

@@ -1,13 +1,4 @@
-//! `crmflow sink`: a small receiver to send events to, with the seed's three endpoints (S0-044).
-//!
-//! It runs on one thread: beside a delivery that is measured it takes one core, and its lock is never waited
-//! for.
-
-mod behaviour;
-mod connection;
-mod ledger;
-mod page;
-mod receipt;
+//! The receiver: its endpoints, and the routes by which a person tells them what to do and looks at what came.
 
 use std::{
     fs::File,
@@ -16,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use api::problem::{Kind, Problem};
 use axum::{
     Json, Router,
     body::{Body, Bytes, to_bytes},
@@ -25,17 +15,19 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::{get, put},
 };
-pub(crate) use behaviour::Behaviour;
-use serde::{Deserialize, Serialize};
+use jiff::Timestamp;
+use serde::Deserialize;
 use tokio::{net::TcpListener, sync::Notify};
 
-use self::{
-    behaviour::{Ending, Rule, Verdict},
+use crate::{
+    behaviour::{Behaviour, Ending, Rule, Verdict},
     connection::{Entrance, Reset},
+    endpoint::Endpoint,
     ledger::Ledger,
+    page,
+    problem::{Kind, Problem},
     receipt::Shown,
 };
-use crate::clock;
 
 /// The most that a body may weigh; the largest event has 32 KB.
 const LARGEST: usize = 8 * 1024 * 1024;
@@ -44,70 +36,41 @@ const FLUSHED: Duration = Duration::from_millis(100);
 /// How many requests `GET /_sink/received` gives where the client does not say.
 const PAGE: usize = 100;
 
-/// The endpoints that destinations of the seed have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Endpoint {
-    #[serde(rename = "analytics-1")]
-    Analytics1,
-    #[serde(rename = "analytics-2")]
-    Analytics2,
-    #[serde(rename = "comms")]
-    Comms,
-}
-
-impl Endpoint {
-    const ALL: [Self; 3] = [Self::Analytics1, Self::Analytics2, Self::Comms];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Analytics1 => "analytics-1",
-            Self::Analytics2 => "analytics-2",
-            Self::Comms => "comms",
-        }
-    }
-
-    fn from_name(name: &str) -> Result<Self, Problem> {
-        let found = Self::ALL.into_iter().find(|endpoint| endpoint.name() == name);
-        found.ok_or_else(|| {
-            Problem::new(Kind::NotFound, "The endpoints are analytics-1, analytics-2 and comms.")
-        })
-    }
-}
-
 /// What is shown of a request on the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Show {
+pub enum Show {
+    /// Nothing.
     Nothing,
+    /// One line.
     Lines,
+    /// One line, and the body below it.
     Bodies,
 }
 
 /// The receiver.
-pub(crate) struct Sink {
+pub struct Sink {
     ledger: Mutex<Ledger>,
     show: Show,
     print: fn(&str),
+    now: fn() -> Timestamp,
     broken: Notify,
 }
 
 impl Sink {
-    /// A sink whose endpoints behave like this at first. Every request becomes a line of JSON in `record`.
-    pub(crate) fn new(
+    /// A sink whose endpoints behave like this at first. Every request becomes a line of JSON in `record`. `now` is the clock.
+    pub fn new(
         behaviour: Behaviour,
         record: Option<File>,
         show: Show,
         print: fn(&str),
+        now: fn() -> Timestamp,
     ) -> Result<Self, String> {
         let ledger = Mutex::new(Ledger::new(&Rule::new(behaviour)?, record));
-        Ok(Self { ledger, show, print, broken: Notify::new() })
+        Ok(Self { ledger, show, print, now, broken: Notify::new() })
     }
 
     /// Serves until `stopped`, or until the file cannot be written.
-    pub(crate) async fn serve(
-        self,
-        listener: TcpListener,
-        stopped: impl Future<Output = ()>,
-    ) -> io::Result<()> {
+    pub async fn serve(self, listener: TcpListener, stopped: impl Future<Output = ()>) -> io::Result<()> {
         let sink = Arc::new(self);
         let app = router(sink.clone()).into_make_service_with_connect_info::<Reset>();
         let written = async {
@@ -139,7 +102,7 @@ impl Sink {
         body: &[u8],
     ) -> io::Result<Verdict> {
         let mut ledger = self.ledger();
-        let (verdict, line) = ledger.take(endpoint, clock::now(), parts, body)?;
+        let (verdict, line) = ledger.take(endpoint, (self.now)(), parts, body)?;
         if self.show != Show::Nothing {
             let shown: Shown<'_> = serde_json::from_str(line)?;
             let mut text = shown.line(endpoint);
@@ -163,6 +126,11 @@ fn router(sink: Arc<Sink>) -> Router {
         .with_state(sink)
 }
 
+fn endpoint(name: &str) -> Result<Endpoint, Problem> {
+    Endpoint::from_name(name)
+        .ok_or_else(|| Problem::new(Kind::NotFound, "The endpoints are analytics-1, analytics-2 and comms."))
+}
+
 async fn receive(
     State(sink): State<Arc<Sink>>,
     ConnectInfo(connection): ConnectInfo<Reset>,
@@ -170,13 +138,13 @@ async fn receive(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let first = parts.uri.path().split('/').nth(1).unwrap_or_default();
-    let endpoint = Endpoint::from_name(first)?;
+    let endpoint = endpoint(first)?;
     let body = to_bytes(body, LARGEST).await;
     let body = body.map_err(|_| Problem::new(Kind::TooLarge, "The body is too large, or broke off."))?;
-    let verdict = sink.take(endpoint, &parts, &body).map_err(|error| {
+    let verdict = sink.take(endpoint, &parts, &body).map_err(|_| {
         // A ledger with a gap is worse than none: the sink ends.
         sink.broken.notify_one();
-        Problem::internal(error.to_string())
+        Problem::internal()
     })?;
     if !verdict.delay.is_zero() {
         tokio::time::sleep(verdict.delay).await;
@@ -252,7 +220,7 @@ async fn forget(State(sink): State<Arc<Sink>>) -> StatusCode {
 /// `GET /_sink/counts`: of everything that was received, by endpoint. The file has it all then.
 async fn counts(State(sink): State<Arc<Sink>>) -> Result<Response, Problem> {
     let mut ledger = sink.ledger();
-    ledger.flush().map_err(|error| Problem::internal(error.to_string()))?;
+    ledger.flush().map_err(|_| Problem::internal())?;
     let mut all = serde_json::Map::new();
     for endpoint in Endpoint::ALL {
         all.insert(endpoint.name().to_owned(), serde_json::json!(ledger.desk(endpoint).counts()));
@@ -262,7 +230,7 @@ async fn counts(State(sink): State<Arc<Sink>>) -> Result<Response, Problem> {
 
 /// `GET /_sink/{endpoint}`: how it behaves.
 async fn behaviour(State(sink): State<Arc<Sink>>, Path(name): Path<String>) -> Result<Response, Problem> {
-    let endpoint = Endpoint::from_name(&name)?;
+    let endpoint = endpoint(&name)?;
     Ok(Json(sink.ledger().desk(endpoint).rule.behaviour()).into_response())
 }
 
@@ -272,7 +240,7 @@ async fn behave(
     Path(name): Path<String>,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let endpoint = Endpoint::from_name(&name)?;
+    let endpoint = endpoint(&name)?;
     let told: Result<Behaviour, _> = serde_json::from_slice(&body);
     let rule = told.map_err(|error| error.to_string()).and_then(Rule::new);
     let rule = rule.map_err(|why| Problem::new(Kind::BadBody, why))?;
@@ -283,6 +251,6 @@ async fn behave(
 
 /// `DELETE /_sink/{endpoint}`: it behaves well again.
 async fn behave_well(State(sink): State<Arc<Sink>>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
-    sink.ledger().desk(Endpoint::from_name(&name)?).rule = Rule::default();
+    sink.ledger().desk(endpoint(&name)?).rule = Rule::default();
     Ok(StatusCode::NO_CONTENT)
 }

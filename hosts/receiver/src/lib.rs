@@ -1,0 +1,28 @@
+//! A test receiver of events, with the seed's three endpoints (S0-044): `crmflow sink`.
+//!
+//! It runs on one thread: beside a delivery that is measured it takes one core, and its lock is never waited
+//! for.
+//!
+//! | module | content |
+//! |---|---|
+//! | `sink` | the routes |
+//! | `endpoint`, `behaviour` | the endpoints, and how an endpoint answers |
+//! | `connection` | a listener whose connections can be reset |
+//! | `ledger`, `receipt` | what was received: counted, kept and recorded |
+//! | `page` | what was received, for a person |
+//! | `problem` | errors as the API has them |
+//!
+//! This crate must not know any other crate of crmflow: it stands for the systems of others. The clock is an
+//! argument.
+
+mod behaviour;
+mod connection;
+mod endpoint;
+mod ledger;
+mod page;
+mod problem;
+mod receipt;
+mod sink;
+
+pub use behaviour::Behaviour;
+pub use sink::{Show, Sink};
