@@ -11,11 +11,9 @@ use clap::{Args, Parser, Subcommand};
 use destinations::outbound::Allowed;
 use kernel::{BatchId, fault::ErrorType};
 use receiver::Behaviour;
+use template::{account, region};
 
-use crate::{
-    called::Called,
-    wiring::{account, region},
-};
+use crate::called::Called;
 pub(crate) use deliveries::{Deliveries, Destinations, List, Replay};
 pub(crate) use states::{CheckStates, MockStates, RunStates, States};
 

@@ -6,12 +6,12 @@ use api::{Ended, ExecutionStatus, Flow, FlowError, Machine as Which, Started};
 use batches::{stored::BatchStatus, upload_key};
 use kernel::{BatchId, Name, order, store::StoreError};
 use sqlite_store::queues::LocalQueue;
+use template::Machine;
 
 use crate::{
     clock,
     executions::{self, Executions, StartError, Status},
     runner::Engine,
-    wiring::{self, Machine},
 };
 
 /// The flow behind the API.
@@ -69,7 +69,7 @@ impl Flow for LocalFlow {
     }
 
     fn execution_arn(&self, machine: Which, name: &str) -> String {
-        wiring::execution_arn(machine.resource(), name)
+        template::execution_arn(machine.resource(), name)
     }
 
     async fn start(&self, machine: Which, name: &str, input: String) -> Result<Started, FlowError> {

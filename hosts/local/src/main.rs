@@ -23,7 +23,6 @@ mod runner;
 mod scarce;
 mod sfn;
 mod uploads;
-mod wiring;
 
 use std::process::ExitCode;
 

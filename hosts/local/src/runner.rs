@@ -16,6 +16,7 @@ use states::{
     Entry, Failure, HistoryEvent, ItemSource, Items, MockFile, NotRecorded, Outcome, Problems, ResultFiles,
     TaskRequest, TaskRunner, Value,
 };
+use template::{Machine, Wiring};
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tracing::Instrument;
 
@@ -26,7 +27,6 @@ use crate::{
     machines::{Kept, Machines},
     mocks::MockedTasks,
     resources, scarce,
-    wiring::{self, Machine, Wiring},
 };
 
 /// So many bytes of records are in machines within machines at once: a step holds those of its chunk several times over.
@@ -80,7 +80,7 @@ impl Engine {
     /// any resource: a task that no mock answers fails when it is run.
     pub(crate) fn check_resource(&self, machine: &str, resource: &str) -> Result<(), String> {
         let is_mocked = self.mock_file.machines().any(|mocked| mocked == machine);
-        if is_mocked { Ok(()) } else { wiring::check_resource(resource) }
+        if is_mocked { Ok(()) } else { resources::check_resource(resource) }
     }
 
     /// The machine with this ARN, in its latest revision.
@@ -151,7 +151,7 @@ impl Runner {
 
 impl TaskRunner for Runner {
     fn check(&self, resource: &str) -> Result<(), String> {
-        wiring::check_resource(resource)
+        resources::check_resource(resource)
     }
 
     async fn run(&self, task: TaskRequest) -> Result<Value, Failure> {

@@ -3,8 +3,9 @@
 use std::{path::Path, process::ExitCode};
 
 use registry::Function;
+use template::Diagram;
 
-use crate::{cli::Check, exit::Exit, wiring::Diagram};
+use crate::{cli::Check, exit::Exit};
 
 /// Reads the template and its machines as `serve` and a deployment would.
 pub(super) fn run(template: Option<&Path>, args: &Check) -> Result<ExitCode, Exit> {

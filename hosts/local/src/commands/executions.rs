@@ -13,7 +13,7 @@ use crate::{
     executions::{self, Execution, ListFilter, Status},
     exit::Exit,
     folder::{Folder, View},
-    logs, wiring,
+    logs,
 };
 
 /// Lists the latest executions, or does what is asked with one.
@@ -85,7 +85,7 @@ pub(super) fn show(data: &Path, args: &OneExecution) -> Result<ExitCode, Exit> {
 
 /// The ARNs that a name can stand for.
 fn names(name: &str) -> [String; 3] {
-    let arn = |machine| wiring::execution_arn(machine, name);
+    let arn = |machine| template::execution_arn(machine, name);
     [name.to_owned(), arn("RecordsStateMachine"), arn("BatchStateMachine")]
 }
 

@@ -24,7 +24,9 @@ use std::{
 };
 
 use ::states::MockFile;
+use registry::Function;
 use serde::Serialize;
+use template::{Names, Problems, Site, Wiring, mappings::Consumer};
 use tokio::runtime;
 
 use crate::{
@@ -32,9 +34,9 @@ use crate::{
     exit::Exit,
     flow::LocalFlow,
     folder::Folder,
+    resources,
     runner::Engine,
     scarce,
-    wiring::{Problems, Site, Wiring},
 };
 
 /// How many threads read and write files, beside one thread for each function that runs at once. The allocator keeps memory
@@ -68,7 +70,13 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
 
 /// The machines, or exit code 2 with everything that is wrong with them.
 fn wiring(template: Option<&Path>) -> Result<Wiring, Exit> {
-    Wiring::read(template).map_err(|Problems(problems)| Exit::usage(problems.join("\n")))
+    let names = Names {
+        machines: &api::Machine::ALL.map(api::Machine::resource),
+        is_function: &|name| Function::from_name(name).is_some(),
+        consumer: &|name| Some(Consumer { keeps_order: registry::Consumer::from_name(name)?.keeps_order() }),
+        check_resource: &resources::check_resource,
+    };
+    Wiring::read(template, &names).map_err(|Problems(problems)| Exit::usage(problems.join("\n")))
 }
 
 /// The flow over an opened folder.

@@ -9,7 +9,8 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use sqlite_store::queues::{self, Depth, QueueSettings, Waiting};
+use sqlite_store::queues::{self, Depth, Waiting};
+use template::{Queue, Wiring};
 
 use crate::{
     cli::Queues,
@@ -17,7 +18,6 @@ use crate::{
     exit::Exit,
     folder::{Folder, Paths, View},
     requests::{self, Request},
-    wiring::Wiring,
 };
 
 /// Runs one of its commands.
@@ -45,13 +45,13 @@ pub(super) fn run(data: &Path, template: Option<&Path>, command: &Queues) -> Res
 }
 
 /// The queue with this name.
-fn find<'w>(wiring: &'w Wiring, name: &str) -> Result<&'w QueueSettings, Exit> {
+fn find<'w>(wiring: &'w Wiring, name: &str) -> Result<&'w Queue, Exit> {
     let found = wiring.queue_named(name);
     found.ok_or_else(|| Exit::usage(format!("the template has no queue {name}")))
 }
 
 /// The queue with this name, which feeds a function.
-fn fed<'w>(wiring: &'w Wiring, name: &str) -> Result<&'w QueueSettings, Exit> {
+fn fed<'w>(wiring: &'w Wiring, name: &str) -> Result<&'w Queue, Exit> {
     let queue = find(wiring, name)?;
     if wiring.mappings.iter().any(|mapping| mapping.queue.name == queue.name) {
         Ok(queue)
@@ -90,7 +90,7 @@ fn redrive(data: &Path, template: Option<&Path>, from: &str, to: Option<&str>) -
     let to = match to {
         Some(to) => find(&wiring, to)?,
         None => {
-            let is_source = |queue: &&QueueSettings| {
+            let is_source = |queue: &&Queue| {
                 queue.redrive.as_ref().is_some_and(|redrive| redrive.dead_letters == from.name)
             };
             let mut sources = wiring.queues.iter().filter(is_source);

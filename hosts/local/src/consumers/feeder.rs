@@ -4,14 +4,16 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kernel::queue::{MessageAttributes, SqsEvent, SqsMessage};
-use sqlite_store::queues::{Flight, Next};
+use registry::Consumer;
+use sqlite_store::queues::{Flight, Next, QueueSettings, Redrive};
+use template::{Mapping, Queue};
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},
     time::{Instant, sleep},
 };
 
-use crate::{clock, flow::LocalFlow, wiring::Mapping};
+use crate::{clock, flow::LocalFlow};
 
 /// How often a paused queue is looked at, whether it was resumed.
 const LOOK: Duration = Duration::from_millis(200);
@@ -23,6 +25,9 @@ const LATER: Duration = Duration::from_secs(1);
 /// Feeds one function from one queue.
 pub(super) struct Feeder {
     mapping: Mapping,
+    /// The function that the mapping names.
+    consumer: Consumer,
+    queue: QueueSettings,
     flow: LocalFlow,
     /// While this file is there, nothing is received.
     paused: PathBuf,
@@ -32,8 +37,11 @@ pub(super) struct Feeder {
 type Stop = watch::Receiver<bool>;
 
 impl Feeder {
-    pub(super) fn new(mapping: Mapping, flow: LocalFlow, paused: PathBuf) -> Arc<Self> {
-        Arc::new(Self { mapping, flow, paused })
+    /// `None`: the mapping names no function that a queue feeds.
+    pub(super) fn new(mapping: Mapping, flow: LocalFlow, paused: PathBuf) -> Option<Arc<Self>> {
+        let consumer = Consumer::from_name(&mapping.function)?;
+        let queue = settings(&mapping.queue);
+        Some(Arc::new(Self { mapping, consumer, queue, flow, paused }))
     }
 
     /// Receives until it is stopped; ends when the last call has.
@@ -62,7 +70,7 @@ impl Feeder {
                 _ = stop.changed() => Duration::ZERO,
             };
         }
-        let (queue, most) = (&self.mapping.queue, self.mapping.batch_size);
+        let (queue, most) = (&self.queue, self.mapping.batch_size);
         let flights = self.mapping.concurrency.saturating_sub(calls.len()).min(AT_ONCE);
         let queues = &self.flow.engine().host.queue;
         match queues.receive(queue, most, flights, clock::now()).await {
@@ -89,13 +97,13 @@ impl Feeder {
     /// overtaken.
     fn wait(&self, ended: Option<Result<Option<Duration>, JoinError>>) -> Duration {
         let wait = ended.and_then(Result::ok).flatten().unwrap_or_default();
-        if self.mapping.consumer.keeps_order() { wait } else { Duration::ZERO }
+        if self.mapping.keeps_order { wait } else { Duration::ZERO }
     }
 
     /// Calls the function with what was received, and settles it.
     async fn work(self: Arc<Self>, mut flight: Flight) -> Option<Duration> {
         let failed = self.call(&mut flight).await;
-        let queue = &self.mapping.queue;
+        let queue = &self.queue;
         loop {
             match self.flow.engine().host.queue.settle(queue, &flight, &failed, clock::now()).await {
                 Ok(wait) => return wait,
@@ -114,10 +122,10 @@ impl Feeder {
     /// The names of the messages that are not done, and why. A function that panics has done nothing; one has for as long as
     /// messages are hidden, and ends by itself then, so that no two tries run side by side.
     async fn call(&self, flight: &mut Flight) -> HashMap<String, String> {
-        let name = self.mapping.consumer.name();
+        let name = self.consumer.name();
         let all: Vec<String> = flight.messages.iter().map(|message| message.id.clone()).collect();
-        let until = Instant::now() + self.mapping.queue.visibility_timeout;
-        let call = super::call(self.mapping.consumer, event(flight), self.flow.clone(), Some(until));
+        let until = Instant::now() + self.queue.visibility_timeout;
+        let call = super::call(self.consumer, event(flight), self.flow.clone(), Some(until));
         match tokio::spawn(call).await {
             Ok(response) => {
                 let failures = response.batch_item_failures.into_iter();
@@ -132,6 +140,15 @@ impl Feeder {
             }
         }
     }
+}
+
+/// What the store has to know of a queue of the template.
+fn settings(queue: &Queue) -> QueueSettings {
+    let redrive = queue.redrive.as_ref().map(|redrive| Redrive {
+        dead_letters: redrive.dead_letters.clone(),
+        max_receives: redrive.max_receives,
+    });
+    QueueSettings { name: queue.name.clone(), visibility_timeout: queue.visibility_timeout, redrive }
 }
 
 /// What the function gets.

@@ -25,7 +25,7 @@ pub(crate) async fn feed(flow: LocalFlow, paths: Paths, stop: impl Future<Output
     let mut feeders = JoinSet::new();
     for mapping in flow.engine().wiring.mappings.iter().filter(|mapping| mapping.enabled) {
         let feeder = Feeder::new(mapping.clone(), flow.clone(), paths.paused(&mapping.queue.name));
-        feeders.spawn(feeder.run(stopped.clone()));
+        feeder.into_iter().for_each(|feeder| _ = feeders.spawn(feeder.run(stopped.clone())));
     }
     stop.await;
     // Nobody listens where nothing feeds.

@@ -15,8 +15,7 @@ use sqlite_store::{
     SqliteStore,
     queues::{self, LocalQueue, Waiting},
 };
-
-use crate::wiring::Wiring;
+use template::Wiring;
 
 /// A wake-up that comes so much later than something is due will do.
 const SLACK: SignedDuration = SignedDuration::from_secs(2);

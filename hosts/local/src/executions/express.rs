@@ -5,9 +5,10 @@ use std::sync::Arc;
 use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use states::{Failure, Outcome, Start, StateTest, TestStateAnswer, TestStateError, Value, drive, drive_test};
+use template::Machine;
 
 use super::{Executions, Started};
-use crate::{clock, mocks::MockedTasks, runner::Runner, wiring::Machine};
+use crate::{clock, mocks::MockedTasks, runner::Runner};
 
 /// How an EXPRESS execution went.
 #[derive(Debug)]

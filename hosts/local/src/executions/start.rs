@@ -5,9 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kernel::store::StoreError;
 use states::{REVISION, Value};
+use template::Machine;
 
 use super::{Execution, Executions, Status, about, definitions, row};
-use crate::{clock, mocks::MockedTasks, wiring::Machine};
+use crate::{clock, mocks::MockedTasks};
 
 /// An execution that was started.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,14 +12,11 @@ use jiff::Timestamp;
 use kernel::store::StoreError;
 use sqlite_store::SqliteStore;
 use states::{Problems, StateMachine};
+use template::{Machine, Wiring};
 
 pub(crate) use table::{Created, Kept, Tags, put_tags};
 
-use crate::{
-    clock, executions,
-    exit::Exit,
-    wiring::{self, Machine, Wiring},
-};
+use crate::{clock, executions, exit::Exit};
 
 /// The machines of a data folder. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -107,7 +104,7 @@ impl Machines {
             return Ok(machine);
         }
         let Kept { arn, express, definition, role, .. } = kept;
-        let parsed = StateMachine::parse_as(wiring::machine_type(*express), definition, &check)?;
+        let parsed = StateMachine::parse_as(template::machine_type(*express), definition, &check)?;
         let machine = Machine::new(arn, *express, definition, role, parsed);
         let machine = Arc::new(machine);
         if let Ok(mut parsed) = self.parsed.lock() {

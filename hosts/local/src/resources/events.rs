@@ -11,7 +11,7 @@ use super::{
     arguments::{Arguments, Takes},
     service::{EVENTS, Refusal},
 };
-use crate::{clock, runner::Runner, wiring};
+use crate::{clock, runner::Runner};
 
 const PUT_EVENTS: Takes =
     Takes { call: "events:putEvents", required: &["Entries"], optional: &[], not_here: &[] };
@@ -59,7 +59,7 @@ pub(super) async fn put_events(
         let fields = arguments.nested(value, &ENTRY)?;
         let mut entry = entry(&fields, super::id(task, at, runner))?;
         if let (Ok(event), Spelling::Optimized) = (&mut entry, spelling) {
-            event.resources.extend([task.execution.to_string(), wiring::machine_of(&task.execution)]);
+            event.resources.extend([task.execution.to_string(), template::machine_of(&task.execution)]);
         }
         entries.push(entry);
     }

@@ -5,16 +5,14 @@ use std::time::Duration;
 use registry::Function;
 use serde_json::json;
 use states::{Failure, Value, reserved};
+use template::Site;
 
 use super::{
     Spelling,
     arguments::{Arguments, Takes},
     service::{LAMBDA, Refusal},
 };
-use crate::{
-    runner::Engine,
-    wiring::{self, Site},
-};
+use crate::runner::Engine;
 
 const INVOKE: Takes = Takes {
     call: "lambda:invoke",
@@ -76,8 +74,9 @@ pub(super) async fn invoke(arguments: &Value, spelling: Spelling, engine: &Engin
 /// The function that `FunctionName` names: by name, ARN or a part of one.
 fn function(arguments: &Arguments<'_>, spelling: Spelling) -> Result<Function, Failure> {
     let given = arguments.required("FunctionName")?;
-    let partial = given.split_once(":function:").filter(|(account, _)| wiring::account(account).is_ok());
-    let whole = wiring::resource_of(&given, "lambda").and_then(|resource| resource.strip_prefix("function:"));
+    let partial = given.split_once(":function:").filter(|(account, _)| template::account(account).is_ok());
+    let whole =
+        template::resource_of(&given, "lambda").and_then(|resource| resource.strip_prefix("function:"));
     let name = whole.or(partial.map(|(_, name)| name)).unwrap_or(&given);
     let (name, in_name) = name.split_once(':').map_or((name, None), |(name, version)| (name, Some(version)));
     let qualifier = arguments.text("Qualifier")?;

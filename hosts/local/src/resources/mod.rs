@@ -15,9 +15,10 @@ use std::future::pending;
 
 use registry::Function;
 use states::{Failure, Pattern, Progress, TaskRequest, Value, reserved};
+use template::resource_of;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::{clock, runner::Runner, wiring::resource_of};
+use crate::{clock, runner::Runner};
 
 /// Before the names of service integrations.
 const INTEGRATIONS: &str = "arn:aws:states:::";
@@ -131,6 +132,15 @@ const KNOWN: &str = "this host has nothing for it";
 pub(crate) const WHAT_RUNS: &str = "this host runs crmflow's functions, its activities, and lambda:invoke, \
                                     states:startExecution, sqs:sendMessage, dynamodb:putItem, getItem and deleteItem, \
                                     events:putEvents, aws-sdk:s3:getObject and putObject, aws-sdk:sfn:startSyncExecution";
+
+/// Read the items of a distributed Map and write its results.
+const OBJECTS: [&str; 3] =
+    ["arn:aws:states:::s3:getObject", "arn:aws:states:::s3:listObjectsV2", "arn:aws:states:::s3:putObject"];
+
+/// Whether this host can run a Task's resource.
+pub(crate) fn check_resource(resource: &str) -> Result<(), String> {
+    if OBJECTS.contains(&resource) { Ok(()) } else { Resource::parse(resource).map(|_| ()) }
+}
 
 /// Does what a task asks. What comes later, [`watch`] waits for.
 pub(crate) async fn run(task: &TaskRequest, runner: &Runner) -> Result<Value, Failure> {

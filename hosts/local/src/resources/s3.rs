@@ -4,13 +4,13 @@ use kernel::{Error, Objects};
 use md5::{Digest, Md5};
 use object_store::path::Path;
 use states::{Failure, Value, reserved};
+use template::Wiring;
 
 use super::{
     Spelling,
     arguments::{Arguments, Takes},
     service::{Refusal, S3},
 };
-use crate::wiring::Wiring;
 
 const GET_OBJECT: Takes = Takes {
     call: "s3:getObject",

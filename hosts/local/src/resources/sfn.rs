@@ -9,6 +9,7 @@ use std::{
 use jiff::Timestamp;
 use kernel::{start::Start, store::StoreError};
 use states::{Failure, TaskRequest, Value, reserved};
+use template::Machine;
 use tokio::runtime::Handle;
 
 use super::{
@@ -21,7 +22,6 @@ use crate::{
     executions::{Ended, Execution, Executions, StartError, Started, Status, parts},
     runner::Runner,
     sfn::is_name,
-    wiring::Machine,
 };
 
 const START_EXECUTION: Takes = Takes {

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use md5::{Digest, Md5};
 use sha2::Sha256;
-use sqlite_store::queues::{Message, QueueSettings, Sent};
+use sqlite_store::queues::{Message, Sent};
 use states::{Failure, TaskRequest, Value};
+use template::Queue;
 
 use super::{
     Spelling,
@@ -34,7 +35,7 @@ const LONGEST_DELAY: u32 = 900;
 /// A call that names a queue of the template.
 struct Call<'a> {
     arguments: Arguments<'a>,
-    queue: &'a QueueSettings,
+    queue: &'a Queue,
     spelling: Spelling,
 }
 

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Value as Json, json};
 
 use super::{Endpoint, arn, error::Error, page::Page, seconds, settings::Settings, tags, validate::Fields};
-use crate::{clock, executions::Job, machines::put_tags, wiring};
+use crate::{clock, executions::Job, machines::put_tags};
 
 /// An activity.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub(super) async fn create(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
     arn::name(&name)?;
     tags::check(&tags)?;
     settings.check()?;
-    let arn = wiring::activity_arn(&name);
+    let arn = template::activity_arn(&name);
     let new = Activity { arn, name, created_at: clock::now() };
     let created = new.clone();
     let written = endpoint.store().writer.write(move |connection| {

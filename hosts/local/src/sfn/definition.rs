@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 use states::{Problem, Problems, Severity, StateMachine};
 
 use super::{error::Error, validate::Fields};
-use crate::wiring;
+use crate::resources;
 
 /// A definition's most characters.
 pub(super) const LONGEST: usize = 1_048_576;
@@ -16,7 +16,7 @@ type Check<'a> = &'a dyn Fn(&str) -> Result<(), String>;
 
 /// Every problem of a definition for a machine of this type, warnings included.
 fn problems(definition: &str, express: bool, check: Check<'_>) -> Vec<Problem> {
-    StateMachine::diagnose(wiring::machine_type(express), definition, &check)
+    StateMachine::diagnose(template::machine_type(express), definition, &check)
 }
 
 /// Refuses a definition that is not sound.
@@ -33,7 +33,7 @@ pub(super) fn validate(mut fields: Fields) -> Result<Json, Error> {
     let severity = fields.word("severity", &["ERROR", "WARNING"]);
     let most = fields.number("maxResults", 0..=MOST).filter(|most| *most > 0).unwrap_or(MOST);
     fields.finish()?;
-    let mut problems = problems(&definition, kind.as_deref() == Some("EXPRESS"), &wiring::check_resource);
+    let mut problems = problems(&definition, kind.as_deref() == Some("EXPRESS"), &resources::check_resource);
     let sound = problems.iter().all(|problem| problem.severity == Severity::Warning);
     if severity.as_deref() != Some("WARNING") {
         problems.retain(|problem| problem.severity == Severity::Error);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 use states::{Failure, Value};
+use template::Machine;
 
 use super::{
     Endpoint, arn, children,
@@ -18,7 +19,6 @@ use crate::{
     executions::{Execution, ListFilter, Status, parts},
     machines::Kept,
     mocks::MockedTasks,
-    wiring::Machine,
 };
 
 /// The most characters of an input.

@@ -21,7 +21,6 @@ use crate::{
     executions::{ListFilter, Status},
     machines::{Created, Kept},
     mocks::MockedTasks,
-    wiring,
 };
 
 /// `CreateStateMachine`
@@ -43,7 +42,7 @@ pub(super) async fn create(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
     definition::check(&definition, express, &|resource| endpoint.check_resource(&name, resource))?;
     let now = clock::now();
     let machine = Kept {
-        arn: wiring::machine_arn(&name),
+        arn: template::machine_arn(&name),
         name,
         express,
         of_template: false,

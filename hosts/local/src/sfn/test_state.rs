@@ -5,6 +5,7 @@ use states::{
     FieldValidationMode, InspectionLevel, Mock, MockedError, StateConfiguration, TestSite, TestStateError,
     TestStateRequest, test_state,
 };
+use template::Site;
 
 use super::{
     Endpoint, definition,
@@ -12,10 +13,7 @@ use super::{
     machines::check_role,
     validate::Fields,
 };
-use crate::{
-    clock,
-    wiring::{self, Site},
-};
+use crate::{clock, resources};
 
 /// The most characters of a text with JSON.
 const LONGEST: usize = 262_144;
@@ -27,7 +25,7 @@ pub(super) async fn test(endpoint: &Endpoint, mut fields: Fields) -> Result<Json
     fields.finish()?;
     request.role_arn.as_deref().map_or(Ok(()), check_role)?;
     let site = TestSite { arn: Site::here().states(), seed: clock::seed() };
-    let test = test_state(&request, &site, &wiring::check_resource, clock::now())?;
+    let test = test_state(&request, &site, &resources::check_resource, clock::now())?;
     let answer = endpoint.executions.test(test).await?;
     serde_json::to_value(answer).map_err(|error| Error::new(Kind::InternalFailure, error.to_string()))
 }

@@ -2,17 +2,11 @@
 
 use std::time::Duration;
 
-/// A queue of the template.
+/// A queue, and what becomes of messages that are received from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueSettings {
-    /// Its logical id, with `.fifo` behind it where it is one.
+    /// Its name.
     pub name: String,
-    /// Whether it is a FIFO queue.
-    pub fifo: bool,
-    /// Whether a FIFO queue tells messages apart by their bodies.
-    pub content_based_deduplication: bool,
-    /// For how many seconds a message is held back that says nothing else.
-    pub delay: u32,
     /// For how long whoever receives a message has it.
     pub visibility_timeout: Duration,
     /// What becomes of a message that is received too often.

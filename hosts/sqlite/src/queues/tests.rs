@@ -24,9 +24,6 @@ fn open_at(folder: &Path, at: Timestamp) -> LocalQueue {
 fn events() -> Of {
     Of {
         name: "EventsQueue".into(),
-        fifo: false,
-        content_based_deduplication: false,
-        delay: 0,
         visibility_timeout: Duration::from_secs(3),
         redrive: Some(Redrive { dead_letters: "Dead".into(), max_receives: 5 }),
     }

@@ -12,7 +12,7 @@ use states::{
 use tokio::sync::Notify;
 
 use super::run::unanswered;
-use crate::{clock, mocks::MockedTasks, runner::Runner, wiring};
+use crate::{clock, mocks::MockedTasks, resources, runner::Runner};
 
 /// Mocks, this host, and a clock.
 pub(super) struct Bench {
@@ -91,7 +91,7 @@ impl Bench {
 
 impl TaskRunner for Bench {
     fn check(&self, resource: &str) -> Result<(), String> {
-        wiring::check_resource(resource)
+        resources::check_resource(resource)
     }
 
     async fn run(&self, task: TaskRequest) -> Result<Value, Failure> {

@@ -15,7 +15,7 @@ use tracing::Level;
 use super::bench::{Bench, Mocks};
 use crate::{
     cli::RunStates, clock, commands, executions::parts, exit::Exit, folder::Folder, logs, mocks::MockedTasks,
-    resources, runner::Runner, wiring,
+    resources, runner::Runner,
 };
 
 /// AWS has none for EXPRESS; here every event is kept, and a loop without end must not take all memory.
@@ -105,7 +105,7 @@ pub(super) fn unanswered(resource: &str) -> Option<String> {
     if resource.ends_with(".waitForTaskToken") || resource.contains(":activity:") {
         return Some("nobody is there to answer it".to_owned());
     }
-    wiring::check_resource(resource).err()
+    resources::check_resource(resource).err()
 }
 
 fn start(machine: &str, args: &RunStates) -> Start {
@@ -116,8 +116,8 @@ fn start(machine: &str, args: &RunStates) -> Start {
         MachineType::Express => Some(MOST_EXPRESS_EVENTS),
     };
     Start {
-        execution_id: wiring::execution_arn(machine, name).into(),
-        machine_id: wiring::machine_arn(machine).into(),
+        execution_id: template::execution_arn(machine, name).into(),
+        machine_id: template::machine_arn(machine).into(),
         history_limit,
         ..named
     }

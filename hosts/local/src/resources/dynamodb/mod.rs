@@ -7,6 +7,7 @@ mod number;
 
 use kernel::store::{Item, Store, StoreError, Table, Written};
 use states::{Failure, Object, Value};
+use template::Wiring;
 
 use self::attributes::Names;
 use super::{
@@ -14,7 +15,6 @@ use super::{
     arguments::{Arguments, Takes},
     service::{DYNAMODB, Refusal},
 };
-use crate::wiring::Wiring;
 
 const PUT_ITEM: Takes = Takes {
     call: "dynamodb:putItem",

@@ -1,43 +1,32 @@
 //! The wiring: what `template.yaml` says of machines and functions, read as the deployment reads it.
 //! What this host cannot honour it refuses, by name.
 
-mod draw;
-mod mappings;
-mod site;
-mod stores;
-mod yaml;
-
 use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use registry::{Consumer, Function};
+use kernel::store::Table;
 use serde_json::Value;
-use sqlite_store::queues::QueueSettings;
-use states::{MachineType, StateMachine};
+use states::StateMachine;
 
-pub(crate) use mappings::Mapping;
-pub(crate) use site::{Site, account, region, resource_of};
-
-use crate::resources::Resource;
+use crate::{
+    Machine, Mapping, Queue, Site, draw, machine_arn, machine_type, mappings, mappings::Consumer,
+    resource_of, site::is_account, stores, yaml,
+};
 
 /// The template that is part of the program; `--template` names another.
-const TEMPLATE: &str = include_str!("../../../../template.yaml");
+const TEMPLATE: &str = include_str!("../../../template.yaml");
 /// The definitions that it names.
 const DEFINITIONS: [(&str, &str); 3] = [
-    ("statemachines/records.asl.json", include_str!("../../../../statemachines/records.asl.json")),
-    ("statemachines/batch.asl.json", include_str!("../../../../statemachines/batch.asl.json")),
+    ("statemachines/records.asl.json", include_str!("../../../statemachines/records.asl.json")),
+    ("statemachines/batch.asl.json", include_str!("../../../statemachines/batch.asl.json")),
     (
         "statemachines/test-destination.asl.json",
-        include_str!("../../../../statemachines/test-destination.asl.json"),
+        include_str!("../../../statemachines/test-destination.asl.json"),
     ),
 ];
-
-/// Read the items of a distributed Map and write its results.
-const OBJECTS: [&str; 3] =
-    ["arn:aws:states:::s3:getObject", "arn:aws:states:::s3:listObjectsV2", "arn:aws:states:::s3:putObject"];
 
 /// What a deployment on AWS needs and this host does by itself, or has no use for.
 const NOT_NEEDED: [&str; 17] = [
@@ -60,112 +49,46 @@ const NOT_NEEDED: [&str; 17] = [
     "AWS::StepFunctions::StateMachineAlias",
 ];
 
-/// A machine, ready to run.
-#[derive(Clone, Debug)]
-pub(crate) struct Machine {
-    /// Its logical id: `RecordsStateMachine`.
-    pub(crate) name: String,
-    /// Its ARN.
-    pub(crate) arn: String,
-    /// Whether it is EXPRESS: run once, at least, and not kept.
-    pub(crate) express: bool,
-    /// Where its definition stands.
-    pub(crate) definition: String,
-    /// The definition's text, with everything put in.
-    pub(crate) text: Arc<str>,
-    /// The name by which the text is kept: a hash of it.
-    pub(crate) hash: String,
-    /// The role that it is given on AWS; here it is a name.
-    pub(crate) role: Arc<str>,
-    /// The definition.
-    pub(crate) machine: Arc<StateMachine>,
-}
-
-impl Machine {
-    pub(crate) fn new(arn: &str, express: bool, text: &str, role: &str, machine: Arc<StateMachine>) -> Self {
-        Self {
-            name: arn.rsplit(':').next().unwrap_or(arn).to_owned(),
-            arn: arn.to_owned(),
-            express,
-            definition: String::new(),
-            text: text.into(),
-            hash: format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes())),
-            role: role.into(),
-            machine,
-        }
-    }
-
-    /// The ARN of an execution of it.
-    pub(crate) fn execution_arn(&self, name: &str) -> String {
-        format!("{}:{name}", self.arn.replacen(":stateMachine:", ":execution:", 1))
-    }
-
-    /// The ARN of an execution of it as an EXPRESS machine.
-    pub(crate) fn express_arn(&self, name: &str, id: &str) -> String {
-        format!("{}:{name}:{id}", self.arn.replacen(":stateMachine:", ":express:", 1))
-    }
+/// What a template may name, as the host knows it.
+pub struct Names<'n> {
+    /// The machines that there must be.
+    pub machines: &'n [&'n str],
+    /// Whether there is a function of this name.
+    pub is_function: &'n dyn Fn(&str) -> bool,
+    /// The function of this name that a queue may feed.
+    pub consumer: &'n dyn Fn(&str) -> Option<Consumer>,
+    /// Says of a Task's resource why the host cannot run it.
+    pub check_resource: &'n dyn Fn(&str) -> Result<(), String>,
 }
 
 /// The machines of a template.
 #[derive(Clone, Debug)]
-pub(crate) struct Wiring {
-    pub(crate) machines: Vec<Arc<Machine>>,
-    pub(crate) queues: Vec<QueueSettings>,
+pub struct Wiring {
+    /// The machines, in the order of the template.
+    pub machines: Vec<Arc<Machine>>,
+    /// The queues, in the order of the template.
+    pub queues: Vec<Queue>,
     /// Which queue feeds which function.
-    pub(crate) mappings: Vec<Mapping>,
+    pub mappings: Vec<Mapping>,
     resources: serde_json::Map<String, Value>,
 }
 
 /// A drawing, with what it shows.
 #[derive(Debug)]
-pub(crate) struct Diagram {
-    pub(crate) title: &'static str,
-    pub(crate) mermaid: String,
+pub struct Diagram {
+    /// What it shows.
+    pub title: &'static str,
+    /// The drawing.
+    pub mermaid: String,
 }
 
 /// Everything that is wrong with a template and its machines, a sentence each.
 #[derive(Debug)]
-pub(crate) struct Problems(pub(crate) Vec<String>);
-
-/// The ARN of a machine.
-pub(crate) fn machine_arn(name: &str) -> String {
-    Site::here().arn("states", &format!("stateMachine:{name}"))
-}
-
-/// The ARN of an activity.
-pub(crate) fn activity_arn(name: &str) -> String {
-    Site::here().arn("states", &format!("activity:{name}"))
-}
-
-/// What executions of a machine promise.
-pub(crate) fn machine_type(express: bool) -> MachineType {
-    if express { MachineType::Express } else { MachineType::Standard }
-}
-
-/// The ARN of an execution of a machine.
-pub(crate) fn execution_arn(machine: &str, name: &str) -> String {
-    Site::here().arn("states", &format!("execution:{machine}:{name}"))
-}
-
-/// The ARN of the machine that an execution is of.
-pub(crate) fn machine_of(execution: &str) -> String {
-    let parts: Vec<&str> = execution.split(':').collect();
-    match parts.as_slice() {
-        [front @ .., "execution", machine, _] | [front @ .., "express", machine, _, _] => {
-            format!("{}:stateMachine:{machine}", front.join(":"))
-        }
-        _ => execution.to_owned(),
-    }
-}
-
-/// Whether this host can run a Task's resource.
-pub(crate) fn check_resource(resource: &str) -> Result<(), String> {
-    if OBJECTS.contains(&resource) { Ok(()) } else { Resource::parse(resource).map(|_| ()) }
-}
+pub struct Problems(pub Vec<String>);
 
 impl Wiring {
     /// Reads a template, or the one that is part of the program.
-    pub(crate) fn read(template: Option<&Path>) -> Result<Self, Problems> {
+    pub fn read(template: Option<&Path>, names: &Names<'_>) -> Result<Self, Problems> {
         let one = |problem: String| Problems(vec![problem]);
         let (text, folder) = match template {
             None => (TEMPLATE.to_owned(), None),
@@ -183,9 +106,9 @@ impl Wiring {
         let mut machines = Vec::new();
         for (name, resource) in resources {
             match resource["Type"].as_str().unwrap_or_default() {
-                "AWS::Serverless::Function" => problems.extend(function_problem(name)),
+                "AWS::Serverless::Function" => problems.extend(function_problem(name, names)),
                 "AWS::Serverless::StateMachine" => {
-                    match machine(name, resource, &template, folder.as_deref()) {
+                    match machine(name, resource, &template, folder.as_deref(), names) {
                         Ok(machine) => machines.push(Arc::new(machine)),
                         Err(Problems(found)) => problems.extend(found),
                     }
@@ -194,14 +117,14 @@ impl Wiring {
                 kind => problems.push(format!("{name}: this host has nothing for a resource of type {kind}")),
             }
         }
-        for needed in api::Machine::ALL.map(api::Machine::resource) {
-            if !resources.contains_key(needed) {
+        for needed in names.machines {
+            if !resources.contains_key(*needed) {
                 problems.push(format!("the template has no {needed}"));
             }
         }
         let (queues, faults) = stores::queues(resources);
         problems.extend(faults);
-        let (mappings, faults) = mappings::mappings(resources, &queues);
+        let (mappings, faults) = mappings::mappings(resources, &queues, names.consumer);
         problems.extend(faults);
         if problems.is_empty() {
             Ok(Self { machines, queues, mappings, resources: resources.clone() })
@@ -211,7 +134,7 @@ impl Wiring {
     }
 
     /// The four drawings of S2-034, from the template and the machines as they are.
-    pub(crate) fn diagrams(&self) -> Vec<Diagram> {
+    pub fn diagrams(&self) -> Vec<Diagram> {
         let machine = |name: &str| {
             self.machine(name).map(|machine| draw::machine(&machine.machine)).unwrap_or_default()
         };
@@ -224,14 +147,42 @@ impl Wiring {
     }
 
     /// The machine with this logical id or ARN.
-    pub(crate) fn machine(&self, name: &str) -> Option<&Arc<Machine>> {
+    pub fn machine(&self, name: &str) -> Option<&Arc<Machine>> {
         let name = name.rsplit(':').next().unwrap_or(name);
         self.machines.iter().find(|machine| machine.name == name)
     }
+
+    /// The queue at an address. Region and account are those of whoever wrote the address.
+    pub fn queue(&self, url: &str) -> Option<&Queue> {
+        let path = url.strip_prefix("https://sqs.")?;
+        let mut parts = path.split('/').skip(1);
+        let (account, name) = (parts.next()?, parts.next()?);
+        let found = self.queues.iter().find(|queue| queue.name == name);
+        found.filter(|_| is_account(account) && parts.next().is_none())
+    }
+
+    /// The queue with this name.
+    pub fn queue_named(&self, name: &str) -> Option<&Queue> {
+        self.queues.iter().find(|queue| queue.name == name)
+    }
+
+    /// The table with this name, its logical id, or this ARN. Region and account are those of whoever wrote it.
+    pub fn table(&self, name: &str) -> Option<Table> {
+        let of_arn = resource_of(name, "dynamodb").and_then(|resource| resource.strip_prefix("table/"));
+        let name = of_arn.unwrap_or(name);
+        let resource = self.resources.get(name)?;
+        let found = Table::ALL.into_iter().find(|table| table.resource() == name);
+        found.filter(|_| resource["Type"] == "AWS::DynamoDB::Table")
+    }
+
+    /// Whether this is the name of the template's bucket, its logical id.
+    pub fn is_bucket(&self, name: &str) -> bool {
+        self.resources.get(name).is_some_and(|resource| resource["Type"] == "AWS::S3::Bucket")
+    }
 }
 
-fn function_problem(name: &str) -> Option<String> {
-    let is_known = Function::from_name(name).is_some() || Consumer::from_name(name).is_some();
+fn function_problem(name: &str, names: &Names<'_>) -> Option<String> {
+    let is_known = (names.is_function)(name) || (names.consumer)(name).is_some();
     let known = name == "ApiFunction" || (name.ends_with("Function") && is_known);
     (!known).then(|| format!("{name}: there is no such function in crmflow"))
 }
@@ -241,6 +192,7 @@ fn machine(
     resource: &Value,
     template: &Value,
     folder: Option<&Path>,
+    names: &Names<'_>,
 ) -> Result<Machine, Problems> {
     let properties = &resource["Properties"];
     let uri = properties["DefinitionUri"].as_str().unwrap_or_default();
@@ -258,7 +210,7 @@ fn machine(
     let text = substitute(text, &properties["DefinitionSubstitutions"], template).map_err(one)?;
     let express = properties["Type"].as_str() == Some("EXPRESS");
     let machine =
-        StateMachine::parse_as(machine_type(express), &text, &check_resource).map_err(|problems| {
+        StateMachine::parse_as(machine_type(express), &text, &names.check_resource).map_err(|problems| {
             Problems(problems.0.iter().map(|problem| format!("{name}: {uri}: {problem}")).collect())
         })?;
     // SAM makes a role a machine; on this machine it is a name and nothing more.
@@ -319,8 +271,14 @@ mod tests {
 
     #[test]
     fn the_documented_diagrams_are_those_of_the_template_and_the_machines() {
-        let page = include_str!("../../../../docs/architecture.md");
-        for Diagram { title, mermaid } in Wiring::read(None).unwrap().diagrams() {
+        let names = Names {
+            machines: &[],
+            is_function: &|_| true,
+            consumer: &|name| name.ends_with("EventsFunction").then_some(Consumer { keeps_order: false }),
+            check_resource: &|_| Ok(()),
+        };
+        let page = include_str!("../../../docs/architecture.md");
+        for Diagram { title, mermaid } in Wiring::read(None, &names).unwrap().diagrams() {
             let drawn = format!("### {title}\n\n```mermaid\n{mermaid}```\n");
             assert!(page.contains(&drawn), "{title}: draw it anew with `crmflow check --diagrams`");
         }

@@ -1,21 +1,31 @@
 //! Event source mappings: which queue feeds which function, and how much at a time.
 
-use registry::Consumer;
 use serde_json::{Map, Value};
-use sqlite_store::queues::QueueSettings;
 
-use super::stores::queue_of;
+use crate::stores::{Queue, queue_of};
+
+/// A function that a queue may feed, as the host knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Consumer {
+    /// Whether it is called once at a time, so that the order of its messages is kept.
+    pub keeps_order: bool,
+}
 
 /// A queue that feeds a function.
 #[derive(Clone, Debug)]
-pub(crate) struct Mapping {
-    pub(crate) consumer: Consumer,
-    pub(crate) queue: QueueSettings,
+pub struct Mapping {
+    /// The name of the function's resource.
+    pub function: String,
+    /// Whether the function is called once at a time.
+    pub keeps_order: bool,
+    /// The queue.
+    pub queue: Queue,
     /// At most so many messages at once.
-    pub(crate) batch_size: usize,
+    pub batch_size: usize,
     /// At most so many calls at once.
-    pub(crate) concurrency: usize,
-    pub(crate) enabled: bool,
+    pub concurrency: usize,
+    /// Whether the mapping is switched on.
+    pub enabled: bool,
 }
 
 /// The properties that are honoured. The batching window is an upper bound: a batch goes as soon as there is something.
@@ -37,15 +47,18 @@ const CONCURRENCY: (std::ops::RangeInclusive<u64>, u64) = (2..=1000, 10);
 /// The mappings of the template's functions; and what is wrong with others.
 pub(super) fn mappings(
     resources: &Map<String, Value>,
-    queues: &[QueueSettings],
+    queues: &[Queue],
+    consumer: &dyn Fn(&str) -> Option<Consumer>,
 ) -> (Vec<Mapping>, Vec<String>) {
     let (mut mappings, mut problems) = (Vec::new(), Vec::new());
     let functions = resources.iter().filter(|(_, it)| it["Type"] == "AWS::Serverless::Function");
     for (name, function) in functions {
-        let consumer = Consumer::from_name(name);
+        let consumer = consumer(name);
         for (event, source) in function["Properties"]["Events"].as_object().into_iter().flatten() {
             let found = match (consumer, source["Type"].as_str()) {
-                (Some(consumer), Some("SQS")) => mapping(consumer, &source["Properties"], resources, queues),
+                (Some(consumer), Some("SQS")) => {
+                    mapping(name, consumer, &source["Properties"], resources, queues)
+                }
                 (None, Some("SQS")) => Err("is not a function that a queue can feed".to_owned()),
                 (Some(_), _) => Err("is fed by a queue only".to_owned()),
                 (None, _) => continue,
@@ -60,10 +73,11 @@ pub(super) fn mappings(
 }
 
 fn mapping(
+    function: &str,
     consumer: Consumer,
     properties: &Value,
     resources: &Map<String, Value>,
-    queues: &[QueueSettings],
+    queues: &[Queue],
 ) -> Result<Mapping, String> {
     let given = properties.as_object().into_iter().flatten().map(|(name, _)| name);
     if let Some(unknown) = given.into_iter().find(|name| !PROPERTIES.contains(&name.as_str())) {
@@ -93,7 +107,8 @@ fn mapping(
         ));
     }
     Ok(Mapping {
-        consumer,
+        function: function.to_owned(),
+        keeps_order: consumer.keeps_order,
         queue: queue.clone(),
         batch_size: usize::try_from(batch_size).unwrap_or(usize::MAX),
         concurrency: concurrency(consumer, &properties["ScalingConfig"])?,
@@ -111,7 +126,7 @@ fn concurrency(consumer: Consumer, scaling: &Value) -> Result<usize, String> {
             given.ok_or("ScalingConfig.MaximumConcurrency is 2 to 1000")?
         }
     };
-    Ok(if consumer.keeps_order() { 1 } else { usize::try_from(given).unwrap_or(1) })
+    Ok(if consumer.keeps_order { 1 } else { usize::try_from(given).unwrap_or(1) })
 }
 
 fn enabled(given: &Value) -> Result<bool, String> {

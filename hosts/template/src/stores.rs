@@ -2,20 +2,41 @@
 
 use std::time::Duration;
 
-use kernel::store::Table;
 use serde_json::{Map, Value};
-use sqlite_store::queues::{QueueSettings, Redrive};
 
-use super::{
-    Wiring,
-    site::{self, Site, is_account},
-};
+use crate::site::Site;
+
+/// A queue of the template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// Its logical id, with `.fifo` behind it where it is one.
+    pub name: String,
+    /// Whether it is a FIFO queue.
+    pub fifo: bool,
+    /// Whether a FIFO queue tells messages apart by their bodies.
+    pub content_based_deduplication: bool,
+    /// For how many seconds a message is held back that says nothing else.
+    pub delay: u32,
+    /// For how long whoever receives a message has it.
+    pub visibility_timeout: Duration,
+    /// What becomes of a message that is received too often.
+    pub redrive: Option<Redrive>,
+}
+
+/// Where messages go that cannot be worked on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redrive {
+    /// The name of the dead letter queue.
+    pub dead_letters: String,
+    /// A message that was received so often goes there.
+    pub max_receives: u32,
+}
 
 /// SQS's visibility timeout where the template says nothing, in seconds.
 const VISIBLE_AFTER: u64 = 30;
 
 /// A queue, as its resource describes it.
-fn queue(name: &str, resource: &Value, resources: &Map<String, Value>) -> Result<QueueSettings, String> {
+fn queue(name: &str, resource: &Value, resources: &Map<String, Value>) -> Result<Queue, String> {
     let properties = &resource["Properties"];
     let is = |property: &str| properties[property].as_bool() == Some(true);
     let seconds = |property: &str, most: u64, otherwise: u64| match &properties[property] {
@@ -26,7 +47,7 @@ fn queue(name: &str, resource: &Value, resources: &Map<String, Value>) -> Result
             .ok_or_else(|| format!("{name}: {property} is a number of seconds up to {most}")),
     };
     let delay = seconds("DelaySeconds", 900, 0)?;
-    Ok(QueueSettings {
+    Ok(Queue {
         name: queue_name(name, resource),
         fifo: is("FifoQueue"),
         content_based_deduplication: is("ContentBasedDeduplication"),
@@ -65,7 +86,7 @@ pub(super) fn queue_of(arn: &Value, resources: &Map<String, Value>) -> Option<St
 }
 
 /// The queues, in the order of the template; and what is wrong with others.
-pub(super) fn queues(resources: &Map<String, Value>) -> (Vec<QueueSettings>, Vec<String>) {
+pub(super) fn queues(resources: &Map<String, Value>) -> (Vec<Queue>, Vec<String>) {
     let (mut queues, mut problems) = (Vec::new(), Vec::new());
     for (name, resource) in resources.iter().filter(|(_, it)| it["Type"] == "AWS::SQS::Queue") {
         match queue(name, resource, resources) {
@@ -87,34 +108,4 @@ pub(super) fn reference(name: &str, resource: &Value, attribute: Option<&str>) -
         ("AWS::S3::Bucket", Some("Arn")) => format!("arn:aws:s3:::{name}"),
         _ => return None,
     })
-}
-
-impl Wiring {
-    /// The queue at an address. Region and account are those of whoever wrote the address.
-    pub(crate) fn queue(&self, url: &str) -> Option<&QueueSettings> {
-        let path = url.strip_prefix("https://sqs.")?;
-        let mut parts = path.split('/').skip(1);
-        let (account, name) = (parts.next()?, parts.next()?);
-        let found = self.queues.iter().find(|queue| queue.name == name);
-        found.filter(|_| is_account(account) && parts.next().is_none())
-    }
-
-    /// The queue with this name.
-    pub(crate) fn queue_named(&self, name: &str) -> Option<&QueueSettings> {
-        self.queues.iter().find(|queue| queue.name == name)
-    }
-
-    /// The table with this name, its logical id, or this ARN. Region and account are those of whoever wrote it.
-    pub(crate) fn table(&self, name: &str) -> Option<Table> {
-        let of_arn = site::resource_of(name, "dynamodb").and_then(|resource| resource.strip_prefix("table/"));
-        let name = of_arn.unwrap_or(name);
-        let resource = self.resources.get(name)?;
-        let found = Table::ALL.into_iter().find(|table| table.resource() == name);
-        found.filter(|_| resource["Type"] == "AWS::DynamoDB::Table")
-    }
-
-    /// Whether this is the name of the template's bucket, its logical id.
-    pub(crate) fn is_bucket(&self, name: &str) -> bool {
-        self.resources.get(name).is_some_and(|resource| resource["Type"] == "AWS::S3::Bucket")
-    }
 }

@@ -8,11 +8,11 @@ static HERE: OnceLock<Site> = OnceLock::new();
 
 /// A region and an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Site {
+pub struct Site {
     /// The region: `local` where nothing else was said.
-    pub(crate) region: String,
+    pub region: String,
     /// The account's twelve digits: zeros where nothing else was said.
-    pub(crate) account: String,
+    pub account: String,
 }
 
 impl Default for Site {
@@ -23,33 +23,33 @@ impl Default for Site {
 
 impl Site {
     /// Makes this the site of the process. Only the first call counts.
-    pub(crate) fn settle(self) {
+    pub fn settle(self) {
         let _ = HERE.set(self);
     }
 
     /// The site of the process.
-    pub(crate) fn here() -> &'static Self {
+    pub fn here() -> &'static Self {
         HERE.get_or_init(Self::default)
     }
 
     /// The ARN of something that a service has here.
-    pub(crate) fn arn(&self, service: &str, resource: &str) -> String {
+    pub fn arn(&self, service: &str, resource: &str) -> String {
         format!("arn:aws:{service}:{}:{}:{resource}", self.region, self.account)
     }
 
     /// What every ARN of Step Functions here begins with, without the colon behind the account.
-    pub(crate) fn states(&self) -> String {
+    pub fn states(&self) -> String {
         format!("arn:aws:states:{}:{}", self.region, self.account)
     }
 
     /// The address of a queue.
-    pub(crate) fn queue_url(&self, name: &str) -> String {
+    pub fn queue_url(&self, name: &str) -> String {
         format!("https://sqs.{}.amazonaws.com/{}/{name}", self.region, self.account)
     }
 }
 
 /// Reads the name of a region.
-pub(crate) fn region(text: &str) -> Result<String, String> {
+pub fn region(text: &str) -> Result<String, String> {
     let is_sound = !text.is_empty()
         && text.len() <= 32
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
@@ -57,7 +57,7 @@ pub(crate) fn region(text: &str) -> Result<String, String> {
 }
 
 /// Reads the number of an account.
-pub(crate) fn account(text: &str) -> Result<String, String> {
+pub fn account(text: &str) -> Result<String, String> {
     if is_account(text) { Ok(text.to_owned()) } else { Err("an account has twelve digits".to_owned()) }
 }
 
@@ -66,7 +66,7 @@ pub(super) fn is_account(text: &str) -> bool {
 }
 
 /// What an ARN of this service names, in whichever region and account.
-pub(crate) fn resource_of<'a>(arn: &'a str, service: &str) -> Option<&'a str> {
+pub fn resource_of<'a>(arn: &'a str, service: &str) -> Option<&'a str> {
     let mut parts = arn.splitn(6, ':');
     let head = [parts.next()?, parts.next()?, parts.next()?];
     let (region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);

@@ -1,0 +1,28 @@
+//! What `template.yaml` says of machines, functions and queues, read as the deployment reads it.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`wiring`] | the template as a whole, and what is wrong with it |
+//! | [`machine`] | a machine, ready to run, and the ARNs around it |
+//! | [`site`] | region and account |
+//! | [`stores`] | queues, tables and buckets, by the names that tasks know them by |
+//! | [`mappings`] | which queue feeds which function |
+//! | `draw` | drawings in Mermaid |
+//! | `yaml` | CloudFormation's YAML as JSON |
+//!
+//! This crate must not know which functions there are, which machines the API starts, or which resources a host runs:
+//! [`Names`] gives them.
+
+mod draw;
+pub mod machine;
+pub mod mappings;
+pub mod site;
+pub mod stores;
+pub mod wiring;
+mod yaml;
+
+pub use machine::{Machine, activity_arn, execution_arn, machine_arn, machine_of, machine_type};
+pub use mappings::Mapping;
+pub use site::{Site, account, region, resource_of};
+pub use stores::{Queue, Redrive};
+pub use wiring::{Diagram, Names, Problems, Wiring};
