@@ -4,25 +4,52 @@ use std::sync::Arc;
 
 use api::{Ended, ExecutionStatus, Flow, FlowError, Machine as Which, Started};
 use batches::{stored::BatchStatus, upload_key};
-use kernel::{BatchId, Name, order, store::StoreError};
-use sqlite_store::queues::LocalQueue;
-use template::Machine;
-
-use crate::{
-    clock,
+use delivery::worker::Courier;
+use futures::FutureExt;
+use kernel::{BatchId, Name, Objects, objects::STAGING, order, start::Start, store::StoreError};
+use registry::Host;
+use sqlite_store::{SqliteStore, queues::LocalQueue};
+use states::MockFile;
+use step_functions::{
+    Engine, clock,
     executions::{self, Executions, StartError, Status},
-    runner::Engine,
 };
+use template::{Machine, Wiring};
+
+use crate::{couriers, folder::Folder, functions, scarce};
 
 /// The flow behind the API.
 #[derive(Clone, Debug)]
 pub(crate) struct LocalFlow {
     pub(crate) executions: Executions,
+    /// Sends what lies in the lanes.
+    pub(crate) courier: Courier<SqliteStore, LocalQueue>,
 }
 
 impl LocalFlow {
-    pub(crate) fn new(engine: Engine) -> Self {
-        Self { executions: Executions::new(engine) }
+    /// The flow over an opened folder. A mock configuration file has the test cases that executions may be started with.
+    pub(crate) fn new(folder: &Folder, wiring: Wiring, mocks: MockFile) -> Self {
+        let Host { store, queue, objects, .. } = folder.host.clone();
+        let files = objects.clone();
+        let host = step_functions::Host {
+            store,
+            queue,
+            objects,
+            functions: functions::all(folder.host.clone()),
+            bytes_of: Start::bytes_of,
+            on_end: Arc::new(move |name| {
+                let files = files.clone();
+                async move { clear_staging(&files, &Name::default_tenant(), &name).await }.boxed()
+            }),
+            cores: scarce::cores(),
+        };
+        let engine = Engine::new(host, wiring).with_mock_file(mocks);
+        Self { executions: Executions::new(engine), courier: couriers::courier(&folder.host) }
+    }
+
+    /// Clears the working files of an execution that has ended.
+    pub(crate) async fn clear_staging(&self, tenant: &Name, name: &str) {
+        clear_staging(&self.engine().host.objects, tenant, name).await;
     }
 
     /// What its executions run on.
@@ -51,6 +78,14 @@ impl LocalFlow {
         let input = serde_json::json!({ "upload": upload_key(tenant, batch.batch_id) }).to_string();
         self.start(Which::Batch, &name, input).await?;
         Ok(())
+    }
+}
+
+/// Working files of a batch that has ended are of no use; on AWS a lifecycle rule clears them.
+async fn clear_staging(objects: &Objects, tenant: &Name, name: &str) {
+    let prefix = format!("{STAGING}{tenant}/{name}/");
+    if let Err(error) = objects.delete_all(&prefix).await {
+        tracing::warn!("working files were left: {error}");
     }
 }
 
@@ -87,7 +122,7 @@ impl Flow for LocalFlow {
     async fn run(&self, machine: Which, name: &str, input: String) -> Result<Ended, FlowError> {
         let ended = self.executions.run_express(self.machine(machine)?, name, input).await;
         if machine == Which::RecordsExpress {
-            self.executions.clear_staging(&Name::default_tenant(), name).await;
+            self.clear_staging(&Name::default_tenant(), name).await;
         }
         let (ended, output, ..) = executions::parts(&ended.outcome);
         Ok(Ended { status: status(ended), output })

@@ -17,8 +17,9 @@ use rustix::{
     process::umask,
 };
 use sqlite_store::{Readers, SqliteStore, queues::LocalQueue};
+use step_functions::clock;
 
-use crate::{clock, exit::Exit, scarce};
+use crate::{exit::Exit, scarce};
 
 /// How many files a process wants to be able to open: as many as Linux lets most processes have.
 const FILES: u64 = 65_536;

@@ -13,14 +13,12 @@ use kernel::{
 };
 use rusqlite::params;
 use states::Failure;
-
-use crate::{
+use step_functions::{
     clock,
     executions::{Execution, Status as Stage},
-    exit::Exit,
-    flow::LocalFlow,
-    import::Import,
 };
+
+use crate::{exit::Exit, flow::LocalFlow, import::Import};
 
 /// The commands that resume or cancel a batch, for a person who calls the program like this.
 pub(crate) fn ways(program: &str, id: BatchId) -> String {
@@ -134,7 +132,7 @@ pub(crate) async fn cancel(flow: &LocalFlow, id: BatchId) -> Result<String, Exit
     let outcomes = cancel::cancel(&execution.input, &host.store, &host.objects, clock::now()).await?;
     let tenant = Name::default_tenant();
     Import::forget_batch(&tenant, id, &host.store).await?;
-    flow.executions.clear_staging(&tenant, &execution.name).await;
+    flow.clear_staging(&tenant, &execution.name).await;
     let (all, dropped) = (outcomes.total(), outcomes.of(Outcome::Cancelled));
     let others = Outcome::ALL.into_iter().filter(|it| *it != Outcome::Cancelled && outcomes.of(*it) > 0);
     let others: String =

@@ -11,6 +11,7 @@ use std::{
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde_json::{Map, Value, json};
+use step_functions::clock;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
@@ -18,7 +19,7 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, filter, layer::Context, layer::SubscriberExt, registry::LookupSpan};
 
-use crate::{called::Called, clock};
+use crate::called::Called;
 
 /// Logs are kept so many days, as on AWS.
 const KEPT_DAYS: i64 = 30;

@@ -2,26 +2,19 @@
 
 mod called;
 mod cli;
-mod clock;
 mod commands;
 mod consumers;
 mod couriers;
-mod executions;
 mod exit;
 mod flow;
 mod folder;
+mod functions;
 mod http_server;
 mod import;
 mod interrupted;
-mod items;
 mod logs;
-mod machines;
-mod mocks;
 mod requests;
-mod resources;
-mod runner;
 mod scarce;
-mod sfn;
 mod uploads;
 
 use std::process::ExitCode;

@@ -10,8 +10,9 @@ use std::{
 
 use kernel::BatchId;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use step_functions::clock;
 
-use crate::{clock, commands::grouped, exit::Exit, flow::LocalFlow, folder::Paths, interrupted};
+use crate::{commands::grouped, exit::Exit, flow::LocalFlow, folder::Paths, interrupted};
 
 /// How often a server looks for requests.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);

@@ -7,8 +7,7 @@ use delivery::{
 };
 use jiff::Timestamp;
 use kernel::destination_name::DestinationName;
-
-use crate::clock;
+use step_functions::clock;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Destinations {

@@ -5,12 +5,12 @@ use std::{fmt::Write, path::Path, process::ExitCode};
 use batches::stored::BatchStatus;
 use kernel::{BatchId, Name, Outcome};
 use sqlite_store::SqliteStore;
+use step_functions::clock;
 use tracing::Level;
 
 use super::{process, report};
 use crate::{
     cli::{Batches, BatchesAction},
-    clock,
     exit::Exit,
     folder::{Folder, Paths, View},
     interrupted, logs,

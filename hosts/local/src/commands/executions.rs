@@ -5,12 +5,14 @@ use std::{fmt::Write, path::Path, process::ExitCode};
 use serde_json::{Value, json};
 use sqlite_store::Readers;
 use states::{Details, HistoryEvent};
+use step_functions::{
+    clock,
+    executions::{self, Execution, ListFilter, Status},
+};
 use tracing::Level;
 
 use crate::{
     cli::{Executions, ExecutionsAction, OneExecution},
-    clock,
-    executions::{self, Execution, ListFilter, Status},
     exit::Exit,
     folder::{Folder, View},
     logs,

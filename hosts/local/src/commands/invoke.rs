@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use tracing::Level;
 
-use crate::{called::Called, cli::Invoke, consumers, exit::Exit, folder::Folder, logs};
+use crate::{called::Called, cli::Invoke, consumers, exit::Exit, folder::Folder, functions, logs};
 
 /// Calls the function and prints what it gives. A function's own error is printed as Lambda has it, and
 /// ends with 1.
@@ -16,7 +16,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Invoke) -> Result
     let flow = super::flow(&folder, wiring);
     super::block_on(async {
         let called = match args.function {
-            Called::Function(function) => flow.engine().call(function, event).await,
+            Called::Function(function) => flow.engine().call(functions::of(function), event).await,
             Called::Consumer(consumer) => consumers::invoke(consumer, &event, &flow).await,
         };
         match called {

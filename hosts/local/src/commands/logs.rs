@@ -10,8 +10,9 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
+use step_functions::clock;
 
-use crate::{cli::Logs, clock, exit::Exit, folder::Paths, logs};
+use crate::{cli::Logs, exit::Exit, folder::Paths, logs};
 
 /// How often the file is looked at for more.
 const LOOK: Duration = Duration::from_millis(200);

@@ -26,6 +26,7 @@ use std::{
 use ::states::MockFile;
 use registry::Function;
 use serde::Serialize;
+use step_functions::check_resource;
 use template::{Names, Problems, Site, Wiring, mappings::Consumer};
 use tokio::runtime;
 
@@ -34,9 +35,7 @@ use crate::{
     exit::Exit,
     flow::LocalFlow,
     folder::Folder,
-    resources,
-    runner::Engine,
-    scarce,
+    functions, scarce,
 };
 
 /// How many threads read and write files, beside one thread for each function that runs at once. The allocator keeps memory
@@ -74,14 +73,14 @@ fn wiring(template: Option<&Path>) -> Result<Wiring, Exit> {
         machines: &api::Machine::ALL.map(api::Machine::resource),
         is_function: &|name| Function::from_name(name).is_some(),
         consumer: &|name| Some(Consumer { keeps_order: registry::Consumer::from_name(name)?.keeps_order() }),
-        check_resource: &resources::check_resource,
+        check_resource: &|resource| check_resource(resource, functions::find),
     };
     Wiring::read(template, &names).map_err(|Problems(problems)| Exit::usage(problems.join("\n")))
 }
 
 /// The flow over an opened folder.
 fn flow(folder: &Folder, wiring: Wiring) -> LocalFlow {
-    LocalFlow::new(Engine::new(folder.host.clone(), wiring))
+    LocalFlow::new(folder, wiring, MockFile::default())
 }
 
 /// What a person types before a command for the same folder: the program as it was called, which may not be in the

@@ -19,13 +19,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use kernel::{Batch, BatchId, Kind, Name, Objects, order};
 use serde_json::json;
+use step_functions::{
+    clock,
+    executions::{Execution, Status as Stage},
+};
 use tracing::Level;
 
 use super::{report, serve::stopped};
 use crate::{
     cli::Process,
-    clock,
-    executions::{Execution, Status as Stage},
     exit::Exit,
     flow::LocalFlow,
     folder::Folder,

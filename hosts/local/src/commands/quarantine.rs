@@ -11,12 +11,12 @@ use replay::{self, Pick, Replay};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sqlite_store::SqliteStore;
+use step_functions::clock;
 use tracing::Level;
 
 use super::{process, report};
 use crate::{
     cli::{Quarantine, Selection},
-    clock,
     exit::Exit,
     flow::LocalFlow,
     folder::{Folder, View},

@@ -10,11 +10,11 @@ use std::{
 
 use serde_json::{Value, json};
 use sqlite_store::queues::{self, Depth, Waiting};
+use step_functions::clock;
 use template::{Queue, Wiring};
 
 use crate::{
     cli::Queues,
-    clock,
     exit::Exit,
     folder::{Folder, Paths, View},
     requests::{self, Request},

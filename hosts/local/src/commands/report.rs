@@ -6,12 +6,13 @@ use batches::Pair;
 use jiff::Timestamp;
 use kernel::{Name, Outcome, fault::PlacedFault};
 use serde_json::json;
+use step_functions::clock;
 
 use super::{
     grouped,
     process::{Ended, succeeded},
 };
-use crate::{clock, exit::Exit, folder::Folder};
+use crate::{exit::Exit, folder::Folder};
 
 /// Prints the summary for a person or for a program; the exit code says whether the flow ran.
 pub(super) fn print(

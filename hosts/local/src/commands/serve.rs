@@ -1,11 +1,16 @@
 //! `crmflow serve`: the HTTP API and the Step Functions endpoint on this machine.
 
-use std::{net::SocketAddr, path::Path, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
-use api::{Api, Hosts, router_with};
+use api::{Api, HostName, Hosts, router_with};
 use kernel::queue::QueueName;
 use sqlite_store::queues::Load;
 use states::MockFile;
+use step_functions::{
+    clock,
+    machines::AdoptError,
+    sfn::{self, Endpoint},
+};
 use tokio::{
     net::TcpListener,
     runtime::{self, Runtime},
@@ -14,16 +19,12 @@ use tracing::Level;
 
 use crate::{
     cli::Serve,
-    clock, consumers, couriers,
+    consumers, couriers,
     exit::Exit,
     flow::LocalFlow,
     folder::Folder,
     http_server::{self, HEADERS_TIMEOUT},
-    interrupted, logs, requests,
-    runner::Engine,
-    scarce,
-    sfn::{self, Endpoint},
-    uploads,
+    interrupted, logs, requests, scarce, uploads,
 };
 
 /// How long requests that are being answered, and messages that are being worked on, may take once the server was
@@ -53,8 +54,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         args.reach.allow_destination.clone(),
     )?;
     logs::start(&folder.paths.logs(), Level::INFO);
-    let engine = Engine::new(folder.host.clone(), wiring).with_mock_file(mocks);
-    let flow = LocalFlow::new(engine);
+    let flow = LocalFlow::new(&folder, wiring, mocks);
     let background = background()?;
     // A name that is looked up for a request may hold a thread for long: there are as many as are asked for.
     let served = super::block_on_threads(&mut runtime::Builder::new_multi_thread(), async {
@@ -76,7 +76,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
         let server = http_server::serve(listener, app, HEADERS_TIMEOUT, stopped());
         // Workers wait for up to a minute; they are sent away first.
         let quiet = endpoint.clone();
-        let sfn = sfn::router(endpoint, &args.allow_host);
+        let sfn = sfn::router(endpoint, permit(&args.allow_host));
         let sfn = http_server::serve(sfn_listener, sfn, HEADERS_TIMEOUT, async move {
             stopped().await;
             quiet.close();
@@ -97,7 +97,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
 /// Takes up what the last process left: executions go on, and lanes are woken.
 async fn take_up(folder: &Folder, flow: &LocalFlow, args: &Serve) -> Result<(), Exit> {
     let (engine, queue) = (flow.engine(), &folder.host.queue);
-    engine.machines.adopt(&engine.wiring).await?;
+    engine.machines.adopt(&engine.wiring).await.map_err(not_adopted)?;
     interrupted::hold(flow).await?;
     flow.executions.resume().await?;
     flow.executions.tidy().await?;
@@ -106,6 +106,25 @@ async fn take_up(folder: &Folder, flow: &LocalFlow, args: &Serve) -> Result<(), 
     queue.tell_suspects();
     couriers::wake_lanes(&folder.host, &engine.wiring, clock::now()).await?;
     Ok(())
+}
+
+fn not_adopted(error: AdoptError) -> Exit {
+    match error {
+        AdoptError::Clash(name) => Exit::usage(format!(
+            "the template has a machine {name}, and so has the data folder, made at run time; delete one"
+        )),
+        AdoptError::Store(error) => error.into(),
+    }
+}
+
+/// The requests that the Step Functions endpoint answers: those to loopback names and to these.
+fn permit(names: &[HostName]) -> sfn::Permit {
+    // Clients put `sync-` before the host of StartSyncExecution and TestState.
+    let all = names.iter().cloned().chain([HostName::localhost()]);
+    let hosts = Hosts::LoopbackAnd(all.flat_map(|name| [name.with_prefix("sync-"), name]).collect());
+    Arc::new(move |method, uri, headers| {
+        hosts.check(method, uri, headers).map_err(|refusal| refusal.sentence())
+    })
 }
 
 /// Where queues are worked off: requests come first.

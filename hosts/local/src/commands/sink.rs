@@ -3,8 +3,9 @@
 use std::{fs::File, process::ExitCode};
 
 use receiver::{Show, Sink};
+use step_functions::clock;
 
-use crate::{cli, clock, exit::Exit};
+use crate::{cli, exit::Exit};
 
 /// Receives until Ctrl-C or SIGTERM.
 pub(super) fn run(args: cli::Sink) -> Result<ExitCode, Exit> {

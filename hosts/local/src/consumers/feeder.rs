@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use kernel::queue::{MessageAttributes, SqsEvent, SqsMessage};
 use registry::Consumer;
 use sqlite_store::queues::{Flight, Next, QueueSettings, Redrive};
+use step_functions::clock;
 use template::{Mapping, Queue};
 use tokio::{
     sync::watch,
@@ -13,7 +14,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{clock, flow::LocalFlow};
+use crate::flow::LocalFlow;
 
 /// How often a paused queue is looked at, whether it was resumed.
 const LOOK: Duration = Duration::from_millis(200);

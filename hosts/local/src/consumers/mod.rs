@@ -57,7 +57,7 @@ async fn call(consumer: Consumer, event: SqsEvent, flow: LocalFlow, until: Optio
             consumed.await.unwrap_or_else(|_| BatchResponse::all(names, PANICKED))
         }
         Consumer::DeliverEvents => {
-            let delivered = flow.engine().courier.deliver(event).instrument(span);
+            let delivered = flow.courier.deliver(event).instrument(span);
             in_time(until, delivered).await.unwrap_or_else(|| {
                 tracing::error!(function.name = consumer.name(), "DeliverEvents took too long");
                 BatchResponse::all(names, "it took longer than the queue's visibility timeout")
@@ -81,7 +81,7 @@ async fn run(flow: &LocalFlow, feed: Feed, until: Option<Instant>) -> Result<Fed
     let machine = machine.ok_or_else(|| Error::BadInput("there is no RecordsExpressStateMachine".into()))?;
     let name = batch.batch_id.to_string();
     let ended = in_time(until, flow.executions.run_express(machine, &name, input)).await;
-    flow.executions.clear_staging(&batch.tenant, &name).await;
+    flow.clear_staging(&batch.tenant, &name).await;
     let ended = ended.ok_or_else(|| Error::StorageUnavailable("the call has no time left".into()))?;
     Ok(match ended.outcome {
         Outcome::Succeeded(_) => Fed::Through,

@@ -5,8 +5,9 @@ mod wakes;
 use delivery::worker::{BUDGET, Courier, Evaluator, PATIENCE, Tools};
 use registry::Host;
 use sqlite_store::{SqliteStore, queues::LocalQueue};
+use step_functions::clock;
 
-use crate::{clock, scarce};
+use crate::scarce;
 pub(crate) use wakes::wake_lanes;
 
 /// Who holds the leases on lanes: one process works on a data folder, so after a crash its leases are its own.

@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use states::{
     Failure, HistoryEvent, ItemSource, Items, ResultFiles, TaskRequest, TaskRunner, Value, reserved,
 };
+use step_functions::{check_resource, clock, executions::Runner, mocks::MockedTasks};
 use tokio::sync::Notify;
 
 use super::run::unanswered;
-use crate::{clock, mocks::MockedTasks, resources, runner::Runner};
+use crate::functions;
 
 /// Mocks, this host, and a clock.
 pub(super) struct Bench {
@@ -91,7 +92,7 @@ impl Bench {
 
 impl TaskRunner for Bench {
     fn check(&self, resource: &str) -> Result<(), String> {
-        resources::check_resource(resource)
+        check_resource(resource, functions::find)
     }
 
     async fn run(&self, task: TaskRequest) -> Result<Value, Failure> {

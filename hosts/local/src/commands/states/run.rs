@@ -10,13 +10,13 @@ use serde_json::{Value as Json, json};
 use states::{
     Details, Execution, HistoryEvent, MachineType, MockCase, Outcome, Start, StateMachine, Value, drive,
 };
+use step_functions::{
+    WHAT_RUNS, check_resource, clock, executions::Runner, executions::parts, mocks::MockedTasks,
+};
 use tracing::Level;
 
 use super::bench::{Bench, Mocks};
-use crate::{
-    cli::RunStates, clock, commands, executions::parts, exit::Exit, folder::Folder, logs, mocks::MockedTasks,
-    resources, runner::Runner,
-};
+use crate::{cli::RunStates, commands, exit::Exit, folder::Folder, functions, logs};
 
 /// AWS has none for EXPRESS; here every event is kept, and a loop without end must not take all memory.
 const MOST_EXPRESS_EVENTS: u64 = 1_000_000;
@@ -56,7 +56,7 @@ fn input(file: &Path) -> Result<Value, Exit> {
 fn host(folder: &Folder, template: Option<&Path>) -> Result<Runner, Exit> {
     logs::start(&folder.paths.logs(), Level::WARN);
     let flow = commands::flow(folder, commands::wiring(template)?);
-    Ok(Runner::new(flow.executions, None))
+    Ok(Runner::unkept(flow.executions))
 }
 
 /// The test case that was asked for, with its name; without one, the only one.
@@ -93,7 +93,7 @@ fn runnable(machine: &StateMachine, case: Option<&MockCase>, args: &RunStates) -
         });
         refused.extend(lines);
         if !refused.is_empty() {
-            refused.push(resources::WHAT_RUNS.to_owned());
+            refused.push(WHAT_RUNS.to_owned());
         }
     }
     let needs_host = asked.iter().any(|(.., why)| why.is_none());
@@ -105,7 +105,7 @@ pub(super) fn unanswered(resource: &str) -> Option<String> {
     if resource.ends_with(".waitForTaskToken") || resource.contains(":activity:") {
         return Some("nobody is there to answer it".to_owned());
     }
-    resources::check_resource(resource).err()
+    check_resource(resource, functions::find).err()
 }
 
 fn start(machine: &str, args: &RunStates) -> Start {

@@ -30,10 +30,10 @@ use sqlite_store::{
     SqliteStore,
     queues::{self, LocalQueue},
 };
+use step_functions::clock;
 use tempfile::TempDir;
 
 use super::sink::Sink;
-use crate::clock;
 
 thread_local! {
     /// How far the courier's clock is set forward. A test has a thread of its own.

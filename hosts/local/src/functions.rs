@@ -1,0 +1,34 @@
+//! The functions of crmflow, as the state machines of this host call them.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use kernel::Error;
+use registry::{Function, Host, function};
+use sqlite_store::{SqliteStore, queues::LocalQueue};
+use step_functions::{Functions, clock};
+
+/// The function with a name: its own, or that of its resource in the template.
+pub(crate) fn find(name: &str) -> Option<step_functions::Function> {
+    Function::from_name(name).map(of)
+}
+
+/// A function, as machines know it.
+pub(crate) fn of(function: Function) -> step_functions::Function {
+    // A test waits for somebody else, and computes next to nothing.
+    step_functions::Function { name: function.name(), is_blocking: function != Function::TestDestination }
+}
+
+/// All of them, on a host.
+pub(crate) fn all(host: Host<SqliteStore, LocalQueue>) -> Functions {
+    let call = move |called: step_functions::Function, input: Vec<u8>| {
+        let host = host.clone();
+        async move {
+            let unknown = || Error::BadInput(format!("there is no function {}", called.name));
+            let function = Function::from_name(called.name).ok_or_else(unknown)?;
+            function::call(function, &input, &host, clock::now()).await
+        }
+        .boxed()
+    };
+    Functions { find, call: Arc::new(call) }
+}

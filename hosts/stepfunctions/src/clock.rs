@@ -1,0 +1,25 @@
+//! The clock and the dice: the only place in this host that asks for either.
+
+use jiff::Timestamp;
+
+/// The time.
+#[expect(clippy::disallowed_methods, reason = "this is the host's clock")]
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// A random number, for ids and jitter.
+pub fn random() -> u128 {
+    rand::random()
+}
+
+/// What the randomness of a run starts from.
+#[expect(clippy::cast_possible_truncation, reason = "a seed needs no more than 64 bits")]
+pub fn seed() -> u64 {
+    random() as u64
+}
+
+/// A new UUID (version 4).
+pub fn uuid() -> String {
+    kernel::arrival::uuid(random())
+}

@@ -1,0 +1,266 @@
+//! Executions: started, kept, run to their end, gone on with after a crash, and looked at.
+//!
+//! A STANDARD execution is a row with what it was started with, and a journal of what came in since. A step
+//! is in the journal before anything follows from it, so what a crash leaves is made again from there. An
+//! EXPRESS execution leaves nothing: what fed it feeds it again.
+
+mod children;
+mod definitions;
+mod express;
+mod history;
+mod journal;
+mod kept;
+mod live;
+mod map_runs;
+mod resume;
+mod row;
+mod runner;
+mod start;
+mod tokens;
+mod work;
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use jiff::Timestamp;
+use kernel::store::StoreError;
+use rusqlite::Connection;
+use sqlite_store::Readers;
+use states::{Failure, HistoryEvent, Input, Outcome, Start, drive_with};
+
+pub(crate) use children::Child;
+pub use definitions::Definitions;
+pub use express::Ended;
+pub use history::history;
+pub(crate) use journal::Journal;
+pub use resume::RedriveError;
+pub use row::{Execution, ListFilter, Status, parts};
+pub use runner::Runner;
+pub use start::{StartError, Started};
+pub(crate) use tokens::{Open, TokenError, Tokens};
+pub(crate) use work::{Job, Work};
+
+use crate::{mocks::MockedTasks, services::Engine};
+
+/// AWS's limit for the history of a STANDARD execution.
+const MOST_EVENTS: u64 = 25_000;
+
+/// When a run is tried again whose step could not be kept.
+const LATER: Duration = Duration::from_secs(10);
+
+/// Every execution on this machine. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Executions {
+    /// What they run on.
+    pub engine: Engine,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    live: live::Live,
+    definitions: definitions::Definitions,
+    tokens: Tokens,
+    work: Work,
+    /// Those that nobody goes on with until they are released, by ARN.
+    held: Mutex<HashSet<String>>,
+}
+
+impl Executions {
+    /// The executions of a host, which run on this.
+    pub fn new(engine: Engine) -> Self {
+        Self { engine, shared: Arc::default() }
+    }
+
+    /// Stops an execution; gives when it ended, by this or before. `None`: there is none with this ARN.
+    pub(crate) async fn stop(&self, arn: &str, why: Failure) -> Result<Option<Timestamp>, StoreError> {
+        if self.held().contains(arn)
+            && let Some(execution) = self.find(arn)?
+        {
+            self.stop_at_rest(execution, why).await?;
+            self.release(arn);
+        } else if self.tell(arn, Input::Stop(why)) {
+            self.shared.live.gone(arn).await;
+        }
+        match self.find(arn)? {
+            Some(execution) if execution.status == Status::Running => Err(away(arn)),
+            execution => Ok(execution.and_then(|execution| execution.stopped_at)),
+        }
+    }
+
+    /// Nobody goes on with these until they are released.
+    pub fn hold(&self, arns: HashSet<String>) {
+        self.held().extend(arns);
+    }
+
+    /// It may be gone on with.
+    pub fn release(&self, arn: &str) {
+        self.held().remove(arn);
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashSet<String>> {
+        // Nothing that holds the lock panics between two changes that belong together.
+        self.shared.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an execution is being worked on here.
+    pub fn is_live(&self, arn: &str) -> bool {
+        self.shared.live.holds(arn)
+    }
+
+    /// The executions that have not ended, oldest first.
+    pub fn running(&self) -> Result<Vec<Execution>, StoreError> {
+        self.engine.host.store.readers.with(row::running)
+    }
+
+    /// Tells a running execution what came in; `false`: it does not run here.
+    pub(crate) fn tell(&self, arn: &str, input: Input) -> bool {
+        self.shared.live.tell(arn, input)
+    }
+
+    /// Tells a running execution what came in, and waits until its journal has it; `false`: it does not run
+    /// here, or ended before.
+    pub(crate) async fn tell_and_keep(&self, arn: &str, input: Input) -> bool {
+        self.shared.live.tell_and_keep(arn, input).await
+    }
+
+    /// The tokens of tasks that wait.
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.shared.tokens
+    }
+
+    /// What activities have to do.
+    pub(crate) fn work(&self) -> &Work {
+        &self.shared.work
+    }
+
+    /// Waits until an execution has ended, and gives it as it is then.
+    pub async fn ended(&self, arn: &str) -> Result<Option<Execution>, StoreError> {
+        self.shared.live.gone(arn).await;
+        self.find(arn)
+    }
+
+    /// The execution with this ARN.
+    pub fn find(&self, arn: &str) -> Result<Option<Execution>, StoreError> {
+        find(&self.engine.host.store.readers, arn)
+    }
+
+    /// The latest executions, newest first.
+    pub(crate) fn list(&self, filter: &ListFilter) -> Result<Vec<Execution>, StoreError> {
+        list(&self.engine.host.store.readers, filter)
+    }
+
+    /// The events of an execution so far, or of a child of one of its Map runs.
+    pub(crate) fn history(&self, arn: &str) -> Result<Option<Vec<HistoryEvent>>, StoreError> {
+        history(&self.engine.host.store.readers, &self.shared.definitions, arn)
+    }
+
+    /// Runs what was begun, unless its first step was its last.
+    fn go_on(
+        &self,
+        execution: Execution,
+        run: states::Execution,
+        lines: i64,
+        mocks: Option<Arc<MockedTasks>>,
+    ) {
+        let arn: Arc<str> = execution.arn.as_str().into();
+        if run.outcome().is_some() {
+            return;
+        }
+        if let Some(presence) = self.shared.live.enter(Arc::clone(&arn)) {
+            tokio::spawn(self.clone().run(execution, run, lines, presence, mocks));
+        }
+    }
+
+    /// Boxed, since an execution may start another.
+    fn run(
+        self,
+        execution: Execution,
+        run: states::Execution,
+        lines: i64,
+        presence: live::Presence,
+        mocks: Option<Arc<MockedTasks>>,
+    ) -> BoxFuture<'static, ()> {
+        let (arn, name) = (execution.arn.clone(), execution.name.clone());
+        let ours = self.engine.wiring.machine(&execution.machine_arn).is_some();
+        let writer = Arc::clone(&self.engine.host.store.writer);
+        async move {
+            let live::Presence { inputs, kept, end: _ended } = presence;
+            let journal = Some(Journal::new(writer, lines, execution, kept));
+            let runner = Runner::new(self.clone(), journal).with_mocks(mocks);
+            match drive_with(run, &runner, inputs).await {
+                Ok(outcome) => {
+                    let status = parts(&outcome).0.name();
+                    tracing::info!(execution.arn = arn, status, "execution {arn} ended: {status}");
+                    // One that failed may be redriven, and needs its files then.
+                    if ours && matches!(outcome, Outcome::Succeeded(_)) {
+                        (self.engine.host.on_end)(name).await;
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(execution.arn = arn, "{arn} goes on when storage is back: {error}");
+                    tokio::spawn(self.clone().again_later(arn.clone()));
+                }
+            }
+            self.shared.live.leave(&arn);
+        }
+        .boxed()
+    }
+
+    /// A step could not be kept: the run is made again from its journal, until it can go on.
+    fn again_later(self, arn: String) -> BoxFuture<'static, ()> {
+        async move {
+            loop {
+                tokio::time::sleep(LATER).await;
+                match self.find(&arn) {
+                    Ok(Some(execution)) if execution.status == Status::Running => {
+                        if self.resume_one(execution).await.is_ok() {
+                            return;
+                        }
+                    }
+                    Ok(_) => return,
+                    Err(_) => {}
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Why a run took nothing in that has not ended: a step of it could not be kept, and it goes on later.
+fn away(arn: &str) -> StoreError {
+    StoreError::Unavailable(format!("{arn} waits until its journal can be written; try again in a moment"))
+}
+
+/// The execution with this ARN.
+pub fn find(readers: &Readers, arn: &str) -> Result<Option<Execution>, StoreError> {
+    readers.with(|connection| row::one(connection, arn))
+}
+
+/// The latest executions, newest first.
+pub fn list(readers: &Readers, filter: &ListFilter) -> Result<Vec<Execution>, StoreError> {
+    readers.with(|connection| row::list(connection, filter))
+}
+
+/// Forgets every execution of a machine.
+pub fn forget(connection: &Connection, machine_arn: &str) -> rusqlite::Result<()> {
+    row::forget(connection, machine_arn)
+}
+
+/// What the engine is told of an execution: the same each time it is made again.
+fn about(execution: &Execution) -> Start {
+    let machine = &execution.machine_arn;
+    Start {
+        execution_id: execution.arn.as_str().into(),
+        execution_name: execution.name.as_str().into(),
+        machine_id: machine.as_str().into(),
+        machine_name: machine.rsplit(':').next().unwrap_or(machine).into(),
+        role: execution.role.as_deref().map(Arc::from),
+        seed: execution.seed,
+        history_limit: Some(MOST_EVENTS),
+    }
+}

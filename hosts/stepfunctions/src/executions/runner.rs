@@ -1,0 +1,108 @@
+//! What one execution runs on.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use states::{
+    Entry, Failure, HistoryEvent, ItemSource, Items, NotRecorded, Outcome, ResultFiles, TaskRequest,
+    TaskRunner, Value,
+};
+
+use super::{Executions, Journal, Open};
+use crate::{clock, items::Buckets, mocks::MockedTasks, resource::check_resource, resources};
+
+/// What one execution runs on.
+pub struct Runner {
+    pub(crate) executions: Executions,
+    /// Of a STANDARD execution.
+    pub(crate) journal: Option<Journal>,
+    /// Whether a step could not be kept. The run goes on at the next start, and so must what it waits for.
+    pub(crate) is_adrift: AtomicBool,
+    /// What is answered in the place of its tasks.
+    mocks: Option<Arc<MockedTasks>>,
+}
+
+impl Runner {
+    /// For a run that is not kept: one in memory, or of another driver.
+    pub fn unkept(executions: Executions) -> Self {
+        Self::new(executions, None)
+    }
+
+    /// For a run whose steps this journal holds, if there is one.
+    pub fn new(executions: Executions, journal: Option<Journal>) -> Self {
+        Self { executions, journal, is_adrift: AtomicBool::new(false), mocks: None }
+    }
+
+    /// The same with a test case, if there is one.
+    pub(crate) fn with_mocks(self, mocks: Option<Arc<MockedTasks>>) -> Self {
+        Self { mocks, ..self }
+    }
+
+    fn buckets<'h>(&'h self, has: &'h (dyn Fn(&str) -> bool + Sync)) -> Buckets<'h> {
+        Buckets { objects: &self.executions.engine.host.objects, has }
+    }
+}
+
+impl TaskRunner for Runner {
+    fn check(&self, resource: &str) -> Result<(), String> {
+        check_resource(resource, self.executions.engine.host.functions.find)
+    }
+
+    async fn run(&self, task: TaskRequest) -> Result<Value, Failure> {
+        if let Some(answer) = self.mocks.as_ref().and_then(|mocks| mocks.run(&task)) {
+            return answer;
+        }
+        let open = task.token.as_ref().map(|token| self.executions.tokens().open(token));
+        let result = resources::run(&task, self).await;
+        // A task that is under way is watched next, and waits all the time.
+        open.filter(|_| result.is_ok()).into_iter().for_each(Open::leave);
+        result
+    }
+
+    async fn watch(&self, task: TaskRequest) -> Result<Value, Failure> {
+        if let Some(answer) = self.mocks.as_ref().and_then(|mocks| mocks.answer(&task.state)) {
+            return answer;
+        }
+        let _open = task.token.as_ref().map(|token| self.executions.tokens().open(token));
+        resources::watch(&task, self).await
+    }
+
+    async fn read_items(&self, source: ItemSource) -> Result<Items, Failure> {
+        if let Some(items) = self.mocks.as_ref().and_then(|mocks| mocks.items(&source)) {
+            return items;
+        }
+        self.buckets(&|name| self.executions.engine.wiring.is_bucket(name)).read(source).await
+    }
+
+    async fn write_results(&self, results: ResultFiles) -> Result<(), Failure> {
+        if self.mocks.as_ref().is_some_and(|mocks| mocks.has(&results.state)) {
+            return Ok(());
+        }
+        self.buckets(&|name| self.executions.engine.wiring.is_bucket(name)).write(results).await
+    }
+
+    async fn sleep_until(&self, due: Timestamp) {
+        let left = due.duration_since(clock::now());
+        tokio::time::sleep(Duration::try_from(left).unwrap_or_default()).await;
+    }
+
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
+
+    /// Nobody listens: replaying the journal tells it.
+    fn history(&self, _event: &HistoryEvent) {}
+
+    async fn record(&self, entry: &Entry, outcome: Option<&Outcome>) -> Result<(), NotRecorded> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let recorded = journal.record(entry, outcome).await;
+        self.is_adrift.store(recorded.is_err(), Ordering::Relaxed);
+        recorded
+    }
+}

@@ -1,0 +1,121 @@
+//! Tokens: who has one answers for a task of a run that waits here.
+
+use std::{collections::HashSet, sync::Mutex, time::Duration};
+
+use kernel::store::StoreError;
+use states::{Input, TaskId, TaskToken};
+
+use super::{Executions, Status, away};
+
+/// The tokens of the tasks that wait for an answer.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens {
+    open: Mutex<HashSet<TaskToken>>,
+}
+
+/// A task waits, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Open<'a> {
+    tokens: &'a Tokens,
+    token: TaskToken,
+    is_left: bool,
+}
+
+/// Why nobody waits for what came with a token.
+#[derive(Debug)]
+pub enum TokenError {
+    /// It is none.
+    Invalid,
+    /// There is no execution that it could be of.
+    Unknown,
+    /// The task has ended, or was given up.
+    TimedOut,
+    Store(StoreError),
+}
+
+impl From<StoreError> for TokenError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Tokens {
+    /// A task begins to wait.
+    pub(crate) fn open(&self, token: &TaskToken) -> Open<'_> {
+        if let Ok(mut open) = self.open.lock() {
+            open.insert(token.clone());
+        }
+        Open { tokens: self, token: token.clone(), is_left: false }
+    }
+
+    fn holds(&self, token: &TaskToken) -> bool {
+        self.open.lock().is_ok_and(|open| open.contains(token))
+    }
+
+    /// `false`: it was closed before.
+    fn close(&self, token: &TaskToken) -> bool {
+        self.open.lock().is_ok_and(|mut open| open.remove(token))
+    }
+}
+
+impl Open<'_> {
+    /// The task goes on waiting when this is dropped.
+    pub(crate) fn leave(mut self) {
+        self.is_left = true;
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if !self.is_left {
+            self.tokens.close(&self.token);
+        }
+    }
+}
+
+/// A run that goes on after a restart needs a moment until its tasks wait again.
+const MOMENT: Duration = Duration::from_millis(20);
+const MOMENTS: usize = 25;
+
+impl Executions {
+    /// Brings a run what its task came to, once. It is in the journal when this returns.
+    pub async fn answer(&self, token: &str, input: impl FnOnce(TaskId) -> Input) -> Result<(), TokenError> {
+        let token = self.waiting(token).await?;
+        if !self.shared.tokens.close(&token) {
+            return Err(TokenError::TimedOut);
+        }
+        self.bring(&token, input(token.task)).await
+    }
+
+    /// Brings a run a sign of life of its task.
+    pub(crate) async fn heartbeat(&self, token: &str) -> Result<(), TokenError> {
+        let token = self.waiting(token).await?;
+        self.bring(&token, Input::Heartbeat { task: token.task }).await
+    }
+
+    async fn bring(&self, token: &TaskToken, input: Input) -> Result<(), TokenError> {
+        if self.tell_and_keep(&token.execution, input).await {
+            return Ok(());
+        }
+        match self.find(&token.execution)? {
+            Some(execution) if execution.status == Status::Running => Err(away(&token.execution).into()),
+            _ => Err(TokenError::TimedOut),
+        }
+    }
+
+    async fn waiting(&self, token: &str) -> Result<TaskToken, TokenError> {
+        let token = TaskToken::parse(token).ok_or(TokenError::Invalid)?;
+        for _ in 0..MOMENTS {
+            if self.shared.tokens.holds(&token) {
+                return Ok(token);
+            }
+            let execution = self.find(&token.execution)?.ok_or(TokenError::Unknown)?;
+            if execution.status != Status::Running {
+                return Err(TokenError::TimedOut);
+            }
+            tokio::time::sleep(MOMENT).await;
+        }
+        let is_here = self.shared.live.holds(&token.execution);
+        Err(if is_here { TokenError::TimedOut } else { away(&token.execution).into() })
+    }
+}

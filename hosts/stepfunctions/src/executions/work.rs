@@ -1,0 +1,123 @@
+//! Work for activities: tasks that wait for a worker, and workers that wait for a task.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, oneshot},
+    time::timeout,
+};
+
+/// The tasks that no worker has taken yet, by activity.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    waiting: Mutex<HashMap<String, VecDeque<Offer>>>,
+    arrived: Notify,
+    /// Nobody is given anything any more.
+    is_closed: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Offer {
+    job: Job,
+    /// Told who takes it; closed when the run does not need it any longer.
+    taken: oneshot::Sender<Option<String>>,
+}
+
+/// What a worker is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Job {
+    pub(crate) token: String,
+    pub input: String,
+}
+
+impl Work {
+    /// Offers a job and waits until a worker takes it; gives the worker's name.
+    pub(crate) async fn offer(&self, activity: &str, job: Job) -> Option<String> {
+        let (taken, worker) = oneshot::channel();
+        if let Ok(mut waiting) = self.waiting.lock() {
+            waiting.entry(activity.to_owned()).or_default().push_back(Offer { job, taken });
+        }
+        self.arrived.notify_waiters();
+        worker.await.ok().flatten()
+    }
+
+    /// Takes the job that has waited longest, or the next one to come; `None`: none has come in time.
+    pub(crate) async fn take(
+        &self,
+        activity: &str,
+        worker: Option<String>,
+        patience: Duration,
+    ) -> Option<Job> {
+        let next = async {
+            loop {
+                let arrival = self.arrived.notified();
+                if self.is_closed.load(Ordering::Relaxed) {
+                    return None;
+                }
+                if let Some(job) = self.first(activity, worker.as_deref()) {
+                    return Some(job);
+                }
+                arrival.await;
+            }
+        };
+        timeout(patience, next).await.ok().flatten()
+    }
+
+    /// Sends every worker away: the program ends.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        self.arrived.notify_waiters();
+    }
+
+    fn first(&self, activity: &str, worker: Option<&str>) -> Option<Job> {
+        let mut waiting = self.waiting.lock().ok()?;
+        let offers = waiting.get_mut(activity)?;
+        while let Some(Offer { job, taken }) = offers.pop_front() {
+            if taken.send(worker.map(ToOwned::to_owned)).is_ok() {
+                return Some(job);
+            }
+        }
+        waiting.remove(activity);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(n: u32) -> Job {
+        Job { token: n.to_string(), input: "{}".into() }
+    }
+
+    #[tokio::test]
+    async fn a_job_is_taken_once_in_order_and_not_when_it_was_given_up() {
+        let work = Work::default();
+        let short = Duration::from_millis(5);
+        assert_eq!(work.take("a", None, short).await, None);
+        let (first, given_up) = (work.offer("a", job(1)), timeout(short, work.offer("a", job(2))));
+        let taking = async {
+            tokio::time::sleep(4 * short).await;
+            let other = work.take("b", None, short).await;
+            (work.take("a", Some("w".into()), short).await, work.take("a", None, short).await, other)
+        };
+        let (worker, gone, taken) = tokio::join!(first, given_up, taking);
+        assert_eq!((worker.as_deref(), gone.is_err()), (Some("w"), true));
+        assert_eq!(taken, (Some(job(1)), None, None));
+    }
+
+    #[tokio::test]
+    async fn a_worker_may_come_first() {
+        let work = Work::default();
+        let taking = work.take("a", Some("w".into()), Duration::from_secs(10));
+        let (job_taken, worker) = tokio::join!(taking, work.offer("a", job(1)));
+        assert_eq!((job_taken, worker.as_deref()), (Some(job(1)), Some("w")));
+    }
+}

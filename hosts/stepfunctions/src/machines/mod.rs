@@ -1,0 +1,168 @@
+//! The machines that can be started: those of the template, and those that were made at run time. All are
+//! kept with every revision of their definitions, since an execution goes on with the one it began with.
+
+mod table;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use jiff::Timestamp;
+use kernel::store::StoreError;
+use rusqlite::Connection;
+use sqlite_store::SqliteStore;
+use states::{Problems, StateMachine};
+use template::{Machine, Wiring};
+
+pub(crate) use table::{Created, Kept, Tags, put_tags};
+
+use crate::clock;
+
+/// Why the template's machines are not kept.
+#[derive(Debug)]
+pub enum AdoptError {
+    /// A machine of this name was made at run time.
+    Clash(String),
+    /// The store did not take them.
+    Store(StoreError),
+}
+
+impl From<StoreError> for AdoptError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// The machines of a data folder. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Machines {
+    store: SqliteStore,
+    /// Definitions that were parsed, by revision.
+    parsed: Arc<Mutex<HashMap<String, Arc<Machine>>>>,
+}
+
+impl Machines {
+    /// The machines in a store.
+    pub fn new(store: SqliteStore) -> Self {
+        Self { store, parsed: Arc::default() }
+    }
+
+    /// Keeps the template's machines as the template says; those that it no longer has are gone.
+    pub async fn adopt(&self, wiring: &Wiring) -> Result<(), AdoptError> {
+        let machines: Vec<_> = wiring.machines.iter().map(|machine| of_template(machine)).collect();
+        let clash = self.store.writer.write(move |connection| table::adopt(connection, &machines)).await?;
+        match clash {
+            None => Ok(()),
+            Some(name) => Err(AdoptError::Clash(name)),
+        }
+    }
+
+    /// Keeps a new machine, unless there is one of its name.
+    pub(crate) async fn create(&self, machine: Kept, tags: Tags) -> Result<Created, StoreError> {
+        self.store.writer.write(move |connection| table::create(connection, &machine, &tags)).await
+    }
+
+    /// Keeps a new revision of a machine; `false`: there is no such machine any more.
+    pub(crate) async fn update(&self, machine: Kept) -> Result<bool, StoreError> {
+        self.store.writer.write(move |connection| table::update(connection, &machine)).await
+    }
+
+    /// Starts to delete a machine: nothing can be started on it any more.
+    pub async fn close(&self, arn: &str) -> Result<(), StoreError> {
+        let arn = arn.to_owned();
+        self.store.writer.write(move |connection| table::close(connection, &arn)).await
+    }
+
+    /// Forgets a machine with all its revisions and tags, and in the same commit what `others` forgets of it.
+    pub(crate) async fn forget(
+        &self,
+        arn: &str,
+        others: fn(&Connection, &str) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
+        let arn = arn.to_owned();
+        let forgotten = self.store.writer.write(move |connection| {
+            others(connection, &arn)?;
+            table::forget(connection, &arn)
+        });
+        let revisions = forgotten.await?;
+        if let Ok(mut parsed) = self.parsed.lock() {
+            parsed.retain(|revision, _| !revisions.contains(revision));
+        }
+        Ok(())
+    }
+
+    /// The machine with this ARN, in its latest revision.
+    pub fn find(&self, arn: &str) -> Result<Option<Kept>, StoreError> {
+        self.store.readers.with(|connection| table::find(connection, arn))
+    }
+
+    /// A machine as it was at a time.
+    pub(crate) fn at(&self, arn: &str, time: Timestamp) -> Result<Option<Kept>, StoreError> {
+        self.store.readers.with(|connection| table::at(connection, arn, time))
+    }
+
+    /// The ARNs of machines that were being deleted when the program ended.
+    pub(crate) fn closed(&self) -> Result<Vec<String>, StoreError> {
+        self.store.readers.with(table::closed)
+    }
+
+    /// Machines, the latest first, behind the one with this key.
+    pub(crate) fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Kept>, StoreError> {
+        self.store.readers.with(|connection| table::list(connection, after, limit))
+    }
+
+    /// A kept machine, ready to run; `check` says of a resource why this host cannot run it.
+    pub(crate) fn ready(
+        &self,
+        kept: &Kept,
+        check: &dyn Fn(&str) -> Result<(), String>,
+    ) -> Result<Arc<Machine>, Problems> {
+        let found = self.parsed.lock().ok().and_then(|parsed| parsed.get(&kept.revision).cloned());
+        if let Some(machine) = found {
+            return Ok(machine);
+        }
+        let Kept { arn, express, definition, role, .. } = kept;
+        let parsed = StateMachine::parse_as(template::machine_type(*express), definition, &check)?;
+        let machine = Machine::new(arn, *express, definition, role, parsed);
+        let machine = Arc::new(machine);
+        if let Ok(mut parsed) = self.parsed.lock() {
+            parsed.insert(kept.revision.clone(), Arc::clone(&machine));
+        }
+        Ok(machine)
+    }
+}
+
+fn of_template(machine: &Machine) -> Kept {
+    let now = clock::now();
+    Kept {
+        arn: machine.arn.clone(),
+        name: machine.name.clone(),
+        express: machine.express,
+        of_template: true,
+        is_closed: false,
+        created_at: now,
+        revision: clock::uuid(),
+        definition: machine.text.to_string(),
+        role: machine.role.to_string(),
+        settings: "{}".to_owned(),
+        updated_at: now,
+    }
+}
+
+impl Kept {
+    /// Where a machine stands in a listing.
+    pub(crate) fn key(&self) -> String {
+        format!("{:.9}/{}", self.created_at, self.arn)
+    }
+
+    /// Whether it is as it was made.
+    pub(crate) fn is_first_revision(&self) -> bool {
+        self.updated_at == self.created_at
+    }
+}
+
+/// Times as they are kept: all of one length, so that texts sort as times do.
+fn text(at: Timestamp) -> String {
+    format!("{at:.9}")
+}

@@ -1,0 +1,64 @@
+//! What a Task may ask of this host: crmflow's functions, and the calls of AWS services that have a place on
+//! one machine. `docs/task-resources.md` says what each does here and how that differs from AWS.
+
+mod activity;
+mod arguments;
+mod dynamodb;
+mod events;
+mod lambda;
+mod s3;
+mod service;
+mod sfn;
+mod sqs;
+
+use std::future::pending;
+
+use states::{Failure, Pattern, Progress, TaskRequest, Value, reserved};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::{clock, executions::Runner, resource::Resource};
+
+/// Does what a task asks. What comes later, [`watch`] waits for.
+pub(crate) async fn run(task: &TaskRequest, runner: &Runner) -> Result<Value, Failure> {
+    let (arguments, executions) = (&task.arguments, &runner.executions);
+    let engine = &executions.engine;
+    let resource = Resource::parse(&task.resource, engine.host.functions.find)
+        .map_err(|why| Failure::new(reserved::RUNTIME, why))?;
+    let (host, wiring) = (&engine.host, &*engine.wiring);
+    match resource {
+        Resource::Function(function) => lambda::call(function, arguments, engine).await,
+        Resource::Activity => activity::offer(task, executions).await,
+        Resource::Invoke(spelling) => lambda::invoke(arguments, spelling, engine).await,
+        Resource::StartExecution(spelling) => sfn::start_execution(task, spelling, runner).await,
+        Resource::StartSyncExecution => sfn::start_sync_execution(arguments, executions).await,
+        Resource::SendMessage(spelling) => sqs::send_message(task, spelling, runner).await,
+        Resource::PutItem(spelling) => dynamodb::put_item(arguments, spelling, wiring, &host.store).await,
+        Resource::GetItem(spelling) => dynamodb::get_item(arguments, spelling, wiring, &host.store).await,
+        Resource::DeleteItem(spelling) => {
+            dynamodb::delete_item(arguments, spelling, wiring, &host.store).await
+        }
+        Resource::GetObject => s3::get_object(arguments, wiring, &host.objects).await,
+        Resource::PutObject => s3::put_object(arguments, wiring, &host.objects).await,
+        Resource::PutEvents(spelling) => events::put_events(task, spelling, runner).await,
+    }
+}
+
+/// Waits for the result of a task that was only got under way: here for the end of an execution, else for
+/// whoever has the token.
+pub(crate) async fn watch(task: &TaskRequest, runner: &Runner) -> Result<Value, Failure> {
+    match (task.pattern, &task.progress) {
+        (Pattern::Sync, Progress::Submitted(started)) => sfn::ended(task, started, runner).await,
+        _ => pending().await,
+    }
+}
+
+/// An id for what a task makes, its `part`th thing. In a run that survives a restart it is always the same:
+/// a task that was asked before a crash kept that from being noted makes nothing twice.
+fn id(task: &TaskRequest, part: usize, runner: &Runner) -> String {
+    match (&runner.journal, serde_json::to_string(&task.id)) {
+        (Some(_), Ok(id)) => {
+            kernel::arrival::uuid(xxh3_128(format!("{}/{id}/{part}", task.execution).as_bytes()))
+        }
+        _ => clock::uuid(),
+    }
+}

@@ -1,0 +1,141 @@
+//! What all executions share: storage, the template, functions, and limits.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use futures::future::BoxFuture;
+use kernel::Objects;
+use sqlite_store::{SqliteStore, queues::LocalQueue};
+use states::{MockFile, Problems};
+use template::{Machine, Wiring};
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
+use tracing::Instrument;
+
+use crate::{
+    functions::{Function, Functions},
+    machines::{Kept, Machines},
+    resource::check_resource,
+};
+
+/// So many bytes of records are in machines within machines at once: a step holds those of its chunk several times over.
+const MAX_NESTED_BYTES: usize = 12 * 1024 * 1024;
+/// They are counted in pieces of so many bytes.
+const NESTED_UNIT: usize = 64 * 1024;
+
+/// What the host gives: its storage, and all that this crate cannot know.
+#[derive(Clone)]
+pub struct Host {
+    /// The tables.
+    pub store: SqliteStore,
+    /// The queues.
+    pub queue: LocalQueue,
+    /// The objects.
+    pub objects: Objects,
+    /// The functions that tasks may call.
+    pub functions: Functions,
+    /// How many bytes of records an execution works on that starts from this text.
+    pub bytes_of: fn(&str) -> u64,
+    /// An execution of the template has ended and will not be redriven: what it worked with may go.
+    pub on_end: OnEnd,
+    /// How many functions compute at once.
+    pub cores: usize,
+}
+
+/// What is done for an execution of this name.
+pub type OnEnd = Arc<dyn Fn(String) -> BoxFuture<'static, ()> + Send + Sync>;
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").finish_non_exhaustive()
+    }
+}
+
+/// What executions run on.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    /// What the host gives.
+    pub host: Host,
+    /// The template.
+    pub wiring: Arc<Wiring>,
+    /// As many functions at once as there are cores.
+    permits: Arc<Semaphore>,
+    /// The template's machines, and those made at run time.
+    pub machines: Machines,
+    /// A few machines within machines at once: chunks that are ahead reach the store while others are read.
+    nested: Arc<Semaphore>,
+    /// How many bytes of records they may have, in [`NESTED_UNIT`].
+    nested_bytes: Arc<Semaphore>,
+    /// How many machines within machines have ended since the start: chunks of batches.
+    pub chunks_done: Arc<AtomicU64>,
+    /// The test cases that executions may be started with.
+    pub(crate) mock_file: Arc<MockFile>,
+}
+
+impl Engine {
+    /// On a host, with the machines of a template.
+    pub fn new(host: Host, wiring: Wiring) -> Self {
+        let cores = host.cores;
+        Self {
+            machines: Machines::new(host.store.clone()),
+            host,
+            wiring: Arc::new(wiring),
+            permits: Arc::new(Semaphore::new(cores)),
+            nested: Arc::new(Semaphore::new(2 * cores)),
+            nested_bytes: Arc::new(Semaphore::new(MAX_NESTED_BYTES / NESTED_UNIT)),
+            chunks_done: Arc::default(),
+            mock_file: Arc::default(),
+        }
+    }
+
+    /// The same with a mock configuration file.
+    pub fn with_mock_file(self, file: MockFile) -> Self {
+        Self { mock_file: Arc::new(file), ..self }
+    }
+
+    /// Whether this host can run a resource for a machine. What a mock configuration file has test cases for may name
+    /// any resource: a task that no mock answers fails when it is run.
+    pub(crate) fn check_resource(&self, machine: &str, resource: &str) -> Result<(), String> {
+        let is_mocked = self.mock_file.machines().any(|mocked| mocked == machine);
+        if is_mocked { Ok(()) } else { check_resource(resource, self.host.functions.find) }
+    }
+
+    /// The machine with this ARN, in its latest revision.
+    pub(crate) fn machine(&self, arn: &str) -> Option<Arc<Machine>> {
+        let made = || self.ready(&self.machines.find(arn).ok()??).ok();
+        self.wiring.machine(arn).cloned().or_else(made)
+    }
+
+    /// Waits until a machine within a machine may run on records of so many bytes. What is more than all that may run
+    /// at once runs by itself.
+    pub(crate) async fn nest(&self, bytes: u64) -> Result<[SemaphorePermit<'_>; 2], AcquireError> {
+        let units = usize::try_from(bytes).unwrap_or(usize::MAX).min(MAX_NESTED_BYTES) / NESTED_UNIT;
+        let one = self.nested.acquire().await?;
+        let room = self.nested_bytes.acquire_many(u32::try_from(units).unwrap_or(u32::MAX)).await?;
+        Ok([one, room])
+    }
+
+    /// A kept machine, ready to run. Its definition was sound when it was kept; a later version of crmflow, or a
+    /// server without its mocks, may think otherwise.
+    pub(crate) fn ready(&self, kept: &Kept) -> Result<Arc<Machine>, Problems> {
+        self.machines.ready(kept, &|resource| self.check_resource(&kept.name, resource))
+    }
+
+    /// Calls one function, on a thread where it may compute as long as it needs.
+    pub async fn call(&self, function: Function, input: Vec<u8>) -> Result<Vec<u8>, kernel::Error> {
+        let span = tracing::info_span!("function", name = function.name);
+        let call = (self.host.functions.call)(function, input).instrument(span);
+        if !function.is_blocking {
+            return call.await;
+        }
+        let stopping = || kernel::Error::StorageUnavailable("crmflow is stopping".into());
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| stopping())?;
+        let runtime = tokio::runtime::Handle::current();
+        let called = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            runtime.block_on(call)
+        });
+        called.await.map_err(|_| stopping())?
+    }
+}
