@@ -8,11 +8,13 @@ use delivery::worker::Courier;
 use futures::FutureExt;
 use kernel::{BatchId, Name, Objects, objects::STAGING, order, start::Start, store::StoreError};
 use registry::Host;
+use serde::Deserialize;
 use sqlite_store::{SqliteStore, queues::LocalQueue};
 use states::MockFile;
 use step_functions::{
     Engine, clock,
     executions::{self, Executions, StartError, Status},
+    services::Finished,
 };
 use template::{Machine, Wiring};
 
@@ -37,9 +39,9 @@ impl LocalFlow {
             objects,
             functions: functions::all(folder.host.clone()),
             bytes_of: Start::bytes_of,
-            on_end: Arc::new(move |name| {
+            on_end: Arc::new(move |Finished { name, input }| {
                 let files = files.clone();
-                async move { clear_staging(&files, &Name::default_tenant(), &name).await }.boxed()
+                async move { clear_staging(&files, &tenant_of(&input), &name).await }.boxed()
             }),
             cores: scarce::cores(),
         };
@@ -81,6 +83,25 @@ impl LocalFlow {
     }
 }
 
+/// The tenant of the batch that an execution works on which starts from this text: the batch says so, or the key of its
+/// upload. A bare list is the default tenant's.
+fn tenant_of(input: &str) -> Name {
+    #[derive(Deserialize)]
+    struct Input {
+        batch: Option<OfTenant>,
+        upload: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct OfTenant {
+        tenant: Name,
+    }
+    let tenant = serde_json::from_str::<Input>(input).ok().and_then(|input| match input {
+        Input { batch: Some(OfTenant { tenant }), .. } => Some(tenant),
+        Input { upload, .. } => upload?.split('/').nth(1)?.parse().ok(),
+    });
+    tenant.unwrap_or_else(Name::default_tenant)
+}
+
 /// Working files of a batch that has ended are of no use; on AWS a lifecycle rule clears them.
 async fn clear_staging(objects: &Objects, tenant: &Name, name: &str) {
     let prefix = format!("{STAGING}{tenant}/{name}/");
@@ -120,9 +141,10 @@ impl Flow for LocalFlow {
     }
 
     async fn run(&self, machine: Which, name: &str, input: String) -> Result<Ended, FlowError> {
+        let tenant = tenant_of(&input);
         let ended = self.executions.run_express(self.machine(machine)?, name, input).await;
         if machine == Which::RecordsExpress {
-            self.clear_staging(&Name::default_tenant(), name).await;
+            self.clear_staging(&tenant, name).await;
         }
         let (ended, output, ..) = executions::parts(&ended.outcome);
         Ok(Ended { status: status(ended), output })
@@ -143,5 +165,65 @@ fn status(status: Status) -> ExecutionStatus {
         Status::Running => ExecutionStatus::Running,
         Status::Succeeded => ExecutionStatus::Succeeded,
         Status::Failed | Status::TimedOut | Status::Aborted => ExecutionStatus::Ended,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::{Batch, Kind};
+    use serde_json::json;
+
+    use super::*;
+    use crate::commands;
+
+    /// Runs a batch of a second tenant through a machine; gives what is left of its working files.
+    async fn left(machine: Which) -> usize {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path(), "test").unwrap();
+        let flow = LocalFlow::new(&folder, commands::wiring(None).unwrap(), MockFile::default());
+        let id = BatchId::new(clock::now(), clock::random());
+        let batch = Batch {
+            batch_id: id,
+            tenant: "second".parse().unwrap(),
+            provider: "test".parse().unwrap(),
+            kind: Kind::Contact,
+            received_at: clock::now(),
+            order: order::at(clock::now()),
+            replay: 0,
+            chunk: None,
+        };
+        let records = kernel::records::Records::inline(b"{\"index\":0,\"record\":{}}\n").unwrap();
+        let input = json!({ "batch": batch, "records": records }).to_string();
+        let (name, objects) = (id.to_string(), &folder.host.objects);
+        let files = format!("{STAGING}second/{name}/");
+        objects.put(&format!("{files}0/Test.part.json.gz"), b"{}".to_vec()).await.unwrap();
+        if machine == Which::RecordsExpress {
+            assert_eq!(flow.run(machine, &name, input).await.unwrap().status, ExecutionStatus::Succeeded);
+        } else {
+            let arn = flow.start(machine, &name, input).await.unwrap().execution_arn;
+            let ended = flow.executions.ended(&arn).await.unwrap().unwrap();
+            assert_eq!(ended.status, Status::Succeeded, "{ended:?}");
+        }
+        objects.list(&files).await.unwrap().len()
+    }
+
+    #[test]
+    fn an_input_names_its_tenant() {
+        let id = BatchId::new(clock::now(), 1);
+        let upload = json!({ "upload": upload_key(&"second".parse().unwrap(), id) }).to_string();
+        for (input, tenant) in [
+            (r#"{"batch": {"tenant": "second"}, "records": {}}"#, "second"),
+            (&upload, "second"),
+            (r#"[{"email": "a@example.com"}]"#, "default"),
+            ("{}", "default"),
+        ] {
+            assert_eq!(tenant_of(input).as_str(), tenant, "{input}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn working_files_of_every_tenant_are_cleared() {
+        assert_eq!(left(Which::Records).await, 0);
+        assert_eq!(left(Which::RecordsExpress).await, 0);
     }
 }

@@ -43,8 +43,17 @@ pub struct Host {
     pub cores: usize,
 }
 
-/// What is done for an execution of this name.
-pub type OnEnd = Arc<dyn Fn(String) -> BoxFuture<'static, ()> + Send + Sync>;
+/// An execution that has ended, as it was started.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// Its name.
+    pub name: String,
+    /// Its input, as JSON.
+    pub input: String,
+}
+
+/// What is done for an execution that has ended.
+pub type OnEnd = Arc<dyn Fn(Finished) -> BoxFuture<'static, ()> + Send + Sync>;
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -68,7 +68,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
 }
 
 /// The machines, or exit code 2 with everything that is wrong with them.
-fn wiring(template: Option<&Path>) -> Result<Wiring, Exit> {
+pub(crate) fn wiring(template: Option<&Path>) -> Result<Wiring, Exit> {
     let names = Names {
         machines: &api::Machine::ALL.map(api::Machine::resource),
         is_function: &|name| Function::from_name(name).is_some(),

@@ -30,6 +30,11 @@ impl Journal {
         Self { writer, lines: AtomicI64::new(lines), execution: Mutex::new(execution), kept }
     }
 
+    /// The execution, as it stands.
+    pub(super) fn execution(&self) -> Option<Execution> {
+        self.execution.lock().ok().map(|execution| execution.clone())
+    }
+
     /// Adds a line; with `outcome`, the execution's end in the same commit.
     pub(crate) async fn record(&self, entry: &Entry, outcome: Option<&Outcome>) -> Result<(), NotRecorded> {
         let line = serde_json::to_string(entry).map_err(|error| NotRecorded(error.to_string()))?;

@@ -44,7 +44,10 @@ pub use start::{StartError, Started};
 pub(crate) use tokens::{Open, TokenError, Tokens};
 pub(crate) use work::{Job, Work};
 
-use crate::{mocks::MockedTasks, services::Engine};
+use crate::{
+    mocks::MockedTasks,
+    services::{Engine, Finished},
+};
 
 /// AWS's limit for the history of a STANDARD execution.
 const MOST_EVENTS: u64 = 25_000;
@@ -185,7 +188,7 @@ impl Executions {
         presence: live::Presence,
         mocks: Option<Arc<MockedTasks>>,
     ) -> BoxFuture<'static, ()> {
-        let (arn, name) = (execution.arn.clone(), execution.name.clone());
+        let arn = execution.arn.clone();
         let ours = self.engine.wiring.machine(&execution.machine_arn).is_some();
         let writer = Arc::clone(&self.engine.host.store.writer);
         async move {
@@ -198,7 +201,7 @@ impl Executions {
                     tracing::info!(execution.arn = arn, status, "execution {arn} ended: {status}");
                     // One that failed may be redriven, and needs its files then.
                     if ours && matches!(outcome, Outcome::Succeeded(_)) {
-                        (self.engine.host.on_end)(name).await;
+                        self.finish(&runner).await;
                     }
                 }
                 Err(error) => {
@@ -209,6 +212,14 @@ impl Executions {
             self.shared.live.leave(&arn);
         }
         .boxed()
+    }
+
+    /// Tells the host that an execution has ended for good.
+    async fn finish(&self, runner: &Runner) {
+        let execution = runner.journal.as_ref().and_then(Journal::execution);
+        if let Some(Execution { name, input, .. }) = execution {
+            (self.engine.host.on_end)(Finished { name, input }).await;
+        }
     }
 
     /// A step could not be kept: the run is made again from its journal, until it can go on.

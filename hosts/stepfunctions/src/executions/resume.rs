@@ -10,7 +10,7 @@ use super::{
     Executions, Status, about, definitions, history, journal,
     row::{self, Execution},
 };
-use crate::clock;
+use crate::{clock, services::Finished};
 
 /// How long after its end an execution can be redriven, as on AWS.
 const REDRIVABLE: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -95,7 +95,9 @@ impl Executions {
         for machine in &self.engine.wiring.machines {
             let fallen = |connection: &_| row::fallen(connection, &machine.arn, before);
             for name in self.engine.host.store.readers.with(fallen)? {
-                (self.engine.host.on_end)(name).await;
+                if let Some(Execution { name, input, .. }) = self.find(&machine.execution_arn(&name))? {
+                    (self.engine.host.on_end)(Finished { name, input }).await;
+                }
             }
         }
         Ok(())
