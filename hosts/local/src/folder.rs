@@ -162,7 +162,7 @@ impl View {
         if !paths.database().exists() {
             return Err(Exit::usage(format!("{} holds no data of crmflow yet", root.display())));
         }
-        Ok(Self { readers: SqliteStore::open_to_read(&paths.database())?, objects: objects(&paths)? })
+        Ok(Self { readers: SqliteStore::open_read_only(&paths.database())?, objects: objects(&paths)? })
     }
 }
 

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused() {
+    fn impossible_behaviours_are_refused() {
         for told in [
             r#"{"status": 100}"#,
             r#"{"status": 600}"#,

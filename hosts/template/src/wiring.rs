@@ -270,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_documented_diagrams_are_those_of_the_template_and_the_machines() {
+    fn documented_diagrams_match_the_template() {
         let names = Names {
             machines: &[],
             is_function: &|_| true,

@@ -27,7 +27,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Batches) -> Resul
 }
 
 fn list(data: &Path, args: &Batches) -> Result<ExitCode, Exit> {
-    let store = SqliteStore::to_read(View::open(data)?.readers);
+    let store = SqliteStore::read_only(View::open(data)?.readers);
     let found = super::block_on(async {
         Ok(BatchStatus::list(&Name::default_tenant(), None, args.limit, &store).await?)
     })?;

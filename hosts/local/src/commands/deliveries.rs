@@ -32,7 +32,7 @@ pub(super) fn run(data: &Path, command: &Deliveries) -> Result<ExitCode, Exit> {
 }
 
 fn list(data: &Path, args: &List) -> Result<ExitCode, Exit> {
-    let store = SqliteStore::to_read(View::open(data)?.readers);
+    let store = SqliteStore::read_only(View::open(data)?.readers);
     let filter =
         Filter { destination: args.destination.clone(), status: args.status, failure: args.error.clone() };
     let tenant = Name::default_tenant();
@@ -77,7 +77,7 @@ fn answer(attempt: &Attempt) -> Option<String> {
 fn replay(data: &Path, args: &Replay) -> Result<ExitCode, Exit> {
     let tenant = Name::default_tenant();
     let done = if args.dry_run {
-        let store = SqliteStore::to_read(View::open(data)?.readers);
+        let store = SqliteStore::read_only(View::open(data)?.readers);
         super::block_on(async {
             let (_, selection) = select(&tenant, args, &store).await?;
             Ok(deliveries::count(&tenant, &selection, &store).await?)
@@ -137,7 +137,7 @@ struct Listed {
 /// Runs the command about destinations.
 pub(super) fn destinations(data: &Path, command: &Destinations) -> Result<ExitCode, Exit> {
     let Destinations::List { json } = command;
-    let store = SqliteStore::to_read(View::open(data)?.readers);
+    let store = SqliteStore::read_only(View::open(data)?.readers);
     let tenant = Name::default_tenant();
     super::block_on(async {
         let mut listed = Vec::new();

@@ -56,7 +56,7 @@ fn filter(selection: &Selection) -> Filter {
 fn list(data: &Path, selection: &Selection) -> Result<ExitCode, Exit> {
     let view = View::open(data)?;
     let (tenant, filter) = (Name::default_tenant(), filter(selection));
-    let store = SqliteStore::to_read(view.readers);
+    let store = SqliteStore::read_only(view.readers);
     super::block_on(async {
         let mut page = None;
         let mut listed = Vec::new();

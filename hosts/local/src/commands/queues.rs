@@ -151,8 +151,8 @@ fn show(messages: &[Waiting], json: bool) -> Result<(), Exit> {
         return super::print_json(&messages.iter().map(describe).collect::<Vec<_>>());
     }
     let mut text = String::new();
-    for Waiting { id, body, sent_at, past, .. } in messages {
-        let told = past.tell().map(|told| format!("  {told}")).unwrap_or_default();
+    for Waiting { id, body, sent_at, history, .. } in messages {
+        let told = history.describe().map(|told| format!("  {told}")).unwrap_or_default();
         let _ = writeln!(text, "{id}  {sent_at:.3}{told}\n{body}\n");
     }
     super::print(&text);
@@ -160,16 +160,16 @@ fn show(messages: &[Waiting], json: bool) -> Result<(), Exit> {
 }
 
 fn describe(message: &Waiting) -> Value {
-    let Waiting { sequence: _, id, body, attributes, sent_at, visible_at, past, group } = message;
+    let Waiting { sequence: _, id, body, attributes, sent_at, visible_at, history, group } = message;
     json!({
         "messageId": id,
         "body": body,
         "messageAttributes": serde_json::from_str(attributes).unwrap_or(Value::Null),
         "sentAt": sent_at,
         "visibleAt": visible_at,
-        "receives": past.receives,
-        "crashes": past.crashes,
-        "reason": past.tell(),
+        "receives": history.receives,
+        "crashes": history.crashes,
+        "reason": history.describe(),
         "messageGroupId": group,
     })
 }

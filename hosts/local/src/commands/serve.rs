@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Durat
 
 use api::{Api, HostName, Hosts, router_with};
 use kernel::queue::QueueName;
-use sqlite_store::queues::Load;
+use sqlite_store::queues::Size;
 use states::MockFile;
 use step_functions::{
     clock,
@@ -101,9 +101,9 @@ async fn take_up(folder: &Folder, flow: &LocalFlow, args: &Serve) -> Result<(), 
     interrupted::hold(flow).await?;
     flow.executions.resume().await?;
     flow.executions.tidy().await?;
-    let limit = Load { messages: args.queue_limit, bytes: args.queue_bytes };
+    let limit = Size { messages: args.queue_limit, bytes: args.queue_bytes };
     queue.limit(QueueName::Events, limit).await?;
-    queue.tell_suspects();
+    queue.warn_of_suspects();
     couriers::wake_lanes(&folder.host, &engine.wiring, clock::now()).await?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kernel::queue::{MessageAttributes, SqsEvent, SqsMessage};
 use registry::Consumer;
-use sqlite_store::queues::{Flight, Next, QueueSettings, Redrive};
+use sqlite_store::queues::{InFlight, Next, QueueSettings, Redrive};
 use step_functions::clock;
 use template::{Mapping, Queue};
 use tokio::{
@@ -72,12 +72,12 @@ impl Feeder {
             };
         }
         let (queue, most) = (&self.queue, self.mapping.batch_size);
-        let flights = self.mapping.concurrency.saturating_sub(calls.len()).min(AT_ONCE);
+        let batches = self.mapping.concurrency.saturating_sub(calls.len()).min(AT_ONCE);
         let queues = &self.flow.engine().host.queue;
-        match queues.receive(queue, most, flights, clock::now()).await {
-            Ok(Next::Flights(flights)) => {
-                for flight in flights {
-                    calls.spawn(Arc::clone(self).work(flight));
+        match queues.receive(queue, most, batches, clock::now()).await {
+            Ok(Next::Batches(batches)) => {
+                for batch in batches {
+                    calls.spawn(Arc::clone(self).work(batch));
                 }
                 Duration::ZERO
             }
@@ -102,11 +102,11 @@ impl Feeder {
     }
 
     /// Calls the function with what was received, and settles it.
-    async fn work(self: Arc<Self>, mut flight: Flight) -> Option<Duration> {
-        let failed = self.call(&mut flight).await;
+    async fn work(self: Arc<Self>, mut batch: InFlight) -> Option<Duration> {
+        let failed = self.call(&mut batch).await;
         let queue = &self.queue;
         loop {
-            match self.flow.engine().host.queue.settle(queue, &flight, &failed, clock::now()).await {
+            match self.flow.engine().host.queue.finish(queue, &batch, &failed, clock::now()).await {
                 Ok(wait) => return wait,
                 Err(error) => {
                     tracing::error!(
@@ -122,11 +122,11 @@ impl Feeder {
 
     /// The names of the messages that are not done, and why. A function that panics has done nothing; one has for as long as
     /// messages are hidden, and ends by itself then, so that no two tries run side by side.
-    async fn call(&self, flight: &mut Flight) -> HashMap<String, String> {
+    async fn call(&self, batch: &mut InFlight) -> HashMap<String, String> {
         let name = self.consumer.name();
-        let all: Vec<String> = flight.messages.iter().map(|message| message.id.clone()).collect();
+        let all: Vec<String> = batch.messages.iter().map(|message| message.id.clone()).collect();
         let until = Instant::now() + self.queue.visibility_timeout;
-        let call = super::call(self.consumer, event(flight), self.flow.clone(), Some(until));
+        let call = super::call(self.consumer, event(batch), self.flow.clone(), Some(until));
         match tokio::spawn(call).await {
             Ok(response) => {
                 let failures = response.batch_item_failures.into_iter();
@@ -153,13 +153,13 @@ fn settings(queue: &Queue) -> QueueSettings {
 }
 
 /// What the function gets.
-fn event(flight: &mut Flight) -> SqsEvent {
-    let message = |held: &mut sqlite_store::queues::Held| SqsMessage {
+fn event(batch: &mut InFlight) -> SqsEvent {
+    let message = |held: &mut sqlite_store::queues::ReceivedMessage| SqsMessage {
         message_id: held.id.clone(),
         body: std::mem::take(&mut held.body),
         attributes: MessageAttributes { receives: Some(held.receives.to_string()) },
     };
-    SqsEvent { records: flight.messages.iter_mut().map(message).collect() }
+    SqsEvent { records: batch.messages.iter_mut().map(message).collect() }
 }
 
 async fn sleep_until(due: Option<Timestamp>) {

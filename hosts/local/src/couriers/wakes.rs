@@ -48,9 +48,9 @@ pub(crate) async fn wake_lanes(
     let mut messages = Vec::new();
     for (lane, due) in readers.with(waiting)? {
         let Some(wake) = named(&lane) else { continue };
-        let is_deadly =
-            |lane: &str| dead.get(lane).is_some_and(|all| all.iter().any(|it| it.past.is_deadly()));
-        if is_deadly(&lane) {
+        let is_poison =
+            |lane: &str| dead.get(lane).is_some_and(|all| all.iter().any(|it| it.history.is_poison()));
+        if is_poison(&lane) {
             tracing::warn!(
                 lane,
                 "the lane {lane} is not woken, since its wake-up is dead: the process ended again and again while it \
@@ -58,7 +58,7 @@ pub(crate) async fn wake_lanes(
             );
             continue;
         }
-        let comes = |it: &Waiting| it.past.crashes > 0 || it.visible_at <= due.max(now) + SLACK;
+        let comes = |it: &Waiting| it.history.crashes > 0 || it.visible_at <= due.max(now) + SLACK;
         if !on_their_way.get(&lane).is_some_and(|all| all.iter().any(comes)) {
             messages.push(wake.message(queue::delay(due, now))?);
         }
@@ -69,7 +69,7 @@ pub(crate) async fn wake_lanes(
         tracing::info!(lanes = count, "lanes that had something waiting, and were asleep: {count}");
     }
     // What they were to wake is awake, or has nothing waiting.
-    let over = dead.into_values().flatten().filter(|it| !it.past.is_deadly()).map(|it| it.sequence);
+    let over = dead.into_values().flatten().filter(|it| !it.history.is_poison()).map(|it| it.sequence);
     let over: Vec<i64> = over.collect();
     if let Some(dead_letters) = dead_letters.filter(|_| !over.is_empty()) {
         let count = over.len();

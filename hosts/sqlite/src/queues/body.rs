@@ -10,15 +10,15 @@ use rusqlite::{
 use zstd::bulk::Compressor;
 
 /// Smaller bodies gain nothing that is worth the time.
-const LARGE: usize = 4 * 1024;
+const MIN_COMPRESSED_BYTES: usize = 4 * 1024;
 /// More than a message may have: what claims to be larger is damaged.
-const MOST: usize = 16 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// The fastest that packs well.
-const LEVEL: i32 = 1;
+const COMPRESSION_LEVEL: i32 = 1;
 
 thread_local! {
     /// To make one takes longer than to pack a list.
-    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = RefCell::new(Compressor::new(LEVEL).ok());
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = RefCell::new(Compressor::new(COMPRESSION_LEVEL).ok());
 }
 
 fn pack(bytes: &[u8]) -> Option<Vec<u8>> {
@@ -34,7 +34,7 @@ pub(super) enum Body {
 
 impl Body {
     pub(super) fn new(text: String) -> Self {
-        if text.len() < LARGE {
+        if text.len() < MIN_COMPRESSED_BYTES {
             return Self::Text(text);
         }
         match pack(text.as_bytes()) {
@@ -69,7 +69,8 @@ impl FromSql for Text {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let ValueRef::Blob(packed) = value else { return String::column_result(value).map(Self) };
         let size = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten();
-        let size = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(MOST).min(MOST);
+        let size =
+            size.and_then(|size| usize::try_from(size).ok()).unwrap_or(MAX_BODY_BYTES).min(MAX_BODY_BYTES);
         let bytes =
             zstd::bulk::decompress(packed, size).map_err(|error| FromSqlError::Other(error.into()))?;
         String::from_utf8(bytes).map(Self).map_err(|error| FromSqlError::Other(error.into()))
@@ -98,8 +99,8 @@ mod tests {
     fn a_body_is_read_as_it_was_written() {
         check("", "text");
         check("{\"user\":\"Zoë\"}", "text");
-        check(&"ë".repeat(LARGE / 2 - 1), "text");
-        check(&"ë".repeat(LARGE / 2), "blob");
+        check(&"ë".repeat(MIN_COMPRESSED_BYTES / 2 - 1), "text");
+        check(&"ë".repeat(MIN_COMPRESSED_BYTES / 2), "blob");
         check(&format!("[{}]", "0123456789,".repeat(100_000)), "blob");
     }
 }

@@ -16,11 +16,11 @@ use super::id_of;
 /// row must not cost the order of events. What is there at more ends than that is a suspect.
 const MAX_CRASHES_IN_PLACE: u32 = 8;
 /// How often an end is held against a message before that is dead.
-pub(super) const MAX_DEATHS: u32 = 16;
+pub(super) const MAX_CRASHES: u32 = 16;
 /// How long a suspect is held back at first; twice as long each time.
-const MIN_PAUSE: Duration = Duration::from_secs(1);
+const MIN_SUSPECT_DELAY: Duration = Duration::from_secs(1);
 /// The longest that one is held back.
-const MAX_PAUSE: Duration = Duration::from_secs(15 * 60);
+const MAX_SUSPECT_DELAY: Duration = Duration::from_secs(15 * 60);
 
 /// A message that was in flight.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Recovered {
     }
 
     /// Tells of a suspect.
-    pub(super) fn tell(&self) {
+    pub(super) fn warn(&self) {
         if self.is_suspect() {
             let Self { queue, id, crashes, pause, .. } = self;
             let seconds = pause.as_secs();
@@ -74,7 +74,7 @@ pub(super) fn recover(connection: &Connection, now: Timestamp) -> rusqlite::Resu
     for Recovered { sequence, crashes, pause, .. } in &recovered {
         let is_culprit = culprit == Some(*sequence);
         // Zero: it may be received, in its place.
-        let visible_at = if pause.is_zero() { 0 } else { super::flight::until(now, *pause) };
+        let visible_at = if pause.is_zero() { 0 } else { super::receive::until(now, *pause) };
         update.execute(params![sequence, crashes, is_culprit, visible_at])?;
     }
     connection.execute("DELETE FROM queue_flights", [])?;
@@ -100,6 +100,6 @@ fn in_flight(connection: &Connection) -> rusqlite::Result<Vec<Recovered>> {
 fn pause(crashes: u32) -> Duration {
     match crashes.checked_sub(MAX_CRASHES_IN_PLACE + 1) {
         None => Duration::ZERO,
-        Some(more) => MIN_PAUSE.saturating_mul(2_u32.saturating_pow(more)).min(MAX_PAUSE),
+        Some(more) => MIN_SUSPECT_DELAY.saturating_mul(2_u32.saturating_pow(more)).min(MAX_SUSPECT_DELAY),
     }
 }

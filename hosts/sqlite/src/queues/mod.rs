@@ -1,16 +1,16 @@
 //! The queues of the template on this machine: a SQLite table, written in group commits.
 //!
-//! One process works on a folder at a time, so what is being worked on is known in memory ([`standing`]); the file
+//! One process works on a folder at a time, so what is being worked on is known in memory ([`state`]); the file
 //! holds it as well, to know what the process died over.
 
 mod body;
 mod crashes;
 mod dead;
-mod flight;
-mod look;
-mod put;
+mod receive;
+mod send;
 mod settings;
-mod standing;
+mod state;
+mod stats;
 
 use std::sync::Arc;
 
@@ -22,11 +22,11 @@ use kernel::{
 
 use body::Body;
 use crashes::Recovered;
-pub use flight::{Flight, Held, Next};
-pub use look::{Depth, Waiting, depth, oldest};
+pub use receive::{InFlight, Next, ReceivedMessage};
 pub use settings::{QueueSettings, Redrive};
-pub use standing::Load;
-use standing::Standings;
+use state::QueueStates;
+pub use state::Size;
+pub use stats::{Depth, Waiting, depth, oldest};
 
 use crate::store::SqliteStore;
 
@@ -64,7 +64,7 @@ pub struct Sent {
 #[derive(Clone, Debug)]
 pub struct LocalQueue {
     store: SqliteStore,
-    standings: Standings,
+    states: QueueStates,
     /// What the last process left in flight.
     recovered: Arc<[Recovered]>,
     /// The clock.
@@ -80,27 +80,27 @@ impl LocalQueue {
 
     fn open_at(store: SqliteStore, at: Timestamp, now: fn() -> Timestamp) -> Result<Self, StoreError> {
         let recovered = store.writer.write_blocking(move |connection| crashes::recover(connection, at))?;
-        let standings = Standings::new(look::loads(&store.readers)?);
-        Ok(Self { store, standings, recovered: recovered.into(), now })
+        let states = QueueStates::new(stats::sizes(&store.readers)?);
+        Ok(Self { store, states, recovered: recovered.into(), now })
     }
 
     /// Tells of messages that the process ended over again and again.
-    pub fn tell_suspects(&self) {
-        self.recovered.iter().for_each(Recovered::tell);
+    pub fn warn_of_suspects(&self) {
+        self.recovered.iter().for_each(Recovered::warn);
     }
 
     /// From here on a queue takes no more than this.
-    pub async fn limit(&self, queue: QueueName, limit: Load) -> Result<(), StoreError> {
+    pub async fn limit(&self, queue: QueueName, limit: Size) -> Result<(), StoreError> {
         let name = queue.resource();
-        self.standings.of(name).limit(limit);
-        self.store.writer.write(move |connection| put::limit(connection, name, limit.messages)).await
+        self.states.of(name).limit(limit);
+        self.store.writer.write(move |connection| send::limit(connection, name, limit.messages)).await
     }
 
     /// Sends a message of a task.
     pub async fn send_one(&self, message: Message) -> Result<Sent, StoreError> {
-        let reserved = self.standings.of(&message.queue).add(Load::one(message.body.len()));
+        let reserved = self.states.of(&message.queue).add(Size::one(message.body.len()));
         let sent = self.store.writer.write_then(
-            move |connection| put::one(connection, message),
+            move |connection| send::one(connection, message),
             move |sent| {
                 if let Ok((_, true)) = sent {
                     reserved.keep();
@@ -112,12 +112,12 @@ impl LocalQueue {
 
     /// Deletes messages that nobody works on.
     pub async fn forget(&self, queue: &str, sequences: Vec<i64>) -> Result<(), StoreError> {
-        let standing = self.standings.of(queue);
+        let state = self.states.of(queue);
         let deleted = self.store.writer.write_then(
-            move |connection| put::delete(connection, &sequences),
+            move |connection| send::delete(connection, &sequences),
             move |deleted| {
-                if let Ok(load) = deleted {
-                    standing.remove(*load);
+                if let Ok(size) = deleted {
+                    state.remove(*size);
                 }
             },
         );
@@ -126,7 +126,7 @@ impl LocalQueue {
 
     /// Waits until something was put into a queue, or given back to it, since this was last asked.
     pub async fn changed(&self, queue: &str) {
-        self.standings.of(queue).changed().await;
+        self.states.of(queue).changed().await;
     }
 }
 
@@ -136,11 +136,11 @@ impl Queue for LocalQueue {
         let name = queue.resource();
         let messages: Vec<_> =
             messages.into_iter().map(|message| (Body::new(message.body), message.delay)).collect();
-        let load = messages.iter().map(|(body, _)| Load::one(body.len())).sum();
-        let Some(reserved) = self.standings.of(name).reserve(load) else { return Err(QueueError::Full) };
+        let size = messages.iter().map(|(body, _)| Size::one(body.len())).sum();
+        let Some(reserved) = self.states.of(name).reserve(size) else { return Err(QueueError::Full) };
         let sent_at = (self.now)();
         let sent = self.store.writer.write_first(
-            move |connection| put::all(connection, name, &messages, sent_at),
+            move |connection| send::all(connection, name, &messages, sent_at),
             move |sent| {
                 if sent.is_ok() {
                     reserved.keep();

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use tempfile::TempDir;
 
 use super::settings::{QueueSettings as Of, Redrive};
-use super::{dead::Past, *};
+use super::{dead::History, *};
 
 #[expect(clippy::disallowed_methods, reason = "this is the clock of these tests")]
 fn now() -> Timestamp {
@@ -39,23 +39,28 @@ async fn send(queue: &LocalQueue, bodies: &[&str]) -> Result<(), QueueError> {
 }
 
 /// Receives, and gives the bodies too.
-async fn receive(queue: &LocalQueue, of: &Of, most: usize, now: Timestamp) -> Option<(Flight, Vec<String>)> {
+async fn receive(
+    queue: &LocalQueue,
+    of: &Of,
+    most: usize,
+    now: Timestamp,
+) -> Option<(InFlight, Vec<String>)> {
     match queue.receive(of, most, 1, now).await.unwrap() {
-        Next::Flights(mut flights) => {
-            let flight = flights.pop().unwrap();
-            assert!(flights.is_empty(), "{flights:?}");
-            let bodies = flight.messages.iter().map(|message| message.body.clone()).collect();
-            Some((flight, bodies))
+        Next::Batches(mut batches) => {
+            let batch = batches.pop().unwrap();
+            assert!(batches.is_empty(), "{batches:?}");
+            let bodies = batch.messages.iter().map(|message| message.body.clone()).collect();
+            Some((batch, bodies))
         }
         Next::Nothing(_) => None,
     }
 }
 
-async fn settle(queue: &LocalQueue, flight: &Flight, failed: &[&str], now: Timestamp) -> Option<Duration> {
-    let failed = flight.messages.iter().filter(|message| failed.contains(&message.body.as_str()));
+async fn finish(queue: &LocalQueue, batch: &InFlight, failed: &[&str], now: Timestamp) -> Option<Duration> {
+    let failed = batch.messages.iter().filter(|message| failed.contains(&message.body.as_str()));
     let failed: HashMap<String, String> =
         failed.map(|message| (message.id.clone(), "storage was away".to_owned())).collect();
-    queue.settle(&events(), flight, &failed, now).await.unwrap()
+    queue.finish(&events(), batch, &failed, now).await.unwrap()
 }
 
 fn start() -> (TempDir, Timestamp) {
@@ -79,8 +84,8 @@ async fn messages_come_in_order_and_once() {
     assert!(receive(&queue, &events(), 2, now).await.is_none());
     let full = depth(&queue.store.readers, "EventsQueue", now).unwrap();
     assert_eq!((full.messages, full.in_flight), (3, 3));
-    settle(&queue, &first, &[], now).await;
-    settle(&queue, &second, &[], now).await;
+    finish(&queue, &first, &[], now).await;
+    finish(&queue, &second, &[], now).await;
     assert_eq!(depth(&queue.store.readers, "EventsQueue", now).unwrap(), Depth::default());
     // Ids are not given again.
     send(&queue, &["d"]).await.unwrap();
@@ -89,33 +94,33 @@ async fn messages_come_in_order_and_once() {
 }
 
 #[tokio::test]
-async fn what_failed_comes_again_before_what_was_sent_later() {
+async fn failed_messages_come_before_later_ones() {
     let (folder, now) = start();
     let queue = open(folder.path());
     send(&queue, &["a", "b"]).await.unwrap();
-    let (flight, _) = receive(&queue, &events(), 10, now).await.unwrap();
-    assert_eq!(settle(&queue, &flight, &["a"], now).await, Some(Duration::from_secs(1)));
+    let (batch, _) = receive(&queue, &events(), 10, now).await.unwrap();
+    assert_eq!(finish(&queue, &batch, &["a"], now).await, Some(Duration::from_secs(1)));
     send(&queue, &["c"]).await.unwrap();
     let again = after(now, 1);
     match queue.receive(&events(), 0, 0, now).await.unwrap() {
         Next::Nothing(later) => assert_eq!(later, Some(again)),
-        flight @ Next::Flights(_) => panic!("{flight:?}"),
+        batch @ Next::Batches(_) => panic!("{batch:?}"),
     }
-    let (flight, bodies) = receive(&queue, &events(), 10, again).await.unwrap();
+    let (batch, bodies) = receive(&queue, &events(), 10, again).await.unwrap();
     assert_eq!(bodies, ["a", "c"]);
-    assert_eq!(flight.messages.iter().map(|message| message.receives).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(batch.messages.iter().map(|message| message.receives).collect::<Vec<_>>(), [2, 1]);
 }
 
 #[tokio::test]
-async fn what_fails_again_and_again_comes_alone_and_is_dead_in_the_end() {
+async fn a_failing_message_comes_alone_and_is_dead_at_last() {
     let (folder, mut now) = start();
     let queue = open(folder.path());
     send(&queue, &["a", "b", "c"]).await.unwrap();
     let mut pauses = Vec::new();
     for receives in 1..=4 {
-        let (flight, bodies) = receive(&queue, &events(), 10, now).await.unwrap();
+        let (batch, bodies) = receive(&queue, &events(), 10, now).await.unwrap();
         assert_eq!(bodies, ["a", "b", "c"], "{receives}");
-        pauses.push(settle(&queue, &flight, &["a", "b", "c"], now).await);
+        pauses.push(finish(&queue, &batch, &["a", "b", "c"], now).await);
         let paused = depth(&queue.store.readers, "EventsQueue", now).unwrap();
         assert_eq!((paused.delayed, paused.in_flight), (3, 0));
         now = after(now, 3);
@@ -123,66 +128,66 @@ async fn what_fails_again_and_again_comes_alone_and_is_dead_in_the_end() {
     // Order is given up where it would hold up the others.
     assert_eq!(pauses, [Some(Duration::from_secs(1)), Some(Duration::from_secs(2)), None, None]);
     for (body, failed) in [("a", true), ("b", false), ("c", true)] {
-        let (flight, bodies) = receive(&queue, &events(), 10, now).await.unwrap();
+        let (batch, bodies) = receive(&queue, &events(), 10, now).await.unwrap();
         assert_eq!(bodies, [body]);
-        settle(&queue, &flight, &[body][usize::from(!failed)..], now).await;
+        finish(&queue, &batch, &[body][usize::from(!failed)..], now).await;
     }
     assert!(receive(&queue, &events(), 10, after(now, 100)).await.is_none());
     let lost = oldest(&queue.store.readers, "Dead", 10).unwrap();
     assert_eq!(
-        lost.iter().map(|lost| (lost.body.as_str(), lost.past.receives)).collect::<Vec<_>>(),
+        lost.iter().map(|lost| (lost.body.as_str(), lost.history.receives)).collect::<Vec<_>>(),
         [("a", 5), ("c", 5)]
     );
-    let told = lost[0].past.tell().unwrap();
+    let told = lost[0].history.describe().unwrap();
     assert_eq!(told, "its function failed 5 times, the last time because storage was away");
     assert_eq!(queue.move_all("Dead", "EventsQueue").await.unwrap(), 2);
-    let (flight, bodies) = receive(&queue, &events(), 10, now).await.unwrap();
-    assert_eq!((bodies, flight.messages[0].receives), (vec!["a".to_owned(), "c".into()], 1));
+    let (batch, bodies) = receive(&queue, &events(), 10, now).await.unwrap();
+    assert_eq!((bodies, batch.messages[0].receives), (vec!["a".to_owned(), "c".into()], 1));
     assert!(receive(&queue, &dead(), 10, now).await.is_none());
 }
 
 /// Opens the folder as the next process does, and receives once something may be; the bodies, and when that was.
-async fn open_and_receive(folder: &Path, now: &mut Timestamp) -> (LocalQueue, Flight, Vec<String>) {
+async fn open_and_receive(folder: &Path, now: &mut Timestamp) -> (LocalQueue, InFlight, Vec<String>) {
     let queue = open_at(folder, *now);
     loop {
         match queue.receive(&events(), 10, 1, *now).await.unwrap() {
-            Next::Flights(mut flights) => {
-                let flight = flights.pop().unwrap();
-                let bodies = flight.messages.iter().map(|message| message.body.clone()).collect();
-                return (queue, flight, bodies);
+            Next::Batches(mut batches) => {
+                let batch = batches.pop().unwrap();
+                let bodies = batch.messages.iter().map(|message| message.body.clone()).collect();
+                return (queue, batch, bodies);
             }
             Next::Nothing(later) => *now = later.expect("it is held back, or dead"),
         }
     }
 }
 
-fn past(queue: &LocalQueue, of: &str) -> Vec<(String, Past)> {
+fn history(queue: &LocalQueue, of: &str) -> Vec<(String, History)> {
     let waiting = oldest(&queue.store.readers, of, 10).unwrap();
-    waiting.into_iter().map(|message| (message.body, message.past)).collect()
+    waiting.into_iter().map(|message| (message.body, message.history)).collect()
 }
 
 /// Whoever kills a process means no message by it: what was in flight is received again at once, in its place.
 #[tokio::test]
-async fn a_crash_is_no_try_of_what_was_in_flight() {
+async fn a_crash_is_no_receive_of_messages_in_flight() {
     let (folder, mut now) = start();
     send(&open(folder.path()), &["a", "b"]).await.unwrap();
     let began = now;
     for crashes in 0..=8 {
-        let (_, flight, bodies) = open_and_receive(folder.path(), &mut now).await;
+        let (_, batch, bodies) = open_and_receive(folder.path(), &mut now).await;
         assert_eq!((bodies[0].as_str(), bodies.len()), ("a", if crashes < 4 { 2 } else { 1 }), "{crashes}");
-        assert_eq!((flight.messages[0].receives, now), (1, began));
+        assert_eq!((batch.messages[0].receives, now), (1, began));
     }
     // Then it stands in nobody's way.
-    let (queue, flight, bodies) = open_and_receive(folder.path(), &mut now).await;
+    let (queue, batch, bodies) = open_and_receive(folder.path(), &mut now).await;
     assert_eq!((bodies, now), (vec!["b".to_owned()], began));
-    settle(&queue, &flight, &[], now).await;
+    finish(&queue, &batch, &[], now).await;
     assert!(receive(&queue, &events(), 10, now).await.is_none());
     assert_eq!(receive(&queue, &events(), 10, after(now, 1)).await.unwrap().1, ["a"]);
 }
 
 /// A process that is started and killed many times in a short while meets a message a few times.
 #[tokio::test]
-async fn many_kills_in_a_row_do_not_bury_a_message() {
+async fn many_kills_in_a_row_make_no_dead_letter() {
     let (folder, mut now) = start();
     send(&open(folder.path()), &["a"]).await.unwrap();
     for _ in 0..600 {
@@ -191,30 +196,30 @@ async fn many_kills_in_a_row_do_not_bury_a_message() {
         receive(&queue, &events(), 10, now).await;
         now += SignedDuration::from_millis(200);
     }
-    let (queue, flight, bodies) = open_and_receive(folder.path(), &mut now).await;
+    let (queue, batch, bodies) = open_and_receive(folder.path(), &mut now).await;
     assert_eq!(bodies, ["a"]);
-    settle(&queue, &flight, &["a"], now).await;
-    let told = past(&queue, "EventsQueue")[0].1.clone();
+    finish(&queue, &batch, &["a"], now).await;
+    let told = history(&queue, "EventsQueue")[0].1.clone();
     assert_eq!((told.receives, told.crashes), (1, 0), "the process has outlived it");
 }
 
 /// What kills the process each time is dead in the end, alone, and says so.
 #[tokio::test]
-async fn what_kills_the_process_each_time_is_buried_alone() {
+async fn only_the_message_that_kills_becomes_a_dead_letter() {
     let (folder, mut now) = start();
     send(&open(folder.path()), &["poison"]).await.unwrap();
     let began = now;
-    for deaths in 0..60 {
+    for charged_crashes in 0..60 {
         let queue = open_at(folder.path(), now);
         // Others come and go with it, and are in flight when it kills.
-        send(&queue, &[&format!("new {deaths}")]).await.unwrap();
+        send(&queue, &[&format!("new {charged_crashes}")]).await.unwrap();
         let mut killed = false;
         while !killed {
             match queue.receive(&events(), 1, 10, now).await.unwrap() {
-                Next::Flights(flights) => {
-                    killed = flights.iter().any(|flight| flight.messages[0].body == "poison");
-                    for flight in flights.iter().filter(|_| !killed) {
-                        settle(&queue, flight, &[], now).await;
+                Next::Batches(batches) => {
+                    killed = batches.iter().any(|batch| batch.messages[0].body == "poison");
+                    for batch in batches.iter().filter(|_| !killed) {
+                        finish(&queue, batch, &[], now).await;
                     }
                 }
                 Next::Nothing(Some(later)) => now = later,
@@ -226,29 +231,29 @@ async fn what_kills_the_process_each_time_is_buried_alone() {
         }
     }
     let queue = open_at(folder.path(), now);
-    let dead = past(&queue, "Dead");
+    let dead = history(&queue, "Dead");
     assert_eq!((dead.len(), dead[0].0.as_str()), (1, "poison"), "{dead:?}");
     let told = format!("the process ended {} times while it was worked on", dead[0].1.crashes);
-    assert_eq!((dead[0].1.tell(), dead[0].1.crashes < 30), (Some(told), true));
+    assert_eq!((dead[0].1.describe(), dead[0].1.crashes < 30), (Some(told), true));
     assert!(now > after(began, 3_600), "{now}");
     assert_eq!(queue.move_all("Dead", "EventsQueue").await, Ok(1));
-    assert_eq!(past(&queue, "EventsQueue").last().unwrap().1, Past::default());
+    assert_eq!(history(&queue, "EventsQueue").last().unwrap().1, History::default());
 }
 
 /// Where several are there each time, nobody can tell which one it was.
 #[tokio::test]
-async fn nothing_is_held_against_two_suspects() {
+async fn crashes_are_not_charged_to_two_suspects() {
     let (folder, mut now) = start();
     send(&open(folder.path()), &["a", "b"]).await.unwrap();
     for _ in 0..40 {
         let queue = open_at(folder.path(), now);
         now = after(now, 1_800);
-        let Next::Flights(flights) = queue.receive(&events(), 1, 2, now).await.unwrap() else {
+        let Next::Batches(batches) = queue.receive(&events(), 1, 2, now).await.unwrap() else {
             panic!("none")
         };
-        assert_eq!(flights.len(), 2);
+        assert_eq!(batches.len(), 2);
     }
-    assert_eq!(past(&open_at(folder.path(), now), "Dead"), []);
+    assert_eq!(history(&open_at(folder.path(), now), "Dead"), []);
 }
 
 #[tokio::test]
@@ -259,12 +264,12 @@ async fn a_clean_end_leaves_nothing_in_flight() {
         let (queue, ..) = open_and_receive(folder.path(), &mut now).await;
         queue.store.writer.close();
     }
-    assert_eq!(past(&open_at(folder.path(), now), "EventsQueue"), [("a".to_owned(), Past::default())]);
+    assert_eq!(history(&open_at(folder.path(), now), "EventsQueue"), [("a".to_owned(), History::default())]);
 }
 
 /// A file of before, whose messages had deaths counted whoever else was there.
 #[tokio::test]
-async fn deaths_that_were_counted_of_every_message_bury_none() {
+async fn crashes_charged_to_all_make_no_dead_letter() {
     let (folder, now) = start();
     send(&open(folder.path()), &["a"]).await.unwrap();
     let file = rusqlite::Connection::open(folder.path().join("crmflow.db")).unwrap();
@@ -276,8 +281,8 @@ async fn deaths_that_were_counted_of_every_message_bury_none() {
     assert_eq!(receive(&queue, &events(), 10, now).await.unwrap().1, ["a"]);
 }
 
-fn few(messages: u64) -> Load {
-    Load { messages, bytes: 100 }
+fn few(messages: u64) -> Size {
+    Size { messages, bytes: 100 }
 }
 
 #[tokio::test]
@@ -289,9 +294,9 @@ async fn a_full_queue_takes_no_more_until_some_is_done() {
     assert_eq!(send(&queue, &["c", "d"]).await, Err(QueueError::Full));
     send(&queue, &["c"]).await.unwrap();
     assert_eq!(send(&queue, &["d"]).await, Err(QueueError::Full));
-    let (flight, _) = receive(&queue, &events(), 2, now).await.unwrap();
+    let (batch, _) = receive(&queue, &events(), 2, now).await.unwrap();
     assert_eq!(send(&queue, &["d"]).await, Err(QueueError::Full), "what is worked on has its place still");
-    settle(&queue, &flight, &["b"], now).await;
+    finish(&queue, &batch, &["b"], now).await;
     send(&queue, &["d"]).await.unwrap();
     assert_eq!(send(&queue, &["e"]).await, Err(QueueError::Full));
     drop(queue);
@@ -312,8 +317,8 @@ async fn a_queue_takes_so_many_bytes() {
     queue.limit(QueueName::Events, few(1000)).await.unwrap();
     send(&queue, &[&large, &small]).await.unwrap();
     assert_eq!(send(&queue, &["a"]).await, Err(QueueError::Full));
-    let (flight, _) = receive(&queue, &events(), 1, now).await.unwrap();
-    settle(&queue, &flight, &[], now).await;
+    let (batch, _) = receive(&queue, &events(), 1, now).await.unwrap();
+    finish(&queue, &batch, &[], now).await;
     send(&queue, &[&large]).await.unwrap();
     drop(queue);
     let queue = open(folder.path());
@@ -325,26 +330,26 @@ async fn a_queue_takes_so_many_bytes() {
 
 /// Several are taken off in one commit, each to be settled by itself.
 #[tokio::test]
-async fn flights_take_off_together() {
+async fn several_batches_are_received_in_one_commit() {
     let (folder, now) = start();
     let queue = open(folder.path());
     send(&queue, &["a", "b", "c", "d", "e"]).await.unwrap();
-    let Next::Flights(flights) = queue.receive(&events(), 2, 2, now).await.unwrap() else { panic!("none") };
-    let bodies: Vec<Vec<&str>> = flights
+    let Next::Batches(batches) = queue.receive(&events(), 2, 2, now).await.unwrap() else { panic!("none") };
+    let bodies: Vec<Vec<&str>> = batches
         .iter()
-        .map(|flight| flight.messages.iter().map(|message| message.body.as_str()).collect())
+        .map(|batch| batch.messages.iter().map(|message| message.body.as_str()).collect())
         .collect();
     assert_eq!(bodies, [["a", "b"], ["c", "d"]]);
-    settle(&queue, &flights[1], &[], now).await;
+    finish(&queue, &batches[1], &[], now).await;
     let full = depth(&queue.store.readers, "EventsQueue", now).unwrap();
     assert_eq!((full.messages, full.in_flight), (3, 2));
-    settle(&queue, &flights[0], &["a"], now).await;
+    finish(&queue, &batches[0], &["a"], now).await;
     assert_eq!(receive(&queue, &events(), 5, now).await.unwrap().1, ["e"]);
     assert_eq!(receive(&queue, &events(), 5, after(now, 2)).await.unwrap().1, ["a"]);
 }
 
 #[tokio::test]
-async fn a_message_that_is_held_back_comes_when_it_is_due() {
+async fn a_delayed_message_comes_when_it_is_due() {
     let (folder, _) = start();
     let queue = open(folder.path());
     let message = queue::Message { body: "later".into(), delay: Duration::from_secs(60) };
@@ -359,7 +364,7 @@ async fn a_message_that_is_held_back_comes_when_it_is_due() {
 
 /// Whoever waits is woken by what is sent, though the sender did not wait for its answer.
 #[tokio::test]
-async fn a_sender_that_went_away_leaves_nothing_unseen() {
+async fn messages_of_a_sender_that_went_away_are_counted() {
     let (folder, _) = start();
     let queue = open(folder.path());
     queue.limit(QueueName::Events, few(1)).await.unwrap();

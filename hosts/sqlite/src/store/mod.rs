@@ -1,14 +1,14 @@
 //! The SQLite side of the store seam: one file, one writer that commits many callers' writes together.
 
-mod fold;
-mod line;
+mod checkpoint;
 mod read;
 mod schema;
 mod write;
+mod write_queue;
 
 use std::{path::Path, sync::Arc};
 
-use fold::Folding;
+use checkpoint::Checkpointer;
 use futures::future::try_join_all;
 use kernel::store::{Condition, Item, Query, Store, StoreError, Table, Written};
 use rusqlite::Connection;
@@ -17,7 +17,7 @@ pub use read::Readers;
 pub use write::Writer;
 
 /// How many items are written without a look at who else waits: well under a millisecond's work.
-const BLOCK: usize = 64;
+const MAX_ITEMS_PER_JOB: usize = 64;
 
 /// The tables in `crmflow.db`. Cheap to clone; all clones share the writer.
 #[derive(Clone, Debug)]
@@ -32,20 +32,20 @@ impl SqliteStore {
     /// Opens the file for reading and writing, and makes it if there is none.
     pub fn open(file: &Path) -> Result<Self, StoreError> {
         let mut connection = schema::open(file).map_err(|error| failure(&error))?;
-        let folding = Folding::start(file, &mut connection)?;
+        let checkpointer = Checkpointer::start(file, &mut connection)?;
         Ok(Self {
-            writer: Arc::new(Writer::start(connection, folding)?),
+            writer: Arc::new(Writer::start(connection, checkpointer)?),
             readers: Arc::new(Readers::new(file)),
         })
     }
 
     /// A store over readers alone, whose writes are refused.
-    pub fn to_read(readers: Readers) -> Self {
+    pub fn read_only(readers: Readers) -> Self {
         Self { writer: Arc::new(Writer::none()), readers: Arc::new(readers) }
     }
 
     /// Opens a file that another process may be writing, to look only.
-    pub fn open_to_read(file: &Path) -> Result<Readers, StoreError> {
+    pub fn open_read_only(file: &Path) -> Result<Readers, StoreError> {
         let readers = Readers::new(file);
         let layout = readers.with(schema::layout)?;
         if layout < schema::VERSION {
@@ -108,7 +108,7 @@ impl Store for SqliteStore {
         let mut written = Vec::new();
         // All of them are in line before the first is waited for.
         while puts.peek().is_some() {
-            let some: Vec<_> = puts.by_ref().take(BLOCK).collect();
+            let some: Vec<_> = puts.by_ref().take(MAX_ITEMS_PER_JOB).collect();
             written.push(self.writer.write(move |connection| {
                 let put = |(item, condition): &(Item, _)| write::put(connection, table, item, *condition);
                 some.iter().map(put).collect::<Result<Vec<_>, _>>()
@@ -132,7 +132,7 @@ impl Store for SqliteStore {
         let mut keys = keys.into_iter().peekable();
         let mut deleted = Vec::new();
         while keys.peek().is_some() {
-            let some: Vec<_> = keys.by_ref().take(BLOCK).collect();
+            let some: Vec<_> = keys.by_ref().take(MAX_ITEMS_PER_JOB).collect();
             deleted.push(self.writer.write(move |connection| {
                 some.iter()
                     .try_for_each(|(partition, sort)| write::delete(connection, table, partition, sort))
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_can_query() {
+    fn views_for_people_can_be_queried() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("crmflow.db");
         drop(SqliteStore::open(&file).unwrap());

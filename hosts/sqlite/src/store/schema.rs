@@ -81,7 +81,7 @@ UPDATE queue_messages SET crashes = deaths, deaths = 0 WHERE deaths > 0;
 const UNLIMITED: &str = "DELETE FROM queue_limits;";
 
 /// The end is clean: what is worked on still is received again, as if it had not been.
-const LEFT: &str = "DELETE FROM queue_flights";
+const RELEASE_IN_FLIGHT: &str = "DELETE FROM queue_flights";
 
 /// Makes room for the queues of this layout; the first layout had none.
 const BEFORE_QUEUES: &str = "
@@ -215,8 +215,8 @@ pub(super) fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Leaves the file: nothing is worked on any longer.
-pub(super) fn leave(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(LEFT)
+pub(super) fn release_in_flight(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(RELEASE_IN_FLIGHT)
 }
 
 /// The layout that a file has.

@@ -15,30 +15,29 @@ use tokio::{
 };
 
 use super::{
-    failure,
-    fold::Folding,
-    line::{Job, Line, Place, Tell},
-    read, schema,
+    checkpoint::Checkpointer,
+    failure, read, schema,
+    write_queue::{Job, OnCommit, Priority, WriteQueue},
 };
 
 /// How many writes at the front go into one transaction before one in bulk does; twice as many go in at the most.
-const GROUP: usize = 512;
+const MAX_GROUP: usize = 512;
 /// For how long a transaction takes in what is in bulk: whoever comes to the front meanwhile waits for its end.
-const SLICE: Duration = Duration::from_millis(2);
+const MAX_BACKGROUND_TIME: Duration = Duration::from_millis(2);
 /// The same while nobody comes to the front: fewer commits are less work.
-const LONG_SLICE: Duration = Duration::from_millis(20);
+const MAX_QUIET_BACKGROUND_TIME: Duration = Duration::from_millis(20);
 /// Nobody does when nobody did for so long.
-const QUIET: Duration = Duration::from_millis(500);
+const QUIET_AFTER: Duration = Duration::from_millis(500);
 /// How many may wait before callers are held up.
-const WAITING: usize = 4096;
+const MAX_WAITING_WRITES: usize = 4096;
 
 /// The one that writes the file.
 pub struct Writer {
-    line: Arc<Line>,
+    queue: Arc<WriteQueue>,
     /// Who waits for a place in the line holds up no thread.
     room: Arc<Semaphore>,
     /// Until it is waited for.
-    thread: Mutex<Option<JoinHandle<(Connection, Folding)>>>,
+    thread: Mutex<Option<JoinHandle<(Connection, Checkpointer)>>>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -49,39 +48,43 @@ impl std::fmt::Debug for Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.line.close();
+        self.queue.close();
     }
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, folding: Folding) -> Result<Self, StoreError> {
-        let line = Arc::<Line>::default();
-        let jobs = Arc::clone(&line);
+    pub(super) fn start(connection: Connection, checkpointer: Checkpointer) -> Result<Self, StoreError> {
+        let queue = Arc::<WriteQueue>::default();
+        let jobs = Arc::clone(&queue);
         let thread = thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || run(connection, &jobs, folding))
+            .spawn(move || run(connection, &jobs, checkpointer))
             .map_err(|error| StoreError::Refused(error.to_string()))?;
-        Ok(Self { line, room: Arc::new(Semaphore::new(WAITING)), thread: Mutex::new(Some(thread)) })
+        Ok(Self {
+            queue,
+            room: Arc::new(Semaphore::new(MAX_WAITING_WRITES)),
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     /// No writer: every write is refused.
     pub(super) fn none() -> Self {
-        let line = Arc::<Line>::default();
-        line.close();
-        Self { line, room: Arc::new(Semaphore::new(1)), thread: Mutex::default() }
+        let queue = Arc::<WriteQueue>::default();
+        queue.close();
+        Self { queue, room: Arc::new(Semaphore::new(1)), thread: Mutex::default() }
     }
 
     /// A clean end: writes what waits, leaves nothing in flight, folds the log. Every later write is refused. Not for the
     /// writer's own thread.
     pub fn close(&self) {
-        self.line.close();
+        self.queue.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A panic of it has been told.
-        let Some(Ok((connection, folding))) = thread.map(JoinHandle::join) else { return };
-        if let Err(error) = schema::leave(&connection) {
+        let Some(Ok((connection, checkpointer))) = thread.map(JoinHandle::join) else { return };
+        if let Err(error) = schema::release_in_flight(&connection) {
             tracing::warn!("what was worked on counts as if the process had died: {}", failure(&error));
         }
-        folding.finish(&connection);
+        checkpointer.finish(&connection);
     }
 
     /// Makes a change before anything else runs, on a thread that may wait.
@@ -96,7 +99,7 @@ impl Writer {
             change: Box::new(move |connection| _ = made.send(change(connection))),
             done: Box::new(move |committed| _ = tell.send(committed)),
         };
-        if !self.line.push(job, Place::Front) {
+        if !self.queue.push(job, Priority::Interactive) {
             return Err(gone());
         }
         told.recv().map_err(|_| gone())??;
@@ -118,7 +121,7 @@ impl Writer {
         change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         then: impl FnOnce(&Result<T, StoreError>) + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.write_at(Place::Bulk, change, then).await
+        self.write_at(Priority::Background, change, then).await
     }
 
     /// As [`Writer::write_then`], before all that does not come this way: for what is small and waited for outside.
@@ -127,12 +130,12 @@ impl Writer {
         change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         then: impl FnOnce(&Result<T, StoreError>) + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.write_at(Place::Front, change, then).await
+        self.write_at(Priority::Interactive, change, then).await
     }
 
     async fn write_at<T: Send + 'static>(
         &self,
-        place: Place,
+        priority: Priority,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         then: impl FnOnce(&Result<T, StoreError>) + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -156,7 +159,7 @@ impl Writer {
                 let _ = answer.send(came);
             }),
         };
-        if !self.line.push(job, place) {
+        if !self.queue.push(job, priority) {
             return Err(gone());
         }
         answered.await.map_err(|_| gone())?
@@ -167,53 +170,57 @@ fn gone() -> StoreError {
     StoreError::Unavailable("the writer has stopped".into())
 }
 
-fn run(connection: Connection, line: &Line, mut folding: Folding) -> (Connection, Folding) {
-    let mut front = None;
-    while line.wait() {
+fn run(
+    connection: Connection,
+    queue: &WriteQueue,
+    mut checkpointer: Checkpointer,
+) -> (Connection, Checkpointer) {
+    let mut interactive = None;
+    while queue.wait() {
         let mut group = Group::default();
-        let committed = group.commit(&connection, line, &mut front);
+        let committed = group.commit(&connection, queue, &mut interactive);
         group.tell(&committed);
-        folding.after_commit(&connection, is_quiet(front));
+        checkpointer.after_commit(&connection, is_quiet(interactive));
     }
-    (connection, folding)
+    (connection, checkpointer)
 }
 
 /// Whether nothing came to the front for a while.
-fn is_quiet(front: Option<Instant>) -> bool {
-    front.is_none_or(|front| front.elapsed() > QUIET)
+fn is_quiet(interactive: Option<Instant>) -> bool {
+    interactive.is_none_or(|interactive| interactive.elapsed() > QUIET_AFTER)
 }
 
 /// What goes into one commit.
 #[derive(Default)]
 struct Group {
-    done: Vec<Tell>,
+    done: Vec<OnCommit>,
     /// Where the first is waited for: at the front, if anything came there.
     runtime: Option<Handle>,
 }
 
 impl Group {
-    /// Writes what waits. `front` is when something was at the front last.
+    /// Writes what waits. `interactive` is when something was at the front last.
     fn commit(
         &mut self,
         connection: &Connection,
-        line: &Line,
-        front: &mut Option<Instant>,
+        queue: &WriteQueue,
+        interactive: &mut Option<Instant>,
     ) -> Result<(), StoreError> {
         let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failure(&error));
         let began = Instant::now();
-        while self.done.len() < GROUP
-            && let Some(job) = line.next(Place::Front)
+        while self.done.len() < MAX_GROUP
+            && let Some(job) = queue.next(Priority::Interactive)
         {
             self.add(job, begun.is_ok(), connection);
-            *front = Some(began);
+            *interactive = Some(began);
         }
         // One in bulk has its turn at least, however many come to the front.
-        let mut next = line.next(Place::Bulk);
-        let slice = if is_quiet(*front) { LONG_SLICE } else { SLICE };
+        let mut next = queue.next(Priority::Background);
+        let slice = if is_quiet(*interactive) { MAX_QUIET_BACKGROUND_TIME } else { MAX_BACKGROUND_TIME };
         while let Some(job) = next {
             self.add(job, begun.is_ok(), connection);
-            let has_room = self.done.len() < 2 * GROUP && began.elapsed() < slice;
-            next = if has_room { line.next_of_any() } else { None };
+            let has_room = self.done.len() < 2 * MAX_GROUP && began.elapsed() < slice;
+            next = if has_room { queue.next_of_any() } else { None };
         }
         begun?;
         if connection.is_autocommit() {
@@ -318,22 +325,20 @@ mod tests {
 
     /// Where an error of the disk undoes what was being written, nothing of it is kept, and all are told so.
     #[test]
-    fn what_is_told_to_have_failed_is_not_kept() {
+    fn a_failed_commit_stores_nothing() {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE kept (name TEXT)").unwrap();
-        let line = Line::default();
+        let queue = WriteQueue::default();
         let changes = ["INSERT INTO kept VALUES ('a')", "ROLLBACK", "INSERT INTO kept VALUES ('b')"];
         for change in changes {
             let change = move |connection: &Connection| _ = connection.execute_batch(change);
-            assert!(
-                line.push(
-                    Job { change: Box::new(change), runtime: None, done: Box::new(|_| {}) },
-                    Place::Front
-                )
-            );
+            assert!(queue.push(
+                Job { change: Box::new(change), runtime: None, done: Box::new(|_| {}) },
+                Priority::Interactive
+            ));
         }
         let mut group = Group::default();
-        let committed = group.commit(&connection, &line, &mut None);
+        let committed = group.commit(&connection, &queue, &mut None);
         assert_eq!(group.done.len(), changes.len());
         assert!(matches!(committed, Err(StoreError::Unavailable(_))), "{committed:?}");
         let kept = connection.query_row("SELECT count(*) FROM kept", [], |row| row.get(0));

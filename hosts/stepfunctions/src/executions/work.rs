@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_is_taken_once_in_order_and_not_when_it_was_given_up() {
+    async fn a_task_is_taken_once_in_order_unless_given_up() {
         let work = Work::default();
         let short = Duration::from_millis(5);
         assert_eq!(work.take("a", None, short).await, None);

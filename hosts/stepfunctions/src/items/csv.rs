@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_delimited_text() {
+    fn delimited_text_is_read_as_rows() {
         check(
             "a,b\n1,\"x, \"\"y\"\"\"\r\n2\n3,4,5\n6,7\n",
             None,

@@ -63,7 +63,7 @@ fn check(config: &str, arguments: &str, objects: &[(&str, Vec<u8>)], expected: &
 const ONE: &str = r#"{ "Bucket": "b", "Key": "k" }"#;
 
 #[test]
-fn one_object() {
+fn items_are_read_from_one_object() {
     let check =
         |config: &str, bytes: &[u8], expected: &str| check(config, ONE, &[("k", bytes.to_vec())], expected);
     let json = r#"{ "InputType": "JSON", "ItemsPointer": "/a~1b/1", "MaxItems": 2 }"#;
@@ -95,7 +95,7 @@ fn one_object() {
 }
 
 #[test]
-fn an_object_that_is_missing() {
+fn a_missing_object_fails_the_reader() {
     let json = r#"{ "InputType": "JSON" }"#;
     check(json, ONE, &[], "States.ItemReaderFailed: there is no object k");
     let elsewhere = r#"{ "Bucket": "x", "Key": "k" }"#;
@@ -105,7 +105,7 @@ fn an_object_that_is_missing() {
 }
 
 #[test]
-fn objects_by_prefix() {
+fn objects_are_found_by_prefix() {
     let objects =
         [("in/a.jsonl", b"1\n2\n".to_vec()), ("in/b.jsonl", b"3\n".to_vec()), ("other", b"4\n".to_vec())];
     let config = r#"{ "InputType": "JSONL", "Transformation": "LOAD_AND_FLATTEN" }"#;
@@ -115,7 +115,7 @@ fn objects_by_prefix() {
 }
 
 #[test]
-fn objects_of_manifests() {
+fn objects_are_found_by_manifest() {
     let data = ("d/1", b"x,y\n".to_vec());
     let athena = r#"{ "ManifestType": "ATHENA_DATA", "InputType": "CSV", "CSVHeaderLocation": "GIVEN", "CSVHeaders": ["p", "q"] }"#;
     check(
@@ -145,7 +145,7 @@ fn objects_of_manifests() {
 }
 
 #[test]
-fn results_are_objects_too() {
+fn results_are_written_as_objects() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("there is a runtime");
     runtime.block_on(async {
         let held = shelf();

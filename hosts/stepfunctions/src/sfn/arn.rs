@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_aws_forbids() {
+    fn names_that_aws_forbids_are_refused() {
         for good in ["a", "Ärger", "a.b-c_d+e=f@g", "(x)"] {
             assert_eq!(name(good), Ok(()), "{good}");
         }

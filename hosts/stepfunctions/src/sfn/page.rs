@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_leads_on_in_its_own_listing_for_a_day() {
+    fn a_token_is_valid_in_its_listing_for_a_day() {
         let now: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
         let token = page(None, "machines").token("2026/a", now);
         let day = jiff::SignedDuration::from_hours(24);

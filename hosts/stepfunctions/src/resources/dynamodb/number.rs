@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_spelling_a_number() {
+    fn each_number_has_one_spelling() {
         let cases = [
             ("0", "0"),
             ("-0.00", "0"),

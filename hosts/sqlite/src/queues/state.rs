@@ -12,11 +12,11 @@ use tokio::sync::Notify;
 
 /// Every queue that was named so far.
 #[derive(Clone, Debug)]
-pub(super) struct Standings(Arc<RwLock<HashMap<String, Arc<Standing>>>>);
+pub(super) struct QueueStates(Arc<RwLock<HashMap<String, Arc<QueueState>>>>);
 
 /// Some messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Load {
+pub struct Size {
     /// How many messages.
     pub messages: u64,
     /// Of their bodies.
@@ -25,20 +25,20 @@ pub struct Load {
 
 /// One queue.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct QueueState {
     /// What it holds, and what it takes.
-    load: Mutex<(Load, Load)>,
-    bell: Notify,
+    size: Mutex<(Size, Size)>,
+    changes: Notify,
     in_flight: Mutex<HashSet<i64>>,
 }
 
 /// Places in a queue that are taken before its messages are on the disk; those that are not kept are given back.
-pub(super) struct Reserved {
-    standing: Arc<Standing>,
-    open: Load,
+pub(super) struct Reservation {
+    state: Arc<QueueState>,
+    open: Size,
 }
 
-impl Load {
+impl Size {
     const ALL: Self = Self { messages: u64::MAX, bytes: u64::MAX };
 
     /// One message with a body of so many bytes.
@@ -51,7 +51,7 @@ impl Load {
     }
 }
 
-impl Add for Load {
+impl Add for Size {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -62,7 +62,7 @@ impl Add for Load {
     }
 }
 
-impl Sub for Load {
+impl Sub for Size {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
@@ -73,67 +73,67 @@ impl Sub for Load {
     }
 }
 
-impl Sum for Load {
-    fn sum<I: Iterator<Item = Self>>(loads: I) -> Self {
-        loads.fold(Self::default(), Add::add)
+impl Sum for Size {
+    fn sum<I: Iterator<Item = Self>>(sizes: I) -> Self {
+        sizes.fold(Self::default(), Add::add)
     }
 }
 
-impl Standings {
+impl QueueStates {
     /// Queues that hold so much; any other holds nothing.
-    pub(super) fn new(loads: Vec<(String, Load)>) -> Self {
-        let standing = |(name, load)| (name, Arc::new(Standing::new(load)));
-        Self(Arc::new(RwLock::new(loads.into_iter().map(standing).collect())))
+    pub(super) fn new(sizes: Vec<(String, Size)>) -> Self {
+        let state = |(name, size)| (name, Arc::new(QueueState::new(size)));
+        Self(Arc::new(RwLock::new(sizes.into_iter().map(state).collect())))
     }
 
-    pub(super) fn of(&self, queue: &str) -> Arc<Standing> {
+    pub(super) fn of(&self, queue: &str) -> Arc<QueueState> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(queue).cloned();
         known.unwrap_or_else(|| {
             let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(
-                all.entry(queue.to_owned()).or_insert_with(|| Arc::new(Standing::new(Load::default()))),
+                all.entry(queue.to_owned()).or_insert_with(|| Arc::new(QueueState::new(Size::default()))),
             )
         })
     }
 }
 
-impl Standing {
-    fn new(load: Load) -> Self {
-        Self { load: Mutex::new((load, Load::ALL)), bell: Notify::new(), in_flight: Mutex::default() }
+impl QueueState {
+    fn new(size: Size) -> Self {
+        Self { size: Mutex::new((size, Size::ALL)), changes: Notify::new(), in_flight: Mutex::default() }
     }
 
-    fn load(&self) -> MutexGuard<'_, (Load, Load)> {
-        self.load.lock().unwrap_or_else(PoisonError::into_inner)
+    fn size(&self) -> MutexGuard<'_, (Size, Size)> {
+        self.size.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn limit(&self, limit: Load) {
-        self.load().1 = limit;
+    pub(super) fn limit(&self, limit: Size) {
+        self.size().1 = limit;
     }
 
     /// Takes places for messages; `None`: there is no room for them.
-    pub(super) fn reserve(self: Arc<Self>, more: Load) -> Option<Reserved> {
-        let mut load = self.load();
-        let (holds, takes) = *load;
+    pub(super) fn reserve(self: Arc<Self>, more: Size) -> Option<Reservation> {
+        let mut size = self.size();
+        let (holds, takes) = *size;
         if !(holds + more).is_within(takes) {
             return None;
         }
-        load.0 = holds + more;
-        drop(load);
-        Some(Reserved { standing: self, open: more })
+        size.0 = holds + more;
+        drop(size);
+        Some(Reservation { state: self, open: more })
     }
 
     /// Takes places for messages, whatever the limit says.
-    pub(super) fn add(self: Arc<Self>, more: Load) -> Reserved {
-        let mut load = self.load();
-        load.0 = load.0 + more;
-        drop(load);
-        Reserved { standing: self, open: more }
+    pub(super) fn add(self: Arc<Self>, more: Size) -> Reservation {
+        let mut size = self.size();
+        size.0 = size.0 + more;
+        drop(size);
+        Reservation { state: self, open: more }
     }
 
     /// So much is not in the queue any longer.
-    pub(super) fn remove(&self, less: Load) {
-        let mut load = self.load();
-        load.0 = load.0 - less;
+    pub(super) fn remove(&self, less: Size) {
+        let mut size = self.size();
+        size.0 = size.0 - less;
     }
 
     /// What is being worked on.
@@ -142,25 +142,25 @@ impl Standing {
     }
 
     /// Tells whoever waits that there may be something to do.
-    pub(super) fn ring(&self) {
-        self.bell.notify_one();
+    pub(super) fn notify(&self) {
+        self.changes.notify_one();
     }
 
     pub(super) async fn changed(&self) {
-        self.bell.notified().await;
+        self.changes.notified().await;
     }
 }
 
-impl Reserved {
+impl Reservation {
     /// The messages are in the queue.
     pub(super) fn keep(mut self) {
-        self.open = Load::default();
-        self.standing.ring();
+        self.open = Size::default();
+        self.state.notify();
     }
 }
 
-impl Drop for Reserved {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.standing.remove(self.open);
+        self.state.remove(self.open);
     }
 }

@@ -16,17 +16,17 @@ use super::failure;
 
 /// The log is folded when it has so many pages of 4 KiB, 8 MiB, while somebody waits at the front: what is synced at
 /// once holds up their commits.
-const PAGES: i32 = 2 * 1024;
+const CHECKPOINT_PAGES: i32 = 2 * 1024;
 /// The same while nobody does, 64 MiB: a page that changed often is folded once.
-const QUIET_PAGES: i32 = 16 * 1024;
+const QUIET_CHECKPOINT_PAGES: i32 = 16 * 1024;
 /// With so many the writer waits until it is: the disk is slower than what is written.
-const MOST: i32 = 64 * 1024;
+const MAX_LOG_PAGES: i32 = 64 * 1024;
 /// What the writer folds itself, since the log begins anew only when all of it is folded.
-const FEW: i64 = 256;
+const MAX_PAGES_FOR_WRITER: i64 = 256;
 /// How often the rest is folded beside the writer, which adds to it meanwhile.
-const ROUNDS: usize = 4;
+const MAX_ROUNDS: usize = 4;
 /// How long the last fold waits for readers that are at work.
-const LAST_FOLD_TIMEOUT: Duration = Duration::from_secs(5);
+const LAST_CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(5);
 
 thread_local! {
     /// How many pages the log has, after the last commit of this thread.
@@ -34,13 +34,13 @@ thread_local! {
 }
 
 /// Folds the log of one file.
-pub(super) struct Folding {
+pub(super) struct Checkpointer {
     begin: SyncSender<()>,
     ended: Receiver<()>,
     is_under_way: bool,
 }
 
-impl Folding {
+impl Checkpointer {
     /// For a file, and the connection that writes it.
     pub(super) fn start(file: &Path, writer: &mut Connection) -> Result<Self, StoreError> {
         let hook = |_: &mut Wal, pages| {
@@ -54,8 +54,8 @@ impl Folding {
             .name("sqlite-fold".into())
             .spawn(move || {
                 while begun.recv().is_ok() {
-                    for _ in 0..ROUNDS {
-                        if fold(&connection) < FEW {
+                    for _ in 0..MAX_ROUNDS {
+                        if checkpoint(&connection) < MAX_PAGES_FOR_WRITER {
                             break;
                         }
                     }
@@ -71,13 +71,14 @@ impl Folding {
     pub(super) fn after_commit(&mut self, writer: &Connection, is_quiet: bool) {
         let pages = WRITTEN.get();
         if !self.is_under_way {
-            let enough = if is_quiet { QUIET_PAGES } else { PAGES };
+            let enough = if is_quiet { QUIET_CHECKPOINT_PAGES } else { CHECKPOINT_PAGES };
             self.is_under_way = pages >= enough && self.begin.try_send(()).is_ok();
             return;
         }
-        let has_ended = if pages < MOST { self.ended.try_recv().is_ok() } else { self.ended.recv().is_ok() };
+        let has_ended =
+            if pages < MAX_LOG_PAGES { self.ended.try_recv().is_ok() } else { self.ended.recv().is_ok() };
         if has_ended {
-            fold(writer);
+            checkpoint(writer);
             self.is_under_way = false;
         }
     }
@@ -88,7 +89,7 @@ impl Folding {
         drop(self.begin);
         // The thread ends once it has nobody to hear from; until then it may be folding.
         while self.ended.recv().is_ok() {}
-        let folded = writer.busy_timeout(LAST_FOLD_TIMEOUT).and_then(|()| {
+        let folded = writer.busy_timeout(LAST_CHECKPOINT_TIMEOUT).and_then(|()| {
             writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
         });
         match folded {
@@ -100,7 +101,7 @@ impl Folding {
 }
 
 /// Folds what no reader needs any more; gives how many pages are left. A disk that is full leaves them all.
-fn fold(connection: &Connection) -> i64 {
+fn checkpoint(connection: &Connection) -> i64 {
     let folded = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
         Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?)
     });

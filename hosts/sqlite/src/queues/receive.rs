@@ -13,23 +13,23 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{
     LocalQueue,
     body::Text,
-    dead::{Buried, Dead, Past},
+    dead::{DeadLetter, DeadLetters, History},
     id_of,
-    look::{RESTS, load_of, time},
     settings::QueueSettings,
-    standing::{Load, Standing},
+    state::{QueueState, Size},
+    stats::{AT_REST, size_of, time},
 };
 use crate::store::Readers;
 
 /// At most so many bytes are received at once: a Lambda call takes 6 MB.
-const BYTES: usize = 4 * 1024 * 1024;
+const MAX_RECEIVED_BYTES: usize = 4 * 1024 * 1024;
 /// After how long a message that failed is received again, at first; twice as long each time.
-const PAUSE: Duration = Duration::from_secs(1);
+const MIN_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// A message that is being worked on.
 #[derive(Clone, Debug)]
-pub struct Held {
-    lies: Lies,
+pub struct ReceivedMessage {
+    position: Position,
     /// Its id.
     pub id: String,
     /// Its text.
@@ -40,30 +40,30 @@ pub struct Held {
 
 /// Where a message lies.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lies {
+pub(super) struct Position {
     pub(super) sequence: i64,
-    pub(super) load: Load,
+    pub(super) size: Size,
 }
 
 /// Messages that were received together.
 #[derive(Debug)]
-pub struct Flight {
+pub struct InFlight {
     id: i64,
     /// The messages, in the order in which they were sent.
-    pub messages: Vec<Held>,
+    pub messages: Vec<ReceivedMessage>,
 }
 
 /// What a queue has for whoever asks.
 #[derive(Debug)]
 pub enum Next {
     /// Messages to work on; one flight at least.
-    Flights(Vec<Flight>),
+    Batches(Vec<InFlight>),
     /// Nothing, until more is sent; or until then, when what is held back may be received.
     Nothing(Option<Timestamp>),
 }
 
 impl LocalQueue {
-    /// Receives at most so many `flights` of at most `most` messages, in the order in which they were sent. Those that
+    /// Receives at most so many `batches` of at most `most` messages, in the order in which they were sent. Those that
     /// were received as often as the queue allows go to its dead letter queue instead. A message that was received
     /// before comes in small company ([`company`]), so that what it does to its worker, it does to few others.
     ///
@@ -72,19 +72,19 @@ impl LocalQueue {
         &self,
         queue: &QueueSettings,
         most: usize,
-        flights: usize,
+        batches: usize,
         now: Timestamp,
     ) -> Result<Next, StoreError> {
-        let standing = self.standings.of(&queue.name);
+        let state = self.states.of(&queue.name);
         loop {
             let later = self.release(&queue.name, now).await?;
-            let found = find(&self.store.readers, &standing, queue, most, flights)?;
-            if found.held.is_empty() && found.dead.is_empty() {
+            let found = find(&self.store.readers, &state, queue, most, batches)?;
+            if found.received.is_empty() && found.dead.is_empty() {
                 return Ok(Next::Nothing(later));
             }
-            let flights = self.take_off(queue, &standing, found).await?;
-            if !flights.is_empty() {
-                return Ok(Next::Flights(flights));
+            let batches = self.mark_in_flight(queue, &state, found).await?;
+            if !batches.is_empty() {
+                return Ok(Next::Batches(batches));
             }
         }
     }
@@ -125,82 +125,84 @@ impl LocalQueue {
     }
 
     /// Writes down what is worked on from here on.
-    async fn take_off(
+    async fn mark_in_flight(
         &self,
         queue: &QueueSettings,
-        standing: &Arc<Standing>,
-        found: Found,
-    ) -> Result<Vec<Flight>, StoreError> {
-        let Found { held, dead } = found;
-        let sequences = |flight: &Vec<Held>| flight.iter().map(|message| message.lies.sequence).collect();
-        let taken: Vec<Vec<i64>> = held.iter().map(sequences).collect();
+        state: &Arc<QueueState>,
+        found: Selection,
+    ) -> Result<Vec<InFlight>, StoreError> {
+        let Selection { received, dead } = found;
+        let sequences =
+            |batch: &Vec<ReceivedMessage>| batch.iter().map(|message| message.position.sequence).collect();
+        let taken: Vec<Vec<i64>> = received.iter().map(sequences).collect();
         let sequences: HashSet<i64> = taken.iter().flatten().copied().collect();
-        standing.in_flight().extend(&sequences);
-        let (name, buried) = (queue.name.clone(), Buried::new(self, queue, dead));
-        let (bury, in_flight) = (buried.clone(), Arc::clone(standing));
+        state.in_flight().extend(&sequences);
+        let (name, letters) = (queue.name.clone(), DeadLetters::new(self, queue, dead));
+        let (to_write, in_flight) = (letters.clone(), Arc::clone(state));
         let written = self.store.writer.write_then(
             move |connection| {
-                bury.write(connection)?;
+                to_write.write(connection)?;
                 let mut insert = connection
                     .prepare_cached("INSERT INTO queue_flights (queue, messages) VALUES (?1, ?2)")?;
                 let id =
-                    |flight: &Vec<i64>| insert.insert(params![name, serde_json::json!(flight).to_string()]);
+                    |batch: &Vec<i64>| insert.insert(params![name, serde_json::json!(batch).to_string()]);
                 taken.iter().map(id).collect::<Result<Vec<i64>, _>>()
             },
             move |written| match written {
-                Ok(_) => buried.told(&in_flight),
+                Ok(_) => letters.apply(&in_flight),
                 Err(_) => in_flight.in_flight().retain(|sequence| !sequences.contains(sequence)),
             },
         );
         let ids = written.await?;
-        Ok(ids.into_iter().zip(held).map(|(id, messages)| Flight { id, messages }).collect())
+        Ok(ids.into_iter().zip(received).map(|(id, messages)| InFlight { id, messages }).collect())
     }
 
     /// Ends a flight: what `failed`, by the names of the messages and with reasons, is received again after a pause, or is
     /// dead; the rest is done. Gives for how long whoever keeps order waits.
-    pub async fn settle(
+    pub async fn finish(
         &self,
         queue: &QueueSettings,
-        flight: &Flight,
+        batch: &InFlight,
         failed: &HashMap<String, String>,
         now: Timestamp,
     ) -> Result<Option<Duration>, StoreError> {
-        let standing = self.standings.of(&queue.name);
-        let (left, done): (Vec<&Held>, Vec<_>) =
-            flight.messages.iter().partition(|message| failed.contains_key(&message.id));
-        let (dead, again): (Vec<&Held>, Vec<_>) =
+        let state = self.states.of(&queue.name);
+        let (left, done): (Vec<&ReceivedMessage>, Vec<_>) =
+            batch.messages.iter().partition(|message| failed.contains_key(&message.id));
+        let (dead, again): (Vec<&ReceivedMessage>, Vec<_>) =
             left.into_iter().partition(|message| is_dead(queue, message.receives));
-        let pause = |message: &Held| pause(queue, message.receives);
+        let pause = |message: &ReceivedMessage| pause(queue, message.receives);
         let wait = again.iter().filter(|message| company(message.receives) == usize::MAX);
         let wait = wait.map(|message| pause(message)).max();
-        let reason = |message: &Held| failed.get(&message.id).cloned();
+        let reason = |message: &ReceivedMessage| failed.get(&message.id).cloned();
         let again: Vec<(i64, i64, Option<String>)> = again
             .into_iter()
-            .map(|message| (message.lies.sequence, until(now, pause(message)), reason(message)))
+            .map(|message| (message.position.sequence, until(now, pause(message)), reason(message)))
             .collect();
-        let less: Load = done.iter().map(|message| message.lies.load).sum();
-        let done: Vec<i64> = done.into_iter().map(|message| message.lies.sequence).collect();
+        let less: Size = done.iter().map(|message| message.position.size).sum();
+        let done: Vec<i64> = done.into_iter().map(|message| message.position.sequence).collect();
         let dead = dead.into_iter().map(|message| {
-            let past = Past { receives: message.receives, reason: reason(message), ..Past::default() };
-            Dead { lies: message.lies, past }
+            let history =
+                History { receives: message.receives, reason: reason(message), ..History::default() };
+            DeadLetter { position: message.position, history }
         });
-        let buried = Buried::new(self, queue, dead.collect());
-        let landed: HashSet<i64> = flight.messages.iter().map(|message| message.lies.sequence).collect();
-        let (id, bury) = (flight.id, buried.clone());
+        let letters = DeadLetters::new(self, queue, dead.collect());
+        let ended: HashSet<i64> = batch.messages.iter().map(|message| message.position.sequence).collect();
+        let (id, to_write) = (batch.id, letters.clone());
         let written = self.store.writer.write_then(
             move |connection| {
                 delete(connection, &done)?;
-                give_back(connection, &again)?;
-                bury.write(connection)?;
+                requeue(connection, &again)?;
+                to_write.write(connection)?;
                 connection.prepare_cached("DELETE FROM queue_flights WHERE id = ?1")?.execute([id])?;
                 Ok(())
             },
             move |written| {
                 if written.is_ok() {
-                    standing.in_flight().retain(|sequence| !landed.contains(sequence));
-                    standing.remove(less);
-                    buried.told(&standing);
-                    standing.ring();
+                    state.in_flight().retain(|sequence| !ended.contains(sequence));
+                    state.remove(less);
+                    letters.apply(&state);
+                    state.notify();
                 }
             },
         );
@@ -211,22 +213,22 @@ impl LocalQueue {
     /// Moves all messages of one queue that nobody works on into another, as if they had just been sent; gives how
     /// many.
     pub async fn move_all(&self, from: &str, to: &str) -> Result<u64, StoreError> {
-        let (here, there) = (self.standings.of(from), self.standings.of(to));
+        let (here, there) = (self.states.of(from), self.states.of(to));
         let (from, to) = (from.to_owned(), to.to_owned());
         let moved = self.store.writer.write_then(
             move |connection| {
-                let load = load_of(connection, &from)?;
+                let size = size_of(connection, &from)?;
                 let sql = format!(
                     "UPDATE queue_messages SET queue = ?2, visible_at = 0, receives = 0, deaths = 0, crashes = 0, \
-                     reason = NULL WHERE queue = ?1 AND {RESTS}"
+                     reason = NULL WHERE queue = ?1 AND {AT_REST}"
                 );
                 connection.prepare_cached(&sql)?.execute(params![from, to])?;
-                Ok(load)
+                Ok(size)
             },
             move |moved| {
-                if let Ok(load) = moved {
-                    here.remove(*load);
-                    there.add(*load).keep();
+                if let Ok(size) = moved {
+                    here.remove(*size);
+                    there.add(*size).keep();
                 }
             },
         );
@@ -236,21 +238,21 @@ impl LocalQueue {
 
 /// What may be received, and what may not any longer.
 #[derive(Default)]
-struct Found {
+struct Selection {
     /// By flight.
-    held: Vec<Vec<Held>>,
-    dead: Vec<Dead>,
+    received: Vec<Vec<ReceivedMessage>>,
+    dead: Vec<DeadLetter>,
 }
 
 fn find(
     readers: &Readers,
-    standing: &Standing,
+    state: &QueueState,
     queue: &QueueSettings,
     most: usize,
-    flights: usize,
-) -> Result<Found, StoreError> {
+    batches: usize,
+) -> Result<Selection, StoreError> {
     // Taken before the file is looked at: what is settled meanwhile may still be seen there.
-    let in_flight = standing.in_flight().clone();
+    let in_flight = state.in_flight().clone();
     readers.with(|connection| {
         let mut statement = connection.prepare_cached(
             "SELECT sequence, id, body, receives, octet_length(body), deaths, crashes, reason \
@@ -258,7 +260,7 @@ fn find(
              WHERE queue = ?1 AND visible_at = 0 ORDER BY sequence",
         )?;
         let mut rows = statement.query([&queue.name])?;
-        let (mut found, mut bytes, mut room) = (Found::default(), 0, 0);
+        let (mut found, mut bytes, mut room) = (Selection::default(), 0, 0);
         while found.dead.len() < most
             && let Some(row) = rows.next()?
         {
@@ -266,11 +268,11 @@ fn find(
             if in_flight.contains(&sequence) {
                 continue;
             }
-            let lies = Lies { sequence, load: Load::one(row.get(4)?) };
-            let (receives, deaths, crashes) = (row.get(3)?, row.get(5)?, row.get(6)?);
-            let past = Past { receives, crashes, deaths, reason: None };
-            if is_dead(queue, receives) || (past.is_deadly() && queue.redrive.is_some()) {
-                found.dead.push(Dead { lies, past: Past { reason: row.get(7)?, ..past } });
+            let position = Position { sequence, size: Size::one(row.get(4)?) };
+            let (receives, charged_crashes, crashes) = (row.get(3)?, row.get(5)?, row.get(6)?);
+            let history = History { receives, crashes, charged_crashes, reason: None };
+            if is_dead(queue, receives) || (history.is_poison() && queue.redrive.is_some()) {
+                found.dead.push(DeadLetter { position, history: History { reason: row.get(7)?, ..history } });
                 continue;
             }
             // A process that died over it may have died of it.
@@ -278,17 +280,17 @@ fn find(
             let Text(body) = row.get(2)?;
             bytes += body.len();
             room = room.min(company(tried));
-            let count = found.held.last().map_or(0, Vec::len);
-            if count >= room || bytes > BYTES {
-                if found.held.len() >= flights {
+            let count = found.received.last().map_or(0, Vec::len);
+            if count >= room || bytes > MAX_RECEIVED_BYTES {
+                if found.received.len() >= batches {
                     break;
                 }
-                found.held.push(Vec::new());
+                found.received.push(Vec::new());
                 (bytes, room) = (body.len(), most.min(company(tried)));
             }
-            if let Some(flight) = found.held.last_mut() {
+            if let Some(batch) = found.received.last_mut() {
                 let id = id_of(row.get(1)?, sequence);
-                flight.push(Held { lies, id, body, receives: receives + 1 });
+                batch.push(ReceivedMessage { position, id, body, receives: receives + 1 });
             }
         }
         Ok(found)
@@ -303,8 +305,8 @@ fn is_dead(queue: &QueueSettings, receives: u32) -> bool {
 /// After how long a message that was received so often is received again. On AWS it is the whole visibility timeout;
 /// here whoever had it is known to have ended.
 fn pause(queue: &QueueSettings, receives: u32) -> Duration {
-    let doubled = PAUSE.saturating_mul(2_u32.saturating_pow(receives.saturating_sub(1)));
-    doubled.min(queue.visibility_timeout.max(PAUSE))
+    let doubled = MIN_RETRY_DELAY.saturating_mul(2_u32.saturating_pow(receives.saturating_sub(1)));
+    doubled.min(queue.visibility_timeout.max(MIN_RETRY_DELAY))
 }
 
 pub(super) fn until(now: Timestamp, pause: Duration) -> i64 {
@@ -317,7 +319,7 @@ fn delete(connection: &Connection, sequences: &[i64]) -> rusqlite::Result<()> {
 }
 
 /// What its function failed over has not killed the process.
-fn give_back(connection: &Connection, messages: &[(i64, i64, Option<String>)]) -> rusqlite::Result<()> {
+fn requeue(connection: &Connection, messages: &[(i64, i64, Option<String>)]) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
         "UPDATE queue_messages SET receives = receives + 1, visible_at = ?2, reason = ?3, crashes = 0, deaths = 0 \
          WHERE sequence = ?1",

@@ -13,53 +13,53 @@ use super::Change;
 
 /// How long a change may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Priority {
     /// Before all that is in bulk.
-    Front,
+    Interactive,
     /// Until its turn comes; it comes with every commit.
-    Bulk,
+    Background,
 }
 
 /// Tells somebody what came of a commit.
-pub(super) type Tell = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+pub(super) type OnCommit = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// A change, and who is told once it is on the disk, or is not.
 pub(super) struct Job {
     pub(super) change: Change,
     /// Where it is waited for.
     pub(super) runtime: Option<Handle>,
-    pub(super) done: Tell,
+    pub(super) done: OnCommit,
 }
 
 #[derive(Default)]
 struct Jobs {
-    front: VecDeque<Job>,
-    bulk: VecDeque<Job>,
+    interactive: VecDeque<Job>,
+    background: VecDeque<Job>,
     is_closed: bool,
 }
 
 /// The line.
 #[derive(Default)]
-pub(super) struct Line {
+pub(super) struct WriteQueue {
     jobs: Mutex<Jobs>,
     there: Condvar,
 }
 
-impl Line {
+impl WriteQueue {
     fn lock(&self) -> MutexGuard<'_, Jobs> {
         // Nothing that holds the lock panics between two changes that belong together.
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a place; `false`: the line is closed.
-    pub(super) fn push(&self, job: Job, place: Place) -> bool {
+    pub(super) fn push(&self, job: Job, priority: Priority) -> bool {
         let mut jobs = self.lock();
         if jobs.is_closed {
             return false;
         }
-        match place {
-            Place::Front => jobs.front.push_back(job),
-            Place::Bulk => jobs.bulk.push_back(job),
+        match priority {
+            Priority::Interactive => jobs.interactive.push_back(job),
+            Priority::Background => jobs.background.push_back(job),
         }
         drop(jobs);
         self.there.notify_one();
@@ -67,24 +67,24 @@ impl Line {
     }
 
     /// The next job at a place.
-    pub(super) fn next(&self, place: Place) -> Option<Job> {
+    pub(super) fn next(&self, priority: Priority) -> Option<Job> {
         let mut jobs = self.lock();
-        match place {
-            Place::Front => jobs.front.pop_front(),
-            Place::Bulk => jobs.bulk.pop_front(),
+        match priority {
+            Priority::Interactive => jobs.interactive.pop_front(),
+            Priority::Background => jobs.background.pop_front(),
         }
     }
 
     /// The next job: one at the front, if there is one.
     pub(super) fn next_of_any(&self) -> Option<Job> {
         let mut jobs = self.lock();
-        jobs.front.pop_front().or_else(|| jobs.bulk.pop_front())
+        jobs.interactive.pop_front().or_else(|| jobs.background.pop_front())
     }
 
     /// Waits until there is a job; `false`: there will be none.
     pub(super) fn wait(&self) -> bool {
         let mut jobs = self.lock();
-        while jobs.front.is_empty() && jobs.bulk.is_empty() {
+        while jobs.interactive.is_empty() && jobs.background.is_empty() {
             if jobs.is_closed {
                 return false;
             }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Message, Sent, body::Body, standing::Load};
+use super::{Message, Sent, body::Body, state::Size};
 
 /// For how long a FIFO queue remembers ids.
-const REMEMBERED: SignedDuration = SignedDuration::from_mins(5);
+const DEDUPLICATION_WINDOW: SignedDuration = SignedDuration::from_mins(5);
 
 /// Puts all messages, each a body and for how long it is held back, or none.
 pub(super) fn all(
@@ -68,16 +68,16 @@ pub(super) fn one(connection: &Connection, message: Message) -> rusqlite::Result
 }
 
 /// Deletes messages; gives how much they were.
-pub(super) fn delete(connection: &Connection, sequences: &[i64]) -> rusqlite::Result<Load> {
+pub(super) fn delete(connection: &Connection, sequences: &[i64]) -> rusqlite::Result<Size> {
     let mut statement = connection
         .prepare_cached("DELETE FROM queue_messages WHERE sequence = ?1 RETURNING octet_length(body)")?;
-    let mut load = Load::default();
+    let mut size = Size::default();
     for sequence in sequences {
         if let Some(bytes) = statement.query_row([sequence], |row| row.get(0)).optional()? {
-            load = load + Load::one(bytes);
+            size = size + Size::one(bytes);
         }
     }
-    Ok(load)
+    Ok(size)
 }
 
 /// Zero where a message is not held back: such messages are received in the order in which they were sent.
@@ -96,7 +96,7 @@ fn known(connection: &Connection, message: &Message) -> rusqlite::Result<Option<
         return Ok(Some(Sent { id: message.id.clone(), sequence_number }));
     }
     let Some(deduplication_id) = &message.deduplication_id else { return Ok(None) };
-    let forgotten = (message.sent_at - REMEMBERED).as_millisecond();
+    let forgotten = (message.sent_at - DEDUPLICATION_WINDOW).as_millisecond();
     connection.prepare_cached("DELETE FROM queue_deduplication WHERE sent_at <= ?1")?.execute([forgotten])?;
     connection
         .prepare_cached(

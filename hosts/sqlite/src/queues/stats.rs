@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use kernel::store::StoreError;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{body::Text, dead::Past, id_of, standing::Load};
+use super::{body::Text, dead::History, id_of, state::Size};
 use crate::store::Readers;
 
 /// How full a queue is.
@@ -38,36 +38,36 @@ pub struct Waiting {
     /// When it may be received.
     pub visible_at: Timestamp,
     /// How often it was received, and how that ended.
-    pub past: Past,
+    pub history: History,
     /// Its message group.
     pub group: Option<String>,
 }
 
 /// How much each queue holds that holds anything.
-pub(super) fn loads(readers: &Readers) -> Result<Vec<(String, Load)>, StoreError> {
+pub(super) fn sizes(readers: &Readers) -> Result<Vec<(String, Size)>, StoreError> {
     readers.with(|connection| {
         connection
             .prepare("SELECT count(*), sum(octet_length(body)), queue FROM queue_messages GROUP BY queue")?
-            .query_map([], |row| Ok((row.get(2)?, load(row)?)))?
+            .query_map([], |row| Ok((row.get(2)?, size(row)?)))?
             .collect()
     })
 }
 
 /// Of messages that nobody works on.
-pub(super) const RESTS: &str =
+pub(super) const AT_REST: &str =
     "sequence NOT IN (SELECT value FROM queue_flights, json_each(queue_flights.messages))";
 
 /// How much a queue holds that nobody works on.
-pub(super) fn load_of(connection: &Connection, queue: &str) -> rusqlite::Result<Load> {
+pub(super) fn size_of(connection: &Connection, queue: &str) -> rusqlite::Result<Size> {
     let sql = format!(
-        "SELECT count(*), coalesce(sum(octet_length(body)), 0) FROM queue_messages WHERE queue = ?1 AND {RESTS}"
+        "SELECT count(*), coalesce(sum(octet_length(body)), 0) FROM queue_messages WHERE queue = ?1 AND {AT_REST}"
     );
-    connection.query_row(&sql, [queue], load)
+    connection.query_row(&sql, [queue], size)
 }
 
-fn load(row: &Row<'_>) -> rusqlite::Result<Load> {
+fn size(row: &Row<'_>) -> rusqlite::Result<Size> {
     let count = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
-    Ok(Load { messages: count(0)?, bytes: count(1)? })
+    Ok(Size { messages: count(0)?, bytes: count(1)? })
 }
 
 /// How full a queue is.
@@ -115,7 +115,12 @@ fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
         attributes: row.get(3)?,
         sent_at: time(row.get(4)?),
         visible_at: time(row.get(5)?),
-        past: Past { receives: row.get(6)?, crashes: row.get(8)?, deaths: row.get(9)?, reason: row.get(10)? },
+        history: History {
+            receives: row.get(6)?,
+            crashes: row.get(8)?,
+            charged_crashes: row.get(9)?,
+            reason: row.get(10)?,
+        },
         group: row.get(7)?,
     })
 }
