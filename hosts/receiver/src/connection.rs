@@ -21,9 +21,9 @@ use tokio::{
 };
 
 /// A listener whose connections can be reset.
-pub(super) struct Entrance(pub(super) TcpListener);
+pub(super) struct ResettableListener(pub(super) TcpListener);
 
-impl Listener for Entrance {
+impl Listener for ResettableListener {
     type Io = Connection;
     type Addr = SocketAddr;
 
@@ -50,8 +50,8 @@ impl Reset {
     }
 }
 
-impl Connected<IncomingStream<'_, Entrance>> for Reset {
-    fn connect_info(stream: IncomingStream<'_, Entrance>) -> Self {
+impl Connected<IncomingStream<'_, ResettableListener>> for Reset {
+    fn connect_info(stream: IncomingStream<'_, ResettableListener>) -> Self {
         stream.io().reset.clone()
     }
 }

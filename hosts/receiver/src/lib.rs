@@ -8,7 +8,7 @@
 //! | `sink` | the routes |
 //! | `endpoint`, `behaviour` | the endpoints, and how an endpoint answers |
 //! | `connection` | a listener whose connections can be reset |
-//! | `ledger`, `receipt` | what was received: counted, kept and recorded |
+//! | `request_log`, `receipt` | what was received: counted, kept and recorded |
 //! | `page` | what was received, for a person |
 //! | `problem` | errors as the API has them |
 //!
@@ -18,10 +18,10 @@
 mod behaviour;
 mod connection;
 mod endpoint;
-mod ledger;
 mod page;
 mod problem;
 mod receipt;
+mod request_log;
 mod sink;
 
 pub use behaviour::Behaviour;

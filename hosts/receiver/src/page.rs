@@ -2,12 +2,16 @@
 
 use std::fmt::Write;
 
-use crate::{endpoint::Endpoint, ledger::Desk, ledger::Ledger, receipt::Shown};
+use crate::{
+    endpoint::Endpoint,
+    receipt::Shown,
+    request_log::{EndpointState, RequestLog},
+};
 
 /// How many requests of an endpoint are shown.
-const SHOWN: usize = 10;
+const MAX_SHOWN: usize = 10;
 /// How many characters of a body.
-const CUT: usize = 400;
+const MAX_SHOWN_CHARS: usize = 400;
 
 const HEAD: &str = r#"<!doctype html>
 <html lang="en">
@@ -44,18 +48,18 @@ td:last-child { max-width: 0; min-width: 20rem; overflow: hidden; text-overflow:
 "#;
 
 /// The page.
-pub(super) fn draw(ledger: &mut Ledger) -> String {
+pub(super) fn draw(log: &mut RequestLog) -> String {
     let mut page = HEAD.to_owned();
     for endpoint in Endpoint::ALL {
         // Writing to a text cannot fail.
-        let _ = section(&mut page, endpoint, ledger.desk(endpoint));
+        let _ = section(&mut page, endpoint, log.state(endpoint));
     }
     page.push_str("</body>\n</html>\n");
     page
 }
 
-fn section(page: &mut String, endpoint: Endpoint, desk: &Desk) -> std::fmt::Result {
-    let counts = desk.counts();
+fn section(page: &mut String, endpoint: Endpoint, state: &EndpointState) -> std::fmt::Result {
+    let counts = state.counts();
     write!(page, "<section>\n<header><h2>/{}</h2>", endpoint.name())?;
     write!(page, "<span><b>{}</b> requests</span>", counts.requests)?;
     write!(page, "<span><b>{}</b> ids</span>", counts.distinct)?;
@@ -65,8 +69,8 @@ fn section(page: &mut String, endpoint: Endpoint, desk: &Desk) -> std::fmt::Resu
         let name = if status == "none" { "no answer" } else { status };
         write!(page, "<span class={class}><b>{count}</b> × {name}</span>")?;
     }
-    if !desk.rule.is_normal() {
-        let told = serde_json::to_string(desk.rule.behaviour()).unwrap_or_default();
+    if !state.rule.is_normal() {
+        let told = serde_json::to_string(state.rule.behaviour()).unwrap_or_default();
         write!(page, "<span class=bad>told: <code>{}</code></span>", escaped(&told))?;
     }
     page.push_str("</header>\n");
@@ -75,7 +79,7 @@ fn section(page: &mut String, endpoint: Endpoint, desk: &Desk) -> std::fmt::Resu
         return Ok(());
     }
     page.push_str("<div><table>\n<tr><th>time<th>request<th>got<th>webhook-id<th>body\n");
-    let last = desk.last().take(SHOWN).filter_map(|line| serde_json::from_str::<Shown<'_>>(line).ok());
+    let last = state.last().take(MAX_SHOWN).filter_map(|line| serde_json::from_str::<Shown<'_>>(line).ok());
     for shown in last {
         row(page, &shown)?;
     }
@@ -86,7 +90,7 @@ fn section(page: &mut String, endpoint: Endpoint, desk: &Desk) -> std::fmt::Resu
 fn row(page: &mut String, shown: &Shown<'_>) -> std::fmt::Result {
     let good = shown.status.is_some_and(|status| status < 300);
     let status = shown.status.map_or("none".to_owned(), |status| status.to_string());
-    let cut: String = shown.body.chars().take(CUT).collect();
+    let cut: String = shown.body.chars().take(MAX_SHOWN_CHARS).collect();
     let more = if cut.len() < shown.body.len() { "…" } else { "" };
     writeln!(
         page,

@@ -21,20 +21,20 @@ use tokio::{net::TcpListener, sync::Notify};
 
 use crate::{
     behaviour::{Behaviour, Ending, Rule, Verdict},
-    connection::{Entrance, Reset},
+    connection::{Reset, ResettableListener},
     endpoint::Endpoint,
-    ledger::Ledger,
     page,
     problem::{Kind, Problem},
     receipt::Shown,
+    request_log::RequestLog,
 };
 
 /// The most that a body may weigh; the largest event has 32 KB.
-const LARGEST: usize = 8 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 /// How long a request may be missing from the file.
-const FLUSHED: Duration = Duration::from_millis(100);
+const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 /// How many requests `GET /_sink/received` gives where the client does not say.
-const PAGE: usize = 100;
+const DEFAULT_LIMIT: usize = 100;
 
 /// What is shown of a request on the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub enum Show {
 
 /// The receiver.
 pub struct Sink {
-    ledger: Mutex<Ledger>,
+    log: Mutex<RequestLog>,
     show: Show,
     print: fn(&str),
     now: fn() -> Timestamp,
@@ -65,8 +65,8 @@ impl Sink {
         print: fn(&str),
         now: fn() -> Timestamp,
     ) -> Result<Self, String> {
-        let ledger = Mutex::new(Ledger::new(&Rule::new(behaviour)?, record));
-        Ok(Self { ledger, show, print, now, broken: Notify::new() })
+        let log = Mutex::new(RequestLog::new(&Rule::new(behaviour)?, record));
+        Ok(Self { log, show, print, now, broken: Notify::new() })
     }
 
     /// Serves until `stopped`, or until the file cannot be written.
@@ -76,22 +76,22 @@ impl Sink {
         let written = async {
             loop {
                 tokio::select! {
-                    () = tokio::time::sleep(FLUSHED) => {}
+                    () = tokio::time::sleep(FLUSH_INTERVAL) => {}
                     () = sink.broken.notified() => {}
                 }
-                sink.ledger().flush()?;
+                sink.log().flush()?;
             }
         };
         tokio::select! {
-            ended = axum::serve(Entrance(listener), app).into_future() => ended?,
+            ended = axum::serve(ResettableListener(listener), app).into_future() => ended?,
             broken = written => return broken,
             () = stopped => {}
         }
-        sink.ledger().flush()
+        sink.log().flush()
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    fn log(&self) -> MutexGuard<'_, RequestLog> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a request in; what it gets.
@@ -101,8 +101,8 @@ impl Sink {
         parts: &axum::http::request::Parts,
         body: &[u8],
     ) -> io::Result<Verdict> {
-        let mut ledger = self.ledger();
-        let (verdict, line) = ledger.take(endpoint, (self.now)(), parts, body)?;
+        let mut log = self.log();
+        let (verdict, line) = log.take(endpoint, (self.now)(), parts, body)?;
         if self.show != Show::Nothing {
             let shown: Shown<'_> = serde_json::from_str(line)?;
             let mut text = shown.line(endpoint);
@@ -139,7 +139,7 @@ async fn receive(
     let (parts, body) = request.into_parts();
     let first = parts.uri.path().split('/').nth(1).unwrap_or_default();
     let endpoint = endpoint(first)?;
-    let body = to_bytes(body, LARGEST).await;
+    let body = to_bytes(body, MAX_BODY_BYTES).await;
     let body = body.map_err(|_| Problem::new(Kind::TooLarge, "The body is too large, or broke off."))?;
     let verdict = sink.take(endpoint, &parts, &body).map_err(|_| {
         // A ledger with a gap is worse than none: the sink ends.
@@ -182,7 +182,7 @@ fn endless() -> Body {
 
 /// `GET /`: what was received, for a person.
 async fn page(State(sink): State<Arc<Sink>>) -> Html<String> {
-    Html(page::draw(&mut sink.ledger()))
+    Html(page::draw(&mut sink.log()))
 }
 
 #[derive(Deserialize)]
@@ -195,7 +195,7 @@ struct Selection {
 
 impl Default for Selection {
     fn default() -> Self {
-        Self { endpoint: None, limit: PAGE, after: 0 }
+        Self { endpoint: None, limit: DEFAULT_LIMIT, after: 0 }
     }
 }
 
@@ -204,8 +204,8 @@ async fn received(
     State(sink): State<Arc<Sink>>,
     Query(Selection { endpoint, limit, after }): Query<Selection>,
 ) -> Response {
-    let ledger = sink.ledger();
-    let (lines, next) = ledger.received(endpoint, after, limit.max(1));
+    let log = sink.log();
+    let (lines, next) = log.received(endpoint, after, limit.max(1));
     let next = next.map_or("null".to_owned(), |next| next.to_string());
     let text = format!("{{\"received\":[{}],\"next\":{next}}}\n", lines.join(","));
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()
@@ -213,17 +213,17 @@ async fn received(
 
 /// `DELETE /_sink/received`
 async fn forget(State(sink): State<Arc<Sink>>) -> StatusCode {
-    sink.ledger().forget();
+    sink.log().forget();
     StatusCode::NO_CONTENT
 }
 
 /// `GET /_sink/counts`: of everything that was received, by endpoint. The file has it all then.
 async fn counts(State(sink): State<Arc<Sink>>) -> Result<Response, Problem> {
-    let mut ledger = sink.ledger();
-    ledger.flush().map_err(|_| Problem::internal())?;
+    let mut log = sink.log();
+    log.flush().map_err(|_| Problem::internal())?;
     let mut all = serde_json::Map::new();
     for endpoint in Endpoint::ALL {
-        all.insert(endpoint.name().to_owned(), serde_json::json!(ledger.desk(endpoint).counts()));
+        all.insert(endpoint.name().to_owned(), serde_json::json!(log.state(endpoint).counts()));
     }
     Ok(Json(all).into_response())
 }
@@ -231,7 +231,7 @@ async fn counts(State(sink): State<Arc<Sink>>) -> Result<Response, Problem> {
 /// `GET /_sink/{endpoint}`: how it behaves.
 async fn behaviour(State(sink): State<Arc<Sink>>, Path(name): Path<String>) -> Result<Response, Problem> {
     let endpoint = endpoint(&name)?;
-    Ok(Json(sink.ledger().desk(endpoint).rule.behaviour()).into_response())
+    Ok(Json(sink.log().state(endpoint).rule.behaviour()).into_response())
 }
 
 /// `PUT /_sink/{endpoint}`: tells it how to behave.
@@ -245,12 +245,12 @@ async fn behave(
     let rule = told.map_err(|error| error.to_string()).and_then(Rule::new);
     let rule = rule.map_err(|why| Problem::new(Kind::BadBody, why))?;
     let answer = Json(rule.behaviour()).into_response();
-    sink.ledger().desk(endpoint).rule = rule;
+    sink.log().state(endpoint).rule = rule;
     Ok(answer)
 }
 
 /// `DELETE /_sink/{endpoint}`: it behaves well again.
 async fn behave_well(State(sink): State<Arc<Sink>>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
-    sink.ledger().desk(endpoint(&name)?).rule = Rule::default();
+    sink.log().state(endpoint(&name)?).rule = Rule::default();
     Ok(StatusCode::NO_CONTENT)
 }

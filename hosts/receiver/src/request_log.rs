@@ -18,9 +18,9 @@ use crate::{
 };
 
 /// So many of the last requests of each endpoint are kept,
-const KEPT: usize = 10_000;
+const MAX_REQUESTS: usize = 10_000;
 /// and so many bytes of them.
-const KEPT_BYTES: usize = 64 * 1024 * 1024;
+const MAX_KEPT_BYTES: usize = 64 * 1024 * 1024;
 
 /// How many requests an endpoint received.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -39,7 +39,7 @@ pub(super) struct Counts {
 
 /// One endpoint: how it behaves, and what it received.
 #[derive(Default)]
-pub(super) struct Desk {
+pub(super) struct EndpointState {
     pub(super) rule: Rule,
     requests: u64,
     repeats: u64,
@@ -53,7 +53,7 @@ pub(super) struct Desk {
     bytes: usize,
 }
 
-impl Desk {
+impl EndpointState {
     fn count(&mut self, parts: &Parts, verdict: Verdict) {
         self.requests += 1;
         *self.statuses.entry(verdict.status().unwrap_or(0)).or_default() += 1;
@@ -72,7 +72,7 @@ impl Desk {
     fn keep(&mut self, number: u64, line: &str) {
         self.bytes += line.len();
         self.kept.push_back((number, line.into()));
-        while self.kept.len() > KEPT || self.bytes > KEPT_BYTES {
+        while self.kept.len() > MAX_REQUESTS || self.bytes > MAX_KEPT_BYTES {
             let Some((_, oldest)) = self.kept.pop_front() else { return };
             self.bytes -= oldest.len();
         }
@@ -96,22 +96,22 @@ impl Desk {
 }
 
 /// All endpoints, and the file that holds every request.
-pub(super) struct Ledger {
-    desks: [Desk; 3],
+pub(super) struct RequestLog {
+    states: [EndpointState; 3],
     number: u64,
     file: Option<BufWriter<File>>,
     /// The line of the request that was received last.
     line: Vec<u8>,
 }
 
-impl Ledger {
+impl RequestLog {
     pub(super) fn new(rule: &Rule, file: Option<File>) -> Self {
-        let desks = [(); 3].map(|()| Desk { rule: rule.clone(), ..Desk::default() });
-        Self { desks, number: 0, file: file.map(BufWriter::new), line: Vec::new() }
+        let states = [(); 3].map(|()| EndpointState { rule: rule.clone(), ..EndpointState::default() });
+        Self { states, number: 0, file: file.map(BufWriter::new), line: Vec::new() }
     }
 
-    pub(super) fn desk(&mut self, endpoint: Endpoint) -> &mut Desk {
-        &mut self.desks[endpoint as usize]
+    pub(super) fn state(&mut self, endpoint: Endpoint) -> &mut EndpointState {
+        &mut self.states[endpoint as usize]
     }
 
     /// Takes a request in; what it gets, and its line of JSON.
@@ -122,15 +122,15 @@ impl Ledger {
         parts: &Parts,
         body: &[u8],
     ) -> io::Result<(Verdict, &str)> {
-        let desk = &mut self.desks[endpoint as usize];
-        let verdict = desk.rule.next();
+        let state = &mut self.states[endpoint as usize];
+        let verdict = state.rule.next();
         self.number += 1;
-        desk.count(parts, verdict);
+        state.count(parts, verdict);
         self.line.clear();
         let receipt = Receipt::new(self.number, at, endpoint, parts, body, verdict);
         serde_json::to_writer(&mut self.line, &receipt)?;
         let line = std::str::from_utf8(&self.line).map_err(io::Error::other)?;
-        desk.keep(self.number, line);
+        state.keep(self.number, line);
         if let Some(file) = &mut self.file {
             file.write_all(line.as_bytes())?;
             file.write_all(b"\n")?;
@@ -149,7 +149,7 @@ impl Ledger {
         let asked = Endpoint::ALL.into_iter().filter(|one| endpoint.is_none_or(|endpoint| endpoint == *one));
         let mut found: Vec<_> = asked
             .flat_map(|endpoint| {
-                let kept = &self.desks[endpoint as usize].kept;
+                let kept = &self.states[endpoint as usize].kept;
                 kept.range(kept.partition_point(|(number, _)| *number <= after)..)
             })
             .collect();
@@ -162,8 +162,8 @@ impl Ledger {
 
     /// Forgets everything that was received. Numbers go on, and so does the file.
     pub(super) fn forget(&mut self) {
-        for desk in &mut self.desks {
-            *desk = Desk { rule: std::mem::take(&mut desk.rule), ..Desk::default() };
+        for state in &mut self.states {
+            *state = EndpointState { rule: std::mem::take(&mut state.rule), ..EndpointState::default() };
         }
     }
 
