@@ -13,7 +13,7 @@ use kernel::{BatchId, fault::ErrorType};
 use receiver::Behaviour;
 use template::{account, region};
 
-use crate::called::Called;
+use crate::named_function::NamedFunction;
 pub(crate) use deliveries::{Deliveries, Destinations, List, Replay};
 pub(crate) use states::{CheckStates, MockStates, RunStates, States};
 
@@ -140,7 +140,7 @@ pub(crate) struct Reach {
 pub(crate) struct Invoke {
     /// The function: `ValidateSchema` or `ValidateSchemaFunction`.
     #[arg(value_parser = function)]
-    pub(crate) function: Called,
+    pub(crate) function: NamedFunction,
     /// A JSON file with its input; `-` is the standard input.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) event: PathBuf,
@@ -152,7 +152,7 @@ pub(crate) struct Invoke {
 pub(crate) struct Logs {
     /// The function: `ValidateSchema` or `ValidateSchemaFunction`.
     #[arg(short, long, value_parser = function)]
-    pub(crate) name: Called,
+    pub(crate) name: NamedFunction,
     /// Go on showing lines as they are logged.
     #[arg(short, long)]
     pub(crate) tail: bool,
@@ -326,9 +326,9 @@ fn host_name(text: &str) -> Result<HostName, String> {
     text.parse().map_err(|rule: &str| rule.to_owned())
 }
 
-fn function(name: &str) -> Result<Called, String> {
-    Called::from_name(name).ok_or_else(|| {
-        let names: Vec<_> = Called::all().map(Called::name).collect();
+fn function(name: &str) -> Result<NamedFunction, String> {
+    NamedFunction::from_name(name).ok_or_else(|| {
+        let names: Vec<_> = NamedFunction::all().map(NamedFunction::name).collect();
         format!("the functions are {}", names.join(", "))
     })
 }

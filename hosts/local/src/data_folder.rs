@@ -19,16 +19,16 @@ use rustix::{
 use sqlite_store::{Readers, SqliteStore, queues::LocalQueue};
 use step_functions::clock;
 
-use crate::{exit::Exit, scarce};
+use crate::{exit::Exit, os_limits};
 
 /// How many files a process wants to be able to open: as many as Linux lets most processes have.
-const FILES: u64 = 65_536;
+const WANTED_OPEN_FILES: u64 = 65_536;
 /// The permissions of the group and of all others.
-const OTHERS: u32 = 0o077;
+const GROUP_AND_OTHERS: u32 = 0o077;
 
 /// The data folder, held by this process until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Folder {
+pub(crate) struct DataFolder {
     /// Tables and objects.
     pub(crate) host: Host<SqliteStore, LocalQueue>,
     /// Where things lie.
@@ -98,14 +98,14 @@ enum Hold {
     Theirs(String),
 }
 
-impl Drop for Folder {
+impl Drop for DataFolder {
     /// Leaves a database that is whole without its log.
     fn drop(&mut self) {
         self.host.store.writer.close();
     }
 }
 
-impl Folder {
+impl DataFolder {
     /// Opens the folder for this process alone, and makes it if there is none. `command` is what the next
     /// process is told of this one.
     pub(crate) fn open(root: &Path, command: &str) -> Result<Self, Exit> {
@@ -137,8 +137,8 @@ impl Folder {
         let queue = LocalQueue::open(store.clone(), clock::now)?;
         let outbound = Outbound::new(Guard::new(allowed)).map_err(|error| Exit::failed(error.to_string()))?;
         // Half of the files that may be open: clients of this process, and its own files, need some too.
-        let outbound =
-            outbound.with_room(usize::try_from(scarce::open_files(FILES) / 2).unwrap_or(usize::MAX));
+        let outbound = outbound
+            .with_room(usize::try_from(os_limits::open_files(WANTED_OPEN_FILES) / 2).unwrap_or(usize::MAX));
         let objects = objects(&paths)?;
         let routes = Arc::default();
         let host = Host { store, objects, queue, outbound, routes, spool: paths.spool() };
@@ -148,14 +148,14 @@ impl Folder {
 
 /// A data folder that another process may be writing, to look only.
 #[derive(Debug)]
-pub(crate) struct View {
+pub(crate) struct ReadOnlyFolder {
     /// The tables.
     pub(crate) readers: Readers,
     /// The objects.
     pub(crate) objects: Objects,
 }
 
-impl View {
+impl ReadOnlyFolder {
     /// Opens a folder to look only.
     pub(crate) fn open(root: &Path) -> Result<Self, Exit> {
         let paths = Paths::new(root);
@@ -186,8 +186,8 @@ fn keep_private(paths: &Paths) -> io::Result<()> {
         let entry = entry?;
         let is_ours = entry.file_name().to_str().is_some_and(is_ours);
         let found = entry.metadata()?;
-        if is_ours && !found.is_symlink() && found.permissions().mode() & OTHERS != 0 {
-            let private = Permissions::from_mode(found.permissions().mode() & !OTHERS);
+        if is_ours && !found.is_symlink() && found.permissions().mode() & GROUP_AND_OTHERS != 0 {
+            let private = Permissions::from_mode(found.permissions().mode() & !GROUP_AND_OTHERS);
             fs::set_permissions(entry.path(), private)?;
         }
     }
@@ -249,7 +249,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_folder_keeps_the_contract_of_events() {
         let root = tempfile::tempdir().unwrap();
-        let folder = Folder::open(root.path(), "test").unwrap();
+        let folder = DataFolder::open(root.path(), "test").unwrap();
         let Host { store, objects, queue, .. } = folder.host.clone();
         event_contract(store, objects, queue).await;
     }
@@ -257,7 +257,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_folder_keeps_the_contract_of_consent() {
         let root = tempfile::tempdir().unwrap();
-        let folder = Folder::open(root.path(), "test").unwrap();
+        let folder = DataFolder::open(root.path(), "test").unwrap();
         let Host { store, objects, .. } = folder.host.clone();
         consent_contract(store, objects).await;
     }
@@ -269,7 +269,7 @@ mod tests {
         let tenant = kernel::Name::default_tenant();
         let mut last = 0;
         for day in [30, 0, 0, -30] {
-            let folder = Folder::open(root.path(), "test").unwrap();
+            let folder = DataFolder::open(root.path(), "test").unwrap();
             let at = jiff::Timestamp::from_second(1_800_000_000 + day * 86_400).unwrap();
             let order = kernel::order::next(&folder.host.store, &tenant, at).await.unwrap();
             assert!(order > last, "{order} after {last}");

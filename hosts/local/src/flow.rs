@@ -12,13 +12,13 @@ use serde::Deserialize;
 use sqlite_store::{SqliteStore, queues::LocalQueue};
 use states::MockFile;
 use step_functions::{
-    Engine, clock,
+    Services, clock,
     executions::{self, Executions, StartError, Status},
     services::Finished,
 };
-use template::{Machine, Wiring};
+use template::{Machine, Template};
 
-use crate::{couriers, folder::Folder, functions, scarce};
+use crate::{couriers, data_folder::DataFolder, functions, os_limits};
 
 /// The flow behind the API.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct LocalFlow {
 
 impl LocalFlow {
     /// The flow over an opened folder. A mock configuration file has the test cases that executions may be started with.
-    pub(crate) fn new(folder: &Folder, wiring: Wiring, mocks: MockFile) -> Self {
+    pub(crate) fn new(folder: &DataFolder, template: Template, mocks: MockFile) -> Self {
         let Host { store, queue, objects, .. } = folder.host.clone();
         let files = objects.clone();
         let host = step_functions::Host {
@@ -43,26 +43,26 @@ impl LocalFlow {
                 let files = files.clone();
                 async move { clear_staging(&files, &tenant_of(&input), &name).await }.boxed()
             }),
-            cores: scarce::cores(),
+            cores: os_limits::cores(),
         };
-        let engine = Engine::new(host, wiring).with_mock_file(mocks);
-        Self { executions: Executions::new(engine), courier: couriers::courier(&folder.host) }
+        let services = Services::new(host, template).with_mock_file(mocks);
+        Self { executions: Executions::new(services), courier: couriers::courier(&folder.host) }
     }
 
     /// Clears the working files of an execution that has ended.
     pub(crate) async fn clear_staging(&self, tenant: &Name, name: &str) {
-        clear_staging(&self.engine().host.objects, tenant, name).await;
+        clear_staging(&self.services().host.objects, tenant, name).await;
     }
 
     /// What its executions run on.
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.executions.engine
+    pub(crate) fn services(&self) -> &Services {
+        &self.executions.services
     }
 
     fn machine(&self, which: Which) -> Result<&Arc<Machine>, FlowError> {
         let name = which.resource();
-        self.engine()
-            .wiring
+        self.services()
+            .template
             .machine(name)
             .ok_or_else(|| FlowError::Refused(format!("there is no machine {name}")))
     }
@@ -71,7 +71,7 @@ impl LocalFlow {
     pub(crate) async fn uploaded(&self, tenant: &Name, mut batch: BatchStatus) -> Result<(), FlowError> {
         let name = batch.batch_id.to_string();
         batch.execution_arn = Some(self.execution_arn(Which::Batch, &name));
-        let store = &self.engine().host.store;
+        let store = &self.services().host.store;
         let saved = async {
             batch.order = order::next(store, tenant, clock::now()).await?;
             batch.save(tenant, store).await
@@ -121,7 +121,7 @@ impl Flow for LocalFlow {
     type Queue = LocalQueue;
 
     fn queue(&self) -> &LocalQueue {
-        &self.engine().host.queue
+        &self.services().host.queue
     }
 
     fn execution_arn(&self, machine: Which, name: &str) -> String {
@@ -179,8 +179,8 @@ mod tests {
     /// Runs a batch of a second tenant through a machine; gives what is left of its working files.
     async fn left(machine: Which) -> usize {
         let root = tempfile::tempdir().unwrap();
-        let folder = Folder::open(root.path(), "test").unwrap();
-        let flow = LocalFlow::new(&folder, commands::wiring(None).unwrap(), MockFile::default());
+        let folder = DataFolder::open(root.path(), "test").unwrap();
+        let flow = LocalFlow::new(&folder, commands::template(None).unwrap(), MockFile::default());
         let id = BatchId::new(clock::now(), clock::random());
         let batch = Batch {
             batch_id: id,

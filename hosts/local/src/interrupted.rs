@@ -32,14 +32,14 @@ pub(crate) async fn hold(flow: &LocalFlow) -> Result<(), Exit> {
     let mut held = HashSet::new();
     for execution in flow.executions.running()? {
         let Ok(id) = execution.name.parse::<BatchId>() else { continue };
-        let known = BatchStatus::find(&Name::default_tenant(), id, &flow.engine().host.store).await?;
+        let known = BatchStatus::find(&Name::default_tenant(), id, &flow.services().host.store).await?;
         if known.is_some_and(|batch| is_held(&batch, &execution.arn)) {
             mark(flow, id, Status::Running, Status::Interrupted).await?;
             tracing::warn!(batch.id = %id, "batch {id} waits, since its command was broken off: {}", ways("crmflow", id));
             held.insert(execution.arn);
         }
     }
-    flow.executions.hold(held);
+    flow.executions.suspend(held);
     Ok(())
 }
 
@@ -61,7 +61,7 @@ pub(crate) async fn interrupt(flow: &LocalFlow, id: BatchId) -> Result<bool, Exi
 /// Changes where a batch stands, unless it stands elsewhere; whether it was changed. In one write: it may end meanwhile.
 async fn mark(flow: &LocalFlow, id: BatchId, from: Status, to: Status) -> Result<bool, StoreError> {
     let tenant = Name::default_tenant().to_string();
-    let marked = flow.engine().host.store.writer.write(move |connection| {
+    let marked = flow.services().host.store.writer.write(move |connection| {
         let table = Table::Batches.name();
         let sql = format!(
             "UPDATE {table} SET body = json_set(body, '$.status', ?3) \
@@ -74,7 +74,7 @@ async fn mark(flow: &LocalFlow, id: BatchId, from: Status, to: Status) -> Result
 
 /// A batch that waits, and its execution.
 async fn find(flow: &LocalFlow, id: BatchId) -> Result<(BatchStatus, Execution), Exit> {
-    let store = &flow.engine().host.store;
+    let store = &flow.services().host.store;
     let batch = BatchStatus::find(&Name::default_tenant(), id, store).await?;
     let batch = batch.ok_or_else(|| Exit::usage(format!("there is no batch {id}")))?;
     if batch.status.has_ended() {
@@ -92,7 +92,7 @@ async fn find(flow: &LocalFlow, id: BatchId) -> Result<(BatchStatus, Execution),
     let execution = execution.ok_or_else(|| {
         Exit::failed(format!("batch {id} has not begun; run the command that took it in once more"))
     })?;
-    if flow.executions.is_live(&execution.arn) {
+    if flow.executions.is_running(&execution.arn) {
         return Err(Exit::failed(format!("batch {id} does not wait: it is being worked on")));
     }
     Ok((batch, execution))
@@ -120,13 +120,13 @@ pub(crate) async fn go_on(flow: &LocalFlow, execution: Execution) -> Result<(), 
 /// Ends a batch that waits: nothing more of it is stored. Says what became of it.
 pub(crate) async fn cancel(flow: &LocalFlow, id: BatchId) -> Result<String, Exit> {
     let (_, execution) = find(flow, id).await?;
-    let host = &flow.engine().host;
+    let host = &flow.services().host;
     if execution.status == Stage::Running {
         let why = Failure {
             error: Some("BatchCancelled".into()),
             cause: Some("its operator dropped the batch".into()),
         };
-        flow.executions.stop_at_rest(execution.clone(), why).await?;
+        flow.executions.stop_idle(execution.clone(), why).await?;
     }
     flow.executions.release(&execution.arn);
     let outcomes = cancel::cancel(&execution.input, &host.store, &host.objects, clock::now()).await?;

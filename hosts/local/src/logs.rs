@@ -19,10 +19,10 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, filter, layer::Context, layer::SubscriberExt, registry::LookupSpan};
 
-use crate::called::Called;
+use crate::named_function::NamedFunction;
 
 /// Logs are kept so many days, as on AWS.
-const KEPT_DAYS: i64 = 30;
+const MAX_LOG_DAYS: i64 = 30;
 
 /// Starts logging into `folder`. What no function logs goes to the standard error from `level` up.
 pub(crate) fn start(folder: &Path, level: Level) {
@@ -46,24 +46,24 @@ fn is_of_a_function(target: &str) -> bool {
 }
 
 /// The file of a function and a day.
-pub(crate) fn file(folder: &Path, function: Called, day: Date) -> PathBuf {
+pub(crate) fn file(folder: &Path, function: NamedFunction, day: Date) -> PathBuf {
     folder.join(format!("{}Function", function.name())).join(format!("{day}.ndjson"))
 }
 
 /// Writes a function's events to its file.
 struct Files {
     folder: PathBuf,
-    open: Mutex<HashMap<Called, (Date, File)>>,
+    open: Mutex<HashMap<NamedFunction, (Date, File)>>,
 }
 
 /// The function that a span is for.
-struct Of(Called);
+struct Of(NamedFunction);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Files {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let mut fields = Fields::default();
         attributes.record(&mut fields);
-        let name = fields.0.get("name").and_then(Value::as_str).and_then(Called::from_name);
+        let name = fields.0.get("name").and_then(Value::as_str).and_then(NamedFunction::from_name);
         if let (Some(span), Some(function)) = (context.span(id), name) {
             span.extensions_mut().insert(Of(function));
         }
@@ -89,7 +89,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Files {
 }
 
 impl Files {
-    fn append(&self, function: Called, now: Timestamp, text: &[u8]) -> std::io::Result<()> {
+    fn append(&self, function: NamedFunction, now: Timestamp, text: &[u8]) -> std::io::Result<()> {
         let day = now.to_zoned(TimeZone::UTC).date();
         let Ok(mut open) = self.open.lock() else {
             return Ok(());
@@ -133,14 +133,15 @@ impl Visit for Fields {
 
 fn remove_old(folder: &Path, now: Timestamp) {
     let today = now.to_zoned(TimeZone::UTC).date();
-    for function in Called::all() {
+    for function in NamedFunction::all() {
         let Some(logs) = file(folder, function, today).parent().map(Path::to_owned) else {
             continue;
         };
         for entry in fs::read_dir(logs).into_iter().flatten().flatten() {
             let day = entry.path().file_stem().and_then(|name| name.to_str()?.parse::<Date>().ok());
-            let old = day
-                .is_some_and(|day| today.since(day).is_ok_and(|age| i64::from(age.get_days()) > KEPT_DAYS));
+            let old = day.is_some_and(|day| {
+                today.since(day).is_ok_and(|age| i64::from(age.get_days()) > MAX_LOG_DAYS)
+            });
             if old {
                 // Tried again at the next start.
                 let _ = fs::remove_file(entry.path());

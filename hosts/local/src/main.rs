@@ -1,20 +1,20 @@
 //! `crmflow`: the record flow on one machine. The state machines and functions are those of AWS.
 
-mod called;
 mod cli;
 mod commands;
-mod consumers;
 mod couriers;
+mod data_folder;
+mod event_sources;
 mod exit;
 mod flow;
-mod folder;
 mod functions;
 mod http_server;
 mod import;
 mod interrupted;
 mod logs;
+mod named_function;
+mod os_limits;
 mod requests;
-mod scarce;
 mod uploads;
 
 use std::process::ExitCode;

@@ -4,16 +4,16 @@ use registry::{Consumer, Function};
 
 /// A function of crmflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Called {
+pub(crate) enum NamedFunction {
     Function(Function),
     Consumer(Consumer),
 }
 
-impl Called {
+impl NamedFunction {
     /// All of them.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
-        let consumers = Consumer::ALL.into_iter().map(Self::Consumer);
-        Function::ALL.into_iter().map(Self::Function).chain(consumers)
+        let event_sources = Consumer::ALL.into_iter().map(Self::Consumer);
+        Function::ALL.into_iter().map(Self::Function).chain(event_sources)
     }
 
     pub(crate) fn name(self) -> &'static str {

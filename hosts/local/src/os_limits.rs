@@ -21,7 +21,7 @@ pub(crate) fn open_files(most: u64) -> u64 {
 }
 
 /// Puts this thread behind all others: it gets a twentieth of what even those get that give way.
-pub(crate) fn give_way_to_all() {
+pub(crate) fn lowest_priority() {
     // Elsewhere it counts for the whole process.
     if cfg!(target_os = "linux") {
         let _ = nice(19);
@@ -29,7 +29,7 @@ pub(crate) fn give_way_to_all() {
 }
 
 /// Puts this thread behind others: it gets a third of what they get where they compete (`nice`, sched(7)).
-pub(crate) fn give_way() {
+pub(crate) fn lower_priority() {
     // Where the system refuses, it competes as before.
     let _ = nice(5);
 }

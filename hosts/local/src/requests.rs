@@ -12,7 +12,7 @@ use kernel::BatchId;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use step_functions::clock;
 
-use crate::{commands::grouped, exit::Exit, flow::LocalFlow, folder::Paths, interrupted};
+use crate::{commands::grouped, data_folder::Paths, exit::Exit, flow::LocalFlow, interrupted};
 
 /// How often a server looks for requests.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -137,7 +137,7 @@ async fn carry_out(request: Request, flow: &LocalFlow) -> Result<String, Exit> {
 
 /// Sends the messages of a queue to another, and says so.
 pub(crate) async fn redrive(flow: &LocalFlow, from: &str, to: &str) -> Result<String, Exit> {
-    let moved = flow.engine().host.queue.move_all(from, to).await?;
+    let moved = flow.services().host.queue.move_all(from, to).await?;
     Ok(format!("{} messages of {from} are in {to} again", grouped(moved)))
 }
 

@@ -39,7 +39,7 @@ async fn take(
         || Problem::new(Kind::NotFound, "No upload was opened at this address; POST /uploads opens one.");
     let tenant: Name = tenant.parse().map_err(|_: Error| unknown())?;
     let id: BatchId = batch.parse().map_err(|_: Error| unknown())?;
-    let host = &flow.engine().host;
+    let host = &flow.services().host;
     let known = BatchStatus::find(&tenant, id, &host.store).await?.ok_or_else(unknown)?;
     if known.provider.as_str() != "upload" {
         return Err(unknown());

@@ -7,13 +7,13 @@
 //! | [`services`] | what all executions share: storage, template, functions, limits |
 //! | [`functions`] | the functions that tasks may call, as the host gives them |
 //! | [`resource`] | the resources that a Task may name |
-//! | `resources` | what each of these resources does: the service integrations |
+//! | `integrations` | what each of these resources does: the service integrations |
 //! | `items` | the items of a distributed Map, in objects |
 //! | [`mocks`] | the answers of a mock configuration file |
 //! | [`sfn`] | the HTTP endpoint, as clients of AWS know it |
 //! | [`clock`] | the clock and the dice |
 //!
-//! `executions` and `resources` know each other, since a task may start an execution.
+//! `executions` and `integrations` know each other, since a task may start an execution.
 //!
 //! This crate must not know a capability of crmflow. The host gives the functions, their names and what to do at the end
 //! of an execution as values ([`services::Host`]).
@@ -21,15 +21,15 @@
 pub mod clock;
 pub mod executions;
 pub mod functions;
+mod integrations;
 mod items;
 pub mod machines;
 pub mod mocks;
 pub mod resource;
-mod resources;
 pub mod services;
 pub mod sfn;
 
 pub use executions::Executions;
 pub use functions::{Function, Functions};
 pub use resource::{WHAT_RUNS, check_resource};
-pub use services::{Engine, Host};
+pub use services::{Host, Services};

@@ -15,30 +15,30 @@ pub enum Resource {
     /// An activity by its ARN.
     Activity,
     /// `lambda:invoke`
-    Invoke(Spelling),
+    Invoke(Flavor),
     /// `states:startExecution`, `aws-sdk:sfn:startExecution`
-    StartExecution(Spelling),
+    StartExecution(Flavor),
     /// `aws-sdk:sfn:startSyncExecution`
     StartSyncExecution,
     /// `sqs:sendMessage`
-    SendMessage(Spelling),
+    SendMessage(Flavor),
     /// `dynamodb:putItem`
-    PutItem(Spelling),
+    PutItem(Flavor),
     /// `dynamodb:getItem`
-    GetItem(Spelling),
+    GetItem(Flavor),
     /// `dynamodb:deleteItem`
-    DeleteItem(Spelling),
+    DeleteItem(Flavor),
     /// `aws-sdk:s3:getObject`
     GetObject,
     /// `aws-sdk:s3:putObject`
     PutObject,
     /// `events:putEvents`
-    PutEvents(Spelling),
+    PutEvents(Flavor),
 }
 
 /// How a definition spells a call. The two differ on AWS in field names and in the names of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spelling {
+pub enum Flavor {
     /// `arn:aws:states:::sqs:sendMessage`
     Optimized,
     /// `arn:aws:states:::aws-sdk:sqs:sendMessage`
@@ -66,7 +66,7 @@ impl Resource {
     }
 
     fn of_call(call: &str) -> Option<Self> {
-        use Spelling::{Optimized, Sdk};
+        use Flavor::{Optimized, Sdk};
         Some(match call {
             "lambda:invoke" => Self::Invoke(Optimized),
             "aws-sdk:lambda:invoke" => Self::Invoke(Sdk),
@@ -91,7 +91,7 @@ impl Resource {
 
     /// Whether AWS has this variant of the call.
     fn has(self, ending: &str) -> bool {
-        use Spelling::Optimized;
+        use Flavor::Optimized;
         match ending {
             "" => true,
             "sync" | "sync:2" => self == Self::StartExecution(Optimized),

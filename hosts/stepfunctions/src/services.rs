@@ -9,13 +9,13 @@ use futures::future::BoxFuture;
 use kernel::Objects;
 use sqlite_store::{SqliteStore, queues::LocalQueue};
 use states::{MockFile, Problems};
-use template::{Machine, Wiring};
+use template::{Machine, Template};
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tracing::Instrument;
 
 use crate::{
     functions::{Function, Functions},
-    machines::{Kept, Machines},
+    machines::{Machines, StoredMachine},
     resource::check_resource,
 };
 
@@ -63,11 +63,11 @@ impl fmt::Debug for Host {
 
 /// What executions run on.
 #[derive(Clone, Debug)]
-pub struct Engine {
+pub struct Services {
     /// What the host gives.
     pub host: Host,
     /// The template.
-    pub wiring: Arc<Wiring>,
+    pub template: Arc<Template>,
     /// As many functions at once as there are cores.
     permits: Arc<Semaphore>,
     /// The template's machines, and those made at run time.
@@ -82,14 +82,14 @@ pub struct Engine {
     pub(crate) mock_file: Arc<MockFile>,
 }
 
-impl Engine {
+impl Services {
     /// On a host, with the machines of a template.
-    pub fn new(host: Host, wiring: Wiring) -> Self {
+    pub fn new(host: Host, template: Template) -> Self {
         let cores = host.cores;
         Self {
             machines: Machines::new(host.store.clone()),
             host,
-            wiring: Arc::new(wiring),
+            template: Arc::new(template),
             permits: Arc::new(Semaphore::new(cores)),
             nested: Arc::new(Semaphore::new(2 * cores)),
             nested_bytes: Arc::new(Semaphore::new(MAX_NESTED_BYTES / NESTED_UNIT)),
@@ -113,7 +113,7 @@ impl Engine {
     /// The machine with this ARN, in its latest revision.
     pub(crate) fn machine(&self, arn: &str) -> Option<Arc<Machine>> {
         let made = || self.ready(&self.machines.find(arn).ok()??).ok();
-        self.wiring.machine(arn).cloned().or_else(made)
+        self.template.machine(arn).cloned().or_else(made)
     }
 
     /// Waits until a machine within a machine may run on records of so many bytes. What is more than all that may run
@@ -127,8 +127,8 @@ impl Engine {
 
     /// A kept machine, ready to run. Its definition was sound when it was kept; a later version of crmflow, or a
     /// server without its mocks, may think otherwise.
-    pub(crate) fn ready(&self, kept: &Kept) -> Result<Arc<Machine>, Problems> {
-        self.machines.ready(kept, &|resource| self.check_resource(&kept.name, resource))
+    pub(crate) fn ready(&self, stored: &StoredMachine) -> Result<Arc<Machine>, Problems> {
+        self.machines.ready(stored, &|resource| self.check_resource(&stored.name, resource))
     }
 
     /// Calls one function, on a thread where it may compute as long as it needs.

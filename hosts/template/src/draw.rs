@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use states::{StateMachine, Via};
 
 /// Kinds of resources that carry the work; the rest watches over them.
-const MAIN: [&str; 7] = [
+const MAIN_KINDS: [&str; 7] = [
     "AWS::Serverless::Api",
     "AWS::Serverless::HttpApi",
     "AWS::Serverless::Function",
@@ -18,7 +18,7 @@ const MAIN: [&str; 7] = [
 
 /// The resources that carry the work, and what each uses.
 pub(super) fn architecture(resources: &Map<String, Value>) -> String {
-    template(resources, |kind| MAIN.contains(&kind))
+    template(resources, |kind| MAIN_KINDS.contains(&kind))
 }
 
 /// Every resource of the template, and what each refers to.

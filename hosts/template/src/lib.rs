@@ -2,10 +2,10 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | [`wiring`] | the template as a whole, and what is wrong with it |
+//! | [`template`] | the template as a whole, and what is wrong with it |
 //! | [`machine`] | a machine, ready to run, and the ARNs around it |
 //! | [`site`] | region and account |
-//! | [`stores`] | queues, tables and buckets, by the names that tasks know them by |
+//! | [`resources`] | queues, tables and buckets, by the names that tasks know them by |
 //! | [`mappings`] | which queue feeds which function |
 //! | `draw` | drawings in Mermaid |
 //! | `yaml` | CloudFormation's YAML as JSON |
@@ -16,13 +16,13 @@
 mod draw;
 pub mod machine;
 pub mod mappings;
+pub mod resources;
 pub mod site;
-pub mod stores;
-pub mod wiring;
+pub mod template;
 mod yaml;
 
 pub use machine::{Machine, activity_arn, execution_arn, machine_arn, machine_of, machine_type};
 pub use mappings::Mapping;
+pub use resources::{Queue, Redrive};
 pub use site::{Site, account, region, resource_of};
-pub use stores::{Queue, Redrive};
-pub use wiring::{Diagram, Names, Problems, Wiring};
+pub use template::{Diagram, Names, Problems, Template};

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::stores::{Queue, queue_of};
+use crate::resources::{Queue, queue_of};
 
 /// A function that a queue may feed, as the host knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +38,11 @@ const PROPERTIES: [&str; 6] = [
     "ScalingConfig",
 ];
 /// SQS's limit for a batch; and what a batch has that says nothing else.
-const BATCH_SIZES: (u64, u64) = (10_000, 10);
+const BATCH_SIZE_LIMITS: (u64, u64) = (10_000, 10);
 /// A batch of more messages needs a batching window.
-const WITHOUT_WINDOW: u64 = 10;
+const MAX_BATCH_WITHOUT_WINDOW: u64 = 10;
 /// The limits of `MaximumConcurrency`; where there is none, a function on this machine is called so often at once.
-const CONCURRENCY: (std::ops::RangeInclusive<u64>, u64) = (2..=1000, 10);
+const CONCURRENCY_LIMITS: (std::ops::RangeInclusive<u64>, u64) = (2..=1000, 10);
 
 /// The mappings of the template's functions; and what is wrong with others.
 pub(super) fn mappings(
@@ -98,12 +98,15 @@ fn mapping(
         Value::Null => Ok(otherwise),
         given => given.as_u64().ok_or_else(|| format!("{name} is not a number")),
     };
-    let (most, otherwise) = BATCH_SIZES;
+    let (most, otherwise) = BATCH_SIZE_LIMITS;
     let batch_size = number("BatchSize", otherwise)?;
     let window = number("MaximumBatchingWindowInSeconds", 0)?;
-    if !(1..=most).contains(&batch_size) || window > 300 || (batch_size > WITHOUT_WINDOW && window == 0) {
+    if !(1..=most).contains(&batch_size)
+        || window > 300
+        || (batch_size > MAX_BATCH_WITHOUT_WINDOW && window == 0)
+    {
         return Err(format!(
-            "BatchSize is 1 to {most}; beyond {WITHOUT_WINDOW} it needs a MaximumBatchingWindowInSeconds of 1 to 300"
+            "BatchSize is 1 to {most}; beyond {MAX_BATCH_WITHOUT_WINDOW} it needs a MaximumBatchingWindowInSeconds of 1 to 300"
         ));
     }
     Ok(Mapping {
@@ -118,7 +121,7 @@ fn mapping(
 
 /// How many batches are worked on at once: one, where their order is to be kept.
 fn concurrency(consumer: Consumer, scaling: &Value) -> Result<usize, String> {
-    let (limits, otherwise) = CONCURRENCY;
+    let (limits, otherwise) = CONCURRENCY_LIMITS;
     let given = match scaling {
         Value::Null => otherwise,
         scaling => {

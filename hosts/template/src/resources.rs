@@ -33,7 +33,7 @@ pub struct Redrive {
 }
 
 /// SQS's visibility timeout where the template says nothing, in seconds.
-const VISIBLE_AFTER: u64 = 30;
+const DEFAULT_VISIBILITY_TIMEOUT: u64 = 30;
 
 /// A queue, as its resource describes it.
 fn queue(name: &str, resource: &Value, resources: &Map<String, Value>) -> Result<Queue, String> {
@@ -52,7 +52,11 @@ fn queue(name: &str, resource: &Value, resources: &Map<String, Value>) -> Result
         fifo: is("FifoQueue"),
         content_based_deduplication: is("ContentBasedDeduplication"),
         delay: u32::try_from(delay).unwrap_or_default(),
-        visibility_timeout: Duration::from_secs(seconds("VisibilityTimeout", 43_200, VISIBLE_AFTER)?),
+        visibility_timeout: Duration::from_secs(seconds(
+            "VisibilityTimeout",
+            43_200,
+            DEFAULT_VISIBILITY_TIMEOUT,
+        )?),
         redrive: redrive(name, &properties["RedrivePolicy"], resources)?,
     })
 }

@@ -13,7 +13,7 @@ use states::StateMachine;
 
 use crate::{
     Machine, Mapping, Queue, Site, draw, machine_arn, machine_type, mappings, mappings::Consumer,
-    resource_of, site::is_account, stores, yaml,
+    resource_of, resources, site::is_account, yaml,
 };
 
 /// The template that is part of the program; `--template` names another.
@@ -29,7 +29,7 @@ const DEFINITIONS: [(&str, &str); 3] = [
 ];
 
 /// What a deployment on AWS needs and this host does by itself, or has no use for.
-const NOT_NEEDED: [&str; 17] = [
+const IGNORED_KINDS: [&str; 17] = [
     "AWS::ApiGateway::",
     "AWS::ApiGatewayV2::",
     "AWS::CloudWatch::",
@@ -63,7 +63,7 @@ pub struct Names<'n> {
 
 /// The machines of a template.
 #[derive(Clone, Debug)]
-pub struct Wiring {
+pub struct Template {
     /// The machines, in the order of the template.
     pub machines: Vec<Arc<Machine>>,
     /// The queues, in the order of the template.
@@ -86,7 +86,7 @@ pub struct Diagram {
 #[derive(Debug)]
 pub struct Problems(pub Vec<String>);
 
-impl Wiring {
+impl Template {
     /// Reads a template, or the one that is part of the program.
     pub fn read(template: Option<&Path>, names: &Names<'_>) -> Result<Self, Problems> {
         let one = |problem: String| Problems(vec![problem]);
@@ -113,7 +113,7 @@ impl Wiring {
                         Err(Problems(found)) => problems.extend(found),
                     }
                 }
-                kind if NOT_NEEDED.iter().any(|known| kind.starts_with(known)) => {}
+                kind if IGNORED_KINDS.iter().any(|known| kind.starts_with(known)) => {}
                 kind => problems.push(format!("{name}: this host has nothing for a resource of type {kind}")),
             }
         }
@@ -122,7 +122,7 @@ impl Wiring {
                 problems.push(format!("the template has no {needed}"));
             }
         }
-        let (queues, faults) = stores::queues(resources);
+        let (queues, faults) = resources::queues(resources);
         problems.extend(faults);
         let (mappings, faults) = mappings::mappings(resources, &queues, names.consumer);
         problems.extend(faults);
@@ -262,7 +262,7 @@ fn named(target: &str, attribute: Option<&str>, template: &Value) -> Option<Stri
         "AWS::Serverless::StateMachine" => machine_arn(target),
         _ => target.to_owned(),
     };
-    Some(stores::reference(target, resource, attribute).unwrap_or_else(name))
+    Some(resources::reference(target, resource, attribute).unwrap_or_else(name))
 }
 
 #[cfg(test)]
@@ -278,7 +278,7 @@ mod tests {
             check_resource: &|_| Ok(()),
         };
         let page = include_str!("../../../docs/architecture.md");
-        for Diagram { title, mermaid } in Wiring::read(None, &names).unwrap().diagrams() {
+        for Diagram { title, mermaid } in Template::read(None, &names).unwrap().diagrams() {
             let drawn = format!("### {title}\n\n```mermaid\n{mermaid}```\n");
             assert!(page.contains(&drawn), "{title}: draw it anew with `crmflow check --diagrams`");
         }

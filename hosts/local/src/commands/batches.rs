@@ -11,8 +11,8 @@ use tracing::Level;
 use super::{process, report};
 use crate::{
     cli::{Batches, BatchesAction},
+    data_folder::{DataFolder, Paths, ReadOnlyFolder},
     exit::Exit,
-    folder::{Folder, Paths, View},
     interrupted, logs,
     requests::{self, Request},
 };
@@ -27,7 +27,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Batches) -> Resul
 }
 
 fn list(data: &Path, args: &Batches) -> Result<ExitCode, Exit> {
-    let store = SqliteStore::read_only(View::open(data)?.readers);
+    let store = SqliteStore::read_only(ReadOnlyFolder::open(data)?.readers);
     let found = super::block_on(async {
         Ok(BatchStatus::list(&Name::default_tenant(), None, args.limit, &store).await?)
     })?;
@@ -53,12 +53,12 @@ fn list(data: &Path, args: &Batches) -> Result<ExitCode, Exit> {
 /// Goes on with a batch, and waits for its end; or has the server go on with it.
 fn resume(data: &Path, template: Option<&Path>, batch: BatchId) -> Result<ExitCode, Exit> {
     let began = clock::now();
-    let wiring = super::wiring(template)?;
-    let Some(folder) = Folder::open_unless_served(data, "batches resume")? else {
+    let template = super::template(template)?;
+    let Some(folder) = DataFolder::open_unless_served(data, "batches resume")? else {
         return ask(data, &Request::Resume { batch });
     };
     logs::start(&folder.paths.logs(), Level::WARN);
-    let flow = super::flow(&folder, wiring);
+    let flow = super::flow(&folder, template);
     super::block_on(process::until_interrupted(data, &flow, batch, async {
         let (known, arn) = interrupted::resume(&flow, batch).await?;
         let ended = process::follow(&folder, &flow, &known, &arn).await?;
@@ -67,12 +67,12 @@ fn resume(data: &Path, template: Option<&Path>, batch: BatchId) -> Result<ExitCo
 }
 
 fn cancel(data: &Path, template: Option<&Path>, batch: BatchId) -> Result<ExitCode, Exit> {
-    let wiring = super::wiring(template)?;
-    let Some(folder) = Folder::open_unless_served(data, "batches cancel")? else {
+    let template = super::template(template)?;
+    let Some(folder) = DataFolder::open_unless_served(data, "batches cancel")? else {
         return ask(data, &Request::Cancel { batch });
     };
     logs::start(&folder.paths.logs(), Level::WARN);
-    let flow = super::flow(&folder, wiring);
+    let flow = super::flow(&folder, template);
     let said = super::block_on(interrupted::cancel(&flow, batch))?;
     super::print(&format!("{said}\n"));
     Ok(ExitCode::SUCCESS)

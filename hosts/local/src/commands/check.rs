@@ -9,17 +9,17 @@ use crate::{cli::Check, exit::Exit};
 
 /// Reads the template and its machines as `serve` and a deployment would.
 pub(super) fn run(template: Option<&Path>, args: &Check) -> Result<ExitCode, Exit> {
-    let wiring = super::wiring(template)?;
+    let template = super::template(template)?;
     if args.diagrams {
-        for Diagram { title, mermaid } in wiring.diagrams() {
+        for Diagram { title, mermaid } in template.diagrams() {
             super::print(&format!("### {title}\n\n```mermaid\n{mermaid}```\n\n"));
         }
         return Ok(ExitCode::SUCCESS);
     }
-    for machine in &wiring.machines {
+    for machine in &template.machines {
         let kind = if machine.express { "EXPRESS" } else { "STANDARD" };
         super::print(&format!("{} ({kind}, {}): ok\n", machine.name, machine.definition));
     }
-    super::print(&format!("{} functions, {} machines: ok\n", Function::ALL.len(), wiring.machines.len()));
+    super::print(&format!("{} functions, {} machines: ok\n", Function::ALL.len(), template.machines.len()));
     Ok(ExitCode::SUCCESS)
 }

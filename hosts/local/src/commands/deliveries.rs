@@ -15,13 +15,13 @@ use tracing::Level;
 
 use crate::{
     cli::{Deliveries, Destinations, List, Replay},
+    data_folder::{DataFolder, ReadOnlyFolder},
     exit::Exit,
-    folder::{Folder, View},
     logs,
 };
 
 /// How many are read, or sent again, at once.
-const PAGE: usize = 1_000;
+const PAGE_SIZE: usize = 1_000;
 
 /// Runs one of the commands about deliveries.
 pub(super) fn run(data: &Path, command: &Deliveries) -> Result<ExitCode, Exit> {
@@ -32,7 +32,7 @@ pub(super) fn run(data: &Path, command: &Deliveries) -> Result<ExitCode, Exit> {
 }
 
 fn list(data: &Path, args: &List) -> Result<ExitCode, Exit> {
-    let store = SqliteStore::read_only(View::open(data)?.readers);
+    let store = SqliteStore::read_only(ReadOnlyFolder::open(data)?.readers);
     let filter =
         Filter { destination: args.destination.clone(), status: args.status, failure: args.error.clone() };
     let tenant = Name::default_tenant();
@@ -40,7 +40,7 @@ fn list(data: &Path, args: &List) -> Result<ExitCode, Exit> {
         let mut found: Vec<Delivery> = Vec::new();
         let mut page = None;
         while found.len() < args.limit {
-            let room = PAGE.min(args.limit - found.len());
+            let room = PAGE_SIZE.min(args.limit - found.len());
             let more = deliveries::list(&tenant, &filter, page.as_deref(), room, &store).await?;
             found.extend(more.deliveries);
             page = more.next;
@@ -77,13 +77,13 @@ fn answer(attempt: &Attempt) -> Option<String> {
 fn replay(data: &Path, args: &Replay) -> Result<ExitCode, Exit> {
     let tenant = Name::default_tenant();
     let done = if args.dry_run {
-        let store = SqliteStore::read_only(View::open(data)?.readers);
+        let store = SqliteStore::read_only(ReadOnlyFolder::open(data)?.readers);
         super::block_on(async {
             let (_, selection) = select(&tenant, args, &store).await?;
             Ok(deliveries::count(&tenant, &selection, &store).await?)
         })?
     } else {
-        let folder = Folder::open(data, "deliveries replay").map_err(|exit| {
+        let folder = DataFolder::open(data, "deliveries replay").map_err(|exit| {
             exit.and("where `crmflow serve` runs on it, POST /deliveries/replay does the same")
         })?;
         logs::start(&folder.paths.logs(), Level::WARN);
@@ -137,7 +137,7 @@ struct Listed {
 /// Runs the command about destinations.
 pub(super) fn destinations(data: &Path, command: &Destinations) -> Result<ExitCode, Exit> {
     let Destinations::List { json } = command;
-    let store = SqliteStore::read_only(View::open(data)?.readers);
+    let store = SqliteStore::read_only(ReadOnlyFolder::open(data)?.readers);
     let tenant = Name::default_tenant();
     super::block_on(async {
         let mut listed = Vec::new();

@@ -13,8 +13,8 @@ use tracing::Level;
 
 use crate::{
     cli::{Executions, ExecutionsAction, OneExecution},
+    data_folder::{DataFolder, ReadOnlyFolder},
     exit::Exit,
-    folder::{Folder, View},
     logs,
 };
 
@@ -28,7 +28,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Executions) -> Re
 
 fn list(data: &Path, args: &Executions) -> Result<ExitCode, Exit> {
     let filter = ListFilter { limit: args.limit, ..ListFilter::default() };
-    let found = executions::list(&View::open(data)?.readers, &filter)?;
+    let found = executions::list(&ReadOnlyFolder::open(data)?.readers, &filter)?;
     if args.json {
         super::print_json(&found.iter().map(describe).collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);
@@ -45,10 +45,10 @@ fn list(data: &Path, args: &Executions) -> Result<ExitCode, Exit> {
 
 /// Goes on with a failed execution from where it failed, and waits for its end.
 fn redrive(data: &Path, template: Option<&Path>, arn: &str) -> Result<ExitCode, Exit> {
-    let wiring = super::wiring(template)?;
-    let folder = Folder::open(data, "executions redrive")?;
+    let template = super::template(template)?;
+    let folder = DataFolder::open(data, "executions redrive")?;
     logs::start(&folder.paths.logs(), Level::WARN);
-    let flow = super::flow(&folder, wiring);
+    let flow = super::flow(&folder, template);
     super::block_on(async {
         let arn = find(&folder.host.store.readers, arn)?.arn;
         flow.executions.redrive(&arn).await.map_err(|error| Exit::failed(error.to_string()))?;
@@ -71,7 +71,7 @@ fn find(readers: &Readers, name: &str) -> Result<Execution, Exit> {
 
 /// Shows one execution.
 pub(super) fn show(data: &Path, args: &OneExecution) -> Result<ExitCode, Exit> {
-    let readers = View::open(data)?.readers;
+    let readers = ReadOnlyFolder::open(data)?.readers;
     let found = find(&readers, &args.arn)?;
     let events = executions::history(&readers, &executions::Definitions::default(), &found.arn)?;
     let events = events.unwrap_or_default();

@@ -4,20 +4,23 @@ use std::{path::Path, process::ExitCode};
 
 use tracing::Level;
 
-use crate::{called::Called, cli::Invoke, consumers, exit::Exit, folder::Folder, functions, logs};
+use crate::{
+    cli::Invoke, data_folder::DataFolder, event_sources, exit::Exit, functions, logs,
+    named_function::NamedFunction,
+};
 
 /// Calls the function and prints what it gives. A function's own error is printed as Lambda has it, and
 /// ends with 1.
 pub(super) fn run(data: &Path, template: Option<&Path>, args: &Invoke) -> Result<ExitCode, Exit> {
-    let wiring = super::wiring(template)?;
+    let template = super::template(template)?;
     let event = super::read(&args.event)?;
-    let folder = Folder::open_to(data, "invoke", args.reach.allow_destination.clone())?;
+    let folder = DataFolder::open_to(data, "invoke", args.reach.allow_destination.clone())?;
     logs::start(&folder.paths.logs(), Level::WARN);
-    let flow = super::flow(&folder, wiring);
+    let flow = super::flow(&folder, template);
     super::block_on(async {
         let called = match args.function {
-            Called::Function(function) => flow.engine().call(functions::of(function), event).await,
-            Called::Consumer(consumer) => consumers::invoke(consumer, &event, &flow).await,
+            NamedFunction::Function(function) => flow.services().call(functions::of(function), event).await,
+            NamedFunction::Consumer(consumer) => event_sources::invoke(consumer, &event, &flow).await,
         };
         match called {
             Ok(output) => {

@@ -12,10 +12,10 @@ use std::{
 use jiff::tz::TimeZone;
 use step_functions::clock;
 
-use crate::{cli::Logs, exit::Exit, folder::Paths, logs};
+use crate::{cli::Logs, data_folder::Paths, exit::Exit, logs};
 
 /// How often the file is looked at for more.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Prints the lines, oldest first; with `--tail` goes on until it is stopped.
 pub(super) fn run(data: &Path, args: &Logs) -> Result<ExitCode, Exit> {
@@ -34,7 +34,7 @@ pub(super) fn run(data: &Path, args: &Logs) -> Result<ExitCode, Exit> {
         return Ok(ExitCode::SUCCESS);
     }
     loop {
-        thread::sleep(LOOK);
+        thread::sleep(POLL_INTERVAL);
         at = show(&shown, at)?;
         let today = today();
         if today != shown && today.exists() {

@@ -27,15 +27,15 @@ use ::states::MockFile;
 use registry::Function;
 use serde::Serialize;
 use step_functions::check_resource;
-use template::{Names, Problems, Site, Wiring, mappings::Consumer};
+use template::{Names, Problems, Site, Template, mappings::Consumer};
 use tokio::runtime;
 
 use crate::{
     cli::{Cli, Command, DEFAULT_DATA},
+    data_folder::DataFolder,
     exit::Exit,
     flow::LocalFlow,
-    folder::Folder,
-    functions, scarce,
+    functions, os_limits,
 };
 
 /// How many threads read and write files, beside one thread for each function that runs at once. The allocator keeps memory
@@ -68,19 +68,19 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
 }
 
 /// The machines, or exit code 2 with everything that is wrong with them.
-pub(crate) fn wiring(template: Option<&Path>) -> Result<Wiring, Exit> {
+pub(crate) fn template(template: Option<&Path>) -> Result<Template, Exit> {
     let names = Names {
         machines: &api::Machine::ALL.map(api::Machine::resource),
         is_function: &|name| Function::from_name(name).is_some(),
         consumer: &|name| Some(Consumer { keeps_order: registry::Consumer::from_name(name)?.keeps_order() }),
         check_resource: &|resource| check_resource(resource, functions::find),
     };
-    Wiring::read(template, &names).map_err(|Problems(problems)| Exit::usage(problems.join("\n")))
+    Template::read(template, &names).map_err(|Problems(problems)| Exit::usage(problems.join("\n")))
 }
 
 /// The flow over an opened folder.
-fn flow(folder: &Folder, wiring: Wiring) -> LocalFlow {
-    LocalFlow::new(folder, wiring, MockFile::default())
+fn flow(folder: &DataFolder, template: Template) -> LocalFlow {
+    LocalFlow::new(folder, template, MockFile::default())
 }
 
 /// What a person types before a command for the same folder: the program as it was called, which may not be in the
@@ -92,7 +92,7 @@ fn typed(data: &Path) -> String {
 
 /// Runs a command's work until it is done.
 fn block_on<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
-    let blocking = scarce::cores() + FILE_THREADS;
+    let blocking = os_limits::cores() + FILE_THREADS;
     block_on_threads(runtime::Builder::new_multi_thread().max_blocking_threads(blocking), work)
 }
 

@@ -28,15 +28,15 @@ use tracing::Level;
 use super::{report, serve::stopped};
 use crate::{
     cli::Process,
+    data_folder::DataFolder,
     exit::Exit,
     flow::LocalFlow,
-    folder::Folder,
     import::{Claim, Import},
     interrupted, logs,
 };
 
 /// The file is read in pieces of so many bytes.
-const PIECE: usize = 256 * 1024;
+const READ_BYTES: usize = 256 * 1024;
 
 /// A file to take in.
 struct Source {
@@ -50,15 +50,15 @@ struct Source {
 /// Takes the file through the flow.
 pub(super) fn run(data: &Path, template: Option<&Path>, args: &Process) -> Result<ExitCode, Exit> {
     let began = clock::now();
-    let wiring = super::wiring(template)?;
+    let template = super::template(template)?;
     let opened = if args.file == Path::new("-") { None } else { Some(open(&args.file, args.format)?) };
-    let folder = Folder::open(data, "process")?;
+    let folder = DataFolder::open(data, "process")?;
     logs::start(&folder.paths.logs(), Level::WARN);
     let source = match opened {
         Some(source) => source,
         None => spool_stdin(&folder)?,
     };
-    let flow = super::flow(&folder, wiring);
+    let flow = super::flow(&folder, template);
     let tenant = Name::default_tenant();
     super::block_on(async {
         let claim = claim(&folder, &source, &tenant, began).await?;
@@ -91,7 +91,7 @@ pub(super) async fn until_interrupted<T>(
 }
 
 /// The batch that a source becomes: a new one, or the one that an interrupted run began.
-async fn claim(folder: &Folder, source: &Source, tenant: &Name, now: Timestamp) -> Result<Claim, Exit> {
+async fn claim(folder: &DataFolder, source: &Source, tenant: &Name, now: Timestamp) -> Result<Claim, Exit> {
     let (fresh, store) = (BatchId::new(now, clock::random()), &folder.host.store);
     match &source.import {
         Some(import) => import.claim(tenant, fresh, now, store).await,
@@ -111,7 +111,7 @@ pub(super) struct Ended {
 }
 
 async fn take(
-    folder: &Folder,
+    folder: &DataFolder,
     flow: &LocalFlow,
     source: Source,
     format: Option<Format>,
@@ -152,7 +152,7 @@ async fn take(
 
 /// Takes a staged batch through the flow.
 pub(super) async fn to_its_end(
-    folder: &Folder,
+    folder: &DataFolder,
     flow: &LocalFlow,
     batch: &Batch,
     staged: Staged,
@@ -163,7 +163,7 @@ pub(super) async fn to_its_end(
 
 /// Waits for the end of a batch that goes on.
 pub(super) async fn follow(
-    folder: &Folder,
+    folder: &DataFolder,
     flow: &LocalFlow,
     batch: &BatchStatus,
     arn: &str,
@@ -176,7 +176,7 @@ pub(super) async fn follow(
     Ok(ended)
 }
 
-async fn ended(folder: &Folder, batch: BatchId, execution: Execution) -> Result<Ended, Exit> {
+async fn ended(folder: &DataFolder, batch: BatchId, execution: Execution) -> Result<Ended, Exit> {
     let known = BatchStatus::find(&Name::default_tenant(), batch, &folder.host.store).await?;
     let batch = known.ok_or_else(|| Exit::failed("the batch was not kept"))?;
     let summary = execution.output.and_then(|output| serde_json::from_str(&output).ok());
@@ -187,7 +187,7 @@ async fn ended(folder: &Folder, batch: BatchId, execution: Execution) -> Result<
     Ok(Ended { batch, summary, failure })
 }
 
-async fn forget(import: Option<&Import>, tenant: &Name, folder: &Folder) -> Result<(), Exit> {
+async fn forget(import: Option<&Import>, tenant: &Name, folder: &DataFolder) -> Result<(), Exit> {
     match import {
         Some(import) => import.forget(tenant, &folder.host.store).await,
         None => Ok(()),
@@ -206,7 +206,7 @@ async fn cut(
     let mut intake = Intake::new(batch.clone(), settings);
     let shown = bar.clone();
     let read = tokio::task::spawn_blocking(move || {
-        let mut piece = vec![0; PIECE];
+        let mut piece = vec![0; READ_BYTES];
         loop {
             match file.read(&mut piece) {
                 Ok(0) => return Ok(intake),
@@ -233,7 +233,7 @@ async fn run_batch(flow: &LocalFlow, batch: &Batch, staged: Staged) -> Result<Ex
         (None, manifest) => (Machine::Batch, json!({ "batch": batch, "manifest": manifest })),
     };
     let name = batch.batch_id.to_string();
-    let (executions, store) = (&flow.executions, &flow.engine().host.store);
+    let (executions, store) = (&flow.executions, &flow.services().host.store);
     let arn = api::Flow::execution_arn(flow, machine, &name);
     let known = BatchStatus::find(&batch.tenant, batch.batch_id, store).await?;
     let is_open = known.as_ref().is_none_or(|batch| !batch.status.has_ended());
@@ -275,7 +275,7 @@ async fn wait(flow: &LocalFlow, arn: &str, chunks: u32) -> Result<Execution, Exi
                 bar.finish_and_clear();
                 return ended?.ok_or_else(|| Exit::failed("the execution was not kept"));
             }
-            _ = tick.tick() => bar.set_position(flow.engine().chunks_done.load(Ordering::Relaxed)),
+            _ = tick.tick() => bar.set_position(flow.services().chunks_done.load(Ordering::Relaxed)),
         }
     }
 }
@@ -298,7 +298,7 @@ fn open(path: &Path, format: Option<Format>) -> Result<Source, Exit> {
 }
 
 /// The standard input, spooled: how many chunks it needs is known from its size.
-fn spool_stdin(folder: &Folder) -> Result<Source, Exit> {
+fn spool_stdin(folder: &DataFolder) -> Result<Source, Exit> {
     let refused =
         |error: io::Error| Exit::failed(format!("the standard input could not be spooled: {error}"));
     let path = folder.paths.root().join("stdin");

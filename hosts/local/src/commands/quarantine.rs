@@ -17,14 +17,14 @@ use tracing::Level;
 use super::{process, report};
 use crate::{
     cli::{Quarantine, Selection},
+    data_folder::{DataFolder, ReadOnlyFolder},
     exit::Exit,
     flow::LocalFlow,
-    folder::{Folder, View},
     logs,
 };
 
 /// How many entries are read at once.
-const PAGE: usize = 1000;
+const PAGE_SIZE: usize = 1000;
 
 /// Runs one of its commands.
 pub(super) fn run(data: &Path, template: Option<&Path>, command: Quarantine) -> Result<ExitCode, Exit> {
@@ -54,14 +54,14 @@ fn filter(selection: &Selection) -> Filter {
 }
 
 fn list(data: &Path, selection: &Selection) -> Result<ExitCode, Exit> {
-    let view = View::open(data)?;
+    let view = ReadOnlyFolder::open(data)?;
     let (tenant, filter) = (Name::default_tenant(), filter(selection));
     let store = SqliteStore::read_only(view.readers);
     super::block_on(async {
         let mut page = None;
         let mut listed = Vec::new();
         loop {
-            let found = quarantine::list(&tenant, &filter, page.as_deref(), PAGE, &view.objects).await?;
+            let found = quarantine::list(&tenant, &filter, page.as_deref(), PAGE_SIZE, &view.objects).await?;
             let replayed = replay::replayed_as(&store, &tenant, &found.entries, clock::now()).await?;
             for (entry, replayed_as) in found.entries.into_iter().zip(replayed) {
                 match (selection.json, replayed_as) {
@@ -104,14 +104,14 @@ fn line(entry: &Entry, replayed_as: Option<BatchId>) -> String {
 }
 
 fn show(data: &Path, (batch, index): (BatchId, u64)) -> Result<ExitCode, Exit> {
-    let view = View::open(data)?;
+    let view = ReadOnlyFolder::open(data)?;
     let filter = Filter { batches: Some([batch].into()), error_type: None };
     super::block_on(async {
         let mut page = None;
         let mut is_found = false;
         loop {
             let tenant = Name::default_tenant();
-            let found = quarantine::list(&tenant, &filter, page.as_deref(), PAGE, &view.objects).await?;
+            let found = quarantine::list(&tenant, &filter, page.as_deref(), PAGE_SIZE, &view.objects).await?;
             // An event that several destinations did not take is there for each of them.
             for entry in found.entries.iter().filter(|entry| entry.index == index) {
                 super::print_json(entry)?;
@@ -157,10 +157,10 @@ fn replay_all(
     selection: &Selection,
     picks: Vec<Pick>,
 ) -> Result<ExitCode, Exit> {
-    let wiring = super::wiring(template)?;
-    let folder = Folder::open(data, "quarantine replay")?;
+    let template = super::template(template)?;
+    let folder = DataFolder::open(data, "quarantine replay")?;
     logs::start(&folder.paths.logs(), Level::WARN);
-    let flow = super::flow(&folder, wiring);
+    let flow = super::flow(&folder, template);
     let selected = replay::Selection { filter: filter(selection), picks, limit: None };
     super::block_on(async {
         let mut ended = Ok(ExitCode::SUCCESS);
@@ -198,14 +198,14 @@ fn replay_all(
     })
 }
 
-async fn stage(folder: &Folder, selected: &replay::Selection) -> Result<Replay, Exit> {
+async fn stage(folder: &DataFolder, selected: &replay::Selection) -> Result<Replay, Exit> {
     let (tenant, host) = (Name::default_tenant(), &folder.host);
     let Host { store, objects, queue, .. } = host;
     Ok(replay::replay(store, objects, queue, &tenant, selected, clock::now(), clock::random).await?)
 }
 
 async fn send(
-    folder: &Folder,
+    folder: &DataFolder,
     flow: &LocalFlow,
     resent: replay::Resent,
     as_json: bool,

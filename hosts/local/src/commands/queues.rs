@@ -11,23 +11,23 @@ use std::{
 use serde_json::{Value, json};
 use sqlite_store::queues::{self, Depth, Waiting};
 use step_functions::clock;
-use template::{Queue, Wiring};
+use template::{Queue, Template};
 
 use crate::{
     cli::Queues,
+    data_folder::{DataFolder, Paths, ReadOnlyFolder},
     exit::Exit,
-    folder::{Folder, Paths, View},
     requests::{self, Request},
 };
 
 /// Runs one of its commands.
-pub(super) fn run(data: &Path, template: Option<&Path>, command: &Queues) -> Result<ExitCode, Exit> {
-    let wiring = super::wiring(template)?;
-    let readers = View::open(data)?.readers;
+pub(super) fn run(data: &Path, file: Option<&Path>, command: &Queues) -> Result<ExitCode, Exit> {
+    let template = super::template(file)?;
+    let readers = ReadOnlyFolder::open(data)?.readers;
     let paths = Paths::new(data);
     match command {
         Queues::List { json } => {
-            let names = wiring.queues.into_iter().map(|queue| queue.name);
+            let names = template.queues.into_iter().map(|queue| queue.name);
             let depths = names.map(|name| {
                 let is_paused = paths.paused(&name).exists();
                 Ok((queues::depth(&readers, &name, clock::now())?, is_paused, name))
@@ -35,25 +35,25 @@ pub(super) fn run(data: &Path, template: Option<&Path>, command: &Queues) -> Res
             list(&depths.collect::<Result<Vec<_>, Exit>>()?, *json)?;
         }
         Queues::Show { queue, limit, json } => {
-            show(&queues::oldest(&readers, &find(&wiring, queue)?.name, *limit)?, *json)?;
+            show(&queues::oldest(&readers, &find(&template, queue)?.name, *limit)?, *json)?;
         }
-        Queues::Pause { queue } => pause(&paths, &fed(&wiring, queue)?.name)?,
-        Queues::Resume { queue } => resume(&paths, &fed(&wiring, queue)?.name)?,
-        Queues::Redrive { queue, to } => redrive(data, template, queue, to.as_deref())?,
+        Queues::Pause { queue } => pause(&paths, &fed(&template, queue)?.name)?,
+        Queues::Resume { queue } => resume(&paths, &fed(&template, queue)?.name)?,
+        Queues::Redrive { queue, to } => redrive(data, file, queue, to.as_deref())?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The queue with this name.
-fn find<'w>(wiring: &'w Wiring, name: &str) -> Result<&'w Queue, Exit> {
-    let found = wiring.queue_named(name);
+fn find<'t>(template: &'t Template, name: &str) -> Result<&'t Queue, Exit> {
+    let found = template.queue_named(name);
     found.ok_or_else(|| Exit::usage(format!("the template has no queue {name}")))
 }
 
 /// The queue with this name, which feeds a function.
-fn fed<'w>(wiring: &'w Wiring, name: &str) -> Result<&'w Queue, Exit> {
-    let queue = find(wiring, name)?;
-    if wiring.mappings.iter().any(|mapping| mapping.queue.name == queue.name) {
+fn fed<'t>(template: &'t Template, name: &str) -> Result<&'t Queue, Exit> {
+    let queue = find(template, name)?;
+    if template.mappings.iter().any(|mapping| mapping.queue.name == queue.name) {
         Ok(queue)
     } else {
         Err(Exit::usage(format!("nothing receives from {name}")))
@@ -85,15 +85,15 @@ fn resume(paths: &Paths, queue: &str) -> Result<(), Exit> {
 /// Sends the messages of a dead letter queue back; or has the server do it that knows by heart how many messages its
 /// queues hold.
 fn redrive(data: &Path, template: Option<&Path>, from: &str, to: Option<&str>) -> Result<(), Exit> {
-    let wiring = super::wiring(template)?;
-    let from = find(&wiring, from)?;
+    let template = super::template(template)?;
+    let from = find(&template, from)?;
     let to = match to {
-        Some(to) => find(&wiring, to)?,
+        Some(to) => find(&template, to)?,
         None => {
             let is_source = |queue: &&Queue| {
                 queue.redrive.as_ref().is_some_and(|redrive| redrive.dead_letters == from.name)
             };
-            let mut sources = wiring.queues.iter().filter(is_source);
+            let mut sources = template.queues.iter().filter(is_source);
             match (sources.next(), sources.next()) {
                 (Some(source), None) => source,
                 _ => {
@@ -109,9 +109,9 @@ fn redrive(data: &Path, template: Option<&Path>, from: &str, to: Option<&str>) -
         return Err(Exit::usage(format!("{} cannot be sent to itself", from.name)));
     }
     let (from, to) = (from.name.clone(), to.name.clone());
-    let said = match Folder::open_unless_served(data, "queues redrive")? {
+    let said = match DataFolder::open_unless_served(data, "queues redrive")? {
         Some(folder) => {
-            let flow = super::flow(&folder, wiring);
+            let flow = super::flow(&folder, template);
             super::block_on(requests::redrive(&flow, &from, &to))?
         }
         None => requests::ask(&Paths::new(data), &Request::Redrive { from, to })?,

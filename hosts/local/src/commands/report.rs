@@ -12,11 +12,11 @@ use super::{
     grouped,
     process::{Ended, succeeded},
 };
-use crate::{exit::Exit, folder::Folder};
+use crate::{data_folder::DataFolder, exit::Exit};
 
 /// Prints the summary for a person or for a program; the exit code says whether the flow ran.
 pub(super) fn print(
-    folder: &Folder,
+    folder: &DataFolder,
     ended: &Ended,
     as_json: bool,
     began: Timestamp,
@@ -57,7 +57,7 @@ pub(super) fn print(
     Err(Exit::failed(format!("{why} (see: crmflow execution {})", batch.batch_id)))
 }
 
-fn quarantine_folder(folder: &Folder, provider: &Name) -> String {
+fn quarantine_folder(folder: &DataFolder, provider: &Name) -> String {
     let tenant = Name::default_tenant();
     let path = folder.paths.root().join("objects/quarantine").join(tenant.as_str()).join(provider.as_str());
     path.display().to_string()

@@ -8,7 +8,7 @@ use sqlite_store::queues::Size;
 use states::MockFile;
 use step_functions::{
     clock,
-    machines::AdoptError,
+    machines::SyncError,
     sfn::{self, Endpoint},
 };
 use tokio::{
@@ -19,17 +19,18 @@ use tracing::Level;
 
 use crate::{
     cli::Serve,
-    consumers, couriers,
+    couriers,
+    data_folder::DataFolder,
+    event_sources,
     exit::Exit,
     flow::LocalFlow,
-    folder::Folder,
     http_server::{self, HEADERS_TIMEOUT},
-    interrupted, logs, requests, scarce, uploads,
+    interrupted, logs, os_limits, requests, uploads,
 };
 
 /// How long requests that are being answered, and messages that are being worked on, may take once the server was
 /// told to stop.
-const GRACE: Duration = Duration::from_secs(10);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves until Ctrl-C or SIGTERM. Executions that have not ended then go on at the next start.
 pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<ExitCode, Exit> {
@@ -46,22 +47,23 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
             format!("--listen and --sfn-listen both name {}; each needs a port of its own", args.listen);
         return Err(Exit::usage(both));
     }
-    let wiring = super::wiring(template)?;
+    let template = super::template(template)?;
     let mocks = args.mock.as_deref().map_or_else(|| Ok(MockFile::default()), super::mock_file)?;
-    let folder = Folder::open_to(
+    let folder = DataFolder::open_to(
         data,
         &format!("serve --listen {}", args.listen),
         args.reach.allow_destination.clone(),
     )?;
     logs::start(&folder.paths.logs(), Level::INFO);
-    let flow = LocalFlow::new(&folder, wiring, mocks);
+    let flow = LocalFlow::new(&folder, template, mocks);
     let background = background()?;
     // A name that is looked up for a request may hold a thread for long: there are as many as are asked for.
     let served = super::block_on_threads(&mut runtime::Builder::new_multi_thread(), async {
         let (listener, address) = listen("--listen", args.listen).await?;
         let (sfn_listener, sfn_address) = listen("--sfn-listen", args.sfn_listen).await?;
         take_up(&folder, &flow, args).await?;
-        let consumers = background.spawn(consumers::feed(flow.clone(), folder.paths.clone(), stopped()));
+        let event_sources =
+            background.spawn(event_sources::poll(flow.clone(), folder.paths.clone(), stopped()));
         let asked = background.spawn(requests::take_up(folder.paths.clone(), flow.clone()));
         let endpoint = Endpoint::new(flow.executions.clone());
         endpoint.resume().await?;
@@ -82,10 +84,10 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
             quiet.close();
         });
         tokio::select! {
-            (_, _, ended) = async { tokio::join!(server, sfn, consumers) } => {
+            (_, _, ended) = async { tokio::join!(server, sfn, event_sources) } => {
                 ended.map_err(|error| Exit::failed(error.to_string()))?;
             }
-            () = async { stopped().await; tokio::time::sleep(GRACE).await } => {}
+            () = async { stopped().await; tokio::time::sleep(SHUTDOWN_TIMEOUT).await } => {}
         }
         asked.abort();
         Ok(ExitCode::SUCCESS)
@@ -95,25 +97,25 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
 }
 
 /// Takes up what the last process left: executions go on, and lanes are woken.
-async fn take_up(folder: &Folder, flow: &LocalFlow, args: &Serve) -> Result<(), Exit> {
-    let (engine, queue) = (flow.engine(), &folder.host.queue);
-    engine.machines.adopt(&engine.wiring).await.map_err(not_adopted)?;
+async fn take_up(folder: &DataFolder, flow: &LocalFlow, args: &Serve) -> Result<(), Exit> {
+    let (services, queue) = (flow.services(), &folder.host.queue);
+    services.machines.sync_template(&services.template).await.map_err(not_synced)?;
     interrupted::hold(flow).await?;
     flow.executions.resume().await?;
-    flow.executions.tidy().await?;
+    flow.executions.delete_expired().await?;
     let limit = Size { messages: args.queue_limit, bytes: args.queue_bytes };
     queue.limit(QueueName::Events, limit).await?;
     queue.warn_of_suspects();
-    couriers::wake_lanes(&folder.host, &engine.wiring, clock::now()).await?;
+    couriers::wake_lanes(&folder.host, &services.template, clock::now()).await?;
     Ok(())
 }
 
-fn not_adopted(error: AdoptError) -> Exit {
+fn not_synced(error: SyncError) -> Exit {
     match error {
-        AdoptError::Clash(name) => Exit::usage(format!(
+        SyncError::Clash(name) => Exit::usage(format!(
             "the template has a machine {name}, and so has the data folder, made at run time; delete one"
         )),
-        AdoptError::Store(error) => error.into(),
+        SyncError::Store(error) => error.into(),
     }
 }
 
@@ -130,7 +132,8 @@ fn permit(names: &[HostName]) -> sfn::Permit {
 /// Where queues are worked off: requests come first.
 fn background() -> Result<Runtime, Exit> {
     let mut runtime = runtime::Builder::new_multi_thread();
-    let runtime = runtime.thread_name("crmflow-flow").on_thread_start(scarce::give_way).enable_all().build();
+    let runtime =
+        runtime.thread_name("crmflow-flow").on_thread_start(os_limits::lower_priority).enable_all().build();
     runtime.map_err(|error| Exit::failed(format!("no threads can be started: {error}")))
 }
 

@@ -7,7 +7,7 @@ use registry::Host;
 use sqlite_store::{SqliteStore, queues::LocalQueue};
 use step_functions::clock;
 
-use crate::scarce;
+use crate::os_limits;
 pub(crate) use wakes::wake_lanes;
 
 /// Who holds the leases on lanes: one process works on a data folder, so after a crash its leases are its own.
@@ -21,7 +21,7 @@ pub(crate) fn courier(host: &Host<SqliteStore, LocalQueue>) -> Courier<SqliteSto
         objects,
         queue,
         outbound,
-        evaluator: Evaluator::new(scarce::give_way_to_all),
+        evaluator: Evaluator::new(os_limits::lowest_priority),
         now: clock::now,
         random: clock::random,
         holder: HOLDER.to_owned(),

@@ -15,7 +15,7 @@ use sqlite_store::{
     SqliteStore,
     queues::{self, LocalQueue, Waiting},
 };
-use template::Wiring;
+use template::Template;
 
 /// A wake-up that comes so much later than something is due will do.
 const SLACK: SignedDuration = SignedDuration::from_secs(2);
@@ -35,11 +35,11 @@ FROM lanes WHERE lane IS NOT NULL
 /// asleep until it is redriven. Run again it changes nothing.
 pub(crate) async fn wake_lanes(
     host: &Host<SqliteStore, LocalQueue>,
-    wiring: &Wiring,
+    template: &Template,
     now: Timestamp,
 ) -> Result<(), Error> {
     let lanes = QueueName::Lanes.resource();
-    let redrive = wiring.queues.iter().find(|queue| queue.name == lanes).and_then(|it| it.redrive.as_ref());
+    let redrive = template.queues.iter().find(|queue| queue.name == lanes).and_then(|it| it.redrive.as_ref());
     let dead_letters = redrive.map(|redrive| redrive.dead_letters.as_str());
     let readers = &host.store.readers;
     let on_their_way = by_lane(queues::oldest(readers, lanes, u32::MAX)?);

@@ -1,6 +1,6 @@
 //! The functions that queues feed, on this machine: what is called when messages have come.
 
-mod feeder;
+mod poller;
 
 use events::consume_events::{Fed, Feed, consume_events};
 use kernel::{
@@ -16,21 +16,21 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use crate::{flow::LocalFlow, folder::Paths};
-use feeder::Feeder;
+use crate::{data_folder::Paths, flow::LocalFlow};
+use poller::Poller;
 
 /// Feeds functions from their queues until `stop`, and ends when all that was under way then has ended.
-pub(crate) async fn feed(flow: LocalFlow, paths: Paths, stop: impl Future<Output = ()>) {
+pub(crate) async fn poll(flow: LocalFlow, paths: Paths, stop: impl Future<Output = ()>) {
     let (tell, stopped) = watch::channel(false);
-    let mut feeders = JoinSet::new();
-    for mapping in flow.engine().wiring.mappings.iter().filter(|mapping| mapping.enabled) {
-        let feeder = Feeder::new(mapping.clone(), flow.clone(), paths.paused(&mapping.queue.name));
-        feeder.into_iter().for_each(|feeder| _ = feeders.spawn(feeder.run(stopped.clone())));
+    let mut pollers = JoinSet::new();
+    for mapping in flow.services().template.mappings.iter().filter(|mapping| mapping.enabled) {
+        let poller = Poller::new(mapping.clone(), flow.clone(), paths.paused(&mapping.queue.name));
+        poller.into_iter().for_each(|poller| _ = pollers.spawn(poller.run(stopped.clone())));
     }
     stop.await;
     // Nobody listens where nothing feeds.
     let _ = tell.send(true);
-    while feeders.join_next().await.is_some() {}
+    while pollers.join_next().await.is_some() {}
 }
 
 /// Why a message is not done whose function panicked.
@@ -50,7 +50,7 @@ async fn call(consumer: Consumer, event: SqsEvent, flow: LocalFlow, until: Optio
             // It computes for a while where there is much to cut: on a thread where that holds up nobody.
             let runtime = tokio::runtime::Handle::current();
             let consumed = tokio::task::spawn_blocking(move || {
-                let objects = &flow.engine().host.objects;
+                let objects = &flow.services().host.objects;
                 runtime
                     .block_on(consume_events(event, objects, |feed| run(&flow, feed, until)).instrument(span))
             });
@@ -77,7 +77,7 @@ async fn in_time<T>(until: Option<Instant>, work: impl Future<Output = T>) -> Op
 /// Runs the record flow on some events, so long as there is time; says how that ended.
 async fn run(flow: &LocalFlow, feed: Feed, until: Option<Instant>) -> Result<Fed, Error> {
     let Feed { batch, input } = feed;
-    let machine = flow.engine().wiring.machine("RecordsExpressStateMachine");
+    let machine = flow.services().template.machine("RecordsExpressStateMachine");
     let machine = machine.ok_or_else(|| Error::BadInput("there is no RecordsExpressStateMachine".into()))?;
     let name = batch.batch_id.to_string();
     let ended = in_time(until, flow.executions.run_express(machine, &name, input)).await;

@@ -17,14 +17,14 @@ use tokio::{
 use crate::flow::LocalFlow;
 
 /// How often a paused queue is looked at, whether it was resumed.
-const LOOK: Duration = Duration::from_millis(200);
+const PAUSED_POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// For how many calls messages are received at once: what they are is written down in one commit.
-const AT_ONCE: usize = 100;
+const MAX_BATCHES_AT_ONCE: usize = 100;
 /// After how long storage is asked again that did not answer.
-const LATER: Duration = Duration::from_secs(1);
+const STORAGE_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Feeds one function from one queue.
-pub(super) struct Feeder {
+pub(super) struct Poller {
     mapping: Mapping,
     /// The function that the mapping names.
     consumer: Consumer,
@@ -37,7 +37,7 @@ pub(super) struct Feeder {
 /// Told when the program is to end.
 type Stop = watch::Receiver<bool>;
 
-impl Feeder {
+impl Poller {
     /// `None`: the mapping names no function that a queue feeds.
     pub(super) fn new(mapping: Mapping, flow: LocalFlow, paused: PathBuf) -> Option<Arc<Self>> {
         let consumer = Consumer::from_name(&mapping.function)?;
@@ -63,7 +63,7 @@ impl Feeder {
     /// Does what there is to do now, or waits until there may be something; gives for how long to leave the queue alone.
     async fn turn(self: &Arc<Self>, calls: &mut JoinSet<Option<Duration>>, stop: &mut Stop) -> Duration {
         if self.paused.exists() {
-            return LOOK;
+            return PAUSED_POLL_INTERVAL;
         }
         if calls.len() >= self.mapping.concurrency {
             return tokio::select! {
@@ -72,8 +72,8 @@ impl Feeder {
             };
         }
         let (queue, most) = (&self.queue, self.mapping.batch_size);
-        let batches = self.mapping.concurrency.saturating_sub(calls.len()).min(AT_ONCE);
-        let queues = &self.flow.engine().host.queue;
+        let batches = self.mapping.concurrency.saturating_sub(calls.len()).min(MAX_BATCHES_AT_ONCE);
+        let queues = &self.flow.services().host.queue;
         match queues.receive(queue, most, batches, clock::now()).await {
             Ok(Next::Batches(batches)) => {
                 for batch in batches {
@@ -89,7 +89,7 @@ impl Feeder {
             },
             Err(error) => {
                 tracing::error!(queue = queue.name, "{} cannot be received from: {error}", queue.name);
-                LATER
+                STORAGE_RETRY_DELAY
             }
         }
     }
@@ -106,7 +106,7 @@ impl Feeder {
         let failed = self.call(&mut batch).await;
         let queue = &self.queue;
         loop {
-            match self.flow.engine().host.queue.finish(queue, &batch, &failed, clock::now()).await {
+            match self.flow.services().host.queue.finish(queue, &batch, &failed, clock::now()).await {
                 Ok(wait) => return wait,
                 Err(error) => {
                     tracing::error!(
@@ -114,7 +114,7 @@ impl Feeder {
                         "what is done of {} cannot be kept: {error}",
                         queue.name
                     );
-                    sleep(LATER).await;
+                    sleep(STORAGE_RETRY_DELAY).await;
                 }
             }
         }

@@ -16,33 +16,33 @@ use tokio::{
 
 /// The tasks that no worker has taken yet, by activity.
 #[derive(Debug, Default)]
-pub(crate) struct Work {
-    waiting: Mutex<HashMap<String, VecDeque<Offer>>>,
+pub(crate) struct ActivityQueue {
+    pending: Mutex<HashMap<String, VecDeque<PendingTask>>>,
     arrived: Notify,
     /// Nobody is given anything any more.
     is_closed: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Offer {
-    job: Job,
+struct PendingTask {
+    task: ActivityTask,
     /// Told who takes it; closed when the run does not need it any longer.
     taken: oneshot::Sender<Option<String>>,
 }
 
 /// What a worker is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Job {
+pub(crate) struct ActivityTask {
     pub(crate) token: String,
     pub input: String,
 }
 
-impl Work {
+impl ActivityQueue {
     /// Offers a job and waits until a worker takes it; gives the worker's name.
-    pub(crate) async fn offer(&self, activity: &str, job: Job) -> Option<String> {
+    pub(crate) async fn offer(&self, activity: &str, task: ActivityTask) -> Option<String> {
         let (taken, worker) = oneshot::channel();
-        if let Ok(mut waiting) = self.waiting.lock() {
-            waiting.entry(activity.to_owned()).or_default().push_back(Offer { job, taken });
+        if let Ok(mut pending) = self.pending.lock() {
+            pending.entry(activity.to_owned()).or_default().push_back(PendingTask { task, taken });
         }
         self.arrived.notify_waiters();
         worker.await.ok().flatten()
@@ -53,21 +53,21 @@ impl Work {
         &self,
         activity: &str,
         worker: Option<String>,
-        patience: Duration,
-    ) -> Option<Job> {
+        limit: Duration,
+    ) -> Option<ActivityTask> {
         let next = async {
             loop {
                 let arrival = self.arrived.notified();
                 if self.is_closed.load(Ordering::Relaxed) {
                     return None;
                 }
-                if let Some(job) = self.first(activity, worker.as_deref()) {
-                    return Some(job);
+                if let Some(task) = self.first(activity, worker.as_deref()) {
+                    return Some(task);
                 }
                 arrival.await;
             }
         };
-        timeout(patience, next).await.ok().flatten()
+        timeout(limit, next).await.ok().flatten()
     }
 
     /// Sends every worker away: the program ends.
@@ -76,15 +76,15 @@ impl Work {
         self.arrived.notify_waiters();
     }
 
-    fn first(&self, activity: &str, worker: Option<&str>) -> Option<Job> {
-        let mut waiting = self.waiting.lock().ok()?;
-        let offers = waiting.get_mut(activity)?;
-        while let Some(Offer { job, taken }) = offers.pop_front() {
+    fn first(&self, activity: &str, worker: Option<&str>) -> Option<ActivityTask> {
+        let mut pending = self.pending.lock().ok()?;
+        let offers = pending.get_mut(activity)?;
+        while let Some(PendingTask { task, taken }) = offers.pop_front() {
             if taken.send(worker.map(ToOwned::to_owned)).is_ok() {
-                return Some(job);
+                return Some(task);
             }
         }
-        waiting.remove(activity);
+        pending.remove(activity);
         None
     }
 }
@@ -93,16 +93,16 @@ impl Work {
 mod tests {
     use super::*;
 
-    fn job(n: u32) -> Job {
-        Job { token: n.to_string(), input: "{}".into() }
+    fn task(n: u32) -> ActivityTask {
+        ActivityTask { token: n.to_string(), input: "{}".into() }
     }
 
     #[tokio::test]
     async fn a_task_is_taken_once_in_order_unless_given_up() {
-        let work = Work::default();
+        let work = ActivityQueue::default();
         let short = Duration::from_millis(5);
         assert_eq!(work.take("a", None, short).await, None);
-        let (first, given_up) = (work.offer("a", job(1)), timeout(short, work.offer("a", job(2))));
+        let (first, given_up) = (work.offer("a", task(1)), timeout(short, work.offer("a", task(2))));
         let taking = async {
             tokio::time::sleep(4 * short).await;
             let other = work.take("b", None, short).await;
@@ -110,14 +110,14 @@ mod tests {
         };
         let (worker, gone, taken) = tokio::join!(first, given_up, taking);
         assert_eq!((worker.as_deref(), gone.is_err()), (Some("w"), true));
-        assert_eq!(taken, (Some(job(1)), None, None));
+        assert_eq!(taken, (Some(task(1)), None, None));
     }
 
     #[tokio::test]
     async fn a_worker_may_come_first() {
-        let work = Work::default();
+        let work = ActivityQueue::default();
         let taking = work.take("a", Some("w".into()), Duration::from_secs(10));
-        let (job_taken, worker) = tokio::join!(taking, work.offer("a", job(1)));
-        assert_eq!((job_taken, worker.as_deref()), (Some(job(1)), Some("w")));
+        let (task_taken, worker) = tokio::join!(taking, work.offer("a", task(1)));
+        assert_eq!((task_taken, worker.as_deref()), (Some(task(1)), Some("w")));
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Child {
 
 /// What the events of a child have told so far.
 #[derive(Debug)]
-struct Told {
+struct ChildEvents {
     input: Value,
     started_at: Timestamp,
     end: Option<HistoryEvent>,
@@ -40,69 +40,74 @@ impl Executions {
     }
 
     fn children_of(&self, parent: &Execution) -> Result<Vec<Child>, StoreError> {
-        let (mut order, mut told) = (Vec::new(), HashMap::new());
+        let (mut order, mut events) = (Vec::new(), HashMap::new());
         let run = self.replayed(parent, |event| {
             if *event.execution != *parent.arn {
-                note(event, &mut order, &mut told);
+                record(event, &mut order, &mut events);
             }
         })?;
         let Some(run) = run else { return Ok(Vec::new()) };
         let runs = run.map_runs();
-        Ok(order.into_iter().filter_map(|arn| child(&told.remove(&arn)?, arn, runs)).collect())
+        Ok(order.into_iter().filter_map(|arn| child(&events.remove(&arn)?, arn, runs)).collect())
     }
 
     /// The child with this ARN.
     pub(crate) fn child(&self, arn: &str) -> Result<Option<Child>, StoreError> {
         let Some(machine) = history::machine_of(arn, ":execution:") else { return Ok(None) };
-        history::search(&self.engine.host.store.readers, machine, |parent| {
+        history::search(&self.services.host.store.readers, machine, |parent| {
             Ok(self.children_of(parent)?.into_iter().find(|child| *child.arn == *arn))
         })
     }
 }
 
-fn note(event: HistoryEvent, order: &mut Vec<Arc<str>>, told: &mut HashMap<Arc<str>, Told>) {
+fn record(event: HistoryEvent, order: &mut Vec<Arc<str>>, events: &mut HashMap<Arc<str>, ChildEvents>) {
     use EventType as E;
     let arn = Arc::clone(&event.execution);
     match (event.kind, &event.details) {
         (E::ExecutionStarted, Details::Started { input, .. }) => {
             order.push(Arc::clone(&arn));
-            told.insert(
+            events.insert(
                 arn,
-                Told { input: input.clone(), started_at: event.timestamp, end: None, redrives: Vec::new() },
+                ChildEvents {
+                    input: input.clone(),
+                    started_at: event.timestamp,
+                    end: None,
+                    redrives: Vec::new(),
+                },
             );
         }
         (E::ExecutionSucceeded | E::ExecutionFailed | E::ExecutionTimedOut | E::ExecutionAborted, _) => {
-            told.get_mut(&arn).into_iter().for_each(|told| told.end = Some(event.clone()));
+            events.get_mut(&arn).into_iter().for_each(|events| events.end = Some(event.clone()));
         }
-        (E::ExecutionRedriven, _) => told.get_mut(&arn).into_iter().for_each(|told| {
-            told.end = None;
-            told.redrives.push(event.timestamp);
+        (E::ExecutionRedriven, _) => events.get_mut(&arn).into_iter().for_each(|events| {
+            events.end = None;
+            events.redrives.push(event.timestamp);
         }),
         _ => {}
     }
 }
 
-fn child(told: &Told, arn: Arc<str>, runs: &[MapRun]) -> Option<Child> {
+fn child(events: &ChildEvents, arn: Arc<str>, runs: &[MapRun]) -> Option<Child> {
     let stem = arn.rsplit_once(':')?.0.replacen(":execution:", ":mapRun:", 1);
     let mut started_by = runs.iter().filter(|run| {
-        let is_over = run.stop_date.is_some_and(|stop| stop < told.started_at);
+        let is_over = run.stop_date.is_some_and(|stop| stop < events.started_at);
         run.arn.rsplit_once(':').is_some_and(|(label, _)| label == stem)
-            && run.start_date <= told.started_at
+            && run.start_date <= events.started_at
             && !is_over
     });
     let map_run = started_by.next().filter(|_| started_by.next().is_none()).map(|run| run.arn.clone());
-    let (status, output, failure) = end(told.end.as_ref());
+    let (status, output, failure) = end(events.end.as_ref());
     Some(Child {
         arn,
         map_run,
         status,
-        input: told.input.clone(),
+        input: events.input.clone(),
         output,
         failure,
-        started_at: told.started_at,
-        stopped_at: told.end.as_ref().map(|event| event.timestamp),
-        redrive_count: u32::try_from(told.redrives.len()).unwrap_or(u32::MAX),
-        redriven_at: told.redrives.last().copied(),
+        started_at: events.started_at,
+        stopped_at: events.end.as_ref().map(|event| event.timestamp),
+        redrive_count: u32::try_from(events.redrives.len()).unwrap_or(u32::MAX),
+        redriven_at: events.redrives.last().copied(),
     })
 }
 

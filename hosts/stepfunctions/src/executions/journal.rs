@@ -11,7 +11,7 @@ use sqlite_store::Writer;
 use states::{Entry, NotRecorded, Outcome};
 
 use super::{
-    kept::Kept,
+    journal_acks::JournalAcks,
     row::{self, Execution},
 };
 
@@ -22,12 +22,12 @@ pub struct Journal {
     /// How many lines there are.
     lines: AtomicI64,
     execution: Mutex<Execution>,
-    kept: Arc<Kept>,
+    acks: Arc<JournalAcks>,
 }
 
 impl Journal {
-    pub(super) fn new(writer: Arc<Writer>, lines: i64, execution: Execution, kept: Arc<Kept>) -> Self {
-        Self { writer, lines: AtomicI64::new(lines), execution: Mutex::new(execution), kept }
+    pub(super) fn new(writer: Arc<Writer>, lines: i64, execution: Execution, acks: Arc<JournalAcks>) -> Self {
+        Self { writer, lines: AtomicI64::new(lines), execution: Mutex::new(execution), acks }
     }
 
     /// The execution, as it stands.
@@ -42,7 +42,7 @@ impl Journal {
         let (id, ended) = {
             let mut execution = self.execution.lock().map_err(|error| NotRecorded(error.to_string()))?;
             if outcome.is_some() {
-                execution.stands(outcome, entry.at);
+                execution.set_status(outcome, entry.at);
             }
             (execution.id, outcome.map(|_| execution.clone()))
         };
@@ -51,7 +51,7 @@ impl Journal {
             ended.map_or(Ok(()), |ended| row::update(connection, &ended))
         });
         written.await.map_err(|error: StoreError| NotRecorded(error.to_string()))?;
-        self.kept.tell(entry);
+        self.acks.tell(entry);
         Ok(())
     }
 }

@@ -7,11 +7,11 @@ use tokio::sync::oneshot::{self, Receiver, Sender};
 
 /// Those who wait, each with what they told. Dropped with the run: then their wait is over, too.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct JournalAcks {
     waiting: Mutex<Vec<(Input, Sender<()>)>>,
 }
 
-impl Kept {
+impl JournalAcks {
     /// Begins to wait.
     pub(super) fn wait(&self, input: Input) -> Receiver<()> {
         let (sender, receiver) = oneshot::channel();

@@ -15,7 +15,7 @@ impl Executions {
     /// The Map run with this ARN.
     pub(crate) fn map_run(&self, arn: &str) -> Result<Option<MapRun>, StoreError> {
         let Some(machine) = history::machine_of(arn, ":mapRun:") else { return Ok(None) };
-        history::search(&self.engine.host.store.readers, machine, |execution| {
+        history::search(&self.services.host.store.readers, machine, |execution| {
             let run = self.replayed(execution, drop)?;
             Ok(run.and_then(|run| run.map_runs().iter().find(|run| *run.arn == *arn).cloned()))
         })
@@ -27,13 +27,13 @@ impl Executions {
         execution: &Execution,
         seen: impl FnMut(HistoryEvent),
     ) -> Result<Option<states::Execution>, StoreError> {
-        history::replayed(&self.engine.host.store.readers, &self.shared.definitions, execution, seen)
+        history::replayed(&self.services.host.store.readers, &self.shared.definitions, execution, seen)
     }
 
     /// Changes a Map run that runs. The change is in the journal when this returns.
     pub(crate) async fn update_map_run(&self, run: &MapRun, update: MapRunUpdate) -> Result<(), StoreError> {
         let input = Input::MapRunUpdated { arn: run.arn.clone(), update };
-        let is_kept = self.tell_and_keep(&run.execution, input).await;
+        let is_kept = self.send_and_journal(&run.execution, input).await;
         let runs = self.find(&run.execution)?.is_some_and(|execution| execution.status == Status::Running);
         if is_kept || !runs {
             return Ok(());

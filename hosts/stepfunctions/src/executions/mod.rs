@@ -4,20 +4,20 @@
 //! is in the journal before anything follows from it, so what a crash leaves is made again from there. An
 //! EXPRESS execution leaves nothing: what fed it feeds it again.
 
+mod activity_queue;
 mod children;
 mod definitions;
 mod express;
 mod history;
 mod journal;
-mod kept;
-mod live;
+mod journal_acks;
 mod map_runs;
 mod resume;
 mod row;
 mod runner;
+mod running;
 mod start;
 mod tokens;
-mod work;
 
 use std::{
     collections::HashSet,
@@ -32,6 +32,7 @@ use rusqlite::Connection;
 use sqlite_store::Readers;
 use states::{Failure, HistoryEvent, Input, Outcome, Start, drive_with};
 
+pub(crate) use activity_queue::{ActivityQueue, ActivityTask};
 pub(crate) use children::Child;
 pub use definitions::Definitions;
 pub use express::Ended;
@@ -41,94 +42,93 @@ pub use resume::RedriveError;
 pub use row::{Execution, ListFilter, Status, parts};
 pub use runner::Runner;
 pub use start::{StartError, Started};
-pub(crate) use tokens::{Open, TokenError, Tokens};
-pub(crate) use work::{Job, Work};
+pub(crate) use tokens::{OpenToken, TokenError, Tokens};
 
 use crate::{
     mocks::MockedTasks,
-    services::{Engine, Finished},
+    services::{Finished, Services},
 };
 
 /// AWS's limit for the history of a STANDARD execution.
-const MOST_EVENTS: u64 = 25_000;
+const MAX_EVENTS: u64 = 25_000;
 
 /// When a run is tried again whose step could not be kept.
-const LATER: Duration = Duration::from_secs(10);
+const STORAGE_RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// Every execution on this machine. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Executions {
     /// What they run on.
-    pub engine: Engine,
+    pub services: Services,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
-    live: live::Live,
+    running: running::Running,
     definitions: definitions::Definitions,
     tokens: Tokens,
-    work: Work,
+    activities: ActivityQueue,
     /// Those that nobody goes on with until they are released, by ARN.
-    held: Mutex<HashSet<String>>,
+    suspended: Mutex<HashSet<String>>,
 }
 
 impl Executions {
     /// The executions of a host, which run on this.
-    pub fn new(engine: Engine) -> Self {
-        Self { engine, shared: Arc::default() }
+    pub fn new(services: Services) -> Self {
+        Self { services, shared: Arc::default() }
     }
 
     /// Stops an execution; gives when it ended, by this or before. `None`: there is none with this ARN.
     pub(crate) async fn stop(&self, arn: &str, why: Failure) -> Result<Option<Timestamp>, StoreError> {
-        if self.held().contains(arn)
+        if self.suspended().contains(arn)
             && let Some(execution) = self.find(arn)?
         {
-            self.stop_at_rest(execution, why).await?;
+            self.stop_idle(execution, why).await?;
             self.release(arn);
-        } else if self.tell(arn, Input::Stop(why)) {
-            self.shared.live.gone(arn).await;
+        } else if self.send(arn, Input::Stop(why)) {
+            self.shared.running.wait_for_end(arn).await;
         }
         match self.find(arn)? {
-            Some(execution) if execution.status == Status::Running => Err(away(arn)),
+            Some(execution) if execution.status == Status::Running => Err(not_running_here(arn)),
             execution => Ok(execution.and_then(|execution| execution.stopped_at)),
         }
     }
 
     /// Nobody goes on with these until they are released.
-    pub fn hold(&self, arns: HashSet<String>) {
-        self.held().extend(arns);
+    pub fn suspend(&self, arns: HashSet<String>) {
+        self.suspended().extend(arns);
     }
 
     /// It may be gone on with.
     pub fn release(&self, arn: &str) {
-        self.held().remove(arn);
+        self.suspended().remove(arn);
     }
 
-    fn held(&self) -> MutexGuard<'_, HashSet<String>> {
+    fn suspended(&self) -> MutexGuard<'_, HashSet<String>> {
         // Nothing that holds the lock panics between two changes that belong together.
-        self.shared.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.suspended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether an execution is being worked on here.
-    pub fn is_live(&self, arn: &str) -> bool {
-        self.shared.live.holds(arn)
+    pub fn is_running(&self, arn: &str) -> bool {
+        self.shared.running.contains(arn)
     }
 
     /// The executions that have not ended, oldest first.
     pub fn running(&self) -> Result<Vec<Execution>, StoreError> {
-        self.engine.host.store.readers.with(row::running)
+        self.services.host.store.readers.with(row::running)
     }
 
     /// Tells a running execution what came in; `false`: it does not run here.
-    pub(crate) fn tell(&self, arn: &str, input: Input) -> bool {
-        self.shared.live.tell(arn, input)
+    pub(crate) fn send(&self, arn: &str, input: Input) -> bool {
+        self.shared.running.send(arn, input)
     }
 
     /// Tells a running execution what came in, and waits until its journal has it; `false`: it does not run
     /// here, or ended before.
-    pub(crate) async fn tell_and_keep(&self, arn: &str, input: Input) -> bool {
-        self.shared.live.tell_and_keep(arn, input).await
+    pub(crate) async fn send_and_journal(&self, arn: &str, input: Input) -> bool {
+        self.shared.running.send_and_journal(arn, input).await
     }
 
     /// The tokens of tasks that wait.
@@ -137,33 +137,33 @@ impl Executions {
     }
 
     /// What activities have to do.
-    pub(crate) fn work(&self) -> &Work {
-        &self.shared.work
+    pub(crate) fn activities(&self) -> &ActivityQueue {
+        &self.shared.activities
     }
 
     /// Waits until an execution has ended, and gives it as it is then.
     pub async fn ended(&self, arn: &str) -> Result<Option<Execution>, StoreError> {
-        self.shared.live.gone(arn).await;
+        self.shared.running.wait_for_end(arn).await;
         self.find(arn)
     }
 
     /// The execution with this ARN.
     pub fn find(&self, arn: &str) -> Result<Option<Execution>, StoreError> {
-        find(&self.engine.host.store.readers, arn)
+        find(&self.services.host.store.readers, arn)
     }
 
     /// The latest executions, newest first.
     pub(crate) fn list(&self, filter: &ListFilter) -> Result<Vec<Execution>, StoreError> {
-        list(&self.engine.host.store.readers, filter)
+        list(&self.services.host.store.readers, filter)
     }
 
     /// The events of an execution so far, or of a child of one of its Map runs.
     pub(crate) fn history(&self, arn: &str) -> Result<Option<Vec<HistoryEvent>>, StoreError> {
-        history(&self.engine.host.store.readers, &self.shared.definitions, arn)
+        history(&self.services.host.store.readers, &self.shared.definitions, arn)
     }
 
     /// Runs what was begun, unless its first step was its last.
-    fn go_on(
+    fn spawn(
         &self,
         execution: Execution,
         run: states::Execution,
@@ -174,8 +174,8 @@ impl Executions {
         if run.outcome().is_some() {
             return;
         }
-        if let Some(presence) = self.shared.live.enter(Arc::clone(&arn)) {
-            tokio::spawn(self.clone().run(execution, run, lines, presence, mocks));
+        if let Some(guard) = self.shared.running.insert(Arc::clone(&arn)) {
+            tokio::spawn(self.clone().run(execution, run, lines, guard, mocks));
         }
     }
 
@@ -185,15 +185,15 @@ impl Executions {
         execution: Execution,
         run: states::Execution,
         lines: i64,
-        presence: live::Presence,
+        guard: running::RunGuard,
         mocks: Option<Arc<MockedTasks>>,
     ) -> BoxFuture<'static, ()> {
         let arn = execution.arn.clone();
-        let ours = self.engine.wiring.machine(&execution.machine_arn).is_some();
-        let writer = Arc::clone(&self.engine.host.store.writer);
+        let ours = self.services.template.machine(&execution.machine_arn).is_some();
+        let writer = Arc::clone(&self.services.host.store.writer);
         async move {
-            let live::Presence { inputs, kept, end: _ended } = presence;
-            let journal = Some(Journal::new(writer, lines, execution, kept));
+            let running::RunGuard { inputs, acks, end: _ended } = guard;
+            let journal = Some(Journal::new(writer, lines, execution, acks));
             let runner = Runner::new(self.clone(), journal).with_mocks(mocks);
             match drive_with(run, &runner, inputs).await {
                 Ok(outcome) => {
@@ -206,10 +206,10 @@ impl Executions {
                 }
                 Err(error) => {
                     tracing::error!(execution.arn = arn, "{arn} goes on when storage is back: {error}");
-                    tokio::spawn(self.clone().again_later(arn.clone()));
+                    tokio::spawn(self.clone().retry_later(arn.clone()));
                 }
             }
-            self.shared.live.leave(&arn);
+            self.shared.running.remove(&arn);
         }
         .boxed()
     }
@@ -218,15 +218,15 @@ impl Executions {
     async fn finish(&self, runner: &Runner) {
         let execution = runner.journal.as_ref().and_then(Journal::execution);
         if let Some(Execution { name, input, .. }) = execution {
-            (self.engine.host.on_end)(Finished { name, input }).await;
+            (self.services.host.on_end)(Finished { name, input }).await;
         }
     }
 
     /// A step could not be kept: the run is made again from its journal, until it can go on.
-    fn again_later(self, arn: String) -> BoxFuture<'static, ()> {
+    fn retry_later(self, arn: String) -> BoxFuture<'static, ()> {
         async move {
             loop {
-                tokio::time::sleep(LATER).await;
+                tokio::time::sleep(STORAGE_RETRY_DELAY).await;
                 match self.find(&arn) {
                     Ok(Some(execution)) if execution.status == Status::Running => {
                         if self.resume_one(execution).await.is_ok() {
@@ -243,7 +243,7 @@ impl Executions {
 }
 
 /// Why a run took nothing in that has not ended: a step of it could not be kept, and it goes on later.
-fn away(arn: &str) -> StoreError {
+fn not_running_here(arn: &str) -> StoreError {
     StoreError::Unavailable(format!("{arn} waits until its journal can be written; try again in a moment"))
 }
 
@@ -258,8 +258,8 @@ pub fn list(readers: &Readers, filter: &ListFilter) -> Result<Vec<Execution>, St
 }
 
 /// Forgets every execution of a machine.
-pub fn forget(connection: &Connection, machine_arn: &str) -> rusqlite::Result<()> {
-    row::forget(connection, machine_arn)
+pub fn delete(connection: &Connection, machine_arn: &str) -> rusqlite::Result<()> {
+    row::delete(connection, machine_arn)
 }
 
 /// What the engine is told of an execution: the same each time it is made again.
@@ -272,6 +272,6 @@ fn about(execution: &Execution) -> Start {
         machine_name: machine.rsplit(':').next().unwrap_or(machine).into(),
         role: execution.role.as_deref().map(Arc::from),
         seed: execution.seed,
-        history_limit: Some(MOST_EVENTS),
+        history_limit: Some(MAX_EVENTS),
     }
 }

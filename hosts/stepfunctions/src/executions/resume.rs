@@ -13,9 +13,9 @@ use super::{
 use crate::{clock, services::Finished};
 
 /// How long after its end an execution can be redriven, as on AWS.
-const REDRIVABLE: SignedDuration = SignedDuration::from_hours(14 * 24);
+const MAX_REDRIVE_AGE: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// How often, as on AWS.
-const MOST_REDRIVES: u32 = 1_000;
+const MAX_REDRIVES: u32 = 1_000;
 
 /// An execution that was redriven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +60,8 @@ impl Execution {
                 Err("Execution was started before the launch of RedriveExecution")
             }
             _ if self.test_case.is_some() => Err("Execution ran with mocks and cannot be redriven"),
-            _ if self.redrive_count >= MOST_REDRIVES => Err("Execution has exceeded the max redrives"),
-            _ if self.stopped_at.is_some_and(|at| now.duration_since(at) > REDRIVABLE) => {
+            _ if self.redrive_count >= MAX_REDRIVES => Err("Execution has exceeded the max redrives"),
+            _ if self.stopped_at.is_some_and(|at| now.duration_since(at) > MAX_REDRIVE_AGE) => {
                 Err("Execution redrivable period exceeded")
             }
             Status::Failed | Status::TimedOut | Status::Aborted => Ok(()),
@@ -72,9 +72,9 @@ impl Execution {
 impl Executions {
     /// Goes on with every execution that a crash left running, but for those that are held; gives how many there are.
     pub async fn resume(&self) -> Result<usize, StoreError> {
-        let held = self.held().clone();
+        let suspended = self.suspended().clone();
         let mut left = self.running()?;
-        left.retain(|execution| !held.contains(&execution.arn));
+        left.retain(|execution| !suspended.contains(&execution.arn));
         let count = left.len();
         for execution in left {
             let arn = execution.arn.clone();
@@ -90,13 +90,13 @@ impl Executions {
     }
 
     /// Clears what failed batches left to be redriven with, once they cannot be any more.
-    pub async fn tidy(&self) -> Result<(), StoreError> {
-        let before = clock::now().saturating_sub(REDRIVABLE).unwrap_or(Timestamp::MIN);
-        for machine in &self.engine.wiring.machines {
-            let fallen = |connection: &_| row::fallen(connection, &machine.arn, before);
-            for name in self.engine.host.store.readers.with(fallen)? {
+    pub async fn delete_expired(&self) -> Result<(), StoreError> {
+        let before = clock::now().saturating_sub(MAX_REDRIVE_AGE).unwrap_or(Timestamp::MIN);
+        for machine in &self.services.template.machines {
+            let failed_before = |connection: &_| row::failed_before(connection, &machine.arn, before);
+            for name in self.services.host.store.readers.with(failed_before)? {
                 if let Some(Execution { name, input, .. }) = self.find(&machine.execution_arn(&name))? {
-                    (self.engine.host.on_end)(Finished { name, input }).await;
+                    (self.services.host.on_end)(Finished { name, input }).await;
                 }
             }
         }
@@ -105,7 +105,7 @@ impl Executions {
 
     /// Goes on with an execution that a crash left running.
     pub async fn resume_one(&self, execution: Execution) -> Result<(), StoreError> {
-        let store = &self.engine.host.store;
+        let store = &self.services.host.store;
         if execution.test_case.is_some() {
             return self.abort_mocked(execution).await;
         }
@@ -115,12 +115,12 @@ impl Executions {
         let machine = self.shared.definitions.machine(&execution.definition, &store.readers);
         let machine = machine.map_err(StoreError::Refused)?;
         let (run, lines) = history::replay(&store.readers, machine, &execution, drop)?;
-        self.take_up(execution, run, lines).await
+        self.resume_run(execution, run, lines).await
     }
 
     /// Ends an execution whose mocks are gone with the process that it was started in: its tasks must not run for real.
     async fn abort_mocked(&self, mut execution: Execution) -> Result<(), StoreError> {
-        let store = &self.engine.host.store;
+        let store = &self.services.host.store;
         let machine = self.shared.definitions.machine(&execution.definition, &store.readers);
         let machine = machine.map_err(StoreError::Refused)?;
         let (mut run, lines) = history::replay(&store.readers, machine, &execution, drop)?;
@@ -128,12 +128,12 @@ impl Executions {
             Failure { error: None, cause: Some("The process that mocked its tasks has ended".to_owned()) };
         let entry = Entry { at: clock::now().max(run.at()), inputs: vec![Input::Stop(why)] };
         run.step(&entry);
-        execution.stands(run.outcome(), entry.at);
+        execution.set_status(run.outcome(), entry.at);
         journal::keep(&store.writer, &execution, lines, &entry).await
     }
 
     /// Goes on with a run that was made again. Tasks that died with the process have their whole time again.
-    async fn take_up(
+    async fn resume_run(
         &self,
         mut execution: Execution,
         mut run: states::Execution,
@@ -142,20 +142,20 @@ impl Executions {
         if run.outcome().is_none() && run.has_open_tasks() {
             let entry = Entry { at: clock::now().max(run.at()), inputs: vec![Input::Resumed] };
             run.step(&entry);
-            execution.stands(run.outcome(), entry.at);
-            journal::keep(&self.engine.host.store.writer, &execution, lines, &entry).await?;
+            execution.set_status(run.outcome(), entry.at);
+            journal::keep(&self.services.host.store.writer, &execution, lines, &entry).await?;
             lines += 1;
         }
-        self.go_on(execution, run, lines, None);
+        self.spawn(execution, run, lines, None);
         Ok(())
     }
 
     /// Stops an execution that was left running and that nobody works on.
-    pub async fn stop_at_rest(&self, mut execution: Execution, why: Failure) -> Result<(), StoreError> {
-        let store = &self.engine.host.store;
+    pub async fn stop_idle(&self, mut execution: Execution, why: Failure) -> Result<(), StoreError> {
+        let store = &self.services.host.store;
         if execution.revision != REVISION {
             // Its journal cannot be read by this version; that it was stopped is all there is to say.
-            execution.stands(Some(&Outcome::Aborted(why)), clock::now());
+            execution.set_status(Some(&Outcome::Aborted(why)), clock::now());
             return store.writer.write(move |connection| row::update(connection, &execution)).await;
         }
         let machine = self.shared.definitions.machine(&execution.definition, &store.readers);
@@ -163,19 +163,19 @@ impl Executions {
         let (mut run, lines) = history::replay(&store.readers, machine, &execution, drop)?;
         let entry = Entry { at: clock::now().max(run.at()), inputs: vec![Input::Stop(why)] };
         run.step(&entry);
-        execution.stands(run.outcome(), entry.at);
+        execution.set_status(run.outcome(), entry.at);
         journal::keep(&store.writer, &execution, lines, &entry).await
     }
 
     /// Goes on with an execution that ended without success, from where it failed.
     pub async fn redrive(&self, arn: &str) -> Result<Redriven, RedriveError> {
         let not = |why: &str| RedriveError::NotRedrivable(why.to_owned());
-        let store = &self.engine.host.store;
+        let store = &self.services.host.store;
         let mut execution = self.find(arn)?.ok_or(RedriveError::NotFound)?;
         let at = clock::now();
         execution.redrivable(at).map_err(not)?;
         // Its row says that it ended; it may still be tidying up.
-        self.shared.live.gone(arn).await;
+        self.shared.running.wait_for_end(arn).await;
         let machine = self.shared.definitions.machine(&execution.definition, &store.readers);
         let machine = machine.map_err(StoreError::Refused)?;
         let (mut run, lines) = history::replay(&store.readers, machine, &execution, drop)?;
@@ -184,14 +184,14 @@ impl Executions {
         run.step(&entry);
         execution.redrive_count += 1;
         execution.redriven_at = Some(entry.at);
-        execution.stands(run.outcome(), entry.at);
+        execution.set_status(run.outcome(), entry.at);
         // Another redrive may have come first: then this line is there already.
         let kept = journal::keep(&store.writer, &execution, lines, &entry);
         kept.await.map_err(|error| match error {
             StoreError::Refused(_) => not("Execution is RUNNING and cannot be redriven"),
             error @ StoreError::Unavailable(_) => error.into(),
         })?;
-        self.go_on(execution, run, lines + 1, None);
+        self.spawn(execution, run, lines + 1, None);
         Ok(Redriven { at: entry.at })
     }
 
@@ -203,11 +203,11 @@ impl Executions {
             "execution {} was begun by another version and starts anew",
             execution.arn
         );
-        let store = &self.engine.host.store;
+        let store = &self.services.host.store;
         let refused = |why: &str| StoreError::Refused(why.to_owned());
         let mut text = None;
         if execution.definition.is_empty() {
-            let machine = self.engine.machine(&execution.machine_arn);
+            let machine = self.services.machine(&execution.machine_arn);
             let machine = machine.ok_or_else(|| refused("there is no such machine any more"))?;
             execution.definition.clone_from(&machine.hash);
             text = Some(machine.text.clone());
@@ -218,7 +218,7 @@ impl Executions {
         let input = Value::parse(&execution.input).map_err(|_| refused("its input is not JSON"))?;
         let run = states::Execution::start(machine, about(&execution), input, execution.started_at);
         execution.revision = REVISION;
-        execution.stands(run.outcome(), execution.started_at);
+        execution.set_status(run.outcome(), execution.started_at);
         let row = execution.clone();
         let written = store.writer.write(move |connection| {
             if let Some(text) = text {
@@ -228,6 +228,6 @@ impl Executions {
             row::update(connection, &row)
         });
         written.await?;
-        self.take_up(execution, run, 0).await
+        self.resume_run(execution, run, 0).await
     }
 }

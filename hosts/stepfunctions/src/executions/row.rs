@@ -120,7 +120,7 @@ pub fn parts(outcome: &Outcome) -> (Status, Option<String>, Option<String>, Opti
 
 impl Execution {
     /// As it stands after a step: ended with this outcome, or running.
-    pub(super) fn stands(&mut self, outcome: Option<&Outcome>, at: Timestamp) {
+    pub(super) fn set_status(&mut self, outcome: Option<&Outcome>, at: Timestamp) {
         let (status, output, error, cause) = outcome.map_or((Status::Running, None, None, None), parts);
         (self.status, self.output, self.error, self.cause) = (status, output, error, cause);
         self.stopped_at = outcome.map(|_| at);
@@ -200,7 +200,7 @@ pub(super) fn list(connection: &Connection, filter: &ListFilter) -> rusqlite::Re
 }
 
 /// Forgets every execution of a machine, with their journals.
-pub(super) fn forget(connection: &Connection, machine_arn: &str) -> rusqlite::Result<()> {
+pub(super) fn delete(connection: &Connection, machine_arn: &str) -> rusqlite::Result<()> {
     let sql = "DELETE FROM journal WHERE execution IN (SELECT id FROM executions WHERE machine_arn = ?1)";
     connection.execute(sql, [machine_arn])?;
     connection.execute("DELETE FROM executions WHERE machine_arn = ?1", [machine_arn])?;
@@ -208,7 +208,7 @@ pub(super) fn forget(connection: &Connection, machine_arn: &str) -> rusqlite::Re
 }
 
 /// The names of a machine's executions that ended without success before this moment.
-pub(super) fn fallen(
+pub(super) fn failed_before(
     connection: &Connection,
     machine: &str,
     before: Timestamp,

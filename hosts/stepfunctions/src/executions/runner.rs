@@ -14,8 +14,8 @@ use states::{
     TaskRunner, Value,
 };
 
-use super::{Executions, Journal, Open};
-use crate::{clock, items::Buckets, mocks::MockedTasks, resource::check_resource, resources};
+use super::{Executions, Journal, OpenToken};
+use crate::{clock, integrations, items::Buckets, mocks::MockedTasks, resource::check_resource};
 
 /// What one execution runs on.
 pub struct Runner {
@@ -23,7 +23,7 @@ pub struct Runner {
     /// Of a STANDARD execution.
     pub(crate) journal: Option<Journal>,
     /// Whether a step could not be kept. The run goes on at the next start, and so must what it waits for.
-    pub(crate) is_adrift: AtomicBool,
+    pub(crate) journal_failed: AtomicBool,
     /// What is answered in the place of its tasks.
     mocks: Option<Arc<MockedTasks>>,
 }
@@ -36,7 +36,7 @@ impl Runner {
 
     /// For a run whose steps this journal holds, if there is one.
     pub fn new(executions: Executions, journal: Option<Journal>) -> Self {
-        Self { executions, journal, is_adrift: AtomicBool::new(false), mocks: None }
+        Self { executions, journal, journal_failed: AtomicBool::new(false), mocks: None }
     }
 
     /// The same with a test case, if there is one.
@@ -45,13 +45,13 @@ impl Runner {
     }
 
     fn buckets<'h>(&'h self, has: &'h (dyn Fn(&str) -> bool + Sync)) -> Buckets<'h> {
-        Buckets { objects: &self.executions.engine.host.objects, has }
+        Buckets { objects: &self.executions.services.host.objects, has }
     }
 }
 
 impl TaskRunner for Runner {
     fn check(&self, resource: &str) -> Result<(), String> {
-        check_resource(resource, self.executions.engine.host.functions.find)
+        check_resource(resource, self.executions.services.host.functions.find)
     }
 
     async fn run(&self, task: TaskRequest) -> Result<Value, Failure> {
@@ -59,9 +59,9 @@ impl TaskRunner for Runner {
             return answer;
         }
         let open = task.token.as_ref().map(|token| self.executions.tokens().open(token));
-        let result = resources::run(&task, self).await;
+        let result = integrations::run(&task, self).await;
         // A task that is under way is watched next, and waits all the time.
-        open.filter(|_| result.is_ok()).into_iter().for_each(Open::leave);
+        open.filter(|_| result.is_ok()).into_iter().for_each(OpenToken::stay_open);
         result
     }
 
@@ -70,21 +70,21 @@ impl TaskRunner for Runner {
             return answer;
         }
         let _open = task.token.as_ref().map(|token| self.executions.tokens().open(token));
-        resources::watch(&task, self).await
+        integrations::watch(&task, self).await
     }
 
     async fn read_items(&self, source: ItemSource) -> Result<Items, Failure> {
         if let Some(items) = self.mocks.as_ref().and_then(|mocks| mocks.items(&source)) {
             return items;
         }
-        self.buckets(&|name| self.executions.engine.wiring.is_bucket(name)).read(source).await
+        self.buckets(&|name| self.executions.services.template.is_bucket(name)).read(source).await
     }
 
     async fn write_results(&self, results: ResultFiles) -> Result<(), Failure> {
         if self.mocks.as_ref().is_some_and(|mocks| mocks.has(&results.state)) {
             return Ok(());
         }
-        self.buckets(&|name| self.executions.engine.wiring.is_bucket(name)).write(results).await
+        self.buckets(&|name| self.executions.services.template.is_bucket(name)).write(results).await
     }
 
     async fn sleep_until(&self, due: Timestamp) {
@@ -102,7 +102,7 @@ impl TaskRunner for Runner {
     async fn record(&self, entry: &Entry, outcome: Option<&Outcome>) -> Result<(), NotRecorded> {
         let Some(journal) = &self.journal else { return Ok(()) };
         let recorded = journal.record(entry, outcome).await;
-        self.is_adrift.store(recorded.is_err(), Ordering::Relaxed);
+        self.journal_failed.store(recorded.is_err(), Ordering::Relaxed);
         recorded
     }
 }

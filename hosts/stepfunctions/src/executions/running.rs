@@ -9,11 +9,11 @@ use futures::channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use states::Input;
 use tokio::sync::watch;
 
-use super::kept::Kept;
+use super::journal_acks::JournalAcks;
 
 /// Runs by ARN.
 #[derive(Debug, Default)]
-pub(super) struct Live {
+pub(super) struct Running {
     runs: Mutex<HashMap<Arc<str>, Run>>,
 }
 
@@ -21,67 +21,67 @@ pub(super) struct Live {
 struct Run {
     inputs: UnboundedSender<Input>,
     ended: watch::Receiver<()>,
-    kept: Weak<Kept>,
+    acks: Weak<JournalAcks>,
 }
 
 /// Held by a run until it has ended.
 #[derive(Debug)]
-pub(super) struct Presence {
+pub(super) struct RunGuard {
     pub(super) inputs: UnboundedReceiver<Input>,
     /// Told of what is in the journal.
-    pub(super) kept: Arc<Kept>,
+    pub(super) acks: Arc<JournalAcks>,
     /// Dropped with it, which is what the waiting are told.
     pub(super) end: watch::Sender<()>,
 }
 
-impl Live {
+impl Running {
     /// A run begins; `None`: it is here already.
-    pub(super) fn enter(&self, arn: Arc<str>) -> Option<Presence> {
+    pub(super) fn insert(&self, arn: Arc<str>) -> Option<RunGuard> {
         let mut runs = self.runs.lock().ok()?;
         if runs.contains_key(&arn) {
             return None;
         }
         let (sender, inputs) = mpsc::unbounded();
         let (end, ended) = watch::channel(());
-        let kept = Arc::new(Kept::default());
-        runs.insert(arn, Run { inputs: sender, ended, kept: Arc::downgrade(&kept) });
-        Some(Presence { inputs, kept, end })
+        let acks = Arc::new(JournalAcks::default());
+        runs.insert(arn, Run { inputs: sender, ended, acks: Arc::downgrade(&acks) });
+        Some(RunGuard { inputs, acks, end })
     }
 
     /// A run has ended.
-    pub(super) fn leave(&self, arn: &str) {
+    pub(super) fn remove(&self, arn: &str) {
         if let Ok(mut runs) = self.runs.lock() {
             runs.remove(arn);
         }
     }
 
     /// Tells a run; `false`: it is not here.
-    pub(super) fn tell(&self, arn: &str, input: Input) -> bool {
+    pub(super) fn send(&self, arn: &str, input: Input) -> bool {
         let sent = |runs: &HashMap<Arc<str>, Run>| runs.get(arn)?.inputs.unbounded_send(input).ok();
         self.runs.lock().ok().and_then(|runs| sent(&runs)).is_some()
     }
 
     /// Tells a run, and waits until it has written that down; `false`: it is not here, or ended before.
-    pub(super) async fn tell_and_keep(&self, arn: &str, input: Input) -> bool {
+    pub(super) async fn send_and_journal(&self, arn: &str, input: Input) -> bool {
         let told = |runs: &HashMap<Arc<str>, Run>| {
             let run = runs.get(arn)?;
-            let kept = run.kept.upgrade()?.wait(input.clone());
-            run.inputs.unbounded_send(input).ok().map(|()| kept)
+            let acks = run.acks.upgrade()?.wait(input.clone());
+            run.inputs.unbounded_send(input).ok().map(|()| acks)
         };
-        let kept = self.runs.lock().ok().and_then(|runs| told(&runs));
-        match kept {
-            Some(kept) => kept.await.is_ok(),
+        let acks = self.runs.lock().ok().and_then(|runs| told(&runs));
+        match acks {
+            Some(acks) => acks.await.is_ok(),
             None => false,
         }
     }
 
     /// Whether a run is here.
-    pub(super) fn holds(&self, arn: &str) -> bool {
+    pub(super) fn contains(&self, arn: &str) -> bool {
         self.runs.lock().is_ok_and(|runs| runs.contains_key(arn))
     }
 
     /// Waits until a run is not here any longer.
-    pub(super) async fn gone(&self, arn: &str) {
+    pub(super) async fn wait_for_end(&self, arn: &str) {
         let ended = self.runs.lock().ok().and_then(|runs| Some(runs.get(arn)?.ended.clone()));
         if let Some(mut ended) = ended {
             // Nothing is ever sent: the error says that the run has dropped its side.

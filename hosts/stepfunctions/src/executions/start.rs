@@ -66,12 +66,12 @@ impl Executions {
         let about = about(&execution);
         let states = Arc::clone(&machine.machine);
         let run = states::Execution::start(states, about, value, execution.started_at);
-        execution.stands(run.outcome(), execution.started_at);
+        execution.set_status(run.outcome(), execution.started_at);
         match self.create(machine, &execution).await? {
             Ok(id) => {
                 execution.id = id;
                 let started = Started { arn: execution.arn.clone(), started_at: execution.started_at };
-                self.go_on(execution, run, 0, mocks);
+                self.spawn(execution, run, 0, mocks);
                 Ok(started)
             }
             Err(found) => {
@@ -94,7 +94,7 @@ impl Executions {
         let is_new = !definitions.holds(&machine.hash);
         let text = is_new.then(|| Arc::clone(&machine.text));
         let row = execution.clone();
-        let written = self.engine.host.store.writer.write(move |connection| {
+        let written = self.services.host.store.writer.write(move |connection| {
             if let Some(text) = text {
                 definitions::keep(connection, &row.definition, &text)?;
             }

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Mutex, time::Duration};
 use kernel::store::StoreError;
 use states::{Input, TaskId, TaskToken};
 
-use super::{Executions, Status, away};
+use super::{Executions, Status, not_running_here};
 
 /// The tokens of the tasks that wait for an answer.
 #[derive(Debug, Default)]
@@ -15,10 +15,10 @@ pub(crate) struct Tokens {
 
 /// A task waits, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Open<'a> {
+pub(crate) struct OpenToken<'a> {
     tokens: &'a Tokens,
     token: TaskToken,
-    is_left: bool,
+    stays_open: bool,
 }
 
 /// Why nobody waits for what came with a token.
@@ -41,14 +41,14 @@ impl From<StoreError> for TokenError {
 
 impl Tokens {
     /// A task begins to wait.
-    pub(crate) fn open(&self, token: &TaskToken) -> Open<'_> {
+    pub(crate) fn open(&self, token: &TaskToken) -> OpenToken<'_> {
         if let Ok(mut open) = self.open.lock() {
             open.insert(token.clone());
         }
-        Open { tokens: self, token: token.clone(), is_left: false }
+        OpenToken { tokens: self, token: token.clone(), stays_open: false }
     }
 
-    fn holds(&self, token: &TaskToken) -> bool {
+    fn contains(&self, token: &TaskToken) -> bool {
         self.open.lock().is_ok_and(|open| open.contains(token))
     }
 
@@ -58,24 +58,24 @@ impl Tokens {
     }
 }
 
-impl Open<'_> {
+impl OpenToken<'_> {
     /// The task goes on waiting when this is dropped.
-    pub(crate) fn leave(mut self) {
-        self.is_left = true;
+    pub(crate) fn stay_open(mut self) {
+        self.stays_open = true;
     }
 }
 
-impl Drop for Open<'_> {
+impl Drop for OpenToken<'_> {
     fn drop(&mut self) {
-        if !self.is_left {
+        if !self.stays_open {
             self.tokens.close(&self.token);
         }
     }
 }
 
 /// A run that goes on after a restart needs a moment until its tasks wait again.
-const MOMENT: Duration = Duration::from_millis(20);
-const MOMENTS: usize = 25;
+const RESUME_POLL_INTERVAL: Duration = Duration::from_millis(20);
+const MAX_RESUME_POLLS: usize = 25;
 
 impl Executions {
     /// Brings a run what its task came to, once. It is in the journal when this returns.
@@ -94,28 +94,30 @@ impl Executions {
     }
 
     async fn bring(&self, token: &TaskToken, input: Input) -> Result<(), TokenError> {
-        if self.tell_and_keep(&token.execution, input).await {
+        if self.send_and_journal(&token.execution, input).await {
             return Ok(());
         }
         match self.find(&token.execution)? {
-            Some(execution) if execution.status == Status::Running => Err(away(&token.execution).into()),
+            Some(execution) if execution.status == Status::Running => {
+                Err(not_running_here(&token.execution).into())
+            }
             _ => Err(TokenError::TimedOut),
         }
     }
 
     async fn waiting(&self, token: &str) -> Result<TaskToken, TokenError> {
         let token = TaskToken::parse(token).ok_or(TokenError::Invalid)?;
-        for _ in 0..MOMENTS {
-            if self.shared.tokens.holds(&token) {
+        for _ in 0..MAX_RESUME_POLLS {
+            if self.shared.tokens.contains(&token) {
                 return Ok(token);
             }
             let execution = self.find(&token.execution)?.ok_or(TokenError::Unknown)?;
             if execution.status != Status::Running {
                 return Err(TokenError::TimedOut);
             }
-            tokio::time::sleep(MOMENT).await;
+            tokio::time::sleep(RESUME_POLL_INTERVAL).await;
         }
-        let is_here = self.shared.live.holds(&token.execution);
-        Err(if is_here { TokenError::TimedOut } else { away(&token.execution).into() })
+        let is_here = self.shared.running.contains(&token.execution);
+        Err(if is_here { TokenError::TimedOut } else { not_running_here(&token.execution).into() })
     }
 }

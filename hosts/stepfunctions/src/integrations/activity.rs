@@ -3,7 +3,7 @@
 use rusqlite::OptionalExtension;
 use states::{Failure, TaskRequest, Value, reserved};
 
-use crate::executions::{Executions, Job};
+use crate::executions::{ActivityTask, Executions};
 
 /// Waits until a worker takes the task; gives the worker's name.
 pub(super) async fn offer(task: &TaskRequest, executions: &Executions) -> Result<Value, Failure> {
@@ -12,13 +12,13 @@ pub(super) async fn offer(task: &TaskRequest, executions: &Executions) -> Result
         return Err(Failure::new("ActivityDoesNotExist", cause));
     }
     let token = task.token.as_ref().map(ToString::to_string).unwrap_or_default();
-    let job = Job { token, input: task.arguments.to_string() };
-    let worker = executions.work().offer(&task.resource, job).await;
+    let offered = ActivityTask { token, input: task.arguments.to_string() };
+    let worker = executions.activities().offer(&task.resource, offered).await;
     Ok(worker.map_or(Value::Null, Value::string))
 }
 
 fn is_there(activity: &str, executions: &Executions) -> Result<bool, Failure> {
-    let found = executions.engine.host.store.readers.with(|connection| {
+    let found = executions.services.host.store.readers.with(|connection| {
         let sql = "SELECT 1 FROM activities WHERE arn = ?1";
         connection.prepare_cached(sql)?.query_row([activity], |_| Ok(())).optional()
     });

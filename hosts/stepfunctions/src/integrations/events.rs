@@ -10,7 +10,7 @@ use super::{
     arguments::{Arguments, Takes},
     service::{EVENTS, Refusal},
 };
-use crate::{clock, executions::Runner, resource::Spelling};
+use crate::{clock, executions::Runner, resource::Flavor};
 
 const PUT_EVENTS: Takes =
     Takes { call: "events:putEvents", required: &["Entries"], optional: &[], not_here: &[] };
@@ -23,9 +23,9 @@ const ENTRY: Takes = Takes {
 };
 
 /// How many entries one call takes.
-const ENTRIES: usize = 10;
+const MAX_ENTRIES: usize = 10;
 /// How many bytes the entries of one call may have.
-const BYTES: usize = 256 * 1024;
+const MAX_ENTRY_BYTES: usize = 256 * 1024;
 
 /// An event to keep.
 struct Event {
@@ -41,40 +41,40 @@ struct Event {
 /// Why an entry is not taken: `ErrorCode` and `ErrorMessage`.
 type Reason = (&'static str, String);
 
-/// Keeps the events that are right. The optimized spelling fails when one is not, and names execution and
+/// Keeps the events that are right. The optimized flavor fails when one is not, and names execution and
 /// machine among each event's resources.
 pub(super) async fn put_events(
     task: &TaskRequest,
-    spelling: Spelling,
+    flavor: Flavor,
     runner: &Runner,
 ) -> Result<Value, Failure> {
-    let takes = if spelling == Spelling::Sdk { &SDK_PUT_EVENTS } else { &PUT_EVENTS };
+    let takes = if flavor == Flavor::Sdk { &SDK_PUT_EVENTS } else { &PUT_EVENTS };
     let arguments = Arguments::check(&task.arguments, takes)?;
     let given =
         arguments.get("Entries").and_then(Value::as_array).ok_or_else(|| arguments.malformed("Entries"))?;
-    check_count(given.len()).map_err(|message| invalid(spelling, message))?;
+    check_count(given.len()).map_err(|message| invalid(flavor, message))?;
     let mut entries = Vec::new();
     for (at, value) in given.iter().enumerate() {
         let fields = arguments.nested(value, &ENTRY)?;
         let mut entry = entry(&fields, super::id(task, at, runner))?;
-        if let (Ok(event), Spelling::Optimized) = (&mut entry, spelling) {
+        if let (Ok(event), Flavor::Optimized) = (&mut entry, flavor) {
             event.resources.extend([task.execution.to_string(), template::machine_of(&task.execution)]);
         }
         entries.push(entry);
     }
-    if entries.iter().flatten().map(Event::size).sum::<usize>() > BYTES {
+    if entries.iter().flatten().map(Event::size).sum::<usize>() > MAX_ENTRY_BYTES {
         return Err(invalid(
-            spelling,
+            flavor,
             "Total size of the entries in the request is over the limit.".to_owned(),
         ));
     }
     let answer = answer(&entries);
     let failed = entries.iter().any(Result::is_err);
     let events = entries.into_iter().flatten().collect();
-    keep(&runner.executions.engine.host.store, events)
+    keep(&runner.executions.services.host.store, events)
         .await
-        .map_err(|error| EVENTS.unavailable(spelling, &error))?;
-    if failed && spelling == Spelling::Optimized {
+        .map_err(|error| EVENTS.unavailable(flavor, &error))?;
+    if failed && flavor == Flavor::Optimized {
         return Err(Failure::new("EventBridge.FailedEntry", answer.to_string()));
     }
     Ok(answer)
@@ -83,7 +83,7 @@ pub(super) async fn put_events(
 fn check_count(count: usize) -> Result<(), String> {
     let wanted = match count {
         0 => "greater than or equal to 1",
-        1..=ENTRIES => return Ok(()),
+        1..=MAX_ENTRIES => return Ok(()),
         _ => "less than or equal to 10",
     };
     Err(format!(
@@ -157,9 +157,9 @@ fn answer(entries: &[Result<Event, Reason>]) -> Value {
     Value::from([("Entries", entries.into()), ("FailedEntryCount", failed.into())])
 }
 
-fn invalid(spelling: Spelling, message: String) -> Failure {
+fn invalid(flavor: Flavor, message: String) -> Failure {
     let refusal = Refusal { status: 400, code: "ValidationException", exception: None, message };
-    EVENTS.failure(spelling, &refusal)
+    EVENTS.failure(flavor, &refusal)
 }
 
 async fn keep(store: &SqliteStore, events: Vec<Event>) -> Result<(), kernel::store::StoreError> {

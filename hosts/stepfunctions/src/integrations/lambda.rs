@@ -10,7 +10,7 @@ use super::{
     arguments::{Arguments, Takes},
     service::{LAMBDA, Refusal},
 };
-use crate::{functions::Function, resource::Spelling, services::Engine};
+use crate::{functions::Function, resource::Flavor, services::Services};
 
 const INVOKE: Takes = Takes {
     call: "lambda:invoke",
@@ -20,45 +20,45 @@ const INVOKE: Takes = Takes {
 };
 
 /// How long Lambda waits before it calls a function again that failed on an event.
-const EVENT_PAUSES: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
+const EVENT_RETRY_DELAYS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
 
 /// Calls a function that a task names by its ARN.
-pub(super) async fn call(function: Function, input: &Value, engine: &Engine) -> Result<Value, Failure> {
+pub(super) async fn call(function: Function, input: &Value, services: &Services) -> Result<Value, Failure> {
     let unreadable = |error: serde_json::Error| Failure::new(reserved::RUNTIME, error.to_string());
     let input = serde_json::to_vec(input).map_err(unreadable)?;
-    let output = engine.call(function, input).await.map_err(|error| failure(function, &error))?;
+    let output = services.call(function, input).await.map_err(|error| failure(function, &error))?;
     serde_json::from_slice(&output).map_err(unreadable)
 }
 
-/// `lambda:invoke`. The optimized spelling fails when the function does and gives its output as JSON; the SDK
-/// spelling answers in both cases, with a text.
-pub(super) async fn invoke(arguments: &Value, spelling: Spelling, engine: &Engine) -> Result<Value, Failure> {
+/// `lambda:invoke`. The optimized flavor fails when the function does and gives its output as JSON; the SDK
+/// flavor answers in both cases, with a text.
+pub(super) async fn invoke(arguments: &Value, flavor: Flavor, services: &Services) -> Result<Value, Failure> {
     let arguments = Arguments::check(arguments, &INVOKE)?;
     arguments.only("LogType", "None")?;
-    let function = function(&arguments, spelling, engine)?;
-    let input = payload(&arguments, spelling)?;
+    let function = function(&arguments, flavor, services)?;
+    let input = payload(&arguments, flavor)?;
     match arguments.text("InvocationType")?.as_deref() {
         None | Some("RequestResponse") => {}
         Some("Event") => {
-            tokio::spawn(on_event(function, input, engine.clone()));
+            tokio::spawn(on_event(function, input, services.clone()));
             return Ok(Value::from([("StatusCode", 202.into())]));
         }
         Some("DryRun") => return Ok(Value::from([("StatusCode", 204.into())])),
         Some(_) => return Err(arguments.malformed("InvocationType")),
     }
-    let (text, failed) = match engine.call(function, input).await {
+    let (text, failed) = match services.call(function, input).await {
         Ok(output) => (String::from_utf8_lossy(&output).into_owned(), false),
         Err(error) => {
             let failure = failure(function, &error);
-            if spelling == Spelling::Optimized {
+            if flavor == Flavor::Optimized {
                 return Err(failure);
             }
             (failure.cause.unwrap_or_default(), true)
         }
     };
-    let payload = match spelling {
-        Spelling::Optimized => Value::parse(&text).unwrap_or_else(|_| Value::string(text)),
-        Spelling::Sdk => Value::string(text),
+    let payload = match flavor {
+        Flavor::Optimized => Value::parse(&text).unwrap_or_else(|_| Value::string(text)),
+        Flavor::Sdk => Value::string(text),
     };
     let members = [
         ("ExecutedVersion", Some("$LATEST".into())),
@@ -70,7 +70,7 @@ pub(super) async fn invoke(arguments: &Value, spelling: Spelling, engine: &Engin
 }
 
 /// The function that `FunctionName` names: by name, ARN or a part of one.
-fn function(arguments: &Arguments<'_>, spelling: Spelling, engine: &Engine) -> Result<Function, Failure> {
+fn function(arguments: &Arguments<'_>, flavor: Flavor, services: &Services) -> Result<Function, Failure> {
     let given = arguments.required("FunctionName")?;
     let partial = given.split_once(":function:").filter(|(account, _)| template::account(account).is_ok());
     let whole =
@@ -79,7 +79,7 @@ fn function(arguments: &Arguments<'_>, spelling: Spelling, engine: &Engine) -> R
     let (name, in_name) = name.split_once(':').map_or((name, None), |(name, version)| (name, Some(version)));
     let qualifier = arguments.text("Qualifier")?;
     let version = in_name.or(qualifier.as_deref()).unwrap_or("$LATEST");
-    let found = (engine.host.functions.find)(name).filter(|_| version == "$LATEST");
+    let found = (services.host.functions.find)(name).filter(|_| version == "$LATEST");
     found.ok_or_else(|| {
         let arn = if name.starts_with("arn:") {
             name.to_owned()
@@ -92,12 +92,12 @@ fn function(arguments: &Arguments<'_>, spelling: Spelling, engine: &Engine) -> R
             exception: Some("ResourceNotFoundException"),
             message: format!("Function not found: {arn}:{version}"),
         };
-        LAMBDA.failure(spelling, &refusal)
+        LAMBDA.failure(flavor, &refusal)
     })
 }
 
 /// The bytes that the function gets. A text is JSON already; AWS sends it as it is.
-fn payload(arguments: &Arguments<'_>, spelling: Spelling) -> Result<Vec<u8>, Failure> {
+fn payload(arguments: &Arguments<'_>, flavor: Flavor) -> Result<Vec<u8>, Failure> {
     let text = match arguments.field("Payload") {
         None => "{}".to_owned(),
         Some(Value::String(text)) => {
@@ -108,7 +108,7 @@ fn payload(arguments: &Arguments<'_>, spelling: Spelling) -> Result<Vec<u8>, Fai
                     exception: Some("InvalidRequestContentException"),
                     message: format!("Could not parse request body into json: {error}"),
                 };
-                return Err(LAMBDA.failure(spelling, &refusal));
+                return Err(LAMBDA.failure(flavor, &refusal));
             }
             text.to_string()
         }
@@ -118,9 +118,9 @@ fn payload(arguments: &Arguments<'_>, spelling: Spelling) -> Result<Vec<u8>, Fai
 }
 
 /// A call that nobody waits for: a failure is tried twice more, as Lambda does.
-async fn on_event(function: Function, input: Vec<u8>, engine: Engine) {
-    let mut pauses = EVENT_PAUSES.into_iter();
-    while let Err(error) = engine.call(function, input.clone()).await {
+async fn on_event(function: Function, input: Vec<u8>, services: Services) {
+    let mut pauses = EVENT_RETRY_DELAYS.into_iter();
+    while let Err(error) = services.call(function, input.clone()).await {
         failure(function, &error);
         let Some(pause) = pauses.next() else { return };
         tokio::time::sleep(pause).await;

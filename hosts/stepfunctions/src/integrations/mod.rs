@@ -21,25 +21,23 @@ use crate::{clock, executions::Runner, resource::Resource};
 /// Does what a task asks. What comes later, [`watch`] waits for.
 pub(crate) async fn run(task: &TaskRequest, runner: &Runner) -> Result<Value, Failure> {
     let (arguments, executions) = (&task.arguments, &runner.executions);
-    let engine = &executions.engine;
-    let resource = Resource::parse(&task.resource, engine.host.functions.find)
+    let services = &executions.services;
+    let resource = Resource::parse(&task.resource, services.host.functions.find)
         .map_err(|why| Failure::new(reserved::RUNTIME, why))?;
-    let (host, wiring) = (&engine.host, &*engine.wiring);
+    let (host, template) = (&services.host, &*services.template);
     match resource {
-        Resource::Function(function) => lambda::call(function, arguments, engine).await,
+        Resource::Function(function) => lambda::call(function, arguments, services).await,
         Resource::Activity => activity::offer(task, executions).await,
-        Resource::Invoke(spelling) => lambda::invoke(arguments, spelling, engine).await,
-        Resource::StartExecution(spelling) => sfn::start_execution(task, spelling, runner).await,
+        Resource::Invoke(flavor) => lambda::invoke(arguments, flavor, services).await,
+        Resource::StartExecution(flavor) => sfn::start_execution(task, flavor, runner).await,
         Resource::StartSyncExecution => sfn::start_sync_execution(arguments, executions).await,
-        Resource::SendMessage(spelling) => sqs::send_message(task, spelling, runner).await,
-        Resource::PutItem(spelling) => dynamodb::put_item(arguments, spelling, wiring, &host.store).await,
-        Resource::GetItem(spelling) => dynamodb::get_item(arguments, spelling, wiring, &host.store).await,
-        Resource::DeleteItem(spelling) => {
-            dynamodb::delete_item(arguments, spelling, wiring, &host.store).await
-        }
-        Resource::GetObject => s3::get_object(arguments, wiring, &host.objects).await,
-        Resource::PutObject => s3::put_object(arguments, wiring, &host.objects).await,
-        Resource::PutEvents(spelling) => events::put_events(task, spelling, runner).await,
+        Resource::SendMessage(flavor) => sqs::send_message(task, flavor, runner).await,
+        Resource::PutItem(flavor) => dynamodb::put_item(arguments, flavor, template, &host.store).await,
+        Resource::GetItem(flavor) => dynamodb::get_item(arguments, flavor, template, &host.store).await,
+        Resource::DeleteItem(flavor) => dynamodb::delete_item(arguments, flavor, template, &host.store).await,
+        Resource::GetObject => s3::get_object(arguments, template, &host.objects).await,
+        Resource::PutObject => s3::put_object(arguments, template, &host.objects).await,
+        Resource::PutEvents(flavor) => events::put_events(task, flavor, runner).await,
     }
 }
 

@@ -4,13 +4,13 @@ use kernel::{Error, Objects};
 use md5::{Digest, Md5};
 use object_store::path::Path;
 use states::{Failure, Value, reserved};
-use template::Wiring;
+use template::Template;
 
 use super::{
     arguments::{Arguments, Takes},
     service::{Refusal, S3},
 };
-use crate::resource::Spelling;
+use crate::resource::Flavor;
 
 const GET_OBJECT: Takes = Takes {
     call: "s3:getObject",
@@ -64,17 +64,17 @@ const PUT_OBJECT: Takes = Takes {
 };
 
 /// An object with more bytes is no result of a task; it is not read.
-const LARGEST: u64 = 256 * 1024;
+const MAX_OBJECT_BYTES: u64 = 256 * 1024;
 
 /// Gives an object's content as a text.
 pub(super) async fn get_object(
     arguments: &Value,
-    wiring: &Wiring,
+    template: &Template,
     objects: &Objects,
 ) -> Result<Value, Failure> {
     let arguments = Arguments::check(arguments, &GET_OBJECT)?;
-    let key = place(&arguments, wiring)?;
-    if objects.size(&key).await.map_err(|error| failure(&error))? > LARGEST {
+    let key = place(&arguments, template)?;
+    if objects.size(&key).await.map_err(|error| failure(&error))? > MAX_OBJECT_BYTES {
         const CAUSE: &str = "The state/task 'aws-sdk:s3' returned a result with a size exceeding the maximum \
                              number of bytes service limit.";
         return Err(Failure::new(reserved::DATA_LIMIT_EXCEEDED, CAUSE));
@@ -96,11 +96,11 @@ pub(super) async fn get_object(
 /// Puts an object: a text as it is, any other JSON as its text.
 pub(super) async fn put_object(
     arguments: &Value,
-    wiring: &Wiring,
+    template: &Template,
     objects: &Objects,
 ) -> Result<Value, Failure> {
     let arguments = Arguments::check(arguments, &PUT_OBJECT)?;
-    let key = place(&arguments, wiring)?;
+    let key = place(&arguments, template)?;
     let body = match arguments.field("Body") {
         None => String::new(),
         Some(Value::String(text)) => text.to_string(),
@@ -112,9 +112,9 @@ pub(super) async fn put_object(
 }
 
 /// The key, once the bucket is known to be the template's. S3 takes keys that are no paths; files do not.
-fn place(arguments: &Arguments<'_>, wiring: &Wiring) -> Result<String, Failure> {
+fn place(arguments: &Arguments<'_>, template: &Template) -> Result<String, Failure> {
     let (bucket, key) = (arguments.required("Bucket")?, arguments.required("Key")?);
-    if !wiring.is_bucket(&bucket) {
+    if !template.is_bucket(&bucket) {
         return Err(refusal("NoSuchBucketException", "The specified bucket does not exist"));
     }
     match Path::parse(&*key) {
@@ -126,14 +126,14 @@ fn place(arguments: &Arguments<'_>, wiring: &Wiring) -> Result<String, Failure> 
 fn failure(error: &Error) -> Failure {
     match error {
         Error::ObjectMissing(_) => refusal("NoSuchKeyException", "The specified key does not exist."),
-        error => S3.unavailable(Spelling::Sdk, error),
+        error => S3.unavailable(Flavor::Sdk, error),
     }
 }
 
 fn refusal(exception: &'static str, message: &str) -> Failure {
     let refusal =
         Refusal { status: 404, code: exception, exception: Some(exception), message: message.to_owned() };
-    S3.failure(Spelling::Sdk, &refusal)
+    S3.failure(Flavor::Sdk, &refusal)
 }
 
 /// The tag that S3 gives an object that is put whole.

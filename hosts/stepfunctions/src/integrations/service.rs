@@ -1,17 +1,17 @@
-//! How AWS services refuse a call, in the words that each spelling of a task has for it.
+//! How AWS services refuse a call, in the words that each flavor of a task has for it.
 
 use states::Failure;
 
 use crate::clock;
-use crate::resource::Spelling;
+use crate::resource::Flavor;
 
 /// A service, by the names that errors and causes hold.
 #[derive(Debug)]
 pub(super) struct Service {
-    /// The optimized spelling: what stands before the dot, the name in causes, and the error of a refusal
+    /// The optimized flavor: what stands before the dot, the name in causes, and the error of a refusal
     /// that has no exception of its own.
     optimized: [&'static str; 3],
-    /// The SDK spelling: what stands before the dot and in causes, and the error of other refusals.
+    /// The SDK flavor: what stands before the dot and in causes, and the error of other refusals.
     sdk: [&'static str; 2],
 }
 
@@ -49,11 +49,11 @@ pub(super) struct Refusal {
 
 impl Service {
     /// The failure of a task whose call was refused.
-    pub(super) fn failure(&self, spelling: Spelling, refusal: &Refusal) -> Failure {
+    pub(super) fn failure(&self, flavor: Flavor, refusal: &Refusal) -> Failure {
         let Refusal { status, code, exception, message } = refusal;
         let request = clock::uuid();
-        match spelling {
-            Spelling::Optimized => {
+        match flavor {
+            Flavor::Optimized => {
                 let [prefix, name, general] = self.optimized;
                 Failure::new(
                     format!("{prefix}.{}", exception.unwrap_or(general)),
@@ -63,7 +63,7 @@ impl Service {
                     ),
                 )
             }
-            Spelling::Sdk => {
+            Flavor::Sdk => {
                 let [name, general] = self.sdk;
                 Failure::new(
                     format!("{name}.{}", exception.unwrap_or(general)),
@@ -77,9 +77,9 @@ impl Service {
     }
 
     /// The failure of a task whose call met a store that did not work.
-    pub(super) fn unavailable(&self, spelling: Spelling, why: &impl std::fmt::Display) -> Failure {
+    pub(super) fn unavailable(&self, flavor: Flavor, why: &impl std::fmt::Display) -> Failure {
         let message = why.to_string();
         let refusal = Refusal { status: 500, code: "InternalServerError", exception: None, message };
-        self.failure(spelling, &refusal)
+        self.failure(flavor, &refusal)
     }
 }

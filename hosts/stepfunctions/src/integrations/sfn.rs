@@ -20,7 +20,7 @@ use crate::{
     clock,
     executions::Runner,
     executions::{Ended, Execution, Executions, StartError, Started, Status, parts},
-    resource::Spelling,
+    resource::Flavor,
     sfn::is_name,
 };
 
@@ -34,12 +34,12 @@ const START_SYNC_EXECUTION: Takes =
     Takes { call: "sfn:startSyncExecution", not_here: &["IncludedData"], ..START_EXECUTION };
 
 /// How often an execution is looked at that should run and does not.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What is to be started.
-struct Asked<'a> {
+struct StartRequest<'a> {
     arguments: Arguments<'a>,
-    spelling: Spelling,
+    flavor: Flavor,
     machine: Arc<Machine>,
     input: String,
 }
@@ -47,16 +47,16 @@ struct Asked<'a> {
 /// Starts an execution; on the disk when it answers, if its machine is STANDARD.
 pub(super) async fn start_execution(
     task: &TaskRequest,
-    spelling: Spelling,
+    flavor: Flavor,
     runner: &Runner,
 ) -> Result<Value, Failure> {
-    let asked = Asked::read(&task.arguments, spelling, &START_EXECUTION, &runner.executions)?;
-    let given = asked.arguments.text("Name")?;
+    let request = StartRequest::read(&task.arguments, flavor, &START_EXECUTION, &runner.executions)?;
+    let given = request.arguments.text("Name")?;
     let name = given.as_deref().map_or_else(|| super::id(task, 0, runner), ToOwned::to_owned);
-    let Asked { machine, input, .. } = &asked;
+    let StartRequest { machine, input, .. } = &request;
     let started = if machine.express {
         if is_sync(task) {
-            return Err(asked.type_not_supported());
+            return Err(request.type_not_supported());
         }
         runner.executions.start_express(machine, &name, input.clone(), None)
     } else {
@@ -66,20 +66,20 @@ pub(super) async fn start_execution(
             Err(StartError::AlreadyExists(started)) if given.is_none() => started,
             Err(StartError::AlreadyExists(Started { arn, .. })) => {
                 let message = format!("Execution Already Exists: '{arn}'");
-                return Err(asked.refused(
+                return Err(request.refused(
                     "ExecutionAlreadyExists",
                     "ExecutionAlreadyExistsException",
                     message,
                 ));
             }
             Err(StartError::Unavailable(why) | StartError::Refused(why)) => {
-                return Err(SFN.unavailable(spelling, &why));
+                return Err(SFN.unavailable(flavor, &why));
             }
         }
     };
-    let started_at = match spelling {
-        Spelling::Optimized => milliseconds(started.started_at),
-        Spelling::Sdk => time(started.started_at),
+    let started_at = match flavor {
+        Flavor::Optimized => milliseconds(started.started_at),
+        Flavor::Sdk => time(started.started_at),
     };
     Ok(Value::from([("ExecutionArn", started.arn.as_str().into()), ("StartDate", started_at)]))
 }
@@ -87,11 +87,11 @@ pub(super) async fn start_execution(
 /// Waits for the end of an execution that a task has started, and stops it when nobody waits any longer.
 pub(super) async fn ended(task: &TaskRequest, started: &Value, runner: &Runner) -> Result<Value, Failure> {
     let arn = started.get("ExecutionArn").and_then(Value::as_str).unwrap_or_default();
-    let mut left =
-        Left { runner, arn, parent: &task.execution, runtime: Handle::current(), is_waited_for: true };
+    let mut guard =
+        StopOnDrop { runner, arn, parent: &task.execution, runtime: Handle::current(), is_waited_for: true };
     let found = end(&runner.executions, arn).await;
-    left.is_waited_for = false;
-    let found = found.map_err(|error| SFN.unavailable(Spelling::Optimized, &error))?;
+    guard.is_waited_for = false;
+    let found = found.map_err(|error| SFN.unavailable(Flavor::Optimized, &error))?;
     let execution = found.ok_or_else(|| Failure::new(reserved::TASK_FAILED, format!("{arn} is gone")))?;
     if execution.status != Status::Succeeded {
         return Err(Failure::new(reserved::TASK_FAILED, described(&execution, as_text).to_string()));
@@ -107,7 +107,7 @@ async fn end(executions: &Executions, arn: &str) -> Result<Option<Execution>, St
             return Ok(found);
         }
         // After a restart, who waits may be back before the one that is waited for.
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -124,18 +124,18 @@ pub(super) async fn start_sync_execution(
     arguments: &Value,
     executions: &Executions,
 ) -> Result<Value, Failure> {
-    let asked = Asked::read(arguments, Spelling::Sdk, &START_SYNC_EXECUTION, executions)?;
-    if !asked.machine.express {
-        return Err(asked.type_not_supported());
+    let request = StartRequest::read(arguments, Flavor::Sdk, &START_SYNC_EXECUTION, executions)?;
+    if !request.machine.express {
+        return Err(request.type_not_supported());
     }
-    let name = asked.arguments.text("Name")?.map_or_else(clock::uuid, Into::into);
-    let Asked { machine, input, .. } = asked;
-    let engine = &executions.engine;
-    let stopping = |_| SFN.unavailable(Spelling::Sdk, &"crmflow is stopping");
-    let _permits = engine.nest((engine.host.bytes_of)(&input)).await.map_err(stopping)?;
+    let name = request.arguments.text("Name")?.map_or_else(clock::uuid, Into::into);
+    let StartRequest { machine, input, .. } = request;
+    let services = &executions.services;
+    let stopping = |_| SFN.unavailable(Flavor::Sdk, &"crmflow is stopping");
+    let _permits = services.nest((services.host.bytes_of)(&input)).await.map_err(stopping)?;
     let Ended { arn, outcome, started_at, stopped_at } =
         executions.run_express(&machine, &name, input.clone()).await;
-    engine.chunks_done.fetch_add(1, Ordering::Relaxed);
+    services.chunks_done.fetch_add(1, Ordering::Relaxed);
     let (status, output, error, cause) = parts(&outcome);
     let included = Value::from([("Included", true.into())]);
     let members = [
@@ -155,19 +155,19 @@ pub(super) async fn start_sync_execution(
     Ok(object(members))
 }
 
-impl<'a> Asked<'a> {
+impl<'a> StartRequest<'a> {
     fn read(
         given: &'a Value,
-        spelling: Spelling,
+        flavor: Flavor,
         takes: &Takes,
         executions: &Executions,
     ) -> Result<Self, Failure> {
         let arguments = Arguments::check(given, takes)?;
         let arn = arguments.required("StateMachineArn")?;
-        let machine = executions.engine.machine(&arn);
+        let machine = executions.services.machine(&arn);
         let input = arguments.text("Input")?.map_or_else(|| "{}".to_owned(), Into::into);
         let refused = |code, exception, message| {
-            Err(SFN.failure(spelling, &Refusal { status: 400, code, exception: Some(exception), message }))
+            Err(SFN.failure(flavor, &Refusal { status: 400, code, exception: Some(exception), message }))
         };
         if !arn.starts_with("arn:") {
             let message = format!("Invalid Arn: 'Invalid ARN prefix: {arn}'");
@@ -185,7 +185,7 @@ impl<'a> Asked<'a> {
             let message = "Invalid State Machine Execution Input: 'the input is not JSON'".to_owned();
             return refused("InvalidExecutionInput", "InvalidExecutionInputException", message);
         }
-        Ok(Self { arguments, spelling, machine, input })
+        Ok(Self { arguments, flavor, machine, input })
     }
 
     fn type_not_supported(&self) -> Failure {
@@ -194,7 +194,7 @@ impl<'a> Asked<'a> {
     }
 
     fn refused(&self, code: &'static str, exception: &'static str, message: String) -> Failure {
-        SFN.failure(self.spelling, &Refusal { status: 400, code, exception: Some(exception), message })
+        SFN.failure(self.flavor, &Refusal { status: 400, code, exception: Some(exception), message })
     }
 }
 
@@ -203,7 +203,7 @@ fn is_sync(task: &TaskRequest) -> bool {
 }
 
 /// An execution that a task waits for; dropped while it is waited for, it is stopped.
-struct Left<'a> {
+struct StopOnDrop<'a> {
     runner: &'a Runner,
     arn: &'a str,
     /// The execution that waits.
@@ -212,10 +212,10 @@ struct Left<'a> {
     is_waited_for: bool,
 }
 
-impl Drop for Left<'_> {
+impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         // A run that is adrift waits again at the next start.
-        if !self.is_waited_for || self.runner.is_adrift.load(Ordering::Relaxed) {
+        if !self.is_waited_for || self.runner.journal_failed.load(Ordering::Relaxed) {
             return;
         }
         let (executions, arn) = (self.runner.executions.clone(), self.arn.to_owned());
@@ -262,12 +262,12 @@ fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     members.into_iter().filter_map(|(name, value)| Some((name.into(), value?))).collect()
 }
 
-/// A time as the optimized spelling has it.
+/// A time as the optimized flavor has it.
 fn milliseconds(at: Timestamp) -> Value {
     at.as_millisecond().into()
 }
 
-/// A time as the SDK's spelling has it.
+/// A time as the SDK's flavor has it.
 fn time(at: Timestamp) -> Value {
     format!("{at:.3}").as_str().into()
 }

@@ -12,7 +12,7 @@ use super::{
     arguments::{Arguments, Takes},
     service::{Refusal, SQS},
 };
-use crate::{clock, executions::Runner, resource::Spelling};
+use crate::{clock, executions::Runner, resource::Flavor};
 
 const SEND_MESSAGE: Takes = Takes {
     call: "sqs:sendMessage",
@@ -29,27 +29,27 @@ const ATTRIBUTE: Takes = Takes {
 };
 
 /// The longest that a message may be held back, in seconds.
-const LONGEST_DELAY: u32 = 900;
+const MAX_DELAY_SECONDS: u32 = 900;
 
 /// A call that names a queue of the template.
 struct Call<'a> {
     arguments: Arguments<'a>,
     queue: &'a Queue,
-    spelling: Spelling,
+    flavor: Flavor,
 }
 
 /// Sends a message; what it answers is on the disk.
 pub(super) async fn send_message(
     task: &TaskRequest,
-    spelling: Spelling,
+    flavor: Flavor,
     runner: &Runner,
 ) -> Result<Value, Failure> {
-    let engine = &runner.executions.engine;
-    let takes = if spelling == Spelling::Sdk { &SDK_SEND_MESSAGE } else { &SEND_MESSAGE };
+    let services = &runner.executions.services;
+    let takes = if flavor == Flavor::Sdk { &SDK_SEND_MESSAGE } else { &SEND_MESSAGE };
     let arguments = Arguments::check(&task.arguments, takes)?;
-    let queue = engine.wiring.queue(&arguments.required("QueueUrl")?);
-    let queue = queue.ok_or_else(|| SQS.failure(spelling, &no_queue()))?;
-    let call = Call { arguments, queue, spelling };
+    let queue = services.template.queue(&arguments.required("QueueUrl")?);
+    let queue = queue.ok_or_else(|| SQS.failure(flavor, &no_queue()))?;
+    let call = Call { arguments, queue, flavor };
     let body = call.body()?;
     let attributes = attributes(&arguments)?;
     let (md5, attributes_md5) = (hex(&Md5::digest(body.as_bytes())), attributes.md5());
@@ -64,14 +64,14 @@ pub(super) async fn send_message(
         body: body.into_owned(),
     };
     let sent =
-        engine.host.queue.send_one(message).await.map_err(|error| SQS.unavailable(spelling, &error))?;
-    Ok(answer(spelling, sent, md5, attributes_md5))
+        services.host.queue.send_one(message).await.map_err(|error| SQS.unavailable(flavor, &error))?;
+    Ok(answer(flavor, sent, md5, attributes_md5))
 }
 
-fn answer(spelling: Spelling, sent: Sent, md5: String, attributes_md5: Option<String>) -> Value {
-    let names = match spelling {
-        Spelling::Optimized => ["MD5OfMessageAttributes", "MD5OfMessageBody"],
-        Spelling::Sdk => ["Md5OfMessageAttributes", "Md5OfMessageBody"],
+fn answer(flavor: Flavor, sent: Sent, md5: String, attributes_md5: Option<String>) -> Value {
+    let names = match flavor {
+        Flavor::Optimized => ["MD5OfMessageAttributes", "MD5OfMessageBody"],
+        Flavor::Sdk => ["Md5OfMessageAttributes", "Md5OfMessageBody"],
     };
     let members = [
         (names[0], attributes_md5),
@@ -98,7 +98,7 @@ impl<'a> Call<'a> {
                     exception: Some("InvalidMessageContentsException"),
                     message: format!("Invalid binary character '#x{:X}' {ALLOWED}", u32::from(character)),
                 };
-                Err(SQS.failure(self.spelling, &refusal))
+                Err(SQS.failure(self.flavor, &refusal))
             }
         }
     }
@@ -110,7 +110,7 @@ impl<'a> Call<'a> {
             None => Ok(self.queue.delay),
             Some(_) if self.queue.fifo => Err(self.invalid(NAME, UNFIT)),
             Some(delay) => match u32::try_from(delay) {
-                Ok(seconds) if seconds <= LONGEST_DELAY => Ok(seconds),
+                Ok(seconds) if seconds <= MAX_DELAY_SECONDS => Ok(seconds),
                 _ => Err(self.invalid(NAME, "Must be >= 0 and <= 900, if provided.")),
             },
         }
@@ -142,7 +142,7 @@ impl<'a> Call<'a> {
     }
 
     fn refused(&self, code: &'static str, message: String) -> Failure {
-        SQS.failure(self.spelling, &Refusal { status: 400, code, exception: None, message })
+        SQS.failure(self.flavor, &Refusal { status: 400, code, exception: None, message })
     }
 }
 

@@ -13,22 +13,22 @@ use kernel::store::StoreError;
 use rusqlite::Connection;
 use sqlite_store::SqliteStore;
 use states::{Problems, StateMachine};
-use template::{Machine, Wiring};
+use template::{Machine, Template};
 
-pub(crate) use table::{Created, Kept, Tags, put_tags};
+pub(crate) use table::{Created, StoredMachine, Tags, put_tags};
 
 use crate::clock;
 
 /// Why the template's machines are not kept.
 #[derive(Debug)]
-pub enum AdoptError {
+pub enum SyncError {
     /// A machine of this name was made at run time.
     Clash(String),
     /// The store did not take them.
     Store(StoreError),
 }
 
-impl From<StoreError> for AdoptError {
+impl From<StoreError> for SyncError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
@@ -49,33 +49,34 @@ impl Machines {
     }
 
     /// Keeps the template's machines as the template says; those that it no longer has are gone.
-    pub async fn adopt(&self, wiring: &Wiring) -> Result<(), AdoptError> {
-        let machines: Vec<_> = wiring.machines.iter().map(|machine| of_template(machine)).collect();
-        let clash = self.store.writer.write(move |connection| table::adopt(connection, &machines)).await?;
+    pub async fn sync_template(&self, template: &Template) -> Result<(), SyncError> {
+        let machines: Vec<_> = template.machines.iter().map(|machine| of_template(machine)).collect();
+        let clash =
+            self.store.writer.write(move |connection| table::sync_template(connection, &machines)).await?;
         match clash {
             None => Ok(()),
-            Some(name) => Err(AdoptError::Clash(name)),
+            Some(name) => Err(SyncError::Clash(name)),
         }
     }
 
     /// Keeps a new machine, unless there is one of its name.
-    pub(crate) async fn create(&self, machine: Kept, tags: Tags) -> Result<Created, StoreError> {
+    pub(crate) async fn create(&self, machine: StoredMachine, tags: Tags) -> Result<Created, StoreError> {
         self.store.writer.write(move |connection| table::create(connection, &machine, &tags)).await
     }
 
     /// Keeps a new revision of a machine; `false`: there is no such machine any more.
-    pub(crate) async fn update(&self, machine: Kept) -> Result<bool, StoreError> {
+    pub(crate) async fn update(&self, machine: StoredMachine) -> Result<bool, StoreError> {
         self.store.writer.write(move |connection| table::update(connection, &machine)).await
     }
 
     /// Starts to delete a machine: nothing can be started on it any more.
-    pub async fn close(&self, arn: &str) -> Result<(), StoreError> {
+    pub async fn mark_deleting(&self, arn: &str) -> Result<(), StoreError> {
         let arn = arn.to_owned();
-        self.store.writer.write(move |connection| table::close(connection, &arn)).await
+        self.store.writer.write(move |connection| table::mark_deleting(connection, &arn)).await
     }
 
     /// Forgets a machine with all its revisions and tags, and in the same commit what `others` forgets of it.
-    pub(crate) async fn forget(
+    pub(crate) async fn delete(
         &self,
         arn: &str,
         others: fn(&Connection, &str) -> rusqlite::Result<()>,
@@ -83,7 +84,7 @@ impl Machines {
         let arn = arn.to_owned();
         let forgotten = self.store.writer.write(move |connection| {
             others(connection, &arn)?;
-            table::forget(connection, &arn)
+            table::delete(connection, &arn)
         });
         let revisions = forgotten.await?;
         if let Ok(mut parsed) = self.parsed.lock() {
@@ -93,54 +94,54 @@ impl Machines {
     }
 
     /// The machine with this ARN, in its latest revision.
-    pub fn find(&self, arn: &str) -> Result<Option<Kept>, StoreError> {
+    pub fn find(&self, arn: &str) -> Result<Option<StoredMachine>, StoreError> {
         self.store.readers.with(|connection| table::find(connection, arn))
     }
 
     /// A machine as it was at a time.
-    pub(crate) fn at(&self, arn: &str, time: Timestamp) -> Result<Option<Kept>, StoreError> {
-        self.store.readers.with(|connection| table::at(connection, arn, time))
+    pub(crate) fn revision(&self, arn: &str, time: Timestamp) -> Result<Option<StoredMachine>, StoreError> {
+        self.store.readers.with(|connection| table::revision(connection, arn, time))
     }
 
     /// The ARNs of machines that were being deleted when the program ended.
-    pub(crate) fn closed(&self) -> Result<Vec<String>, StoreError> {
-        self.store.readers.with(table::closed)
+    pub(crate) fn deleting(&self) -> Result<Vec<String>, StoreError> {
+        self.store.readers.with(table::deleting)
     }
 
     /// Machines, the latest first, behind the one with this key.
-    pub(crate) fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<Kept>, StoreError> {
+    pub(crate) fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<StoredMachine>, StoreError> {
         self.store.readers.with(|connection| table::list(connection, after, limit))
     }
 
     /// A kept machine, ready to run; `check` says of a resource why this host cannot run it.
     pub(crate) fn ready(
         &self,
-        kept: &Kept,
+        stored: &StoredMachine,
         check: &dyn Fn(&str) -> Result<(), String>,
     ) -> Result<Arc<Machine>, Problems> {
-        let found = self.parsed.lock().ok().and_then(|parsed| parsed.get(&kept.revision).cloned());
+        let found = self.parsed.lock().ok().and_then(|parsed| parsed.get(&stored.revision).cloned());
         if let Some(machine) = found {
             return Ok(machine);
         }
-        let Kept { arn, express, definition, role, .. } = kept;
+        let StoredMachine { arn, express, definition, role, .. } = stored;
         let parsed = StateMachine::parse_as(template::machine_type(*express), definition, &check)?;
         let machine = Machine::new(arn, *express, definition, role, parsed);
         let machine = Arc::new(machine);
         if let Ok(mut parsed) = self.parsed.lock() {
-            parsed.insert(kept.revision.clone(), Arc::clone(&machine));
+            parsed.insert(stored.revision.clone(), Arc::clone(&machine));
         }
         Ok(machine)
     }
 }
 
-fn of_template(machine: &Machine) -> Kept {
+fn of_template(machine: &Machine) -> StoredMachine {
     let now = clock::now();
-    Kept {
+    StoredMachine {
         arn: machine.arn.clone(),
         name: machine.name.clone(),
         express: machine.express,
         of_template: true,
-        is_closed: false,
+        is_deleting: false,
         created_at: now,
         revision: clock::uuid(),
         definition: machine.text.to_string(),
@@ -150,7 +151,7 @@ fn of_template(machine: &Machine) -> Kept {
     }
 }
 
-impl Kept {
+impl StoredMachine {
     /// Where a machine stands in a listing.
     pub(crate) fn key(&self) -> String {
         format!("{:.9}/{}", self.created_at, self.arn)

@@ -7,13 +7,13 @@ use super::text;
 
 /// A machine in one revision, as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredMachine {
     pub arn: String,
     pub name: String,
     pub(crate) express: bool,
     pub(crate) of_template: bool,
     /// It is being deleted.
-    pub(crate) is_closed: bool,
+    pub(crate) is_deleting: bool,
     pub(crate) created_at: Timestamp,
     /// The revision's id.
     pub(crate) revision: String,
@@ -33,21 +33,25 @@ pub(crate) type Tags = Vec<(String, String)>;
 pub(crate) enum Created {
     Now,
     /// There is one of that name.
-    Before(Box<Kept>),
+    Before(Box<StoredMachine>),
 }
 
 const COLUMNS: &str = "machines.arn, machines.name, machines.express, machines.of_template, machines.is_closed, \
      machines.created_at, revisions.id, revisions.definition, revisions.role, revisions.settings, \
      revisions.updated_at";
 
-pub(super) fn find(connection: &Connection, arn: &str) -> rusqlite::Result<Option<Kept>> {
+pub(super) fn find(connection: &Connection, arn: &str) -> rusqlite::Result<Option<StoredMachine>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM machines JOIN revisions ON revisions.id = machines.revision WHERE arn = ?1"
     );
     connection.prepare_cached(&sql)?.query_row([arn], read).optional()
 }
 
-pub(super) fn at(connection: &Connection, arn: &str, time: Timestamp) -> rusqlite::Result<Option<Kept>> {
+pub(super) fn revision(
+    connection: &Connection,
+    arn: &str,
+    time: Timestamp,
+) -> rusqlite::Result<Option<StoredMachine>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM machines JOIN revisions ON revisions.machine = machines.arn \
          WHERE arn = ?1 AND updated_at <= ?2 ORDER BY updated_at DESC LIMIT 1"
@@ -55,7 +59,7 @@ pub(super) fn at(connection: &Connection, arn: &str, time: Timestamp) -> rusqlit
     connection.prepare_cached(&sql)?.query_row([arn, &text(time)], read).optional()
 }
 
-pub(super) fn closed(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+pub(super) fn deleting(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     connection
         .prepare("SELECT arn FROM machines WHERE is_closed = 1")?
         .query_map([], |row| row.get(0))?
@@ -66,7 +70,7 @@ pub(super) fn list(
     connection: &Connection,
     after: Option<&str>,
     limit: usize,
-) -> rusqlite::Result<Vec<Kept>> {
+) -> rusqlite::Result<Vec<StoredMachine>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM machines JOIN revisions ON revisions.id = machines.revision \
          WHERE ?1 IS NULL OR machines.created_at || '/' || arn < ?1 \
@@ -75,7 +79,11 @@ pub(super) fn list(
     connection.prepare_cached(&sql)?.query_map(params![after, limit], read)?.collect()
 }
 
-pub(super) fn create(connection: &Connection, machine: &Kept, tags: &Tags) -> rusqlite::Result<Created> {
+pub(super) fn create(
+    connection: &Connection,
+    machine: &StoredMachine,
+    tags: &Tags,
+) -> rusqlite::Result<Created> {
     if let Some(before) = find(connection, &machine.arn)? {
         return Ok(Created::Before(Box::new(before)));
     }
@@ -94,7 +102,7 @@ pub(crate) fn put_tags(connection: &Connection, arn: &str, tags: &Tags) -> rusql
     Ok(())
 }
 
-pub(super) fn update(connection: &Connection, machine: &Kept) -> rusqlite::Result<bool> {
+pub(super) fn update(connection: &Connection, machine: &StoredMachine) -> rusqlite::Result<bool> {
     let known = connection
         .prepare_cached("UPDATE machines SET revision = ?2, express = ?3 WHERE arn = ?1 AND is_closed = 0")?
         .execute(params![machine.arn, machine.revision, machine.express])?;
@@ -104,13 +112,13 @@ pub(super) fn update(connection: &Connection, machine: &Kept) -> rusqlite::Resul
     Ok(known == 1)
 }
 
-pub(super) fn close(connection: &Connection, arn: &str) -> rusqlite::Result<()> {
+pub(super) fn mark_deleting(connection: &Connection, arn: &str) -> rusqlite::Result<()> {
     connection.execute("UPDATE machines SET is_closed = 1 WHERE arn = ?1", [arn])?;
     Ok(())
 }
 
 /// The ids of the revisions that are gone.
-pub(super) fn forget(connection: &Connection, arn: &str) -> rusqlite::Result<Vec<String>> {
+pub(super) fn delete(connection: &Connection, arn: &str) -> rusqlite::Result<Vec<String>> {
     let mut revisions = connection.prepare_cached("DELETE FROM revisions WHERE machine = ?1 RETURNING id")?;
     let gone = revisions.query_map([arn], |row| row.get(0))?.collect();
     connection.execute("DELETE FROM machines WHERE arn = ?1", [arn])?;
@@ -120,13 +128,16 @@ pub(super) fn forget(connection: &Connection, arn: &str) -> rusqlite::Result<Vec
 
 /// Keeps the template's machines and forgets those that it had before; the name of one that was made at run
 /// time, if there is one of a name of the template's.
-pub(super) fn adopt(connection: &Connection, machines: &[Kept]) -> rusqlite::Result<Option<String>> {
-    let kept = machines.iter().map(|machine| find(connection, &machine.arn));
-    let kept: Vec<_> = kept.collect::<Result<_, _>>()?;
-    if let Some(clash) = kept.iter().flatten().find(|kept| !kept.of_template) {
+pub(super) fn sync_template(
+    connection: &Connection,
+    machines: &[StoredMachine],
+) -> rusqlite::Result<Option<String>> {
+    let stored = machines.iter().map(|machine| find(connection, &machine.arn));
+    let stored: Vec<_> = stored.collect::<Result<_, _>>()?;
+    if let Some(clash) = stored.iter().flatten().find(|stored| !stored.of_template) {
         return Ok(Some(clash.name.clone()));
     }
-    for (machine, before) in machines.iter().zip(kept) {
+    for (machine, before) in machines.iter().zip(stored) {
         match before {
             None => insert(connection, machine)?,
             Some(before) if before.definition == machine.definition && before.express == machine.express => {}
@@ -136,12 +147,12 @@ pub(super) fn adopt(connection: &Connection, machines: &[Kept]) -> rusqlite::Res
     let mut of_template = connection.prepare("SELECT arn FROM machines WHERE of_template = 1")?;
     let arns: Vec<String> = of_template.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     for arn in arns.iter().filter(|arn| machines.iter().all(|machine| machine.arn != **arn)) {
-        forget(connection, arn)?;
+        delete(connection, arn)?;
     }
     Ok(None)
 }
 
-fn insert(connection: &Connection, machine: &Kept) -> rusqlite::Result<()> {
+fn insert(connection: &Connection, machine: &StoredMachine) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO machines (arn, name, express, of_template, is_closed, created_at, revision) \
@@ -158,7 +169,7 @@ fn insert(connection: &Connection, machine: &Kept) -> rusqlite::Result<()> {
     insert_revision(connection, machine)
 }
 
-fn insert_revision(connection: &Connection, machine: &Kept) -> rusqlite::Result<()> {
+fn insert_revision(connection: &Connection, machine: &StoredMachine) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO revisions (id, machine, definition, role, settings, updated_at) \
@@ -175,17 +186,17 @@ fn insert_revision(connection: &Connection, machine: &Kept) -> rusqlite::Result<
     Ok(())
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Kept> {
+fn read(row: &Row<'_>) -> rusqlite::Result<StoredMachine> {
     let time = |column: usize| -> rusqlite::Result<Timestamp> {
         let text: String = row.get(column)?;
         Ok(text.parse().unwrap_or_default())
     };
-    Ok(Kept {
+    Ok(StoredMachine {
         arn: row.get(0)?,
         name: row.get(1)?,
         express: row.get(2)?,
         of_template: row.get(3)?,
-        is_closed: row.get(4)?,
+        is_deleting: row.get(4)?,
         created_at: time(5)?,
         revision: row.get(6)?,
         definition: row.get(7)?,

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Value as Json, json};
 
 use super::{Endpoint, arn, error::Error, page::Page, seconds, settings::Settings, tags, validate::Fields};
-use crate::{clock, executions::Job, machines::put_tags};
+use crate::{clock, executions::ActivityTask, machines::put_tags};
 
 /// An activity.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ pub(super) fn describe(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, 
 }
 
 /// So long a worker's call waits for a task, as on AWS.
-const PATIENCE: Duration = Duration::from_secs(60);
+const POLL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// `GetActivityTask`: waits until there is a task; where none comes, the answer has no token.
 pub(super) async fn take(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
@@ -75,8 +75,8 @@ pub(super) async fn take(endpoint: &Endpoint, mut fields: Fields) -> Result<Json
     arn::activity(&arn)?;
     endpoint.activity(&arn)?.ok_or_else(|| Error::no_activity(&arn))?;
     worker.as_deref().map_or(Ok(()), arn::name)?;
-    Ok(match endpoint.executions.work().take(&arn, worker, PATIENCE).await {
-        Some(Job { token, input }) => json!({ "taskToken": token, "input": input }),
+    Ok(match endpoint.executions.activities().take(&arn, worker, POLL_TIMEOUT).await {
+        Some(ActivityTask { token, input }) => json!({ "taskToken": token, "input": input }),
         None => json!({ "taskToken": null }),
     })
 }

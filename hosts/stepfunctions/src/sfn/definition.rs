@@ -7,9 +7,9 @@ use super::{Endpoint, error::Error, validate::Fields};
 use crate::resource::check_resource;
 
 /// A definition's most characters.
-pub(super) const LONGEST: usize = 1_048_576;
+pub(super) const MAX_CHARS: usize = 1_048_576;
 /// So many problems are told at the most.
-const MOST: u64 = 100;
+const MAX_PROBLEMS: u64 = 100;
 
 /// Says of a resource why this host cannot run it.
 type Check<'a> = &'a dyn Fn(&str) -> Result<(), String>;
@@ -28,12 +28,12 @@ pub(super) fn check(definition: &str, express: bool, check: Check<'_>) -> Result
 
 /// `ValidateStateMachineDefinition`
 pub(super) fn validate(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
-    let definition = fields.secret("definition", 1..=LONGEST);
+    let definition = fields.secret("definition", 1..=MAX_CHARS);
     let kind = fields.word("type", &["STANDARD", "EXPRESS"]);
     let severity = fields.word("severity", &["ERROR", "WARNING"]);
-    let most = fields.number("maxResults", 0..=MOST).filter(|most| *most > 0).unwrap_or(MOST);
+    let most = fields.number("maxResults", 0..=MAX_PROBLEMS).filter(|most| *most > 0).unwrap_or(MAX_PROBLEMS);
     fields.finish()?;
-    let find = endpoint.executions.engine.host.functions.find;
+    let find = endpoint.executions.services.host.functions.find;
     let check = |resource: &str| check_resource(resource, find);
     let mut problems = problems(&definition, kind.as_deref() == Some("EXPRESS"), &check);
     let sound = problems.iter().all(|problem| problem.severity == Severity::Warning);

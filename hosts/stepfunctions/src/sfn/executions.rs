@@ -18,16 +18,16 @@ use super::{
 use crate::{
     clock,
     executions::{Execution, ListFilter, Status, parts},
-    machines::Kept,
+    machines::StoredMachine,
     mocks::MockedTasks,
 };
 
 /// The most characters of an input.
-const LONGEST: usize = 262_144;
+const MAX_INPUT_CHARS: usize = 262_144;
 
 /// What is to be started.
-struct Asked {
-    machine: Kept,
+struct StartRequest {
+    machine: StoredMachine,
     name: String,
     input: String,
     /// What answers in the place of its tasks: Step Functions Local names a test case behind a `#`.
@@ -36,7 +36,7 @@ struct Asked {
 
 /// `StartExecution`
 pub(super) async fn start(endpoint: &Endpoint, fields: Fields) -> Result<Json, Error> {
-    let Asked { machine, name, input, mocks } = asked(endpoint, fields)?;
+    let StartRequest { machine, name, input, mocks } = asked(endpoint, fields)?;
     let ready = endpoint.ready(&machine)?;
     let started = if machine.express {
         endpoint.executions.start_express(&ready, &name, input, mocks)
@@ -49,7 +49,7 @@ pub(super) async fn start(endpoint: &Endpoint, fields: Fields) -> Result<Json, E
 /// `StartSyncExecution`
 pub(super) async fn start_sync(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
     let included = machines::included(&mut fields);
-    let Asked { machine, name, input, mocks } = asked(endpoint, fields)?;
+    let StartRequest { machine, name, input, mocks } = asked(endpoint, fields)?;
     if !machine.express {
         return Err(Error::type_not_supported());
     }
@@ -84,10 +84,10 @@ pub(super) async fn stop(endpoint: &Endpoint, mut fields: Fields) -> Result<Json
     Ok(json!({ "stopDate": seconds(stopped.unwrap_or_else(clock::now)) }))
 }
 
-fn asked(endpoint: &Endpoint, mut fields: Fields) -> Result<Asked, Error> {
+fn asked(endpoint: &Endpoint, mut fields: Fields) -> Result<StartRequest, Error> {
     let arn = fields.arn("stateMachineArn");
     let name = fields.text("name", 1..=80);
-    let input = fields.data("input", LONGEST);
+    let input = fields.data("input", MAX_INPUT_CHARS);
     fields.text("traceHeader", 0..=256);
     fields.finish()?;
     let (arn, test_case) = arn.split_once('#').map_or((&*arn, None), |(arn, case)| (arn, Some(case)));
@@ -96,7 +96,7 @@ fn asked(endpoint: &Endpoint, mut fields: Fields) -> Result<Asked, Error> {
     name.as_deref().map_or(Ok(()), arn::name)?;
     let input = input.unwrap_or_else(|| "{}".to_owned());
     Value::parse(&input).map_err(|error| Error::input(&error.to_string()))?;
-    Ok(Asked { machine, name: name.unwrap_or_else(clock::uuid), input, mocks })
+    Ok(StartRequest { machine, name: name.unwrap_or_else(clock::uuid), input, mocks })
 }
 
 /// `DescribeExecution`
@@ -130,7 +130,7 @@ pub(super) fn describe_machine(endpoint: &Endpoint, mut fields: Fields) -> Resul
     let included = machines::included(&mut fields);
     fields.finish()?;
     let execution = endpoint.execution(&arn)?;
-    let machine = endpoint.machines().at(&execution.machine_arn, execution.started_at)?;
+    let machine = endpoint.machines().revision(&execution.machine_arn, execution.started_at)?;
     let machine = machine.ok_or_else(|| Error::no_machine(&execution.machine_arn))?;
     let mut described = description(&machine, included);
     described.insert("updateDate".into(), json!(seconds(machine.updated_at)));
@@ -203,11 +203,11 @@ impl Endpoint {
     }
 
     /// A machine, ready to run.
-    fn ready(&self, machine: &Kept) -> Result<Arc<Machine>, Error> {
+    fn ready(&self, machine: &StoredMachine) -> Result<Arc<Machine>, Error> {
         let refused = |problems: states::Problems| {
             tracing::error!("{} cannot be run by this version of crmflow: {problems}", machine.arn);
             Error::new(Kind::InvalidDefinition, problems.to_string())
         };
-        self.executions.engine.ready(machine).map_err(refused)
+        self.executions.services.ready(machine).map_err(refused)
     }
 }

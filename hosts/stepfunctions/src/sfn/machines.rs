@@ -18,15 +18,15 @@ use super::{
 };
 use crate::{
     clock,
-    executions::{ListFilter, Status, forget},
-    machines::{Created, Kept},
+    executions::{self, ListFilter, Status},
+    machines::{Created, StoredMachine},
     mocks::MockedTasks,
 };
 
 /// `CreateStateMachine`
 pub(super) async fn create(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
     let name = fields.required("name", 1..=80);
-    let definition = fields.secret("definition", 1..=definition::LONGEST);
+    let definition = fields.secret("definition", 1..=definition::MAX_CHARS);
     let role = fields.arn("roleArn");
     let kind = fields.word("type", &["STANDARD", "EXPRESS"]);
     let settings = Settings::read(&mut fields);
@@ -41,12 +41,12 @@ pub(super) async fn create(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
     tags::check(&tags)?;
     definition::check(&definition, express, &|resource| endpoint.check_resource(&name, resource))?;
     let now = clock::now();
-    let machine = Kept {
+    let machine = StoredMachine {
         arn: template::machine_arn(&name),
         name,
         express,
         of_template: false,
-        is_closed: false,
+        is_deleting: false,
         created_at: now,
         revision: clock::uuid(),
         definition,
@@ -56,7 +56,7 @@ pub(super) async fn create(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
     };
     let made = match endpoint.machines().create(machine.clone(), tags).await? {
         Created::Now => machine,
-        Created::Before(before) if before.is_closed => return Err(Error::machine_deleting(&before.arn)),
+        Created::Before(before) if before.is_deleting => return Err(Error::machine_deleting(&before.arn)),
         Created::Before(before) if is_same(&before, &machine) => *before,
         Created::Before(before) => return Err(Error::machine_exists(&before.arn)),
     };
@@ -64,7 +64,7 @@ pub(super) async fn create(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
 }
 
 /// Whether making one is making the other: role and tags do not count.
-fn is_same(before: &Kept, machine: &Kept) -> bool {
+fn is_same(before: &StoredMachine, machine: &StoredMachine) -> bool {
     before.definition == machine.definition
         && before.express == machine.express
         && settings::described(&before.settings) == settings::described(&machine.settings)
@@ -73,7 +73,7 @@ fn is_same(before: &Kept, machine: &Kept) -> bool {
 /// `UpdateStateMachine`
 pub(super) async fn update(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
     let arn = fields.arn("stateMachineArn");
-    let definition = fields.text("definition", 1..=definition::LONGEST);
+    let definition = fields.text("definition", 1..=definition::MAX_CHARS);
     let role = fields.text("roleArn", 1..=256);
     let settings = Settings::read(&mut fields);
     let publish = Publish::read(&mut fields);
@@ -111,7 +111,7 @@ pub(super) async fn delete(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
     fields.finish()?;
     match endpoint.machine_to_change(&arn) {
         Ok(machine) => {
-            endpoint.machines().close(&machine.arn).await?;
+            endpoint.machines().mark_deleting(&machine.arn).await?;
             end(endpoint, &machine.arn).await?;
             Ok(json!({}))
         }
@@ -138,7 +138,7 @@ pub(super) async fn end(endpoint: &Endpoint, arn: &str) -> Result<(), StoreError
         future::try_join_all(stops).await?;
         match page.last() {
             Some(last) => running.before = Some(last.id),
-            None => return endpoint.machines().forget(arn, forget).await,
+            None => return endpoint.machines().delete(arn, executions::delete).await,
         }
     }
 }
@@ -150,7 +150,7 @@ pub(super) fn describe(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, 
     fields.finish()?;
     let machine = endpoint.machine(&arn)?;
     let mut described = description(&machine, included);
-    let status = if machine.is_closed { "DELETING" } else { "ACTIVE" };
+    let status = if machine.is_deleting { "DELETING" } else { "ACTIVE" };
     described.insert("status".into(), json!(status));
     described.insert("type".into(), json!(kind(&machine)));
     described.insert("creationDate".into(), json!(seconds(machine.created_at)));
@@ -173,7 +173,7 @@ pub(super) fn list(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Erro
     Ok(answer)
 }
 
-fn listed(machine: &Kept) -> Json {
+fn listed(machine: &StoredMachine) -> Json {
     json!({
         "stateMachineArn": machine.arn,
         "name": machine.name,
@@ -183,7 +183,7 @@ fn listed(machine: &Kept) -> Json {
 }
 
 /// What descriptions of a machine and of the machine of an execution have in common.
-pub(super) fn description(machine: &Kept, included: bool) -> Map<String, Json> {
+pub(super) fn description(machine: &StoredMachine, included: bool) -> Map<String, Json> {
     let mut described = settings::described(&machine.settings);
     described.insert("stateMachineArn".into(), json!(machine.arn));
     described.insert("name".into(), json!(machine.name));
@@ -200,7 +200,7 @@ pub(super) fn included(fields: &mut Fields) -> bool {
     fields.word("includedData", &["ALL_DATA", "METADATA_ONLY"]).as_deref() != Some("METADATA_ONLY")
 }
 
-fn kind(machine: &Kept) -> &'static str {
+fn kind(machine: &StoredMachine) -> &'static str {
     if machine.express { "EXPRESS" } else { "STANDARD" }
 }
 
@@ -234,30 +234,30 @@ impl Publish {
 
 impl Endpoint {
     /// The machine with this ARN, which may be about to be deleted.
-    pub(super) fn machine(&self, arn: &str) -> Result<Kept, Error> {
+    pub(super) fn machine(&self, arn: &str) -> Result<StoredMachine, Error> {
         arn::machine(arn)?;
         self.machines().find(arn)?.ok_or_else(|| Error::no_machine(arn))
     }
 
     /// Whether this host can run a resource for a machine of this name.
     fn check_resource(&self, machine: &str, resource: &str) -> Result<(), String> {
-        self.executions.engine.check_resource(machine, resource)
+        self.executions.services.check_resource(machine, resource)
     }
 
     /// The test case of a machine that a mock configuration file has.
     pub(super) fn mocks(&self, machine: &str, test_case: &str) -> Result<Arc<MockedTasks>, Error> {
-        let file = &self.executions.engine.mock_file;
+        let file = &self.executions.services.mock_file;
         let case = file.case(machine, test_case).ok_or_else(|| Error::no_test_case(machine, test_case))?;
         Ok(Arc::new(MockedTasks::new(test_case, case)))
     }
 
     /// The machine with this ARN, to be started.
-    pub(super) fn open_machine(&self, arn: &str) -> Result<Kept, Error> {
+    pub(super) fn open_machine(&self, arn: &str) -> Result<StoredMachine, Error> {
         let machine = self.machine(arn)?;
-        if machine.is_closed { Err(Error::machine_deleting(arn)) } else { Ok(machine) }
+        if machine.is_deleting { Err(Error::machine_deleting(arn)) } else { Ok(machine) }
     }
 
-    fn machine_to_change(&self, arn: &str) -> Result<Kept, Error> {
+    fn machine_to_change(&self, arn: &str) -> Result<StoredMachine, Error> {
         let machine = self.open_machine(arn)?;
         if machine.of_template { Err(Error::machine_of_template(arn)) } else { Ok(machine) }
     }

@@ -14,7 +14,7 @@ use super::{
 use crate::clock;
 
 /// The most characters of the ARN of a Map run.
-const LONGEST: usize = 2000;
+const MAX_ARN_CHARS: usize = 2000;
 
 /// `ListMapRuns`
 pub(super) fn list(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
@@ -36,7 +36,7 @@ pub(super) fn list(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Erro
 
 /// `DescribeMapRun`
 pub(super) fn describe(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
-    let arn = fields.required("mapRunArn", 1..=LONGEST);
+    let arn = fields.required("mapRunArn", 1..=MAX_ARN_CHARS);
     fields.finish()?;
     let run = endpoint.map_run(&arn)?;
     let mut described = json!({
@@ -62,7 +62,7 @@ pub(super) fn describe(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, 
 
 /// `UpdateMapRun`
 pub(super) async fn update(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
-    let arn = fields.required("mapRunArn", 1..=LONGEST);
+    let arn = fields.required("mapRunArn", 1..=MAX_ARN_CHARS);
     let count = |number: Option<u64>| number.and_then(|number| usize::try_from(number).ok());
     let update = MapRunUpdate {
         max_concurrency: count(fields.number("maxConcurrency", 0..=u64::from(u32::MAX))),

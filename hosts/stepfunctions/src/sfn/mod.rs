@@ -47,7 +47,7 @@ use self::{
 use crate::{clock, executions::Executions, machines::Machines};
 
 /// What a request may weigh: a definition of 1 MiB with every character escaped, and some.
-const LARGEST: usize = 8 * 1024 * 1024;
+const MAX_REQUEST_BYTES: usize = 8 * 1024 * 1024;
 /// How long the body of a call may take to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// What JSON 1.0 of AWS calls itself.
@@ -94,7 +94,8 @@ async fn read(permit: &Permit, request: Request) -> Result<(Operation, Bytes), E
     let is_call = parts.method == Method::POST && parts.uri.path() == "/" && media.eq_ignore_ascii_case(JSON);
     let operation = Operation::of_target(text("x-amz-target")).filter(|_| is_call);
     let operation = operation.ok_or_else(Error::unknown_operation)?;
-    let body = timeout(BODY_TIMEOUT, to_bytes(body, LARGEST)).await.map_err(|_| Error::too_slow())?;
+    let body =
+        timeout(BODY_TIMEOUT, to_bytes(body, MAX_REQUEST_BYTES)).await.map_err(|_| Error::too_slow())?;
     let body = body.map_err(|_| Error::too_large())?;
     Ok((operation, body))
 }
@@ -107,7 +108,7 @@ impl Endpoint {
 
     /// Finishes what a crash may have cut short.
     pub async fn resume(&self) -> Result<(), StoreError> {
-        for arn in self.machines().closed()? {
+        for arn in self.machines().deleting()? {
             machines::end(self, &arn).await?;
         }
         Ok(())
@@ -115,15 +116,15 @@ impl Endpoint {
 
     /// Ends calls that wait.
     pub fn close(&self) {
-        self.executions.work().close();
+        self.executions.activities().close();
     }
 
     fn machines(&self) -> &Machines {
-        &self.executions.engine.machines
+        &self.executions.services.machines
     }
 
     fn store(&self) -> &SqliteStore {
-        &self.executions.engine.host.store
+        &self.executions.services.host.store
     }
 
     async fn answer(&self, operation: Operation, body: &[u8]) -> Result<Json, Error> {

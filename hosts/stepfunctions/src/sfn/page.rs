@@ -7,10 +7,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{error::Error, validate::Fields};
 
 /// What a page holds at the most where nobody says: AWS's number.
-const USUAL: u64 = 100;
-const MOST: u64 = 1000;
+const DEFAULT_SIZE: u64 = 100;
+const MAX_SIZE: u64 = 1000;
 /// A token is good for a day, as on AWS.
-const LASTS: i64 = 24 * 60 * 60;
+const TOKEN_LIFETIME_SECONDS: i64 = 24 * 60 * 60;
 
 /// Which page is asked for.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Page {
 impl Page {
     /// Reads `maxResults` and `nextToken` of a listing.
     pub(super) fn read(fields: &mut Fields, longest: usize) -> Self {
-        let size = fields.number("maxResults", 0..=MOST).filter(|size| *size > 0).unwrap_or(USUAL);
+        let size = fields.number("maxResults", 0..=MAX_SIZE).filter(|size| *size > 0).unwrap_or(DEFAULT_SIZE);
         let token = fields.text("nextToken", 1..=longest);
         Self { size: usize::try_from(size).unwrap_or(usize::MAX), token, listing: String::new() }
     }
@@ -50,7 +50,7 @@ impl Page {
 
     /// The token of the page behind the entry with this key.
     pub(super) fn token(&self, key: &str, now: Timestamp) -> String {
-        let text = format!("{}/{}/{key}", self.mark(), now.as_second() + LASTS);
+        let text = format!("{}/{}/{key}", self.mark(), now.as_second() + TOKEN_LIFETIME_SECONDS);
         BASE64_URL_SAFE_NO_PAD.encode(text)
     }
 

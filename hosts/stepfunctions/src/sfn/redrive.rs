@@ -14,7 +14,7 @@ use super::{
 use crate::{clock, executions::RedriveError};
 
 /// A client's token stands for its redrive for so long, as on AWS.
-const REMEMBERED: SignedDuration = SignedDuration::from_mins(15);
+const CLIENT_TOKEN_LIFETIME: SignedDuration = SignedDuration::from_mins(15);
 
 /// What was redriven lately: a client that asks again with the same token has the same answer.
 #[derive(Debug, Default)]
@@ -59,7 +59,10 @@ impl Redrives {
 
     fn note(&self, redrive: Redrive) {
         let Ok(mut latest) = self.latest.lock() else { return };
-        while latest.front().is_some_and(|first| clock::now().duration_since(first.at) > REMEMBERED) {
+        while latest
+            .front()
+            .is_some_and(|first| clock::now().duration_since(first.at) > CLIENT_TOKEN_LIFETIME)
+        {
             latest.pop_front();
         }
         latest.push_back(redrive);

@@ -13,7 +13,7 @@ use super::{
 use crate::machines::{Tags, put_tags};
 
 /// So many tags a resource has at the most.
-const MOST: usize = 50;
+const MAX_TAGS: usize = 50;
 
 /// Reads the tags of a request.
 pub(super) fn read(fields: &mut Fields) -> Tags {
@@ -25,11 +25,11 @@ pub(super) fn read(fields: &mut Fields) -> Tags {
 
 /// Refuses more tags than there may be.
 pub(super) fn check(tags: &Tags) -> Result<(), Error> {
-    if tags.len() > MOST { Err(too_many()) } else { Ok(()) }
+    if tags.len() > MAX_TAGS { Err(too_many()) } else { Ok(()) }
 }
 
 fn too_many() -> Error {
-    Error::new(Kind::TooManyTags, format!("A resource may have at most {MOST} tags"))
+    Error::new(Kind::TooManyTags, format!("A resource may have at most {MAX_TAGS} tags"))
 }
 
 /// `TagResource`
@@ -44,7 +44,7 @@ pub(super) async fn tag(endpoint: &Endpoint, mut fields: Fields) -> Result<Json,
         let before = before.query_map([&resource], |row| row.get(0))?;
         let mut keys: BTreeSet<String> = before.collect::<Result<_, _>>()?;
         keys.extend(tags.iter().map(|(key, _)| key.clone()));
-        if keys.len() > MOST {
+        if keys.len() > MAX_TAGS {
             return Ok(false);
         }
         put_tags(connection, &resource, &tags)?;

@@ -11,11 +11,11 @@ use super::{
 use crate::executions::TokenError;
 
 /// The most characters of a token.
-const LONGEST_TOKEN: usize = 2048;
+const MAX_TOKEN_CHARS: usize = 2048;
 
 /// `SendTaskSuccess`
 pub(super) async fn succeed(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
-    let token = fields.secret("taskToken", 1..=LONGEST_TOKEN);
+    let token = fields.secret("taskToken", 1..=MAX_TOKEN_CHARS);
     let output = fields.secret("output", 0..=262_144);
     fields.finish()?;
     let output = Value::parse(&output)
@@ -26,7 +26,7 @@ pub(super) async fn succeed(endpoint: &Endpoint, mut fields: Fields) -> Result<J
 
 /// `SendTaskFailure`
 pub(super) async fn fail(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
-    let token = fields.secret("taskToken", 1..=LONGEST_TOKEN);
+    let token = fields.secret("taskToken", 1..=MAX_TOKEN_CHARS);
     let (error, cause) = (fields.data("error", 256), fields.data("cause", 32_768));
     fields.finish()?;
     let failure = Failure { error, cause };
@@ -36,7 +36,7 @@ pub(super) async fn fail(endpoint: &Endpoint, mut fields: Fields) -> Result<Json
 
 /// `SendTaskHeartbeat`
 pub(super) async fn heartbeat(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
-    let token = fields.secret("taskToken", 1..=LONGEST_TOKEN);
+    let token = fields.secret("taskToken", 1..=MAX_TOKEN_CHARS);
     fields.finish()?;
     endpoint.executions.heartbeat(&token).await?;
     Ok(json!({}))

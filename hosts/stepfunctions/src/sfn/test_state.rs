@@ -16,16 +16,16 @@ use super::{
 use crate::{clock, resource::check_resource};
 
 /// The most characters of a text with JSON.
-const LONGEST: usize = 262_144;
+const MAX_JSON_CHARS: usize = 262_144;
 /// What AWS bounds by the size of an integer only.
-const LARGEST: u64 = 2_147_483_647;
+const MAX_INTEGER: u64 = 2_147_483_647;
 
 pub(super) async fn test(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
     let request = read(&mut fields);
     fields.finish()?;
     request.role_arn.as_deref().map_or(Ok(()), check_role)?;
     let site = TestSite { arn: Site::here().states(), seed: clock::seed() };
-    let find = endpoint.executions.engine.host.functions.find;
+    let find = endpoint.executions.services.host.functions.find;
     let check = |resource: &str| check_resource(resource, find);
     let test = test_state(&request, &site, &check, clock::now())?;
     let answer = endpoint.executions.test(test).await?;
@@ -34,26 +34,26 @@ pub(super) async fn test(endpoint: &Endpoint, mut fields: Fields) -> Result<Json
 
 fn read(fields: &mut Fields) -> TestStateRequest {
     TestStateRequest {
-        definition: fields.secret("definition", 1..=definition::LONGEST),
+        definition: fields.secret("definition", 1..=definition::MAX_CHARS),
         role_arn: fields.text("roleArn", 1..=256),
-        input: fields.data("input", LONGEST),
+        input: fields.data("input", MAX_JSON_CHARS),
         inspection_level: match fields.word("inspectionLevel", &["INFO", "DEBUG", "TRACE"]).as_deref() {
             Some("DEBUG") => InspectionLevel::Debug,
             Some("TRACE") => InspectionLevel::Trace,
             _ => InspectionLevel::Info,
         },
         reveal_secrets: fields.flag("revealSecrets").unwrap_or_default(),
-        variables: fields.data("variables", LONGEST),
+        variables: fields.data("variables", MAX_JSON_CHARS),
         state_name: fields.hidden("stateName", 1..=80),
         mock: fields.structure("mock", mock),
-        context: fields.data("context", LONGEST),
+        context: fields.data("context", MAX_JSON_CHARS),
         state_configuration: fields.structure("stateConfiguration", configuration),
     }
 }
 
 fn mock(fields: &mut Fields) -> Mock {
     Mock {
-        result: fields.data("result", LONGEST),
+        result: fields.data("result", MAX_JSON_CHARS),
         error_output: fields.structure("errorOutput", |fields| MockedError {
             error: fields.data("error", 256),
             cause: fields.data("cause", 32_768),
@@ -70,13 +70,13 @@ fn mock(fields: &mut Fields) -> Mock {
 }
 
 fn configuration(fields: &mut Fields) -> StateConfiguration {
-    let retries = fields.number("retrierRetryCount", 0..=LARGEST);
-    let failed = fields.number("mapIterationFailureCount", 0..=LARGEST);
+    let retries = fields.number("retrierRetryCount", 0..=MAX_INTEGER);
+    let failed = fields.number("mapIterationFailureCount", 0..=MAX_INTEGER);
     StateConfiguration {
         retrier_retry_count: retries.and_then(|count| u32::try_from(count).ok()),
         error_caused_by_state: fields.hidden("errorCausedByState", 1..=80),
         map_iteration_failure_count: failed.and_then(|count| usize::try_from(count).ok()),
-        map_item_reader_data: fields.data("mapItemReaderData", LONGEST),
+        map_item_reader_data: fields.data("mapItemReaderData", MAX_JSON_CHARS),
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Fields {
 /// Whether a refusal may repeat a member's value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Value {
-    Open,
+    OpenToken,
     Sensitive,
 }
 
@@ -36,7 +36,7 @@ impl Fields {
 
     /// A text that must be there.
     pub(super) fn required(&mut self, name: &str, length: RangeInclusive<usize>) -> String {
-        let text = self.measured(name, length, Value::Open);
+        let text = self.measured(name, length, Value::OpenToken);
         self.demand(name, text)
     }
 
@@ -53,7 +53,7 @@ impl Fields {
 
     /// A text.
     pub(super) fn text(&mut self, name: &str, length: RangeInclusive<usize>) -> Option<String> {
-        self.measured(name, length, Value::Open)
+        self.measured(name, length, Value::OpenToken)
     }
 
     /// A text of some length that is not for logs.
@@ -213,7 +213,7 @@ impl Fields {
         let text = self.string(name)?;
         // AWS counts as Java does.
         let units = text.encode_utf16().count();
-        let shown = Some(text.as_str()).filter(|_| value == Value::Open);
+        let shown = Some(text.as_str()).filter(|_| value == Value::OpenToken);
         if units < *length.start() {
             let bound = format!("have length greater than or equal to {}", length.start());
             self.violate(name, shown, &bound);

@@ -16,10 +16,10 @@ use step_functions::{
 use tracing::Level;
 
 use super::bench::{Bench, Mocks};
-use crate::{cli::RunStates, commands, exit::Exit, folder::Folder, functions, logs};
+use crate::{cli::RunStates, commands, data_folder::DataFolder, exit::Exit, functions, logs};
 
 /// AWS has none for EXPRESS; here every event is kept, and a loop without end must not take all memory.
-const MOST_EXPRESS_EVENTS: u64 = 1_000_000;
+const MAX_EXPRESS_EVENTS: u64 = 1_000_000;
 
 /// Runs a definition to its end. Ends with 1 when the execution does not succeed.
 pub(super) fn run(data: &Path, template: Option<&Path>, args: &RunStates) -> Result<ExitCode, Exit> {
@@ -29,7 +29,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &RunStates) -> Res
     let input = args.input.as_deref().map_or_else(|| Ok(Value::from_iter([])), input)?;
     let needs_host = runnable(&machine, case.as_ref().map(|(_, case)| case), args)?;
     let start = start(&name, args);
-    let folder = if needs_host { Some(Folder::open(data, "states run")?) } else { None };
+    let folder = if needs_host { Some(DataFolder::open(data, "states run")?) } else { None };
     let host = folder.as_ref().map(|folder| host(folder, template)).transpose()?;
     let bench = Bench {
         host,
@@ -53,9 +53,9 @@ fn input(file: &Path) -> Result<Value, Exit> {
 }
 
 /// This host, for what is not mocked.
-fn host(folder: &Folder, template: Option<&Path>) -> Result<Runner, Exit> {
+fn host(folder: &DataFolder, template: Option<&Path>) -> Result<Runner, Exit> {
     logs::start(&folder.paths.logs(), Level::WARN);
-    let flow = commands::flow(folder, commands::wiring(template)?);
+    let flow = commands::flow(folder, commands::template(template)?);
     Ok(Runner::unkept(flow.executions))
 }
 
@@ -113,7 +113,7 @@ fn start(machine: &str, args: &RunStates) -> Start {
     let named = Start::named(machine, name, clock::seed());
     let history_limit = match args.r#type {
         MachineType::Standard => named.history_limit,
-        MachineType::Express => Some(MOST_EXPRESS_EVENTS),
+        MachineType::Express => Some(MAX_EXPRESS_EVENTS),
     };
     Start {
         execution_id: template::execution_arn(machine, name).into(),

@@ -8,7 +8,7 @@ use states::{Failure, Object, Value};
 
 use super::{Call, PARTITION, SORT, VERSION, number};
 
-/// What a spelling calls the types whose names differ.
+/// What a flavor calls the types whose names differ.
 #[derive(Debug)]
 pub(super) struct Names {
     boolean: &'static str,

@@ -7,14 +7,14 @@ mod number;
 
 use kernel::store::{Item, Store, StoreError, Table, Written};
 use states::{Failure, Object, Value};
-use template::Wiring;
+use template::Template;
 
 use self::attributes::Names;
 use super::{
     arguments::{Arguments, Takes},
     service::{DYNAMODB, Refusal},
 };
-use crate::resource::Spelling;
+use crate::resource::Flavor;
 
 const PUT_ITEM: Takes = Takes {
     call: "dynamodb:putItem",
@@ -59,25 +59,25 @@ const VERSION: &str = "version";
 /// A call on a table of the template.
 struct Call<'a> {
     arguments: Arguments<'a>,
-    spelling: Spelling,
+    flavor: Flavor,
     table: Table,
 }
 
 /// Puts an item, if its condition holds.
 pub(super) async fn put_item(
     arguments: &Value,
-    spelling: Spelling,
-    wiring: &Wiring,
+    flavor: Flavor,
+    template: &Template,
     store: &impl Store,
 ) -> Result<Value, Failure> {
-    let call = Call::new(arguments, spelling, &PUT_ITEM, wiring)?;
+    let call = Call::new(arguments, flavor, &PUT_ITEM, template)?;
     let item = call.item()?;
     let condition = condition::read(&call)?;
     match store.put(call.table, item, condition).await {
         Ok(Written::Done) => Ok(Value::from([])),
         Ok(Written::Conflict(_)) => {
             const NAME: &str = "ConditionalCheckFailedException";
-            Err(refused(spelling, NAME, Some(NAME), "The conditional request failed"))
+            Err(refused(flavor, NAME, Some(NAME), "The conditional request failed"))
         }
         Err(error) => Err(call.unavailable(&error)),
     }
@@ -86,11 +86,11 @@ pub(super) async fn put_item(
 /// Gives an item, where there is one.
 pub(super) async fn get_item(
     arguments: &Value,
-    spelling: Spelling,
-    wiring: &Wiring,
+    flavor: Flavor,
+    template: &Template,
     store: &impl Store,
 ) -> Result<Value, Failure> {
-    let call = Call::new(arguments, spelling, &GET_ITEM, wiring)?;
+    let call = Call::new(arguments, flavor, &GET_ITEM, template)?;
     let (partition, sort) = call.key()?;
     let found = store.get(call.table, &partition, &sort).await.map_err(|error| call.unavailable(&error))?;
     let item = found.map(|item| attributes::from_item(&item, call.names())).transpose();
@@ -101,33 +101,33 @@ pub(super) async fn get_item(
 /// Deletes an item, where there is one.
 pub(super) async fn delete_item(
     arguments: &Value,
-    spelling: Spelling,
-    wiring: &Wiring,
+    flavor: Flavor,
+    template: &Template,
     store: &impl Store,
 ) -> Result<Value, Failure> {
-    let call = Call::new(arguments, spelling, &DELETE_ITEM, wiring)?;
+    let call = Call::new(arguments, flavor, &DELETE_ITEM, template)?;
     let (partition, sort) = call.key()?;
     let deleted = store.delete(call.table, &partition, &sort).await;
     deleted.map(|()| Value::from([])).map_err(|error| call.unavailable(&error))
 }
 
 impl<'a> Call<'a> {
-    fn new(given: &'a Value, spelling: Spelling, takes: &Takes, wiring: &Wiring) -> Result<Self, Failure> {
+    fn new(given: &'a Value, flavor: Flavor, takes: &Takes, template: &Template) -> Result<Self, Failure> {
         let arguments = Arguments::check(given, takes)?;
         for name in ["ReturnConsumedCapacity", "ReturnItemCollectionMetrics", "ReturnValues"] {
             arguments.only(name, "NONE")?;
         }
-        let table = wiring.table(&arguments.required("TableName")?).ok_or_else(|| {
+        let table = template.table(&arguments.required("TableName")?).ok_or_else(|| {
             const NAME: &str = "ResourceNotFoundException";
-            refused(spelling, NAME, Some(NAME), "Requested resource not found")
+            refused(flavor, NAME, Some(NAME), "Requested resource not found")
         })?;
-        Ok(Self { arguments, spelling, table })
+        Ok(Self { arguments, flavor, table })
     }
 
     fn names(&self) -> &'static Names {
-        match self.spelling {
-            Spelling::Optimized => &attributes::OPTIMIZED,
-            Spelling::Sdk => &attributes::SDK,
+        match self.flavor {
+            Flavor::Optimized => &attributes::OPTIMIZED,
+            Flavor::Sdk => &attributes::SDK,
         }
     }
 
@@ -177,19 +177,19 @@ impl<'a> Call<'a> {
 
     /// What DynamoDB calls a ValidationException, for which the SDKs have no exception of its own.
     fn invalid(&self, message: impl Into<String>) -> Failure {
-        refused(self.spelling, "ValidationException", None, message)
+        refused(self.flavor, "ValidationException", None, message)
     }
 
     fn unavailable(&self, error: &StoreError) -> Failure {
-        DYNAMODB.unavailable(self.spelling, error)
+        DYNAMODB.unavailable(self.flavor, error)
     }
 }
 
 fn refused(
-    spelling: Spelling,
+    flavor: Flavor,
     code: &'static str,
     exception: Option<&'static str>,
     message: impl Into<String>,
 ) -> Failure {
-    DYNAMODB.failure(spelling, &Refusal { status: 400, code, exception, message: message.into() })
+    DYNAMODB.failure(flavor, &Refusal { status: 400, code, exception, message: message.into() })
 }

@@ -1,7 +1,7 @@
 //! DynamoDB's numbers: decimals of up to 38 digits, given back in one spelling.
 
 /// The most digits that a number may have.
-const DIGITS: usize = 38;
+const MAX_DIGITS: usize = 38;
 /// The exponents of its first digit that DynamoDB takes.
 const MAGNITUDES: std::ops::RangeInclusive<i64> = -130..=125;
 
@@ -32,7 +32,7 @@ pub(super) fn canonical(text: &str) -> Result<String, String> {
 }
 
 fn check(significant: &str, point: i64) -> Result<(), String> {
-    if significant.len() > DIGITS {
+    if significant.len() > MAX_DIGITS {
         return Err("Attempting to store more than 38 significant digits in a Number".to_owned());
     }
     let magnitude = point.saturating_sub(1);
