@@ -1,5 +1,5 @@
-//! How the body of a message lies in the file: as it is, or packed with Zstandard where it is large. What is waited for
-//! is the disk, and a list of events packs to a sixth.
+//! The body of a message in the file: a text, or a text that is compressed with Zstandard if it is large. The disk is
+//! the bottleneck, and compression reduces a list of events to a sixth.
 
 use std::cell::RefCell;
 
@@ -9,15 +9,15 @@ use rusqlite::{
 };
 use zstd::bulk::Compressor;
 
-/// Smaller bodies gain nothing that is worth the time.
+/// Compression of smaller bodies is not worth the time.
 const MIN_COMPRESSED_BYTES: usize = 4 * 1024;
-/// More than a message may have: what claims to be larger is damaged.
+/// More than a message may have. A body that claims to be larger is damaged.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
-/// The fastest that packs well.
+/// The fastest level that compresses well.
 const COMPRESSION_LEVEL: i32 = 1;
 
 thread_local! {
-    /// To make one takes longer than to pack a list.
+    /// The creation of a compressor takes longer than the compression of a list.
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = RefCell::new(Compressor::new(COMPRESSION_LEVEL).ok());
 }
 
@@ -43,7 +43,7 @@ impl Body {
         }
     }
 
-    /// How many bytes it takes.
+    /// How many bytes the body has in the file.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    /// A body, written and read, and what it is in the file.
+    /// Writes and reads a body, and compares its type in the file.
     #[track_caller]
     fn check(text: &str, kept_as: &str) {
         let connection = Connection::open_in_memory().unwrap();

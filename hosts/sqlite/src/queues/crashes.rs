@@ -1,9 +1,9 @@
-//! Messages that the last process was working on when it ended without having been told to.
+//! Messages that were in flight when the last process crashed.
 //!
-//! Such an end is no failed try of theirs. Somebody may have killed the process, or it may have died of one of them; the
-//! process that comes next cannot tell. A message that is there again and again is held back for ever longer, so that it
-//! stands in nobody's way, and the process lives meanwhile. Only what is the single suspect each time has the end held
-//! against it, and is dead at last. A server that is told to stop leaves nothing in flight.
+//! A crash does not count as a receive. An operator may have killed the process, or a message may have crashed it; the
+//! next process cannot know. A message that is in flight at crash after crash is a suspect: its delay grows, so that
+//! other messages are processed and the process survives meanwhile. A crash is charged to a suspect only if it is the
+//! single one, and at last the suspect becomes a dead letter. A server that stops regularly has nothing in flight.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use rusqlite::{Connection, params};
 
 use super::id_of;
 
-/// So often a message is received again at once, in its place: one that is held back is overtaken, and a few kills in a
-/// row must not cost the order of events. What is there at more ends than that is a suspect.
+/// After so many crashes a message is still received at once and in its order: other messages overtake a delayed one,
+/// and a few kills in a row must not cost the order of events. A message with more crashes is a suspect.
 const MAX_CRASHES_IN_PLACE: u32 = 8;
-/// How often an end is held against a message before that is dead.
+/// How many crashes are charged to a message before it becomes a dead letter.
 pub(super) const MAX_CRASHES: u32 = 16;
-/// How long a suspect is held back at first; twice as long each time.
+/// The first delay of a suspect. Each further delay is twice as long.
 const MIN_SUSPECT_DELAY: Duration = Duration::from_secs(1);
-/// The longest that one is held back.
+/// The longest delay of a suspect.
 const MAX_SUSPECT_DELAY: Duration = Duration::from_secs(15 * 60);
 
 /// A message that was in flight.
@@ -28,9 +28,9 @@ pub(super) struct Recovered {
     queue: String,
     id: String,
     sequence: i64,
-    /// How often a process ended over it by now.
+    /// How many processes have crashed while it was in flight.
     crashes: u32,
-    /// How long it is held back.
+    /// Its delay.
     pause: Duration,
 }
 
@@ -39,7 +39,7 @@ impl Recovered {
         self.crashes > MAX_CRASHES_IN_PLACE
     }
 
-    /// Tells of a suspect.
+    /// Logs a suspect.
     pub(super) fn warn(&self) {
         if self.is_suspect() {
             let Self { queue, id, crashes, pause, .. } = self;
@@ -54,7 +54,7 @@ impl Recovered {
     }
 }
 
-/// Takes everything out of flight, and counts.
+/// Releases every message in flight, and counts the crash.
 pub(super) fn recover(connection: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Recovered>> {
     let mut recovered = in_flight(connection)?;
     if recovered.is_empty() {
@@ -63,7 +63,8 @@ pub(super) fn recover(connection: &Connection, now: Timestamp) -> rusqlite::Resu
     let suspects = recovered.iter_mut().filter(|recovered| recovered.is_suspect());
     let mut suspects: Vec<&mut Recovered> = suspects.collect();
     let culprit = if let [only] = &suspects[..] { Some(only.sequence) } else { None };
-    // One after the other, so that the innocent ones are done before the culprit comes, or it is alone.
+    // Suspects get different delays, so that the innocent ones are finished before the culprit comes, or the culprit
+    // comes alone.
     let count = u32::try_from(suspects.len()).unwrap_or(u32::MAX);
     for (place, suspect) in (0..count).zip(&mut suspects) {
         suspect.pause += suspect.pause * place / count;
@@ -73,7 +74,7 @@ pub(super) fn recover(connection: &Connection, now: Timestamp) -> rusqlite::Resu
     )?;
     for Recovered { sequence, crashes, pause, .. } in &recovered {
         let is_culprit = culprit == Some(*sequence);
-        // Zero: it may be received, in its place.
+        // Zero: the message is visible in its order.
         let visible_at = if pause.is_zero() { 0 } else { super::receive::until(now, *pause) };
         update.execute(params![sequence, crashes, is_culprit, visible_at])?;
     }
@@ -96,7 +97,7 @@ fn in_flight(connection: &Connection) -> rusqlite::Result<Vec<Recovered>> {
         .collect()
 }
 
-/// How long a message is held back over which a process ended so often.
+/// The delay of a message after this number of crashes.
 fn pause(crashes: u32) -> Duration {
     match crashes.checked_sub(MAX_CRASHES_IN_PLACE + 1) {
         None => Duration::ZERO,

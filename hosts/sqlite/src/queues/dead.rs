@@ -1,4 +1,4 @@
-//! Messages on their way into a dead letter queue, and why a message is where it is.
+//! Dead letters, and the history of a message.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,26 +12,26 @@ use super::{
     state::{QueueState, Size},
 };
 
-/// What became of a message when it was received before; no value out of its body.
+/// The earlier receives of a message. It contains no value of the body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
     /// How often its function failed.
     pub receives: u32,
-    /// How often the process ended unasked while it was worked on.
+    /// How often the process crashed while the message was in flight.
     pub crashes: u32,
-    /// How often that was held against it.
+    /// How many of these crashes are charged to the message.
     pub(super) charged_crashes: u32,
     /// Why its function failed the last time.
     pub(super) reason: Option<String>,
 }
 
 impl History {
-    /// Whether the process ended over it so often that it is not received again.
+    /// Whether so many crashes are charged to the message that it is not received again.
     pub fn is_poison(&self) -> bool {
         self.charged_crashes >= MAX_CRASHES
     }
 
-    /// In words; nothing where there is nothing to tell.
+    /// The history in words; `None` for a message without one.
     pub fn describe(&self) -> Option<String> {
         let Self { receives, crashes, reason, .. } = self;
         if self.is_poison() || (*receives == 0 && *crashes > 0) {
@@ -58,7 +58,7 @@ pub(super) struct DeadLetter {
     pub(super) history: History,
 }
 
-/// Messages on their way into a dead letter queue.
+/// Messages that move to a dead letter queue.
 #[derive(Clone)]
 pub(super) struct DeadLetters {
     messages: Vec<DeadLetter>,
@@ -84,7 +84,7 @@ impl DeadLetters {
         })
     }
 
-    /// It is on the disk.
+    /// Updates the states of both queues after the commit, and logs the dead letters.
     pub(super) fn apply(self, from: &QueueState) {
         let Some((redrive, to)) = self.to else { return };
         let size: Size = self.messages.iter().map(|dead| dead.position.size).sum();

@@ -1,7 +1,7 @@
-//! The queues of the template on this machine: a SQLite table, written in group commits.
+//! The queues of one machine: a SQLite table, written in group commits.
 //!
-//! One process works on a folder at a time, so what is being worked on is known in memory ([`state`]); the file
-//! holds it as well, to know what the process died over.
+//! One process works on a folder at a time, so it has the messages in flight in memory ([`state`]). The file has them
+//! too, so that the next process finds the messages that were in flight at a crash.
 
 mod body;
 mod crashes;
@@ -33,7 +33,7 @@ use crate::store::SqliteStore;
 /// A message of a task, to send.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// One that is there is not sent again.
+    /// A message whose id is in the queue is not sent again.
     pub id: String,
     /// The queue's name.
     pub queue: String,
@@ -43,11 +43,11 @@ pub struct Message {
     pub attributes: String,
     /// When it was sent.
     pub sent_at: Timestamp,
-    /// For so many seconds nobody receives it.
+    /// The delay in seconds before the message becomes visible.
     pub delay: u32,
     /// Messages of one group are received in order.
     pub group: Option<String>,
-    /// Only for a FIFO queue: a message with the id of one that came in the last five minutes is that one.
+    /// Only for a FIFO queue: a message with the id of another of the last five minutes is a duplicate.
     pub deduplication_id: Option<String>,
 }
 
@@ -56,7 +56,7 @@ pub struct Message {
 pub struct Sent {
     /// Its id.
     pub id: String,
-    /// Its place in a FIFO queue; 20 digits.
+    /// Its sequence number in a FIFO queue; 20 digits.
     pub sequence_number: Option<String>,
 }
 
@@ -65,15 +65,15 @@ pub struct Sent {
 pub struct LocalQueue {
     store: SqliteStore,
     states: QueueStates,
-    /// What the last process left in flight.
+    /// The messages that were in flight when the last process ended.
     recovered: Arc<[Recovered]>,
     /// The clock.
     now: fn() -> Timestamp,
 }
 
 impl LocalQueue {
-    /// The queues of a file that this process alone writes, at some time: what a process died over is held back from then
-    /// on. `now` is the clock.
+    /// Opens the queues of a file that this process alone writes. Suspects of crashes are delayed from now on. `now` is
+    /// the clock.
     pub fn open(store: SqliteStore, now: fn() -> Timestamp) -> Result<Self, StoreError> {
         Self::open_at(store, now(), now)
     }
@@ -84,12 +84,12 @@ impl LocalQueue {
         Ok(Self { store, states, recovered: recovered.into(), now })
     }
 
-    /// Tells of messages that the process ended over again and again.
+    /// Logs the messages that were in flight at crash after crash.
     pub fn warn_of_suspects(&self) {
         self.recovered.iter().for_each(Recovered::warn);
     }
 
-    /// From here on a queue takes no more than this.
+    /// Sets the limit of a queue.
     pub async fn limit(&self, queue: QueueName, limit: Size) -> Result<(), StoreError> {
         let name = queue.resource();
         self.states.of(name).limit(limit);
@@ -110,7 +110,7 @@ impl LocalQueue {
         Ok(sent.await?.0)
     }
 
-    /// Deletes messages that nobody works on.
+    /// Deletes messages that are not in flight.
     pub async fn forget(&self, queue: &str, sequences: Vec<i64>) -> Result<(), StoreError> {
         let state = self.states.of(queue);
         let deleted = self.store.writer.write_then(
@@ -124,14 +124,14 @@ impl LocalQueue {
         deleted.await.map(|_| ())
     }
 
-    /// Waits until something was put into a queue, or given back to it, since this was last asked.
+    /// Waits until a message was sent to a queue, or requeued, since the last call.
     pub async fn changed(&self, queue: &str) {
         self.states.of(queue).changed().await;
     }
 }
 
 impl Queue for LocalQueue {
-    /// All are sent, or none.
+    /// Sends all messages or none.
     async fn send(&self, queue: QueueName, messages: Vec<queue::Message>) -> Result<(), QueueError> {
         let name = queue.resource();
         let messages: Vec<_> =
@@ -154,7 +154,7 @@ impl Queue for LocalQueue {
     }
 }
 
-/// What a message is called that has no id of its own.
+/// The id of a message, derived from its sequence number if it has none of its own.
 fn id_of(id: Option<String>, sequence: i64) -> String {
     id.unwrap_or_else(|| kernel::arrival::uuid(u128::from(sequence.cast_unsigned())))
 }

@@ -1,4 +1,4 @@
-//! Messages that are being worked on: received together, and settled together when that has ended.
+//! Messages in flight: a batch is received in one commit, and finished in one commit.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,12 +21,12 @@ use super::{
 };
 use crate::store::Readers;
 
-/// At most so many bytes are received at once: a Lambda call takes 6 MB.
+/// The most bytes of one batch: a Lambda call accepts 6 MB.
 const MAX_RECEIVED_BYTES: usize = 4 * 1024 * 1024;
-/// After how long a message that failed is received again, at first; twice as long each time.
+/// The first delay before a failed message is received again. Each further delay is twice as long.
 const MIN_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// A message that is being worked on.
+/// A message in flight.
 #[derive(Clone, Debug)]
 pub struct ReceivedMessage {
     position: Position,
@@ -38,14 +38,14 @@ pub struct ReceivedMessage {
     pub receives: u32,
 }
 
-/// Where a message lies.
+/// The position of a message in the file, and its size.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Position {
     pub(super) sequence: i64,
     pub(super) size: Size,
 }
 
-/// Messages that were received together.
+/// A batch of messages that were received together.
 #[derive(Debug)]
 pub struct InFlight {
     id: i64,
@@ -53,21 +53,21 @@ pub struct InFlight {
     pub messages: Vec<ReceivedMessage>,
 }
 
-/// What a queue has for whoever asks.
+/// The result of a receive.
 #[derive(Debug)]
 pub enum Next {
-    /// Messages to work on; one flight at least.
+    /// At least one batch of messages.
     Batches(Vec<InFlight>),
-    /// Nothing, until more is sent; or until then, when what is held back may be received.
+    /// No message is visible. The time is when the next delayed message becomes visible.
     Nothing(Option<Timestamp>),
 }
 
 impl LocalQueue {
-    /// Receives at most so many `batches` of at most `most` messages, in the order in which they were sent. Those that
-    /// were received as often as the queue allows go to its dead letter queue instead. A message that was received
-    /// before comes in small company ([`company`]), so that what it does to its worker, it does to few others.
+    /// Receives at most so many `batches` of at most `most` messages, in the order in which they were sent. Messages
+    /// that were received as often as the queue allows move to its dead letter queue instead. Retried messages come in
+    /// smaller batches ([`company`]), so that a poison message affects few others.
     ///
-    /// One at a time may ask for the messages of a queue.
+    /// A queue must have one receiver at a time.
     pub async fn receive(
         &self,
         queue: &QueueSettings,
@@ -89,7 +89,7 @@ impl LocalQueue {
         }
     }
 
-    /// What was held back until now may be received; gives when the next one may.
+    /// Makes delayed messages visible whose time has come; gives when the next one becomes visible.
     async fn release(&self, queue: &str, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let first = |connection: &Connection| {
             connection
@@ -124,7 +124,7 @@ impl LocalQueue {
         Ok(released.await?.map(time))
     }
 
-    /// Writes down what is worked on from here on.
+    /// Records batches as in flight.
     async fn mark_in_flight(
         &self,
         queue: &QueueSettings,
@@ -157,8 +157,8 @@ impl LocalQueue {
         Ok(ids.into_iter().zip(received).map(|(id, messages)| InFlight { id, messages }).collect())
     }
 
-    /// Ends a flight: what `failed`, by the names of the messages and with reasons, is received again after a pause, or is
-    /// dead; the rest is done. Gives for how long whoever keeps order waits.
+    /// Finishes a batch. A message in `failed`, which maps ids to reasons, is retried after a delay or becomes a dead
+    /// letter; the others are deleted. Gives the delay that a poller waits which preserves the order of messages.
     pub async fn finish(
         &self,
         queue: &QueueSettings,
@@ -210,7 +210,7 @@ impl LocalQueue {
         Ok(wait)
     }
 
-    /// Moves all messages of one queue that nobody works on into another, as if they had just been sent; gives how
+    /// Moves all messages of one queue that are not in flight to another, as if they had just been sent; gives how
     /// many.
     pub async fn move_all(&self, from: &str, to: &str) -> Result<u64, StoreError> {
         let (here, there) = (self.states.of(from), self.states.of(to));
@@ -236,10 +236,10 @@ impl LocalQueue {
     }
 }
 
-/// What may be received, and what may not any longer.
+/// The messages that a receive selects.
 #[derive(Default)]
 struct Selection {
-    /// By flight.
+    /// Messages to receive, by batch.
     received: Vec<Vec<ReceivedMessage>>,
     dead: Vec<DeadLetter>,
 }
@@ -251,7 +251,7 @@ fn find(
     most: usize,
     batches: usize,
 ) -> Result<Selection, StoreError> {
-    // Taken before the file is looked at: what is settled meanwhile may still be seen there.
+    // Copied before the read of the file: the read may still see messages that are finished meanwhile.
     let in_flight = state.in_flight().clone();
     readers.with(|connection| {
         let mut statement = connection.prepare_cached(
@@ -275,7 +275,7 @@ fn find(
                 found.dead.push(DeadLetter { position, history: History { reason: row.get(7)?, ..history } });
                 continue;
             }
-            // A process that died over it may have died of it.
+            // A crash counts here, since the message may have caused it.
             let tried = receives + crashes + 1;
             let Text(body) = row.get(2)?;
             bytes += body.len();
@@ -297,13 +297,13 @@ fn find(
     })
 }
 
-/// Whether a message that was received so often is not received again.
+/// Whether a message with this number of receives becomes a dead letter.
 fn is_dead(queue: &QueueSettings, receives: u32) -> bool {
     queue.redrive.as_ref().is_some_and(|redrive| receives >= redrive.max_receives)
 }
 
-/// After how long a message that was received so often is received again. On AWS it is the whole visibility timeout;
-/// here whoever had it is known to have ended.
+/// The delay before a message with this number of receives is received again. On AWS it is the whole visibility
+/// timeout; this host knows that the last worker has ended.
 fn pause(queue: &QueueSettings, receives: u32) -> Duration {
     let doubled = MIN_RETRY_DELAY.saturating_mul(2_u32.saturating_pow(receives.saturating_sub(1)));
     doubled.min(queue.visibility_timeout.max(MIN_RETRY_DELAY))
@@ -318,7 +318,7 @@ fn delete(connection: &Connection, sequences: &[i64]) -> rusqlite::Result<()> {
     sequences.iter().try_for_each(|sequence| statement.execute([sequence]).map(|_| ()))
 }
 
-/// What its function failed over has not killed the process.
+/// The function failed and the process survived, so the counters of crashes start again.
 fn requeue(connection: &Connection, messages: &[(i64, i64, Option<String>)]) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
         "UPDATE queue_messages SET receives = receives + 1, visible_at = ?2, reason = ?3, crashes = 0, deaths = 0 \

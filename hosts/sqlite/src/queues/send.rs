@@ -1,4 +1,4 @@
-//! Messages into the file.
+//! Sends messages: writes them to the file.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Message, Sent, body::Body, state::Size};
 
-/// For how long a FIFO queue remembers ids.
+/// How long a FIFO queue remembers deduplication ids.
 const DEDUPLICATION_WINDOW: SignedDuration = SignedDuration::from_mins(5);
 
-/// Puts all messages, each a body and for how long it is held back, or none.
+/// Writes all messages or none. Each is a body and its delay.
 pub(super) fn all(
     connection: &Connection,
     queue: &str,
@@ -43,7 +43,7 @@ fn plain(
     Ok(())
 }
 
-/// Puts a message that has an id, unless it is there; says whether it was not.
+/// Writes a message that has an id, unless the queue has it; gives whether it was written.
 pub(super) fn one(connection: &Connection, message: Message) -> rusqlite::Result<(Sent, bool)> {
     if let Some(known) = known(connection, &message)? {
         return Ok((known, false));
@@ -67,7 +67,7 @@ pub(super) fn one(connection: &Connection, message: Message) -> rusqlite::Result
     Ok((Sent { id, sequence_number }, true))
 }
 
-/// Deletes messages; gives how much they were.
+/// Deletes messages; gives their size.
 pub(super) fn delete(connection: &Connection, sequences: &[i64]) -> rusqlite::Result<Size> {
     let mut statement = connection
         .prepare_cached("DELETE FROM queue_messages WHERE sequence = ?1 RETURNING octet_length(body)")?;
@@ -80,12 +80,12 @@ pub(super) fn delete(connection: &Connection, sequences: &[i64]) -> rusqlite::Re
     Ok(size)
 }
 
-/// Zero where a message is not held back: such messages are received in the order in which they were sent.
+/// Zero if the message has no delay: such messages are received in the order in which they were sent.
 fn visible_at(sent_at: i64, delay: i64) -> i64 {
     if delay == 0 { 0 } else { sent_at.saturating_add(delay) }
 }
 
-/// The message that this one is: one of its id, or one that a FIFO queue takes it for.
+/// The message that this one duplicates: by its id, or by the deduplication id of a FIFO queue.
 fn known(connection: &Connection, message: &Message) -> rusqlite::Result<Option<Sent>> {
     let sent = connection
         .prepare_cached("SELECT sequence FROM queue_messages WHERE id = ?1")?
@@ -112,7 +112,7 @@ fn sequence_number(sequence: i64) -> String {
     format!("{sequence:020}")
 }
 
-/// Writes down how many messages a queue takes, for people to see.
+/// Records the limit of a queue, so that commands can show it.
 pub(super) fn limit(connection: &Connection, queue: &str, messages: u64) -> rusqlite::Result<()> {
     let messages = i64::try_from(messages).unwrap_or(i64::MAX);
     connection.execute("INSERT OR REPLACE INTO queue_limits VALUES (?1, ?2)", params![queue, messages])?;

@@ -1,23 +1,23 @@
-//! What a queue is set to.
+//! The settings of a queue.
 
 use std::time::Duration;
 
-/// A queue, and what becomes of messages that are received from it.
+/// The settings of a queue that a receive needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueSettings {
     /// Its name.
     pub name: String,
-    /// For how long whoever receives a message has it.
+    /// How long a received message is invisible to other receivers.
     pub visibility_timeout: Duration,
-    /// What becomes of a message that is received too often.
+    /// The policy for messages that are received too often.
     pub redrive: Option<Redrive>,
 }
 
-/// Where messages go that cannot be worked on.
+/// A redrive policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redrive {
     /// The name of the dead letter queue.
     pub dead_letters: String,
-    /// A message that was received so often goes there.
+    /// A message with this number of receives moves to the dead letter queue.
     pub max_receives: u32,
 }

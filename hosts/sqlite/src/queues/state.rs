@@ -1,5 +1,5 @@
-//! How a queue stands, known without asking the file: how much it holds, which of its messages are being worked on, and
-//! a bell for whoever waits for more.
+//! The state of a queue in memory, so that no read of the file is needed: its size, its messages in flight, and a
+//! notification of changes.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,29 +10,30 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// Every queue that was named so far.
+/// The states of the queues that were named so far.
 #[derive(Clone, Debug)]
 pub(super) struct QueueStates(Arc<RwLock<HashMap<String, Arc<QueueState>>>>);
 
-/// Some messages.
+/// The size of some messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
     /// How many messages.
     pub messages: u64,
-    /// Of their bodies.
+    /// The bytes of their bodies.
     pub bytes: u64,
 }
 
-/// One queue.
+/// The state of one queue.
 #[derive(Debug)]
 pub(super) struct QueueState {
-    /// What it holds, and what it takes.
+    /// The size of the queue, and its limit.
     size: Mutex<(Size, Size)>,
     changes: Notify,
     in_flight: Mutex<HashSet<i64>>,
 }
 
-/// Places in a queue that are taken before its messages are on the disk; those that are not kept are given back.
+/// Space in a queue that is reserved before the messages are on the disk. Drop releases the space unless the
+/// reservation is committed.
 pub(super) struct Reservation {
     state: Arc<QueueState>,
     open: Size,
@@ -80,7 +81,7 @@ impl Sum for Size {
 }
 
 impl QueueStates {
-    /// Queues that hold so much; any other holds nothing.
+    /// The states of queues of these sizes; any other queue is empty.
     pub(super) fn new(sizes: Vec<(String, Size)>) -> Self {
         let state = |(name, size)| (name, Arc::new(QueueState::new(size)));
         Self(Arc::new(RwLock::new(sizes.into_iter().map(state).collect())))
@@ -110,7 +111,7 @@ impl QueueState {
         self.size().1 = limit;
     }
 
-    /// Takes places for messages; `None`: there is no room for them.
+    /// Reserves space for messages; `None`: the limit does not allow it.
     pub(super) fn reserve(self: Arc<Self>, more: Size) -> Option<Reservation> {
         let mut size = self.size();
         let (holds, takes) = *size;
@@ -122,7 +123,7 @@ impl QueueState {
         Some(Reservation { state: self, open: more })
     }
 
-    /// Takes places for messages, whatever the limit says.
+    /// Reserves space for messages without regard to the limit.
     pub(super) fn add(self: Arc<Self>, more: Size) -> Reservation {
         let mut size = self.size();
         size.0 = size.0 + more;
@@ -130,18 +131,18 @@ impl QueueState {
         Reservation { state: self, open: more }
     }
 
-    /// So much is not in the queue any longer.
+    /// Messages of this size have been deleted.
     pub(super) fn remove(&self, less: Size) {
         let mut size = self.size();
         size.0 = size.0 - less;
     }
 
-    /// What is being worked on.
+    /// The sequence numbers of the messages in flight.
     pub(super) fn in_flight(&self) -> MutexGuard<'_, HashSet<i64>> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells whoever waits that there may be something to do.
+    /// Wakes the poller of the queue.
     pub(super) fn notify(&self) {
         self.changes.notify_one();
     }
@@ -152,7 +153,7 @@ impl QueueState {
 }
 
 impl Reservation {
-    /// The messages are in the queue.
+    /// Commits the reservation: the messages are on the disk.
     pub(super) fn keep(mut self) {
         self.open = Size::default();
         self.state.notify();

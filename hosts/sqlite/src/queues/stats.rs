@@ -1,4 +1,4 @@
-//! How full queues are, and what waits in them.
+//! The size of each queue, and the messages that wait in it.
 
 use jiff::Timestamp;
 use kernel::store::StoreError;
@@ -7,22 +7,22 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::{body::Text, dead::History, id_of, state::Size};
 use crate::store::Readers;
 
-/// How full a queue is.
+/// The size of a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
     /// How many messages there are.
     pub messages: u64,
-    /// Those among them that nobody receives yet.
+    /// How many of them are delayed.
     pub delayed: u64,
-    /// Those among them that are being worked on.
+    /// How many of them are in flight.
     pub in_flight: u64,
     /// When the oldest of them was sent.
     pub oldest: Option<Timestamp>,
-    /// How many it takes, where the server that works on the folder limits it.
+    /// The largest number of messages, if the server of the folder limits it.
     pub limit: Option<u64>,
 }
 
-/// A message as it lies in its queue.
+/// A message that waits in its queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
     /// Its position in the file.
@@ -43,7 +43,7 @@ pub struct Waiting {
     pub group: Option<String>,
 }
 
-/// How much each queue holds that holds anything.
+/// The size of each queue that is not empty.
 pub(super) fn sizes(readers: &Readers) -> Result<Vec<(String, Size)>, StoreError> {
     readers.with(|connection| {
         connection
@@ -53,11 +53,11 @@ pub(super) fn sizes(readers: &Readers) -> Result<Vec<(String, Size)>, StoreError
     })
 }
 
-/// Of messages that nobody works on.
+/// Selects messages that are not in flight.
 pub(super) const AT_REST: &str =
     "sequence NOT IN (SELECT value FROM queue_flights, json_each(queue_flights.messages))";
 
-/// How much a queue holds that nobody works on.
+/// The size of the messages of a queue that are not in flight.
 pub(super) fn size_of(connection: &Connection, queue: &str) -> rusqlite::Result<Size> {
     let sql = format!(
         "SELECT count(*), coalesce(sum(octet_length(body)), 0) FROM queue_messages WHERE queue = ?1 AND {AT_REST}"
@@ -70,7 +70,7 @@ fn size(row: &Row<'_>) -> rusqlite::Result<Size> {
     Ok(Size { messages: count(0)?, bytes: count(1)? })
 }
 
-/// How full a queue is.
+/// The size of a queue.
 pub fn depth(readers: &Readers, queue: &str, now: Timestamp) -> Result<Depth, StoreError> {
     readers.with(|connection| {
         let limit: Option<i64> = connection
@@ -125,7 +125,7 @@ fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
     })
 }
 
-/// Milliseconds since 1970, as they are kept.
+/// A time that is stored as milliseconds since 1970.
 pub(super) fn time(milliseconds: i64) -> Timestamp {
     Timestamp::from_millisecond(milliseconds).unwrap_or_default()
 }

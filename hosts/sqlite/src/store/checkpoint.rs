@@ -1,5 +1,5 @@
-//! The write-ahead log, folded into the file beside the writer: SQLite itself would do it inside of a commit, and
-//! whoever waits for that commit would wait for tens of megabytes.
+//! Checkpoints of the write-ahead log, on a thread beside the writer. SQLite itself would checkpoint inside of a
+//! commit, and the callers of that commit would wait for tens of megabytes.
 
 use std::{
     cell::Cell,
@@ -14,26 +14,26 @@ use rusqlite::{Connection, hooks::Wal};
 
 use super::failure;
 
-/// The log is folded when it has so many pages of 4 KiB, 8 MiB, while somebody waits at the front: what is synced at
-/// once holds up their commits.
+/// The log size in pages of 4 KiB that starts a checkpoint while interactive writes wait: 8 MiB. A larger sync would
+/// delay their commits.
 const CHECKPOINT_PAGES: i32 = 2 * 1024;
-/// The same while nobody does, 64 MiB: a page that changed often is folded once.
+/// The same without interactive writes, 64 MiB: a page that changed often is copied once.
 const QUIET_CHECKPOINT_PAGES: i32 = 16 * 1024;
-/// With so many the writer waits until it is: the disk is slower than what is written.
+/// At this log size the writer waits for the checkpoint: the disk is slower than the writes.
 const MAX_LOG_PAGES: i32 = 64 * 1024;
-/// What the writer folds itself, since the log begins anew only when all of it is folded.
+/// How many pages the writer checkpoints itself: the log restarts only after a complete checkpoint.
 const MAX_PAGES_FOR_WRITER: i64 = 256;
-/// How often the rest is folded beside the writer, which adds to it meanwhile.
+/// How many passes a checkpoint makes beside the writer, which adds pages meanwhile.
 const MAX_ROUNDS: usize = 4;
-/// How long the last fold waits for readers that are at work.
+/// How long the last checkpoint waits for active readers.
 const LAST_CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(5);
 
 thread_local! {
-    /// How many pages the log has, after the last commit of this thread.
+    /// The log size in pages after the last commit of this thread.
     static WRITTEN: Cell<i32> = const { Cell::new(0) };
 }
 
-/// Folds the log of one file.
+/// Checkpoints the log of one file.
 pub(super) struct Checkpointer {
     begin: SyncSender<()>,
     ended: Receiver<()>,
@@ -41,7 +41,7 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// For a file, and the connection that writes it.
+    /// Starts a checkpointer for a file and the connection that writes it.
     pub(super) fn start(file: &Path, writer: &mut Connection) -> Result<Self, StoreError> {
         let hook = |_: &mut Wal, pages| {
             WRITTEN.set(pages);
@@ -59,7 +59,7 @@ impl Checkpointer {
                             break;
                         }
                     }
-                    // The writer may be gone.
+                    // The send fails if the writer has ended.
                     let _ = end.send(());
                 }
             })
@@ -67,7 +67,8 @@ impl Checkpointer {
         Ok(Self { begin, ended, is_under_way: false })
     }
 
-    /// Sees to the log after a commit of the writer. Quiet is it where nobody came to the front.
+    /// Starts or completes a checkpoint after a commit of the writer. `is_quiet`: no interactive write arrived for a
+    /// while.
     pub(super) fn after_commit(&mut self, writer: &Connection, is_quiet: bool) {
         let pages = WRITTEN.get();
         if !self.is_under_way {
@@ -83,11 +84,11 @@ impl Checkpointer {
         }
     }
 
-    /// Folds all of the log, behind the last commit: the file is whole without it then. Where a reader of another
-    /// process holds it up, the log stays, and nothing is lost.
+    /// Checkpoints the whole log after the last commit, so that the file is complete without it. If a reader of another
+    /// process prevents that, the log remains, and nothing is lost.
     pub(super) fn finish(self, writer: &Connection) {
         drop(self.begin);
-        // The thread ends once it has nobody to hear from; until then it may be folding.
+        // The thread ends when its channel closes; until then a checkpoint may be under way.
         while self.ended.recv().is_ok() {}
         let folded = writer.busy_timeout(LAST_CHECKPOINT_TIMEOUT).and_then(|()| {
             writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
@@ -100,7 +101,7 @@ impl Checkpointer {
     }
 }
 
-/// Folds what no reader needs any more; gives how many pages are left. A disk that is full leaves them all.
+/// Checkpoints the pages that no reader needs any more; gives how many remain. On a full disk all of them remain.
 fn checkpoint(connection: &Connection) -> i64 {
     let folded = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
         Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?)

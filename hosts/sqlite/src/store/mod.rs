@@ -1,4 +1,4 @@
-//! The SQLite side of the store seam: one file, one writer that commits many callers' writes together.
+//! The tables: one file, and one writer that commits the writes of many callers together.
 
 mod checkpoint;
 mod read;
@@ -16,7 +16,7 @@ use rusqlite::Connection;
 pub use read::Readers;
 pub use write::Writer;
 
-/// How many items are written without a look at who else waits: well under a millisecond's work.
+/// How many items one job writes: well under a millisecond's work, so that other jobs do not wait for long.
 const MAX_ITEMS_PER_JOB: usize = 64;
 
 /// The tables in `crmflow.db`. Cheap to clone; all clones share the writer.
@@ -29,7 +29,7 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file for reading and writing, and makes it if there is none.
+    /// Opens the file for reads and writes, and creates it if there is none.
     pub fn open(file: &Path) -> Result<Self, StoreError> {
         let mut connection = schema::open(file).map_err(|error| failure(&error))?;
         let checkpointer = Checkpointer::start(file, &mut connection)?;
@@ -39,12 +39,12 @@ impl SqliteStore {
         })
     }
 
-    /// A store over readers alone, whose writes are refused.
+    /// A store with readers alone: every write is refused.
     pub fn read_only(readers: Readers) -> Self {
         Self { writer: Arc::new(Writer::none()), readers: Arc::new(readers) }
     }
 
-    /// Opens a file that another process may be writing, to look only.
+    /// Opens a file for reads alone; another process may write it.
     pub fn open_read_only(file: &Path) -> Result<Readers, StoreError> {
         let readers = Readers::new(file);
         let layout = readers.with(schema::layout)?;
@@ -57,8 +57,8 @@ impl SqliteStore {
     }
 }
 
-/// A store error of SQLite's: busy or interrupted may pass, and so may a disk that is full or does not answer. The rest
-/// does not.
+/// Maps an error of SQLite. Busy and interrupted are transient, and so is a full or silent disk. All others are
+/// permanent.
 pub fn failure(error: &rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode as Code;
     let text = error.sqlite_error().map_or_else(|| error.to_string(), |inner| inner.to_string());
@@ -106,7 +106,7 @@ impl Store for SqliteStore {
     async fn put_all(&self, table: Table, puts: Vec<(Item, Condition)>) -> Result<Vec<Written>, StoreError> {
         let mut puts = puts.into_iter().peekable();
         let mut written = Vec::new();
-        // All of them are in line before the first is waited for.
+        // All jobs are queued before the first is awaited.
         while puts.peek().is_some() {
             let some: Vec<_> = puts.by_ref().take(MAX_ITEMS_PER_JOB).collect();
             written.push(self.writer.write(move |connection| {
@@ -120,7 +120,7 @@ impl Store for SqliteStore {
     async fn raise(&self, table: Table, partition: &str, sort: &str, least: u64) -> Result<u64, StoreError> {
         let (partition, sort) = (partition.to_owned(), sort.to_owned());
         let raise = move |connection: &Connection| write::raise(connection, table, &partition, &sort, least);
-        // Somebody waits for it outside.
+        // A client waits for it.
         self.writer.write_first(raise, |_| {}).await
     }
 
@@ -142,7 +142,7 @@ impl Store for SqliteStore {
     }
 }
 
-/// What a write does to the file, inside a transaction that it shares with others.
+/// A change of the file, inside a transaction that it shares with others.
 type Change = Box<dyn FnOnce(&Connection) + Send>;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Readers: they see what was committed when they began, and never wait for the writer.
+//! Readers: each read sees the commits before its begin, and never waits for the writer.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Rows, params};
 
 use super::{failure, schema};
 
-/// Connections that read, made as they are needed.
+/// Read connections, opened as they are needed.
 #[derive(Debug)]
 pub struct Readers {
     file: PathBuf,
@@ -22,7 +22,7 @@ impl Readers {
         Self { file: file.to_owned(), idle: Mutex::new(Vec::new()) }
     }
 
-    /// Does some reading on a connection of its own.
+    /// Reads on a connection of its own.
     pub fn with<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
         let connection = match idle {
@@ -79,7 +79,7 @@ pub(super) fn count(connection: &Connection, table: Table, query: &Query) -> rus
     Ok(counted.first().and_then(|count| usize::try_from(*count).ok()).unwrap_or_default())
 }
 
-/// Asks something of the rows of a range.
+/// Runs a query on the rows of a range.
 fn in_range<T>(
     connection: &Connection,
     table: Table,
@@ -87,7 +87,7 @@ fn in_range<T>(
     select: impl FnOnce(&str) -> String,
     read: impl FnOnce(Rows<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    // Both ends are bounds of the index: a lane has very many rows beside those that are asked for.
+    // Both ends are bounds of the index: a lane has very many rows outside of the range.
     let end = format!("{}\u{10ffff}", query.prefix);
     let after = query.after.as_deref();
     let (order, from, to) = if query.descending {

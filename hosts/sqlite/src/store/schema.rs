@@ -1,4 +1,4 @@
-//! The file's layout: a table a kind of item, and a view a kind for people with the `sqlite3` shell.
+//! The layout of the file: a table for each kind of item, and views for people with the `sqlite3` shell.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use rusqlite::{Connection, config::DbConfig};
 /// The layout's version, in `PRAGMA user_version`.
 pub(super) const VERSION: u32 = 4;
 
-/// Executions of STANDARD machines, what came in to each, and the definitions they run.
+/// Executions of STANDARD machines, the inputs of each in a journal, and the definitions that they run.
 const EXECUTIONS: &str = "
 CREATE TABLE IF NOT EXISTS executions (
   id INTEGER PRIMARY KEY, arn TEXT NOT NULL UNIQUE, name TEXT NOT NULL, machine_arn TEXT NOT NULL,
@@ -31,7 +31,7 @@ DROP INDEX IF EXISTS executions_by_start; DROP INDEX IF EXISTS executions_runnin
 ALTER TABLE executions RENAME TO executions_1;
 ";
 
-/// From the first layout, whose executions had no journal: those that ran start anew.
+/// From the first layout, whose executions had no journal: executions that ran start again.
 const FROM_1: &str = "
 INSERT INTO executions (arn, name, machine_arn, definition, status, input, output, error, cause, started_at,
   stopped_at, redrive_count, seed, revision)
@@ -44,13 +44,13 @@ DROP TABLE executions_1;
 /// To the layout whose executions may have a test case.
 const TEST_CASES: &str = "ALTER TABLE executions ADD COLUMN test_case TEXT;";
 
-/// Queues: what was sent and not deleted, what is being worked on, and what FIFO queues have seen. Times are
-/// milliseconds since 1970; `visible_at` is zero where a message may be received. A number of a queue's order is
-/// never given twice. Only what a task sent has an id of its own: the others need no index of ids.
+/// Queues: messages that were sent and not deleted, batches in flight, and the ids that FIFO queues have seen. Times
+/// are milliseconds since 1970; `visible_at` is zero if a message is visible. A sequence number is never used twice.
+/// Only a message of a task has an id of its own: the others need no index of ids.
 ///
-/// Messages that are being worked on lie in `queue_flights`, a row a batch with the numbers of its messages: a row a
-/// batch is less to write than a change of every message. `crashes` is how often the process ended unasked over a
-/// message, `deaths` how often that was held against it, `reason` why its function failed last.
+/// `queue_flights` has a row for each batch in flight, with the sequence numbers of its messages: that is less to write
+/// than a change of every message. `crashes` counts the crashes while a message was in flight, `deaths` those that are
+/// charged to it, and `reason` is the last failure of its function.
 const QUEUES: &str = "
 CREATE TABLE IF NOT EXISTS queue_messages (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, id TEXT, body TEXT NOT NULL,
@@ -70,20 +70,20 @@ CREATE TABLE IF NOT EXISTS queue_deduplication (
 CREATE INDEX IF NOT EXISTS queue_deduplication_by_time ON queue_deduplication (sent_at);
 ";
 
-/// For a file whose messages did not know yet why they are where they are. Deaths were counted of every message then.
+/// For a file whose messages had no history yet. Deaths were then counted for every message.
 const REASONS: &str = "
 ALTER TABLE queue_messages ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue_messages ADD COLUMN reason TEXT;
 UPDATE queue_messages SET crashes = deaths, deaths = 0 WHERE deaths > 0;
 ";
 
-/// The limits are those of the server that worked on the file last.
+/// The limits are those of the last server of the file.
 const UNLIMITED: &str = "DELETE FROM queue_limits;";
 
-/// The end is clean: what is worked on still is received again, as if it had not been.
+/// At a clean end messages in flight are released, and no receive is counted.
 const RELEASE_IN_FLIGHT: &str = "DELETE FROM queue_flights";
 
-/// Makes room for the queues of this layout; the first layout had none.
+/// Renames the queues of an older layout; the first layout had none.
 const BEFORE_QUEUES: &str = "
 CREATE TABLE IF NOT EXISTS queue_messages (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, id TEXT NOT NULL UNIQUE, body TEXT NOT NULL,
@@ -93,13 +93,13 @@ CREATE TABLE IF NOT EXISTS queue_messages (
 ALTER TABLE queue_messages RENAME TO queue_messages_2;
 ";
 
-/// From the second layout, whose queues nobody received from.
+/// From the second layout, whose queues had no receiver.
 const FROM_QUEUES: &str = "
 INSERT INTO queue_messages SELECT *, 0, 0, NULL FROM queue_messages_2;
 DROP TABLE queue_messages_2;
 ";
 
-/// What machines put to EventBridge, in the order of arrival.
+/// The events that machines put to EventBridge, in the order of arrival.
 const EVENTS: &str = "
 CREATE TABLE IF NOT EXISTS events_log (
   id TEXT NOT NULL UNIQUE, time TEXT NOT NULL, bus TEXT NOT NULL, source TEXT NOT NULL,
@@ -170,8 +170,7 @@ CREATE VIEW IF NOT EXISTS response_list AS SELECT
 FROM responses;
 ";
 
-/// Opens the file for writing. `synchronous=FULL` in WAL mode syncs at every commit: what returned is on
-/// the disk.
+/// Opens the file for writing. `synchronous=FULL` in WAL mode syncs at every commit: a returned write is on the disk.
 pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(file)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
@@ -198,7 +197,7 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
     let [before_queues, from_queues] = if is_older(3) { [BEFORE_QUEUES, FROM_QUEUES] } else { [""; 2] };
     let has = |column: &str| connection.column_exists(None, "queue_messages", column);
     let reasons = if has("deaths")? && !has("reason")? { REASONS } else { "" };
-    // The first layout's executions were made anew already.
+    // The executions of the first layout were rebuilt already.
     let cases = if (2..4).contains(&found) { TEST_CASES } else { "" };
     // One transaction: a crash leaves the old layout or the new one.
     connection.execute_batch(&format!(
@@ -214,7 +213,7 @@ pub(super) fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
-/// Leaves the file: nothing is worked on any longer.
+/// Releases every message in flight, at the end of the process.
 pub(super) fn release_in_flight(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(RELEASE_IN_FLIGHT)
 }
@@ -224,8 +223,8 @@ pub(super) fn layout(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Whether bodies lie in the order of arrival, with an index of keys beside them. Where keys are as good as random, a
-/// body among its neighbours by key would touch a page of its own each.
+/// Whether bodies are stored in the order of arrival, with an index of keys beside them. If keys are nearly random,
+/// each body in the order of keys would touch a page of its own.
 fn is_by_arrival(table: Table) -> bool {
     matches!(table, Table::Events | Table::Responses)
 }

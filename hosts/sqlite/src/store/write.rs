@@ -20,23 +20,24 @@ use super::{
     write_queue::{Job, OnCommit, Priority, WriteQueue},
 };
 
-/// How many writes at the front go into one transaction before one in bulk does; twice as many go in at the most.
+/// How many interactive writes are in a transaction before a background write is added. A transaction has at most twice
+/// as many writes.
 const MAX_GROUP: usize = 512;
-/// For how long a transaction takes in what is in bulk: whoever comes to the front meanwhile waits for its end.
+/// How long a transaction adds background writes: an interactive write that arrives meanwhile waits for its end.
 const MAX_BACKGROUND_TIME: Duration = Duration::from_millis(2);
-/// The same while nobody comes to the front: fewer commits are less work.
+/// The same while no interactive write arrives: fewer commits are less work.
 const MAX_QUIET_BACKGROUND_TIME: Duration = Duration::from_millis(20);
-/// Nobody does when nobody did for so long.
+/// After so long without an interactive write none is expected.
 const QUIET_AFTER: Duration = Duration::from_millis(500);
-/// How many may wait before callers are held up.
+/// How many writes may wait before callers are blocked.
 const MAX_WAITING_WRITES: usize = 4096;
 
-/// The one that writes the file.
+/// The writer of the file.
 pub struct Writer {
     queue: Arc<WriteQueue>,
-    /// Who waits for a place in the line holds up no thread.
+    /// Limits the queue; a caller that waits for space blocks no thread.
     room: Arc<Semaphore>,
-    /// Until it is waited for.
+    /// `None` once it was joined.
     thread: Mutex<Option<JoinHandle<(Connection, Checkpointer)>>>,
 }
 
@@ -74,12 +75,12 @@ impl Writer {
         Self { queue, room: Arc::new(Semaphore::new(1)), thread: Mutex::default() }
     }
 
-    /// A clean end: writes what waits, leaves nothing in flight, folds the log. Every later write is refused. Not for the
-    /// writer's own thread.
+    /// Ends cleanly: writes the queued changes, releases the messages in flight, and checkpoints the log. Every later
+    /// write is refused. The writer's own thread must not call this.
     pub fn close(&self) {
         self.queue.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A panic of it has been told.
+        // A panic of the thread was logged.
         let Some(Ok((connection, checkpointer))) = thread.map(JoinHandle::join) else { return };
         if let Err(error) = schema::release_in_flight(&connection) {
             tracing::warn!("what was worked on counts as if the process had died: {}", failure(&error));
@@ -87,7 +88,7 @@ impl Writer {
         checkpointer.finish(&connection);
     }
 
-    /// Makes a change before anything else runs, on a thread that may wait.
+    /// Makes a change and blocks until it is on the disk: for the start, when no other task runs.
     pub fn write_blocking<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -114,8 +115,8 @@ impl Writer {
         self.write_then(change, |_| {}).await
     }
 
-    /// Makes a change and waits until it is on the disk. `then` learns what came of it, on the writer's thread, also
-    /// where nobody waits any longer.
+    /// Makes a change and waits until it is on the disk. The writer's thread calls `then` with the result, even if the
+    /// caller has gone.
     pub async fn write_then<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -124,7 +125,7 @@ impl Writer {
         self.write_at(Priority::Background, change, then).await
     }
 
-    /// As [`Writer::write_then`], before all that does not come this way: for what is small and waited for outside.
+    /// As [`Writer::write_then`], with the interactive priority: for small changes that a client waits for.
     pub async fn write_first<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -145,7 +146,7 @@ impl Writer {
         let job = Job {
             runtime: Handle::try_current().ok(),
             change: Box::new(move |connection| {
-                // The receiver lives until `done` ran; a failed send means that nobody waits any more.
+                // The receiver lives until `done` ran; a failed send means that the caller has gone.
                 let _ = made.send(change(connection));
             }),
             done: Box::new(move |committed| {
@@ -185,21 +186,21 @@ fn run(
     (connection, checkpointer)
 }
 
-/// Whether nothing came to the front for a while.
+/// Whether no interactive write arrived for a while.
 fn is_quiet(interactive: Option<Instant>) -> bool {
     interactive.is_none_or(|interactive| interactive.elapsed() > QUIET_AFTER)
 }
 
-/// What goes into one commit.
+/// The writes of one commit.
 #[derive(Default)]
 struct Group {
     done: Vec<OnCommit>,
-    /// Where the first is waited for: at the front, if anything came there.
+    /// The runtime of the first caller, an interactive one if there is any.
     runtime: Option<Handle>,
 }
 
 impl Group {
-    /// Writes what waits. `interactive` is when something was at the front last.
+    /// Writes the queued changes. `interactive` is the time of the last interactive write.
     fn commit(
         &mut self,
         connection: &Connection,
@@ -214,7 +215,7 @@ impl Group {
             self.add(job, begun.is_ok(), connection);
             *interactive = Some(began);
         }
-        // One in bulk has its turn at least, however many come to the front.
+        // At least one background write is added, however many interactive ones arrive.
         let mut next = queue.next(Priority::Background);
         let slice = if is_quiet(*interactive) { MAX_QUIET_BACKGROUND_TIME } else { MAX_BACKGROUND_TIME };
         while let Some(job) = next {
@@ -228,15 +229,15 @@ impl Group {
         }
         let committed = connection.execute_batch("COMMIT").map_err(|error| failure(&error));
         if committed.is_err() && !connection.is_autocommit() {
-            // The commit's error is the one to tell; a rollback that fails too leaves nothing committed either.
+            // The commit's error is reported; nothing is committed if the rollback fails too.
             let _ = connection.execute_batch("ROLLBACK");
         }
         committed
     }
 
     fn add(&mut self, job: Job, has_begun: bool, connection: &Connection) {
-        // An error of the disk may have rolled the transaction back: outside of it a change would be kept by itself,
-        // and its caller be told that it failed.
+        // A disk error may have rolled the transaction back. Outside of it the change would be committed alone,
+        // although its caller gets an error.
         if has_begun && !connection.is_autocommit() {
             (job.change)(connection);
         }
@@ -246,7 +247,7 @@ impl Group {
         self.done.push(job.done);
     }
 
-    /// Tells everyone. Told by the writer, each one would be a thread of the runtime woken.
+    /// Passes the result to every caller, on a thread of the runtime: the writer would wake one thread for each caller.
     fn tell(self, committed: &Result<(), StoreError>) {
         let (done, committed) = (self.done, committed.clone());
         let is_one = done.len() == 1;
@@ -266,7 +267,7 @@ pub(super) fn put(
     condition: Condition,
 ) -> rusqlite::Result<Written> {
     let Item { partition, sort, version, body } = item;
-    // SQLite's integers are signed; the bits are what counts.
+    // SQLite's integers are signed; only the bits matter.
     let version = version.cast_signed();
     let done = match condition {
         Condition::None => connection
@@ -323,7 +324,7 @@ pub(super) fn delete(
 mod tests {
     use super::*;
 
-    /// Where an error of the disk undoes what was being written, nothing of it is kept, and all are told so.
+    /// After a disk error nothing of the transaction is stored, and every caller gets the error.
     #[test]
     fn a_failed_commit_stores_nothing() {
         let connection = Connection::open_in_memory().unwrap();

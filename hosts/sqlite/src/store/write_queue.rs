@@ -1,5 +1,5 @@
-//! The changes that wait for the writer. Those at the front door go first: somebody waits for them whose request is
-//! small, and what is being worked off in bulk behind it would hold them up.
+//! The changes that wait for the writer. Interactive changes come first: a client waits for them, and background work
+//! would delay them.
 
 use std::{
     collections::VecDeque,
@@ -11,22 +11,22 @@ use tokio::runtime::Handle;
 
 use super::Change;
 
-/// How long a change may wait.
+/// The priority of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Priority {
-    /// Before all that is in bulk.
+    /// Before all background changes.
     Interactive,
-    /// Until its turn comes; it comes with every commit.
+    /// After interactive changes; every commit has at least one.
     Background,
 }
 
-/// Tells somebody what came of a commit.
+/// Called with the result of a commit.
 pub(super) type OnCommit = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-/// A change, and who is told once it is on the disk, or is not.
+/// A change, and the callback for the result of its commit.
 pub(super) struct Job {
     pub(super) change: Change,
-    /// Where it is waited for.
+    /// The runtime of the caller.
     pub(super) runtime: Option<Handle>,
     pub(super) done: OnCommit,
 }
@@ -38,7 +38,7 @@ struct Jobs {
     is_closed: bool,
 }
 
-/// The line.
+/// The queue of changes.
 #[derive(Default)]
 pub(super) struct WriteQueue {
     jobs: Mutex<Jobs>,
@@ -47,11 +47,11 @@ pub(super) struct WriteQueue {
 
 impl WriteQueue {
     fn lock(&self) -> MutexGuard<'_, Jobs> {
-        // Nothing that holds the lock panics between two changes that belong together.
+        // No holder of the lock panics between two changes that belong together.
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a place; `false`: the line is closed.
+    /// Adds a job; `false`: the queue is closed.
     pub(super) fn push(&self, job: Job, priority: Priority) -> bool {
         let mut jobs = self.lock();
         if jobs.is_closed {
@@ -66,7 +66,7 @@ impl WriteQueue {
         true
     }
 
-    /// The next job at a place.
+    /// The next job of a priority.
     pub(super) fn next(&self, priority: Priority) -> Option<Job> {
         let mut jobs = self.lock();
         match priority {
@@ -75,7 +75,7 @@ impl WriteQueue {
         }
     }
 
-    /// The next job: one at the front, if there is one.
+    /// The next job, an interactive one if there is any.
     pub(super) fn next_of_any(&self) -> Option<Job> {
         let mut jobs = self.lock();
         jobs.interactive.pop_front().or_else(|| jobs.background.pop_front())
@@ -93,7 +93,7 @@ impl WriteQueue {
         true
     }
 
-    /// Lets nobody in any more.
+    /// Closes the queue: no job is added any more.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
         self.there.notify_all();
