@@ -1,4 +1,4 @@
-//! Connections that a request may ask to be reset.
+//! Connections that a handler can reset.
 
 use std::{
     io,
@@ -39,7 +39,7 @@ impl Listener for ResettableListener {
     }
 }
 
-/// What resets the connection that a request came by.
+/// The handle that resets the connection of a request.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reset(Arc<AtomicBool>);
 

@@ -1,7 +1,6 @@
 //! A test receiver of events, with the seed's three endpoints (S0-044): `crmflow sink`.
 //!
-//! It runs on one thread: beside a delivery that is measured it takes one core, and its lock is never waited
-//! for.
+//! It runs on one thread: beside a measured delivery it needs one core, and no thread waits for its lock.
 //!
 //! | module | content |
 //! |---|---|
@@ -12,8 +11,7 @@
 //! | `page` | what was received, for a person |
 //! | `problem` | errors as the API has them |
 //!
-//! This crate must not know any other crate of crmflow: it stands for the systems of others. The clock is an
-//! argument.
+//! This crate must not know any other crate of crmflow: it represents the systems of others. The clock is an argument.
 
 mod behaviour;
 mod connection;

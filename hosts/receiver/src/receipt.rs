@@ -1,4 +1,4 @@
-//! A request as the sink keeps it: one line of JSON, the same in memory, in answers and in the file.
+//! A request as the sink stores it: one line of JSON, the same in memory, in answers and in the file.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
 use crate::{behaviour::Verdict, endpoint::Endpoint};
 
-/// What the request's message is known by (Standard Webhooks).
+/// The id of the request's message (Standard Webhooks).
 const WEBHOOK_ID: &str = "webhook-id";
 
 /// A request that was received.
@@ -65,7 +65,7 @@ pub(super) fn webhook_id(parts: &Parts) -> Option<&str> {
     parts.headers.get(WEBHOOK_ID)?.to_str().ok()
 }
 
-/// Headers as an object; one that came several times is one text, as RFC 9110 joins them.
+/// Headers as an object; a repeated header is one text, as RFC 9110 joins them.
 struct Headers<'a>(&'a HeaderMap);
 
 impl Serialize for Headers<'_> {
@@ -82,7 +82,7 @@ impl Serialize for Headers<'_> {
     }
 }
 
-/// What the page shows of a receipt.
+/// The part of a receipt that the page shows.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Shown<'a> {

@@ -1,4 +1,4 @@
-//! What the sink received: counts of everything, and the last requests whole.
+//! The requests that the sink received: counts of all, and the last ones in full.
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -17,9 +17,9 @@ use crate::{
     receipt::{Receipt, webhook_id},
 };
 
-/// So many of the last requests of each endpoint are kept,
+/// The most requests of each endpoint in memory,
 const MAX_REQUESTS: usize = 10_000;
-/// and so many bytes of them.
+/// and the most bytes of them.
 const MAX_KEPT_BYTES: usize = 64 * 1024 * 1024;
 
 /// How many requests an endpoint received.
@@ -95,7 +95,7 @@ impl EndpointState {
     }
 }
 
-/// All endpoints, and the file that holds every request.
+/// All endpoints, and the file with every request.
 pub(super) struct RequestLog {
     states: [EndpointState; 3],
     number: u64,
@@ -114,7 +114,7 @@ impl RequestLog {
         &mut self.states[endpoint as usize]
     }
 
-    /// Takes a request in; what it gets, and its line of JSON.
+    /// Records a request; gives its answer, and its line of JSON.
     pub(super) fn take(
         &mut self,
         endpoint: Endpoint,
@@ -138,8 +138,8 @@ impl RequestLog {
         Ok((verdict, line))
     }
 
-    /// Requests behind the one with the number `after`, oldest first, each as its line of JSON; and the number
-    /// to go on behind, if there are more.
+    /// Requests behind the one with the number `after`, oldest first, each as its line of JSON; and the number of the
+    /// last one, if there are more.
     pub(super) fn received(
         &self,
         endpoint: Option<Endpoint>,
@@ -160,14 +160,14 @@ impl RequestLog {
         (found.into_iter().map(|(_, line)| &**line).collect(), next)
     }
 
-    /// Forgets everything that was received. Numbers go on, and so does the file.
+    /// Deletes the requests in memory. Numbers continue, and so does the file.
     pub(super) fn forget(&mut self) {
         for state in &mut self.states {
             *state = EndpointState { rule: std::mem::take(&mut state.rule), ..EndpointState::default() };
         }
     }
 
-    /// Writes what the file does not hold yet.
+    /// Writes the buffered lines to the file.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.file.as_mut().map_or(Ok(()), Write::flush)
     }

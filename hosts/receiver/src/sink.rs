@@ -1,4 +1,4 @@
-//! The receiver: its endpoints, and the routes by which a person tells them what to do and looks at what came.
+//! The receiver: the routes of its endpoints, of their behaviour, and of the received requests.
 
 use std::{
     fs::File,
@@ -36,7 +36,7 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 /// How many requests `GET /_sink/received` gives where the client does not say.
 const DEFAULT_LIMIT: usize = 100;
 
-/// What is shown of a request on the terminal.
+/// The part of a request that the terminal shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
     /// Nothing.
@@ -94,7 +94,7 @@ impl Sink {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a request in; what it gets.
+    /// Records a request; gives its answer.
     fn take(
         &self,
         endpoint: Endpoint,
@@ -158,7 +158,7 @@ async fn receive(
     Ok(answer(verdict))
 }
 
-/// What a request is answered with.
+/// The response for a verdict.
 fn answer(verdict: Verdict) -> Response {
     let body: &[u8] =
         if verdict.status.is_success() { b"{\"received\": true}" } else { b"{\"received\": false}" };
@@ -172,7 +172,7 @@ fn answer(verdict: Verdict) -> Response {
     response
 }
 
-/// A body that goes on for as long as somebody reads it.
+/// A body that continues for as long as the client reads it.
 fn endless() -> Body {
     Body::from_stream(futures::stream::unfold((), |()| async {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -180,7 +180,7 @@ fn endless() -> Body {
     }))
 }
 
-/// `GET /`: what was received, for a person.
+/// `GET /`: the received requests, for a person.
 async fn page(State(sink): State<Arc<Sink>>) -> Html<String> {
     Html(page::draw(&mut sink.log()))
 }
@@ -199,7 +199,7 @@ impl Default for Selection {
     }
 }
 
-/// `GET /_sink/received`: requests that are still kept, oldest first.
+/// `GET /_sink/received`: the requests in memory, oldest first.
 async fn received(
     State(sink): State<Arc<Sink>>,
     Query(Selection { endpoint, limit, after }): Query<Selection>,
@@ -234,7 +234,7 @@ async fn behaviour(State(sink): State<Arc<Sink>>, Path(name): Path<String>) -> R
     Ok(Json(sink.log().state(endpoint).rule.behaviour()).into_response())
 }
 
-/// `PUT /_sink/{endpoint}`: tells it how to behave.
+/// `PUT /_sink/{endpoint}`: sets its behaviour.
 async fn behave(
     State(sink): State<Arc<Sink>>,
     Path(name): Path<String>,

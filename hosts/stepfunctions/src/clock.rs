@@ -1,4 +1,4 @@
-//! The clock and the dice: the only place in this host that asks for either.
+//! The clock and random numbers: no other module of this host reads either.
 
 use jiff::Timestamp;
 
@@ -13,7 +13,7 @@ pub fn random() -> u128 {
     rand::random()
 }
 
-/// What the randomness of a run starts from.
+/// The seed of a run's randomness.
 #[expect(clippy::cast_possible_truncation, reason = "a seed needs no more than 64 bits")]
 pub fn seed() -> u64 {
     random() as u64

@@ -1,4 +1,4 @@
-//! Mocked tasks: what a mock configuration file answers in the place of services.
+//! Mocked tasks: the answers of a mock configuration file in the place of services.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,20 +23,20 @@ impl MockedTasks {
         self.case().has(state)
     }
 
-    /// What the first step of a task comes to; `None`: the state is not mocked.
+    /// The result of a task's first step; `None`: the state is not mocked.
     pub fn run(&self, task: &TaskRequest) -> Option<Result<Value, Failure>> {
         if !self.has(&task.state) {
             return None;
         }
         match task.pattern {
             Pattern::RequestResponse => self.answer(&task.state),
-            // A mock is what the task comes to, not how it begins.
+            // A mock is the result of the task, not of its start.
             Pattern::Callback | Pattern::Sync => Some(Ok(Value::from([]))),
             Pattern::Activity => Some(Ok(Value::Null)),
         }
     }
 
-    /// What a task comes to that was begun.
+    /// The result of a task that was started.
     pub fn answer(&self, state: &str) -> Option<Result<Value, Failure>> {
         self.case().answer(state)
     }
@@ -47,7 +47,7 @@ impl MockedTasks {
         Some(self.answer(&source.state)?.and_then(|answer| Items::of(&answer).ok_or_else(none)))
     }
 
-    /// What is behind the lock is whole even if a thread panicked: no change of it has two steps.
+    /// The value behind the lock is consistent even if a thread panicked: no change of it has two steps.
     fn case(&self) -> MutexGuard<'_, MockCase> {
         self.case.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -95,7 +95,7 @@ impl Resource {
         match ending {
             "" => true,
             "sync" | "sync:2" => self == Self::StartExecution(Optimized),
-            // A token goes where the call has room for it.
+            // A token is possible if the call has a field for it.
             "waitForTaskToken" => !matches!(
                 self,
                 Self::Function(_)
@@ -109,15 +109,15 @@ impl Resource {
     }
 }
 
-/// Of a resource that this host has nothing for; what it has is told once, by [`WHAT_RUNS`].
+/// The problem of a resource that this host does not support; [`WHAT_RUNS`] lists the supported ones once.
 const KNOWN: &str = "this host has nothing for it";
 
-/// What a Task may name on this host.
+/// The resources that a Task may name on this host, for people.
 pub const WHAT_RUNS: &str = "this host runs crmflow's functions, its activities, and lambda:invoke, \
                                     states:startExecution, sqs:sendMessage, dynamodb:putItem, getItem and deleteItem, \
                                     events:putEvents, aws-sdk:s3:getObject and putObject, aws-sdk:sfn:startSyncExecution";
 
-/// Read the items of a distributed Map and write its results.
+/// The resources that read the items of a distributed Map and write its results.
 const OBJECTS: [&str; 3] =
     ["arn:aws:states:::s3:getObject", "arn:aws:states:::s3:listObjectsV2", "arn:aws:states:::s3:putObject"];
 

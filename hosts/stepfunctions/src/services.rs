@@ -1,4 +1,4 @@
-//! What all executions share: storage, the template, functions, and limits.
+//! The services that all executions share: storage, the template, functions, and limits.
 
 use std::{
     fmt,
@@ -19,12 +19,12 @@ use crate::{
     resource::check_resource,
 };
 
-/// So many bytes of records are in machines within machines at once: a step holds those of its chunk several times over.
+/// The most bytes of records in nested executions at once: a step has the records of its chunk in memory several times.
 const MAX_NESTED_BYTES: usize = 12 * 1024 * 1024;
-/// They are counted in pieces of so many bytes.
+/// The unit in which these bytes are counted.
 const NESTED_UNIT: usize = 64 * 1024;
 
-/// What the host gives: its storage, and all that this crate cannot know.
+/// The host: its storage, and all that this crate cannot know.
 #[derive(Clone)]
 pub struct Host {
     /// The tables.
@@ -35,11 +35,12 @@ pub struct Host {
     pub objects: Objects,
     /// The functions that tasks may call.
     pub functions: Functions,
-    /// How many bytes of records an execution works on that starts from this text.
+    /// The bytes of records of an execution with this input.
     pub bytes_of: fn(&str) -> u64,
-    /// An execution of the template has ended and will not be redriven: what it worked with may go.
+    /// Called when an execution of the template has succeeded, or cannot be redriven any more: its working files may be
+    /// deleted.
     pub on_end: OnEnd,
-    /// How many functions compute at once.
+    /// The largest number of functions that compute at once.
     pub cores: usize,
 }
 
@@ -52,7 +53,7 @@ pub struct Finished {
     pub input: String,
 }
 
-/// What is done for an execution that has ended.
+/// The hook for the end of an execution.
 pub type OnEnd = Arc<dyn Fn(Finished) -> BoxFuture<'static, ()> + Send + Sync>;
 
 impl fmt::Debug for Host {
@@ -61,10 +62,10 @@ impl fmt::Debug for Host {
     }
 }
 
-/// What executions run on.
+/// The services of executions.
 #[derive(Clone, Debug)]
 pub struct Services {
-    /// What the host gives.
+    /// The host.
     pub host: Host,
     /// The template.
     pub template: Arc<Template>,
@@ -72,9 +73,9 @@ pub struct Services {
     permits: Arc<Semaphore>,
     /// The template's machines, and those made at run time.
     pub machines: Machines,
-    /// A few machines within machines at once: chunks that are ahead reach the store while others are read.
+    /// Limits nested executions: the chunks ahead reach the store while others are read.
     nested: Arc<Semaphore>,
-    /// How many bytes of records they may have, in [`NESTED_UNIT`].
+    /// Limits the bytes of their records, in [`NESTED_UNIT`].
     nested_bytes: Arc<Semaphore>,
     /// How many machines within machines have ended since the start: chunks of batches.
     pub chunks_done: Arc<AtomicU64>,
@@ -103,8 +104,8 @@ impl Services {
         Self { mock_file: Arc::new(file), ..self }
     }
 
-    /// Whether this host can run a resource for a machine. What a mock configuration file has test cases for may name
-    /// any resource: a task that no mock answers fails when it is run.
+    /// Whether this host can run a resource for a machine. A machine with test cases in the mock configuration file may
+    /// name any resource: a task without a mock fails when it runs.
     pub(crate) fn check_resource(&self, machine: &str, resource: &str) -> Result<(), String> {
         let is_mocked = self.mock_file.machines().any(|mocked| mocked == machine);
         if is_mocked { Ok(()) } else { check_resource(resource, self.host.functions.find) }
@@ -116,8 +117,8 @@ impl Services {
         self.template.machine(arn).cloned().or_else(made)
     }
 
-    /// Waits until a machine within a machine may run on records of so many bytes. What is more than all that may run
-    /// at once runs by itself.
+    /// Waits until a nested execution with this many bytes of records may run. An execution that is larger than the
+    /// limit runs alone.
     pub(crate) async fn nest(&self, bytes: u64) -> Result<[SemaphorePermit<'_>; 2], AcquireError> {
         let units = usize::try_from(bytes).unwrap_or(usize::MAX).min(MAX_NESTED_BYTES) / NESTED_UNIT;
         let one = self.nested.acquire().await?;
@@ -125,8 +126,8 @@ impl Services {
         Ok([one, room])
     }
 
-    /// A kept machine, ready to run. Its definition was sound when it was kept; a later version of crmflow, or a
-    /// server without its mocks, may think otherwise.
+    /// A stored machine, ready to run. Its definition was valid when it was stored; a later version of crmflow, or a
+    /// server without its mocks, may refuse it.
     pub(crate) fn ready(&self, stored: &StoredMachine) -> Result<Arc<Machine>, Problems> {
         self.machines.ready(stored, &|resource| self.check_resource(&stored.name, resource))
     }

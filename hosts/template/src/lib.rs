@@ -1,4 +1,4 @@
-//! What `template.yaml` says of machines, functions and queues, read as the deployment reads it.
+//! The reader of `template.yaml`: machines, functions and queues, as the deployment reads them.
 //!
 //! | module | content |
 //! |---|---|

@@ -13,13 +13,13 @@ pub struct Machine {
     pub name: String,
     /// Its ARN.
     pub arn: String,
-    /// Whether it is EXPRESS: run once, at least, and not kept.
+    /// Whether it is EXPRESS: its executions run at least once and are not stored.
     pub express: bool,
-    /// Where its definition stands.
+    /// The path of its definition.
     pub definition: String,
-    /// The definition's text, with everything put in.
+    /// The definition's text, with all substitutions.
     pub text: Arc<str>,
-    /// The name by which the text is kept: a hash of it.
+    /// The name of the stored text: a hash of it.
     pub hash: String,
     /// The role that it is given on AWS; here it is a name.
     pub role: Arc<str>,
@@ -63,7 +63,7 @@ pub fn activity_arn(name: &str) -> String {
     Site::here().arn("states", &format!("activity:{name}"))
 }
 
-/// What executions of a machine promise.
+/// The type of a machine for the engine.
 pub fn machine_type(express: bool) -> MachineType {
     if express { MachineType::Express } else { MachineType::Standard }
 }

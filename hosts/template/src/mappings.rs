@@ -7,7 +7,7 @@ use crate::resources::{Queue, queue_of};
 /// A function that a queue may feed, as the host knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Consumer {
-    /// Whether it is called once at a time, so that the order of its messages is kept.
+    /// Whether it must be called once at a time, which preserves the order of its messages.
     pub keeps_order: bool,
 }
 
@@ -20,15 +20,15 @@ pub struct Mapping {
     pub keeps_order: bool,
     /// The queue.
     pub queue: Queue,
-    /// At most so many messages at once.
+    /// The most messages of one call.
     pub batch_size: usize,
-    /// At most so many calls at once.
+    /// The most calls at once.
     pub concurrency: usize,
     /// Whether the mapping is switched on.
     pub enabled: bool,
 }
 
-/// The properties that are honoured. The batching window is an upper bound: a batch goes as soon as there is something.
+/// The supported properties. The batching window is an upper bound: a call is made as soon as there is a message.
 const PROPERTIES: [&str; 6] = [
     "BatchSize",
     "Enabled",
@@ -37,14 +37,14 @@ const PROPERTIES: [&str; 6] = [
     "Queue",
     "ScalingConfig",
 ];
-/// SQS's limit for a batch; and what a batch has that says nothing else.
+/// SQS's limit for a batch, and its default.
 const BATCH_SIZE_LIMITS: (u64, u64) = (10_000, 10);
 /// A batch of more messages needs a batching window.
 const MAX_BATCH_WITHOUT_WINDOW: u64 = 10;
-/// The limits of `MaximumConcurrency`; where there is none, a function on this machine is called so often at once.
+/// The limits of `MaximumConcurrency`, and the number of calls at once on this machine without one.
 const CONCURRENCY_LIMITS: (std::ops::RangeInclusive<u64>, u64) = (2..=1000, 10);
 
-/// The mappings of the template's functions; and what is wrong with others.
+/// The mappings of the template's functions, and the problems of others.
 pub(super) fn mappings(
     resources: &Map<String, Value>,
     queues: &[Queue],
@@ -119,7 +119,7 @@ fn mapping(
     })
 }
 
-/// How many batches are worked on at once: one, where their order is to be kept.
+/// How many calls are made at once: one, if the order must be preserved.
 fn concurrency(consumer: Consumer, scaling: &Value) -> Result<usize, String> {
     let (limits, otherwise) = CONCURRENCY_LIMITS;
     let given = match scaling {

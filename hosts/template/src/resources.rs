@@ -1,4 +1,4 @@
-//! The template's queues, tables and buckets, by the names that tasks know them by.
+//! The template's queues, tables and buckets, by their names in tasks.
 
 use std::time::Duration;
 
@@ -13,22 +13,22 @@ pub struct Queue {
     pub name: String,
     /// Whether it is a FIFO queue.
     pub fifo: bool,
-    /// Whether a FIFO queue tells messages apart by their bodies.
+    /// Whether a FIFO queue detects duplicates by the bodies of messages.
     pub content_based_deduplication: bool,
-    /// For how many seconds a message is held back that says nothing else.
+    /// The delay in seconds of a message without one of its own.
     pub delay: u32,
-    /// For how long whoever receives a message has it.
+    /// How long a received message is invisible to other receivers.
     pub visibility_timeout: Duration,
-    /// What becomes of a message that is received too often.
+    /// The policy for messages that are received too often.
     pub redrive: Option<Redrive>,
 }
 
-/// Where messages go that cannot be worked on.
+/// A redrive policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redrive {
     /// The name of the dead letter queue.
     pub dead_letters: String,
-    /// A message that was received so often goes there.
+    /// A message with this number of receives moves to the dead letter queue.
     pub max_receives: u32,
 }
 
@@ -61,7 +61,7 @@ fn queue(name: &str, resource: &Value, resources: &Map<String, Value>) -> Result
     })
 }
 
-/// What becomes of messages that cannot be worked on, as a `RedrivePolicy` says.
+/// Reads a `RedrivePolicy`.
 fn redrive(name: &str, policy: &Value, resources: &Map<String, Value>) -> Result<Option<Redrive>, String> {
     if policy.is_null() {
         return Ok(None);
@@ -89,7 +89,7 @@ pub(super) fn queue_of(arn: &Value, resources: &Map<String, Value>) -> Option<St
     (resource["Type"] == "AWS::SQS::Queue" && attribute == "Arn").then(|| queue_name(name, resource))
 }
 
-/// The queues, in the order of the template; and what is wrong with others.
+/// The queues, in the order of the template, and the problems of others.
 pub(super) fn queues(resources: &Map<String, Value>) -> (Vec<Queue>, Vec<String>) {
     let (mut queues, mut problems) = (Vec::new(), Vec::new());
     for (name, resource) in resources.iter().filter(|(_, it)| it["Type"] == "AWS::SQS::Queue") {
@@ -101,7 +101,7 @@ pub(super) fn queues(resources: &Map<String, Value>) -> (Vec<Queue>, Vec<String>
     (queues, problems)
 }
 
-/// What `Ref` (no attribute) or `GetAtt` gives for a queue, a table or a bucket; `None` for anything else.
+/// The value of `Ref` (no attribute) or `GetAtt` for a queue, a table or a bucket; `None` for anything else.
 pub(super) fn reference(name: &str, resource: &Value, attribute: Option<&str>) -> Option<String> {
     let kind = resource["Type"].as_str()?;
     Some(match (kind, attribute) {

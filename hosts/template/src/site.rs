@@ -1,17 +1,17 @@
-//! Region and account: what the ARNs and addresses of this host say of where it is.
+//! Region and account in the ARNs and addresses of this host.
 
 use std::sync::OnceLock;
 
-/// Where this process says it is. It is said once, by the command line, before anything is made or read; ARNs are made
-/// in too many places for a parameter that never changes.
+/// The site of this process. The command line sets it once, before anything is made or read; ARNs are made in too many
+/// places for a parameter that never changes.
 static HERE: OnceLock<Site> = OnceLock::new();
 
 /// A region and an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
-    /// The region: `local` where nothing else was said.
+    /// The region: `local` by default.
     pub region: String,
-    /// The account's twelve digits: zeros where nothing else was said.
+    /// The account's twelve digits: zeros by default.
     pub account: String,
 }
 
@@ -37,7 +37,7 @@ impl Site {
         format!("arn:aws:{service}:{}:{}:{resource}", self.region, self.account)
     }
 
-    /// What every ARN of Step Functions here begins with, without the colon behind the account.
+    /// The prefix of every ARN of Step Functions here, without the colon behind the account.
     pub fn states(&self) -> String {
         format!("arn:aws:states:{}:{}", self.region, self.account)
     }
@@ -65,7 +65,7 @@ pub(super) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// What an ARN of this service names, in whichever region and account.
+/// The resource that an ARN of this service names, in any region and account.
 pub fn resource_of<'a>(arn: &'a str, service: &str) -> Option<&'a str> {
     let mut parts = arn.splitn(6, ':');
     let head = [parts.next()?, parts.next()?, parts.next()?];

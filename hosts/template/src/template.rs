@@ -1,5 +1,4 @@
-//! The wiring: what `template.yaml` says of machines and functions, read as the deployment reads it.
-//! What this host cannot honour it refuses, by name.
+//! The template as a whole. The reader refuses, by name, everything that this host cannot support.
 
 use std::{
     fs,
@@ -28,7 +27,7 @@ const DEFINITIONS: [(&str, &str); 3] = [
     ),
 ];
 
-/// What a deployment on AWS needs and this host does by itself, or has no use for.
+/// The kinds of resources that a deployment on AWS needs and this host does not.
 const IGNORED_KINDS: [&str; 17] = [
     "AWS::ApiGateway::",
     "AWS::ApiGatewayV2::",
@@ -49,7 +48,7 @@ const IGNORED_KINDS: [&str; 17] = [
     "AWS::StepFunctions::StateMachineAlias",
 ];
 
-/// What a template may name, as the host knows it.
+/// The names that a template may use, as the host knows them.
 pub struct Names<'n> {
     /// The machines that there must be.
     pub machines: &'n [&'n str],
@@ -57,7 +56,7 @@ pub struct Names<'n> {
     pub is_function: &'n dyn Fn(&str) -> bool,
     /// The function of this name that a queue may feed.
     pub consumer: &'n dyn Fn(&str) -> Option<Consumer>,
-    /// Says of a Task's resource why the host cannot run it.
+    /// Gives the reason why the host cannot run a Task's resource.
     pub check_resource: &'n dyn Fn(&str) -> Result<(), String>,
 }
 
@@ -76,7 +75,7 @@ pub struct Template {
 /// A drawing, with what it shows.
 #[derive(Debug)]
 pub struct Diagram {
-    /// What it shows.
+    /// The subject of the drawing.
     pub title: &'static str,
     /// The drawing.
     pub mermaid: String,
@@ -152,7 +151,7 @@ impl Template {
         self.machines.iter().find(|machine| machine.name == name)
     }
 
-    /// The queue at an address. Region and account are those of whoever wrote the address.
+    /// The queue at an address, with any region and account.
     pub fn queue(&self, url: &str) -> Option<&Queue> {
         let path = url.strip_prefix("https://sqs.")?;
         let mut parts = path.split('/').skip(1);
@@ -166,7 +165,7 @@ impl Template {
         self.queues.iter().find(|queue| queue.name == name)
     }
 
-    /// The table with this name, its logical id, or this ARN. Region and account are those of whoever wrote it.
+    /// The table with this name, its logical id, or this ARN with any region and account.
     pub fn table(&self, name: &str) -> Option<Table> {
         let of_arn = resource_of(name, "dynamodb").and_then(|resource| resource.strip_prefix("table/"));
         let name = of_arn.unwrap_or(name);
@@ -219,8 +218,8 @@ fn machine(
     Ok(Machine { definition: uri.to_owned(), ..Machine::new(&arn, express, &text, &role, machine) })
 }
 
-/// Puts the `DefinitionSubstitutions` in; every target must be there, and nothing may be left open. A parameter has
-/// its default.
+/// Applies the `DefinitionSubstitutions`. Every target must exist, and no variable may remain. A parameter has its
+/// default.
 fn substitute(mut text: String, substitutions: &Value, template: &Value) -> Result<String, String> {
     for (name, value) in substitutions.as_object().into_iter().flatten() {
         let target = value["Ref"].as_str().or_else(|| value["Fn::GetAtt"][0].as_str());
@@ -245,7 +244,7 @@ fn substitute(mut text: String, substitutions: &Value, template: &Value) -> Resu
     }
 }
 
-/// What a parameter is where nobody says anything else.
+/// The default of a parameter.
 fn parameter(name: &str, template: &Value) -> Option<String> {
     match &template["Parameters"][name]["Default"] {
         Value::String(text) => Some(text.clone()),
@@ -254,7 +253,7 @@ fn parameter(name: &str, template: &Value) -> Option<String> {
     }
 }
 
-/// What `Ref` (no attribute) or `GetAtt` gives for a resource.
+/// The value of `Ref` (no attribute) or `GetAtt` for a resource.
 fn named(target: &str, attribute: Option<&str>, template: &Value) -> Option<String> {
     let resource = template["Resources"].get(target)?;
     let name = || match resource["Type"].as_str().unwrap_or_default() {

@@ -1,6 +1,6 @@
 //! The queues of one machine: a SQLite table, written in group commits.
 //!
-//! One process works on a folder at a time, so it has the messages in flight in memory ([`state`]). The file has them
+//! One process works on a folder at a time, so it has the messages in flight in memory (`state`). The file has them
 //! too, so that the next process finds the messages that were in flight at a crash.
 
 mod body;

@@ -14,23 +14,23 @@ use tokio::{
     time::timeout,
 };
 
-/// The tasks that no worker has taken yet, by activity.
+/// The tasks that wait for a worker, by activity.
 #[derive(Debug, Default)]
 pub(crate) struct ActivityQueue {
     pending: Mutex<HashMap<String, VecDeque<PendingTask>>>,
     arrived: Notify,
-    /// Nobody is given anything any more.
+    /// No worker receives a task any more.
     is_closed: AtomicBool,
 }
 
 #[derive(Debug)]
 struct PendingTask {
     task: ActivityTask,
-    /// Told who takes it; closed when the run does not need it any longer.
+    /// Receives the name of the worker; closed when the run does not need the task any more.
     taken: oneshot::Sender<Option<String>>,
 }
 
-/// What a worker is given.
+/// A task, as a worker receives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ActivityTask {
     pub(crate) token: String,
@@ -38,7 +38,7 @@ pub(crate) struct ActivityTask {
 }
 
 impl ActivityQueue {
-    /// Offers a job and waits until a worker takes it; gives the worker's name.
+    /// Offers a task and waits until a worker polls it; gives the worker's name.
     pub(crate) async fn offer(&self, activity: &str, task: ActivityTask) -> Option<String> {
         let (taken, worker) = oneshot::channel();
         if let Ok(mut pending) = self.pending.lock() {
@@ -48,7 +48,7 @@ impl ActivityQueue {
         worker.await.ok().flatten()
     }
 
-    /// Takes the job that has waited longest, or the next one to come; `None`: none has come in time.
+    /// Gives the task that has waited longest, or the next one to arrive; `None`: no task arrived in time.
     pub(crate) async fn take(
         &self,
         activity: &str,
@@ -70,7 +70,7 @@ impl ActivityQueue {
         timeout(limit, next).await.ok().flatten()
     }
 
-    /// Sends every worker away: the program ends.
+    /// Ends the polls of all workers: the program stops.
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::Relaxed);
         self.arrived.notify_waiters();

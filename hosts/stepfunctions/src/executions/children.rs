@@ -1,4 +1,4 @@
-//! The children of Map runs, as replaying the journal of their parents tells of them.
+//! The children of Map runs, from a replay of their parents' journals.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -12,7 +12,7 @@ use super::{Execution, Executions, Status, history};
 #[derive(Clone, Debug)]
 pub(crate) struct Child {
     pub arn: Arc<str>,
-    /// The run that has started it; `None`: two of one label ran at once, and it cannot be told which.
+    /// The run that has started it; `None`: two runs of one label overlapped, and either may have started it.
     pub(crate) map_run: Option<Arc<str>>,
     pub status: Status,
     pub input: Value,
@@ -24,7 +24,7 @@ pub(crate) struct Child {
     pub redriven_at: Option<Timestamp>,
 }
 
-/// What the events of a child have told so far.
+/// The events of a child so far.
 #[derive(Debug)]
 struct ChildEvents {
     input: Value,

@@ -1,5 +1,5 @@
-//! The table `definitions`: each text that an execution was started with, once. A run goes on with its own,
-//! whatever became of the machine since.
+//! The table `definitions`: each text that an execution was started with, once. A run continues with its own definition
+//! after any change of the machine.
 
 use std::{
     collections::HashMap,
@@ -10,26 +10,26 @@ use rusqlite::{Connection, OptionalExtension};
 use sqlite_store::Readers;
 use states::StateMachine;
 
-/// Definitions by the names they are kept by.
+/// Definitions by their names in the table.
 #[derive(Debug, Default)]
 pub struct Definitions {
     known: Mutex<HashMap<String, Arc<StateMachine>>>,
 }
 
 impl Definitions {
-    /// Whether the table is known to hold it.
+    /// Whether the table is known to have it.
     pub(super) fn holds(&self, name: &str) -> bool {
         self.known.lock().is_ok_and(|known| known.contains_key(name))
     }
 
-    /// Notes that the table holds it.
+    /// Notes that the table has it.
     pub(super) fn note(&self, name: &str, machine: &Arc<StateMachine>) {
         if let Ok(mut known) = self.known.lock() {
             known.insert(name.to_owned(), Arc::clone(machine));
         }
     }
 
-    /// The machine of a definition that was kept.
+    /// The machine of a stored definition.
     pub(super) fn machine(&self, name: &str, readers: &Readers) -> Result<Arc<StateMachine>, String> {
         let known = self.known.lock().ok().and_then(|known| known.get(name).cloned());
         if let Some(machine) = known {
@@ -37,14 +37,14 @@ impl Definitions {
         }
         let text = readers.with(|connection| find(connection, name)).map_err(|error| error.to_string())?;
         let text = text.ok_or("its definition was not kept")?;
-        // What this host can run was looked at when the execution started, with the mocks that there were.
+        // The resources were checked when the execution started, with the mocks of that time.
         let machine = StateMachine::parse(&text, &|_| Ok(())).map_err(|problems| problems.to_string())?;
         self.note(name, &machine);
         Ok(machine)
     }
 }
 
-/// Keeps a text.
+/// Stores a text.
 pub(super) fn keep(connection: &Connection, name: &str, text: &str) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT OR IGNORE INTO definitions (name, text) VALUES (?1, ?2)")?
@@ -52,7 +52,7 @@ pub(super) fn keep(connection: &Connection, name: &str, text: &str) -> rusqlite:
     Ok(())
 }
 
-/// A text that was kept.
+/// A stored text.
 pub(super) fn find(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
     connection
         .prepare_cached("SELECT text FROM definitions WHERE name = ?1")?

@@ -1,4 +1,4 @@
-//! EXPRESS executions: run in memory, at least once; nothing of them is kept.
+//! EXPRESS executions: they run in memory, at least once, and nothing of them is stored.
 
 use std::sync::Arc;
 
@@ -40,8 +40,8 @@ impl Executions {
         self.express(machine, name, input, mocks).1.await
     }
 
-    /// Starts an EXPRESS machine. It runs once, or not to its end if the program is stopped: whoever started
-    /// it starts it again then.
+    /// Starts an EXPRESS machine. It runs once, or not to its end if the program stops: then the caller starts it
+    /// again.
     pub(crate) fn start_express(
         &self,
         machine: &Arc<Machine>,
@@ -89,7 +89,7 @@ impl Executions {
         (started, run.boxed())
     }
 
-    /// Takes the test of one state to its end.
+    /// Runs the test of one state to its end.
     pub(crate) async fn test(&self, test: StateTest) -> Result<TestStateAnswer, TestStateError> {
         drive_test(test, &Runner::unkept(self.clone())).await
     }

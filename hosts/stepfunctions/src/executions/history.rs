@@ -1,4 +1,4 @@
-//! The history of an execution: nothing of it is stored, replaying the journal tells it.
+//! The history of an execution: a replay of the journal makes it, and nothing of it is stored.
 
 use std::sync::Arc;
 
@@ -32,8 +32,8 @@ pub fn history(
     })
 }
 
-/// The machine whose execution has started what this ARN names, a Map run or a child of one:
-/// `..:execution:MACHINE/LABEL:NAME`, where `kind` stands for `:execution:`.
+/// The machine of the execution that has started the Map run or the child with this ARN:
+/// `..:execution:MACHINE/LABEL:NAME`, with `kind` for `:execution:`.
 pub(super) fn machine_of(arn: &str, kind: &str) -> Option<String> {
     let (machine, _) = arn.rsplit_once(':')?.0.rsplit_once('/')?;
     Some(machine.replacen(kind, ":stateMachine:", 1))
@@ -60,7 +60,7 @@ pub(super) fn search<T>(
     }
 }
 
-/// The events with this ARN that an execution's journal tells of.
+/// The events of this ARN in the replay of an execution's journal.
 fn events(
     readers: &Readers,
     definitions: &Definitions,

@@ -1,4 +1,4 @@
-//! The table `journal`: for each execution, what came in and when, in order. A run is made again from it.
+//! The table `journal`: the inputs of each execution with their times, in order. A replay rebuilds the run from it.
 
 use std::sync::{
     Arc, Mutex,
@@ -30,7 +30,7 @@ impl Journal {
         Self { writer, lines: AtomicI64::new(lines), execution: Mutex::new(execution), acks }
     }
 
-    /// The execution, as it stands.
+    /// The execution with its present status.
     pub(super) fn execution(&self) -> Option<Execution> {
         self.execution.lock().ok().map(|execution| execution.clone())
     }
@@ -56,7 +56,7 @@ impl Journal {
     }
 }
 
-/// Keeps a step that was taken before a run goes on: its line, and how the execution stands now.
+/// Stores a step before the run continues: its line, and the present status of the execution.
 pub(super) async fn keep(
     writer: &Writer,
     execution: &Execution,
@@ -93,7 +93,7 @@ pub(super) fn load(connection: &Connection, id: i64) -> rusqlite::Result<Vec<Ent
     lines.collect()
 }
 
-/// Forgets an execution's journal.
+/// Deletes an execution's journal.
 pub(super) fn clear(connection: &Connection, id: i64) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM journal WHERE execution = ?1")?.execute([id])?;
     Ok(())

@@ -1,11 +1,11 @@
-//! Who told a run something may wait until it is in the run's journal.
+//! Acknowledgements: the sender of an input may wait until the input is in the run's journal.
 
 use std::sync::Mutex;
 
 use states::{Entry, Input};
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
-/// Those who wait, each with what they told. Dropped with the run: then their wait is over, too.
+/// The senders that wait, each with its input. The run drops them at its end, which ends their wait too.
 #[derive(Debug, Default)]
 pub(super) struct JournalAcks {
     waiting: Mutex<Vec<(Input, Sender<()>)>>,
@@ -25,7 +25,7 @@ impl JournalAcks {
     pub(super) fn tell(&self, entry: &Entry) {
         let Ok(mut waiting) = self.waiting.lock() else { return };
         for (_, sender) in waiting.extract_if(.., |(input, _)| entry.inputs.contains(input)) {
-            // Who does not wait any longer need not be told.
+            // The send fails if the sender has stopped waiting.
             let _ = sender.send(());
         }
     }

@@ -1,4 +1,4 @@
-//! Map runs, as replaying the journal of their executions tells of them.
+//! Map runs, from a replay of their executions' journals.
 
 use kernel::store::StoreError;
 use states::{HistoryEvent, Input, MapRun, MapRunUpdate};

@@ -1,8 +1,8 @@
-//! Executions: started, kept, run to their end, gone on with after a crash, and looked at.
+//! Executions: started, stored, run to their end, resumed after a crash, and listed.
 //!
-//! A STANDARD execution is a row with what it was started with, and a journal of what came in since. A step
-//! is in the journal before anything follows from it, so what a crash leaves is made again from there. An
-//! EXPRESS execution leaves nothing: what fed it feeds it again.
+//! A STANDARD execution is a row with its start, and a journal of its inputs. A step is in the journal before anything
+//! follows from it, so a replay rebuilds the execution after a crash. Nothing of an EXPRESS execution is stored: its
+//! caller starts it again.
 
 mod activity_queue;
 mod children;
@@ -52,13 +52,13 @@ use crate::{
 /// AWS's limit for the history of a STANDARD execution.
 const MAX_EVENTS: u64 = 25_000;
 
-/// When a run is tried again whose step could not be kept.
+/// The delay before a run is resumed whose step could not be stored.
 const STORAGE_RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// Every execution on this machine. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Executions {
-    /// What they run on.
+    /// The services that executions share.
     pub services: Services,
     shared: Arc<Shared>,
 }
@@ -69,7 +69,7 @@ struct Shared {
     definitions: definitions::Definitions,
     tokens: Tokens,
     activities: ActivityQueue,
-    /// Those that nobody goes on with until they are released, by ARN.
+    /// Executions that are not resumed until they are released, by ARN.
     suspended: Mutex<HashSet<String>>,
 }
 
@@ -95,18 +95,18 @@ impl Executions {
         }
     }
 
-    /// Nobody goes on with these until they are released.
+    /// Suspends executions: they are not resumed until they are released.
     pub fn suspend(&self, arns: HashSet<String>) {
         self.suspended().extend(arns);
     }
 
-    /// It may be gone on with.
+    /// Releases an execution: it may be resumed.
     pub fn release(&self, arn: &str) {
         self.suspended().remove(arn);
     }
 
     fn suspended(&self) -> MutexGuard<'_, HashSet<String>> {
-        // Nothing that holds the lock panics between two changes that belong together.
+        // No holder of the lock panics between two changes that belong together.
         self.shared.suspended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -120,13 +120,13 @@ impl Executions {
         self.services.host.store.readers.with(row::running)
     }
 
-    /// Tells a running execution what came in; `false`: it does not run here.
+    /// Sends an input to a running execution; `false`: it does not run here.
     pub(crate) fn send(&self, arn: &str, input: Input) -> bool {
         self.shared.running.send(arn, input)
     }
 
-    /// Tells a running execution what came in, and waits until its journal has it; `false`: it does not run
-    /// here, or ended before.
+    /// Sends an input to a running execution, and waits until its journal has it; `false`: it does not run here, or
+    /// ended before.
     pub(crate) async fn send_and_journal(&self, arn: &str, input: Input) -> bool {
         self.shared.running.send_and_journal(arn, input).await
     }
@@ -136,7 +136,7 @@ impl Executions {
         &self.shared.tokens
     }
 
-    /// What activities have to do.
+    /// The tasks of activities.
     pub(crate) fn activities(&self) -> &ActivityQueue {
         &self.shared.activities
     }
@@ -214,7 +214,7 @@ impl Executions {
         .boxed()
     }
 
-    /// Tells the host that an execution has ended for good.
+    /// Calls the host's hook for the end of an execution.
     async fn finish(&self, runner: &Runner) {
         let execution = runner.journal.as_ref().and_then(Journal::execution);
         if let Some(Execution { name, input, .. }) = execution {
@@ -222,7 +222,7 @@ impl Executions {
         }
     }
 
-    /// A step could not be kept: the run is made again from its journal, until it can go on.
+    /// Resumes a run whose step could not be stored: rebuilds it from its journal until that succeeds.
     fn retry_later(self, arn: String) -> BoxFuture<'static, ()> {
         async move {
             loop {
@@ -242,7 +242,7 @@ impl Executions {
     }
 }
 
-/// Why a run took nothing in that has not ended: a step of it could not be kept, and it goes on later.
+/// The error for an input to a run that has not ended: a step of it could not be stored, and it is resumed later.
 fn not_running_here(arn: &str) -> StoreError {
     StoreError::Unavailable(format!("{arn} waits until its journal can be written; try again in a moment"))
 }
@@ -257,12 +257,12 @@ pub fn list(readers: &Readers, filter: &ListFilter) -> Result<Vec<Execution>, St
     readers.with(|connection| row::list(connection, filter))
 }
 
-/// Forgets every execution of a machine.
+/// Deletes every execution of a machine.
 pub fn delete(connection: &Connection, machine_arn: &str) -> rusqlite::Result<()> {
     row::delete(connection, machine_arn)
 }
 
-/// What the engine is told of an execution: the same each time it is made again.
+/// The start of an execution for the engine: the same at each replay.
 fn about(execution: &Execution) -> Start {
     let machine = &execution.machine_arn;
     Start {

@@ -1,4 +1,4 @@
-//! What goes on: executions that a crash left running, and failed ones that are redriven.
+//! Resumes executions that were running at a crash, and redrives failed ones.
 
 use std::fmt;
 
@@ -51,7 +51,7 @@ impl From<StoreError> for RedriveError {
 }
 
 impl Execution {
-    /// Whether the execution can be redriven, as far as its row tells; `Err` says why not.
+    /// Whether the execution can be redriven according to its row; `Err` gives the reason against it.
     pub(crate) fn redrivable(&self, now: Timestamp) -> Result<(), &'static str> {
         match self.status {
             Status::Running => Err("Execution is RUNNING and cannot be redriven"),
@@ -70,7 +70,7 @@ impl Execution {
 }
 
 impl Executions {
-    /// Goes on with every execution that a crash left running, but for those that are held; gives how many there are.
+    /// Resumes every execution that was running at a crash, except suspended ones; gives how many there are.
     pub async fn resume(&self) -> Result<usize, StoreError> {
         let suspended = self.suspended().clone();
         let mut left = self.running()?;
@@ -89,7 +89,7 @@ impl Executions {
         Ok(count)
     }
 
-    /// Clears what failed batches left to be redriven with, once they cannot be any more.
+    /// Calls the host's hook for failed executions of the template that cannot be redriven any more.
     pub async fn delete_expired(&self) -> Result<(), StoreError> {
         let before = clock::now().saturating_sub(MAX_REDRIVE_AGE).unwrap_or(Timestamp::MIN);
         for machine in &self.services.template.machines {
@@ -103,7 +103,7 @@ impl Executions {
         Ok(())
     }
 
-    /// Goes on with an execution that a crash left running.
+    /// Resumes an execution that was running at a crash.
     pub async fn resume_one(&self, execution: Execution) -> Result<(), StoreError> {
         let store = &self.services.host.store;
         if execution.test_case.is_some() {
@@ -132,7 +132,7 @@ impl Executions {
         journal::keep(&store.writer, &execution, lines, &entry).await
     }
 
-    /// Goes on with a run that was made again. Tasks that died with the process have their whole time again.
+    /// Continues a rebuilt run. The tasks that ended with the process have their whole time again.
     async fn resume_run(
         &self,
         mut execution: Execution,
@@ -150,7 +150,7 @@ impl Executions {
         Ok(())
     }
 
-    /// Stops an execution that was left running and that nobody works on.
+    /// Stops an execution that has not ended and does not run here.
     pub async fn stop_idle(&self, mut execution: Execution, why: Failure) -> Result<(), StoreError> {
         let store = &self.services.host.store;
         if execution.revision != REVISION {
@@ -167,7 +167,7 @@ impl Executions {
         journal::keep(&store.writer, &execution, lines, &entry).await
     }
 
-    /// Goes on with an execution that ended without success, from where it failed.
+    /// Redrives an execution that ended without success, from the failed step.
     pub async fn redrive(&self, arn: &str) -> Result<Redriven, RedriveError> {
         let not = |why: &str| RedriveError::NotRedrivable(why.to_owned());
         let store = &self.services.host.store;
@@ -185,7 +185,7 @@ impl Executions {
         execution.redrive_count += 1;
         execution.redriven_at = Some(entry.at);
         execution.set_status(run.outcome(), entry.at);
-        // Another redrive may have come first: then this line is there already.
+        // Another redrive may have been first: then this line exists already.
         let kept = journal::keep(&store.writer, &execution, lines, &entry);
         kept.await.map_err(|error| match error {
             StoreError::Refused(_) => not("Execution is RUNNING and cannot be redriven"),

@@ -1,4 +1,4 @@
-//! The table `executions`: what each STANDARD execution was started with, where it stands, how it ended.
+//! The table `executions`: the start, the status and the end of each STANDARD execution.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, types::FromSql};
@@ -15,7 +15,7 @@ pub struct Execution {
     pub name: String,
     /// The ARN of its machine.
     pub machine_arn: String,
-    /// The name by which the text of its definition is kept.
+    /// The name of its definition in the table `definitions`.
     pub(crate) definition: String,
     /// The role that it would have on AWS.
     pub(crate) role: Option<String>,
@@ -37,7 +37,7 @@ pub struct Execution {
     pub redrive_count: u32,
     /// When it was last redriven.
     pub redriven_at: Option<Timestamp>,
-    /// What its randomness starts from.
+    /// The seed of its randomness.
     pub(super) seed: u64,
     /// How its journal is to be read; see [`states::REVISION`].
     pub(super) revision: u32,
@@ -45,7 +45,7 @@ pub struct Execution {
     pub(crate) test_case: Option<String>,
 }
 
-/// Where an execution stands, in Step Functions' words.
+/// The status of an execution, in Step Functions' words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// It has not ended.
@@ -69,7 +69,7 @@ pub struct ListFilter {
     pub status: Option<Status>,
     /// Only those before this row: the `id` of the last one of the page before.
     pub before: Option<i64>,
-    /// At most so many.
+    /// The largest number of executions.
     pub limit: u32,
 }
 
@@ -119,7 +119,7 @@ pub fn parts(outcome: &Outcome) -> (Status, Option<String>, Option<String>, Opti
 }
 
 impl Execution {
-    /// As it stands after a step: ended with this outcome, or running.
+    /// Sets the status after a step: ended with this outcome, or running.
     pub(super) fn set_status(&mut self, outcome: Option<&Outcome>, at: Timestamp) {
         let (status, output, error, cause) = outcome.map_or((Status::Running, None, None, None), parts);
         (self.status, self.output, self.error, self.cause) = (status, output, error, cause);
@@ -130,7 +130,7 @@ impl Execution {
 const COLUMNS: &str = "arn, name, machine_arn, definition, role, status, input, output, error, cause, started_at, \
                        stopped_at, redrive_count, redriven_at, seed, revision, test_case";
 
-/// Puts a new execution in and gives its row; `None`: its ARN is taken.
+/// Inserts a new execution and gives its row; `None`: there is one with its ARN.
 pub(super) fn insert(connection: &Connection, it: &Execution) -> rusqlite::Result<Option<i64>> {
     let sql = format!(
         "INSERT INTO executions ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
@@ -158,7 +158,7 @@ pub(super) fn insert(connection: &Connection, it: &Execution) -> rusqlite::Resul
     Ok((done == 1).then(|| connection.last_insert_rowid()))
 }
 
-/// Puts in how an execution stands now.
+/// Updates the status of an execution.
 pub(super) fn update(connection: &Connection, it: &Execution) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
@@ -199,7 +199,7 @@ pub(super) fn list(connection: &Connection, filter: &ListFilter) -> rusqlite::Re
     statement.query_map(params![machine_arn, status, before, limit], read)?.collect()
 }
 
-/// Forgets every execution of a machine, with their journals.
+/// Deletes every execution of a machine, with their journals.
 pub(super) fn delete(connection: &Connection, machine_arn: &str) -> rusqlite::Result<()> {
     let sql = "DELETE FROM journal WHERE execution IN (SELECT id FROM executions WHERE machine_arn = ?1)";
     connection.execute(sql, [machine_arn])?;

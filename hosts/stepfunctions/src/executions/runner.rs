@@ -1,4 +1,4 @@
-//! What one execution runs on.
+//! The task runner of one execution.
 
 use std::{
     sync::{
@@ -17,24 +17,25 @@ use states::{
 use super::{Executions, Journal, OpenToken};
 use crate::{clock, integrations, items::Buckets, mocks::MockedTasks, resource::check_resource};
 
-/// What one execution runs on.
+/// The task runner of one execution.
 pub struct Runner {
     pub(crate) executions: Executions,
     /// Of a STANDARD execution.
     pub(crate) journal: Option<Journal>,
-    /// Whether a step could not be kept. The run goes on at the next start, and so must what it waits for.
+    /// Whether a step could not be stored. The run is resumed at the next start, so the executions that it waits for
+    /// must not be stopped.
     pub(crate) journal_failed: AtomicBool,
-    /// What is answered in the place of its tasks.
+    /// The mocks of its tasks.
     mocks: Option<Arc<MockedTasks>>,
 }
 
 impl Runner {
-    /// For a run that is not kept: one in memory, or of another driver.
+    /// A runner without a journal: for a run in memory, or of another driver.
     pub fn unkept(executions: Executions) -> Self {
         Self::new(executions, None)
     }
 
-    /// For a run whose steps this journal holds, if there is one.
+    /// A runner that records the steps in this journal, if there is one.
     pub fn new(executions: Executions, journal: Option<Journal>) -> Self {
         Self { executions, journal, journal_failed: AtomicBool::new(false), mocks: None }
     }
@@ -96,7 +97,7 @@ impl TaskRunner for Runner {
         clock::now()
     }
 
-    /// Nobody listens: replaying the journal tells it.
+    /// Not recorded: a replay of the journal makes the history.
     fn history(&self, _event: &HistoryEvent) {}
 
     async fn record(&self, entry: &Entry, outcome: Option<&Outcome>) -> Result<(), NotRecorded> {

@@ -24,13 +24,13 @@ struct Run {
     acks: Weak<JournalAcks>,
 }
 
-/// Held by a run until it has ended.
+/// The run owns this until it has ended.
 #[derive(Debug)]
 pub(super) struct RunGuard {
     pub(super) inputs: UnboundedReceiver<Input>,
-    /// Told of what is in the journal.
+    /// Acknowledges inputs once they are in the journal.
     pub(super) acks: Arc<JournalAcks>,
-    /// Dropped with it, which is what the waiting are told.
+    /// Dropped with the guard, which ends `wait_for_end`.
     pub(super) end: watch::Sender<()>,
 }
 
@@ -55,13 +55,13 @@ impl Running {
         }
     }
 
-    /// Tells a run; `false`: it is not here.
+    /// Sends an input to a run; `false`: it does not run here.
     pub(super) fn send(&self, arn: &str, input: Input) -> bool {
         let sent = |runs: &HashMap<Arc<str>, Run>| runs.get(arn)?.inputs.unbounded_send(input).ok();
         self.runs.lock().ok().and_then(|runs| sent(&runs)).is_some()
     }
 
-    /// Tells a run, and waits until it has written that down; `false`: it is not here, or ended before.
+    /// Sends an input to a run, and waits until its journal has it; `false`: it does not run here, or ended before.
     pub(super) async fn send_and_journal(&self, arn: &str, input: Input) -> bool {
         let told = |runs: &HashMap<Arc<str>, Run>| {
             let run = runs.get(arn)?;

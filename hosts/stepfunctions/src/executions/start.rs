@@ -1,4 +1,4 @@
-//! How a STANDARD execution starts: its first step is taken, then kept with it, then acted on.
+//! Starts a STANDARD execution: runs its first step, stores both, and then acts on the step.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub struct Started {
 /// Why an execution was not started.
 #[derive(Debug)]
 pub enum StartError {
-    /// Its name is taken: by one that has ended, or that was started with another input.
+    /// There is one of its name that has ended, or that was started with another input.
     AlreadyExists(Started),
     /// The storage is out of reach: trying again may help.
     Unavailable(String),

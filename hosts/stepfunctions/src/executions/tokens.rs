@@ -1,4 +1,4 @@
-//! Tokens: who has one answers for a task of a run that waits here.
+//! Task tokens: the owner of a token answers for a task that waits here.
 
 use std::{collections::HashSet, sync::Mutex, time::Duration};
 
@@ -21,7 +21,7 @@ pub(crate) struct OpenToken<'a> {
     stays_open: bool,
 }
 
-/// Why nobody waits for what came with a token.
+/// Why no task waits for the answer with a token.
 #[derive(Debug)]
 pub enum TokenError {
     /// It is none.
@@ -59,7 +59,7 @@ impl Tokens {
 }
 
 impl OpenToken<'_> {
-    /// The task goes on waiting when this is dropped.
+    /// The task continues to wait after the drop.
     pub(crate) fn stay_open(mut self) {
         self.stays_open = true;
     }
@@ -73,12 +73,12 @@ impl Drop for OpenToken<'_> {
     }
 }
 
-/// A run that goes on after a restart needs a moment until its tasks wait again.
+/// A resumed run needs a moment until its tasks wait again.
 const RESUME_POLL_INTERVAL: Duration = Duration::from_millis(20);
 const MAX_RESUME_POLLS: usize = 25;
 
 impl Executions {
-    /// Brings a run what its task came to, once. It is in the journal when this returns.
+    /// Sends the result of a task to its run, once. It is in the journal when this returns.
     pub async fn answer(&self, token: &str, input: impl FnOnce(TaskId) -> Input) -> Result<(), TokenError> {
         let token = self.waiting(token).await?;
         if !self.shared.tokens.close(&token) {
@@ -87,7 +87,7 @@ impl Executions {
         self.bring(&token, input(token.task)).await
     }
 
-    /// Brings a run a sign of life of its task.
+    /// Sends a heartbeat of a task to its run.
     pub(crate) async fn heartbeat(&self, token: &str) -> Result<(), TokenError> {
         let token = self.waiting(token).await?;
         self.bring(&token, Input::Heartbeat { task: token.task }).await

@@ -1,11 +1,11 @@
-//! The task of an activity: offered to its workers until one takes it.
+//! The task of an activity, offered to its workers.
 
 use rusqlite::OptionalExtension;
 use states::{Failure, TaskRequest, Value, reserved};
 
 use crate::executions::{ActivityTask, Executions};
 
-/// Waits until a worker takes the task; gives the worker's name.
+/// Waits until a worker polls the task; gives the worker's name.
 pub(super) async fn offer(task: &TaskRequest, executions: &Executions) -> Result<Value, Failure> {
     if !is_there(&task.resource, executions)? {
         let cause = format!("Activity Does Not Exist: '{}'", task.resource);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use states::{Failure, Object, Value, reserved};
 
-/// What a call takes.
+/// The arguments of a call.
 #[derive(Debug)]
 pub(super) struct Takes {
     /// The call, for messages.
@@ -13,7 +13,7 @@ pub(super) struct Takes {
     pub(super) required: &'static [&'static str],
     /// Fields that may be there.
     pub(super) optional: &'static [&'static str],
-    /// Fields that AWS takes and this host has nothing for.
+    /// Fields that AWS accepts and this host does not support.
     pub(super) not_here: &'static [&'static str],
 }
 
@@ -69,7 +69,7 @@ impl<'a> Arguments<'a> {
         self.field(name).filter(|value| !matches!(value, Value::Null))
     }
 
-    /// A text; JSON is taken as its text, as AWS does where an API wants a text.
+    /// A text; JSON becomes its text, as on AWS if an API expects a text.
     pub(super) fn text(&self, name: &str) -> Result<Option<Cow<'a, str>>, Failure> {
         match self.get(name) {
             None => Ok(None),
@@ -108,8 +108,8 @@ impl<'a> Arguments<'a> {
         unusable(self.whole, &[format!("The value of the field '{name}' has an invalid format")])
     }
 
-    /// The failure for what AWS takes and this host has nothing for. Only a Catch that names States.Runtime
-    /// takes it, so nobody mistakes it for an error of the service.
+    /// The failure for arguments that AWS accepts and this host does not support. Only a Catch that names
+    /// States.Runtime catches it, so no machine mistakes it for an error of the service.
     pub(super) fn not_here(&self, what: impl std::fmt::Display) -> Failure {
         Failure::new(reserved::RUNTIME, format!("{}: this host has nothing for {what}", self.call))
     }

@@ -22,12 +22,12 @@ const ENTRY: Takes = Takes {
     not_here: &[],
 };
 
-/// How many entries one call takes.
+/// The largest number of entries of one call.
 const MAX_ENTRIES: usize = 10;
 /// How many bytes the entries of one call may have.
 const MAX_ENTRY_BYTES: usize = 256 * 1024;
 
-/// An event to keep.
+/// An event to store.
 struct Event {
     id: String,
     bus: String,
@@ -38,11 +38,11 @@ struct Event {
     time: Timestamp,
 }
 
-/// Why an entry is not taken: `ErrorCode` and `ErrorMessage`.
+/// Why an entry is refused: `ErrorCode` and `ErrorMessage`.
 type Reason = (&'static str, String);
 
-/// Keeps the events that are right. The optimized flavor fails when one is not, and names execution and
-/// machine among each event's resources.
+/// Stores the valid events. The optimized flavor fails if an entry is not valid, and adds execution and machine to each
+/// event's resources.
 pub(super) async fn put_events(
     task: &TaskRequest,
     flavor: Flavor,
@@ -132,7 +132,7 @@ fn time(fields: &Arguments<'_>) -> Result<Timestamp, Failure> {
 }
 
 impl Event {
-    /// As EventBridge counts; the time takes 14 bytes.
+    /// The size as EventBridge counts it; the time counts 14 bytes.
     fn size(&self) -> usize {
         let Self { source, detail_type, detail, resources, .. } = self;
         14 + source.len()

@@ -117,7 +117,7 @@ fn payload(arguments: &Arguments<'_>, flavor: Flavor) -> Result<Vec<u8>, Failure
     Ok(text.into_bytes())
 }
 
-/// A call that nobody waits for: a failure is tried twice more, as Lambda does.
+/// An asynchronous call: after a failure there are two retries, as Lambda does.
 async fn on_event(function: Function, input: Vec<u8>, services: Services) {
     let mut pauses = EVENT_RETRY_DELAYS.into_iter();
     while let Err(error) = services.call(function, input.clone()).await {
@@ -127,8 +127,8 @@ async fn on_event(function: Function, input: Vec<u8>, services: Services) {
     }
 }
 
-/// What Lambda says of a failed function, so that a machine catches the same here and there. It is logged
-/// here, once: a machine that catches it goes on.
+/// The failure that Lambda gives for a failed function, so that a machine catches the same here and there. It is logged
+/// here, once: a machine that catches it continues.
 fn failure(function: Function, error: &kernel::Error) -> Failure {
     tracing::error!(
         function.name = function.name,

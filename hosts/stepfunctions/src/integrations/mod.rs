@@ -1,5 +1,5 @@
-//! What a Task may ask of this host: crmflow's functions, and the calls of AWS services that have a place on
-//! one machine. `docs/task-resources.md` says what each does here and how that differs from AWS.
+//! The service integrations of a Task: the functions of the host, and the calls of AWS services that one machine can
+//! serve. `docs/task-resources.md` describes each, and how it differs from AWS.
 
 mod activity;
 mod arguments;
@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{clock, executions::Runner, resource::Resource};
 
-/// Does what a task asks. What comes later, [`watch`] waits for.
+/// Runs a task. [`watch`] waits for a result that comes later.
 pub(crate) async fn run(task: &TaskRequest, runner: &Runner) -> Result<Value, Failure> {
     let (arguments, executions) = (&task.arguments, &runner.executions);
     let services = &executions.services;
@@ -41,8 +41,8 @@ pub(crate) async fn run(task: &TaskRequest, runner: &Runner) -> Result<Value, Fa
     }
 }
 
-/// Waits for the result of a task that was only got under way: here for the end of an execution, else for
-/// whoever has the token.
+/// Waits for the result of a task that was started: here for the end of an execution, otherwise for the owner of the
+/// token.
 pub(crate) async fn watch(task: &TaskRequest, runner: &Runner) -> Result<Value, Failure> {
     match (task.pattern, &task.progress) {
         (Pattern::Sync, Progress::Submitted(started)) => sfn::ended(task, started, runner).await,
@@ -50,8 +50,8 @@ pub(crate) async fn watch(task: &TaskRequest, runner: &Runner) -> Result<Value, 
     }
 }
 
-/// An id for what a task makes, its `part`th thing. In a run that survives a restart it is always the same:
-/// a task that was asked before a crash kept that from being noted makes nothing twice.
+/// An id for the `part`th thing that a task makes. In a run that survives a restart it is always the same: a task that
+/// runs again, since a crash prevented the record of its result, makes nothing twice.
 fn id(task: &TaskRequest, part: usize, runner: &Runner) -> String {
     match (&runner.journal, serde_json::to_string(&task.id)) {
         (Some(_), Ok(id)) => {

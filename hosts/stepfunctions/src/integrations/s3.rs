@@ -111,7 +111,7 @@ pub(super) async fn put_object(
     Ok(Value::from([("ETag", tag)]))
 }
 
-/// The key, once the bucket is known to be the template's. S3 takes keys that are no paths; files do not.
+/// The key, after a check that the bucket is the template's. S3 accepts keys that are no paths; files do not.
 fn place(arguments: &Arguments<'_>, template: &Template) -> Result<String, Failure> {
     let (bucket, key) = (arguments.required("Bucket")?, arguments.required("Key")?);
     if !template.is_bucket(&bucket) {

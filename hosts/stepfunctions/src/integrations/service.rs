@@ -5,13 +5,13 @@ use states::Failure;
 use crate::clock;
 use crate::resource::Flavor;
 
-/// A service, by the names that errors and causes hold.
+/// A service, by its names in errors and causes.
 #[derive(Debug)]
 pub(super) struct Service {
-    /// The optimized flavor: what stands before the dot, the name in causes, and the error of a refusal
-    /// that has no exception of its own.
+    /// The optimized flavor: the text before the dot, the name in causes, and the error of a refusal that has no
+    /// exception of its own.
     optimized: [&'static str; 3],
-    /// The SDK flavor: what stands before the dot and in causes, and the error of other refusals.
+    /// The SDK flavor: the text before the dot and in causes, and the error of other refusals.
     sdk: [&'static str; 2],
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Refusal {
     pub(super) code: &'static str,
     /// The exception that the SDKs know it as; `None`: the service's own general one.
     pub(super) exception: Option<&'static str>,
-    /// What it says.
+    /// The message.
     pub(super) message: String,
 }
 

@@ -33,10 +33,10 @@ const START_EXECUTION: Takes = Takes {
 const START_SYNC_EXECUTION: Takes =
     Takes { call: "sfn:startSyncExecution", not_here: &["IncludedData"], ..START_EXECUTION };
 
-/// How often an execution is looked at that should run and does not.
+/// The interval of reads of an execution that should run and does not.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What is to be started.
+/// A checked request to start an execution.
 struct StartRequest<'a> {
     arguments: Arguments<'a>,
     flavor: Flavor,
@@ -84,7 +84,7 @@ pub(super) async fn start_execution(
     Ok(Value::from([("ExecutionArn", started.arn.as_str().into()), ("StartDate", started_at)]))
 }
 
-/// Waits for the end of an execution that a task has started, and stops it when nobody waits any longer.
+/// Waits for the end of an execution that a task has started. If the wait is dropped, the execution is stopped.
 pub(super) async fn ended(task: &TaskRequest, started: &Value, runner: &Runner) -> Result<Value, Failure> {
     let arn = started.get("ExecutionArn").and_then(Value::as_str).unwrap_or_default();
     let mut guard =
@@ -106,7 +106,7 @@ async fn end(executions: &Executions, arn: &str) -> Result<Option<Execution>, St
         if found.as_ref().is_none_or(|execution| execution.status != Status::Running) {
             return Ok(found);
         }
-        // After a restart, who waits may be back before the one that is waited for.
+        // After a restart, the waiting execution may be resumed before the awaited one.
         tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
@@ -214,7 +214,7 @@ struct StopOnDrop<'a> {
 
 impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
-        // A run that is adrift waits again at the next start.
+        // A run whose journal failed waits again at the next start.
         if !self.is_waited_for || self.runner.journal_failed.load(Ordering::Relaxed) {
             return;
         }
@@ -223,7 +223,7 @@ impl Drop for StopOnDrop<'_> {
             "The Task state in AWS Step Functions execution [{}] which was managing this resource was aborted",
             self.parent
         );
-        // A runtime that is shutting down starts nothing: then both go on at the next start.
+        // A runtime that shuts down starts nothing: then both executions are resumed at the next start.
         self.runtime.spawn(async move {
             if let Err(error) = executions.stop(&arn, Failure { error: None, cause: Some(cause) }).await {
                 tracing::error!(execution.arn = arn, "{arn} could not be stopped: {error}");
@@ -232,7 +232,7 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-/// What DescribeExecution says, in the letters of a task's result.
+/// The answer of DescribeExecution, with the field names of a task's result.
 fn described(execution: &Execution, data: fn(&str) -> Value) -> Value {
     let redrivable = execution.redrivable(clock::now());
     let text = |text: &str| Value::from(text);

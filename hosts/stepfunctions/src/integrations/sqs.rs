@@ -28,7 +28,7 @@ const ATTRIBUTE: Takes = Takes {
     not_here: &["BinaryValue", "BinaryListValues", "StringListValues"],
 };
 
-/// The longest that a message may be held back, in seconds.
+/// The longest delay of a message, in seconds.
 const MAX_DELAY_SECONDS: u32 = 900;
 
 /// A call that names a queue of the template.
@@ -38,7 +38,7 @@ struct Call<'a> {
     flavor: Flavor,
 }
 
-/// Sends a message; what it answers is on the disk.
+/// Sends a message; it is on the disk when this returns.
 pub(super) async fn send_message(
     task: &TaskRequest,
     flavor: Flavor,
@@ -103,7 +103,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// For how many seconds the message is held back.
+    /// The delay of the message in seconds.
     fn delay(&self) -> Result<u32, Failure> {
         const NAME: &str = "DelaySeconds";
         match self.arguments.integer(NAME)? {
@@ -156,7 +156,7 @@ fn refused(character: char) -> bool {
 
 /// The attributes of a message.
 struct Attributes {
-    /// As they are kept.
+    /// The JSON that is stored.
     json: String,
     /// In the order of their names.
     texts: Vec<[String; 3]>,

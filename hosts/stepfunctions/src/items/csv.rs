@@ -5,7 +5,7 @@ use std::sync::Arc;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use states::Value;
 
-/// The rows. As on AWS, a row that is too short is filled with empty texts, and what is too much is left out.
+/// The rows. As on AWS, a row that is too short is filled with empty texts, and superfluous fields are omitted.
 pub(super) fn rows(
     key: &str,
     bytes: &[u8],
@@ -35,7 +35,7 @@ pub(super) fn rows(
     Ok(rows)
 }
 
-/// Records of the text that is left.
+/// The records of the remaining text.
 struct Records<'b> {
     reader: Reader,
     rest: &'b [u8],
@@ -54,7 +54,7 @@ impl Records<'_> {
             filled += written;
             fields += ended;
             match result {
-                // With nothing left, the reader ends the last record.
+                // At the end of the text the reader ends the last record.
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull => text.resize(text.len() * 2, 0),
                 ReadRecordResult::OutputEndsFull => ends.resize(ends.len() * 2, 0),

@@ -42,7 +42,7 @@ pub(super) fn manifest(key: &str, bytes: &[u8]) -> Result<Vec<(String, String)>,
         .collect()
 }
 
-/// What an S3 inventory consists of.
+/// The files of an S3 inventory.
 pub(super) struct Inventory {
     pub(super) bucket: String,
     pub(super) files: Vec<String>,

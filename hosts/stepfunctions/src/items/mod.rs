@@ -1,4 +1,4 @@
-//! Items of a distributed Map: which objects hold them, and what is in those.
+//! The items of a distributed Map: the objects with the items, and their formats.
 
 mod csv;
 mod json;
@@ -15,7 +15,7 @@ const GZIP: [u8; 2] = [0x1F, 0x8B];
 /// The first bytes of what Zstandard has packed.
 const ZSTD: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 
-/// What may be given to a reader here. Files keep no versions, and everything has one owner.
+/// The arguments that a reader accepts here. Files have no versions, and everything has one owner.
 const ARGUMENTS: [&str; 5] = ["Bucket", "ExpectedBucketOwner", "Key", "Prefix", "StartAfter"];
 
 /// Objects, and the names of the buckets that they are in.
@@ -118,7 +118,7 @@ impl Buckets<'_> {
     }
 }
 
-/// What is in an object, worked out where it may take its time.
+/// The items of an object, decoded on a thread that may block.
 async fn unpack(key: String, bytes: Bytes, format: ItemFormat, most: usize) -> Result<Items, String> {
     let decoded = tokio::task::spawn_blocking(move || {
         let bytes = plain(&key, bytes)?;
@@ -152,7 +152,7 @@ fn plain(key: &str, bytes: Bytes) -> Result<Bytes, String> {
     }
 }
 
-/// What S3 lists of an object.
+/// The description of an object in a listing of S3.
 fn description(object: &Listed) -> Value {
     let mut members: Vec<(Arc<str>, Value)> = Vec::new();
     members.extend(object.e_tag.as_deref().map(|tag| ("Etag".into(), tag.into())));

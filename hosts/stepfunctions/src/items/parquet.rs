@@ -7,7 +7,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
 use states::Value;
 
-/// The rows, not more than so many.
+/// The rows, up to a limit.
 pub(super) fn rows(key: &str, bytes: Bytes, most: usize) -> Result<Vec<Value>, String> {
     let broken = |_| format!("{key} is not Parquet");
     let reader = SerializedFileReader::new(bytes).map_err(broken)?;

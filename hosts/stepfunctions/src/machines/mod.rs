@@ -1,5 +1,5 @@
-//! The machines that can be started: those of the template, and those that were made at run time. All are
-//! kept with every revision of their definitions, since an execution goes on with the one it began with.
+//! The machines that can be started: those of the template, and those that clients created. All are stored with every
+//! revision of their definitions, since an execution continues with the revision of its start.
 
 mod table;
 
@@ -19,12 +19,12 @@ pub(crate) use table::{Created, StoredMachine, Tags, put_tags};
 
 use crate::clock;
 
-/// Why the template's machines are not kept.
+/// Why the template's machines were not stored.
 #[derive(Debug)]
 pub enum SyncError {
-    /// A machine of this name was made at run time.
+    /// A client created a machine of this name.
     Clash(String),
-    /// The store did not take them.
+    /// The store failed.
     Store(StoreError),
 }
 
@@ -48,7 +48,7 @@ impl Machines {
         Self { store, parsed: Arc::default() }
     }
 
-    /// Keeps the template's machines as the template says; those that it no longer has are gone.
+    /// Stores the machines of the template, and deletes those that the template no longer has.
     pub async fn sync_template(&self, template: &Template) -> Result<(), SyncError> {
         let machines: Vec<_> = template.machines.iter().map(|machine| of_template(machine)).collect();
         let clash =
@@ -59,23 +59,23 @@ impl Machines {
         }
     }
 
-    /// Keeps a new machine, unless there is one of its name.
+    /// Stores a new machine, unless there is one of its name.
     pub(crate) async fn create(&self, machine: StoredMachine, tags: Tags) -> Result<Created, StoreError> {
         self.store.writer.write(move |connection| table::create(connection, &machine, &tags)).await
     }
 
-    /// Keeps a new revision of a machine; `false`: there is no such machine any more.
+    /// Stores a new revision of a machine; `false`: the machine was deleted.
     pub(crate) async fn update(&self, machine: StoredMachine) -> Result<bool, StoreError> {
         self.store.writer.write(move |connection| table::update(connection, &machine)).await
     }
 
-    /// Starts to delete a machine: nothing can be started on it any more.
+    /// Marks a machine as being deleted: no execution of it can start any more.
     pub async fn mark_deleting(&self, arn: &str) -> Result<(), StoreError> {
         let arn = arn.to_owned();
         self.store.writer.write(move |connection| table::mark_deleting(connection, &arn)).await
     }
 
-    /// Forgets a machine with all its revisions and tags, and in the same commit what `others` forgets of it.
+    /// Deletes a machine with all its revisions and tags; `others` deletes its executions in the same commit.
     pub(crate) async fn delete(
         &self,
         arn: &str,
@@ -113,7 +113,7 @@ impl Machines {
         self.store.readers.with(|connection| table::list(connection, after, limit))
     }
 
-    /// A kept machine, ready to run; `check` says of a resource why this host cannot run it.
+    /// A stored machine, ready to run; `check` gives the reason why this host cannot run a resource.
     pub(crate) fn ready(
         &self,
         stored: &StoredMachine,
@@ -152,7 +152,7 @@ fn of_template(machine: &Machine) -> StoredMachine {
 }
 
 impl StoredMachine {
-    /// Where a machine stands in a listing.
+    /// The position of a machine in a listing.
     pub(crate) fn key(&self) -> String {
         format!("{:.9}/{}", self.created_at, self.arn)
     }
@@ -163,7 +163,7 @@ impl StoredMachine {
     }
 }
 
-/// Times as they are kept: all of one length, so that texts sort as times do.
+/// A time as it is stored: all texts have one length, so that they sort as times do.
 fn text(at: Timestamp) -> String {
     format!("{at:.9}")
 }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::text;
 
-/// A machine in one revision, as it is kept.
+/// A stored machine in one revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredMachine {
     pub arn: String,
@@ -28,7 +28,7 @@ pub struct StoredMachine {
 /// Tags by key.
 pub(crate) type Tags = Vec<(String, String)>;
 
-/// What became of a machine that was to be made.
+/// The result of the creation of a machine.
 #[derive(Debug)]
 pub(crate) enum Created {
     Now,
@@ -126,8 +126,8 @@ pub(super) fn delete(connection: &Connection, arn: &str) -> rusqlite::Result<Vec
     gone
 }
 
-/// Keeps the template's machines and forgets those that it had before; the name of one that was made at run
-/// time, if there is one of a name of the template's.
+/// Stores the template's machines and deletes those that it no longer has. Gives the name of a machine that a client
+/// created, if the template has one of that name.
 pub(super) fn sync_template(
     connection: &Connection,
     machines: &[StoredMachine],

@@ -1,4 +1,4 @@
-//! Activities: work that is done by whoever polls for it.
+//! Activities: tasks for workers that poll.
 
 use std::time::Duration;
 
@@ -64,10 +64,10 @@ pub(super) fn describe(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, 
     Ok(described)
 }
 
-/// So long a worker's call waits for a task, as on AWS.
+/// How long a worker's poll waits for a task, as on AWS.
 const POLL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// `GetActivityTask`: waits until there is a task; where none comes, the answer has no token.
+/// `GetActivityTask`: waits until there is a task; if none arrives, the answer has no token.
 pub(super) async fn take(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {
     let arn = fields.arn("activityArn");
     let worker = fields.text("workerName", 1..=80);

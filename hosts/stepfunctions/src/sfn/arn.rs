@@ -1,8 +1,8 @@
-//! ARNs of Step Functions: what they name, and which names are allowed.
+//! ARNs of Step Functions: the resources that they name, and the names that are allowed.
 
 use super::error::Error;
 
-/// What an ARN names.
+/// The kind of resource that an ARN names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Resource<'a> {
     /// `stateMachine:NAME`

@@ -1,4 +1,4 @@
-//! Definitions: what AWS says of those that are not sound, and those that this host cannot run.
+//! Definitions: AWS's problems of invalid ones, and the resources that this host cannot run.
 
 use serde_json::{Value as Json, json};
 use states::{Problem, Problems, Severity, StateMachine};
@@ -8,10 +8,10 @@ use crate::resource::check_resource;
 
 /// A definition's most characters.
 pub(super) const MAX_CHARS: usize = 1_048_576;
-/// So many problems are told at the most.
+/// The most problems of one answer.
 const MAX_PROBLEMS: u64 = 100;
 
-/// Says of a resource why this host cannot run it.
+/// Gives the reason why this host cannot run a resource.
 type Check<'a> = &'a dyn Fn(&str) -> Result<(), String>;
 
 /// Every problem of a definition for a machine of this type, warnings included.
@@ -19,7 +19,7 @@ fn problems(definition: &str, express: bool, check: Check<'_>) -> Vec<Problem> {
     StateMachine::diagnose(template::machine_type(express), definition, &check)
 }
 
-/// Refuses a definition that is not sound.
+/// Refuses an invalid definition.
 pub(super) fn check(definition: &str, express: bool, check: Check<'_>) -> Result<(), Error> {
     let mut problems = problems(definition, express, check);
     problems.retain(|problem| problem.severity == Severity::Error);

@@ -1,4 +1,4 @@
-//! What the endpoint refuses, in AWS's names, statuses and words.
+//! The errors of the endpoint, with AWS's names, statuses and words.
 
 use axum::http::StatusCode;
 use kernel::store::StoreError;
@@ -56,8 +56,8 @@ impl Kind {
         }
     }
 
-    /// The service's own errors, those of its framework, and those of the framework's validation have
-    /// namespaces of their own; clients look behind the `#` only.
+    /// The service's own errors, those of its framework, and those of the framework's validation have namespaces of
+    /// their own; clients read the part after the `#` only.
     fn namespace(self) -> &'static str {
         match self {
             Self::AccessDeniedException
@@ -141,7 +141,7 @@ impl Error {
         Self::new(Kind::StateMachineDeleting, format!("State Machine is being deleted: '{arn}'"))
     }
 
-    /// The template says what its machines are; whoever wants another changes the template.
+    /// Clients cannot change a machine of the template; an operator changes the template.
     pub(super) fn machine_of_template(arn: &str) -> Self {
         let message = format!("{arn} is a machine of the template, and is changed and removed there");
         Self::new(Kind::AccessDeniedException, message)

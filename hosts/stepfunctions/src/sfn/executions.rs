@@ -25,12 +25,12 @@ use crate::{
 /// The most characters of an input.
 const MAX_INPUT_CHARS: usize = 262_144;
 
-/// What is to be started.
+/// A checked request to start an execution.
 struct StartRequest {
     machine: StoredMachine,
     name: String,
     input: String,
-    /// What answers in the place of its tasks: Step Functions Local names a test case behind a `#`.
+    /// The mocks of its tasks: as in Step Functions Local, a `#` in the ARN precedes the name of a test case.
     mocks: Option<Arc<MockedTasks>>,
 }
 
@@ -177,7 +177,7 @@ pub(super) fn list(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Erro
     Ok(answer)
 }
 
-/// What a listing and a description of an execution have in common.
+/// The members that a listing and a description of an execution share.
 fn listed(execution: &Execution) -> Map<String, Json> {
     let mut listed = Map::new();
     listed.insert("executionArn".into(), json!(execution.arn));

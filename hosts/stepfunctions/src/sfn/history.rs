@@ -1,4 +1,4 @@
-//! What happened in an execution, a page at a time.
+//! The history of an execution, a page at a time.
 
 use serde_json::{Value as Json, json};
 

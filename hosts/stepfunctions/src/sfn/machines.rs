@@ -123,7 +123,7 @@ pub(super) async fn delete(endpoint: &Endpoint, mut fields: Fields) -> Result<Js
     }
 }
 
-/// Ends a machine that was closed: its executions are stopped, and all of it is forgotten.
+/// Ends a machine that is being deleted: stops its executions, and deletes all of it.
 pub(super) async fn end(endpoint: &Endpoint, arn: &str) -> Result<(), StoreError> {
     let mut running = ListFilter {
         machine_arn: Some(arn.to_owned()),
@@ -182,7 +182,7 @@ fn listed(machine: &StoredMachine) -> Json {
     })
 }
 
-/// What descriptions of a machine and of the machine of an execution have in common.
+/// The members that descriptions of a machine and of the machine of an execution share.
 pub(super) fn description(machine: &StoredMachine, included: bool) -> Map<String, Json> {
     let mut described = settings::described(&machine.settings);
     described.insert("stateMachineArn".into(), json!(machine.arn));
@@ -195,7 +195,7 @@ pub(super) fn description(machine: &StoredMachine, included: bool) -> Map<String
     described
 }
 
-/// Whether data is asked for, and not metadata alone.
+/// Whether the request asks for data, and not for metadata alone.
 pub(super) fn included(fields: &mut Fields) -> bool {
     fields.word("includedData", &["ALL_DATA", "METADATA_ONLY"]).as_deref() != Some("METADATA_ONLY")
 }
@@ -209,7 +209,7 @@ pub(super) fn check_role(arn: &str) -> Result<(), Error> {
     if is_arn { Ok(()) } else { Err(Error::arn(format_args!("Invalid ARN prefix: {arn}"))) }
 }
 
-/// Whether a version is to be published: this host keeps none.
+/// The request to publish a version: this host has no versions.
 struct Publish {
     publish: bool,
     description: Option<String>,

@@ -46,21 +46,21 @@ use self::{
 };
 use crate::{clock, executions::Executions, machines::Machines};
 
-/// What a request may weigh: a definition of 1 MiB with every character escaped, and some.
+/// The largest request: a definition of 1 MiB with every character escaped, and some more.
 const MAX_REQUEST_BYTES: usize = 8 * 1024 * 1024;
-/// How long the body of a call may take to come.
+/// How long the endpoint waits for the body of a call.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// What JSON 1.0 of AWS calls itself.
+/// The media type of AWS's JSON 1.0.
 const JSON: &str = "application/x-amz-json-1.0";
 
-/// What calls are answered from.
+/// The endpoint.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     executions: Executions,
     redrives: Arc<Redrives>,
 }
 
-/// Says of a request, by its method, its target and its headers, why the endpoint does not answer it.
+/// Gives the reason why the endpoint refuses a request with this method, target and headers.
 pub type Permit = Arc<dyn Fn(&Method, &Uri, &HeaderMap) -> Result<(), &'static str> + Send + Sync>;
 
 /// The routes of the endpoint.
@@ -106,7 +106,7 @@ impl Endpoint {
         Self { executions, redrives: Arc::default() }
     }
 
-    /// Finishes what a crash may have cut short.
+    /// Finishes the deletion of machines that a crash interrupted.
     pub async fn resume(&self) -> Result<(), StoreError> {
         for arn in self.machines().deleting()? {
             machines::end(self, &arn).await?;

@@ -6,18 +6,18 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{error::Error, validate::Fields};
 
-/// What a page holds at the most where nobody says: AWS's number.
+/// The size of a page if the request gives none: AWS's number.
 const DEFAULT_SIZE: u64 = 100;
 const MAX_SIZE: u64 = 1000;
 /// A token is good for a day, as on AWS.
 const TOKEN_LIFETIME_SECONDS: i64 = 24 * 60 * 60;
 
-/// Which page is asked for.
+/// The page that a request asks for.
 #[derive(Debug)]
 pub(super) struct Page {
     pub(super) size: usize,
     token: Option<String>,
-    /// What else was asked for: a token is good for this listing alone.
+    /// The other parameters of the listing: a token is valid for this listing alone.
     listing: String,
 }
 

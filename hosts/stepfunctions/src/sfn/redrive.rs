@@ -1,4 +1,4 @@
-//! Redriving: an execution that failed goes on from where it did.
+//! Redrives: a failed execution continues from the failed step.
 
 use std::{collections::VecDeque, sync::Mutex};
 
@@ -13,10 +13,10 @@ use super::{
 };
 use crate::{clock, executions::RedriveError};
 
-/// A client's token stands for its redrive for so long, as on AWS.
+/// How long a client's token identifies its redrive, as on AWS.
 const CLIENT_TOKEN_LIFETIME: SignedDuration = SignedDuration::from_mins(15);
 
-/// What was redriven lately: a client that asks again with the same token has the same answer.
+/// The recent redrives: a client that repeats a request with the same token gets the same answer.
 #[derive(Debug, Default)]
 pub(super) struct Redrives {
     latest: Mutex<VecDeque<Redrive>>,

@@ -1,4 +1,4 @@
-//! What a machine is set to beyond its definition: logging, tracing, encryption.
+//! The settings of a machine beyond its definition: logging, tracing, encryption.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -7,7 +7,7 @@ use super::{
     validate::Fields,
 };
 
-/// The settings that a request gives; those that it leaves out stay as they are.
+/// The settings of a request; omitted ones do not change.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     logging: Option<Logging>,
@@ -62,7 +62,7 @@ impl Settings {
         }
     }
 
-    /// These over those that were kept before, to be kept.
+    /// Merges these into the stored settings.
     pub(super) fn over(&self, before: &str) -> String {
         let mut kept: Map<String, Json> = serde_json::from_str(before).unwrap_or_default();
         if let Some(logging) = &self.logging {
@@ -100,7 +100,7 @@ fn destination(fields: &mut Fields) -> Option<String> {
     fields.structure("cloudWatchLogsLogGroup", read).flatten()
 }
 
-/// Kept settings, as a machine is described with them.
+/// Stored settings, as a description of the machine has them.
 pub(super) fn described(kept: &str) -> Map<String, Json> {
     let mut described: Map<String, Json> = serde_json::from_str(kept).unwrap_or_default();
     let usual = [

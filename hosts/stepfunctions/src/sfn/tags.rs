@@ -12,7 +12,7 @@ use super::{
 };
 use crate::machines::{Tags, put_tags};
 
-/// So many tags a resource has at the most.
+/// The most tags of a resource.
 const MAX_TAGS: usize = 50;
 
 /// Reads the tags of a request.

@@ -1,4 +1,4 @@
-//! Answers for tasks that wait for whoever has their token.
+//! Answers for tasks, from the owners of their tokens.
 
 use serde_json::{Value as Json, json};
 use states::{Failure, Input, Value};

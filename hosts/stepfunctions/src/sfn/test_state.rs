@@ -17,7 +17,7 @@ use crate::{clock, resource::check_resource};
 
 /// The most characters of a text with JSON.
 const MAX_JSON_CHARS: usize = 262_144;
-/// What AWS bounds by the size of an integer only.
+/// AWS's bound of numbers that have no other: the size of an integer.
 const MAX_INTEGER: u64 = 2_147_483_647;
 
 pub(super) async fn test(endpoint: &Endpoint, mut fields: Fields) -> Result<Json, Error> {

@@ -1,4 +1,4 @@
-//! What a request says, member by member: AWS's constraints, and its words for those that are broken.
+//! The members of a request: AWS's constraints, and its words for violations.
 
 use std::ops::RangeInclusive;
 
@@ -6,8 +6,8 @@ use serde_json::{Map, Value as Json};
 
 use super::error::Error;
 
-/// The members of a request or of a structure in it. Reading goes on after a constraint that is broken, so
-/// that [`Fields::finish`] names all of them.
+/// The members of a request or of a structure in it. Reading continues after a violated constraint, so that
+/// [`Fields::finish`] names all of them.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     given: Map<String, Json>,
@@ -170,7 +170,7 @@ impl Fields {
         ));
     }
 
-    /// Nothing else is read: what is wrong is told, all at once.
+    /// Ends reading: reports all violations at once.
     pub(super) fn finish(self) -> Result<(), Error> {
         if let Some(mistyped) = self.mistyped {
             return Err(Error::serialization(mistyped));
@@ -201,7 +201,7 @@ impl Fields {
         }
     }
 
-    /// The text, or an empty one where none was given, which is told.
+    /// The text, or an empty one with a violation if the request has none.
     fn demand(&mut self, name: &str, text: Option<String>) -> String {
         if text.is_none() && self.mistyped.is_none() {
             self.missing(name);

@@ -8,7 +8,7 @@ use states::{Failure, Object, Value};
 
 use super::{Call, PARTITION, SORT, VERSION, number};
 
-/// What a flavor calls the types whose names differ.
+/// The names of types that differ between the flavors.
 #[derive(Debug)]
 pub(super) struct Names {
     boolean: &'static str,
@@ -92,7 +92,7 @@ fn map<'a>(json: &'a str, names: &Names) -> Result<BTreeMap<Cow<'a, str>, Value>
     fields.into_iter().map(|(name, value)| Ok((name, attribute(value.get(), names)?))).collect()
 }
 
-/// A number goes by its text, so it loses no digit.
+/// A number is read from its text, so it loses no digit.
 fn attribute(json: &str, names: &Names) -> Result<Value, StoreError> {
     let (kind, value) = match json.as_bytes().first() {
         Some(b'{') => {

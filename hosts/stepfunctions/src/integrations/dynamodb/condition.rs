@@ -1,5 +1,5 @@
-//! Conditions, as far as the store has them: that there is no item with this key, and that the item has a
-//! version. What DynamoDB refuses is refused in its words; what it takes and the store lacks, by name.
+//! Conditions, as far as the store has them: no item has this key, or the item has a version. DynamoDB's refusals have
+//! its words; a condition that only DynamoDB supports is refused by name.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use states::{Failure, Object, Value};
 
 use super::{Call, PARTITION, SORT, VERSION};
 
-/// What must be true of the stored item for a put to happen.
+/// The condition of a put on the stored item.
 pub(super) fn read(call: &Call<'_>) -> Result<Condition, Failure> {
     let expression = call.arguments.text("ConditionExpression")?;
     let names = call.arguments.object("ExpressionAttributeNames")?;
@@ -71,7 +71,7 @@ fn parse(expression: &str) -> Option<Parsed<'_>> {
     }
 }
 
-/// What stands for names and values in an expression.
+/// The substitutes for names and values in an expression.
 struct Placeholders<'a> {
     call: &'a Call<'a>,
     names: Option<&'a Object>,

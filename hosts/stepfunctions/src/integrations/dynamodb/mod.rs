@@ -175,7 +175,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// What DynamoDB calls a ValidationException, for which the SDKs have no exception of its own.
+    /// A ValidationException of DynamoDB, for which the SDKs have no exception of its own.
     fn invalid(&self, message: impl Into<String>) -> Failure {
         refused(self.flavor, "ValidationException", None, message)
     }

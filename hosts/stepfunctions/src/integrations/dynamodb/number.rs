@@ -1,8 +1,8 @@
-//! DynamoDB's numbers: decimals of up to 38 digits, given back in one spelling.
+//! DynamoDB's numbers: decimals of up to 38 digits, returned in one spelling.
 
 /// The most digits that a number may have.
 const MAX_DIGITS: usize = 38;
-/// The exponents of its first digit that DynamoDB takes.
+/// The exponents of the first digit that DynamoDB accepts.
 const MAGNITUDES: std::ops::RangeInclusive<i64> = -130..=125;
 
 /// The number without an exponent and without zeros that mean nothing. An error is DynamoDB's own text.
@@ -24,7 +24,7 @@ pub(super) fn canonical(text: &str) -> Result<String, String> {
     if significant.is_empty() {
         return Ok("0".to_owned());
     }
-    // Where the point stands, counted from the first digit that is no zero.
+    // The position of the point, counted from the first digit that is no zero.
     let length = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let point = length(whole.len()).saturating_add(exponent).saturating_sub(length(leading));
     check(significant, point)?;
