@@ -255,17 +255,18 @@ fn broken_off(place: &Place, signal: &str) -> (PathBuf, String) {
     let batches = place.run(["batches", "--json"]).json();
     let id = batches[0]["batchId"].as_str().unwrap().to_owned();
     if signal == "INT" {
-        check_named(&fs::read_to_string(errors).unwrap(), &id);
+        let program = format!("{} --data {}", env!("CARGO_BIN_EXE_crmflow"), place.data().display());
+        check_named(&fs::read_to_string(errors).unwrap(), &program, &id);
         assert_eq!(batches[0]["status"], "INTERRUPTED");
     }
     (file, id)
 }
 
-/// Fails unless both ways out are named.
+/// Fails unless both ways out are named, as a person types them.
 #[track_caller]
-fn check_named(said: &str, id: &str) {
+fn check_named(said: &str, program: &str, id: &str) {
     for way in ["resume", "cancel"] {
-        assert!(said.contains(&format!("crmflow batches {way} {id}")), "{said}");
+        assert!(said.contains(&format!("`{program} batches {way} {id}`")), "{said}");
     }
 }
 
@@ -283,7 +284,7 @@ fn an_import_that_was_broken_off_waits_for_its_operator() {
         assert_eq!(api.ended(&other)["outcomes"]["saved"], 20);
         assert_eq!(api.show(&format!("/batches/{id}"))["status"], "INTERRUPTED");
         assert_eq!(stored(&place), before + 20);
-        check_named(&fs::read_to_string(place.path("stderr")).unwrap(), &id);
+        check_named(&fs::read_to_string(place.path("stderr")).unwrap(), "crmflow", &id);
         assert!(place.run(["batches"]).stdout.contains(&format!("{id}  INTERRUPTED")));
         place.run(["batches", "resume", &other]).check(1, &["has ended"]);
         let resumed = place.run(["batches", "resume", &id]);

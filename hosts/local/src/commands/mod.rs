@@ -86,8 +86,22 @@ fn flow(folder: &DataFolder, template: Template) -> LocalFlow {
 /// What a person types before a command for the same folder: the program as it was called, which may not be in the
 /// search path, and the folder where it is not the usual one.
 fn typed(data: &Path) -> String {
-    let program = std::env::args().next().unwrap_or_else(|| "crmflow".to_owned());
-    if data == Path::new(DEFAULT_DATA) { program } else { format!("{program} --data {}", data.display()) }
+    let program = quoted(&std::env::args().next().unwrap_or_else(|| "crmflow".to_owned()));
+    if data == Path::new(DEFAULT_DATA) {
+        program
+    } else {
+        format!("{program} --data {}", quoted(&data.to_string_lossy()))
+    }
+}
+
+/// A word as a POSIX shell reads it.
+fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "/._-".contains(letter);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 /// Runs a command's work until it is done.
