@@ -42,6 +42,8 @@ enum Workload {
     B12(Starts),
     /// What is deployed: the cost of a million records.
     B13,
+    /// Each of them at its smallest size, without peers: whether what it counts still fits the program.
+    Smallest(Program),
     /// What B1 measures of ours.
     #[command(hide = true)]
     Clean { input: PathBuf, output: PathBuf },
@@ -123,6 +125,13 @@ struct Whole {
 }
 
 #[derive(Debug, Args)]
+struct Program {
+    /// The program; without it the one that lies beside this one.
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 struct Starts {
     /// What `sam build` made.
     #[arg(long, default_value = ".aws-sam/build", value_name = "FOLDER")]
@@ -194,7 +203,10 @@ fn run(cli: &Cli) -> Result<(), Error> {
         }
         Workload::B7(Engine { rounds, no_peers, program }) => {
             let program = program.clone().map_or_else(beside, Ok)?;
-            give(&b7::run(&place()?, &program, *rounds, !no_peers)?, ToString::to_string, keep)
+            give(&b7::run(&place()?, &program, *rounds, u64::MAX, !no_peers)?, ToString::to_string, keep)
+        }
+        Workload::Smallest(Program { program }) => {
+            smallest(&place()?, &program.clone().map_or_else(beside, Ok)?)
         }
         Workload::Clean { input, output } => clean_one(input, output),
         Workload::Engine(OneRun { workload, executions, program, data }) => {
@@ -205,6 +217,21 @@ fn run(cli: &Cli) -> Result<(), Error> {
             give(&ran, |ran| serde_json::to_string(ran).unwrap_or_default(), None)
         }
     }
+}
+
+/// A result that differs from what is right is an error; how long it took is not looked at.
+fn smallest(place: &Place, program: &Path) -> Result<(), Error> {
+    const SECOND: Duration = Duration::from_secs(1);
+    let plan = Plan { seed: 7, records: 5_000, wide: false };
+    b1::run(place, &plan, 1, false)?;
+    b4::run(&plan, 1)?;
+    let size = b5::Size { steady: SECOND, ceiling: SECOND, delivered: 1_000 };
+    b5::run(place, program, 1, size, false)?;
+    b7::run(place, program, 1, 20, false)?;
+    b10::run(place, program, &plan, 1, false)?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    b13::bill(&b13::Stack::read(&root)?)?;
+    Ok(())
 }
 
 fn table(report: &Report) -> String {

@@ -82,8 +82,14 @@ pub struct Report {
     pub rows: Vec<Row>,
 }
 
-/// Runs every workload, everyone in turn.
-pub fn run(place: &Place, program: &Path, rounds: usize, with_peers: bool) -> Result<Report, Error> {
+/// Runs every workload, everyone in turn. `most` bounds the executions of a run.
+pub fn run(
+    place: &Place,
+    program: &Path,
+    rounds: usize,
+    most: u64,
+    with_peers: bool,
+) -> Result<Report, Error> {
     let python = with_peers.then(|| place.python(&peers::folder().join("requirements.txt"))).transpose()?;
     let before = load();
     let mut rows = Vec::new();
@@ -98,11 +104,12 @@ pub fn run(place: &Place, program: &Path, rounds: usize, with_peers: bool) -> Re
         for round in 1..=rounds {
             for (who, runs) in &mut runs {
                 let name = format!("{workload:?} {who:?}");
-                let run =
-                    child::run(&name, &mut command(place, program, python.as_ref(), *who, workload)?, &[0])?;
+                let count = workload.executions(*who).min(most);
+                let mut command = command(place, program, python.as_ref(), *who, workload, count)?;
+                let run = child::run(&name, &mut command, &[0])?;
                 let ran: Ran = serde_json::from_str(run.output.trim())
                     .map_err(|error| Error::wrong(&name, format!("it did not say what it ran: {error}")))?;
-                check(&name, workload, *who, &ran)?;
+                check(&name, workload, count, &ran)?;
                 progress(&format!("B7 {round}/{rounds}: {name} {:.0}/s", rate(&ran)));
                 runs.push((run, ran));
             }
@@ -118,8 +125,9 @@ fn command(
     python: Option<&PathBuf>,
     who: Who,
     workload: Workload,
+    count: u64,
 ) -> Result<Command, Error> {
-    let count = workload.executions(who).to_string();
+    let count = count.to_string();
     if let (Who::Moto, Some(python)) = (who, python) {
         let definition = place.path("b7.json");
         let case = serde_json::json!({ "definition": workload.definition(), "input": workload.input(0) });
@@ -139,8 +147,8 @@ fn command(
 }
 
 /// A run that did less is not a time.
-fn check(name: &str, workload: Workload, who: Who, ran: &Ran) -> Result<(), Error> {
-    let right = workload.executions(who) * workload.transitions();
+fn check(name: &str, workload: Workload, count: u64, ran: &Ran) -> Result<(), Error> {
+    let right = count * workload.transitions();
     if ran.transitions == right {
         return Ok(());
     }
