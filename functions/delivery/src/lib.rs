@@ -5,6 +5,8 @@ pub mod deliveries;
 pub mod model;
 mod route_events;
 pub mod routes;
+#[cfg(test)]
+mod stored_layout_tests;
 mod test_destination;
 pub mod worker;
 
