@@ -11,4 +11,4 @@ mod test_destination;
 pub mod worker;
 
 pub use route_events::route_events;
-pub use test_destination::{TestDestination, Tested, test_destination};
+pub use test_destination::{TestDestination, TestResult, test_destination};

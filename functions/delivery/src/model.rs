@@ -226,14 +226,14 @@ impl Attempt {
 /// A message of the queue of lanes: this one has something to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Wake {
+pub struct Wakeup {
     /// Whose lane.
     pub tenant: Name,
     /// The destination that it leads to.
     pub destination: DestinationName,
 }
 
-impl Wake {
+impl Wakeup {
     /// The message, held back for so long.
     pub fn message(&self, delay: Duration) -> Result<Message, Error> {
         let body = serde_json::to_string(self).map_err(|error| Error::BadInput(door::describe(&error)))?;

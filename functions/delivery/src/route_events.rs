@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    model::{self, Queued, Status, Wake},
-    routes::{Asked, Route, Routes, TenantRoutes},
+    model::{self, Queued, Status, Wakeup},
+    routes::{FilterRun, Route, Routes, TenantRoutes},
 };
 use events::{
     event::AcceptedEvent,
@@ -55,7 +55,7 @@ pub async fn route_events<S: Store, Q: Queue>(
     while let Some(line) = lines.next().await? {
         let accepted = AcceptedEvent::parse(line)?;
         part.add(Outcome::Routed, accepted.index);
-        routed.push(Routed::new(&accepted, &routes, &mut asked)?);
+        routed.push(RoutedEvent::new(&accepted, &routes, &mut asked)?);
     }
     for destination in routes.slow(&asked) {
         tracing::warn!(
@@ -73,15 +73,19 @@ pub async fn route_events<S: Store, Q: Queue>(
 }
 
 /// An event, and where it goes.
-struct Routed {
+struct RoutedEvent {
     arrival: Arrival,
     user: Option<String>,
     channel: Option<String>,
     response: Response,
 }
 
-impl Routed {
-    fn new(accepted: &AcceptedEvent<'_>, routes: &TenantRoutes, asked: &mut Asked) -> Result<Self, Error> {
+impl RoutedEvent {
+    fn new(
+        accepted: &AcceptedEvent<'_>,
+        routes: &TenantRoutes,
+        asked: &mut FilterRun,
+    ) -> Result<Self, Error> {
         let arrival = accepted.arrival.clone();
         let response = Response::nowhere(&arrival);
         let nowhere = Self { arrival, user: None, channel: None, response };
@@ -111,7 +115,13 @@ impl Routed {
     }
 
     /// Its row in the lane that a way leads to; the destination may have been deleted since.
-    fn row(&self, tenant: &Name, way: &Way, route: Option<&Route>, due: Timestamp) -> Result<Item, Error> {
+    fn row(
+        &self,
+        tenant: &Name,
+        way: &UnqueuedRow,
+        route: Option<&Route>,
+        due: Timestamp,
+    ) -> Result<Item, Error> {
         let Self { arrival, user, channel, response } = self;
         let queued = Queued {
             message_id: arrival.message_id.clone(),
@@ -132,7 +142,7 @@ impl Routed {
 }
 
 /// Where one event of a block is still to go.
-struct Way {
+struct UnqueuedRow {
     /// Its place in the block.
     at: usize,
     destination: DestinationName,
@@ -142,7 +152,11 @@ struct Way {
 
 /// Puts the responses of events; gives where those are still to go. What an earlier try put stands: an event
 /// goes to the destinations that wanted it then.
-async fn put_responses(store: &impl Store, tenant: &Name, block: &[Routed]) -> Result<Vec<Way>, Error> {
+async fn put_responses(
+    store: &impl Store,
+    tenant: &Name,
+    block: &[RoutedEvent],
+) -> Result<Vec<UnqueuedRow>, Error> {
     let mut ways = Vec::new();
     let mut earlier = Vec::new();
     let mut open: Vec<(usize, Option<u64>)> = (0..block.len()).map(|at| (at, None)).collect();
@@ -174,9 +188,9 @@ async fn put_responses(store: &impl Store, tenant: &Name, block: &[Routed]) -> R
     Err(Error::StorageUnavailable("responses are being changed by others at the same time".into()))
 }
 
-fn undelivered(at: usize, known: &Response) -> impl Iterator<Item = Way> {
+fn undelivered(at: usize, known: &Response) -> impl Iterator<Item = UnqueuedRow> {
     let open = known.destinations.iter().filter(|(_, is_delivered)| !**is_delivered);
-    open.map(move |(destination, _)| Way {
+    open.map(move |(destination, _)| UnqueuedRow {
         at,
         destination: destination.clone(),
         is_decided: !known.undecided.contains(destination),
@@ -187,9 +201,9 @@ fn undelivered(at: usize, known: &Response) -> impl Iterator<Item = Way> {
 async fn unknown_to_lanes(
     store: &impl Store,
     tenant: &Name,
-    block: &[Routed],
-    ways: Vec<Way>,
-) -> Result<Vec<Way>, Error> {
+    block: &[RoutedEvent],
+    ways: Vec<UnqueuedRow>,
+) -> Result<Vec<UnqueuedRow>, Error> {
     let keys = ways.iter().flat_map(|way| {
         let partition = model::partition(tenant, &way.destination);
         let sequence = &block[way.at].response.sequence;
@@ -204,9 +218,9 @@ async fn unknown_to_lanes(
 async fn put_rows(
     store: &impl Store,
     tenant: &Name,
-    block: &[Routed],
+    block: &[RoutedEvent],
     routes: &TenantRoutes,
-    ways: Vec<Way>,
+    ways: Vec<UnqueuedRow>,
     settle: SignedDuration,
 ) -> Result<BTreeMap<DestinationName, Timestamp>, Error> {
     let mut rows = Vec::with_capacity(ways.len());
@@ -237,7 +251,7 @@ async fn wake(
     queue: &impl Queue,
 ) -> Result<(), Error> {
     let message =
-        |(destination, due)| Wake { tenant: tenant.clone(), destination }.message(queue::delay(due, now));
+        |(destination, due)| Wakeup { tenant: tenant.clone(), destination }.message(queue::delay(due, now));
     let wakes = touched.into_iter().map(message).collect::<Result<Vec<_>, Error>>()?;
     if !wakes.is_empty() {
         queue.send(QueueName::Lanes, wakes).await?;

@@ -16,7 +16,7 @@ use destinations::{
     expression::{Expression, ExpressionError, Subject},
 };
 use events::event::Event;
-use filter_budget::{FilterBudget, STEP_TIMEOUT, Waste};
+use filter_budget::{FilterBudget, STEP_TIMEOUT, SlowFilters};
 use kernel::{batch::Name, destination_name::DestinationName, error::Error, store::Store};
 
 /// Routes are read anew after so long even if nothing says that they changed: whoever changed a destination may
@@ -26,11 +26,11 @@ const STALE: SignedDuration = SignedDuration::from_secs(10);
 /// The routes of all tenants that had events.
 #[derive(Debug, Default)]
 pub struct Routes {
-    known: Mutex<HashMap<Name, Known>>,
+    known: Mutex<HashMap<Name, CachedRoutes>>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct CachedRoutes {
     generation: u64,
     read_at: Timestamp,
     routes: Arc<TenantRoutes>,
@@ -46,7 +46,7 @@ impl Routes {
     ) -> Result<Arc<TenantRoutes>, Error> {
         // Asked before the destinations are: a change that comes between is seen the next time.
         let generation = destination::generation(tenant, store).await?;
-        let is_fresh = |known: &&Known| {
+        let is_fresh = |known: &&CachedRoutes| {
             let age = now.duration_since(known.read_at);
             known.generation == generation && !age.is_negative() && age < STALE
         };
@@ -58,7 +58,7 @@ impl Routes {
         let before = lock().get(tenant).map(|known| Arc::clone(&known.routes));
         let all = all.into_iter().map(|stored| stored.destination);
         let routes = Arc::new(TenantRoutes::new(all, before.as_deref()));
-        let known = Known { generation, read_at: now, routes: Arc::clone(&routes) };
+        let known = CachedRoutes { generation, read_at: now, routes: Arc::clone(&routes) };
         lock().insert(tenant.clone(), known);
         Ok(routes)
     }
@@ -118,14 +118,14 @@ pub struct Match<'a> {
 
 /// What the filters of a tenant were asked in one step.
 #[derive(Debug)]
-pub struct Asked {
-    waste: Waste,
+pub struct FilterRun {
+    waste: SlowFilters,
     /// How often each was evaluated, and whether it was too slow.
-    answers: Vec<Answers>,
+    answers: Vec<FilterStats>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Answers {
+struct FilterStats {
     evaluations: u64,
     is_slow: bool,
 }
@@ -171,18 +171,18 @@ impl TenantRoutes {
     }
 
     /// A step in which no filter was evaluated yet.
-    pub fn ask(&self) -> Asked {
-        Asked { waste: Waste::default(), answers: vec![Answers::default(); self.routes.len()] }
+    pub fn ask(&self) -> FilterRun {
+        FilterRun { waste: SlowFilters::default(), answers: vec![FilterStats::default(); self.routes.len()] }
     }
 
     /// The destinations whose filters were too slow for the step.
-    pub fn slow(&self, asked: &Asked) -> impl Iterator<Item = &DestinationName> {
+    pub fn slow(&self, asked: &FilterRun) -> impl Iterator<Item = &DestinationName> {
         let slow = self.routes.iter().zip(&asked.answers).filter(|(_, answers)| answers.is_slow);
         slow.map(|(route, _)| &route.destination)
     }
 
     /// The routes that an event takes, or may take; `json` is the event.
-    pub fn matching(&self, event: &Event<'_>, json: &str, asked: &mut Asked) -> Vec<Match<'_>> {
+    pub fn matching(&self, event: &Event<'_>, json: &str, asked: &mut FilterRun) -> Vec<Match<'_>> {
         let named = self.by_event.get(&*event.event).map_or(&[][..], Vec::as_slice);
         // Read when the first filter needs it, and once for all of them.
         let mut subject = None;
@@ -201,7 +201,7 @@ impl TenantRoutes {
     }
 }
 
-impl Asked {
+impl FilterRun {
     /// What a filter says; `None`: it is not known.
     fn ask<'a>(
         &mut self,

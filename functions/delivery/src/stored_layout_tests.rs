@@ -3,8 +3,8 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    model::{Delivery, Queued, Wake},
-    worker::Lane,
+    model::{Delivery, Queued, Wakeup},
+    worker::LaneState,
 };
 
 /// Reads a stored text and writes it back.
@@ -17,7 +17,7 @@ fn check<T: Serialize + DeserializeOwned>(stored: &str) {
 
 #[test]
 fn a_lane_item_with_every_field_is_unchanged() {
-    check::<Lane>(
+    check::<LaneState>(
         r#"{"holder":"0123","expiresAt":"2026-01-01T00:01:00Z","unsettled":true,"ring":"4567","rung":true,
         "wakeAt":"2026-01-01T00:15:00Z","seen":{"createdAt":"2025-12-01T00:00:00.123456789Z","version":3},
         "breaker":{"spans":[{"number":58907520,"failed":5,"all":9},{"number":58907521,"failed":6,"all":6}],
@@ -33,7 +33,7 @@ fn a_lane_item_with_every_field_is_unchanged() {
 
 #[test]
 fn a_new_lane_item_is_unchanged() {
-    check::<Lane>(r#"{"breaker":{}}"#);
+    check::<LaneState>(r#"{"breaker":{}}"#);
 }
 
 #[test]
@@ -58,5 +58,5 @@ fn a_delivery_record_with_every_field_is_unchanged() {
 
 #[test]
 fn a_wakeup_message_is_unchanged() {
-    check::<Wake>(r#"{"tenant":"default","destination":"A"}"#);
+    check::<Wakeup>(r#"{"tenant":"default","destination":"A"}"#);
 }

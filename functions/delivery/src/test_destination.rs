@@ -34,7 +34,7 @@ pub struct TestDestination {
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Tested {
+pub struct TestResult {
     /// Whether the destination took it.
     pub delivered: bool,
     /// The status of its answer, if there was one.
@@ -56,7 +56,7 @@ pub async fn test_destination(
     store: &impl Store,
     outbound: &Outbound,
     now: Timestamp,
-) -> Result<Tested, Error> {
+) -> Result<TestResult, Error> {
     let TestDestination { tenant, destination, event, execution } = step;
     let stored = Destination::find(&tenant, &destination, store).await?;
     let stored = stored.ok_or_else(|| Error::BadInput("there is no destination of this name".into()))?;
@@ -74,7 +74,7 @@ pub async fn test_destination(
         Error::BadInput(sentences.join("; "))
     })?;
     let attempt = worker::trial(stored, &event, &payload, outbound, now).await?;
-    Ok(Tested {
+    Ok(TestResult {
         delivered: attempt.status.is_some_and(|status| (200..300).contains(&status)),
         status: attempt.status,
         error: attempt.error,

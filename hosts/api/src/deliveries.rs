@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use delivery::{
-    deliveries::{self, Failure, Filter, Selection, View},
+    deliveries::{self, DeliveryView, Failure, Filter, Selection},
     model::Status,
 };
 use jiff::Timestamp;
@@ -39,7 +39,7 @@ const REPLAYED: u32 = 10_000;
 #[derive(Debug, Serialize)]
 struct Listed {
     #[serde(flatten)]
-    delivery: View,
+    delivery: DeliveryView,
     links: Links,
 }
 
@@ -49,8 +49,8 @@ struct Links {
     destination: String,
 }
 
-impl From<View> for Listed {
-    fn from(delivery: View) -> Self {
+impl From<DeliveryView> for Listed {
+    fn from(delivery: DeliveryView) -> Self {
         let links = Links {
             event: format!("/events/{}", encoded(&delivery.message_id)),
             destination: format!("/destinations/{}", delivery.destination),

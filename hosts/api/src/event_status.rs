@@ -74,7 +74,7 @@ struct Delivery {
 }
 
 impl Delivery {
-    fn new(destination: DestinationName, known: Option<deliveries::View>) -> Self {
+    fn new(destination: DestinationName, known: Option<deliveries::DeliveryView>) -> Self {
         match known {
             Some(known) => Self {
                 destination,

@@ -11,7 +11,7 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
-use delivery::Tested;
+use delivery::TestResult;
 use kernel::{
     BatchId, Store,
     arrival::{Arrival, Via},
@@ -48,7 +48,7 @@ pub(crate) async fn post<S: Store, F: Flow>(
     let ended = api.flow.run(Machine::TestDestination, &id.to_string(), input.to_string()).await?;
     let output = ended.output.filter(|_| ended.status == ExecutionStatus::Succeeded);
     let output = output.ok_or_else(|| Problem::unavailable("the test of a destination failed"))?;
-    let tested: Tested = kernel::door::decode(output.as_bytes())?;
+    let tested: TestResult = kernel::door::decode(output.as_bytes())?;
     Ok(Json(tested).into_response())
 }
 

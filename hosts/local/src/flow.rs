@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::{Ended, ExecutionStatus, Flow, FlowError, Machine as Which, Started};
 use batches::{stored::BatchStatus, upload_key};
-use delivery::worker::Courier;
+use delivery::worker::DeliveryWorker;
 use futures::FutureExt;
 use kernel::{BatchId, Name, Objects, objects::STAGING, order, start::Start, store::StoreError};
 use registry::Host;
@@ -25,7 +25,7 @@ use crate::{couriers, data_folder::DataFolder, functions, os_limits};
 pub(crate) struct LocalFlow {
     pub(crate) executions: Executions,
     /// Sends what lies in the lanes.
-    pub(crate) courier: Courier<SqliteStore, LocalQueue>,
+    pub(crate) courier: DeliveryWorker<SqliteStore, LocalQueue>,
 }
 
 impl LocalFlow {

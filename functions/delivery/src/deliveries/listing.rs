@@ -1,7 +1,7 @@
 //! Pages of deliveries: lane after lane by the name of its destination; in each what waits, what failed, what was
 //! delivered.
 
-use super::{Failure, View, range};
+use super::{DeliveryView, Failure, range};
 use crate::model::{self, Delivery, QUEUED, Queued, Status};
 use destinations::destination::Destination;
 use kernel::{
@@ -29,7 +29,7 @@ pub struct Filter {
 #[derive(Debug)]
 pub struct Page {
     /// The deliveries; a page may hold fewer than it could and still have a next one.
-    pub deliveries: Vec<View>,
+    pub deliveries: Vec<DeliveryView>,
     /// What names the next page.
     pub next: Option<String>,
 }
@@ -42,13 +42,13 @@ pub async fn list(
     limit: usize,
     store: &impl Store,
 ) -> Result<Page, Error> {
-    let mut place = page.map(Place::parse).transpose()?;
+    let mut place = page.map(Position::parse).transpose()?;
     let lanes = lanes(tenant, filter, place.as_ref(), store).await?;
     let statuses = [Status::Pending, Status::Failed, Status::Delivered];
     let mut statuses = statuses.into_iter().filter(|status| filter.status.is_none_or(|only| only == *status));
     let mut deliveries = Vec::new();
     let (mut seen, mut bytes) = (0, 0);
-    for Lane { name, destination } in &lanes {
+    for ListedLane { name, destination } in &lanes {
         for status in statuses.clone() {
             let after = match &place {
                 Some(reached) if reached.status != status => continue,
@@ -59,8 +59,9 @@ pub async fn list(
             let found = range(tenant, name, prefix(status), after, limit - seen, store).await?;
             let views = views(tenant, name, status, &found, store).await?;
             for (item, (view, size)) in found.iter().zip(views) {
-                let is_own = |view: &View| destination.as_ref().is_none_or(|it| view.is_for(it));
-                let is_asked = |view: &View| filter.failure.as_ref().is_none_or(|it| view.failed_by(it));
+                let is_own = |view: &DeliveryView| destination.as_ref().is_none_or(|it| view.is_for(it));
+                let is_asked =
+                    |view: &DeliveryView| filter.failure.as_ref().is_none_or(|it| view.failed_by(it));
                 deliveries.extend(view.filter(is_own).filter(is_asked));
                 seen += 1;
                 bytes += size;
@@ -82,13 +83,13 @@ pub async fn list(
 const LONGEST: usize = 512;
 
 /// Where a page ended.
-struct Place {
+struct Position {
     destination: DestinationName,
     status: Status,
     sort: String,
 }
 
-impl Place {
+impl Position {
     fn parse(text: &str) -> Result<Self, Error> {
         let refused = || Error::BadInput("the page is none that a listing named".into());
         if text.len() > LONGEST {
@@ -105,13 +106,13 @@ impl Place {
 }
 
 /// A lane to look into.
-struct Lane {
+struct ListedLane {
     name: DestinationName,
     /// `None`: there is none of the name any more, and all that lies there is shown.
     destination: Option<Destination>,
 }
 
-impl Lane {
+impl ListedLane {
     async fn find(tenant: &Name, name: DestinationName, store: &impl Store) -> Result<Self, Error> {
         let found = Destination::find(tenant, &name, store).await?;
         Ok(Self { name, destination: found.map(|stored| stored.destination) })
@@ -122,25 +123,25 @@ impl Lane {
 async fn lanes(
     tenant: &Name,
     filter: &Filter,
-    place: Option<&Place>,
+    place: Option<&Position>,
     store: &impl Store,
-) -> Result<Vec<Lane>, Error> {
+) -> Result<Vec<ListedLane>, Error> {
     if let Some(only) = &filter.destination {
         return match place {
             Some(place) if place.destination != *only => {
                 Err(Error::BadInput("the page is of another destination".into()))
             }
-            _ => Ok(vec![Lane::find(tenant, only.clone(), store).await?]),
+            _ => Ok(vec![ListedLane::find(tenant, only.clone(), store).await?]),
         };
     }
     let mut lanes = Vec::new();
     if let Some(place) = place {
-        lanes.push(Lane::find(tenant, place.destination.clone(), store).await?);
+        lanes.push(ListedLane::find(tenant, place.destination.clone(), store).await?);
     }
     let after = place.map(|place| place.destination.as_str());
     for stored in Destination::list(tenant, after, LANES - lanes.len(), store).await? {
         let destination = stored.destination;
-        lanes.push(Lane { name: destination.destination_name.clone(), destination: Some(destination) });
+        lanes.push(ListedLane { name: destination.destination_name.clone(), destination: Some(destination) });
     }
     Ok(lanes)
 }
@@ -154,7 +155,7 @@ fn prefix(status: Status) -> &'static str {
 }
 
 /// A delivery, unless it is listed elsewhere, and how many bytes it takes as it is stored.
-type Weighed = (Option<View>, usize);
+type SizedView = (Option<DeliveryView>, usize);
 
 /// Each item as it is shown; but for failures that are being sent again, which are listed as what waits.
 async fn views(
@@ -163,13 +164,13 @@ async fn views(
     status: Status,
     items: &[Item],
     store: &impl Store,
-) -> Result<Vec<Weighed>, Error> {
+) -> Result<Vec<SizedView>, Error> {
     if status == Status::Pending {
         return waiting(tenant, name, items, store).await;
     }
     let view = |item: &Item| {
         let delivery: Delivery = model::body(item)?;
-        Ok(((delivery.status == status).then(|| View::tried(delivery)), item.body.len()))
+        Ok(((delivery.status == status).then(|| DeliveryView::tried(delivery)), item.body.len()))
     };
     items.iter().map(view).collect()
 }
@@ -180,7 +181,7 @@ async fn waiting(
     name: &DestinationName,
     items: &[Item],
     store: &impl Store,
-) -> Result<Vec<Weighed>, Error> {
+) -> Result<Vec<SizedView>, Error> {
     let mut rows = Vec::with_capacity(items.len());
     for item in items {
         rows.push((item, model::queued_parts(&item.sort), model::body::<Queued>(item)?));
@@ -198,7 +199,7 @@ async fn waiting(
         let tried = if queued.was_touched() { found.next().flatten() } else { None };
         let size = item.body.len() + tried.as_ref().map_or(0, |tried| tried.body.len());
         let tried = tried.as_ref().map(model::body::<Delivery>).transpose()?;
-        let view = parts.map(|(due, _)| View::queued(name.clone(), queued, due, tried));
+        let view = parts.map(|(due, _)| DeliveryView::queued(name.clone(), queued, due, tried));
         views.push((view, size));
     }
     Ok(views)

@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use listing::{Filter, Page, list};
-pub use replay::{Failure, Replayed, Selection, count, replay, since};
+pub use replay::{Failure, Redriven, Selection, count, replay, since};
 
 use crate::{
-    model::{self, Attempt, Delivery, Queued, Status, Wake},
-    worker::Lane,
+    model::{self, Attempt, Delivery, Queued, Status, Wakeup},
+    worker::LaneState,
 };
 use destinations::destination::Destination;
 use kernel::{
@@ -80,7 +80,7 @@ impl LaneView {
             arrivals.push(model::body::<Delivery>(item)?.received_at);
         }
         let lane = store.get(model::TABLE, &partition, model::LANE).await?;
-        let lane = Lane::read(lane.as_ref())?.of(destination);
+        let lane = LaneState::read(lane.as_ref())?.of(destination);
         let next_due = first.first().and_then(|item| model::queued_parts(&item.sort));
         Ok(Self {
             waiting: waiting.min(COUNTED),
@@ -97,7 +97,7 @@ impl LaneView {
 /// One delivery as people see it. Whose event it is, is not shown.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct View {
+pub struct DeliveryView {
     /// The event.
     pub message_id: String,
     /// Where it goes.
@@ -125,7 +125,7 @@ pub struct View {
     of: Option<i64>,
 }
 
-impl View {
+impl DeliveryView {
     /// Whether it is for this destination, and not for one that had its name before.
     fn is_for(&self, destination: &Destination) -> bool {
         destination.is_of(self.of)
@@ -177,7 +177,7 @@ pub async fn of_event(
     sequence: &str,
     destinations: &[DestinationName],
     store: &impl Store,
-) -> Result<Vec<Option<View>>, Error> {
+) -> Result<Vec<Option<DeliveryView>>, Error> {
     const KINDS: [Status; 3] = [Status::Delivered, Status::Failed, Status::Pending];
     let keys = destinations.iter().flat_map(|name| {
         let partition = model::partition(tenant, name);
@@ -188,14 +188,17 @@ pub async fn of_event(
         let rows = rows.iter().flatten().map(model::body::<Delivery>).collect::<Result<Vec<_>, _>>()?;
         // A crash may leave a row of what waits beside that of its end, which counts. A failure that is being sent
         // again has a row that says it waits.
-        Ok(rows.into_iter().min_by_key(|delivery| delivery.status == Status::Pending).map(View::tried))
+        Ok(rows
+            .into_iter()
+            .min_by_key(|delivery| delivery.status == Status::Pending)
+            .map(DeliveryView::tried))
     };
     found.chunks(KINDS.len()).map(one).collect()
 }
 
 /// Has a lane looked at.
 pub async fn wake(tenant: &Name, destination: &DestinationName, queue: &impl Queue) -> Result<(), Error> {
-    let wake = Wake { tenant: tenant.clone(), destination: destination.clone() };
+    let wake = Wakeup { tenant: tenant.clone(), destination: destination.clone() };
     wake.send(Duration::ZERO, queue).await
 }
 

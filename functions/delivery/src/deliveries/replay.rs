@@ -110,7 +110,7 @@ impl Selection {
 
 /// What was sent again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Replayed {
+pub struct Redriven {
     /// How many failed deliveries are selected.
     pub matched: usize,
     /// How many were queued anew.
@@ -120,8 +120,8 @@ pub struct Replayed {
 }
 
 /// Counts failed deliveries, and changes nothing.
-pub async fn count(tenant: &Name, selection: &Selection, store: &impl Store) -> Result<Replayed, Error> {
-    let mut search = Search::default();
+pub async fn count(tenant: &Name, selection: &Selection, store: &impl Store) -> Result<Redriven, Error> {
+    let mut search = Scan::default();
     while search.next(tenant, selection, store).await?.is_some() {}
     Ok(search.found)
 }
@@ -132,8 +132,8 @@ pub async fn replay(
     selection: &Selection,
     store: &impl Store,
     queue: &impl Queue,
-) -> Result<Replayed, Error> {
-    let mut search = Search::default();
+) -> Result<Redriven, Error> {
+    let mut search = Scan::default();
     while let Some(failed) = search.next(tenant, selection, store).await? {
         search.found.replayed += send_again(tenant, selection.name(), failed, store, queue).await?;
     }
@@ -142,13 +142,13 @@ pub async fn replay(
 
 /// A way through the failed deliveries of a lane, some at a time.
 #[derive(Default)]
-struct Search {
+struct Scan {
     after: Option<String>,
     is_over: bool,
-    found: Replayed,
+    found: Redriven,
 }
 
-impl Search {
+impl Scan {
     /// The next of those that are selected; `None`: there are no more, or no more are wanted.
     async fn next(
         &mut self,

@@ -43,11 +43,11 @@ impl Default for State {
 
 /// How often a filter was too slow in a step.
 #[derive(Debug, Default)]
-pub(super) struct Waste(usize);
+pub(super) struct SlowFilters(usize);
 
 impl FilterBudget {
     /// Whether the filter may be evaluated for the next event.
-    pub(super) fn permits(&self, waste: &Waste) -> bool {
+    pub(super) fn permits(&self, waste: &SlowFilters) -> bool {
         let mut state = self.lock();
         if state.resting > 0 {
             state.resting -= 1;
@@ -58,7 +58,7 @@ impl FilterBudget {
 
     /// Notes an evaluation that took so long, and whether it came to no end; gives whether the filter is left alone from
     /// now on.
-    pub(super) fn note(&self, took: Duration, is_timeout: bool, waste: &mut Waste) -> bool {
+    pub(super) fn note(&self, took: Duration, is_timeout: bool, waste: &mut SlowFilters) -> bool {
         let mut state = self.lock();
         // What took longer and came to an end was held up by the machine.
         let left = (state.credit + MEAN_EVALUATION).checked_sub(took.min(STEP_TIMEOUT));
@@ -89,7 +89,7 @@ mod tests {
     /// Evaluates a filter for so many events of one step, each of which takes so many microseconds; gives for how many
     /// it was evaluated.
     fn evaluated(budget: &FilterBudget, events: u32, micros: u64) -> u32 {
-        let mut waste = Waste::default();
+        let mut waste = SlowFilters::default();
         let mut count = 0;
         for _ in 0..events {
             if budget.permits(&waste) {
@@ -106,7 +106,7 @@ mod tests {
         let budget = FilterBudget::default();
         assert_eq!(evaluated(&budget, 100_000, 40), 100_000);
         // A pause of the machine is no fault of the filter.
-        assert!(!budget.note(Duration::from_millis(20), false, &mut Waste::default()));
+        assert!(!budget.note(Duration::from_millis(20), false, &mut SlowFilters::default()));
         assert_eq!(evaluated(&budget, 100, 40), 100);
     }
 
@@ -138,7 +138,7 @@ mod tests {
     fn many_slow_filters_take_no_more_of_a_step_than_a_few() {
         let budgets: Vec<FilterBudget> = std::iter::repeat_with(FilterBudget::default).take(40).collect();
         let fast = FilterBudget::default();
-        let mut waste = Waste::default();
+        let mut waste = SlowFilters::default();
         assert!(fast.permits(&waste));
         assert!(!fast.note(Duration::from_micros(5), false, &mut waste));
         let asked: Vec<&FilterBudget> = budgets.iter().filter(|budget| budget.permits(&waste)).collect();

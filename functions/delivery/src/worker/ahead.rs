@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use super::{
     attempt::Target,
     drain::DELETED,
-    due::{self, Page, Range, Row},
+    due::{self, QueueRow, RowPage, RowRange},
     load::{self, Loaded},
-    order::Line,
-    record::{Book, Ended, Fate},
+    order::OrderedQueue,
+    record::{Disposition, DispositionWriter, Settlement},
 };
 use crate::model::{self, TABLE};
 use kernel::{error::Error, store::Store};
@@ -36,8 +36,8 @@ const LOOK: Duration = Duration::from_millis(200);
 const LOOK_FOR_EACH: Duration = Duration::from_micros(100);
 
 /// What was read of a lane.
-pub(super) struct Ahead {
-    pub(super) line: Line,
+pub(super) struct Prefetch {
+    pub(super) line: OrderedQueue,
     /// The sequences of all that was read and whose end is not written down, and how many bytes each takes up.
     at_hand: HashMap<String, usize>,
     bytes: usize,
@@ -56,7 +56,7 @@ pub(super) struct Ahead {
     /// What was due by then may be half written down.
     recovers: Option<Timestamp>,
     /// What is read before it is due, and when the outage ended that it waited for.
-    forward: Option<Forward>,
+    forward: Option<EarlyRetries>,
     recovered_at: Option<Timestamp>,
     target: Arc<Target>,
 }
@@ -64,7 +64,7 @@ pub(super) struct Ahead {
 /// A way through what waits for another try: an outage has ended, and what failed before is not to wait for its
 /// schedule. Rows stay where they are until they are sent.
 #[derive(Clone, Debug)]
-struct Forward {
+struct EarlyRetries {
     /// When the outage ended: what failed since waits.
     ended_at: Timestamp,
     /// The sort of the row that was read last.
@@ -73,14 +73,14 @@ struct Forward {
     again: bool,
 }
 
-impl Forward {
+impl EarlyRetries {
     /// One that begins with what is due next.
     fn new(ended_at: Timestamp, now: Timestamp) -> Self {
         Self { ended_at, after: model::queued_sort(now, "~"), again: false }
     }
 
     /// Whether a row that is not due yet waits because of the outage. One whose filter was too slow does not.
-    fn holds(&self, row: &Row) -> bool {
+    fn holds(&self, row: &QueueRow) -> bool {
         let waits_for_filter = row.queued.filter_pending && row.queued.tries > 0;
         row.waits
             && !waits_for_filter
@@ -88,9 +88,9 @@ impl Forward {
     }
 }
 
-impl Ahead {
+impl Prefetch {
     /// Nothing is read yet.
-    pub(super) fn new(line: Line, recovers: Option<Timestamp>, target: Arc<Target>) -> Self {
+    pub(super) fn new(line: OrderedQueue, recovers: Option<Timestamp>, target: Arc<Target>) -> Self {
         let now = Instant::now();
         Self {
             line,
@@ -113,7 +113,7 @@ impl Ahead {
 
     /// Reads what failed before `ended_at` before it is due, beginning with what is due next.
     pub(super) fn bring_forward(&mut self, ended_at: Timestamp, now: Timestamp) {
-        (self.forward, self.recovered_at) = (Some(Forward::new(ended_at, now)), Some(ended_at));
+        (self.forward, self.recovered_at) = (Some(EarlyRetries::new(ended_at, now)), Some(ended_at));
     }
 
     /// When the outage ended, while something may be left to read before it is due.
@@ -126,7 +126,7 @@ impl Ahead {
         let recovered_at = self.recovered_at.filter(|_| self.line.is_ordered());
         match &mut self.forward {
             Some(forward) => forward.again = true,
-            None => self.forward = recovered_at.map(|ended_at| Forward::new(ended_at, now)),
+            None => self.forward = recovered_at.map(|ended_at| EarlyRetries::new(ended_at, now)),
         }
     }
 
@@ -169,11 +169,11 @@ impl Ahead {
     /// Reads what is due, when little is left in line; gives what turned out to have ended.
     pub(super) async fn read<S: Store>(
         &mut self,
-        book: &Book<S>,
+        book: &DispositionWriter<S>,
         concurrency: usize,
         flying: usize,
         now: Timestamp,
-    ) -> Result<Vec<Ended>, Error> {
+    ) -> Result<Vec<Settlement>, Error> {
         let many = u32::try_from(self.at_hand.len()).unwrap_or(u32::MAX);
         let from_front = LOOK + LOOK_FOR_EACH * many;
         let pause = if self.line.is_ordered() { from_front } else { LOOK };
@@ -211,12 +211,12 @@ impl Ahead {
     /// before its front, so that what came late is seen before they are in line.
     async fn forward_page<S: Store>(
         &mut self,
-        forward: Forward,
-        book: &Book<S>,
+        forward: EarlyRetries,
+        book: &DispositionWriter<S>,
         window: usize,
         now: Timestamp,
-    ) -> Result<Vec<Row>, Error> {
-        let range = Range { after: Some(&forward.after), until: Timestamp::MAX, limit: window, slack: 0 };
+    ) -> Result<Vec<QueueRow>, Error> {
+        let range = RowRange { after: Some(&forward.after), until: Timestamp::MAX, limit: window, slack: 0 };
         let page = self.query(book, range).await?;
         let mut rows = if self.line.is_ordered() { self.page(book, window, now).await? } else { Vec::new() };
         if self.more {
@@ -226,8 +226,8 @@ impl Ahead {
         let ahead = page.rows.into_iter().filter(|row| forward.holds(row));
         rows.extend(ahead.filter(|row| self.at_hand.insert(row.sequence.clone(), 0).is_none()));
         self.forward = match page.last.filter(|_| page.is_full) {
-            Some(after) => Some(Forward { after, ..forward }),
-            None => forward.again.then(|| Forward::new(forward.ended_at, now)),
+            Some(after) => Some(EarlyRetries { after, ..forward }),
+            None => forward.again.then(|| EarlyRetries::new(forward.ended_at, now)),
         };
         Ok(rows)
     }
@@ -235,10 +235,10 @@ impl Ahead {
     /// The next rows.
     async fn page<S: Store>(
         &mut self,
-        book: &Book<S>,
+        book: &DispositionWriter<S>,
         window: usize,
         now: Timestamp,
-    ) -> Result<Vec<Row>, Error> {
+    ) -> Result<Vec<QueueRow>, Error> {
         let room = FULL.saturating_sub(self.bytes) / self.largest.max(1);
         let limit = window.min(room.max(LEAST));
         self.looked = Instant::now();
@@ -247,7 +247,7 @@ impl Ahead {
         } else {
             // What was read before is left out.
             let slack = if self.after < self.until { self.at_hand.len().min(1_000) } else { 0 };
-            self.query(book, Range { after: self.after.as_deref(), until: now, limit, slack }).await?
+            self.query(book, RowRange { after: self.after.as_deref(), until: now, limit, slack }).await?
         };
         (self.more, self.next_due) = (page.is_full, page.next_due);
         self.after = page.last.or(self.after.take());
@@ -264,13 +264,13 @@ impl Ahead {
     /// what was read, and a later one of its user must not be seen without it.
     async fn page_from_front<S: Store>(
         &self,
-        book: &Book<S>,
+        book: &DispositionWriter<S>,
         limit: usize,
         now: Timestamp,
-    ) -> Result<Page, Error> {
+    ) -> Result<RowPage, Error> {
         let mut slack = self.at_hand.len();
         loop {
-            let page = self.query(book, Range { after: None, until: now, limit, slack }).await?;
+            let page = self.query(book, RowRange { after: None, until: now, limit, slack }).await?;
             if !page.rows.is_empty() || !page.is_full {
                 return Ok(page);
             }
@@ -279,7 +279,11 @@ impl Ahead {
         }
     }
 
-    async fn query<S: Store>(&self, book: &Book<S>, range: Range<'_>) -> Result<Page, Error> {
+    async fn query<S: Store>(
+        &self,
+        book: &DispositionWriter<S>,
+        range: RowRange<'_>,
+    ) -> Result<RowPage, Error> {
         let is_known = |sequence: &str| self.at_hand.contains_key(sequence);
         due::read(&book.store, &book.partition(), range, is_known).await
     }
@@ -287,10 +291,10 @@ impl Ahead {
     /// Loads what is to be in line now.
     async fn take<S: Store>(
         &mut self,
-        rows: Vec<Row>,
-        book: &Book<S>,
+        rows: Vec<QueueRow>,
+        book: &DispositionWriter<S>,
         now: Timestamp,
-        ended: &mut Vec<Ended>,
+        ended: &mut Vec<Settlement>,
     ) -> Result<(), Error> {
         let mut taken = self.line.take(rows);
         if !taken.behind.is_empty() {
@@ -299,7 +303,7 @@ impl Ahead {
             let found = book.store.get_all(TABLE, keys).await?;
             for ((sequence, _), item) in taken.behind.into_iter().zip(found) {
                 match item {
-                    Some(item) => taken.rows.push(Row::read(item)?),
+                    Some(item) => taken.rows.push(QueueRow::read(item)?),
                     None => self.end(&sequence),
                 }
             }
@@ -311,8 +315,8 @@ impl Ahead {
         for loaded in load::load(&book.wake, taken.rows, self.recovers, now, &book.store).await? {
             match loaded {
                 Loaded::Ready(parcel) if !parcel.row.queued.is_for(self.target.destination()) => {
-                    let fate = Fate::Failed { reason: DELETED.to_owned() };
-                    let other = Ended::new(*parcel, fate);
+                    let fate = Disposition::Failed { reason: DELETED.to_owned() };
+                    let other = Settlement::new(*parcel, fate);
                     self.weigh(&other.row.sequence, other.bytes());
                     ended.push(other);
                 }
@@ -320,7 +324,7 @@ impl Ahead {
                     self.weigh(&parcel.row.sequence, parcel.bytes());
                     self.line.push(parcel);
                 }
-                Loaded::Ended(other) => {
+                Loaded::Resolved(other) => {
                     self.weigh(&other.row.sequence, other.bytes());
                     ended.push(*other);
                 }
@@ -337,7 +341,7 @@ impl Ahead {
     }
 
     /// A call ended: so much is kept of its event.
-    pub(super) fn land(&mut self, ended: &Ended) {
+    pub(super) fn land(&mut self, ended: &Settlement) {
         let largest = self.largest;
         self.weigh(&ended.row.sequence, ended.bytes());
         self.largest = largest;

@@ -8,8 +8,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::{
-    evaluator::{Answer, Evaluations, Evaluator},
-    load::{Letter, Parcel},
+    evaluator::{Evaluation, Evaluations, Evaluator},
+    load::{DeliveryTask, Payload},
 };
 use crate::model::{Attempt, Queued};
 use destinations::{
@@ -52,15 +52,15 @@ enum Mapping {
 
 /// A call that ended.
 #[derive(Debug)]
-pub(super) struct Called {
-    pub(super) parcel: Box<Parcel>,
+pub(super) struct CallResult {
+    pub(super) parcel: Box<DeliveryTask>,
     pub(super) attempt: Attempt,
     pub(super) retry_after: Option<RetryAfter>,
     /// Whether it was to show how the destination is.
     pub(super) is_probe: bool,
 }
 
-impl Called {
+impl CallResult {
     /// Whether there was a call at all: an event that cannot be mapped is not sent.
     pub(super) fn was_sent(&self) -> bool {
         self.attempt.error.as_deref() != Some(MAPPING)
@@ -138,7 +138,7 @@ impl Target {
 }
 
 /// The body of a call, or what is wrong with the mapping, which makes none.
-async fn body(target: &Arc<Target>, letter: &Letter) -> Result<Bytes, String> {
+async fn body(target: &Arc<Target>, letter: &Payload) -> Result<Bytes, String> {
     match &target.mapping {
         Mapping::None => return Ok(Bytes::copy_from_slice(letter.payload.as_bytes())),
         Mapping::Broken(why) => return Err(why.clone()),
@@ -150,33 +150,33 @@ async fn body(target: &Arc<Target>, letter: &Letter) -> Result<Bytes, String> {
         Mapping::None | Mapping::Broken(_) => Ok(None),
     };
     match target.evaluator.evaluate(&target.mappings, work).await {
-        Answer::Value(Some(body)) => Ok(Bytes::from(body)),
-        Answer::Value(None) => Err("it gives nothing".to_owned()),
-        Answer::Failed(message) | Answer::TooSlow(message) => Err(message),
+        Evaluation::Value(Some(body)) => Ok(Bytes::from(body)),
+        Evaluation::Value(None) => Err("it gives nothing".to_owned()),
+        Evaluation::Failed(message) | Evaluation::TooSlow(message) => Err(message),
         // Nobody does.
-        Answer::CalledOff => Err("it was called off".to_owned()),
+        Evaluation::Cancelled => Err("it was called off".to_owned()),
     }
 }
 
 /// Sends a parcel.
 pub(super) async fn send(
     target: Arc<Target>,
-    parcel: Box<Parcel>,
+    parcel: Box<DeliveryTask>,
     outbound: Outbound,
     at: Timestamp,
     patience: Duration,
     is_probe: bool,
-) -> Called {
+) -> CallResult {
     let Queued { message_id, channel, .. } = &parcel.row.queued;
     let (attempt, retry_after) =
         call(&target, &parcel.letter, message_id, channel.as_deref(), &outbound, at, patience).await;
-    Called { parcel, attempt, retry_after, is_probe }
+    CallResult { parcel, attempt, retry_after, is_probe }
 }
 
 /// Calls a destination with an event; gives how that went, and when the destination wants to be called again.
 pub(super) async fn call(
     target: &Arc<Target>,
-    letter: &Letter,
+    letter: &Payload,
     message_id: &str,
     channel: Option<&str>,
     outbound: &Outbound,

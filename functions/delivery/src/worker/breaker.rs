@@ -16,7 +16,7 @@ const REST: SignedDuration = SignedDuration::from_secs(60);
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Breaker {
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    spans: Vec<Span>,
+    spans: Vec<Window>,
     #[serde(skip_serializing_if = "Option::is_none")]
     open_since: Option<Timestamp>,
     /// Whether the one call is on its way that is to show how the destination is.
@@ -26,7 +26,7 @@ pub(super) struct Breaker {
 
 /// The calls that ended in one span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Span {
+struct Window {
     /// Which one: the seconds since 1970 over [`SPAN_SECONDS`].
     number: i64,
     failed: u32,
@@ -72,15 +72,15 @@ impl Permit {
 
 /// What a call showed of its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sign {
+pub(super) enum Signal {
     /// It works.
-    Well,
+    Success,
     /// It answers, and does not want what it was sent: to the breaker it works.
     Refused,
     /// It does not.
-    Ill,
+    Failure,
     /// Nothing.
-    None,
+    Neutral,
 }
 
 impl Breaker {
@@ -100,17 +100,17 @@ impl Breaker {
     }
 
     /// A call ended; gives whether it opened the breaker. What was on its way when it opened shows nothing new.
-    pub(super) fn note(&mut self, sign: Sign, is_probe: bool, now: Timestamp) -> bool {
+    pub(super) fn note(&mut self, sign: Signal, is_probe: bool, now: Timestamp) -> bool {
         if self.open_since.is_some() {
             if is_probe {
                 self.note_probe(sign, now);
             }
             return false;
         }
-        if sign == Sign::None {
+        if sign == Signal::Neutral {
             return false;
         }
-        let failed = u32::from(sign == Sign::Ill);
+        let failed = u32::from(sign == Signal::Failure);
         let number = now.as_second().div_euclid(SPAN_SECONDS);
         match self.spans.last_mut() {
             Some(span) if span.number == number => {
@@ -119,24 +119,24 @@ impl Breaker {
             }
             _ => {
                 self.spans.retain(|span| span.number > number - SPANS);
-                self.spans.push(Span { number, failed, all: 1 });
+                self.spans.push(Window { number, failed, all: 1 });
             }
         }
         let (failed, all) =
             self.spans.iter().fold((0, 0), |sum, span| (sum.0 + span.failed, sum.1 + span.all));
-        if sign != Sign::Ill || all < LEAST || failed * 2 < all {
+        if sign != Signal::Failure || all < LEAST || failed * 2 < all {
             return false;
         }
         self.open_since = Some(now);
         true
     }
 
-    fn note_probe(&mut self, sign: Sign, now: Timestamp) {
+    fn note_probe(&mut self, sign: Signal, now: Timestamp) {
         self.is_probing = false;
         match sign {
-            Sign::Well | Sign::Refused => *self = Self::default(),
-            Sign::Ill => self.open_since = Some(now),
-            Sign::None => {}
+            Signal::Success | Signal::Refused => *self = Self::default(),
+            Signal::Failure => self.open_since = Some(now),
+            Signal::Neutral => {}
         }
     }
 }
@@ -155,9 +155,9 @@ mod tests {
                     now += SignedDuration::from_secs(10);
                     continue;
                 }
-                '+' => Sign::Well,
-                '-' => Sign::Ill,
-                _ => Sign::None,
+                '+' => Signal::Success,
+                '-' => Signal::Failure,
+                _ => Signal::Neutral,
             };
             let is_probe = breaker.permits(now) == Permit::Probe;
             if is_probe {

@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 
 use super::{
-    Tools, due,
+    WorkerContext, due,
     load::{self, Loaded},
-    record::{Book, Ended, Fate},
+    record::{Disposition, DispositionWriter, Settlement},
 };
 use kernel::{batch::BatchId, error::Error, queue::Queue, store::Store};
 
@@ -17,19 +17,19 @@ const PAGE: usize = 64;
 
 /// Ends some of what is queued; gives whether there was nothing left.
 pub(super) async fn drain<S: Store, Q: Queue>(
-    tools: &Tools<S, Q>,
-    book: &Book<S>,
+    tools: &WorkerContext<S, Q>,
+    book: &DispositionWriter<S>,
     reason: &str,
 ) -> Result<bool, Error> {
     let now = (tools.now)();
     let everything = Timestamp::MAX;
-    let range = due::Range { after: None, until: everything, limit: PAGE, slack: 0 };
+    let range = due::RowRange { after: None, until: everything, limit: PAGE, slack: 0 };
     let page = due::read(&tools.store, &book.partition(), range, |_| false).await?;
     if page.rows.is_empty() {
         return Ok(true);
     }
     let loaded = load::load(&book.wake, page.rows, Some(everything), now, &tools.store).await?;
-    let mut ended: Vec<Ended> = loaded.into_iter().map(|loaded| end(loaded, reason)).collect();
+    let mut ended: Vec<Settlement> = loaded.into_iter().map(|loaded| end(loaded, reason)).collect();
     book.record(&mut ended, BatchId::new(now, (tools.random)())).await?;
     let destination = &book.wake.destination;
     tracing::warn!(
@@ -43,12 +43,12 @@ pub(super) async fn drain<S: Store, Q: Queue>(
     Ok(false)
 }
 
-fn end(loaded: Loaded, reason: &str) -> Ended {
-    let failed = || Fate::Failed { reason: reason.to_owned() };
+fn end(loaded: Loaded, reason: &str) -> Settlement {
+    let failed = || Disposition::Failed { reason: reason.to_owned() };
     match loaded {
-        Loaded::Ready(parcel) => Ended::new(*parcel, failed()),
-        Loaded::Ended(ended) => match ended.fate {
-            Fate::PutOff { .. } => Ended { fate: failed(), ..*ended },
+        Loaded::Ready(parcel) => Settlement::new(*parcel, failed()),
+        Loaded::Resolved(ended) => match ended.fate {
+            Disposition::Deferred { .. } => Settlement { fate: failed(), ..*ended },
             _ => *ended,
         },
     }

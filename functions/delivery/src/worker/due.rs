@@ -10,7 +10,7 @@ use kernel::{
 
 /// A row that says what is to be sent, and when.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
+pub(super) struct QueueRow {
     pub(super) sort: String,
     pub(super) due: Timestamp,
     pub(super) sequence: String,
@@ -22,7 +22,7 @@ pub(super) struct Row {
 
 /// Which rows to read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Range<'a> {
+pub(super) struct RowRange<'a> {
     /// Those behind this sort,
     pub(super) after: Option<&'a str>,
     /// due by then,
@@ -35,8 +35,8 @@ pub(super) struct Range<'a> {
 
 /// Rows of a lane, the first due first.
 #[derive(Debug)]
-pub(super) struct Page {
-    pub(super) rows: Vec<Row>,
+pub(super) struct RowPage {
+    pub(super) rows: Vec<QueueRow>,
     /// The sort of the last one that was read, left out or not.
     pub(super) last: Option<String>,
     /// Whether there may be more behind them.
@@ -49,9 +49,9 @@ pub(super) struct Page {
 pub(super) async fn read(
     store: &impl Store,
     partition: &str,
-    range: Range<'_>,
+    range: RowRange<'_>,
     is_left_out: impl Fn(&str) -> bool,
-) -> Result<Page, Error> {
+) -> Result<RowPage, Error> {
     let limit = range.limit + range.slack;
     let query = Query {
         partition: partition.to_owned(),
@@ -61,7 +61,7 @@ pub(super) async fn read(
         limit,
     };
     let items = store.query(TABLE, query).await?;
-    let mut page = Page { rows: Vec::new(), last: None, is_full: items.len() == limit, next_due: None };
+    let mut page = RowPage { rows: Vec::new(), last: None, is_full: items.len() == limit, next_due: None };
     for item in items {
         let (due, sequence) = parts(&item)?;
         if due > range.until {
@@ -74,13 +74,13 @@ pub(super) async fn read(
         }
         page.last = Some(item.sort.clone());
         if !is_left_out(sequence) {
-            page.rows.push(Row::read(item)?);
+            page.rows.push(QueueRow::read(item)?);
         }
     }
     Ok(page)
 }
 
-impl Row {
+impl QueueRow {
     /// The row that an item is.
     pub(super) fn read(item: Item) -> Result<Self, Error> {
         let (due, sequence) = parts(&item)?;

@@ -42,7 +42,7 @@ pub(super) struct Evaluations {
 
 /// What an evaluation came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer<T> {
+pub(super) enum Evaluation<T> {
     /// This.
     Value(T),
     /// Nothing: the expression is wrong, or is for this event. The text holds no value out of the event.
@@ -50,7 +50,7 @@ pub(super) enum Answer<T> {
     /// Nothing, in the time that it may take.
     TooSlow(String),
     /// It was called off while it waited.
-    CalledOff,
+    Cancelled,
 }
 
 impl Default for Evaluations {
@@ -66,7 +66,7 @@ impl Evaluations {
     }
 }
 
-impl<T> From<Result<T, ExpressionError>> for Answer<T> {
+impl<T> From<Result<T, ExpressionError>> for Evaluation<T> {
     fn from(result: Result<T, ExpressionError>) -> Self {
         match result {
             Ok(value) => Self::Value(value),
@@ -93,20 +93,20 @@ impl Evaluator {
         &self,
         of: &Evaluations,
         work: impl Fn(Duration) -> Result<T, ExpressionError> + Send + Sync + 'static,
-    ) -> Answer<T> {
+    ) -> Evaluation<T> {
         // A fault of the library is one of the expression.
-        let broken = || Answer::Failed("it cannot be evaluated on this".to_owned());
+        let broken = || Evaluation::Failed("it cannot be evaluated on this".to_owned());
         let work = Arc::new(move |limit| {
-            catch_unwind(AssertUnwindSafe(|| work(limit))).map_or_else(|_| broken(), Answer::from)
+            catch_unwind(AssertUnwindSafe(|| work(limit))).map_or_else(|_| broken(), Evaluation::from)
         });
         if !of.are_slow.load(Relaxed) {
             let quick = Arc::clone(&work);
             let answer = spawn_blocking(move || quick(QUICK_TIMEOUT)).await.unwrap_or_else(|_| broken());
-            if !matches!(answer, Answer::TooSlow(_)) {
+            if !matches!(answer, Evaluation::TooSlow(_)) {
                 return answer;
             }
         }
-        let Ok(_turn) = of.turn.acquire().await else { return Answer::CalledOff };
+        let Ok(_turn) = of.turn.acquire().await else { return Evaluation::Cancelled };
         let (done, answer) = oneshot::channel();
         let job = Box::new(move || {
             let began = Instant::now();
@@ -154,7 +154,7 @@ mod tests {
     const ENDLESS: &str = "($f := function() { $f() }; $f())";
 
     /// Evaluates an expression; gives what it came to, and the times that it was given.
-    async fn evaluate(source: &str, of: &Evaluations) -> (Answer<bool>, Vec<Duration>) {
+    async fn evaluate(source: &str, of: &Evaluations) -> (Evaluation<bool>, Vec<Duration>) {
         let limits = Arc::<Mutex<Vec<Duration>>>::default();
         let (expression, given) = (Expression::parse(source).unwrap(), Arc::clone(&limits));
         let work = move |limit| {
@@ -169,7 +169,7 @@ mod tests {
     #[tokio::test]
     async fn a_slow_expression_goes_to_the_slow_thread_at_once_the_next_time() {
         let of = Evaluations::default();
-        let too_slow = || Answer::TooSlow("it took longer than 1 s".to_owned());
+        let too_slow = || Evaluation::TooSlow("it took longer than 1 s".to_owned());
         let both = vec![QUICK_TIMEOUT, EVALUATION_TIMEOUT];
         assert_eq!(evaluate(ENDLESS, &of).await, (too_slow(), both));
         assert_eq!(evaluate(ENDLESS, &of).await, (too_slow(), vec![EVALUATION_TIMEOUT]));
@@ -188,8 +188,8 @@ mod tests {
             });
             second
         });
-        let too_slow = |(answer, _)| matches!(answer, Answer::TooSlow(_));
-        let called_off = |(answer, _)| answer == Answer::CalledOff;
+        let too_slow = |(answer, _)| matches!(answer, Evaluation::TooSlow(_));
+        let called_off = |(answer, _)| answer == Evaluation::Cancelled;
         assert!(too_slow(first));
         assert!(called_off(second));
     }
@@ -199,8 +199,8 @@ mod tests {
         let of = Evaluations::default();
         let faulty = |_| -> Result<bool, ExpressionError> { std::panic::resume_unwind(Box::new(())) };
         let answer = Evaluator::default().evaluate(&of, faulty).await;
-        assert_eq!(answer, Answer::Failed("it cannot be evaluated on this".to_owned()));
+        assert_eq!(answer, Evaluation::Failed("it cannot be evaluated on this".to_owned()));
         let wrong = evaluate("$number('x') > 1", &of).await.0;
-        assert_eq!(wrong, Answer::Failed("$number was given something that is no number".to_owned()));
+        assert_eq!(wrong, Evaluation::Failed("$number was given something that is no number".to_owned()));
     }
 }

@@ -10,8 +10,8 @@ use std::{
 use tokio::{sync, time::sleep};
 
 use super::{
-    load::Known,
-    record::{Book, Ended, Fate},
+    load::VersionedResponse,
+    record::{Disposition, DispositionWriter, Settlement},
 };
 use events::response;
 use kernel::{
@@ -32,56 +32,56 @@ const PAUSE: u128 = 64;
 type Key = (String, String);
 
 /// How many wish to change a response, by its event.
-type Wishes = HashMap<Key, (usize, Arc<Flip>)>;
+type Tickets = HashMap<Key, (usize, Arc<Entry>)>;
 
 /// The responses that couriers of this process are changing.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Flips(Arc<Mutex<Wishes>>);
+pub(super) struct ResponseUpdates(Arc<Mutex<Tickets>>);
 
 /// Destinations, and whether each has the event or does not want it.
-type Ends = BTreeMap<DestinationName, End>;
+type Changes = BTreeMap<DestinationName, Change>;
 
 /// What a response is to say of a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum Change {
     /// It has the event.
     Delivered,
     /// It does not want the event.
-    Unwanted,
+    Filtered,
 }
 
 /// One of them.
 #[derive(Debug, Default)]
-struct Flip {
+struct Entry {
     /// What came of the event at destinations, until somebody writes it down.
-    wanted: Mutex<Ends>,
+    wanted: Mutex<Changes>,
     /// Whoever has this has the turn. The response, as it was written last.
-    known: sync::Mutex<Option<Known>>,
+    known: sync::Mutex<Option<VersionedResponse>>,
 }
 
 /// A destination that is to be true in a response, or not to be there.
-struct Wish<'a> {
-    flips: &'a Flips,
+struct Ticket<'a> {
+    flips: &'a ResponseUpdates,
     key: Key,
-    end: End,
-    flip: Arc<Flip>,
+    end: Change,
+    flip: Arc<Entry>,
 }
 
 /// Whose turn it is.
-struct Turn<'a> {
-    wish: &'a Wish<'a>,
-    known: sync::MutexGuard<'a, Option<Known>>,
+struct Round<'a> {
+    wish: &'a Ticket<'a>,
+    known: sync::MutexGuard<'a, Option<VersionedResponse>>,
     /// The destination that it is the turn of, and what was taken over of what others want. Those write it once more
     /// where this is not written.
-    wanted: Ends,
+    wanted: Changes,
 }
 
-impl End {
+impl Change {
     /// What the end of a delivery means for the response, if it does.
-    fn of(fate: &Fate) -> Option<Self> {
+    fn of(fate: &Disposition) -> Option<Self> {
         match fate {
-            Fate::Delivered => Some(Self::Delivered),
-            Fate::Unwanted => Some(Self::Unwanted),
+            Disposition::Delivered => Some(Self::Delivered),
+            Disposition::Filtered => Some(Self::Filtered),
             _ => None,
         }
     }
@@ -91,29 +91,29 @@ impl End {
         match self {
             Self::Delivered => is_delivered == Some(true),
             // One that has it has it.
-            Self::Unwanted => is_delivered != Some(false),
+            Self::Filtered => is_delivered != Some(false),
         }
     }
 }
 
-impl<S: Store> Book<S> {
+impl<S: Store> DispositionWriter<S> {
     /// Sets the destination's status of each event that was delivered to true, and takes the destination out of the
     /// response of each event that it does not want; gives the sequences of those that others changed each time.
-    pub(super) async fn flip(&self, ended: &mut [Ended]) -> Result<HashSet<String>, Error> {
+    pub(super) async fn flip(&self, ended: &mut [Settlement]) -> Result<HashSet<String>, Error> {
         let (tenant, destination) = (&self.wake.tenant, &self.wake.destination);
         let told = ended.iter_mut().filter_map(|ended| {
-            let end = End::of(&ended.fate)?;
+            let end = Change::of(&ended.fate)?;
             Some((key(tenant, ended), (end, ended.response.take())))
         });
         // In one order everywhere, so that nobody waits in a circle.
-        let wanted: BTreeMap<Key, (End, Option<Known>)> = told.collect();
+        let wanted: BTreeMap<Key, (Change, Option<VersionedResponse>)> = told.collect();
         let (wishes, known): (Vec<_>, Vec<_>) = wanted
             .into_iter()
             .map(|(key, (end, known))| (self.flips.enter(key, destination, end), known))
             .unzip();
         let mut open = Vec::with_capacity(wishes.len());
         for (wish, known) in wishes.iter().zip(known) {
-            let turn = Turn::wait(wish, destination, known).await;
+            let turn = Round::wait(wish, destination, known).await;
             if !turn.is_done(destination) {
                 open.push(turn);
             }
@@ -133,13 +133,13 @@ impl<S: Store> Book<S> {
     }
 
     /// Writes what is wanted; gives those that others changed meanwhile.
-    async fn turn<'a>(&self, mut turns: Vec<Turn<'a>>) -> Result<Vec<Turn<'a>>, Error> {
-        let unknown: Vec<&mut Turn<'_>> = turns.iter_mut().filter(|turn| turn.known.is_none()).collect();
+    async fn turn<'a>(&self, mut turns: Vec<Round<'a>>) -> Result<Vec<Round<'a>>, Error> {
+        let unknown: Vec<&mut Round<'_>> = turns.iter_mut().filter(|turn| turn.known.is_none()).collect();
         if !unknown.is_empty() {
-            let key = |turn: &&mut Turn<'_>| (turn.wish.key.0.clone(), response::SORT.to_owned());
+            let key = |turn: &&mut Round<'_>| (turn.wish.key.0.clone(), response::SORT.to_owned());
             let found = self.store.get_all(response::TABLE, unknown.iter().map(key).collect()).await?;
             for (turn, found) in unknown.into_iter().zip(found) {
-                *turn.known = found.as_ref().map(Known::read).transpose()?;
+                *turn.known = found.as_ref().map(VersionedResponse::read).transpose()?;
             }
         }
         // One that is gone was erased.
@@ -159,7 +159,7 @@ impl<S: Store> Book<S> {
             match answer {
                 Written::Done => *turn.known = Some(ours),
                 Written::Conflict(other) => {
-                    *turn.known = other.as_ref().map(Known::read).transpose()?;
+                    *turn.known = other.as_ref().map(VersionedResponse::read).transpose()?;
                     if turn.is_known() && !turn.is_done(&self.wake.destination) {
                         again.push(turn);
                     }
@@ -170,24 +170,24 @@ impl<S: Store> Book<S> {
     }
 }
 
-fn key(tenant: &Name, ended: &Ended) -> Key {
+fn key(tenant: &Name, ended: &Settlement) -> Key {
     (response::partition(tenant, &ended.row.queued.message_id), ended.row.sequence.clone())
 }
 
-impl Flips {
+impl ResponseUpdates {
     /// Says what is wanted.
-    fn enter(&self, key: Key, destination: &DestinationName, end: End) -> Wish<'_> {
+    fn enter(&self, key: Key, destination: &DestinationName, end: Change) -> Ticket<'_> {
         let mut flips = lock(&self.0);
         let (wishes, flip) = flips.entry(key.clone()).or_default();
         *wishes += 1;
         let flip = Arc::clone(flip);
         drop(flips);
         lock(&flip.wanted).insert(destination.clone(), end);
-        Wish { flips: self, key, end, flip }
+        Ticket { flips: self, key, end, flip }
     }
 }
 
-impl Drop for Wish<'_> {
+impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         let mut flips = lock(&self.flips.0);
         if let Some((wishes, _)) = flips.get_mut(&self.key) {
@@ -199,9 +199,13 @@ impl Drop for Wish<'_> {
     }
 }
 
-impl<'a> Turn<'a> {
+impl<'a> Round<'a> {
     /// Waits for it; `ours` is the response as it was read, if it is at hand.
-    async fn wait(wish: &'a Wish<'a>, destination: &DestinationName, ours: Option<Known>) -> Self {
+    async fn wait(
+        wish: &'a Ticket<'a>,
+        destination: &DestinationName,
+        ours: Option<VersionedResponse>,
+    ) -> Self {
         let mut known = wish.flip.known.lock().await;
         if known.is_none() {
             *known = ours;
@@ -222,12 +226,16 @@ impl<'a> Turn<'a> {
     }
 
     /// The response with all that is wanted.
-    fn put(&mut self, mut known: Known, tenant: &Name) -> Result<(Known, (Item, Condition)), Error> {
+    fn put(
+        &mut self,
+        mut known: VersionedResponse,
+        tenant: &Name,
+    ) -> Result<(VersionedResponse, (Item, Condition)), Error> {
         self.wanted.append(&mut lock(&self.wish.flip.wanted));
         for (destination, end) in &self.wanted {
             match end {
-                End::Delivered => known.response.deliver(destination),
-                End::Unwanted => known.response.leave_out(destination),
+                Change::Delivered => known.response.deliver(destination),
+                Change::Filtered => known.response.leave_out(destination),
             }
         }
         let condition = Condition::Version(known.version);

@@ -9,9 +9,9 @@ use serde_json::value::to_raw_value;
 
 use super::{
     breaker::Breaker,
-    lease::{Lane, Notice},
+    lease::{LaneState, Notified},
 };
-use crate::model::{Attempt, Wake};
+use crate::model::{Attempt, Wakeup};
 use destinations::destination::{Destination, State, Stored};
 use kernel::{
     arrival::{Arrivals, Incoming, Via},
@@ -31,14 +31,19 @@ const FAILED: &str = "failing";
 
 /// How a destination is to stand, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Change {
+pub(super) struct StateChange {
     pub(super) state: State,
     pub(super) reason: String,
 }
 
 /// Notes how a call went; gives the change where it was one failure too many. One that failed before its time begins no
 /// outage: it would be called anew after each success.
-pub(super) fn note(lane: &mut Lane, is_delivered: bool, is_early: bool, now: Timestamp) -> Option<Change> {
+pub(super) fn note(
+    lane: &mut LaneState,
+    is_delivered: bool,
+    is_early: bool,
+    now: Timestamp,
+) -> Option<StateChange> {
     if is_delivered {
         lane.failing_since = None;
         let outage = lane.outage_since.take().map(|since| now.duration_since(since));
@@ -54,18 +59,18 @@ pub(super) fn note(lane: &mut Lane, is_delivered: bool, is_early: bool, now: Tim
     }
     let since = *lane.failing_since.get_or_insert(now);
     let is_over = now.duration_since(since) >= FAILING;
-    is_over.then(|| Change { state: State::Disabled, reason: FAILED.to_owned() })
+    is_over.then(|| StateChange { state: State::Disabled, reason: FAILED.to_owned() })
 }
 
 /// The change of a destination that refuses whatever it is sent.
-pub(super) fn refuses(last: &Attempt) -> Change {
-    Change { state: State::Paused, reason: last.failure().unwrap_or_default() }
+pub(super) fn refuses(last: &Attempt) -> StateChange {
+    StateChange { state: State::Paused, reason: last.failure().unwrap_or_default() }
 }
 
 /// Changes a destination, unless somebody else has since it was read: then what was found is not so any more.
 pub(super) async fn apply(
-    wake: &Wake,
-    change: Change,
+    wake: &Wakeup,
+    change: StateChange,
     stored: &Stored,
     now: Timestamp,
     store: &impl Store,
@@ -82,14 +87,14 @@ pub(super) async fn apply(
 
 /// What is told of a destination.
 #[derive(Serialize)]
-struct Told<'a> {
+struct OperationalEvent<'a> {
     event: String,
     timestamp: Timestamp,
-    metadata: About<'a>,
+    metadata: Metadata<'a>,
 }
 
 #[derive(Serialize)]
-struct About<'a> {
+struct Metadata<'a> {
     destination: &'a str,
     state: State,
     reason: &'a str,
@@ -98,16 +103,16 @@ struct About<'a> {
 /// Tells that a destination is not sent to any more: in the log, and by an event that goes where events go; once, until
 /// it is sent to again or there is another reason. What somebody asked for is not told.
 pub(super) async fn tell<Q: Queue>(
-    wake: &Wake,
+    wake: &Wakeup,
     destination: &Destination,
-    lane: &mut Lane,
+    lane: &mut LaneState,
     id: BatchId,
     queue: &Q,
 ) -> Result<(), Error> {
     let reason =
         destination.reason.as_deref().filter(|reason| *reason == FAILED || reason.starts_with("http_"));
     let Some(reason) = reason else { return Ok(()) };
-    let notice = Notice { state: destination.state, reason: reason.to_owned() };
+    let notice = Notified { state: destination.state, reason: reason.to_owned() };
     if lane.notice.as_ref() == Some(&notice) {
         return Ok(());
     }
@@ -119,10 +124,10 @@ pub(super) async fn tell<Q: Queue>(
         reason,
         "destination {name} is {what}: {reason}"
     );
-    let told = Told {
+    let told = OperationalEvent {
         event: format!("crmflow destination {what}"),
         timestamp,
-        metadata: About { destination: name.as_str(), state: destination.state, reason },
+        metadata: Metadata { destination: name.as_str(), state: destination.state, reason },
     };
     let refused = |error: serde_json::Error| Error::BadInput(door::describe(&error));
     let arrivals = Arrivals {
@@ -151,7 +156,7 @@ mod tests {
     /// `+` and `-` are calls that went well or not, an hour is `.`, a day is `|`.
     #[track_caller]
     fn check(calls: &str, is_disabled: bool) {
-        let mut lane = Lane::default();
+        let mut lane = LaneState::default();
         let mut now = Timestamp::UNIX_EPOCH;
         let mut change = None;
         for call in calls.chars() {

@@ -27,7 +27,7 @@ const MARGIN: SignedDuration = SignedDuration::from_secs(20);
 /// The lane itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Lane {
+pub(crate) struct LaneState {
     /// Who works on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) holder: Option<String>,
@@ -48,7 +48,7 @@ pub(crate) struct Lane {
     pub(super) wake_at: Option<Timestamp>,
     /// The destination as its calls saw it last: what was found out of it counts for no other.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) seen: Option<Seen>,
+    pub(super) seen: Option<DestinationVersion>,
     /// The breaker.
     pub(super) breaker: Breaker,
     /// Whether it rests, since the destination asked for time.
@@ -71,13 +71,13 @@ pub(crate) struct Lane {
     pub(super) free_at: Option<Timestamp>,
     /// What was told of the destination since it was sent to last.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) notice: Option<Notice>,
+    pub(super) notice: Option<Notified>,
 }
 
 /// Which destination it was, and after which change: one of the same name may be made again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Seen {
+pub(super) struct DestinationVersion {
     created_at: Timestamp,
     version: u64,
 }
@@ -85,12 +85,12 @@ pub(super) struct Seen {
 /// That a destination is not sent to any more, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Notice {
+pub(super) struct Notified {
     pub(super) state: State,
     pub(super) reason: String,
 }
 
-impl Lane {
+impl LaneState {
     /// The lane as its item has it.
     pub(crate) fn read(item: Option<&Item>) -> Result<Self, Error> {
         read(item).map(|(_, lane)| lane)
@@ -134,7 +134,7 @@ impl Lane {
     /// has seen to it.
     pub(super) fn meet(&mut self, stored: &Stored) {
         self.notice = None;
-        let seen = Seen { created_at: stored.destination.created_at, version: stored.version };
+        let seen = DestinationVersion { created_at: stored.destination.created_at, version: stored.version };
         let known = self.seen.replace(seen);
         if known == Some(seen) {
             return;
@@ -160,7 +160,7 @@ pub(super) struct Lease<S> {
     holder: String,
     version: u64,
     /// The lane, as it is written with the next renewal.
-    pub(super) lane: Lane,
+    pub(super) lane: LaneState,
     /// When it ends, as it was written last.
     expires_at: Timestamp,
     /// Whether another has it.
@@ -171,8 +171,8 @@ pub(super) struct Lease<S> {
 
 /// A lane that another holds.
 #[derive(Debug)]
-pub(super) struct Busy {
-    pub(super) lane: Lane,
+pub(super) struct HeldLane {
+    pub(super) lane: LaneState,
     version: u64,
 }
 
@@ -183,12 +183,12 @@ impl<S: Store> Lease<S> {
         partition: &str,
         holder: &str,
         now: Timestamp,
-    ) -> Result<Result<Self, Busy>, Error> {
+    ) -> Result<Result<Self, HeldLane>, Error> {
         let mut found = store.get(TABLE, partition, LANE).await?;
         loop {
             let (version, mut lane) = read(found.as_ref())?;
             if lane.is_held_by_another(holder, now) {
-                return Ok(Err(Busy { lane, version }));
+                return Ok(Err(HeldLane { lane, version }));
             }
             lane.unsettled |= lane.holder.is_some();
             lane.rung = false;
@@ -234,7 +234,7 @@ impl<S: Store> Lease<S> {
     /// Holds it for longer, and writes the lane down.
     pub(super) async fn renew(&mut self, now: Timestamp) -> Result<(), Error> {
         let expires_at = now + LEASE;
-        while !self.write(Lane { expires_at: Some(expires_at), ..self.lane.clone() }).await? {}
+        while !self.write(LaneState { expires_at: Some(expires_at), ..self.lane.clone() }).await? {}
         self.expires_at = expires_at;
         Ok(())
     }
@@ -252,11 +252,11 @@ impl<S: Store> Lease<S> {
     /// Lets it go, unless somebody came by since it was written last; once more, and it is let go all the same. Somebody
     /// is to look at the lane after that.
     pub(super) async fn leave(&mut self) -> Result<bool, Error> {
-        let free = Lane { holder: None, expires_at: None, ..self.lane.clone() };
+        let free = LaneState { holder: None, expires_at: None, ..self.lane.clone() };
         self.write(free).await
     }
 
-    async fn write(&mut self, lane: Lane) -> Result<bool, Error> {
+    async fn write(&mut self, lane: LaneState) -> Result<bool, Error> {
         let item = model::item(&self.partition, LANE.to_owned(), self.version + 1, &lane)?;
         match self.store.put(TABLE, item, Condition::Version(self.version)).await? {
             Written::Done => {
@@ -278,7 +278,7 @@ impl<S: Store> Lease<S> {
     }
 }
 
-impl Busy {
+impl HeldLane {
     /// Writes the lane down, for its holder to see. `false`: it changed meanwhile, so look again.
     pub(super) async fn write(&mut self, store: &impl Store, partition: &str) -> Result<bool, Error> {
         let item = model::item(partition, LANE.to_owned(), self.version + 1, &self.lane)?;
@@ -288,9 +288,9 @@ impl Busy {
     }
 }
 
-fn read(item: Option<&Item>) -> Result<(u64, Lane), Error> {
+fn read(item: Option<&Item>) -> Result<(u64, LaneState), Error> {
     match item {
-        None => Ok((0, Lane::default())),
+        None => Ok((0, LaneState::default())),
         Some(item) => Ok((item.version, model::body(item)?)),
     }
 }

@@ -4,10 +4,10 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    due::Row,
-    record::{Ended, Fate},
+    due::QueueRow,
+    record::{Disposition, Settlement},
 };
-use crate::model::{self, Attempt, Delivery, Status, TABLE, Wake};
+use crate::model::{self, Attempt, Delivery, Status, TABLE, Wakeup};
 use events::{
     event::StoredEvent,
     response::{self, Response},
@@ -28,7 +28,7 @@ const AT_HAND: usize = 100;
 
 /// An event as it is sent.
 #[derive(Clone, Debug)]
-pub(super) struct Letter {
+pub(super) struct Payload {
     /// As it came, to the letter.
     pub(super) payload: String,
     /// The event in canonical form: what a mapping sees.
@@ -38,24 +38,24 @@ pub(super) struct Letter {
 
 /// A delivery with all that it needs.
 #[derive(Clone, Debug)]
-pub(super) struct Parcel {
-    pub(super) row: Row,
-    pub(super) letter: Letter,
+pub(super) struct DeliveryTask {
+    pub(super) row: QueueRow,
+    pub(super) letter: Payload,
     /// The response, which says that it was not delivered yet; not at hand where it is of very many destinations.
-    pub(super) response: Option<Known>,
+    pub(super) response: Option<VersionedResponse>,
     /// What was tried before.
     pub(super) attempts: Vec<Attempt>,
 }
 
 /// A response as it was read.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(super) struct VersionedResponse {
     pub(super) response: Response,
     /// What [`kernel::store::Condition::Version`] compares.
     pub(super) version: u64,
 }
 
-impl Known {
+impl VersionedResponse {
     pub(super) fn read(item: &Item) -> Result<Self, Error> {
         Ok(Self { response: Response::read(item)?, version: item.version })
     }
@@ -65,23 +65,24 @@ impl Known {
     }
 }
 
-impl Letter {
+impl Payload {
     fn bytes(&self) -> usize {
         self.payload.len() + self.canonical.len()
     }
 }
 
-impl Parcel {
+impl DeliveryTask {
     /// How much room it takes up, about.
     pub(super) fn bytes(&self) -> usize {
-        self.letter.bytes() + self.response.as_ref().map_or(0, Known::bytes)
+        self.letter.bytes() + self.response.as_ref().map_or(0, VersionedResponse::bytes)
     }
 }
 
-impl Ended {
+impl Settlement {
     /// How much room it takes up, about.
     pub(super) fn bytes(&self) -> usize {
-        self.letter.as_ref().map_or(0, Letter::bytes) + self.response.as_ref().map_or(0, Known::bytes)
+        self.letter.as_ref().map_or(0, Payload::bytes)
+            + self.response.as_ref().map_or(0, VersionedResponse::bytes)
     }
 }
 
@@ -89,15 +90,15 @@ impl Ended {
 #[derive(Debug)]
 pub(super) enum Loaded {
     /// To be sent.
-    Ready(Box<Parcel>),
+    Ready(Box<DeliveryTask>),
     /// Not to be sent.
-    Ended(Box<Ended>),
+    Resolved(Box<Settlement>),
 }
 
 /// Loads what rows of a lane need. Those that were due by `recovers` may have been left half written down.
 pub(super) async fn load(
-    wake: &Wake,
-    rows: Vec<Row>,
+    wake: &Wakeup,
+    rows: Vec<QueueRow>,
     recovers: Option<Timestamp>,
     now: Timestamp,
     store: &impl Store,
@@ -120,7 +121,7 @@ pub(super) async fn load(
 
 /// What is known of a delivery that was tried before.
 #[derive(Debug, Default)]
-struct Past {
+struct History {
     delivered: Option<Delivery>,
     failed: Option<Delivery>,
     waiting: Option<Delivery>,
@@ -129,73 +130,80 @@ struct Past {
 }
 
 fn judge(
-    wake: &Wake,
-    mut row: Row,
+    wake: &Wakeup,
+    mut row: QueueRow,
     event: Option<StoredEvent>,
     response: Option<Item>,
-    past: Past,
+    past: History,
     now: Timestamp,
 ) -> Result<Loaded, Error> {
     // Who put that died before the row was there that it waits for.
     row.waits |= past.waiting.is_some();
-    let response = response.as_ref().map(Known::read).transpose()?;
+    let response = response.as_ref().map(VersionedResponse::read).transpose()?;
     let response = response.filter(|known| known.response.sequence == row.sequence);
     let destinations = response.as_ref().map(|known| &known.response.destinations);
     let is_delivered = destinations.and_then(|all| all.get(&wake.destination)).copied();
     let letter = event
-        .and_then(|event| Some(Letter { payload: event.payload?, canonical: event.event?, via: event.via }));
+        .and_then(|event| Some(Payload { payload: event.payload?, canonical: event.event?, via: event.via }));
     let failed = past.failed;
     let has_failed =
         failed.as_ref().is_some_and(|it| it.status == Status::Failed && it.replays >= row.queued.replays);
     let ended = |row, response, attempts, fate| {
-        Loaded::Ended(Box::new(Ended { row, letter: None, response, attempts, fate, was_sent: false }))
+        Loaded::Resolved(Box::new(Settlement {
+            row,
+            letter: None,
+            response,
+            attempts,
+            fate,
+            was_sent: false,
+        }))
     };
     let was_delivered = is_delivered == Some(true);
     if was_delivered || has_failed {
-        return Ok(ended(row, None, Vec::new(), Fate::Over { was_delivered }));
+        return Ok(ended(row, None, Vec::new(), Disposition::AlreadyDone { was_delivered }));
     }
     if let Some(delivered) = past.delivered {
-        return Ok(ended(row, response, delivered.attempts, Fate::Delivered));
+        return Ok(ended(row, response, delivered.attempts, Disposition::Delivered));
     }
     if past.is_queued {
-        return Ok(ended(row, None, Vec::new(), Fate::Stale));
+        return Ok(ended(row, None, Vec::new(), Disposition::Superseded));
     }
     // Its filter did not let it through, and who wrote that died before the row was gone.
     let is_left_out = response.is_some() && is_delivered.is_none();
     if row.queued.filter_pending && is_left_out {
-        return Ok(ended(row, response, Vec::new(), Fate::Unwanted));
+        return Ok(ended(row, response, Vec::new(), Disposition::Filtered));
     }
     let attempts = past.waiting.or(failed).map(|tried| tried.attempts).unwrap_or_default();
     Ok(match (letter, response) {
         (Some(letter), Some(known)) => {
             let response = (known.response.destinations.len() <= AT_HAND).then_some(known);
-            Loaded::Ready(Box::new(Parcel { row, letter, response, attempts }))
+            Loaded::Ready(Box::new(DeliveryTask { row, letter, response, attempts }))
         }
         (letter, response) => {
             let is_missed = now.duration_since(row.queued.received_at) > MISSED;
             let fate = if is_missed {
-                Fate::Failed { reason: "event_missing".to_owned() }
+                Disposition::Failed { reason: "event_missing".to_owned() }
             } else {
-                Fate::PutOff { due: now + LATER }
+                Disposition::Deferred { due: now + LATER }
             };
-            Loaded::Ended(Box::new(Ended { row, letter, response, attempts, fate, was_sent: false }))
+            Loaded::Resolved(Box::new(Settlement { row, letter, response, attempts, fate, was_sent: false }))
         }
     })
 }
 
 /// What is known of rows that were tried before, or may have been.
 async fn pasts(
-    wake: &Wake,
-    rows: &[Row],
+    wake: &Wakeup,
+    rows: &[QueueRow],
     recovers: Option<Timestamp>,
     store: &impl Store,
-) -> Result<Vec<Past>, Error> {
+) -> Result<Vec<History>, Error> {
     const KINDS: [Status; 3] = [Status::Delivered, Status::Failed, Status::Pending];
     let partition = model::partition(&wake.tenant, &wake.destination);
     let looked: Vec<usize> = (0..rows.len())
         .filter(|&at| rows[at].waits || recovers.is_some_and(|until| rows[at].due <= until))
         .collect();
-    let mut pasts: Vec<Past> = rows.iter().map(|_| Past::default()).collect();
+    let mut pasts: Vec<History> = rows.iter().map(|_| History::default()).collect();
     if looked.is_empty() {
         return Ok(pasts);
     }
@@ -205,7 +213,7 @@ async fn pasts(
     let found = store.get_all(TABLE, keys.collect()).await?;
     for (&at, found) in looked.iter().zip(found.chunks(KINDS.len())) {
         let read = |place: usize| found[place].as_ref().map(model::body::<Delivery>).transpose();
-        pasts[at] = Past { delivered: read(0)?, failed: read(1)?, waiting: read(2)?, is_queued: false };
+        pasts[at] = History { delivered: read(0)?, failed: read(1)?, waiting: read(2)?, is_queued: false };
     }
     // By their sorts: times of rows are cut to milliseconds.
     let awaited = pasts.iter().enumerate().filter_map(|(at, past)| {

@@ -35,10 +35,10 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::model::Wake;
+use crate::model::Wakeup;
 use destinations::outbound::Outbound;
 pub use evaluator::Evaluator;
-use flip::Flips;
+use flip::ResponseUpdates;
 use kernel::{
     door,
     error::Error,
@@ -46,11 +46,11 @@ use kernel::{
     queue::{BatchResponse, ItemFailure, Queue, SqsEvent},
     store::Store,
 };
-pub(crate) use lease::Lane;
-use record::Book;
-use shift::Shift;
+pub(crate) use lease::LaneState;
+use record::DispositionWriter;
+use shift::SessionEnd;
 pub use trial::trial;
-use work::AtWork;
+use work::LocalLocks;
 
 /// For how long a courier works on a lane before another may have its turn.
 pub const BUDGET: Duration = Duration::from_secs(60);
@@ -59,7 +59,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What couriers work with.
 #[derive(Clone, Debug)]
-pub struct Tools<S, Q> {
+pub struct WorkerContext<S, Q> {
     /// The tables.
     pub store: S,
     /// The objects.
@@ -84,24 +84,24 @@ pub struct Tools<S, Q> {
 
 /// Works on lanes. Clones know which lanes the others are at, and which responses they are changing.
 #[derive(Clone, Debug)]
-pub struct Courier<S, Q> {
-    tools: Tools<S, Q>,
-    at_work: AtWork,
-    flips: Flips,
+pub struct DeliveryWorker<S, Q> {
+    tools: WorkerContext<S, Q>,
+    at_work: LocalLocks,
+    flips: ResponseUpdates,
 }
 
-impl<S: Store, Q: Queue> Courier<S, Q> {
+impl<S: Store, Q: Queue> DeliveryWorker<S, Q> {
     /// A courier at rest.
-    pub fn new(tools: Tools<S, Q>) -> Self {
-        Self { tools, at_work: AtWork::default(), flips: Flips::default() }
+    pub fn new(tools: WorkerContext<S, Q>) -> Self {
+        Self { tools, at_work: LocalLocks::default(), flips: ResponseUpdates::default() }
     }
 
     /// Works on the lanes of some messages, all at once. A message is done when what was due in its lane was tried, or
     /// when another courier is at it, who looks again.
     pub async fn deliver(&self, event: SqsEvent) -> BatchResponse {
-        let mut lanes = BTreeMap::<_, (Option<Wake>, Vec<String>)>::new();
+        let mut lanes = BTreeMap::<_, (Option<Wakeup>, Vec<String>)>::new();
         for message in event.records {
-            let wake = door::decode::<Wake>(message.body.as_bytes());
+            let wake = door::decode::<Wakeup>(message.body.as_bytes());
             if let Err(error) = &wake {
                 tracing::error!(
                     message.id = message.message_id,
@@ -124,8 +124,8 @@ impl<S: Store, Q: Queue> Courier<S, Q> {
 
     /// Works on a lane until its message is done. One whose lane could not be worked on is, when another is on its way:
     /// a queue gives the same one again only when all the time for it is over.
-    async fn finish(&self, wake: &Wake) -> Result<(), Error> {
-        let Wake { tenant, destination } = wake;
+    async fn finish(&self, wake: &Wakeup) -> Result<(), Error> {
+        let Wakeup { tenant, destination } = wake;
         let Err(error) = Box::pin(self.work_on(wake)).await else { return Ok(()) };
         let delay = wakes::after_trouble((self.tools.random)());
         let sent = wake.send(delay, &self.tools.queue).await;
@@ -140,11 +140,11 @@ impl<S: Store, Q: Queue> Courier<S, Q> {
     }
 
     /// Works on one lane until nothing is due, the time is over, or somebody else is found there.
-    async fn work_on(&self, wake: &Wake) -> Result<(), Error> {
+    async fn work_on(&self, wake: &Wakeup) -> Result<(), Error> {
         let Some(mut place) = self.at_work.enter(wake) else { return Ok(()) };
         let until = Instant::now() + self.tools.budget;
-        let book = Book::new(&self.tools, wake.clone(), self.flips.clone());
-        while shift::run(&self.tools, &book, place.bell(), until).await? == Shift::Done {
+        let book = DispositionWriter::new(&self.tools, wake.clone(), self.flips.clone());
+        while shift::run(&self.tools, &book, place.bell(), until).await? == SessionEnd::Idle {
             place = match place.leave() {
                 Some(rung) => rung,
                 None => return Ok(()),

@@ -11,7 +11,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{due::Row, load::Parcel};
+use super::{due::QueueRow, load::DeliveryTask};
 use crate::model;
 
 /// So many events of one user are in line, and more are loaded when there are fewer than this.
@@ -25,14 +25,14 @@ const LATER: SignedDuration = SignedDuration::from_secs(1);
 
 /// An event that waits for another try, or behind one that does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stuck {
+pub(super) struct Blocker {
     /// When it is tried again.
     pub(super) due: Timestamp,
     /// When it no longer holds up others.
     pub(super) free_at: Timestamp,
 }
 
-impl Stuck {
+impl Blocker {
     /// One that is tried again at `due`, and holds up others for so long.
     pub(super) fn since(since: Option<Timestamp>, due: Timestamp, hold: SignedDuration) -> Self {
         Self { due, free_at: since.unwrap_or(due) + hold }
@@ -41,14 +41,14 @@ impl Stuck {
 
 /// What may be sent.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct OrderedQueue {
     is_ordered: bool,
-    turns: VecDeque<Turn>,
-    users: HashMap<String, User>,
+    turns: VecDeque<Slot>,
+    users: HashMap<String, KeyQueue>,
     /// For how long one that was put off holds up later ones.
     hold: SignedDuration,
     /// By user and sequence.
-    stuck: HashMap<String, BTreeMap<String, Stuck>>,
+    stuck: HashMap<String, BTreeMap<String, Blocker>>,
     len: usize,
     /// How many of those wait for one of their user that is on its way.
     blocked: usize,
@@ -60,29 +60,29 @@ pub(super) struct Line {
 
 /// What is to be loaded now.
 #[derive(Debug, Default)]
-pub(super) struct Taken {
+pub(super) struct ToLoad {
     /// By these rows.
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<QueueRow>,
     /// By rows that were read before: their sequences and sorts.
     pub(super) behind: Vec<(String, String)>,
 }
 
 #[derive(Debug)]
-enum Turn {
-    One(Box<Parcel>),
-    Of(String),
+enum Slot {
+    Single(Box<DeliveryTask>),
+    Key(String),
 }
 
 /// Who has something waiting, or on its way.
 #[derive(Debug, Default)]
-struct User {
-    waiting: BTreeMap<String, Box<Parcel>>,
+struct KeyQueue {
+    waiting: BTreeMap<String, Box<DeliveryTask>>,
     /// What comes after those, by sequence, and when it was due.
     behind: BTreeMap<String, Timestamp>,
     is_busy: bool,
 }
 
-impl User {
+impl KeyQueue {
     fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.behind.is_empty() && !self.is_busy
     }
@@ -94,14 +94,14 @@ impl User {
 
 /// What is to be done with the first in line.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(super) enum Dequeued {
     /// Send it.
-    Send(Box<Parcel>),
+    Send(Box<DeliveryTask>),
     /// It is held up: it comes back then.
-    PutOff(Box<Parcel>, Timestamp),
+    Blocked(Box<DeliveryTask>, Timestamp),
 }
 
-impl Line {
+impl OrderedQueue {
     /// Whether events of a user go one after the other.
     pub(super) fn is_ordered(&self) -> bool {
         self.is_ordered
@@ -111,7 +111,7 @@ impl Line {
     pub(super) fn new(
         is_ordered: bool,
         hold: SignedDuration,
-        stuck: impl IntoIterator<Item = (String, String, Stuck)>,
+        stuck: impl IntoIterator<Item = (String, String, Blocker)>,
     ) -> Self {
         let mut line = Self { is_ordered, hold, ..Self::default() };
         for (user, sequence, stuck) in stuck {
@@ -142,8 +142,8 @@ impl Line {
 
     /// Which of these rows, and of those that are known, are to be loaded: all that are of no user, and the first few
     /// of each.
-    pub(super) fn take(&mut self, rows: Vec<Row>) -> Taken {
-        let mut taken = Taken::default();
+    pub(super) fn take(&mut self, rows: Vec<QueueRow>) -> ToLoad {
+        let mut taken = ToLoad::default();
         let mut fresh = HashMap::new();
         for row in rows {
             let Some(name) = row.queued.user.clone().filter(|_| self.is_ordered) else {
@@ -185,16 +185,16 @@ impl Line {
     }
 
     /// Adds one that is due.
-    pub(super) fn push(&mut self, parcel: Box<Parcel>) {
+    pub(super) fn push(&mut self, parcel: Box<DeliveryTask>) {
         self.len += 1;
         match self.user_of(&parcel) {
-            None => self.turns.push_back(Turn::One(parcel)),
+            None => self.turns.push_back(Slot::Single(parcel)),
             Some(name) => {
                 let user = self.users.entry(name.clone()).or_default();
                 if user.is_busy {
                     self.blocked += 1;
                 } else if user.waiting.is_empty() {
-                    self.turns.push_back(Turn::Of(name));
+                    self.turns.push_back(Slot::Key(name));
                 }
                 user.waiting.insert(parcel.row.sequence.clone(), parcel);
             }
@@ -202,14 +202,14 @@ impl Line {
     }
 
     /// Takes the first out.
-    pub(super) fn next(&mut self, now: Timestamp) -> Option<Next> {
+    pub(super) fn next(&mut self, now: Timestamp) -> Option<Dequeued> {
         loop {
             let name = match self.turns.pop_front()? {
-                Turn::One(parcel) => {
+                Slot::Single(parcel) => {
                     self.len -= 1;
-                    return Some(Next::Send(parcel));
+                    return Some(Dequeued::Send(parcel));
                 }
-                Turn::Of(name) => name,
+                Slot::Key(name) => name,
             };
             let Some(user) = self.users.get_mut(&name) else { continue };
             let Some((sequence, parcel)) = user.waiting.pop_first() else { continue };
@@ -222,21 +222,21 @@ impl Line {
             let Some((stuck, until)) = held else {
                 user.is_busy = true;
                 self.blocked += user.waiting.len();
-                return Some(Next::Send(parcel));
+                return Some(Dequeued::Send(parcel));
             };
             // What comes later, and is due before, waits for it too.
-            stuck.insert(sequence, Stuck { due: until, free_at: until + self.hold });
+            stuck.insert(sequence, Blocker { due: until, free_at: until + self.hold });
             if user.is_idle() {
                 self.users.remove(&name);
             } else if !user.waiting.is_empty() {
-                self.turns.push_back(Turn::Of(name));
+                self.turns.push_back(Slot::Key(name));
             }
-            return Some(Next::PutOff(parcel, until));
+            return Some(Dequeued::Blocked(parcel, until));
         }
     }
 
     /// One that was taken out, or was not to be sent, is written down: ended, or stuck.
-    pub(super) fn settle(&mut self, name: &str, sequence: &str, was_sent: bool, stuck: Option<Stuck>) {
+    pub(super) fn settle(&mut self, name: &str, sequence: &str, was_sent: bool, stuck: Option<Blocker>) {
         if !self.is_ordered {
             return;
         }
@@ -253,7 +253,7 @@ impl Line {
             user.is_busy = false;
             self.blocked -= user.waiting.len();
             if !user.waiting.is_empty() {
-                self.turns.push_back(Turn::Of(name.to_owned()));
+                self.turns.push_back(Slot::Key(name.to_owned()));
             }
         }
         if user.is_idle() {
@@ -267,7 +267,7 @@ impl Line {
         self.hungry.clear();
         let mut sequences = Vec::new();
         for turn in std::mem::take(&mut self.turns) {
-            if let Turn::One(parcel) = turn {
+            if let Slot::Single(parcel) = turn {
                 sequences.push(parcel.row.sequence);
             }
         }
@@ -279,13 +279,13 @@ impl Line {
         sequences
     }
 
-    fn user_of(&self, parcel: &Parcel) -> Option<String> {
+    fn user_of(&self, parcel: &DeliveryTask) -> Option<String> {
         parcel.row.queued.user.clone().filter(|_| self.is_ordered)
     }
 }
 
 /// Until when an event waits for the first earlier one of its user that is stuck.
-fn held_until(stuck: &BTreeMap<String, Stuck>, sequence: &str, now: Timestamp) -> Option<Timestamp> {
+fn held_until(stuck: &BTreeMap<String, Blocker>, sequence: &str, now: Timestamp) -> Option<Timestamp> {
     let mut earlier = stuck.range::<str, _>((Unbounded, Excluded(sequence))).map(|(_, stuck)| stuck);
     // To the millisecond, as rows are due: what is put off comes back later than now.
     let first = earlier.find(|it| now.as_millisecond() < it.free_at.as_millisecond())?;

@@ -1,12 +1,12 @@
 use super::*;
-use crate::{model::Queued, worker::load::Letter};
+use crate::{model::Queued, worker::load::Payload};
 use kernel::arrival::Via;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
 }
 
-fn row(name: &str) -> Row {
+fn row(name: &str) -> QueueRow {
     let user = name.starts_with(|first: char| first.is_lowercase()).then(|| name[..1].to_owned());
     let queued = Queued {
         message_id: name.to_owned(),
@@ -21,19 +21,26 @@ fn row(name: &str) -> Row {
         failed_at: None,
         throttled_since: None,
     };
-    Row { sort: String::new(), due: at(0), sequence: name[1..].to_owned(), version: 1, waits: false, queued }
+    QueueRow {
+        sort: String::new(),
+        due: at(0),
+        sequence: name[1..].to_owned(),
+        version: 1,
+        waits: false,
+        queued,
+    }
 }
 
-fn parcel(name: &str) -> Box<Parcel> {
-    let letter = Letter { payload: "{}".into(), canonical: "{}".into(), via: Via::Events };
-    Box::new(Parcel { row: row(name), letter, response: None, attempts: Vec::new() })
+fn parcel(name: &str) -> Box<DeliveryTask> {
+    let letter = Payload { payload: "{}".into(), canonical: "{}".into(), via: Via::Events };
+    Box::new(DeliveryTask { row: row(name), letter, response: None, attempts: Vec::new() })
 }
 
 /// Plays a line. Events are a letter and a number, their place in time; a small letter is a user. `a1` comes into
 /// line, `?` takes one out, `=a1` ends, `!a1:20` is stuck until second 20 and holds up others until 30, `@9` is the time.
 #[track_caller]
 fn check(is_ordered: bool, play: &str, expected: &str) {
-    let mut line = Line::new(is_ordered, SignedDuration::from_secs(30), []);
+    let mut line = OrderedQueue::new(is_ordered, SignedDuration::from_secs(30), []);
     let mut now = at(0);
     let mut seen = Vec::new();
     for step in play.split_whitespace() {
@@ -42,13 +49,13 @@ fn check(is_ordered: bool, play: &str, expected: &str) {
             ("=", name) => line.settle(&name[..1], &name[1..], true, None),
             ("!", stuck) => {
                 let (name, due) = stuck.split_once(':').unwrap();
-                let stuck = Stuck { due: at(due.parse().unwrap()), free_at: at(30) };
+                let stuck = Blocker { due: at(due.parse().unwrap()), free_at: at(30) };
                 line.settle(&name[..1], &name[1..], true, Some(stuck));
             }
             ("?", _) => seen.push(match line.next(now) {
                 None => "-".to_owned(),
-                Some(Next::Send(parcel)) => parcel.row.queued.message_id,
-                Some(Next::PutOff(parcel, until)) => {
+                Some(Dequeued::Send(parcel)) => parcel.row.queued.message_id,
+                Some(Dequeued::Blocked(parcel, until)) => {
                     format!("{}:{}", parcel.row.queued.message_id, until.as_second())
                 }
             }),
@@ -103,17 +110,17 @@ fn it_holds_them_up_for_a_bounded_time() {
 #[test]
 fn it_holds_them_up_to_the_millisecond() {
     let free_at = at(30) + SignedDuration::from_micros(456);
-    let mut line = Line::new(true, SignedDuration::from_secs(30), []);
-    line.settle("a", "1", false, Some(Stuck { due: at(500), free_at }));
+    let mut line = OrderedQueue::new(true, SignedDuration::from_secs(30), []);
+    line.settle("a", "1", false, Some(Blocker { due: at(500), free_at }));
     line.push(parcel("a2"));
     let now = at(30) + SignedDuration::from_micros(100);
-    assert!(matches!(line.next(now), Some(Next::Send(_))));
+    assert!(matches!(line.next(now), Some(Dequeued::Send(_))));
 }
 
 /// Rows are read, and what is to be loaded of them, and of earlier ones, comes into line.
 #[track_caller]
-fn read(line: &mut Line, names: &[&str], expected: &str) {
-    let Taken { rows, behind } = line.take(names.iter().map(|name| row(name)).collect());
+fn read(line: &mut OrderedQueue, names: &[&str], expected: &str) {
+    let ToLoad { rows, behind } = line.take(names.iter().map(|name| row(name)).collect());
     let mut taken: Vec<String> = rows.iter().map(|row| row.queued.message_id.clone()).collect();
     taken.extend(behind.iter().map(|(sequence, _)| format!("a{sequence}")));
     taken.sort();
@@ -125,14 +132,14 @@ fn read(line: &mut Line, names: &[&str], expected: &str) {
 }
 
 #[track_caller]
-fn send(line: &mut Line, expected: &str) {
-    let Some(Next::Send(parcel)) = line.next(at(0)) else { panic!("{expected} is not sent") };
+fn send(line: &mut OrderedQueue, expected: &str) {
+    let Some(Dequeued::Send(parcel)) = line.next(at(0)) else { panic!("{expected} is not sent") };
     assert_eq!(parcel.row.queued.message_id, expected);
 }
 
 #[test]
 fn a_few_of_each_user_are_in_line() {
-    let line = &mut Line::new(true, SignedDuration::from_secs(30), []);
+    let line = &mut OrderedQueue::new(true, SignedDuration::from_secs(30), []);
     read(line, &["a1", "a2", "a3", "a4", "a5", "a6", "b7", "N8"], "N8 a1 a2 a3 a4 b7 | 6 6 2");
     send(line, "N8");
     send(line, "a1");
@@ -152,6 +159,6 @@ fn a_few_of_each_user_are_in_line() {
     read(line, &["a0"], "a0 | 5 4 0");
     send(line, "a0");
     assert_eq!((line.ready(), line.clear().len()), (0, 4));
-    let all = Line::new(false, SignedDuration::from_secs(30), []).take(vec![row("a1"), row("a2")]);
+    let all = OrderedQueue::new(false, SignedDuration::from_secs(30), []).take(vec![row("a1"), row("a2")]);
     assert_eq!((all.rows.len(), all.behind.len()), (2, 0));
 }

@@ -7,12 +7,12 @@ use jiff::Timestamp;
 
 use super::{
     attempt::Target,
-    evaluator::Answer,
-    load::Parcel,
-    record::{Ended, Fate},
+    evaluator::Evaluation,
+    load::DeliveryTask,
+    record::{Disposition, Settlement},
     schedule,
 };
-use crate::model::{Attempt, Queued, Wake};
+use crate::model::{Attempt, Queued, Wakeup};
 use destinations::{destination::Destination, expression::Subject};
 
 /// The error of an event for which the filter could not be evaluated.
@@ -23,8 +23,8 @@ const MAX_EVALUATIONS: u32 = 4;
 /// A parcel, and what the filter says of it.
 #[derive(Debug)]
 pub(super) struct FilterResult {
-    parcel: Box<Parcel>,
-    answer: Answer<bool>,
+    parcel: Box<DeliveryTask>,
+    answer: Evaluation<bool>,
     at: Timestamp,
     duration_ms: u64,
 }
@@ -33,15 +33,15 @@ pub(super) struct FilterResult {
 #[derive(Debug)]
 pub(super) enum FilterVerdict {
     /// It is to be sent.
-    Passed(Box<Parcel>),
+    Passed(Box<DeliveryTask>),
     /// It is not to be sent, or not now.
-    Ended(Box<Ended>),
+    Settled(Box<Settlement>),
     /// Nothing: its row is there still.
-    Left,
+    Cancelled,
 }
 
 /// Evaluates the filter for a parcel.
-pub(super) async fn evaluate(target: Arc<Target>, parcel: Box<Parcel>, at: Timestamp) -> FilterResult {
+pub(super) async fn evaluate(target: Arc<Target>, parcel: Box<DeliveryTask>, at: Timestamp) -> FilterResult {
     let began = Instant::now();
     let (filtering, canonical) = (Arc::clone(&target), parcel.letter.canonical.clone());
     let work = move |limit| match filtering.filter() {
@@ -49,8 +49,8 @@ pub(super) async fn evaluate(target: Arc<Target>, parcel: Box<Parcel>, at: Times
         _ => Ok(true),
     };
     let answer = match target.filter() {
-        None => Answer::Value(true),
-        Some(Err(error)) => Answer::Failed(format!("it is not JSONata that is taken: {error}")),
+        None => Evaluation::Value(true),
+        Some(Err(error)) => Evaluation::Failed(format!("it is not JSONata that is taken: {error}")),
         Some(Ok(_)) => target.evaluator.evaluate(&target.filtering, work).await,
     };
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -59,30 +59,36 @@ pub(super) async fn evaluate(target: Arc<Target>, parcel: Box<Parcel>, at: Times
 
 impl FilterResult {
     /// Judges it at `now`.
-    pub(super) fn judge(self, wake: &Wake, of: &Destination, now: Timestamp, random: u128) -> FilterVerdict {
+    pub(super) fn judge(
+        self,
+        wake: &Wakeup,
+        of: &Destination,
+        now: Timestamp,
+        random: u128,
+    ) -> FilterVerdict {
         let Self { mut parcel, answer, at, duration_ms } = self;
-        let failed = || Fate::Failed { reason: FILTER.to_owned() };
+        let failed = || Disposition::Failed { reason: FILTER.to_owned() };
         let (fate, message) = match answer {
-            Answer::CalledOff => return FilterVerdict::Left,
-            Answer::Value(true) => {
+            Evaluation::Cancelled => return FilterVerdict::Cancelled,
+            Evaluation::Value(true) => {
                 // From here on it is wanted, with all the tries of a delivery.
                 (parcel.row.queued.filter_pending, parcel.row.queued.tries) = (false, 0);
                 return FilterVerdict::Passed(parcel);
             }
-            Answer::Value(false) => (Fate::Unwanted, None),
-            Answer::Failed(message) => (failed(), Some(message)),
-            Answer::TooSlow(message) => {
+            Evaluation::Value(false) => (Disposition::Filtered, None),
+            Evaluation::Failed(message) => (failed(), Some(message)),
+            Evaluation::TooSlow(message) => {
                 let queued = &parcel.row.queued;
                 // Brought forward, it keeps its tries and its time.
                 let fate = if at < parcel.row.due {
-                    Fate::Kept { queued: Queued { failed_at: Some(now), ..queued.clone() } }
+                    Disposition::Requeued { queued: Queued { failed_at: Some(now), ..queued.clone() } }
                 } else {
                     again(queued, of, now, random).unwrap_or_else(failed)
                 };
                 (fate, Some(message))
             }
         };
-        if let (Fate::Failed { .. }, Some(message)) = (&fate, &message) {
+        if let (Disposition::Failed { .. }, Some(message)) = (&fate, &message) {
             tracing::warn!(
                 tenant = %wake.tenant,
                 destination = %wake.destination,
@@ -91,18 +97,18 @@ impl FilterResult {
                 wake.destination
             );
         }
-        let mut ended = Ended::new(*parcel, fate);
+        let mut ended = Settlement::new(*parcel, fate);
         ended.was_sent = true;
         if message.is_some() {
             let error = Some(FILTER.to_owned());
             ended.attempts.push(Attempt { at, duration_ms, status: None, error, message });
         }
-        FilterVerdict::Ended(Box::new(ended))
+        FilterVerdict::Settled(Box::new(ended))
     }
 }
 
 /// When the filter is evaluated again that was too slow, if it is.
-fn again(queued: &Queued, of: &Destination, now: Timestamp, random: u128) -> Option<Fate> {
+fn again(queued: &Queued, of: &Destination, now: Timestamp, random: u128) -> Option<Disposition> {
     let tries = queued.tries + 1;
     if tries >= MAX_EVALUATIONS {
         return None;
@@ -111,5 +117,8 @@ fn again(queued: &Queued, of: &Destination, now: Timestamp, random: u128) -> Opt
     // Since when later events of its user wait for it; what was before the destination was changed last does not count.
     let counts = |since: &Timestamp| queued.tries > 0 && *since >= of.updated_at;
     let stuck_since = queued.stuck_since.filter(counts).or(Some(now));
-    Some(Fate::Again { due, queued: Queued { tries, stuck_since, failed_at: Some(now), ..queued.clone() } })
+    Some(Disposition::Retry {
+        due,
+        queued: Queued { tries, stuck_since, failed_at: Some(now), ..queued.clone() },
+    })
 }

@@ -13,22 +13,22 @@ use tokio::{
 };
 
 use super::{
-    Tools,
-    ahead::Ahead,
-    attempt::{self, Called, Target},
+    WorkerContext,
+    ahead::Prefetch,
+    attempt::{self, CallResult, Target},
     breaker::Permit,
-    health::Change,
+    health::StateChange,
     lease::Lease,
-    load::Parcel,
-    order::{self, Line},
+    load::DeliveryTask,
+    order::{Dequeued, OrderedQueue},
     pending_filter::{self, FilterResult},
     rate,
-    record::{Book, Ended, Fate},
+    record::{Disposition, DispositionWriter, Settlement},
 };
-use crate::model::Wake;
+use crate::model::Wakeup;
 use destinations::destination::{Destination, Ordering};
 use kernel::{error::Error, queue::Queue, store::Store};
-use writing::{Trouble, Write};
+use writing::{BatchWrite, StorageFailure};
 
 /// How often the destination is looked at without a bell, and the lease renewed.
 const LOOK_AT_DESTINATION: Duration = Duration::from_secs(1);
@@ -44,61 +44,61 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// How a lane was left.
 #[derive(Debug)]
-pub(super) enum Left {
+pub(super) enum StopReason {
     /// Nothing waits.
-    Empty,
+    NothingQueued,
     /// Nothing may be sent before this time.
-    Until(Timestamp),
+    NothingBefore(Timestamp),
     /// The time for this lane is over.
-    Over,
+    MaxHoldReached,
     /// The destination was changed by somebody.
-    Changed,
+    DestinationChanged,
     /// The destination is to be changed.
-    Change(Change),
+    ChangeDestination(StateChange),
 }
 
-type Flight = Pin<Box<dyn Future<Output = Completed> + Send>>;
-type Writing = Pin<Box<dyn Future<Output = Write> + Send>>;
+type InFlightCall = Pin<Box<dyn Future<Output = Completed> + Send>>;
+type PendingWrite = Pin<Box<dyn Future<Output = BatchWrite> + Send>>;
 
 /// What was on its way, and has come in.
 enum Completed {
-    Called(Called),
+    Called(CallResult),
     Filtered(FilterResult),
 }
 
 /// A lane at work.
-pub(super) struct Pump<'a, S, Q> {
-    tools: &'a Tools<S, Q>,
-    book: Book<S>,
+pub(super) struct Dispatcher<'a, S, Q> {
+    tools: &'a WorkerContext<S, Q>,
+    book: DispositionWriter<S>,
     bell: &'a Notify,
     lease: &'a mut Lease<S>,
     target: Arc<Target>,
     until: Instant,
-    ahead: Ahead,
-    flying: FuturesUnordered<Flight>,
+    ahead: Prefetch,
+    flying: FuturesUnordered<InFlightCall>,
     /// What the filter has let through, and is to be sent next.
-    passed: VecDeque<Box<Parcel>>,
-    landed: Vec<Ended>,
-    writing: Option<Writing>,
+    passed: VecDeque<Box<DeliveryTask>>,
+    landed: Vec<Settlement>,
+    writing: Option<PendingWrite>,
     /// Why nothing more is sent.
-    closing: Option<Left>,
+    closing: Option<StopReason>,
     /// What went wrong.
-    trouble: Option<Trouble>,
-    next: Next,
+    trouble: Option<StorageFailure>,
+    next: Deadlines,
 }
 
 /// When things are to be looked at next.
-struct Next {
+struct Deadlines {
     destination: Instant,
     lease: Instant,
     /// When the destination was seen last.
     seen: Instant,
 }
 
-impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
+impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
     pub(super) async fn new(
-        tools: &'a Tools<S, Q>,
-        book: Book<S>,
+        tools: &'a WorkerContext<S, Q>,
+        book: DispositionWriter<S>,
         bell: &'a Notify,
         lease: &'a mut Lease<S>,
         target: Arc<Target>,
@@ -110,7 +110,8 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
         let stuck = if is_ordered { book.stuck(destination).await? } else { Vec::new() };
         let now = Instant::now();
         let recovers = lease.lane.unsettled.then(|| (tools.now)());
-        let mut ahead = Ahead::new(Line::new(is_ordered, hold, stuck), recovers, Arc::clone(&target));
+        let mut ahead =
+            Prefetch::new(OrderedQueue::new(is_ordered, hold, stuck), recovers, Arc::clone(&target));
         if let Some(ended_at) = lease.lane.recovered_at {
             ahead.bring_forward(ended_at, (tools.now)());
         }
@@ -128,12 +129,12 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
             writing: None,
             closing: None,
             trouble: None,
-            next: Next { destination: now + LOOK_AT_DESTINATION, lease: now + RENEW, seen: now },
+            next: Deadlines { destination: now + LOOK_AT_DESTINATION, lease: now + RENEW, seen: now },
         })
     }
 
     /// Works until nothing is due, or nothing more may be sent; all that was begun is written down then.
-    pub(super) async fn run(mut self) -> Result<Left, Error> {
+    pub(super) async fn run(mut self) -> Result<StopReason, Error> {
         loop {
             self.look_around().await?;
             if let Err(error) = self.read().await {
@@ -147,7 +148,7 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
             }
             match (self.closing.take(), self.trouble.take()) {
                 // It is known, whatever else is not.
-                (Some(left @ Left::Change(_)), _) | (Some(left), None) => return Ok(left),
+                (Some(left @ StopReason::ChangeDestination(_)), _) | (Some(left), None) => return Ok(left),
                 (_, Some(trouble)) => return Err(trouble.error),
                 (None, None) => {}
             }
@@ -160,7 +161,7 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
                 // Everything that was due has ended.
                 _ => {
                     self.lease.lane.unsettled = false;
-                    return Ok(wait.map_or(Left::Empty, Left::Until));
+                    return Ok(wait.map_or(StopReason::NothingQueued, StopReason::NothingBefore));
                 }
             }
         }
@@ -177,7 +178,7 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
     async fn look_around(&mut self) -> Result<(), Error> {
         let now = Instant::now();
         if now >= self.until {
-            self.close(Left::Over);
+            self.close(StopReason::MaxHoldReached);
         }
         let is_ending = self.lease.is_ending((self.tools.now)());
         if is_ending || now >= self.next.lease {
@@ -200,7 +201,7 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
                 Ok(found)
                     if found.as_ref().is_none_or(|found| found.version != self.target.stored.version) =>
                 {
-                    self.close(Left::Changed);
+                    self.close(StopReason::DestinationChanged);
                 }
                 Ok(_) => self.next.seen = now,
                 Err(error) if now - self.next.seen >= UNSEEN => self.close_for(error, None),
@@ -211,7 +212,7 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
     }
 
     fn tell(&self, what: &str, error: &Error) {
-        let Wake { tenant, destination } = &self.book.wake;
+        let Wakeup { tenant, destination } = &self.book.wake;
         tracing::warn!(
             tenant = %tenant,
             destination = %destination,
@@ -221,8 +222,8 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
     }
 
     /// Sends nothing more: what is not on its way yet stays in the lane.
-    fn close(&mut self, left: Left) {
-        let is_change = matches!(left, Left::Change(_));
+    fn close(&mut self, left: StopReason) {
+        let is_change = matches!(left, StopReason::ChangeDestination(_));
         if self.closing.is_none() || is_change {
             self.closing = Some(left);
         }
@@ -258,7 +259,7 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
                 // What was read stays in line meanwhile.
                 Permit::After(end) if end <= now + SOON => return Some(end),
                 Permit::After(end) => {
-                    self.close(Left::Until(end));
+                    self.close(StopReason::NothingBefore(end));
                     return None;
                 }
             };
@@ -271,16 +272,16 @@ impl<'a, S: Store, Q: Queue> Pump<'a, S, Q> {
             if let Some(free_at) = rate::wait(free_at, now) {
                 return Some(free_at);
             }
-            let passed = self.passed.pop_front().map(order::Next::Send);
+            let passed = self.passed.pop_front().map(Dequeued::Send);
             match passed.or_else(|| self.ahead.line.next(now))? {
-                order::Next::PutOff(parcel, due) => {
-                    self.keep(Ended::new(*parcel, Fate::Held { due }));
+                Dequeued::Blocked(parcel, due) => {
+                    self.keep(Settlement::new(*parcel, Disposition::Blocked { due }));
                 }
-                order::Next::Send(parcel) if parcel.row.queued.filter_pending => {
+                Dequeued::Send(parcel) if parcel.row.queued.filter_pending => {
                     let result = pending_filter::evaluate(Arc::clone(&self.target), parcel, now);
                     self.flying.push(Box::pin(async { Completed::Filtered(result.await) }));
                 }
-                order::Next::Send(parcel) => {
+                Dequeued::Send(parcel) => {
                     if is_probe {
                         self.lease.lane.probe();
                     }

@@ -7,14 +7,14 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use super::{
-    Tools,
-    attempt::Called,
-    due::Row,
-    flip::Flips,
-    load::{Known, Letter, Parcel},
-    order::Stuck,
+    WorkerContext,
+    attempt::CallResult,
+    due::QueueRow,
+    flip::ResponseUpdates,
+    load::{DeliveryTask, Payload, VersionedResponse},
+    order::Blocker,
 };
-use crate::model::{self, ATTEMPTS, Attempt, Delivery, Queued, Status, TABLE, Wake};
+use crate::model::{self, ATTEMPTS, Attempt, Delivery, Queued, Status, TABLE, Wakeup};
 use destinations::destination::Destination;
 use kernel::{
     arrival::Via,
@@ -27,25 +27,25 @@ use kernel::{
 };
 
 /// Where a row lies: its partition and its sort.
-type Place = (String, String);
+type Key = (String, String);
 
 /// How many rows are read at once.
 const PAGE: usize = 1_000;
 
 /// What came of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Disposition {
     /// The destination has it.
     Delivered,
     /// It is tried again, by this row.
-    Again {
+    Retry {
         /// When.
         due: Timestamp,
         /// The row.
         queued: Queued,
     },
     /// It stays due; what was tried is kept.
-    Kept {
+    Requeued {
         /// The row, as it is now.
         queued: Queued,
     },
@@ -55,59 +55,59 @@ pub(super) enum Fate {
         reason: String,
     },
     /// It waits until then, and nothing was tried.
-    PutOff {
+    Deferred {
         /// Until when.
         due: Timestamp,
     },
     /// It waits until then behind an earlier one of its user, and later ones wait behind it.
-    Held {
+    Blocked {
         /// Until when.
         due: Timestamp,
     },
     /// It ended before; what is left of its queue goes.
-    Over {
+    AlreadyDone {
         /// Whether it was delivered: then the failure goes that it was sent again for.
         was_delivered: bool,
     },
     /// Another row stands for it.
-    Stale,
+    Superseded,
     /// The filter of the destination does not let it through: nothing is left of it there.
-    Unwanted,
+    Filtered,
 }
 
-impl Fate {
+impl Disposition {
     /// Whether the response of the event is to say so.
     pub(super) fn is_in_response(&self) -> bool {
-        matches!(self, Self::Delivered | Self::Unwanted)
+        matches!(self, Self::Delivered | Self::Filtered)
     }
 }
 
 /// A delivery, and what came of it.
 #[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) row: Row,
-    pub(super) letter: Option<Letter>,
+pub(super) struct Settlement {
+    pub(super) row: QueueRow,
+    pub(super) letter: Option<Payload>,
     /// As it was read, where it is at hand.
-    pub(super) response: Option<Known>,
+    pub(super) response: Option<VersionedResponse>,
     /// Everything that was tried, the last one included.
     pub(super) attempts: Vec<Attempt>,
-    pub(super) fate: Fate,
+    pub(super) fate: Disposition,
     /// Whether a call was made, or tried to be.
     pub(super) was_sent: bool,
 }
 
-impl Ended {
+impl Settlement {
     /// A parcel that was not sent. What is not needed any more of its event goes.
-    pub(super) fn new(parcel: Parcel, fate: Fate) -> Self {
-        let Parcel { row, letter, response, attempts } = parcel;
-        let has_failed = matches!(fate, Fate::Failed { .. });
-        let letter = has_failed.then(|| Letter { canonical: String::new(), ..letter });
+    pub(super) fn new(parcel: DeliveryTask, fate: Disposition) -> Self {
+        let DeliveryTask { row, letter, response, attempts } = parcel;
+        let has_failed = matches!(fate, Disposition::Failed { .. });
+        let letter = has_failed.then(|| Payload { canonical: String::new(), ..letter });
         let response = response.filter(|_| fate.is_in_response());
         Self { row, letter, response, attempts, fate, was_sent: false }
     }
 
     /// A parcel whose call ended.
-    pub(super) fn landed(called: Called, fate: Fate) -> Self {
+    pub(super) fn landed(called: CallResult, fate: Disposition) -> Self {
         let mut ended = Self::new(*called.parcel, fate);
         ended.attempts.push(called.attempt);
         Self { was_sent: true, ..ended }
@@ -116,27 +116,31 @@ impl Ended {
 
 /// Where it is written down.
 #[derive(Clone, Debug)]
-pub(super) struct Book<S> {
+pub(super) struct DispositionWriter<S> {
     pub(super) store: S,
     pub(super) objects: Objects,
-    pub(super) wake: Wake,
+    pub(super) wake: Wakeup,
     pub(super) random: fn() -> u128,
-    pub(super) flips: Flips,
+    pub(super) flips: ResponseUpdates,
 }
 
-impl<S: Store> Book<S> {
+impl<S: Store> DispositionWriter<S> {
     /// That of a lane.
-    pub(super) fn new<Q>(tools: &Tools<S, Q>, wake: Wake, flips: Flips) -> Self {
-        let Tools { store, objects, random, .. } = tools;
+    pub(super) fn new<Q>(tools: &WorkerContext<S, Q>, wake: Wakeup, flips: ResponseUpdates) -> Self {
+        let WorkerContext { store, objects, random, .. } = tools;
         Self { store: store.clone(), objects: objects.clone(), wake, random: *random, flips }
     }
 
     /// Writes some down, which may be repeated. `id` is new: it names what goes to quarantine. What did not fail for good
     /// does not depend on what did. Gives the sequences of those whose rows were left, because their responses are being
     /// changed by others all the time: they lead to the same end.
-    pub(super) async fn record(&self, ended: &mut [Ended], id: BatchId) -> Result<HashSet<String>, Error> {
+    pub(super) async fn record(
+        &self,
+        ended: &mut [Settlement],
+        id: BatchId,
+    ) -> Result<HashSet<String>, Error> {
         self.heed(ended).await?;
-        let has_failed = |ended: &Ended| matches!(ended.fate, Fate::Failed { .. });
+        let has_failed = |ended: &Settlement| matches!(ended.fate, Disposition::Failed { .. });
         ended.sort_by_key(has_failed);
         let (others, failed) = ended.split_at_mut(ended.partition_point(|ended| !has_failed(ended)));
         let left = self.write(others).await?;
@@ -149,7 +153,7 @@ impl<S: Store> Book<S> {
 
     /// What is put or deleted by one call comes in any order. So what is queued is put first: a row that says it waits
     /// for another try waits for one that is there. And the row that leads back here is deleted last.
-    async fn write(&self, ended: &mut [Ended]) -> Result<HashSet<String>, Error> {
+    async fn write(&self, ended: &mut [Settlement]) -> Result<HashSet<String>, Error> {
         let [queued, tried] = self.rows(ended)?;
         for puts in [queued, tried] {
             if !puts.is_empty() {
@@ -169,11 +173,17 @@ impl<S: Store> Book<S> {
     }
 
     /// What another courier has delivered meanwhile is delivered, whatever came of it here.
-    async fn heed(&self, ended: &mut [Ended]) -> Result<(), Error> {
-        let writes = |fate: &Fate| {
-            !matches!(fate, Fate::Delivered | Fate::PutOff { .. } | Fate::Over { .. } | Fate::Stale)
+    async fn heed(&self, ended: &mut [Settlement]) -> Result<(), Error> {
+        let writes = |fate: &Disposition| {
+            !matches!(
+                fate,
+                Disposition::Delivered
+                    | Disposition::Deferred { .. }
+                    | Disposition::AlreadyDone { .. }
+                    | Disposition::Superseded
+            )
         };
-        let doubtful: Vec<&mut Ended> = ended.iter_mut().filter(|ended| writes(&ended.fate)).collect();
+        let doubtful: Vec<&mut Settlement> = ended.iter_mut().filter(|ended| writes(&ended.fate)).collect();
         if doubtful.is_empty() {
             return Ok(());
         }
@@ -183,16 +193,16 @@ impl<S: Store> Book<S> {
         for (ended, found) in doubtful.into_iter().zip(found) {
             let Some(item) = found else { continue };
             ended.attempts = model::body::<Delivery>(&item)?.attempts;
-            (ended.fate, ended.letter) = (Fate::Delivered, None);
+            (ended.fate, ended.letter) = (Disposition::Delivered, None);
         }
         Ok(())
     }
 
     /// Event and reason of what failed for good, an object for each door that events came in by.
-    async fn quarantine(&self, ended: &[Ended], id: BatchId) -> Result<(), Error> {
+    async fn quarantine(&self, ended: &[Settlement], id: BatchId) -> Result<(), Error> {
         let mut writers = BTreeMap::<&str, (Batch, Writer)>::new();
         for ended in ended {
-            let Fate::Failed { reason } = &ended.fate else { continue };
+            let Disposition::Failed { reason } = &ended.fate else { continue };
             let via = ended.letter.as_ref().map_or(Via::Events, |letter| letter.via);
             if !writers.contains_key(via.provider()) {
                 let batch = Batch {
@@ -217,8 +227,8 @@ impl<S: Store> Book<S> {
         Ok(())
     }
 
-    fn entry(&self, ended: &Ended, via: Via, reason: &str) -> Result<Entry, Error> {
-        let Row { sequence, queued, .. } = &ended.row;
+    fn entry(&self, ended: &Settlement, via: Via, reason: &str) -> Result<Entry, Error> {
+        let QueueRow { sequence, queued, .. } = &ended.row;
         let broken = || Error::BadInput("a row of the lane has a sequence that is none".into());
         let (id, index) = sequence.rsplit_once('-').ok_or_else(broken)?;
         let record = ended.letter.as_ref().map(|letter| RawValue::from_string(letter.payload.clone()));
@@ -247,45 +257,52 @@ impl<S: Store> Book<S> {
     }
 
     /// The rows of deliveries as they stand now: what is queued, and what is known of each.
-    fn rows(&self, ended: &[Ended]) -> Result<[Vec<Item>; 2], Error> {
+    fn rows(&self, ended: &[Settlement]) -> Result<[Vec<Item>; 2], Error> {
         let (mut lane, mut known) = (Vec::new(), Vec::new());
         for ended in ended {
-            let Ended { row, fate, .. } = ended;
-            let Row { sequence, queued: before, .. } = row;
+            let Settlement { row, fate, .. } = ended;
+            let QueueRow { sequence, queued: before, .. } = row;
             match fate {
-                Fate::Delivered => known.push(self.delivery(row, &self.tried(ended, Status::Delivered))?),
-                Fate::Failed { reason } => {
+                Disposition::Delivered => {
+                    known.push(self.delivery(row, &self.tried(ended, Status::Delivered))?)
+                }
+                Disposition::Failed { reason } => {
                     let tried = self.tried(ended, Status::Failed);
                     known.push(self.delivery(row, &Delivery { reason: Some(reason.clone()), ..tried })?);
                 }
-                Fate::Again { due, queued } => {
+                Disposition::Retry { due, queued } => {
                     lane.push(self.queued(sequence, *due, 1, queued)?);
                     known.push(self.waiting(ended, *due, queued.stuck_since)?);
                 }
-                Fate::Kept { queued } => {
+                Disposition::Requeued { queued } => {
                     lane.push(self.queued(sequence, row.due, row.version + 1, queued)?);
                     known.push(self.waiting(ended, row.due, queued.stuck_since)?);
                 }
-                Fate::Held { due } => {
+                Disposition::Blocked { due } => {
                     let queued = Queued { stuck_since: before.stuck_since.or(Some(*due)), ..before.clone() };
                     lane.push(self.queued(sequence, *due, 1, &queued)?);
                     known.push(self.waiting(ended, *due, None)?);
                 }
-                Fate::PutOff { due } => lane.push(self.queued(sequence, *due, 1, before)?),
-                Fate::Over { .. } | Fate::Stale | Fate::Unwanted => {}
+                Disposition::Deferred { due } => lane.push(self.queued(sequence, *due, 1, before)?),
+                Disposition::AlreadyDone { .. } | Disposition::Superseded | Disposition::Filtered => {}
             }
         }
         Ok([lane, known])
     }
 
     /// One that waits until then.
-    fn waiting(&self, ended: &Ended, due: Timestamp, stuck_since: Option<Timestamp>) -> Result<Item, Error> {
+    fn waiting(
+        &self,
+        ended: &Settlement,
+        due: Timestamp,
+        stuck_since: Option<Timestamp>,
+    ) -> Result<Item, Error> {
         let tried = self.tried(ended, Status::Pending);
         self.delivery(&ended.row, &Delivery { next_attempt_at: Some(due), stuck_since, ..tried })
     }
 
     /// What was tried.
-    fn tried(&self, ended: &Ended, status: Status) -> Delivery {
+    fn tried(&self, ended: &Settlement, status: Status) -> Delivery {
         let Queued { message_id, user, channel, received_at, of, replays, filter_pending, .. } =
             ended.row.queued.clone();
         let first = ended.attempts.len().saturating_sub(ATTEMPTS);
@@ -306,7 +323,7 @@ impl<S: Store> Book<S> {
         }
     }
 
-    fn delivery(&self, row: &Row, delivery: &Delivery) -> Result<Item, Error> {
+    fn delivery(&self, row: &QueueRow, delivery: &Delivery) -> Result<Item, Error> {
         // A failure's version tells it from the one before it was sent again.
         let version = u64::from(delivery.replays) + 1;
         model::item(&self.partition(), delivery.status.sort(&row.sequence), version, delivery)
@@ -317,22 +334,26 @@ impl<S: Store> Book<S> {
     }
 
     /// The rows that are gone with it, and then the one that leads back here.
-    fn gone(&self, ended: &Ended) -> (Vec<Place>, Option<Place>) {
-        let Ended { row, fate, .. } = ended;
+    fn gone(&self, ended: &Settlement) -> (Vec<Key>, Option<Key>) {
+        let Settlement { row, fate, .. } = ended;
         let beside = match fate {
-            Fate::Delivered | Fate::Unwanted | Fate::Over { was_delivered: true }
+            Disposition::Delivered
+            | Disposition::Filtered
+            | Disposition::AlreadyDone { was_delivered: true }
                 if row.queued.replays > 0 =>
             {
                 vec![Status::Failed, Status::Pending]
             }
-            Fate::Delivered | Fate::Unwanted | Fate::Failed { .. } if row.waits => vec![Status::Pending],
-            Fate::Over { .. } => vec![Status::Pending],
+            Disposition::Delivered | Disposition::Filtered | Disposition::Failed { .. } if row.waits => {
+                vec![Status::Pending]
+            }
+            Disposition::AlreadyDone { .. } => vec![Status::Pending],
             _ => Vec::new(),
         };
         let stays = match fate {
-            Fate::Kept { .. } => true,
+            Disposition::Requeued { .. } => true,
             // It is the row that was put.
-            Fate::Again { due, .. } | Fate::Held { due } | Fate::PutOff { due } => {
+            Disposition::Retry { due, .. } | Disposition::Blocked { due } | Disposition::Deferred { due } => {
                 model::queued_sort(*due, &row.sequence) == row.sort
             }
             _ => false,
@@ -344,7 +365,7 @@ impl<S: Store> Book<S> {
 
     /// What waits for another try, or behind one that does: whose event it is, its sequence, and for how long it holds
     /// up others. What came before the destination was changed last does not count.
-    pub(super) async fn stuck(&self, of: &Destination) -> Result<Vec<(String, String, Stuck)>, Error> {
+    pub(super) async fn stuck(&self, of: &Destination) -> Result<Vec<(String, String, Blocker)>, Error> {
         let hold = of.hold();
         let mut all = Vec::new();
         let mut after = None;
@@ -365,7 +386,7 @@ impl<S: Store> Book<S> {
                 if let (Some(user), Some(due)) = (waits.user, waits.next_attempt_at) {
                     let since = waits.stuck_since.unwrap_or(due).max(of.updated_at);
                     let sequence = item.sort.trim_start_matches(Status::Pending.prefix()).to_owned();
-                    all.push((user, sequence, Stuck { due, free_at: since + hold }));
+                    all.push((user, sequence, Blocker { due, free_at: since + hold }));
                 }
             }
             if items.len() < PAGE {

@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::breaker::{Permit, Sign};
+use super::breaker::{Permit, Signal};
 
 /// A destination refuses everything when it refused so many deliveries in a row and nothing else,
 const MIN_REFUSED: usize = 10;
@@ -43,17 +43,17 @@ impl Refusals {
     }
 
     /// A call ended; gives whether the destination refuses everything.
-    pub(super) fn note(&mut self, sign: Sign, sequence: &str, is_probe: bool, now: Timestamp) -> bool {
+    pub(super) fn note(&mut self, sign: Signal, sequence: &str, is_probe: bool, now: Timestamp) -> bool {
         if is_probe {
             self.is_probing = false;
         }
         match sign {
-            Sign::None => return false,
-            Sign::Well | Sign::Ill => {
+            Signal::Neutral => return false,
+            Signal::Success | Signal::Failure => {
                 *self = Self::default();
                 return false;
             }
-            Sign::Refused => {}
+            Signal::Refused => {}
         }
         let since = *self.since.get_or_insert(now);
         if self.deliveries.len() < MIN_REFUSED && !self.deliveries.iter().any(|known| known == sequence) {
@@ -83,10 +83,10 @@ mod tests {
                     now += SignedDuration::from_secs(1);
                     continue;
                 }
-                '+' => Sign::Well,
-                '!' => Sign::Ill,
-                '?' => Sign::None,
-                _ => Sign::Refused,
+                '+' => Signal::Success,
+                '!' => Signal::Failure,
+                '?' => Signal::Neutral,
+                _ => Signal::Refused,
             };
             let is_probe = refusals.permits(now) == Permit::Probe;
             if is_probe {

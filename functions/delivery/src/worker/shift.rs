@@ -6,47 +6,47 @@ use jiff::Timestamp;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    Tools,
+    WorkerContext,
     attempt::Target,
     breaker::Permit,
     drain::{DELETED, drain},
     health,
     lease::Lease,
-    pump::{Left, Pump},
-    record::Book,
+    pump::{Dispatcher, StopReason},
+    record::DispositionWriter,
     wakes,
 };
-use crate::model::{self, Wake};
+use crate::model::{self, Wakeup};
 use destinations::destination::{Destination, State, Stored};
 use kernel::{batch::BatchId, error::Error, queue::Queue, store::Store};
 
 /// When a lane is to be looked at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Again {
+enum NextRun {
     /// When something new comes.
-    Never,
+    OnWakeup,
     /// At this time.
     At(Timestamp),
 }
 
 /// How a shift ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shift {
+pub(super) enum SessionEnd {
     /// There is nothing to do now.
-    Done,
+    Idle,
     /// The time was over, and there may be more to do.
-    Over,
+    MaxHoldReached,
 }
 
 /// Works on a lane until there is nothing to do now, or the time is over. Whoever holds the lane is told, and that is
 /// all.
 pub(super) async fn run<S: Store, Q: Queue>(
-    tools: &Tools<S, Q>,
-    book: &Book<S>,
+    tools: &WorkerContext<S, Q>,
+    book: &DispositionWriter<S>,
     bell: &Notify,
     until: Instant,
-) -> Result<Shift, Error> {
-    let Some(mut lease) = take(tools, &book.wake).await? else { return Ok(Shift::Done) };
+) -> Result<SessionEnd, Error> {
+    let Some(mut lease) = take(tools, &book.wake).await? else { return Ok(SessionEnd::Idle) };
     let done = work(tools, book, bell, &mut lease, until).await;
     if done.is_err() && !lease.is_lost() {
         // The error is the one to tell. Where this fails too, the lease expires, and says the same.
@@ -57,8 +57,11 @@ pub(super) async fn run<S: Store, Q: Queue>(
 }
 
 /// Takes the lease; `None`: another has it, and looks again before it lets go.
-async fn take<S: Store, Q: Queue>(tools: &Tools<S, Q>, wake: &Wake) -> Result<Option<Lease<S>>, Error> {
-    let Tools { store, queue, holder, .. } = tools;
+async fn take<S: Store, Q: Queue>(
+    tools: &WorkerContext<S, Q>,
+    wake: &Wakeup,
+) -> Result<Option<Lease<S>>, Error> {
+    let WorkerContext { store, queue, holder, .. } = tools;
     let partition = model::partition(&wake.tenant, &wake.destination);
     let ours = format!("{:032x}", (tools.random)());
     let mut first = None;
@@ -94,34 +97,34 @@ async fn take<S: Store, Q: Queue>(tools: &Tools<S, Q>, wake: &Wake) -> Result<Op
 }
 
 async fn work<S: Store, Q: Queue>(
-    tools: &Tools<S, Q>,
-    book: &Book<S>,
+    tools: &WorkerContext<S, Q>,
+    book: &DispositionWriter<S>,
     bell: &Notify,
     lease: &mut Lease<S>,
     until: Instant,
-) -> Result<Shift, Error> {
+) -> Result<SessionEnd, Error> {
     while Instant::now() < until {
         let Some(again) = turn(tools, book, bell, lease, until).await? else { continue };
-        if let Again::At(due) = again {
+        if let NextRun::At(due) = again {
             wakes::arm(&book.wake, &mut lease.lane, due, (tools.now)(), &tools.queue).await?;
         }
         if lease.let_go((tools.now)()).await? {
-            return Ok(Shift::Done);
+            return Ok(SessionEnd::Idle);
         }
     }
     // Whoever came by meanwhile is heard in the next shift.
     while !lease.leave().await? {}
-    Ok(Shift::Over)
+    Ok(SessionEnd::MaxHoldReached)
 }
 
 /// Does what the destination's state asks for; `None`: look at the destination once more.
 async fn turn<S: Store, Q: Queue>(
-    tools: &Tools<S, Q>,
-    book: &Book<S>,
+    tools: &WorkerContext<S, Q>,
+    book: &DispositionWriter<S>,
     bell: &Notify,
     lease: &mut Lease<S>,
     until: Instant,
-) -> Result<Option<Again>, Error> {
+) -> Result<Option<NextRun>, Error> {
     let wake = &book.wake;
     let found = Destination::find(&wake.tenant, &wake.destination, &tools.store).await?;
     let ended = match &found {
@@ -131,7 +134,7 @@ async fn turn<S: Store, Q: Queue>(
             let id = BatchId::new((tools.now)(), (tools.random)());
             health::tell(wake, destination, &mut lease.lane, id, &tools.queue).await?;
             if destination.state == State::Paused {
-                return Ok(Some(Again::Never));
+                return Ok(Some(NextRun::OnWakeup));
             }
             Some("destination_disabled")
         }
@@ -139,20 +142,21 @@ async fn turn<S: Store, Q: Queue>(
     if let Some(reason) = ended {
         lease.renew((tools.now)()).await?;
         let is_empty = drain(tools, book, reason).await?;
-        return Ok(is_empty.then_some(Again::Never));
+        return Ok(is_empty.then_some(NextRun::OnWakeup));
     }
     let Some(stored) = found else { return Ok(None) };
     lease.lane.meet(&stored);
     if let Permit::After(end) = lease.lane.permits((tools.now)()) {
-        return Ok(Some(Again::At(end)));
+        return Ok(Some(NextRun::At(end)));
     }
     let target = Arc::new(Target::new(stored, tools.outbound.guard(), tools.evaluator.clone()));
-    let left = Pump::new(tools, book.clone(), bell, lease, Arc::clone(&target), until).await?.run().await?;
+    let left =
+        Dispatcher::new(tools, book.clone(), bell, lease, Arc::clone(&target), until).await?.run().await?;
     Ok(match left {
-        Left::Empty => Some(Again::Never),
-        Left::Until(due) => Some(Again::At(due)),
-        Left::Over | Left::Changed => None,
-        Left::Change(change) => {
+        StopReason::NothingQueued => Some(NextRun::OnWakeup),
+        StopReason::NothingBefore(due) => Some(NextRun::At(due)),
+        StopReason::MaxHoldReached | StopReason::DestinationChanged => None,
+        StopReason::ChangeDestination(change) => {
             health::apply(wake, change, &target.stored, (tools.now)(), &tools.store).await?;
             None
         }

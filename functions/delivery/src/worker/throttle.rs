@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::breaker::{Permit, Sign};
+use super::breaker::{Permit, Signal};
 
 /// Whether a lane rests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,11 +50,11 @@ impl Throttle {
     }
 
     /// A call ended, and the destination did not ask for time. What was on its way when the rest began shows nothing.
-    pub(super) fn note(&mut self, sign: Sign, is_probe: bool) {
+    pub(super) fn note(&mut self, sign: Signal, is_probe: bool) {
         if is_probe {
             self.is_probing = false;
         }
-        if sign != Sign::None && (is_probe || self.until.is_none()) {
+        if sign != Signal::Neutral && (is_probe || self.until.is_none()) {
             *self = Self::default();
         }
     }
@@ -78,7 +78,7 @@ mod tests {
         throttle.ask(at(4), false);
         assert_eq!((throttle.permits(at(4)), throttle.in_row), (Permit::After(at(5)), 1));
         // It was on its way before.
-        throttle.note(Sign::Well, false);
+        throttle.note(Signal::Success, false);
         assert_eq!(throttle.permits(at(5)), Permit::Probe);
         throttle.probe();
         assert_eq!(throttle.permits(at(5)), Permit::Wait);
@@ -87,9 +87,9 @@ mod tests {
         let read: Throttle = serde_json::from_str(&serde_json::to_string(&throttle).unwrap()).unwrap();
         assert_eq!(read, throttle);
         throttle.probe();
-        throttle.note(Sign::None, true);
+        throttle.note(Signal::Neutral, true);
         assert_eq!(throttle.permits(at(9)), Permit::Probe);
-        throttle.note(Sign::Well, true);
+        throttle.note(Signal::Success, true);
         assert_eq!(throttle, Throttle::default());
     }
 }

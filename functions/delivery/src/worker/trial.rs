@@ -8,7 +8,7 @@ use super::{
     PATIENCE,
     attempt::{Target, call},
     evaluator::Evaluator,
-    load::Letter,
+    load::Payload,
 };
 use crate::model::Attempt;
 use destinations::{destination::Stored, outbound::Outbound};
@@ -24,7 +24,7 @@ pub async fn trial(
     at: Timestamp,
 ) -> Result<Attempt, Error> {
     let canonical = serde_json::to_string(event).map_err(|error| Error::BadInput(door::describe(&error)))?;
-    let letter = Letter { payload: payload.to_owned(), canonical, via: Via::Crmflow };
+    let letter = Payload { payload: payload.to_owned(), canonical, via: Via::Crmflow };
     let target = Arc::new(Target::new(stored, outbound.guard(), Evaluator::default()));
     let channel = event.preferred_channel();
     let (attempt, _) =

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::lease::Lane;
-use crate::model::Wake;
+use super::lease::LaneState;
+use crate::model::Wakeup;
 use kernel::{
     error::Error,
     queue::{self, Queue},
@@ -22,8 +22,8 @@ pub(super) const NEXT: SignedDuration = SignedDuration::from_secs(4);
 /// Sees to it that the lane is looked at when something is due at `due`: by the message that is on its way, or by a
 /// new one.
 pub(super) async fn arm<Q: Queue>(
-    wake: &Wake,
-    lane: &mut Lane,
+    wake: &Wakeup,
+    lane: &mut LaneState,
     due: Timestamp,
     now: Timestamp,
     queue: &Q,

@@ -9,26 +9,26 @@ use std::{
 use futures::FutureExt;
 use tokio::sync::Notify;
 
-use crate::model::Wake;
+use crate::model::Wakeup;
 use kernel::{batch::Name, destination_name::DestinationName};
 
 type Lanes = HashMap<(Name, DestinationName), Arc<Notify>>;
 
 /// Which lanes are being worked on, each with its bell.
 #[derive(Clone, Debug, Default)]
-pub(super) struct AtWork(Arc<Mutex<Lanes>>);
+pub(super) struct LocalLocks(Arc<Mutex<Lanes>>);
 
 /// A place at a lane; left when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    lanes: AtWork,
+pub(super) struct LocalLock {
+    lanes: LocalLocks,
     lane: (Name, DestinationName),
     bell: Arc<Notify>,
 }
 
-impl AtWork {
+impl LocalLocks {
     /// A place at a lane; `None`: it is taken, and whoever is there was told.
-    pub(super) fn enter(&self, wake: &Wake) -> Option<Place> {
+    pub(super) fn enter(&self, wake: &Wakeup) -> Option<LocalLock> {
         let lane = (wake.tenant.clone(), wake.destination.clone());
         let mut lanes = self.lock();
         if let Some(bell) = lanes.get(&lane) {
@@ -37,7 +37,7 @@ impl AtWork {
         }
         let bell = Arc::<Notify>::default();
         lanes.insert(lane.clone(), Arc::clone(&bell));
-        Some(Place { lanes: self.clone(), lane, bell })
+        Some(LocalLock { lanes: self.clone(), lane, bell })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Lanes> {
@@ -46,7 +46,7 @@ impl AtWork {
     }
 }
 
-impl Place {
+impl LocalLock {
     /// What is rung when there may be something new.
     pub(super) fn bell(&self) -> &Notify {
         &self.bell
@@ -65,7 +65,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for LocalLock {
     fn drop(&mut self) {
         let mut lanes = self.lanes.lock();
         // Somebody else may be there by now.
@@ -81,9 +81,9 @@ mod tests {
 
     #[test]
     fn one_is_at_a_lane_and_hears_of_the_others() {
-        let wake = Wake { tenant: Name::default_tenant(), destination: "A".parse().unwrap() };
-        let other = Wake { destination: "B".parse().unwrap(), ..wake.clone() };
-        let lanes = AtWork::default();
+        let wake = Wakeup { tenant: Name::default_tenant(), destination: "A".parse().unwrap() };
+        let other = Wakeup { destination: "B".parse().unwrap(), ..wake.clone() };
+        let lanes = LocalLocks::default();
         let place = lanes.enter(&wake).unwrap();
         assert!(lanes.enter(&other).is_some());
         assert!(lanes.enter(&wake).is_none());

@@ -11,7 +11,7 @@ const TABLES: [Table; 4] = [Table::Events, Table::Responses, Table::Destinations
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let config = Config::from_env();
-    let courier = worker::Courier::new(worker::Tools {
+    let courier = worker::DeliveryWorker::new(worker::WorkerContext {
         store: DynamoStore::new(&config, &TABLES)?.with_patience(Patience::LEASED),
         objects: objects(&config)?,
         queue: Sqs::new(&config, &[QueueName::Events, QueueName::Lanes])?,

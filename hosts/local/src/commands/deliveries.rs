@@ -4,7 +4,7 @@
 use std::{fmt::Write, path::Path, process::ExitCode};
 
 use delivery::{
-    deliveries::{self, Filter, LaneView, Replayed, Selection, View as Delivery},
+    deliveries::{self, DeliveryView as Delivery, Filter, LaneView, Redriven, Selection},
     model::Attempt,
 };
 use destinations::destination::{Destination, Shown, State};
@@ -100,7 +100,7 @@ fn replay(data: &Path, args: &Replay) -> Result<ExitCode, Exit> {
         super::print_json(&done)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let Replayed { matched, replayed, .. } = done;
+    let Redriven { matched, replayed, .. } = done;
     let (matched, replayed) = (super::grouped(matched as u64), super::grouped(replayed as u64));
     super::print(&if args.dry_run {
         format!("{matched} failed deliveries would be sent again\n")

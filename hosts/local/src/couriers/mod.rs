@@ -2,7 +2,7 @@
 
 mod wakes;
 
-use delivery::worker::{BUDGET, Courier, Evaluator, PATIENCE, Tools};
+use delivery::worker::{BUDGET, DeliveryWorker, Evaluator, PATIENCE, WorkerContext};
 use registry::Host;
 use sqlite_store::{SqliteStore, queues::LocalQueue};
 use step_functions::clock;
@@ -14,9 +14,9 @@ pub(crate) use wakes::wake_lanes;
 const HOLDER: &str = "local";
 
 /// A courier on what functions work with.
-pub(crate) fn courier(host: &Host<SqliteStore, LocalQueue>) -> Courier<SqliteStore, LocalQueue> {
+pub(crate) fn courier(host: &Host<SqliteStore, LocalQueue>) -> DeliveryWorker<SqliteStore, LocalQueue> {
     let Host { store, objects, queue, outbound, .. } = host.clone();
-    Courier::new(Tools {
+    DeliveryWorker::new(WorkerContext {
         store,
         objects,
         queue,

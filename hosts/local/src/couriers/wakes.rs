@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use delivery::model::{self, Wake};
+use delivery::model::{self, Wakeup};
 use jiff::{SignedDuration, Timestamp};
 use kernel::{
     Error, door,
@@ -97,16 +97,16 @@ fn waiting(connection: &Connection) -> rusqlite::Result<Vec<(String, Timestamp)>
     Ok(waiting)
 }
 
-fn named(lane: &str) -> Option<Wake> {
+fn named(lane: &str) -> Option<Wakeup> {
     let (tenant, destination) = lane.split_once('/')?;
-    Some(Wake { tenant: tenant.parse().ok()?, destination: destination.parse().ok()? })
+    Some(Wakeup { tenant: tenant.parse().ok()?, destination: destination.parse().ok()? })
 }
 
 /// Wake-ups by the lane that they name.
 fn by_lane(messages: Vec<Waiting>) -> HashMap<String, Vec<Waiting>> {
     let mut lanes = HashMap::<_, Vec<_>>::new();
     for message in messages {
-        if let Ok(Wake { tenant, destination }) = door::decode::<Wake>(message.body.as_bytes()) {
+        if let Ok(Wakeup { tenant, destination }) = door::decode::<Wakeup>(message.body.as_bytes()) {
             lanes.entry(model::partition(&tenant, &destination)).or_default().push(message);
         }
     }

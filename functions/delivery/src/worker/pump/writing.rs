@@ -4,19 +4,19 @@ use std::collections::HashSet;
 
 use tokio::time::Instant;
 
-use super::{Completed, Left, PAUSE, Pump};
+use super::{Completed, Dispatcher, PAUSE, StopReason};
 use crate::worker::{
-    attempt::Called,
+    attempt::CallResult,
     health, landing,
-    order::Stuck,
+    order::Blocker,
     pending_filter::{FilterResult, FilterVerdict},
-    record::{Ended, Fate},
+    record::{Disposition, Settlement},
 };
 use kernel::{batch::BatchId, error::Error, queue::Queue, store::Store};
 
 /// What was written down, under which id, and the sequences of those whose rows were left.
-pub(super) struct Write {
-    ended: Vec<Ended>,
+pub(super) struct BatchWrite {
+    ended: Vec<Settlement>,
     id: BatchId,
     /// Whether it began after trouble.
     is_last: bool,
@@ -24,21 +24,21 @@ pub(super) struct Write {
 }
 
 /// Storage failed: what is known is written down once more.
-pub(super) struct Trouble {
+pub(super) struct StorageFailure {
     pub(super) error: Error,
     at: Instant,
     /// The id under which some of it may be written down already.
     id: Option<BatchId>,
 }
 
-impl<S: Store, Q: Queue> Pump<'_, S, Q> {
+impl<S: Store, Q: Queue> Dispatcher<'_, S, Q> {
     /// Sends nothing more because of an error, which is given back when what is on its way has come in.
     pub(super) fn close_for(&mut self, error: Error, id: Option<BatchId>) {
-        self.close(Left::Over);
+        self.close(StopReason::MaxHoldReached);
         let known = self.trouble.take();
         let id = id.or(known.as_ref().and_then(|trouble| trouble.id));
         let error = known.map_or(error, |trouble| trouble.error);
-        self.trouble = Some(Trouble { error, at: Instant::now(), id });
+        self.trouble = Some(StorageFailure { error, at: Instant::now(), id });
     }
 
     /// Begins to write down what has ended since the last write began; after trouble, when everything has.
@@ -57,12 +57,15 @@ impl<S: Store, Q: Queue> Pump<'_, S, Q> {
         let id = known.unwrap_or_else(|| BatchId::new(now, (self.tools.random)()));
         self.writing = Some(Box::pin(async move {
             let left = book.record(&mut ended, id).await;
-            Write { ended, id, is_last, left }
+            BatchWrite { ended, id, is_last, left }
         }));
     }
 
     /// What was written down, or was not: then it is known still, and written once more.
-    pub(super) fn wrote(&mut self, Write { mut ended, id, is_last, left }: Write) -> Result<(), Error> {
+    pub(super) fn wrote(
+        &mut self,
+        BatchWrite { mut ended, id, is_last, left }: BatchWrite,
+    ) -> Result<(), Error> {
         match left {
             Ok(left) => self.settle(&ended, &left),
             Err(error) => {
@@ -90,13 +93,13 @@ impl<S: Store, Q: Queue> Pump<'_, S, Q> {
         let (now, random) = ((self.tools.now)(), (self.tools.random)());
         match result.judge(&self.book.wake, self.target.destination(), now, random) {
             FilterVerdict::Passed(parcel) if self.closing.is_none() => self.passed.push_back(parcel),
-            FilterVerdict::Passed(_) | FilterVerdict::Left => {}
-            FilterVerdict::Ended(ended) => self.keep(*ended),
+            FilterVerdict::Passed(_) | FilterVerdict::Cancelled => {}
+            FilterVerdict::Settled(ended) => self.keep(*ended),
         }
     }
 
     /// A call ended: what it means for the delivery, and for the destination.
-    fn land_call(&mut self, called: Called) {
+    fn land_call(&mut self, called: CallResult) {
         let now = (self.tools.now)();
         let destination = self.target.destination();
         let lane = &mut self.lease.lane;
@@ -125,40 +128,44 @@ impl<S: Store, Q: Queue> Pump<'_, S, Q> {
         }
         landing.log(&self.book.wake, &called);
         let paused = refuses.then(|| health::refuses(&called.attempt));
-        self.keep(Ended::landed(called, landing.fate));
+        self.keep(Settlement::landed(called, landing.fate));
         if let Some(change) = landing.change.or(change).or(paused) {
-            self.close(Left::Change(change));
+            self.close(StopReason::ChangeDestination(change));
         }
     }
 
-    pub(super) fn keep(&mut self, ended: Ended) {
+    pub(super) fn keep(&mut self, ended: Settlement) {
         self.ahead.land(&ended);
         self.landed.push(ended);
     }
 
     /// What is written down makes room, and lets the next one of its user go.
-    fn settle(&mut self, written: &[Ended], left: &HashSet<String>) {
+    fn settle(&mut self, written: &[Settlement], left: &HashSet<String>) {
         if !left.is_empty() {
             // Their rows are there still, and say nothing of their end.
             self.lease.lane.unsettled = true;
             self.ahead.recover((self.tools.now)());
         }
         let (hold, now) = (self.target.destination().hold(), (self.tools.now)());
-        for Ended { row, fate, was_sent, .. } in written {
+        for Settlement { row, fate, was_sent, .. } in written {
             let due = match fate {
-                Fate::Again { due, .. } | Fate::Held { due } | Fate::PutOff { due } => Some(*due),
+                Disposition::Retry { due, .. }
+                | Disposition::Blocked { due }
+                | Disposition::Deferred { due } => Some(*due),
                 _ => None,
             };
             self.ahead.settle(&row.sequence, due);
-            if row.due > now && matches!(fate, Fate::Delivered | Fate::Failed { .. } | Fate::Unwanted) {
+            if row.due > now
+                && matches!(fate, Disposition::Delivered | Disposition::Failed { .. } | Disposition::Filtered)
+            {
                 self.ahead.ended_early(now);
             }
             let Some(user) = &row.queued.user else { continue };
             let stuck = match fate {
                 // It is known to be held up already, and where another row stands for it, it is still.
-                Fate::Held { .. } | Fate::Stale => continue,
-                Fate::Again { due, queued } => Some(Stuck::since(queued.stuck_since, *due, hold)),
-                Fate::Kept { queued } => Some(Stuck::since(queued.stuck_since, row.due, hold)),
+                Disposition::Blocked { .. } | Disposition::Superseded => continue,
+                Disposition::Retry { due, queued } => Some(Blocker::since(queued.stuck_since, *due, hold)),
+                Disposition::Requeued { queued } => Some(Blocker::since(queued.stuck_since, row.due, hold)),
                 _ => None,
             };
             self.ahead.line.settle(user, &row.sequence, *was_sent, stuck);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use delivery::{
     model::{Delivery, Status},
-    worker::{Courier, Tools},
+    worker::{DeliveryWorker, WorkerContext},
 };
 use destinations::{
     destination::{DestinationType, State},
@@ -139,7 +139,7 @@ async fn a_certificate_that_has_expired_is_not_trusted() {
         lab.event("m1", None, None, &["A"]).await;
         let guard = Guard::new(vec![address.to_string().parse().unwrap()]);
         let outbound = Outbound::trusting(guard, roots).unwrap();
-        lab.deliver_by(&Courier::new(Tools { outbound, ..lab.tools.clone() }), &["A"]).await;
+        lab.deliver_by(&DeliveryWorker::new(WorkerContext { outbound, ..lab.tools.clone() }), &["A"]).await;
         assert_eq!(lab.deliveries("A").await.iter().map(said).collect::<Vec<_>>(), [expected]);
         assert_eq!(lab.found("A").await.state, State::Active);
     }

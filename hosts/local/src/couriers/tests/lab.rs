@@ -3,8 +3,8 @@
 use std::{cell::Cell, collections::BTreeMap, sync::Arc, time::Duration};
 
 use delivery::{
-    model::{self, Delivery, Queued, Status, Wake},
-    worker::{Courier, Evaluator, PATIENCE, Tools},
+    model::{self, Delivery, Queued, Status, Wakeup},
+    worker::{DeliveryWorker, Evaluator, PATIENCE, WorkerContext},
 };
 use destinations::{
     destination::{
@@ -47,8 +47,8 @@ fn now() -> Timestamp {
 pub(super) struct Lab {
     pub(super) folder: TempDir,
     pub(super) store: SqliteStore,
-    pub(super) courier: Courier<SqliteStore, LocalQueue>,
-    pub(super) tools: Tools<SqliteStore, LocalQueue>,
+    pub(super) courier: DeliveryWorker<SqliteStore, LocalQueue>,
+    pub(super) tools: WorkerContext<SqliteStore, LocalQueue>,
     pub(super) tenant: Name,
     sequence: Cell<u32>,
     /// How many bytes more its events have.
@@ -68,7 +68,7 @@ impl Lab {
         let store = SqliteStore::open(&folder.path().join("crmflow.db")).unwrap();
         let files = || Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap());
         let allowed = sinks.iter().map(|sink| sink.address.to_string().parse().unwrap()).collect();
-        let tools = Tools {
+        let tools = WorkerContext {
             store: store.clone(),
             objects: Objects::new(files(), files()),
             queue: LocalQueue::open(store.clone(), clock::now).unwrap(),
@@ -83,7 +83,7 @@ impl Lab {
         Self {
             folder,
             store,
-            courier: Courier::new(tools.clone()),
+            courier: DeliveryWorker::new(tools.clone()),
             tools,
             tenant: Name::default_tenant(),
             sequence: Cell::new(0),
@@ -222,14 +222,14 @@ impl Lab {
         self.deliver_by(&self.courier, names).await;
     }
 
-    pub(super) async fn deliver_by<S: Store>(&self, courier: &Courier<S, LocalQueue>, names: &[&str]) {
+    pub(super) async fn deliver_by<S: Store>(&self, courier: &DeliveryWorker<S, LocalQueue>, names: &[&str]) {
         let left = courier.deliver(self.wakes(names)).await.batch_item_failures;
         assert_eq!(left, []);
     }
 
     pub(super) fn wakes(&self, names: &[&str]) -> SqsEvent {
         let wake = |name: &&str| {
-            let wake = Wake { tenant: self.tenant.clone(), destination: name.parse().unwrap() };
+            let wake = Wakeup { tenant: self.tenant.clone(), destination: name.parse().unwrap() };
             let body = serde_json::to_string(&wake).unwrap();
             SqsMessage { message_id: (*name).to_owned(), body, attributes: MessageAttributes::default() }
         };

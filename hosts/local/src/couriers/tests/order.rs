@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use delivery::{
     model::{self, Delivery, Queued, Status},
-    worker::{Courier, Tools},
+    worker::{DeliveryWorker, WorkerContext},
 };
 use destinations::destination::{Ordering, State};
 use jiff::{SignedDuration, Timestamp};
@@ -81,7 +81,7 @@ async fn a_stuck_event_holds_up_its_user_for_a_while() {
     // Another courier finds it as the first one left it; what comes later waits too.
     lab.pass(70);
     lab.event("a-4", Some("a"), None, &["A"]).await;
-    let other = Courier::new(lab.tools.clone());
+    let other = DeliveryWorker::new(lab.tools.clone());
     lab.deliver_by(&other, &["A"]).await;
     assert_eq!(sink.ids()[2..], ["a-1"]);
     // After 150 seconds the later ones go.
@@ -157,7 +157,7 @@ async fn what_was_held_up_for_long_enough_is_sent_in_that_millisecond() {
     lab.put(model::TABLE, Item { sort, ..row }).await;
     let sort = Status::Pending.sort(&sequence);
     lab.put(model::TABLE, model::item(&lane, sort, 1, &waits).unwrap()).await;
-    let courier = Courier::new(Tools { now: || time(100), ..lab.tools.clone() });
+    let courier = DeliveryWorker::new(WorkerContext { now: || time(100), ..lab.tools.clone() });
     lab.deliver_by(&courier, &["A"]).await;
     assert_eq!(sink.ids(), ["a-2"]);
 }

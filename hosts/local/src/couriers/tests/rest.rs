@@ -11,7 +11,7 @@ use std::{
 use delivery::{
     deliveries::{self, Filter, LaneView, Selection},
     model::{self, Status},
-    worker::{Courier, Tools},
+    worker::{DeliveryWorker, WorkerContext},
 };
 use destinations::destination::{Destination, State};
 use kernel::queue::QueueName;
@@ -259,7 +259,8 @@ async fn a_busy_lane_is_let_go_when_its_time_is_over() {
     let lab = Lab::new(&[&sink]);
     lab.destination("A", &sink, |_| {}).await;
     lab.event("m1", None, None, &["A"]).await;
-    let courier = Courier::new(Tools { budget: Duration::from_millis(300), ..lab.tools.clone() });
+    let courier =
+        DeliveryWorker::new(WorkerContext { budget: Duration::from_millis(300), ..lab.tools.clone() });
     let rings = async {
         loop {
             lab.deliver_by(&courier, &["A"]).await;

@@ -11,7 +11,7 @@ use std::{
 
 use delivery::{
     model::Status,
-    worker::{Courier, Tools},
+    worker::{DeliveryWorker, WorkerContext},
 };
 use destinations::destination::Ordering;
 use kernel::{Store, queue::QueueName, store::Table};
@@ -23,10 +23,22 @@ use super::{
     sink::{Reply, Sink},
 };
 
-pub(super) fn courier<S: Store>(lab: &Lab, store: S, holder: &str) -> Courier<S, LocalQueue> {
-    let Tools { objects, queue, outbound, evaluator, now, random, budget, patience, .. } = lab.tools.clone();
+pub(super) fn courier<S: Store>(lab: &Lab, store: S, holder: &str) -> DeliveryWorker<S, LocalQueue> {
+    let WorkerContext { objects, queue, outbound, evaluator, now, random, budget, patience, .. } =
+        lab.tools.clone();
     let holder = holder.to_owned();
-    Courier::new(Tools { store, objects, queue, outbound, evaluator, now, random, holder, budget, patience })
+    DeliveryWorker::new(WorkerContext {
+        store,
+        objects,
+        queue,
+        outbound,
+        evaluator,
+        now,
+        random,
+        holder,
+        budget,
+        patience,
+    })
 }
 
 fn delays(lab: &Lab) -> Vec<i64> {
