@@ -60,8 +60,8 @@ pub struct Queued {
     /// When it arrived.
     pub received_at: Timestamp,
     /// [`Destination::made`] of the one that it is for: another may have had its name before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub of: Option<i64>,
+    #[serde(rename = "of", default, skip_serializing_if = "Option::is_none")]
+    pub destination_made: Option<i64>,
     /// Whose event it is, where order is kept by user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
@@ -75,8 +75,8 @@ pub struct Queued {
     #[serde(default)]
     pub replays: u32,
     /// Since when it holds up its user's later events.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stuck_since: Option<Timestamp>,
+    #[serde(rename = "stuckSince", default, skip_serializing_if = "Option::is_none")]
+    pub blocking_since: Option<Timestamp>,
     /// When a call failed last, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_at: Option<Timestamp>,
@@ -91,13 +91,13 @@ pub struct Queued {
 
 impl Queued {
     /// Whether something was tried, or it was put off: then a [`Delivery`] stands beside it that says so.
-    pub fn was_touched(&self) -> bool {
-        self.tries > 0 || self.replays > 0 || self.stuck_since.is_some()
+    pub fn has_record(&self) -> bool {
+        self.tries > 0 || self.replays > 0 || self.blocking_since.is_some()
     }
 
     /// Whether it is for this destination, and not for one that had its name before.
     pub fn is_for(&self, destination: &Destination) -> bool {
-        destination.is_of(self.of)
+        destination.is_of(self.destination_made)
     }
 }
 
@@ -157,8 +157,8 @@ pub struct Delivery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Timestamp>,
     /// Since when it holds up its user's later events, if that is not since then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stuck_since: Option<Timestamp>,
+    #[serde(rename = "stuckSince", default, skip_serializing_if = "Option::is_none")]
+    pub blocking_since: Option<Timestamp>,
     /// Why it failed for good, if it did: the name of the last attempt's error, `http_404`, or why it was not
     /// tried at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,8 +172,8 @@ pub struct Delivery {
     /// When the event arrived.
     pub received_at: Timestamp,
     /// [`Destination::made`] of the one that it is for: another may have had its name before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub of: Option<i64>,
+    #[serde(rename = "of", default, skip_serializing_if = "Option::is_none")]
+    pub destination_made: Option<i64>,
     /// How often it was sent again after it had failed for good.
     #[serde(default)]
     pub replays: u32,
@@ -185,7 +185,7 @@ pub struct Delivery {
 impl Delivery {
     /// Whether it is for this destination, and not for one that had its name before.
     pub fn is_for(&self, destination: &Destination) -> bool {
-        destination.is_of(self.of)
+        destination.is_of(self.destination_made)
     }
 }
 

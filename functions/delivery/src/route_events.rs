@@ -34,7 +34,7 @@ const ROUNDS: usize = 8;
 
 /// Routes the events of a batch, which are stored already.
 ///
-/// A destination that wants order gets an event when it is `settle` old, in the order of acceptance: what was accepted
+/// A destination that wants order gets an event when it is `ordering_delay` old, in the order of acceptance: what was accepted
 /// before it has come by then, whichever way round the queue gave them out.
 pub async fn route_events<S: Store, Q: Queue>(
     step: Step,
@@ -43,21 +43,21 @@ pub async fn route_events<S: Store, Q: Queue>(
     queue: &Q,
     routes: &Routes,
     now: Timestamp,
-    settle: SignedDuration,
+    ordering_delay: SignedDuration,
 ) -> Result<Decided, Error> {
     let Step { batch, records } = step;
     let tenant = &batch.tenant;
-    let routes = routes.of(tenant, store, now).await?;
+    let routes = routes.for_tenant(tenant, store, now).await?;
     let mut part = Part::default();
-    let mut asked = routes.ask();
+    let mut filter_run = routes.start_filter_run();
     let mut routed = Vec::new();
     let mut lines = records.lines(objects).await?;
     while let Some(line) = lines.next().await? {
         let accepted = AcceptedEvent::parse(line)?;
         part.add(Outcome::Routed, accepted.index);
-        routed.push(RoutedEvent::new(&accepted, &routes, &mut asked)?);
+        routed.push(RoutedEvent::new(&accepted, &routes, &mut filter_run)?);
     }
-    for destination in routes.slow(&asked) {
+    for destination in routes.slow_destinations(&filter_run) {
         tracing::warn!(
             tenant = %tenant,
             destination = %destination,
@@ -65,9 +65,9 @@ pub async fn route_events<S: Store, Q: Queue>(
         );
     }
     for block in routed.chunks(BLOCK) {
-        let ways = put_responses(store, tenant, block).await?;
-        let touched = put_rows(store, tenant, block, &routes, ways, settle).await?;
-        wake(tenant, touched, now, queue).await?;
+        let unqueued = put_responses(store, tenant, block).await?;
+        let lanes = put_rows(store, tenant, block, &routes, unqueued, ordering_delay).await?;
+        send_wakeups(tenant, lanes, now, queue).await?;
     }
     Ok(Decided { part: StagedPart::new(&batch, "route-events", part, objects).await? })
 }
@@ -84,18 +84,18 @@ impl RoutedEvent {
     fn new(
         accepted: &AcceptedEvent<'_>,
         routes: &TenantRoutes,
-        asked: &mut FilterRun,
+        filter_run: &mut FilterRun,
     ) -> Result<Self, Error> {
         let arrival = accepted.arrival.clone();
         let response = Response::nowhere(&arrival);
-        let nowhere = Self { arrival, user: None, channel: None, response };
+        let unrouted = Self { arrival, user: None, channel: None, response };
         if routes.is_empty() {
-            return Ok(nowhere);
+            return Ok(unrouted);
         }
         let event = accepted.event()?;
-        let matching = routes.matching(&event, accepted.event.get(), asked);
+        let matching = routes.matching(&event, accepted.event.get(), filter_run);
         if matching.is_empty() {
-            return Ok(nowhere);
+            return Ok(unrouted);
         }
         let undecided = matching.iter().filter(|found| !found.is_decided);
         let undecided = undecided.map(|found| found.route.destination.clone()).collect();
@@ -108,9 +108,9 @@ impl RoutedEvent {
                 response_body: response::body(accepted.payload)?,
                 destinations,
                 undecided,
-                ..nowhere.response
+                ..unrouted.response
             },
-            arrival: nowhere.arrival,
+            arrival: unrouted.arrival,
         })
     }
 
@@ -118,7 +118,7 @@ impl RoutedEvent {
     fn row(
         &self,
         tenant: &Name,
-        way: &UnqueuedRow,
+        row: &UnqueuedRow,
         route: Option<&Route>,
         due: Timestamp,
     ) -> Result<Item, Error> {
@@ -126,18 +126,18 @@ impl RoutedEvent {
         let queued = Queued {
             message_id: arrival.message_id.clone(),
             received_at: arrival.received_at,
-            of: route.map(|route| route.made),
+            destination_made: route.map(|route| route.destination_made),
             user: user.clone().filter(|_| route.is_some_and(|route| route.is_ordered)),
             channel: channel.clone().filter(|_| route.is_some_and(|route| route.takes_channel)),
             tries: 0,
             replays: 0,
-            stuck_since: None,
-            filter_pending: !way.is_decided,
+            blocking_since: None,
+            filter_pending: !row.is_decided,
             failed_at: None,
             throttled_since: None,
         };
         let sort = model::queued_sort(due, &response.sequence);
-        model::item(&model::partition(tenant, &way.destination), sort, 1, &queued)
+        model::item(&model::partition(tenant, &row.destination), sort, 1, &queued)
     }
 }
 
@@ -157,61 +157,63 @@ async fn put_responses(
     tenant: &Name,
     block: &[RoutedEvent],
 ) -> Result<Vec<UnqueuedRow>, Error> {
-    let mut ways = Vec::new();
-    let mut earlier = Vec::new();
-    let mut open: Vec<(usize, Option<u64>)> = (0..block.len()).map(|at| (at, None)).collect();
+    let mut rows = Vec::new();
+    let mut of_earlier_try = Vec::new();
+    let mut unwritten: Vec<(usize, Option<u64>)> = (0..block.len()).map(|at| (at, None)).collect();
     for _ in 0..ROUNDS {
-        let puts = open.iter().map(|&(at, over)| {
-            let condition = over.map_or(Condition::Absent, Condition::Version);
-            Ok((block[at].response.item(tenant, over.map_or(1, |over| over + 1))?, condition))
+        let puts = unwritten.iter().map(|&(at, replaced)| {
+            let condition = replaced.map_or(Condition::Absent, Condition::Version);
+            Ok((block[at].response.item(tenant, replaced.map_or(1, |replaced| replaced + 1))?, condition))
         });
         let written = store.put_all(response::TABLE, puts.collect::<Result<_, Error>>()?).await?;
-        let mut again = Vec::new();
-        for ((at, _), written) in open.into_iter().zip(written) {
+        let mut conflicts = Vec::new();
+        for ((at, _), written) in unwritten.into_iter().zip(written) {
             let ours = &block[at].response;
             match written {
-                Written::Done => ways.extend(undelivered(at, ours)),
-                Written::Conflict(None) => again.push((at, None)),
+                Written::Done => rows.extend(undelivered(at, ours)),
+                Written::Conflict(None) => conflicts.push((at, None)),
                 Written::Conflict(Some(item)) => match Response::read(&item)? {
-                    known if known.sequence == ours.sequence => earlier.extend(undelivered(at, &known)),
+                    stored if stored.sequence == ours.sequence => {
+                        of_earlier_try.extend(undelivered(at, &stored))
+                    }
                     // Of an event so old that its id is free again.
-                    _ => again.push((at, Some(item.version))),
+                    _ => conflicts.push((at, Some(item.version))),
                 },
             }
         }
-        if again.is_empty() {
-            ways.extend(unknown_to_lanes(store, tenant, block, earlier).await?);
-            return Ok(ways);
+        if conflicts.is_empty() {
+            rows.extend(not_queued_yet(store, tenant, block, of_earlier_try).await?);
+            return Ok(rows);
         }
-        open = again;
+        unwritten = conflicts;
     }
     Err(Error::StorageUnavailable("responses are being changed by others at the same time".into()))
 }
 
-fn undelivered(at: usize, known: &Response) -> impl Iterator<Item = UnqueuedRow> {
-    let open = known.destinations.iter().filter(|(_, is_delivered)| !**is_delivered);
-    open.map(move |(destination, _)| UnqueuedRow {
+fn undelivered(at: usize, stored: &Response) -> impl Iterator<Item = UnqueuedRow> {
+    let undelivered = stored.destinations.iter().filter(|(_, is_delivered)| !**is_delivered);
+    undelivered.map(move |(destination, _)| UnqueuedRow {
         at,
         destination: destination.clone(),
-        is_decided: !known.undecided.contains(destination),
+        is_decided: !stored.undecided.contains(destination),
     })
 }
 
 /// Those of an earlier try's ways of which the lane has not tried anything yet: their rows may never have been put.
-async fn unknown_to_lanes(
+async fn not_queued_yet(
     store: &impl Store,
     tenant: &Name,
     block: &[RoutedEvent],
-    ways: Vec<UnqueuedRow>,
+    rows: Vec<UnqueuedRow>,
 ) -> Result<Vec<UnqueuedRow>, Error> {
-    let keys = ways.iter().flat_map(|way| {
-        let partition = model::partition(tenant, &way.destination);
-        let sequence = &block[way.at].response.sequence;
+    let keys = rows.iter().flat_map(|row| {
+        let partition = model::partition(tenant, &row.destination);
+        let sequence = &block[row.at].response.sequence;
         Status::ALL.map(|status| (partition.clone(), status.sort(sequence)))
     });
     let found = store.get_all(model::TABLE, keys.collect()).await?;
     let is_unknown = found.chunks(Status::ALL.len()).map(|tried| tried.iter().all(Option::is_none));
-    Ok(ways.into_iter().zip(is_unknown).filter_map(|(way, is_unknown)| is_unknown.then_some(way)).collect())
+    Ok(rows.into_iter().zip(is_unknown).filter_map(|(row, is_unknown)| is_unknown.then_some(row)).collect())
 }
 
 /// Puts rows into lanes; gives these, and when the last of them is due in each.
@@ -220,18 +222,19 @@ async fn put_rows(
     tenant: &Name,
     block: &[RoutedEvent],
     routes: &TenantRoutes,
-    ways: Vec<UnqueuedRow>,
-    settle: SignedDuration,
+    unqueued: Vec<UnqueuedRow>,
+    ordering_delay: SignedDuration,
 ) -> Result<BTreeMap<DestinationName, Timestamp>, Error> {
-    let mut rows = Vec::with_capacity(ways.len());
-    let mut touched = BTreeMap::new();
-    for way in ways {
+    let mut rows = Vec::with_capacity(unqueued.len());
+    let mut lanes = BTreeMap::new();
+    for row in unqueued {
         // In the lane of one that was deleted since it ends as failed.
-        let route = routes.to(&way.destination);
-        let waits = if route.is_some_and(|route| route.is_ordered) { settle } else { SignedDuration::ZERO };
-        let due = block[way.at].arrival.received_at + waits;
-        rows.push((block[way.at].row(tenant, &way, route, due)?, Condition::Absent));
-        let last = touched.entry(way.destination).or_insert(due);
+        let route = routes.to_destination(&row.destination);
+        let waits =
+            if route.is_some_and(|route| route.is_ordered) { ordering_delay } else { SignedDuration::ZERO };
+        let due = block[row.at].arrival.received_at + waits;
+        rows.push((block[row.at].row(tenant, &row, route, due)?, Condition::Absent));
+        let last = lanes.entry(row.destination).or_insert(due);
         *last = due.max(*last);
     }
     // Neighbours in the store are written one after the other.
@@ -240,21 +243,21 @@ async fn put_rows(
         let rest = rows.split_off(rows.len().min(BLOCK));
         store.put_all(model::TABLE, std::mem::replace(&mut rows, rest)).await?;
     }
-    Ok(touched)
+    Ok(lanes)
 }
 
 /// Wakes lanes, each when all that was put into it is due.
-async fn wake(
+async fn send_wakeups(
     tenant: &Name,
-    touched: BTreeMap<DestinationName, Timestamp>,
+    lanes: BTreeMap<DestinationName, Timestamp>,
     now: Timestamp,
     queue: &impl Queue,
 ) -> Result<(), Error> {
     let message =
         |(destination, due)| Wakeup { tenant: tenant.clone(), destination }.message(queue::delay(due, now));
-    let wakes = touched.into_iter().map(message).collect::<Result<Vec<_>, Error>>()?;
-    if !wakes.is_empty() {
-        queue.send(QueueName::Lanes, wakes).await?;
+    let wakeups = lanes.into_iter().map(message).collect::<Result<Vec<_>, Error>>()?;
+    if !wakeups.is_empty() {
+        queue.send(QueueName::Lanes, wakeups).await?;
     }
     Ok(())
 }

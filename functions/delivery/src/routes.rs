@@ -26,7 +26,7 @@ const STALE: SignedDuration = SignedDuration::from_secs(10);
 /// The routes of all tenants that had events.
 #[derive(Debug, Default)]
 pub struct Routes {
-    known: Mutex<HashMap<Name, CachedRoutes>>,
+    cached: Mutex<HashMap<Name, CachedRoutes>>,
 }
 
 #[derive(Debug)]
@@ -38,7 +38,7 @@ struct CachedRoutes {
 
 impl Routes {
     /// The routes of a tenant as they are at `now`.
-    pub async fn of(
+    pub async fn for_tenant(
         &self,
         tenant: &Name,
         store: &impl Store,
@@ -46,20 +46,20 @@ impl Routes {
     ) -> Result<Arc<TenantRoutes>, Error> {
         // Asked before the destinations are: a change that comes between is seen the next time.
         let generation = destination::generation(tenant, store).await?;
-        let is_fresh = |known: &&CachedRoutes| {
-            let age = now.duration_since(known.read_at);
-            known.generation == generation && !age.is_negative() && age < STALE
+        let is_fresh = |cached: &&CachedRoutes| {
+            let age = now.duration_since(cached.read_at);
+            cached.generation == generation && !age.is_negative() && age < STALE
         };
-        let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = lock().get(tenant).filter(is_fresh) {
-            return Ok(Arc::clone(&known.routes));
+        let lock = || self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cached) = lock().get(tenant).filter(is_fresh) {
+            return Ok(Arc::clone(&cached.routes));
         }
         let all = Destination::all(tenant, store).await?;
-        let before = lock().get(tenant).map(|known| Arc::clone(&known.routes));
+        let before = lock().get(tenant).map(|cached| Arc::clone(&cached.routes));
         let all = all.into_iter().map(|stored| stored.destination);
         let routes = Arc::new(TenantRoutes::new(all, before.as_deref()));
-        let known = CachedRoutes { generation, read_at: now, routes: Arc::clone(&routes) };
-        lock().insert(tenant.clone(), known);
+        let cached = CachedRoutes { generation, read_at: now, routes: Arc::clone(&routes) };
+        lock().insert(tenant.clone(), cached);
         Ok(routes)
     }
 }
@@ -72,7 +72,7 @@ pub struct TenantRoutes {
     /// Those that want the events of a name.
     by_event: HashMap<String, Vec<usize>>,
     /// Those that want events of any name.
-    of_all: Vec<usize>,
+    any_event: Vec<usize>,
     by_destination: HashMap<DestinationName, usize>,
 }
 
@@ -86,7 +86,7 @@ pub struct Route {
     /// Whether it needs to know whose event it is.
     pub is_ordered: bool,
     /// [`destinations::destination::Destination::made`].
-    pub made: i64,
+    pub destination_made: i64,
     /// What an event must fulfil.
     filter: Option<Filter>,
 }
@@ -119,9 +119,9 @@ pub struct Match<'a> {
 /// What the filters of a tenant were asked in one step.
 #[derive(Debug)]
 pub struct FilterRun {
-    waste: SlowFilters,
+    slow_filters: SlowFilters,
     /// How often each was evaluated, and whether it was too slow.
-    answers: Vec<FilterStats>,
+    stats: Vec<FilterStats>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -140,19 +140,20 @@ impl TenantRoutes {
                 all.by_event.entry(name.clone()).or_default().push(at);
             }
             if destination.events.is_empty() {
-                all.of_all.push(at);
+                all.any_event.push(at);
             }
             all.by_destination.insert(destination.destination_name.clone(), at);
-            let known = before.and_then(|before| before.to(&destination.destination_name)?.filter.as_ref());
-            let made = destination.made();
+            let cached = before
+                .and_then(|before| before.to_destination(&destination.destination_name)?.filter.as_ref());
+            let destination_made = destination.made();
             let filter = destination.filter.map(|source| {
-                let budget = known.filter(|known| known.source == source);
-                Filter::new(source, budget.map(|known| Arc::clone(&known.budget)))
+                let budget = cached.filter(|cached| cached.source == source);
+                Filter::new(source, budget.map(|cached| Arc::clone(&cached.budget)))
             });
             all.routes.push(Route {
                 takes_channel: destination.kind == DestinationType::Cdp,
                 is_ordered: destination.ordering == Ordering::User,
-                made,
+                destination_made,
                 filter,
                 destination: destination.destination_name,
             });
@@ -166,32 +167,37 @@ impl TenantRoutes {
     }
 
     /// The way to a destination, whether or not events go there now.
-    pub fn to(&self, destination: &DestinationName) -> Option<&Route> {
+    pub fn to_destination(&self, destination: &DestinationName) -> Option<&Route> {
         self.by_destination.get(destination).map(|&at| &self.routes[at])
     }
 
     /// A step in which no filter was evaluated yet.
-    pub fn ask(&self) -> FilterRun {
-        FilterRun { waste: SlowFilters::default(), answers: vec![FilterStats::default(); self.routes.len()] }
+    pub fn start_filter_run(&self) -> FilterRun {
+        FilterRun {
+            slow_filters: SlowFilters::default(),
+            stats: vec![FilterStats::default(); self.routes.len()],
+        }
     }
 
     /// The destinations whose filters were too slow for the step.
-    pub fn slow(&self, asked: &FilterRun) -> impl Iterator<Item = &DestinationName> {
-        let slow = self.routes.iter().zip(&asked.answers).filter(|(_, answers)| answers.is_slow);
+    pub fn slow_destinations(&self, filter_run: &FilterRun) -> impl Iterator<Item = &DestinationName> {
+        let slow = self.routes.iter().zip(&filter_run.stats).filter(|(_, stats)| stats.is_slow);
         slow.map(|(route, _)| &route.destination)
     }
 
     /// The routes that an event takes, or may take; `json` is the event.
-    pub fn matching(&self, event: &Event<'_>, json: &str, asked: &mut FilterRun) -> Vec<Match<'_>> {
+    pub fn matching(&self, event: &Event<'_>, json: &str, filter_run: &mut FilterRun) -> Vec<Match<'_>> {
         let named = self.by_event.get(&*event.event).map_or(&[][..], Vec::as_slice);
         // Read when the first filter needs it, and once for all of them.
         let mut subject = None;
         let mut matching = Vec::new();
-        for &at in named.iter().chain(&self.of_all) {
+        for &at in named.iter().chain(&self.any_event) {
             let route = &self.routes[at];
             let answer = match &route.filter {
                 None => Some(true),
-                Some(filter) => asked.ask(at, filter, || subject.get_or_insert_with(|| Subject::read(json))),
+                Some(filter) => {
+                    filter_run.evaluate(at, filter, || subject.get_or_insert_with(|| Subject::read(json)))
+                }
             };
             if answer != Some(false) {
                 matching.push(Match { route, is_decided: answer.is_some() });
@@ -203,22 +209,22 @@ impl TenantRoutes {
 
 impl FilterRun {
     /// What a filter says; `None`: it is not known.
-    fn ask<'a>(
+    fn evaluate<'a>(
         &mut self,
         at: usize,
         filter: &Filter,
         subject: impl FnOnce() -> &'a mut Result<Subject, ExpressionError>,
     ) -> Option<bool> {
         let Filter { expression: Ok(expression), budget, .. } = filter else { return None };
-        if !budget.permits(&self.waste) {
+        if !budget.permits(&self.slow_filters) {
             return None;
         }
         let subject = subject().as_ref().ok()?;
-        let answers = &mut self.answers[at];
+        let stats = &mut self.stats[at];
         let mut evaluate = || {
             let began = Instant::now();
             let answer = expression.is_true_within(subject, STEP_TIMEOUT);
-            answers.evaluations += 1;
+            stats.evaluations += 1;
             (answer, began.elapsed())
         };
         let is_timeout =
@@ -228,7 +234,7 @@ impl FilterRun {
             // The machine may have made a pause just then.
             (answer, took) = evaluate();
         }
-        answers.is_slow |= budget.note(took, is_timeout(&answer), &mut self.waste);
+        stats.is_slow |= budget.record(took, is_timeout(&answer), &mut self.slow_filters);
         answer.ok()
     }
 }
@@ -256,13 +262,13 @@ mod tests {
     #[track_caller]
     fn check(routes: &TenantRoutes, events: usize, expected: &[&str]) -> Vec<u64> {
         let event: Event<'_> = serde_json::from_str(EVENT).unwrap();
-        let mut asked = routes.ask();
+        let mut filter_run = routes.start_filter_run();
         for _ in 0..events {
-            let matching = routes.matching(&event, EVENT, &mut asked);
+            let matching = routes.matching(&event, EVENT, &mut filter_run);
             let names: Vec<&str> = matching.iter().map(|one| one.route.destination.as_str()).collect();
             assert_eq!(names, expected);
         }
-        asked.answers.iter().map(|answers| answers.evaluations).collect()
+        filter_run.stats.iter().map(|stats| stats.evaluations).collect()
     }
 
     #[test]
@@ -275,7 +281,7 @@ mod tests {
         let event: Event<'_> = serde_json::from_str(EVENT).unwrap();
         let found = || {
             let routes = TenantRoutes::new(all(), None);
-            let found = routes.matching(&event, EVENT, &mut routes.ask());
+            let found = routes.matching(&event, EVENT, &mut routes.start_filter_run());
             let one = |one: &Match<'_>| (one.route.destination.to_string(), one.is_decided);
             found.iter().map(one).collect::<Vec<_>>()
         };

@@ -91,9 +91,9 @@ pub async fn call<S: Store, Q: Queue>(
         Function::PutEvents => door::encode(&events::put_events(door::decode(input)?, store, objects).await?),
         Function::RouteEvents => {
             // The queue of this machine keeps the order.
-            let settle = SignedDuration::ZERO;
+            let delay = SignedDuration::ZERO;
             let routed =
-                delivery::route_events(door::decode(input)?, store, objects, queue, routes, now, settle);
+                delivery::route_events(door::decode(input)?, store, objects, queue, routes, now, delay);
             door::encode(&routed.await?)
         }
         Function::Summarize => {

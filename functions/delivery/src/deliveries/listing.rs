@@ -42,20 +42,20 @@ pub async fn list(
     limit: usize,
     store: &impl Store,
 ) -> Result<Page, Error> {
-    let mut place = page.map(Position::parse).transpose()?;
-    let lanes = lanes(tenant, filter, place.as_ref(), store).await?;
+    let mut position = page.map(Position::parse).transpose()?;
+    let lanes = lanes(tenant, filter, position.as_ref(), store).await?;
     let statuses = [Status::Pending, Status::Failed, Status::Delivered];
     let mut statuses = statuses.into_iter().filter(|status| filter.status.is_none_or(|only| only == *status));
     let mut deliveries = Vec::new();
     let (mut seen, mut bytes) = (0, 0);
     for ListedLane { name, destination } in &lanes {
         for status in statuses.clone() {
-            let after = match &place {
+            let after = match &position {
                 Some(reached) if reached.status != status => continue,
                 Some(reached) => Some(reached.sort.clone()),
                 None => None,
             };
-            place = None;
+            position = None;
             let found = range(tenant, name, prefix(status), after, limit - seen, store).await?;
             let views = views(tenant, name, status, &found, store).await?;
             for (item, (view, size)) in found.iter().zip(views) {
@@ -71,7 +71,7 @@ pub async fn list(
             }
         }
         // A place of a status that is not asked for leads nowhere.
-        place = None;
+        position = None;
     }
     // Behind all that this lane may hold.
     let next = lanes.last().filter(|_| lanes.len() == LANES);
@@ -123,22 +123,22 @@ impl ListedLane {
 async fn lanes(
     tenant: &Name,
     filter: &Filter,
-    place: Option<&Position>,
+    position: Option<&Position>,
     store: &impl Store,
 ) -> Result<Vec<ListedLane>, Error> {
     if let Some(only) = &filter.destination {
-        return match place {
-            Some(place) if place.destination != *only => {
+        return match position {
+            Some(position) if position.destination != *only => {
                 Err(Error::BadInput("the page is of another destination".into()))
             }
             _ => Ok(vec![ListedLane::find(tenant, only.clone(), store).await?]),
         };
     }
     let mut lanes = Vec::new();
-    if let Some(place) = place {
-        lanes.push(ListedLane::find(tenant, place.destination.clone(), store).await?);
+    if let Some(position) = position {
+        lanes.push(ListedLane::find(tenant, position.destination.clone(), store).await?);
     }
-    let after = place.map(|place| place.destination.as_str());
+    let after = position.map(|position| position.destination.as_str());
     for stored in Destination::list(tenant, after, LANES - lanes.len(), store).await? {
         let destination = stored.destination;
         lanes.push(ListedLane { name: destination.destination_name.clone(), destination: Some(destination) });
@@ -170,7 +170,7 @@ async fn views(
     }
     let view = |item: &Item| {
         let delivery: Delivery = model::body(item)?;
-        Ok(((delivery.status == status).then(|| DeliveryView::tried(delivery)), item.body.len()))
+        Ok(((delivery.status == status).then(|| DeliveryView::from_record(delivery)), item.body.len()))
     };
     items.iter().map(view).collect()
 }
@@ -187,7 +187,7 @@ async fn waiting(
         rows.push((item, model::queued_parts(&item.sort), model::body::<Queued>(item)?));
     }
     let partition = model::partition(tenant, name);
-    let touched = rows.iter().filter(|(.., queued)| queued.was_touched());
+    let touched = rows.iter().filter(|(.., queued)| queued.has_record());
     let keys: Vec<_> = touched
         .map(|(_, parts, _)| Status::Pending.sort(parts.map_or("", |(_, sequence)| sequence)))
         .map(|sort| (partition.clone(), sort))
@@ -196,10 +196,10 @@ async fn waiting(
     let mut found = found.into_iter();
     let mut views = Vec::with_capacity(rows.len());
     for (item, parts, queued) in rows {
-        let tried = if queued.was_touched() { found.next().flatten() } else { None };
+        let tried = if queued.has_record() { found.next().flatten() } else { None };
         let size = item.body.len() + tried.as_ref().map_or(0, |tried| tried.body.len());
         let tried = tried.as_ref().map(model::body::<Delivery>).transpose()?;
-        let view = parts.map(|(due, _)| DeliveryView::queued(name.clone(), queued, due, tried));
+        let view = parts.map(|(due, _)| DeliveryView::from_row(name.clone(), queued, due, tried));
         views.push((view, size));
     }
     Ok(views)

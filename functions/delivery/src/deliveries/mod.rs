@@ -80,7 +80,7 @@ impl LaneView {
             arrivals.push(model::body::<Delivery>(item)?.received_at);
         }
         let lane = store.get(model::TABLE, &partition, model::LANE).await?;
-        let lane = LaneState::read(lane.as_ref())?.of(destination);
+        let lane = LaneState::read(lane.as_ref())?.for_destination(destination);
         let next_due = first.first().and_then(|item| model::queued_parts(&item.sort));
         Ok(Self {
             waiting: waiting.min(COUNTED),
@@ -122,13 +122,13 @@ pub struct DeliveryView {
     pub replays: u32,
     /// [`Destination::made`] of the one that it is for.
     #[serde(skip)]
-    of: Option<i64>,
+    destination_made: Option<i64>,
 }
 
 impl DeliveryView {
     /// Whether it is for this destination, and not for one that had its name before.
     fn is_for(&self, destination: &Destination) -> bool {
-        destination.is_of(self.of)
+        destination.is_of(self.destination_made)
     }
 
     /// Whether it failed by this, or failed so the last time.
@@ -136,7 +136,7 @@ impl DeliveryView {
         failure.is_of(self.attempts.as_deref().unwrap_or_default(), self.reason.as_deref())
     }
 
-    fn tried(delivery: Delivery) -> Self {
+    fn from_record(delivery: Delivery) -> Self {
         let last = delivery.attempts.last().filter(|_| delivery.status == Status::Pending);
         let reason = delivery.reason.or_else(|| last.and_then(Attempt::failure));
         Self {
@@ -149,12 +149,17 @@ impl DeliveryView {
             next_attempt_at: delivery.next_attempt_at,
             reason,
             replays: delivery.replays,
-            of: delivery.of,
+            destination_made: delivery.destination_made,
         }
     }
 
     /// One that waits, by its row and by what was tried, if anything was.
-    fn queued(destination: DestinationName, queued: Queued, due: Timestamp, tried: Option<Delivery>) -> Self {
+    fn from_row(
+        destination: DestinationName,
+        queued: Queued,
+        due: Timestamp,
+        tried: Option<Delivery>,
+    ) -> Self {
         let attempts = tried.map(|tried| tried.attempts).unwrap_or_default();
         Self {
             message_id: queued.message_id,
@@ -166,7 +171,7 @@ impl DeliveryView {
             attempts: Some(attempts),
             next_attempt_at: Some(due),
             replays: queued.replays,
-            of: queued.of,
+            destination_made: queued.destination_made,
         }
     }
 }
@@ -191,7 +196,7 @@ pub async fn of_event(
         Ok(rows
             .into_iter()
             .min_by_key(|delivery| delivery.status == Status::Pending)
-            .map(DeliveryView::tried))
+            .map(DeliveryView::from_record))
     };
     found.chunks(KINDS.len()).map(one).collect()
 }

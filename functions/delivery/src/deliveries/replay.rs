@@ -97,7 +97,7 @@ impl Selection {
         &self.destination.destination_name
     }
 
-    fn holds(&self, delivery: &Delivery) -> bool {
+    fn matches(&self, delivery: &Delivery) -> bool {
         delivery.status == Status::Failed
             && delivery.is_for(&self.destination)
             && self.since.is_none_or(|since| ended_at(delivery) >= since)
@@ -135,7 +135,7 @@ pub async fn replay(
 ) -> Result<Redriven, Error> {
     let mut search = Scan::default();
     while let Some(failed) = search.next(tenant, selection, store).await? {
-        search.found.replayed += send_again(tenant, selection.name(), failed, store, queue).await?;
+        search.found.replayed += requeue(tenant, selection.name(), failed, store, queue).await?;
     }
     Ok(search.found)
 }
@@ -164,7 +164,7 @@ impl Scan {
             let mut failed = Vec::new();
             for item in rows {
                 let delivery: Delivery = model::body(&item)?;
-                if selection.holds(&delivery) {
+                if selection.matches(&delivery) {
                     failed.push((item, delivery));
                 }
             }
@@ -182,7 +182,7 @@ impl Scan {
 }
 
 /// Queues some; gives how many those were.
-async fn send_again(
+async fn requeue(
     tenant: &Name,
     destination: &DestinationName,
     failed: Vec<(Item, Delivery)>,
@@ -212,7 +212,7 @@ async fn send_again(
         waiting.push((model::item(&partition, sort, 1, &again)?, Condition::Absent));
         // The time of the failure, so that the same failure is queued once however often this runs.
         let sort = model::queued_sort(due, &sequence);
-        queued.push((model::item(&partition, sort, 1, &to_queue(&again))?, Condition::Absent));
+        queued.push((model::item(&partition, sort, 1, &queue_row(&again))?, Condition::Absent));
         let mark = model::item(&partition, item.sort, item.version + 1, &again)?;
         marked.push((mark, Condition::Version(item.version)));
     }
@@ -226,16 +226,16 @@ async fn send_again(
     Ok(count)
 }
 
-fn to_queue(delivery: &Delivery) -> Queued {
+fn queue_row(delivery: &Delivery) -> Queued {
     Queued {
         message_id: delivery.message_id.clone(),
         received_at: delivery.received_at,
-        of: delivery.of,
+        destination_made: delivery.destination_made,
         user: delivery.user.clone(),
         channel: delivery.channel.clone(),
         tries: 0,
         replays: delivery.replays,
-        stuck_since: None,
+        blocking_since: None,
         filter_pending: delivery.filter_pending,
         failed_at: None,
         throttled_since: None,

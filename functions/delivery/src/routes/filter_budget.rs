@@ -47,18 +47,18 @@ pub(super) struct SlowFilters(usize);
 
 impl FilterBudget {
     /// Whether the filter may be evaluated for the next event.
-    pub(super) fn permits(&self, waste: &SlowFilters) -> bool {
+    pub(super) fn permits(&self, slow_filters: &SlowFilters) -> bool {
         let mut state = self.lock();
         if state.resting > 0 {
             state.resting -= 1;
             return false;
         }
-        state.is_known || waste.0 < MAX_SLOW
+        state.is_known || slow_filters.0 < MAX_SLOW
     }
 
     /// Notes an evaluation that took so long, and whether it came to no end; gives whether the filter is left alone from
     /// now on.
-    pub(super) fn note(&self, took: Duration, is_timeout: bool, waste: &mut SlowFilters) -> bool {
+    pub(super) fn record(&self, took: Duration, is_timeout: bool, slow_filters: &mut SlowFilters) -> bool {
         let mut state = self.lock();
         // What took longer and came to an end was held up by the machine.
         let left = (state.credit + MEAN_EVALUATION).checked_sub(took.min(STEP_TIMEOUT));
@@ -69,7 +69,7 @@ impl FilterBudget {
             }
             return false;
         }
-        waste.0 += 1;
+        slow_filters.0 += 1;
         let rest = state.next_rest;
         let next_rest = rest.saturating_mul(REST_FACTOR).min(MAX_REST);
         *state = State { resting: rest, next_rest, ..State::default() };
@@ -89,13 +89,13 @@ mod tests {
     /// Evaluates a filter for so many events of one step, each of which takes so many microseconds; gives for how many
     /// it was evaluated.
     fn evaluated(budget: &FilterBudget, events: u32, micros: u64) -> u32 {
-        let mut waste = SlowFilters::default();
+        let mut slow_filters = SlowFilters::default();
         let mut count = 0;
         for _ in 0..events {
-            if budget.permits(&waste) {
+            if budget.permits(&slow_filters) {
                 count += 1;
                 let took = Duration::from_micros(micros).min(STEP_TIMEOUT);
-                budget.note(took, took == STEP_TIMEOUT, &mut waste);
+                budget.record(took, took == STEP_TIMEOUT, &mut slow_filters);
             }
         }
         count
@@ -106,7 +106,7 @@ mod tests {
         let budget = FilterBudget::default();
         assert_eq!(evaluated(&budget, 100_000, 40), 100_000);
         // A pause of the machine is no fault of the filter.
-        assert!(!budget.note(Duration::from_millis(20), false, &mut SlowFilters::default()));
+        assert!(!budget.record(Duration::from_millis(20), false, &mut SlowFilters::default()));
         assert_eq!(evaluated(&budget, 100, 40), 100);
     }
 
@@ -138,19 +138,20 @@ mod tests {
     fn many_slow_filters_take_no_more_of_a_step_than_a_few() {
         let budgets: Vec<FilterBudget> = std::iter::repeat_with(FilterBudget::default).take(40).collect();
         let fast = FilterBudget::default();
-        let mut waste = SlowFilters::default();
-        assert!(fast.permits(&waste));
-        assert!(!fast.note(Duration::from_micros(5), false, &mut waste));
-        let asked: Vec<&FilterBudget> = budgets.iter().filter(|budget| budget.permits(&waste)).collect();
+        let mut slow_filters = SlowFilters::default();
+        assert!(fast.permits(&slow_filters));
+        assert!(!fast.record(Duration::from_micros(5), false, &mut slow_filters));
+        let asked: Vec<&FilterBudget> =
+            budgets.iter().filter(|budget| budget.permits(&slow_filters)).collect();
         assert_eq!(asked.len(), 40, "nothing is wasted yet");
         let mut count = 0;
         for budget in &budgets {
-            if budget.permits(&waste) {
+            if budget.permits(&slow_filters) {
                 count += 1;
-                budget.note(STEP_TIMEOUT, true, &mut waste);
+                budget.record(STEP_TIMEOUT, true, &mut slow_filters);
             }
         }
         assert_eq!(count, 5);
-        assert!(fast.permits(&waste), "a filter that is known to be fast is evaluated all the same");
+        assert!(fast.permits(&slow_filters), "a filter that is known to be fast is evaluated all the same");
     }
 }

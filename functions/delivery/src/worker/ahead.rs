@@ -37,27 +37,27 @@ const LOOK_FOR_EACH: Duration = Duration::from_micros(100);
 
 /// What was read of a lane.
 pub(super) struct Prefetch {
-    pub(super) line: OrderedQueue,
+    pub(super) queue: OrderedQueue,
     /// The sequences of all that was read and whose end is not written down, and how many bytes each takes up.
-    at_hand: HashMap<String, usize>,
-    bytes: usize,
+    buffered: HashMap<String, usize>,
+    buffered_bytes: usize,
     /// How many the largest of those takes up that were loaded last.
-    largest: usize,
+    max_loaded_bytes: usize,
     /// The sort of the row that was read last; and of the one before which all were, when reading began anew.
-    after: Option<String>,
-    until: Option<String>,
+    read_to: Option<String>,
+    reread_to: Option<String>,
     /// Whether there may be more behind it,
-    more: bool,
+    has_more: bool,
     /// and before it: what came late, or another row of the same delivery.
-    again: bool,
-    looked: Instant,
-    looked_at_front: Instant,
+    must_reread: bool,
+    page_read_at: Instant,
+    front_read_at: Instant,
     next_due: Option<Timestamp>,
     /// What was due by then may be half written down.
-    recovers: Option<Timestamp>,
+    recover_until: Option<Timestamp>,
     /// What is read before it is due, and when the outage ended that it waited for.
-    forward: Option<EarlyRetries>,
-    recovered_at: Option<Timestamp>,
+    early: Option<EarlyRetries>,
+    outage_ended_at: Option<Timestamp>,
     target: Arc<Target>,
 }
 
@@ -66,67 +66,68 @@ pub(super) struct Prefetch {
 #[derive(Clone, Debug)]
 struct EarlyRetries {
     /// When the outage ended: what failed since waits.
-    ended_at: Timestamp,
+    failed_before: Timestamp,
     /// The sort of the row that was read last.
-    after: String,
+    read_to: String,
     /// Whether there may be something new before it.
-    again: bool,
+    must_reread: bool,
 }
 
 impl EarlyRetries {
     /// One that begins with what is due next.
-    fn new(ended_at: Timestamp, now: Timestamp) -> Self {
-        Self { ended_at, after: model::queued_sort(now, "~"), again: false }
+    fn new(failed_before: Timestamp, now: Timestamp) -> Self {
+        Self { failed_before, read_to: model::queued_sort(now, "~"), must_reread: false }
     }
 
     /// Whether a row that is not due yet waits because of the outage. One whose filter was too slow does not.
-    fn holds(&self, row: &QueueRow) -> bool {
+    fn matches(&self, row: &QueueRow) -> bool {
         let waits_for_filter = row.queued.filter_pending && row.queued.tries > 0;
-        row.waits
+        row.has_record
             && !waits_for_filter
-            && row.queued.failed_at.is_none_or(|failed_at| failed_at < self.ended_at)
+            && row.queued.failed_at.is_none_or(|failed_at| failed_at < self.failed_before)
     }
 }
 
 impl Prefetch {
     /// Nothing is read yet.
-    pub(super) fn new(line: OrderedQueue, recovers: Option<Timestamp>, target: Arc<Target>) -> Self {
+    pub(super) fn new(queue: OrderedQueue, recover_until: Option<Timestamp>, target: Arc<Target>) -> Self {
         let now = Instant::now();
         Self {
-            line,
-            at_hand: HashMap::new(),
-            bytes: 0,
-            largest: LARGE,
-            after: None,
-            until: None,
-            more: true,
-            again: false,
-            looked: now,
-            looked_at_front: now,
+            queue,
+            buffered: HashMap::new(),
+            buffered_bytes: 0,
+            max_loaded_bytes: LARGE,
+            read_to: None,
+            reread_to: None,
+            has_more: true,
+            must_reread: false,
+            page_read_at: now,
+            front_read_at: now,
             next_due: None,
-            recovers,
-            forward: None,
-            recovered_at: None,
+            recover_until,
+            early: None,
+            outage_ended_at: None,
             target,
         }
     }
 
-    /// Reads what failed before `ended_at` before it is due, beginning with what is due next.
-    pub(super) fn bring_forward(&mut self, ended_at: Timestamp, now: Timestamp) {
-        (self.forward, self.recovered_at) = (Some(EarlyRetries::new(ended_at, now)), Some(ended_at));
+    /// Reads what failed before `failed_before` before it is due, beginning with what is due next.
+    pub(super) fn retry_early(&mut self, failed_before: Timestamp, now: Timestamp) {
+        (self.early, self.outage_ended_at) =
+            (Some(EarlyRetries::new(failed_before, now)), Some(failed_before));
     }
 
     /// When the outage ended, while something may be left to read before it is due.
-    pub(super) fn brings_forward(&self) -> Option<Timestamp> {
-        self.forward.as_ref().map(|forward| forward.ended_at)
+    pub(super) fn outage_ended_at(&self) -> Option<Timestamp> {
+        self.early.as_ref().map(|early| early.failed_before)
     }
 
     /// What was read before it was due has ended, and may have held up what came after it was read.
-    pub(super) fn ended_early(&mut self, now: Timestamp) {
-        let recovered_at = self.recovered_at.filter(|_| self.line.is_ordered());
-        match &mut self.forward {
-            Some(forward) => forward.again = true,
-            None => self.forward = recovered_at.map(|ended_at| EarlyRetries::new(ended_at, now)),
+    pub(super) fn on_early_end(&mut self, now: Timestamp) {
+        let outage_ended_at = self.outage_ended_at.filter(|_| self.queue.is_ordered());
+        match &mut self.early {
+            Some(early) => early.must_reread = true,
+            None => self.early = outage_ended_at.map(|failed_before| EarlyRetries::new(failed_before, now)),
         }
     }
 
@@ -137,97 +138,99 @@ impl Prefetch {
 
     /// Whether all that was due has been read.
     pub(super) fn is_read(&self) -> bool {
-        !self.more && !self.line.is_hungry() && self.forward.is_none()
+        !self.has_more && !self.queue.needs_refill() && self.early.is_none()
     }
 
     /// There may be something new.
-    pub(super) fn ring(&mut self) {
-        (self.more, self.again) = (true, true);
+    pub(super) fn mark_stale(&mut self) {
+        (self.has_more, self.must_reread) = (true, true);
     }
 
     /// Something that was read before is due by now.
-    pub(super) fn look(&mut self) {
-        self.more = true;
+    pub(super) fn expect_due(&mut self) {
+        self.has_more = true;
     }
 
     /// Begins anew with what is due, if there may be something that was not seen.
-    pub(super) fn start_again(&mut self) -> bool {
-        let again = std::mem::take(&mut self.again);
-        if again {
-            self.until = self.until.take().max(self.after.take());
-            self.more = true;
-            self.looked_at_front = Instant::now();
+    pub(super) fn restart(&mut self) -> bool {
+        let must_reread = std::mem::take(&mut self.must_reread);
+        if must_reread {
+            self.reread_to = self.reread_to.take().max(self.read_to.take());
+            self.has_more = true;
+            self.front_read_at = Instant::now();
         }
-        again
+        must_reread
     }
 
     /// What is due now may be half written down.
     pub(super) fn recover(&mut self, now: Timestamp) {
-        self.recovers = Some(now);
+        self.recover_until = Some(now);
     }
 
     /// Reads what is due, when little is left in line; gives what turned out to have ended.
     pub(super) async fn read<S: Store>(
         &mut self,
-        book: &DispositionWriter<S>,
+        writer: &DispositionWriter<S>,
         concurrency: usize,
-        flying: usize,
+        in_flight: usize,
         now: Timestamp,
     ) -> Result<Vec<Settlement>, Error> {
-        let many = u32::try_from(self.at_hand.len()).unwrap_or(u32::MAX);
+        let many = u32::try_from(self.buffered.len()).unwrap_or(u32::MAX);
         let from_front = LOOK + LOOK_FOR_EACH * many;
-        let pause = if self.line.is_ordered() { from_front } else { LOOK };
-        if flying > 0 && self.looked.elapsed() >= pause {
-            self.more = true;
+        let pause = if self.queue.is_ordered() { from_front } else { LOOK };
+        if in_flight > 0 && self.page_read_at.elapsed() >= pause {
+            self.has_more = true;
         }
-        if self.again && self.looked_at_front.elapsed() >= from_front {
-            self.start_again();
+        if self.must_reread && self.front_read_at.elapsed() >= from_front {
+            self.restart();
         }
         let window = concurrency.saturating_mul(AHEAD).clamp(*WINDOW.start(), *WINDOW.end());
-        let mut ended = Vec::new();
+        let mut settled = Vec::new();
         let mut pages = 0;
         loop {
-            let is_heavy = self.bytes >= FULL && self.line.len() + flying >= concurrency;
-            let is_full = self.line.ready() * 2 > window
-                || self.at_hand.len() - self.line.behind() > window * 4
-                || self.line.behind() > BEHIND;
-            let rows = if is_heavy {
-                return Ok(ended);
-            } else if self.line.is_hungry() {
+            let is_over_budget = self.buffered_bytes >= FULL && self.queue.len() + in_flight >= concurrency;
+            let is_full = self.queue.ready() * 2 > window
+                || self.buffered.len() - self.queue.not_loaded() > window * 4
+                || self.queue.not_loaded() > BEHIND;
+            let rows = if is_over_budget {
+                return Ok(settled);
+            } else if self.queue.needs_refill() {
                 Vec::new()
-            } else if self.more && !is_full {
-                self.page(book, window, now).await?
-            } else if let Some(forward) = self.forward.clone().filter(|_| !is_full && pages < PAGES) {
+            } else if self.has_more && !is_full {
+                self.page(writer, window, now).await?
+            } else if let Some(early) = self.early.clone().filter(|_| !is_full && pages < PAGES) {
                 pages += 1;
-                self.forward_page(forward, book, window, now).await?
+                self.early_page(early, writer, window, now).await?
             } else {
-                return Ok(ended);
+                return Ok(settled);
             };
-            self.take(rows, book, now, &mut ended).await?;
+            self.load(rows, writer, now, &mut settled).await?;
         }
     }
 
     /// The next rows that are not due yet, and are not to wait until they are. In a lane that keeps order they are read
     /// before its front, so that what came late is seen before they are in line.
-    async fn forward_page<S: Store>(
+    async fn early_page<S: Store>(
         &mut self,
-        forward: EarlyRetries,
-        book: &DispositionWriter<S>,
+        early: EarlyRetries,
+        writer: &DispositionWriter<S>,
         window: usize,
         now: Timestamp,
     ) -> Result<Vec<QueueRow>, Error> {
-        let range = RowRange { after: Some(&forward.after), until: Timestamp::MAX, limit: window, slack: 0 };
-        let page = self.query(book, range).await?;
-        let mut rows = if self.line.is_ordered() { self.page(book, window, now).await? } else { Vec::new() };
-        if self.more {
+        let range =
+            RowRange { after: Some(&early.read_to), until: Timestamp::MAX, limit: window, max_skipped: 0 };
+        let page = self.query(writer, range).await?;
+        let mut rows =
+            if self.queue.is_ordered() { self.page(writer, window, now).await? } else { Vec::new() };
+        if self.has_more {
             // What is due goes first.
             return Ok(rows);
         }
-        let ahead = page.rows.into_iter().filter(|row| forward.holds(row));
-        rows.extend(ahead.filter(|row| self.at_hand.insert(row.sequence.clone(), 0).is_none()));
-        self.forward = match page.last.filter(|_| page.is_full) {
-            Some(after) => Some(EarlyRetries { after, ..forward }),
-            None => forward.again.then(|| EarlyRetries::new(forward.ended_at, now)),
+        let ahead = page.rows.into_iter().filter(|row| early.matches(row));
+        rows.extend(ahead.filter(|row| self.buffered.insert(row.sequence.clone(), 0).is_none()));
+        self.early = match page.last_read.filter(|_| page.has_more) {
+            Some(read_to) => Some(EarlyRetries { read_to, ..early }),
+            None => early.must_reread.then(|| EarlyRetries::new(early.failed_before, now)),
         };
         Ok(rows)
     }
@@ -235,28 +238,29 @@ impl Prefetch {
     /// The next rows.
     async fn page<S: Store>(
         &mut self,
-        book: &DispositionWriter<S>,
+        writer: &DispositionWriter<S>,
         window: usize,
         now: Timestamp,
     ) -> Result<Vec<QueueRow>, Error> {
-        let room = FULL.saturating_sub(self.bytes) / self.largest.max(1);
+        let room = FULL.saturating_sub(self.buffered_bytes) / self.max_loaded_bytes.max(1);
         let limit = window.min(room.max(LEAST));
-        self.looked = Instant::now();
-        let page = if self.line.is_ordered() {
-            self.page_from_front(book, limit, now).await?
+        self.page_read_at = Instant::now();
+        let page = if self.queue.is_ordered() {
+            self.page_from_front(writer, limit, now).await?
         } else {
             // What was read before is left out.
-            let slack = if self.after < self.until { self.at_hand.len().min(1_000) } else { 0 };
-            self.query(book, RowRange { after: self.after.as_deref(), until: now, limit, slack }).await?
+            let max_skipped = if self.read_to < self.reread_to { self.buffered.len().min(1_000) } else { 0 };
+            self.query(writer, RowRange { after: self.read_to.as_deref(), until: now, limit, max_skipped })
+                .await?
         };
-        (self.more, self.next_due) = (page.is_full, page.next_due);
-        self.after = page.last.or(self.after.take());
-        if self.is_read() && !self.again && page.rows.is_empty() && self.at_hand.is_empty() {
-            self.recovers = None;
+        (self.has_more, self.next_due) = (page.has_more, page.next_due);
+        self.read_to = page.last_read.or(self.read_to.take());
+        if self.is_read() && !self.must_reread && page.rows.is_empty() && self.buffered.is_empty() {
+            self.recover_until = None;
         }
         let mut rows = page.rows;
         // A second row of the same delivery is looked at when the first one has ended.
-        rows.retain(|row| self.at_hand.insert(row.sequence.clone(), 0).is_none());
+        rows.retain(|row| self.buffered.insert(row.sequence.clone(), 0).is_none());
         Ok(rows)
     }
 
@@ -264,104 +268,105 @@ impl Prefetch {
     /// what was read, and a later one of its user must not be seen without it.
     async fn page_from_front<S: Store>(
         &self,
-        book: &DispositionWriter<S>,
+        writer: &DispositionWriter<S>,
         limit: usize,
         now: Timestamp,
     ) -> Result<RowPage, Error> {
-        let mut slack = self.at_hand.len();
+        let mut max_skipped = self.buffered.len();
         loop {
-            let page = self.query(book, RowRange { after: None, until: now, limit, slack }).await?;
-            if !page.rows.is_empty() || !page.is_full {
+            let page = self.query(writer, RowRange { after: None, until: now, limit, max_skipped }).await?;
+            if !page.rows.is_empty() || !page.has_more {
                 return Ok(page);
             }
             // More rows of what is known than one each.
-            slack = 2 * (slack + limit);
+            max_skipped = 2 * (max_skipped + limit);
         }
     }
 
     async fn query<S: Store>(
         &self,
-        book: &DispositionWriter<S>,
+        writer: &DispositionWriter<S>,
         range: RowRange<'_>,
     ) -> Result<RowPage, Error> {
-        let is_known = |sequence: &str| self.at_hand.contains_key(sequence);
-        due::read(&book.store, &book.partition(), range, is_known).await
+        let is_known = |sequence: &str| self.buffered.contains_key(sequence);
+        due::read_page(&writer.store, &writer.partition(), range, is_known).await
     }
 
     /// Loads what is to be in line now.
-    async fn take<S: Store>(
+    async fn load<S: Store>(
         &mut self,
         rows: Vec<QueueRow>,
-        book: &DispositionWriter<S>,
+        writer: &DispositionWriter<S>,
         now: Timestamp,
-        ended: &mut Vec<Settlement>,
+        settled: &mut Vec<Settlement>,
     ) -> Result<(), Error> {
-        let mut taken = self.line.take(rows);
-        if !taken.behind.is_empty() {
-            let partition = book.partition();
-            let keys = taken.behind.iter().map(|(_, sort)| (partition.clone(), sort.clone())).collect();
-            let found = book.store.get_all(TABLE, keys).await?;
-            for ((sequence, _), item) in taken.behind.into_iter().zip(found) {
+        let mut to_load = self.queue.select(rows);
+        if !to_load.not_loaded.is_empty() {
+            let partition = writer.partition();
+            let keys = to_load.not_loaded.iter().map(|(_, sort)| (partition.clone(), sort.clone())).collect();
+            let found = writer.store.get_all(TABLE, keys).await?;
+            for ((sequence, _), item) in to_load.not_loaded.into_iter().zip(found) {
                 match item {
-                    Some(item) => taken.rows.push(QueueRow::read(item)?),
-                    None => self.end(&sequence),
+                    Some(item) => to_load.rows.push(QueueRow::read(item)?),
+                    None => self.forget(&sequence),
                 }
             }
         }
-        if taken.rows.is_empty() {
+        if to_load.rows.is_empty() {
             return Ok(());
         }
-        self.largest = 1;
-        for loaded in load::load(&book.wake, taken.rows, self.recovers, now, &book.store).await? {
+        self.max_loaded_bytes = 1;
+        for loaded in load::load(&writer.wakeup, to_load.rows, self.recover_until, now, &writer.store).await?
+        {
             match loaded {
-                Loaded::Ready(parcel) if !parcel.row.queued.is_for(self.target.destination()) => {
-                    let fate = Disposition::Failed { reason: DELETED.to_owned() };
-                    let other = Settlement::new(*parcel, fate);
-                    self.weigh(&other.row.sequence, other.bytes());
-                    ended.push(other);
+                Loaded::Ready(task) if !task.row.queued.is_for(self.target.destination()) => {
+                    let disposition = Disposition::Failed { reason: DELETED.to_owned() };
+                    let other = Settlement::not_sent(*task, disposition);
+                    self.account(&other.row.sequence, other.bytes());
+                    settled.push(other);
                 }
-                Loaded::Ready(parcel) => {
-                    self.weigh(&parcel.row.sequence, parcel.bytes());
-                    self.line.push(parcel);
+                Loaded::Ready(task) => {
+                    self.account(&task.row.sequence, task.bytes());
+                    self.queue.push(task);
                 }
                 Loaded::Resolved(other) => {
-                    self.weigh(&other.row.sequence, other.bytes());
-                    ended.push(*other);
+                    self.account(&other.row.sequence, other.bytes());
+                    settled.push(*other);
                 }
             }
         }
         Ok(())
     }
 
-    fn weigh(&mut self, sequence: &str, bytes: usize) {
-        self.largest = self.largest.max(bytes);
-        if let Some(known) = self.at_hand.get_mut(sequence) {
-            self.bytes = self.bytes + bytes - std::mem::replace(known, bytes);
+    fn account(&mut self, sequence: &str, bytes: usize) {
+        self.max_loaded_bytes = self.max_loaded_bytes.max(bytes);
+        if let Some(known) = self.buffered.get_mut(sequence) {
+            self.buffered_bytes = self.buffered_bytes + bytes - std::mem::replace(known, bytes);
         }
     }
 
     /// A call ended: so much is kept of its event.
-    pub(super) fn land(&mut self, ended: &Settlement) {
-        let largest = self.largest;
-        self.weigh(&ended.row.sequence, ended.bytes());
-        self.largest = largest;
+    pub(super) fn account_completed(&mut self, settled: &Settlement) {
+        let max_loaded_bytes = self.max_loaded_bytes;
+        self.account(&settled.row.sequence, settled.bytes());
+        self.max_loaded_bytes = max_loaded_bytes;
     }
 
     /// The end of one is written down; it may have another row, or come back at `due`.
-    pub(super) fn settle(&mut self, sequence: &str, due: Option<Timestamp>) {
-        self.again = true;
-        self.end(sequence);
+    pub(super) fn on_stored(&mut self, sequence: &str, due: Option<Timestamp>) {
+        self.must_reread = true;
+        self.forget(sequence);
         self.next_due = self.next_due.into_iter().chain(due).min();
     }
 
-    fn end(&mut self, sequence: &str) {
-        self.bytes -= self.at_hand.remove(sequence).unwrap_or_default();
+    fn forget(&mut self, sequence: &str) {
+        self.buffered_bytes -= self.buffered.remove(sequence).unwrap_or_default();
     }
 
     /// Forgets what is not on its way.
     pub(super) fn clear(&mut self) {
-        for sequence in self.line.clear() {
-            self.end(&sequence);
+        for sequence in self.queue.clear() {
+            self.forget(&sequence);
         }
     }
 }

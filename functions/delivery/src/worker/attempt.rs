@@ -37,8 +37,8 @@ pub(super) struct Target {
     filter: Option<Result<Expression, ExpressionError>>,
     pub(super) evaluator: Evaluator,
     /// The evaluations of its mapping, and of its filter.
-    mappings: Evaluations,
-    pub(super) filtering: Evaluations,
+    mapping_evaluations: Evaluations,
+    pub(super) filter_evaluations: Evaluations,
 }
 
 #[derive(Debug)]
@@ -53,7 +53,7 @@ enum Mapping {
 /// A call that ended.
 #[derive(Debug)]
 pub(super) struct CallResult {
-    pub(super) parcel: Box<DeliveryTask>,
+    pub(super) task: Box<DeliveryTask>,
     pub(super) attempt: Attempt,
     pub(super) retry_after: Option<RetryAfter>,
     /// Whether it was to show how the destination is.
@@ -68,7 +68,7 @@ impl CallResult {
 
     /// Whether it was called before its time, since an outage had ended.
     pub(super) fn is_early(&self) -> bool {
-        self.attempt.at < self.parcel.row.due
+        self.attempt.at < self.task.row.due
     }
 }
 
@@ -90,8 +90,8 @@ impl Target {
             mapping: destination.mapping.as_ref().map_or(Mapping::None, parse),
             filter: destination.filter.as_deref().map(Expression::parse),
             evaluator,
-            mappings: Evaluations::default(),
-            filtering: Evaluations::default(),
+            mapping_evaluations: Evaluations::default(),
+            filter_evaluations: Evaluations::default(),
             stored,
         }
     }
@@ -138,18 +138,18 @@ impl Target {
 }
 
 /// The body of a call, or what is wrong with the mapping, which makes none.
-async fn body(target: &Arc<Target>, letter: &Payload) -> Result<Bytes, String> {
+async fn body(target: &Arc<Target>, payload: &Payload) -> Result<Bytes, String> {
     match &target.mapping {
-        Mapping::None => return Ok(Bytes::copy_from_slice(letter.payload.as_bytes())),
+        Mapping::None => return Ok(Bytes::copy_from_slice(payload.original.as_bytes())),
         Mapping::Broken(why) => return Err(why.clone()),
         Mapping::By(_) => {}
     }
-    let (mapping, canonical) = (Arc::clone(target), letter.canonical.clone());
+    let (mapping, canonical) = (Arc::clone(target), payload.canonical.clone());
     let work = move |limit| match &mapping.mapping {
         Mapping::By(mapping) => mapping.evaluate_within(&canonical, limit),
         Mapping::None | Mapping::Broken(_) => Ok(None),
     };
-    match target.evaluator.evaluate(&target.mappings, work).await {
+    match target.evaluator.evaluate(&target.mapping_evaluations, work).await {
         Evaluation::Value(Some(body)) => Ok(Bytes::from(body)),
         Evaluation::Value(None) => Err("it gives nothing".to_owned()),
         Evaluation::Failed(message) | Evaluation::TooSlow(message) => Err(message),
@@ -161,37 +161,37 @@ async fn body(target: &Arc<Target>, letter: &Payload) -> Result<Bytes, String> {
 /// Sends a parcel.
 pub(super) async fn send(
     target: Arc<Target>,
-    parcel: Box<DeliveryTask>,
+    task: Box<DeliveryTask>,
     outbound: Outbound,
     at: Timestamp,
-    patience: Duration,
+    request_timeout: Duration,
     is_probe: bool,
 ) -> CallResult {
-    let Queued { message_id, channel, .. } = &parcel.row.queued;
+    let Queued { message_id, channel, .. } = &task.row.queued;
     let (attempt, retry_after) =
-        call(&target, &parcel.letter, message_id, channel.as_deref(), &outbound, at, patience).await;
-    CallResult { parcel, attempt, retry_after, is_probe }
+        call(&target, &task.payload, message_id, channel.as_deref(), &outbound, at, request_timeout).await;
+    CallResult { task, attempt, retry_after, is_probe }
 }
 
 /// Calls a destination with an event; gives how that went, and when the destination wants to be called again.
 pub(super) async fn call(
     target: &Arc<Target>,
-    letter: &Payload,
+    payload: &Payload,
     message_id: &str,
     channel: Option<&str>,
     outbound: &Outbound,
     at: Timestamp,
-    patience: Duration,
+    request_timeout: Duration,
 ) -> (Attempt, Option<RetryAfter>) {
     let not_sent = |error: &str, message| {
         (Attempt { at, duration_ms: 0, status: None, error: Some(error.to_owned()), message }, None)
     };
-    match (target.url(channel), body(target, letter).await) {
+    match (target.url(channel), body(target, payload).await) {
         (_, Err(message)) => not_sent(MAPPING, Some(message)),
         (None, _) => not_sent("blocked", None),
         (Some(url), Ok(body)) => {
             let headers = target.headers(message_id, at, &body);
-            let answer = outbound.post(&url, headers, body, patience).await;
+            let answer = outbound.post(&url, headers, body, request_timeout).await;
             let duration_ms = u64::try_from(answer.duration.as_millis()).unwrap_or(u64::MAX);
             let error = answer.error.map(ToOwned::to_owned);
             (Attempt { at, duration_ms, status: answer.status, error, message: None }, answer.retry_after)

@@ -15,8 +15,8 @@ const REST: SignedDuration = SignedDuration::from_secs(60);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Breaker {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    spans: Vec<Window>,
+    #[serde(rename = "spans", skip_serializing_if = "Vec::is_empty")]
+    windows: Vec<Window>,
     #[serde(skip_serializing_if = "Option::is_none")]
     open_since: Option<Timestamp>,
     /// Whether the one call is on its way that is to show how the destination is.
@@ -95,45 +95,45 @@ impl Breaker {
     }
 
     /// The probe is on its way.
-    pub(super) fn probe(&mut self) {
+    pub(super) fn start_probe(&mut self) {
         self.is_probing = self.open_since.is_some();
     }
 
     /// A call ended; gives whether it opened the breaker. What was on its way when it opened shows nothing new.
-    pub(super) fn note(&mut self, sign: Signal, is_probe: bool, now: Timestamp) -> bool {
+    pub(super) fn record(&mut self, signal: Signal, is_probe: bool, now: Timestamp) -> bool {
         if self.open_since.is_some() {
             if is_probe {
-                self.note_probe(sign, now);
+                self.record_probe(signal, now);
             }
             return false;
         }
-        if sign == Signal::Neutral {
+        if signal == Signal::Neutral {
             return false;
         }
-        let failed = u32::from(sign == Signal::Failure);
+        let failed = u32::from(signal == Signal::Failure);
         let number = now.as_second().div_euclid(SPAN_SECONDS);
-        match self.spans.last_mut() {
-            Some(span) if span.number == number => {
-                span.failed += failed;
-                span.all += 1;
+        match self.windows.last_mut() {
+            Some(window) if window.number == number => {
+                window.failed += failed;
+                window.all += 1;
             }
             _ => {
-                self.spans.retain(|span| span.number > number - SPANS);
-                self.spans.push(Window { number, failed, all: 1 });
+                self.windows.retain(|window| window.number > number - SPANS);
+                self.windows.push(Window { number, failed, all: 1 });
             }
         }
         let (failed, all) =
-            self.spans.iter().fold((0, 0), |sum, span| (sum.0 + span.failed, sum.1 + span.all));
-        if sign != Signal::Failure || all < LEAST || failed * 2 < all {
+            self.windows.iter().fold((0, 0), |sum, window| (sum.0 + window.failed, sum.1 + window.all));
+        if signal != Signal::Failure || all < LEAST || failed * 2 < all {
             return false;
         }
         self.open_since = Some(now);
         true
     }
 
-    fn note_probe(&mut self, sign: Signal, now: Timestamp) {
+    fn record_probe(&mut self, signal: Signal, now: Timestamp) {
         self.is_probing = false;
-        match sign {
+        match signal {
             Signal::Success | Signal::Refused => *self = Self::default(),
             Signal::Failure => self.open_since = Some(now),
             Signal::Neutral => {}
@@ -150,7 +150,7 @@ mod tests {
         let mut breaker = Breaker::default();
         let mut now = Timestamp::UNIX_EPOCH;
         for call in calls.chars() {
-            let sign = match call {
+            let signal = match call {
                 '.' => {
                     now += SignedDuration::from_secs(10);
                     continue;
@@ -161,10 +161,10 @@ mod tests {
             };
             let is_probe = breaker.permits(now) == Permit::Probe;
             if is_probe {
-                breaker.probe();
+                breaker.start_probe();
                 assert_eq!(breaker.permits(now), Permit::Wait);
             }
-            breaker.note(sign, is_probe, now);
+            breaker.record(signal, is_probe, now);
         }
         (breaker, now)
     }

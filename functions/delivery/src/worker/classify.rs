@@ -37,7 +37,7 @@ impl Verdict {
 
 /// What an answer shows of its destination. Redirects are not followed, since nobody named the host that they lead to
 /// as a destination: they are refusals.
-pub(super) fn sign(status: Option<u16>) -> Signal {
+pub(super) fn signal(status: Option<u16>) -> Signal {
     match status {
         Some(200..=299) => Signal::Success,
         None | Some(408 | 423 | 425 | 500..=599) => Signal::Failure,
@@ -80,7 +80,7 @@ mod tests {
             (None, Verdict::Retry, Signal::Failure),
         ] {
             assert_eq!(Verdict::new(status, &FINAL_STATUSES), verdict, "{status:?}");
-            assert_eq!(sign(status), shown, "{status:?}");
+            assert_eq!(signal(status), shown, "{status:?}");
         }
     }
 

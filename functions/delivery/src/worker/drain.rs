@@ -17,39 +17,39 @@ const PAGE: usize = 64;
 
 /// Ends some of what is queued; gives whether there was nothing left.
 pub(super) async fn drain<S: Store, Q: Queue>(
-    tools: &WorkerContext<S, Q>,
-    book: &DispositionWriter<S>,
+    context: &WorkerContext<S, Q>,
+    writer: &DispositionWriter<S>,
     reason: &str,
 ) -> Result<bool, Error> {
-    let now = (tools.now)();
+    let now = (context.now)();
     let everything = Timestamp::MAX;
-    let range = due::RowRange { after: None, until: everything, limit: PAGE, slack: 0 };
-    let page = due::read(&tools.store, &book.partition(), range, |_| false).await?;
+    let range = due::RowRange { after: None, until: everything, limit: PAGE, max_skipped: 0 };
+    let page = due::read_page(&context.store, &writer.partition(), range, |_| false).await?;
     if page.rows.is_empty() {
         return Ok(true);
     }
-    let loaded = load::load(&book.wake, page.rows, Some(everything), now, &tools.store).await?;
-    let mut ended: Vec<Settlement> = loaded.into_iter().map(|loaded| end(loaded, reason)).collect();
-    book.record(&mut ended, BatchId::new(now, (tools.random)())).await?;
-    let destination = &book.wake.destination;
+    let loaded = load::load(&writer.wakeup, page.rows, Some(everything), now, &context.store).await?;
+    let mut settlements: Vec<Settlement> = loaded.into_iter().map(|loaded| fail(loaded, reason)).collect();
+    writer.store_all(&mut settlements, BatchId::new(now, (context.random)())).await?;
+    let destination = &writer.wakeup.destination;
     tracing::warn!(
-        tenant = %book.wake.tenant,
+        tenant = %writer.wakeup.tenant,
         destination = %destination,
-        deliveries = ended.len(),
+        deliveries = settlements.len(),
         reason,
         "{} deliveries to {destination} ended without having been sent: {reason}",
-        ended.len()
+        settlements.len()
     );
     Ok(false)
 }
 
-fn end(loaded: Loaded, reason: &str) -> Settlement {
+fn fail(loaded: Loaded, reason: &str) -> Settlement {
     let failed = || Disposition::Failed { reason: reason.to_owned() };
     match loaded {
-        Loaded::Ready(parcel) => Settlement::new(*parcel, failed()),
-        Loaded::Resolved(ended) => match ended.fate {
-            Disposition::Deferred { .. } => Settlement { fate: failed(), ..*ended },
-            _ => *ended,
+        Loaded::Ready(task) => Settlement::not_sent(*task, failed()),
+        Loaded::Resolved(settled) => match settled.disposition {
+            Disposition::Deferred { .. } => Settlement { disposition: failed(), ..*settled },
+            _ => *settled,
         },
     }
 }

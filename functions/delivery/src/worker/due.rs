@@ -16,7 +16,7 @@ pub(super) struct QueueRow {
     pub(super) sequence: String,
     pub(super) version: u64,
     /// Whether something was tried, or it was put off: then a delivery stands beside it that says so.
-    pub(super) waits: bool,
+    pub(super) has_record: bool,
     pub(super) queued: Queued,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct RowRange<'a> {
     /// at most so many,
     pub(super) limit: usize,
     /// among which so many may be that are left out.
-    pub(super) slack: usize,
+    pub(super) max_skipped: usize,
 }
 
 /// Rows of a lane, the first due first.
@@ -38,21 +38,21 @@ pub(super) struct RowRange<'a> {
 pub(super) struct RowPage {
     pub(super) rows: Vec<QueueRow>,
     /// The sort of the last one that was read, left out or not.
-    pub(super) last: Option<String>,
+    pub(super) last_read: Option<String>,
     /// Whether there may be more behind them.
-    pub(super) is_full: bool,
+    pub(super) has_more: bool,
     /// When the first one is due that is not due yet.
     pub(super) next_due: Option<Timestamp>,
 }
 
 /// Reads rows that are due, but for those whose sequence is to be left out.
-pub(super) async fn read(
+pub(super) async fn read_page(
     store: &impl Store,
     partition: &str,
     range: RowRange<'_>,
-    is_left_out: impl Fn(&str) -> bool,
+    is_skipped: impl Fn(&str) -> bool,
 ) -> Result<RowPage, Error> {
-    let limit = range.limit + range.slack;
+    let limit = range.limit + range.max_skipped;
     let query = Query {
         partition: partition.to_owned(),
         prefix: QUEUED.to_owned(),
@@ -61,19 +61,20 @@ pub(super) async fn read(
         limit,
     };
     let items = store.query(TABLE, query).await?;
-    let mut page = RowPage { rows: Vec::new(), last: None, is_full: items.len() == limit, next_due: None };
+    let mut page =
+        RowPage { rows: Vec::new(), last_read: None, has_more: items.len() == limit, next_due: None };
     for item in items {
-        let (due, sequence) = parts(&item)?;
+        let (due, sequence) = row_parts(&item)?;
         if due > range.until {
-            (page.next_due, page.is_full) = (Some(due), false);
+            (page.next_due, page.has_more) = (Some(due), false);
             break;
         }
         if page.rows.len() == range.limit {
-            page.is_full = true;
+            page.has_more = true;
             break;
         }
-        page.last = Some(item.sort.clone());
-        if !is_left_out(sequence) {
+        page.last_read = Some(item.sort.clone());
+        if !is_skipped(sequence) {
             page.rows.push(QueueRow::read(item)?);
         }
     }
@@ -83,14 +84,14 @@ pub(super) async fn read(
 impl QueueRow {
     /// The row that an item is.
     pub(super) fn read(item: Item) -> Result<Self, Error> {
-        let (due, sequence) = parts(&item)?;
+        let (due, sequence) = row_parts(&item)?;
         let (sequence, queued) = (sequence.to_owned(), model::body::<Queued>(&item)?);
-        let waits = queued.was_touched();
-        Ok(Self { due, sequence, version: item.version, waits, queued, sort: item.sort })
+        let has_record = queued.has_record();
+        Ok(Self { due, sequence, version: item.version, has_record, queued, sort: item.sort })
     }
 }
 
-fn parts(item: &Item) -> Result<(Timestamp, &str), Error> {
+fn row_parts(item: &Item) -> Result<(Timestamp, &str), Error> {
     model::queued_parts(&item.sort)
         .ok_or_else(|| Error::BadInput("a row of the lane has a sort that is none".into()))
 }

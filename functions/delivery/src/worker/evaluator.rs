@@ -35,9 +35,9 @@ pub struct Evaluator {
 /// The evaluations of one expression.
 #[derive(Debug)]
 pub(super) struct Evaluations {
-    turn: Semaphore,
+    slow_slot: Semaphore,
     /// Whether the last one was slow.
-    are_slow: AtomicBool,
+    is_slow: AtomicBool,
 }
 
 /// What an evaluation came to.
@@ -55,14 +55,14 @@ pub(super) enum Evaluation<T> {
 
 impl Default for Evaluations {
     fn default() -> Self {
-        Self { turn: Semaphore::new(1), are_slow: AtomicBool::new(false) }
+        Self { slow_slot: Semaphore::new(1), is_slow: AtomicBool::new(false) }
     }
 }
 
 impl Evaluations {
     /// Those that wait for the slow thread need not be made any more.
-    pub(super) fn call_off(&self) {
-        self.turn.close();
+    pub(super) fn cancel(&self) {
+        self.slow_slot.close();
     }
 }
 
@@ -95,34 +95,34 @@ impl Evaluator {
         work: impl Fn(Duration) -> Result<T, ExpressionError> + Send + Sync + 'static,
     ) -> Evaluation<T> {
         // A fault of the library is one of the expression.
-        let broken = || Evaluation::Failed("it cannot be evaluated on this".to_owned());
+        let failed = || Evaluation::Failed("it cannot be evaluated on this".to_owned());
         let work = Arc::new(move |limit| {
-            catch_unwind(AssertUnwindSafe(|| work(limit))).map_or_else(|_| broken(), Evaluation::from)
+            catch_unwind(AssertUnwindSafe(|| work(limit))).map_or_else(|_| failed(), Evaluation::from)
         });
-        if !of.are_slow.load(Relaxed) {
+        if !of.is_slow.load(Relaxed) {
             let quick = Arc::clone(&work);
-            let answer = spawn_blocking(move || quick(QUICK_TIMEOUT)).await.unwrap_or_else(|_| broken());
-            if !matches!(answer, Evaluation::TooSlow(_)) {
-                return answer;
+            let evaluation = spawn_blocking(move || quick(QUICK_TIMEOUT)).await.unwrap_or_else(|_| failed());
+            if !matches!(evaluation, Evaluation::TooSlow(_)) {
+                return evaluation;
             }
         }
-        let Ok(_turn) = of.turn.acquire().await else { return Evaluation::Cancelled };
-        let (done, answer) = oneshot::channel();
+        let Ok(_slot) = of.slow_slot.acquire().await else { return Evaluation::Cancelled };
+        let (sender, receiver) = oneshot::channel();
         let job = Box::new(move || {
             let began = Instant::now();
-            let answer = work(EVALUATION_TIMEOUT);
+            let evaluation = work(EVALUATION_TIMEOUT);
             // Where nobody waits any more, nobody needs it.
-            let _ = done.send((answer, began.elapsed()));
+            let _ = sender.send((evaluation, began.elapsed()));
         });
         self.run(job);
-        let Ok((answer, took)) = answer.await else { return broken() };
-        of.are_slow.store(took > QUICK_TIMEOUT, Relaxed);
-        answer
+        let Ok((evaluation, took)) = receiver.await else { return failed() };
+        of.is_slow.store(took > QUICK_TIMEOUT, Relaxed);
+        evaluation
     }
 
     /// Has the slow thread do a job; where the system has no thread for that, one of those does it that wait.
     fn run(&self, job: Job) {
-        let slow = self.slow.get_or_init(|| start(self.on_start));
+        let slow = self.slow.get_or_init(|| start_slow_thread(self.on_start));
         let left = match slow {
             Some(slow) => slow.send(job).map_err(|back| back.0),
             None => Err(job),
@@ -133,7 +133,7 @@ impl Evaluator {
     }
 }
 
-fn start(on_start: fn()) -> Option<Sender<Job>> {
+fn start_slow_thread(on_start: fn()) -> Option<Sender<Job>> {
     let (jobs, next) = mpsc::channel::<Job>();
     let work = move || {
         on_start();
@@ -161,9 +161,9 @@ mod tests {
             given.lock().unwrap().push(limit);
             expression.is_true_within(&Subject::read("{}").unwrap(), limit)
         };
-        let answer = Evaluator::default().evaluate(of, work).await;
+        let evaluation = Evaluator::default().evaluate(of, work).await;
         let limits = limits.lock().unwrap().clone();
-        (answer, limits)
+        (evaluation, limits)
     }
 
     #[tokio::test]
@@ -179,27 +179,27 @@ mod tests {
     async fn what_waits_for_the_slow_thread_can_be_called_off() {
         let of = Evaluations::default();
         // The first of two that are slow has its turn as soon as it is asked.
-        of.are_slow.store(true, Relaxed);
+        of.is_slow.store(true, Relaxed);
         let (first, second) = futures::join!(evaluate(ENDLESS, &of), async {
             let second = evaluate(ENDLESS, &of);
             let (second, ()) = futures::join!(second, async {
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                of.call_off();
+                of.cancel();
             });
             second
         });
-        let too_slow = |(answer, _)| matches!(answer, Evaluation::TooSlow(_));
-        let called_off = |(answer, _)| answer == Evaluation::Cancelled;
+        let too_slow = |(evaluation, _)| matches!(evaluation, Evaluation::TooSlow(_));
+        let cancelled = |(evaluation, _)| evaluation == Evaluation::Cancelled;
         assert!(too_slow(first));
-        assert!(called_off(second));
+        assert!(cancelled(second));
     }
 
     #[tokio::test]
     async fn a_fault_is_one_of_the_expression() {
         let of = Evaluations::default();
         let faulty = |_| -> Result<bool, ExpressionError> { std::panic::resume_unwind(Box::new(())) };
-        let answer = Evaluator::default().evaluate(&of, faulty).await;
-        assert_eq!(answer, Evaluation::Failed("it cannot be evaluated on this".to_owned()));
+        let evaluation = Evaluator::default().evaluate(&of, faulty).await;
+        assert_eq!(evaluation, Evaluation::Failed("it cannot be evaluated on this".to_owned()));
         let wrong = evaluate("$number('x') > 1", &of).await.0;
         assert_eq!(wrong, Evaluation::Failed("$number was given something that is no number".to_owned()));
     }

@@ -54,32 +54,32 @@ enum Change {
 #[derive(Debug, Default)]
 struct Entry {
     /// What came of the event at destinations, until somebody writes it down.
-    wanted: Mutex<Changes>,
+    pending: Mutex<Changes>,
     /// Whoever has this has the turn. The response, as it was written last.
-    known: sync::Mutex<Option<VersionedResponse>>,
+    latest: sync::Mutex<Option<VersionedResponse>>,
 }
 
 /// A destination that is to be true in a response, or not to be there.
 struct Ticket<'a> {
-    flips: &'a ResponseUpdates,
+    response_updates: &'a ResponseUpdates,
     key: Key,
-    end: Change,
-    flip: Arc<Entry>,
+    change: Change,
+    entry: Arc<Entry>,
 }
 
 /// Whose turn it is.
 struct Round<'a> {
-    wish: &'a Ticket<'a>,
-    known: sync::MutexGuard<'a, Option<VersionedResponse>>,
+    ticket: &'a Ticket<'a>,
+    latest: sync::MutexGuard<'a, Option<VersionedResponse>>,
     /// The destination that it is the turn of, and what was taken over of what others want. Those write it once more
     /// where this is not written.
-    wanted: Changes,
+    pending: Changes,
 }
 
 impl Change {
     /// What the end of a delivery means for the response, if it does.
-    fn of(fate: &Disposition) -> Option<Self> {
-        match fate {
+    fn from_disposition(disposition: &Disposition) -> Option<Self> {
+        match disposition {
             Disposition::Delivered => Some(Self::Delivered),
             Disposition::Filtered => Some(Self::Filtered),
             _ => None,
@@ -87,7 +87,7 @@ impl Change {
     }
 
     /// Whether a response that says this of the destination says so.
-    fn is_said_by(self, is_delivered: Option<bool>) -> bool {
+    fn is_satisfied_by(self, is_delivered: Option<bool>) -> bool {
         match self {
             Self::Delivered => is_delivered == Some(true),
             // One that has it has it.
@@ -99,27 +99,32 @@ impl Change {
 impl<S: Store> DispositionWriter<S> {
     /// Sets the destination's status of each event that was delivered to true, and takes the destination out of the
     /// response of each event that it does not want; gives the sequences of those that others changed each time.
-    pub(super) async fn flip(&self, ended: &mut [Settlement]) -> Result<HashSet<String>, Error> {
-        let (tenant, destination) = (&self.wake.tenant, &self.wake.destination);
-        let told = ended.iter_mut().filter_map(|ended| {
-            let end = Change::of(&ended.fate)?;
-            Some((key(tenant, ended), (end, ended.response.take())))
+    pub(super) async fn update_responses(
+        &self,
+        settlements: &mut [Settlement],
+    ) -> Result<HashSet<String>, Error> {
+        let (tenant, destination) = (&self.wakeup.tenant, &self.wakeup.destination);
+        let changes = settlements.iter_mut().filter_map(|settlement| {
+            let change = Change::from_disposition(&settlement.disposition)?;
+            Some((key(tenant, settlement), (change, settlement.response.take())))
         });
         // In one order everywhere, so that nobody waits in a circle.
-        let wanted: BTreeMap<Key, (Change, Option<VersionedResponse>)> = told.collect();
-        let (wishes, known): (Vec<_>, Vec<_>) = wanted
+        let pending: BTreeMap<Key, (Change, Option<VersionedResponse>)> = changes.collect();
+        let (tickets, responses): (Vec<_>, Vec<_>) = pending
             .into_iter()
-            .map(|(key, (end, known))| (self.flips.enter(key, destination, end), known))
+            .map(|(key, (change, response))| {
+                (self.response_updates.ticket(key, destination, change), response)
+            })
             .unzip();
-        let mut open = Vec::with_capacity(wishes.len());
-        for (wish, known) in wishes.iter().zip(known) {
-            let turn = Round::wait(wish, destination, known).await;
-            if !turn.is_done(destination) {
-                open.push(turn);
+        let mut unfinished = Vec::with_capacity(tickets.len());
+        for (ticket, response) in tickets.iter().zip(responses) {
+            let round = Round::wait(ticket, destination, response).await;
+            if !round.is_done(destination) {
+                unfinished.push(round);
             }
         }
         for round in 0..ROUNDS {
-            if open.is_empty() {
+            if unfinished.is_empty() {
                 return Ok(HashSet::new());
             }
             if round >= AT_ONCE {
@@ -127,41 +132,41 @@ impl<S: Store> DispositionWriter<S> {
                 let pause = (self.random)() % most + 1;
                 sleep(Duration::from_millis(u64::try_from(pause).unwrap_or_default())).await;
             }
-            open = self.turn(open).await?;
+            unfinished = self.run_round(unfinished).await?;
         }
-        Ok(open.into_iter().map(|turn| turn.wish.key.1.clone()).collect())
+        Ok(unfinished.into_iter().map(|round| round.ticket.key.1.clone()).collect())
     }
 
     /// Writes what is wanted; gives those that others changed meanwhile.
-    async fn turn<'a>(&self, mut turns: Vec<Round<'a>>) -> Result<Vec<Round<'a>>, Error> {
-        let unknown: Vec<&mut Round<'_>> = turns.iter_mut().filter(|turn| turn.known.is_none()).collect();
+    async fn run_round<'a>(&self, mut rounds: Vec<Round<'a>>) -> Result<Vec<Round<'a>>, Error> {
+        let unknown: Vec<&mut Round<'_>> = rounds.iter_mut().filter(|round| round.latest.is_none()).collect();
         if !unknown.is_empty() {
-            let key = |turn: &&mut Round<'_>| (turn.wish.key.0.clone(), response::SORT.to_owned());
+            let key = |round: &&mut Round<'_>| (round.ticket.key.0.clone(), response::SORT.to_owned());
             let found = self.store.get_all(response::TABLE, unknown.iter().map(key).collect()).await?;
-            for (turn, found) in unknown.into_iter().zip(found) {
-                *turn.known = found.as_ref().map(VersionedResponse::read).transpose()?;
+            for (round, found) in unknown.into_iter().zip(found) {
+                *round.latest = found.as_ref().map(VersionedResponse::read).transpose()?;
             }
         }
         // One that is gone was erased.
-        turns.retain(|turn| turn.is_known() && !turn.is_done(&self.wake.destination));
-        let mut written = Vec::with_capacity(turns.len());
-        let mut puts = Vec::with_capacity(turns.len());
-        for turn in &mut turns {
+        rounds.retain(|round| round.is_known() && !round.is_done(&self.wakeup.destination));
+        let mut written = Vec::with_capacity(rounds.len());
+        let mut puts = Vec::with_capacity(rounds.len());
+        for round in &mut rounds {
             // Where this fails, nobody takes it for written.
-            let Some(known) = turn.known.take() else { continue };
-            let (known, put) = turn.put(known, &self.wake.tenant)?;
+            let Some(latest) = round.latest.take() else { continue };
+            let (latest, put) = round.put(latest, &self.wakeup.tenant)?;
             puts.push(put);
-            written.push(known);
+            written.push(latest);
         }
         let answers = self.store.put_all(response::TABLE, puts).await?;
         let mut again = Vec::new();
-        for ((mut turn, ours), answer) in turns.into_iter().zip(written).zip(answers) {
+        for ((mut round, ours), answer) in rounds.into_iter().zip(written).zip(answers) {
             match answer {
-                Written::Done => *turn.known = Some(ours),
+                Written::Done => *round.latest = Some(ours),
                 Written::Conflict(other) => {
-                    *turn.known = other.as_ref().map(VersionedResponse::read).transpose()?;
-                    if turn.is_known() && !turn.is_done(&self.wake.destination) {
-                        again.push(turn);
+                    *round.latest = other.as_ref().map(VersionedResponse::read).transpose()?;
+                    if round.is_known() && !round.is_done(&self.wakeup.destination) {
+                        again.push(round);
                     }
                 }
             }
@@ -170,30 +175,30 @@ impl<S: Store> DispositionWriter<S> {
     }
 }
 
-fn key(tenant: &Name, ended: &Settlement) -> Key {
-    (response::partition(tenant, &ended.row.queued.message_id), ended.row.sequence.clone())
+fn key(tenant: &Name, settlement: &Settlement) -> Key {
+    (response::partition(tenant, &settlement.row.queued.message_id), settlement.row.sequence.clone())
 }
 
 impl ResponseUpdates {
     /// Says what is wanted.
-    fn enter(&self, key: Key, destination: &DestinationName, end: Change) -> Ticket<'_> {
-        let mut flips = lock(&self.0);
-        let (wishes, flip) = flips.entry(key.clone()).or_default();
-        *wishes += 1;
-        let flip = Arc::clone(flip);
-        drop(flips);
-        lock(&flip.wanted).insert(destination.clone(), end);
-        Ticket { flips: self, key, end, flip }
+    fn ticket(&self, key: Key, destination: &DestinationName, change: Change) -> Ticket<'_> {
+        let mut response_updates = lock(&self.0);
+        let (tickets, entry) = response_updates.entry(key.clone()).or_default();
+        *tickets += 1;
+        let entry = Arc::clone(entry);
+        drop(response_updates);
+        lock(&entry.pending).insert(destination.clone(), change);
+        Ticket { response_updates: self, key, change, entry }
     }
 }
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        let mut flips = lock(&self.flips.0);
-        if let Some((wishes, _)) = flips.get_mut(&self.key) {
-            *wishes -= 1;
-            if *wishes == 0 {
-                flips.remove(&self.key);
+        let mut response_updates = lock(&self.response_updates.0);
+        if let Some((tickets, _)) = response_updates.get_mut(&self.key) {
+            *tickets -= 1;
+            if *tickets == 0 {
+                response_updates.remove(&self.key);
             }
         }
     }
@@ -202,46 +207,46 @@ impl Drop for Ticket<'_> {
 impl<'a> Round<'a> {
     /// Waits for it; `ours` is the response as it was read, if it is at hand.
     async fn wait(
-        wish: &'a Ticket<'a>,
+        ticket: &'a Ticket<'a>,
         destination: &DestinationName,
         ours: Option<VersionedResponse>,
     ) -> Self {
-        let mut known = wish.flip.known.lock().await;
-        if known.is_none() {
-            *known = ours;
+        let mut latest = ticket.entry.latest.lock().await;
+        if latest.is_none() {
+            *latest = ours;
         }
-        Self { wish, known, wanted: BTreeMap::from([(destination.clone(), wish.end)]) }
+        Self { ticket, latest, pending: BTreeMap::from([(destination.clone(), ticket.change)]) }
     }
 
     /// Whether the response is known, and is that of this event.
     fn is_known(&self) -> bool {
-        self.known.as_ref().is_some_and(|known| known.response.sequence == self.wish.key.1)
+        self.latest.as_ref().is_some_and(|latest| latest.response.sequence == self.ticket.key.1)
     }
 
     /// Whether the response says what is wished for the destination.
     fn is_done(&self, destination: &DestinationName) -> bool {
-        let known = self.known.as_ref().filter(|_| self.is_known());
-        let says = known.map(|known| known.response.destinations.get(destination).copied());
-        says.is_some_and(|says| self.wish.end.is_said_by(says))
+        let latest = self.latest.as_ref().filter(|_| self.is_known());
+        let says = latest.map(|latest| latest.response.destinations.get(destination).copied());
+        says.is_some_and(|says| self.ticket.change.is_satisfied_by(says))
     }
 
     /// The response with all that is wanted.
     fn put(
         &mut self,
-        mut known: VersionedResponse,
+        mut latest: VersionedResponse,
         tenant: &Name,
     ) -> Result<(VersionedResponse, (Item, Condition)), Error> {
-        self.wanted.append(&mut lock(&self.wish.flip.wanted));
-        for (destination, end) in &self.wanted {
-            match end {
-                Change::Delivered => known.response.deliver(destination),
-                Change::Filtered => known.response.leave_out(destination),
+        self.pending.append(&mut lock(&self.ticket.entry.pending));
+        for (destination, change) in &self.pending {
+            match change {
+                Change::Delivered => latest.response.deliver(destination),
+                Change::Filtered => latest.response.leave_out(destination),
             }
         }
-        let condition = Condition::Version(known.version);
-        known.version += 1;
-        let item = known.response.item(tenant, known.version)?;
-        Ok((known, (item, condition)))
+        let condition = Condition::Version(latest.version);
+        latest.version += 1;
+        let item = latest.response.item(tenant, latest.version)?;
+        Ok((latest, (item, condition)))
     }
 }
 

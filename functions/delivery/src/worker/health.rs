@@ -38,7 +38,7 @@ pub(super) struct StateChange {
 
 /// Notes how a call went; gives the change where it was one failure too many. One that failed before its time begins no
 /// outage: it would be called anew after each success.
-pub(super) fn note(
+pub(super) fn record_call(
     lane: &mut LaneState,
     is_delivered: bool,
     is_early: bool,
@@ -63,13 +63,13 @@ pub(super) fn note(
 }
 
 /// The change of a destination that refuses whatever it is sent.
-pub(super) fn refuses(last: &Attempt) -> StateChange {
+pub(super) fn pause_for(last: &Attempt) -> StateChange {
     StateChange { state: State::Paused, reason: last.failure().unwrap_or_default() }
 }
 
 /// Changes a destination, unless somebody else has since it was read: then what was found is not so any more.
 pub(super) async fn apply(
-    wake: &Wakeup,
+    wakeup: &Wakeup,
     change: StateChange,
     stored: &Stored,
     now: Timestamp,
@@ -81,7 +81,7 @@ pub(super) async fn apply(
         updated_at: now,
         ..stored.destination.clone()
     };
-    destination.save(&wake.tenant, Some(stored.version), store).await?;
+    destination.save(&wakeup.tenant, Some(stored.version), store).await?;
     Ok(())
 }
 
@@ -102,8 +102,8 @@ struct Metadata<'a> {
 
 /// Tells that a destination is not sent to any more: in the log, and by an event that goes where events go; once, until
 /// it is sent to again or there is another reason. What somebody asked for is not told.
-pub(super) async fn tell<Q: Queue>(
-    wake: &Wakeup,
+pub(super) async fn notify<Q: Queue>(
+    wakeup: &Wakeup,
     destination: &Destination,
     lane: &mut LaneState,
     id: BatchId,
@@ -112,19 +112,19 @@ pub(super) async fn tell<Q: Queue>(
     let reason =
         destination.reason.as_deref().filter(|reason| *reason == FAILED || reason.starts_with("http_"));
     let Some(reason) = reason else { return Ok(()) };
-    let notice = Notified { state: destination.state, reason: reason.to_owned() };
-    if lane.notice.as_ref() == Some(&notice) {
+    let notified = Notified { state: destination.state, reason: reason.to_owned() };
+    if lane.notified.as_ref() == Some(&notified) {
         return Ok(());
     }
     let (name, timestamp) = (&destination.destination_name, destination.updated_at);
     let what = if destination.state == State::Paused { "paused" } else { "disabled" };
     tracing::error!(
-        tenant = %wake.tenant,
+        tenant = %wakeup.tenant,
         destination = %name,
         reason,
         "destination {name} is {what}: {reason}"
     );
-    let told = OperationalEvent {
+    let event = OperationalEvent {
         event: format!("crmflow destination {what}"),
         timestamp,
         metadata: Metadata { destination: name.as_str(), state: destination.state, reason },
@@ -132,7 +132,7 @@ pub(super) async fn tell<Q: Queue>(
     let refused = |error: serde_json::Error| Error::BadInput(door::describe(&error));
     let arrivals = Arrivals {
         id,
-        tenant: wake.tenant.clone(),
+        tenant: wakeup.tenant.clone(),
         via: Via::Crmflow,
         received_at: id.made_at(),
         sent_at: None,
@@ -140,12 +140,12 @@ pub(super) async fn tell<Q: Queue>(
         events: vec![Incoming {
             // The same however often it is told of the same change.
             message_id: format!("crmflow-{what}-{name}-{}", timestamp.as_millisecond()).into(),
-            record: Cow::Owned(to_raw_value(&told).map_err(refused)?),
+            record: Cow::Owned(to_raw_value(&event).map_err(refused)?),
         }],
     };
     let body = serde_json::to_string(&arrivals).map_err(refused)?;
     queue.send(QueueName::Events, vec![Message { body, delay: Duration::ZERO }]).await?;
-    lane.notice = Some(notice);
+    lane.notified = Some(notified);
     Ok(())
 }
 
@@ -163,7 +163,7 @@ mod tests {
             match call {
                 '.' => now += SignedDuration::from_hours(1),
                 '|' => now += SignedDuration::from_hours(24),
-                call => change = note(&mut lane, call == '+', false, now),
+                call => change = record_call(&mut lane, call == '+', false, now),
             }
         }
         assert_eq!(change.is_some(), is_disabled, "{calls}");

@@ -35,20 +35,20 @@ pub(crate) struct LaneState {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) expires_at: Option<Timestamp>,
     /// Whether somebody left it without having written all down.
-    #[serde(skip_serializing_if = "kernel::door::is_default")]
-    pub(super) unsettled: bool,
+    #[serde(rename = "unsettled", skip_serializing_if = "kernel::door::is_default")]
+    pub(super) needs_recovery: bool,
     /// The ring of whoever came by last while it was held. It is named, since who asks twice must know its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) ring: Option<String>,
+    #[serde(rename = "ring", skip_serializing_if = "Option::is_none")]
+    pub(super) wakeup_by: Option<String>,
     /// Whether the holder is to hear of it still.
-    #[serde(skip_serializing_if = "kernel::door::is_default")]
-    pub(super) rung: bool,
+    #[serde(rename = "rung", skip_serializing_if = "kernel::door::is_default")]
+    pub(super) wakeup_pending: bool,
     /// When the delayed message comes that was sent last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) wake_at: Option<Timestamp>,
     /// The destination as its calls saw it last: what was found out of it counts for no other.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) seen: Option<DestinationVersion>,
+    #[serde(rename = "seen", skip_serializing_if = "Option::is_none")]
+    pub(super) observed: Option<DestinationVersion>,
     /// The breaker.
     pub(super) breaker: Breaker,
     /// Whether it rests, since the destination asked for time.
@@ -67,11 +67,11 @@ pub(crate) struct LaneState {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) recovered_at: Option<Timestamp>,
     /// When the rate limit lets the next call through.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) free_at: Option<Timestamp>,
+    #[serde(rename = "freeAt", skip_serializing_if = "Option::is_none")]
+    pub(super) next_allowed_at: Option<Timestamp>,
     /// What was told of the destination since it was sent to last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) notice: Option<Notified>,
+    #[serde(rename = "notice", skip_serializing_if = "Option::is_none")]
+    pub(super) notified: Option<Notified>,
 }
 
 /// Which destination it was, and after which change: one of the same name may be made again.
@@ -97,8 +97,8 @@ impl LaneState {
     }
 
     /// The lane as it concerns this destination: what was found out of one that had its name before is not its own.
-    pub(crate) fn of(self, destination: &Destination) -> Self {
-        let is_own = self.seen.is_none_or(|seen| seen.created_at == destination.created_at);
+    pub(crate) fn for_destination(self, destination: &Destination) -> Self {
+        let is_own = self.observed.is_none_or(|version| version.created_at == destination.created_at);
         if is_own { self } else { Self::default() }
     }
 
@@ -124,24 +124,25 @@ impl LaneState {
     }
 
     /// The one call is on its way that is to show how the destination is.
-    pub(super) fn probe(&mut self) {
-        self.breaker.probe();
-        self.throttle.probe();
-        self.refusals.probe();
+    pub(super) fn start_probe(&mut self) {
+        self.breaker.start_probe();
+        self.throttle.start_probe();
+        self.refusals.start_probe();
     }
 
     /// Begins anew with a destination that is sent to and was changed, or made again, since calls saw it last: somebody
     /// has seen to it.
-    pub(super) fn meet(&mut self, stored: &Stored) {
-        self.notice = None;
-        let seen = DestinationVersion { created_at: stored.destination.created_at, version: stored.version };
-        let known = self.seen.replace(seen);
-        if known == Some(seen) {
+    pub(super) fn observe(&mut self, stored: &Stored) {
+        self.notified = None;
+        let version =
+            DestinationVersion { created_at: stored.destination.created_at, version: stored.version };
+        let before = self.observed.replace(version);
+        if before == Some(version) {
             return;
         }
         (self.breaker, self.throttle, self.refusals) = Default::default();
         self.failing_since = None;
-        if known.is_some_and(|known| known.created_at != seen.created_at) {
+        if before.is_some_and(|before| before.created_at != version.created_at) {
             (self.outage_since, self.recovered_at) = (None, None);
         }
     }
@@ -166,7 +167,7 @@ pub(super) struct Lease<S> {
     /// Whether another has it.
     is_lost: bool,
     /// Whether somebody came by since this was last asked.
-    rung: bool,
+    was_flagged: bool,
 }
 
 /// A lane that another holds.
@@ -178,7 +179,7 @@ pub(super) struct HeldLane {
 
 impl<S: Store> Lease<S> {
     /// Takes the lease, if it is free, over, or the holder's own.
-    pub(super) async fn take(
+    pub(super) async fn acquire(
         store: &S,
         partition: &str,
         holder: &str,
@@ -190,8 +191,8 @@ impl<S: Store> Lease<S> {
             if lane.is_held_by_another(holder, now) {
                 return Ok(Err(HeldLane { lane, version }));
             }
-            lane.unsettled |= lane.holder.is_some();
-            lane.rung = false;
+            lane.needs_recovery |= lane.holder.is_some();
+            lane.wakeup_pending = false;
             lane.holder = Some(holder.to_owned());
             lane.expires_at = Some(now + LEASE);
             let condition = found.map_or(Condition::Absent, |item| Condition::Version(item.version));
@@ -208,7 +209,7 @@ impl<S: Store> Lease<S> {
                         lane,
                         expires_at: now + LEASE,
                         is_lost: false,
-                        rung: false,
+                        was_flagged: false,
                     }));
                 }
                 Written::Conflict(other) => found = other,
@@ -217,12 +218,12 @@ impl<S: Store> Lease<S> {
     }
 
     /// Whether somebody came by since this was last asked.
-    pub(super) fn take_rung(&mut self) -> bool {
-        std::mem::take(&mut self.rung)
+    pub(super) fn take_flag(&mut self) -> bool {
+        std::mem::take(&mut self.was_flagged)
     }
 
     /// Whether it is to be renewed before anything else is done by it.
-    pub(super) fn is_ending(&self, now: Timestamp) -> bool {
+    pub(super) fn must_renew(&self, now: Timestamp) -> bool {
         now + MARGIN >= self.expires_at
     }
 
@@ -240,8 +241,8 @@ impl<S: Store> Lease<S> {
     }
 
     /// Lets it go, unless somebody came by: then it is kept, and there may be something new.
-    pub(super) async fn let_go(&mut self, now: Timestamp) -> Result<bool, Error> {
-        if self.leave().await? {
+    pub(super) async fn release_or_renew(&mut self, now: Timestamp) -> Result<bool, Error> {
+        if self.try_release().await? {
             return Ok(true);
         }
         // Before the look that is to find what they came for: whoever comes after this rings again.
@@ -251,9 +252,9 @@ impl<S: Store> Lease<S> {
 
     /// Lets it go, unless somebody came by since it was written last; once more, and it is let go all the same. Somebody
     /// is to look at the lane after that.
-    pub(super) async fn leave(&mut self) -> Result<bool, Error> {
-        let free = LaneState { holder: None, expires_at: None, ..self.lane.clone() };
-        self.write(free).await
+    pub(super) async fn try_release(&mut self) -> Result<bool, Error> {
+        let released = LaneState { holder: None, expires_at: None, ..self.lane.clone() };
+        self.write(released).await
     }
 
     async fn write(&mut self, lane: LaneState) -> Result<bool, Error> {
@@ -270,8 +271,8 @@ impl<S: Store> Lease<S> {
                     return Err(Error::StorageUnavailable("another has taken the lane".into()));
                 }
                 self.version = version;
-                (self.lane.wake_at, self.lane.ring) = (other.wake_at, other.ring);
-                self.rung = true;
+                (self.lane.wake_at, self.lane.wakeup_by) = (other.wake_at, other.wakeup_by);
+                self.was_flagged = true;
                 Ok(false)
             }
         }

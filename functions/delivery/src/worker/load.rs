@@ -30,7 +30,7 @@ const AT_HAND: usize = 100;
 #[derive(Clone, Debug)]
 pub(super) struct Payload {
     /// As it came, to the letter.
-    pub(super) payload: String,
+    pub(super) original: String,
     /// The event in canonical form: what a mapping sees.
     pub(super) canonical: String,
     pub(super) via: Via,
@@ -40,7 +40,7 @@ pub(super) struct Payload {
 #[derive(Clone, Debug)]
 pub(super) struct DeliveryTask {
     pub(super) row: QueueRow,
-    pub(super) letter: Payload,
+    pub(super) payload: Payload,
     /// The response, which says that it was not delivered yet; not at hand where it is of very many destinations.
     pub(super) response: Option<VersionedResponse>,
     /// What was tried before.
@@ -67,21 +67,21 @@ impl VersionedResponse {
 
 impl Payload {
     fn bytes(&self) -> usize {
-        self.payload.len() + self.canonical.len()
+        self.original.len() + self.canonical.len()
     }
 }
 
 impl DeliveryTask {
     /// How much room it takes up, about.
     pub(super) fn bytes(&self) -> usize {
-        self.letter.bytes() + self.response.as_ref().map_or(0, VersionedResponse::bytes)
+        self.payload.bytes() + self.response.as_ref().map_or(0, VersionedResponse::bytes)
     }
 }
 
 impl Settlement {
     /// How much room it takes up, about.
     pub(super) fn bytes(&self) -> usize {
-        self.letter.as_ref().map_or(0, Payload::bytes)
+        self.payload.as_ref().map_or(0, Payload::bytes)
             + self.response.as_ref().map_or(0, VersionedResponse::bytes)
     }
 }
@@ -95,26 +95,26 @@ pub(super) enum Loaded {
     Resolved(Box<Settlement>),
 }
 
-/// Loads what rows of a lane need. Those that were due by `recovers` may have been left half written down.
+/// Loads what rows of a lane need. Those that were due by `recover_until` may have been left half written down.
 pub(super) async fn load(
-    wake: &Wakeup,
+    wakeup: &Wakeup,
     rows: Vec<QueueRow>,
-    recovers: Option<Timestamp>,
+    recover_until: Option<Timestamp>,
     now: Timestamp,
     store: &impl Store,
 ) -> Result<Vec<Loaded>, Error> {
     let ids = || rows.iter().map(|row| row.queued.message_id.as_str());
-    let events = ids().map(|id| StoredEvent::key(&wake.tenant, id)).collect();
+    let events = ids().map(|id| StoredEvent::key(&wakeup.tenant, id)).collect();
     let responses =
-        ids().map(|id| (response::partition(&wake.tenant, id), response::SORT.to_owned())).collect();
+        ids().map(|id| (response::partition(&wakeup.tenant, id), response::SORT.to_owned())).collect();
     let events = store.get_all(Table::Events, events).await?;
     let responses = store.get_all(response::TABLE, responses).await?;
-    let pasts = pasts(wake, &rows, recovers, store).await?;
+    let histories = load_history(wakeup, &rows, recover_until, store).await?;
     let mut loaded = Vec::with_capacity(rows.len());
-    for (((row, event), response), past) in rows.into_iter().zip(events).zip(responses).zip(pasts) {
+    for (((row, event), response), history) in rows.into_iter().zip(events).zip(responses).zip(histories) {
         let event = event.as_ref().map(StoredEvent::read).transpose()?;
         let event = event.filter(|event| event.sequence == row.sequence);
-        loaded.push(judge(wake, row, event, response, past, now)?);
+        loaded.push(resolve(wakeup, row, event, response, history, now)?);
     }
     Ok(loaded)
 }
@@ -124,110 +124,119 @@ pub(super) async fn load(
 struct History {
     delivered: Option<Delivery>,
     failed: Option<Delivery>,
-    waiting: Option<Delivery>,
-    /// Whether a later row is there, which `waiting` is waiting for.
-    is_queued: bool,
+    pending: Option<Delivery>,
+    /// Whether a later row is there, which `pending` is waiting for.
+    is_requeued: bool,
 }
 
-fn judge(
-    wake: &Wakeup,
+fn resolve(
+    wakeup: &Wakeup,
     mut row: QueueRow,
     event: Option<StoredEvent>,
     response: Option<Item>,
-    past: History,
+    history: History,
     now: Timestamp,
 ) -> Result<Loaded, Error> {
     // Who put that died before the row was there that it waits for.
-    row.waits |= past.waiting.is_some();
+    row.has_record |= history.pending.is_some();
     let response = response.as_ref().map(VersionedResponse::read).transpose()?;
     let response = response.filter(|known| known.response.sequence == row.sequence);
     let destinations = response.as_ref().map(|known| &known.response.destinations);
-    let is_delivered = destinations.and_then(|all| all.get(&wake.destination)).copied();
-    let letter = event
-        .and_then(|event| Some(Payload { payload: event.payload?, canonical: event.event?, via: event.via }));
-    let failed = past.failed;
+    let is_delivered = destinations.and_then(|all| all.get(&wakeup.destination)).copied();
+    let payload = event.and_then(|event| {
+        Some(Payload { original: event.payload?, canonical: event.event?, via: event.via })
+    });
+    let failed = history.failed;
     let has_failed =
         failed.as_ref().is_some_and(|it| it.status == Status::Failed && it.replays >= row.queued.replays);
-    let ended = |row, response, attempts, fate| {
+    let settled = |row, response, attempts, disposition| {
         Loaded::Resolved(Box::new(Settlement {
             row,
-            letter: None,
+            payload: None,
             response,
             attempts,
-            fate,
+            disposition,
             was_sent: false,
         }))
     };
     let was_delivered = is_delivered == Some(true);
     if was_delivered || has_failed {
-        return Ok(ended(row, None, Vec::new(), Disposition::AlreadyDone { was_delivered }));
+        return Ok(settled(row, None, Vec::new(), Disposition::AlreadyDone { was_delivered }));
     }
-    if let Some(delivered) = past.delivered {
-        return Ok(ended(row, response, delivered.attempts, Disposition::Delivered));
+    if let Some(delivered) = history.delivered {
+        return Ok(settled(row, response, delivered.attempts, Disposition::Delivered));
     }
-    if past.is_queued {
-        return Ok(ended(row, None, Vec::new(), Disposition::Superseded));
+    if history.is_requeued {
+        return Ok(settled(row, None, Vec::new(), Disposition::Superseded));
     }
     // Its filter did not let it through, and who wrote that died before the row was gone.
-    let is_left_out = response.is_some() && is_delivered.is_none();
-    if row.queued.filter_pending && is_left_out {
-        return Ok(ended(row, response, Vec::new(), Disposition::Filtered));
+    let is_filtered = response.is_some() && is_delivered.is_none();
+    if row.queued.filter_pending && is_filtered {
+        return Ok(settled(row, response, Vec::new(), Disposition::Filtered));
     }
-    let attempts = past.waiting.or(failed).map(|tried| tried.attempts).unwrap_or_default();
-    Ok(match (letter, response) {
-        (Some(letter), Some(known)) => {
+    let attempts = history.pending.or(failed).map(|tried| tried.attempts).unwrap_or_default();
+    Ok(match (payload, response) {
+        (Some(payload), Some(known)) => {
             let response = (known.response.destinations.len() <= AT_HAND).then_some(known);
-            Loaded::Ready(Box::new(DeliveryTask { row, letter, response, attempts }))
+            Loaded::Ready(Box::new(DeliveryTask { row, payload, response, attempts }))
         }
-        (letter, response) => {
+        (payload, response) => {
             let is_missed = now.duration_since(row.queued.received_at) > MISSED;
-            let fate = if is_missed {
+            let disposition = if is_missed {
                 Disposition::Failed { reason: "event_missing".to_owned() }
             } else {
                 Disposition::Deferred { due: now + LATER }
             };
-            Loaded::Resolved(Box::new(Settlement { row, letter, response, attempts, fate, was_sent: false }))
+            Loaded::Resolved(Box::new(Settlement {
+                row,
+                payload,
+                response,
+                attempts,
+                disposition,
+                was_sent: false,
+            }))
         }
     })
 }
 
 /// What is known of rows that were tried before, or may have been.
-async fn pasts(
-    wake: &Wakeup,
+async fn load_history(
+    wakeup: &Wakeup,
     rows: &[QueueRow],
-    recovers: Option<Timestamp>,
+    recover_until: Option<Timestamp>,
     store: &impl Store,
 ) -> Result<Vec<History>, Error> {
     const KINDS: [Status; 3] = [Status::Delivered, Status::Failed, Status::Pending];
-    let partition = model::partition(&wake.tenant, &wake.destination);
-    let looked: Vec<usize> = (0..rows.len())
-        .filter(|&at| rows[at].waits || recovers.is_some_and(|until| rows[at].due <= until))
+    let partition = model::partition(&wakeup.tenant, &wakeup.destination);
+    let checked: Vec<usize> = (0..rows.len())
+        .filter(|&at| rows[at].has_record || recover_until.is_some_and(|until| rows[at].due <= until))
         .collect();
-    let mut pasts: Vec<History> = rows.iter().map(|_| History::default()).collect();
-    if looked.is_empty() {
-        return Ok(pasts);
+    let mut histories: Vec<History> = rows.iter().map(|_| History::default()).collect();
+    if checked.is_empty() {
+        return Ok(histories);
     }
-    let keys = looked
+    let keys = checked
         .iter()
         .flat_map(|&at| KINDS.map(|status| (partition.clone(), status.sort(&rows[at].sequence))));
     let found = store.get_all(TABLE, keys.collect()).await?;
-    for (&at, found) in looked.iter().zip(found.chunks(KINDS.len())) {
+    for (&at, found) in checked.iter().zip(found.chunks(KINDS.len())) {
         let read = |place: usize| found[place].as_ref().map(model::body::<Delivery>).transpose();
-        pasts[at] = History { delivered: read(0)?, failed: read(1)?, waiting: read(2)?, is_queued: false };
+        histories[at] =
+            History { delivered: read(0)?, failed: read(1)?, pending: read(2)?, is_requeued: false };
     }
     // By their sorts: times of rows are cut to milliseconds.
-    let awaited = pasts.iter().enumerate().filter_map(|(at, past)| {
-        let due = past.waiting.as_ref()?.next_attempt_at?;
+    let requeued = histories.iter().enumerate().filter_map(|(at, history)| {
+        let due = history.pending.as_ref()?.next_attempt_at?;
         let sort = model::queued_sort(due, &rows[at].sequence);
         (sort > rows[at].sort).then_some((at, sort))
     });
-    let awaited: Vec<(usize, String)> = awaited.collect();
-    if !awaited.is_empty() {
-        let keys = awaited.iter().map(|(_, sort)| (partition.clone(), sort.clone())).collect();
+    let requeued: Vec<(usize, String)> = requeued.collect();
+    if !requeued.is_empty() {
+        let keys = requeued.iter().map(|(_, sort)| (partition.clone(), sort.clone())).collect();
         let found = store.get_all(TABLE, keys).await?;
-        for ((at, _), found) in awaited.iter().zip(found) {
-            pasts[*at].is_queued = found.is_some();
+        for ((at, _), found) in requeued.iter().zip(found) {
+            histories[*at].is_requeued = found.is_some();
         }
     }
-    Ok(pasts)
+    Ok(histories)
 }

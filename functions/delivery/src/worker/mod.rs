@@ -77,23 +77,23 @@ pub struct WorkerContext<S, Q> {
     /// Who holds leases. One who comes back under the same name takes its own leases back at once.
     pub holder: String,
     /// For how long to work on a lane, before its lease is let go.
-    pub budget: Duration,
+    pub max_hold: Duration,
     /// How long a destination may take to answer.
-    pub patience: Duration,
+    pub request_timeout: Duration,
 }
 
 /// Works on lanes. Clones know which lanes the others are at, and which responses they are changing.
 #[derive(Clone, Debug)]
 pub struct DeliveryWorker<S, Q> {
-    tools: WorkerContext<S, Q>,
-    at_work: LocalLocks,
-    flips: ResponseUpdates,
+    context: WorkerContext<S, Q>,
+    local_locks: LocalLocks,
+    response_updates: ResponseUpdates,
 }
 
 impl<S: Store, Q: Queue> DeliveryWorker<S, Q> {
     /// A courier at rest.
-    pub fn new(tools: WorkerContext<S, Q>) -> Self {
-        Self { tools, at_work: LocalLocks::default(), flips: ResponseUpdates::default() }
+    pub fn new(context: WorkerContext<S, Q>) -> Self {
+        Self { context, local_locks: LocalLocks::default(), response_updates: ResponseUpdates::default() }
     }
 
     /// Works on the lanes of some messages, all at once. A message is done when what was due in its lane was tried, or
@@ -101,19 +101,19 @@ impl<S: Store, Q: Queue> DeliveryWorker<S, Q> {
     pub async fn deliver(&self, event: SqsEvent) -> BatchResponse {
         let mut lanes = BTreeMap::<_, (Option<Wakeup>, Vec<String>)>::new();
         for message in event.records {
-            let wake = door::decode::<Wakeup>(message.body.as_bytes());
-            if let Err(error) = &wake {
+            let wakeup = door::decode::<Wakeup>(message.body.as_bytes());
+            if let Err(error) = &wakeup {
                 tracing::error!(
                     message.id = message.message_id,
                     "a message of the lanes names no lane: {error}"
                 );
             }
-            let wake = wake.ok();
-            let lane = wake.as_ref().map(|wake| (wake.tenant.clone(), wake.destination.clone()));
-            lanes.entry(lane).or_insert((wake, Vec::new())).1.push(message.message_id);
+            let wakeup = wakeup.ok();
+            let lane = wakeup.as_ref().map(|wakeup| (wakeup.tenant.clone(), wakeup.destination.clone()));
+            lanes.entry(lane).or_insert((wakeup, Vec::new())).1.push(message.message_id);
         }
-        let work = lanes.into_values().map(async |(wake, messages)| match wake {
-            Some(wake) => match self.finish(&wake).await {
+        let work = lanes.into_values().map(async |(wakeup, messages)| match wakeup {
+            Some(wakeup) => match self.serve(&wakeup).await {
                 Ok(()) => Vec::new(),
                 Err(error) => failures(messages, &error.to_string()),
             },
@@ -124,11 +124,11 @@ impl<S: Store, Q: Queue> DeliveryWorker<S, Q> {
 
     /// Works on a lane until its message is done. One whose lane could not be worked on is, when another is on its way:
     /// a queue gives the same one again only when all the time for it is over.
-    async fn finish(&self, wake: &Wakeup) -> Result<(), Error> {
-        let Wakeup { tenant, destination } = wake;
-        let Err(error) = Box::pin(self.work_on(wake)).await else { return Ok(()) };
-        let delay = wakes::after_trouble((self.tools.random)());
-        let sent = wake.send(delay, &self.tools.queue).await;
+    async fn serve(&self, wakeup: &Wakeup) -> Result<(), Error> {
+        let Wakeup { tenant, destination } = wakeup;
+        let Err(error) = Box::pin(self.serve_once(wakeup)).await else { return Ok(()) };
+        let delay = wakes::error_delay((self.context.random)());
+        let sent = wakeup.send(delay, &self.context.queue).await;
         tracing::error!(
             tenant = %tenant,
             destination = %destination,
@@ -140,19 +140,19 @@ impl<S: Store, Q: Queue> DeliveryWorker<S, Q> {
     }
 
     /// Works on one lane until nothing is due, the time is over, or somebody else is found there.
-    async fn work_on(&self, wake: &Wakeup) -> Result<(), Error> {
-        let Some(mut place) = self.at_work.enter(wake) else { return Ok(()) };
-        let until = Instant::now() + self.tools.budget;
-        let book = DispositionWriter::new(&self.tools, wake.clone(), self.flips.clone());
-        while shift::run(&self.tools, &book, place.bell(), until).await? == SessionEnd::Idle {
-            place = match place.leave() {
-                Some(rung) => rung,
+    async fn serve_once(&self, wakeup: &Wakeup) -> Result<(), Error> {
+        let Some(mut local_lock) = self.local_locks.try_acquire(wakeup) else { return Ok(()) };
+        let until = Instant::now() + self.context.max_hold;
+        let writer = DispositionWriter::new(&self.context, wakeup.clone(), self.response_updates.clone());
+        while shift::run(&self.context, &writer, local_lock.notify(), until).await? == SessionEnd::Idle {
+            local_lock = match local_lock.release_unless_notified() {
+                Some(lock) => lock,
                 None => return Ok(()),
             };
         }
         // In this order: while the place is taken, whoever gets the message rings, and goes.
-        drop(place);
-        wake.send(Duration::ZERO, &self.tools.queue).await
+        drop(local_lock);
+        wakeup.send(Duration::ZERO, &self.context.queue).await
     }
 }
 

@@ -29,13 +29,13 @@ pub(super) struct Blocker {
     /// When it is tried again.
     pub(super) due: Timestamp,
     /// When it no longer holds up others.
-    pub(super) free_at: Timestamp,
+    pub(super) blocks_until: Timestamp,
 }
 
 impl Blocker {
     /// One that is tried again at `due`, and holds up others for so long.
-    pub(super) fn since(since: Option<Timestamp>, due: Timestamp, hold: SignedDuration) -> Self {
-        Self { due, free_at: since.unwrap_or(due) + hold }
+    pub(super) fn since(since: Option<Timestamp>, due: Timestamp, max_block: SignedDuration) -> Self {
+        Self { due, blocks_until: since.unwrap_or(due) + max_block }
     }
 }
 
@@ -43,19 +43,19 @@ impl Blocker {
 #[derive(Debug, Default)]
 pub(super) struct OrderedQueue {
     is_ordered: bool,
-    turns: VecDeque<Slot>,
-    users: HashMap<String, KeyQueue>,
+    slots: VecDeque<Slot>,
+    keys: HashMap<String, KeyQueue>,
     /// For how long one that was put off holds up later ones.
-    hold: SignedDuration,
+    max_block: SignedDuration,
     /// By user and sequence.
-    stuck: HashMap<String, BTreeMap<String, Blocker>>,
+    blockers: HashMap<String, BTreeMap<String, Blocker>>,
     len: usize,
     /// How many of those wait for one of their user that is on its way.
-    blocked: usize,
+    not_ready: usize,
     /// How many are known and not in line.
-    behind: usize,
+    not_loaded: usize,
     /// Users of whom more is to be loaded.
-    hungry: BTreeSet<String>,
+    to_refill: BTreeSet<String>,
 }
 
 /// What is to be loaded now.
@@ -64,7 +64,7 @@ pub(super) struct ToLoad {
     /// By these rows.
     pub(super) rows: Vec<QueueRow>,
     /// By rows that were read before: their sequences and sorts.
-    pub(super) behind: Vec<(String, String)>,
+    pub(super) not_loaded: Vec<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -78,17 +78,17 @@ enum Slot {
 struct KeyQueue {
     waiting: BTreeMap<String, Box<DeliveryTask>>,
     /// What comes after those, by sequence, and when it was due.
-    behind: BTreeMap<String, Timestamp>,
-    is_busy: bool,
+    not_loaded: BTreeMap<String, Timestamp>,
+    is_in_flight: bool,
 }
 
 impl KeyQueue {
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.behind.is_empty() && !self.is_busy
+        self.waiting.is_empty() && self.not_loaded.is_empty() && !self.is_in_flight
     }
 
-    fn is_hungry(&self) -> bool {
-        self.waiting.len() < FEWER && !self.behind.is_empty()
+    fn needs_refill(&self) -> bool {
+        self.waiting.len() < FEWER && !self.not_loaded.is_empty()
     }
 }
 
@@ -110,14 +110,14 @@ impl OrderedQueue {
     /// An empty line, and what is stuck of each user: user, sequence, until when.
     pub(super) fn new(
         is_ordered: bool,
-        hold: SignedDuration,
-        stuck: impl IntoIterator<Item = (String, String, Blocker)>,
+        max_block: SignedDuration,
+        blockers: impl IntoIterator<Item = (String, String, Blocker)>,
     ) -> Self {
-        let mut line = Self { is_ordered, hold, ..Self::default() };
-        for (user, sequence, stuck) in stuck {
-            line.stuck.entry(user).or_default().insert(sequence, stuck);
+        let mut queue = Self { is_ordered, max_block, ..Self::default() };
+        for (key, sequence, blocker) in blockers {
+            queue.blockers.entry(key).or_default().insert(sequence, blocker);
         }
-        line
+        queue
     }
 
     /// How many are in it.
@@ -127,169 +127,171 @@ impl OrderedQueue {
 
     /// How many are in it that wait for no other of their user.
     pub(super) fn ready(&self) -> usize {
-        self.len - self.blocked
+        self.len - self.not_ready
     }
 
     /// How many are known and not in it.
-    pub(super) fn behind(&self) -> usize {
-        self.behind
+    pub(super) fn not_loaded(&self) -> usize {
+        self.not_loaded
     }
 
     /// Whether something that is known is to be loaded.
-    pub(super) fn is_hungry(&self) -> bool {
-        !self.hungry.is_empty()
+    pub(super) fn needs_refill(&self) -> bool {
+        !self.to_refill.is_empty()
     }
 
     /// Which of these rows, and of those that are known, are to be loaded: all that are of no user, and the first few
     /// of each.
-    pub(super) fn take(&mut self, rows: Vec<QueueRow>) -> ToLoad {
-        let mut taken = ToLoad::default();
+    pub(super) fn select(&mut self, rows: Vec<QueueRow>) -> ToLoad {
+        let mut to_load = ToLoad::default();
         let mut fresh = HashMap::new();
         for row in rows {
-            let Some(name) = row.queued.user.clone().filter(|_| self.is_ordered) else {
-                taken.rows.push(row);
+            let Some(key) = row.queued.user.clone().filter(|_| self.is_ordered) else {
+                to_load.rows.push(row);
                 continue;
             };
-            self.users.entry(name.clone()).or_default().behind.insert(row.sequence.clone(), row.due);
-            self.behind += 1;
-            self.hungry.insert(name);
+            self.keys.entry(key.clone()).or_default().not_loaded.insert(row.sequence.clone(), row.due);
+            self.not_loaded += 1;
+            self.to_refill.insert(key);
             fresh.insert(row.sequence.clone(), row);
         }
-        for name in std::mem::take(&mut self.hungry) {
-            let Some(user) = self.users.get_mut(&name) else { continue };
+        for key in std::mem::take(&mut self.to_refill) {
+            let Some(key_queue) = self.keys.get_mut(&key) else { continue };
             // Those of a user who is held up are only put off.
-            let is_held = self.stuck.contains_key(&name) && !user.is_busy;
-            let mut room = if is_held { MANY } else { FEW }.saturating_sub(user.waiting.len());
-            while let Some(first) = user.behind.first_entry() {
-                let is_earlier = user.waiting.last_key_value().is_some_and(|(last, _)| first.key() < last);
+            let is_blocked = self.blockers.contains_key(&key) && !key_queue.is_in_flight;
+            let mut room = if is_blocked { MANY } else { FEW }.saturating_sub(key_queue.waiting.len());
+            while let Some(first) = key_queue.not_loaded.first_entry() {
+                let is_earlier =
+                    key_queue.waiting.last_key_value().is_some_and(|(last, _)| first.key() < last);
                 if room == 0 && !is_earlier {
                     break;
                 }
                 room = room.saturating_sub(1);
-                self.behind -= 1;
+                self.not_loaded -= 1;
                 let (sequence, due) = first.remove_entry();
                 match fresh.remove(&sequence) {
-                    Some(row) => taken.rows.push(row),
+                    Some(row) => to_load.rows.push(row),
                     None => {
                         let sort = model::queued_sort(due, &sequence);
-                        taken.behind.push((sequence, sort));
+                        to_load.not_loaded.push((sequence, sort));
                     }
                 }
             }
             // What is loaded may turn out to have ended.
-            if user.is_hungry() {
-                self.hungry.insert(name);
+            if key_queue.needs_refill() {
+                self.to_refill.insert(key);
             }
         }
-        taken
+        to_load
     }
 
     /// Adds one that is due.
-    pub(super) fn push(&mut self, parcel: Box<DeliveryTask>) {
+    pub(super) fn push(&mut self, task: Box<DeliveryTask>) {
         self.len += 1;
-        match self.user_of(&parcel) {
-            None => self.turns.push_back(Slot::Single(parcel)),
-            Some(name) => {
-                let user = self.users.entry(name.clone()).or_default();
-                if user.is_busy {
-                    self.blocked += 1;
-                } else if user.waiting.is_empty() {
-                    self.turns.push_back(Slot::Key(name));
+        match self.key_of(&task) {
+            None => self.slots.push_back(Slot::Single(task)),
+            Some(key) => {
+                let key_queue = self.keys.entry(key.clone()).or_default();
+                if key_queue.is_in_flight {
+                    self.not_ready += 1;
+                } else if key_queue.waiting.is_empty() {
+                    self.slots.push_back(Slot::Key(key));
                 }
-                user.waiting.insert(parcel.row.sequence.clone(), parcel);
+                key_queue.waiting.insert(task.row.sequence.clone(), task);
             }
         }
     }
 
     /// Takes the first out.
-    pub(super) fn next(&mut self, now: Timestamp) -> Option<Dequeued> {
+    pub(super) fn dequeue(&mut self, now: Timestamp) -> Option<Dequeued> {
         loop {
-            let name = match self.turns.pop_front()? {
-                Slot::Single(parcel) => {
+            let key = match self.slots.pop_front()? {
+                Slot::Single(task) => {
                     self.len -= 1;
-                    return Some(Dequeued::Send(parcel));
+                    return Some(Dequeued::Send(task));
                 }
-                Slot::Key(name) => name,
+                Slot::Key(key) => key,
             };
-            let Some(user) = self.users.get_mut(&name) else { continue };
-            let Some((sequence, parcel)) = user.waiting.pop_first() else { continue };
+            let Some(key_queue) = self.keys.get_mut(&key) else { continue };
+            let Some((sequence, task)) = key_queue.waiting.pop_first() else { continue };
             self.len -= 1;
-            if user.is_hungry() {
-                self.hungry.insert(name.clone());
+            if key_queue.needs_refill() {
+                self.to_refill.insert(key.clone());
             }
-            let stuck = self.stuck.get_mut(&name);
-            let held = stuck.and_then(|stuck| held_until(stuck, &sequence, now).map(|until| (stuck, until)));
-            let Some((stuck, until)) = held else {
-                user.is_busy = true;
-                self.blocked += user.waiting.len();
-                return Some(Dequeued::Send(parcel));
+            let blockers = self.blockers.get_mut(&key);
+            let blocking = blockers
+                .and_then(|blockers| blocked_until(blockers, &sequence, now).map(|until| (blockers, until)));
+            let Some((blockers, until)) = blocking else {
+                key_queue.is_in_flight = true;
+                self.not_ready += key_queue.waiting.len();
+                return Some(Dequeued::Send(task));
             };
             // What comes later, and is due before, waits for it too.
-            stuck.insert(sequence, Blocker { due: until, free_at: until + self.hold });
-            if user.is_idle() {
-                self.users.remove(&name);
-            } else if !user.waiting.is_empty() {
-                self.turns.push_back(Slot::Key(name));
+            blockers.insert(sequence, Blocker { due: until, blocks_until: until + self.max_block });
+            if key_queue.is_idle() {
+                self.keys.remove(&key);
+            } else if !key_queue.waiting.is_empty() {
+                self.slots.push_back(Slot::Key(key));
             }
-            return Some(Dequeued::Blocked(parcel, until));
+            return Some(Dequeued::Blocked(task, until));
         }
     }
 
     /// One that was taken out, or was not to be sent, is written down: ended, or stuck.
-    pub(super) fn settle(&mut self, name: &str, sequence: &str, was_sent: bool, stuck: Option<Blocker>) {
+    pub(super) fn finish(&mut self, key: &str, sequence: &str, was_sent: bool, blocker: Option<Blocker>) {
         if !self.is_ordered {
             return;
         }
-        if let Some(stuck) = stuck {
-            self.stuck.entry(name.to_owned()).or_default().insert(sequence.to_owned(), stuck);
-        } else if let Some(others) = self.stuck.get_mut(name) {
+        if let Some(blocker) = blocker {
+            self.blockers.entry(key.to_owned()).or_default().insert(sequence.to_owned(), blocker);
+        } else if let Some(others) = self.blockers.get_mut(key) {
             others.remove(sequence);
             if others.is_empty() {
-                self.stuck.remove(name);
+                self.blockers.remove(key);
             }
         }
-        let Some(user) = self.users.get_mut(name) else { return };
+        let Some(key_queue) = self.keys.get_mut(key) else { return };
         if was_sent {
-            user.is_busy = false;
-            self.blocked -= user.waiting.len();
-            if !user.waiting.is_empty() {
-                self.turns.push_back(Slot::Key(name.to_owned()));
+            key_queue.is_in_flight = false;
+            self.not_ready -= key_queue.waiting.len();
+            if !key_queue.waiting.is_empty() {
+                self.slots.push_back(Slot::Key(key.to_owned()));
             }
         }
-        if user.is_idle() {
-            self.users.remove(name);
+        if key_queue.is_idle() {
+            self.keys.remove(key);
         }
     }
 
     /// Takes all out, and forgets what is known beside; gives their sequences.
     pub(super) fn clear(&mut self) -> Vec<String> {
-        (self.len, self.blocked, self.behind) = (0, 0, 0);
-        self.hungry.clear();
+        (self.len, self.not_ready, self.not_loaded) = (0, 0, 0);
+        self.to_refill.clear();
         let mut sequences = Vec::new();
-        for turn in std::mem::take(&mut self.turns) {
-            if let Slot::Single(parcel) = turn {
-                sequences.push(parcel.row.sequence);
+        for slot in std::mem::take(&mut self.slots) {
+            if let Slot::Single(task) = slot {
+                sequences.push(task.row.sequence);
             }
         }
-        for user in self.users.values_mut() {
-            sequences.extend(std::mem::take(&mut user.waiting).into_keys());
-            sequences.extend(std::mem::take(&mut user.behind).into_keys());
+        for key_queue in self.keys.values_mut() {
+            sequences.extend(std::mem::take(&mut key_queue.waiting).into_keys());
+            sequences.extend(std::mem::take(&mut key_queue.not_loaded).into_keys());
         }
-        self.users.retain(|_, user| user.is_busy);
+        self.keys.retain(|_, key_queue| key_queue.is_in_flight);
         sequences
     }
 
-    fn user_of(&self, parcel: &DeliveryTask) -> Option<String> {
-        parcel.row.queued.user.clone().filter(|_| self.is_ordered)
+    fn key_of(&self, task: &DeliveryTask) -> Option<String> {
+        task.row.queued.user.clone().filter(|_| self.is_ordered)
     }
 }
 
 /// Until when an event waits for the first earlier one of its user that is stuck.
-fn held_until(stuck: &BTreeMap<String, Blocker>, sequence: &str, now: Timestamp) -> Option<Timestamp> {
-    let mut earlier = stuck.range::<str, _>((Unbounded, Excluded(sequence))).map(|(_, stuck)| stuck);
+fn blocked_until(blockers: &BTreeMap<String, Blocker>, sequence: &str, now: Timestamp) -> Option<Timestamp> {
+    let mut earlier = blockers.range::<str, _>((Unbounded, Excluded(sequence))).map(|(_, blocker)| blocker);
     // To the millisecond, as rows are due: what is put off comes back later than now.
-    let first = earlier.find(|it| now.as_millisecond() < it.free_at.as_millisecond())?;
-    Some(first.due.max(now + LATER).min(first.free_at))
+    let first = earlier.find(|it| now.as_millisecond() < it.blocks_until.as_millisecond())?;
+    Some(first.due.max(now + LATER).min(first.blocks_until))
 }
 
 #[cfg(test)]

@@ -15,9 +15,9 @@ fn row(name: &str) -> QueueRow {
         channel: None,
         tries: 0,
         replays: 0,
-        stuck_since: None,
+        blocking_since: None,
         filter_pending: false,
-        of: None,
+        destination_made: None,
         failed_at: None,
         throttled_since: None,
     };
@@ -26,44 +26,44 @@ fn row(name: &str) -> QueueRow {
         due: at(0),
         sequence: name[1..].to_owned(),
         version: 1,
-        waits: false,
+        has_record: false,
         queued,
     }
 }
 
-fn parcel(name: &str) -> Box<DeliveryTask> {
-    let letter = Payload { payload: "{}".into(), canonical: "{}".into(), via: Via::Events };
-    Box::new(DeliveryTask { row: row(name), letter, response: None, attempts: Vec::new() })
+fn task(name: &str) -> Box<DeliveryTask> {
+    let payload = Payload { original: "{}".into(), canonical: "{}".into(), via: Via::Events };
+    Box::new(DeliveryTask { row: row(name), payload, response: None, attempts: Vec::new() })
 }
 
 /// Plays a line. Events are a letter and a number, their place in time; a small letter is a user. `a1` comes into
 /// line, `?` takes one out, `=a1` ends, `!a1:20` is stuck until second 20 and holds up others until 30, `@9` is the time.
 #[track_caller]
 fn check(is_ordered: bool, play: &str, expected: &str) {
-    let mut line = OrderedQueue::new(is_ordered, SignedDuration::from_secs(30), []);
+    let mut queue = OrderedQueue::new(is_ordered, SignedDuration::from_secs(30), []);
     let mut now = at(0);
     let mut seen = Vec::new();
     for step in play.split_whitespace() {
         match (&step[..1], &step[1..]) {
             ("@", seconds) => now = at(seconds.parse().unwrap()),
-            ("=", name) => line.settle(&name[..1], &name[1..], true, None),
-            ("!", stuck) => {
-                let (name, due) = stuck.split_once(':').unwrap();
-                let stuck = Blocker { due: at(due.parse().unwrap()), free_at: at(30) };
-                line.settle(&name[..1], &name[1..], true, Some(stuck));
+            ("=", name) => queue.finish(&name[..1], &name[1..], true, None),
+            ("!", blockers) => {
+                let (name, due) = blockers.split_once(':').unwrap();
+                let blockers = Blocker { due: at(due.parse().unwrap()), blocks_until: at(30) };
+                queue.finish(&name[..1], &name[1..], true, Some(blockers));
             }
-            ("?", _) => seen.push(match line.next(now) {
+            ("?", _) => seen.push(match queue.dequeue(now) {
                 None => "-".to_owned(),
-                Some(Dequeued::Send(parcel)) => parcel.row.queued.message_id,
-                Some(Dequeued::Blocked(parcel, until)) => {
-                    format!("{}:{}", parcel.row.queued.message_id, until.as_second())
+                Some(Dequeued::Send(task)) => task.row.queued.message_id,
+                Some(Dequeued::Blocked(task, until)) => {
+                    format!("{}:{}", task.row.queued.message_id, until.as_second())
                 }
             }),
-            _ => line.push(parcel(step)),
+            _ => queue.push(task(step)),
         }
     }
-    let waiting = line.len();
-    let left = line.clear();
+    let waiting = queue.len();
+    let left = queue.clear();
     assert_eq!(left.len(), waiting, "{play}");
     seen.push(format!("+{waiting}"));
     assert_eq!(seen.join(" "), expected, "{play}");
@@ -109,56 +109,56 @@ fn it_holds_them_up_for_a_bounded_time() {
 /// A row is due by the millisecond, and is not put off to the one in which it is.
 #[test]
 fn it_holds_them_up_to_the_millisecond() {
-    let free_at = at(30) + SignedDuration::from_micros(456);
-    let mut line = OrderedQueue::new(true, SignedDuration::from_secs(30), []);
-    line.settle("a", "1", false, Some(Blocker { due: at(500), free_at }));
-    line.push(parcel("a2"));
+    let blocks_until = at(30) + SignedDuration::from_micros(456);
+    let mut queue = OrderedQueue::new(true, SignedDuration::from_secs(30), []);
+    queue.finish("a", "1", false, Some(Blocker { due: at(500), blocks_until }));
+    queue.push(task("a2"));
     let now = at(30) + SignedDuration::from_micros(100);
-    assert!(matches!(line.next(now), Some(Dequeued::Send(_))));
+    assert!(matches!(queue.dequeue(now), Some(Dequeued::Send(_))));
 }
 
 /// Rows are read, and what is to be loaded of them, and of earlier ones, comes into line.
 #[track_caller]
-fn read(line: &mut OrderedQueue, names: &[&str], expected: &str) {
-    let ToLoad { rows, behind } = line.take(names.iter().map(|name| row(name)).collect());
-    let mut taken: Vec<String> = rows.iter().map(|row| row.queued.message_id.clone()).collect();
-    taken.extend(behind.iter().map(|(sequence, _)| format!("a{sequence}")));
-    taken.sort();
-    for name in &taken {
-        line.push(parcel(name));
+fn read(queue: &mut OrderedQueue, names: &[&str], expected: &str) {
+    let ToLoad { rows, not_loaded } = queue.select(names.iter().map(|name| row(name)).collect());
+    let mut to_load: Vec<String> = rows.iter().map(|row| row.queued.message_id.clone()).collect();
+    to_load.extend(not_loaded.iter().map(|(sequence, _)| format!("a{sequence}")));
+    to_load.sort();
+    for name in &to_load {
+        queue.push(task(name));
     }
-    let (waiting, ready, behind) = (line.len(), line.ready(), line.behind());
-    assert_eq!(format!("{} | {waiting} {ready} {behind}", taken.join(" ")), expected, "{names:?}");
+    let (waiting, ready, not_loaded) = (queue.len(), queue.ready(), queue.not_loaded());
+    assert_eq!(format!("{} | {waiting} {ready} {not_loaded}", to_load.join(" ")), expected, "{names:?}");
 }
 
 #[track_caller]
-fn send(line: &mut OrderedQueue, expected: &str) {
-    let Some(Dequeued::Send(parcel)) = line.next(at(0)) else { panic!("{expected} is not sent") };
-    assert_eq!(parcel.row.queued.message_id, expected);
+fn send(queue: &mut OrderedQueue, expected: &str) {
+    let Some(Dequeued::Send(task)) = queue.dequeue(at(0)) else { panic!("{expected} is not sent") };
+    assert_eq!(task.row.queued.message_id, expected);
 }
 
 #[test]
 fn a_few_of_each_user_are_in_line() {
-    let line = &mut OrderedQueue::new(true, SignedDuration::from_secs(30), []);
-    read(line, &["a1", "a2", "a3", "a4", "a5", "a6", "b7", "N8"], "N8 a1 a2 a3 a4 b7 | 6 6 2");
-    send(line, "N8");
-    send(line, "a1");
-    send(line, "b7");
-    read(line, &["a9"], "a5 | 4 0 2");
-    line.settle("a", "1", true, None);
-    send(line, "a2");
-    line.settle("a", "2", true, None);
-    send(line, "a3");
-    assert!(!line.is_hungry());
-    line.settle("a", "3", true, None);
-    send(line, "a4");
-    assert!(line.is_hungry());
-    read(line, &["b9"], "a6 a9 b9 | 4 0 0");
+    let queue = &mut OrderedQueue::new(true, SignedDuration::from_secs(30), []);
+    read(queue, &["a1", "a2", "a3", "a4", "a5", "a6", "b7", "N8"], "N8 a1 a2 a3 a4 b7 | 6 6 2");
+    send(queue, "N8");
+    send(queue, "a1");
+    send(queue, "b7");
+    read(queue, &["a9"], "a5 | 4 0 2");
+    queue.finish("a", "1", true, None);
+    send(queue, "a2");
+    queue.finish("a", "2", true, None);
+    send(queue, "a3");
+    assert!(!queue.needs_refill());
+    queue.finish("a", "3", true, None);
+    send(queue, "a4");
+    assert!(queue.needs_refill());
+    read(queue, &["b9"], "a6 a9 b9 | 4 0 0");
     // What comes late comes before.
-    line.settle("a", "4", true, None);
-    read(line, &["a0"], "a0 | 5 4 0");
-    send(line, "a0");
-    assert_eq!((line.ready(), line.clear().len()), (0, 4));
-    let all = OrderedQueue::new(false, SignedDuration::from_secs(30), []).take(vec![row("a1"), row("a2")]);
-    assert_eq!((all.rows.len(), all.behind.len()), (2, 0));
+    queue.finish("a", "4", true, None);
+    read(queue, &["a0"], "a0 | 5 4 0");
+    send(queue, "a0");
+    assert_eq!((queue.ready(), queue.clear().len()), (0, 4));
+    let all = OrderedQueue::new(false, SignedDuration::from_secs(30), []).select(vec![row("a1"), row("a2")]);
+    assert_eq!((all.rows.len(), all.not_loaded.len()), (2, 0));
 }

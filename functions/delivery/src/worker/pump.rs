@@ -68,23 +68,23 @@ enum Completed {
 
 /// A lane at work.
 pub(super) struct Dispatcher<'a, S, Q> {
-    tools: &'a WorkerContext<S, Q>,
-    book: DispositionWriter<S>,
-    bell: &'a Notify,
+    context: &'a WorkerContext<S, Q>,
+    writer: DispositionWriter<S>,
+    notify: &'a Notify,
     lease: &'a mut Lease<S>,
     target: Arc<Target>,
-    until: Instant,
-    ahead: Prefetch,
-    flying: FuturesUnordered<InFlightCall>,
+    deadline: Instant,
+    prefetch: Prefetch,
+    in_flight: FuturesUnordered<InFlightCall>,
     /// What the filter has let through, and is to be sent next.
-    passed: VecDeque<Box<DeliveryTask>>,
-    landed: Vec<Settlement>,
-    writing: Option<PendingWrite>,
+    filter_passed: VecDeque<Box<DeliveryTask>>,
+    completed: Vec<Settlement>,
+    pending_write: Option<PendingWrite>,
     /// Why nothing more is sent.
-    closing: Option<StopReason>,
+    stopping: Option<StopReason>,
     /// What went wrong.
-    trouble: Option<StorageFailure>,
-    next: Deadlines,
+    storage_failure: Option<StorageFailure>,
+    deadlines: Deadlines,
 }
 
 /// When things are to be looked at next.
@@ -92,75 +92,84 @@ struct Deadlines {
     destination: Instant,
     lease: Instant,
     /// When the destination was seen last.
-    seen: Instant,
+    destination_read_at: Instant,
 }
 
 impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
     pub(super) async fn new(
-        tools: &'a WorkerContext<S, Q>,
-        book: DispositionWriter<S>,
-        bell: &'a Notify,
+        context: &'a WorkerContext<S, Q>,
+        writer: DispositionWriter<S>,
+        notify: &'a Notify,
         lease: &'a mut Lease<S>,
         target: Arc<Target>,
-        until: Instant,
+        deadline: Instant,
     ) -> Result<Self, Error> {
         let destination = target.destination();
         let is_ordered = destination.ordering == Ordering::User;
-        let hold = destination.hold();
-        let stuck = if is_ordered { book.stuck(destination).await? } else { Vec::new() };
+        let max_block = destination.hold();
+        let blockers = if is_ordered { writer.blockers(destination).await? } else { Vec::new() };
         let now = Instant::now();
-        let recovers = lease.lane.unsettled.then(|| (tools.now)());
-        let mut ahead =
-            Prefetch::new(OrderedQueue::new(is_ordered, hold, stuck), recovers, Arc::clone(&target));
+        let recover_until = lease.lane.needs_recovery.then(|| (context.now)());
+        let mut prefetch = Prefetch::new(
+            OrderedQueue::new(is_ordered, max_block, blockers),
+            recover_until,
+            Arc::clone(&target),
+        );
         if let Some(ended_at) = lease.lane.recovered_at {
-            ahead.bring_forward(ended_at, (tools.now)());
+            prefetch.retry_early(ended_at, (context.now)());
         }
         Ok(Self {
-            ahead,
-            tools,
-            book,
-            bell,
+            prefetch,
+            context,
+            writer,
+            notify,
             lease,
             target,
-            until,
-            flying: FuturesUnordered::new(),
-            passed: VecDeque::new(),
-            landed: Vec::new(),
-            writing: None,
-            closing: None,
-            trouble: None,
-            next: Deadlines { destination: now + LOOK_AT_DESTINATION, lease: now + RENEW, seen: now },
+            deadline,
+            in_flight: FuturesUnordered::new(),
+            filter_passed: VecDeque::new(),
+            completed: Vec::new(),
+            pending_write: None,
+            stopping: None,
+            storage_failure: None,
+            deadlines: Deadlines {
+                destination: now + LOOK_AT_DESTINATION,
+                lease: now + RENEW,
+                destination_read_at: now,
+            },
         })
     }
 
     /// Works until nothing is due, or nothing more may be sent; all that was begun is written down then.
     pub(super) async fn run(mut self) -> Result<StopReason, Error> {
         loop {
-            self.look_around().await?;
-            if let Err(error) = self.read().await {
-                self.close_for(error, None);
+            self.heartbeat().await?;
+            if let Err(error) = self.prefetch_due().await {
+                self.stop_on_error(error, None);
             }
-            let blocked = self.launch();
-            self.write();
-            if !self.is_quiet() {
-                self.wait(blocked).await?;
+            let next_allowed = self.dispatch_ready();
+            self.start_write();
+            if !self.is_idle() {
+                self.wait(next_allowed).await?;
                 continue;
             }
-            match (self.closing.take(), self.trouble.take()) {
+            match (self.stopping.take(), self.storage_failure.take()) {
                 // It is known, whatever else is not.
-                (Some(left @ StopReason::ChangeDestination(_)), _) | (Some(left), None) => return Ok(left),
-                (_, Some(trouble)) => return Err(trouble.error),
+                (Some(reason @ StopReason::ChangeDestination(_)), _) | (Some(reason), None) => {
+                    return Ok(reason);
+                }
+                (_, Some(failure)) => return Err(failure.error),
                 (None, None) => {}
             }
-            if self.ahead.start_again() {
+            if self.prefetch.restart() {
                 continue;
             }
-            let wait = blocked.or(self.ahead.next_due());
+            let wait = next_allowed.or(self.prefetch.next_due());
             match wait {
-                Some(due) if due <= (self.tools.now)() + SOON => self.wait(Some(due)).await?,
+                Some(due) if due <= (self.context.now)() + SOON => self.wait(Some(due)).await?,
                 // Everything that was due has ended.
                 _ => {
-                    self.lease.lane.unsettled = false;
+                    self.lease.lane.needs_recovery = false;
                     return Ok(wait.map_or(StopReason::NothingQueued, StopReason::NothingBefore));
                 }
             }
@@ -168,51 +177,53 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
     }
 
     /// Whether nothing is on its way, and nothing can be sent now.
-    fn is_quiet(&self) -> bool {
-        let is_idle = self.flying.is_empty() && self.landed.is_empty() && self.writing.is_none();
-        is_idle && (self.closing.is_some() || self.ahead.is_read())
+    fn is_idle(&self) -> bool {
+        let is_quiet = self.in_flight.is_empty() && self.completed.is_empty() && self.pending_write.is_none();
+        is_quiet && (self.stopping.is_some() || self.prefetch.is_read())
     }
 
     /// Renews the lease, and sees whether the destination is still what it was. Where storage does not answer, it is
     /// asked again while the lease lasts; who has lost the lease leaves everything to the one who has it.
-    async fn look_around(&mut self) -> Result<(), Error> {
+    async fn heartbeat(&mut self) -> Result<(), Error> {
         let now = Instant::now();
-        if now >= self.until {
-            self.close(StopReason::MaxHoldReached);
+        if now >= self.deadline {
+            self.stop(StopReason::MaxHoldReached);
         }
-        let is_ending = self.lease.is_ending((self.tools.now)());
-        if is_ending || now >= self.next.lease {
-            match self.lease.renew((self.tools.now)()).await {
-                Ok(()) => self.next.lease = now + RENEW,
-                Err(error) if is_ending || self.lease.is_lost() => return Err(error),
+        let must_renew = self.lease.must_renew((self.context.now)());
+        if must_renew || now >= self.deadlines.lease {
+            match self.lease.renew((self.context.now)()).await {
+                Ok(()) => self.deadlines.lease = now + RENEW,
+                Err(error) if must_renew || self.lease.is_lost() => return Err(error),
                 Err(error) => {
-                    self.next.lease = now + PAUSE;
-                    self.tell("the lease could not be renewed", &error);
+                    self.deadlines.lease = now + PAUSE;
+                    self.log_retry("the lease could not be renewed", &error);
                 }
             }
-            if self.lease.take_rung() {
-                self.ahead.ring();
+            if self.lease.take_flag() {
+                self.prefetch.mark_stale();
             }
         }
-        if self.closing.is_none() && now >= self.next.destination {
-            self.next.destination = now + LOOK_AT_DESTINATION;
-            let (tenant, name) = (&self.book.wake.tenant, &self.book.wake.destination);
-            match Destination::find(tenant, name, &self.tools.store).await {
+        if self.stopping.is_none() && now >= self.deadlines.destination {
+            self.deadlines.destination = now + LOOK_AT_DESTINATION;
+            let (tenant, name) = (&self.writer.wakeup.tenant, &self.writer.wakeup.destination);
+            match Destination::find(tenant, name, &self.context.store).await {
                 Ok(found)
                     if found.as_ref().is_none_or(|found| found.version != self.target.stored.version) =>
                 {
-                    self.close(StopReason::DestinationChanged);
+                    self.stop(StopReason::DestinationChanged);
                 }
-                Ok(_) => self.next.seen = now,
-                Err(error) if now - self.next.seen >= UNSEEN => self.close_for(error, None),
-                Err(error) => self.tell("the destination could not be looked at", &error),
+                Ok(_) => self.deadlines.destination_read_at = now,
+                Err(error) if now - self.deadlines.destination_read_at >= UNSEEN => {
+                    self.stop_on_error(error, None)
+                }
+                Err(error) => self.log_retry("the destination could not be looked at", &error),
             }
         }
         Ok(())
     }
 
-    fn tell(&self, what: &str, error: &Error) {
-        let Wakeup { tenant, destination } = &self.book.wake;
+    fn log_retry(&self, what: &str, error: &Error) {
+        let Wakeup { tenant, destination } = &self.writer.wakeup;
         tracing::warn!(
             tenant = %tenant,
             destination = %destination,
@@ -222,23 +233,23 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
     }
 
     /// Sends nothing more: what is not on its way yet stays in the lane.
-    fn close(&mut self, left: StopReason) {
-        let is_change = matches!(left, StopReason::ChangeDestination(_));
-        if self.closing.is_none() || is_change {
-            self.closing = Some(left);
+    fn stop(&mut self, reason: StopReason) {
+        let is_change = matches!(reason, StopReason::ChangeDestination(_));
+        if self.stopping.is_none() || is_change {
+            self.stopping = Some(reason);
         }
-        self.target.filtering.call_off();
-        self.passed.clear();
-        self.ahead.clear();
+        self.target.filter_evaluations.cancel();
+        self.filter_passed.clear();
+        self.prefetch.clear();
     }
 
     /// Reads what is due, when little is left in line.
-    async fn read(&mut self) -> Result<(), Error> {
-        if self.closing.is_none() {
-            let (concurrency, now) = (self.concurrency(), (self.tools.now)());
-            let ended = self.ahead.read(&self.book, concurrency, self.flying.len(), now).await?;
-            self.landed.extend(ended);
-            self.lease.lane.recovered_at = self.ahead.brings_forward();
+    async fn prefetch_due(&mut self) -> Result<(), Error> {
+        if self.stopping.is_none() {
+            let (concurrency, now) = (self.concurrency(), (self.context.now)());
+            let settled = self.prefetch.read(&self.writer, concurrency, self.in_flight.len(), now).await?;
+            self.completed.extend(settled);
+            self.lease.lane.recovered_at = self.prefetch.outage_ended_at();
         }
         Ok(())
     }
@@ -249,9 +260,9 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
 
     /// Sends as much as may be on its way; gives when more may be sent, where something other than an answer is waited
     /// for.
-    fn launch(&mut self) -> Option<Timestamp> {
-        while self.closing.is_none() {
-            let now = (self.tools.now)();
+    fn dispatch_ready(&mut self) -> Option<Timestamp> {
+        while self.stopping.is_none() {
+            let now = (self.context.now)();
             let (limit, is_probe) = match self.lease.lane.permits(now) {
                 Permit::All => (self.concurrency(), false),
                 Permit::Probe => (1, true),
@@ -259,39 +270,40 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
                 // What was read stays in line meanwhile.
                 Permit::After(end) if end <= now + SOON => return Some(end),
                 Permit::After(end) => {
-                    self.close(StopReason::NothingBefore(end));
+                    self.stop(StopReason::NothingBefore(end));
                     return None;
                 }
             };
-            if self.flying.len() >= limit {
+            if self.in_flight.len() >= limit {
                 return None;
             }
             let rate = self.target.destination().rate_limit;
-            let is_idle = self.ahead.line.len() == 0 && self.passed.is_empty();
-            let free_at = self.lease.lane.free_at.filter(|_| rate.is_some() && !is_idle);
-            if let Some(free_at) = rate::wait(free_at, now) {
-                return Some(free_at);
+            let has_none = self.prefetch.queue.len() == 0 && self.filter_passed.is_empty();
+            let next_allowed_at = self.lease.lane.next_allowed_at.filter(|_| rate.is_some() && !has_none);
+            if let Some(next_allowed_at) = rate::wait(next_allowed_at, now) {
+                return Some(next_allowed_at);
             }
-            let passed = self.passed.pop_front().map(Dequeued::Send);
-            match passed.or_else(|| self.ahead.line.next(now))? {
-                Dequeued::Blocked(parcel, due) => {
-                    self.keep(Settlement::new(*parcel, Disposition::Blocked { due }));
+            let passed = self.filter_passed.pop_front().map(Dequeued::Send);
+            match passed.or_else(|| self.prefetch.queue.dequeue(now))? {
+                Dequeued::Blocked(task, due) => {
+                    self.complete(Settlement::not_sent(*task, Disposition::Blocked { due }));
                 }
-                Dequeued::Send(parcel) if parcel.row.queued.filter_pending => {
-                    let result = pending_filter::evaluate(Arc::clone(&self.target), parcel, now);
-                    self.flying.push(Box::pin(async { Completed::Filtered(result.await) }));
+                Dequeued::Send(task) if task.row.queued.filter_pending => {
+                    let result = pending_filter::evaluate(Arc::clone(&self.target), task, now);
+                    self.in_flight.push(Box::pin(async { Completed::Filtered(result.await) }));
                 }
-                Dequeued::Send(parcel) => {
+                Dequeued::Send(task) => {
                     if is_probe {
-                        self.lease.lane.probe();
+                        self.lease.lane.start_probe();
                     }
                     if let Some(rate) = rate {
-                        self.lease.lane.free_at = Some(rate::after(self.lease.lane.free_at, now, rate));
+                        self.lease.lane.next_allowed_at =
+                            Some(rate::after_call(self.lease.lane.next_allowed_at, now, rate));
                     }
-                    let (target, outbound) = (Arc::clone(&self.target), self.tools.outbound.clone());
-                    let patience = self.tools.patience;
-                    let call = attempt::send(target, parcel, outbound, now, patience, is_probe);
-                    self.flying.push(Box::pin(async { Completed::Called(call.await) }));
+                    let (target, outbound) = (Arc::clone(&self.target), self.context.outbound.clone());
+                    let request_timeout = self.context.request_timeout;
+                    let call = attempt::send(target, task, outbound, now, request_timeout, is_probe);
+                    self.in_flight.push(Box::pin(async { Completed::Called(call.await) }));
                 }
             }
         }
@@ -299,43 +311,43 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
     }
 
     /// Waits for an answer, for what is being written, for the bell, or until there is something else to do.
-    async fn wait(&mut self, until: Option<Timestamp>) -> Result<(), Error> {
+    async fn wait(&mut self, deadline: Option<Timestamp>) -> Result<(), Error> {
         let longest = Instant::now() + TICK;
-        let until = until.map(|until| {
-            let wait = until.duration_since((self.tools.now)());
+        let deadline = deadline.map(|deadline| {
+            let wait = deadline.duration_since((self.context.now)());
             Instant::now() + Duration::try_from(wait).unwrap_or_default()
         });
-        let tick = match until {
-            Some(until) if self.flying.is_empty() => until,
-            Some(until) => until.min(longest),
+        let tick = match deadline {
+            Some(deadline) if self.in_flight.is_empty() => deadline,
+            Some(deadline) => deadline.min(longest),
             None => longest,
         };
-        let writing = async {
-            match &mut self.writing {
-                Some(writing) => writing.await,
+        let written = async {
+            match &mut self.pending_write {
+                Some(pending_write) => pending_write.await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            Some(landed) = self.flying.next(), if !self.flying.is_empty() => self.land(landed),
-            written = writing => {
-                self.writing = None;
-                self.wrote(written)?;
+            Some(completed) = self.in_flight.next(), if !self.in_flight.is_empty() => self.on_completed(completed),
+            result = written => {
+                self.pending_write = None;
+                self.on_written(result)?;
             }
-            () = self.bell.notified() => {
-                self.ahead.ring();
+            () = self.notify.notified() => {
+                self.prefetch.mark_stale();
                 // It may have been rung for a change, which is in effect with the next event.
-                self.next.destination = Instant::now();
+                self.deadlines.destination = Instant::now();
             }
             () = sleep_until(tick) => {
-                if self.ahead.line.len() == 0 && until.is_some_and(|until| until <= Instant::now()) {
-                    self.ahead.look();
+                if self.prefetch.queue.len() == 0 && deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                    self.prefetch.expect_due();
                 }
             }
         }
         // What else has come in meanwhile.
-        while let Some(Some(landed)) = self.flying.next().now_or_never() {
-            self.land(landed);
+        while let Some(Some(completed)) = self.in_flight.next().now_or_never() {
+            self.on_completed(completed);
         }
         Ok(())
     }

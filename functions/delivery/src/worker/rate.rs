@@ -7,17 +7,19 @@ use jiff::{SignedDuration, Timestamp};
 const CAUGHT_UP: SignedDuration = SignedDuration::from_millis(20);
 
 /// When the next call may go, if not now.
-pub(super) fn wait(free_at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
-    free_at.map(|free_at| free_at - CAUGHT_UP).filter(|free_at| now < *free_at)
+pub(super) fn wait(next_allowed_at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    next_allowed_at
+        .map(|next_allowed_at| next_allowed_at - CAUGHT_UP)
+        .filter(|next_allowed_at| now < *next_allowed_at)
 }
 
 /// When the next one is free after a call at `now`, at so many a second.
-pub(super) fn after(free_at: Option<Timestamp>, now: Timestamp, per_second: u32) -> Timestamp {
+pub(super) fn after_call(next_allowed_at: Option<Timestamp>, now: Timestamp, per_second: u32) -> Timestamp {
     // What is caught up on is part of the second, so that no second has more.
     let second = SignedDuration::from_secs(1) + CAUGHT_UP;
     let rate = i32::try_from(per_second.max(1)).unwrap_or(i32::MAX);
     let step = second.checked_div(rate).unwrap_or_default();
-    free_at.map_or(now, |free_at| free_at.max(now)) + step
+    next_allowed_at.map_or(now, |next_allowed_at| next_allowed_at.max(now)) + step
 }
 
 #[cfg(test)]
@@ -26,13 +28,13 @@ mod tests {
 
     /// The moments, in milliseconds, at which calls go when somebody asks every so many milliseconds.
     fn calls(per_second: u32, every: i64, until: i64) -> Vec<i64> {
-        let mut free_at = None;
+        let mut next_allowed_at = None;
         let mut times = Vec::new();
         let mut at = 0;
         while at < until {
             let now = Timestamp::UNIX_EPOCH + SignedDuration::from_millis(at);
-            while wait(free_at, now).is_none() {
-                free_at = Some(after(free_at, now, per_second));
+            while wait(next_allowed_at, now).is_none() {
+                next_allowed_at = Some(after_call(next_allowed_at, now, per_second));
                 times.push(at);
             }
             at += every;

@@ -77,7 +77,7 @@ pub(super) enum Disposition {
 
 impl Disposition {
     /// Whether the response of the event is to say so.
-    pub(super) fn is_in_response(&self) -> bool {
+    pub(super) fn updates_response(&self) -> bool {
         matches!(self, Self::Delivered | Self::Filtered)
     }
 }
@@ -86,31 +86,31 @@ impl Disposition {
 #[derive(Debug)]
 pub(super) struct Settlement {
     pub(super) row: QueueRow,
-    pub(super) letter: Option<Payload>,
+    pub(super) payload: Option<Payload>,
     /// As it was read, where it is at hand.
     pub(super) response: Option<VersionedResponse>,
     /// Everything that was tried, the last one included.
     pub(super) attempts: Vec<Attempt>,
-    pub(super) fate: Disposition,
+    pub(super) disposition: Disposition,
     /// Whether a call was made, or tried to be.
     pub(super) was_sent: bool,
 }
 
 impl Settlement {
     /// A parcel that was not sent. What is not needed any more of its event goes.
-    pub(super) fn new(parcel: DeliveryTask, fate: Disposition) -> Self {
-        let DeliveryTask { row, letter, response, attempts } = parcel;
-        let has_failed = matches!(fate, Disposition::Failed { .. });
-        let letter = has_failed.then(|| Payload { canonical: String::new(), ..letter });
-        let response = response.filter(|_| fate.is_in_response());
-        Self { row, letter, response, attempts, fate, was_sent: false }
+    pub(super) fn not_sent(task: DeliveryTask, disposition: Disposition) -> Self {
+        let DeliveryTask { row, payload, response, attempts } = task;
+        let has_failed = matches!(disposition, Disposition::Failed { .. });
+        let payload = has_failed.then(|| Payload { canonical: String::new(), ..payload });
+        let response = response.filter(|_| disposition.updates_response());
+        Self { row, payload, response, attempts, disposition, was_sent: false }
     }
 
     /// A parcel whose call ended.
-    pub(super) fn landed(called: CallResult, fate: Disposition) -> Self {
-        let mut ended = Self::new(*called.parcel, fate);
-        ended.attempts.push(called.attempt);
-        Self { was_sent: true, ..ended }
+    pub(super) fn from_call(call: CallResult, disposition: Disposition) -> Self {
+        let mut settlement = Self::not_sent(*call.task, disposition);
+        settlement.attempts.push(call.attempt);
+        Self { was_sent: true, ..settlement }
     }
 }
 
@@ -119,95 +119,104 @@ impl Settlement {
 pub(super) struct DispositionWriter<S> {
     pub(super) store: S,
     pub(super) objects: Objects,
-    pub(super) wake: Wakeup,
+    pub(super) wakeup: Wakeup,
     pub(super) random: fn() -> u128,
-    pub(super) flips: ResponseUpdates,
+    pub(super) response_updates: ResponseUpdates,
 }
 
 impl<S: Store> DispositionWriter<S> {
     /// That of a lane.
-    pub(super) fn new<Q>(tools: &WorkerContext<S, Q>, wake: Wakeup, flips: ResponseUpdates) -> Self {
-        let WorkerContext { store, objects, random, .. } = tools;
-        Self { store: store.clone(), objects: objects.clone(), wake, random: *random, flips }
+    pub(super) fn new<Q>(
+        context: &WorkerContext<S, Q>,
+        wakeup: Wakeup,
+        response_updates: ResponseUpdates,
+    ) -> Self {
+        let WorkerContext { store, objects, random, .. } = context;
+        Self { store: store.clone(), objects: objects.clone(), wakeup, random: *random, response_updates }
     }
 
     /// Writes some down, which may be repeated. `id` is new: it names what goes to quarantine. What did not fail for good
     /// does not depend on what did. Gives the sequences of those whose rows were left, because their responses are being
     /// changed by others all the time: they lead to the same end.
-    pub(super) async fn record(
+    pub(super) async fn store_all(
         &self,
-        ended: &mut [Settlement],
+        settlements: &mut [Settlement],
         id: BatchId,
     ) -> Result<HashSet<String>, Error> {
-        self.heed(ended).await?;
-        let has_failed = |ended: &Settlement| matches!(ended.fate, Disposition::Failed { .. });
-        ended.sort_by_key(has_failed);
-        let (others, failed) = ended.split_at_mut(ended.partition_point(|ended| !has_failed(ended)));
-        let left = self.write(others).await?;
+        self.adopt_delivered(settlements).await?;
+        let has_failed =
+            |settlement: &Settlement| matches!(settlement.disposition, Disposition::Failed { .. });
+        settlements.sort_by_key(has_failed);
+        let (others, failed) =
+            settlements.split_at_mut(settlements.partition_point(|settlement| !has_failed(settlement)));
+        let unfinished = self.store_group(others).await?;
         if !failed.is_empty() {
             self.quarantine(failed, id).await?;
-            self.write(failed).await?;
+            self.store_group(failed).await?;
         }
-        Ok(left)
+        Ok(unfinished)
     }
 
     /// What is put or deleted by one call comes in any order. So what is queued is put first: a row that says it waits
     /// for another try waits for one that is there. And the row that leads back here is deleted last.
-    async fn write(&self, ended: &mut [Settlement]) -> Result<HashSet<String>, Error> {
-        let [queued, tried] = self.rows(ended)?;
-        for puts in [queued, tried] {
+    async fn store_group(&self, settlements: &mut [Settlement]) -> Result<HashSet<String>, Error> {
+        let [queue_rows, records] = self.rows_to_put(settlements)?;
+        for puts in [queue_rows, records] {
             if !puts.is_empty() {
                 let puts = puts.into_iter().map(|item| (item, Condition::None)).collect();
                 self.store.put_all(TABLE, puts).await?;
             }
         }
-        let left = self.flip(ended).await?;
-        let over = ended.iter().filter(|ended| !left.contains(&ended.row.sequence));
-        let (beside, back): (Vec<_>, Vec<_>) = over.map(|ended| self.gone(ended)).unzip();
-        for gone in [beside.concat(), back.into_iter().flatten().collect()] {
-            if !gone.is_empty() {
-                self.store.delete_all(TABLE, gone).await?;
+        let unfinished = self.update_responses(settlements).await?;
+        let finished = settlements.iter().filter(|settlement| !unfinished.contains(&settlement.row.sequence));
+        let (obsolete, processed): (Vec<_>, Vec<_>) =
+            finished.map(|settlement| self.rows_to_delete(settlement)).unzip();
+        for keys in [obsolete.concat(), processed.into_iter().flatten().collect()] {
+            if !keys.is_empty() {
+                self.store.delete_all(TABLE, keys).await?;
             }
         }
-        Ok(left)
+        Ok(unfinished)
     }
 
     /// What another courier has delivered meanwhile is delivered, whatever came of it here.
-    async fn heed(&self, ended: &mut [Settlement]) -> Result<(), Error> {
-        let writes = |fate: &Disposition| {
+    async fn adopt_delivered(&self, settlements: &mut [Settlement]) -> Result<(), Error> {
+        let writes = |disposition: &Disposition| {
             !matches!(
-                fate,
+                disposition,
                 Disposition::Delivered
                     | Disposition::Deferred { .. }
                     | Disposition::AlreadyDone { .. }
                     | Disposition::Superseded
             )
         };
-        let doubtful: Vec<&mut Settlement> = ended.iter_mut().filter(|ended| writes(&ended.fate)).collect();
-        if doubtful.is_empty() {
+        let unconfirmed: Vec<&mut Settlement> =
+            settlements.iter_mut().filter(|settlement| writes(&settlement.disposition)).collect();
+        if unconfirmed.is_empty() {
             return Ok(());
         }
-        let keys =
-            doubtful.iter().map(|ended| (self.partition(), Status::Delivered.sort(&ended.row.sequence)));
+        let keys = unconfirmed
+            .iter()
+            .map(|settlement| (self.partition(), Status::Delivered.sort(&settlement.row.sequence)));
         let found = self.store.get_all(TABLE, keys.collect()).await?;
-        for (ended, found) in doubtful.into_iter().zip(found) {
+        for (settlement, found) in unconfirmed.into_iter().zip(found) {
             let Some(item) = found else { continue };
-            ended.attempts = model::body::<Delivery>(&item)?.attempts;
-            (ended.fate, ended.letter) = (Disposition::Delivered, None);
+            settlement.attempts = model::body::<Delivery>(&item)?.attempts;
+            (settlement.disposition, settlement.payload) = (Disposition::Delivered, None);
         }
         Ok(())
     }
 
     /// Event and reason of what failed for good, an object for each door that events came in by.
-    async fn quarantine(&self, ended: &[Settlement], id: BatchId) -> Result<(), Error> {
+    async fn quarantine(&self, settlements: &[Settlement], id: BatchId) -> Result<(), Error> {
         let mut writers = BTreeMap::<&str, (Batch, Writer)>::new();
-        for ended in ended {
-            let Disposition::Failed { reason } = &ended.fate else { continue };
-            let via = ended.letter.as_ref().map_or(Via::Events, |letter| letter.via);
+        for settlement in settlements {
+            let Disposition::Failed { reason } = &settlement.disposition else { continue };
+            let via = settlement.payload.as_ref().map_or(Via::Events, |payload| payload.via);
             if !writers.contains_key(via.provider()) {
                 let batch = Batch {
                     batch_id: id,
-                    tenant: self.wake.tenant.clone(),
+                    tenant: self.wakeup.tenant.clone(),
                     provider: via.provider().parse()?,
                     kind: Kind::Event,
                     received_at: id.made_at(),
@@ -218,7 +227,7 @@ impl<S: Store> DispositionWriter<S> {
                 writers.insert(via.provider(), (batch, Writer::default()));
             }
             if let Some((batch, writer)) = writers.get_mut(via.provider()) {
-                writer.push(batch, &self.entry(ended, via, reason)?)?;
+                writer.push(batch, &self.quarantine_entry(settlement, via, reason)?)?;
             }
         }
         for (batch, writer) in writers.into_values() {
@@ -227,14 +236,15 @@ impl<S: Store> DispositionWriter<S> {
         Ok(())
     }
 
-    fn entry(&self, ended: &Settlement, via: Via, reason: &str) -> Result<Entry, Error> {
-        let QueueRow { sequence, queued, .. } = &ended.row;
+    fn quarantine_entry(&self, settlement: &Settlement, via: Via, reason: &str) -> Result<Entry, Error> {
+        let QueueRow { sequence, queued, .. } = &settlement.row;
         let broken = || Error::BadInput("a row of the lane has a sequence that is none".into());
         let (id, index) = sequence.rsplit_once('-').ok_or_else(broken)?;
-        let record = ended.letter.as_ref().map(|letter| RawValue::from_string(letter.payload.clone()));
-        let last = ended.attempts.last().filter(|last| last.error.as_deref() == Some(reason));
+        let record =
+            settlement.payload.as_ref().map(|payload| RawValue::from_string(payload.original.clone()));
+        let last = settlement.attempts.last().filter(|last| last.error.as_deref() == Some(reason));
         let why = last.and_then(|last| last.message.as_ref()).map(|why| format!(": {why}"));
-        let (destination, why) = (&self.wake.destination, why.unwrap_or_default());
+        let (destination, why) = (&self.wakeup.destination, why.unwrap_or_default());
         let message = format!("was not taken by destination {destination}: {reason}{why}");
         Ok(Entry {
             batch_id: id.parse()?,
@@ -243,7 +253,7 @@ impl<S: Store> DispositionWriter<S> {
             message_id: Some(queued.message_id.clone()),
             via: Some(via),
             sent_at: None,
-            destination: Some(self.wake.destination.clone()),
+            destination: Some(self.wakeup.destination.clone()),
             line: 0,
             received_at: queued.received_at,
             order: 0,
@@ -257,86 +267,98 @@ impl<S: Store> DispositionWriter<S> {
     }
 
     /// The rows of deliveries as they stand now: what is queued, and what is known of each.
-    fn rows(&self, ended: &[Settlement]) -> Result<[Vec<Item>; 2], Error> {
-        let (mut lane, mut known) = (Vec::new(), Vec::new());
-        for ended in ended {
-            let Settlement { row, fate, .. } = ended;
+    fn rows_to_put(&self, settlements: &[Settlement]) -> Result<[Vec<Item>; 2], Error> {
+        let (mut queue_rows, mut records) = (Vec::new(), Vec::new());
+        for settlement in settlements {
+            let Settlement { row, disposition, .. } = settlement;
             let QueueRow { sequence, queued: before, .. } = row;
-            match fate {
+            match disposition {
                 Disposition::Delivered => {
-                    known.push(self.delivery(row, &self.tried(ended, Status::Delivered))?)
+                    records.push(self.delivery_item(row, &self.record(settlement, Status::Delivered))?)
                 }
                 Disposition::Failed { reason } => {
-                    let tried = self.tried(ended, Status::Failed);
-                    known.push(self.delivery(row, &Delivery { reason: Some(reason.clone()), ..tried })?);
+                    let record = self.record(settlement, Status::Failed);
+                    records
+                        .push(self.delivery_item(row, &Delivery { reason: Some(reason.clone()), ..record })?);
                 }
                 Disposition::Retry { due, queued } => {
-                    lane.push(self.queued(sequence, *due, 1, queued)?);
-                    known.push(self.waiting(ended, *due, queued.stuck_since)?);
+                    queue_rows.push(self.queue_item(sequence, *due, 1, queued)?);
+                    records.push(self.pending_item(settlement, *due, queued.blocking_since)?);
                 }
                 Disposition::Requeued { queued } => {
-                    lane.push(self.queued(sequence, row.due, row.version + 1, queued)?);
-                    known.push(self.waiting(ended, row.due, queued.stuck_since)?);
+                    queue_rows.push(self.queue_item(sequence, row.due, row.version + 1, queued)?);
+                    records.push(self.pending_item(settlement, row.due, queued.blocking_since)?);
                 }
                 Disposition::Blocked { due } => {
-                    let queued = Queued { stuck_since: before.stuck_since.or(Some(*due)), ..before.clone() };
-                    lane.push(self.queued(sequence, *due, 1, &queued)?);
-                    known.push(self.waiting(ended, *due, None)?);
+                    let queued =
+                        Queued { blocking_since: before.blocking_since.or(Some(*due)), ..before.clone() };
+                    queue_rows.push(self.queue_item(sequence, *due, 1, &queued)?);
+                    records.push(self.pending_item(settlement, *due, None)?);
                 }
-                Disposition::Deferred { due } => lane.push(self.queued(sequence, *due, 1, before)?),
+                Disposition::Deferred { due } => queue_rows.push(self.queue_item(sequence, *due, 1, before)?),
                 Disposition::AlreadyDone { .. } | Disposition::Superseded | Disposition::Filtered => {}
             }
         }
-        Ok([lane, known])
+        Ok([queue_rows, records])
     }
 
     /// One that waits until then.
-    fn waiting(
+    fn pending_item(
         &self,
-        ended: &Settlement,
+        settlement: &Settlement,
         due: Timestamp,
-        stuck_since: Option<Timestamp>,
+        blocking_since: Option<Timestamp>,
     ) -> Result<Item, Error> {
-        let tried = self.tried(ended, Status::Pending);
-        self.delivery(&ended.row, &Delivery { next_attempt_at: Some(due), stuck_since, ..tried })
+        let record = self.record(settlement, Status::Pending);
+        self.delivery_item(
+            &settlement.row,
+            &Delivery { next_attempt_at: Some(due), blocking_since, ..record },
+        )
     }
 
     /// What was tried.
-    fn tried(&self, ended: &Settlement, status: Status) -> Delivery {
-        let Queued { message_id, user, channel, received_at, of, replays, filter_pending, .. } =
-            ended.row.queued.clone();
-        let first = ended.attempts.len().saturating_sub(ATTEMPTS);
+    fn record(&self, settlement: &Settlement, status: Status) -> Delivery {
+        let Queued {
+            message_id, user, channel, received_at, destination_made, replays, filter_pending, ..
+        } = settlement.row.queued.clone();
+        let first = settlement.attempts.len().saturating_sub(ATTEMPTS);
         Delivery {
             message_id,
-            destination: self.wake.destination.clone(),
+            destination: self.wakeup.destination.clone(),
             status,
-            attempts: ended.attempts[first..].to_vec(),
+            attempts: settlement.attempts[first..].to_vec(),
             next_attempt_at: None,
-            stuck_since: None,
+            blocking_since: None,
             reason: None,
             user,
             channel,
             received_at,
-            of,
+            destination_made,
             replays,
             filter_pending,
         }
     }
 
-    fn delivery(&self, row: &QueueRow, delivery: &Delivery) -> Result<Item, Error> {
+    fn delivery_item(&self, row: &QueueRow, delivery: &Delivery) -> Result<Item, Error> {
         // A failure's version tells it from the one before it was sent again.
         let version = u64::from(delivery.replays) + 1;
         model::item(&self.partition(), delivery.status.sort(&row.sequence), version, delivery)
     }
 
-    fn queued(&self, sequence: &str, due: Timestamp, version: u64, queued: &Queued) -> Result<Item, Error> {
+    fn queue_item(
+        &self,
+        sequence: &str,
+        due: Timestamp,
+        version: u64,
+        queued: &Queued,
+    ) -> Result<Item, Error> {
         model::item(&self.partition(), model::queued_sort(due, sequence), version, queued)
     }
 
     /// The rows that are gone with it, and then the one that leads back here.
-    fn gone(&self, ended: &Settlement) -> (Vec<Key>, Option<Key>) {
-        let Settlement { row, fate, .. } = ended;
-        let beside = match fate {
+    fn rows_to_delete(&self, settlement: &Settlement) -> (Vec<Key>, Option<Key>) {
+        let Settlement { row, disposition, .. } = settlement;
+        let obsolete = match disposition {
             Disposition::Delivered
             | Disposition::Filtered
             | Disposition::AlreadyDone { was_delivered: true }
@@ -344,13 +366,13 @@ impl<S: Store> DispositionWriter<S> {
             {
                 vec![Status::Failed, Status::Pending]
             }
-            Disposition::Delivered | Disposition::Filtered | Disposition::Failed { .. } if row.waits => {
+            Disposition::Delivered | Disposition::Filtered | Disposition::Failed { .. } if row.has_record => {
                 vec![Status::Pending]
             }
             Disposition::AlreadyDone { .. } => vec![Status::Pending],
             _ => Vec::new(),
         };
-        let stays = match fate {
+        let is_kept = match disposition {
             Disposition::Requeued { .. } => true,
             // It is the row that was put.
             Disposition::Retry { due, .. } | Disposition::Blocked { due } | Disposition::Deferred { due } => {
@@ -359,14 +381,14 @@ impl<S: Store> DispositionWriter<S> {
             _ => false,
         };
         let key = |sort| (self.partition(), sort);
-        let beside = beside.into_iter().map(|status| key(status.sort(&row.sequence))).collect();
-        (beside, (!stays).then(|| key(row.sort.clone())))
+        let obsolete = obsolete.into_iter().map(|status| key(status.sort(&row.sequence))).collect();
+        (obsolete, (!is_kept).then(|| key(row.sort.clone())))
     }
 
     /// What waits for another try, or behind one that does: whose event it is, its sequence, and for how long it holds
     /// up others. What came before the destination was changed last does not count.
-    pub(super) async fn stuck(&self, of: &Destination) -> Result<Vec<(String, String, Blocker)>, Error> {
-        let hold = of.hold();
+    pub(super) async fn blockers(&self, of: &Destination) -> Result<Vec<(String, String, Blocker)>, Error> {
+        let max_block = of.hold();
         let mut all = Vec::new();
         let mut after = None;
         loop {
@@ -379,14 +401,14 @@ impl<S: Store> DispositionWriter<S> {
             };
             let items = self.store.query(TABLE, query).await?;
             for item in &items {
-                let waits: Delivery = model::body(item)?;
-                if !waits.is_for(of) {
+                let pending: Delivery = model::body(item)?;
+                if !pending.is_for(of) {
                     continue;
                 }
-                if let (Some(user), Some(due)) = (waits.user, waits.next_attempt_at) {
-                    let since = waits.stuck_since.unwrap_or(due).max(of.updated_at);
+                if let (Some(user), Some(due)) = (pending.user, pending.next_attempt_at) {
+                    let since = pending.blocking_since.unwrap_or(due).max(of.updated_at);
                     let sequence = item.sort.trim_start_matches(Status::Pending.prefix()).to_owned();
-                    all.push((user, sequence, Blocker { due, free_at: since + hold }));
+                    all.push((user, sequence, Blocker { due, blocks_until: since + max_block }));
                 }
             }
             if items.len() < PAGE {
@@ -397,6 +419,6 @@ impl<S: Store> DispositionWriter<S> {
     }
 
     pub(super) fn partition(&self) -> String {
-        model::partition(&self.wake.tenant, &self.wake.destination)
+        model::partition(&self.wakeup.tenant, &self.wakeup.destination)
     }
 }

@@ -18,14 +18,14 @@ const PROBE_INTERVAL: SignedDuration = SignedDuration::from_secs(3);
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Refusals {
     /// Since when.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    since: Option<Timestamp>,
+    #[serde(rename = "since", skip_serializing_if = "Option::is_none")]
+    refused_since: Option<Timestamp>,
     /// The sequences of the first [`MIN_REFUSED`] of those deliveries.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    deliveries: Vec<String>,
+    #[serde(rename = "deliveries", skip_serializing_if = "Vec::is_empty")]
+    sequences: Vec<String>,
     /// When the next call may go, if there were as many.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<Timestamp>,
+    #[serde(rename = "until", skip_serializing_if = "Option::is_none")]
+    blocked_until: Option<Timestamp>,
     /// Whether the one call is on its way that is to show how the destination is.
     #[serde(skip)]
     is_probing: bool,
@@ -34,20 +34,20 @@ pub(super) struct Refusals {
 impl Refusals {
     /// What they let through now.
     pub(super) fn permits(&self, now: Timestamp) -> Permit {
-        Permit::until(self.until, self.is_probing, now)
+        Permit::until(self.blocked_until, self.is_probing, now)
     }
 
     /// The probe is on its way.
-    pub(super) fn probe(&mut self) {
-        self.is_probing = self.until.is_some();
+    pub(super) fn start_probe(&mut self) {
+        self.is_probing = self.blocked_until.is_some();
     }
 
     /// A call ended; gives whether the destination refuses everything.
-    pub(super) fn note(&mut self, sign: Signal, sequence: &str, is_probe: bool, now: Timestamp) -> bool {
+    pub(super) fn record(&mut self, signal: Signal, sequence: &str, is_probe: bool, now: Timestamp) -> bool {
         if is_probe {
             self.is_probing = false;
         }
-        match sign {
+        match signal {
             Signal::Neutral => return false,
             Signal::Success | Signal::Failure => {
                 *self = Self::default();
@@ -55,17 +55,17 @@ impl Refusals {
             }
             Signal::Refused => {}
         }
-        let since = *self.since.get_or_insert(now);
-        if self.deliveries.len() < MIN_REFUSED && !self.deliveries.iter().any(|known| known == sequence) {
-            self.deliveries.push(sequence.to_owned());
+        let refused_since = *self.refused_since.get_or_insert(now);
+        if self.sequences.len() < MIN_REFUSED && !self.sequences.iter().any(|known| known == sequence) {
+            self.sequences.push(sequence.to_owned());
         }
-        if self.deliveries.len() < MIN_REFUSED {
+        if self.sequences.len() < MIN_REFUSED {
             return false;
         }
-        if is_probe || self.until.is_none() {
-            self.until = Some(now + PROBE_INTERVAL);
+        if is_probe || self.blocked_until.is_none() {
+            self.blocked_until = Some(now + PROBE_INTERVAL);
         }
-        now.duration_since(since) >= MIN_REFUSING
+        now.duration_since(refused_since) >= MIN_REFUSING
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
         let mut refusals = Refusals::default();
         let (mut now, mut is_paused) = (Timestamp::UNIX_EPOCH, false);
         for call in calls.chars() {
-            let sign = match call {
+            let signal = match call {
                 '.' => {
                     now += SignedDuration::from_secs(1);
                     continue;
@@ -90,10 +90,10 @@ mod tests {
             };
             let is_probe = refusals.permits(now) == Permit::Probe;
             if is_probe {
-                refusals.probe();
+                refusals.start_probe();
                 assert_eq!(refusals.permits(now), Permit::Wait);
             }
-            is_paused |= refusals.note(sign, &call.to_string(), is_probe, now);
+            is_paused |= refusals.record(signal, &call.to_string(), is_probe, now);
         }
         (refusals, is_paused, now)
     }

@@ -12,62 +12,62 @@ const MAX_REST: SignedDuration = SignedDuration::from_mins(5);
 /// After how many rests in a row a rest grows no longer.
 const MAX_DOUBLINGS: u32 = 10;
 
-/// When to try again what failed at `now`, having used up `used` tries before; `None`: not again.
+/// When to try again what failed at `now`, having used up `attempts_used` tries before; `None`: not again.
 ///
 /// It is the later of the delay, ±10 %, and what the destination asks for, which is spread by 10 % more, so that not all
 /// come at once.
-pub(super) fn next(
+pub(super) fn next_attempt(
     delays: &[u32],
-    used: u32,
-    asked: Option<RetryAfter>,
+    attempts_used: u32,
+    retry_after: Option<RetryAfter>,
     now: Timestamp,
     random: u128,
 ) -> Option<Timestamp> {
-    let delay = *delays.get(usize::try_from(used).ok()?)?;
-    let wait = spread_around(delay, random);
-    Some(now + asked.map_or(wait, |asked| wait.max(spread_behind(asked, now, random))))
+    let delay = *delays.get(usize::try_from(attempts_used).ok()?)?;
+    let wait = jitter_around(delay, random);
+    Some(now + retry_after.map_or(wait, |retry_after| wait.max(jitter_after(retry_after, now, random))))
 }
 
 /// Until when a lane rests whose destination asked for time at `now`: for the first of the delays, or for as long as was
-/// asked for if that is longer. Where it does not say how long, each rest in a row (`before` is their number) is twice
+/// asked for if that is longer. Where it does not say how long, each rest in a row (`rests` is their number) is twice
 /// as long as the one before.
-pub(super) fn rest(
+pub(super) fn rest_until(
     delays: &[u32],
-    before: u32,
-    asked: Option<RetryAfter>,
+    rests: u32,
+    retry_after: Option<RetryAfter>,
     now: Timestamp,
     random: u128,
 ) -> Timestamp {
     let delay = delays.first().copied().unwrap_or(RETRY_DELAYS[0]);
-    let first = spread_around(delay, random).max(MIN_REST);
-    let wait = match asked {
-        Some(asked) => first.max(spread_behind(asked, now, random)),
-        None => first.max((first * (1 << before.min(MAX_DOUBLINGS))).min(MAX_REST)),
+    let first = jitter_around(delay, random).max(MIN_REST);
+    let wait = match retry_after {
+        Some(retry_after) => first.max(jitter_after(retry_after, now, random)),
+        None => first.max((first * (1 << rests.min(MAX_DOUBLINGS))).min(MAX_REST)),
     };
     now + wait
 }
 
 /// For how long a destination may go on asking for time before a delivery has failed: as long as its tries would take,
 /// and no less than they take by default.
-pub(super) fn patience(delays: &[u32]) -> SignedDuration {
+pub(super) fn max_throttle_time(delays: &[u32]) -> SignedDuration {
     let total = |delays: &[u32]| SignedDuration::from_secs(delays.iter().copied().map(i64::from).sum());
     total(delays).max(total(&RETRY_DELAYS))
 }
 
 /// A delay, ±10 %.
-fn spread_around(seconds: u32, random: u128) -> SignedDuration {
+fn jitter_around(seconds: u32, random: u128) -> SignedDuration {
     let wait = SignedDuration::from_secs(seconds.into());
-    wait - wait / 10 + part(wait / 5, random)
+    wait - wait / 10 + random_part(wait / 5, random)
 }
 
 /// What a destination asks for, and up to 10 % more.
-fn spread_behind(asked: RetryAfter, now: Timestamp, random: u128) -> SignedDuration {
-    let wait = asked.wait(now).min(MAX_ASKED);
-    (wait + part(wait / 10, random)).min(MAX_ASKED)
+fn jitter_after(retry_after: RetryAfter, now: Timestamp, random: u128) -> SignedDuration {
+    let wait = retry_after.wait(now).min(MAX_ASKED);
+    (wait + random_part(wait / 10, random)).min(MAX_ASKED)
 }
 
 /// A random part of a duration, to the millisecond.
-fn part(whole: SignedDuration, random: u128) -> SignedDuration {
+fn random_part(whole: SignedDuration, random: u128) -> SignedDuration {
     let steps = u128::try_from(whole.as_millis()).unwrap_or_default() + 1;
     SignedDuration::from_millis(i64::try_from(random % steps).unwrap_or_default())
 }
@@ -77,17 +77,18 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(used: u32, asked: Option<&str>, expected: Option<(i64, i64)>) {
+    fn check(attempts_used: u32, retry_after: Option<&str>, expected: Option<(i64, i64)>) {
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
-        let asked = asked.and_then(RetryAfter::parse);
+        let retry_after = retry_after.and_then(RetryAfter::parse);
         let seconds = |random| {
-            next(&RETRY_DELAYS, used, asked, now, random).map(|due| due.duration_since(now).as_millis())
+            next_attempt(&RETRY_DELAYS, attempts_used, retry_after, now, random)
+                .map(|due| due.duration_since(now).as_millis())
         };
         let all: Vec<_> = (0..7_919).map(|step| seconds(u128::MAX / 7_919 * step)).collect();
         let found = all.iter().min().copied().flatten().zip(all.iter().max().copied().flatten());
         let expected = expected.map(|(from, to)| (i128::from(from), i128::from(to)));
         let Some(((first, last), (from, to))) = found.zip(expected) else {
-            assert_eq!(found, expected, "{used} {asked:?}");
+            assert_eq!(found, expected, "{attempts_used} {retry_after:?}");
             return;
         };
         assert!((from..=to).contains(&first) && (from..=to).contains(&last), "{found:?} {expected:?}");
@@ -108,9 +109,9 @@ mod tests {
     #[test]
     fn the_later_of_schedule_and_retry_after_counts() {
         check(0, Some("120"), Some((120_000, 132_000)));
-        for asked in ["0", "1", "Wed, 01 Jan 2025 01:00:00 GMT"] {
-            check(0, Some(asked), Some((4_500, 5_500)));
-            check(6, Some(asked), Some((32_400_000, 39_600_000)));
+        for retry_after in ["0", "1", "Wed, 01 Jan 2025 01:00:00 GMT"] {
+            check(0, Some(retry_after), Some((4_500, 5_500)));
+            check(6, Some(retry_after), Some((32_400_000, 39_600_000)));
         }
         check(0, Some("Thu, 01 Jan 2026 01:00:00 GMT"), Some((3_600_000, 3_960_000)));
         check(0, Some("9999999"), Some((86_400_000, 86_400_000)));
@@ -119,13 +120,13 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_rest(delays: &[u32], before: u32, asked: Option<&str>, (from, to): (i128, i128)) {
+    fn check_rest(delays: &[u32], rests: u32, retry_after: Option<&str>, (from, to): (i128, i128)) {
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
-        let asked = asked.and_then(RetryAfter::parse);
+        let retry_after = retry_after.and_then(RetryAfter::parse);
         for step in 0..7_919 {
-            let until = rest(delays, before, asked, now, u128::MAX / 7_919 * step);
+            let until = rest_until(delays, rests, retry_after, now, u128::MAX / 7_919 * step);
             let found = until.duration_since(now).as_millis();
-            assert!((from..=to).contains(&found), "{delays:?} {before} {asked:?}: {found}");
+            assert!((from..=to).contains(&found), "{delays:?} {rests} {retry_after:?}: {found}");
         }
     }
 
@@ -143,8 +144,8 @@ mod tests {
 
     #[test]
     fn a_delivery_waits_for_its_destination_as_long_as_its_tries_take() {
-        assert_eq!(patience(&RETRY_DELAYS).as_secs(), 99_305);
-        assert_eq!(patience(&[]), patience(&RETRY_DELAYS));
-        assert_eq!(patience(&[86_400; 3]).as_secs(), 3 * 86_400);
+        assert_eq!(max_throttle_time(&RETRY_DELAYS).as_secs(), 99_305);
+        assert_eq!(max_throttle_time(&[]), max_throttle_time(&RETRY_DELAYS));
+        assert_eq!(max_throttle_time(&[86_400; 3]).as_secs(), 3 * 86_400);
     }
 }

@@ -41,98 +41,98 @@ pub(super) enum SessionEnd {
 /// Works on a lane until there is nothing to do now, or the time is over. Whoever holds the lane is told, and that is
 /// all.
 pub(super) async fn run<S: Store, Q: Queue>(
-    tools: &WorkerContext<S, Q>,
-    book: &DispositionWriter<S>,
-    bell: &Notify,
-    until: Instant,
+    context: &WorkerContext<S, Q>,
+    writer: &DispositionWriter<S>,
+    notify: &Notify,
+    deadline: Instant,
 ) -> Result<SessionEnd, Error> {
-    let Some(mut lease) = take(tools, &book.wake).await? else { return Ok(SessionEnd::Idle) };
-    let done = work(tools, book, bell, &mut lease, until).await;
+    let Some(mut lease) = acquire(context, &writer.wakeup).await? else { return Ok(SessionEnd::Idle) };
+    let done = run_until_idle(context, writer, notify, &mut lease, deadline).await;
     if done.is_err() && !lease.is_lost() {
         // The error is the one to tell. Where this fails too, the lease expires, and says the same.
-        lease.lane.unsettled = true;
-        while lease.leave().await.is_ok_and(|left| !left) {}
+        lease.lane.needs_recovery = true;
+        while lease.try_release().await.is_ok_and(|is_released| !is_released) {}
     }
     done
 }
 
 /// Takes the lease; `None`: another has it, and looks again before it lets go.
-async fn take<S: Store, Q: Queue>(
-    tools: &WorkerContext<S, Q>,
-    wake: &Wakeup,
+async fn acquire<S: Store, Q: Queue>(
+    context: &WorkerContext<S, Q>,
+    wakeup: &Wakeup,
 ) -> Result<Option<Lease<S>>, Error> {
-    let WorkerContext { store, queue, holder, .. } = tools;
-    let partition = model::partition(&wake.tenant, &wake.destination);
-    let ours = format!("{:032x}", (tools.random)());
+    let WorkerContext { store, queue, holder, .. } = context;
+    let partition = model::partition(&wakeup.tenant, &wakeup.destination);
+    let our_flag = format!("{:032x}", (context.random)());
     let mut first = None;
     loop {
-        let now = (tools.now)();
-        let mut busy = match Lease::take(store, &partition, holder, now).await? {
+        let now = (context.now)();
+        let mut held = match Lease::acquire(store, &partition, holder, now).await? {
             Ok(lease) => return Ok(Some(lease)),
-            Err(busy) => busy,
+            Err(held) => held,
         };
         // Should the holder die, somebody comes when its lease is over.
-        let due = busy.lane.expires_at.unwrap_or(now).max(now + wakes::NEXT);
-        let is_armed = wakes::is_armed(busy.lane.wake_at, due, now);
-        let before = first.get_or_insert_with(|| busy.lane.ring.clone());
-        let has_rung = busy.lane.ring.as_ref() == Some(&ours);
+        let due = held.lane.expires_at.unwrap_or(now).max(now + wakes::NEXT);
+        let is_scheduled = wakes::is_scheduled(held.lane.wake_at, due, now);
+        let flag_before = first.get_or_insert_with(|| held.lane.wakeup_by.clone());
+        let is_ours = held.lane.wakeup_by.as_ref() == Some(&our_flag);
         // By somebody who came since, and who sees to the message too.
-        let is_heard = busy.lane.ring != *before && !has_rung;
-        if is_heard || (busy.lane.rung && is_armed) {
+        let is_newer = held.lane.wakeup_by != *flag_before && !is_ours;
+        if is_newer || (held.lane.wakeup_pending && is_scheduled) {
             return Ok(None);
         }
-        if !has_rung {
-            (busy.lane.ring, busy.lane.rung) = (Some(ours.clone()), true);
-            if !busy.write(store, &partition).await? {
+        if !is_ours {
+            (held.lane.wakeup_by, held.lane.wakeup_pending) = (Some(our_flag.clone()), true);
+            if !held.write(store, &partition).await? {
                 continue;
             }
         }
-        if !is_armed {
-            wakes::arm(wake, &mut busy.lane, due, now, queue).await?;
+        if !is_scheduled {
+            wakes::schedule(wakeup, &mut held.lane, due, now, queue).await?;
             // Where the lane changed meanwhile it does not say so, and another sends one more.
-            busy.write(store, &partition).await?;
+            held.write(store, &partition).await?;
         }
         return Ok(None);
     }
 }
 
-async fn work<S: Store, Q: Queue>(
-    tools: &WorkerContext<S, Q>,
-    book: &DispositionWriter<S>,
-    bell: &Notify,
+async fn run_until_idle<S: Store, Q: Queue>(
+    context: &WorkerContext<S, Q>,
+    writer: &DispositionWriter<S>,
+    notify: &Notify,
     lease: &mut Lease<S>,
-    until: Instant,
+    deadline: Instant,
 ) -> Result<SessionEnd, Error> {
-    while Instant::now() < until {
-        let Some(again) = turn(tools, book, bell, lease, until).await? else { continue };
-        if let NextRun::At(due) = again {
-            wakes::arm(&book.wake, &mut lease.lane, due, (tools.now)(), &tools.queue).await?;
+    while Instant::now() < deadline {
+        let Some(next_run) = run_once(context, writer, notify, lease, deadline).await? else { continue };
+        if let NextRun::At(due) = next_run {
+            wakes::schedule(&writer.wakeup, &mut lease.lane, due, (context.now)(), &context.queue).await?;
         }
-        if lease.let_go((tools.now)()).await? {
+        if lease.release_or_renew((context.now)()).await? {
             return Ok(SessionEnd::Idle);
         }
     }
     // Whoever came by meanwhile is heard in the next shift.
-    while !lease.leave().await? {}
+    while !lease.try_release().await? {}
     Ok(SessionEnd::MaxHoldReached)
 }
 
 /// Does what the destination's state asks for; `None`: look at the destination once more.
-async fn turn<S: Store, Q: Queue>(
-    tools: &WorkerContext<S, Q>,
-    book: &DispositionWriter<S>,
-    bell: &Notify,
+async fn run_once<S: Store, Q: Queue>(
+    context: &WorkerContext<S, Q>,
+    writer: &DispositionWriter<S>,
+    notify: &Notify,
     lease: &mut Lease<S>,
-    until: Instant,
+    deadline: Instant,
 ) -> Result<Option<NextRun>, Error> {
-    let wake = &book.wake;
-    let found = Destination::find(&wake.tenant, &wake.destination, &tools.store).await?;
+    let wakeup = &writer.wakeup;
+    let found = Destination::find(&wakeup.tenant, &wakeup.destination, &context.store).await?;
     let ended = match &found {
         None => Some(DELETED),
         Some(Stored { destination, .. }) if destination.state == State::Active => None,
         Some(Stored { destination, .. }) => {
-            let id = BatchId::new((tools.now)(), (tools.random)());
-            health::tell(wake, destination, &mut lease.lane, id, &tools.queue).await?;
+            let id = BatchId::new((context.now)(), (context.random)());
+            health::notify(wakeup, destination, &mut lease.lane, id, &context.queue).await?;
             if destination.state == State::Paused {
                 return Ok(Some(NextRun::OnWakeup));
             }
@@ -140,24 +140,26 @@ async fn turn<S: Store, Q: Queue>(
         }
     };
     if let Some(reason) = ended {
-        lease.renew((tools.now)()).await?;
-        let is_empty = drain(tools, book, reason).await?;
+        lease.renew((context.now)()).await?;
+        let is_empty = drain(context, writer, reason).await?;
         return Ok(is_empty.then_some(NextRun::OnWakeup));
     }
     let Some(stored) = found else { return Ok(None) };
-    lease.lane.meet(&stored);
-    if let Permit::After(end) = lease.lane.permits((tools.now)()) {
+    lease.lane.observe(&stored);
+    if let Permit::After(end) = lease.lane.permits((context.now)()) {
         return Ok(Some(NextRun::At(end)));
     }
-    let target = Arc::new(Target::new(stored, tools.outbound.guard(), tools.evaluator.clone()));
-    let left =
-        Dispatcher::new(tools, book.clone(), bell, lease, Arc::clone(&target), until).await?.run().await?;
-    Ok(match left {
+    let target = Arc::new(Target::new(stored, context.outbound.guard(), context.evaluator.clone()));
+    let stop_reason = Dispatcher::new(context, writer.clone(), notify, lease, Arc::clone(&target), deadline)
+        .await?
+        .run()
+        .await?;
+    Ok(match stop_reason {
         StopReason::NothingQueued => Some(NextRun::OnWakeup),
         StopReason::NothingBefore(due) => Some(NextRun::At(due)),
         StopReason::MaxHoldReached | StopReason::DestinationChanged => None,
         StopReason::ChangeDestination(change) => {
-            health::apply(wake, change, &target.stored, (tools.now)(), &tools.store).await?;
+            health::apply(wakeup, change, &target.stored, (context.now)(), &context.store).await?;
             None
         }
     })

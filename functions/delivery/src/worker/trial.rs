@@ -24,10 +24,10 @@ pub async fn trial(
     at: Timestamp,
 ) -> Result<Attempt, Error> {
     let canonical = serde_json::to_string(event).map_err(|error| Error::BadInput(door::describe(&error)))?;
-    let letter = Payload { payload: payload.to_owned(), canonical, via: Via::Crmflow };
+    let payload_of_event = Payload { original: payload.to_owned(), canonical, via: Via::Crmflow };
     let target = Arc::new(Target::new(stored, outbound.guard(), Evaluator::default()));
     let channel = event.preferred_channel();
     let (attempt, _) =
-        call(&target, &letter, &event.message_id, channel.as_deref(), outbound, at, PATIENCE).await;
+        call(&target, &payload_of_event, &event.message_id, channel.as_deref(), outbound, at, PATIENCE).await;
     Ok(attempt)
 }

@@ -21,30 +21,30 @@ pub(super) const NEXT: SignedDuration = SignedDuration::from_secs(4);
 
 /// Sees to it that the lane is looked at when something is due at `due`: by the message that is on its way, or by a
 /// new one.
-pub(super) async fn arm<Q: Queue>(
-    wake: &Wakeup,
+pub(super) async fn schedule<Q: Queue>(
+    wakeup: &Wakeup,
     lane: &mut LaneState,
     due: Timestamp,
     now: Timestamp,
     queue: &Q,
 ) -> Result<(), Error> {
-    if is_armed(lane.wake_at, due, now) {
+    if is_scheduled(lane.wake_at, due, now) {
         return Ok(());
     }
     let delay = queue::delay(due, now);
-    wake.send(delay, queue).await?;
+    wakeup.send(delay, queue).await?;
     lane.wake_at = (!delay.is_zero()).then(|| now + delay);
     Ok(())
 }
 
 /// How much later a lane is looked at again that could not be worked on: long enough for what was busy, and not all
 /// lanes at once.
-pub(super) fn after_trouble(random: u128) -> Duration {
+pub(super) fn error_delay(random: u128) -> Duration {
     Duration::from_secs(5 + u64::try_from(random % 56).unwrap_or_default())
 }
 
 /// Whether the message that was sent last will do.
-pub(super) fn is_armed(wake_at: Option<Timestamp>, due: Timestamp, now: Timestamp) -> bool {
+pub(super) fn is_scheduled(wake_at: Option<Timestamp>, due: Timestamp, now: Timestamp) -> bool {
     wake_at.is_some_and(|at| now + EARLY < at && at <= due + SLACK)
 }
 
@@ -53,21 +53,21 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check_armed(wake_at: Option<i64>, due: i64, expected: bool) {
+    fn check(wake_at: Option<i64>, due: i64, expected: bool) {
         let at = |seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
-        assert_eq!(is_armed(wake_at.map(at), at(due), at(0)), expected, "{wake_at:?} {due}");
+        assert_eq!(is_scheduled(wake_at.map(at), at(due), at(0)), expected, "{wake_at:?} {due}");
     }
 
     #[test]
     fn one_message_is_on_its_way() {
-        check_armed(None, 10, false);
-        check_armed(Some(10), 10, true);
-        check_armed(Some(11), 10, true);
-        check_armed(Some(12), 10, false);
-        check_armed(Some(900), 7_200, true);
+        check(None, 10, false);
+        check(Some(10), 10, true);
+        check(Some(11), 10, true);
+        check(Some(12), 10, false);
+        check(Some(900), 7_200, true);
         // It may be the one that led here.
-        check_armed(Some(0), 7_200, false);
-        check_armed(Some(1), 7_200, false);
-        check_armed(Some(-5), 10, false);
+        check(Some(0), 7_200, false);
+        check(Some(1), 7_200, false);
+        check(Some(-5), 10, false);
     }
 }

@@ -21,23 +21,23 @@ pub(super) struct LocalLocks(Arc<Mutex<Lanes>>);
 /// A place at a lane; left when it is dropped.
 #[derive(Debug)]
 pub(super) struct LocalLock {
-    lanes: LocalLocks,
+    locks: LocalLocks,
     lane: (Name, DestinationName),
-    bell: Arc<Notify>,
+    notify: Arc<Notify>,
 }
 
 impl LocalLocks {
     /// A place at a lane; `None`: it is taken, and whoever is there was told.
-    pub(super) fn enter(&self, wake: &Wakeup) -> Option<LocalLock> {
-        let lane = (wake.tenant.clone(), wake.destination.clone());
+    pub(super) fn try_acquire(&self, wakeup: &Wakeup) -> Option<LocalLock> {
+        let lane = (wakeup.tenant.clone(), wakeup.destination.clone());
         let mut lanes = self.lock();
-        if let Some(bell) = lanes.get(&lane) {
-            bell.notify_one();
+        if let Some(notify) = lanes.get(&lane) {
+            notify.notify_one();
             return None;
         }
-        let bell = Arc::<Notify>::default();
-        lanes.insert(lane.clone(), Arc::clone(&bell));
-        Some(LocalLock { lanes: self.clone(), lane, bell })
+        let notify = Arc::<Notify>::default();
+        lanes.insert(lane.clone(), Arc::clone(&notify));
+        Some(LocalLock { locks: self.clone(), lane, notify })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Lanes> {
@@ -48,15 +48,15 @@ impl LocalLocks {
 
 impl LocalLock {
     /// What is rung when there may be something new.
-    pub(super) fn bell(&self) -> &Notify {
-        &self.bell
+    pub(super) fn notify(&self) -> &Notify {
+        &self.notify
     }
 
     /// Leaves, unless somebody has rung meanwhile: then the place is kept.
-    pub(super) fn leave(self) -> Option<Self> {
-        let lanes = self.lanes.clone();
-        let mut lanes = lanes.lock();
-        if self.bell.notified().now_or_never().is_some() {
+    pub(super) fn release_unless_notified(self) -> Option<Self> {
+        let locks = self.locks.clone();
+        let mut lanes = locks.lock();
+        if self.notify.notified().now_or_never().is_some() {
             return Some(self);
         }
         lanes.remove(&self.lane);
@@ -67,9 +67,9 @@ impl LocalLock {
 
 impl Drop for LocalLock {
     fn drop(&mut self) {
-        let mut lanes = self.lanes.lock();
+        let mut lanes = self.locks.lock();
         // Somebody else may be there by now.
-        if lanes.get(&self.lane).is_some_and(|bell| Arc::ptr_eq(bell, &self.bell)) {
+        if lanes.get(&self.lane).is_some_and(|notify| Arc::ptr_eq(notify, &self.notify)) {
             lanes.remove(&self.lane);
         }
     }
@@ -81,15 +81,15 @@ mod tests {
 
     #[test]
     fn one_is_at_a_lane_and_hears_of_the_others() {
-        let wake = Wakeup { tenant: Name::default_tenant(), destination: "A".parse().unwrap() };
-        let other = Wakeup { destination: "B".parse().unwrap(), ..wake.clone() };
+        let wakeup = Wakeup { tenant: Name::default_tenant(), destination: "A".parse().unwrap() };
+        let other = Wakeup { destination: "B".parse().unwrap(), ..wakeup.clone() };
         let lanes = LocalLocks::default();
-        let place = lanes.enter(&wake).unwrap();
-        assert!(lanes.enter(&other).is_some());
-        assert!(lanes.enter(&wake).is_none());
-        let place = place.leave().expect("somebody rang");
-        assert!(place.leave().is_none());
-        drop(lanes.enter(&wake).expect("it is free"));
-        assert!(lanes.enter(&wake).is_some());
+        let local_lock = lanes.try_acquire(&wakeup).unwrap();
+        assert!(lanes.try_acquire(&other).is_some());
+        assert!(lanes.try_acquire(&wakeup).is_none());
+        let local_lock = local_lock.release_unless_notified().expect("somebody rang");
+        assert!(local_lock.release_unless_notified().is_none());
+        drop(lanes.try_acquire(&wakeup).expect("it is free"));
+        assert!(lanes.try_acquire(&wakeup).is_some());
     }
 }

@@ -20,8 +20,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         now: clock::now,
         random: clock::random,
         holder: format!("{:032x}", clock::random()),
-        budget: worker::BUDGET,
-        patience: worker::PATIENCE,
+        max_hold: worker::BUDGET,
+        request_timeout: worker::PATIENCE,
     });
     serve_queue(Consumer::DeliverEvents, async |wakes, _| Ok(courier.deliver(wakes).await)).await
 }

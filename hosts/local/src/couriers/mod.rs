@@ -25,8 +25,8 @@ pub(crate) fn courier(host: &Host<SqliteStore, LocalQueue>) -> DeliveryWorker<Sq
         now: clock::now,
         random: clock::random,
         holder: HOLDER.to_owned(),
-        budget: BUDGET,
-        patience: PATIENCE,
+        max_hold: BUDGET,
+        request_timeout: PATIENCE,
     })
 }
 

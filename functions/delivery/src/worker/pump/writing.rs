@@ -16,11 +16,11 @@ use kernel::{batch::BatchId, error::Error, queue::Queue, store::Store};
 
 /// What was written down, under which id, and the sequences of those whose rows were left.
 pub(super) struct BatchWrite {
-    ended: Vec<Settlement>,
+    settlements: Vec<Settlement>,
     id: BatchId,
     /// Whether it began after trouble.
     is_last: bool,
-    left: Result<HashSet<String>, Error>,
+    unfinished: Result<HashSet<String>, Error>,
 }
 
 /// Storage failed: what is known is written down once more.
@@ -33,142 +33,152 @@ pub(super) struct StorageFailure {
 
 impl<S: Store, Q: Queue> Dispatcher<'_, S, Q> {
     /// Sends nothing more because of an error, which is given back when what is on its way has come in.
-    pub(super) fn close_for(&mut self, error: Error, id: Option<BatchId>) {
-        self.close(StopReason::MaxHoldReached);
-        let known = self.trouble.take();
-        let id = id.or(known.as_ref().and_then(|trouble| trouble.id));
-        let error = known.map_or(error, |trouble| trouble.error);
-        self.trouble = Some(StorageFailure { error, at: Instant::now(), id });
+    pub(super) fn stop_on_error(&mut self, error: Error, id: Option<BatchId>) {
+        self.stop(StopReason::MaxHoldReached);
+        let earlier = self.storage_failure.take();
+        let id = id.or(earlier.as_ref().and_then(|failure| failure.id));
+        let error = earlier.map_or(error, |failure| failure.error);
+        self.storage_failure = Some(StorageFailure { error, at: Instant::now(), id });
     }
 
     /// Begins to write down what has ended since the last write began; after trouble, when everything has.
-    pub(super) fn write(&mut self) {
-        let is_early = match &self.trouble {
-            Some(trouble) => !self.flying.is_empty() || trouble.at.elapsed() < PAUSE,
+    pub(super) fn start_write(&mut self) {
+        let is_early = match &self.storage_failure {
+            Some(failure) => !self.in_flight.is_empty() || failure.at.elapsed() < PAUSE,
             None => false,
         };
-        let now = (self.tools.now)();
-        if self.writing.is_some() || self.landed.is_empty() || is_early || self.lease.is_ending(now) {
+        let now = (self.context.now)();
+        if self.pending_write.is_some() || self.completed.is_empty() || is_early || self.lease.must_renew(now)
+        {
             return;
         }
-        let (book, mut ended) = (self.book.clone(), std::mem::take(&mut self.landed));
-        let is_last = self.trouble.is_some();
-        let known = self.trouble.as_ref().and_then(|trouble| trouble.id);
-        let id = known.unwrap_or_else(|| BatchId::new(now, (self.tools.random)()));
-        self.writing = Some(Box::pin(async move {
-            let left = book.record(&mut ended, id).await;
-            BatchWrite { ended, id, is_last, left }
+        let (writer, mut settlements) = (self.writer.clone(), std::mem::take(&mut self.completed));
+        let is_last = self.storage_failure.is_some();
+        let earlier = self.storage_failure.as_ref().and_then(|failure| failure.id);
+        let id = earlier.unwrap_or_else(|| BatchId::new(now, (self.context.random)()));
+        self.pending_write = Some(Box::pin(async move {
+            let unfinished = writer.store_all(&mut settlements, id).await;
+            BatchWrite { settlements, id, is_last, unfinished }
         }));
     }
 
     /// What was written down, or was not: then it is known still, and written once more.
-    pub(super) fn wrote(
+    pub(super) fn on_written(
         &mut self,
-        BatchWrite { mut ended, id, is_last, left }: BatchWrite,
+        BatchWrite { mut settlements, id, is_last, unfinished }: BatchWrite,
     ) -> Result<(), Error> {
-        match left {
-            Ok(left) => self.settle(&ended, &left),
+        match unfinished {
+            Ok(unfinished) => self.on_stored(&settlements, &unfinished),
             Err(error) => {
-                if let Some(trouble) = self.trouble.take_if(|_| is_last) {
-                    return Err(trouble.error);
+                if let Some(failure) = self.storage_failure.take_if(|_| is_last) {
+                    return Err(failure.error);
                 }
-                ended.append(&mut self.landed);
-                self.landed = ended;
-                self.close_for(error, Some(id));
+                settlements.append(&mut self.completed);
+                self.completed = settlements;
+                self.stop_on_error(error, Some(id));
             }
         }
         Ok(())
     }
 
     /// Something came in that was on its way.
-    pub(super) fn land(&mut self, landed: Completed) {
-        match landed {
-            Completed::Called(called) => self.land_call(called),
-            Completed::Filtered(result) => self.land_filter(result),
+    pub(super) fn on_completed(&mut self, completed: Completed) {
+        match completed {
+            Completed::Called(call) => self.on_call(call),
+            Completed::Filtered(result) => self.on_filter(result),
         }
     }
 
     /// A filter was evaluated.
-    fn land_filter(&mut self, result: FilterResult) {
-        let (now, random) = ((self.tools.now)(), (self.tools.random)());
-        match result.judge(&self.book.wake, self.target.destination(), now, random) {
-            FilterVerdict::Passed(parcel) if self.closing.is_none() => self.passed.push_back(parcel),
+    fn on_filter(&mut self, result: FilterResult) {
+        let (now, random) = ((self.context.now)(), (self.context.random)());
+        match result.interpret(&self.writer.wakeup, self.target.destination(), now, random) {
+            FilterVerdict::Passed(task) if self.stopping.is_none() => self.filter_passed.push_back(task),
             FilterVerdict::Passed(_) | FilterVerdict::Cancelled => {}
-            FilterVerdict::Settled(ended) => self.keep(*ended),
+            FilterVerdict::Settled(settlement) => self.complete(*settlement),
         }
     }
 
     /// A call ended: what it means for the delivery, and for the destination.
-    fn land_call(&mut self, called: CallResult) {
-        let now = (self.tools.now)();
+    fn on_call(&mut self, call: CallResult) {
+        let now = (self.context.now)();
         let destination = self.target.destination();
         let lane = &mut self.lease.lane;
-        let rests = lane.throttle.before(called.is_probe);
-        let landing = landing::judge(&called, destination, rests, now, (self.tools.random)());
-        match landing.rest {
-            Some(until) => lane.throttle.ask(until, called.is_probe),
-            None => lane.throttle.note(landing.sign, called.is_probe),
+        let rests = lane.throttle.consecutive_before(call.is_probe);
+        let outcome = landing::interpret(&call, destination, rests, now, (self.context.random)());
+        match outcome.rest {
+            Some(until) => lane.throttle.rest_until(until, call.is_probe),
+            None => lane.throttle.record(outcome.signal, call.is_probe),
         }
-        let sequence = &called.parcel.row.sequence;
-        let refuses = lane.refusals.note(landing.sign, sequence, called.is_probe, now);
-        if lane.breaker.note(landing.sign, called.is_probe, now) {
+        let sequence = &call.task.row.sequence;
+        let refuses = lane.refusals.record(outcome.signal, sequence, call.is_probe, now);
+        if lane.breaker.record(outcome.signal, call.is_probe, now) {
             tracing::warn!(
-                tenant = %self.book.wake.tenant,
+                tenant = %self.writer.wakeup.tenant,
                 destination = %destination.destination_name,
                 "half of the calls to {} fail; it is left alone for a minute",
                 destination.destination_name
             );
         }
-        let known = lane.recovered_at;
-        let is_early = called.is_early();
-        let change =
-            landing.counts.then(|| health::note(lane, landing.is_delivered(), is_early, now)).flatten();
-        if let Some(ended_at) = lane.recovered_at.filter(|ended_at| known != Some(*ended_at)) {
-            self.ahead.bring_forward(ended_at, now);
+        let earlier = lane.recovered_at;
+        let started_early = call.is_early();
+        let change = outcome
+            .affects_health
+            .then(|| health::record_call(lane, outcome.is_delivered(), started_early, now))
+            .flatten();
+        if let Some(ended_at) = lane.recovered_at.filter(|ended_at| earlier != Some(*ended_at)) {
+            self.prefetch.retry_early(ended_at, now);
         }
-        landing.log(&self.book.wake, &called);
-        let paused = refuses.then(|| health::refuses(&called.attempt));
-        self.keep(Settlement::landed(called, landing.fate));
-        if let Some(change) = landing.change.or(change).or(paused) {
-            self.close(StopReason::ChangeDestination(change));
+        outcome.log(&self.writer.wakeup, &call);
+        let paused = refuses.then(|| health::pause_for(&call.attempt));
+        self.complete(Settlement::from_call(call, outcome.disposition));
+        if let Some(change) = outcome.change.or(change).or(paused) {
+            self.stop(StopReason::ChangeDestination(change));
         }
     }
 
-    pub(super) fn keep(&mut self, ended: Settlement) {
-        self.ahead.land(&ended);
-        self.landed.push(ended);
+    pub(super) fn complete(&mut self, settlement: Settlement) {
+        self.prefetch.account_completed(&settlement);
+        self.completed.push(settlement);
     }
 
     /// What is written down makes room, and lets the next one of its user go.
-    fn settle(&mut self, written: &[Settlement], left: &HashSet<String>) {
-        if !left.is_empty() {
+    fn on_stored(&mut self, written: &[Settlement], unfinished: &HashSet<String>) {
+        if !unfinished.is_empty() {
             // Their rows are there still, and say nothing of their end.
-            self.lease.lane.unsettled = true;
-            self.ahead.recover((self.tools.now)());
+            self.lease.lane.needs_recovery = true;
+            self.prefetch.recover((self.context.now)());
         }
-        let (hold, now) = (self.target.destination().hold(), (self.tools.now)());
-        for Settlement { row, fate, was_sent, .. } in written {
-            let due = match fate {
+        let (max_block, now) = (self.target.destination().hold(), (self.context.now)());
+        for Settlement { row, disposition, was_sent, .. } in written {
+            let due = match disposition {
                 Disposition::Retry { due, .. }
                 | Disposition::Blocked { due }
                 | Disposition::Deferred { due } => Some(*due),
                 _ => None,
             };
-            self.ahead.settle(&row.sequence, due);
+            self.prefetch.on_stored(&row.sequence, due);
             if row.due > now
-                && matches!(fate, Disposition::Delivered | Disposition::Failed { .. } | Disposition::Filtered)
+                && matches!(
+                    disposition,
+                    Disposition::Delivered | Disposition::Failed { .. } | Disposition::Filtered
+                )
             {
-                self.ahead.ended_early(now);
+                self.prefetch.on_early_end(now);
             }
             let Some(user) = &row.queued.user else { continue };
-            let stuck = match fate {
+            let blocker = match disposition {
                 // It is known to be held up already, and where another row stands for it, it is still.
                 Disposition::Blocked { .. } | Disposition::Superseded => continue,
-                Disposition::Retry { due, queued } => Some(Blocker::since(queued.stuck_since, *due, hold)),
-                Disposition::Requeued { queued } => Some(Blocker::since(queued.stuck_since, row.due, hold)),
+                Disposition::Retry { due, queued } => {
+                    Some(Blocker::since(queued.blocking_since, *due, max_block))
+                }
+                Disposition::Requeued { queued } => {
+                    Some(Blocker::since(queued.blocking_since, row.due, max_block))
+                }
                 _ => None,
             };
-            self.ahead.line.settle(user, &row.sequence, *was_sent, stuck);
+            self.prefetch.queue.finish(user, &row.sequence, *was_sent, blocker);
         }
     }
 }

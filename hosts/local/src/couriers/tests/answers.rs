@@ -54,7 +54,7 @@ async fn check(answers: &'static str, expected: &str, state: &str) {
     })
     .await;
     let is_slow = answers.contains("hang") || answers.contains("late");
-    let lab = if is_slow { Lab::with_patience(&[&sink], SHORT) } else { Lab::new(&[&sink]) };
+    let lab = if is_slow { Lab::with_request_timeout(&[&sink], SHORT) } else { Lab::new(&[&sink]) };
     lab.destination("A", &sink, |it| it.retry_delays = vec![0, 0, 0]).await;
     lab.event("m1", None, None, &["A"]).await;
     lab.deliver(&["A"]).await;

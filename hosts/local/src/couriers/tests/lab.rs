@@ -60,10 +60,10 @@ pub(super) struct Lab {
 impl Lab {
     /// A lab whose calls may go to these sinks.
     pub(super) fn new(sinks: &[&Sink]) -> Self {
-        Self::with_patience(sinks, PATIENCE)
+        Self::with_request_timeout(sinks, PATIENCE)
     }
 
-    pub(super) fn with_patience(sinks: &[&Sink], patience: Duration) -> Self {
+    pub(super) fn with_request_timeout(sinks: &[&Sink], request_timeout: Duration) -> Self {
         let folder = TempDir::new().unwrap();
         let store = SqliteStore::open(&folder.path().join("crmflow.db")).unwrap();
         let files = || Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap());
@@ -77,8 +77,8 @@ impl Lab {
             now,
             random: clock::random,
             holder: "test".to_owned(),
-            budget: Duration::from_secs(60),
-            patience,
+            max_hold: Duration::from_secs(60),
+            request_timeout,
         };
         Self {
             folder,
@@ -185,7 +185,7 @@ impl Lab {
         self.put(response::TABLE, response.item(&self.tenant, 1).unwrap()).await;
         for name in to {
             let of = Destination::find(&self.tenant, &name.parse().unwrap(), &self.store).await.unwrap();
-            let of = of.map(|stored| stored.destination.made());
+            let destination_made = of.map(|stored| stored.destination.made());
             let queued = Queued {
                 message_id: id.to_owned(),
                 received_at,
@@ -193,9 +193,9 @@ impl Lab {
                 channel: channel.map(ToOwned::to_owned),
                 tries: 0,
                 replays: 0,
-                stuck_since: None,
+                blocking_since: None,
                 filter_pending: self.filter_pending.get(),
-                of,
+                destination_made,
                 failed_at: None,
                 throttled_since: None,
             };

@@ -149,7 +149,7 @@ async fn what_was_held_up_for_long_enough_is_sent_in_that_millisecond() {
     let (lane, next) = (lab.lane("A"), time(600_000_000));
     let waits = Delivery {
         user: Some("a".to_owned()),
-        stuck_since: Some(time(456) - SignedDuration::from_secs(1)),
+        blocking_since: Some(time(456) - SignedDuration::from_secs(1)),
         ..delivery_of(Status::Pending, Some(next))
     };
     lab.store.delete(model::TABLE, &lane, &row.sort).await.unwrap();
@@ -206,7 +206,7 @@ async fn what_is_stuck_and_lies_in_the_lane_twice_is_not_overtaken() {
     let row = lab.rows("A", "q#").await.remove(0);
     let (due, sequence) = model::queued_parts(&row.sort).unwrap();
     let next = due + SignedDuration::from_secs(600);
-    let queued = Queued { tries: 1, stuck_since: Some(due), ..delivery::model::body(&row).unwrap() };
+    let queued = Queued { tries: 1, blocking_since: Some(due), ..delivery::model::body(&row).unwrap() };
     let mut waits = delivery_of(Status::Pending, Some(next));
     waits.attempts[0].at = due;
     (waits.message_id, waits.user) = ("a-1".to_owned(), Some("a".to_owned()));

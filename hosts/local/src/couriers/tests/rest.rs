@@ -260,7 +260,7 @@ async fn a_busy_lane_is_let_go_when_its_time_is_over() {
     lab.destination("A", &sink, |_| {}).await;
     lab.event("m1", None, None, &["A"]).await;
     let courier =
-        DeliveryWorker::new(WorkerContext { budget: Duration::from_millis(300), ..lab.tools.clone() });
+        DeliveryWorker::new(WorkerContext { max_hold: Duration::from_millis(300), ..lab.tools.clone() });
     let rings = async {
         loop {
             lab.deliver_by(&courier, &["A"]).await;

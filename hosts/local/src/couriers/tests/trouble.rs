@@ -24,7 +24,7 @@ use super::{
 };
 
 pub(super) fn courier<S: Store>(lab: &Lab, store: S, holder: &str) -> DeliveryWorker<S, LocalQueue> {
-    let WorkerContext { objects, queue, outbound, evaluator, now, random, budget, patience, .. } =
+    let WorkerContext { objects, queue, outbound, evaluator, now, random, max_hold, request_timeout, .. } =
         lab.tools.clone();
     let holder = holder.to_owned();
     DeliveryWorker::new(WorkerContext {
@@ -36,8 +36,8 @@ pub(super) fn courier<S: Store>(lab: &Lab, store: S, holder: &str) -> DeliveryWo
         now,
         random,
         holder,
-        budget,
-        patience,
+        max_hold,
+        request_timeout,
     })
 }
 
