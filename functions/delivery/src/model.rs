@@ -31,9 +31,9 @@ use kernel::{
 /// The table that lanes lie in.
 pub const TABLE: Table = Table::Deliveries;
 /// The sort of the lane itself.
-pub const LANE: &str = "!lane";
+pub const LANE_SORT: &str = "!lane";
 /// What the sorts of [`Queued`] begin with.
-pub const QUEUED: &str = "q#";
+pub const QUEUED_PREFIX: &str = "q#";
 
 /// The partition of a destination's lane.
 pub fn partition(tenant: &Name, destination: &DestinationName) -> String {
@@ -42,12 +42,12 @@ pub fn partition(tenant: &Name, destination: &DestinationName) -> String {
 
 /// The sort of a delivery that is to be sent at `due`.
 pub fn queued_sort(due: Timestamp, sequence: &str) -> String {
-    format!("{QUEUED}{:013}#{sequence}", due.as_millisecond().max(0))
+    format!("{QUEUED_PREFIX}{:013}#{sequence}", due.as_millisecond().max(0))
 }
 
 /// When the delivery with this sort is due, and its sequence.
 pub fn queued_parts(sort: &str) -> Option<(Timestamp, &str)> {
-    let (due, sequence) = sort.strip_prefix(QUEUED)?.split_once('#')?;
+    let (due, sequence) = sort.strip_prefix(QUEUED_PREFIX)?.split_once('#')?;
     Some((Timestamp::from_millisecond(due.parse().ok()?).ok()?, sequence))
 }
 
@@ -151,7 +151,7 @@ pub struct Delivery {
     pub destination: DestinationName,
     /// How it stands.
     pub status: Status,
-    /// Every attempt, the first one first; of very many the last [`ATTEMPTS`].
+    /// Every attempt, the first one first; of very many the last [`MAX_STORED_ATTEMPTS`].
     pub attempts: Vec<Attempt>,
     /// When it is tried again, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -190,7 +190,7 @@ impl Delivery {
 }
 
 /// How many attempts are kept of a delivery.
-pub const ATTEMPTS: usize = 32;
+pub const MAX_STORED_ATTEMPTS: usize = 32;
 
 /// One call, or an evaluation that led to none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -28,9 +28,9 @@ use kernel::{
 };
 
 /// How many items go to the store at once: bounds memory, and what one transaction holds up.
-const BLOCK: usize = 1_000;
+const MAX_BLOCK_ITEMS: usize = 1_000;
 /// How often a response that somebody else wrote before is looked at again before the step gives up for now.
-const ROUNDS: usize = 8;
+const MAX_ROUNDS: usize = 8;
 
 /// Routes the events of a batch, which are stored already.
 ///
@@ -64,7 +64,7 @@ pub async fn route_events<S: Store, Q: Queue>(
             "the filter of destination {destination} is slow: its delivery worker evaluates it for the next events"
         );
     }
-    for block in routed.chunks(BLOCK) {
+    for block in routed.chunks(MAX_BLOCK_ITEMS) {
         let unqueued = put_responses(store, tenant, block).await?;
         let lanes = put_rows(store, tenant, block, &routes, unqueued, ordering_delay).await?;
         send_wakeups(tenant, lanes, now, queue).await?;
@@ -160,7 +160,7 @@ async fn put_responses(
     let mut rows = Vec::new();
     let mut of_earlier_try = Vec::new();
     let mut unwritten: Vec<(usize, Option<u64>)> = (0..block.len()).map(|at| (at, None)).collect();
-    for _ in 0..ROUNDS {
+    for _ in 0..MAX_ROUNDS {
         let puts = unwritten.iter().map(|&(at, replaced)| {
             let condition = replaced.map_or(Condition::Absent, Condition::Version);
             Ok((block[at].response.item(tenant, replaced.map_or(1, |replaced| replaced + 1))?, condition))
@@ -240,7 +240,7 @@ async fn put_rows(
     // Neighbours in the store are written one after the other.
     rows.sort_unstable_by(|(a, _), (b, _)| (&a.partition, &a.sort).cmp(&(&b.partition, &b.sort)));
     while !rows.is_empty() {
-        let rest = rows.split_off(rows.len().min(BLOCK));
+        let rest = rows.split_off(rows.len().min(MAX_BLOCK_ITEMS));
         store.put_all(model::TABLE, std::mem::replace(&mut rows, rest)).await?;
     }
     Ok(lanes)

@@ -21,7 +21,7 @@ use kernel::{batch::Name, destination_name::DestinationName, error::Error, store
 
 /// Routes are read anew after so long even if nothing says that they changed: whoever changed a destination may
 /// have died before saying so.
-const STALE: SignedDuration = SignedDuration::from_secs(10);
+const MAX_ROUTES_AGE: SignedDuration = SignedDuration::from_secs(10);
 
 /// The routes of all tenants that had events.
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ impl Routes {
         let generation = destination::generation(tenant, store).await?;
         let is_fresh = |cached: &&CachedRoutes| {
             let age = now.duration_since(cached.read_at);
-            cached.generation == generation && !age.is_negative() && age < STALE
+            cached.generation == generation && !age.is_negative() && age < MAX_ROUTES_AGE
         };
         let lock = || self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cached) = lock().get(tenant).filter(is_fresh) {

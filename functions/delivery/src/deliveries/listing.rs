@@ -2,7 +2,7 @@
 //! delivered.
 
 use super::{DeliveryView, Failure, range};
-use crate::model::{self, Delivery, QUEUED, Queued, Status};
+use crate::model::{self, Delivery, QUEUED_PREFIX, Queued, Status};
 use destinations::destination::Destination;
 use kernel::{
     batch::Name,
@@ -12,7 +12,7 @@ use kernel::{
 };
 
 /// How many lanes one page may look into: a tenant may have very many with nothing in them.
-const LANES: usize = 100;
+const MAX_LANES_PER_PAGE: usize = 100;
 
 /// Which deliveries.
 #[derive(Clone, Debug, Default)]
@@ -74,13 +74,13 @@ pub async fn list(
         position = None;
     }
     // Behind all that this lane may hold.
-    let next = lanes.last().filter(|_| lanes.len() == LANES);
+    let next = lanes.last().filter(|_| lanes.len() == MAX_LANES_PER_PAGE);
     let behind = statuses.next_back().map(prefix).unwrap_or_default();
     Ok(Page { deliveries, next: next.map(|lane| format!("{}/{behind}~", lane.name)) })
 }
 
 /// No destination and sort together are longer.
-const LONGEST: usize = 512;
+const MAX_TOKEN_LENGTH: usize = 512;
 
 /// Where a page ended.
 struct Position {
@@ -92,7 +92,7 @@ struct Position {
 impl Position {
     fn parse(text: &str) -> Result<Self, Error> {
         let refused = || Error::BadInput("the page is none that a listing named".into());
-        if text.len() > LONGEST {
+        if text.len() > MAX_TOKEN_LENGTH {
             return Err(refused());
         }
         let (destination, sort) = text.split_once('/').ok_or_else(refused)?;
@@ -139,7 +139,7 @@ async fn lanes(
         lanes.push(ListedLane::find(tenant, position.destination.clone(), store).await?);
     }
     let after = position.map(|position| position.destination.as_str());
-    for stored in Destination::list(tenant, after, LANES - lanes.len(), store).await? {
+    for stored in Destination::list(tenant, after, MAX_LANES_PER_PAGE - lanes.len(), store).await? {
         let destination = stored.destination;
         lanes.push(ListedLane { name: destination.destination_name.clone(), destination: Some(destination) });
     }
@@ -149,7 +149,7 @@ async fn lanes(
 /// What the sorts of a status begin with: of what waits, the queue is listed.
 fn prefix(status: Status) -> &'static str {
     match status {
-        Status::Pending => QUEUED,
+        Status::Pending => QUEUED_PREFIX,
         Status::Delivered | Status::Failed => status.prefix(),
     }
 }

@@ -26,9 +26,9 @@ use kernel::{
 };
 
 /// So many that wait are counted, and no more.
-const COUNTED: usize = 100_000;
+const MAX_COUNTED: usize = 100_000;
 /// Among so many that are due first the oldest is looked for: what was never tried is due in the order of arrival.
-const LOOKED_AT: usize = 100;
+const MAX_SAMPLED: usize = 100;
 
 /// How a lane stands.
 #[derive(Debug, Serialize)]
@@ -63,13 +63,13 @@ impl LaneView {
         let partition = model::partition(tenant, name);
         let all = Query {
             partition: partition.clone(),
-            prefix: model::QUEUED.to_owned(),
+            prefix: model::QUEUED_PREFIX.to_owned(),
             after: None,
             descending: false,
-            limit: COUNTED + 1,
+            limit: MAX_COUNTED + 1,
         };
         let waiting = store.count(model::TABLE, all).await?;
-        let first = range(tenant, name, model::QUEUED, None, LOOKED_AT, store).await?;
+        let first = range(tenant, name, model::QUEUED_PREFIX, None, MAX_SAMPLED, store).await?;
         // By their sequences, and so by their arrival.
         let tried = range(tenant, name, Status::Pending.prefix(), None, 1, store).await?;
         let mut arrivals = Vec::with_capacity(first.len() + tried.len());
@@ -79,12 +79,12 @@ impl LaneView {
         for item in tried.iter().filter(|_| waiting > 0) {
             arrivals.push(model::body::<Delivery>(item)?.received_at);
         }
-        let lane = store.get(model::TABLE, &partition, model::LANE).await?;
+        let lane = store.get(model::TABLE, &partition, model::LANE_SORT).await?;
         let lane = LaneState::read(lane.as_ref())?.for_destination(destination);
         let next_due = first.first().and_then(|item| model::queued_parts(&item.sort));
         Ok(Self {
-            waiting: waiting.min(COUNTED),
-            more: waiting > COUNTED,
+            waiting: waiting.min(MAX_COUNTED),
+            more: waiting > MAX_COUNTED,
             oldest_received_at: arrivals.into_iter().min(),
             next_due_at: next_due.map(|(due, _)| due),
             breaker_open_since: lane.open_since(),

@@ -22,7 +22,7 @@ use kernel::{
 };
 
 /// How many deliveries are sent again at once.
-const AT_ONCE: usize = 200;
+const MAX_BATCH: usize = 200;
 
 /// By what a delivery failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,8 +158,8 @@ impl Scan {
     ) -> Result<Option<Vec<(Item, Delivery)>>, Error> {
         while !self.is_over {
             let (name, prefix) = (selection.name(), Status::Failed.prefix());
-            let rows = range(tenant, name, prefix, self.after.take(), AT_ONCE, store).await?;
-            let is_last = rows.len() < AT_ONCE;
+            let rows = range(tenant, name, prefix, self.after.take(), MAX_BATCH, store).await?;
+            let is_last = rows.len() < MAX_BATCH;
             self.after = rows.last().map(|row| row.sort.clone());
             let mut failed = Vec::new();
             for item in rows {

@@ -9,15 +9,15 @@ use std::{
 /// How long one evaluation may take in a step.
 pub(super) const STEP_TIMEOUT: Duration = Duration::from_millis(1);
 /// How long evaluations may take on average, and how far a few of them may be behind that.
-const MEAN_EVALUATION: Duration = Duration::from_micros(250);
+const MAX_MEAN_EVALUATION: Duration = Duration::from_micros(250);
 const MAX_CREDIT: Duration = Duration::from_millis(20);
 /// For how many events a filter is left alone that was too slow: the first time, and at most. Each further time it is
 /// [`REST_FACTOR`] times as many.
-const MIN_REST: u32 = 500;
-const MAX_REST: u32 = 128_000;
+const MIN_REST_EVENTS: u32 = 500;
+const MAX_REST_EVENTS: u32 = 128_000;
 const REST_FACTOR: u32 = 4;
 /// How many filters may be too slow in a step, before one that was not evaluated in time yet is not evaluated.
-const MAX_SLOW: usize = 5;
+const MAX_SLOW_FILTERS: usize = 5;
 
 /// The budget of one filter, kept from step to step.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ struct State {
 
 impl Default for State {
     fn default() -> Self {
-        Self { credit: MAX_CREDIT, resting: 0, next_rest: MIN_REST, is_known: false }
+        Self { credit: MAX_CREDIT, resting: 0, next_rest: MIN_REST_EVENTS, is_known: false }
     }
 }
 
@@ -53,7 +53,7 @@ impl FilterBudget {
             state.resting -= 1;
             return false;
         }
-        state.is_known || slow_filters.0 < MAX_SLOW
+        state.is_known || slow_filters.0 < MAX_SLOW_FILTERS
     }
 
     /// Notes an evaluation that took so long, and whether it came to no end; gives whether the filter is left alone from
@@ -61,17 +61,17 @@ impl FilterBudget {
     pub(super) fn record(&self, took: Duration, is_timeout: bool, slow_filters: &mut SlowFilters) -> bool {
         let mut state = self.lock();
         // What took longer and came to an end was held up by the machine.
-        let left = (state.credit + MEAN_EVALUATION).checked_sub(took.min(STEP_TIMEOUT));
+        let left = (state.credit + MAX_MEAN_EVALUATION).checked_sub(took.min(STEP_TIMEOUT));
         if let Some(left) = left.filter(|_| !is_timeout) {
             (state.credit, state.is_known) = (left.min(MAX_CREDIT), true);
             if left >= MAX_CREDIT {
-                state.next_rest = MIN_REST;
+                state.next_rest = MIN_REST_EVENTS;
             }
             return false;
         }
         slow_filters.0 += 1;
         let rest = state.next_rest;
-        let next_rest = rest.saturating_mul(REST_FACTOR).min(MAX_REST);
+        let next_rest = rest.saturating_mul(REST_FACTOR).min(MAX_REST_EVENTS);
         *state = State { resting: rest, next_rest, ..State::default() };
         true
     }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     attempt::Target,
-    drain::DELETED,
+    drain::DESTINATION_DELETED,
     due::{self, QueueRow, RowPage, RowRange},
     load::{self, Loaded},
     order::OrderedQueue,
@@ -18,22 +18,22 @@ use crate::model::{self, TABLE};
 use kernel::{error::Error, store::Store};
 
 /// How many deliveries are read ahead for each call that may be on its way, and how many at least and at most.
-const AHEAD: usize = 8;
-const WINDOW: std::ops::RangeInclusive<usize> = 64..=512;
+const PREFETCH_PER_CALL: usize = 8;
+const PREFETCH_RANGE: std::ops::RangeInclusive<usize> = 64..=512;
 /// So many bytes of events are at hand when no more are read,
-const FULL: usize = 4 << 20;
+const MAX_BUFFERED_BYTES: usize = 4 << 20;
 /// but so many of those that were read at a time.
-const LEAST: usize = 8;
+const MIN_PAGE_ROWS: usize = 8;
 /// How large events are thought to be before some were seen, in bytes.
-const LARGE: usize = 100 << 10;
+const ASSUMED_EVENT_BYTES: usize = 100 << 10;
 /// So many deliveries are known that wait for others of their user; no more are read then.
-const BEHIND: usize = 20_000;
+const MAX_NOT_LOADED: usize = 20_000;
 /// How many pages of what is not due yet are read at once.
-const PAGES: usize = 32;
+const MAX_EARLY_PAGES: usize = 32;
 /// How often the lane is looked at while calls are on their way; and from its front, and how much less often for each
 /// that is at hand.
-const LOOK: Duration = Duration::from_millis(200);
-const LOOK_FOR_EACH: Duration = Duration::from_micros(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+const POLL_INTERVAL_PER_BUFFERED: Duration = Duration::from_micros(100);
 
 /// What was read of a lane.
 pub(super) struct Prefetch {
@@ -96,7 +96,7 @@ impl Prefetch {
             queue,
             buffered: HashMap::new(),
             buffered_bytes: 0,
-            max_loaded_bytes: LARGE,
+            max_loaded_bytes: ASSUMED_EVENT_BYTES,
             read_to: None,
             reread_to: None,
             has_more: true,
@@ -176,29 +176,32 @@ impl Prefetch {
         now: Timestamp,
     ) -> Result<Vec<Settlement>, Error> {
         let many = u32::try_from(self.buffered.len()).unwrap_or(u32::MAX);
-        let from_front = LOOK + LOOK_FOR_EACH * many;
-        let pause = if self.queue.is_ordered() { from_front } else { LOOK };
+        let from_front = POLL_INTERVAL + POLL_INTERVAL_PER_BUFFERED * many;
+        let pause = if self.queue.is_ordered() { from_front } else { POLL_INTERVAL };
         if in_flight > 0 && self.page_read_at.elapsed() >= pause {
             self.has_more = true;
         }
         if self.must_reread && self.front_read_at.elapsed() >= from_front {
             self.restart();
         }
-        let window = concurrency.saturating_mul(AHEAD).clamp(*WINDOW.start(), *WINDOW.end());
+        let window = concurrency
+            .saturating_mul(PREFETCH_PER_CALL)
+            .clamp(*PREFETCH_RANGE.start(), *PREFETCH_RANGE.end());
         let mut settled = Vec::new();
         let mut pages = 0;
         loop {
-            let is_over_budget = self.buffered_bytes >= FULL && self.queue.len() + in_flight >= concurrency;
+            let is_over_budget =
+                self.buffered_bytes >= MAX_BUFFERED_BYTES && self.queue.len() + in_flight >= concurrency;
             let is_full = self.queue.ready() * 2 > window
                 || self.buffered.len() - self.queue.not_loaded() > window * 4
-                || self.queue.not_loaded() > BEHIND;
+                || self.queue.not_loaded() > MAX_NOT_LOADED;
             let rows = if is_over_budget {
                 return Ok(settled);
             } else if self.queue.needs_refill() {
                 Vec::new()
             } else if self.has_more && !is_full {
                 self.page(writer, window, now).await?
-            } else if let Some(early) = self.early.clone().filter(|_| !is_full && pages < PAGES) {
+            } else if let Some(early) = self.early.clone().filter(|_| !is_full && pages < MAX_EARLY_PAGES) {
                 pages += 1;
                 self.early_page(early, writer, window, now).await?
             } else {
@@ -242,8 +245,8 @@ impl Prefetch {
         window: usize,
         now: Timestamp,
     ) -> Result<Vec<QueueRow>, Error> {
-        let room = FULL.saturating_sub(self.buffered_bytes) / self.max_loaded_bytes.max(1);
-        let limit = window.min(room.max(LEAST));
+        let room = MAX_BUFFERED_BYTES.saturating_sub(self.buffered_bytes) / self.max_loaded_bytes.max(1);
+        let limit = window.min(room.max(MIN_PAGE_ROWS));
         self.page_read_at = Instant::now();
         let page = if self.queue.is_ordered() {
             self.page_from_front(writer, limit, now).await?
@@ -320,7 +323,7 @@ impl Prefetch {
         {
             match loaded {
                 Loaded::Ready(task) if !task.row.queued.is_for(self.target.destination()) => {
-                    let disposition = Disposition::Failed { reason: DELETED.to_owned() };
+                    let disposition = Disposition::Failed { reason: DESTINATION_DELETED.to_owned() };
                     let other = Settlement::not_sent(*task, disposition);
                     self.account(&other.row.sequence, other.bytes());
                     settled.push(other);

@@ -18,12 +18,12 @@ use destinations::{
     outbound::{self, Guard, Outbound, RetryAfter, Secret},
 };
 
-const ID: HeaderName = HeaderName::from_static("webhook-id");
-const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// The error of an event that the mapping made no body of.
-pub(super) const MAPPING: &str = "mapping";
+pub(super) const MAPPING_ERROR: &str = "mapping";
 
 /// A destination, read once for many calls.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub(super) struct CallResult {
 impl CallResult {
     /// Whether there was a call at all: an event that cannot be mapped is not sent.
     pub(super) fn was_sent(&self) -> bool {
-        self.attempt.error.as_deref() != Some(MAPPING)
+        self.attempt.error.as_deref() != Some(MAPPING_ERROR)
     }
 
     /// Whether it was called before its time, since an outage had ended.
@@ -127,11 +127,11 @@ impl Target {
                 headers.insert(name, value);
             }
         };
-        put(ID, &id);
+        put(WEBHOOK_ID, &id);
         if !self.secrets.is_empty() {
             let seconds = at.as_second();
-            put(TIMESTAMP, &seconds.to_string());
-            put(SIGNATURE, &outbound::sign(&self.secrets, &id, seconds, body));
+            put(WEBHOOK_TIMESTAMP, &seconds.to_string());
+            put(WEBHOOK_SIGNATURE, &outbound::sign(&self.secrets, &id, seconds, body));
         }
         headers
     }
@@ -187,7 +187,7 @@ pub(super) async fn call(
         (Attempt { at, duration_ms: 0, status: None, error: Some(error.to_owned()), message }, None)
     };
     match (target.url(channel), body(target, payload).await) {
-        (_, Err(message)) => not_sent(MAPPING, Some(message)),
+        (_, Err(message)) => not_sent(MAPPING_ERROR, Some(message)),
         (None, _) => not_sent("blocked", None),
         (Some(url), Ok(body)) => {
             let headers = target.headers(message_id, at, &body);

@@ -4,12 +4,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Calls are counted over so many spans of so many seconds: five minutes.
-const SPANS: i64 = 10;
-const SPAN_SECONDS: i64 = 30;
+const MAX_WINDOWS: i64 = 10;
+const WINDOW_SECONDS: i64 = 30;
 /// It opens when there were at least so many calls, and at least half of them failed.
-const LEAST: u32 = 10;
+const MIN_CALLS: u32 = 10;
 /// For how long an open one lets nothing through.
-const REST: SignedDuration = SignedDuration::from_secs(60);
+const OPEN_DURATION: SignedDuration = SignedDuration::from_secs(60);
 
 /// How the calls of a lane went lately.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub(super) struct Breaker {
 /// The calls that ended in one span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Window {
-    /// Which one: the seconds since 1970 over [`SPAN_SECONDS`].
+    /// Which one: the seconds since 1970 over [`WINDOW_SECONDS`].
     number: i64,
     failed: u32,
     all: u32,
@@ -91,7 +91,7 @@ impl Breaker {
 
     /// What it lets through now.
     pub(super) fn permits(&self, now: Timestamp) -> Permit {
-        Permit::until(self.open_since.map(|since| since + REST), self.is_probing, now)
+        Permit::until(self.open_since.map(|since| since + OPEN_DURATION), self.is_probing, now)
     }
 
     /// The probe is on its way.
@@ -111,20 +111,20 @@ impl Breaker {
             return false;
         }
         let failed = u32::from(signal == Signal::Failure);
-        let number = now.as_second().div_euclid(SPAN_SECONDS);
+        let number = now.as_second().div_euclid(WINDOW_SECONDS);
         match self.windows.last_mut() {
             Some(window) if window.number == number => {
                 window.failed += failed;
                 window.all += 1;
             }
             _ => {
-                self.windows.retain(|window| window.number > number - SPANS);
+                self.windows.retain(|window| window.number > number - MAX_WINDOWS);
                 self.windows.push(Window { number, failed, all: 1 });
             }
         }
         let (failed, all) =
             self.windows.iter().fold((0, 0), |sum, window| (sum.0 + window.failed, sum.1 + window.all));
-        if signal != Signal::Failure || all < LEAST || failed * 2 < all {
+        if signal != Signal::Failure || all < MIN_CALLS || failed * 2 < all {
             return false;
         }
         self.open_since = Some(now);

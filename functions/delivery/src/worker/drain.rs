@@ -10,10 +10,10 @@ use super::{
 use kernel::{batch::BatchId, error::Error, queue::Queue, store::Store};
 
 /// Why a delivery failed whose destination was deleted.
-pub(super) const DELETED: &str = "destination_deleted";
+pub(super) const DESTINATION_DELETED: &str = "destination_deleted";
 
 /// How many end at once: their events take a few megabytes at most.
-const PAGE: usize = 64;
+const MAX_PAGE_ROWS: usize = 64;
 
 /// Ends some of what is queued; gives whether there was nothing left.
 pub(super) async fn drain<S: Store, Q: Queue>(
@@ -23,7 +23,7 @@ pub(super) async fn drain<S: Store, Q: Queue>(
 ) -> Result<bool, Error> {
     let now = (context.now)();
     let everything = Timestamp::MAX;
-    let range = due::RowRange { after: None, until: everything, limit: PAGE, max_skipped: 0 };
+    let range = due::RowRange { after: None, until: everything, limit: MAX_PAGE_ROWS, max_skipped: 0 };
     let page = due::read_page(&context.store, &writer.partition(), range, |_| false).await?;
     if page.rows.is_empty() {
         return Ok(true);

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::model::{self, QUEUED, Queued, TABLE};
+use crate::model::{self, QUEUED_PREFIX, Queued, TABLE};
 use kernel::{
     error::Error,
     store::{Item, Query, Store},
@@ -55,7 +55,7 @@ pub(super) async fn read_page(
     let limit = range.limit + range.max_skipped;
     let query = Query {
         partition: partition.to_owned(),
-        prefix: QUEUED.to_owned(),
+        prefix: QUEUED_PREFIX.to_owned(),
         after: range.after.map(ToOwned::to_owned),
         descending: false,
         limit,

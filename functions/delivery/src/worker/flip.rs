@@ -22,11 +22,11 @@ use kernel::{
 };
 
 /// How often a response that others change at the same time is looked at again.
-const ROUNDS: u32 = 40;
+const MAX_ROUNDS: u32 = 40;
 /// So many of those are at once.
-const AT_ONCE: u32 = 4;
+const MAX_IMMEDIATE_ROUNDS: u32 = 4;
 /// The longest pause before one of the others, in milliseconds.
-const PAUSE: u128 = 64;
+const MAX_ROUND_DELAY_MS: u128 = 64;
 
 /// An event: its response's partition, and its sequence.
 type Key = (String, String);
@@ -123,12 +123,12 @@ impl<S: Store> DispositionWriter<S> {
                 unfinished.push(round);
             }
         }
-        for round in 0..ROUNDS {
+        for round in 0..MAX_ROUNDS {
             if unfinished.is_empty() {
                 return Ok(HashSet::new());
             }
-            if round >= AT_ONCE {
-                let most = (1 << (round - AT_ONCE).min(6)).min(PAUSE);
+            if round >= MAX_IMMEDIATE_ROUNDS {
+                let most = (1 << (round - MAX_IMMEDIATE_ROUNDS).min(6)).min(MAX_ROUND_DELAY_MS);
                 let pause = (self.random)() % most + 1;
                 sleep(Duration::from_millis(u64::try_from(pause).unwrap_or_default())).await;
             }

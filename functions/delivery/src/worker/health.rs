@@ -23,11 +23,11 @@ use kernel::{
 };
 
 /// What waits for another try is brought forward by the first success after so long without one.
-const MIN_OUTAGE: SignedDuration = SignedDuration::from_secs(5);
+const MIN_OUTAGE_DURATION: SignedDuration = SignedDuration::from_secs(5);
 /// A destination that did nothing but fail for so long is disabled.
-const FAILING: SignedDuration = SignedDuration::from_hours(5 * 24);
+const MAX_FAILING_DURATION: SignedDuration = SignedDuration::from_hours(5 * 24);
 /// The reason then.
-const FAILED: &str = "failing";
+const FAILING_REASON: &str = "failing";
 
 /// How a destination is to stand, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(super) fn record_call(
     if is_delivered {
         lane.failing_since = None;
         let outage = lane.outage_since.take().map(|since| now.duration_since(since));
-        if outage.is_some_and(|outage| outage >= MIN_OUTAGE) {
+        if outage.is_some_and(|outage| outage >= MIN_OUTAGE_DURATION) {
             lane.recovered_at = Some(now);
             // What failed before says nothing of the calls that follow now.
             lane.breaker = Breaker::default();
@@ -58,8 +58,8 @@ pub(super) fn record_call(
         lane.outage_since.get_or_insert(now);
     }
     let since = *lane.failing_since.get_or_insert(now);
-    let is_over = now.duration_since(since) >= FAILING;
-    is_over.then(|| StateChange { state: State::Disabled, reason: FAILED.to_owned() })
+    let is_over = now.duration_since(since) >= MAX_FAILING_DURATION;
+    is_over.then(|| StateChange { state: State::Disabled, reason: FAILING_REASON.to_owned() })
 }
 
 /// The change of a destination that refuses whatever it is sent.
@@ -109,8 +109,10 @@ pub(super) async fn notify<Q: Queue>(
     id: BatchId,
     queue: &Q,
 ) -> Result<(), Error> {
-    let reason =
-        destination.reason.as_deref().filter(|reason| *reason == FAILED || reason.starts_with("http_"));
+    let reason = destination
+        .reason
+        .as_deref()
+        .filter(|reason| *reason == FAILING_REASON || reason.starts_with("http_"));
     let Some(reason) = reason else { return Ok(()) };
     let notified = Notified { state: destination.state, reason: reason.to_owned() };
     if lane.notified.as_ref() == Some(&notified) {

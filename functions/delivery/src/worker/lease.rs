@@ -11,7 +11,7 @@ use super::{
     refusals::Refusals,
     throttle::Throttle,
 };
-use crate::model::{self, LANE, TABLE};
+use crate::model::{self, LANE_SORT, TABLE};
 use destinations::destination::{Destination, State, Stored};
 use kernel::{
     error::Error,
@@ -19,10 +19,10 @@ use kernel::{
 };
 
 /// How long a lease lasts that is not renewed.
-pub(super) const LEASE: SignedDuration = SignedDuration::from_secs(60);
+pub(super) const LEASE_DURATION: SignedDuration = SignedDuration::from_secs(60);
 
 /// So long before its end a lease is held no more: what is begun takes a while, and clocks differ.
-const MARGIN: SignedDuration = SignedDuration::from_secs(20);
+const CLOCK_SKEW_MARGIN: SignedDuration = SignedDuration::from_secs(20);
 
 /// The lane itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,7 +185,7 @@ impl<S: Store> Lease<S> {
         holder: &str,
         now: Timestamp,
     ) -> Result<Result<Self, HeldLane>, Error> {
-        let mut found = store.get(TABLE, partition, LANE).await?;
+        let mut found = store.get(TABLE, partition, LANE_SORT).await?;
         loop {
             let (version, mut lane) = read(found.as_ref())?;
             if lane.is_held_by_another(holder, now) {
@@ -194,9 +194,9 @@ impl<S: Store> Lease<S> {
             lane.needs_recovery |= lane.holder.is_some();
             lane.wakeup_pending = false;
             lane.holder = Some(holder.to_owned());
-            lane.expires_at = Some(now + LEASE);
+            lane.expires_at = Some(now + LEASE_DURATION);
             let condition = found.map_or(Condition::Absent, |item| Condition::Version(item.version));
-            let item = model::item(partition, LANE.to_owned(), version + 1, &lane)?;
+            let item = model::item(partition, LANE_SORT.to_owned(), version + 1, &lane)?;
             match store.put(TABLE, item, condition).await? {
                 Written::Done => {
                     let (store, partition) = (store.clone(), partition.to_owned());
@@ -207,7 +207,7 @@ impl<S: Store> Lease<S> {
                         holder,
                         version: version + 1,
                         lane,
-                        expires_at: now + LEASE,
+                        expires_at: now + LEASE_DURATION,
                         is_lost: false,
                         was_flagged: false,
                     }));
@@ -224,7 +224,7 @@ impl<S: Store> Lease<S> {
 
     /// Whether it is to be renewed before anything else is done by it.
     pub(super) fn must_renew(&self, now: Timestamp) -> bool {
-        now + MARGIN >= self.expires_at
+        now + CLOCK_SKEW_MARGIN >= self.expires_at
     }
 
     /// Whether another has it: then nothing may be written.
@@ -234,7 +234,7 @@ impl<S: Store> Lease<S> {
 
     /// Holds it for longer, and writes the lane down.
     pub(super) async fn renew(&mut self, now: Timestamp) -> Result<(), Error> {
-        let expires_at = now + LEASE;
+        let expires_at = now + LEASE_DURATION;
         while !self.write(LaneState { expires_at: Some(expires_at), ..self.lane.clone() }).await? {}
         self.expires_at = expires_at;
         Ok(())
@@ -258,7 +258,7 @@ impl<S: Store> Lease<S> {
     }
 
     async fn write(&mut self, lane: LaneState) -> Result<bool, Error> {
-        let item = model::item(&self.partition, LANE.to_owned(), self.version + 1, &lane)?;
+        let item = model::item(&self.partition, LANE_SORT.to_owned(), self.version + 1, &lane)?;
         match self.store.put(TABLE, item, Condition::Version(self.version)).await? {
             Written::Done => {
                 self.version += 1;
@@ -282,7 +282,7 @@ impl<S: Store> Lease<S> {
 impl HeldLane {
     /// Writes the lane down, for its holder to see. `false`: it changed meanwhile, so look again.
     pub(super) async fn write(&mut self, store: &impl Store, partition: &str) -> Result<bool, Error> {
-        let item = model::item(partition, LANE.to_owned(), self.version + 1, &self.lane)?;
+        let item = model::item(partition, LANE_SORT.to_owned(), self.version + 1, &self.lane)?;
         let written = store.put(TABLE, item, Condition::Version(self.version)).await?;
         self.version += 1;
         Ok(written == Written::Done)

@@ -19,12 +19,12 @@ use kernel::{
 };
 
 /// A row whose event or response is not there is looked at again after so long,
-const LATER: SignedDuration = SignedDuration::from_secs(1);
+const MISSING_RETRY_DELAY: SignedDuration = SignedDuration::from_secs(1);
 /// and for so long after the event arrived.
-const MISSED: SignedDuration = SignedDuration::from_mins(5);
+const MISSING_GIVE_UP_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
 /// A response of more destinations than this is read once more when it is to be changed: it lies in as many lanes.
-const AT_HAND: usize = 100;
+const MAX_BUFFERED_DESTINATIONS: usize = 100;
 
 /// An event as it is sent.
 #[derive(Clone, Debug)]
@@ -177,15 +177,15 @@ fn resolve(
     let attempts = history.pending.or(failed).map(|tried| tried.attempts).unwrap_or_default();
     Ok(match (payload, response) {
         (Some(payload), Some(known)) => {
-            let response = (known.response.destinations.len() <= AT_HAND).then_some(known);
+            let response = (known.response.destinations.len() <= MAX_BUFFERED_DESTINATIONS).then_some(known);
             Loaded::Ready(Box::new(DeliveryTask { row, payload, response, attempts }))
         }
         (payload, response) => {
-            let is_missed = now.duration_since(row.queued.received_at) > MISSED;
+            let is_missed = now.duration_since(row.queued.received_at) > MISSING_GIVE_UP_AFTER;
             let disposition = if is_missed {
                 Disposition::Failed { reason: "event_missing".to_owned() }
             } else {
-                Disposition::Deferred { due: now + LATER }
+                Disposition::Deferred { due: now + MISSING_RETRY_DELAY }
             };
             Loaded::Resolved(Box::new(Settlement {
                 row,

@@ -53,9 +53,9 @@ pub use trial::trial;
 use work::LocalLocks;
 
 /// For how long a courier works on a lane before another may have its turn.
-pub const BUDGET: Duration = Duration::from_secs(60);
+pub const MAX_LEASE_HOLD: Duration = Duration::from_secs(60);
 /// How long a destination may take to answer.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What couriers work with.
 #[derive(Clone, Debug)]

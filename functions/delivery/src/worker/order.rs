@@ -15,13 +15,13 @@ use super::{due::QueueRow, load::DeliveryTask};
 use crate::model;
 
 /// So many events of one user are in line, and more are loaded when there are fewer than this.
-const FEW: usize = 4;
-const FEWER: usize = 2;
+const MAX_PER_KEY: usize = 4;
+const REFILL_BELOW: usize = 2;
 /// So many are of one who is held up.
-const MANY: usize = 64;
+const MAX_PER_BLOCKED_KEY: usize = 64;
 
 /// What is held up by an event that is due, but not here yet, is looked at again after so long.
-const LATER: SignedDuration = SignedDuration::from_secs(1);
+const BLOCKED_RETRY_DELAY: SignedDuration = SignedDuration::from_secs(1);
 
 /// An event that waits for another try, or behind one that does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl KeyQueue {
     }
 
     fn needs_refill(&self) -> bool {
-        self.waiting.len() < FEWER && !self.not_loaded.is_empty()
+        self.waiting.len() < REFILL_BELOW && !self.not_loaded.is_empty()
     }
 }
 
@@ -159,7 +159,8 @@ impl OrderedQueue {
             let Some(key_queue) = self.keys.get_mut(&key) else { continue };
             // Those of a user who is held up are only put off.
             let is_blocked = self.blockers.contains_key(&key) && !key_queue.is_in_flight;
-            let mut room = if is_blocked { MANY } else { FEW }.saturating_sub(key_queue.waiting.len());
+            let mut room = if is_blocked { MAX_PER_BLOCKED_KEY } else { MAX_PER_KEY }
+                .saturating_sub(key_queue.waiting.len());
             while let Some(first) = key_queue.not_loaded.first_entry() {
                 let is_earlier =
                     key_queue.waiting.last_key_value().is_some_and(|(last, _)| first.key() < last);
@@ -291,7 +292,7 @@ fn blocked_until(blockers: &BTreeMap<String, Blocker>, sequence: &str, now: Time
     let mut earlier = blockers.range::<str, _>((Unbounded, Excluded(sequence))).map(|(_, blocker)| blocker);
     // To the millisecond, as rows are due: what is put off comes back later than now.
     let first = earlier.find(|it| now.as_millisecond() < it.blocks_until.as_millisecond())?;
-    Some(first.due.max(now + LATER).min(first.blocks_until))
+    Some(first.due.max(now + BLOCKED_RETRY_DELAY).min(first.blocks_until))
 }
 
 #[cfg(test)]

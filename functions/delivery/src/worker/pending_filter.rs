@@ -16,7 +16,7 @@ use crate::model::{Attempt, Queued, Wakeup};
 use destinations::{destination::Destination, expression::Subject};
 
 /// The error of an event for which the filter could not be evaluated.
-const FILTER: &str = "filter";
+const FILTER_ERROR: &str = "filter";
 /// How often a filter is evaluated for an event that is too slow for it, where the destination has as many tries.
 const MAX_EVALUATIONS: u32 = 4;
 
@@ -67,7 +67,7 @@ impl FilterResult {
         random: u128,
     ) -> FilterVerdict {
         let Self { mut task, evaluation, at, duration_ms } = self;
-        let failed = || Disposition::Failed { reason: FILTER.to_owned() };
+        let failed = || Disposition::Failed { reason: FILTER_ERROR.to_owned() };
         let (disposition, message) = match evaluation {
             Evaluation::Cancelled => return FilterVerdict::Cancelled,
             Evaluation::Value(true) => {
@@ -100,7 +100,7 @@ impl FilterResult {
         let mut settlement = Settlement::not_sent(*task, disposition);
         settlement.was_sent = true;
         if message.is_some() {
-            let error = Some(FILTER.to_owned());
+            let error = Some(FILTER_ERROR.to_owned());
             settlement.attempts.push(Attempt { at, duration_ms, status: None, error, message });
         }
         FilterVerdict::Settled(Box::new(settlement))

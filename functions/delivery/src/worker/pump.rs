@@ -31,16 +31,16 @@ use kernel::{error::Error, queue::Queue, store::Store};
 use writing::{BatchWrite, StorageFailure};
 
 /// How often the destination is looked at without a bell, and the lease renewed.
-const LOOK_AT_DESTINATION: Duration = Duration::from_secs(1);
-const RENEW: Duration = Duration::from_secs(15);
+const DESTINATION_READ_INTERVAL: Duration = Duration::from_secs(1);
+const RENEW_INTERVAL: Duration = Duration::from_secs(15);
 /// For how long the destination may be out of sight.
-const UNSEEN: Duration = Duration::from_secs(25);
+const DESTINATION_STALE_AFTER: Duration = Duration::from_secs(25);
 /// The longest wait without a look at the lane while calls are on their way.
-const TICK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// What is due as soon as this is waited for.
-const SOON: SignedDuration = SignedDuration::from_millis(1_100);
+const MAX_WAIT_BEFORE_RELEASE: SignedDuration = SignedDuration::from_millis(1_100);
 /// So long after a failure storage is asked once more.
-const PAUSE: Duration = Duration::from_secs(1);
+const STORAGE_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// How a lane was left.
 #[derive(Debug)]
@@ -133,8 +133,8 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
             stopping: None,
             storage_failure: None,
             deadlines: Deadlines {
-                destination: now + LOOK_AT_DESTINATION,
-                lease: now + RENEW,
+                destination: now + DESTINATION_READ_INTERVAL,
+                lease: now + RENEW_INTERVAL,
                 destination_read_at: now,
             },
         })
@@ -166,7 +166,9 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
             }
             let wait = next_allowed.or(self.prefetch.next_due());
             match wait {
-                Some(due) if due <= (self.context.now)() + SOON => self.wait(Some(due)).await?,
+                Some(due) if due <= (self.context.now)() + MAX_WAIT_BEFORE_RELEASE => {
+                    self.wait(Some(due)).await?
+                }
                 // Everything that was due has ended.
                 _ => {
                     self.lease.lane.needs_recovery = false;
@@ -192,10 +194,10 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
         let must_renew = self.lease.must_renew((self.context.now)());
         if must_renew || now >= self.deadlines.lease {
             match self.lease.renew((self.context.now)()).await {
-                Ok(()) => self.deadlines.lease = now + RENEW,
+                Ok(()) => self.deadlines.lease = now + RENEW_INTERVAL,
                 Err(error) if must_renew || self.lease.is_lost() => return Err(error),
                 Err(error) => {
-                    self.deadlines.lease = now + PAUSE;
+                    self.deadlines.lease = now + STORAGE_RETRY_DELAY;
                     self.log_retry("the lease could not be renewed", &error);
                 }
             }
@@ -204,7 +206,7 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
             }
         }
         if self.stopping.is_none() && now >= self.deadlines.destination {
-            self.deadlines.destination = now + LOOK_AT_DESTINATION;
+            self.deadlines.destination = now + DESTINATION_READ_INTERVAL;
             let (tenant, name) = (&self.writer.wakeup.tenant, &self.writer.wakeup.destination);
             match Destination::find(tenant, name, &self.context.store).await {
                 Ok(found)
@@ -213,7 +215,7 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
                     self.stop(StopReason::DestinationChanged);
                 }
                 Ok(_) => self.deadlines.destination_read_at = now,
-                Err(error) if now - self.deadlines.destination_read_at >= UNSEEN => {
+                Err(error) if now - self.deadlines.destination_read_at >= DESTINATION_STALE_AFTER => {
                     self.stop_on_error(error, None)
                 }
                 Err(error) => self.log_retry("the destination could not be looked at", &error),
@@ -268,7 +270,7 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
                 Permit::Probe => (1, true),
                 Permit::Wait => return None,
                 // What was read stays in line meanwhile.
-                Permit::After(end) if end <= now + SOON => return Some(end),
+                Permit::After(end) if end <= now + MAX_WAIT_BEFORE_RELEASE => return Some(end),
                 Permit::After(end) => {
                     self.stop(StopReason::NothingBefore(end));
                     return None;
@@ -312,7 +314,7 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
 
     /// Waits for an answer, for what is being written, for the bell, or until there is something else to do.
     async fn wait(&mut self, deadline: Option<Timestamp>) -> Result<(), Error> {
-        let longest = Instant::now() + TICK;
+        let longest = Instant::now() + POLL_INTERVAL;
         let deadline = deadline.map(|deadline| {
             let wait = deadline.duration_since((self.context.now)());
             Instant::now() + Duration::try_from(wait).unwrap_or_default()

@@ -4,19 +4,19 @@
 use jiff::{SignedDuration, Timestamp};
 
 /// So much of what was missed may be caught up on: timers are no finer.
-const CAUGHT_UP: SignedDuration = SignedDuration::from_millis(20);
+const MAX_BURST: SignedDuration = SignedDuration::from_millis(20);
 
 /// When the next call may go, if not now.
 pub(super) fn wait(next_allowed_at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
     next_allowed_at
-        .map(|next_allowed_at| next_allowed_at - CAUGHT_UP)
+        .map(|next_allowed_at| next_allowed_at - MAX_BURST)
         .filter(|next_allowed_at| now < *next_allowed_at)
 }
 
 /// When the next one is free after a call at `now`, at so many a second.
 pub(super) fn after_call(next_allowed_at: Option<Timestamp>, now: Timestamp, per_second: u32) -> Timestamp {
     // What is caught up on is part of the second, so that no second has more.
-    let second = SignedDuration::from_secs(1) + CAUGHT_UP;
+    let second = SignedDuration::from_secs(1) + MAX_BURST;
     let rate = i32::try_from(per_second.max(1)).unwrap_or(i32::MAX);
     let step = second.checked_div(rate).unwrap_or_default();
     next_allowed_at.map_or(now, |next_allowed_at| next_allowed_at.max(now)) + step

@@ -14,7 +14,7 @@ use super::{
     load::{DeliveryTask, Payload, VersionedResponse},
     order::Blocker,
 };
-use crate::model::{self, ATTEMPTS, Attempt, Delivery, Queued, Status, TABLE, Wakeup};
+use crate::model::{self, Attempt, Delivery, MAX_STORED_ATTEMPTS, Queued, Status, TABLE, Wakeup};
 use destinations::destination::Destination;
 use kernel::{
     arrival::Via,
@@ -30,7 +30,7 @@ use kernel::{
 type Key = (String, String);
 
 /// How many rows are read at once.
-const PAGE: usize = 1_000;
+const MAX_PAGE_ROWS: usize = 1_000;
 
 /// What came of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -321,7 +321,7 @@ impl<S: Store> DispositionWriter<S> {
         let Queued {
             message_id, user, channel, received_at, destination_made, replays, filter_pending, ..
         } = settlement.row.queued.clone();
-        let first = settlement.attempts.len().saturating_sub(ATTEMPTS);
+        let first = settlement.attempts.len().saturating_sub(MAX_STORED_ATTEMPTS);
         Delivery {
             message_id,
             destination: self.wakeup.destination.clone(),
@@ -397,7 +397,7 @@ impl<S: Store> DispositionWriter<S> {
                 prefix: Status::Pending.prefix().to_owned(),
                 after,
                 descending: false,
-                limit: PAGE,
+                limit: MAX_PAGE_ROWS,
             };
             let items = self.store.query(TABLE, query).await?;
             for item in &items {
@@ -411,7 +411,7 @@ impl<S: Store> DispositionWriter<S> {
                     all.push((user, sequence, Blocker { due, blocks_until: since + max_block }));
                 }
             }
-            if items.len() < PAGE {
+            if items.len() < MAX_PAGE_ROWS {
                 return Ok(all);
             }
             after = items.last().map(|item| item.sort.clone());

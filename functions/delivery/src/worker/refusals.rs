@@ -9,7 +9,7 @@ use super::breaker::{Permit, Signal};
 /// A destination refuses everything when it refused so many deliveries in a row and nothing else,
 const MIN_REFUSED: usize = 10;
 /// for so long: a deployment answers 404 for some seconds.
-const MIN_REFUSING: SignedDuration = SignedDuration::from_secs(30);
+const MIN_REFUSING_DURATION: SignedDuration = SignedDuration::from_secs(30);
 /// Meanwhile one call goes so long after the other, so that few events fail.
 const PROBE_INTERVAL: SignedDuration = SignedDuration::from_secs(3);
 
@@ -65,7 +65,7 @@ impl Refusals {
         if is_probe || self.blocked_until.is_none() {
             self.blocked_until = Some(now + PROBE_INTERVAL);
         }
-        now.duration_since(refused_since) >= MIN_REFUSING
+        now.duration_since(refused_since) >= MIN_REFUSING_DURATION
     }
 }
 

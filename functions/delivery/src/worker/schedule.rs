@@ -5,10 +5,10 @@ use jiff::{SignedDuration, Timestamp};
 use destinations::{destination::RETRY_DELAYS, outbound::RetryAfter};
 
 /// The longest that a destination may ask for.
-const MAX_ASKED: SignedDuration = SignedDuration::from_hours(24);
+const MAX_RETRY_AFTER: SignedDuration = SignedDuration::from_hours(24);
 /// The shortest rest of a lane, and the longest where the destination does not say how long.
-const MIN_REST: SignedDuration = SignedDuration::from_secs(1);
-const MAX_REST: SignedDuration = SignedDuration::from_mins(5);
+const MIN_REST_DURATION: SignedDuration = SignedDuration::from_secs(1);
+const MAX_REST_DURATION: SignedDuration = SignedDuration::from_mins(5);
 /// After how many rests in a row a rest grows no longer.
 const MAX_DOUBLINGS: u32 = 10;
 
@@ -39,10 +39,10 @@ pub(super) fn rest_until(
     random: u128,
 ) -> Timestamp {
     let delay = delays.first().copied().unwrap_or(RETRY_DELAYS[0]);
-    let first = jitter_around(delay, random).max(MIN_REST);
+    let first = jitter_around(delay, random).max(MIN_REST_DURATION);
     let wait = match retry_after {
         Some(retry_after) => first.max(jitter_after(retry_after, now, random)),
-        None => first.max((first * (1 << rests.min(MAX_DOUBLINGS))).min(MAX_REST)),
+        None => first.max((first * (1 << rests.min(MAX_DOUBLINGS))).min(MAX_REST_DURATION)),
     };
     now + wait
 }
@@ -62,8 +62,8 @@ fn jitter_around(seconds: u32, random: u128) -> SignedDuration {
 
 /// What a destination asks for, and up to 10 % more.
 fn jitter_after(retry_after: RetryAfter, now: Timestamp, random: u128) -> SignedDuration {
-    let wait = retry_after.wait(now).min(MAX_ASKED);
-    (wait + random_part(wait / 10, random)).min(MAX_ASKED)
+    let wait = retry_after.wait(now).min(MAX_RETRY_AFTER);
+    (wait + random_part(wait / 10, random)).min(MAX_RETRY_AFTER)
 }
 
 /// A random part of a duration, to the millisecond.

@@ -9,7 +9,7 @@ use super::{
     WorkerContext,
     attempt::Target,
     breaker::Permit,
-    drain::{DELETED, drain},
+    drain::{DESTINATION_DELETED, drain},
     health,
     lease::Lease,
     pump::{Dispatcher, StopReason},
@@ -72,7 +72,7 @@ async fn acquire<S: Store, Q: Queue>(
             Err(held) => held,
         };
         // Should the holder die, somebody comes when its lease is over.
-        let due = held.lane.expires_at.unwrap_or(now).max(now + wakes::NEXT);
+        let due = held.lane.expires_at.unwrap_or(now).max(now + wakes::MIN_HELD_DELAY);
         let is_scheduled = wakes::is_scheduled(held.lane.wake_at, due, now);
         let flag_before = first.get_or_insert_with(|| held.lane.wakeup_by.clone());
         let is_ours = held.lane.wakeup_by.as_ref() == Some(&our_flag);
@@ -128,7 +128,7 @@ async fn run_once<S: Store, Q: Queue>(
     let wakeup = &writer.wakeup;
     let found = Destination::find(&wakeup.tenant, &wakeup.destination, &context.store).await?;
     let ended = match &found {
-        None => Some(DELETED),
+        None => Some(DESTINATION_DELETED),
         Some(Stored { destination, .. }) if destination.state == State::Active => None,
         Some(Stored { destination, .. }) => {
             let id = BatchId::new((context.now)(), (context.random)());

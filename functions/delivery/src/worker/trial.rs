@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{
-    PATIENCE,
+    REQUEST_TIMEOUT,
     attempt::{Target, call},
     evaluator::Evaluator,
     load::Payload,
@@ -27,7 +27,15 @@ pub async fn trial(
     let payload_of_event = Payload { original: payload.to_owned(), canonical, via: Via::Crmflow };
     let target = Arc::new(Target::new(stored, outbound.guard(), Evaluator::default()));
     let channel = event.preferred_channel();
-    let (attempt, _) =
-        call(&target, &payload_of_event, &event.message_id, channel.as_deref(), outbound, at, PATIENCE).await;
+    let (attempt, _) = call(
+        &target,
+        &payload_of_event,
+        &event.message_id,
+        channel.as_deref(),
+        outbound,
+        at,
+        REQUEST_TIMEOUT,
+    )
+    .await;
     Ok(attempt)
 }

@@ -12,12 +12,12 @@ use kernel::{
 };
 
 /// A message that comes so much later than wanted will do.
-const SLACK: SignedDuration = SignedDuration::from_secs(1);
+const MAX_LATE: SignedDuration = SignedDuration::from_secs(1);
 /// One that is to come sooner than this may be the one that is being worked on: clocks differ.
-const EARLY: SignedDuration = SignedDuration::from_secs(2);
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
 /// The soonest that a message comes for a lane that is taken: later than that, so that all who come by see that it will
 /// do, and one is sent.
-pub(super) const NEXT: SignedDuration = SignedDuration::from_secs(4);
+pub(super) const MIN_HELD_DELAY: SignedDuration = SignedDuration::from_secs(4);
 
 /// Sees to it that the lane is looked at when something is due at `due`: by the message that is on its way, or by a
 /// new one.
@@ -45,7 +45,7 @@ pub(super) fn error_delay(random: u128) -> Duration {
 
 /// Whether the message that was sent last will do.
 pub(super) fn is_scheduled(wake_at: Option<Timestamp>, due: Timestamp, now: Timestamp) -> bool {
-    wake_at.is_some_and(|at| now + EARLY < at && at <= due + SLACK)
+    wake_at.is_some_and(|at| now + CLOCK_SKEW < at && at <= due + MAX_LATE)
 }
 
 #[cfg(test)]

@@ -218,7 +218,7 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
     async fn items(&self, destination: &str) -> Vec<Item> {
         let query = Query {
             partition: model::partition(&self.tenant, &done(destination.parse())),
-            prefix: model::QUEUED.to_owned(),
+            prefix: model::QUEUED_PREFIX.to_owned(),
             after: None,
             descending: false,
             limit: 100,

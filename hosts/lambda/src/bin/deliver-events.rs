@@ -20,8 +20,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         now: clock::now,
         random: clock::random,
         holder: format!("{:032x}", clock::random()),
-        max_hold: worker::BUDGET,
-        request_timeout: worker::PATIENCE,
+        max_hold: worker::MAX_LEASE_HOLD,
+        request_timeout: worker::REQUEST_TIMEOUT,
     });
     serve_queue(Consumer::DeliverEvents, async |wakes, _| Ok(courier.deliver(wakes).await)).await
 }

@@ -2,7 +2,7 @@
 
 mod wakes;
 
-use delivery::worker::{BUDGET, DeliveryWorker, Evaluator, PATIENCE, WorkerContext};
+use delivery::worker::{DeliveryWorker, Evaluator, MAX_LEASE_HOLD, REQUEST_TIMEOUT, WorkerContext};
 use registry::Host;
 use sqlite_store::{SqliteStore, queues::LocalQueue};
 use step_functions::clock;
@@ -11,7 +11,7 @@ use crate::os_limits;
 pub(crate) use wakes::wake_lanes;
 
 /// Who holds the leases on lanes: one process works on a data folder, so after a crash its leases are its own.
-const HOLDER: &str = "local";
+const LEASE_HOLDER: &str = "local";
 
 /// A courier on what functions work with.
 pub(crate) fn courier(host: &Host<SqliteStore, LocalQueue>) -> DeliveryWorker<SqliteStore, LocalQueue> {
@@ -24,9 +24,9 @@ pub(crate) fn courier(host: &Host<SqliteStore, LocalQueue>) -> DeliveryWorker<Sq
         evaluator: Evaluator::new(os_limits::lowest_priority),
         now: clock::now,
         random: clock::random,
-        holder: HOLDER.to_owned(),
-        max_hold: BUDGET,
-        request_timeout: PATIENCE,
+        holder: LEASE_HOLDER.to_owned(),
+        max_hold: MAX_LEASE_HOLD,
+        request_timeout: REQUEST_TIMEOUT,
     })
 }
 

@@ -18,10 +18,10 @@ use sqlite_store::{
 use template::Template;
 
 /// A wake-up that comes so much later than something is due will do.
-const SLACK: SignedDuration = SignedDuration::from_secs(2);
+const MAX_LATE: SignedDuration = SignedDuration::from_secs(2);
 
 /// Every lane, and what is due first in it: one step in the table a lane.
-const LANES: &str = "
+const FIRST_DUE_BY_LANE: &str = "
 WITH RECURSIVE lanes (lane) AS (
   SELECT min(partition) FROM deliveries
   UNION ALL
@@ -58,7 +58,7 @@ pub(crate) async fn wake_lanes(
             );
             continue;
         }
-        let comes = |it: &Waiting| it.history.crashes > 0 || it.visible_at <= due.max(now) + SLACK;
+        let comes = |it: &Waiting| it.history.crashes > 0 || it.visible_at <= due.max(now) + MAX_LATE;
         if !on_their_way.get(&lane).is_some_and(|all| all.iter().any(comes)) {
             messages.push(wake.message(queue::delay(due, now))?);
         }
@@ -85,7 +85,7 @@ pub(crate) async fn wake_lanes(
 
 /// The lanes that have something waiting, and when the first of it is due.
 fn waiting(connection: &Connection) -> rusqlite::Result<Vec<(String, Timestamp)>> {
-    let mut statement = connection.prepare(LANES)?;
+    let mut statement = connection.prepare(FIRST_DUE_BY_LANE)?;
     let mut rows = statement.query([])?;
     let mut waiting = Vec::new();
     while let Some(row) = rows.next()? {

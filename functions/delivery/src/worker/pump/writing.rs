@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use tokio::time::Instant;
 
-use super::{Completed, Dispatcher, PAUSE, StopReason};
+use super::{Completed, Dispatcher, STORAGE_RETRY_DELAY, StopReason};
 use crate::worker::{
     attempt::CallResult,
     health, landing,
@@ -44,7 +44,7 @@ impl<S: Store, Q: Queue> Dispatcher<'_, S, Q> {
     /// Begins to write down what has ended since the last write began; after trouble, when everything has.
     pub(super) fn start_write(&mut self) {
         let is_early = match &self.storage_failure {
-            Some(failure) => !self.in_flight.is_empty() || failure.at.elapsed() < PAUSE,
+            Some(failure) => !self.in_flight.is_empty() || failure.at.elapsed() < STORAGE_RETRY_DELAY,
             None => false,
         };
         let now = (self.context.now)();

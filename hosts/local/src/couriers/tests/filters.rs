@@ -163,7 +163,7 @@ async fn refused_events_do_not_use_up_the_rate_limit() {
         lab.event(&format!("m{number}"), None, None, &["A"]).await;
     }
     lab.deliver(&["A"]).await;
-    let lane = lab.rows("A", model::LANE).await.remove(0);
+    let lane = lab.rows("A", model::LANE_SORT).await.remove(0);
     assert!(!lane.body.contains("freeAt"), "{}", lane.body);
     lab.event("last", None, None, &["A"]).await;
     lab.deliver(&["A"]).await;

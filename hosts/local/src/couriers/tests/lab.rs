@@ -4,7 +4,7 @@ use std::{cell::Cell, collections::BTreeMap, sync::Arc, time::Duration};
 
 use delivery::{
     model::{self, Delivery, Queued, Status, Wakeup},
-    worker::{DeliveryWorker, Evaluator, PATIENCE, WorkerContext},
+    worker::{DeliveryWorker, Evaluator, REQUEST_TIMEOUT, WorkerContext},
 };
 use destinations::{
     destination::{
@@ -60,7 +60,7 @@ pub(super) struct Lab {
 impl Lab {
     /// A lab whose calls may go to these sinks.
     pub(super) fn new(sinks: &[&Sink]) -> Self {
-        Self::with_request_timeout(sinks, PATIENCE)
+        Self::with_request_timeout(sinks, REQUEST_TIMEOUT)
     }
 
     pub(super) fn with_request_timeout(sinks: &[&Sink], request_timeout: Duration) -> Self {
@@ -214,7 +214,12 @@ impl Lab {
 
     /// Lane A itself, as somebody left it.
     pub(super) fn left(&self, body: &str) -> Item {
-        Item { partition: self.lane("A"), sort: model::LANE.to_owned(), version: 7, body: body.to_owned() }
+        Item {
+            partition: self.lane("A"),
+            sort: model::LANE_SORT.to_owned(),
+            version: 7,
+            body: body.to_owned(),
+        }
     }
 
     /// Has the courier work on lanes, all of which it does.

@@ -250,7 +250,7 @@ async fn who_comes_to_a_lane_that_is_taken_rings() {
     lab.event("m2", None, None, &["A"]).await;
     lab.deliver(&["A"]).await;
     assert_eq!((sink.ids().len(), lab.messages(QueueName::Lanes).len()), (1, 1));
-    assert!(lab.rows("A", model::LANE).await[0].body.contains(r#""rung":true"#));
+    assert!(lab.rows("A", model::LANE_SORT).await[0].body.contains(r#""rung":true"#));
 }
 
 #[tokio::test]
