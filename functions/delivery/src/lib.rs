@@ -1,8 +1,9 @@
 //! Delivery: which destinations want an event, the lanes of destinations, the worker that sends, and what became of
 //! each delivery.
 
-pub mod deliveries;
 pub mod model;
+pub mod query;
+pub mod redrive;
 mod route_events;
 pub mod routes;
 #[cfg(test)]

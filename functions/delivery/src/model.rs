@@ -246,6 +246,16 @@ impl Wakeup {
     }
 }
 
+/// Has a lane looked at.
+pub async fn wake_lane(
+    tenant: &Name,
+    destination: &DestinationName,
+    queue: &impl Queue,
+) -> Result<(), Error> {
+    let wakeup = Wakeup { tenant: tenant.clone(), destination: destination.clone() };
+    wakeup.send(Duration::ZERO, queue).await
+}
+
 /// The item of something in a lane.
 pub fn item(partition: &str, sort: String, version: u64, body: &impl Serialize) -> Result<Item, Error> {
     let body = serde_json::to_string(body).map_err(|error| Error::BadInput(door::describe(&error)))?;

@@ -73,7 +73,7 @@ pub async fn test_destination(
         let sentences: Vec<String> = faults.iter().map(Fault::sentence).collect();
         Error::BadInput(sentences.join("; "))
     })?;
-    let attempt = worker::trial(stored, &event, &payload, outbound, now).await?;
+    let attempt = worker::test_send(stored, &event, &payload, outbound, now).await?;
     Ok(TestResult {
         delivered: attempt.status.is_some_and(|status| (200..300).contains(&status)),
         status: attempt.status,

@@ -2,7 +2,7 @@
 //!
 //! Each batch that they came with becomes a batch of its own again, with its place in the order of batches: a word that was said before a withdrawal does not undo it by being sent after it. Events go into their
 //! queue again. An entry is claimed before it is sent, so that it is sent once. Deliveries are not sent again here
-//! but by [`delivery::deliveries::replay`], which knows how they stand.
+//! but by [`delivery::redrive::redrive`], which knows how they stand.
 
 mod events;
 

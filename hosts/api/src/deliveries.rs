@@ -15,8 +15,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use delivery::{
-    deliveries::{self, DeliveryView, Failure, Filter, Selection},
     model::Status,
+    query::{self, DeliveryView, Failure, Filter},
+    redrive::{self, Selection},
 };
 use jiff::Timestamp;
 use kernel::{Error, Store, fault::Fault};
@@ -81,7 +82,7 @@ pub(crate) async fn list<S: Store, F: Flow>(
         )?,
     };
     let page = query.get("page");
-    let found = deliveries::list(&caller.tenant, &filter, page, query.limit()?, &api.store).await;
+    let found = query::list(&caller.tenant, &filter, page, query.limit()?, &api.store).await;
     let found = found.map_err(|error| match error {
         Error::BadInput(_) if page.is_some() => {
             Problem::new(Kind::BadRequest, "page must be one that a listing named as its next.")
@@ -113,7 +114,7 @@ impl Request {
         let since = fields.optional(
             "since",
             "is neither a time like 2026-11-21T08:00:00Z nor a duration like 24h",
-            |text: String| deliveries::since(&text, now),
+            |text: String| redrive::since(&text, now),
         );
         let error = fields.optional(
             "error",
@@ -156,9 +157,9 @@ pub(crate) async fn replay<S: Store, F: Flow>(
     let selection = Selection { destination: stored.destination, since, failure: error, limit };
     let (tenant, store) = (&caller.tenant, &api.store);
     let replayed = if dry_run {
-        deliveries::count(tenant, &selection, store).await?
+        redrive::count(tenant, &selection, store).await?
     } else {
-        deliveries::replay(tenant, &selection, store, api.flow.queue()).await?
+        redrive::redrive(tenant, &selection, store, api.flow.queue()).await?
     };
     let status = if replayed.replayed == 0 { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(replayed)).into_response())

@@ -10,7 +10,7 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use delivery::deliveries::{self, LaneView};
+use delivery::{model::wake_lane, query::LaneView};
 use destinations::{
     destination::{
         Destination, Hidden, Shown, Stored,
@@ -181,7 +181,7 @@ pub(crate) async fn wake<S: Store, F: Flow>(
     tenant: &Name,
     destination: &DestinationName,
 ) -> Result<(), Problem> {
-    deliveries::wake(tenant, destination, api.flow.queue()).await.map_err(Problem::from)
+    wake_lane(tenant, destination, api.flow.queue()).await.map_err(Problem::from)
 }
 
 fn reading<S: Store, F: Flow>(api: &Api<S, F>) -> Reading<'_> {

@@ -9,8 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use delivery::{
-    deliveries,
     model::{Attempt, Status},
+    query,
 };
 use events::{
     event::{MAX_MESSAGE_ID, Standing, StoredEvent},
@@ -74,7 +74,7 @@ struct Delivery {
 }
 
 impl Delivery {
-    fn new(destination: DestinationName, known: Option<deliveries::DeliveryView>) -> Self {
+    fn new(destination: DestinationName, known: Option<query::DeliveryView>) -> Self {
         match known {
             Some(known) => Self {
                 destination,
@@ -168,7 +168,7 @@ async fn page<S: Store, F: Flow>(
         sent.destinations.keys().filter(behind).take(limit + 1).cloned().collect();
     let is_last = names.len() <= limit;
     names.truncate(limit);
-    let known = deliveries::of_event(&caller.tenant, &sent.sequence, &names, &api.store).await?;
+    let known = query::of_event(&caller.tenant, &sent.sequence, &names, &api.store).await?;
     let next = names.last().filter(|_| !is_last).cloned();
     Ok((names.into_iter().zip(known).map(|(name, known)| Delivery::new(name, known)).collect(), next))
 }

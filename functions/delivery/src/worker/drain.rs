@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 
 use super::{
-    WorkerContext, due,
+    WorkerContext,
+    disposition_writer::{Disposition, DispositionWriter, Settlement},
     load::{self, Loaded},
-    record::{Disposition, DispositionWriter, Settlement},
+    queue_rows,
 };
 use kernel::{batch::BatchId, error::Error, queue::Queue, store::Store};
 
@@ -23,8 +24,8 @@ pub(super) async fn drain<S: Store, Q: Queue>(
 ) -> Result<bool, Error> {
     let now = (context.now)();
     let everything = Timestamp::MAX;
-    let range = due::RowRange { after: None, until: everything, limit: MAX_PAGE_ROWS, max_skipped: 0 };
-    let page = due::read_page(&context.store, &writer.partition(), range, |_| false).await?;
+    let range = queue_rows::RowRange { after: None, until: everything, limit: MAX_PAGE_ROWS, max_skipped: 0 };
+    let page = queue_rows::read_page(&context.store, &writer.partition(), range, |_| false).await?;
     if page.rows.is_empty() {
         return Ok(true);
     }

@@ -4,8 +4,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    due::QueueRow,
-    record::{Disposition, Settlement},
+    disposition_writer::{Disposition, Settlement},
+    queue_rows::QueueRow,
 };
 use crate::model::{self, Attempt, Delivery, Status, TABLE, Wakeup};
 use events::{

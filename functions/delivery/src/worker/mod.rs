@@ -4,30 +4,30 @@
 //! One courier works on a lane at a time, by a lease on it. Each lane has sockets, a breaker and a schedule of its own,
 //! so that one that hangs holds up nothing but itself.
 
-mod ahead;
 mod attempt;
 mod breaker;
+mod call_outcome;
 mod classify;
+mod dispatcher;
+mod disposition_writer;
 mod drain;
-mod due;
 mod evaluator;
-mod flip;
 mod health;
-mod landing;
 mod lease;
 mod load;
-mod order;
+mod local_lock;
+mod ordered_queue;
 mod pending_filter;
-mod pump;
-mod rate;
-mod record;
+mod prefetch;
+mod queue_rows;
+mod rate_limit;
 mod refusals;
-mod schedule;
-mod shift;
+mod response_updates;
+mod retry_schedule;
+mod session;
+mod test_send;
 mod throttle;
-mod trial;
-mod wakes;
-mod work;
+mod wakeup;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -37,8 +37,8 @@ use tokio::time::Instant;
 
 use crate::model::Wakeup;
 use destinations::outbound::Outbound;
+use disposition_writer::DispositionWriter;
 pub use evaluator::Evaluator;
-use flip::ResponseUpdates;
 use kernel::{
     door,
     error::Error,
@@ -47,10 +47,10 @@ use kernel::{
     store::Store,
 };
 pub(crate) use lease::LaneState;
-use record::DispositionWriter;
-use shift::SessionEnd;
-pub use trial::trial;
-use work::LocalLocks;
+use local_lock::LocalLocks;
+use response_updates::ResponseUpdates;
+use session::SessionEnd;
+pub use test_send::test_send;
 
 /// For how long a courier works on a lane before another may have its turn.
 pub const MAX_LEASE_HOLD: Duration = Duration::from_secs(60);
@@ -127,7 +127,7 @@ impl<S: Store, Q: Queue> DeliveryWorker<S, Q> {
     async fn serve(&self, wakeup: &Wakeup) -> Result<(), Error> {
         let Wakeup { tenant, destination } = wakeup;
         let Err(error) = Box::pin(self.serve_once(wakeup)).await else { return Ok(()) };
-        let delay = wakes::error_delay((self.context.random)());
+        let delay = wakeup::error_delay((self.context.random)());
         let sent = wakeup.send(delay, &self.context.queue).await;
         tracing::error!(
             tenant = %tenant,
@@ -144,7 +144,7 @@ impl<S: Store, Q: Queue> DeliveryWorker<S, Q> {
         let Some(mut local_lock) = self.local_locks.try_acquire(wakeup) else { return Ok(()) };
         let until = Instant::now() + self.context.max_hold;
         let writer = DispositionWriter::new(&self.context, wakeup.clone(), self.response_updates.clone());
-        while shift::run(&self.context, &writer, local_lock.notify(), until).await? == SessionEnd::Idle {
+        while session::run(&self.context, &writer, local_lock.notify(), until).await? == SessionEnd::Idle {
             local_lock = match local_lock.release_unless_notified() {
                 Some(lock) => lock,
                 None => return Ok(()),

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use super::{
     attempt::Target,
+    disposition_writer::{Disposition, Settlement},
     evaluator::Evaluation,
     load::DeliveryTask,
-    record::{Disposition, Settlement},
-    schedule,
+    retry_schedule,
 };
 use crate::model::{Attempt, Queued, Wakeup};
 use destinations::{destination::Destination, expression::Subject};
@@ -113,7 +113,7 @@ fn retry(queued: &Queued, of: &Destination, now: Timestamp, random: u128) -> Opt
     if tries >= MAX_EVALUATIONS {
         return None;
     }
-    let due = schedule::next_attempt(&of.retry_delays, queued.tries, None, now, random)?;
+    let due = retry_schedule::next_attempt(&of.retry_delays, queued.tries, None, now, random)?;
     // Since when later events of its user wait for it; what was before the destination was changed last does not count.
     let counts = |since: &Timestamp| queued.tries > 0 && *since >= of.updated_at;
     let blocking_since = queued.blocking_since.filter(counts).or(Some(now));

@@ -1,10 +1,7 @@
 //! The commands about destinations and what is sent to them.
 
 use clap::{Args, Subcommand};
-use delivery::{
-    deliveries::{self, Failure},
-    model::Status,
-};
+use delivery::{model::Status, query::Failure, redrive};
 use jiff::Timestamp;
 use kernel::destination_name::DestinationName;
 use step_functions::clock;
@@ -79,6 +76,6 @@ fn failure(text: &str) -> Result<Failure, String> {
 }
 
 fn since(text: &str) -> Result<Timestamp, String> {
-    deliveries::since(text, clock::now())
+    redrive::since(text, clock::now())
         .ok_or_else(|| "this is neither a time like 2026-11-21T08:00:00Z nor a duration like 24h".to_owned())
 }

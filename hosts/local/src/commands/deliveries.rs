@@ -4,8 +4,9 @@
 use std::{fmt::Write, path::Path, process::ExitCode};
 
 use delivery::{
-    deliveries::{self, DeliveryView as Delivery, Filter, LaneView, Redriven, Selection},
     model::Attempt,
+    query::{self, DeliveryView as Delivery, Filter, LaneView},
+    redrive::{self, Redriven, Selection},
 };
 use destinations::destination::{Destination, Shown, State};
 use kernel::{Name, store::Store};
@@ -41,7 +42,7 @@ fn list(data: &Path, args: &List) -> Result<ExitCode, Exit> {
         let mut page = None;
         while found.len() < args.limit {
             let room = PAGE_SIZE.min(args.limit - found.len());
-            let more = deliveries::list(&tenant, &filter, page.as_deref(), room, &store).await?;
+            let more = query::list(&tenant, &filter, page.as_deref(), room, &store).await?;
             found.extend(more.deliveries);
             page = more.next;
             if page.is_none() {
@@ -80,7 +81,7 @@ fn replay(data: &Path, args: &Replay) -> Result<ExitCode, Exit> {
         let store = SqliteStore::read_only(ReadOnlyFolder::open(data)?.readers);
         super::block_on(async {
             let (_, selection) = select(&tenant, args, &store).await?;
-            Ok(deliveries::count(&tenant, &selection, &store).await?)
+            Ok(redrive::count(&tenant, &selection, &store).await?)
         })?
     } else {
         let folder = DataFolder::open(data, "deliveries replay").map_err(|exit| {
@@ -93,7 +94,7 @@ fn replay(data: &Path, args: &Replay) -> Result<ExitCode, Exit> {
             if state == State::Disabled {
                 return Err(Exit::failed(format!("{} is disabled: nothing is sent to it", args.destination)));
             }
-            Ok(deliveries::replay(&tenant, &selection, &host.store, &host.queue).await?)
+            Ok(redrive::redrive(&tenant, &selection, &host.store, &host.queue).await?)
         })?
     };
     if args.json {

@@ -1,8 +1,8 @@
 //! Filters that are evaluated in the lane, because RouteEvents did not.
 
 use delivery::{
-    deliveries::{self, Selection},
     model::{self, Delivery},
+    redrive::{self, Selection},
 };
 use destinations::destination::{Ordering, State};
 use events::response;
@@ -55,7 +55,7 @@ async fn replay(lab: &Lab) -> usize {
         failure: Some("filter".parse().unwrap()),
         limit: 100,
     };
-    let replayed = deliveries::replay(&lab.tenant, &selection, &lab.store, &lab.tools.queue).await;
+    let replayed = redrive::redrive(&lab.tenant, &selection, &lab.store, &lab.tools.queue).await;
     replayed.unwrap().replayed
 }
 
@@ -211,7 +211,7 @@ async fn an_undecided_event_of_a_disabled_destination_is_replayed() {
         failure: Some("destination_disabled".parse().unwrap()),
         limit: 100,
     };
-    let replayed = deliveries::replay(&lab.tenant, &selection, &lab.store, &lab.tools.queue).await.unwrap();
+    let replayed = redrive::redrive(&lab.tenant, &selection, &lab.store, &lab.tools.queue).await.unwrap();
     assert_eq!(replayed.replayed, 2);
     lab.deliver(&["A"]).await;
     assert_eq!((stand(&lab).await, sink.ids()), (vec!["delivered : 200".to_owned()], vec!["m1".to_owned()]));

@@ -9,8 +9,9 @@ use std::{
 };
 
 use delivery::{
-    deliveries::{self, Filter, LaneView, Selection},
     model::{self, Status},
+    query::{self, Filter, LaneView},
+    redrive::{self, Selection},
     worker::{DeliveryWorker, WorkerContext},
 };
 use destinations::destination::{Destination, State};
@@ -301,7 +302,7 @@ async fn one_that_is_made_anew_has_nothing_of_the_one_before() {
     let view = async || LaneView::read(&lab.tenant, &lab.found("A").await, &lab.store).await.unwrap();
     let listed = async || {
         let filter = Filter { destination: Some("A".parse().unwrap()), ..Filter::default() };
-        let page = deliveries::list(&lab.tenant, &filter, None, 100, &lab.store).await.unwrap();
+        let page = query::list(&lab.tenant, &filter, None, 100, &lab.store).await.unwrap();
         page.deliveries.iter().map(|it| format!("{} {}", it.message_id, it.status.name())).collect::<Vec<_>>()
     };
     make().await;
@@ -331,7 +332,7 @@ async fn one_that_is_made_anew_has_nothing_of_the_one_before() {
     let deleted = Some("destination_deleted".to_owned());
     assert_eq!(reasons, [Some("http_422".to_owned()), deleted.clone(), deleted, None]);
     let selection = Selection { destination: lab.found("A").await, since: None, failure: None, limit: 100 };
-    assert_eq!(deliveries::count(&lab.tenant, &selection, &lab.store).await.unwrap().matched, 0);
+    assert_eq!(redrive::count(&lab.tenant, &selection, &lab.store).await.unwrap().matched, 0);
 }
 
 #[tokio::test]
@@ -354,9 +355,9 @@ async fn a_lane_shows_what_waits_and_why() {
     let oldest = lane.oldest_received_at.unwrap();
     assert!(oldest >= first && oldest.duration_since(first).as_secs() < 30, "{oldest} {first}");
     let filter = Filter { status: Some(Status::Pending), ..Filter::default() };
-    let mut page = deliveries::list(&lab.tenant, &filter, None, 1_000, &lab.store).await.unwrap();
+    let mut page = query::list(&lab.tenant, &filter, None, 1_000, &lab.store).await.unwrap();
     let next = page.next.take();
-    let rest = deliveries::list(&lab.tenant, &filter, next.as_deref(), 1_000, &lab.store).await.unwrap();
+    let rest = query::list(&lab.tenant, &filter, next.as_deref(), 1_000, &lab.store).await.unwrap();
     page.deliveries.extend(rest.deliveries);
     let failed: Vec<_> = page.deliveries.iter().filter(|it| it.reason.is_some()).collect();
     assert_eq!((page.deliveries.len(), failed.len()), (1_500, 1));

@@ -1,19 +1,17 @@
 //! Deliveries as people ask for them: how a lane stands, what became of an event at each destination, what waits, was
 //! delivered or failed; and sending again what failed.
 
+mod failure;
 mod listing;
-mod replay;
-
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub use failure::Failure;
 pub use listing::{Filter, Page, list};
-pub use replay::{Failure, Redriven, Selection, count, replay, since};
 
 use crate::{
-    model::{self, Attempt, Delivery, Queued, Status, Wakeup},
+    model::{self, Attempt, Delivery, Queued, Status},
     worker::LaneState,
 };
 use destinations::destination::Destination;
@@ -21,7 +19,6 @@ use kernel::{
     batch::Name,
     destination_name::DestinationName,
     error::Error,
-    queue::Queue,
     store::{Item, Query, Store},
 };
 
@@ -201,14 +198,8 @@ pub async fn of_event(
     found.chunks(KINDS.len()).map(one).collect()
 }
 
-/// Has a lane looked at.
-pub async fn wake(tenant: &Name, destination: &DestinationName, queue: &impl Queue) -> Result<(), Error> {
-    let wake = Wakeup { tenant: tenant.clone(), destination: destination.clone() };
-    wake.send(Duration::ZERO, queue).await
-}
-
 /// Items of a lane whose sort begins with `prefix`, in order.
-async fn range(
+pub(crate) async fn range(
     tenant: &Name,
     destination: &DestinationName,
     prefix: &str,

@@ -11,7 +11,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{due::QueueRow, load::DeliveryTask};
+use super::{load::DeliveryTask, queue_rows::QueueRow};
 use crate::model;
 
 /// So many events of one user are in line, and more are loaded when there are fewer than this.
@@ -296,5 +296,5 @@ fn blocked_until(blockers: &BTreeMap<String, Blocker>, sequence: &str, now: Time
 }
 
 #[cfg(test)]
-#[path = "order_tests.rs"]
+#[path = "ordered_queue_tests.rs"]
 mod tests;

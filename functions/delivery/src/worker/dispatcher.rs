@@ -1,7 +1,7 @@
 //! The pump of a lane: reads what is due, keeps as many calls on their way as the destination takes, and writes down
 //! what came of them while others go on.
 
-mod writing;
+mod write_behind;
 
 use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -14,21 +14,21 @@ use tokio::{
 
 use super::{
     WorkerContext,
-    ahead::Prefetch,
     attempt::{self, CallResult, Target},
     breaker::Permit,
+    disposition_writer::{Disposition, DispositionWriter, Settlement},
     health::StateChange,
     lease::Lease,
     load::DeliveryTask,
-    order::{Dequeued, OrderedQueue},
+    ordered_queue::{Dequeued, OrderedQueue},
     pending_filter::{self, FilterResult},
-    rate,
-    record::{Disposition, DispositionWriter, Settlement},
+    prefetch::Prefetch,
+    rate_limit,
 };
 use crate::model::Wakeup;
 use destinations::destination::{Destination, Ordering};
 use kernel::{error::Error, queue::Queue, store::Store};
-use writing::{BatchWrite, StorageFailure};
+use write_behind::{BatchWrite, StorageFailure};
 
 /// How often the destination is looked at without a bell, and the lease renewed.
 const DESTINATION_READ_INTERVAL: Duration = Duration::from_secs(1);
@@ -282,7 +282,7 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
             let rate = self.target.destination().rate_limit;
             let has_none = self.prefetch.queue.len() == 0 && self.filter_passed.is_empty();
             let next_allowed_at = self.lease.lane.next_allowed_at.filter(|_| rate.is_some() && !has_none);
-            if let Some(next_allowed_at) = rate::wait(next_allowed_at, now) {
+            if let Some(next_allowed_at) = rate_limit::wait(next_allowed_at, now) {
                 return Some(next_allowed_at);
             }
             let passed = self.filter_passed.pop_front().map(Dequeued::Send);
@@ -300,7 +300,7 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
                     }
                     if let Some(rate) = rate {
                         self.lease.lane.next_allowed_at =
-                            Some(rate::after_call(self.lease.lane.next_allowed_at, now, rate));
+                            Some(rate_limit::after_call(self.lease.lane.next_allowed_at, now, rate));
                     }
                     let (target, outbound) = (Arc::clone(&self.target), self.context.outbound.clone());
                     let request_timeout = self.context.request_timeout;

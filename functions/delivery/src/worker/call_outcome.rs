@@ -6,9 +6,9 @@ use super::{
     attempt::CallResult,
     breaker::Signal,
     classify::{self, Verdict},
+    disposition_writer::Disposition,
     health::StateChange,
-    record::Disposition,
-    schedule,
+    retry_schedule,
 };
 use crate::model::{Queued, Wakeup};
 use destinations::destination::{Destination, State};
@@ -69,7 +69,7 @@ pub(super) fn interpret(
     let delays = &destination.retry_delays;
     let verdict = Verdict::new(status, &destination.final_statuses);
     let rest = (verdict == Verdict::Throttled)
-        .then(|| schedule::rest_until(delays, rests, call.retry_after, now, random));
+        .then(|| retry_schedule::rest_until(delays, rests, call.retry_after, now, random));
     let queued = blocking_row(call, destination, now);
     let disposition = match verdict {
         Verdict::Delivered => Disposition::Delivered,
@@ -78,17 +78,19 @@ pub(super) fn interpret(
         Verdict::Retry | Verdict::Throttled if call.is_early() => Disposition::Requeued { queued },
         Verdict::Throttled => {
             let since = queued.throttled_since.unwrap_or(now);
-            match rest.filter(|_| now.duration_since(since) < schedule::max_throttle_time(delays)) {
+            match rest.filter(|_| now.duration_since(since) < retry_schedule::max_throttle_time(delays)) {
                 Some(due) => {
                     Disposition::Retry { due, queued: Queued { throttled_since: Some(since), ..queued } }
                 }
                 None => Disposition::Failed { reason: reason.clone() },
             }
         }
-        Verdict::Retry => match schedule::next_attempt(delays, queued.tries, call.retry_after, now, random) {
-            Some(due) => Disposition::Retry { due, queued: Queued { tries: queued.tries + 1, ..queued } },
-            None => Disposition::Failed { reason: reason.clone() },
-        },
+        Verdict::Retry => {
+            match retry_schedule::next_attempt(delays, queued.tries, call.retry_after, now, random) {
+                Some(due) => Disposition::Retry { due, queued: Queued { tries: queued.tries + 1, ..queued } },
+                None => Disposition::Failed { reason: reason.clone() },
+            }
+        }
     };
     let change = (verdict == Verdict::Gone).then_some(StateChange { state: State::Disabled, reason });
     CallOutcome { disposition, signal: classify::signal(status), affects_health: true, change, rest }

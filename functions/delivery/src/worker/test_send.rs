@@ -16,7 +16,7 @@ use events::event::Event;
 use kernel::{arrival::Via, door, error::Error};
 
 /// Calls a destination with an event as a delivery of it would, whatever state the destination is in.
-pub async fn trial(
+pub async fn test_send(
     stored: Stored,
     event: &Event<'_>,
     payload: &str,

@@ -9,12 +9,12 @@ use super::{
     WorkerContext,
     attempt::Target,
     breaker::Permit,
+    dispatcher::{Dispatcher, StopReason},
+    disposition_writer::DispositionWriter,
     drain::{DESTINATION_DELETED, drain},
     health,
     lease::Lease,
-    pump::{Dispatcher, StopReason},
-    record::DispositionWriter,
-    wakes,
+    wakeup,
 };
 use crate::model::{self, Wakeup};
 use destinations::destination::{Destination, State, Stored};
@@ -72,8 +72,8 @@ async fn acquire<S: Store, Q: Queue>(
             Err(held) => held,
         };
         // Should the holder die, somebody comes when its lease is over.
-        let due = held.lane.expires_at.unwrap_or(now).max(now + wakes::MIN_HELD_DELAY);
-        let is_scheduled = wakes::is_scheduled(held.lane.wake_at, due, now);
+        let due = held.lane.expires_at.unwrap_or(now).max(now + wakeup::MIN_HELD_DELAY);
+        let is_scheduled = wakeup::is_scheduled(held.lane.wake_at, due, now);
         let flag_before = first.get_or_insert_with(|| held.lane.wakeup_by.clone());
         let is_ours = held.lane.wakeup_by.as_ref() == Some(&our_flag);
         // By somebody who came since, and who sees to the message too.
@@ -88,7 +88,7 @@ async fn acquire<S: Store, Q: Queue>(
             }
         }
         if !is_scheduled {
-            wakes::schedule(wakeup, &mut held.lane, due, now, queue).await?;
+            wakeup::schedule(wakeup, &mut held.lane, due, now, queue).await?;
             // Where the lane changed meanwhile it does not say so, and another sends one more.
             held.write(store, &partition).await?;
         }
@@ -106,7 +106,7 @@ async fn run_until_idle<S: Store, Q: Queue>(
     while Instant::now() < deadline {
         let Some(next_run) = run_once(context, writer, notify, lease, deadline).await? else { continue };
         if let NextRun::At(due) = next_run {
-            wakes::schedule(&writer.wakeup, &mut lease.lane, due, (context.now)(), &context.queue).await?;
+            wakeup::schedule(&writer.wakeup, &mut lease.lane, due, (context.now)(), &context.queue).await?;
         }
         if lease.release_or_renew((context.now)()).await? {
             return Ok(SessionEnd::Idle);

@@ -9,10 +9,10 @@ use serde_json::value::RawValue;
 use super::{
     WorkerContext,
     attempt::CallResult,
-    due::QueueRow,
-    flip::ResponseUpdates,
     load::{DeliveryTask, Payload, VersionedResponse},
-    order::Blocker,
+    ordered_queue::Blocker,
+    queue_rows::QueueRow,
+    response_updates::ResponseUpdates,
 };
 use crate::model::{self, Attempt, Delivery, MAX_STORED_ATTEMPTS, Queued, Status, TABLE, Wakeup};
 use destinations::destination::Destination;

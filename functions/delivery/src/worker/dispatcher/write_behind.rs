@@ -7,10 +7,11 @@ use tokio::time::Instant;
 use super::{Completed, Dispatcher, STORAGE_RETRY_DELAY, StopReason};
 use crate::worker::{
     attempt::CallResult,
-    health, landing,
-    order::Blocker,
+    call_outcome,
+    disposition_writer::{Disposition, Settlement},
+    health,
+    ordered_queue::Blocker,
     pending_filter::{FilterResult, FilterVerdict},
-    record::{Disposition, Settlement},
 };
 use kernel::{batch::BatchId, error::Error, queue::Queue, store::Store};
 
@@ -105,7 +106,7 @@ impl<S: Store, Q: Queue> Dispatcher<'_, S, Q> {
         let destination = self.target.destination();
         let lane = &mut self.lease.lane;
         let rests = lane.throttle.consecutive_before(call.is_probe);
-        let outcome = landing::interpret(&call, destination, rests, now, (self.context.random)());
+        let outcome = call_outcome::interpret(&call, destination, rests, now, (self.context.random)());
         match outcome.rest {
             Some(until) => lane.throttle.rest_until(until, call.is_probe),
             None => lane.throttle.record(outcome.signal, call.is_probe),

@@ -10,8 +10,8 @@ use std::{
 use tokio::{sync, time::sleep};
 
 use super::{
+    disposition_writer::{Disposition, DispositionWriter, Settlement},
     load::VersionedResponse,
-    record::{Disposition, DispositionWriter, Settlement},
 };
 use events::response;
 use kernel::{

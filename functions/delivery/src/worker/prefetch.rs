@@ -8,11 +8,11 @@ use tokio::time::Instant;
 
 use super::{
     attempt::Target,
+    disposition_writer::{Disposition, DispositionWriter, Settlement},
     drain::DESTINATION_DELETED,
-    due::{self, QueueRow, RowPage, RowRange},
     load::{self, Loaded},
-    order::OrderedQueue,
-    record::{Disposition, DispositionWriter, Settlement},
+    ordered_queue::OrderedQueue,
+    queue_rows::{self, QueueRow, RowPage, RowRange},
 };
 use crate::model::{self, TABLE};
 use kernel::{error::Error, store::Store};
@@ -229,8 +229,8 @@ impl Prefetch {
             // What is due goes first.
             return Ok(rows);
         }
-        let ahead = page.rows.into_iter().filter(|row| early.matches(row));
-        rows.extend(ahead.filter(|row| self.buffered.insert(row.sequence.clone(), 0).is_none()));
+        let prefetch = page.rows.into_iter().filter(|row| early.matches(row));
+        rows.extend(prefetch.filter(|row| self.buffered.insert(row.sequence.clone(), 0).is_none()));
         self.early = match page.last_read.filter(|_| page.has_more) {
             Some(read_to) => Some(EarlyRetries { read_to, ..early }),
             None => early.must_reread.then(|| EarlyRetries::new(early.failed_before, now)),
@@ -292,7 +292,7 @@ impl Prefetch {
         range: RowRange<'_>,
     ) -> Result<RowPage, Error> {
         let is_known = |sequence: &str| self.buffered.contains_key(sequence);
-        due::read_page(&writer.store, &writer.partition(), range, is_known).await
+        queue_rows::read_page(&writer.store, &writer.partition(), range, is_known).await
     }
 
     /// Loads what is to be in line now.
