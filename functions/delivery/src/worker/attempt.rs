@@ -9,7 +9,7 @@ use url::Url;
 
 use super::{
     evaluator::{Evaluation, Evaluations, Evaluator},
-    load::{DeliveryTask, Payload},
+    task::{DeliveryTask, Payload},
 };
 use crate::model::{Attempt, Queued};
 use destinations::{

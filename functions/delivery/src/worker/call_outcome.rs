@@ -6,9 +6,9 @@ use super::{
     attempt::CallResult,
     breaker::Signal,
     classify::{self, Verdict},
-    disposition_writer::Disposition,
     health::StateChange,
     retry_schedule,
+    settlement::Disposition,
 };
 use crate::model::{Queued, Wakeup};
 use destinations::destination::{Destination, State};

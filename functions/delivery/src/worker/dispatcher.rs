@@ -16,14 +16,15 @@ use super::{
     WorkerContext,
     attempt::{self, CallResult, Target},
     breaker::Permit,
-    disposition_writer::{Disposition, DispositionWriter, Settlement},
+    disposition_writer::DispositionWriter,
     health::StateChange,
     lease::Lease,
-    load::DeliveryTask,
     ordered_queue::{Dequeued, OrderedQueue},
     pending_filter::{self, FilterResult},
     prefetch::Prefetch,
     rate_limit,
+    settlement::{Disposition, Settlement},
+    task::DeliveryTask,
 };
 use crate::model::Wakeup;
 use destinations::destination::{Destination, Ordering};

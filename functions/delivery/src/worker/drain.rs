@@ -4,9 +4,10 @@ use jiff::Timestamp;
 
 use super::{
     WorkerContext,
-    disposition_writer::{Disposition, DispositionWriter, Settlement},
+    disposition_writer::DispositionWriter,
     load::{self, Loaded},
     queue_rows,
+    settlement::{Disposition, Settlement},
 };
 use kernel::{batch::BatchId, error::Error, queue::Queue, store::Store};
 

@@ -4,16 +4,12 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    disposition_writer::{Disposition, Settlement},
-    queue_rows::QueueRow,
+    settlement::{Disposition, Settlement},
+    task::{DeliveryTask, Payload, QueueRow, VersionedResponse},
 };
-use crate::model::{self, Attempt, Delivery, Status, TABLE, Wakeup};
-use events::{
-    event::StoredEvent,
-    response::{self, Response},
-};
+use crate::model::{self, Delivery, Status, TABLE, Wakeup};
+use events::{event::StoredEvent, response};
 use kernel::{
-    arrival::Via,
     error::Error,
     store::{Item, Store, Table},
 };
@@ -25,66 +21,6 @@ const MISSING_GIVE_UP_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
 /// A response of more destinations than this is read once more when it is to be changed: it lies in as many lanes.
 const MAX_BUFFERED_DESTINATIONS: usize = 100;
-
-/// An event as it is sent.
-#[derive(Clone, Debug)]
-pub(super) struct Payload {
-    /// As it came, to the letter.
-    pub(super) original: String,
-    /// The event in canonical form: what a mapping sees.
-    pub(super) canonical: String,
-    pub(super) via: Via,
-}
-
-/// A delivery with all that it needs.
-#[derive(Clone, Debug)]
-pub(super) struct DeliveryTask {
-    pub(super) row: QueueRow,
-    pub(super) payload: Payload,
-    /// The response, which says that it was not delivered yet; not at hand where it is of very many destinations.
-    pub(super) response: Option<VersionedResponse>,
-    /// What was tried before.
-    pub(super) attempts: Vec<Attempt>,
-}
-
-/// A response as it was read.
-#[derive(Clone, Debug)]
-pub(super) struct VersionedResponse {
-    pub(super) response: Response,
-    /// What [`kernel::store::Condition::Version`] compares.
-    pub(super) version: u64,
-}
-
-impl VersionedResponse {
-    pub(super) fn read(item: &Item) -> Result<Self, Error> {
-        Ok(Self { response: Response::read(item)?, version: item.version })
-    }
-
-    fn bytes(&self) -> usize {
-        self.response.response_body.get().len()
-    }
-}
-
-impl Payload {
-    fn bytes(&self) -> usize {
-        self.original.len() + self.canonical.len()
-    }
-}
-
-impl DeliveryTask {
-    /// How much room it takes up, about.
-    pub(super) fn bytes(&self) -> usize {
-        self.payload.bytes() + self.response.as_ref().map_or(0, VersionedResponse::bytes)
-    }
-}
-
-impl Settlement {
-    /// How much room it takes up, about.
-    pub(super) fn bytes(&self) -> usize {
-        self.payload.as_ref().map_or(0, Payload::bytes)
-            + self.response.as_ref().map_or(0, VersionedResponse::bytes)
-    }
-}
 
 /// What a row turned out to be.
 #[derive(Debug)]

@@ -25,6 +25,8 @@ mod refusals;
 mod response_updates;
 mod retry_schedule;
 mod session;
+mod settlement;
+mod task;
 mod test_send;
 mod throttle;
 mod wakeup;

@@ -11,7 +11,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{load::DeliveryTask, queue_rows::QueueRow};
+use super::task::{Blocker, DeliveryTask, QueueRow};
 use crate::model;
 
 /// So many events of one user are in line, and more are loaded when there are fewer than this.
@@ -22,22 +22,6 @@ const MAX_PER_BLOCKED_KEY: usize = 64;
 
 /// What is held up by an event that is due, but not here yet, is looked at again after so long.
 const BLOCKED_RETRY_DELAY: SignedDuration = SignedDuration::from_secs(1);
-
-/// An event that waits for another try, or behind one that does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Blocker {
-    /// When it is tried again.
-    pub(super) due: Timestamp,
-    /// When it no longer holds up others.
-    pub(super) blocks_until: Timestamp,
-}
-
-impl Blocker {
-    /// One that is tried again at `due`, and holds up others for so long.
-    pub(super) fn since(since: Option<Timestamp>, due: Timestamp, max_block: SignedDuration) -> Self {
-        Self { due, blocks_until: since.unwrap_or(due) + max_block }
-    }
-}
 
 /// What may be sent.
 #[derive(Debug, Default)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{model::Queued, worker::load::Payload};
+use crate::{model::Queued, worker::task::Payload};
 use kernel::arrival::Via;
 
 fn at(seconds: i64) -> Timestamp {

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use super::{
     attempt::Target,
-    disposition_writer::{Disposition, Settlement},
     evaluator::Evaluation,
-    load::DeliveryTask,
     retry_schedule,
+    settlement::{Disposition, Settlement},
+    task::DeliveryTask,
 };
 use crate::model::{Attempt, Queued, Wakeup};
 use destinations::{destination::Destination, expression::Subject};

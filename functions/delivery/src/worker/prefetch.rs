@@ -8,11 +8,13 @@ use tokio::time::Instant;
 
 use super::{
     attempt::Target,
-    disposition_writer::{Disposition, DispositionWriter, Settlement},
+    disposition_writer::DispositionWriter,
     drain::DESTINATION_DELETED,
     load::{self, Loaded},
     ordered_queue::OrderedQueue,
-    queue_rows::{self, QueueRow, RowPage, RowRange},
+    queue_rows::{self, RowPage, RowRange},
+    settlement::{Disposition, Settlement},
+    task::QueueRow,
 };
 use crate::model::{self, TABLE};
 use kernel::{error::Error, store::Store};

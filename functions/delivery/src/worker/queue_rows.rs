@@ -2,23 +2,12 @@
 
 use jiff::Timestamp;
 
-use crate::model::{self, QUEUED_PREFIX, Queued, TABLE};
+use super::task::{QueueRow, row_parts};
+use crate::model::{QUEUED_PREFIX, TABLE};
 use kernel::{
     error::Error,
-    store::{Item, Query, Store},
+    store::{Query, Store},
 };
-
-/// A row that says what is to be sent, and when.
-#[derive(Clone, Debug)]
-pub(super) struct QueueRow {
-    pub(super) sort: String,
-    pub(super) due: Timestamp,
-    pub(super) sequence: String,
-    pub(super) version: u64,
-    /// Whether something was tried, or it was put off: then a delivery stands beside it that says so.
-    pub(super) has_record: bool,
-    pub(super) queued: Queued,
-}
 
 /// Which rows to read.
 #[derive(Clone, Copy, Debug)]
@@ -79,19 +68,4 @@ pub(super) async fn read_page(
         }
     }
     Ok(page)
-}
-
-impl QueueRow {
-    /// The row that an item is.
-    pub(super) fn read(item: Item) -> Result<Self, Error> {
-        let (due, sequence) = row_parts(&item)?;
-        let (sequence, queued) = (sequence.to_owned(), model::body::<Queued>(&item)?);
-        let has_record = queued.has_record();
-        Ok(Self { due, sequence, version: item.version, has_record, queued, sort: item.sort })
-    }
-}
-
-fn row_parts(item: &Item) -> Result<(Timestamp, &str), Error> {
-    model::queued_parts(&item.sort)
-        .ok_or_else(|| Error::BadInput("a row of the lane has a sort that is none".into()))
 }

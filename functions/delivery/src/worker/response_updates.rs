@@ -10,9 +10,10 @@ use std::{
 use tokio::{sync, time::sleep};
 
 use super::{
-    disposition_writer::{Disposition, DispositionWriter, Settlement},
-    load::VersionedResponse,
+    settlement::{Disposition, Settlement},
+    task::VersionedResponse,
 };
+use crate::model::Wakeup;
 use events::response;
 use kernel::{
     batch::Name,
@@ -96,14 +97,62 @@ impl Change {
     }
 }
 
-impl<S: Store> DispositionWriter<S> {
+/// Writes what is wanted; gives those that others changed meanwhile.
+async fn run_round<'a>(
+    mut rounds: Vec<Round<'a>>,
+    wakeup: &Wakeup,
+    store: &impl Store,
+) -> Result<Vec<Round<'a>>, Error> {
+    let unknown: Vec<&mut Round<'_>> = rounds.iter_mut().filter(|round| round.latest.is_none()).collect();
+    if !unknown.is_empty() {
+        let key = |round: &&mut Round<'_>| (round.ticket.key.0.clone(), response::SORT.to_owned());
+        let found = store.get_all(response::TABLE, unknown.iter().map(key).collect()).await?;
+        for (round, found) in unknown.into_iter().zip(found) {
+            *round.latest = found.as_ref().map(VersionedResponse::read).transpose()?;
+        }
+    }
+    // One that is gone was erased.
+    rounds.retain(|round| round.is_known() && !round.is_done(&wakeup.destination));
+    let mut written = Vec::with_capacity(rounds.len());
+    let mut puts = Vec::with_capacity(rounds.len());
+    for round in &mut rounds {
+        // Where this fails, nobody takes it for written.
+        let Some(latest) = round.latest.take() else { continue };
+        let (latest, put) = round.put(latest, &wakeup.tenant)?;
+        puts.push(put);
+        written.push(latest);
+    }
+    let answers = store.put_all(response::TABLE, puts).await?;
+    let mut again = Vec::new();
+    for ((mut round, ours), answer) in rounds.into_iter().zip(written).zip(answers) {
+        match answer {
+            Written::Done => *round.latest = Some(ours),
+            Written::Conflict(other) => {
+                *round.latest = other.as_ref().map(VersionedResponse::read).transpose()?;
+                if round.is_known() && !round.is_done(&wakeup.destination) {
+                    again.push(round);
+                }
+            }
+        }
+    }
+    Ok(again)
+}
+
+fn key(tenant: &Name, settlement: &Settlement) -> Key {
+    (response::partition(tenant, &settlement.row.queued.message_id), settlement.row.sequence.clone())
+}
+
+impl ResponseUpdates {
     /// Sets the destination's status of each event that was delivered to true, and takes the destination out of the
     /// response of each event that it does not want; gives the sequences of those that others changed each time.
-    pub(super) async fn update_responses(
+    pub(super) async fn apply(
         &self,
         settlements: &mut [Settlement],
+        wakeup: &Wakeup,
+        store: &impl Store,
+        random: fn() -> u128,
     ) -> Result<HashSet<String>, Error> {
-        let (tenant, destination) = (&self.wakeup.tenant, &self.wakeup.destination);
+        let Wakeup { tenant, destination } = wakeup;
         let changes = settlements.iter_mut().filter_map(|settlement| {
             let change = Change::from_disposition(&settlement.disposition)?;
             Some((key(tenant, settlement), (change, settlement.response.take())))
@@ -112,9 +161,7 @@ impl<S: Store> DispositionWriter<S> {
         let pending: BTreeMap<Key, (Change, Option<VersionedResponse>)> = changes.collect();
         let (tickets, responses): (Vec<_>, Vec<_>) = pending
             .into_iter()
-            .map(|(key, (change, response))| {
-                (self.response_updates.ticket(key, destination, change), response)
-            })
+            .map(|(key, (change, response))| (self.ticket(key, destination, change), response))
             .unzip();
         let mut unfinished = Vec::with_capacity(tickets.len());
         for (ticket, response) in tickets.iter().zip(responses) {
@@ -129,57 +176,14 @@ impl<S: Store> DispositionWriter<S> {
             }
             if round >= MAX_IMMEDIATE_ROUNDS {
                 let most = (1 << (round - MAX_IMMEDIATE_ROUNDS).min(6)).min(MAX_ROUND_DELAY_MS);
-                let pause = (self.random)() % most + 1;
+                let pause = random() % most + 1;
                 sleep(Duration::from_millis(u64::try_from(pause).unwrap_or_default())).await;
             }
-            unfinished = self.run_round(unfinished).await?;
+            unfinished = run_round(unfinished, wakeup, store).await?;
         }
         Ok(unfinished.into_iter().map(|round| round.ticket.key.1.clone()).collect())
     }
 
-    /// Writes what is wanted; gives those that others changed meanwhile.
-    async fn run_round<'a>(&self, mut rounds: Vec<Round<'a>>) -> Result<Vec<Round<'a>>, Error> {
-        let unknown: Vec<&mut Round<'_>> = rounds.iter_mut().filter(|round| round.latest.is_none()).collect();
-        if !unknown.is_empty() {
-            let key = |round: &&mut Round<'_>| (round.ticket.key.0.clone(), response::SORT.to_owned());
-            let found = self.store.get_all(response::TABLE, unknown.iter().map(key).collect()).await?;
-            for (round, found) in unknown.into_iter().zip(found) {
-                *round.latest = found.as_ref().map(VersionedResponse::read).transpose()?;
-            }
-        }
-        // One that is gone was erased.
-        rounds.retain(|round| round.is_known() && !round.is_done(&self.wakeup.destination));
-        let mut written = Vec::with_capacity(rounds.len());
-        let mut puts = Vec::with_capacity(rounds.len());
-        for round in &mut rounds {
-            // Where this fails, nobody takes it for written.
-            let Some(latest) = round.latest.take() else { continue };
-            let (latest, put) = round.put(latest, &self.wakeup.tenant)?;
-            puts.push(put);
-            written.push(latest);
-        }
-        let answers = self.store.put_all(response::TABLE, puts).await?;
-        let mut again = Vec::new();
-        for ((mut round, ours), answer) in rounds.into_iter().zip(written).zip(answers) {
-            match answer {
-                Written::Done => *round.latest = Some(ours),
-                Written::Conflict(other) => {
-                    *round.latest = other.as_ref().map(VersionedResponse::read).transpose()?;
-                    if round.is_known() && !round.is_done(&self.wakeup.destination) {
-                        again.push(round);
-                    }
-                }
-            }
-        }
-        Ok(again)
-    }
-}
-
-fn key(tenant: &Name, settlement: &Settlement) -> Key {
-    (response::partition(tenant, &settlement.row.queued.message_id), settlement.row.sequence.clone())
-}
-
-impl ResponseUpdates {
     /// Says what is wanted.
     fn ticket(&self, key: Key, destination: &DestinationName, change: Change) -> Ticket<'_> {
         let mut response_updates = lock(&self.0);

@@ -8,7 +8,7 @@ use super::{
     REQUEST_TIMEOUT,
     attempt::{Target, call},
     evaluator::Evaluator,
-    load::Payload,
+    task::Payload,
 };
 use crate::model::Attempt;
 use destinations::{destination::Stored, outbound::Outbound};

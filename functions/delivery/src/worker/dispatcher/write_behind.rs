@@ -7,11 +7,10 @@ use tokio::time::Instant;
 use super::{Completed, Dispatcher, STORAGE_RETRY_DELAY, StopReason};
 use crate::worker::{
     attempt::CallResult,
-    call_outcome,
-    disposition_writer::{Disposition, Settlement},
-    health,
-    ordered_queue::Blocker,
+    call_outcome, health,
     pending_filter::{FilterResult, FilterVerdict},
+    settlement::{Disposition, Settlement},
+    task::Blocker,
 };
 use kernel::{batch::BatchId, error::Error, queue::Queue, store::Store};
 
