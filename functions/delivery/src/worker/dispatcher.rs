@@ -13,9 +13,9 @@ use tokio::{
 };
 
 use super::{
-    WorkerContext,
     attempt::{self, CallResult, Target},
     breaker::Permit,
+    context::WorkerContext,
     disposition_writer::DispositionWriter,
     health::StateChange,
     lease::Lease,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use super::{
-    WorkerContext,
+    context::WorkerContext,
     response_updates::ResponseUpdates,
     settlement::{Disposition, Settlement},
     task::{Blocker, QueueRow},

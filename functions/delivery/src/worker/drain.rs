@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    WorkerContext,
+    context::WorkerContext,
     disposition_writer::DispositionWriter,
     load::{self, Loaded},
     queue_rows,

@@ -7,7 +7,7 @@
 mod attempt;
 mod breaker;
 mod call_outcome;
-mod classify;
+mod context;
 mod dispatcher;
 mod disposition_writer;
 mod drain;
@@ -34,17 +34,15 @@ mod wakeup;
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::join_all;
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::model::Wakeup;
-use destinations::outbound::Outbound;
+pub use context::{MAX_LEASE_HOLD, REQUEST_TIMEOUT, WorkerContext};
 use disposition_writer::DispositionWriter;
 pub use evaluator::Evaluator;
 use kernel::{
     door,
     error::Error,
-    objects::Objects,
     queue::{BatchResponse, ItemFailure, Queue, SqsEvent},
     store::Store,
 };
@@ -53,36 +51,6 @@ use local_lock::LocalLocks;
 use response_updates::ResponseUpdates;
 use session::SessionEnd;
 pub use test_send::test_send;
-
-/// For how long a courier works on a lane before another may have its turn.
-pub const MAX_LEASE_HOLD: Duration = Duration::from_secs(60);
-/// How long a destination may take to answer.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What couriers work with.
-#[derive(Clone, Debug)]
-pub struct WorkerContext<S, Q> {
-    /// The tables.
-    pub store: S,
-    /// The objects.
-    pub objects: Objects,
-    /// The queues.
-    pub queue: Q,
-    /// The client that calls destinations.
-    pub outbound: Outbound,
-    /// What evaluates filters and mappings.
-    pub evaluator: Evaluator,
-    /// The clock.
-    pub now: fn() -> Timestamp,
-    /// Randomness for jitter and ids.
-    pub random: fn() -> u128,
-    /// Who holds leases. One who comes back under the same name takes its own leases back at once.
-    pub holder: String,
-    /// For how long to work on a lane, before its lease is let go.
-    pub max_hold: Duration,
-    /// How long a destination may take to answer.
-    pub request_timeout: Duration,
-}
 
 /// Works on lanes. Clones know which lanes the others are at, and which responses they are changing.
 #[derive(Clone, Debug)]

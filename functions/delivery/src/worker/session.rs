@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    WorkerContext,
     attempt::Target,
     breaker::Permit,
+    context::WorkerContext,
     dispatcher::{Dispatcher, StopReason},
     disposition_writer::DispositionWriter,
     drain::{DESTINATION_DELETED, drain},

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{
-    REQUEST_TIMEOUT,
     attempt::{Target, call},
+    context::REQUEST_TIMEOUT,
     evaluator::Evaluator,
     task::Payload,
 };
