@@ -9,7 +9,7 @@ use serde_json::value::to_raw_value;
 
 use super::{
     breaker::Breaker,
-    lease::{LaneState, Notified},
+    lane_state::{LaneState, Notified},
 };
 use crate::model::{Attempt, Wakeup};
 use destinations::destination::{Destination, State, Stored};

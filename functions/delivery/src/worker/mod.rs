@@ -13,6 +13,7 @@ mod disposition_writer;
 mod drain;
 mod evaluator;
 mod health;
+mod lane_state;
 mod lease;
 mod load;
 mod local_lock;
@@ -46,7 +47,7 @@ use kernel::{
     queue::{BatchResponse, ItemFailure, Queue, SqsEvent},
     store::Store,
 };
-pub(crate) use lease::LaneState;
+pub(crate) use lane_state::LaneState;
 use local_lock::LocalLocks;
 use response_updates::ResponseUpdates;
 use session::SessionEnd;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::lease::LaneState;
+use super::lane_state::LaneState;
 use crate::model::Wakeup;
 use kernel::{
     error::Error,
