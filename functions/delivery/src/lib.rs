@@ -1,5 +1,5 @@
-//! Delivery: which destinations want an event, the lanes of destinations, the worker that sends, and what became of
-//! each delivery.
+//! Delivery: the routing of events, the lanes of destinations, the delivery worker, queries, and the redrive
+//! of failed deliveries.
 
 pub mod model;
 pub mod query;

@@ -1,15 +1,14 @@
-//! A delivery: one event to one destination. What waits lies in the destination's lane, due times first; what
-//! has ended lies beside it, by how it ended.
+//! The stored items of a lane. A delivery is one event for one destination.
 //!
-//! All of a lane is one partition of [`Table::Deliveries`], `<tenant>/<destination>`:
+//! A lane is one partition of [`Table::Deliveries`], `<tenant>/<destination>`:
 //!
-//! | sort | what |
+//! | sort key | item |
 //! |---|---|
-//! | `!lane` | the lane itself: who works on it, its breaker |
-//! | `q#<due, 13 digits of milliseconds>#<sequence>` | [`Queued`]: to be sent, at that time |
-//! | `p#<sequence>` | [`Delivery`] that is waiting for its next try: what was tried so far |
+//! | `!lane` | the state of the lane: its lease, its circuit breaker |
+//! | `q#<due, 13 digits of milliseconds>#<sequence>` | [`Queued`]: a queue row, due at that time |
+//! | `p#<sequence>` | [`Delivery`] that waits for its next attempt |
 //! | `d#<sequence>` | [`Delivery`] that was delivered |
-//! | `f#<sequence>` | [`Delivery`] that failed for good; its version is one more than its replays. While it is sent again its status says that it waits; it goes when it was delivered |
+//! | `f#<sequence>` | [`Delivery`] that failed for good. Its version is one more than its replays. During a redrive its status is pending; a delivery then deletes it |
 //!
 //! The sequence is [`kernel::arrival::Arrival::sequence`].
 
@@ -28,11 +27,11 @@ use kernel::{
     store::{Item, Table},
 };
 
-/// The table that lanes lie in.
+/// The table of all lanes.
 pub const TABLE: Table = Table::Deliveries;
-/// The sort of the lane itself.
+/// The sort key of the lane's state.
 pub const LANE_SORT: &str = "!lane";
-/// What the sorts of [`Queued`] begin with.
+/// The prefix of the sort keys of [`Queued`].
 pub const QUEUED_PREFIX: &str = "q#";
 
 /// The partition of a destination's lane.
@@ -40,81 +39,82 @@ pub fn partition(tenant: &Name, destination: &DestinationName) -> String {
     format!("{tenant}/{destination}")
 }
 
-/// The sort of a delivery that is to be sent at `due`.
+/// The sort key of a queue row that is due at `due`.
 pub fn queued_sort(due: Timestamp, sequence: &str) -> String {
     format!("{QUEUED_PREFIX}{:013}#{sequence}", due.as_millisecond().max(0))
 }
 
-/// When the delivery with this sort is due, and its sequence.
+/// The due time and the sequence in the sort key of a queue row.
 pub fn queued_parts(sort: &str) -> Option<(Timestamp, &str)> {
     let (due, sequence) = sort.strip_prefix(QUEUED_PREFIX)?.split_once('#')?;
     Some((Timestamp::from_millisecond(due.parse().ok()?).ok()?, sequence))
 }
 
-/// A delivery that is to be sent. Small: the event itself lies in [`Table::Responses`].
+/// A queue row: a delivery that waits until it is due. It is small, because the event is in
+/// [`Table::Events`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Queued {
-    /// The event.
+    /// The id of the event.
     pub message_id: String,
-    /// When it arrived.
+    /// When the event arrived.
     pub received_at: Timestamp,
-    /// [`Destination::made`] of the one that it is for: another may have had its name before.
+    /// [`Destination::made`] of the receiver. Another destination may have had the same name before.
     #[serde(rename = "of", default, skip_serializing_if = "Option::is_none")]
     pub destination_made: Option<i64>,
-    /// Whose event it is, where order is kept by user.
+    /// The user of the event, which is the ordering key; only if the destination orders by user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// The event's preferred channel, where the destination is communication.
+    /// The preferred channel of the event; only if the destination is of type communication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-    /// How many tries were used up.
+    /// How many attempts of the retry schedule were used.
     #[serde(default)]
     pub tries: u32,
-    /// How often it was sent again after it had failed for good.
+    /// How often the delivery was redriven after it had failed for good.
     #[serde(default)]
     pub replays: u32,
-    /// Since when it holds up its user's later events.
+    /// Since when the delivery blocks later events of its user.
     #[serde(rename = "stuckSince", default, skip_serializing_if = "Option::is_none")]
     pub blocking_since: Option<Timestamp>,
-    /// When a call failed last, if one did.
+    /// When the last call or evaluation failed, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_at: Option<Timestamp>,
-    /// Since when the destination asks for time (429), if it did.
+    /// Since when the destination has asked for time (429), if it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throttled_since: Option<Timestamp>,
-    /// Whether the destination's filter is still to be evaluated for it: RouteEvents could not, or not in the time that
-    /// it has. The delivery worker does.
+    /// Whether the filter of the destination is undecided: RouteEvents could not evaluate it, or not in time.
+    /// The delivery worker evaluates it.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub filter_pending: bool,
 }
 
 impl Queued {
-    /// Whether something was tried, or it was put off: then a [`Delivery`] stands beside it that says so.
+    /// Whether a [`Delivery`] is stored beside the row, because of an attempt, a redrive or a block.
     pub fn has_record(&self) -> bool {
         self.tries > 0 || self.replays > 0 || self.blocking_since.is_some()
     }
 
-    /// Whether it is for this destination, and not for one that had its name before.
+    /// Whether the row is for this destination, and not for an earlier one of the same name.
     pub fn is_for(&self, destination: &Destination) -> bool {
         destination.is_of(self.destination_made)
     }
 }
 
-/// How a delivery stands.
+/// The status of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// To be sent, or to be tried again.
+    /// The delivery waits for its first or next attempt.
     Pending,
     /// The destination answered with a 2xx.
     Delivered,
-    /// It is not tried again; event and reason are in quarantine.
+    /// No attempt follows. The event and the reason are in quarantine.
     Failed,
 }
 
 impl Status {
-    /// All of them.
+    /// All statuses.
     pub const ALL: [Self; 3] = [Self::Pending, Self::Delivered, Self::Failed];
 
     /// The name in JSON and queries.
@@ -126,7 +126,7 @@ impl Status {
         }
     }
 
-    /// What the sort of such a [`Delivery`] begins with.
+    /// The prefix of the sort keys of such a [`Delivery`].
     pub fn prefix(self) -> &'static str {
         match self {
             Self::Pending => "p#",
@@ -135,85 +135,85 @@ impl Status {
         }
     }
 
-    /// The sort of a delivery that stands like this.
+    /// The sort key of a delivery with this status.
     pub fn sort(self, sequence: &str) -> String {
         format!("{}{sequence}", self.prefix())
     }
 }
 
-/// What was tried of a delivery.
+/// The record of a delivery: its status and its attempts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Delivery {
-    /// The event.
+    /// The id of the event.
     pub message_id: String,
-    /// Where it goes.
+    /// The destination of the delivery.
     pub destination: DestinationName,
-    /// How it stands.
+    /// The status.
     pub status: Status,
-    /// Every attempt, the first one first; of very many the last [`MAX_STORED_ATTEMPTS`].
+    /// The attempts, the first one first; at most the last [`MAX_STORED_ATTEMPTS`].
     pub attempts: Vec<Attempt>,
-    /// When it is tried again, if it is.
+    /// When the next attempt is due, if one follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Timestamp>,
-    /// Since when it holds up its user's later events, if that is not since then.
+    /// Since when the delivery blocks later events of its user; `None`: since `next_attempt_at`.
     #[serde(rename = "stuckSince", default, skip_serializing_if = "Option::is_none")]
     pub blocking_since: Option<Timestamp>,
-    /// Why it failed for good, if it did: the name of the last attempt's error, `http_404`, or why it was not
-    /// tried at all.
+    /// Why the delivery failed for good, if it did: the name of the last attempt's error, `http_404`, or why
+    /// no attempt was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Whose event it is, where order is kept by user.
+    /// The user of the event, which is the ordering key; only if the destination orders by user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// The event's preferred channel, where the destination is communication.
+    /// The preferred channel of the event; only if the destination is of type communication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
     /// When the event arrived.
     pub received_at: Timestamp,
-    /// [`Destination::made`] of the one that it is for: another may have had its name before.
+    /// [`Destination::made`] of the receiver. Another destination may have had the same name before.
     #[serde(rename = "of", default, skip_serializing_if = "Option::is_none")]
     pub destination_made: Option<i64>,
-    /// How often it was sent again after it had failed for good.
+    /// How often the delivery was redriven after it had failed for good.
     #[serde(default)]
     pub replays: u32,
-    /// [`Queued::filter_pending`], as it was when this was written.
+    /// [`Queued::filter_pending`] at the time of this record.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub filter_pending: bool,
 }
 
 impl Delivery {
-    /// Whether it is for this destination, and not for one that had its name before.
+    /// Whether the record is for this destination, and not for an earlier one of the same name.
     pub fn is_for(&self, destination: &Destination) -> bool {
         destination.is_of(self.destination_made)
     }
 }
 
-/// How many attempts are kept of a delivery.
+/// How many attempts a record has at most.
 pub const MAX_STORED_ATTEMPTS: usize = 32;
 
 /// One call, or an evaluation that led to none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Attempt {
-    /// When it was made.
+    /// When the attempt began.
     pub at: Timestamp,
-    /// How long it took, in milliseconds.
+    /// The duration in milliseconds.
     pub duration_ms: u64,
-    /// The status of the answer, if there was one.
+    /// The status of the response, if the destination responded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// What went wrong where there was none: `timeout`, `connect`, `reset`, `dns`, `tls`, `blocked`, `mapping`,
-    /// `filter`.
+    /// The error of an attempt without a response: `timeout`, `connect`, `reset`, `dns`, `tls`, `blocked`,
+    /// `mapping`, `filter`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What is wrong with the mapping or the filter, where that is the error; it holds no value out of the event.
+    /// The fault of the mapping or the filter, if that is the error. It has no value from the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
 impl Attempt {
-    /// Why it failed, if it did: `http_404`, or the name of the error.
+    /// Why the attempt failed, if it did: `http_404`, or the name of the error.
     pub fn failure(&self) -> Option<String> {
         match (self.status, &self.error) {
             (Some(200..=299), _) => None,
@@ -223,30 +223,30 @@ impl Attempt {
     }
 }
 
-/// A message of the queue of lanes: this one has something to do.
+/// A message of the lanes queue: a lane has work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Wakeup {
-    /// Whose lane.
+    /// The tenant of the lane.
     pub tenant: Name,
-    /// The destination that it leads to.
+    /// The destination of the lane.
     pub destination: DestinationName,
 }
 
 impl Wakeup {
-    /// The message, held back for so long.
+    /// The message, to be received after `delay`.
     pub fn message(&self, delay: Duration) -> Result<Message, Error> {
         let body = serde_json::to_string(self).map_err(|error| Error::BadInput(door::describe(&error)))?;
         Ok(Message { body, delay })
     }
 
-    /// Has the lane looked at, so much later.
+    /// Sends the message, to be received after `delay`.
     pub async fn send(&self, delay: Duration, queue: &impl Queue) -> Result<(), Error> {
         Ok(queue.send(QueueName::Lanes, vec![self.message(delay)?]).await?)
     }
 }
 
-/// Has a lane looked at.
+/// Wakes a lane at once.
 pub async fn wake_lane(
     tenant: &Name,
     destination: &DestinationName,
@@ -256,13 +256,13 @@ pub async fn wake_lane(
     wakeup.send(Duration::ZERO, queue).await
 }
 
-/// The item of something in a lane.
+/// An item of a lane with this body.
 pub fn item(partition: &str, sort: String, version: u64, body: &impl Serialize) -> Result<Item, Error> {
     let body = serde_json::to_string(body).map_err(|error| Error::BadInput(door::describe(&error)))?;
     Ok(Item { partition: partition.to_owned(), sort, version, body })
 }
 
-/// What an item of a lane holds.
+/// The body of an item of a lane.
 pub fn body<T: DeserializeOwned>(item: &Item) -> Result<T, Error> {
     door::decode(item.body.as_bytes())
 }

@@ -1,5 +1,4 @@
-//! Deliveries as people ask for them: how a lane stands, what became of an event at each destination, what waits, was
-//! delivered or failed; and sending again what failed.
+//! Queries: the state of a lane, the deliveries of an event, lists of deliveries.
 
 mod failure;
 mod listing;
@@ -22,39 +21,39 @@ use kernel::{
     store::{Item, Query, Store},
 };
 
-/// So many that wait are counted, and no more.
+/// How many waiting deliveries are counted at most.
 const MAX_COUNTED: usize = 100_000;
-/// Among so many that are due first the oldest is looked for: what was never tried is due in the order of arrival.
+/// How many of the first due rows are searched for the oldest event. Rows without an attempt are due in the
+/// order of arrival.
 const MAX_SAMPLED: usize = 100;
 
-/// How a lane stands.
+/// The state of a lane.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LaneView {
-    /// How many deliveries wait; no more than 100,000 are counted.
+    /// How many deliveries wait; at most 100,000 are counted.
     pub waiting: usize,
-    /// Whether more wait than were counted.
+    /// Whether more deliveries wait than were counted.
     pub more: bool,
-    /// When the event arrived that waits longest.
+    /// When the oldest waiting event arrived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_received_at: Option<Timestamp>,
-    /// When the first of them is due.
+    /// When the first delivery is due.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_due_at: Option<Timestamp>,
-    /// Since when the breaker is open, if it is: nothing is sent then, but one call a minute that shows how the
-    /// destination is.
+    /// Since when the circuit breaker is open, if it is: then only one probe a minute is sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaker_open_since: Option<Timestamp>,
-    /// Until when nothing is sent, since the destination asked for time.
+    /// Until when nothing is sent, because the destination asked for time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resting_until: Option<Timestamp>,
-    /// Since when there was nothing but failure, if so.
+    /// Since when all calls have failed, if they have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failing_since: Option<Timestamp>,
 }
 
 impl LaneView {
-    /// How the lane of a destination stands.
+    /// Reads the state of a destination's lane.
     pub async fn read(tenant: &Name, destination: &Destination, store: &impl Store) -> Result<Self, Error> {
         let name = &destination.destination_name;
         let partition = model::partition(tenant, name);
@@ -67,7 +66,7 @@ impl LaneView {
         };
         let waiting = store.count(model::TABLE, all).await?;
         let first = range(tenant, name, model::QUEUED_PREFIX, None, MAX_SAMPLED, store).await?;
-        // By their sequences, and so by their arrival.
+        // The records are sorted by sequence, and so by arrival.
         let tried = range(tenant, name, Status::Pending.prefix(), None, 1, store).await?;
         let mut arrivals = Vec::with_capacity(first.len() + tried.len());
         for item in &first {
@@ -91,44 +90,44 @@ impl LaneView {
     }
 }
 
-/// One delivery as people see it. Whose event it is, is not shown.
+/// A delivery as the API shows it, without its user.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeliveryView {
-    /// The event.
+    /// The id of the event.
     pub message_id: String,
-    /// Where it goes.
+    /// The destination.
     pub destination: DestinationName,
-    /// How it stands.
+    /// The status.
     pub status: Status,
     /// When the event arrived.
     pub received_at: Timestamp,
-    /// How many tries were used up, of one that waits.
+    /// How many attempts of the schedule a waiting delivery has used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tries: Option<u32>,
-    /// Every attempt.
+    /// All attempts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<Vec<Attempt>>,
-    /// When it is sent, or sent again.
+    /// When the next attempt is due.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Timestamp>,
-    /// Why it failed for good, or why the last try of one that waits failed.
+    /// Why the delivery failed for good, or why the last attempt of a waiting one failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// How often it was sent again after it had failed for good.
+    /// How often the delivery was redriven after it had failed for good.
     pub replays: u32,
-    /// [`Destination::made`] of the one that it is for.
+    /// [`Destination::made`] of the receiver.
     #[serde(skip)]
     destination_made: Option<i64>,
 }
 
 impl DeliveryView {
-    /// Whether it is for this destination, and not for one that had its name before.
+    /// Whether the delivery is for this destination, and not for an earlier one of the same name.
     fn is_for(&self, destination: &Destination) -> bool {
         destination.is_of(self.destination_made)
     }
 
-    /// Whether it failed by this, or failed so the last time.
+    /// Whether this was the failure of the delivery, or of its last attempt.
     fn failed_by(&self, failure: &Failure) -> bool {
         failure.is_of(self.attempts.as_deref().unwrap_or_default(), self.reason.as_deref())
     }
@@ -150,7 +149,7 @@ impl DeliveryView {
         }
     }
 
-    /// One that waits, by its row and by what was tried, if anything was.
+    /// A waiting delivery, from its queue row and its record, if it has one.
     fn from_row(
         destination: DestinationName,
         queued: Queued,
@@ -173,7 +172,7 @@ impl DeliveryView {
     }
 }
 
-/// How an event stands at destinations that it goes to; `None`: it was not tried there yet.
+/// The deliveries of an event at these destinations; `None`: no attempt yet.
 pub async fn of_event(
     tenant: &Name,
     sequence: &str,
@@ -188,8 +187,8 @@ pub async fn of_event(
     let found = store.get_all(model::TABLE, keys.collect()).await?;
     let one = |rows: &[Option<Item>]| {
         let rows = rows.iter().flatten().map(model::body::<Delivery>).collect::<Result<Vec<_>, _>>()?;
-        // A crash may leave a row of what waits beside that of its end, which counts. A failure that is being sent
-        // again has a row that says it waits.
+        // After a crash a pending record may remain beside the final one, which counts. During a redrive the
+        // record of the failure is pending.
         Ok(rows
             .into_iter()
             .min_by_key(|delivery| delivery.status == Status::Pending)
@@ -198,7 +197,7 @@ pub async fn of_event(
     found.chunks(KINDS.len()).map(one).collect()
 }
 
-/// Items of a lane whose sort begins with `prefix`, in order.
+/// Items of a lane with this prefix of the sort key, in order.
 pub(crate) async fn range(
     tenant: &Name,
     destination: &DestinationName,

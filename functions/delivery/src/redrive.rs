@@ -1,9 +1,8 @@
-//! Sending again what failed for good: the pairs of event and destination that failed, never one that was
-//! delivered, under the same id.
+//! Redrive: deliveries that failed for good are queued again, under the same id. A delivered one never is.
 //!
-//! Three writes, each of which may be repeated: what was tried is kept as what waits, the event is queued, and the
-//! failure becomes one that is being sent again. The last happens only if the failure is still the one that was
-//! read: its version is one more than the replays before it, so a new failure is never taken for the old one.
+//! There are three writes, and each may be repeated: a pending record, a queue row, and a mark on the record
+//! of the failure. The mark is written only if that record is unchanged. Its version is one more than its
+//! replays, so a new failure is never mistaken for the old one.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -21,25 +20,25 @@ use kernel::{
     store::{Condition, Item, Store},
 };
 
-/// How many deliveries are sent again at once.
+/// How many deliveries are queued in one write.
 const MAX_BATCH: usize = 200;
 
-/// The time that a text names: one like `2026-11-21T08:00:00Z`, or so long before `now`, like `24h`.
+/// The time in a text: a time like `2026-11-21T08:00:00Z`, or a duration before `now`, like `24h`.
 pub fn since(text: &str, now: Timestamp) -> Option<Timestamp> {
     let ago = || now.checked_sub(text.parse::<SignedDuration>().ok()?.abs()).ok();
     text.parse().ok().or_else(ago)
 }
 
-/// Which deliveries to send again.
+/// The failed deliveries to redrive.
 #[derive(Clone, Debug)]
 pub struct Selection {
     /// Those to this destination,
     pub destination: Destination,
-    /// whose last attempt was not before this,
+    /// whose last attempt was not before this time,
     pub since: Option<Timestamp>,
-    /// that failed by this;
+    /// with this failure;
     pub failure: Option<Failure>,
-    /// at most so many.
+    /// at most this many.
     pub limit: usize,
 }
 
@@ -59,25 +58,25 @@ impl Selection {
     }
 }
 
-/// What was sent again.
+/// The result of a redrive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Redriven {
-    /// How many failed deliveries are selected.
+    /// How many failed deliveries were selected.
     pub matched: usize,
-    /// How many were queued anew.
+    /// How many of these were queued.
     pub replayed: usize,
-    /// Whether there may be more than the limit let through.
+    /// Whether more failed deliveries may match than the limit permits.
     pub more: bool,
 }
 
-/// Counts failed deliveries, and changes nothing.
+/// Counts the selected deliveries, and changes nothing.
 pub async fn count(tenant: &Name, selection: &Selection, store: &impl Store) -> Result<Redriven, Error> {
     let mut search = Scan::default();
     while search.next(tenant, selection, store).await?.is_some() {}
     Ok(search.found)
 }
 
-/// Queues failed deliveries anew.
+/// Queues the selected deliveries.
 pub async fn redrive(
     tenant: &Name,
     selection: &Selection,
@@ -91,7 +90,7 @@ pub async fn redrive(
     Ok(search.found)
 }
 
-/// A way through the failed deliveries of a lane, some at a time.
+/// A scan of the failed deliveries of a lane.
 #[derive(Default)]
 struct Scan {
     after: Option<String>,
@@ -100,7 +99,7 @@ struct Scan {
 }
 
 impl Scan {
-    /// The next of those that are selected; `None`: there are no more, or no more are wanted.
+    /// The next selected deliveries; `None`: there are no more, or the limit is reached.
     async fn next(
         &mut self,
         tenant: &Name,
@@ -132,7 +131,7 @@ impl Scan {
     }
 }
 
-/// Queues some; gives how many those were.
+/// Queues some deliveries; returns how many.
 async fn requeue(
     tenant: &Name,
     destination: &DestinationName,
@@ -161,7 +160,7 @@ async fn requeue(
         };
         let sort = Status::Pending.sort(&sequence);
         waiting.push((model::item(&partition, sort, 1, &again)?, Condition::Absent));
-        // The time of the failure, so that the same failure is queued once however often this runs.
+        // Due at the time of the failure, so a repetition writes the same row.
         let sort = model::queued_sort(due, &sequence);
         queued.push((model::item(&partition, sort, 1, &queue_row(&again))?, Condition::Absent));
         let mark = model::item(&partition, item.sort, item.version + 1, &again)?;
@@ -170,7 +169,7 @@ async fn requeue(
     let count = queued.len();
     store.put_all(model::TABLE, waiting).await?;
     store.put_all(model::TABLE, queued).await?;
-    // Before the mark: until then whoever repeats this wakes the lane too.
+    // Before the mark: a repetition of an unmarked redrive wakes the lane too.
     wake_lane(tenant, destination, queue).await?;
     store.put_all(model::TABLE, marked).await?;
     store.delete_all(model::TABLE, stale).await?;
@@ -193,7 +192,7 @@ fn queue_row(delivery: &Delivery) -> Queued {
     }
 }
 
-/// When a delivery failed for good.
+/// When the delivery failed for good.
 fn ended_at(delivery: &Delivery) -> Timestamp {
     delivery.attempts.last().map_or(delivery.received_at, |attempt| attempt.at)
 }

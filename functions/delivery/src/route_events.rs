@@ -1,6 +1,6 @@
-//! RouteEvents: an event goes into the lane of every destination that wants it, and its response says that none
-//! has it yet (S0-020, S0-026, S0-029). Every event has a response from here on, so that one can tell those that are
-//! routed from those that are only stored.
+//! RouteEvents: adds each event to the lane of every destination that wants it, and writes its event
+//! response, which says that none has it yet (S0-020, S0-026, S0-029). Every routed event has a response,
+//! which distinguishes it from an event that is only stored.
 
 use std::collections::BTreeMap;
 
@@ -27,15 +27,15 @@ use kernel::{
     store::{Condition, Item, Store, Written},
 };
 
-/// How many items go to the store at once: bounds memory, and what one transaction holds up.
+/// How many items one call to storage has: bounds the memory, and the length of a transaction.
 const MAX_BLOCK_ITEMS: usize = 1_000;
-/// How often a response that somebody else wrote before is looked at again before the step gives up for now.
+/// How often a response that another event has is read again before the step fails for now.
 const MAX_ROUNDS: usize = 8;
 
-/// Routes the events of a batch, which are stored already.
+/// Routes the stored events of a batch.
 ///
-/// A destination that wants order gets an event when it is `ordering_delay` old, in the order of acceptance: what was accepted
-/// before it has come by then, whichever way round the queue gave them out.
+/// A row of a destination with ordering is due `ordering_delay` after acceptance: by then every earlier event
+/// of its user is in the lane too, even if the events queue swapped them.
 pub async fn route_events<S: Store, Q: Queue>(
     step: Step,
     store: &S,
@@ -72,7 +72,7 @@ pub async fn route_events<S: Store, Q: Queue>(
     Ok(Decided { part: StagedPart::new(&batch, "route-events", part, objects).await? })
 }
 
-/// An event, and where it goes.
+/// An event with its destinations.
 struct RoutedEvent {
     arrival: Arrival,
     user: Option<String>,
@@ -114,7 +114,7 @@ impl RoutedEvent {
         })
     }
 
-    /// Its row in the lane that a way leads to; the destination may have been deleted since.
+    /// The queue row in the lane of a destination, which may have been deleted since.
     fn row(
         &self,
         tenant: &Name,
@@ -141,17 +141,17 @@ impl RoutedEvent {
     }
 }
 
-/// Where one event of a block is still to go.
+/// A row that is not in its lane yet.
 struct UnqueuedRow {
-    /// Its place in the block.
+    /// The index of the event in the block.
     at: usize,
     destination: DestinationName,
-    /// Whether its filter was evaluated, if it has one.
+    /// Whether the filter of the destination was evaluated, if it has one.
     is_decided: bool,
 }
 
-/// Puts the responses of events; gives where those are still to go. What an earlier try put stands: an event
-/// goes to the destinations that wanted it then.
+/// Writes the responses of events; returns the rows to add. If an earlier try wrote the response, its
+/// destinations count.
 async fn put_responses(
     store: &impl Store,
     tenant: &Name,
@@ -176,7 +176,7 @@ async fn put_responses(
                     stored if stored.sequence == ours.sequence => {
                         of_earlier_try.extend(undelivered(at, &stored))
                     }
-                    // Of an event so old that its id is free again.
+                    // The response of an event that is so old that its id is free again.
                     _ => conflicts.push((at, Some(item.version))),
                 },
             }
@@ -199,7 +199,8 @@ fn undelivered(at: usize, stored: &Response) -> impl Iterator<Item = UnqueuedRow
     })
 }
 
-/// Those of an earlier try's ways of which the lane has not tried anything yet: their rows may never have been put.
+/// The rows of an earlier try's destinations whose lanes have no record of the event: these rows may be
+/// missing.
 async fn not_queued_yet(
     store: &impl Store,
     tenant: &Name,
@@ -216,7 +217,7 @@ async fn not_queued_yet(
     Ok(rows.into_iter().zip(is_unknown).filter_map(|(row, is_unknown)| is_unknown.then_some(row)).collect())
 }
 
-/// Puts rows into lanes; gives these, and when the last of them is due in each.
+/// Adds rows to lanes; returns the lanes, and when the last new row of each is due.
 async fn put_rows(
     store: &impl Store,
     tenant: &Name,
@@ -228,7 +229,7 @@ async fn put_rows(
     let mut rows = Vec::with_capacity(unqueued.len());
     let mut lanes = BTreeMap::new();
     for row in unqueued {
-        // In the lane of one that was deleted since it ends as failed.
+        // If the destination was deleted since, the delivery fails in its lane.
         let route = routes.to_destination(&row.destination);
         let waits =
             if route.is_some_and(|route| route.is_ordered) { ordering_delay } else { SignedDuration::ZERO };
@@ -237,7 +238,7 @@ async fn put_rows(
         let last = lanes.entry(row.destination).or_insert(due);
         *last = due.max(*last);
     }
-    // Neighbours in the store are written one after the other.
+    // Rows of one lane are neighbours in the store.
     rows.sort_unstable_by(|(a, _), (b, _)| (&a.partition, &a.sort).cmp(&(&b.partition, &b.sort)));
     while !rows.is_empty() {
         let rest = rows.split_off(rows.len().min(MAX_BLOCK_ITEMS));
@@ -246,7 +247,7 @@ async fn put_rows(
     Ok(lanes)
 }
 
-/// Wakes lanes, each when all that was put into it is due.
+/// Wakes each lane when all its new rows are due.
 async fn send_wakeups(
     tenant: &Name,
     lanes: BTreeMap<DestinationName, Timestamp>,

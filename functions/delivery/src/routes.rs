@@ -1,5 +1,5 @@
-//! Routes: which of a tenant's destinations an event goes to (S0-016, S0-020, S0-021). Kept in memory between
-//! calls, and read anew as soon as a destination has changed.
+//! Routes: the destinations of a tenant that want an event (S0-016, S0-020, S0-021). They are cached between
+//! calls, and read again as soon as a destination has changed.
 
 mod filter_budget;
 
@@ -19,11 +19,11 @@ use events::event::Event;
 use filter_budget::{FilterBudget, STEP_TIMEOUT, SlowFilters};
 use kernel::{batch::Name, destination_name::DestinationName, error::Error, store::Store};
 
-/// Routes are read anew after so long even if nothing says that they changed: whoever changed a destination may
-/// have died before saying so.
+/// Routes are read again after this time in any case: a process may have crashed after it changed a
+/// destination and before it raised the generation.
 const MAX_ROUTES_AGE: SignedDuration = SignedDuration::from_secs(10);
 
-/// The routes of all tenants that had events.
+/// The cached routes of all tenants.
 #[derive(Debug, Default)]
 pub struct Routes {
     cached: Mutex<HashMap<Name, CachedRoutes>>,
@@ -37,14 +37,15 @@ struct CachedRoutes {
 }
 
 impl Routes {
-    /// The routes of a tenant as they are at `now`.
+    /// The routes of a tenant at `now`.
     pub async fn for_tenant(
         &self,
         tenant: &Name,
         store: &impl Store,
         now: Timestamp,
     ) -> Result<Arc<TenantRoutes>, Error> {
-        // Asked before the destinations are: a change that comes between is seen the next time.
+        // The generation is read before the destinations: a change between the two reads is noticed by the
+        // next call.
         let generation = destination::generation(tenant, store).await?;
         let is_fresh = |cached: &&CachedRoutes| {
             let age = now.duration_since(cached.read_at);
@@ -64,38 +65,38 @@ impl Routes {
     }
 }
 
-/// The routes of one tenant, ready to be asked. A destination that wants events of certain names costs nothing for
-/// all others.
+/// The routes of one tenant. A destination that wants only events of certain names costs nothing for other
+/// events.
 #[derive(Debug, Default)]
 pub struct TenantRoutes {
     routes: Vec<Route>,
-    /// Those that want the events of a name.
+    /// The destinations that want events of a name.
     by_event: HashMap<String, Vec<usize>>,
-    /// Those that want events of any name.
+    /// The destinations that want events of any name.
     any_event: Vec<usize>,
     by_destination: HashMap<DestinationName, usize>,
 }
 
-/// The way to one destination.
+/// The route to one destination.
 #[derive(Debug)]
 pub struct Route {
-    /// Where it leads.
+    /// The destination.
     pub destination: DestinationName,
-    /// Whether it needs to know the event's preferred channel (S0-022).
+    /// Whether its rows have the preferred channel of the event (S0-022).
     pub takes_channel: bool,
-    /// Whether it needs to know whose event it is.
+    /// Whether its rows have the user of the event, because it orders by user.
     pub is_ordered: bool,
-    /// [`destinations::destination::Destination::made`].
+    /// [`destinations::destination::Destination::made`] of the destination.
     pub destination_made: i64,
-    /// What an event must fulfil.
+    /// The filter, if the destination has one.
     filter: Option<Filter>,
 }
 
-/// What an event must fulfil.
+/// The filter of a destination.
 #[derive(Debug)]
 struct Filter {
     source: String,
-    /// One that cannot be read decides nothing.
+    /// An expression that cannot be parsed leaves the destination undecided.
     expression: Result<Expression, ExpressionError>,
     budget: Arc<FilterBudget>,
 }
@@ -106,21 +107,21 @@ impl Filter {
     }
 }
 
-/// A route that an event takes.
+/// A destination that an event is routed to.
 #[derive(Clone, Copy, Debug)]
 pub struct Match<'a> {
-    /// The route.
+    /// Its route.
     pub route: &'a Route,
-    /// Whether the filter said so, or there is none. Where it could not be evaluated, or is slow, the delivery worker
-    /// evaluates it.
+    /// Whether the filter permitted the event, or there is no filter. Otherwise the destination is undecided,
+    /// and its delivery worker evaluates the filter.
     pub is_decided: bool,
 }
 
-/// What the filters of a tenant were asked in one step.
+/// The evaluations of a tenant's filters in one step.
 #[derive(Debug)]
 pub struct FilterRun {
     slow_filters: SlowFilters,
-    /// How often each was evaluated, and whether it was too slow.
+    /// The evaluations of each filter.
     stats: Vec<FilterStats>,
 }
 
@@ -131,7 +132,7 @@ struct FilterStats {
 }
 
 impl TenantRoutes {
-    /// The routes to destinations, with what is known of their filters from `before`.
+    /// Routes to destinations. The budgets of unchanged filters are taken from `before`.
     fn new(destinations: impl Iterator<Item = Destination>, before: Option<&Self>) -> Self {
         let mut all = Self::default();
         for destination in destinations {
@@ -161,17 +162,17 @@ impl TenantRoutes {
         all
     }
 
-    /// Whether no event goes anywhere.
+    /// Whether the tenant has no destination.
     pub fn is_empty(&self) -> bool {
         self.routes.is_empty()
     }
 
-    /// The way to a destination, whether or not events go there now.
+    /// The route to a destination, in any state.
     pub fn to_destination(&self, destination: &DestinationName) -> Option<&Route> {
         self.by_destination.get(destination).map(|&at| &self.routes[at])
     }
 
-    /// A step in which no filter was evaluated yet.
+    /// Starts a step, without any evaluation.
     pub fn start_filter_run(&self) -> FilterRun {
         FilterRun {
             slow_filters: SlowFilters::default(),
@@ -179,16 +180,16 @@ impl TenantRoutes {
         }
     }
 
-    /// The destinations whose filters were too slow for the step.
+    /// The destinations whose filters were too slow in this step.
     pub fn slow_destinations(&self, filter_run: &FilterRun) -> impl Iterator<Item = &DestinationName> {
         let slow = self.routes.iter().zip(&filter_run.stats).filter(|(_, stats)| stats.is_slow);
         slow.map(|(route, _)| &route.destination)
     }
 
-    /// The routes that an event takes, or may take; `json` is the event.
+    /// The routes of an event, including undecided ones; `json` is the event.
     pub fn matching(&self, event: &Event<'_>, json: &str, filter_run: &mut FilterRun) -> Vec<Match<'_>> {
         let named = self.by_event.get(&*event.event).map_or(&[][..], Vec::as_slice);
-        // Read when the first filter needs it, and once for all of them.
+        // Parsed for the first filter, and shared by all.
         let mut subject = None;
         let mut matching = Vec::new();
         for &at in named.iter().chain(&self.any_event) {
@@ -208,7 +209,7 @@ impl TenantRoutes {
 }
 
 impl FilterRun {
-    /// What a filter says; `None`: it is not known.
+    /// Evaluates a filter; `None`: undecided.
     fn evaluate<'a>(
         &mut self,
         at: usize,
@@ -231,7 +232,7 @@ impl FilterRun {
             |answer: &Result<_, ExpressionError>| answer.as_ref().is_err_and(ExpressionError::is_timeout);
         let (mut answer, mut took) = evaluate();
         if is_timeout(&answer) {
-            // The machine may have made a pause just then.
+            // The machine may have been busy just then.
             (answer, took) = evaluate();
         }
         stats.is_slow |= budget.record(took, is_timeout(&answer), &mut self.slow_filters);
@@ -258,7 +259,7 @@ mod tests {
     const EVENT: &str = r#"{"messageId":"m","type":"track","event":"e","timestamp":"2026-01-01T00:00:00Z","receivedAt":"2026-01-01T00:00:00Z"}"#;
     const ENDLESS: &str = "($f := function() { $f() }; $f())";
 
-    /// Asks routes for events of one step; gives for how many the filter of each was evaluated.
+    /// Matches events in one step; returns the number of evaluations of each filter.
     #[track_caller]
     fn check(routes: &TenantRoutes, events: usize, expected: &[&str]) -> Vec<u64> {
         let event: Event<'_> = serde_json::from_str(EVENT).unwrap();
@@ -287,7 +288,7 @@ mod tests {
         };
         let expected = [("a-number", false), ("b-unread", false), ("c-true", true)];
         let expected = expected.map(|(name, is_decided)| (name.to_owned(), is_decided));
-        // A pause of the machine may leave a filter undecided.
+        // A busy machine may leave a filter undecided.
         assert!((0..100).any(|_| found() == expected), "{:?}", found());
     }
 
@@ -296,7 +297,7 @@ mod tests {
         let routes = |before| TenantRoutes::new([destination("endless", ENDLESS)].into_iter(), before);
         let first = routes(None);
         assert_eq!(check(&first, 400, &["endless"]), [2]);
-        // What is known of it outlives the routes that were read.
+        // The budget outlives the routes.
         let second = routes(Some(&first));
         assert_eq!(check(&second, 101, &["endless"]), [0]);
         assert_eq!(check(&second, 2_001, &["endless"]), [2]);

@@ -1,4 +1,4 @@
-//! TestDestination: one event is sent to a destination at once, and what came of it is given back.
+//! TestDestination: sends one event to a destination at once, and returns the result.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,41 +16,41 @@ use kernel::{
     store::Store,
 };
 
-/// What the step takes.
+/// The input of the step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TestDestination {
-    /// Whose destination.
+    /// The tenant.
     pub tenant: Name,
-    /// Its name.
+    /// The name of the destination.
     pub destination: DestinationName,
-    /// The event to send, a JSON text; without it one that says it is a test.
+    /// The event to send, as JSON text; without it crmflow sends a test event.
     #[serde(default)]
     pub event: Option<String>,
-    /// The execution; the event's id is its name.
+    /// The execution; its name is the id of the event.
     pub execution: Execution,
 }
 
-/// What came of it.
+/// The result of the step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TestResult {
-    /// Whether the destination took it.
+    /// Whether the destination accepted the event.
     pub delivered: bool,
-    /// The status of its answer, if there was one.
+    /// The status of the response, if the destination responded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// What went wrong where there was none.
+    /// The error, if it did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// More about it, in words: why the mapping made no body of the event.
+    /// More about the error, in words: why the mapping failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// How long it took, in milliseconds.
+    /// The duration in milliseconds.
     pub duration_ms: u64,
 }
 
-/// Sends one event. It is not stored, and not tried again.
+/// Sends one event. Nothing is stored, and no retry follows.
 pub async fn test_destination(
     step: TestDestination,
     store: &impl Store,
@@ -83,7 +83,7 @@ pub async fn test_destination(
     })
 }
 
-/// The event that is sent where nobody says which.
+/// The event that is sent by default.
 fn test_event(at: Timestamp) -> String {
     format!(
         r#"{{"userId":"test","event":"crmflow test","timestamp":"{at}","metadata":{{"preferredChannel":"email"}}}}"#

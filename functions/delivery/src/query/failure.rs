@@ -1,27 +1,28 @@
-//! By what a delivery failed: what lists and redrives select by.
+//! Failures, by which lists and redrives select deliveries.
 
 use std::str::FromStr;
 
 use crate::model::Attempt;
 
-/// By what a delivery failed.
+/// The failure of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// An answer with a status of this hundred: 4 or 5, `4xx`.
+    /// A status of this class: 4 is `4xx`, 5 is `5xx`.
     Class(u16),
-    /// An answer with this status.
+    /// This status.
     Status(u16),
-    /// There was no answer: `network`.
+    /// No response: `network`.
     Network,
-    /// The error or the reason has this name: `timeout`, `tls`, `mapping`.
+    /// An error or a reason with this name: `timeout`, `tls`, `mapping`.
     Named(String),
 }
 
-/// What there is when there was no answer (see [`delivery::Attempt::error`]).
+/// The errors without a response (see [`Attempt::error`]).
 const NETWORK: [&str; 5] = ["timeout", "connect", "reset", "dns", "tls"];
 
 impl Failure {
-    /// Whether a delivery failed by this, given what was tried, and why it is not tried again.
+    /// Whether this is the failure of a delivery with these attempts, and this reason for the end of its
+    /// attempts.
     pub(crate) fn is_of(&self, attempts: &[Attempt], reason: Option<&str>) -> bool {
         let last = attempts.last();
         let status = last.and_then(|attempt| attempt.status);

@@ -1,5 +1,5 @@
-//! Pages of deliveries: lane after lane by the name of its destination; in each what waits, what failed, what was
-//! delivered.
+//! Pages of deliveries. Lanes follow each other by the name of the destination. Each lane lists waiting, then
+//! failed, then delivered deliveries.
 
 use super::{DeliveryView, Failure, range};
 use crate::model::{self, Delivery, QUEUED_PREFIX, Queued, Status};
@@ -11,30 +11,30 @@ use kernel::{
     store::{Item, MAX_PAGE_BYTES, Store},
 };
 
-/// How many lanes one page may look into: a tenant may have very many with nothing in them.
+/// How many lanes one page reads at most: a tenant may have very many empty ones.
 const MAX_LANES_PER_PAGE: usize = 100;
 
-/// Which deliveries.
+/// The deliveries to list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// To this destination only, also where there is none of the name any more.
+    /// Deliveries to this destination only, even if it was deleted.
     pub destination: Option<DestinationName>,
-    /// Only those that stand so.
+    /// Deliveries with this status only.
     pub status: Option<Status>,
-    /// Only those that failed by this, for good or the last time.
+    /// Deliveries with this failure only, either for good or in the last attempt.
     pub failure: Option<Failure>,
 }
 
-/// Some of them.
+/// A page of deliveries.
 #[derive(Debug)]
 pub struct Page {
-    /// The deliveries; a page may hold fewer than it could and still have a next one.
+    /// The deliveries. A page may have fewer than the limit, and still a next page.
     pub deliveries: Vec<DeliveryView>,
-    /// What names the next page.
+    /// The token of the next page.
     pub next: Option<String>,
 }
 
-/// A page of deliveries; `page` is what the last one named as its next, and anything else is refused.
+/// A page of deliveries; `page` is the `next` of the page before, and any other text is refused.
 pub async fn list(
     tenant: &Name,
     filter: &Filter,
@@ -70,19 +70,19 @@ pub async fn list(
                 }
             }
         }
-        // A place of a status that is not asked for leads nowhere.
+        // The token may name a status that the filter excludes.
         position = None;
     }
-    // Behind all that this lane may hold.
+    // After everything in this lane.
     let next = lanes.last().filter(|_| lanes.len() == MAX_LANES_PER_PAGE);
     let behind = statuses.next_back().map(prefix).unwrap_or_default();
     Ok(Page { deliveries, next: next.map(|lane| format!("{}/{behind}~", lane.name)) })
 }
 
-/// No destination and sort together are longer.
+/// No destination and sort key together are longer.
 const MAX_TOKEN_LENGTH: usize = 512;
 
-/// Where a page ended.
+/// The end of a page.
 struct Position {
     destination: DestinationName,
     status: Status,
@@ -105,10 +105,10 @@ impl Position {
     }
 }
 
-/// A lane to look into.
+/// A lane to list.
 struct ListedLane {
     name: DestinationName,
-    /// `None`: there is none of the name any more, and all that lies there is shown.
+    /// `None`: the destination was deleted, and all deliveries of the lane are listed.
     destination: Option<Destination>,
 }
 
@@ -119,7 +119,7 @@ impl ListedLane {
     }
 }
 
-/// The lanes to look into, beginning with the one that the last page ended in.
+/// The lanes to list, the first one where the last page ended.
 async fn lanes(
     tenant: &Name,
     filter: &Filter,
@@ -146,7 +146,7 @@ async fn lanes(
     Ok(lanes)
 }
 
-/// What the sorts of a status begin with: of what waits, the queue is listed.
+/// The prefix of the sort keys of a status: waiting deliveries are listed from the queue rows.
 fn prefix(status: Status) -> &'static str {
     match status {
         Status::Pending => QUEUED_PREFIX,
@@ -154,10 +154,10 @@ fn prefix(status: Status) -> &'static str {
     }
 }
 
-/// A delivery, unless it is listed elsewhere, and how many bytes it takes as it is stored.
+/// A delivery, unless it is listed elsewhere, and its stored size in bytes.
 type SizedView = (Option<DeliveryView>, usize);
 
-/// Each item as it is shown; but for failures that are being sent again, which are listed as what waits.
+/// The view of each item. A failure that is being redriven has none, because it is listed as waiting.
 async fn views(
     tenant: &Name,
     name: &DestinationName,
@@ -175,7 +175,7 @@ async fn views(
     items.iter().map(view).collect()
 }
 
-/// Each row of the queue as it is shown, with what was tried.
+/// The view of each queue row, with the attempts of its record.
 async fn waiting(
     tenant: &Name,
     name: &DestinationName,

@@ -1,5 +1,5 @@
-//! The budget of a filter: how much of a step it may take. RouteEvents serves all destinations, so that a filter which is
-//! slow there is evaluated by the delivery worker of its own destination.
+//! The budget of a filter: how much time of a step it may use. RouteEvents serves all destinations, so a
+//! filter that is too slow for it is evaluated by the delivery worker of its own destination.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -8,30 +8,32 @@ use std::{
 
 /// How long one evaluation may take in a step.
 pub(super) const STEP_TIMEOUT: Duration = Duration::from_millis(1);
-/// How long evaluations may take on average, and how far a few of them may be behind that.
+/// How long evaluations may take on average,
 const MAX_MEAN_EVALUATION: Duration = Duration::from_micros(250);
+/// and by how much a few evaluations may exceed that in total.
 const MAX_CREDIT: Duration = Duration::from_millis(20);
-/// For how many events a filter is left alone that was too slow: the first time, and at most. Each further time it is
-/// [`REST_FACTOR`] times as many.
+/// How many events skip a filter that was too slow the first time. Each further time it is [`REST_FACTOR`]
+/// times as many,
 const MIN_REST_EVENTS: u32 = 500;
+/// but at most this many.
 const MAX_REST_EVENTS: u32 = 128_000;
 const REST_FACTOR: u32 = 4;
-/// How many filters may be too slow in a step, before one that was not evaluated in time yet is not evaluated.
+/// How many filters may be too slow in a step before filters without a timely evaluation are skipped.
 const MAX_SLOW_FILTERS: usize = 5;
 
-/// The budget of one filter, kept from step to step.
+/// The budget of one filter, which outlives the step.
 #[derive(Debug, Default)]
 pub(super) struct FilterBudget(Mutex<State>);
 
 #[derive(Clone, Debug)]
 struct State {
-    /// How much time it has, beside the mean of the next event.
+    /// The time that is left, beside the mean of the next event.
     credit: Duration,
-    /// For how many more events it is left alone.
+    /// How many more events skip the filter.
     resting: u32,
-    /// For how many it is left alone the next time.
+    /// How many events skip it the next time.
     next_rest: u32,
-    /// Whether it was evaluated in time, and was not too slow since.
+    /// Whether the last evaluation was in time.
     is_known: bool,
 }
 
@@ -41,7 +43,7 @@ impl Default for State {
     }
 }
 
-/// How often a filter was too slow in a step.
+/// The number of filters that were too slow in a step.
 #[derive(Debug, Default)]
 pub(super) struct SlowFilters(usize);
 
@@ -56,11 +58,11 @@ impl FilterBudget {
         state.is_known || slow_filters.0 < MAX_SLOW_FILTERS
     }
 
-    /// Notes an evaluation that took so long, and whether it came to no end; gives whether the filter is left alone from
-    /// now on.
+    /// Records the duration of an evaluation, and whether it reached its time limit; returns whether events
+    /// skip the filter from now on.
     pub(super) fn record(&self, took: Duration, is_timeout: bool, slow_filters: &mut SlowFilters) -> bool {
         let mut state = self.lock();
-        // What took longer and came to an end was held up by the machine.
+        // A longer evaluation that ended was delayed by a busy machine.
         let left = (state.credit + MAX_MEAN_EVALUATION).checked_sub(took.min(STEP_TIMEOUT));
         if let Some(left) = left.filter(|_| !is_timeout) {
             (state.credit, state.is_known) = (left.min(MAX_CREDIT), true);
@@ -77,7 +79,7 @@ impl FilterBudget {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        // Nothing that holds it panics.
+        // No holder of the mutex panics.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -86,8 +88,8 @@ impl FilterBudget {
 mod tests {
     use super::*;
 
-    /// Evaluates a filter for so many events of one step, each of which takes so many microseconds; gives for how many
-    /// it was evaluated.
+    /// Evaluates a filter for some events of one step, at `micros` microseconds each; returns the number of
+    /// evaluations.
     fn evaluated(budget: &FilterBudget, events: u32, micros: u64) -> u32 {
         let mut slow_filters = SlowFilters::default();
         let mut count = 0;
@@ -105,7 +107,7 @@ mod tests {
     fn a_fast_filter_is_always_evaluated() {
         let budget = FilterBudget::default();
         assert_eq!(evaluated(&budget, 100_000, 40), 100_000);
-        // A pause of the machine is no fault of the filter.
+        // A busy machine is no fault of the filter.
         assert!(!budget.record(Duration::from_millis(20), false, &mut SlowFilters::default()));
         assert_eq!(evaluated(&budget, 100, 40), 100);
     }

@@ -1,4 +1,4 @@
-//! One call: the event as the destination wants it, signed and sent.
+//! One attempt: the HTTP call of a destination with a mapped and signed event.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,59 +22,59 @@ const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// The error of an event that the mapping made no body of.
+/// The error of an event without a body, because the mapping failed.
 pub(super) const MAPPING_ERROR: &str = "mapping";
 
-/// A destination, read once for many calls.
+/// A destination, prepared for many calls.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) stored: Stored,
-    /// `None`: nothing may be sent there.
+    /// `None`: the guard refuses the URL.
     url: Option<Hidden<Url>>,
     headers: HeaderMap,
     secrets: Vec<Secret>,
     mapping: Mapping,
     filter: Option<Result<Expression, ExpressionError>>,
     pub(super) evaluator: Evaluator,
-    /// The evaluations of its mapping, and of its filter.
+    /// The evaluations of the mapping and of the filter.
     mapping_evaluations: Evaluations,
     pub(super) filter_evaluations: Evaluations,
 }
 
 #[derive(Debug)]
 enum Mapping {
-    /// The event goes as it came.
+    /// The event is sent as the client sent it.
     None,
     By(Box<Expression>),
-    /// The expression is none, and why.
+    /// The mapping is not an expression, and why.
     Broken(String),
 }
 
-/// A call that ended.
+/// A completed call.
 #[derive(Debug)]
 pub(super) struct CallResult {
     pub(super) task: Box<DeliveryTask>,
     pub(super) attempt: Attempt,
     pub(super) retry_after: Option<RetryAfter>,
-    /// Whether it was to show how the destination is.
+    /// Whether the call is the probe of a half-open breaker, of a back-off, or of refusals.
     pub(super) is_probe: bool,
 }
 
 impl CallResult {
-    /// Whether there was a call at all: an event that cannot be mapped is not sent.
+    /// Whether a call was made: an event whose mapping fails is not sent.
     pub(super) fn was_sent(&self) -> bool {
         self.attempt.error.as_deref() != Some(MAPPING_ERROR)
     }
 
-    /// Whether it was called before its time, since an outage had ended.
+    /// Whether the call was made before the delivery was due, because an outage had ended.
     pub(super) fn is_early(&self) -> bool {
         self.attempt.at < self.task.row.due
     }
 }
 
 impl Target {
-    /// Reads a destination. What was checked when it was made may be refused here, by another configuration: then its
-    /// calls fail.
+    /// Prepares a destination. The guard may refuse a URL that it permitted earlier, under another
+    /// configuration: then every call fails.
     pub(super) fn new(stored: Stored, guard: &Guard, evaluator: Evaluator) -> Self {
         let destination = &stored.destination;
         let mut headers = outbound::headers(&destination.headers).unwrap_or_default();
@@ -101,12 +101,12 @@ impl Target {
         &self.stored.destination
     }
 
-    /// What events must fulfil, if they must.
+    /// The filter, if the destination has one.
     pub(super) fn filter(&self) -> Option<&Result<Expression, ExpressionError>> {
         self.filter.as_ref()
     }
 
-    /// Where an event goes: its channel is a segment of the path (S0-022).
+    /// The URL of a call: the channel is a segment of its path (S0-022).
     fn url(&self, channel: Option<&str>) -> Option<Url> {
         let mut url = self.url.clone()?.into_inner();
         let is_communication = self.destination().kind == DestinationType::Cdp;
@@ -122,7 +122,7 @@ impl Target {
         let mut headers = self.headers.clone();
         let id = outbound::webhook_id(message_id);
         let mut put = |name, value: &str| {
-            // Visible ASCII, all of them.
+            // All of them are visible ASCII.
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(name, value);
             }
@@ -137,7 +137,7 @@ impl Target {
     }
 }
 
-/// The body of a call, or what is wrong with the mapping, which makes none.
+/// The body of a call, or the fault of the mapping.
 async fn body(target: &Arc<Target>, payload: &Payload) -> Result<Bytes, String> {
     match &target.mapping {
         Mapping::None => return Ok(Bytes::copy_from_slice(payload.original.as_bytes())),
@@ -153,12 +153,12 @@ async fn body(target: &Arc<Target>, payload: &Payload) -> Result<Bytes, String> 
         Evaluation::Value(Some(body)) => Ok(Bytes::from(body)),
         Evaluation::Value(None) => Err("it gives nothing".to_owned()),
         Evaluation::Failed(message) | Evaluation::TooSlow(message) => Err(message),
-        // Nobody does.
+        // Only evaluations of filters are cancelled.
         Evaluation::Cancelled => Err("it was called off".to_owned()),
     }
 }
 
-/// Sends a parcel.
+/// Sends a delivery.
 pub(super) async fn send(
     target: Arc<Target>,
     task: Box<DeliveryTask>,
@@ -173,7 +173,7 @@ pub(super) async fn send(
     CallResult { task, attempt, retry_after, is_probe }
 }
 
-/// Calls a destination with an event; gives how that went, and when the destination wants to be called again.
+/// Calls a destination with an event. Returns the attempt, and when the destination wants the next call.
 pub(super) async fn call(
     target: &Arc<Target>,
     payload: &Payload,

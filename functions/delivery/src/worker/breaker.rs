@@ -1,17 +1,18 @@
-//! The breaker of a lane: when at least half of its calls fail, it rests, and then tries one.
+//! The circuit breaker of a lane. It opens when at least half of the recent calls failed; after a minute it
+//! permits one probe.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Calls are counted over so many spans of so many seconds: five minutes.
+/// Calls are counted in 10 windows of 30 seconds: five minutes.
 const MAX_WINDOWS: i64 = 10;
 const WINDOW_SECONDS: i64 = 30;
-/// It opens when there were at least so many calls, and at least half of them failed.
+/// The breaker opens after at least this many calls, if at least half of them failed.
 const MIN_CALLS: u32 = 10;
-/// For how long an open one lets nothing through.
+/// How long an open breaker permits no call.
 const OPEN_DURATION: SignedDuration = SignedDuration::from_secs(60);
 
-/// How the calls of a lane went lately.
+/// The recent calls of a lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Breaker {
@@ -19,35 +20,35 @@ pub(super) struct Breaker {
     windows: Vec<Window>,
     #[serde(skip_serializing_if = "Option::is_none")]
     open_since: Option<Timestamp>,
-    /// Whether the one call is on its way that is to show how the destination is.
+    /// Whether the probe is in flight.
     #[serde(skip)]
     is_probing: bool,
 }
 
-/// The calls that ended in one span of time.
+/// The calls of one window of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Window {
-    /// Which one: the seconds since 1970 over [`WINDOW_SECONDS`].
+    /// The number of the window: the seconds since 1970, divided by [`WINDOW_SECONDS`].
     number: i64,
     failed: u32,
     all: u32,
 }
 
-/// What a breaker lets through.
+/// The calls that are permitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Permit {
     /// Any call.
     All,
-    /// One call, which shows how the destination is.
+    /// One call, the probe: its result shows whether the destination works.
     Probe,
-    /// None while the probe is on its way.
+    /// No call while the probe is in flight.
     Wait,
-    /// None before this time.
+    /// No call before this time.
     After(Timestamp),
 }
 
 impl Permit {
-    /// What is let through where one lets this through and another that.
+    /// The calls that are permitted by both.
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::After(one), Self::After(other)) => Self::After(one.max(other)),
@@ -58,8 +59,7 @@ impl Permit {
         }
     }
 
-    /// What is let through by something that is closed until a time, if it is, and then lets one call through that
-    /// shows how the destination is.
+    /// No call until a time, if there is one, then one probe.
     pub(super) fn until(end: Option<Timestamp>, is_probing: bool, now: Timestamp) -> Self {
         match end {
             None => Self::All,
@@ -70,36 +70,37 @@ impl Permit {
     }
 }
 
-/// What a call showed of its destination.
+/// What a call shows about its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
-    /// It works.
+    /// The destination works.
     Success,
-    /// It answers, and does not want what it was sent: to the breaker it works.
+    /// The destination responds, but refuses the event. For the breaker this is a success.
     Refused,
-    /// It does not.
+    /// The destination does not work.
     Failure,
     /// Nothing.
     Neutral,
 }
 
 impl Breaker {
-    /// Since when it is open.
+    /// Since when the breaker is open.
     pub(super) fn open_since(&self) -> Option<Timestamp> {
         self.open_since
     }
 
-    /// What it lets through now.
+    /// The calls that are permitted now.
     pub(super) fn permits(&self, now: Timestamp) -> Permit {
         Permit::until(self.open_since.map(|since| since + OPEN_DURATION), self.is_probing, now)
     }
 
-    /// The probe is on its way.
+    /// The probe is in flight.
     pub(super) fn start_probe(&mut self) {
         self.is_probing = self.open_since.is_some();
     }
 
-    /// A call ended; gives whether it opened the breaker. What was on its way when it opened shows nothing new.
+    /// Records a call; returns whether it opened the breaker. Calls that were in flight when the breaker
+    /// opened change nothing.
     pub(super) fn record(&mut self, signal: Signal, is_probe: bool, now: Timestamp) -> bool {
         if self.open_since.is_some() {
             if is_probe {
@@ -145,7 +146,7 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    /// `+` is a call that went well, `-` one that failed, `.` ten seconds.
+    /// `+` is a successful call, `-` a failed one, `?` a neutral one, `.` ten seconds.
     fn after(calls: &str) -> (Breaker, Timestamp) {
         let mut breaker = Breaker::default();
         let mut now = Timestamp::UNIX_EPOCH;
@@ -179,7 +180,7 @@ mod tests {
             Permit::After(end) => format!("{}", end.duration_since(now).as_secs()),
         };
         assert_eq!(permit, expected, "{calls}");
-        // It is the same when it was written down and read.
+        // The stored breaker permits the same.
         let read: Breaker = serde_json::from_str(&serde_json::to_string(&breaker).unwrap()).unwrap();
         assert_eq!(read.permits(now), breaker.permits(now));
     }
@@ -196,7 +197,7 @@ mod tests {
         check("+++++++++++----------", "all");
         check("+++++++++++-----------", "60");
         check("----------..", "40");
-        // What was on its way when it opened changes nothing.
+        // Calls that were in flight when it opened change nothing.
         check("----------++", "60");
         check("----------.--", "50");
     }
@@ -225,7 +226,7 @@ mod tests {
         check("----------......-", "60");
         check("----------......-......", "probe");
         check("----------......-......+", "all");
-        // A probe that shows nothing, an event that could not be mapped, leaves the question open.
+        // A neutral probe, of an event that could not be mapped, leaves the breaker half open.
         check("----------......?", "probe");
     }
 }

@@ -1,4 +1,4 @@
-//! What a call that ended means: for its delivery, for the breaker, and for the destination.
+//! The meaning of a completed call: for its delivery, for the lane, and for the destination.
 
 use jiff::Timestamp;
 
@@ -8,16 +8,16 @@ use super::{
 use crate::model::{Queued, Wakeup};
 use destinations::destination::{Destination, State};
 
-/// What it means.
+/// The meaning of a call.
 #[derive(Debug)]
 pub(super) struct CallOutcome {
     pub(super) disposition: Disposition,
     pub(super) signal: Signal,
-    /// Whether it says something of the destination's health.
+    /// Whether the call says something about the health of the destination.
     pub(super) affects_health: bool,
-    /// How the destination is to stand from now on.
+    /// The new state of the destination, if it changes.
     pub(super) change: Option<StateChange>,
-    /// Until when the lane rests, if the destination asked for time.
+    /// The end of the lane's back-off, if the destination asked for time.
     pub(super) rest: Option<Timestamp>,
 }
 
@@ -26,7 +26,7 @@ impl CallOutcome {
         self.disposition == Disposition::Delivered
     }
 
-    /// A failure for good is logged here, once.
+    /// Logs a failure for good, once.
     pub(super) fn log(&self, wakeup: &Wakeup, call: &CallResult) {
         let Disposition::Failed { reason } = &self.disposition else { return };
         let row = &call.task.row;
@@ -42,7 +42,7 @@ impl CallOutcome {
     }
 }
 
-/// Judges a call that ended at `now`; `rests` is how often the destination asked for time in a row before it.
+/// Interprets a call that completed at `now`; `rests` is the number of back-offs in a row before it.
 pub(super) fn interpret(
     call: &CallResult,
     destination: &Destination,
@@ -69,7 +69,7 @@ pub(super) fn interpret(
     let disposition = match verdict {
         Verdict::Delivered => Disposition::Delivered,
         Verdict::Gone | Verdict::Final => Disposition::Failed { reason: reason.clone() },
-        // It was tried before its time: its tries are those of its schedule.
+        // An early call uses no attempt of the schedule.
         Verdict::Retry | Verdict::Throttled if call.is_early() => Disposition::Requeued { queued },
         Verdict::Throttled => {
             let since = queued.throttled_since.unwrap_or(now);
@@ -91,8 +91,8 @@ pub(super) fn interpret(
     CallOutcome { disposition, signal: signal(status), affects_health: true, change, rest }
 }
 
-/// The row of a call that failed: since when later events of its user wait for it. What it waited itself, and before the
-/// destination was changed last, does not count.
+/// The row after a failed call, which blocks later events of its user from now on. Time before the first
+/// failure, and before the last change of the destination, does not count.
 fn blocking_row(call: &CallResult, destination: &Destination, now: Timestamp) -> Queued {
     let queued = &call.task.row.queued;
     let was_tried = queued.tries > 0 || queued.failed_at.is_some();
@@ -101,23 +101,23 @@ fn blocking_row(call: &CallResult, destination: &Destination, now: Timestamp) ->
     Queued { blocking_since, failed_at: Some(now), ..queued.clone() }
 }
 
-/// What an answer means.
+/// What a status means for a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
-    /// It is delivered.
+    /// The delivery is done.
     Delivered,
-    /// It is tried again.
+    /// Another attempt follows.
     Retry,
     /// The destination asks for time.
     Throttled,
-    /// The destination is gone.
+    /// The destination no longer exists.
     Gone,
-    /// The destination does not want it.
+    /// The delivery failed for good.
     Final,
 }
 
 impl Verdict {
-    /// What the status of an answer means where these are final; `None`: there was no answer.
+    /// Interprets the status of a response, with the final statuses of the destination; `None`: no response.
     fn new(status: Option<u16>, finals: &[u16]) -> Self {
         match status {
             Some(200..=299) => Self::Delivered,
@@ -134,7 +134,7 @@ impl Verdict {
     }
 }
 
-/// What an answer shows of its destination. Redirects are not followed, since nobody named the host that they lead to
+/// What a status shows about the destination. Redirects are not followed, because no client named their host
 /// as a destination: they are refusals.
 fn signal(status: Option<u16>) -> Signal {
     match status {

@@ -8,12 +8,12 @@ use super::evaluator::Evaluator;
 use destinations::outbound::Outbound;
 use kernel::objects::Objects;
 
-/// For how long a courier works on a lane before another may have its turn.
+/// How long a worker may have the lease of a busy lane before other lanes get their turn.
 pub const MAX_LEASE_HOLD: Duration = Duration::from_secs(60);
-/// How long a destination may take to answer.
+/// How long a destination may take to respond.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What couriers work with.
+/// The worker's dependencies and limits.
 #[derive(Clone, Debug)]
 pub struct WorkerContext<S, Q> {
     /// The tables.
@@ -24,16 +24,17 @@ pub struct WorkerContext<S, Q> {
     pub queue: Q,
     /// The client that calls destinations.
     pub outbound: Outbound,
-    /// What evaluates filters and mappings.
+    /// Evaluates filters and mappings.
     pub evaluator: Evaluator,
     /// The clock.
     pub now: fn() -> Timestamp,
     /// Randomness for jitter and ids.
     pub random: fn() -> u128,
-    /// Who holds leases. One who comes back under the same name takes its own leases back at once.
+    /// The name of this worker in leases. A worker that restarts under the same name has its leases back at
+    /// once.
     pub holder: String,
-    /// For how long to work on a lane, before its lease is let go.
+    /// How long the worker may have the lease of a lane.
     pub max_hold: Duration,
-    /// How long a destination may take to answer.
+    /// How long a destination may take to respond.
     pub request_timeout: Duration,
 }

@@ -1,5 +1,5 @@
-//! The pump of a lane: reads what is due, keeps as many calls on their way as the destination takes, and writes down
-//! what came of them while others go on.
+//! The dispatcher of a lane. It reads the due rows, has as many calls in flight as the destination allows,
+//! and stores the dispositions of completed calls while others are in flight.
 
 mod write_behind;
 
@@ -31,43 +31,44 @@ use destinations::destination::{Destination, Ordering};
 use kernel::{error::Error, queue::Queue, store::Store};
 use write_behind::{BatchWrite, StorageFailure};
 
-/// How often the destination is looked at without a bell, and the lease renewed.
+/// How often the dispatcher reads the destination, unless it is notified.
 const DESTINATION_READ_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the dispatcher renews the lease.
 const RENEW_INTERVAL: Duration = Duration::from_secs(15);
-/// For how long the destination may be out of sight.
+/// For how long the dispatcher sends without having read the destination.
 const DESTINATION_STALE_AFTER: Duration = Duration::from_secs(25);
-/// The longest wait without a look at the lane while calls are on their way.
+/// The longest wait before the next look for due rows while calls are in flight.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// What is due as soon as this is waited for.
+/// The dispatcher waits for what is due within this time, and does not release the lease.
 const MAX_WAIT_BEFORE_RELEASE: SignedDuration = SignedDuration::from_millis(1_100);
-/// So long after a failure storage is asked once more.
+/// How long the dispatcher waits after a storage failure before it tries once more.
 const STORAGE_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// How a lane was left.
+/// Why the dispatcher stopped.
 #[derive(Debug)]
 pub(super) enum StopReason {
-    /// Nothing waits.
+    /// The lane has no row.
     NothingQueued,
     /// Nothing may be sent before this time.
     NothingBefore(Timestamp),
-    /// The time for this lane is over.
+    /// The time of the session is over.
     MaxHoldReached,
-    /// The destination was changed by somebody.
+    /// A client changed the destination.
     DestinationChanged,
-    /// The destination is to be changed.
+    /// The dispatcher found a reason to change the destination.
     ChangeDestination(StateChange),
 }
 
 type InFlightCall = Pin<Box<dyn Future<Output = Completed> + Send>>;
 type PendingWrite = Pin<Box<dyn Future<Output = BatchWrite> + Send>>;
 
-/// What was on its way, and has come in.
+/// A call or an evaluation that was in flight.
 enum Completed {
     Called(CallResult),
     Filtered(FilterResult),
 }
 
-/// A lane at work.
+/// The dispatcher of one lane.
 pub(super) struct Dispatcher<'a, S, Q> {
     context: &'a WorkerContext<S, Q>,
     writer: DispositionWriter<S>,
@@ -77,22 +78,22 @@ pub(super) struct Dispatcher<'a, S, Q> {
     deadline: Instant,
     prefetch: Prefetch,
     in_flight: FuturesUnordered<InFlightCall>,
-    /// What the filter has let through, and is to be sent next.
+    /// Deliveries that passed the filter, and are sent next.
     filter_passed: VecDeque<Box<DeliveryTask>>,
     completed: Vec<Settlement>,
     pending_write: Option<PendingWrite>,
-    /// Why nothing more is sent.
+    /// Why the dispatcher sends nothing more.
     stopping: Option<StopReason>,
-    /// What went wrong.
+    /// The first storage failure.
     storage_failure: Option<StorageFailure>,
     deadlines: Deadlines,
 }
 
-/// When things are to be looked at next.
+/// When the dispatcher reads or writes next.
 struct Deadlines {
     destination: Instant,
     lease: Instant,
-    /// When the destination was seen last.
+    /// When the destination was read last.
     destination_read_at: Instant,
 }
 
@@ -141,7 +142,8 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
         })
     }
 
-    /// Works until nothing is due, or nothing more may be sent; all that was begun is written down then.
+    /// Works until nothing is due, or nothing more may be sent. By then the dispositions of all calls are
+    /// stored.
     pub(super) async fn run(mut self) -> Result<StopReason, Error> {
         loop {
             self.heartbeat().await?;
@@ -155,7 +157,7 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
                 continue;
             }
             match (self.stopping.take(), self.storage_failure.take()) {
-                // It is known, whatever else is not.
+                // This is known, even if the dispositions could not be stored.
                 (Some(reason @ StopReason::ChangeDestination(_)), _) | (Some(reason), None) => {
                     return Ok(reason);
                 }
@@ -170,7 +172,7 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
                 Some(due) if due <= (self.context.now)() + MAX_WAIT_BEFORE_RELEASE => {
                     self.wait(Some(due)).await?
                 }
-                // Everything that was due has ended.
+                // Every row that was due is settled, so no crash left a trace.
                 _ => {
                     self.lease.lane.needs_recovery = false;
                     return Ok(wait.map_or(StopReason::NothingQueued, StopReason::NothingBefore));
@@ -179,14 +181,14 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
         }
     }
 
-    /// Whether nothing is on its way, and nothing can be sent now.
+    /// Whether nothing is in flight or unstored, and nothing can be sent now.
     fn is_idle(&self) -> bool {
         let is_quiet = self.in_flight.is_empty() && self.completed.is_empty() && self.pending_write.is_none();
         is_quiet && (self.stopping.is_some() || self.prefetch.is_read())
     }
 
-    /// Renews the lease, and sees whether the destination is still what it was. Where storage does not answer, it is
-    /// asked again while the lease lasts; who has lost the lease leaves everything to the one who has it.
+    /// Renews the lease, and checks that the destination is unchanged. If storage fails, both are tried again
+    /// while the lease lasts. A worker without the lease stops at once: the new holder does the rest.
     async fn heartbeat(&mut self) -> Result<(), Error> {
         let now = Instant::now();
         if now >= self.deadline {
@@ -235,7 +237,7 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
         );
     }
 
-    /// Sends nothing more: what is not on its way yet stays in the lane.
+    /// Sends nothing more: deliveries that are not in flight stay in the lane.
     fn stop(&mut self, reason: StopReason) {
         let is_change = matches!(reason, StopReason::ChangeDestination(_));
         if self.stopping.is_none() || is_change {
@@ -246,7 +248,7 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
         self.prefetch.clear();
     }
 
-    /// Reads what is due, when little is left in line.
+    /// Reads due rows, if the queue runs low.
     async fn prefetch_due(&mut self) -> Result<(), Error> {
         if self.stopping.is_none() {
             let (concurrency, now) = (self.concurrency(), (self.context.now)());
@@ -261,8 +263,8 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
         usize::try_from(self.target.destination().concurrency.max(1)).unwrap_or(usize::MAX)
     }
 
-    /// Sends as much as may be on its way; gives when more may be sent, where something other than an answer is waited
-    /// for.
+    /// Sends as much as the concurrency allows. Returns when more may be sent, if that depends on the time
+    /// and not on a completed call.
     fn dispatch_ready(&mut self) -> Option<Timestamp> {
         while self.stopping.is_none() {
             let now = (self.context.now)();
@@ -270,7 +272,7 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
                 Permit::All => (self.concurrency(), false),
                 Permit::Probe => (1, true),
                 Permit::Wait => return None,
-                // What was read stays in line meanwhile.
+                // The buffered deliveries stay in the queue meanwhile.
                 Permit::After(end) if end <= now + MAX_WAIT_BEFORE_RELEASE => return Some(end),
                 Permit::After(end) => {
                     self.stop(StopReason::NothingBefore(end));
@@ -313,7 +315,7 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
         None
     }
 
-    /// Waits for an answer, for what is being written, for the bell, or until there is something else to do.
+    /// Waits for a completed call, a completed write, a notification, or the deadline.
     async fn wait(&mut self, deadline: Option<Timestamp>) -> Result<(), Error> {
         let longest = Instant::now() + POLL_INTERVAL;
         let deadline = deadline.map(|deadline| {
@@ -339,7 +341,7 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
             }
             () = self.notify.notified() => {
                 self.prefetch.mark_stale();
-                // It may have been rung for a change, which is in effect with the next event.
+                // A client may have changed the destination: the change must affect the next event.
                 self.deadlines.destination = Instant::now();
             }
             () = sleep_until(tick) => {
@@ -348,7 +350,7 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
                 }
             }
         }
-        // What else has come in meanwhile.
+        // Other calls that are complete by now.
         while let Some(Some(completed)) = self.in_flight.next().now_or_never() {
             self.on_completed(completed);
         }

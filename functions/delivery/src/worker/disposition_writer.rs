@@ -1,5 +1,13 @@
-//! Writes down what came of deliveries, many at once: first how each stands, then the response that the event is kept
-//! with, and last the rows that said what to send go. Whoever dies in between leaves a row that leads to the same end.
+//! Stores the dispositions of many deliveries at once. One call to storage may apply its writes in any order,
+//! so each step is a call of its own:
+//!
+//! 1. queue rows of retries and of deferred or blocked deliveries
+//! 2. the records of the deliveries
+//! 3. the event responses
+//! 4. the deletion of obsolete records, then of the processed queue rows
+//!
+//! Deliveries that failed for good follow after all others, and their quarantine objects are written first. A
+//! crash between any two writes leaves a row that leads to the same result.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -24,13 +32,13 @@ use kernel::{
     store::{Condition, Item, Query, Store},
 };
 
-/// Where a row lies: its partition and its sort.
+/// The partition and the sort key of an item.
 type Key = (String, String);
 
-/// How many rows are read at once.
+/// How many records are read at once.
 const MAX_PAGE_ROWS: usize = 1_000;
 
-/// Where it is written down.
+/// The writer of dispositions for one lane.
 #[derive(Clone, Debug)]
 pub(super) struct DispositionWriter<S> {
     pub(super) store: S,
@@ -41,7 +49,7 @@ pub(super) struct DispositionWriter<S> {
 }
 
 impl<S: Store> DispositionWriter<S> {
-    /// That of a lane.
+    /// The writer for the lane of a wake-up.
     pub(super) fn new<Q>(
         context: &WorkerContext<S, Q>,
         wakeup: Wakeup,
@@ -51,9 +59,10 @@ impl<S: Store> DispositionWriter<S> {
         Self { store: store.clone(), objects: objects.clone(), wakeup, random: *random, response_updates }
     }
 
-    /// Writes some down, which may be repeated. `id` is new: it names what goes to quarantine. What did not fail for good
-    /// does not depend on what did. Gives the sequences of those whose rows were left, because their responses are being
-    /// changed by others all the time: they lead to the same end.
+    /// Stores the dispositions; a repetition has the same result. `id` is new: it names the quarantine
+    /// objects. A failure to store a failed delivery does not affect the others. Returns the sequences whose
+    /// rows remain, because other workers changed their event responses in each round; such a row leads to
+    /// the same result later.
     pub(super) async fn store_all(
         &self,
         settlements: &mut [Settlement],
@@ -73,8 +82,8 @@ impl<S: Store> DispositionWriter<S> {
         Ok(unfinished)
     }
 
-    /// What is put or deleted by one call comes in any order. So what is queued is put first: a row that says it waits
-    /// for another try waits for one that is there. And the row that leads back here is deleted last.
+    /// `put_all` is unordered, so queue rows are written first (a pending record must point to an existing
+    /// row), and the processed row is deleted last.
     async fn store_group(&self, settlements: &mut [Settlement]) -> Result<HashSet<String>, Error> {
         let [queue_rows, records] = self.rows_to_put(settlements)?;
         for puts in [queue_rows, records] {
@@ -96,7 +105,8 @@ impl<S: Store> DispositionWriter<S> {
         Ok(unfinished)
     }
 
-    /// What another courier has delivered meanwhile is delivered, whatever came of it here.
+    /// A delivery that another worker has delivered meanwhile counts as delivered, with any result of this
+    /// worker.
     async fn adopt_delivered(&self, settlements: &mut [Settlement]) -> Result<(), Error> {
         let writes = |disposition: &Disposition| {
             !matches!(
@@ -124,7 +134,8 @@ impl<S: Store> DispositionWriter<S> {
         Ok(())
     }
 
-    /// Event and reason of what failed for good, an object for each door that events came in by.
+    /// Writes events and reasons of failed deliveries to quarantine, one object for each endpoint that the
+    /// events came from.
     async fn quarantine(&self, settlements: &[Settlement], id: BatchId) -> Result<(), Error> {
         let mut writers = BTreeMap::<&str, (Batch, Writer)>::new();
         for settlement in settlements {
@@ -183,7 +194,7 @@ impl<S: Store> DispositionWriter<S> {
         })
     }
 
-    /// The rows of deliveries as they stand now: what is queued, and what is known of each.
+    /// The queue rows and the records to write.
     fn rows_to_put(&self, settlements: &[Settlement]) -> Result<[Vec<Item>; 2], Error> {
         let (mut queue_rows, mut records) = (Vec::new(), Vec::new());
         for settlement in settlements {
@@ -219,7 +230,7 @@ impl<S: Store> DispositionWriter<S> {
         Ok([queue_rows, records])
     }
 
-    /// One that waits until then.
+    /// The record of a delivery that waits until `due`.
     fn pending_item(
         &self,
         settlement: &Settlement,
@@ -233,7 +244,7 @@ impl<S: Store> DispositionWriter<S> {
         )
     }
 
-    /// What was tried.
+    /// The record of a delivery.
     fn record(&self, settlement: &Settlement, status: Status) -> Delivery {
         let Queued {
             message_id, user, channel, received_at, destination_made, replays, filter_pending, ..
@@ -257,7 +268,7 @@ impl<S: Store> DispositionWriter<S> {
     }
 
     fn delivery_item(&self, row: &QueueRow, delivery: &Delivery) -> Result<Item, Error> {
-        // A failure's version tells it from the one before it was sent again.
+        // The version distinguishes this failure from the one before the redrive.
         let version = u64::from(delivery.replays) + 1;
         model::item(&self.partition(), delivery.status.sort(&row.sequence), version, delivery)
     }
@@ -272,7 +283,7 @@ impl<S: Store> DispositionWriter<S> {
         model::item(&self.partition(), model::queued_sort(due, sequence), version, queued)
     }
 
-    /// The rows that are gone with it, and then the one that leads back here.
+    /// The obsolete records, and the processed queue row.
     fn rows_to_delete(&self, settlement: &Settlement) -> (Vec<Key>, Option<Key>) {
         let Settlement { row, disposition, .. } = settlement;
         let obsolete = match disposition {
@@ -291,7 +302,7 @@ impl<S: Store> DispositionWriter<S> {
         };
         let is_kept = match disposition {
             Disposition::Requeued { .. } => true,
-            // It is the row that was put.
+            // The processed row has the same key as the new one.
             Disposition::Retry { due, .. } | Disposition::Blocked { due } | Disposition::Deferred { due } => {
                 model::queued_sort(*due, &row.sequence) == row.sort
             }
@@ -302,8 +313,8 @@ impl<S: Store> DispositionWriter<S> {
         (obsolete, (!is_kept).then(|| key(row.sort.clone())))
     }
 
-    /// What waits for another try, or behind one that does: whose event it is, its sequence, and for how long it holds
-    /// up others. What came before the destination was changed last does not count.
+    /// The blockers of the lane, each with its user and sequence: deliveries that wait for another attempt,
+    /// or are themselves blocked. Time before the last change of the destination does not count.
     pub(super) async fn blockers(&self, of: &Destination) -> Result<Vec<(String, String, Blocker)>, Error> {
         let max_block = of.hold();
         let mut all = Vec::new();

@@ -1,4 +1,4 @@
-//! The end of a lane: what is queued for a destination that is disabled or deleted has failed.
+//! Draining: every queued delivery of a disabled or deleted destination fails.
 
 use jiff::Timestamp;
 
@@ -11,13 +11,13 @@ use super::{
 };
 use kernel::{batch::BatchId, error::Error, queue::Queue, store::Store};
 
-/// Why a delivery failed whose destination was deleted.
+/// The reason of a failed delivery whose destination was deleted.
 pub(super) const DESTINATION_DELETED: &str = "destination_deleted";
 
-/// How many end at once: their events take a few megabytes at most.
+/// How many deliveries fail at once: their events need a few megabytes at most.
 const MAX_PAGE_ROWS: usize = 64;
 
-/// Ends some of what is queued; gives whether there was nothing left.
+/// Fails some queued deliveries; returns whether none was left.
 pub(super) async fn drain<S: Store, Q: Queue>(
     context: &WorkerContext<S, Q>,
     writer: &DispositionWriter<S>,

@@ -1,6 +1,6 @@
-//! Where expressions of destinations are evaluated: beside the threads that serve lanes, and a slow one on a thread of
-//! its own, which may stand behind all others. Of each expression one slow evaluation waits for that thread at a time, so
-//! that lanes take turns there.
+//! Evaluates filters and mappings outside the threads of the workers. A slow evaluation moves to a thread of
+//! its own, which may have the lowest priority. Each expression has one evaluation at a time there, so lanes
+//! alternate.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -20,7 +20,7 @@ use tokio::{
 
 use destinations::expression::{EVALUATION_TIMEOUT, ExpressionError};
 
-/// An evaluation that takes longer goes to the slow thread.
+/// A longer evaluation moves to the slow thread.
 const QUICK_TIMEOUT: Duration = Duration::from_millis(2);
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -36,20 +36,20 @@ pub struct Evaluator {
 #[derive(Debug)]
 pub(super) struct Evaluations {
     slow_slot: Semaphore,
-    /// Whether the last one was slow.
+    /// Whether the last evaluation was slow.
     is_slow: AtomicBool,
 }
 
-/// What an evaluation came to.
+/// The result of an evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Evaluation<T> {
-    /// This.
+    /// The value.
     Value(T),
-    /// Nothing: the expression is wrong, or is for this event. The text holds no value out of the event.
+    /// The expression is wrong, or fails on this event. The text has no value from the event.
     Failed(String),
-    /// Nothing, in the time that it may take.
+    /// The evaluation reached its time limit.
     TooSlow(String),
-    /// It was called off while it waited.
+    /// The evaluation was cancelled while it waited.
     Cancelled,
 }
 
@@ -60,7 +60,7 @@ impl Default for Evaluations {
 }
 
 impl Evaluations {
-    /// Those that wait for the slow thread need not be made any more.
+    /// Cancels the evaluations that wait for the slow thread.
     pub(super) fn cancel(&self) {
         self.slow_slot.close();
     }
@@ -83,18 +83,18 @@ impl Default for Evaluator {
 }
 
 impl Evaluator {
-    /// One whose slow thread does `on_start` first: it may have itself stand behind other threads.
+    /// An evaluator whose slow thread begins with `on_start`, which may lower its priority.
     pub fn new(on_start: fn()) -> Self {
         Self { slow: Arc::default(), on_start }
     }
 
-    /// Evaluates an expression by `work`, which is given the time that it may take, and may be called twice.
+    /// Evaluates an expression with `work`, which gets a time limit, and may be called twice.
     pub(super) async fn evaluate<T: Send + 'static>(
         &self,
         of: &Evaluations,
         work: impl Fn(Duration) -> Result<T, ExpressionError> + Send + Sync + 'static,
     ) -> Evaluation<T> {
-        // A fault of the library is one of the expression.
+        // A panic of the library counts as a failure of the expression.
         let failed = || Evaluation::Failed("it cannot be evaluated on this".to_owned());
         let work = Arc::new(move |limit| {
             catch_unwind(AssertUnwindSafe(|| work(limit))).map_or_else(|_| failed(), Evaluation::from)
@@ -111,7 +111,7 @@ impl Evaluator {
         let job = Box::new(move || {
             let began = Instant::now();
             let evaluation = work(EVALUATION_TIMEOUT);
-            // Where nobody waits any more, nobody needs it.
+            // The receiver may be gone: then the result is not needed.
             let _ = sender.send((evaluation, began.elapsed()));
         });
         self.run(job);
@@ -120,7 +120,7 @@ impl Evaluator {
         evaluation
     }
 
-    /// Has the slow thread do a job; where the system has no thread for that, one of those does it that wait.
+    /// Runs a job on the slow thread. If the system cannot start that thread, a blocking thread runs the job.
     fn run(&self, job: Job) {
         let slow = self.slow.get_or_init(|| start_slow_thread(self.on_start));
         let left = match slow {
@@ -153,7 +153,7 @@ mod tests {
 
     const ENDLESS: &str = "($f := function() { $f() }; $f())";
 
-    /// Evaluates an expression; gives what it came to, and the times that it was given.
+    /// Evaluates an expression; returns the result, and the time limits of its evaluations.
     async fn evaluate(source: &str, of: &Evaluations) -> (Evaluation<bool>, Vec<Duration>) {
         let limits = Arc::<Mutex<Vec<Duration>>>::default();
         let (expression, given) = (Expression::parse(source).unwrap(), Arc::clone(&limits));
@@ -178,7 +178,7 @@ mod tests {
     #[tokio::test]
     async fn what_waits_for_the_slow_thread_can_be_called_off() {
         let of = Evaluations::default();
-        // The first of two that are slow has its turn as soon as it is asked.
+        // Of two slow evaluations, the first one polled gets the thread.
         of.is_slow.store(true, Relaxed);
         let (first, second) = futures::join!(evaluate(ENDLESS, &of), async {
             let second = evaluate(ENDLESS, &of);

@@ -1,5 +1,5 @@
-//! The health of a destination: one that refuses everything is paused, one that is gone or failed for five days is
-//! disabled, and somebody is told.
+//! The health of a destination. A destination that refuses everything is paused; one that is gone, or failed
+//! for five days, is disabled. Both are reported by a notification.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -22,22 +22,22 @@ use kernel::{
     store::Store,
 };
 
-/// What waits for another try is brought forward by the first success after so long without one.
+/// After an outage of this length, the first success sends waiting retries before they are due.
 const MIN_OUTAGE_DURATION: SignedDuration = SignedDuration::from_secs(5);
-/// A destination that did nothing but fail for so long is disabled.
+/// A destination whose calls all failed for this time is disabled.
 const MAX_FAILING_DURATION: SignedDuration = SignedDuration::from_hours(5 * 24);
-/// The reason then.
+/// The reason of such a change.
 const FAILING_REASON: &str = "failing";
 
-/// How a destination is to stand, and why.
+/// A new state of a destination, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StateChange {
     pub(super) state: State,
     pub(super) reason: String,
 }
 
-/// Notes how a call went; gives the change where it was one failure too many. One that failed before its time begins no
-/// outage: it would be called anew after each success.
+/// Records a call. Returns the change that is due if it was one failure too many. A failure before its due
+/// time begins no outage: otherwise each success would cause another early call.
 pub(super) fn record_call(
     lane: &mut LaneState,
     is_delivered: bool,
@@ -49,7 +49,7 @@ pub(super) fn record_call(
         let outage = lane.outage_since.take().map(|since| now.duration_since(since));
         if outage.is_some_and(|outage| outage >= MIN_OUTAGE_DURATION) {
             lane.recovered_at = Some(now);
-            // What failed before says nothing of the calls that follow now.
+            // Failures before the outage ended say nothing about the next calls.
             lane.breaker = Breaker::default();
         }
         return None;
@@ -62,12 +62,12 @@ pub(super) fn record_call(
     is_over.then(|| StateChange { state: State::Disabled, reason: FAILING_REASON.to_owned() })
 }
 
-/// The change of a destination that refuses whatever it is sent.
+/// The pause of a destination that refuses everything.
 pub(super) fn pause_for(last: &Attempt) -> StateChange {
     StateChange { state: State::Paused, reason: last.failure().unwrap_or_default() }
 }
 
-/// Changes a destination, unless somebody else has since it was read: then what was found is not so any more.
+/// Changes a destination, unless a client changed it since it was read: then the finding is out of date.
 pub(super) async fn apply(
     wakeup: &Wakeup,
     change: StateChange,
@@ -85,7 +85,7 @@ pub(super) async fn apply(
     Ok(())
 }
 
-/// What is told of a destination.
+/// The event of a notification (an operational webhook).
 #[derive(Serialize)]
 struct OperationalEvent<'a> {
     event: String,
@@ -100,8 +100,8 @@ struct Metadata<'a> {
     reason: &'a str,
 }
 
-/// Tells that a destination is not sent to any more: in the log, and by an event that goes where events go; once, until
-/// it is sent to again or there is another reason. What somebody asked for is not told.
+/// Reports that crmflow no longer sends to a destination: in the log, and by an event that is routed as any
+/// other. The report is made once, until the next call or a new reason. A change by a client is not reported.
 pub(super) async fn notify<Q: Queue>(
     wakeup: &Wakeup,
     destination: &Destination,
@@ -140,7 +140,7 @@ pub(super) async fn notify<Q: Queue>(
         sent_at: None,
         retry: 0,
         events: vec![Incoming {
-            // The same however often it is told of the same change.
+            // The id is the same for every report of the same change.
             message_id: format!("crmflow-{what}-{name}-{}", timestamp.as_millisecond()).into(),
             record: Cow::Owned(to_raw_value(&event).map_err(refused)?),
         }],
@@ -155,7 +155,7 @@ pub(super) async fn notify<Q: Queue>(
 mod tests {
     use super::*;
 
-    /// `+` and `-` are calls that went well or not, an hour is `.`, a day is `|`.
+    /// `+` is a delivered call, `-` a failed one, `.` an hour, `|` a day.
     #[track_caller]
     fn check(calls: &str, is_disabled: bool) {
         let mut lane = LaneState::default();

@@ -1,4 +1,6 @@
-//! What is stored of a lane beside its queue.
+//! The state of a lane: the item that is stored beside its queue rows.
+//!
+//! The JSON names are older than the names of the fields, and must stay.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,57 +14,58 @@ use crate::model;
 use destinations::destination::{Destination, State, Stored};
 use kernel::{error::Error, store::Item};
 
-/// The lane itself.
+/// The state of a lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct LaneState {
-    /// Who works on it.
+    /// The holder of the lease.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) holder: Option<String>,
-    /// Until when, if the lease is not renewed.
+    /// When the lease ends, unless it is renewed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) expires_at: Option<Timestamp>,
-    /// Whether somebody left it without having written all down.
+    /// Whether an earlier holder ended without storing all dispositions.
     #[serde(rename = "unsettled", skip_serializing_if = "kernel::door::is_default")]
     pub(super) needs_recovery: bool,
-    /// The ring of whoever came by last while it was held. It is named, since who asks twice must know its own.
+    /// The last worker that set the flag. It has a name because a worker that reads the item twice must
+    /// recognize its own flag.
     #[serde(rename = "ring", skip_serializing_if = "Option::is_none")]
     pub(super) wakeup_by: Option<String>,
-    /// Whether the holder is to hear of it still.
+    /// The flag: the holder must read the lane once more before it releases the lease.
     #[serde(rename = "rung", skip_serializing_if = "kernel::door::is_default")]
     pub(super) wakeup_pending: bool,
-    /// When the delayed message comes that was sent last.
+    /// When the last delayed wake-up arrives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) wake_at: Option<Timestamp>,
-    /// The destination as its calls saw it last: what was found out of it counts for no other.
+    /// The version of the destination at its last calls. What they showed is true only of that version.
     #[serde(rename = "seen", skip_serializing_if = "Option::is_none")]
     pub(super) observed: Option<DestinationVersion>,
-    /// The breaker.
+    /// The circuit breaker.
     pub(super) breaker: Breaker,
-    /// Whether it rests, since the destination asked for time.
+    /// The back-off after the destination asked for time (429).
     #[serde(skip_serializing_if = "kernel::door::is_default")]
     pub(super) throttle: Throttle,
-    /// What the destination refused in a row.
+    /// Refusals in a row.
     #[serde(skip_serializing_if = "kernel::door::is_default")]
     pub(super) refusals: Refusals,
-    /// Since when there was nothing but failure.
+    /// Since when all calls have failed, reset by a change of the destination.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) failing_since: Option<Timestamp>,
-    /// The same, whatever was changed since.
+    /// Since when all calls have failed, whatever was changed since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) outage_since: Option<Timestamp>,
-    /// When the last outage ended, while deliveries that failed before wait for their next try.
+    /// When the last outage ended, while deliveries that failed before it wait for their next attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) recovered_at: Option<Timestamp>,
-    /// When the rate limit lets the next call through.
+    /// When the rate limit permits the next call.
     #[serde(rename = "freeAt", skip_serializing_if = "Option::is_none")]
     pub(super) next_allowed_at: Option<Timestamp>,
-    /// What was told of the destination since it was sent to last.
+    /// The last notification about the destination, until it is sent to again.
     #[serde(rename = "notice", skip_serializing_if = "Option::is_none")]
     pub(super) notified: Option<Notified>,
 }
 
-/// Which destination it was, and after which change: one of the same name may be made again.
+/// A destination and its version. Another destination may be created under the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DestinationVersion {
@@ -70,7 +73,7 @@ pub(super) struct DestinationVersion {
     version: u64,
 }
 
-/// That a destination is not sent to any more, and why.
+/// A notification that crmflow no longer sends to the destination, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Notified {
@@ -79,47 +82,47 @@ pub(super) struct Notified {
 }
 
 impl LaneState {
-    /// The lane as its item has it.
+    /// The state in the lane's item.
     pub(crate) fn read(item: Option<&Item>) -> Result<Self, Error> {
         read_versioned(item).map(|(_, lane)| lane)
     }
 
-    /// The lane as it concerns this destination: what was found out of one that had its name before is not its own.
+    /// The state for this destination: what an earlier destination of the same name left is not returned.
     pub(crate) fn for_destination(self, destination: &Destination) -> Self {
         let is_own = self.observed.is_none_or(|version| version.created_at == destination.created_at);
         if is_own { self } else { Self::default() }
     }
 
-    /// Since when the breaker lets nothing through but a probe.
+    /// Since when the circuit breaker is open.
     pub(crate) fn open_since(&self) -> Option<Timestamp> {
         self.breaker.open_since()
     }
 
-    /// Since when there was nothing but failure.
+    /// Since when all calls have failed.
     pub(crate) fn failing_since(&self) -> Option<Timestamp> {
         self.failing_since
     }
 
-    /// Until when the lane rests, since the destination asked for time.
+    /// Until when the lane backs off because the destination asked for time.
     pub(crate) fn resting_until(&self) -> Option<Timestamp> {
         self.throttle.until()
     }
 
-    /// What may be sent now.
+    /// The calls that are permitted now.
     pub(super) fn permits(&self, now: Timestamp) -> Permit {
         let Self { breaker, throttle, refusals, .. } = self;
         breaker.permits(now).and(throttle.permits(now)).and(refusals.permits(now))
     }
 
-    /// The one call is on its way that is to show how the destination is.
+    /// The call in flight is the probe.
     pub(super) fn start_probe(&mut self) {
         self.breaker.start_probe();
         self.throttle.start_probe();
         self.refusals.start_probe();
     }
 
-    /// Begins anew with a destination that is sent to and was changed, or made again, since calls saw it last: somebody
-    /// has seen to it.
+    /// Resets the state for a destination that was changed or recreated since its last calls. Such a change
+    /// may have solved the problem.
     pub(super) fn observe(&mut self, stored: &Stored) {
         self.notified = None;
         let version =

@@ -1,7 +1,9 @@
-//! The lease on a lane: an item that names who works on it and until when. Every change of it is conditional on its
-//! version, so there is one holder. Whoever finds it held rings, which changes the version: the holder, when it wants to
-//! let go, sees that, writes that it was heard, and looks again. Who finds that another has rung since has nothing to
-//! write, so that a crowd that comes at once is through after a write or two of each.
+//! The lease on a lane: an item with its holder and its end. Every write is conditional on the version of the
+//! item, so a lane has one holder.
+//!
+//! A worker that finds the lane held sets a flag. That changes the version, so the holder's release fails;
+//! the holder clears the flag and reads the lane once more. A worker that sees a newer flag writes nothing.
+//! When many workers start at once, each therefore writes once or twice.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,30 +14,30 @@ use kernel::{
     store::{Condition, Store, Written},
 };
 
-/// How long a lease lasts that is not renewed.
+/// How long a lease lasts without a renewal.
 pub(super) const LEASE_DURATION: SignedDuration = SignedDuration::from_secs(60);
 
-/// So long before its end a lease is held no more: what is begun takes a while, and clocks differ.
+/// How long before its end a lease must be renewed: a write takes a while, and clocks differ.
 const CLOCK_SKEW_MARGIN: SignedDuration = SignedDuration::from_secs(20);
 
-/// A lease that is held.
+/// A lease of this worker.
 #[derive(Debug)]
 pub(super) struct Lease<S> {
     store: S,
     partition: String,
     holder: String,
     version: u64,
-    /// The lane, as it is written with the next renewal.
+    /// The state of the lane, which the next write stores.
     pub(super) lane: LaneState,
-    /// When it ends, as it was written last.
+    /// The end of the lease, as it was stored last.
     expires_at: Timestamp,
-    /// Whether another has it.
+    /// Whether another worker has the lease now.
     is_lost: bool,
-    /// Whether somebody came by since this was last asked.
+    /// Whether another worker set the flag since the last call of `take_flag`.
     was_flagged: bool,
 }
 
-/// A lane that another holds.
+/// The state of a lane whose lease another worker has.
 #[derive(Debug)]
 pub(super) struct HeldLane {
     pub(super) lane: LaneState,
@@ -43,7 +45,7 @@ pub(super) struct HeldLane {
 }
 
 impl<S: Store> Lease<S> {
-    /// Takes the lease, if it is free, over, or the holder's own.
+    /// Acquires the lease if no worker has it, if it has expired, or if it is the holder's own.
     pub(super) async fn acquire(
         store: &S,
         partition: &str,
@@ -82,22 +84,22 @@ impl<S: Store> Lease<S> {
         }
     }
 
-    /// Whether somebody came by since this was last asked.
+    /// Whether another worker set the flag since the last call; clears the answer.
     pub(super) fn take_flag(&mut self) -> bool {
         std::mem::take(&mut self.was_flagged)
     }
 
-    /// Whether it is to be renewed before anything else is done by it.
+    /// Whether the lease must be renewed before any other write.
     pub(super) fn must_renew(&self, now: Timestamp) -> bool {
         now + CLOCK_SKEW_MARGIN >= self.expires_at
     }
 
-    /// Whether another has it: then nothing may be written.
+    /// Whether another worker has the lease now: then this one must write nothing.
     pub(super) fn is_lost(&self) -> bool {
         self.is_lost
     }
 
-    /// Holds it for longer, and writes the lane down.
+    /// Extends the lease, and stores the state of the lane.
     pub(super) async fn renew(&mut self, now: Timestamp) -> Result<(), Error> {
         let expires_at = now + LEASE_DURATION;
         while !self.write(LaneState { expires_at: Some(expires_at), ..self.lane.clone() }).await? {}
@@ -105,18 +107,19 @@ impl<S: Store> Lease<S> {
         Ok(())
     }
 
-    /// Lets it go, unless somebody came by: then it is kept, and there may be something new.
+    /// Releases the lease, unless another worker set the flag: then the lease is renewed, and the lane may
+    /// have new rows.
     pub(super) async fn release_or_renew(&mut self, now: Timestamp) -> Result<bool, Error> {
         if self.try_release().await? {
             return Ok(true);
         }
-        // Before the look that is to find what they came for: whoever comes after this rings again.
+        // Before the holder reads the lane once more: a worker that comes later must set the flag again.
         self.renew(now).await?;
         Ok(false)
     }
 
-    /// Lets it go, unless somebody came by since it was written last; once more, and it is let go all the same. Somebody
-    /// is to look at the lane after that.
+    /// Releases the lease, unless another worker set the flag since the last write. A second call releases it
+    /// anyway; then some worker must read the lane afterwards.
     pub(super) async fn try_release(&mut self) -> Result<bool, Error> {
         let released = LaneState { holder: None, expires_at: None, ..self.lane.clone() };
         self.write(released).await
@@ -145,7 +148,7 @@ impl<S: Store> Lease<S> {
 }
 
 impl HeldLane {
-    /// Writes the lane down, for its holder to see. `false`: it changed meanwhile, so look again.
+    /// Stores the state for the holder. `false`: the lane changed meanwhile and must be read again.
     pub(super) async fn write(&mut self, store: &impl Store, partition: &str) -> Result<bool, Error> {
         let item = model::item(partition, LANE_SORT.to_owned(), self.version + 1, &self.lane)?;
         let written = store.put(TABLE, item, Condition::Version(self.version)).await?;

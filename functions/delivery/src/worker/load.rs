@@ -1,5 +1,5 @@
-//! What a call needs beside its row: the event, its response, and what was tried before. A row that a crash has left
-//! over, of a delivery that has ended or was put off, is told by it.
+//! Loads what a call needs beside its row: the event, its response, and the earlier attempts. These also show
+//! whether the row is left over from a crash, and its delivery is settled or requeued.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -14,24 +14,25 @@ use kernel::{
     store::{Item, Store, Table},
 };
 
-/// A row whose event or response is not there is looked at again after so long,
+/// How long a row waits if its event or response is missing.
 const MISSING_RETRY_DELAY: SignedDuration = SignedDuration::from_secs(1);
-/// and for so long after the event arrived.
+/// How long after its arrival an event may be missing before the delivery fails.
 const MISSING_GIVE_UP_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
-/// A response of more destinations than this is read once more when it is to be changed: it lies in as many lanes.
+/// A response that names more destinations than this is not buffered, because as many lanes would buffer it.
+/// It is read again before it is changed.
 const MAX_BUFFERED_DESTINATIONS: usize = 100;
 
-/// What a row turned out to be.
+/// What the stored items say about a row.
 #[derive(Debug)]
 pub(super) enum Loaded {
-    /// To be sent.
+    /// It can be sent.
     Ready(Box<DeliveryTask>),
-    /// Not to be sent.
+    /// It is settled without a call.
     Resolved(Box<Settlement>),
 }
 
-/// Loads what rows of a lane need. Those that were due by `recover_until` may have been left half written down.
+/// Loads the events of rows. Rows that were due by `recover_until` may belong to settled deliveries.
 pub(super) async fn load(
     wakeup: &Wakeup,
     rows: Vec<QueueRow>,
@@ -55,13 +56,13 @@ pub(super) async fn load(
     Ok(loaded)
 }
 
-/// What is known of a delivery that was tried before.
+/// The records of a delivery.
 #[derive(Debug, Default)]
 struct History {
     delivered: Option<Delivery>,
     failed: Option<Delivery>,
     pending: Option<Delivery>,
-    /// Whether a later row is there, which `pending` is waiting for.
+    /// Whether the queue row exists that `pending` names.
     is_requeued: bool,
 }
 
@@ -73,7 +74,7 @@ fn resolve(
     history: History,
     now: Timestamp,
 ) -> Result<Loaded, Error> {
-    // Who put that died before the row was there that it waits for.
+    // The worker crashed after writing this record and before writing the queue row it points to.
     row.has_record |= history.pending.is_some();
     let response = response.as_ref().map(VersionedResponse::read).transpose()?;
     let response = response.filter(|known| known.response.sequence == row.sequence);
@@ -105,7 +106,7 @@ fn resolve(
     if history.is_requeued {
         return Ok(settled(row, None, Vec::new(), Disposition::Superseded));
     }
-    // Its filter did not let it through, and who wrote that died before the row was gone.
+    // The filter refused the event, and the worker crashed before it deleted the row.
     let is_filtered = response.is_some() && is_delivered.is_none();
     if row.queued.filter_pending && is_filtered {
         return Ok(settled(row, response, Vec::new(), Disposition::Filtered));
@@ -135,7 +136,7 @@ fn resolve(
     })
 }
 
-/// What is known of rows that were tried before, or may have been.
+/// Reads the records of rows that have any, or may have.
 async fn load_history(
     wakeup: &Wakeup,
     rows: &[QueueRow],
@@ -160,7 +161,7 @@ async fn load_history(
         histories[at] =
             History { delivered: read(0)?, failed: read(1)?, pending: read(2)?, is_requeued: false };
     }
-    // By their sorts: times of rows are cut to milliseconds.
+    // Compares sort keys, because due times in rows have only milliseconds.
     let requeued = histories.iter().enumerate().filter_map(|(at, history)| {
         let due = history.pending.as_ref()?.next_attempt_at?;
         let sort = model::queued_sort(due, &rows[at].sequence);

@@ -1,5 +1,5 @@
-//! The lanes that this process is at. Whoever comes to one of them rings, and goes: who is there looks again before
-//! it leaves.
+//! One worker for each lane inside one process. A second worker only notifies the first one, which reads the
+//! lane once more before it releases the lock.
 
 use std::{
     collections::HashMap,
@@ -14,11 +14,11 @@ use kernel::{batch::Name, destination_name::DestinationName};
 
 type Lanes = HashMap<(Name, DestinationName), Arc<Notify>>;
 
-/// Which lanes are being worked on, each with its bell.
+/// The locked lanes of this process, each with its notification.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LocalLocks(Arc<Mutex<Lanes>>);
 
-/// A place at a lane; left when it is dropped.
+/// The lock of one lane; dropping it releases it.
 #[derive(Debug)]
 pub(super) struct LocalLock {
     locks: LocalLocks,
@@ -27,7 +27,7 @@ pub(super) struct LocalLock {
 }
 
 impl LocalLocks {
-    /// A place at a lane; `None`: it is taken, and whoever is there was told.
+    /// Locks a lane; `None`: another worker has the lock, and was notified.
     pub(super) fn try_acquire(&self, wakeup: &Wakeup) -> Option<LocalLock> {
         let lane = (wakeup.tenant.clone(), wakeup.destination.clone());
         let mut lanes = self.lock();
@@ -41,18 +41,18 @@ impl LocalLocks {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Lanes> {
-        // Nothing that holds the lock panics between two changes that belong together.
+        // No holder of the mutex panics between two changes that belong together.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl LocalLock {
-    /// What is rung when there may be something new.
+    /// Notified when the lane may have new rows.
     pub(super) fn notify(&self) -> &Notify {
         &self.notify
     }
 
-    /// Leaves, unless somebody has rung meanwhile: then the place is kept.
+    /// Releases the lock, unless it was notified meanwhile: then the lock is returned.
     pub(super) fn release_unless_notified(self) -> Option<Self> {
         let locks = self.locks.clone();
         let mut lanes = locks.lock();
@@ -68,7 +68,7 @@ impl LocalLock {
 impl Drop for LocalLock {
     fn drop(&mut self) {
         let mut lanes = self.locks.lock();
-        // Somebody else may be there by now.
+        // Another worker may have locked the lane by now.
         if lanes.get(&self.lane).is_some_and(|notify| Arc::ptr_eq(notify, &self.notify)) {
             lanes.remove(&self.lane);
         }

@@ -1,8 +1,8 @@
-//! DeliverEvents: works on the lanes that a message names. What is due is sent, as many calls at once and in the
-//! order that the destination asks for, and what came of it is written down.
+//! DeliverEvents: the delivery worker. It sends the due deliveries of a lane, with the concurrency and the
+//! order that the destination asks for, and stores a disposition for each.
 //!
-//! One courier works on a lane at a time, by a lease on it. Each lane has sockets, a breaker and a schedule of its own,
-//! so that one that hangs holds up nothing but itself.
+//! One worker has the lease of a lane at a time. Each lane has its own connections, circuit breaker and retry
+//! schedule, so a destination that hangs delays no other.
 
 mod attempt;
 mod breaker;
@@ -53,7 +53,7 @@ use response_updates::ResponseUpdates;
 use session::SessionEnd;
 pub use test_send::test_send;
 
-/// Works on lanes. Clones know which lanes the others are at, and which responses they are changing.
+/// Delivers the events of lanes. Clones share the locks of lanes and the updates of event responses.
 #[derive(Clone, Debug)]
 pub struct DeliveryWorker<S, Q> {
     context: WorkerContext<S, Q>,
@@ -62,13 +62,13 @@ pub struct DeliveryWorker<S, Q> {
 }
 
 impl<S: Store, Q: Queue> DeliveryWorker<S, Q> {
-    /// A courier at rest.
+    /// A worker without a lane.
     pub fn new(context: WorkerContext<S, Q>) -> Self {
         Self { context, local_locks: LocalLocks::default(), response_updates: ResponseUpdates::default() }
     }
 
-    /// Works on the lanes of some messages, all at once. A message is done when what was due in its lane was tried, or
-    /// when another courier is at it, who looks again.
+    /// Works on the lanes of some messages, all at the same time. A message is done after an attempt of each
+    /// due delivery of its lane, or when another worker has the lane: that worker reads it once more.
     pub async fn deliver(&self, event: SqsEvent) -> BatchResponse {
         let mut lanes = BTreeMap::<_, (Option<Wakeup>, Vec<String>)>::new();
         for message in event.records {
@@ -93,8 +93,8 @@ impl<S: Store, Q: Queue> DeliveryWorker<S, Q> {
         BatchResponse { batch_item_failures: join_all(work).await.concat() }
     }
 
-    /// Works on a lane until its message is done. One whose lane could not be worked on is, when another is on its way:
-    /// a queue gives the same one again only when all the time for it is over.
+    /// Works on a lane until its message is done. After an error the message is done too, if another wake-up
+    /// could be sent: the queue would return this message only after its whole visibility timeout.
     async fn serve(&self, wakeup: &Wakeup) -> Result<(), Error> {
         let Wakeup { tenant, destination } = wakeup;
         let Err(error) = Box::pin(self.serve_once(wakeup)).await else { return Ok(()) };
@@ -110,7 +110,7 @@ impl<S: Store, Q: Queue> DeliveryWorker<S, Q> {
         if sent.is_ok() { Ok(()) } else { Err(error) }
     }
 
-    /// Works on one lane until nothing is due, the time is over, or somebody else is found there.
+    /// Works on a lane until nothing is due, its time is over, or another worker has it.
     async fn serve_once(&self, wakeup: &Wakeup) -> Result<(), Error> {
         let Some(mut local_lock) = self.local_locks.try_acquire(wakeup) else { return Ok(()) };
         let until = Instant::now() + self.context.max_hold;
@@ -121,13 +121,13 @@ impl<S: Store, Q: Queue> DeliveryWorker<S, Q> {
                 None => return Ok(()),
             };
         }
-        // In this order: while the place is taken, whoever gets the message rings, and goes.
+        // Release the local lock before sending: otherwise the receiver only notifies us and exits.
         drop(local_lock);
         wakeup.send(Duration::ZERO, &self.context.queue).await
     }
 }
 
-/// None of these messages is done.
+/// Marks all of these messages as failed.
 fn failures(messages: Vec<String>, reason: &str) -> Vec<ItemFailure> {
     BatchResponse::all(messages, reason).batch_item_failures
 }

@@ -1,8 +1,9 @@
-//! The line of a lane: what is due, in the order in which it may be sent. Where order is kept by user, one call of each
-//! user is on its way at a time, and an event that is stuck holds up the later ones of its user, for a while.
+//! The queue of a lane: due deliveries in the order in which they may be sent. With ordering, one call of
+//! each ordering key is in flight at a time, and a failing event blocks the later events of its key, up to a
+//! limit. The key is the user.
 //!
-//! Of each user a few events are in line. Of the others it is known that they are there, so that however many one user
-//! has, those of the next one are read.
+//! Only a few events of each user are loaded. For the rest only the sequence is kept, so one user's backlog
+//! does not stop other users' events from being read.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -14,40 +15,41 @@ use jiff::{SignedDuration, Timestamp};
 use super::task::{Blocker, DeliveryTask, QueueRow};
 use crate::model;
 
-/// So many events of one user are in line, and more are loaded when there are fewer than this.
+/// How many events of one key are loaded at a time.
 const MAX_PER_KEY: usize = 4;
+/// More events of a key are loaded when fewer than this are left.
 const REFILL_BELOW: usize = 2;
-/// So many are of one who is held up.
+/// How many events are loaded of a blocked key: these are only deferred.
 const MAX_PER_BLOCKED_KEY: usize = 64;
 
-/// What is held up by an event that is due, but not here yet, is looked at again after so long.
+/// The delay before a blocked event is tried again, if its blocker is due but not loaded.
 const BLOCKED_RETRY_DELAY: SignedDuration = SignedDuration::from_secs(1);
 
-/// What may be sent.
+/// The queue of a lane.
 #[derive(Debug, Default)]
 pub(super) struct OrderedQueue {
     is_ordered: bool,
     slots: VecDeque<Slot>,
     keys: HashMap<String, KeyQueue>,
-    /// For how long one that was put off holds up later ones.
+    /// For how long a blocked event blocks later ones.
     max_block: SignedDuration,
-    /// By user and sequence.
+    /// By key and sequence.
     blockers: HashMap<String, BTreeMap<String, Blocker>>,
     len: usize,
-    /// How many of those wait for one of their user that is on its way.
+    /// How many of the `len` wait for a call of their key.
     not_ready: usize,
-    /// How many are known and not in line.
+    /// How many events are known only by their sequence.
     not_loaded: usize,
-    /// Users of whom more is to be loaded.
+    /// The keys that need a refill.
     to_refill: BTreeSet<String>,
 }
 
-/// What is to be loaded now.
+/// The rows that are loaded next.
 #[derive(Debug, Default)]
 pub(super) struct ToLoad {
-    /// By these rows.
+    /// Rows that were just read.
     pub(super) rows: Vec<QueueRow>,
-    /// By rows that were read before: their sequences and sorts.
+    /// Rows that were read before: their sequences and sort keys.
     pub(super) not_loaded: Vec<(String, String)>,
 }
 
@@ -57,11 +59,11 @@ enum Slot {
     Key(String),
 }
 
-/// Who has something waiting, or on its way.
+/// The events of one ordering key.
 #[derive(Debug, Default)]
 struct KeyQueue {
     waiting: BTreeMap<String, Box<DeliveryTask>>,
-    /// What comes after those, by sequence, and when it was due.
+    /// Events after the loaded ones: the sequence and due time of each.
     not_loaded: BTreeMap<String, Timestamp>,
     is_in_flight: bool,
 }
@@ -76,22 +78,22 @@ impl KeyQueue {
     }
 }
 
-/// What is to be done with the first in line.
+/// The first delivery of the queue.
 #[derive(Debug)]
 pub(super) enum Dequeued {
-    /// Send it.
+    /// It may be sent.
     Send(Box<DeliveryTask>),
-    /// It is held up: it comes back then.
+    /// An earlier event of its key blocks it until this time.
     Blocked(Box<DeliveryTask>, Timestamp),
 }
 
 impl OrderedQueue {
-    /// Whether events of a user go one after the other.
+    /// Whether the destination orders by user.
     pub(super) fn is_ordered(&self) -> bool {
         self.is_ordered
     }
 
-    /// An empty line, and what is stuck of each user: user, sequence, until when.
+    /// An empty queue with the blockers of the lane, each with its key and sequence.
     pub(super) fn new(
         is_ordered: bool,
         max_block: SignedDuration,
@@ -104,28 +106,27 @@ impl OrderedQueue {
         queue
     }
 
-    /// How many are in it.
+    /// How many deliveries are loaded.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// How many are in it that wait for no other of their user.
+    /// How many deliveries wait for no call of their key.
     pub(super) fn ready(&self) -> usize {
         self.len - self.not_ready
     }
 
-    /// How many are known and not in it.
+    /// How many events are known only by their sequence.
     pub(super) fn not_loaded(&self) -> usize {
         self.not_loaded
     }
 
-    /// Whether something that is known is to be loaded.
+    /// Whether any key needs a refill.
     pub(super) fn needs_refill(&self) -> bool {
         !self.to_refill.is_empty()
     }
 
-    /// Which of these rows, and of those that are known, are to be loaded: all that are of no user, and the first few
-    /// of each.
+    /// Selects the rows to load: every row without a key, and the first few of each key.
     pub(super) fn select(&mut self, rows: Vec<QueueRow>) -> ToLoad {
         let mut to_load = ToLoad::default();
         let mut fresh = HashMap::new();
@@ -141,7 +142,7 @@ impl OrderedQueue {
         }
         for key in std::mem::take(&mut self.to_refill) {
             let Some(key_queue) = self.keys.get_mut(&key) else { continue };
-            // Those of a user who is held up are only put off.
+            // Events of a blocked key are only deferred.
             let is_blocked = self.blockers.contains_key(&key) && !key_queue.is_in_flight;
             let mut room = if is_blocked { MAX_PER_BLOCKED_KEY } else { MAX_PER_KEY }
                 .saturating_sub(key_queue.waiting.len());
@@ -162,7 +163,7 @@ impl OrderedQueue {
                     }
                 }
             }
-            // What is loaded may turn out to have ended.
+            // A loaded row may turn out to be settled.
             if key_queue.needs_refill() {
                 self.to_refill.insert(key);
             }
@@ -170,7 +171,7 @@ impl OrderedQueue {
         to_load
     }
 
-    /// Adds one that is due.
+    /// Adds a loaded delivery.
     pub(super) fn push(&mut self, task: Box<DeliveryTask>) {
         self.len += 1;
         match self.key_of(&task) {
@@ -187,7 +188,7 @@ impl OrderedQueue {
         }
     }
 
-    /// Takes the first out.
+    /// Removes the first delivery.
     pub(super) fn dequeue(&mut self, now: Timestamp) -> Option<Dequeued> {
         loop {
             let key = match self.slots.pop_front()? {
@@ -211,7 +212,7 @@ impl OrderedQueue {
                 self.not_ready += key_queue.waiting.len();
                 return Some(Dequeued::Send(task));
             };
-            // What comes later, and is due before, waits for it too.
+            // Later events that are due earlier wait for this one too.
             blockers.insert(sequence, Blocker { due: until, blocks_until: until + self.max_block });
             if key_queue.is_idle() {
                 self.keys.remove(&key);
@@ -222,7 +223,7 @@ impl OrderedQueue {
         }
     }
 
-    /// One that was taken out, or was not to be sent, is written down: ended, or stuck.
+    /// A settlement of this key is stored: the next event may follow, or is blocked.
     pub(super) fn finish(&mut self, key: &str, sequence: &str, was_sent: bool, blocker: Option<Blocker>) {
         if !self.is_ordered {
             return;
@@ -248,7 +249,7 @@ impl OrderedQueue {
         }
     }
 
-    /// Takes all out, and forgets what is known beside; gives their sequences.
+    /// Removes everything that is not in flight; returns the sequences.
     pub(super) fn clear(&mut self) -> Vec<String> {
         (self.len, self.not_ready, self.not_loaded) = (0, 0, 0);
         self.to_refill.clear();
@@ -271,10 +272,10 @@ impl OrderedQueue {
     }
 }
 
-/// Until when an event waits for the first earlier one of its user that is stuck.
+/// Until when the first blocker before this sequence blocks it.
 fn blocked_until(blockers: &BTreeMap<String, Blocker>, sequence: &str, now: Timestamp) -> Option<Timestamp> {
     let mut earlier = blockers.range::<str, _>((Unbounded, Excluded(sequence))).map(|(_, blocker)| blocker);
-    // To the millisecond, as rows are due: what is put off comes back later than now.
+    // In milliseconds, as due times: a blocked event is due later than now.
     let first = earlier.find(|it| now.as_millisecond() < it.blocks_until.as_millisecond())?;
     Some(first.due.max(now + BLOCKED_RETRY_DELAY).min(first.blocks_until))
 }

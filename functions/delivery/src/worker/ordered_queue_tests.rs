@@ -36,8 +36,9 @@ fn task(name: &str) -> Box<DeliveryTask> {
     Box::new(DeliveryTask { row: row(name), payload, response: None, attempts: Vec::new() })
 }
 
-/// Plays a line. Events are a letter and a number, their place in time; a small letter is a user. `a1` comes into
-/// line, `?` takes one out, `=a1` ends, `!a1:20` is stuck until second 20 and holds up others until 30, `@9` is the time.
+/// Runs a script. An event is a letter and its number in time; a lowercase letter is a user. `a1` enters the
+/// queue, `?` dequeues, `=a1` settles, `!a1:20` fails and is due again at second 20 and blocks until second
+/// 30, `@9` sets the time.
 #[track_caller]
 fn check(is_ordered: bool, play: &str, expected: &str) {
     let mut queue = OrderedQueue::new(is_ordered, SignedDuration::from_secs(30), []);
@@ -81,22 +82,22 @@ fn one_of_a_user_is_on_its_way() {
     check(true, "a1 a2 b3 N4 N5 ? ? ? ? ?", "a1 b3 N4 N5 - +1");
     check(true, "a1 a2 ? ? =a1 ? ?", "a1 - a2 - +0");
     check(true, "a1 ? a2 ? =a1 ?", "a1 - a2 +0");
-    // Whatever came first, in whichever order they were read.
+    // The order of reading makes no difference.
     check(true, "a3 a2 a1 ? =a1 ? =a2 ?", "a1 a2 a3 +0");
-    // Nobody has it all: users take turns.
+    // Users alternate.
     check(true, "a1 a2 a3 b4 b5 ? ? =a1 =b4 ? ? ?", "a1 b4 a2 b5 - +1");
 }
 
 #[test]
 fn a_stuck_event_holds_up_its_user_and_nobody_else() {
     check(true, "a1 a2 a3 b4 ? !a1:20 ? ? ? ?", "a1 b4 a2:20 a3:20 - +0");
-    // When it is due again it goes first, and then the others.
+    // A retry that is due comes before the others.
     check(true, "a1 a2 ? !a1:20 ? @20 a1 a2 ? =a1 ?", "a1 a2:20 a1 a2 +0");
-    // One that is due, but was not read yet, is waited for.
+    // A blocker that is due, but not loaded yet, still blocks.
     check(true, "a1 ? !a1:20 @21 a2 ?", "a1 a2:22 +0");
-    // So is one that waited behind it.
+    // A blocked event is itself a blocker.
     check(true, "a1 a2 ? !a1:5 ? @5 a1 a3 ? =a1 ? @6 a2 a3 ? =a2 ?", "a1 a2:5 a1 a3:6 a2 a3 +0");
-    // Earlier ones do not wait for later ones.
+    // Earlier events do not wait for later ones.
     check(true, "a5 ? !a5:20 a4 ?", "a5 a4 +0");
 }
 
@@ -106,7 +107,7 @@ fn it_holds_them_up_for_a_bounded_time() {
     check(true, "a1 ? !a1:500 @30 a2 ? !a2:100 a3 ?", "a1 a2 a3 +0");
 }
 
-/// A row is due by the millisecond, and is not put off to the one in which it is.
+/// Due times have milliseconds: a blocked event must not be due in the current one.
 #[test]
 fn it_holds_them_up_to_the_millisecond() {
     let blocks_until = at(30) + SignedDuration::from_micros(456);
@@ -117,7 +118,7 @@ fn it_holds_them_up_to_the_millisecond() {
     assert!(matches!(queue.dequeue(now), Some(Dequeued::Send(_))));
 }
 
-/// Rows are read, and what is to be loaded of them, and of earlier ones, comes into line.
+/// Adds rows, and loads what the queue selects.
 #[track_caller]
 fn read(queue: &mut OrderedQueue, names: &[&str], expected: &str) {
     let ToLoad { rows, not_loaded } = queue.select(names.iter().map(|name| row(name)).collect());
@@ -154,7 +155,7 @@ fn a_few_of_each_user_are_in_line() {
     send(queue, "a4");
     assert!(queue.needs_refill());
     read(queue, &["b9"], "a6 a9 b9 | 4 0 0");
-    // What comes late comes before.
+    // A late row with an earlier sequence comes first.
     queue.finish("a", "4", true, None);
     read(queue, &["a0"], "a0 | 5 4 0");
     send(queue, "a0");

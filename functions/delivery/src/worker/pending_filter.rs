@@ -1,5 +1,5 @@
-//! The filter of a destination, evaluated for what was routed before it was. An event that the filter does not let
-//! through leaves the lane; one for which it cannot be evaluated has failed, and a replay evaluates the filter as it is then.
+//! Undecided filters, evaluated by the worker before the call. An event that the filter refuses is removed
+//! from the lane. If the filter fails, the delivery fails; a redrive evaluates the filter of that time.
 
 use std::{sync::Arc, time::Instant};
 
@@ -15,12 +15,13 @@ use super::{
 use crate::model::{Attempt, Queued, Wakeup};
 use destinations::{destination::Destination, expression::Subject};
 
-/// The error of an event for which the filter could not be evaluated.
+/// The error of an event on which the filter failed.
 const FILTER_ERROR: &str = "filter";
-/// How often a filter is evaluated for an event that is too slow for it, where the destination has as many tries.
+/// How often a filter that is too slow for an event is evaluated, if the destination permits as many
+/// attempts.
 const MAX_EVALUATIONS: u32 = 4;
 
-/// A parcel, and what the filter says of it.
+/// A delivery with the evaluation of its filter.
 #[derive(Debug)]
 pub(super) struct FilterResult {
     task: Box<DeliveryTask>,
@@ -29,18 +30,18 @@ pub(super) struct FilterResult {
     duration_ms: u64,
 }
 
-/// What that means.
+/// What an evaluation means for its delivery.
 #[derive(Debug)]
 pub(super) enum FilterVerdict {
-    /// It is to be sent.
+    /// The filter permits the event.
     Passed(Box<DeliveryTask>),
-    /// It is not to be sent, or not now.
+    /// The event is not sent, or not now.
     Settled(Box<Settlement>),
-    /// Nothing: its row is there still.
+    /// The evaluation was cancelled, and the row remains.
     Cancelled,
 }
 
-/// Evaluates the filter for a parcel.
+/// Evaluates the filter for a delivery.
 pub(super) async fn evaluate(target: Arc<Target>, task: Box<DeliveryTask>, at: Timestamp) -> FilterResult {
     let began = Instant::now();
     let (filter_evaluations, canonical) = (Arc::clone(&target), task.payload.canonical.clone());
@@ -58,7 +59,7 @@ pub(super) async fn evaluate(target: Arc<Target>, task: Box<DeliveryTask>, at: T
 }
 
 impl FilterResult {
-    /// Judges it at `now`.
+    /// Interprets the evaluation at `now`.
     pub(super) fn interpret(
         self,
         wakeup: &Wakeup,
@@ -71,7 +72,7 @@ impl FilterResult {
         let (disposition, message) = match evaluation {
             Evaluation::Cancelled => return FilterVerdict::Cancelled,
             Evaluation::Value(true) => {
-                // From here on it is wanted, with all the tries of a delivery.
+                // From now on the delivery has all its attempts.
                 (task.row.queued.filter_pending, task.row.queued.tries) = (false, 0);
                 return FilterVerdict::Passed(task);
             }
@@ -79,7 +80,7 @@ impl FilterResult {
             Evaluation::Failed(message) => (failed(), Some(message)),
             Evaluation::TooSlow(message) => {
                 let queued = &task.row.queued;
-                // Brought forward, it keeps its tries and its time.
+                // An evaluation before the due time uses no attempt and does not change the due time.
                 let disposition = if at < task.row.due {
                     Disposition::Requeued { queued: Queued { failed_at: Some(now), ..queued.clone() } }
                 } else {
@@ -107,14 +108,15 @@ impl FilterResult {
     }
 }
 
-/// When the filter is evaluated again that was too slow, if it is.
+/// The retry of an evaluation that was too slow, if any is left.
 fn retry(queued: &Queued, of: &Destination, now: Timestamp, random: u128) -> Option<Disposition> {
     let tries = queued.tries + 1;
     if tries >= MAX_EVALUATIONS {
         return None;
     }
     let due = retry_schedule::next_attempt(&of.retry_delays, queued.tries, None, now, random)?;
-    // Since when later events of its user wait for it; what was before the destination was changed last does not count.
+    // Since when the delivery blocks later events of its user; time before the last change of the destination
+    // does not count.
     let counts = |since: &Timestamp| queued.tries > 0 && *since >= of.updated_at;
     let blocking_since = queued.blocking_since.filter(counts).or(Some(now));
     Some(Disposition::Retry {

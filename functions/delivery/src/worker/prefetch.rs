@@ -1,5 +1,5 @@
-//! What is read of a lane ahead of its calls: enough that no call waits for storage, and no more than memory has room
-//! for, however large events are and however many lie in the lane.
+//! The prefetch buffer of a lane: rows and events that are read before they can be sent. No call waits for
+//! storage, and the memory is bounded, no matter how large the events are and how many rows the lane has.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -19,69 +19,72 @@ use super::{
 use crate::model::{self, TABLE};
 use kernel::{error::Error, store::Store};
 
-/// How many deliveries are read ahead for each call that may be on its way, and how many at least and at most.
+/// How many deliveries are prefetched for each call that may be in flight.
 const PREFETCH_PER_CALL: usize = 8;
+/// How many deliveries are prefetched at least and at most.
 const PREFETCH_RANGE: std::ops::RangeInclusive<usize> = 64..=512;
-/// So many bytes of events are at hand when no more are read,
+/// No more events are loaded above this size,
 const MAX_BUFFERED_BYTES: usize = 4 << 20;
-/// but so many of those that were read at a time.
+/// but a page always has this many rows.
 const MIN_PAGE_ROWS: usize = 8;
-/// How large events are thought to be before some were seen, in bytes.
+/// The size that an event is assumed to have before any was loaded.
 const ASSUMED_EVENT_BYTES: usize = 100 << 10;
-/// So many deliveries are known that wait for others of their user; no more are read then.
+/// How many rows may wait unloaded for earlier ones of their user before no more are read.
 const MAX_NOT_LOADED: usize = 20_000;
-/// How many pages of what is not due yet are read at once.
+/// How many pages of rows that are not due yet are read in one call.
 const MAX_EARLY_PAGES: usize = 32;
-/// How often the lane is looked at while calls are on their way; and from its front, and how much less often for each
-/// that is at hand.
+/// How often the lane is read while calls are in flight.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// How much less often the front of the lane is read, for each buffered row.
 const POLL_INTERVAL_PER_BUFFERED: Duration = Duration::from_micros(100);
 
-/// What was read of a lane.
+/// The prefetch buffer.
 pub(super) struct Prefetch {
     pub(super) queue: OrderedQueue,
-    /// The sequences of all that was read and whose end is not written down, and how many bytes each takes up.
+    /// The sequences of all rows that were read and are not settled, with the bytes of each event.
     buffered: HashMap<String, usize>,
     buffered_bytes: usize,
-    /// How many the largest of those takes up that were loaded last.
+    /// The size of the largest event of the last load.
     max_loaded_bytes: usize,
-    /// The sort of the row that was read last; and of the one before which all were, when reading began anew.
+    /// The sort key of the last row that was read; and the one up to which rows were read before the last
+    /// restart.
     read_to: Option<String>,
     reread_to: Option<String>,
-    /// Whether there may be more behind it,
+    /// Whether the lane may have more due rows after `read_to`.
     has_more: bool,
-    /// and before it: what came late, or another row of the same delivery.
+    /// Whether it may have new rows before `read_to`: late ones, or a second row of the same delivery.
     must_reread: bool,
     page_read_at: Instant,
     front_read_at: Instant,
     next_due: Option<Timestamp>,
-    /// What was due by then may be half written down.
+    /// Rows that were due by then may belong to settled deliveries, because a worker crashed.
     recover_until: Option<Timestamp>,
-    /// What is read before it is due, and when the outage ended that it waited for.
+    /// The scan for rows that are sent before they are due, and the end of the outage that delayed them.
     early: Option<EarlyRetries>,
     outage_ended_at: Option<Timestamp>,
     target: Arc<Target>,
 }
 
-/// A way through what waits for another try: an outage has ended, and what failed before is not to wait for its
-/// schedule. Rows stay where they are until they are sent.
+/// A scan of retries that an outage delayed. The outage has ended, so they do not wait for their schedule.
+/// Their rows remain until they are sent.
 #[derive(Clone, Debug)]
 struct EarlyRetries {
-    /// When the outage ended: what failed since waits.
+    /// The end of the outage: later failures wait for their schedule.
     failed_before: Timestamp,
-    /// The sort of the row that was read last.
+    /// The sort key of the last row that was read.
     read_to: String,
-    /// Whether there may be something new before it.
+    /// Whether the lane may have new rows before `read_to`.
     must_reread: bool,
 }
 
 impl EarlyRetries {
-    /// One that begins with what is due next.
+    /// A scan that starts after the rows that are due.
     fn new(failed_before: Timestamp, now: Timestamp) -> Self {
         Self { failed_before, read_to: model::queued_sort(now, "~"), must_reread: false }
     }
 
-    /// Whether a row that is not due yet waits because of the outage. One whose filter was too slow does not.
+    /// Whether the outage delayed this row, which is not due yet. A row whose filter was too slow waits for
+    /// its schedule.
     fn matches(&self, row: &QueueRow) -> bool {
         let waits_for_filter = row.queued.filter_pending && row.queued.tries > 0;
         row.has_record
@@ -91,7 +94,7 @@ impl EarlyRetries {
 }
 
 impl Prefetch {
-    /// Nothing is read yet.
+    /// An empty buffer.
     pub(super) fn new(queue: OrderedQueue, recover_until: Option<Timestamp>, target: Arc<Target>) -> Self {
         let now = Instant::now();
         Self {
@@ -113,18 +116,18 @@ impl Prefetch {
         }
     }
 
-    /// Reads what failed before `failed_before` before it is due, beginning with what is due next.
+    /// Sends what failed before `failed_before` before it is due, the next due row first.
     pub(super) fn retry_early(&mut self, failed_before: Timestamp, now: Timestamp) {
         (self.early, self.outage_ended_at) =
             (Some(EarlyRetries::new(failed_before, now)), Some(failed_before));
     }
 
-    /// When the outage ended, while something may be left to read before it is due.
+    /// When the outage ended, while delayed rows remain.
     pub(super) fn outage_ended_at(&self) -> Option<Timestamp> {
         self.early.as_ref().map(|early| early.failed_before)
     }
 
-    /// What was read before it was due has ended, and may have held up what came after it was read.
+    /// A delivery that was sent early is settled. It may have blocked rows that the scan has passed.
     pub(super) fn on_early_end(&mut self, now: Timestamp) {
         let outage_ended_at = self.outage_ended_at.filter(|_| self.queue.is_ordered());
         match &mut self.early {
@@ -133,27 +136,27 @@ impl Prefetch {
         }
     }
 
-    /// When something is due that is not due yet.
+    /// When the first row is due that is not due yet.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
         self.next_due
     }
 
-    /// Whether all that was due has been read.
+    /// Whether all due rows were read.
     pub(super) fn is_read(&self) -> bool {
         !self.has_more && !self.queue.needs_refill() && self.early.is_none()
     }
 
-    /// There may be something new.
+    /// The lane may have new rows.
     pub(super) fn mark_stale(&mut self) {
         (self.has_more, self.must_reread) = (true, true);
     }
 
-    /// Something that was read before is due by now.
+    /// A row that was read before may be due by now.
     pub(super) fn expect_due(&mut self) {
         self.has_more = true;
     }
 
-    /// Begins anew with what is due, if there may be something that was not seen.
+    /// Reads from the front again, if the lane may have new rows there.
     pub(super) fn restart(&mut self) -> bool {
         let must_reread = std::mem::take(&mut self.must_reread);
         if must_reread {
@@ -164,12 +167,12 @@ impl Prefetch {
         must_reread
     }
 
-    /// What is due now may be half written down.
+    /// Rows that are due now may belong to settled deliveries.
     pub(super) fn recover(&mut self, now: Timestamp) {
         self.recover_until = Some(now);
     }
 
-    /// Reads what is due, when little is left in line; gives what turned out to have ended.
+    /// Reads due rows if the queue runs low. Returns rows that turned out to be settled.
     pub(super) async fn read<S: Store>(
         &mut self,
         writer: &DispositionWriter<S>,
@@ -213,8 +216,8 @@ impl Prefetch {
         }
     }
 
-    /// The next rows that are not due yet, and are not to wait until they are. In a lane that keeps order they are read
-    /// before its front, so that what came late is seen before they are in line.
+    /// The next rows of the scan. In an ordered lane the front is read after them, so a late row enters the
+    /// queue before later rows of its user.
     async fn early_page<S: Store>(
         &mut self,
         early: EarlyRetries,
@@ -228,7 +231,7 @@ impl Prefetch {
         let mut rows =
             if self.queue.is_ordered() { self.page(writer, window, now).await? } else { Vec::new() };
         if self.has_more {
-            // What is due goes first.
+            // Due rows have priority.
             return Ok(rows);
         }
         let prefetch = page.rows.into_iter().filter(|row| early.matches(row));
@@ -240,7 +243,7 @@ impl Prefetch {
         Ok(rows)
     }
 
-    /// The next rows.
+    /// The next due rows.
     async fn page<S: Store>(
         &mut self,
         writer: &DispositionWriter<S>,
@@ -253,7 +256,7 @@ impl Prefetch {
         let page = if self.queue.is_ordered() {
             self.page_from_front(writer, limit, now).await?
         } else {
-            // What was read before is left out.
+            // Rows that were read before the restart are skipped.
             let max_skipped = if self.read_to < self.reread_to { self.buffered.len().min(1_000) } else { 0 };
             self.query(writer, RowRange { after: self.read_to.as_deref(), until: now, limit, max_skipped })
                 .await?
@@ -264,13 +267,13 @@ impl Prefetch {
             self.recover_until = None;
         }
         let mut rows = page.rows;
-        // A second row of the same delivery is looked at when the first one has ended.
+        // A second row of the same delivery is read again after the first one is settled.
         rows.retain(|row| self.buffered.insert(row.sequence.clone(), 0).is_none());
         Ok(rows)
     }
 
-    /// The first rows of the lane that are not known, all found by one query. A row may come late that is due before
-    /// what was read, and a later one of its user must not be seen without it.
+    /// The first rows of the lane that are not buffered, from one query. A row may arrive late and be due
+    /// before rows that were read; a later row of its user must not be read without it.
     async fn page_from_front<S: Store>(
         &self,
         writer: &DispositionWriter<S>,
@@ -283,7 +286,7 @@ impl Prefetch {
             if !page.rows.is_empty() || !page.has_more {
                 return Ok(page);
             }
-            // More rows of what is known than one each.
+            // Some buffered deliveries have more than one row.
             max_skipped = 2 * (max_skipped + limit);
         }
     }
@@ -297,7 +300,7 @@ impl Prefetch {
         queue_rows::read_page(&writer.store, &writer.partition(), range, is_known).await
     }
 
-    /// Loads what is to be in line now.
+    /// Loads the events that the queue needs now.
     async fn load<S: Store>(
         &mut self,
         rows: Vec<QueueRow>,
@@ -350,14 +353,14 @@ impl Prefetch {
         }
     }
 
-    /// A call ended: so much is kept of its event.
+    /// After a call only a part of the event is needed.
     pub(super) fn account_completed(&mut self, settled: &Settlement) {
         let max_loaded_bytes = self.max_loaded_bytes;
         self.account(&settled.row.sequence, settled.bytes());
         self.max_loaded_bytes = max_loaded_bytes;
     }
 
-    /// The end of one is written down; it may have another row, or come back at `due`.
+    /// A settlement is stored. Its delivery may have another row, or be due again at `due`.
     pub(super) fn on_stored(&mut self, sequence: &str, due: Option<Timestamp>) {
         self.must_reread = true;
         self.forget(sequence);
@@ -368,7 +371,7 @@ impl Prefetch {
         self.buffered_bytes -= self.buffered.remove(sequence).unwrap_or_default();
     }
 
-    /// Forgets what is not on its way.
+    /// Drops all deliveries that are not in flight.
     pub(super) fn clear(&mut self) {
         for sequence in self.queue.clear() {
             self.forget(&sequence);

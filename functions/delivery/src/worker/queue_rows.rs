@@ -1,4 +1,4 @@
-//! What is due in a lane.
+//! Reads due rows of a lane.
 
 use jiff::Timestamp;
 
@@ -9,16 +9,16 @@ use kernel::{
     store::{Query, Store},
 };
 
-/// Which rows to read.
+/// The rows to read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RowRange<'a> {
-    /// Those behind this sort,
+    /// Rows after this sort key,
     pub(super) after: Option<&'a str>,
-    /// due by then,
+    /// due by this time,
     pub(super) until: Timestamp,
-    /// at most so many,
+    /// at most this many,
     pub(super) limit: usize,
-    /// among which so many may be that are left out.
+    /// beside which this many may be skipped.
     pub(super) max_skipped: usize,
 }
 
@@ -26,15 +26,15 @@ pub(super) struct RowRange<'a> {
 #[derive(Debug)]
 pub(super) struct RowPage {
     pub(super) rows: Vec<QueueRow>,
-    /// The sort of the last one that was read, left out or not.
+    /// The sort key of the last row that was read, skipped or not.
     pub(super) last_read: Option<String>,
-    /// Whether there may be more behind them.
+    /// Whether more rows may follow.
     pub(super) has_more: bool,
-    /// When the first one is due that is not due yet.
+    /// When the first row is due that is not due yet.
     pub(super) next_due: Option<Timestamp>,
 }
 
-/// Reads rows that are due, but for those whose sequence is to be left out.
+/// Reads due rows, except those whose sequence is skipped.
 pub(super) async fn read_page(
     store: &impl Store,
     partition: &str,

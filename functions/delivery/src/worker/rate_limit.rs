@@ -1,21 +1,21 @@
-//! The rate limit of a lane, as a moment from which on the next call may go. Never more calls begin in a second than
-//! the destination takes: they are spread, and a little may be caught up on.
+//! The rate limit of a lane, as the time of the next permitted call (GCRA). In no second do more calls begin
+//! than the destination permits. Calls are spread evenly, with a small burst.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// So much of what was missed may be caught up on: timers are no finer.
+/// The burst: calls that are late by up to this time may follow at once, because timers are no finer.
 const MAX_BURST: SignedDuration = SignedDuration::from_millis(20);
 
-/// When the next call may go, if not now.
+/// When the next call is permitted, if it is not now.
 pub(super) fn wait(next_allowed_at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
     next_allowed_at
         .map(|next_allowed_at| next_allowed_at - MAX_BURST)
         .filter(|next_allowed_at| now < *next_allowed_at)
 }
 
-/// When the next one is free after a call at `now`, at so many a second.
+/// The time of the next permitted call, after a call at `now`.
 pub(super) fn after_call(next_allowed_at: Option<Timestamp>, now: Timestamp, per_second: u32) -> Timestamp {
-    // What is caught up on is part of the second, so that no second has more.
+    // The burst is part of the second, so no second has more calls.
     let second = SignedDuration::from_secs(1) + MAX_BURST;
     let rate = i32::try_from(per_second.max(1)).unwrap_or(i32::MAX);
     let step = second.checked_div(rate).unwrap_or_default();
@@ -26,7 +26,7 @@ pub(super) fn after_call(next_allowed_at: Option<Timestamp>, now: Timestamp, per
 mod tests {
     use super::*;
 
-    /// The moments, in milliseconds, at which calls go when somebody asks every so many milliseconds.
+    /// The times of calls, in milliseconds, if a caller tries every `every` milliseconds.
     fn calls(per_second: u32, every: i64, until: i64) -> Vec<i64> {
         let mut next_allowed_at = None;
         let mut times = Vec::new();

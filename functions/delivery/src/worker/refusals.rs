@@ -1,48 +1,48 @@
-//! Refusals in a row: a destination that refuses whatever it is sent is paused, so that its events wait and do not fail.
-//! One that refuses some events and takes others works.
+//! Refusals in a row. A destination that refuses everything is paused, so its events wait instead of failing.
+//! A destination that refuses some events and accepts others is healthy.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::breaker::{Permit, Signal};
 
-/// A destination refuses everything when it refused so many deliveries in a row and nothing else,
+/// A destination refuses everything if it refused this many deliveries, and accepted none,
 const MIN_REFUSED: usize = 10;
-/// for so long: a deployment answers 404 for some seconds.
+/// for this time: during a deployment a destination may answer 404 for some seconds.
 const MIN_REFUSING_DURATION: SignedDuration = SignedDuration::from_secs(30);
-/// Meanwhile one call goes so long after the other, so that few events fail.
+/// The delay between calls meanwhile, so that few events fail.
 const PROBE_INTERVAL: SignedDuration = SignedDuration::from_secs(3);
 
-/// What was refused since anything else was answered.
+/// The refusals since the last other response.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Refusals {
-    /// Since when.
+    /// When the first one arrived.
     #[serde(rename = "since", skip_serializing_if = "Option::is_none")]
     refused_since: Option<Timestamp>,
-    /// The sequences of the first [`MIN_REFUSED`] of those deliveries.
+    /// The sequences of the first [`MIN_REFUSED`] refused deliveries.
     #[serde(rename = "deliveries", skip_serializing_if = "Vec::is_empty")]
     sequences: Vec<String>,
-    /// When the next call may go, if there were as many.
+    /// When the next call is permitted, after [`MIN_REFUSED`] refusals.
     #[serde(rename = "until", skip_serializing_if = "Option::is_none")]
     blocked_until: Option<Timestamp>,
-    /// Whether the one call is on its way that is to show how the destination is.
+    /// Whether the probe is in flight.
     #[serde(skip)]
     is_probing: bool,
 }
 
 impl Refusals {
-    /// What they let through now.
+    /// The calls that are permitted now.
     pub(super) fn permits(&self, now: Timestamp) -> Permit {
         Permit::until(self.blocked_until, self.is_probing, now)
     }
 
-    /// The probe is on its way.
+    /// The probe is in flight.
     pub(super) fn start_probe(&mut self) {
         self.is_probing = self.blocked_until.is_some();
     }
 
-    /// A call ended; gives whether the destination refuses everything.
+    /// Records a call; returns whether the destination refuses everything.
     pub(super) fn record(&mut self, signal: Signal, sequence: &str, is_probe: bool, now: Timestamp) -> bool {
         if is_probe {
             self.is_probing = false;
@@ -73,7 +73,8 @@ impl Refusals {
 mod tests {
     use super::*;
 
-    /// A letter is a delivery that is refused, `+` one that is taken, `!` a call that finds nobody, `.` a second.
+    /// A letter is a refused delivery, `+` an accepted one, `!` a call without a response, `?` a call without
+    /// a meaning, `.` a second.
     fn after(calls: &str) -> (Refusals, bool, Timestamp) {
         let mut refusals = Refusals::default();
         let (mut now, mut is_paused) = (Timestamp::UNIX_EPOCH, false);

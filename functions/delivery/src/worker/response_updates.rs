@@ -1,5 +1,7 @@
-//! The response of an event, which says of each destination whether it has the event (S0-026). All lanes that the event
-//! lies in change the same item: within a process whoever has its turn writes for all who wait for theirs.
+//! Updates of event responses. The response of an event says for each destination whether it has the event
+//! (S0-026), so all lanes of an event change the same item. Inside one process, one task writes the updates
+//! of all waiting tasks in one put. Different processes write under the version, and try again after a
+//! conflict.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -22,45 +24,45 @@ use kernel::{
     store::{Condition, Item, Store, Written},
 };
 
-/// How often a response that others change at the same time is looked at again.
+/// How often a response is written before the worker gives up for now, because of conflicts.
 const MAX_ROUNDS: u32 = 40;
-/// So many of those are at once.
+/// How many of these rounds have no delay.
 const MAX_IMMEDIATE_ROUNDS: u32 = 4;
-/// The longest pause before one of the others, in milliseconds.
+/// The longest delay before one of the other rounds, in milliseconds.
 const MAX_ROUND_DELAY_MS: u128 = 64;
 
-/// An event: its response's partition, and its sequence.
+/// The key of an event: the partition of its response, and its sequence.
 type Key = (String, String);
 
-/// How many wish to change a response, by its event.
+/// How many tasks want to change each response.
 type Tickets = HashMap<Key, (usize, Arc<Entry>)>;
 
-/// The responses that couriers of this process are changing.
+/// The event responses that this process is changing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ResponseUpdates(Arc<Mutex<Tickets>>);
 
-/// Destinations, and whether each has the event or does not want it.
+/// The changes of one response, by destination.
 type Changes = BTreeMap<DestinationName, Change>;
 
-/// What a response is to say of a destination.
+/// The change of a destination in a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
-    /// It has the event.
+    /// The destination has the event.
     Delivered,
-    /// It does not want the event.
+    /// The destination's filter refused the event.
     Filtered,
 }
 
-/// One of them.
+/// One event response.
 #[derive(Debug, Default)]
 struct Entry {
-    /// What came of the event at destinations, until somebody writes it down.
+    /// Changes that no task has written yet.
     pending: Mutex<Changes>,
-    /// Whoever has this has the turn. The response, as it was written last.
+    /// The response as it was written last. Only the task with this lock writes the response.
     latest: sync::Mutex<Option<VersionedResponse>>,
 }
 
-/// A destination that is to be true in a response, or not to be there.
+/// A task's request to change a destination in a response.
 struct Ticket<'a> {
     response_updates: &'a ResponseUpdates,
     key: Key,
@@ -68,17 +70,17 @@ struct Ticket<'a> {
     entry: Arc<Entry>,
 }
 
-/// Whose turn it is.
+/// A task that may write the response.
 struct Round<'a> {
     ticket: &'a Ticket<'a>,
     latest: sync::MutexGuard<'a, Option<VersionedResponse>>,
-    /// The destination that it is the turn of, and what was taken over of what others want. Those write it once more
-    /// where this is not written.
+    /// The task's own change, and the changes of other tasks that this one writes too. If the write fails,
+    /// those tasks write them again.
     pending: Changes,
 }
 
 impl Change {
-    /// What the end of a delivery means for the response, if it does.
+    /// The change that a disposition requires, if any.
     fn from_disposition(disposition: &Disposition) -> Option<Self> {
         match disposition {
             Disposition::Delivered => Some(Self::Delivered),
@@ -87,17 +89,17 @@ impl Change {
         }
     }
 
-    /// Whether a response that says this of the destination says so.
+    /// Whether a response with this entry for the destination needs no change.
     fn is_satisfied_by(self, is_delivered: Option<bool>) -> bool {
         match self {
             Self::Delivered => is_delivered == Some(true),
-            // One that has it has it.
+            // A destination that has the event already remains in the response.
             Self::Filtered => is_delivered != Some(false),
         }
     }
 }
 
-/// Writes what is wanted; gives those that others changed meanwhile.
+/// Writes all pending changes; returns the tasks whose responses were changed by other processes meanwhile.
 async fn run_round<'a>(
     mut rounds: Vec<Round<'a>>,
     wakeup: &Wakeup,
@@ -111,12 +113,12 @@ async fn run_round<'a>(
             *round.latest = found.as_ref().map(VersionedResponse::read).transpose()?;
         }
     }
-    // One that is gone was erased.
+    // A missing response was erased.
     rounds.retain(|round| round.is_known() && !round.is_done(&wakeup.destination));
     let mut written = Vec::with_capacity(rounds.len());
     let mut puts = Vec::with_capacity(rounds.len());
     for round in &mut rounds {
-        // Where this fails, nobody takes it for written.
+        // If the write fails, no task must take this response for the stored one.
         let Some(latest) = round.latest.take() else { continue };
         let (latest, put) = round.put(latest, &wakeup.tenant)?;
         puts.push(put);
@@ -143,8 +145,9 @@ fn key(tenant: &Name, settlement: &Settlement) -> Key {
 }
 
 impl ResponseUpdates {
-    /// Sets the destination's status of each event that was delivered to true, and takes the destination out of the
-    /// response of each event that it does not want; gives the sequences of those that others changed each time.
+    /// Marks the destination in the response of each delivered event, and removes it from the response of
+    /// each event that its filter refused. Returns the sequences of events whose responses could not be
+    /// written because of conflicts.
     pub(super) async fn apply(
         &self,
         settlements: &mut [Settlement],
@@ -157,7 +160,7 @@ impl ResponseUpdates {
             let change = Change::from_disposition(&settlement.disposition)?;
             Some((key(tenant, settlement), (change, settlement.response.take())))
         });
-        // In one order everywhere, so that nobody waits in a circle.
+        // All tasks lock responses in the same order, which prevents a deadlock.
         let pending: BTreeMap<Key, (Change, Option<VersionedResponse>)> = changes.collect();
         let (tickets, responses): (Vec<_>, Vec<_>) = pending
             .into_iter()
@@ -184,7 +187,7 @@ impl ResponseUpdates {
         Ok(unfinished.into_iter().map(|round| round.ticket.key.1.clone()).collect())
     }
 
-    /// Says what is wanted.
+    /// Registers a change.
     fn ticket(&self, key: Key, destination: &DestinationName, change: Change) -> Ticket<'_> {
         let mut response_updates = lock(&self.0);
         let (tickets, entry) = response_updates.entry(key.clone()).or_default();
@@ -209,7 +212,7 @@ impl Drop for Ticket<'_> {
 }
 
 impl<'a> Round<'a> {
-    /// Waits for it; `ours` is the response as it was read, if it is at hand.
+    /// Waits for the lock; `ours` is the response as this task read it, if it did.
     async fn wait(
         ticket: &'a Ticket<'a>,
         destination: &DestinationName,
@@ -222,19 +225,19 @@ impl<'a> Round<'a> {
         Self { ticket, latest, pending: BTreeMap::from([(destination.clone(), ticket.change)]) }
     }
 
-    /// Whether the response is known, and is that of this event.
+    /// Whether the response was read, and belongs to this event.
     fn is_known(&self) -> bool {
         self.latest.as_ref().is_some_and(|latest| latest.response.sequence == self.ticket.key.1)
     }
 
-    /// Whether the response says what is wished for the destination.
+    /// Whether the response needs no change.
     fn is_done(&self, destination: &DestinationName) -> bool {
         let latest = self.latest.as_ref().filter(|_| self.is_known());
         let says = latest.map(|latest| latest.response.destinations.get(destination).copied());
         says.is_some_and(|says| self.ticket.change.is_satisfied_by(says))
     }
 
-    /// The response with all that is wanted.
+    /// The response with all pending changes.
     fn put(
         &mut self,
         mut latest: VersionedResponse,
@@ -255,6 +258,6 @@ impl<'a> Round<'a> {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that holds it panics between two changes that belong together.
+    // No holder of the mutex panics between two changes that belong together.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,21 +1,21 @@
-//! When a delivery is tried again: after the delays of its destination, or when the destination says.
+//! The retry schedule: delays of the destination, and its `Retry-After`.
 
 use jiff::{SignedDuration, Timestamp};
 
 use destinations::{destination::RETRY_DELAYS, outbound::RetryAfter};
 
-/// The longest that a destination may ask for.
+/// The longest `Retry-After` that counts.
 const MAX_RETRY_AFTER: SignedDuration = SignedDuration::from_hours(24);
-/// The shortest rest of a lane, and the longest where the destination does not say how long.
+/// The shortest back-off of a lane; and the longest, unless the destination names a time.
 const MIN_REST_DURATION: SignedDuration = SignedDuration::from_secs(1);
 const MAX_REST_DURATION: SignedDuration = SignedDuration::from_mins(5);
-/// After how many rests in a row a rest grows no longer.
+/// How often a back-off doubles.
 const MAX_DOUBLINGS: u32 = 10;
 
-/// When to try again what failed at `now`, having used up `attempts_used` tries before; `None`: not again.
+/// When the next attempt is due after a failure at `now`; `None`: the schedule has no attempt left.
 ///
-/// It is the later of the delay, ±10 %, and what the destination asks for, which is spread by 10 % more, so that not all
-/// come at once.
+/// It is the later of two times: the delay of the schedule, ±10 %, and the `Retry-After` of the destination,
+/// plus up to 10 %. The randomness spreads the load.
 pub(super) fn next_attempt(
     delays: &[u32],
     attempts_used: u32,
@@ -28,9 +28,9 @@ pub(super) fn next_attempt(
     Some(now + retry_after.map_or(wait, |retry_after| wait.max(jitter_after(retry_after, now, random))))
 }
 
-/// Until when a lane rests whose destination asked for time at `now`: for the first of the delays, or for as long as was
-/// asked for if that is longer. Where it does not say how long, each rest in a row (`rests` is their number) is twice
-/// as long as the one before.
+/// When a back-off ends that begins at `now`: after the first delay of the schedule, or after `Retry-After`, if
+/// that is longer. If the destination names no time, each back-off in a row is twice as long as the one before;
+/// `rests` is the number of earlier back-offs.
 pub(super) fn rest_until(
     delays: &[u32],
     rests: u32,
@@ -47,8 +47,8 @@ pub(super) fn rest_until(
     now + wait
 }
 
-/// For how long a destination may go on asking for time before a delivery has failed: as long as its tries would take,
-/// and no less than they take by default.
+/// For how long a destination may ask for time before a delivery fails: as long as the attempts of its
+/// schedule would take, or of the default schedule if that is longer.
 pub(super) fn max_throttle_time(delays: &[u32]) -> SignedDuration {
     let total = |delays: &[u32]| SignedDuration::from_secs(delays.iter().copied().map(i64::from).sum());
     total(delays).max(total(&RETRY_DELAYS))
@@ -60,13 +60,13 @@ fn jitter_around(seconds: u32, random: u128) -> SignedDuration {
     wait - wait / 10 + random_part(wait / 5, random)
 }
 
-/// What a destination asks for, and up to 10 % more.
+/// The time that a destination asks for, plus up to 10 %.
 fn jitter_after(retry_after: RetryAfter, now: Timestamp, random: u128) -> SignedDuration {
     let wait = retry_after.wait(now).min(MAX_RETRY_AFTER);
     (wait + random_part(wait / 10, random)).min(MAX_RETRY_AFTER)
 }
 
-/// A random part of a duration, to the millisecond.
+/// A random part of a duration, in milliseconds.
 fn random_part(whole: SignedDuration, random: u128) -> SignedDuration {
     let steps = u128::try_from(whole.as_millis()).unwrap_or_default() + 1;
     SignedDuration::from_millis(i64::try_from(random % steps).unwrap_or_default())
@@ -92,7 +92,7 @@ mod tests {
             return;
         };
         assert!((from..=to).contains(&first) && (from..=to).contains(&last), "{found:?} {expected:?}");
-        // All of the range is used.
+        // The results cover the range.
         assert!((last - first) * 10 >= (to - from) * 8, "{found:?} {expected:?}");
     }
 
@@ -115,7 +115,7 @@ mod tests {
         }
         check(0, Some("Thu, 01 Jan 2026 01:00:00 GMT"), Some((3_600_000, 3_960_000)));
         check(0, Some("9999999"), Some((86_400_000, 86_400_000)));
-        // It wins no further try.
+        // `Retry-After` adds no attempt.
         check(7, Some("120"), None);
     }
 

@@ -1,4 +1,4 @@
-//! A shift at a lane: from taking its lease to letting it go.
+//! One lease session on a lane: from acquiring the lease to releasing it.
 
 use std::sync::Arc;
 
@@ -20,26 +20,26 @@ use crate::model::{self, Wakeup};
 use destinations::destination::{Destination, State, Stored};
 use kernel::{batch::BatchId, error::Error, queue::Queue, store::Store};
 
-/// When a lane is to be looked at again.
+/// When the next run on the lane is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NextRun {
-    /// When something new comes.
+    /// At the next wake-up.
     OnWakeup,
     /// At this time.
     At(Timestamp),
 }
 
-/// How a shift ended.
+/// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SessionEnd {
-    /// There is nothing to do now.
+    /// Nothing is due.
     Idle,
-    /// The time was over, and there may be more to do.
+    /// The time of the session is over, and more may be due.
     MaxHoldReached,
 }
 
-/// Works on a lane until there is nothing to do now, or the time is over. Whoever holds the lane is told, and that is
-/// all.
+/// Works on a lane until nothing is due, or the deadline is over. If another worker has the lease, this one
+/// only sets a flag for it.
 pub(super) async fn run<S: Store, Q: Queue>(
     context: &WorkerContext<S, Q>,
     writer: &DispositionWriter<S>,
@@ -49,14 +49,15 @@ pub(super) async fn run<S: Store, Q: Queue>(
     let Some(mut lease) = acquire(context, &writer.wakeup).await? else { return Ok(SessionEnd::Idle) };
     let done = run_until_idle(context, writer, notify, &mut lease, deadline).await;
     if done.is_err() && !lease.is_lost() {
-        // The error is the one to tell. Where this fails too, the lease expires, and says the same.
+        // The first error is the one to report. If the release fails too, the lease expires, which also means
+        // that the lane needs recovery.
         lease.lane.needs_recovery = true;
         while lease.try_release().await.is_ok_and(|is_released| !is_released) {}
     }
     done
 }
 
-/// Takes the lease; `None`: another has it, and looks again before it lets go.
+/// Acquires the lease; `None`: another worker has it, and will see the flag before it releases the lease.
 async fn acquire<S: Store, Q: Queue>(
     context: &WorkerContext<S, Q>,
     wakeup: &Wakeup,
@@ -71,12 +72,12 @@ async fn acquire<S: Store, Q: Queue>(
             Ok(lease) => return Ok(Some(lease)),
             Err(held) => held,
         };
-        // Should the holder die, somebody comes when its lease is over.
+        // If the holder dies, this wake-up starts a worker at the end of the lease.
         let due = held.lane.expires_at.unwrap_or(now).max(now + wakeup::MIN_HELD_DELAY);
         let is_scheduled = wakeup::is_scheduled(held.lane.wake_at, due, now);
         let flag_before = first.get_or_insert_with(|| held.lane.wakeup_by.clone());
         let is_ours = held.lane.wakeup_by.as_ref() == Some(&our_flag);
-        // By somebody who came since, and who sees to the message too.
+        // A worker that started after this one set the flag, and also schedules the wake-up.
         let is_newer = held.lane.wakeup_by != *flag_before && !is_ours;
         if is_newer || (held.lane.wakeup_pending && is_scheduled) {
             return Ok(None);
@@ -89,7 +90,7 @@ async fn acquire<S: Store, Q: Queue>(
         }
         if !is_scheduled {
             wakeup::schedule(wakeup, &mut held.lane, due, now, queue).await?;
-            // Where the lane changed meanwhile it does not say so, and another sends one more.
+            // If the lane changed meanwhile, this write is lost, and another worker sends one more message.
             held.write(store, &partition).await?;
         }
         return Ok(None);
@@ -112,12 +113,12 @@ async fn run_until_idle<S: Store, Q: Queue>(
             return Ok(SessionEnd::Idle);
         }
     }
-    // Whoever came by meanwhile is heard in the next shift.
+    // A flag that was set meanwhile needs no pass of this session: the next session reads the lane again.
     while !lease.try_release().await? {}
     Ok(SessionEnd::MaxHoldReached)
 }
 
-/// Does what the destination's state asks for; `None`: look at the destination once more.
+/// Does one pass that fits the state of the destination; `None`: the destination must be read once more.
 async fn run_once<S: Store, Q: Queue>(
     context: &WorkerContext<S, Q>,
     writer: &DispositionWriter<S>,

@@ -1,4 +1,4 @@
-//! A delivery whose pass has ended, and its disposition.
+//! The result of one pass over a delivery.
 
 use jiff::Timestamp;
 
@@ -8,72 +8,72 @@ use super::{
 };
 use crate::model::{Attempt, Queued};
 
-/// What came of a delivery.
+/// The result that is stored for a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Disposition {
-    /// The destination has it.
+    /// The destination accepted the event.
     Delivered,
-    /// It is tried again, by this row.
+    /// Another attempt follows, with this queue row.
     Retry {
-        /// When.
+        /// When the attempt is due.
         due: Timestamp,
-        /// The row.
+        /// The new row.
         queued: Queued,
     },
-    /// It stays due; what was tried is kept.
+    /// The row remains due at the same time; the attempt is recorded.
     Requeued {
-        /// The row, as it is now.
+        /// The row with its new content.
         queued: Queued,
     },
-    /// It is not tried again.
+    /// The delivery failed for good.
     Failed {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// It waits until then, and nothing was tried.
+    /// The delivery returns at this time, without an attempt: its event is not readable yet.
     Deferred {
-        /// Until when.
+        /// When the delivery is due again.
         due: Timestamp,
     },
-    /// It waits until then behind an earlier one of its user, and later ones wait behind it.
+    /// The delivery waits for an earlier event of its user, and blocks later ones.
     Blocked {
-        /// Until when.
+        /// When the delivery is due again.
         due: Timestamp,
     },
-    /// It ended before; what is left of its queue goes.
+    /// The delivery was settled before; the rest of its rows is deleted.
     AlreadyDone {
-        /// Whether it was delivered: then the failure goes that it was sent again for.
+        /// Whether it was delivered: then the failure that was redriven is deleted.
         was_delivered: bool,
     },
-    /// Another row stands for it.
+    /// Another queue row of this delivery replaces this one.
     Superseded,
-    /// The filter of the destination does not let it through: nothing is left of it there.
+    /// The filter refused the event: the lane forgets it.
     Filtered,
 }
 
 impl Disposition {
-    /// Whether the response of the event is to say so.
+    /// Whether the event response changes.
     pub(super) fn updates_response(&self) -> bool {
         matches!(self, Self::Delivered | Self::Filtered)
     }
 }
 
-/// A delivery, and what came of it.
+/// A delivery with its disposition.
 #[derive(Debug)]
 pub(super) struct Settlement {
     pub(super) row: QueueRow,
     pub(super) payload: Option<Payload>,
-    /// As it was read, where it is at hand.
+    /// The event response as it was read, if it is in memory.
     pub(super) response: Option<VersionedResponse>,
-    /// Everything that was tried, the last one included.
+    /// All attempts, including the last one.
     pub(super) attempts: Vec<Attempt>,
     pub(super) disposition: Disposition,
-    /// Whether a call was made, or tried to be.
+    /// Whether a call or an evaluation was made.
     pub(super) was_sent: bool,
 }
 
 impl Settlement {
-    /// A parcel that was not sent. What is not needed any more of its event goes.
+    /// Settles a task without a call. The memory of its event is freed, if no longer needed.
     pub(super) fn not_sent(task: DeliveryTask, disposition: Disposition) -> Self {
         let DeliveryTask { row, payload, response, attempts } = task;
         let has_failed = matches!(disposition, Disposition::Failed { .. });
@@ -82,14 +82,14 @@ impl Settlement {
         Self { row, payload, response, attempts, disposition, was_sent: false }
     }
 
-    /// A parcel whose call ended.
+    /// Settles a task after its call.
     pub(super) fn from_call(call: CallResult, disposition: Disposition) -> Self {
         let mut settlement = Self::not_sent(*call.task, disposition);
         settlement.attempts.push(call.attempt);
         Self { was_sent: true, ..settlement }
     }
 
-    /// How much room it takes up, about.
+    /// Approximate memory of the settlement.
     pub(super) fn bytes(&self) -> usize {
         self.payload.as_ref().map_or(0, Payload::bytes)
             + self.response.as_ref().map_or(0, VersionedResponse::bytes)

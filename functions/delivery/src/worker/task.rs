@@ -6,20 +6,21 @@ use crate::model::{self, Attempt, Queued};
 use events::response::Response;
 use kernel::{arrival::Via, error::Error, store::Item};
 
-/// A row that says what is to be sent, and when.
+/// A queue row: which event is due, and when.
 #[derive(Clone, Debug)]
 pub(super) struct QueueRow {
     pub(super) sort: String,
     pub(super) due: Timestamp,
     pub(super) sequence: String,
     pub(super) version: u64,
-    /// Whether something was tried, or it was put off: then a delivery stands beside it that says so.
+    /// Whether a [`crate::model::Delivery`] is stored beside the row, because of an attempt, a redrive or a
+    /// block.
     pub(super) has_record: bool,
     pub(super) queued: Queued,
 }
 
 impl QueueRow {
-    /// The row that an item is.
+    /// Reads a queue row from its item.
     pub(super) fn read(item: Item) -> Result<Self, Error> {
         let (due, sequence) = row_parts(&item)?;
         let (sequence, queued) = (sequence.to_owned(), model::body::<Queued>(&item)?);
@@ -33,32 +34,33 @@ pub(super) fn row_parts(item: &Item) -> Result<(Timestamp, &str), Error> {
         .ok_or_else(|| Error::BadInput("a row of the lane has a sort that is none".into()))
 }
 
-/// An event as it is sent.
+/// The event of a delivery.
 #[derive(Clone, Debug)]
 pub(super) struct Payload {
-    /// As it came, to the letter.
+    /// The exact text that the client sent.
     pub(super) original: String,
-    /// The event in canonical form: what a mapping sees.
+    /// The canonical event, which is the input of filters and mappings.
     pub(super) canonical: String,
     pub(super) via: Via,
 }
 
-/// A delivery with all that it needs.
+/// A delivery that is ready to be sent.
 #[derive(Clone, Debug)]
 pub(super) struct DeliveryTask {
     pub(super) row: QueueRow,
     pub(super) payload: Payload,
-    /// The response, which says that it was not delivered yet; not at hand where it is of very many destinations.
+    /// The event response, which says that the event is not delivered yet; `None` if it names very many
+    /// destinations.
     pub(super) response: Option<VersionedResponse>,
-    /// What was tried before.
+    /// The attempts so far.
     pub(super) attempts: Vec<Attempt>,
 }
 
-/// A response as it was read.
+/// An event response with its version.
 #[derive(Clone, Debug)]
 pub(super) struct VersionedResponse {
     pub(super) response: Response,
-    /// What [`kernel::store::Condition::Version`] compares.
+    /// The version that [`kernel::store::Condition::Version`] compares.
     pub(super) version: u64,
 }
 
@@ -79,23 +81,23 @@ impl Payload {
 }
 
 impl DeliveryTask {
-    /// How much room it takes up, about.
+    /// Approximate memory of the task.
     pub(super) fn bytes(&self) -> usize {
         self.payload.bytes() + self.response.as_ref().map_or(0, VersionedResponse::bytes)
     }
 }
 
-/// An event that waits for another try, or behind one that does.
+/// A delivery that blocks later events of its user: it waits for its next attempt, or is itself blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Blocker {
     /// When it is tried again.
     pub(super) due: Timestamp,
-    /// When it no longer holds up others.
+    /// When it stops blocking.
     pub(super) blocks_until: Timestamp,
 }
 
 impl Blocker {
-    /// One that is tried again at `due`, and holds up others for so long.
+    /// A blocker that is tried again at `due`, and blocks for `max_block` after `since`, or after `due`.
     pub(super) fn since(since: Option<Timestamp>, due: Timestamp, max_block: SignedDuration) -> Self {
         Self { due, blocks_until: since.unwrap_or(due) + max_block }
     }

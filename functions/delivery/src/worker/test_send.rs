@@ -1,4 +1,5 @@
-//! One call that is no delivery: to see how a destination answers. Nothing of it is stored, and nothing tried again.
+//! A test send: one call outside of any lane, which shows how a destination responds. Nothing is stored, and
+//! no retry follows.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use destinations::{destination::Stored, outbound::Outbound};
 use events::event::Event;
 use kernel::{arrival::Via, door, error::Error};
 
-/// Calls a destination with an event as a delivery of it would, whatever state the destination is in.
+/// Calls a destination with an event as a delivery does, in any state of the destination.
 pub async fn test_send(
     stored: Stored,
     event: &Event<'_>,

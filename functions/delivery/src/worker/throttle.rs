@@ -1,56 +1,57 @@
-//! The rest of a lane whose destination asked for time (429): nothing goes until it is over, and then one call, which
-//! shows whether more may follow.
+//! The back-off of a lane whose destination asked for time (429). No call is made during the back-off. Then one
+//! probe shows whether more may follow.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::breaker::{Permit, Signal};
 
-/// Whether a lane rests.
+/// The back-off of a lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Throttle {
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Timestamp>,
-    /// How many rests there were since a call went well.
+    /// The number of back-offs since the last call without one.
     #[serde(rename = "inRow")]
     consecutive: u32,
-    /// Whether the one call is on its way that is to show how the destination is.
+    /// Whether the probe is in flight.
     #[serde(skip)]
     is_probing: bool,
 }
 
 impl Throttle {
-    /// Until when the lane rests.
+    /// The end of the back-off.
     pub(super) fn until(&self) -> Option<Timestamp> {
         self.until
     }
 
-    /// How many rests there were in a row before one that is asked for now. Calls that were on their way together ask for
-    /// one rest.
+    /// The number of earlier back-offs in a row, for a pause that begins now. Calls that were in flight together
+    /// ask for one back-off.
     pub(super) fn consecutive_before(&self, is_probe: bool) -> u32 {
         let is_new = self.until.is_none() || is_probe;
         if is_new { self.consecutive } else { self.consecutive.saturating_sub(1) }
     }
 
-    /// What it lets through now.
+    /// The calls that are permitted now.
     pub(super) fn permits(&self, now: Timestamp) -> Permit {
         Permit::until(self.until, self.is_probing, now)
     }
 
-    /// The probe is on its way.
+    /// The probe is in flight.
     pub(super) fn start_probe(&mut self) {
         self.is_probing = self.until.is_some();
     }
 
-    /// The destination asked for time until then.
+    /// The destination asked for time.
     pub(super) fn rest_until(&mut self, until: Timestamp, is_probe: bool) {
         self.consecutive = self.consecutive_before(is_probe) + 1;
         self.until = self.until.filter(|_| !is_probe).max(Some(until));
         self.is_probing &= !is_probe;
     }
 
-    /// A call ended, and the destination did not ask for time. What was on its way when the rest began shows nothing.
+    /// Records a call after which the destination did not ask for time. Calls that were in flight when the
+    /// back-off began change nothing.
     pub(super) fn record(&mut self, signal: Signal, is_probe: bool) {
         if is_probe {
             self.is_probing = false;
@@ -78,7 +79,7 @@ mod tests {
         throttle.rest_until(at(5), false);
         throttle.rest_until(at(4), false);
         assert_eq!((throttle.permits(at(4)), throttle.consecutive), (Permit::After(at(5)), 1));
-        // It was on its way before.
+        // It was in flight when the back-off began.
         throttle.record(Signal::Success, false);
         assert_eq!(throttle.permits(at(5)), Permit::Probe);
         throttle.start_probe();

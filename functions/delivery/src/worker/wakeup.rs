@@ -1,4 +1,4 @@
-//! Wakes: the message that has a lane looked at, now or when something is due.
+//! Wake-ups: messages that start a worker on a lane, now or when something is due.
 
 use std::time::Duration;
 
@@ -11,16 +11,15 @@ use kernel::{
     queue::{self, Queue},
 };
 
-/// A message that comes so much later than wanted will do.
+/// How much later than due a wake-up may arrive.
 const MAX_LATE: SignedDuration = SignedDuration::from_secs(1);
-/// One that is to come sooner than this may be the one that is being worked on: clocks differ.
+/// A wake-up within this time may be the one that is being processed now: clocks differ.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
-/// The soonest that a message comes for a lane that is taken: later than that, so that all who come by see that it will
-/// do, and one is sent.
+/// Minimum delay of the wake-up for a held lane. It exceeds `CLOCK_SKEW`, so other workers see it as pending
+/// and send none.
 pub(super) const MIN_HELD_DELAY: SignedDuration = SignedDuration::from_secs(4);
 
-/// Sees to it that the lane is looked at when something is due at `due`: by the message that is on its way, or by a
-/// new one.
+/// Ensures a wake-up of the lane at `due`: a pending one, or a new one.
 pub(super) async fn schedule<Q: Queue>(
     wakeup: &Wakeup,
     lane: &mut LaneState,
@@ -37,13 +36,13 @@ pub(super) async fn schedule<Q: Queue>(
     Ok(())
 }
 
-/// How much later a lane is looked at again that could not be worked on: long enough for what was busy, and not all
-/// lanes at once.
+/// How long a lane waits after an error: long enough for busy storage to recover, and random, so that not all
+/// lanes return at once.
 pub(super) fn error_delay(random: u128) -> Duration {
     Duration::from_secs(5 + u64::try_from(random % 56).unwrap_or_default())
 }
 
-/// Whether the message that was sent last will do.
+/// Whether the pending wake-up arrives at the right time.
 pub(super) fn is_scheduled(wake_at: Option<Timestamp>, due: Timestamp, now: Timestamp) -> bool {
     wake_at.is_some_and(|at| now + CLOCK_SKEW < at && at <= due + MAX_LATE)
 }
@@ -65,7 +64,7 @@ mod tests {
         check(Some(11), 10, true);
         check(Some(12), 10, false);
         check(Some(900), 7_200, true);
-        // It may be the one that led here.
+        // It may be the one that is being processed.
         check(Some(0), 7_200, false);
         check(Some(1), 7_200, false);
         check(Some(-5), 10, false);

@@ -1,4 +1,5 @@
-//! What came in, and how it is written down: in groups, while calls are on their way, and again when storage fails.
+//! Write-behind: dispositions of completed calls are stored in groups, while other calls are in flight, and
+//! once more after a storage failure.
 
 use std::collections::HashSet;
 
@@ -14,25 +15,26 @@ use crate::worker::{
 };
 use kernel::{batch::BatchId, error::Error, queue::Queue, store::Store};
 
-/// What was written down, under which id, and the sequences of those whose rows were left.
+/// A completed write: its settlements, the batch id of its quarantine objects, and the sequences whose rows
+/// remain because their responses could not be updated.
 pub(super) struct BatchWrite {
     settlements: Vec<Settlement>,
     id: BatchId,
-    /// Whether it began after trouble.
+    /// Whether it is the write after a storage failure.
     is_last: bool,
     unfinished: Result<HashSet<String>, Error>,
 }
 
-/// Storage failed: what is known is written down once more.
+/// Storage failed. The dispatcher stores all settlements once more, then stops.
 pub(super) struct StorageFailure {
     pub(super) error: Error,
     at: Instant,
-    /// The id under which some of it may be written down already.
+    /// The id under which quarantine objects may be written already.
     id: Option<BatchId>,
 }
 
 impl<S: Store, Q: Queue> Dispatcher<'_, S, Q> {
-    /// Sends nothing more because of an error, which is given back when what is on its way has come in.
+    /// Sends nothing more. The error is returned after all calls in flight are complete.
     pub(super) fn stop_on_error(&mut self, error: Error, id: Option<BatchId>) {
         self.stop(StopReason::MaxHoldReached);
         let earlier = self.storage_failure.take();
@@ -41,7 +43,8 @@ impl<S: Store, Q: Queue> Dispatcher<'_, S, Q> {
         self.storage_failure = Some(StorageFailure { error, at: Instant::now(), id });
     }
 
-    /// Begins to write down what has ended since the last write began; after trouble, when everything has.
+    /// Starts to store what was completed since the last write; after a storage failure, once all calls are
+    /// complete.
     pub(super) fn start_write(&mut self) {
         let is_early = match &self.storage_failure {
             Some(failure) => !self.in_flight.is_empty() || failure.at.elapsed() < STORAGE_RETRY_DELAY,
@@ -62,7 +65,7 @@ impl<S: Store, Q: Queue> Dispatcher<'_, S, Q> {
         }));
     }
 
-    /// What was written down, or was not: then it is known still, and written once more.
+    /// After a failed write the settlements return to the completed ones, and are stored once more.
     pub(super) fn on_written(
         &mut self,
         BatchWrite { mut settlements, id, is_last, unfinished }: BatchWrite,
@@ -81,7 +84,7 @@ impl<S: Store, Q: Queue> Dispatcher<'_, S, Q> {
         Ok(())
     }
 
-    /// Something came in that was on its way.
+    /// Interprets a completed call or evaluation.
     pub(super) fn on_completed(&mut self, completed: Completed) {
         match completed {
             Completed::Called(call) => self.on_call(call),
@@ -89,7 +92,7 @@ impl<S: Store, Q: Queue> Dispatcher<'_, S, Q> {
         }
     }
 
-    /// A filter was evaluated.
+    /// Interprets the evaluation of a filter.
     fn on_filter(&mut self, result: FilterResult) {
         let (now, random) = ((self.context.now)(), (self.context.random)());
         match result.interpret(&self.writer.wakeup, self.target.destination(), now, random) {
@@ -99,7 +102,7 @@ impl<S: Store, Q: Queue> Dispatcher<'_, S, Q> {
         }
     }
 
-    /// A call ended: what it means for the delivery, and for the destination.
+    /// Interprets a call: for its delivery, for the lane and for the destination.
     fn on_call(&mut self, call: CallResult) {
         let now = (self.context.now)();
         let destination = self.target.destination();
@@ -142,10 +145,10 @@ impl<S: Store, Q: Queue> Dispatcher<'_, S, Q> {
         self.completed.push(settlement);
     }
 
-    /// What is written down makes room, and lets the next one of its user go.
+    /// Frees the memory of stored settlements, and unblocks the next event of each user.
     fn on_stored(&mut self, written: &[Settlement], unfinished: &HashSet<String>) {
         if !unfinished.is_empty() {
-            // Their rows are there still, and say nothing of their end.
+            // Their rows remain, and do not show that the deliveries are settled.
             self.lease.lane.needs_recovery = true;
             self.prefetch.recover((self.context.now)());
         }
@@ -168,7 +171,7 @@ impl<S: Store, Q: Queue> Dispatcher<'_, S, Q> {
             }
             let Some(user) = &row.queued.user else { continue };
             let blocker = match disposition {
-                // It is known to be held up already, and where another row stands for it, it is still.
+                // The queue knows this blocker already. A superseded row has another row, which still blocks.
                 Disposition::Blocked { .. } | Disposition::Superseded => continue,
                 Disposition::Retry { due, queued } => {
                     Some(Blocker::since(queued.blocking_since, *due, max_block))
