@@ -84,7 +84,7 @@ impl LaneView {
             oldest_received_at: arrivals.into_iter().min(),
             next_due_at: next_due.map(|(due, _)| due),
             breaker_open_since: lane.open_since(),
-            resting_until: lane.resting_until(),
+            resting_until: lane.backoff_until(),
             failing_since: lane.failing_since(),
         })
     }

@@ -12,12 +12,12 @@ pub(super) const STEP_TIMEOUT: Duration = Duration::from_millis(1);
 const MAX_MEAN_EVALUATION: Duration = Duration::from_micros(250);
 /// and by how much a few evaluations may exceed that in total.
 const MAX_CREDIT: Duration = Duration::from_millis(20);
-/// How many events skip a filter that was too slow the first time. Each further time it is [`REST_FACTOR`]
+/// How many events skip a filter that was too slow the first time. Each further time it is [`SKIP_FACTOR`]
 /// times as many,
-const MIN_REST_EVENTS: u32 = 500;
+const MIN_SKIPPED_EVENTS: u32 = 500;
 /// but at most this many.
-const MAX_REST_EVENTS: u32 = 128_000;
-const REST_FACTOR: u32 = 4;
+const MAX_SKIPPED_EVENTS: u32 = 128_000;
+const SKIP_FACTOR: u32 = 4;
 /// How many filters may be too slow in a step before filters without a timely evaluation are skipped.
 const MAX_SLOW_FILTERS: usize = 5;
 
@@ -30,16 +30,16 @@ struct State {
     /// The time that is left, beside the mean of the next event.
     credit: Duration,
     /// How many more events skip the filter.
-    resting: u32,
+    to_skip: u32,
     /// How many events skip it the next time.
-    next_rest: u32,
+    next_skip: u32,
     /// Whether the last evaluation was in time.
     is_known: bool,
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self { credit: MAX_CREDIT, resting: 0, next_rest: MIN_REST_EVENTS, is_known: false }
+        Self { credit: MAX_CREDIT, to_skip: 0, next_skip: MIN_SKIPPED_EVENTS, is_known: false }
     }
 }
 
@@ -51,8 +51,8 @@ impl FilterBudget {
     /// Whether the filter may be evaluated for the next event.
     pub(super) fn permits(&self, slow_filters: &SlowFilters) -> bool {
         let mut state = self.lock();
-        if state.resting > 0 {
-            state.resting -= 1;
+        if state.to_skip > 0 {
+            state.to_skip -= 1;
             return false;
         }
         state.is_known || slow_filters.0 < MAX_SLOW_FILTERS
@@ -67,14 +67,14 @@ impl FilterBudget {
         if let Some(left) = left.filter(|_| !is_timeout) {
             (state.credit, state.is_known) = (left.min(MAX_CREDIT), true);
             if left >= MAX_CREDIT {
-                state.next_rest = MIN_REST_EVENTS;
+                state.next_skip = MIN_SKIPPED_EVENTS;
             }
             return false;
         }
         slow_filters.0 += 1;
-        let rest = state.next_rest;
-        let next_rest = rest.saturating_mul(REST_FACTOR).min(MAX_REST_EVENTS);
-        *state = State { resting: rest, next_rest, ..State::default() };
+        let skip = state.next_skip;
+        let next_skip = skip.saturating_mul(SKIP_FACTOR).min(MAX_SKIPPED_EVENTS);
+        *state = State { to_skip: skip, next_skip, ..State::default() };
         true
     }
 

@@ -18,7 +18,7 @@ pub(super) struct CallOutcome {
     /// The new state of the destination, if it changes.
     pub(super) change: Option<StateChange>,
     /// The end of the lane's back-off, if the destination asked for time.
-    pub(super) rest: Option<Timestamp>,
+    pub(super) backoff_until: Option<Timestamp>,
 }
 
 impl CallOutcome {
@@ -42,11 +42,11 @@ impl CallOutcome {
     }
 }
 
-/// Interprets a call that completed at `now`; `rests` is the number of back-offs in a row before it.
+/// Interprets a call that completed at `now`; `backoffs` is the number of back-offs in a row before it.
 pub(super) fn interpret(
     call: &CallResult,
     destination: &Destination,
-    rests: u32,
+    backoffs: u32,
     now: Timestamp,
     random: u128,
 ) -> CallOutcome {
@@ -58,13 +58,13 @@ pub(super) fn interpret(
             signal: Signal::Neutral,
             affects_health: false,
             change: None,
-            rest: None,
+            backoff_until: None,
         };
     }
     let delays = &destination.retry_delays;
     let verdict = Verdict::new(status, &destination.final_statuses);
-    let rest = (verdict == Verdict::Throttled)
-        .then(|| retry_schedule::rest_until(delays, rests, call.retry_after, now, random));
+    let backoff_until = (verdict == Verdict::Throttled)
+        .then(|| retry_schedule::backoff_until(delays, backoffs, call.retry_after, now, random));
     let queued = blocking_row(call, destination, now);
     let disposition = match verdict {
         Verdict::Delivered => Disposition::Delivered,
@@ -73,7 +73,9 @@ pub(super) fn interpret(
         Verdict::Retry | Verdict::Throttled if call.is_early() => Disposition::Requeued { queued },
         Verdict::Throttled => {
             let since = queued.throttled_since.unwrap_or(now);
-            match rest.filter(|_| now.duration_since(since) < retry_schedule::max_throttle_time(delays)) {
+            match backoff_until
+                .filter(|_| now.duration_since(since) < retry_schedule::max_throttle_time(delays))
+            {
                 Some(due) => {
                     Disposition::Retry { due, queued: Queued { throttled_since: Some(since), ..queued } }
                 }
@@ -88,7 +90,7 @@ pub(super) fn interpret(
         }
     };
     let change = (verdict == Verdict::Gone).then_some(StateChange { state: State::Disabled, reason });
-    CallOutcome { disposition, signal: signal(status), affects_health: true, change, rest }
+    CallOutcome { disposition, signal: signal(status), affects_health: true, change, backoff_until }
 }
 
 /// The row after a failed call, which blocks later events of its user from now on. Time before the first

@@ -104,7 +104,7 @@ impl LaneState {
     }
 
     /// Until when the lane backs off because the destination asked for time.
-    pub(crate) fn resting_until(&self) -> Option<Timestamp> {
+    pub(crate) fn backoff_until(&self) -> Option<Timestamp> {
         self.throttle.until()
     }
 

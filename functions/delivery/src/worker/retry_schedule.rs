@@ -7,8 +7,8 @@ use destinations::{destination::RETRY_DELAYS, outbound::RetryAfter};
 /// The longest `Retry-After` that counts.
 const MAX_RETRY_AFTER: SignedDuration = SignedDuration::from_hours(24);
 /// The shortest back-off of a lane; and the longest, unless the destination names a time.
-const MIN_REST_DURATION: SignedDuration = SignedDuration::from_secs(1);
-const MAX_REST_DURATION: SignedDuration = SignedDuration::from_mins(5);
+const MIN_BACKOFF: SignedDuration = SignedDuration::from_secs(1);
+const MAX_BACKOFF: SignedDuration = SignedDuration::from_mins(5);
 /// How often a back-off doubles.
 const MAX_DOUBLINGS: u32 = 10;
 
@@ -30,19 +30,19 @@ pub(super) fn next_attempt(
 
 /// When a back-off ends that begins at `now`: after the first delay of the schedule, or after `Retry-After`, if
 /// that is longer. If the destination names no time, each back-off in a row is twice as long as the one before;
-/// `rests` is the number of earlier back-offs.
-pub(super) fn rest_until(
+/// `backoffs` is the number of earlier back-offs.
+pub(super) fn backoff_until(
     delays: &[u32],
-    rests: u32,
+    backoffs: u32,
     retry_after: Option<RetryAfter>,
     now: Timestamp,
     random: u128,
 ) -> Timestamp {
     let delay = delays.first().copied().unwrap_or(RETRY_DELAYS[0]);
-    let first = jitter_around(delay, random).max(MIN_REST_DURATION);
+    let first = jitter_around(delay, random).max(MIN_BACKOFF);
     let wait = match retry_after {
         Some(retry_after) => first.max(jitter_after(retry_after, now, random)),
-        None => first.max((first * (1 << rests.min(MAX_DOUBLINGS))).min(MAX_REST_DURATION)),
+        None => first.max((first * (1 << backoffs.min(MAX_DOUBLINGS))).min(MAX_BACKOFF)),
     };
     now + wait
 }
@@ -120,26 +120,26 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_rest(delays: &[u32], rests: u32, retry_after: Option<&str>, (from, to): (i128, i128)) {
+    fn check_backoff(delays: &[u32], backoffs: u32, retry_after: Option<&str>, (from, to): (i128, i128)) {
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
         let retry_after = retry_after.and_then(RetryAfter::parse);
         for step in 0..7_919 {
-            let until = rest_until(delays, rests, retry_after, now, u128::MAX / 7_919 * step);
+            let until = backoff_until(delays, backoffs, retry_after, now, u128::MAX / 7_919 * step);
             let found = until.duration_since(now).as_millis();
-            assert!((from..=to).contains(&found), "{delays:?} {rests} {retry_after:?}: {found}");
+            assert!((from..=to).contains(&found), "{delays:?} {backoffs} {retry_after:?}: {found}");
         }
     }
 
     #[test]
     fn a_lane_rests_as_long_as_it_is_asked_to() {
-        check_rest(&RETRY_DELAYS, 0, None, (4_500, 5_500));
-        check_rest(&RETRY_DELAYS, 1, None, (9_000, 11_000));
-        check_rest(&RETRY_DELAYS, u32::MAX, None, (300_000, 300_000));
-        check_rest(&[600], 3, None, (540_000, 660_000));
-        check_rest(&[], 0, None, (4_500, 5_500));
-        check_rest(&[0], 5, None, (32_000, 32_000));
-        check_rest(&RETRY_DELAYS, 9, Some("1"), (4_500, 5_500));
-        check_rest(&RETRY_DELAYS, 9, Some("60"), (60_000, 66_000));
+        check_backoff(&RETRY_DELAYS, 0, None, (4_500, 5_500));
+        check_backoff(&RETRY_DELAYS, 1, None, (9_000, 11_000));
+        check_backoff(&RETRY_DELAYS, u32::MAX, None, (300_000, 300_000));
+        check_backoff(&[600], 3, None, (540_000, 660_000));
+        check_backoff(&[], 0, None, (4_500, 5_500));
+        check_backoff(&[0], 5, None, (32_000, 32_000));
+        check_backoff(&RETRY_DELAYS, 9, Some("1"), (4_500, 5_500));
+        check_backoff(&RETRY_DELAYS, 9, Some("60"), (60_000, 66_000));
     }
 
     #[test]

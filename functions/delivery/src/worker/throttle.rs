@@ -26,7 +26,7 @@ impl Throttle {
         self.until
     }
 
-    /// The number of earlier back-offs in a row, for a pause that begins now. Calls that were in flight together
+    /// The number of earlier back-offs in a row, for one that begins now. Calls that were in flight together
     /// ask for one back-off.
     pub(super) fn consecutive_before(&self, is_probe: bool) -> u32 {
         let is_new = self.until.is_none() || is_probe;
@@ -44,7 +44,7 @@ impl Throttle {
     }
 
     /// The destination asked for time.
-    pub(super) fn rest_until(&mut self, until: Timestamp, is_probe: bool) {
+    pub(super) fn back_off(&mut self, until: Timestamp, is_probe: bool) {
         self.consecutive = self.consecutive_before(is_probe) + 1;
         self.until = self.until.filter(|_| !is_probe).max(Some(until));
         self.is_probing &= !is_probe;
@@ -76,15 +76,15 @@ mod tests {
     fn a_rest_ends_with_one_call_that_shows_the_way() {
         let mut throttle = Throttle::default();
         assert_eq!(throttle.permits(at(0)), Permit::All);
-        throttle.rest_until(at(5), false);
-        throttle.rest_until(at(4), false);
+        throttle.back_off(at(5), false);
+        throttle.back_off(at(4), false);
         assert_eq!((throttle.permits(at(4)), throttle.consecutive), (Permit::After(at(5)), 1));
         // It was in flight when the back-off began.
         throttle.record(Signal::Success, false);
         assert_eq!(throttle.permits(at(5)), Permit::Probe);
         throttle.start_probe();
         assert_eq!(throttle.permits(at(5)), Permit::Wait);
-        throttle.rest_until(at(9), true);
+        throttle.back_off(at(9), true);
         assert_eq!((throttle.permits(at(8)), throttle.consecutive), (Permit::After(at(9)), 2));
         let read: Throttle = serde_json::from_str(&serde_json::to_string(&throttle).unwrap()).unwrap();
         assert_eq!(read, throttle);

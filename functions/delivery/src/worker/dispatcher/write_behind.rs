@@ -107,10 +107,10 @@ impl<S: Store, Q: Queue> Dispatcher<'_, S, Q> {
         let now = (self.context.now)();
         let destination = self.target.destination();
         let lane = &mut self.lease.lane;
-        let rests = lane.throttle.consecutive_before(call.is_probe);
-        let outcome = call_outcome::interpret(&call, destination, rests, now, (self.context.random)());
-        match outcome.rest {
-            Some(until) => lane.throttle.rest_until(until, call.is_probe),
+        let backoffs = lane.throttle.consecutive_before(call.is_probe);
+        let outcome = call_outcome::interpret(&call, destination, backoffs, now, (self.context.random)());
+        match outcome.backoff_until {
+            Some(until) => lane.throttle.back_off(until, call.is_probe),
             None => lane.throttle.record(outcome.signal, call.is_probe),
         }
         let sequence = &call.task.row.sequence;
