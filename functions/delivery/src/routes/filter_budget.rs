@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fast_filter_is_always_evaluated() {
+    fn a_fast_filter_is_never_skipped() {
         let budget = FilterBudget::default();
         assert_eq!(evaluated(&budget, 100_000, 40), 100_000);
         // A busy machine is no fault of the filter.
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_filter_is_left_alone_ever_longer() {
+    fn a_slow_filter_is_skipped_ever_longer() {
         let budget = FilterBudget::default();
         let steps: Vec<u32> = (0..30).map(|_| evaluated(&budget, 400, 24_000)).collect();
         let expected = (0..30).map(|step| u32::from([0, 1, 6, 26].contains(&step)));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_takes_a_little_too_long_is_left_alone_too() {
+    fn a_filter_above_the_mean_is_skipped() {
         let budget = FilterBudget::default();
         let count = evaluated(&budget, 100_000, 900);
         assert!((20..200).contains(&count), "{count}");
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn many_slow_filters_take_no_more_of_a_step_than_a_few() {
+    fn slow_filters_share_one_limit_of_a_step() {
         let budgets: Vec<FilterBudget> = std::iter::repeat_with(FilterBudget::default).take(40).collect();
         let fast = FilterBudget::default();
         let mut slow_filters = SlowFilters::default();

@@ -203,14 +203,14 @@ mod tests {
     }
 
     #[test]
-    fn no_success_opens_it() {
+    fn a_success_never_opens_it() {
         check("-----++++", "all");
         check("------+++++", "all");
         check("------+++++-", "60");
     }
 
     #[test]
-    fn it_looks_back_five_minutes() {
+    fn it_counts_calls_of_five_minutes() {
         check("-----.....-----", "60");
         check(&format!("-----{}-----", ".".repeat(30)), "all");
         check(&format!("-----{}-----", ".".repeat(29)), "60");

@@ -153,7 +153,7 @@ mod tests {
     use destinations::destination::FINAL_STATUSES;
 
     #[test]
-    fn every_status_means_one_thing() {
+    fn every_status_has_a_verdict_and_a_signal() {
         for (status, verdict, shown) in [
             (Some(199), Verdict::Retry, Signal::Refused),
             (Some(200), Verdict::Delivered, Signal::Success),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_destination_lists_the_final_ones() {
+    fn the_destination_chooses_final_statuses() {
         for (status, verdict) in
             [(404, Verdict::Final), (503, Verdict::Final), (400, Verdict::Retry), (410, Verdict::Retry)]
         {

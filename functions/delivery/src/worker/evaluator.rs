@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_expression_goes_to_the_slow_thread_at_once_the_next_time() {
+    async fn a_slow_expression_stays_on_the_slow_thread() {
         let of = Evaluations::default();
         let too_slow = || Evaluation::TooSlow("it took longer than 1 s".to_owned());
         let both = vec![QUICK_TIMEOUT, EVALUATION_TIMEOUT];
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_for_the_slow_thread_can_be_called_off() {
+    async fn a_waiting_evaluation_can_be_cancelled() {
         let of = Evaluations::default();
         // Of two slow evaluations, the first one polled gets the thread.
         of.is_slow.store(true, Relaxed);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_fault_is_one_of_the_expression() {
+    async fn a_panic_is_a_failure_of_the_expression() {
         let of = Evaluations::default();
         let faulty = |_| -> Result<bool, ExpressionError> { std::panic::resume_unwind(Box::new(())) };
         let evaluation = Evaluator::default().evaluate(&of, faulty).await;

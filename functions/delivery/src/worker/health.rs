@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn five_days_of_nothing_but_failure_disable() {
+    fn five_days_of_failures_disable() {
         check("-", false);
         check("-||||-", false);
         check("-|||||-", true);

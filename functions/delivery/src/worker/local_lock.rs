@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_at_a_lane_and_hears_of_the_others() {
+    fn a_second_worker_only_notifies_the_first() {
         let wakeup = Wakeup { tenant: Name::default_tenant(), destination: "A".parse().unwrap() };
         let other = Wakeup { destination: "B".parse().unwrap(), ..wakeup.clone() };
         let lanes = LocalLocks::default();

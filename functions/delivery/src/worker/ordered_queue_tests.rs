@@ -71,14 +71,14 @@ fn check(is_ordered: bool, play: &str, expected: &str) {
 }
 
 #[test]
-fn without_order_it_is_a_queue() {
+fn without_ordering_it_is_first_in_first_out() {
     check(false, "? a1 a2 b3 ? ? ? ?", "- a1 a2 b3 - +0");
     check(false, "a1 a2 ? !a1:20 ?", "a1 a2 +0");
     check(false, "a1 a2 a3 ?", "a1 +2");
 }
 
 #[test]
-fn one_of_a_user_is_on_its_way() {
+fn one_call_of_each_user_is_in_flight() {
     check(true, "a1 a2 b3 N4 N5 ? ? ? ? ?", "a1 b3 N4 N5 - +1");
     check(true, "a1 a2 ? ? =a1 ? ?", "a1 - a2 - +0");
     check(true, "a1 ? a2 ? =a1 ?", "a1 - a2 +0");
@@ -89,7 +89,7 @@ fn one_of_a_user_is_on_its_way() {
 }
 
 #[test]
-fn a_stuck_event_holds_up_its_user_and_nobody_else() {
+fn a_failing_event_blocks_only_its_user() {
     check(true, "a1 a2 a3 b4 ? !a1:20 ? ? ? ?", "a1 b4 a2:20 a3:20 - +0");
     // A retry that is due comes before the others.
     check(true, "a1 a2 ? !a1:20 ? @20 a1 a2 ? =a1 ?", "a1 a2:20 a1 a2 +0");
@@ -102,14 +102,14 @@ fn a_stuck_event_holds_up_its_user_and_nobody_else() {
 }
 
 #[test]
-fn it_holds_them_up_for_a_bounded_time() {
+fn an_event_blocks_for_a_bounded_time() {
     check(true, "a1 a2 ? !a1:500 ? @29 a2 ? @30 a2 ?", "a1 a2:30 a2:30 a2 +0");
     check(true, "a1 ? !a1:500 @30 a2 ? !a2:100 a3 ?", "a1 a2 a3 +0");
 }
 
 /// Due times have milliseconds: a blocked event must not be due in the current one.
 #[test]
-fn it_holds_them_up_to_the_millisecond() {
+fn a_block_ends_in_its_millisecond() {
     let blocks_until = at(30) + SignedDuration::from_micros(456);
     let mut queue = OrderedQueue::new(true, SignedDuration::from_secs(30), []);
     queue.finish("a", "1", false, Some(Blocker { due: at(500), blocks_until }));
@@ -139,7 +139,7 @@ fn send(queue: &mut OrderedQueue, expected: &str) {
 }
 
 #[test]
-fn a_few_of_each_user_are_in_line() {
+fn a_few_events_of_each_user_are_loaded() {
     let queue = &mut OrderedQueue::new(true, SignedDuration::from_secs(30), []);
     read(queue, &["a1", "a2", "a3", "a4", "a5", "a6", "b7", "N8"], "N8 a1 a2 a3 a4 b7 | 6 6 2");
     send(queue, "N8");

@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn no_second_has_more_calls_and_most_are_used() {
+    fn the_rate_is_used_and_never_exceeded() {
         for per_second in [1, 2, 3, 7, 10, 50, 100, 999, 5_000] {
             for every in [1, 3, 10] {
                 check(per_second, every);

@@ -115,7 +115,7 @@ mod tests {
     const SECONDS: &str = "..............................";
 
     #[test]
-    fn ten_deliveries_in_a_row_for_half_a_minute_pause() {
+    fn ten_refused_deliveries_in_30_seconds_pause() {
         check("abcdefghi", "All");
         check("abcdefghij", "3");
         check("abcdefghij...", "Probe");
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_taken_ends_the_row() {
+    fn an_accepted_delivery_resets_refusals() {
         check(&format!("abcdefghi+{SECONDS}jklmnopqr"), "All");
         check("abcdefghij...+", "All");
         check(&format!("abcdefghij...+{SECONDS}k"), "All");
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn one_delivery_pauses_nothing_however_often_it_is_refused() {
+    fn one_delivery_alone_never_pauses_a_destination() {
         check(&format!("a{SECONDS}").repeat(30), "All");
         check(&format!("abc{SECONDS}").repeat(30), "All");
     }

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn delays_follow_the_destination() {
+    fn delays_are_those_of_the_destination() {
         check(0, None, Some((4_500, 5_500)));
         check(1, None, Some((270_000, 330_000)));
         check(2, None, Some((1_620_000, 1_980_000)));
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_later_of_schedule_and_retry_after_counts() {
+    fn the_later_of_delay_and_retry_after_wins() {
         check(0, Some("120"), Some((120_000, 132_000)));
         for retry_after in ["0", "1", "Wed, 01 Jan 2025 01:00:00 GMT"] {
             check(0, Some(retry_after), Some((4_500, 5_500)));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_rests_as_long_as_it_is_asked_to() {
+    fn a_lane_backs_off_as_long_as_asked() {
         check_backoff(&RETRY_DELAYS, 0, None, (4_500, 5_500));
         check_backoff(&RETRY_DELAYS, 1, None, (9_000, 11_000));
         check_backoff(&RETRY_DELAYS, u32::MAX, None, (300_000, 300_000));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_waits_for_its_destination_as_long_as_its_tries_take() {
+    fn throttle_time_is_bounded_by_the_schedule() {
         assert_eq!(max_throttle_time(&RETRY_DELAYS).as_secs(), 99_305);
         assert_eq!(max_throttle_time(&[]), max_throttle_time(&RETRY_DELAYS));
         assert_eq!(max_throttle_time(&[86_400; 3]).as_secs(), 3 * 86_400);

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rest_ends_with_one_call_that_shows_the_way() {
+    fn a_backoff_ends_with_a_probe() {
         let mut throttle = Throttle::default();
         assert_eq!(throttle.permits(at(0)), Permit::All);
         throttle.back_off(at(5), false);

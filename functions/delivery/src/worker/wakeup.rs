@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn one_message_is_on_its_way() {
+    fn a_pending_wakeup_is_reused() {
         check(None, 10, false);
         check(Some(10), 10, true);
         check(Some(11), 10, true);
