@@ -187,7 +187,7 @@ async fn put_responses(
         }
         unwritten = conflicts;
     }
-    Err(Error::StorageUnavailable("responses are being changed by others at the same time".into()))
+    Err(Error::StorageUnavailable("other steps change the same event responses at this time".into()))
 }
 
 fn undelivered(at: usize, stored: &Response) -> impl Iterator<Item = UnqueuedRow> {

@@ -154,7 +154,7 @@ async fn body(target: &Arc<Target>, payload: &Payload) -> Result<Bytes, String> 
         Evaluation::Value(None) => Err("it gives nothing".to_owned()),
         Evaluation::Failed(message) | Evaluation::TooSlow(message) => Err(message),
         // Only evaluations of filters are cancelled.
-        Evaluation::Cancelled => Err("it was called off".to_owned()),
+        Evaluation::Cancelled => Err("it was cancelled".to_owned()),
     }
 }
 

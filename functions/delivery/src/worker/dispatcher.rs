@@ -201,7 +201,7 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
                 Err(error) if must_renew || self.lease.is_lost() => return Err(error),
                 Err(error) => {
                     self.deadlines.lease = now + STORAGE_RETRY_DELAY;
-                    self.log_retry("the lease could not be renewed", &error);
+                    self.log_retry("renew its lease", &error);
                 }
             }
             if self.lease.take_flag() {
@@ -221,7 +221,7 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
                 Err(error) if now - self.deadlines.destination_read_at >= DESTINATION_STALE_AFTER => {
                     self.stop_on_error(error, None)
                 }
-                Err(error) => self.log_retry("the destination could not be looked at", &error),
+                Err(error) => self.log_retry("read the destination", &error),
             }
         }
         Ok(())
@@ -233,7 +233,7 @@ impl<'a, S: Store, Q: Queue> Dispatcher<'a, S, Q> {
             tenant = %tenant,
             destination = %destination,
             error.name = error.name(),
-            "{what} at work on the lane of {destination}, and will be once more: {error}"
+            "the delivery worker of {destination} could not {what}, and tries again: {error}"
         );
     }
 

@@ -166,7 +166,7 @@ impl<S: Store> DispositionWriter<S> {
 
     fn quarantine_entry(&self, settlement: &Settlement, via: Via, reason: &str) -> Result<Entry, Error> {
         let QueueRow { sequence, queued, .. } = &settlement.row;
-        let broken = || Error::BadInput("a row of the lane has a sequence that is none".into());
+        let broken = || Error::BadInput("a queue row has an invalid sequence".into());
         let (id, index) = sequence.rsplit_once('-').ok_or_else(broken)?;
         let record =
             settlement.payload.as_ref().map(|payload| RawValue::from_string(payload.original.clone()));
@@ -188,7 +188,7 @@ impl<S: Store> DispositionWriter<S> {
             retry_count: queued.replays.into(),
             error_type: ErrorType::Delivery,
             faults: vec![Fault::new("", rule::DELIVERY, message)],
-            record: record.transpose().map_err(|_| Error::BadInput("an event is no JSON".into()))?,
+            record: record.transpose().map_err(|_| Error::BadInput("a stored event is not JSON".into()))?,
             text: None,
             base64: None,
         })

@@ -39,7 +39,7 @@ pub(super) async fn drain<S: Store, Q: Queue>(
         destination = %destination,
         deliveries = settlements.len(),
         reason,
-        "{} deliveries to {destination} ended without having been sent: {reason}",
+        "{} deliveries to {destination} ended without a call: {reason}",
         settlements.len()
     );
     Ok(false)

@@ -136,7 +136,7 @@ impl<S: Store> Lease<S> {
                 let (version, other) = read_versioned(other.as_ref())?;
                 if other.holder.as_ref() != Some(&self.holder) {
                     self.is_lost = true;
-                    return Err(Error::StorageUnavailable("another has taken the lane".into()));
+                    return Err(Error::StorageUnavailable("another worker has the lease of the lane".into()));
                 }
                 self.version = version;
                 (self.lane.wake_at, self.lane.wakeup_by) = (other.wake_at, other.wakeup_by);

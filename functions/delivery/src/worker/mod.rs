@@ -74,10 +74,7 @@ impl<S: Store, Q: Queue> DeliveryWorker<S, Q> {
         for message in event.records {
             let wakeup = door::decode::<Wakeup>(message.body.as_bytes());
             if let Err(error) = &wakeup {
-                tracing::error!(
-                    message.id = message.message_id,
-                    "a message of the lanes names no lane: {error}"
-                );
+                tracing::error!(message.id = message.message_id, "a wake-up message names no lane: {error}");
             }
             let wakeup = wakeup.ok();
             let lane = wakeup.as_ref().map(|wakeup| (wakeup.tenant.clone(), wakeup.destination.clone()));
@@ -88,7 +85,7 @@ impl<S: Store, Q: Queue> DeliveryWorker<S, Q> {
                 Ok(()) => Vec::new(),
                 Err(error) => failures(messages, &error.to_string()),
             },
-            None => failures(messages, "it names no lane"),
+            None => failures(messages, "the message names no lane"),
         });
         BatchResponse { batch_item_failures: join_all(work).await.concat() }
     }
@@ -105,7 +102,7 @@ impl<S: Store, Q: Queue> DeliveryWorker<S, Q> {
             destination = %destination,
             error.name = error.name(),
             is_tried_again = sent.is_ok(),
-            "the lane of destination {destination} could not be worked on: {error}"
+            "the delivery worker failed on the lane of destination {destination}: {error}"
         );
         if sent.is_ok() { Ok(()) } else { Err(error) }
     }

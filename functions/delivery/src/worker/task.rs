@@ -31,7 +31,7 @@ impl QueueRow {
 
 pub(super) fn row_parts(item: &Item) -> Result<(Timestamp, &str), Error> {
     model::queued_parts(&item.sort)
-        .ok_or_else(|| Error::BadInput("a row of the lane has a sort that is none".into()))
+        .ok_or_else(|| Error::BadInput("a queue row has an invalid sort key".into()))
 }
 
 /// The event of a delivery.

@@ -119,7 +119,7 @@ impl<S: Store, Q: Queue> Dispatcher<'_, S, Q> {
             tracing::warn!(
                 tenant = %self.writer.wakeup.tenant,
                 destination = %destination.destination_name,
-                "half of the calls to {} fail; it is left alone for a minute",
+                "half of the calls to {} fail; the circuit breaker stops calls for a minute",
                 destination.destination_name
             );
         }
