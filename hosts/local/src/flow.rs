@@ -25,7 +25,7 @@ use crate::{couriers, data_folder::DataFolder, functions, os_limits};
 pub(crate) struct LocalFlow {
     pub(crate) executions: Executions,
     /// Sends what lies in the lanes.
-    pub(crate) courier: DeliveryWorker<SqliteStore, LocalQueue>,
+    pub(crate) delivery_worker: DeliveryWorker<SqliteStore, LocalQueue>,
 }
 
 impl LocalFlow {
@@ -46,7 +46,7 @@ impl LocalFlow {
             cores: os_limits::cores(),
         };
         let services = Services::new(host, template).with_mock_file(mocks);
-        Self { executions: Executions::new(services), courier: couriers::courier(&folder.host) }
+        Self { executions: Executions::new(services), delivery_worker: couriers::delivery_worker(&folder.host) }
     }
 
     /// Clears the working files of an execution that has ended.

@@ -11,7 +11,7 @@ const TABLES: [Table; 4] = [Table::Events, Table::Responses, Table::Destinations
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let config = Config::from_env();
-    let courier = worker::DeliveryWorker::new(worker::WorkerContext {
+    let deliveries = worker::DeliveryWorker::new(worker::WorkerContext {
         store: DynamoStore::new(&config, &TABLES)?.with_patience(Patience::LEASED),
         objects: objects(&config)?,
         queue: Sqs::new(&config, &[QueueName::Events, QueueName::Lanes])?,
@@ -23,5 +23,5 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         max_hold: worker::MAX_LEASE_HOLD,
         request_timeout: worker::REQUEST_TIMEOUT,
     });
-    serve_queue(Consumer::DeliverEvents, async |wakes, _| Ok(courier.deliver(wakes).await)).await
+    serve_queue(Consumer::DeliverEvents, async |wakes, _| Ok(deliveries.deliver(wakes).await)).await
 }

@@ -14,7 +14,9 @@ pub(crate) use wakes::wake_lanes;
 const LEASE_HOLDER: &str = "local";
 
 /// A courier on what functions work with.
-pub(crate) fn courier(host: &Host<SqliteStore, LocalQueue>) -> DeliveryWorker<SqliteStore, LocalQueue> {
+pub(crate) fn delivery_worker(
+    host: &Host<SqliteStore, LocalQueue>,
+) -> DeliveryWorker<SqliteStore, LocalQueue> {
     let Host { store, objects, queue, outbound, .. } = host.clone();
     DeliveryWorker::new(WorkerContext {
         store,

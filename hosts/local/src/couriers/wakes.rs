@@ -17,7 +17,7 @@ use sqlite_store::{
 };
 use template::Template;
 
-/// A wake-up that comes so much later than something is due will do.
+/// A wake-up that arrives so much later than something is due will do.
 const MAX_LATE: SignedDuration = SignedDuration::from_secs(2);
 
 /// Every lane, and what is due first in it: one step in the table a lane.
@@ -42,12 +42,12 @@ pub(crate) async fn wake_lanes(
     let redrive = template.queues.iter().find(|queue| queue.name == lanes).and_then(|it| it.redrive.as_ref());
     let dead_letters = redrive.map(|redrive| redrive.dead_letters.as_str());
     let readers = &host.store.readers;
-    let on_their_way = by_lane(queues::oldest(readers, lanes, u32::MAX)?);
+    let pending = by_lane(queues::oldest(readers, lanes, u32::MAX)?);
     let dead = dead_letters.map(|dead| queues::oldest(readers, dead, u32::MAX)).transpose()?;
     let dead = by_lane(dead.unwrap_or_default());
     let mut messages = Vec::new();
     for (lane, due) in readers.with(waiting)? {
-        let Some(wake) = named(&lane) else { continue };
+        let Some(wakeup) = named(&lane) else { continue };
         let is_poison =
             |lane: &str| dead.get(lane).is_some_and(|all| all.iter().any(|it| it.history.is_poison()));
         if is_poison(&lane) {
@@ -58,9 +58,9 @@ pub(crate) async fn wake_lanes(
             );
             continue;
         }
-        let comes = |it: &Waiting| it.history.crashes > 0 || it.visible_at <= due.max(now) + MAX_LATE;
-        if !on_their_way.get(&lane).is_some_and(|all| all.iter().any(comes)) {
-            messages.push(wake.message(queue::delay(due, now))?);
+        let arrives = |it: &Waiting| it.history.crashes > 0 || it.visible_at <= due.max(now) + MAX_LATE;
+        if !pending.get(&lane).is_some_and(|all| all.iter().any(arrives)) {
+            messages.push(wakeup.message(queue::delay(due, now))?);
         }
     }
     let count = messages.len();
@@ -69,11 +69,11 @@ pub(crate) async fn wake_lanes(
         tracing::info!(lanes = count, "lanes that had something waiting, and were asleep: {count}");
     }
     // What they were to wake is awake, or has nothing waiting.
-    let over = dead.into_values().flatten().filter(|it| !it.history.is_poison()).map(|it| it.sequence);
-    let over: Vec<i64> = over.collect();
-    if let Some(dead_letters) = dead_letters.filter(|_| !over.is_empty()) {
-        let count = over.len();
-        host.queue.forget(dead_letters, over).await?;
+    let obsolete = dead.into_values().flatten().filter(|it| !it.history.is_poison()).map(|it| it.sequence);
+    let obsolete: Vec<i64> = obsolete.collect();
+    if let Some(dead_letters) = dead_letters.filter(|_| !obsolete.is_empty()) {
+        let count = obsolete.len();
+        host.queue.forget(dead_letters, obsolete).await?;
         tracing::info!(
             queue = dead_letters,
             count,

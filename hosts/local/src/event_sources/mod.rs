@@ -57,7 +57,7 @@ async fn call(consumer: Consumer, event: SqsEvent, flow: LocalFlow, until: Optio
             consumed.await.unwrap_or_else(|_| BatchResponse::all(names, PANICKED))
         }
         Consumer::DeliverEvents => {
-            let delivered = flow.courier.deliver(event).instrument(span);
+            let delivered = flow.delivery_worker.deliver(event).instrument(span);
             in_time(until, delivered).await.unwrap_or_else(|| {
                 tracing::error!(function.name = consumer.name(), "DeliverEvents took too long");
                 BatchResponse::all(names, "it took longer than the queue's visibility timeout")

@@ -15,18 +15,18 @@ use kernel::{fault::ErrorType, queue::QueueName};
 use jiff::SignedDuration;
 
 use super::{
-    lab::Lab,
+    lab::Fixture,
     secure,
     sink::{Reply, Sink},
 };
 
-const SHORT: Duration = Duration::from_secs(1);
+const SHORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn reply(token: &str) -> Reply {
     match token {
         "drop" => Reply::Drop,
         "hang" => Reply::Hang,
-        "late" => Reply::Late(SHORT * 3),
+        "late" => Reply::Late(SHORT_TIMEOUT * 3),
         "endless" => Reply::Endless,
         "429+" => Reply::Status(429, "retry-after: 1\r\n"),
         "302" => Reply::Status(302, "location: http://127.0.0.1:1/\r\n"),
@@ -35,7 +35,7 @@ fn reply(token: &str) -> Reply {
 }
 
 /// How a delivery stands, and what was tried: `failed http_404: 500 404`.
-pub(super) fn said(delivery: &Delivery) -> String {
+pub(super) fn summary(delivery: &Delivery) -> String {
     let attempts = delivery.attempts.iter().map(|attempt| match (attempt.status, &attempt.error) {
         (Some(status), None) => status.to_string(),
         (None, Some(error)) if error != "mapping" || attempt.message.is_some() => error.clone(),
@@ -54,20 +54,21 @@ async fn check(answers: &'static str, expected: &str, state: &str) {
     })
     .await;
     let is_slow = answers.contains("hang") || answers.contains("late");
-    let lab = if is_slow { Lab::with_request_timeout(&[&sink], SHORT) } else { Lab::new(&[&sink]) };
-    lab.destination("A", &sink, |it| it.retry_delays = vec![0, 0, 0]).await;
-    lab.event("m1", None, None, &["A"]).await;
-    lab.deliver(&["A"]).await;
-    let deliveries = lab.deliveries("A").await;
-    assert_eq!(deliveries.iter().map(said).collect::<Vec<_>>(), [expected], "{answers}");
-    let destination = lab.found("A").await;
+    let fixture =
+        if is_slow { Fixture::with_request_timeout(&[&sink], SHORT_TIMEOUT) } else { Fixture::new(&[&sink]) };
+    fixture.destination("A", &sink, |it| it.retry_delays = vec![0, 0, 0]).await;
+    fixture.event("m1", None, None, &["A"]).await;
+    fixture.deliver(&["A"]).await;
+    let deliveries = fixture.deliveries("A").await;
+    assert_eq!(deliveries.iter().map(summary).collect::<Vec<_>>(), [expected], "{answers}");
+    let destination = fixture.found("A").await;
     let reason = destination.reason.map(|reason| format!(" {reason}")).unwrap_or_default();
     assert_eq!(format!("{:?}{reason}", destination.state), state, "{answers}");
     // The other places tell the same.
-    let (status, queued) = (deliveries[0].status, lab.rows("A", "q#").await.len());
+    let (status, queued) = (deliveries[0].status, fixture.rows("A", "q#").await.len());
     assert_eq!(queued, usize::from(status == Status::Pending), "{answers}");
-    assert_eq!(lab.is_delivered("m1", "A").await, status == Status::Delivered, "{answers}");
-    let kept = lab.quarantine().await;
+    assert_eq!(fixture.is_delivered("m1", "A").await, status == Status::Delivered, "{answers}");
+    let kept = fixture.quarantine().await;
     assert_eq!(kept.len(), usize::from(status == Status::Failed), "{answers}");
     for entry in kept {
         assert_eq!(entry.error_type, ErrorType::Delivery);
@@ -77,7 +78,7 @@ async fn check(answers: &'static str, expected: &str, state: &str) {
         let reason = deliveries[0].reason.clone().unwrap();
         assert_eq!(entry.faults[0].message, format!("was not taken by destination A: {reason}"));
     }
-    assert_eq!(sink.seen().len(), deliveries[0].attempts.len(), "{answers}");
+    assert_eq!(sink.requests().len(), deliveries[0].attempts.len(), "{answers}");
 }
 
 #[tokio::test]
@@ -110,70 +111,77 @@ async fn so_does_the_network() {
 #[tokio::test]
 async fn a_name_that_leads_inside_is_not_called() {
     let sink = Sink::start(|_, _| reply("200")).await;
-    let lab = Lab::new(&[]);
+    let fixture = Fixture::new(&[]);
     for (name, host) in [("A", "localhost"), ("B", "127.0.0.1"), ("C", "0x7f.1")] {
-        lab.destination(name, &sink, |it| {
-            it.url = format!("http://{host}:{}/in", sink.address.port()).into();
-            it.retry_delays = vec![0];
-        })
-        .await;
-        lab.event(name, None, None, &[name]).await;
-        lab.deliver(&[name]).await;
-        let said: Vec<String> = lab.deliveries(name).await.iter().map(said).collect();
-        assert_eq!(said, ["failed blocked: blocked blocked"], "{host}");
+        fixture
+            .destination(name, &sink, |it| {
+                it.url = format!("http://{host}:{}/in", sink.address.port()).into();
+                it.retry_delays = vec![0];
+            })
+            .await;
+        fixture.event(name, None, None, &[name]).await;
+        fixture.deliver(&[name]).await;
+        let summary: Vec<String> = fixture.deliveries(name).await.iter().map(summary).collect();
+        assert_eq!(summary, ["failed blocked: blocked blocked"], "{host}");
     }
-    assert_eq!(sink.seen().len(), 0);
+    assert_eq!(sink.requests().len(), 0);
 }
 
 #[tokio::test]
 async fn a_certificate_that_has_expired_is_not_trusted() {
     for (until, expected) in [(4000, "delivered: 200"), (2021, "failed tls: tls tls")] {
         let (address, roots) = secure::start(until).await;
-        let lab = Lab::new(&[]);
+        let fixture = Fixture::new(&[]);
         let sink = Sink::start(|_, _| reply("200")).await;
-        lab.destination("A", &sink, |it| {
-            it.url = format!("https://localhost:{}/in", address.port()).into();
-            it.retry_delays = vec![0];
-        })
-        .await;
-        lab.event("m1", None, None, &["A"]).await;
+        fixture
+            .destination("A", &sink, |it| {
+                it.url = format!("https://localhost:{}/in", address.port()).into();
+                it.retry_delays = vec![0];
+            })
+            .await;
+        fixture.event("m1", None, None, &["A"]).await;
         let guard = Guard::new(vec![address.to_string().parse().unwrap()]);
         let outbound = Outbound::trusting(guard, roots).unwrap();
-        lab.deliver_by(&DeliveryWorker::new(WorkerContext { outbound, ..lab.tools.clone() }), &["A"]).await;
-        assert_eq!(lab.deliveries("A").await.iter().map(said).collect::<Vec<_>>(), [expected]);
-        assert_eq!(lab.found("A").await.state, State::Active);
+        fixture
+            .deliver_with(&DeliveryWorker::new(WorkerContext { outbound, ..fixture.context.clone() }), &["A"])
+            .await;
+        assert_eq!(fixture.deliveries("A").await.iter().map(summary).collect::<Vec<_>>(), [expected]);
+        assert_eq!(fixture.found("A").await.state, State::Active);
     }
 }
 
 #[tokio::test]
 async fn what_is_sent() {
     let sink = Sink::start(|_, _| reply("200")).await;
-    let lab = Lab::new(&[&sink]);
+    let fixture = Fixture::new(&[&sink]);
     // They are being rotated: whichever the receiver holds fits.
     let secrets = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"];
-    lab.destination("Plain", &sink, |it| {
-        it.headers.insert("Authorization".to_owned(), "Bearer 7".to_owned());
-    })
-    .await;
-    lab.destination("Comms", &sink, |it| {
-        it.kind = DestinationType::Cdp;
-        it.url.push_str("/?key=1");
-        it.secrets = secrets.map(ToOwned::to_owned).to_vec().into();
-    })
-    .await;
-    lab.destination("Mapped", &sink, |it| {
-        it.mapping = Some(r#"{"plan": metadata.plan}"#.to_owned());
-        it.headers.insert("content-type".to_owned(), "application/x-own".to_owned());
-    })
-    .await;
-    lab.event("é 1", None, Some("e/mail"), &["Plain"]).await;
-    lab.event("m2", None, Some("e/mail ü"), &["Comms"]).await;
-    lab.event("m3", None, None, &["Comms"]).await;
-    lab.event("m4", None, None, &["Mapped"]).await;
+    fixture
+        .destination("Plain", &sink, |it| {
+            it.headers.insert("Authorization".to_owned(), "Bearer 7".to_owned());
+        })
+        .await;
+    fixture
+        .destination("Comms", &sink, |it| {
+            it.kind = DestinationType::Cdp;
+            it.url.push_str("/?key=1");
+            it.secrets = secrets.map(ToOwned::to_owned).to_vec().into();
+        })
+        .await;
+    fixture
+        .destination("Mapped", &sink, |it| {
+            it.mapping = Some(r#"{"plan": metadata.plan}"#.to_owned());
+            it.headers.insert("content-type".to_owned(), "application/x-own".to_owned());
+        })
+        .await;
+    fixture.event("é 1", None, Some("e/mail"), &["Plain"]).await;
+    fixture.event("m2", None, Some("e/mail ü"), &["Comms"]).await;
+    fixture.event("m3", None, None, &["Comms"]).await;
+    fixture.event("m4", None, None, &["Mapped"]).await;
     for name in ["Plain", "Comms", "Mapped"] {
-        lab.deliver(&[name]).await;
+        fixture.deliver(&[name]).await;
     }
-    let mut seen = sink.seen();
+    let mut seen = sink.requests();
     seen.sort_by_key(|request| request.id().to_owned());
     let [plain, channel, none, mapped] = seen.as_slice() else { panic!("{seen:?}") };
     assert_eq!((plain.id(), plain.path.as_str()), ("%C3%A9%201", "/in"));
@@ -189,9 +197,9 @@ async fn what_is_sent() {
     });
     assert_eq!(channel.headers["webhook-signature"], signatures.join(" "));
     assert!(signatures[0] != signatures[1] && signatures.iter().all(|it| it.starts_with("v1,")));
-    let debugged = format!("{:?}", lab.found("Comms").await);
+    let debugged = format!("{:?}", fixture.found("Comms").await);
     assert!(!debugged.contains(secrets[0]) && !debugged.contains("key=1"), "{debugged}");
-    let debugged = format!("{:?}", lab.found("Plain").await);
+    let debugged = format!("{:?}", fixture.found("Plain").await);
     assert!(!debugged.contains("Bearer"), "{debugged}");
     assert_eq!(
         (mapped.body.as_str(), mapped.headers["content-type"].as_str()),
@@ -202,25 +210,26 @@ async fn what_is_sent() {
 #[tokio::test]
 async fn an_event_that_cannot_be_mapped_fails_alone() {
     let sink = Sink::start(|_, _| reply("200")).await;
-    let lab = Lab::new(&[&sink]);
-    lab.destination("A", &sink, |it| it.mapping = Some("messageId = 'm2' ? 1 + 'a' : {\"a\": 1}".to_owned()))
+    let fixture = Fixture::new(&[&sink]);
+    fixture
+        .destination("A", &sink, |it| it.mapping = Some("messageId = 'm2' ? 1 + 'a' : {\"a\": 1}".to_owned()))
         .await;
-    lab.destination("B", &sink, |it| it.mapping = Some("nothing.here".to_owned())).await;
+    fixture.destination("B", &sink, |it| it.mapping = Some("nothing.here".to_owned())).await;
     for id in ["m1", "m2", "m3"] {
-        lab.event(id, None, None, &["A"]).await;
+        fixture.event(id, None, None, &["A"]).await;
     }
-    lab.event("m4", None, None, &["B"]).await;
-    lab.deliver(&["A", "B"]).await;
-    let said = |all: Vec<Delivery>| all.iter().map(said).collect::<Vec<_>>();
+    fixture.event("m4", None, None, &["B"]).await;
+    fixture.deliver(&["A", "B"]).await;
+    let summary = |all: Vec<Delivery>| all.iter().map(summary).collect::<Vec<_>>();
     assert_eq!(
-        said(lab.deliveries("A").await),
+        summary(fixture.deliveries("A").await),
         ["delivered: 200", "failed mapping: mapping", "delivered: 200"]
     );
-    let nothing = lab.deliveries("B").await;
+    let nothing = fixture.deliveries("B").await;
     assert_eq!(nothing[0].attempts[0].message.as_deref(), Some("it gives nothing"));
-    assert_eq!(said(nothing), ["failed mapping: mapping"]);
-    let why = lab.deliveries("A").await[1].attempts[0].message.clone().unwrap();
-    let kept = lab.quarantine().await;
+    assert_eq!(summary(nothing), ["failed mapping: mapping"]);
+    let why = fixture.deliveries("A").await[1].attempts[0].message.clone().unwrap();
+    let kept = fixture.quarantine().await;
     let messages: Vec<&str> = kept.iter().map(|entry| &*entry.faults[0].message).collect();
     assert!(
         messages.contains(&format!("was not taken by destination A: mapping: {why}").as_str()),
@@ -231,18 +240,18 @@ async fn an_event_that_cannot_be_mapped_fails_alone() {
 #[tokio::test]
 async fn a_destination_that_is_gone_ends_its_queue_and_is_told_of() {
     let sink = Sink::start(|_, _| reply("410")).await;
-    let lab = Lab::new(&[&sink]);
-    lab.destination("A", &sink, |it| it.concurrency = 1).await;
+    let fixture = Fixture::new(&[&sink]);
+    fixture.destination("A", &sink, |it| it.concurrency = 1).await;
     for id in ["m1", "m2", "m3"] {
-        lab.event(id, None, None, &["A"]).await;
+        fixture.event(id, None, None, &["A"]).await;
     }
-    lab.deliver(&["A"]).await;
-    let reasons: Vec<_> = lab.deliveries("A").await.into_iter().map(|it| it.reason.unwrap()).collect();
+    fixture.deliver(&["A"]).await;
+    let reasons: Vec<_> = fixture.deliveries("A").await.into_iter().map(|it| it.reason.unwrap()).collect();
     assert_eq!(reasons, ["http_410", "destination_disabled", "destination_disabled"]);
-    assert_eq!((lab.rows("A", "q#").await.len(), lab.quarantine().await.len()), (0, 3));
-    assert_eq!(sink.seen().len(), 1);
-    lab.deliver(&["A"]).await;
-    let told = lab.messages(QueueName::Events);
+    assert_eq!((fixture.rows("A", "q#").await.len(), fixture.quarantine().await.len()), (0, 3));
+    assert_eq!(sink.requests().len(), 1);
+    fixture.deliver(&["A"]).await;
+    let told = fixture.messages(QueueName::Events);
     assert_eq!(told.len(), 1, "{told:?}");
     for part in ["crmflow destination disabled", r#""via":"crmflow""#, r#""reason":"http_410""#] {
         assert!(told[0].1.contains(part), "{told:?}");
@@ -252,40 +261,42 @@ async fn a_destination_that_is_gone_ends_its_queue_and_is_told_of() {
 #[tokio::test]
 async fn what_is_queued_for_a_deleted_destination_has_failed() {
     let sink = Sink::start(|_, _| reply("200")).await;
-    let lab = Lab::new(&[&sink]);
-    lab.event("m1", None, None, &["Gone"]).await;
-    lab.deliver(&["Gone"]).await;
-    assert_eq!(lab.deliveries("Gone").await[0].reason.as_deref(), Some("destination_deleted"));
-    assert_eq!((sink.seen().len(), lab.rows("Gone", "q#").await.len()), (0, 0));
+    let fixture = Fixture::new(&[&sink]);
+    fixture.event("m1", None, None, &["Gone"]).await;
+    fixture.deliver(&["Gone"]).await;
+    assert_eq!(fixture.deliveries("Gone").await[0].reason.as_deref(), Some("destination_deleted"));
+    assert_eq!((sink.requests().len(), fixture.rows("Gone", "q#").await.len()), (0, 0));
 }
 
 #[tokio::test]
 async fn a_paused_destination_keeps_its_queue_and_no_try_is_used() {
     let sink = Sink::start(|_, _| reply("200")).await;
-    let lab = Lab::new(&[&sink]);
-    lab.destination("A", &sink, |it| {
-        (it.state, it.reason) = (State::Paused, Some("http_401".to_owned()));
-        it.retry_delays = Vec::new();
-    })
-    .await;
-    lab.event("m1", None, None, &["A"]).await;
-    lab.event("m2", None, None, &["A"]).await;
-    lab.deliver(&["A"]).await;
-    lab.deliver(&["A"]).await;
-    assert_eq!((sink.ids().len(), lab.rows("A", "q#").await.len()), (0, 2));
-    assert_eq!(lab.messages(QueueName::Events).len(), 1);
+    let fixture = Fixture::new(&[&sink]);
+    fixture
+        .destination("A", &sink, |it| {
+            (it.state, it.reason) = (State::Paused, Some("http_401".to_owned()));
+            it.retry_delays = Vec::new();
+        })
+        .await;
+    fixture.event("m1", None, None, &["A"]).await;
+    fixture.event("m2", None, None, &["A"]).await;
+    fixture.deliver(&["A"]).await;
+    fixture.deliver(&["A"]).await;
+    assert_eq!((sink.ids().len(), fixture.rows("A", "q#").await.len()), (0, 2));
+    assert_eq!(fixture.messages(QueueName::Events).len(), 1);
     // Somebody changes it, and leaves it paused.
-    lab.change("A", |it| {
-        it.headers.insert("X-Tried".to_owned(), "1".to_owned());
-        it.updated_at += SignedDuration::from_secs(1);
-    })
-    .await;
-    lab.deliver(&["A"]).await;
-    assert_eq!(lab.messages(QueueName::Events).len(), 1);
+    fixture
+        .change("A", |it| {
+            it.headers.insert("X-Tried".to_owned(), "1".to_owned());
+            it.updated_at += SignedDuration::from_secs(1);
+        })
+        .await;
+    fixture.deliver(&["A"]).await;
+    assert_eq!(fixture.messages(QueueName::Events).len(), 1);
     // Somebody has seen to it.
-    lab.change("A", |it| (it.state, it.reason) = (State::Active, None)).await;
-    lab.deliver(&["A"]).await;
-    let said: Vec<String> = lab.deliveries("A").await.iter().map(said).collect();
-    assert_eq!(said, ["delivered: 200", "delivered: 200"]);
-    assert_eq!(lab.messages(QueueName::Events).len(), 1);
+    fixture.change("A", |it| (it.state, it.reason) = (State::Active, None)).await;
+    fixture.deliver(&["A"]).await;
+    let summary: Vec<String> = fixture.deliveries("A").await.iter().map(summary).collect();
+    assert_eq!(summary, ["delivered: 200", "delivered: 200"]);
+    assert_eq!(fixture.messages(QueueName::Events).len(), 1);
 }

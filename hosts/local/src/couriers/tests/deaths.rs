@@ -7,16 +7,16 @@ use futures::{StreamExt, stream};
 use tokio::time::sleep;
 
 use super::{
-    faulty::Faulty,
-    lab::Lab,
+    faulty::FaultyStore,
+    lab::Fixture,
     sink::{Reply, Sink},
-    trouble::courier,
+    trouble::worker,
 };
 
 /// So many labs are at work at once.
-const AT_ONCE: usize = 64;
+const MAX_CONCURRENT: usize = 64;
 /// So long after the next courier began comes what came late, in milliseconds: before what is tried again is due.
-const LATE: u64 = 300;
+const LATE_DELAY_MS: u64 = 300;
 /// Who has events, and how many of them were there before the first courier.
 const USERS: [(&str, usize); 3] = [("a", 2), ("b", 3), ("c", 4)];
 /// How many events each has in the end.
@@ -37,78 +37,79 @@ fn is_refused(id: &str, is_undecided: bool) -> bool {
 /// first one died. Where they are undecided, the courier evaluates the filter.
 async fn check(writes: usize, is_backward: bool, is_undecided: bool) -> bool {
     let sink = Sink::start(|request, before| plan(request.id(), before)).await;
-    let lab = Lab::new(&[&sink]);
-    lab.filter_pending.set(is_undecided);
-    lab.destination("A", &sink, |it| {
-        it.filter = Some("$contains(messageId, '-2') = false".to_owned());
-        it.ordering = Ordering::User;
-        it.retry_delays = vec![1; 7];
-    })
-    .await;
+    let fixture = Fixture::new(&[&sink]);
+    fixture.filter_pending.set(is_undecided);
+    fixture
+        .destination("A", &sink, |it| {
+            it.filter = Some("$contains(messageId, '-2') = false".to_owned());
+            it.ordering = Ordering::User;
+            it.retry_delays = vec![1; 7];
+        })
+        .await;
     let events = |is_late: bool| {
         let of = move |number| USERS.into_iter().filter(move |(_, early)| (number >= *early) == is_late);
         (0..EVENTS)
             .flat_map(move |number| of(number).map(move |(user, _)| (format!("{user}-{number}"), user)))
     };
     for (id, user) in events(false) {
-        lab.event(&id, Some(user), None, &["A"]).await;
+        fixture.event(&id, Some(user), None, &["A"]).await;
     }
-    let store = Faulty::until(&lab.store, writes, is_backward);
-    let mortal = courier(&lab, store.clone(), "test");
-    let died = tokio::select! {
+    let store = FaultyStore::crashing_after(&fixture.store, writes, is_backward);
+    let crashing = worker(&fixture, store.clone(), "test");
+    let has_crashed = tokio::select! {
         biased;
-        () = store.death() => true,
-        () = lab.deliver_by(&mortal, &["A"]) => false,
+        () = store.crashed() => true,
+        () = fixture.deliver_with(&crashing, &["A"]) => false,
     };
-    drop(mortal);
+    drop(crashing);
     let late = async {
-        sleep(Duration::from_millis(LATE)).await;
+        sleep(Duration::from_millis(LATE_DELAY_MS)).await;
         for (id, user) in events(true) {
-            lab.event(&id, Some(user), None, &["A"]).await;
+            fixture.event(&id, Some(user), None, &["A"]).await;
         }
     };
-    futures::join!(lab.deliver(&["A"]), late);
-    while !lab.rows("A", "q#").await.is_empty() {
+    futures::join!(fixture.deliver(&["A"]), late);
+    while !fixture.rows("A", "q#").await.is_empty() {
         sleep(Duration::from_millis(20)).await;
-        lab.deliver(&["A"]).await;
+        fixture.deliver(&["A"]).await;
     }
-    check_end(&lab, &sink, writes, is_undecided).await;
-    died
+    check_result(&fixture, &sink, writes, is_undecided).await;
+    has_crashed
 }
 
-async fn check_end(lab: &Lab, sink: &Sink, writes: usize, is_undecided: bool) {
+async fn check_result(fixture: &Fixture, sink: &Sink, writes: usize, is_undecided: bool) {
     let calls = sink.ids();
-    let mut taken: Vec<&str> = Vec::new();
+    let mut accepted: Vec<&str> = Vec::new();
     for (at, id) in calls.iter().enumerate() {
         let before = calls[..at].iter().filter(|other| *other == id).count();
-        if plan(id, before) == Reply::Status(200, "") && !taken.contains(&id.as_str()) {
-            taken.push(id);
+        if plan(id, before) == Reply::Status(200, "") && !accepted.contains(&id.as_str()) {
+            accepted.push(id);
         }
     }
     let mut refused = 0;
     for (user, _) in USERS {
         let all = (0..EVENTS).map(|number| format!("{user}-{number}"));
-        let (gone, events): (Vec<_>, Vec<_>) = all.partition(|id| is_refused(id, is_undecided));
-        let found: Vec<&str> = taken.iter().copied().filter(|id| id.starts_with(user)).collect();
+        let (filtered, events): (Vec<_>, Vec<_>) = all.partition(|id| is_refused(id, is_undecided));
+        let found: Vec<&str> = accepted.iter().copied().filter(|id| id.starts_with(user)).collect();
         assert_eq!(found, events, "after {writes} writes: {calls:?}");
         for id in events {
-            assert_eq!(lab.says(&id, "A").await, Some(true), "after {writes} writes: {id}");
+            assert_eq!(fixture.says(&id, "A").await, Some(true), "after {writes} writes: {id}");
         }
-        for id in gone {
-            assert_eq!(lab.says(&id, "A").await, None, "after {writes} writes: {id}");
+        for id in filtered {
+            assert_eq!(fixture.says(&id, "A").await, None, "after {writes} writes: {id}");
             refused += 1;
         }
     }
-    let rows = [lab.rows("A", "p#").await, lab.rows("A", "f#").await].concat();
-    let delivered = lab.rows("A", "d#").await.len();
+    let rows = [fixture.rows("A", "p#").await, fixture.rows("A", "f#").await].concat();
+    let delivered = fixture.rows("A", "d#").await.len();
     assert_eq!((rows, delivered), (vec![], USERS.len() * EVENTS - refused), "after {writes} writes");
 }
 
-async fn die_everywhere(is_backward: bool, is_undecided: bool) {
-    let deaths = stream::iter(0..).map(|writes| check(writes, is_backward, is_undecided));
-    let mut deaths = deaths.buffered(AT_ONCE);
+async fn crash_everywhere(is_backward: bool, is_undecided: bool) {
+    let crashes = stream::iter(0..).map(|writes| check(writes, is_backward, is_undecided));
+    let mut crashes = crashes.buffered(MAX_CONCURRENT);
     let mut count = 0;
-    while deaths.next().await == Some(true) {
+    while crashes.next().await == Some(true) {
         count += 1;
     }
     assert!(count > 40, "{count} writes");
@@ -117,11 +118,11 @@ async fn die_everywhere(is_backward: bool, is_undecided: bool) {
 #[tokio::test]
 async fn wherever_a_courier_dies_every_event_arrives_and_a_users_in_order() {
     for is_backward in [false, true] {
-        die_everywhere(is_backward, false).await;
+        crash_everywhere(is_backward, false).await;
     }
 }
 
 #[tokio::test]
 async fn wherever_a_courier_dies_a_refused_event_is_gone_and_others_arrive() {
-    die_everywhere(true, true).await;
+    crash_everywhere(true, true).await;
 }

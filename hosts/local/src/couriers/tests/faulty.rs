@@ -14,7 +14,7 @@ use tokio::{sync::Notify, time::sleep};
 
 /// What is asked of storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum Operation {
     Get,
     Read,
     Put,
@@ -32,26 +32,26 @@ pub(super) enum Fault {
     Slow,
 }
 
-type Plan = dyn Fn(Asked, Table) -> Option<Fault> + Send + Sync;
+type FaultPlan = dyn Fn(Operation, Table) -> Option<Fault> + Send + Sync;
 
 #[derive(Clone)]
-pub(super) struct Faulty {
+pub(super) struct FaultyStore {
     store: SqliteStore,
-    plan: Arc<Plan>,
-    life: Arc<Life>,
+    plan: Arc<FaultPlan>,
+    lifetime: Arc<Lifetime>,
     /// What one call writes is written from its end.
     is_backward: bool,
 }
 
 /// How many items are still written or deleted before the process dies, between any two of one call too.
-struct Life {
+struct Lifetime {
     left: AtomicUsize,
-    over: Notify,
+    crash: Notify,
 }
 
-impl Life {
+impl Lifetime {
     fn new(writes: usize) -> Arc<Self> {
-        Arc::new(Self { left: AtomicUsize::new(writes), over: Notify::new() })
+        Arc::new(Self { left: AtomicUsize::new(writes), crash: Notify::new() })
     }
 
     /// How many of these it lives for.
@@ -61,33 +61,38 @@ impl Life {
     }
 
     /// Says that it is over; nothing comes after that.
-    async fn end<T>(&self) -> T {
-        self.over.notify_one();
+    async fn crash<T>(&self) -> T {
+        self.crash.notify_one();
         std::future::pending().await
     }
 }
 
-impl Faulty {
+impl FaultyStore {
     pub(super) fn new(
         store: &SqliteStore,
-        plan: impl Fn(Asked, Table) -> Option<Fault> + Send + Sync + 'static,
+        plan: impl Fn(Operation, Table) -> Option<Fault> + Send + Sync + 'static,
     ) -> Self {
-        Self { store: store.clone(), plan: Arc::new(plan), life: Life::new(usize::MAX), is_backward: false }
+        Self {
+            store: store.clone(),
+            plan: Arc::new(plan),
+            lifetime: Lifetime::new(usize::MAX),
+            is_backward: false,
+        }
     }
 
     /// Storage that works until the process dies, after so many items. DynamoDB writes those of one call in any order.
-    pub(super) fn until(store: &SqliteStore, writes: usize, is_backward: bool) -> Self {
-        Self { life: Life::new(writes), is_backward, ..Self::new(store, |_, _| None) }
+    pub(super) fn crashing_after(store: &SqliteStore, writes: usize, is_backward: bool) -> Self {
+        Self { lifetime: Lifetime::new(writes), is_backward, ..Self::new(store, |_, _| None) }
     }
 
     /// When it dies.
-    pub(super) async fn death(&self) {
-        self.life.over.notified().await;
+    pub(super) async fn crashed(&self) {
+        self.lifetime.crash.notified().await;
     }
 
     /// Whether there is a conflict.
-    async fn ask(&self, asked: Asked, table: Table) -> Result<bool, StoreError> {
-        match (self.plan)(asked, table) {
+    async fn check(&self, operation: Operation, table: Table) -> Result<bool, StoreError> {
+        match (self.plan)(operation, table) {
             Some(Fault::Throttled) => return Err(StoreError::Unavailable("throttled".to_owned())),
             Some(Fault::Conflict) => return Ok(true),
             Some(Fault::Slow) => sleep(Duration::from_millis(500)).await,
@@ -97,9 +102,9 @@ impl Faulty {
     }
 }
 
-impl Store for Faulty {
+impl Store for FaultyStore {
     async fn get(&self, table: Table, partition: &str, sort: &str) -> Result<Option<Item>, StoreError> {
-        self.ask(Asked::Get, table).await?;
+        self.check(Operation::Get, table).await?;
         self.store.get(table, partition, sort).await
     }
 
@@ -110,20 +115,20 @@ impl Store for Faulty {
     ) -> Result<Vec<Option<Item>>, StoreError> {
         // Each of them is asked for.
         for _ in &keys {
-            self.ask(Asked::Read, table).await?;
+            self.check(Operation::Read, table).await?;
         }
         self.store.get_all(table, keys).await
     }
 
     async fn query(&self, table: Table, query: Query) -> Result<Vec<Item>, StoreError> {
-        self.ask(Asked::Read, table).await?;
+        self.check(Operation::Read, table).await?;
         self.store.query(table, query).await
     }
 
     async fn put(&self, table: Table, item: Item, condition: Condition) -> Result<Written, StoreError> {
-        let is_answer_lost = self.ask(Asked::Put, table).await?;
-        if self.life.spend(1) == 0 {
-            return self.life.end().await;
+        let is_answer_lost = self.check(Operation::Put, table).await?;
+        if self.lifetime.spend(1) == 0 {
+            return self.lifetime.crash().await;
         }
         let (partition, sort) = (item.partition.clone(), item.sort.clone());
         let written = self.store.put(table, item, condition).await?;
@@ -138,18 +143,18 @@ impl Store for Faulty {
         table: Table,
         mut puts: Vec<(Item, Condition)>,
     ) -> Result<Vec<Written>, StoreError> {
-        if !self.ask(Asked::PutAll, table).await? {
-            let lives = self.life.spend(puts.len());
-            let dies = lives < puts.len();
+        if !self.check(Operation::PutAll, table).await? {
+            let written_count = self.lifetime.spend(puts.len());
+            let crashes = written_count < puts.len();
             if self.is_backward {
                 puts.reverse();
             }
-            puts.truncate(lives);
+            puts.truncate(written_count);
             let mut written = self.store.put_all(table, puts).await;
             if self.is_backward {
                 let _ = written.as_mut().map(|written| written.reverse());
             }
-            return if dies { self.life.end().await } else { written };
+            return if crashes { self.lifetime.crash().await } else { written };
         }
         let mut written = Vec::new();
         for (item, _) in puts {
@@ -159,30 +164,30 @@ impl Store for Faulty {
     }
 
     async fn raise(&self, table: Table, partition: &str, sort: &str, least: u64) -> Result<u64, StoreError> {
-        self.ask(Asked::Put, table).await?;
-        if self.life.spend(1) == 0 {
-            return self.life.end().await;
+        self.check(Operation::Put, table).await?;
+        if self.lifetime.spend(1) == 0 {
+            return self.lifetime.crash().await;
         }
         self.store.raise(table, partition, sort, least).await
     }
 
     async fn delete(&self, table: Table, partition: &str, sort: &str) -> Result<(), StoreError> {
-        self.ask(Asked::Delete, table).await?;
-        if self.life.spend(1) == 0 {
-            return self.life.end().await;
+        self.check(Operation::Delete, table).await?;
+        if self.lifetime.spend(1) == 0 {
+            return self.lifetime.crash().await;
         }
         self.store.delete(table, partition, sort).await
     }
 
     async fn delete_all(&self, table: Table, mut keys: Vec<(String, String)>) -> Result<(), StoreError> {
-        self.ask(Asked::Delete, table).await?;
-        let lives = self.life.spend(keys.len());
-        let dies = lives < keys.len();
+        self.check(Operation::Delete, table).await?;
+        let written_count = self.lifetime.spend(keys.len());
+        let crashes = written_count < keys.len();
         if self.is_backward {
             keys.reverse();
         }
-        keys.truncate(lives);
+        keys.truncate(written_count);
         let deleted = self.store.delete_all(table, keys).await;
-        if dies { self.life.end().await } else { deleted }
+        if crashes { self.lifetime.crash().await } else { deleted }
     }
 }

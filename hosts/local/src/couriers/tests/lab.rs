@@ -37,18 +37,18 @@ use super::sink::Sink;
 
 thread_local! {
     /// How far the courier's clock is set forward. A test has a thread of its own.
-    static AHEAD: Cell<SignedDuration> = const { Cell::new(SignedDuration::ZERO) };
+    static CLOCK_OFFSET: Cell<SignedDuration> = const { Cell::new(SignedDuration::ZERO) };
 }
 
 fn now() -> Timestamp {
-    clock::now() + AHEAD.get()
+    clock::now() + CLOCK_OFFSET.get()
 }
 
-pub(super) struct Lab {
+pub(super) struct Fixture {
     pub(super) folder: TempDir,
     pub(super) store: SqliteStore,
-    pub(super) courier: DeliveryWorker<SqliteStore, LocalQueue>,
-    pub(super) tools: WorkerContext<SqliteStore, LocalQueue>,
+    pub(super) worker: DeliveryWorker<SqliteStore, LocalQueue>,
+    pub(super) context: WorkerContext<SqliteStore, LocalQueue>,
     pub(super) tenant: Name,
     sequence: Cell<u32>,
     /// How many bytes more its events have.
@@ -57,7 +57,7 @@ pub(super) struct Lab {
     pub(super) filter_pending: Cell<bool>,
 }
 
-impl Lab {
+impl Fixture {
     /// A lab whose calls may go to these sinks.
     pub(super) fn new(sinks: &[&Sink]) -> Self {
         Self::with_request_timeout(sinks, REQUEST_TIMEOUT)
@@ -68,7 +68,7 @@ impl Lab {
         let store = SqliteStore::open(&folder.path().join("crmflow.db")).unwrap();
         let files = || Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap());
         let allowed = sinks.iter().map(|sink| sink.address.to_string().parse().unwrap()).collect();
-        let tools = WorkerContext {
+        let context = WorkerContext {
             store: store.clone(),
             objects: Objects::new(files(), files()),
             queue: LocalQueue::open(store.clone(), clock::now).unwrap(),
@@ -83,8 +83,8 @@ impl Lab {
         Self {
             folder,
             store,
-            courier: DeliveryWorker::new(tools.clone()),
-            tools,
+            worker: DeliveryWorker::new(context.clone()),
+            context,
             tenant: Name::default_tenant(),
             sequence: Cell::new(0),
             padding: Cell::new(0),
@@ -93,8 +93,8 @@ impl Lab {
     }
 
     /// Sets the clock forward.
-    pub(super) fn pass(&self, seconds: i64) {
-        AHEAD.set(AHEAD.get() + SignedDuration::from_secs(seconds));
+    pub(super) fn advance(&self, seconds: i64) {
+        CLOCK_OFFSET.set(CLOCK_OFFSET.get() + SignedDuration::from_secs(seconds));
     }
 
     /// The courier's time.
@@ -213,7 +213,7 @@ impl Lab {
     }
 
     /// Lane A itself, as somebody left it.
-    pub(super) fn left(&self, body: &str) -> Item {
+    pub(super) fn lane_item(&self, body: &str) -> Item {
         Item {
             partition: self.lane("A"),
             sort: model::LANE_SORT.to_owned(),
@@ -224,21 +224,25 @@ impl Lab {
 
     /// Has the courier work on lanes, all of which it does.
     pub(super) async fn deliver(&self, names: &[&str]) {
-        self.deliver_by(&self.courier, names).await;
+        self.deliver_with(&self.worker, names).await;
     }
 
-    pub(super) async fn deliver_by<S: Store>(&self, courier: &DeliveryWorker<S, LocalQueue>, names: &[&str]) {
-        let left = courier.deliver(self.wakes(names)).await.batch_item_failures;
+    pub(super) async fn deliver_with<S: Store>(
+        &self,
+        worker: &DeliveryWorker<S, LocalQueue>,
+        names: &[&str],
+    ) {
+        let left = worker.deliver(self.wakeups(names)).await.batch_item_failures;
         assert_eq!(left, []);
     }
 
-    pub(super) fn wakes(&self, names: &[&str]) -> SqsEvent {
-        let wake = |name: &&str| {
-            let wake = Wakeup { tenant: self.tenant.clone(), destination: name.parse().unwrap() };
-            let body = serde_json::to_string(&wake).unwrap();
+    pub(super) fn wakeups(&self, names: &[&str]) -> SqsEvent {
+        let wakeup = |name: &&str| {
+            let wakeup = Wakeup { tenant: self.tenant.clone(), destination: name.parse().unwrap() };
+            let body = serde_json::to_string(&wakeup).unwrap();
             SqsMessage { message_id: (*name).to_owned(), body, attributes: MessageAttributes::default() }
         };
-        SqsEvent { records: names.iter().map(wake).collect() }
+        SqsEvent { records: names.iter().map(wakeup).collect() }
     }
 
     /// The rows of a lane with these sorts.
@@ -282,7 +286,7 @@ impl Lab {
     }
 
     pub(super) async fn quarantine(&self) -> Vec<Entry> {
-        let (all, objects) = (Filter::default(), &self.tools.objects);
+        let (all, objects) = (Filter::default(), &self.context.objects);
         quarantine::list(&self.tenant, &all, None, 1_000, objects).await.unwrap().entries
     }
 

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use kernel::store::{Item, Store};
 
 use super::{
-    lab::Lab,
+    lab::Fixture,
     sink::{Reply, Sink},
     survival::{crashed, delivery_of},
 };
@@ -44,49 +44,51 @@ async fn a_users_events_arrive_in_order_whatever_fails() {
         Reply::Status(if call % 7 == 3 { 500 } else { 200 }, "")
     })
     .await;
-    let lab = Lab::new(&[&sink]);
-    lab.destination("A", &sink, |it| {
-        it.ordering = Ordering::User;
-        it.retry_delays = vec![0; 50];
-    })
-    .await;
+    let fixture = Fixture::new(&[&sink]);
+    fixture
+        .destination("A", &sink, |it| {
+            it.ordering = Ordering::User;
+            it.retry_delays = vec![0; 50];
+        })
+        .await;
     for number in 0..300 {
         let user = format!("u{}", number % 11);
-        lab.event(&format!("{user}-{number:04}"), Some(&user), None, &["A"]).await;
+        fixture.event(&format!("{user}-{number:04}"), Some(&user), None, &["A"]).await;
     }
-    lab.deliver(&["A"]).await;
+    fixture.deliver(&["A"]).await;
     check_sorted(&sink.ids());
-    assert_eq!((by_user(&sink.ids()).len(), lab.deliveries("A").await.len()), (11, 300));
-    assert_eq!(lab.rows("A", "q#").await.len(), 0);
+    assert_eq!((by_user(&sink.ids()).len(), fixture.deliveries("A").await.len()), (11, 300));
+    assert_eq!(fixture.rows("A", "q#").await.len(), 0);
 }
 
 #[tokio::test]
 async fn a_stuck_event_holds_up_its_user_for_a_while() {
     let sink =
         Sink::start(|request, _| Reply::Status(if request.id() == "a-1" { 500 } else { 200 }, "")).await;
-    let lab = Lab::new(&[&sink]);
-    lab.destination("A", &sink, |it| {
-        it.ordering = Ordering::User;
-        it.retry_delays = vec![60; 9];
-        it.hold_seconds = 150;
-    })
-    .await;
+    let fixture = Fixture::new(&[&sink]);
+    fixture
+        .destination("A", &sink, |it| {
+            it.ordering = Ordering::User;
+            it.retry_delays = vec![60; 9];
+            it.hold_seconds = 150;
+        })
+        .await;
     for id in ["a-1", "a-2", "b-1", "a-3"] {
-        lab.event(id, Some(&id[..1]), None, &["A"]).await;
+        fixture.event(id, Some(&id[..1]), None, &["A"]).await;
     }
-    lab.deliver(&["A"]).await;
+    fixture.deliver(&["A"]).await;
     let mut ids = sink.ids();
     ids.sort();
     assert_eq!(ids, ["a-1", "b-1"]);
     // Another courier finds it as the first one left it; what comes later waits too.
-    lab.pass(70);
-    lab.event("a-4", Some("a"), None, &["A"]).await;
-    let other = DeliveryWorker::new(lab.tools.clone());
-    lab.deliver_by(&other, &["A"]).await;
+    fixture.advance(70);
+    fixture.event("a-4", Some("a"), None, &["A"]).await;
+    let other = DeliveryWorker::new(fixture.context.clone());
+    fixture.deliver_with(&other, &["A"]).await;
     assert_eq!(sink.ids()[2..], ["a-1"]);
     // After 150 seconds the later ones go.
-    lab.pass(100);
-    lab.deliver(&["A"]).await;
+    fixture.advance(100);
+    fixture.deliver(&["A"]).await;
     let later: Vec<String> =
         sink.ids().into_iter().filter(|id| id.starts_with("a-") && id != "a-1").collect();
     assert_eq!(later, ["a-2", "a-3", "a-4"]);
@@ -99,30 +101,31 @@ async fn check_paused(before: usize) {
         Reply::Status(if request.id() == "a-1" && calls <= before { 503 } else { 200 }, "")
     })
     .await;
-    let lab = Lab::new(&[&sink]);
-    lab.destination("A", &sink, |it| {
-        it.ordering = Ordering::User;
-        it.retry_delays = vec![600; 4];
-        it.hold_seconds = 3_600;
-    })
-    .await;
-    lab.event("a-1", Some("a"), None, &["A"]).await;
+    let fixture = Fixture::new(&[&sink]);
+    fixture
+        .destination("A", &sink, |it| {
+            it.ordering = Ordering::User;
+            it.retry_delays = vec![600; 4];
+            it.hold_seconds = 3_600;
+        })
+        .await;
+    fixture.event("a-1", Some("a"), None, &["A"]).await;
     for _ in 0..before {
-        lab.deliver(&["A"]).await;
-        lab.pass(700);
+        fixture.deliver(&["A"]).await;
+        fixture.advance(700);
     }
     let change = async |state| {
-        let now = lab.now();
-        lab.change("A", |it| (it.state, it.updated_at) = (state, now)).await;
+        let now = fixture.now();
+        fixture.change("A", |it| (it.state, it.updated_at) = (state, now)).await;
     };
     change(State::Paused).await;
-    lab.pass(4_000);
+    fixture.advance(4_000);
     change(State::Active).await;
-    lab.event("a-2", Some("a"), None, &["A"]).await;
-    lab.deliver(&["A"]).await;
+    fixture.event("a-2", Some("a"), None, &["A"]).await;
+    fixture.deliver(&["A"]).await;
     assert_eq!(sink.ids(), vec!["a-1"; before + 1]);
-    lab.pass(700);
-    lab.deliver(&["A"]).await;
+    fixture.advance(700);
+    fixture.deliver(&["A"]).await;
     assert_eq!(sink.ids()[before + 1..], ["a-1", "a-2"]);
 }
 
@@ -139,26 +142,26 @@ async fn what_was_held_up_for_long_enough_is_sent_in_that_millisecond() {
         Timestamp::from_microsecond(1_900_000_000_000_000 + micros).unwrap()
     }
     let sink = Sink::start(|_, _| Reply::Status(200, "")).await;
-    let lab = Lab::new(&[&sink]);
-    lab.destination("A", &sink, |it| (it.ordering, it.hold_seconds) = (Ordering::User, 1)).await;
+    let fixture = Fixture::new(&[&sink]);
+    fixture.destination("A", &sink, |it| (it.ordering, it.hold_seconds) = (Ordering::User, 1)).await;
     for id in ["a-1", "a-2"] {
-        lab.event(id, Some("a"), None, &["A"]).await;
+        fixture.event(id, Some("a"), None, &["A"]).await;
     }
-    let row = lab.rows("A", "q#").await.remove(0);
+    let row = fixture.rows("A", "q#").await.remove(0);
     let sequence = model::queued_parts(&row.sort).unwrap().1.to_owned();
-    let (lane, next) = (lab.lane("A"), time(600_000_000));
+    let (lane, next) = (fixture.lane("A"), time(600_000_000));
     let waits = Delivery {
         user: Some("a".to_owned()),
         blocking_since: Some(time(456) - SignedDuration::from_secs(1)),
         ..delivery_of(Status::Pending, Some(next))
     };
-    lab.store.delete(model::TABLE, &lane, &row.sort).await.unwrap();
+    fixture.store.delete(model::TABLE, &lane, &row.sort).await.unwrap();
     let sort = model::queued_sort(next, &sequence);
-    lab.put(model::TABLE, Item { sort, ..row }).await;
+    fixture.put(model::TABLE, Item { sort, ..row }).await;
     let sort = Status::Pending.sort(&sequence);
-    lab.put(model::TABLE, model::item(&lane, sort, 1, &waits).unwrap()).await;
-    let courier = DeliveryWorker::new(WorkerContext { now: || time(100), ..lab.tools.clone() });
-    lab.deliver_by(&courier, &["A"]).await;
+    fixture.put(model::TABLE, model::item(&lane, sort, 1, &waits).unwrap()).await;
+    let worker = DeliveryWorker::new(WorkerContext { now: || time(100), ..fixture.context.clone() });
+    fixture.deliver_with(&worker, &["A"]).await;
     assert_eq!(sink.ids(), ["a-2"]);
 }
 
@@ -178,16 +181,16 @@ async fn what_comes_late_into_the_lane_is_not_overtaken() {
     let sink =
         Sink::start(|request, _| if request.id() == "b-1" { Reply::Held } else { Reply::Status(200, "") })
             .await;
-    let lab = Lab::new(&[&sink]);
-    lab.destination("A", &sink, |it| it.ordering = Ordering::User).await;
-    lab.pass(10);
-    lab.event("b-1", Some("b"), None, &["A"]).await;
-    let mut work = Box::pin(lab.deliver(&["A"]));
+    let fixture = Fixture::new(&[&sink]);
+    fixture.destination("A", &sink, |it| it.ordering = Ordering::User).await;
+    fixture.advance(10);
+    fixture.event("b-1", Some("b"), None, &["A"]).await;
+    let mut work = Box::pin(fixture.deliver(&["A"]));
     work_until(&mut work, || sink.ids().len() == 1).await;
-    lab.pass(-5);
-    lab.event("a-1", Some("a"), None, &["A"]).await;
-    lab.pass(5);
-    lab.event("a-2", Some("a"), None, &["A"]).await;
+    fixture.advance(-5);
+    fixture.event("a-1", Some("a"), None, &["A"]).await;
+    fixture.advance(5);
+    fixture.event("a-2", Some("a"), None, &["A"]).await;
     work_until(&mut work, || sink.ids().len() == 3).await;
     sink.release();
     work.await;
@@ -200,35 +203,35 @@ async fn what_is_stuck_and_lies_in_the_lane_twice_is_not_overtaken() {
     let sink =
         Sink::start(|request, _| if request.id() == "b-1" { Reply::Held } else { Reply::Status(200, "") })
             .await;
-    let lab = Lab::new(&[&sink]);
-    lab.destination("A", &sink, |it| it.ordering = Ordering::User).await;
-    lab.event("a-1", Some("a"), None, &["A"]).await;
-    let row = lab.rows("A", "q#").await.remove(0);
+    let fixture = Fixture::new(&[&sink]);
+    fixture.destination("A", &sink, |it| it.ordering = Ordering::User).await;
+    fixture.event("a-1", Some("a"), None, &["A"]).await;
+    let row = fixture.rows("A", "q#").await.remove(0);
     let (due, sequence) = model::queued_parts(&row.sort).unwrap();
     let next = due + SignedDuration::from_secs(600);
     let queued = Queued { tries: 1, blocking_since: Some(due), ..delivery::model::body(&row).unwrap() };
     let mut waits = delivery_of(Status::Pending, Some(next));
     waits.attempts[0].at = due;
     (waits.message_id, waits.user) = ("a-1".to_owned(), Some("a".to_owned()));
-    let lane = lab.lane("A");
+    let lane = fixture.lane("A");
     for item in [
         model::item(&lane, model::queued_sort(next, sequence), 1, &queued).unwrap(),
         model::item(&lane, Status::Pending.sort(sequence), 1, &waits).unwrap(),
-        crashed(&lab),
+        crashed(&fixture),
     ] {
-        lab.put(model::TABLE, item).await;
+        fixture.put(model::TABLE, item).await;
     }
-    lab.event("b-1", Some("b"), None, &["A"]).await;
-    let mut work = Box::pin(lab.deliver(&["A"]));
+    fixture.event("b-1", Some("b"), None, &["A"]).await;
+    let mut work = Box::pin(fixture.deliver(&["A"]));
     work_until(&mut work, || sink.ids().len() == 1).await;
-    lab.event("a-2", Some("a"), None, &["A"]).await;
-    lab.event("c-1", Some("c"), None, &["A"]).await;
+    fixture.event("a-2", Some("a"), None, &["A"]).await;
+    fixture.event("c-1", Some("c"), None, &["A"]).await;
     work_until(&mut work, || sink.ids().contains(&"c-1".to_owned())).await;
     sink.release();
     work.await;
     assert_eq!(sink.ids(), ["b-1", "c-1"]);
-    lab.pass(601);
-    lab.deliver(&["A"]).await;
+    fixture.advance(601);
+    fixture.deliver(&["A"]).await;
     assert_eq!(sink.ids(), ["b-1", "c-1", "a-1", "a-2"]);
 }
 
@@ -236,21 +239,21 @@ async fn what_is_stuck_and_lies_in_the_lane_twice_is_not_overtaken() {
 #[tokio::test]
 async fn many_of_one_user_that_lie_in_the_lane_twice_are_sent_once() {
     let sink = Sink::start(|_, _| Reply::Status(200, "")).await;
-    let lab = Lab::new(&[&sink]);
-    lab.destination("A", &sink, |it| it.ordering = Ordering::User).await;
+    let fixture = Fixture::new(&[&sink]);
+    fixture.destination("A", &sink, |it| it.ordering = Ordering::User).await;
     for number in 0..300 {
-        lab.event(&format!("a-{number:04}"), Some("a"), None, &["A"]).await;
+        fixture.event(&format!("a-{number:04}"), Some("a"), None, &["A"]).await;
     }
-    for row in lab.rows("A", "q#").await {
+    for row in fixture.rows("A", "q#").await {
         let (due, sequence) = model::queued_parts(&row.sort).unwrap();
         let later = due + SignedDuration::from_millis(1);
         let sort = model::queued_sort(later, sequence);
-        lab.put(model::TABLE, kernel::store::Item { sort, ..row }).await;
+        fixture.put(model::TABLE, kernel::store::Item { sort, ..row }).await;
     }
-    lab.pass(1);
-    lab.deliver(&["A"]).await;
+    fixture.advance(1);
+    fixture.deliver(&["A"]).await;
     check_sorted(&sink.ids());
-    assert_eq!((sink.ids().len(), lab.rows("A", "q#").await.len()), (300, 0));
+    assert_eq!((sink.ids().len(), fixture.rows("A", "q#").await.len()), (300, 0));
 }
 
 #[tokio::test]
@@ -258,13 +261,13 @@ async fn however_many_one_user_has_the_next_one_is_served() {
     let sink =
         Sink::start(|request, _| if request.id() == "a-0000" { Reply::Hang } else { Reply::Status(200, "") })
             .await;
-    let lab = Lab::new(&[&sink]);
-    lab.destination("A", &sink, |it| it.ordering = Ordering::User).await;
+    let fixture = Fixture::new(&[&sink]);
+    fixture.destination("A", &sink, |it| it.ordering = Ordering::User).await;
     for number in 0..2_000 {
-        lab.event(&format!("a-{number:04}"), Some("a"), None, &["A"]).await;
+        fixture.event(&format!("a-{number:04}"), Some("a"), None, &["A"]).await;
     }
-    lab.event("b-1", Some("b"), None, &["A"]).await;
-    let mut work = std::pin::pin!(lab.deliver(&["A"]));
+    fixture.event("b-1", Some("b"), None, &["A"]).await;
+    let mut work = std::pin::pin!(fixture.deliver(&["A"]));
     work_until(&mut work, || sink.ids().contains(&"b-1".to_owned())).await;
     assert_eq!(sink.ids(), ["a-0000", "b-1"]);
 }

@@ -52,7 +52,7 @@ pub(super) type Plan = dyn Fn(&Request, usize) -> Reply + Send + Sync;
 #[derive(Clone)]
 pub(super) struct Sink {
     pub(super) address: SocketAddr,
-    seen: Arc<Mutex<Vec<Request>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
     held: Arc<Semaphore>,
 }
 
@@ -60,20 +60,20 @@ impl Sink {
     pub(super) async fn start(plan: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let sink = Self { address, seen: Arc::default(), held: Arc::new(Semaphore::new(0)) };
+        let sink = Self { address, requests: Arc::default(), held: Arc::new(Semaphore::new(0)) };
         let held = Arc::clone(&sink.held);
-        let (seen, plan): (_, Arc<Plan>) = (Arc::clone(&sink.seen), Arc::new(plan));
+        let (requests, plan): (_, Arc<Plan>) = (Arc::clone(&sink.requests), Arc::new(plan));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&seen), Arc::clone(&plan), Arc::clone(&held)));
+                tokio::spawn(serve(stream, Arc::clone(&requests), Arc::clone(&plan), Arc::clone(&held)));
             }
         });
         sink
     }
 
     /// What came in, in order.
-    pub(super) fn seen(&self) -> Vec<Request> {
-        self.seen.lock().unwrap().clone()
+    pub(super) fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
     }
 
     /// One that is held is answered.
@@ -83,19 +83,19 @@ impl Sink {
 
     /// The ids of what came in, in order.
     pub(super) fn ids(&self) -> Vec<String> {
-        self.seen().iter().map(|request| request.id().to_owned()).collect()
+        self.requests().iter().map(|request| request.id().to_owned()).collect()
     }
 }
 
-async fn serve(stream: TcpStream, seen: Arc<Mutex<Vec<Request>>>, plan: Arc<Plan>, held: Arc<Semaphore>) {
+async fn serve(stream: TcpStream, requests: Arc<Mutex<Vec<Request>>>, plan: Arc<Plan>, held: Arc<Semaphore>) {
     stream.set_nodelay(true).unwrap();
     let mut stream = BufReader::new(stream);
     while let Some(request) = read(&mut stream).await {
         let reply = {
-            let mut seen = seen.lock().unwrap();
-            let before = seen.iter().filter(|other| other.id() == request.id()).count();
+            let mut requests = requests.lock().unwrap();
+            let before = requests.iter().filter(|other| other.id() == request.id()).count();
             let reply = plan(&request, before);
-            seen.push(request);
+            requests.push(request);
             reply
         };
         let answer = match reply {

@@ -6,18 +6,18 @@ use jiff::{SignedDuration, Timestamp};
 use kernel::store::{Item, Store};
 
 use super::{
-    lab::Lab,
+    lab::Fixture,
     sink::{Reply, Sink},
 };
 
 /// A lane that somebody left without having let it go.
-pub(super) fn crashed(lab: &Lab) -> Item {
-    lab.left(r#"{"holder":"test","expiresAt":"2999-01-01T00:00:00Z"}"#)
+pub(super) fn crashed(fixture: &Fixture) -> Item {
+    fixture.lane_item(r#"{"holder":"test","expiresAt":"2999-01-01T00:00:00Z"}"#)
 }
 
 /// The event's row as it was put, and what it holds.
-async fn row(lab: &Lab) -> (Item, Timestamp, String, Queued) {
-    let row = lab.rows("A", "q#").await.remove(0);
+async fn row(fixture: &Fixture) -> (Item, Timestamp, String, Queued) {
+    let row = fixture.rows("A", "q#").await.remove(0);
     let (due, sequence) = model::queued_parts(&row.sort).unwrap();
     let (sequence, queued) = (sequence.to_owned(), model::body(&row).unwrap());
     (row, due, sequence, queued)
@@ -47,128 +47,146 @@ pub(super) fn delivery_of(status: Status, next_attempt_at: Option<Timestamp>) ->
     }
 }
 
-async fn lab() -> (Lab, Sink) {
+async fn fixture() -> (Fixture, Sink) {
     let sink = Sink::start(|_, _| Reply::Status(200, "")).await;
-    let lab = Lab::new(&[&sink]);
-    lab.destination("A", &sink, |_| {}).await;
-    lab.event("m1", None, None, &["A"]).await;
-    lab.put(model::TABLE, crashed(&lab)).await;
-    (lab, sink)
+    let fixture = Fixture::new(&[&sink]);
+    fixture.destination("A", &sink, |_| {}).await;
+    fixture.event("m1", None, None, &["A"]).await;
+    fixture.put(model::TABLE, crashed(&fixture)).await;
+    (fixture, sink)
 }
 
-async fn check_end(lab: &Lab, sink: &Sink, calls: usize, status: Status, is_true: bool) {
-    assert_eq!(sink.seen().len(), calls);
-    assert_eq!(lab.deliveries("A").await.iter().map(|it| it.status).collect::<Vec<_>>(), [status]);
-    assert_eq!(lab.is_delivered("m1", "A").await, is_true);
-    assert_eq!(lab.rows("A", "q#").await.len(), 0);
+async fn check_result(fixture: &Fixture, sink: &Sink, calls: usize, status: Status, is_true: bool) {
+    assert_eq!(sink.requests().len(), calls);
+    assert_eq!(fixture.deliveries("A").await.iter().map(|it| it.status).collect::<Vec<_>>(), [status]);
+    assert_eq!(fixture.is_delivered("m1", "A").await, is_true);
+    assert_eq!(fixture.rows("A", "q#").await.len(), 0);
 }
 
 #[tokio::test]
 async fn delivered_but_the_response_does_not_say_so() {
-    let (lab, sink) = lab().await;
-    let (_, _, sequence, _) = row(&lab).await;
+    let (fixture, sink) = fixture().await;
+    let (_, _, sequence, _) = row(&fixture).await;
     let done = delivery_of(Status::Delivered, None);
-    lab.put(model::TABLE, model::item(&lab.lane("A"), Status::Delivered.sort(&sequence), 1, &done).unwrap())
+    fixture
+        .put(
+            model::TABLE,
+            model::item(&fixture.lane("A"), Status::Delivered.sort(&sequence), 1, &done).unwrap(),
+        )
         .await;
-    lab.deliver(&["A"]).await;
-    check_end(&lab, &sink, 0, Status::Delivered, true).await;
+    fixture.deliver(&["A"]).await;
+    check_result(&fixture, &sink, 0, Status::Delivered, true).await;
 }
 
 #[tokio::test]
 async fn delivered_but_still_queued() {
-    let (lab, sink) = lab().await;
-    let (_, _, sequence, _) = row(&lab).await;
+    let (fixture, sink) = fixture().await;
+    let (_, _, sequence, _) = row(&fixture).await;
     let done = delivery_of(Status::Delivered, None);
-    lab.put(model::TABLE, model::item(&lab.lane("A"), Status::Delivered.sort(&sequence), 1, &done).unwrap())
+    fixture
+        .put(
+            model::TABLE,
+            model::item(&fixture.lane("A"), Status::Delivered.sort(&sequence), 1, &done).unwrap(),
+        )
         .await;
-    let partition = response::partition(&lab.tenant, "m1");
-    let item = lab.store.get(response::TABLE, &partition, response::SORT).await.unwrap().unwrap();
+    let partition = response::partition(&fixture.tenant, "m1");
+    let item = fixture.store.get(response::TABLE, &partition, response::SORT).await.unwrap().unwrap();
     let mut response = Response::read(&item).unwrap();
     response.destinations.insert("A".parse().unwrap(), true);
-    lab.put(response::TABLE, response.item(&lab.tenant, 2).unwrap()).await;
-    lab.deliver(&["A"]).await;
-    check_end(&lab, &sink, 0, Status::Delivered, true).await;
+    fixture.put(response::TABLE, response.item(&fixture.tenant, 2).unwrap()).await;
+    fixture.deliver(&["A"]).await;
+    check_result(&fixture, &sink, 0, Status::Delivered, true).await;
 }
 
 #[tokio::test]
 async fn failed_but_still_queued() {
-    let (lab, sink) = lab().await;
-    let (_, _, sequence, _) = row(&lab).await;
+    let (fixture, sink) = fixture().await;
+    let (_, _, sequence, _) = row(&fixture).await;
     let done = delivery_of(Status::Failed, None);
-    lab.put(model::TABLE, model::item(&lab.lane("A"), Status::Failed.sort(&sequence), 1, &done).unwrap())
+    fixture
+        .put(model::TABLE, model::item(&fixture.lane("A"), Status::Failed.sort(&sequence), 1, &done).unwrap())
         .await;
-    lab.deliver(&["A"]).await;
-    check_end(&lab, &sink, 0, Status::Failed, false).await;
+    fixture.deliver(&["A"]).await;
+    check_result(&fixture, &sink, 0, Status::Failed, false).await;
 }
 
 #[tokio::test]
 async fn sent_again_and_delivered_but_the_failure_is_still_there() {
-    let (lab, sink) = lab().await;
-    let (row, _, sequence, queued) = row(&lab).await;
+    let (fixture, sink) = fixture().await;
+    let (row, _, sequence, queued) = row(&fixture).await;
     let body = serde_json::to_string(&Queued { replays: 1, ..queued }).unwrap();
-    lab.put(model::TABLE, Item { body, ..row }).await;
+    fixture.put(model::TABLE, Item { body, ..row }).await;
     for (status, replays) in [(Status::Delivered, 1), (Status::Failed, 1)] {
         // A failure that is sent again says that it waits.
         let says = if status == Status::Failed { Status::Pending } else { status };
         let done = Delivery { replays, ..delivery_of(says, None) };
-        let item = model::item(&lab.lane("A"), status.sort(&sequence), 2, &done).unwrap();
-        lab.put(model::TABLE, item).await;
+        let item = model::item(&fixture.lane("A"), status.sort(&sequence), 2, &done).unwrap();
+        fixture.put(model::TABLE, item).await;
     }
-    let partition = response::partition(&lab.tenant, "m1");
-    let item = lab.store.get(response::TABLE, &partition, response::SORT).await.unwrap().unwrap();
+    let partition = response::partition(&fixture.tenant, "m1");
+    let item = fixture.store.get(response::TABLE, &partition, response::SORT).await.unwrap().unwrap();
     let mut response = Response::read(&item).unwrap();
     response.destinations.insert("A".parse().unwrap(), true);
-    lab.put(response::TABLE, response.item(&lab.tenant, 2).unwrap()).await;
-    lab.deliver(&["A"]).await;
-    check_end(&lab, &sink, 0, Status::Delivered, true).await;
+    fixture.put(response::TABLE, response.item(&fixture.tenant, 2).unwrap()).await;
+    fixture.deliver(&["A"]).await;
+    check_result(&fixture, &sink, 0, Status::Delivered, true).await;
 }
 
 #[tokio::test]
 async fn put_off_but_queued_twice() {
-    let (lab, sink) = lab().await;
-    let (_, due, sequence, queued) = row(&lab).await;
+    let (fixture, sink) = fixture().await;
+    let (_, due, sequence, queued) = row(&fixture).await;
     let next = due + SignedDuration::from_secs(600);
     let waits = delivery_of(Status::Pending, Some(next));
-    lab.put(model::TABLE, model::item(&lab.lane("A"), Status::Pending.sort(&sequence), 1, &waits).unwrap())
+    fixture
+        .put(
+            model::TABLE,
+            model::item(&fixture.lane("A"), Status::Pending.sort(&sequence), 1, &waits).unwrap(),
+        )
         .await;
     let again = Queued { tries: 1, ..queued };
-    lab.put(
-        model::TABLE,
-        model::item(&lab.lane("A"), model::queued_sort(next, &sequence), 1, &again).unwrap(),
-    )
-    .await;
-    lab.deliver(&["A"]).await;
-    assert_eq!((sink.seen().len(), lab.rows("A", "q#").await.len()), (0, 1));
-    lab.pass(601);
-    lab.deliver(&["A"]).await;
-    check_end(&lab, &sink, 1, Status::Delivered, true).await;
-    assert_eq!(lab.deliveries("A").await[0].attempts.len(), 2);
+    fixture
+        .put(
+            model::TABLE,
+            model::item(&fixture.lane("A"), model::queued_sort(next, &sequence), 1, &again).unwrap(),
+        )
+        .await;
+    fixture.deliver(&["A"]).await;
+    assert_eq!((sink.requests().len(), fixture.rows("A", "q#").await.len()), (0, 1));
+    fixture.advance(601);
+    fixture.deliver(&["A"]).await;
+    check_result(&fixture, &sink, 1, Status::Delivered, true).await;
+    assert_eq!(fixture.deliveries("A").await[0].attempts.len(), 2);
 }
 
 #[tokio::test]
 async fn put_off_but_the_new_row_is_not_there() {
-    let (lab, sink) = lab().await;
-    let (_, due, sequence, _) = row(&lab).await;
+    let (fixture, sink) = fixture().await;
+    let (_, due, sequence, _) = row(&fixture).await;
     let waits = delivery_of(Status::Pending, Some(due + SignedDuration::from_secs(600)));
-    lab.put(model::TABLE, model::item(&lab.lane("A"), Status::Pending.sort(&sequence), 1, &waits).unwrap())
+    fixture
+        .put(
+            model::TABLE,
+            model::item(&fixture.lane("A"), Status::Pending.sort(&sequence), 1, &waits).unwrap(),
+        )
         .await;
-    lab.deliver(&["A"]).await;
-    check_end(&lab, &sink, 1, Status::Delivered, true).await;
-    assert_eq!(lab.rows("A", "p#").await.len(), 0);
+    fixture.deliver(&["A"]).await;
+    check_result(&fixture, &sink, 1, Status::Delivered, true).await;
+    assert_eq!(fixture.rows("A", "p#").await.len(), 0);
 }
 
 #[tokio::test]
 async fn an_event_that_is_not_there_is_waited_for_and_then_has_failed() {
-    let (lab, sink) = lab().await;
-    let partition = response::partition(&lab.tenant, "m1");
-    lab.store.delete(response::TABLE, &partition, response::SORT).await.unwrap();
+    let (fixture, sink) = fixture().await;
+    let partition = response::partition(&fixture.tenant, "m1");
+    fixture.store.delete(response::TABLE, &partition, response::SORT).await.unwrap();
     tokio::select! {
-        () = lab.deliver(&["A"]) => panic!("it waits, a second at a time"),
+        () = fixture.deliver(&["A"]) => panic!("it waits, a second at a time"),
         () = tokio::time::sleep(std::time::Duration::from_millis(500)) => {}
     }
-    assert_eq!((sink.seen().len(), lab.rows("A", "q#").await.len()), (0, 1));
-    lab.pass(301);
-    lab.deliver(&["A"]).await;
-    assert_eq!(lab.deliveries("A").await[0].reason.as_deref(), Some("event_missing"));
-    assert_eq!((sink.seen().len(), lab.rows("A", "q#").await.len()), (0, 0));
+    assert_eq!((sink.requests().len(), fixture.rows("A", "q#").await.len()), (0, 1));
+    fixture.advance(301);
+    fixture.deliver(&["A"]).await;
+    assert_eq!(fixture.deliveries("A").await[0].reason.as_deref(), Some("event_missing"));
+    assert_eq!((sink.requests().len(), fixture.rows("A", "q#").await.len()), (0, 0));
 }
