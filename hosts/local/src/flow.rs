@@ -18,7 +18,7 @@ use step_functions::{
 };
 use template::{Machine, Template};
 
-use crate::{couriers, data_folder::DataFolder, functions, os_limits};
+use crate::{data_folder::DataFolder, delivery_worker, functions, os_limits};
 
 /// The flow behind the API.
 #[derive(Clone, Debug)]
@@ -46,7 +46,10 @@ impl LocalFlow {
             cores: os_limits::cores(),
         };
         let services = Services::new(host, template).with_mock_file(mocks);
-        Self { executions: Executions::new(services), delivery_worker: couriers::delivery_worker(&folder.host) }
+        Self {
+            executions: Executions::new(services),
+            delivery_worker: delivery_worker::delivery_worker(&folder.host),
+        }
     }
 
     /// Clears the working files of an execution that has ended.

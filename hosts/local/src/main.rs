@@ -2,8 +2,8 @@
 
 mod cli;
 mod commands;
-mod couriers;
 mod data_folder;
+mod delivery_worker;
 mod event_sources;
 mod exit;
 mod flow;

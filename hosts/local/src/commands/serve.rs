@@ -19,9 +19,8 @@ use tracing::Level;
 
 use crate::{
     cli::Serve,
-    couriers,
     data_folder::DataFolder,
-    event_sources,
+    delivery_worker, event_sources,
     exit::Exit,
     flow::LocalFlow,
     http_server::{self, HEADERS_TIMEOUT},
@@ -106,7 +105,7 @@ async fn take_up(folder: &DataFolder, flow: &LocalFlow, args: &Serve) -> Result<
     let limit = Size { messages: args.queue_limit, bytes: args.queue_bytes };
     queue.limit(QueueName::Events, limit).await?;
     queue.warn_of_suspects();
-    couriers::wake_lanes(&folder.host, &services.template, clock::now()).await?;
+    delivery_worker::wake_lanes(&folder.host, &services.template, clock::now()).await?;
     Ok(())
 }
 

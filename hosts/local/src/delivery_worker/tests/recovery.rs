@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use kernel::store::{Item, Store};
 
 use super::{
-    lab::Fixture,
+    fixture::Fixture,
     sink::{Reply, Sink},
 };
 

@@ -15,10 +15,10 @@ use jiff::SignedDuration;
 use kernel::{queue::QueueName, store::Table};
 
 use super::{
-    faulty::{Fault, FaultyStore, Operation},
-    lab::Fixture,
+    fault_plan::{Fault, FaultyStore, Operation},
+    fixture::Fixture,
     sink::{Reply, Sink},
-    trouble::{fail_times, worker},
+    storage_faults::{fail_times, worker},
 };
 
 /// How many come at once.

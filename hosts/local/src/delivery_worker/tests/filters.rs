@@ -8,7 +8,7 @@ use destinations::destination::{Ordering, State};
 use events::response;
 
 use super::{
-    lab::Fixture,
+    fixture::Fixture,
     sink::{Reply, Sink},
 };
 

@@ -9,11 +9,11 @@ use delivery::model::Status;
 use destinations::destination::{Destination, Ordering, RETRY_DELAYS, State};
 
 use super::{
-    lab::Fixture,
+    fixture::Fixture,
     sink::{Reply, Sink},
 };
 
-/// A lab with a destination that is out of order.
+/// A fixture with a destination that is out of order.
 async fn failing(change: impl FnOnce(&mut Destination)) -> (Fixture, Sink, Arc<AtomicU16>) {
     let answer = Arc::new(AtomicU16::new(503));
     let says = Arc::clone(&answer);

@@ -18,7 +18,7 @@ use destinations::destination::{Destination, State};
 use kernel::queue::QueueName;
 
 use super::{
-    lab::Fixture,
+    fixture::Fixture,
     sink::{Reply, Sink},
 };
 

@@ -1,16 +1,16 @@
 //! Lanes on this machine's storage, with destinations that do what a test says.
 
 mod answers;
-mod crowd;
-mod deaths;
-mod faulty;
+mod breaker_and_waits;
+mod contention;
+mod crash_points;
+mod fault_plan;
 mod filters;
-mod lab;
+mod fixture;
 mod order;
 mod outage;
+mod recovery;
 mod refused;
-mod rest;
 mod secure;
 mod sink;
-mod survival;
-mod trouble;
+mod storage_faults;

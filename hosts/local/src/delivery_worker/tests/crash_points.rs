@@ -1,4 +1,4 @@
-//! The process dies between any two items that a courier writes.
+//! The process dies between any two items that a worker writes.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use futures::{StreamExt, stream};
 use tokio::time::sleep;
 
 use super::{
-    faulty::FaultyStore,
-    lab::Fixture,
+    fault_plan::FaultyStore,
+    fixture::Fixture,
     sink::{Reply, Sink},
-    trouble::worker,
+    storage_faults::worker,
 };
 
 /// So many labs are at work at once.
 const MAX_CONCURRENT: usize = 64;
-/// So long after the next courier began comes what came late, in milliseconds: before what is tried again is due.
+/// So long after the next worker began comes what came late, in milliseconds: before what is tried again is due.
 const LATE_DELAY_MS: u64 = 300;
-/// Who has events, and how many of them were there before the first courier.
+/// Who has events, and how many of them were there before the first worker.
 const USERS: [(&str, usize); 3] = [("a", 2), ("b", 3), ("c", 4)];
 /// How many events each has in the end.
 const EVENTS: usize = 5;
@@ -33,8 +33,8 @@ fn is_refused(id: &str, is_undecided: bool) -> bool {
     is_undecided && id.ends_with("-2")
 }
 
-/// Delivers events of some users by a courier who dies after so many writes, and by the next one; gives whether the
-/// first one died. Where they are undecided, the courier evaluates the filter.
+/// Delivers events of some users by a worker that dies after so many writes, and by the next one; gives whether the
+/// first one died. Where they are undecided, the worker evaluates the filter.
 async fn check(writes: usize, is_backward: bool, is_undecided: bool) -> bool {
     let sink = Sink::start(|request, before| plan(request.id(), before)).await;
     let fixture = Fixture::new(&[&sink]);
@@ -116,13 +116,13 @@ async fn crash_everywhere(is_backward: bool, is_undecided: bool) {
 }
 
 #[tokio::test]
-async fn wherever_a_courier_dies_every_event_arrives_and_a_users_in_order() {
+async fn wherever_a_worker_dies_every_event_arrives_and_a_users_in_order() {
     for is_backward in [false, true] {
         crash_everywhere(is_backward, false).await;
     }
 }
 
 #[tokio::test]
-async fn wherever_a_courier_dies_a_refused_event_is_gone_and_others_arrive() {
+async fn wherever_a_worker_dies_a_refused_event_is_gone_and_others_arrive() {
     crash_everywhere(true, true).await;
 }

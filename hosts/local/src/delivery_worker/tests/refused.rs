@@ -11,11 +11,11 @@ use kernel::queue::QueueName;
 
 use super::{
     answers::summary,
-    lab::Fixture,
+    fixture::Fixture,
     sink::{Reply, Sink},
 };
 
-/// A lab with a destination, and a sink that gives the answer that is set.
+/// A fixture with a destination, and a sink that gives the answer that is set.
 async fn answered(status: u16) -> (Fixture, Sink, Arc<AtomicU16>) {
     let answer = Arc::new(AtomicU16::new(status));
     let says = Arc::clone(&answer);

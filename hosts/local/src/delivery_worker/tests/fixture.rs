@@ -1,4 +1,4 @@
-//! A data folder, a courier with a clock that can be set forward, and events for its lanes.
+//! A data folder, a worker with a clock that can be set forward, and events for its lanes.
 
 use std::{cell::Cell, collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -36,7 +36,7 @@ use tempfile::TempDir;
 use super::sink::Sink;
 
 thread_local! {
-    /// How far the courier's clock is set forward. A test has a thread of its own.
+    /// How far the worker's clock is set forward. A test has a thread of its own.
     static CLOCK_OFFSET: Cell<SignedDuration> = const { Cell::new(SignedDuration::ZERO) };
 }
 
@@ -58,7 +58,7 @@ pub(super) struct Fixture {
 }
 
 impl Fixture {
-    /// A lab whose calls may go to these sinks.
+    /// A fixture whose calls may go to these sinks.
     pub(super) fn new(sinks: &[&Sink]) -> Self {
         Self::with_request_timeout(sinks, REQUEST_TIMEOUT)
     }
@@ -97,8 +97,8 @@ impl Fixture {
         CLOCK_OFFSET.set(CLOCK_OFFSET.get() + SignedDuration::from_secs(seconds));
     }
 
-    /// The courier's time.
-    #[expect(clippy::unused_self, reason = "it is the lab's clock")]
+    /// The worker's time.
+    #[expect(clippy::unused_self, reason = "it is the fixture's clock")]
     pub(super) fn now(&self) -> Timestamp {
         now()
     }
@@ -222,7 +222,7 @@ impl Fixture {
         }
     }
 
-    /// Has the courier work on lanes, all of which it does.
+    /// Has the worker work on lanes, all of which it does.
     pub(super) async fn deliver(&self, names: &[&str]) {
         self.deliver_with(&self.worker, names).await;
     }

@@ -11,9 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use kernel::store::{Item, Store};
 
 use super::{
-    lab::Fixture,
+    fixture::Fixture,
+    recovery::{crashed, delivery_of},
     sink::{Reply, Sink},
-    survival::{crashed, delivery_of},
 };
 
 /// The last time that each event came, by user, in order.
@@ -80,7 +80,7 @@ async fn a_stuck_event_holds_up_its_user_for_a_while() {
     let mut ids = sink.ids();
     ids.sort();
     assert_eq!(ids, ["a-1", "b-1"]);
-    // Another courier finds it as the first one left it; what comes later waits too.
+    // Another worker finds it as the first one left it; what comes later waits too.
     fixture.advance(70);
     fixture.event("a-4", Some("a"), None, &["A"]).await;
     let other = DeliveryWorker::new(fixture.context.clone());

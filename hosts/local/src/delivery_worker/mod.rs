@@ -1,6 +1,6 @@
-//! The courier of this machine: it sends what lies in the lanes.
+//! The delivery worker of this machine: its set-up, and the wake-ups at the start.
 
-mod wakes;
+mod wakeups;
 
 use delivery::worker::{DeliveryWorker, Evaluator, MAX_LEASE_HOLD, REQUEST_TIMEOUT, WorkerContext};
 use registry::Host;
@@ -8,12 +8,12 @@ use sqlite_store::{SqliteStore, queues::LocalQueue};
 use step_functions::clock;
 
 use crate::os_limits;
-pub(crate) use wakes::wake_lanes;
+pub(crate) use wakeups::wake_lanes;
 
-/// Who holds the leases on lanes: one process works on a data folder, so after a crash its leases are its own.
+/// The holder of leases on lanes. One process works on a data folder, so after a crash its leases are its own.
 const LEASE_HOLDER: &str = "local";
 
-/// A courier on what functions work with.
+/// A delivery worker over what functions work with.
 pub(crate) fn delivery_worker(
     host: &Host<SqliteStore, LocalQueue>,
 ) -> DeliveryWorker<SqliteStore, LocalQueue> {

@@ -18,8 +18,8 @@ use kernel::{Store, queue::QueueName, store::Table};
 use sqlite_store::queues::LocalQueue;
 
 use super::{
-    faulty::{Fault, FaultyStore, Operation},
-    lab::Fixture,
+    fault_plan::{Fault, FaultyStore, Operation},
+    fixture::Fixture,
     sink::{Reply, Sink},
 };
 
@@ -45,7 +45,7 @@ fn delays(fixture: &Fixture) -> Vec<i64> {
     fixture.messages(QueueName::Lanes).iter().map(|(delay, _)| *delay).collect()
 }
 
-/// Sends `m1`, which takes a second and a half, and `m2` through storage that fails so; gives the lab after that, and
+/// Sends `m1`, which takes a second and a half, and `m2` through storage that fails so; gives the fixture after that, and
 /// how many calls were made. `m2` fails for good.
 async fn check(
     expected: &[Status],
@@ -181,7 +181,7 @@ async fn a_quarantine_that_fails_costs_what_failed_alone() {
     assert_eq!(ids, ["m1", "m2", "m2", "m3"]);
 }
 
-/// `m1` is answered late, when the lease of the courier that sent it is over and another courier has the lane, which
+/// `m1` is answered late, when the lease of the worker that sent it is over and another worker has the lane, which
 /// gets this answer at once.
 async fn check_late(answer: u16, status: Status) {
     let sink =

@@ -15,7 +15,7 @@ use kernel::{fault::ErrorType, queue::QueueName};
 use jiff::SignedDuration;
 
 use super::{
-    lab::Fixture,
+    fixture::Fixture,
     secure,
     sink::{Reply, Sink},
 };
