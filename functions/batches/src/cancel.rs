@@ -1,6 +1,6 @@
-//! A batch that its operator dropped: what it stored so far keeps its outcome, and the rest is `cancelled`.
+//! Cancels a batch for its operator: records that are stored keep their outcome, and the rest are `cancelled`.
 //!
-//! Nothing of the batch may be worked on meanwhile. Run again, it comes to the same.
+//! No step may work on the batch meanwhile. A second run has the same result.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -31,12 +31,12 @@ use kernel::{
     store::{Store, Table},
 };
 
-/// How many chunks are gone through at once.
+/// Maximum number of chunks that are processed concurrently.
 const AT_ONCE: usize = 4;
-/// How many contacts are looked up at once.
+/// Maximum number of contacts in one read.
 const BLOCK: usize = 1_000;
 
-/// What the execution of a batch was started with: its records, or where the list of its chunks lies.
+/// The input of a batch's execution: its records, or the key of its manifest.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Input {
@@ -47,7 +47,7 @@ struct Input {
     manifest: Option<String>,
 }
 
-/// Ends a batch whose execution was started with `input`, and writes how.
+/// Cancels the batch whose execution was started with `input`, and stores the result.
 pub async fn cancel(
     input: &str,
     store: &impl Store,
@@ -85,7 +85,7 @@ pub async fn cancel(
     Ok(outcomes)
 }
 
-/// What became of the records of a chunk, or of a batch that is whole.
+/// The outcomes of the records of a chunk, or of a batch that is not cut.
 async fn outcomes_of(
     batch: &Batch,
     records: &Records,
@@ -121,7 +121,8 @@ async fn outcomes_of(
     Ok(ledger.outcomes)
 }
 
-/// The outcomes of those records that are in the store: as the word of their contact, or as one before it.
+/// The outcomes of those records that are in the store: as the current statement of their contact, or as an earlier
+/// one.
 async fn stored(
     batch: &Batch,
     keyed: &[(u64, String)],
@@ -131,7 +132,7 @@ async fn stored(
     for block in keyed.chunks(BLOCK) {
         let keys = block.iter().map(|(_, key)| (stored::partition(&batch.tenant, key), key.clone()));
         let found = store.get_all(Table::OptIns, keys.collect()).await?;
-        // Of several records for one address one may have been stored.
+        // Of several records for one address, one may be stored.
         let mut past = HashMap::<&str, Vec<Stored>>::new();
         for ((index, key), item) in block.iter().zip(found) {
             let Some(item) = item else { continue };

@@ -1,4 +1,4 @@
-//! CutChunks: an upload of any size becomes chunks that one call can take.
+//! CutChunks: cuts an upload of any size into chunks, each small enough for one call.
 
 use std::path::Path;
 
@@ -28,10 +28,10 @@ pub struct CutChunks {
     pub execution: Execution,
 }
 
-/// What an upload was cut into.
+/// The result of cutting an upload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cut {
-    /// The batch that the upload became.
+    /// The batch of the upload.
     pub batch: Batch,
     /// The key of the [`crate::intake::Manifest`].
     pub manifest: String,
@@ -39,7 +39,7 @@ pub struct Cut {
     pub received: u64,
 }
 
-/// Where the upload of a batch goes: `uploads/{tenant}/{batch}`.
+/// The key of a batch's upload: `uploads/{tenant}/{batch}`.
 pub fn upload_key(tenant: &Name, id: BatchId) -> String {
     format!("uploads/{tenant}/{id}")
 }

@@ -1,4 +1,4 @@
-//! Batches: intake of the formats that people send, chunks, and the steps that give every record its one outcome.
+//! Batches: intake of the formats that people send, chunks, and the steps that decide the one outcome of every record.
 
 pub mod cancel;
 mod cut_chunks;

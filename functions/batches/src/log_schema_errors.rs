@@ -1,5 +1,5 @@
-//! LogSchemaErrors: one log line a faulty record, without personal data; the record itself goes whole into
-//! quarantine (S2-009).
+//! LogSchemaErrors: writes one log line for each invalid record, without personal data; the record itself goes whole
+//! into quarantine (S2-009).
 
 use serde::{Deserialize, Serialize};
 
@@ -32,8 +32,8 @@ pub struct LogSchemaErrors {
     pub records: Records,
 }
 
-/// Puts the records into quarantine, then logs each: a line that names a quarantine key is true. Of events the
-/// store tells too, to whoever asks for them by their ids.
+/// Puts the records into quarantine, then logs each: the quarantine key in a log line is always valid. It also stores
+/// the facts of invalid events, for clients that ask for them by their ids.
 pub async fn log_schema_errors(
     input: LogSchemaErrors,
     store: &impl Store,
@@ -64,12 +64,12 @@ pub async fn log_schema_errors(
     Ok(Decided { part: StagedPart::new(&batch, "log-schema-errors", part, objects).await? })
 }
 
-/// Records on their way into quarantine.
+/// Records that are to be put into quarantine.
 #[derive(Default)]
 struct Quarantine {
     contacts: Writer,
     events: EventWriter,
-    /// What is to be known of the events.
+    /// The facts of the events, to be stored.
     known: Vec<StoredEvent>,
     refused: Vec<Refused>,
 }
@@ -91,7 +91,7 @@ impl Quarantine {
             Kind::Contact => self.contacts.push(batch, &entry)?,
             Kind::Event => {
                 let arrival = received.arrival()?;
-                // What is no id is no key either.
+                // An invalid id is no valid key, either.
                 if arrival.message_id.chars().count() <= MAX_MESSAGE_ID {
                     self.known.push(StoredEvent::invalid(arrival, &received.faults));
                 }

@@ -1,5 +1,5 @@
-//! QuarantineRecords: when a step fails for good, what it left undecided is kept whole and can be replayed
-//! as it is (design, contract 6).
+//! QuarantineRecords: after a permanent failure of a step, the undecided records stay whole, and can be replayed
+//! unchanged (design, contract 6).
 
 use std::collections::HashSet;
 
@@ -22,7 +22,7 @@ use kernel::{
     store::Store,
 };
 
-/// A failed execution: what it started from, what was decided before the failure, and the failure.
+/// A failed execution: its input, the decisions before the failure, and the failure.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuarantineRecords {
@@ -30,24 +30,24 @@ pub struct QuarantineRecords {
     pub input: Box<serde_json::value::RawValue>,
     /// The execution.
     pub execution: Execution,
-    /// What the steps decided before the failure.
+    /// The decisions of the steps before the failure.
     pub parts: Vec<StagedPart>,
     /// The failure.
     pub error: FailedStep,
 }
 
-/// What Step Functions says of a failed step.
+/// A failed step, as Step Functions describes it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct FailedStep {
     /// The error's name.
     pub error: String,
-    /// Its text; not logged, since it is not ours to promise what is in it.
+    /// Its text; not logged, since crmflow cannot promise what is in it.
     #[serde(default)]
     pub cause: Option<String>,
 }
 
-/// Keeps every record that has no outcome yet.
+/// Puts every record without an outcome into quarantine.
 pub async fn quarantine_records(
     input: QuarantineRecords,
     store: &impl Store,

@@ -1,5 +1,5 @@
-//! RemoveDuplicates: the first record with a key passes; later ones are named with the one that won
-//! (S2-012). Where they disagree on opt-in the address counts as not opted in.
+//! RemoveDuplicates: the first record with a key passes; later ones name the record that won (S2-012). If they disagree
+//! on opt-in, the address counts as not opted in.
 
 use std::collections::{HashMap, hash_map};
 
@@ -17,13 +17,13 @@ use kernel::{
     records::{Records, RecordsWriter},
 };
 
-/// One record an address, or an event.
+/// One record for each address, or for each event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Unique {
-    /// Those who opted in: lines of [`Accepted`].
+    /// Contacts who opted in: lines of [`Accepted`].
     pub opted_in: Records,
-    /// Those who did not, or of whom the batch says both.
+    /// Contacts who did not, or of whom the batch says both.
     pub opted_out: Records,
     /// Events: lines of [`AcceptedEvent`].
     pub events: Records,
@@ -39,7 +39,7 @@ struct Winner {
     in_conflict: bool,
 }
 
-/// Lets the first record of each address pass; of events, the first one of each id and content.
+/// Passes the first record of each address; of events, the first one of each id and content.
 pub async fn remove_duplicates(step: Step, objects: &Objects) -> Result<Unique, Error> {
     let Step { batch, records } = step;
     match batch.kind {
@@ -48,7 +48,7 @@ pub async fn remove_duplicates(step: Step, objects: &Objects) -> Result<Unique, 
     }
 }
 
-/// Events with one id and other content pass: which of them the id stands for is decided where they are stored.
+/// Events with one id and other content pass: PutEvents decides which of them the id belongs to.
 async fn unique_events(batch: &Batch, records: Records, objects: &Objects) -> Result<Unique, Error> {
     let mut part = Part::default();
     let mut events = RecordsWriter::new(batch, "events", objects);
@@ -67,7 +67,7 @@ async fn unique_events(batch: &Batch, records: Records, objects: &Objects) -> Re
             }
         }
     }
-    // Nothing is written anew where nothing was taken out.
+    // No list is written if no event was removed.
     let events = if part.rows.is_empty() { records } else { events.finish().await? };
     Ok(Unique {
         opted_in: Records::none(),
@@ -82,7 +82,7 @@ async fn unique_contacts(batch: &Batch, records: &Records, objects: &Objects) ->
     let mut winners = winners(records, objects, &mut part).await?.into_iter().peekable();
     let mut opted_in = RecordsWriter::new(batch, "opted-in", objects);
     let mut opted_out = RecordsWriter::new(batch, "opted-out", objects);
-    // The lines are gone through once more: held, they would be there twice.
+    // The lines are read once more: in memory, they would be there twice.
     let mut lines = records.lines(objects).await?;
     let mut place = 0;
     while let Some(line) = lines.next().await? {

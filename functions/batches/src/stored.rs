@@ -1,4 +1,4 @@
-//! What is stored of a batch: its status and its counts, and what became of each of its rows.
+//! The stored state of a batch: its status and its counts, and the outcome of each of its rows.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use kernel::{
     store::{Condition, Item, Query, Store, Table, Written},
 };
 
-/// Where a batch stands.
+/// The status of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
@@ -22,11 +22,11 @@ pub enum Status {
     Running,
     /// Every record has its outcome, and none of them is `failed`.
     Succeeded,
-    /// A step failed for good; the records it did not decide are in quarantine.
+    /// A step failed permanently; the records that it did not decide are in quarantine.
     Failed,
-    /// The command that took it in was broken off; it waits until its operator says whether it goes on.
+    /// The command that imported it was interrupted; it waits until its operator decides whether it continues.
     Interrupted,
-    /// Its operator dropped it; records that had no outcome by then are `cancelled`.
+    /// Its operator cancelled it; records that had no outcome by then are `cancelled`.
     Cancelled,
 }
 
@@ -57,14 +57,14 @@ impl Status {
 pub struct BatchStatus {
     /// Its id.
     pub batch_id: BatchId,
-    /// Where it came from.
+    /// Its source.
     pub provider: Name,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
     /// When it arrived.
     pub received_at: Timestamp,
     /// Its number in the order of batches; zero for an upload that has not arrived, and for a batch that was made
-    /// before there were numbers.
+    /// before numbers existed.
     #[serde(default, skip_serializing_if = "kernel::door::is_default")]
     pub order: u64,
     /// When its execution ended.
@@ -73,25 +73,25 @@ pub struct BatchStatus {
     /// How many records it has; `None` while a large one is still being cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received: Option<u64>,
-    /// What became of them, so far as it has ended.
+    /// The outcomes of its records, so far as it has ended.
     pub outcomes: Counts,
-    /// How many of the invalid ones say something of consent that is not understood.
+    /// How many of the invalid ones have a consent field that is not understood.
     #[serde(default, skip_serializing_if = "kernel::door::is_default")]
     pub unread_consent: u64,
-    /// How many words were said before the one that stands, and are in the history alone.
+    /// How many consent statements are older than the current ones, and are in the history alone.
     #[serde(default, skip_serializing_if = "kernel::door::is_default")]
     pub late: u64,
-    /// How many chunks it was cut into; zero for one that went whole.
+    /// How many chunks it was cut into; zero if it was not cut.
     #[serde(default)]
     pub chunks: u32,
-    /// The execution that works on it; `None` for one that was waited for.
+    /// Its execution; `None` if the request waited for its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution_arn: Option<String>,
-    /// Why it failed before any record was looked at, if it did.
+    /// Why it failed before any record was read, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Whether somebody watches it at a terminal. When that is broken off it waits for their word; all other batches were
-    /// promised to somebody, and go on by themselves.
+    /// Whether a person watches it at a terminal. If that command is interrupted, the batch waits for the person's
+    /// decision. All other batches were promised to a client, and continue by themselves.
     #[serde(default, skip_serializing_if = "kernel::door::is_default")]
     pub attended: bool,
 }
@@ -117,13 +117,13 @@ impl BatchStatus {
         }
     }
 
-    /// Stores it, over what was stored.
+    /// Stores it, over the stored one.
     pub async fn save(&self, tenant: &Name, store: &impl Store) -> Result<(), Error> {
         store.put(Table::Batches, self.item(tenant)?, Condition::None).await?;
         Ok(())
     }
 
-    /// Stores it if nothing is stored of it yet; otherwise gives what is.
+    /// Stores it if nothing is stored of it yet; otherwise returns the stored one.
     pub async fn create(&self, tenant: &Name, store: &impl Store) -> Result<Option<Self>, Error> {
         let written = store.put(Table::Batches, self.item(tenant)?, Condition::Absent).await?;
         match written {
@@ -143,7 +143,7 @@ impl BatchStatus {
         found.map(|item| door::decode(item.body.as_bytes())).transpose()
     }
 
-    /// The latest batches of a tenant, newest first, behind the id `before`.
+    /// The latest batches of a tenant, newest first, after the id `before`.
     pub async fn list(
         tenant: &Name,
         before: Option<BatchId>,
@@ -162,13 +162,13 @@ impl BatchStatus {
     }
 }
 
-/// What became of one record of a batch, and why.
+/// The outcome of one record of a batch, and why.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
-    /// Its place in the batch, from zero.
+    /// The record's index in the batch, from zero.
     pub index: u64,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
     /// The outcome in words.
     pub meaning: &'static str,
@@ -178,21 +178,21 @@ pub struct Row {
     /// A later record for the same address that disagrees on opt-in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conflicts_with: Option<u64>,
-    /// Whether its word was said before the one that stood already; then it is in the contact's history alone.
+    /// Whether its consent statement is older than the one that was current already; then it is in the contact's
+    /// history alone.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub late: bool,
-    /// Where it lies in quarantine, with its faults and the record itself.
+    /// Its entry in quarantine, with its faults and the record itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<Entry>,
 }
 
-/// The object that says, for each record of a batch that was cut, which chunk it went to: 4 bytes a
-/// record, little-endian.
+/// The key of the object that names the chunk of each record of a batch that was cut: 4 bytes a record, little-endian.
 pub fn chunk_index_key(tenant: &Name, id: BatchId) -> String {
     format!("batches/{tenant}/{id}/chunk-of-record.u32")
 }
 
-/// What became of record `index` of a batch; `None` where it has no such record or is not done with it.
+/// The outcome of record `index` of a batch; `None` if the batch has no such record, or has not decided it.
 pub async fn row(
     tenant: &Name,
     batch: &BatchStatus,

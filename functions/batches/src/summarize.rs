@@ -14,7 +14,7 @@ use kernel::{
     store::Store,
 };
 
-/// What the steps decided.
+/// The decisions of the steps.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summarize {
@@ -22,11 +22,11 @@ pub struct Summarize {
     pub batch: Batch,
     /// How many records it has.
     pub received: u64,
-    /// What each step decided.
+    /// The decisions of each step.
     pub parts: Vec<StagedPart>,
 }
 
-/// What became of a batch or of a chunk: what its execution gives.
+/// The result of a batch or of a chunk: the output of its execution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
@@ -38,10 +38,10 @@ pub struct Summary {
     pub received: u64,
     /// How many had each outcome.
     pub outcomes: Counts,
-    /// How many invalid records say something of consent that is not understood.
+    /// How many invalid records have a consent field that is not understood.
     #[serde(default, skip_serializing_if = "kernel::door::is_default")]
     pub unread_consent: u64,
-    /// How many words were said before the one that stands.
+    /// How many consent statements are older than the current ones.
     #[serde(default, skip_serializing_if = "kernel::door::is_default")]
     pub late: u64,
     /// The first faults.
@@ -50,16 +50,16 @@ pub struct Summary {
     pub duplicates: Vec<Pair>,
     /// The first conflicts of opt-in: each with a later record that disagrees.
     pub conflicts: Vec<Pair>,
-    /// Where invalid and failed records lie; of a batch that was cut, the folder that they all lie in.
+    /// The keys of invalid and failed records in quarantine; of a batch that was cut, the common folder of all.
     pub quarantine: Vec<String>,
 }
 
-/// Two records of a batch that have to do with each other.
+/// Two related records of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pair {
     /// The record.
     pub index: u64,
-    /// The other one: who won, or who disagrees.
+    /// The other one: the winner, or the one that disagrees.
     pub other: u64,
 }
 
@@ -81,7 +81,7 @@ impl Summary {
         }
     }
 
-    /// Writes how the batch ended, over what was stored of it.
+    /// Stores how the batch ended, over its stored state.
     pub async fn save(
         &self,
         batch: &Batch,
@@ -109,7 +109,7 @@ fn first(pairs: &[(u64, u64)]) -> Vec<Pair> {
     pairs.iter().take(SHOWN).map(|&(index, other)| Pair { index, other }).collect()
 }
 
-/// Writes the ledger of a chunk, and, where the batch is whole, how the batch ended.
+/// Stores the ledger of a chunk, and, if the batch is not cut, how the batch ended.
 pub async fn summarize(
     input: Summarize,
     store: &impl Store,
@@ -130,8 +130,8 @@ pub(super) async fn merged(parts: Vec<StagedPart>, objects: &Objects) -> Result<
     Ok(whole)
 }
 
-/// Stores what became of a chunk or of a whole batch. The ledger comes first: who finds the batch ended
-/// finds its rows. Events are kept by themselves, not by the batch that they happened to go in.
+/// Stores the result of a chunk or of a whole batch. The ledger is written first: a client that finds the batch ended
+/// also finds its rows. Events are stored by themselves, not by the batch in which they happened to run.
 pub(super) async fn end(
     batch: &Batch,
     status: Status,

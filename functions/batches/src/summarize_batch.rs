@@ -1,5 +1,5 @@
-//! SummarizeBatch: the outcomes of a batch are the sum over its chunks; a chunk that left no ledger is kept
-//! whole in quarantine.
+//! SummarizeBatch: the outcomes of a batch are the sum over its chunks; a chunk without a ledger goes whole into
+//! quarantine.
 
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
@@ -19,10 +19,10 @@ use kernel::{
     store::Store,
 };
 
-/// How many ledgers are fetched at once.
+/// Maximum number of ledgers that are fetched concurrently.
 const AT_ONCE: usize = 8;
 
-/// A batch whose chunks have all been through the records machine.
+/// A batch whose chunks all completed the records machine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SummarizeBatch {
@@ -32,7 +32,7 @@ pub struct SummarizeBatch {
     pub manifest: String,
 }
 
-/// Adds up the chunks, and writes how the batch ended.
+/// Sums the chunks, and stores how the batch ended.
 pub async fn summarize_batch(
     input: SummarizeBatch,
     store: &impl Store,
@@ -63,7 +63,7 @@ pub async fn summarize_batch(
     Ok(summary)
 }
 
-/// A chunk's ledger without its rows, but for those that a summary shows.
+/// A chunk's ledger without its rows, except those that a summary shows.
 async fn head_of(batch: &Batch, chunk: Chunk, objects: &Objects) -> Result<Ledger, Error> {
     let found = Ledger::find(&batch.tenant, batch.batch_id, chunk.chunk, objects).await?;
     let ledger = match found {

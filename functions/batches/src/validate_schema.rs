@@ -1,4 +1,4 @@
-//! ValidateSchema: every record is checked by itself, so a bad one never stops a good one (S2-008, S2-011).
+//! ValidateSchema: checks every record by itself, so a bad one never stops a good one (S2-008, S2-011).
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -19,13 +19,13 @@ use kernel::{
 /// The records, sorted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Validated {
-    /// The batch, as all further steps know it.
+    /// The batch, as all later steps know it.
     pub batch: Batch,
     /// How many records there are.
     pub received: u64,
-    /// Those that match: lines of [`Accepted`], or of [`AcceptedEvent`].
+    /// The valid ones: lines of [`Accepted`], or of [`AcceptedEvent`].
     pub valid: Records,
-    /// Those that do not: lines of [`Received`] with their faults.
+    /// The invalid ones: lines of [`Received`] with their faults.
     pub invalid: Records,
 }
 
@@ -60,7 +60,7 @@ pub async fn validate_schema(start: Start, objects: &Objects) -> Result<Validate
     Ok(Validated { batch, received, valid, invalid })
 }
 
-/// What is wrong with a record, or nothing: then its line was written.
+/// The faults of a record, or none: then its line was written.
 type Checked = Result<(), Vec<Fault>>;
 
 fn check_contact(received: &Received<'_>, record: &RawValue, line: &mut Vec<u8>) -> Result<Checked, Error> {
@@ -70,7 +70,8 @@ fn check_contact(received: &Received<'_>, record: &RawValue, line: &mut Vec<u8>)
     }
 }
 
-/// The faults that a record came with; of a word of consent that is not understood, with all others that the record has.
+/// The faults from the intake. A consent text that is not understood is reported together with all other faults of the
+/// record.
 fn with_others(mut faults: Vec<Fault>, record: Option<&RawValue>) -> Vec<Fault> {
     if let (Some(record), [fault]) = (record, &*faults)
         && fault.rule == rule::CONSENT

@@ -1,4 +1,4 @@
-//! A record that passed the check: what the later steps need of it, at the front of its line.
+//! The line of a valid contact: the members that later steps need are at its front.
 
 use std::borrow::Cow;
 
@@ -8,16 +8,16 @@ use serde_json::value::RawValue;
 use crate::{contact::Contact, email::EmailKey};
 use kernel::{door, error::Error};
 
-/// One line of the valid records. The contact stays unread until a step needs it.
+/// One line of the valid records. The contact stays unparsed until a step needs it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Accepted<'a> {
-    /// Its place in the batch, from zero.
+    /// The record's index in the batch, from zero.
     pub index: u64,
     /// The key of its address.
     #[serde(borrow)]
     pub key: Cow<'a, str>,
-    /// Whether it opted in.
+    /// Whether the contact opted in.
     pub opt_in: bool,
     /// The [`Contact`].
     #[serde(borrow)]

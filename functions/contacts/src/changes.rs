@@ -1,4 +1,5 @@
-//! Changes to contacts: what a record's word does to the word that is stored, however often it is tried.
+//! Changes to contacts: a record's consent statement against the stored one. The result is the same however often it is
+//! tried.
 
 use crate::stored::{self, OptIn, Stored};
 use kernel::{
@@ -9,36 +10,36 @@ use kernel::{
     store::{Condition, Item, Store, Table, Written},
 };
 
-/// How often a change that somebody else got in before is tried anew before the step gives up for now.
+/// Maximum number of attempts at a change that lost against concurrent ones; then the step fails, to be retried later.
 const ROUNDS: usize = 8;
 
-/// What a record says of a contact who is known already.
+/// A record's consent statement on a known contact.
 #[derive(Clone, Debug)]
 pub enum Word {
-    /// This, and they agree; nothing is left of the fields that are named.
+    /// The contact opts in; the named fields are cleared.
     OptIn(Box<OptIn>, Vec<String>),
-    /// They no longer agree.
+    /// The contact opts out.
     OptOut,
 }
 
-/// A record's word on a contact that the store knows.
+/// A record's consent statement on a contact that the store knows.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// The record's place in the batch.
+    /// The record's index in the batch.
     pub index: u64,
     /// The contact's key.
     pub key: String,
-    /// What it says.
+    /// The consent statement.
     pub word: Word,
-    /// What was stored when it was last looked at.
+    /// The stored statement, as of its last read.
     pub stored: Stored,
 }
 
-/// Makes the changes, and says of each record what became of it.
+/// Stores the updates, and adds the outcome of each record to `part`.
 ///
-/// Run again for the same batch it changes nothing and gives the same outcomes: a word that this very
-/// record stored is recognised, also in the history. What a later batch said is never overwritten; the word that lost
-/// to it goes into the history.
+/// A second run for the same batch changes nothing and adds the same outcomes: it recognises a statement that this very
+/// record stored, also in the history. It never overwrites the statement of a later batch; the earlier statement is
+/// added to the history.
 pub async fn apply(
     store: &impl Store,
     batch: &Batch,
@@ -72,18 +73,18 @@ pub async fn apply(
     }
 }
 
-/// A word that is to be stored over the current one.
+/// A statement that replaces the current one.
 struct Write {
     change: Change,
     new: OptIn,
-    /// What the record's outcome is then; where it is `unchanged` the current word was said again.
+    /// The record's outcome after the write. If it is `unchanged`, the record repeated the current statement.
     outcome: Outcome,
 }
 
 enum Decision {
     Done(Outcome),
     Write(OptIn, Outcome),
-    /// What stands was said later. The word goes into the history, unless it is there.
+    /// The current statement is later. This one is added to the history, unless it is there.
     Late(Option<OptIn>),
 }
 
@@ -115,7 +116,7 @@ async fn decide(store: &impl Store, batch: &Batch, change: &Change) -> Result<De
         Word::OptOut if current.opt_in => {
             Decision::Write(current.withdrawn(batch, *index), Outcome::Withdrawn)
         }
-        // A yes that was said before, and whose turn comes after, must meet the later one of the two.
+        // An older opt-in that is processed afterwards must find the later one of the two opt-outs.
         Word::OptOut if current.order < batch.order => {
             Decision::Write(current.said_again(batch), Outcome::Unchanged)
         }
@@ -123,8 +124,8 @@ async fn decide(store: &impl Store, batch: &Batch, change: &Change) -> Result<De
     })
 }
 
-/// Writes the old words into the history, then the new ones over them; gives back what others changed
-/// meanwhile, as it is stored now.
+/// Writes the old statements into the history, then the new ones over them. Returns the updates that lost against a
+/// concurrent change, with the statement that is stored now.
 async fn write(
     store: &impl Store,
     batch: &Batch,
@@ -158,7 +159,7 @@ async fn write(
     Ok(open)
 }
 
-/// The changes that new words of opt-ins meet where the address turned out to be stored.
+/// The update of a contact whose put failed because the address is already stored.
 pub fn met(index: u64, key: String, word: Word, item: &Item) -> Result<Change, Error> {
     Ok(Change { index, key, word, stored: Stored::read(item)? })
 }

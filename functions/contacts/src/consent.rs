@@ -1,7 +1,7 @@
-//! Words of consent: what a text says of it, and which refused records say something that is not understood.
+//! Words of consent: the meaning of a text, and the refused records whose consent field is not understood.
 //!
-//! An opt-out that is not understood leaves a person opted in. So a word counts only where no reader could take it for
-//! its opposite (`x`, `s` and `o` do not), and a record with any other word is told of, not only kept.
+//! An opt-out that is not understood leaves a person opted in. So a word counts only if no reader could mistake it for
+//! its opposite (`x`, `s` and `o` do not). A record with any other word is reported, not only quarantined.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -12,7 +12,8 @@ use kernel::{
     received::Received,
 };
 
-/// What says yes and what says no, a line a language; in lower case, without spaces, hyphens and underscores.
+/// The words for yes and the words for no, one line per language; in lower case, without spaces, hyphens and
+/// underscores.
 const WORDS: [(&[&str], &[&str]); 7] = [
     (
         &["true", "yes", "1", "1.0", "y", "t", "on", "subscribed", "optin", "optedin", "granted"],
@@ -70,7 +71,7 @@ const WORDS: [(&[&str], &[&str]); 7] = [
     ),
 ];
 
-/// What a text says of consent; `None`: it is not understood.
+/// The meaning of a consent text; `None`: it is not understood.
 pub fn read(text: &str) -> Option<bool> {
     let text = text.trim();
     match text {
@@ -87,7 +88,7 @@ pub fn read(text: &str) -> Option<bool> {
     })
 }
 
-/// The fault of a cell of CSV that says something else.
+/// The fault of a CSV cell whose consent text is not understood.
 pub fn unread_cell() -> Fault {
     Fault::new(
         "/optIn",
@@ -97,8 +98,8 @@ pub fn unread_cell() -> Fault {
     )
 }
 
-/// Whether a refused record says something of consent, and nobody knows that it was a yes: then the person may stand
-/// as opted in against their word. One that says nothing leaves all as it was.
+/// Whether a refused record has a consent field that is not known to be a yes: the person may then stay opted in
+/// against their word. A record without such a field changes nothing.
 pub fn is_unread(record: &Received<'_>) -> bool {
     let mut faults =
         record.faults.iter().filter(|fault| fault.pointer == "/optIn" && fault.rule != "required");

@@ -1,8 +1,8 @@
-//! A contact, and the check that makes one of a record: the schema (`schemas/contact.schema.json`, which is
-//! the contract) and the syntax of the address.
+//! A contact, and the check that makes one of a record: the schema (`schemas/contact.schema.json`, which is the
+//! contract) and the syntax of the address.
 //!
-//! A typed reading decides the common case; only what it refuses is explained by the schema. A property
-//! test holds the two verdicts equal.
+//! A typed parser decides the common case; the schema explains only the records that it refuses. A property test checks
+//! that the two verdicts are equal.
 
 use std::{borrow::Cow, fmt, sync::LazyLock};
 
@@ -18,10 +18,10 @@ use kernel::{
     fault::{Fault, rule},
 };
 
-/// The JSON Schema of a contact, as it stands in the repository.
+/// The JSON Schema of a contact, as in the repository.
 pub const SCHEMA: &str = include_str!("../schemas/contact.schema.json");
 
-/// A contact as the schema describes it. Values are spelt as they came.
+/// A contact as the schema describes it. Values are spelt as received.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Contact<'a> {
@@ -33,20 +33,20 @@ pub struct Contact<'a> {
     pub email: Cow<'a, str>,
     /// Whether they agreed to marketing mail.
     pub opt_in: bool,
-    /// What they are interested in; never empty.
+    /// Their interests; never empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interests: Option<Vec<Cow<'a, str>>>,
-    /// The fields that the schema does not name, but for those that are null: the text of a JSON object, names sorted,
-    /// values to the letter.
+    /// The fields that the schema does not name, except null ones: the text of a JSON object, with sorted names and
+    /// unchanged values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<Cow<'a, str>>,
-    /// The fields that are null: what is stored of them goes. `interests` may be one, and any that the schema does not
-    /// name.
+    /// The names of the null fields, whose stored values are deleted. `interests` may be one, and any field that the
+    /// schema does not name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cleared: Vec<Cow<'a, str>>,
 }
 
-/// Checks one record: the contact and the key of its address, or everything that is wrong with it.
+/// Checks one record: the contact and the key of its address, or all of its faults.
 pub fn check(record: &str) -> Result<(Contact<'_>, EmailKey), Vec<Fault>> {
     match serde_json::from_str::<Checked<'_>>(record) {
         Ok(Checked(contact)) => match EmailKey::parse(&contact.email) {
@@ -57,7 +57,7 @@ pub fn check(record: &str) -> Result<(Contact<'_>, EmailKey), Vec<Fault>> {
     }
 }
 
-/// Everything that is wrong with a record by the schema alone; empty where it matches.
+/// All faults of a record by the schema alone; empty if it matches.
 pub fn schema_faults(record: &serde_json::Value) -> Vec<Fault> {
     #[expect(clippy::expect_used, reason = "the schema is part of the program, and a test compiles it")]
     static VALIDATOR: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
@@ -110,7 +110,7 @@ fn pointer_token(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-/// Names that stand twice in the record's own object.
+/// Names that occur twice in the record's own object.
 fn repeated_names(record: &str) -> Vec<Fault> {
     serde_json::from_str::<Names>(record).map_or_else(|_| Vec::new(), |names| names.0)
 }
@@ -131,7 +131,7 @@ impl<'de> Deserialize<'de> for Names {
                 let (mut seen, mut faults) = (std::collections::HashSet::new(), Vec::new());
                 while let Some((name, IgnoredAny)) = map.next_entry::<String, IgnoredAny>()? {
                     if let Some(name) = seen.replace(name) {
-                        // The pointer of a field that the schema does not name could hold personal data.
+                        // The pointer of a field that the schema does not name could contain personal data.
                         let known = ["name", "email", "optIn", "interests"].contains(&name.as_str());
                         let pointer = if known { format!("/{name}") } else { String::new() };
                         faults.push(Fault::new(
@@ -148,7 +148,7 @@ impl<'de> Deserialize<'de> for Names {
     }
 }
 
-/// The typed reading of a record: as strict as the schema, and strict on repeated names.
+/// The typed parser of a record: as strict as the schema, and strict on repeated names.
 struct Checked<'a>(Contact<'a>);
 
 impl<'de> Deserialize<'de> for Checked<'de> {

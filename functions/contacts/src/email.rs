@@ -1,20 +1,20 @@
-//! E-mail addresses: the syntax check, and the one spelling by which addresses are compared.
+//! E-mail addresses: the syntax check, and the one spelling in which addresses are compared.
 
 use std::fmt;
 
 use unicode_normalization::UnicodeNormalization;
 use validator::ValidateEmail;
 
-/// An address in the one spelling we compare by (design, contract 2): trimmed, NFC, in lower case, the
-/// domain in IDNA's ASCII form. Dots and `+tags` stay: they can name different mailboxes.
+/// An address in the one spelling of comparisons (design, contract 2): trimmed, NFC, in lower case, the domain in
+/// IDNA's ASCII form. Dots and `+tags` stay: they can name different mailboxes.
 ///
-/// Invariant: holds an `@` with text on both sides.
+/// Invariant: contains an `@` with text on both sides.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EmailKey(String);
 
 impl EmailKey {
-    /// The key of an address, or `None` where it is not one by the rule of HTML's `input type=email`
-    /// (crate `validator`): at most 64 characters before the `@`, a host name behind it.
+    /// The key of an address; `None` if it is not one by the rule of HTML's `input type=email` (crate `validator`): at
+    /// most 64 characters before the `@`, a host name after it.
     pub fn parse(address: &str) -> Option<Self> {
         let trimmed = address.trim();
         if is_plain(trimmed.as_bytes()) {
@@ -34,7 +34,7 @@ impl EmailKey {
         &self.0
     }
 
-    /// The hash that cuts batches into chunks and partitions into shards: XXH3, 64 bits.
+    /// The hash that assigns a record to a chunk and a contact to a partition: XXH3, 64 bits.
     pub fn hash(&self) -> u64 {
         hash(&self.0)
     }
@@ -46,13 +46,13 @@ impl fmt::Display for EmailKey {
     }
 }
 
-/// The hash of a key as [`EmailKey::hash`] gives it. It is part of what is stored: it may never change.
+/// The hash of a key, equal to [`EmailKey::hash`]. Stored keys depend on it, so it may never change.
 pub fn hash(key: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64(key.as_bytes())
 }
 
-/// Whether an address is one by the plainest reading, in one pass: ASCII, a host name of ordinary labels.
-/// Every address it takes, the full check takes too; what it does not take goes to the full check.
+/// Whether an address is valid by the plainest rule, in one pass: ASCII, a host name of ordinary labels. The full check
+/// accepts every such address; it also decides all others.
 fn is_plain(address: &[u8]) -> bool {
     let Some(at) = memchr::memrchr(b'@', address) else {
         return false;
@@ -64,8 +64,8 @@ fn is_plain(address: &[u8]) -> bool {
         && domain.split(|&b| b == b'.').all(is_plain_label)
 }
 
-/// A label of a host name (RFC 1123): letters, digits and inner hyphens, and no punycode, whose case and
-/// form the full check settles.
+/// A plain label of a host name (RFC 1123): letters, digits and inner hyphens. It is no punycode, whose case and form
+/// the full check decides.
 fn is_plain_label(label: &[u8]) -> bool {
     (1..=63).contains(&label.len())
         && label.iter().all(|&b| b.is_ascii_alphanumeric() || b == b'-')

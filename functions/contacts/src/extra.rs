@@ -1,5 +1,5 @@
-//! The fields of a contact that the schema does not name, as they are kept: the text of a JSON object, names sorted,
-//! values to the letter. A text because a number of more than 15 digits would lose some on its way through a store.
+//! The fields of a contact that the schema does not name, as they are stored: the text of a JSON object, with sorted
+//! names and unchanged values. It is a text because a store would cut digits of a number that has more than 15.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use kernel::{door, error::Error};
 
-/// The text of an object of these fields, white space between tokens left out.
+/// The text of an object of these fields, without white space between tokens.
 pub(crate) fn text(mut fields: Vec<(Cow<'_, str>, &RawValue)>) -> String {
     fields.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     let mut text = String::from("{");
@@ -23,7 +23,7 @@ pub(crate) fn text(mut fields: Vec<(Cow<'_, str>, &RawValue)>) -> String {
     text
 }
 
-/// The fields that are stored, with those that were said over them and without those that were cleared.
+/// The stored fields with the new ones over them, and without the cleared ones.
 pub(crate) fn merged(
     stored: Option<&str>,
     said: Option<&str>,

@@ -1,5 +1,4 @@
-//! PutOptIns: a contact who opted in is stored once; a word that is stored already stays as it is
-//! (S2-014, S2-017).
+//! PutOptIns: stores a contact who opted in once; a statement that is stored already stays unchanged (S2-014, S2-017).
 
 use crate::{
     accepted::Accepted,
@@ -41,22 +40,22 @@ pub async fn put_opt_ins(step: Step, store: &impl Store, objects: &Objects) -> R
     Ok(Decided { part: StagedPart::new(&batch, "put-opt-ins", part, objects).await? })
 }
 
-/// What a record says.
+/// A record's consent statement.
 struct Said {
     key: String,
     word: OptIn,
-    /// The fields that it says nothing is left of; of a new contact nothing is.
+    /// The names of the null fields. A new contact stores nothing for them.
     cleared: Vec<String>,
 }
 
-/// Puts new contacts; the few that are known already are then changed one by one's own rules. Gives how many bytes are
-/// stored of those.
+/// Puts new contacts. The few that are known already are then updated, by the rules of [`changes`]. Returns how many
+/// bytes the store has of those.
 async fn put(store: &impl Store, batch: &Batch, words: Vec<Said>, part: &mut Part) -> Result<usize, Error> {
     let mut puts = Vec::with_capacity(words.len());
     for said in words {
         puts.push((stored::item(&batch.tenant, &said.key, 1, &said.word)?, said));
     }
-    // Neighbours in the store are written one after the other.
+    // Sorted, neighbours in the store are written one after the other.
     puts.sort_unstable_by(|(a, _), (b, _)| (&a.partition, &a.sort).cmp(&(&b.partition, &b.sort)));
     let (items, words): (Vec<_>, Vec<_>) = puts.into_iter().unzip();
     let puts = items.into_iter().map(|item: Item| (item, Condition::Absent)).collect();

@@ -1,4 +1,4 @@
-//! What is stored of contacts: the current word of each address, and the words before it.
+//! The stored consent statements of contacts: the current one of each address, and those before it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use kernel::{
     store::{Item, MAX_PAGE_BYTES, Query, Store, Table},
 };
 
-/// The word of a contact as it is stored, current or past.
+/// The consent statement of a contact as it is stored, current or past.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OptIn {
@@ -22,16 +22,16 @@ pub struct OptIn {
     pub email: String,
     /// Whether they agree to marketing mail.
     pub opt_in: bool,
-    /// What they are interested in.
+    /// Their interests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interests: Option<Vec<String>>,
     /// Fields that the schema does not name: the text of a JSON object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<String>,
-    /// Since when this is so: when the batch that said it arrived, by the clock of that time.
+    /// The start of the statement: when its batch arrived, by the clock of that time.
     pub since: Timestamp,
-    /// The number in the order of batches of the last one that said so; zero where it was made before there were
-    /// numbers.
+    /// The number in the order of batches of the last batch with this statement; zero: it was made before numbers
+    /// existed.
     #[serde(default, skip_serializing_if = "kernel::door::is_default")]
     pub order: u64,
     /// That batch's number as a replay, if it was one.
@@ -39,19 +39,19 @@ pub struct OptIn {
     pub replay: u64,
     /// That batch.
     pub batch_id: BatchId,
-    /// The record's place in it.
+    /// The record's index in it.
     pub index: u64,
-    /// Where that batch came from.
+    /// The source of that batch.
     pub source: String,
-    /// What the record's outcome was: `saved` or `withdrawn`; of a late word `unchanged`.
+    /// The record's outcome: `saved` or `withdrawn`; of a late statement `unchanged`.
     pub outcome: Outcome,
-    /// Whether it was said before the word that stood already when its turn came: it never stood itself.
+    /// Whether a later statement was stored before this one arrived: this one never was current.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub late: bool,
 }
 
 impl OptIn {
-    /// The word of a record that opted in.
+    /// The statement of a record that opted in.
     pub fn saved(batch: &Batch, index: u64, contact: Contact<'_>) -> Self {
         Self {
             name: contact.name.into_owned(),
@@ -70,7 +70,7 @@ impl OptIn {
         }
     }
 
-    /// This word, withdrawn by a later record.
+    /// This statement, withdrawn by a later record.
     pub fn withdrawn(&self, batch: &Batch, index: u64) -> Self {
         Self {
             opt_in: false,
@@ -85,13 +85,13 @@ impl OptIn {
         }
     }
 
-    /// This word, when a later batch has said it again: it is as old as it was, and counts as said then.
+    /// This statement, repeated by a later batch: its start stays, and its number becomes that of the batch.
     pub fn said_again(&self, batch: &Batch) -> Self {
         Self { order: batch.order, replay: batch.replay, ..self.clone() }
     }
 
-    /// This word, said after `stored`: what it does not say stays as it is stored, and so does a name where it has a
-    /// blank one. `cleared` are the fields that it says nothing is left of.
+    /// This statement, made after `stored`. Fields that it lacks keep their stored values, and so does the name if its
+    /// own is blank. `cleared` are the fields to delete.
     pub fn over(mut self, stored: &Self, cleared: &[String]) -> Result<Self, Error> {
         if self.name.trim().is_empty() {
             self.name.clone_from(&stored.name);
@@ -104,7 +104,7 @@ impl OptIn {
         Ok(self)
     }
 
-    /// Whether both say the same, whoever said it and when.
+    /// Whether both have the same content, regardless of record and time.
     pub fn says_the_same(&self, other: &Self) -> bool {
         self.name == other.name
             && self.email == other.email
@@ -113,31 +113,31 @@ impl OptIn {
             && self.extra == other.extra
     }
 
-    /// This word as one that came too late to stand.
+    /// This statement, marked as one that arrived too late to be current.
     #[must_use]
     pub fn as_late(self) -> Self {
         Self { outcome: Outcome::Unchanged, late: true, ..self }
     }
 
-    /// Whether this very record said it: then a step is being run again.
+    /// Whether this very record made it: then a step runs again.
     pub fn is_of(&self, batch: &Batch, index: u64) -> bool {
         self.batch_id == batch.batch_id && self.index == index
     }
 
-    /// Whether it was said after the batch arrived, so that the batch must not overwrite it. A replay comes behind the
-    /// batch that it was part of. Only batches without a number are told apart by their clocks.
+    /// Whether it was made after the batch arrived, so that the batch must not overwrite it. A replay is later than its
+    /// source batch. Only batches without a number are compared by their clocks.
     pub fn is_later_than(&self, batch: &Batch) -> bool {
         (self.order, self.since, self.replay, self.batch_id)
             > (batch.order, batch.received_at, batch.replay, batch.batch_id)
     }
 }
 
-/// A stored word, and the version it has.
+/// A stored statement with its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// Counted up from one with every change.
+    /// Starts at one; every change increments it.
     pub version: u64,
-    /// The word.
+    /// The statement.
     pub word: OptIn,
 }
 
@@ -148,38 +148,39 @@ impl Stored {
     }
 }
 
-/// The partition of an address: the tenant and the first byte of the key's hash. A chunk of a batch holds
-/// a range of hashes, so it writes few partitions, and other chunks write others.
+/// The partition of an address: the tenant and the first byte of the key's hash. A chunk of a batch has a range of
+/// hashes, so it writes few partitions, and other chunks write others.
 pub fn partition(tenant: &Name, key: &str) -> String {
     format!("{tenant}/{:02x}", email::hash(key) >> 56)
 }
 
-/// The item that holds a word.
+/// The item of a statement.
 pub fn item(tenant: &Name, key: &str, version: u64, word: &OptIn) -> Result<Item, Error> {
     let body = serde_json::to_string(word).map_err(|error| Error::BadInput(door::describe(&error)))?;
     Ok(Item { partition: partition(tenant, key), sort: key.to_owned(), version, body })
 }
 
-/// The history's item for a stored word: the same however often it is made.
+/// The item of the history for a stored statement: equal however often it is made.
 pub fn past_item(tenant: &Name, key: &str, stored: &Stored) -> Result<Item, Error> {
     let mut past = item(tenant, key, stored.version, &stored.word)?;
     past.sort = format!("{key}#{:010}", stored.version);
     Ok(past)
 }
 
-/// The history's item for a late word of a record: the same however often it is made, and never one of a version.
+/// The item of the history for a record's late statement: equal however often it is made, and never equal to one of a
+/// version.
 pub fn late_item(tenant: &Name, key: &str, word: &OptIn) -> Result<Item, Error> {
     let mut late = item(tenant, key, 0, word)?;
     late.sort = format!("{key}#late#{}#{:010}", word.batch_id, word.index);
     Ok(late)
 }
 
-/// A contact with all that was ever said of it.
+/// A contact with all of its statements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
-    /// The current word.
+    /// The current statement.
     pub current: Stored,
-    /// The words before it, in the order in which they were said, late ones too.
+    /// The statements before it, in order, late ones too.
     pub past: Vec<Stored>,
 }
 
@@ -192,7 +193,7 @@ pub async fn find(store: &impl Store, tenant: &Name, key: &str) -> Result<Option
     Ok(Some(History { current: Stored::read(&item)?, past: past(store, tenant, key).await? }))
 }
 
-/// The words before the current one, in the order in which they were said, late ones too.
+/// The statements before the current one, in order, late ones too.
 pub async fn past(store: &impl Store, tenant: &Name, key: &str) -> Result<Vec<Stored>, Error> {
     let mut query = Query {
         partition: partition(tenant, key),
@@ -212,24 +213,24 @@ pub async fn past(store: &impl Store, tenant: &Name, key: &str) -> Result<Vec<St
             _ => break,
         }
     }
-    // Versions come as they were said, those without a number first.
+    // Versions have this order already; the sort is stable, and puts those without a number first.
     past.sort_by_key(|stored| (stored.word.order, stored.word.replay));
     Ok(past)
 }
 
-/// How many contacts are read at once: bounds memory where each is large.
+/// Maximum number of contacts in one read: bounds memory if each is large.
 const READ: usize = 100;
 
 /// A page of contacts, by partition and key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// The key and the current word of each.
+    /// The key and the current statement of each.
     pub contacts: Vec<(String, Stored)>,
-    /// The last key of the page, to ask for the next with; `None`: this was the last.
+    /// The last key of the page, from which the next request continues; `None`: this was the last page.
     pub next: Option<String>,
 }
 
-/// Lists a tenant's contacts behind the key `after`: at most `limit`, and fewer where they are large.
+/// Lists a tenant's contacts after the key `after`: at most `limit`, and fewer if they are large.
 pub async fn list(
     store: &impl Store,
     tenant: &Name,

@@ -1,5 +1,5 @@
-//! WithdrawOptIns: who is not opted in and not known is ignored (S2-015); who is known is withdrawn, and
-//! kept with the time.
+//! WithdrawOptIns: an unknown contact who is not opted in is ignored (S2-015); a known one is withdrawn, and stays
+//! stored with the time.
 
 use crate::{
     accepted::Accepted,
@@ -38,14 +38,14 @@ pub async fn withdraw_opt_ins(step: Step, store: &impl Store, objects: &Objects)
     Ok(Decided { part: StagedPart::new(&batch, "withdraw-opt-ins", part, objects).await? })
 }
 
-/// Gives how many bytes are stored of the contacts.
+/// Returns how many bytes the store has of the contacts.
 async fn withdraw(
     store: &impl Store,
     batch: &Batch,
     mut keys: Vec<(u64, String)>,
     part: &mut Part,
 ) -> Result<usize, Error> {
-    // Neighbours in the store are looked up one after the other.
+    // Sorted, neighbours in the store are read one after the other.
     keys.sort_by_cached_key(|(_, key)| stored::partition(&batch.tenant, key));
     let wanted = keys.iter().map(|(_, key)| (stored::partition(&batch.tenant, key), key.clone())).collect();
     let (mut known, mut bytes) = (Vec::new(), 0);

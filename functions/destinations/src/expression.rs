@@ -1,8 +1,8 @@
-//! JSONata over one JSON text: what a destination's filter and mapping are. The one module here that knows the
-//! library which evaluates it.
+//! JSONata over one JSON text: filters and mappings of destinations. This is the one module here that knows the library
+//! of the evaluator.
 //!
-//! An expression comes to the same whenever it is evaluated: what reads the clock or chance is refused, and so is
-//! what runs text as an expression. All that it makes is bounded. No error holds a value out of the JSON.
+//! An expression always has the same result. Functions that read the clock or random numbers are refused, and so are
+//! those that run text as an expression. Every result is bounded. No error contains a value of the JSON.
 
 mod fault;
 mod mentions;
@@ -19,22 +19,23 @@ use jsonata_core::{
 pub use fault::{ExpressionError, ExpressionFault};
 use mentions::Mentions;
 
-/// How long an expression may be, in bytes.
+/// Maximum length of an expression, in bytes.
 pub const MAX_SOURCE_BYTES: usize = 8 * 1024;
-/// How large a result may be, in bytes of JSON: as much as a message of SQS holds.
+/// Maximum size of a result, in bytes of JSON: that of an SQS message.
 pub const MAX_RESULT_BYTES: usize = 256 * 1024;
-/// How deep a result may nest (design, Numbers to hold).
+/// Maximum depth of a result (design, Numbers to hold).
 const MAX_RESULT_DEPTH: usize = 64;
-/// How long an evaluation may take. An honest one takes microseconds, so that a slow or busy machine refuses none.
+/// Maximum time of an evaluation. An honest one needs microseconds, so that a slow or busy machine refuses none.
 const MAX_EVALUATION_MS: u64 = 1_000;
 /// The same as a duration.
 pub const EVALUATION_TIMEOUT: Duration = Duration::from_millis(MAX_EVALUATION_MS);
-/// How deep the calls, blocks and operators of an expression may nest: more than an event may, and reached long before
-/// the time is over.
+/// Maximum depth of the calls, blocks and operators of an expression: deeper than an event may nest, and reached long
+/// before the timeout.
 const MAX_LEVELS: usize = 400;
-/// How many items an array made by an expression may have; an event of 32 KB has no more.
+/// Maximum number of items of an array that an expression makes; an event of 32 KB has no more.
 const MAX_ITEMS: usize = 32 * 1024;
-/// How many bytes an evaluation may make in all, each copy counted: 64 results of the largest size, or 500 events.
+/// Maximum number of bytes that an evaluation makes in all, each copy counted: 64 results of the largest size, or 500
+/// events.
 const MAX_EVALUATION_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The functions that are refused, and why.
@@ -46,8 +47,8 @@ const REFUSED: [(&str, &str); 5] = [
     ("eval", "an expression may not run text"),
 ];
 
-/// The other functions of the language. They stand here, since to ask the evaluator brings it into programs that
-/// only check expressions.
+/// The other functions of the language. They are listed here, since a question to the evaluator would link it into
+/// programs that only check expressions.
 const FUNCTIONS: &str = "\
     abs append assert average base64decode base64encode boolean ceil contains count decodeUrl \
     decodeUrlComponent distinct each encodeUrl encodeUrlComponent error exists filter floor formatBase \
@@ -59,19 +60,19 @@ const FUNCTIONS: &str = "\
 #[derive(Debug)]
 pub struct Expression {
     program: Program,
-    /// The texts that it gives `$error` and `$assert` as they stand in its source.
+    /// The texts of `$error` and `$assert` that are literals in its source.
     told: Vec<String>,
 }
 
-/// A JSON text, read once for many expressions. It stays on the thread that read it.
+/// A JSON text, parsed once for many expressions. It stays on the thread that parsed it.
 pub struct Subject {
     value: JValue,
-    /// How much memory it takes, once an expression has asked.
+    /// Its size in memory, once an expression asked for it.
     weight: OnceCell<u64>,
 }
 
 impl Expression {
-    /// Reads an expression. The error says what is wrong with it, and may quote it.
+    /// Parses an expression. The error says what is wrong with the expression, and may quote it.
     pub fn parse(source: &str) -> Result<Self, ExpressionError> {
         if source.len() > MAX_SOURCE_BYTES {
             return Err(ExpressionError::new(format!("is longer than {MAX_SOURCE_BYTES} bytes")));
@@ -97,12 +98,12 @@ impl Expression {
         }
     }
 
-    /// What it comes to for a JSON text, as a JSON text; `None` where that is nothing (JSONata's undefined).
+    /// The result for a JSON text, as a JSON text; `None` if there is none (JSONata's undefined).
     pub fn evaluate(&self, json: &str) -> Result<Option<String>, ExpressionError> {
         self.evaluate_within(json, EVALUATION_TIMEOUT)
     }
 
-    /// The same in a shorter time, of whole milliseconds.
+    /// The same with a shorter timeout, in whole milliseconds.
     pub fn evaluate_within(&self, json: &str, limit: Duration) -> Result<Option<String>, ExpressionError> {
         match self.value(&Subject::read(json)?, limit)? {
             JValue::Undefined => Ok(None),
@@ -110,12 +111,12 @@ impl Expression {
         }
     }
 
-    /// Whether it comes to `true`, and not to something else that may count as it.
+    /// Whether the result is `true`, and not another value that counts as true.
     pub fn is_true(&self, subject: &Subject) -> Result<bool, ExpressionError> {
         self.is_true_within(subject, EVALUATION_TIMEOUT)
     }
 
-    /// The same in a shorter time, of whole milliseconds.
+    /// The same with a shorter timeout, in whole milliseconds.
     pub fn is_true_within(&self, subject: &Subject, limit: Duration) -> Result<bool, ExpressionError> {
         Ok(matches!(self.value(subject, limit)?, JValue::Bool(true)))
     }
@@ -133,7 +134,7 @@ impl Subject {
         *self.weight.get_or_init(|| expressions::weight(&self.value))
     }
 
-    /// Reads a JSON text.
+    /// Parses a JSON text.
     pub fn read(json: &str) -> Result<Self, ExpressionError> {
         let value = JValue::from_json_str(json);
         value
@@ -142,7 +143,7 @@ impl Subject {
     }
 }
 
-/// Writes a value, if JSON can hold it and it is not too large.
+/// Writes a value, if JSON can represent it and it is not too large.
 fn write(value: &JValue) -> Result<String, ExpressionError> {
     check(value, MAX_RESULT_DEPTH)?;
     let mut to = Bounded(Vec::new());
@@ -151,7 +152,7 @@ fn write(value: &JValue) -> Result<String, ExpressionError> {
     String::from_utf8(to.0).map_err(|_| ExpressionError::new("the result is not text"))
 }
 
-/// Refuses what JSON cannot hold, or what nests deeper than `room`.
+/// Refuses a value that JSON cannot represent, or that nests deeper than `room`.
 fn check(value: &JValue, room: usize) -> Result<(), ExpressionError> {
     let deeper = || {
         let deep = || ExpressionError::new(format!("the result nests deeper than {MAX_RESULT_DEPTH}"));
@@ -171,7 +172,7 @@ fn check(value: &JValue, room: usize) -> Result<(), ExpressionError> {
     }
 }
 
-/// Takes [`MAX_RESULT_BYTES`], and no more.
+/// Accepts [`MAX_RESULT_BYTES`], and no more.
 struct Bounded(Vec<u8>);
 
 impl io::Write for Bounded {
@@ -196,7 +197,7 @@ mod tests {
 
     const EVENT: &str = r#"{"event":"Order Placed","userId":"ann","metadata":{"total":12.5,"items":[{"sku":"a"},{"sku":"b"}],"vip":true}}"#;
 
-    /// What the expression comes to for [`EVENT`]: a JSON text, `undefined`, or what is wrong.
+    /// The result of the expression for [`EVENT`]: a JSON text, `undefined`, or the error.
     #[track_caller]
     fn check(source: &str, expected: &str) {
         let found = match Expression::parse(source).and_then(|expression| expression.evaluate(EVENT)) {

@@ -1,4 +1,4 @@
-//! The members of an object that a client sent: each is read, or it is said what is wrong with it, with its JSON Pointer.
+//! The members of an object that a client sent: each is parsed, or has a fault with its JSON Pointer.
 
 use std::collections::BTreeMap;
 
@@ -7,29 +7,29 @@ use serde_json::value::RawValue;
 
 use kernel::fault::Fault;
 
-/// The members, each to the letter.
+/// The members, each unchanged.
 pub type Members = BTreeMap<String, Box<RawValue>>;
 
-/// What is left to read of an object, and what is wrong with it so far.
+/// The members of an object that are not parsed yet, and the faults so far.
 #[derive(Debug)]
 pub struct Fields {
     pub(crate) members: Members,
-    /// What is wrong so far.
+    /// The faults so far.
     pub faults: Vec<Fault>,
 }
 
 impl Fields {
-    /// Those of an object.
+    /// The members of an object.
     pub fn new(members: Members) -> Self {
         Self { members, faults: Vec::new() }
     }
 
-    /// Notes what is wrong.
+    /// Adds a fault.
     pub fn fault(&mut self, pointer: String, rule: &'static str, message: impl Into<String>) {
         self.faults.push(Fault::new(pointer, rule, message.into()));
     }
 
-    /// A member that may be left out, or be null. `wrong` says what is wrong with one that cannot be read.
+    /// An optional member, which may be null. `wrong` is the message for a value that cannot be parsed.
     pub fn optional<T: DeserializeOwned, U>(
         &mut self,
         name: &'static str,
@@ -44,7 +44,7 @@ impl Fields {
         found
     }
 
-    /// A member that must be there.
+    /// A required member.
     pub fn required<T: DeserializeOwned, U>(
         &mut self,
         name: &'static str,
@@ -69,7 +69,7 @@ impl Fields {
         self.optional(name, wrong, |number: u32| range.contains(&number).then_some(number))
     }
 
-    /// Notes of each member that was not read that it is none: `wrong` says of what.
+    /// Adds a fault for each member that was not read; `wrong` is its message.
     pub fn refuse_others(&mut self, wrong: &'static str) {
         for name in std::mem::take(&mut self.members).into_keys() {
             self.fault(format!("/{}", escaped(&name)), "unknown", wrong);

@@ -1,5 +1,5 @@
-//! ConsumeEvents: messages of the queue of events become batches that fit into a state's data, in the order in which
-//! they arrived. A message is done when every batch with an event of it went through the flow.
+//! ConsumeEvents: turns messages of the events queue into batches that fit into a state's data, in order of arrival. A
+//! message is done when every batch with an event of it completed the flow.
 
 use std::{borrow::Cow, collections::BTreeMap, future::Future};
 
@@ -31,17 +31,18 @@ pub struct Feed {
 /// How an execution ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fed {
-    /// Its events went through the flow.
+    /// Its events completed the flow.
     Through,
-    /// It failed, and why; no value out of a record.
+    /// It failed, with the reason; no value of a record.
     Failed(String),
 }
 
-/// Takes events through the flow: `run` runs one execution, and says how it ended.
+/// Runs events through the flow: `run` runs one execution, and returns how it ended.
 ///
-/// Batches of a tenant run one after the other. Where one fails, those behind it wait for the next try as well, so
-/// that no event overtakes one that came before it; unless its messages had failed with others before and now are in
-/// small company ([`company`]): then they may be at fault themselves, and are passed.
+/// Batches of a tenant run one after the other. If one fails, those after it wait for the next attempt as well, so that
+/// no event overtakes an earlier one. There is one exception. Messages that failed together with others before are
+/// retried in a small batch ([`company`]). If such a batch fails, its own messages may be at fault, and the batches
+/// after it still run.
 pub async fn consume_events<F, R>(event: SqsEvent, objects: &Objects, run: F) -> BatchResponse
 where
     F: Fn(Feed) -> R,
@@ -80,12 +81,12 @@ where
     BatchResponse { batch_item_failures: failed.into_iter().map(failure).collect() }
 }
 
-/// Why a message is not done whose turn did not come.
+/// The reason of a message that an earlier, failed batch blocks.
 const BEHIND: &str = "events that came before its own did not get through the flow";
-/// Why a message is not done that holds something else.
+/// The reason of a message without events.
 const UNREADABLE: &str = "it holds no events";
 
-/// Runs some events; says why they are still to be done, if they are, and whether those behind them may be run.
+/// Runs some events. Returns why they are to be retried, if they are, and whether the events after them may run.
 async fn run_lot<R>(
     lot: Lot,
     tenant: &Name,
@@ -96,7 +97,7 @@ where
     R: Future<Output = Result<Fed, Error>>,
 {
     let is_small = lot.room < usize::MAX;
-    // What cannot be reached for one is out of reach for those behind it.
+    // A storage that is unavailable to one batch is unavailable to the next ones, too.
     let passes = |error: &Error| is_small && !error.is_transient();
     let feed = match lot.feed(tenant, objects).await {
         Ok(feed) => feed,
@@ -126,13 +127,13 @@ where
     }
 }
 
-/// A message that was read: its place in the event, how often it was received, and the request in it.
+/// A parsed message: its place in the event, its receive count, and its ingest request.
 type Message = (usize, u32, Arrivals<'static>);
 
 /// Why messages are not done, by their places in the event.
 type Reasons = BTreeMap<usize, String>;
 
-/// The messages by tenant, each tenant's in the order of arrival; and the places of those that cannot be read.
+/// The messages by tenant, each tenant's in order of arrival; and the places of those that cannot be parsed.
 fn read(records: &[SqsMessage]) -> (Vec<(Name, Vec<Message>)>, Reasons) {
     let mut tenants: Vec<(Name, Vec<Message>)> = Vec::new();
     let mut unreadable = Reasons::new();
@@ -161,28 +162,28 @@ fn read(records: &[SqsMessage]) -> (Vec<(Name, Vec<Message>)>, Reasons) {
     (tenants, unreadable)
 }
 
-/// The events of a tenant, cut.
+/// Cuts the events of a tenant into batches.
 #[derive(Default)]
 struct Lots(Vec<Lot>);
 
-/// Events that run together.
+/// Events that run in one execution.
 struct Lot {
-    /// The request that brought the first of them, and when.
+    /// The ingest request of the first event, and its time.
     first: (BatchId, Timestamp),
-    /// Of the events: the same ones make the same batch again, others another.
+    /// The hash of the events' sequences: the same events make the same batch id again, others another.
     hash: Xxh3,
     lines: Vec<u8>,
     count: u64,
-    /// How many bytes the lines take inline.
+    /// The size of the lines inside the state's data.
     inline: usize,
-    /// The places of the messages that they are of.
+    /// The places of the events' messages.
     messages: Vec<usize>,
-    /// How many messages there may be.
+    /// Maximum number of messages.
     room: usize,
 }
 
 impl Lots {
-    /// Adds the events of a message; `room`: with how many messages it may be together.
+    /// Adds the events of a message; `room` is the maximum number of messages in its batch.
     fn push(&mut self, place: usize, room: usize, arrivals: Arrivals<'_>) -> Result<(), Error> {
         let Arrivals { id, tenant: _, via, received_at, sent_at, retry, events } = arrivals;
         let mut text = Vec::new();
@@ -281,7 +282,7 @@ impl Lot {
         let records = if self.inline <= records::INLINE_BYTES {
             Records::inline(&self.lines)?
         } else {
-            // One event that is larger than any may be: the check of events sees to it, as to every bad one.
+            // A single event above the limit: the check of events refuses it, like every bad one.
             let mut arrived = RecordsWriter::new(&batch, "arrived", objects);
             for line in self.lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
                 arrived.push(line).await?;

@@ -1,6 +1,6 @@
-//! Known events: what is stored under an event's id, and what another event of that id makes of it.
+//! De-duplication of events: a new event against the event that is stored under its id.
 //!
-//! All of it may be done twice: an event that this very arrival stored is recognised by its sequence.
+//! Every call may be repeated: an event that the same ingest request stored is recognised by its sequence.
 
 use std::collections::BTreeMap;
 
@@ -16,41 +16,41 @@ use kernel::{
     store::{Condition, Item, Store, Table, Written},
 };
 
-/// How long an id stands for its event, by the times at which both arrived.
+/// How long an id belongs to its event, by the arrival times of both.
 pub const STANDS: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// How many conflicts are kept of an event.
+/// Maximum number of conflicts that a stored event lists.
 pub const CONFLICTS: usize = 10;
 
-/// How many events go to the store at once: bounds memory, and what one transaction holds up.
+/// Maximum number of events in one store request: bounds memory, and the length of one transaction.
 const BLOCK: usize = 1_000;
-/// How often a change that somebody else got in before is tried anew before the step gives up for now.
+/// Maximum number of attempts at a change that lost against concurrent ones; then the step fails, to be retried later.
 const ROUNDS: usize = 8;
 
-/// What became of an event when it was to be stored.
+/// The result of storing an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is stored, now or by an earlier try.
+    /// It is stored, now or by an earlier attempt.
     Stored,
-    /// Its id stands for the same event already.
+    /// Its id belongs to the same event already.
     Duplicate,
-    /// Its id stands for another event.
+    /// Its id belongs to another event.
     Conflict,
 }
 
-/// What an event makes of one that is stored under its id.
+/// How a new event and the event that is stored under its id are resolved.
 enum Claim {
-    /// Nothing: its own fate is this.
+    /// The stored event stays; this is the result of the new one.
     Is(Verdict),
-    /// It is put over the other.
+    /// The new event replaces the stored one.
     Over,
-    /// It is put over the other, unless that one is still on its way somewhere: a delivery sends what lies under the
-    /// event's id.
+    /// The new event replaces the stored one, unless that is still in delivery: a delivery sends the event that is
+    /// stored under the id.
     OverUnlessOpen,
 }
 
-/// Stores valid events, each under its id if that is free; what became of each, in order. Of events with one
-/// id the first one is stored. An id is free whose event was invalid, or arrived more than [`STANDS`] before and was
-/// delivered wherever it goes.
+/// Stores valid events, each under its id if that is free; returns the results in order. Of events with one id the
+/// first one is stored. An id is free if its event was invalid. It is also free if its event arrived more than
+/// [`STANDS`] before, and every destination of that event has it.
 pub async fn put_valid(
     store: &impl Store,
     tenant: &Name,
@@ -68,20 +68,20 @@ pub async fn put_valid(
     .await
 }
 
-/// What an event is whose id stands for another one.
+/// The result of an event whose id belongs to a stored one.
 fn beside(stored: &StoredEvent, new: &StoredEvent) -> Verdict {
     let is_same = stored.hash == new.hash || says_the_same(stored, new);
     if is_same { Verdict::Duplicate } else { Verdict::Conflict }
 }
 
-/// Whether two events say the same by today's rule: a hash may have been made by an earlier one.
+/// Whether two events have the same content by today's rule: a hash may be that of an earlier rule.
 fn says_the_same(stored: &StoredEvent, new: &StoredEvent) -> bool {
     let (Some(stored), Some(new)) = (&stored.payload, &new.payload) else { return false };
     content_hash(stored) == content_hash(new)
 }
 
-/// Stores what is known of invalid events, so that one can ask for them: never over a valid one, and of invalid
-/// ones with one id the latest.
+/// Stores the known facts of invalid events, so that clients can ask for them. They never replace a valid event; of
+/// invalid events with one id the latest is stored.
 pub async fn put_invalid(store: &impl Store, tenant: &Name, events: &[StoredEvent]) -> Result<(), Error> {
     let decide = |stored: &StoredEvent, new: &StoredEvent| {
         let is_later = stored.outcome == Standing::Invalid && stored.sequence < new.sequence;
@@ -90,7 +90,7 @@ pub async fn put_invalid(store: &impl Store, tenant: &Name, events: &[StoredEven
     put(store, tenant, events, decide).await.map(drop)
 }
 
-/// Puts events; `decide` says of one whose id is taken what that makes of it.
+/// Puts events; `decide` resolves an event whose id is taken.
 async fn put(
     store: &impl Store,
     tenant: &Name,
@@ -147,7 +147,7 @@ async fn put_block(
     Err(contended())
 }
 
-/// Whether each of these stored events is still on its way somewhere.
+/// Whether each of these stored events is still in delivery.
 async fn are_open(
     store: &impl Store,
     tenant: &Name,
@@ -176,8 +176,8 @@ fn item(event: &StoredEvent, tenant: &Name, over: Option<u64>) -> Result<(Item, 
     })
 }
 
-/// Notes at stored events that others came with their ids: by id, the sequences of those. An event that is not
-/// stored any more is let be.
+/// Notes on stored events that others arrived with their ids: by id, the sequences of those. An event that is not
+/// stored any more is skipped.
 pub async fn note_conflicts(
     store: &impl Store,
     tenant: &Name,
@@ -209,7 +209,7 @@ pub async fn note_conflicts(
     Err(contended())
 }
 
-/// The event with these conflicts noted; `None` where they are already.
+/// The event with these conflicts noted; `None` if it has them already.
 fn noted(mut stored: StoredEvent, sequences: &[String]) -> Option<StoredEvent> {
     let new: Vec<&String> =
         sequences.iter().filter(|sequence| !stored.conflicts.contains(sequence)).collect();

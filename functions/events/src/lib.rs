@@ -1,5 +1,4 @@
-//! Events: the one form in which they are stored, their deduplication, and the steps that take them from the queue into
-//! the store.
+//! Events: the one form in which they are stored, their de-duplication, and the steps from the queue to the store.
 
 pub mod consume_events;
 pub mod event;

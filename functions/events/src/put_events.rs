@@ -1,4 +1,4 @@
-//! PutEvents: an event is stored once under its id. The same again is a duplicate; another one with its id is a
+//! PutEvents: stores an event once under its id. The same event again is a duplicate; another one with its id is a
 //! conflict, and goes into quarantine.
 
 use std::collections::BTreeMap;
@@ -27,13 +27,13 @@ use kernel::{
 /// The events that are stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stored {
-    /// Those that are to be routed: lines of [`AcceptedEvent`].
+    /// The events to route: lines of [`AcceptedEvent`].
     pub fresh: Records,
     /// The duplicates and the conflicts.
     pub part: StagedPart,
 }
 
-/// Stores events whose ids are free. An event that an earlier try stored is fresh again.
+/// Stores events whose ids are free. An event that an earlier attempt stored is fresh again.
 pub async fn put_events(step: Step, store: &impl Store, objects: &Objects) -> Result<Stored, Error> {
     let Step { batch, records } = step;
     let mut events = Vec::new();
@@ -71,13 +71,13 @@ pub async fn put_events(step: Step, store: &impl Store, objects: &Objects) -> Re
     Ok(Stored { fresh: fresh.finish().await?, part })
 }
 
-/// Events whose ids stand for others.
+/// Events whose ids belong to others.
 #[derive(Default)]
 struct Conflicts {
     writer: EventWriter,
-    /// Their sequences.
+    /// Their sequences, by id.
     by_id: BTreeMap<String, Vec<String>>,
-    /// Where they lie.
+    /// Their provenance, and the keys of their quarantine objects.
     placed: Vec<(Arrival, String)>,
 }
 

@@ -1,4 +1,5 @@
-//! What became of an event at its destinations: the seed's table Responses (S0-026 to S0-029).
+//! The response of an event: for each destination, whether it has the event; the seed's table Responses (S0-026 to
+//! S0-029).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,23 +18,23 @@ use kernel::{
 
 /// The table.
 pub const TABLE: Table = Table::Responses;
-/// The sort of every item: a response has a partition of its own, so that they spread.
+/// The sort key of every item: a response has a partition of its own, so that responses are spread.
 pub const SORT: &str = "response";
 
-/// What became of an event: it is there as soon as the event is routed, also where no destination wanted it.
+/// The response of an event. It exists as soon as the event is routed, even if no destination wants the event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Response {
     /// The event's id.
     pub response_id: String,
-    /// The payload, or its text where no table can keep it: what [`body`] makes of it. Null, and not kept, where no
+    /// The payload, or its text if not every table can store it: the result of [`body`]. Null, and not stored, if no
     /// destination wanted the event.
     #[serde(default = "nothing", skip_serializing_if = "is_nothing")]
     pub response_body: Box<RawValue>,
     /// For each destination whether the event was delivered.
     pub destinations: BTreeMap<DestinationName, bool>,
-    /// Those of them whose filter was still to be evaluated when the event was routed. One that then does not want the
-    /// event goes from here and from `destinations`.
+    /// The destinations whose filter was not evaluated when the event was routed. A destination that then does not want
+    /// the event is removed from here and from `destinations`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub undecided: BTreeSet<DestinationName>,
     /// [`kernel::arrival::Arrival::sequence`].
@@ -45,7 +46,7 @@ pub fn partition(tenant: &Name, message_id: &str) -> String {
     format!("{tenant}/{message_id}")
 }
 
-/// What is kept of a payload: the object that it is, or its text where not every table can keep that.
+/// The stored form of a payload: the object itself, or its text if not every table can store that.
 pub fn body(payload: &RawValue) -> Result<Box<RawValue>, Error> {
     if is_keepable(payload.get()) {
         return Ok(payload.to_owned());
@@ -62,7 +63,7 @@ fn is_nothing(body: &RawValue) -> bool {
 }
 
 impl Response {
-    /// That of an event that no destination wanted.
+    /// The response of an event that no destination wanted.
     pub fn nowhere(arrival: &Arrival) -> Self {
         Self {
             response_id: arrival.message_id.clone(),
@@ -73,13 +74,13 @@ impl Response {
         }
     }
 
-    /// The destination has the event.
+    /// Notes that the destination has the event.
     pub fn deliver(&mut self, destination: &DestinationName) {
         self.destinations.insert(destination.clone(), true);
         self.undecided.remove(destination);
     }
 
-    /// The destination does not want the event, which it does not have.
+    /// Removes a destination that does not want the event and does not have it.
     pub fn leave_out(&mut self, destination: &DestinationName) {
         if self.destinations.get(destination) == Some(&false) {
             self.destinations.remove(destination);
@@ -87,7 +88,7 @@ impl Response {
         self.undecided.remove(destination);
     }
 
-    /// Whether it waits for a destination, or was given up on and may be sent again.
+    /// Whether a destination still waits for the event, or its delivery failed and may be sent again.
     pub fn is_open(&self) -> bool {
         self.destinations.values().any(|is_delivered| !is_delivered)
     }
@@ -98,7 +99,7 @@ impl Response {
         Ok(Item { partition: partition(tenant, &self.response_id), sort: SORT.to_owned(), version, body })
     }
 
-    /// The response that an item holds.
+    /// Reads the response of an item.
     pub fn read(item: &Item) -> Result<Self, Error> {
         door::decode(item.body.as_bytes())
     }

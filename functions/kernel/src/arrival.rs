@@ -1,4 +1,4 @@
-//! Events on their way in: what one request brought, as it lies in the queue, and where each event came from.
+//! Events before the flow: one ingest request as a message of the queue, and the provenance of each event.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::{
     error::Error,
 };
 
-/// The door that events came in by. It decides which names of fields an event is read by.
+/// The ingest endpoint of an event, or its format. It decides by which field names an event is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Via {
@@ -19,14 +19,14 @@ pub enum Via {
     Track,
     /// `POST /events`.
     Events,
-    /// `POST /v1/batch` and its kin, in Segment's format.
+    /// `POST /v1/batch` and the other endpoints in Segment's format.
     Segment,
-    /// crmflow itself: what an operator should hear of.
+    /// crmflow itself, for a notification that an operator should read.
     Crmflow,
 }
 
 impl Via {
-    /// The provider under which its events are kept.
+    /// The provider under which its events are stored.
     pub fn provider(self) -> &'static str {
         match self {
             Self::Track => "track",
@@ -43,19 +43,19 @@ impl Via {
 pub struct Arrivals<'a> {
     /// The id of the request: a ULID, made at the edge, later ones greater.
     pub id: BatchId,
-    /// Whose events these are.
+    /// The tenant of the events.
     pub tenant: Name,
-    /// The door.
+    /// The ingest endpoint.
     pub via: Via,
-    /// When they arrived.
+    /// When the request arrived.
     pub received_at: Timestamp,
-    /// When the client says that it sent them; what its clock is corrected by.
+    /// The send time by the client's clock. The check corrects the client's times by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Timestamp>,
-    /// How often they were sent again out of quarantine.
+    /// How often a replay sent the events out of quarantine.
     #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub retry: u64,
-    /// The events, in the order in which they stood in the body.
+    /// The events, in the order of the body.
     pub events: Vec<Incoming<'a>>,
 }
 
@@ -65,36 +65,36 @@ pub struct Arrivals<'a> {
 pub struct Incoming<'a> {
     /// Its id: the client's, or a UUID made at the edge.
     pub message_id: Cow<'a, str>,
-    /// The event, to the letter.
+    /// The event's text, unchanged.
     pub record: Cow<'a, RawValue>,
 }
 
-/// Where one event came from. The same event in another try of its message has the same.
+/// The provenance of one event: its ingest request and its index there. Every attempt at its message has the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Arrival {
-    /// The request that brought it.
+    /// The ingest request.
     pub id: BatchId,
-    /// Its place in that request, from zero.
+    /// The event's index in that request, from zero.
     pub index: u32,
-    /// Its id.
+    /// The event's id.
     pub message_id: String,
-    /// The door.
+    /// The ingest endpoint.
     pub via: Via,
-    /// When it arrived.
+    /// When the request arrived.
     pub received_at: Timestamp,
-    /// When the client says that it sent it.
+    /// The send time by the client's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Timestamp>,
 }
 
 impl Arrival {
-    /// What stands for it in keys: `<ULID>-<index>`, sorted as it arrived.
+    /// The sort key of the event: `<ULID>-<index>`, in order of arrival.
     pub fn sequence(&self) -> String {
         format!("{}-{:05}", self.id, self.index)
     }
 
-    /// The request that brought it, as a batch of its own: what its quarantine is named after.
+    /// The ingest request as a batch of its own. The event's quarantine objects are named after it.
     pub fn batch(&self, tenant: &Name) -> Result<Batch, Error> {
         Ok(Batch {
             batch_id: self.id,
@@ -109,15 +109,14 @@ impl Arrival {
     }
 }
 
-/// The UUID (version 7, RFC 9562) of an event whose client gave it none: the time in milliseconds, and behind it bits
-/// that are as good as random. Such ids lie beside each other in an index as they come, which is several times less to
-/// write than ids that lie anywhere.
+/// The UUID (version 7, RFC 9562) of an event without a client's id: the time in milliseconds, then bits that are as
+/// good as random. New ids are neighbours in an index, which needs several times fewer writes than ids without order.
 pub fn message_id(at: Timestamp, bits: u128) -> String {
     let milliseconds = u128::try_from(at.as_millisecond()).unwrap_or(0);
     versioned(7, milliseconds << 80 | bits & (u128::MAX >> 48))
 }
 
-/// The UUID (version 4) of some bits that are as good as random.
+/// The UUID (version 4) of bits that are as good as random.
 pub fn uuid(bits: u128) -> String {
     versioned(4, bits)
 }

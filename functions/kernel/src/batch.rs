@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// The id of a batch: a ULID in its 26 characters, made once, at the edge.
+/// The id of a batch: a ULID of 26 characters, made once, at the edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchId(ulid::Ulid);
 
 impl BatchId {
-    /// An id for a batch that arrives at `now`; `random` makes it unlike others of that millisecond.
+    /// An id for a batch that arrives at `now`; `random` makes it different from other ids of that millisecond.
     pub fn new(now: Timestamp, random: u128) -> Self {
         Self(ulid::Ulid::from_parts(u64::try_from(now.as_millisecond()).unwrap_or(0), random))
     }
@@ -23,7 +23,7 @@ impl BatchId {
         Self(ulid::Ulid(self.0.0.saturating_add(1)))
     }
 
-    /// When it was made.
+    /// When the id was made.
     pub fn made_at(&self) -> Timestamp {
         i64::try_from(self.0.timestamp_ms())
             .ok()
@@ -48,14 +48,14 @@ impl FromStr for BatchId {
     }
 }
 
-/// A short name that may stand in a path: a tenant (`acme_corp`) or a provider (`shopify`, `api`, `file`).
+/// A short name that may be a path segment: a tenant (`acme_corp`) or a provider (`shopify`, `api`, `file`).
 ///
 /// Invariant: 1 to 64 of `a-z 0-9 _ -`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 
 impl Name {
-    /// The tenant where none is configured.
+    /// The tenant of an installation that configures none.
     pub fn default_tenant() -> Self {
         Self("default".to_owned())
     }
@@ -86,46 +86,46 @@ impl FromStr for Name {
     }
 }
 
-/// What the records are; picks their JSON Schema.
+/// The kind of the records; selects their JSON Schema.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// A person and whether they agreed to marketing mail.
+    /// A person, with their opt-in or opt-out of marketing mail.
     #[default]
     Contact,
     /// Something that a person did, or that happened to them.
     Event,
 }
 
-/// What is known of a batch before any of its records is looked at; every step gets it.
+/// The properties of a batch that are known before its records are read. Every step gets them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Batch {
     /// Its id, which is also the name of its execution.
     pub batch_id: BatchId,
-    /// Whose records these are.
+    /// The tenant that owns the records.
     pub tenant: Name,
-    /// Where they came from: `api`, `file`, `upload`, `replay`, or a vendor.
+    /// The source of the records: `api`, `file`, `upload`, `replay`, or a vendor.
     pub provider: Name,
-    /// What they are.
+    /// The kind of the records.
     #[serde(default)]
     pub kind: Kind,
-    /// When they arrived, by the clock of that time: for people to read.
+    /// When the batch arrived, by the clock of that time: for people to read.
     pub received_at: Timestamp,
-    /// Its number in the order of batches ([`crate::order`]): a greater one's word on a contact stands against a lesser
-    /// one's. Zero: it was made before there were numbers.
+    /// Its number in the order of batches ([`crate::order`]). A consent statement of a batch with a higher number
+    /// replaces one with a lower number. Zero: the batch was made before numbers existed.
     #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub order: u64,
-    /// Of a replay, which has the number of the batch that it came with: its own number.
+    /// Of a replay: its own number. Its `order` is the number of the batch that its records belonged to first.
     #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub replay: u64,
-    /// Which chunk of a large batch this is, from zero; `None` where the batch is whole.
+    /// The index of this chunk of a large batch, from zero; `None`: the batch is not cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunk: Option<u32>,
 }
 
 impl Batch {
-    /// The chunk's number as it stands in object names; `00000` for a whole batch.
+    /// The chunk's number in object names; `00000` for a batch that is not cut.
     pub fn chunk_label(&self) -> String {
         format!("{:05}", self.chunk.unwrap_or(0))
     }

@@ -1,4 +1,4 @@
-//! The name of a destination: quarantine and event responses name destinations without knowing what one is.
+//! The name of a destination. Quarantine and event responses name destinations without knowing their settings.
 
 use std::{fmt, str::FromStr};
 
@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// The name of a destination (`Braze12`); it stands in paths.
+/// The name of a destination (`Braze12`); it may be a path segment.
 ///
-/// Invariant: 1 to 64 letters of ASCII, digits, `_`, `-` and `.`, the first a letter or a digit.
+/// Invariant: 1 to 64 ASCII letters, digits, `_`, `-` and `.`; the first is a letter or a digit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DestinationName(String);
 

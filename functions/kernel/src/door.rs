@@ -1,5 +1,5 @@
-//! The one door for JSON: both hosts decode what a function gets and encode what it gives here, so bad
-//! input fails by the same name in both.
+//! JSON in and out of functions: both hosts decode inputs and encode outputs here, so bad input fails by the same name
+//! in both.
 
 use std::{borrow::Cow, fmt};
 
@@ -20,17 +20,17 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(value).map_err(|error| Error::BadInput(describe(&error)))
 }
 
-/// Reads a member that is there, also where it is `null`: a record may be that, and is not left out then.
+/// Reads a member that is present, even if it is `null`: a record may be `null`, and then it is not absent.
 pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
 }
 
-/// Whether a member is what it is taken for where it is left out.
+/// Whether a member equals the default that readers assume if it is absent.
 pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// What is wrong with some JSON, without the value that `serde_json` may quote.
+/// Describes a JSON error without the value that `serde_json` may quote.
 pub fn describe(error: &serde_json::Error) -> String {
     use serde_json::error::Category;
     let what = match error.classify() {
@@ -46,7 +46,7 @@ pub fn describe(error: &serde_json::Error) -> String {
     format!("{what}, line {} column {}", error.line(), error.column())
 }
 
-/// A string, borrowed wherever the JSON has no escapes in it.
+/// A string, borrowed if its JSON has no escapes.
 pub struct Text<'a>(pub Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {

@@ -1,32 +1,32 @@
-//! Why a step could not be done. What state machines catch is [`Error::name`], never a Rust type name.
+//! The errors of a step. State machines catch an [`Error::name`], never a Rust type name.
 
 use crate::{queue::QueueError, store::StoreError};
 
-/// Why a step could not be done. No text in it holds a value out of a record.
+/// Why a step failed. No text of it contains a value of a record.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// What was given is not what the step takes; trying again cannot help.
+    /// The input does not have the shape that the step expects; a retry cannot help.
     #[error("{0}")]
     BadInput(String),
-    /// What was given is larger than is taken; trying again cannot help.
+    /// The input exceeds a limit; a retry cannot help.
     #[error("{0}")]
     TooLarge(String),
-    /// The table store or the object store did not answer, was busy, or its disk is full; trying again may help.
+    /// The table store or the object store did not answer, was busy, or its disk is full; a retry may help.
     #[error("storage is not available: {0}")]
     StorageUnavailable(String),
-    /// The call has no time left; what it stored is stored, and the next try goes on behind it.
+    /// The call has no time left. Its writes stay stored, and the next attempt continues after them.
     #[error("the call has no time left; what is stored of it stays")]
     OutOfTime,
-    /// The store refused for good: no permission, a corrupt file.
+    /// The store refused permanently: no permission, a corrupt file.
     #[error("storage refused: {0}")]
     StorageRefused(String),
-    /// An object that a step was pointed to does not exist.
+    /// The step's input names an object that does not exist.
     #[error("there is no object {0}")]
     ObjectMissing(String),
-    /// Outcomes do not add up to what was received. A fault in crmflow.
+    /// The outcomes do not add up to the number of received records: a defect of crmflow.
     #[error("{received} records were received and {decided} have an outcome")]
     OutcomesDoNotAddUp {
-        /// How many records the step was given.
+        /// How many records the step received.
         received: u64,
         /// How many of them have an outcome.
         decided: u64,
@@ -45,7 +45,7 @@ impl Error {
         "OutcomesDoNotAddUp",
     ];
 
-    /// The name that a state machine's `ErrorEquals` may hold.
+    /// The name that a state machine may catch with `ErrorEquals`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::BadInput(_) => "BadInput",
@@ -58,7 +58,7 @@ impl Error {
         }
     }
 
-    /// Whether trying again can help.
+    /// Whether a retry can help.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::StorageUnavailable(_) | Self::OutOfTime => true,

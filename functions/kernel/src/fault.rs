@@ -1,15 +1,15 @@
-//! Faults: what is wrong with a record, in words that hold nothing out of it.
+//! Faults: the reasons why a record is invalid, in words that contain no value of it.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that is wrong with a record.
+/// One reason why a record is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// Where: a JSON Pointer (RFC 6901) into the record; empty for the record itself.
+    /// The location: a JSON Pointer (RFC 6901) into the record; empty for the record itself.
     pub pointer: Cow<'static, str>,
-    /// Which rule: a JSON Schema keyword (`required`, `type`, `minItems`), or one of [`rule`].
+    /// The rule: a JSON Schema keyword (`required`, `type`, `minItems`), or one of [`rule`].
     pub rule: Cow<'static, str>,
     /// The rule in a sentence.
     pub message: Cow<'static, str>,
@@ -27,37 +27,37 @@ pub mod rule {
     pub const DEPTH: &str = "depth";
     /// It is larger than [`batches::intake::MAX_RECORD_BYTES`].
     pub const SIZE: &str = "size";
-    /// A name stands twice in the object (RFC 7493), so readers may disagree on its value.
+    /// A name occurs twice in the object (RFC 7493), so readers may disagree on its value.
     pub const UNIQUE_NAMES: &str = "uniqueNames";
-    /// Two names of one field stand in the object and say different things.
+    /// Two names of one field occur in the object, with different values.
     pub const TWO_NAMES: &str = "twoNames";
-    /// A word of consent is not understood.
+    /// The text of a consent field is not understood.
     pub const CONSENT: &str = "consent";
-    /// The address is not one.
+    /// The address is not valid.
     pub const EMAIL: &str = "email";
-    /// Its id stands for another event.
+    /// The event's id belongs to another event.
     pub const CONFLICT: &str = "conflict";
-    /// A destination did not take it.
+    /// A destination did not accept the event.
     pub const DELIVERY: &str = "delivery";
-    /// Nothing may be wrong with it: a step failed for good.
+    /// A step failed permanently; the record itself may be valid.
     pub const PROCESSING: &str = "processing";
 }
 
-/// What kind of trouble put a record in quarantine: the `{error-type}` of its path (S1-052).
+/// The class of fault for which a record is in quarantine: the `{error-type}` of its path (S1-052).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ErrorType {
-    /// It could not be read as a record at all.
+    /// It could not be parsed as a record.
     Unreadable,
-    /// It does not match the schema, or what it says of consent is not understood.
+    /// It violates the schema, or its consent field is not understood.
     Schema,
-    /// It matches, but the address is not one.
+    /// It matches the schema, but its address is not valid.
     Address,
-    /// It is an event whose id stands for another one.
+    /// It is an event whose id belongs to another event.
     Conflict,
-    /// It is an event that one destination did not take.
+    /// It is an event that one destination did not accept.
     Delivery,
-    /// It may be fine; a step failed for good.
+    /// It may be valid; a step failed permanently.
     Processing,
 }
 
@@ -80,7 +80,7 @@ impl ErrorType {
 }
 
 impl Fault {
-    /// A fault by a rule of our own.
+    /// A fault by one of crmflow's own rules.
     pub fn new(
         pointer: impl Into<Cow<'static, str>>,
         rule: impl Into<Cow<'static, str>>,
@@ -89,13 +89,14 @@ impl Fault {
         Self { pointer: pointer.into(), rule: rule.into(), message: message.into() }
     }
 
-    /// Where and what in one sentence: `/email is missing`, or what is wrong with the record as a whole.
+    /// Pointer and message in one sentence: `/email is missing`; the message alone if the fault is of the record as a
+    /// whole.
     pub fn sentence(&self) -> String {
         let Self { pointer, message, .. } = self;
         if pointer.is_empty() { message.to_string() } else { format!("{pointer} {message}") }
     }
 
-    /// The kind of trouble it is.
+    /// The class of this fault.
     pub fn error_type(&self) -> ErrorType {
         match &*self.rule {
             rule::JSON | rule::UTF8 | rule::CSV | rule::DEPTH | rule::SIZE => ErrorType::Unreadable,
@@ -108,21 +109,21 @@ impl Fault {
     }
 }
 
-/// The kind of trouble a record with these faults is in: the gravest of them.
+/// The class of a record with these faults: the gravest class of them.
 pub fn error_type(faults: &[Fault]) -> ErrorType {
     faults.iter().map(Fault::error_type).min().unwrap_or(ErrorType::Processing)
 }
 
-/// How many faults, duplicates and conflicts a summary shows of a batch.
+/// Maximum number of faults, duplicates and conflicts of a batch that a summary lists.
 pub const SHOWN: usize = 10;
 
-/// A fault with its place in the input, for a summary.
+/// A fault with the place of its record in the input, for a summary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlacedFault {
-    /// The record's place in the batch, from zero.
+    /// The record's index in the batch, from zero.
     pub index: u64,
-    /// The line of the input; zero where lines mean nothing.
+    /// The line of the input; zero if lines have no meaning there.
     pub line: u64,
-    /// What is wrong.
+    /// The fault.
     pub fault: Fault,
 }

@@ -1,9 +1,9 @@
-//! JSON as a text, without making values of it: how deep it nests, whether its characters are whole, and the one
-//! form in which two texts of the same value are alike.
+//! Checks and the canonical form of JSON as a text, without parsing it into values: its depth, half characters, and the
+//! one form in which two texts of the same value are equal.
 
 use std::{borrow::Cow, ops::Range};
 
-/// How deep a record may nest (design, Numbers to hold).
+/// Maximum depth of a record (design, Numbers to hold).
 pub const MAX_DEPTH: usize = 64;
 
 /// Whether objects and lists nest deeper than `limit`.
@@ -30,27 +30,27 @@ fn depth(text: &[u8]) -> usize {
     deepest
 }
 
-/// Whether there is an escape that may be a lone surrogate. Skipping over a value does not find one, and no
-/// text can hold it (RFC 7493, 2.1): who reads the record as text, or what quotes it, would fail.
+/// Whether the text has an escape that may be a lone surrogate. A parser that skips a value does not find one. No text
+/// can contain it (RFC 7493, 2.1), so every reader that decodes or quotes the record would fail.
 pub fn may_hold_half_a_character(text: &[u8]) -> bool {
     memchr::memchr_iter(b'\\', text).any(|at| matches!(text.get(at + 1..at + 3), Some(b"ud" | b"uD")))
 }
 
-/// The canonical form of a JSON text: no white space, names sorted, strings with as few escapes as can be, numbers
-/// by their digits. Members that `leave_out` names are not in it: it is asked for those of the outermost object with
-/// `None`, and for those of an object in one of its members with that member's name.
+/// The canonical form of a JSON text: no white space, sorted names, strings with the fewest escapes, numbers by their
+/// digits. It omits the members for which `leave_out` is true. For a member of the outermost object, `leave_out` gets
+/// `None`. For a member of an object inside that, it gets the name of the outer member.
 ///
-/// A text that is not JSON gives some bytes, the same every time.
+/// For a text that is not JSON the result is some bytes, the same every time.
 pub fn canonical(text: &str, leave_out: LeaveOut) -> Vec<u8> {
     let mut writer = Canonical { text, at: 0, out: Vec::with_capacity(text.len()), leave_out };
     writer.value(0, None);
     writer.out
 }
 
-/// Whether a member is left out: the name of the member that its object stands in, and its own.
+/// Decides whether a member is left out, by the name of the outermost member around its object and by its own name.
 type LeaveOut = fn(Option<&str>, &str) -> bool;
 
-/// How deep [`canonical`] follows: deeper than any record that is taken.
+/// Maximum depth that [`canonical`] parses: more than any accepted record has.
 const FOLLOWED: usize = MAX_DEPTH + 1;
 
 struct Canonical<'a> {
@@ -61,7 +61,7 @@ struct Canonical<'a> {
 }
 
 impl<'a> Canonical<'a> {
-    /// The value that begins here; `parent` is the member of the outermost object that it is.
+    /// Writes the value that begins here; `parent` is its name if it is a member of the outermost object.
     fn value(&mut self, depth: usize, parent: Option<&str>) {
         match self.peek() {
             Some(b'{') if depth < FOLLOWED => self.object(depth, parent),
@@ -100,7 +100,7 @@ impl<'a> Canonical<'a> {
         self.out.push(b'}');
     }
 
-    /// Brings the members that were written from `begin` on into the order of their names, with commas between.
+    /// Sorts the members that were written from `begin` on by their names, and writes commas between them.
     fn sort(&mut self, begin: usize, mut members: Vec<(Cow<'a, str>, Range<usize>)>) {
         members.sort_by(|one, other| one.0.cmp(&other.0));
         let written = self.out.split_off(begin);
@@ -128,7 +128,7 @@ impl<'a> Canonical<'a> {
         self.out.push(b']');
     }
 
-    /// A number, a word, or what is no JSON: up to the next mark.
+    /// Writes a number, a word, or text that is not JSON, up to the next mark.
     fn plain(&mut self) {
         let rest = &self.text.as_bytes()[self.at..];
         let is_end =
@@ -138,7 +138,7 @@ impl<'a> Canonical<'a> {
         self.at += length;
     }
 
-    /// The string that begins here, with its quotes.
+    /// Reads the string that begins here, with its quotes.
     fn string(&mut self) -> &'a str {
         let begin = self.at;
         let bytes = self.text.as_bytes();
@@ -170,7 +170,7 @@ impl<'a> Canonical<'a> {
     }
 }
 
-/// What a quoted string says; its letters as they are, where it is not one.
+/// The content of a quoted string; its characters unchanged if it is not valid.
 fn unescaped(quoted: &str) -> Cow<'_, str> {
     let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(quoted);
     if !inner.contains('\\') {

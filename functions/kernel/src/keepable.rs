@@ -1,15 +1,15 @@
-//! Keepable: whether every table can keep a JSON object as an object, with all that is in it. DynamoDB keeps
-//! fewer of them than SQLite does, and what is stored should not differ between the two.
+//! Storable objects: whether every table can store a JSON object as an object, with everything in it. DynamoDB accepts
+//! fewer objects than SQLite does, and both must store the same.
 
 use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-/// How deep it may nest. DynamoDB takes 32 levels of an item, and the object is not the first of them.
+/// Maximum depth of the object. DynamoDB accepts 32 levels in an item, and the object is not the first of them.
 const MAX_DEPTH: usize = 30;
-/// How many digits a number may have.
+/// Maximum number of digits in a number.
 const MAX_DIGITS: i64 = 38;
-/// The powers of ten that a number's first digit may stand for.
+/// The powers of ten that a number's first digit may have.
 const POWERS: std::ops::RangeInclusive<i64> = -130..=125;
 
 /// Whether a JSON text is an object whose names are neither empty nor repeated, and whose numbers fit.
@@ -18,7 +18,7 @@ pub fn is_keepable(json: &str) -> bool {
     json.starts_with('{') && Level(MAX_DEPTH).deserialize(&mut text).is_ok() && numbers_fit(json.as_bytes())
 }
 
-/// A value that may nest so deep.
+/// A value that may nest this deep.
 struct Level(usize);
 
 impl Level {
@@ -83,7 +83,7 @@ impl<'de> Visitor<'de> for Level {
     }
 }
 
-/// A name, borrowed where it has no escapes.
+/// A name, borrowed if it has no escapes.
 #[derive(serde::Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -137,7 +137,7 @@ fn fits(number: &[u8]) -> bool {
         },
         Err(_) => return false,
     };
-    // Places right of the point count down from it; the point itself is no place.
+    // Digits right of the point have negative places; the point itself has none.
     let place = |at: usize| if at < point { point as i64 - at as i64 - 1 } else { point as i64 - at as i64 };
     place(first) - place(last) < MAX_DIGITS && POWERS.contains(&place(first).saturating_add(exponent))
 }

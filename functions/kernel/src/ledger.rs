@@ -1,4 +1,4 @@
-//! The ledger: what became of each record of a batch, as one compact object a chunk.
+//! The ledger: the outcome of each record of a batch, as one compact object per chunk.
 
 use std::collections::BTreeMap;
 
@@ -13,48 +13,48 @@ use crate::{
     outcome::{Counts, Outcome},
 };
 
-/// A part stays in the state's data up to so many bytes of JSON; five parts and a list fit in 256 KiB.
+/// Maximum size of a part in the state's data, in bytes of JSON; five parts and a list fit in 256 KiB.
 const INLINE_LIMIT: usize = 16 * 1024;
 
-/// What one step, or all of them, decided: record indices by outcome.
+/// The decisions of one step, or of all of them: record indices by outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Part {
     /// The indices that have each outcome, ascending once [`Part::sort`] ran.
     pub rows: BTreeMap<Outcome, Vec<u64>>,
-    /// Duplicates: (the record, the record that won).
+    /// Duplicates: (the duplicate, the record that won).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub duplicates: Vec<(u64, u64)>,
     /// Conflicts of opt-in: (the record that won, a later one that disagrees).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<(u64, u64)>,
-    /// The first faults, by place in the input; at most [`SHOWN`] are kept.
+    /// The first faults, by place in the input; at most [`SHOWN`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<PlacedFault>,
-    /// Where the records of this part that are in quarantine lie.
+    /// The keys of the quarantine objects with records of this part.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub quarantine: Vec<String>,
-    /// How many invalid records say something of consent that is not understood.
+    /// How many invalid records have a consent field that is not understood.
     #[serde(skip_serializing_if = "crate::door::is_default")]
     pub unread_consent: u64,
-    /// Records whose word was said before the one that stands: it is in the history alone.
+    /// Records with a consent statement that is older than the current one. Such a statement is only in the history.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub late: Vec<u64>,
 }
 
 impl Part {
-    /// One more record has `outcome`.
+    /// Adds a record with `outcome`.
     pub fn add(&mut self, outcome: Outcome, index: u64) {
         self.rows.entry(outcome).or_default().push(index);
     }
 
-    /// One more record says something, but what stands was said later.
+    /// Adds a record with a consent statement that is older than the current one.
     pub fn add_late(&mut self, index: u64) {
         self.add(Outcome::Unchanged, index);
         self.late.push(index);
     }
 
-    /// Takes over all of another part.
+    /// Adds everything of another part.
     pub fn merge(&mut self, other: Self) {
         for (outcome, rows) in other.rows {
             self.rows.entry(outcome).or_default().extend(rows);
@@ -67,7 +67,7 @@ impl Part {
         self.late.extend(other.late);
     }
 
-    /// Brings everything into index order, so that a row is found by bisection.
+    /// Sorts everything by index, so that a row is found by bisection.
     pub fn sort(&mut self) {
         self.rows.values_mut().for_each(|rows| rows.sort_unstable());
         self.duplicates.sort_unstable();
@@ -88,7 +88,7 @@ impl Part {
         counts
     }
 
-    /// The outcome of a record, once sorted.
+    /// The outcome of a record; the part must be sorted.
     pub fn outcome(&self, index: u64) -> Option<Outcome> {
         self.rows.iter().find(|(_, rows)| rows.binary_search(&index).is_ok()).map(|(outcome, _)| *outcome)
     }
@@ -117,7 +117,7 @@ impl StagedPart {
         Ok(Self::Key(key))
     }
 
-    /// The part.
+    /// Loads the part.
     pub async fn open(self, objects: &Objects) -> Result<Part, Error> {
         match self {
             Self::Part(part) => Ok(part),
@@ -126,20 +126,20 @@ impl StagedPart {
     }
 }
 
-/// The whole ledger of a chunk, as it is kept.
+/// The whole ledger of a chunk, as it is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// The counts, which add up to what the chunk holds.
+    /// The counts; they add up to the records of the chunk.
     pub outcomes: Counts,
-    /// How many words were said before the one that stands.
+    /// How many consent statements are older than the current one of their contact.
     #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub late: u64,
-    /// Every record.
+    /// The outcome of every record.
     pub part: Part,
 }
 
 impl Ledger {
-    /// The ledger of a chunk that holds `received` records, if the parts decide each exactly once.
+    /// The ledger of a chunk with `received` records, if the parts decide each exactly once.
     pub fn new(received: u64, mut part: Part) -> Result<Self, Error> {
         part.sort();
         let outcomes = part.counts();
@@ -153,7 +153,7 @@ impl Ledger {
         Ok(Self { outcomes, late: part.late.len() as u64, part })
     }
 
-    /// Stores it where [`Ledger::find`] looks.
+    /// Stores it under the key that [`Ledger::find`] reads.
     pub async fn save(&self, batch: &Batch, objects: &Objects) -> Result<(), Error> {
         let key = key(&batch.tenant, batch.batch_id, batch.chunk.unwrap_or(0));
         objects.put(&key, objects::gzip(&door::encode(self)?)).await

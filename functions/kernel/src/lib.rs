@@ -1,8 +1,8 @@
-//! The words that every capability shares, and what it expects of storage: batches and their records, outcomes,
-//! quarantine, and the interfaces to tables, objects and queues.
+//! The types that every capability shares, and the interfaces to tables, objects and queues: batches and their records,
+//! outcomes, quarantine.
 //!
 //! No crate in this folder knows AWS, SQLite, an HTTP server, a wall clock or the environment: time of day, ids and
-//! storage are arguments. This one knows no capability.
+//! storage are arguments. The kernel knows no capability.
 
 pub mod arrival;
 pub mod batch;

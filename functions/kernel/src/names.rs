@@ -1,7 +1,7 @@
-//! Closed sets of names that the template has too: tables, queues, functions.
+//! Closed sets of names that are resources of the template: tables, queues, functions.
 
-/// Declares an enum whose variants are resources of `template.yaml`: all of them, their names, and their logical ids
-/// (the variant with a suffix). A new name is one line.
+/// Declares an enum whose variants are resources of `template.yaml`: the list of all variants, their names, and their
+/// logical ids (the variant with a suffix). A new name is one line.
 #[macro_export]
 macro_rules! names {
     (

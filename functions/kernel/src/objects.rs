@@ -1,4 +1,4 @@
-//! Objects: where whole batches, their outcomes and the quarantine lie. S3 on AWS, files on one machine.
+//! Objects: whole batches, their outcomes and the quarantine. S3 on AWS, files on one machine.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -15,22 +15,22 @@ use object_store::{
 
 use crate::error::Error;
 
-/// Keys under this are steps' working files: they may vanish in a crash, since what wrote them runs again.
+/// Prefix of the working files of steps. They may vanish in a crash, since the step that wrote them runs again.
 pub const STAGING: &str = "staging/";
 
-/// An object that streams in is written in parts of so many bytes; S3 takes none smaller than 5 MiB.
+/// Size of the parts of a streamed object; S3 accepts none smaller than 5 MiB.
 const PART: usize = 8 * 1024 * 1024;
-/// How many parts are on their way at once.
+/// Maximum number of parts in flight.
 const PARTS_AT_ONCE: usize = 2;
 
-/// The object store, in the two strengths of durability that the flow needs.
+/// The object store, with the two levels of durability that the flow needs.
 #[derive(Clone, Debug)]
 pub struct Objects {
     durable: Arc<dyn ObjectStore>,
     scratch: Arc<dyn ObjectStore>,
 }
 
-/// What a listing says of an object.
+/// One object of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// Its key.
@@ -39,11 +39,11 @@ pub struct Listed {
     pub size: u64,
     /// When it was written, in seconds since 1970.
     pub modified: i64,
-    /// What stands for its content, where the store says so.
+    /// The entity tag of its content, if the store has one.
     pub e_tag: Option<String>,
 }
 
-/// An object that is being put piece by piece.
+/// An object that is written piece by piece.
 #[derive(Debug)]
 pub struct Upload {
     key: String,
@@ -51,7 +51,7 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Puts the next piece.
+    /// Writes the next piece.
     pub async fn put(&mut self, piece: Bytes) -> Result<(), Error> {
         let has_room = self.write.wait_for_capacity(PARTS_AT_ONCE).await;
         has_room.map_err(|error| failure(&self.key, error))?;
@@ -59,7 +59,7 @@ impl Upload {
         Ok(())
     }
 
-    /// That was the last one.
+    /// Completes the object.
     pub async fn finish(self) -> Result<(), Error> {
         self.write.finish().await.map_err(|error| failure(&self.key, error))?;
         Ok(())
@@ -67,23 +67,23 @@ impl Upload {
 }
 
 impl Objects {
-    /// `durable` must survive a power cut once a put returned; `scratch` holds [`STAGING`] only.
+    /// `durable` must survive a power cut once a put returned; `scratch` stores [`STAGING`] only.
     pub fn new(durable: Arc<dyn ObjectStore>, scratch: Arc<dyn ObjectStore>) -> Self {
         Self { durable, scratch }
     }
 
-    /// Puts an object whole, over one that is there.
+    /// Writes an object whole, over an existing one.
     pub async fn put(&self, key: &str, bytes: impl Into<Bytes> + Send) -> Result<(), Error> {
         self.put_payload(key, PutPayload::from_bytes(bytes.into())).await
     }
 
-    /// Puts an object whole that is held in pieces.
+    /// Writes an object whole, from pieces in memory.
     pub async fn put_payload(&self, key: &str, payload: PutPayload) -> Result<(), Error> {
         self.of(key).put(&Path::from(key), payload).await.map_err(|error| failure(key, error))?;
         Ok(())
     }
 
-    /// Puts an object as it streams in. It is there whole or not at all; `E` ends it.
+    /// Writes an object from a stream. The object exists whole or not at all; an error `E` of the stream aborts it.
     pub async fn put_stream<E: From<Error>>(
         &self,
         key: &str,
@@ -100,7 +100,7 @@ impl Objects {
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    // What has arrived is cleared; if that fails, a lifecycle rule clears it.
+                    // The written parts are cleared; if that fails, a lifecycle rule clears them.
                     let _ = upload.write.abort().await;
                     return Err(error);
                 }
@@ -110,7 +110,7 @@ impl Objects {
         Ok(size)
     }
 
-    /// Begins to put an object piece by piece. It is there once the upload is finished.
+    /// Begins to write an object piece by piece. It exists once the upload is finished.
     pub async fn upload(&self, key: &str) -> Result<Upload, Error> {
         let upload =
             self.of(key).put_multipart(&Path::from(key)).await.map_err(|error| failure(key, error))?;
@@ -123,7 +123,7 @@ impl Objects {
         got.bytes().await.map_err(|error| failure(key, error))
     }
 
-    /// The object's bytes, and when it was put.
+    /// The object's bytes, and when they were written.
     pub async fn get_dated(&self, key: &str) -> Result<(Bytes, Timestamp), Error> {
         let got = self.of(key).get(&Path::from(key)).await.map_err(|error| failure(key, error))?;
         let put_at = Timestamp::from_millisecond(got.meta.last_modified.timestamp_millis());
@@ -131,7 +131,7 @@ impl Objects {
         Ok((bytes, put_at.unwrap_or_default()))
     }
 
-    /// `None` where there is no such object.
+    /// The object's bytes; `None` if there is no such object.
     pub async fn find(&self, key: &str) -> Result<Option<Bytes>, Error> {
         match self.get(key).await {
             Err(Error::ObjectMissing(_)) => Ok(None),
@@ -154,12 +154,12 @@ impl Objects {
         Ok((got.bytes().await.map_err(|error| failure(key, error))?, size))
     }
 
-    /// Some bytes out of the middle of an object.
+    /// A range of the object's bytes.
     pub async fn get_range(&self, key: &str, range: std::ops::Range<u64>) -> Result<Bytes, Error> {
         self.of(key).get_range(&Path::from(key), range).await.map_err(|error| failure(key, error))
     }
 
-    /// The object as it comes in, piece by piece.
+    /// The object as a stream of pieces.
     pub async fn stream(
         &self,
         key: &str,
@@ -215,7 +215,7 @@ fn failure(key: &str, error: object_store::Error) -> Error {
     }
 }
 
-/// The error with its cause, since the outer text alone often says only that something failed.
+/// The error with its causes: the outer text alone often says only that something failed.
 fn kind(error: &object_store::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
@@ -229,12 +229,12 @@ fn kind(error: &object_store::Error) -> String {
     text
 }
 
-/// Whether bytes begin as gzip does (RFC 1952).
+/// Whether bytes begin like gzip (RFC 1952).
 pub fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1f, 0x8b])
 }
 
-/// Packs bytes as gzip, at the level where it is about as fast as the disk.
+/// Packs bytes as gzip, at the level that is about as fast as the disk.
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packer = GzEncoder::new(Vec::with_capacity(bytes.len() / 4 + 64), Compression::fast());
     // Writing to memory cannot fail.
@@ -249,8 +249,8 @@ pub fn gunzip(key: &str, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(out)
 }
 
-/// Calls `line` with every line of an object, without its line feed; one whose key ends in `.gz` is unpacked
-/// as it is read.
+/// Calls `line` with every line of an object, without its line feed. An object whose key ends in `.gz` is unpacked
+/// while it is read.
 pub fn for_each_line(
     key: &str,
     bytes: &[u8],

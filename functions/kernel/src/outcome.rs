@@ -1,48 +1,48 @@
-//! Outcomes: what became of a record. Every record that came in ends in exactly one.
+//! Outcomes: the final result of a record. Every received record has exactly one.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What became of a record.
+/// The final result of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// Opted in, and stored: new, changed, or opted in again.
     Saved,
-    /// What is stored says this already, or something later.
+    /// The stored contact has this consent statement already, or a later one.
     Unchanged,
-    /// Not opted in any more; the address was stored, and is kept with the time it was withdrawn.
+    /// Not opted in any more; the address stays stored, with the time of the withdrawal.
     Withdrawn,
-    /// Not opted in, and not known (S2-015).
+    /// Not opted in, and not a known address (S2-015).
     Ignored,
     /// An earlier record of the batch has the same address (S2-012).
     Duplicate,
-    /// An event that is stored and was given to every destination that wants it.
+    /// An event that is stored and routed to every destination that wants it.
     Routed,
-    /// An event whose id stands for another one that came before; in quarantine.
+    /// An event whose id belongs to another event that arrived before; in quarantine.
     Conflict,
     /// Refused by the schema or the address check; in quarantine (S2-009).
     Invalid,
-    /// A step failed for good before this record was decided; in quarantine, to be replayed.
+    /// A step failed permanently before it decided this record; in quarantine, for a replay.
     Failed,
-    /// The operator dropped the batch before this record was decided; nothing of it is kept.
+    /// The operator cancelled the batch before a step decided this record; it is stored nowhere.
     Cancelled,
 }
 
-/// What `quarantine replay` may do with a record of an outcome.
+/// How `quarantine replay` may send a record of an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replay {
-    /// It is done; nothing is kept to send again.
+    /// Not at all: the record is done, and nothing of it is in quarantine.
     Never,
-    /// Send it again when it was corrected, or when the rule changed.
+    /// After a correction of the record, or a change of the rule.
     Corrected,
-    /// Send it again as it is.
+    /// Unchanged.
     AsItIs,
 }
 
 impl Outcome {
-    /// All outcomes, in the order in which people are shown them.
+    /// All outcomes, in the order in which people see them.
     pub const ALL: [Self; 10] = [
         Self::Saved,
         Self::Unchanged,
@@ -56,7 +56,7 @@ impl Outcome {
         Self::Cancelled,
     ];
 
-    /// Whether only events have it.
+    /// Whether only events have this outcome.
     pub fn is_of_events(self) -> bool {
         matches!(self, Self::Routed | Self::Conflict)
     }
@@ -77,7 +77,7 @@ impl Outcome {
         }
     }
 
-    /// One line for a person who asks what the outcome means.
+    /// One line that explains the outcome to a person.
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Saved => "opted in and stored",
@@ -93,7 +93,7 @@ impl Outcome {
         }
     }
 
-    /// What a replay may do with it.
+    /// How a replay may send its records.
     pub fn replay(self) -> Replay {
         match self {
             Self::Saved
@@ -115,8 +115,8 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// How many records had each outcome; in JSON every outcome of contacts by name, zeros too; those of events, and
-/// what was cancelled, where there are any.
+/// How many records had each outcome. JSON has every outcome of contacts by name, zeros too. It has the outcomes of
+/// events, and `cancelled`, only if they are not zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
@@ -136,25 +136,25 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// How many had `outcome`.
+    /// How many records had `outcome`.
     pub fn of(&self, outcome: Outcome) -> u64 {
         let mut copy = *self;
         *copy.slot(outcome)
     }
 
-    /// `count` more had `outcome`.
+    /// Adds `count` records with `outcome`.
     pub fn add(&mut self, outcome: Outcome, count: u64) {
         *self.slot(outcome) += count;
     }
 
-    /// What both counted.
+    /// Adds the counts of another.
     pub fn merge(&mut self, other: &Self) {
         for outcome in Outcome::ALL {
             self.add(outcome, other.of(outcome));
         }
     }
 
-    /// The sum over all outcomes: what was received.
+    /// The sum over all outcomes: the number of received records.
     pub fn total(&self) -> u64 {
         Outcome::ALL.into_iter().map(|outcome| self.of(outcome)).sum()
     }

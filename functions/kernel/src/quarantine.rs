@@ -1,5 +1,5 @@
-//! The quarantine: records that could not be taken, kept whole with the reason, to be corrected and sent
-//! again. The seeds call it the dead letter queue (S1-046 to S1-057).
+//! The quarantine: complete records that crmflow could not process, with the reason. People correct them and replay
+//! them. The seeds call it the dead letter queue (S1-046 to S1-057).
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map},
@@ -25,33 +25,33 @@ use crate::{
     store::MAX_PAGE_BYTES,
 };
 
-/// How many objects are written at once.
+/// Maximum number of objects that are written concurrently.
 const AT_ONCE: usize = 16;
 
-/// A record in quarantine, as it lies there: one line of its object.
+/// A record in quarantine: one line of its object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Entry {
-    /// The batch that it came with; of an event, the request.
+    /// The source batch; of an event, the ingest request.
     pub batch_id: BatchId,
-    /// Its place in that batch, from zero.
+    /// Its index in that batch, from zero.
     pub index: u64,
-    /// What it is.
+    /// The kind of the record.
     #[serde(default)]
     pub kind: Kind,
     /// Of an event: its id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
-    /// Of an event: the door that it came in by.
+    /// Of an event: the ingest endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<Via>,
-    /// Of an event: when the client says that it sent it.
+    /// Of an event: the send time by the client's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Timestamp>,
-    /// Of a delivery: the destination that did not take it.
+    /// Of a delivery: the destination that did not accept it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<DestinationName>,
-    /// The line of the input; zero where lines mean nothing.
+    /// The line of the input; zero if lines have no meaning there.
     #[serde(default)]
     pub line: u64,
     /// When the batch arrived.
@@ -59,25 +59,25 @@ pub struct Entry {
     /// Of a contact: the batch's number in the order of batches.
     #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub order: u64,
-    /// How often it was sent again before.
+    /// How often a replay sent it before.
     pub retry_count: u64,
-    /// What kind of trouble it is in.
+    /// The class of its faults.
     pub error_type: ErrorType,
-    /// What is wrong with it.
+    /// Its faults.
     pub faults: Vec<Fault>,
-    /// The record, where it is JSON; to the letter.
+    /// The record, if it is JSON; unchanged.
     #[serde(default, deserialize_with = "door::present", skip_serializing_if = "Option::is_none")]
     pub record: Option<Box<RawValue>>,
-    /// The record, where it is not JSON.
+    /// The record, if it is not JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// The record, where it is not UTF-8.
+    /// The record, if it is not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base64: Option<String>,
 }
 
 impl Entry {
-    /// The entry of a record. An event is named after the request that brought it, whatever batch it is in now.
+    /// The entry of a record. The entry of an event names its ingest request, whatever batch contains the event now.
     pub fn new(batch: &Batch, record: &Received<'_>) -> Self {
         let arrival = record.arrival.as_ref();
         Self {
@@ -100,7 +100,7 @@ impl Entry {
         }
     }
 
-    /// The bytes that came in.
+    /// The bytes as received.
     pub fn raw(&self) -> Vec<u8> {
         match (&self.record, &self.text, &self.base64) {
             (Some(record), ..) => record.get().as_bytes().to_vec(),
@@ -111,14 +111,14 @@ impl Entry {
     }
 }
 
-/// Records on their way into quarantine, by kind of trouble.
+/// Records that are to be put into quarantine, by class of fault.
 #[derive(Debug, Default)]
 pub struct Writer {
     lines: BTreeMap<ErrorType, GzEncoder<Vec<u8>>>,
 }
 
 impl Writer {
-    /// Adds an entry; gives the key of the object that it will lie in.
+    /// Adds an entry; returns the key of its object.
     pub fn push(&mut self, batch: &Batch, entry: &Entry) -> Result<String, Error> {
         let new = || GzEncoder::new(Vec::new(), Compression::fast());
         let lines = self.lines.entry(entry.error_type).or_insert_with(new);
@@ -129,7 +129,7 @@ impl Writer {
         Ok(key(batch, entry.error_type))
     }
 
-    /// Stores all of them, over what an earlier try stored; the keys.
+    /// Stores all objects, over those of an earlier attempt; returns their keys.
     pub async fn finish(self, batch: &Batch, objects: &Objects) -> Result<Vec<String>, Error> {
         let mut keys = Vec::new();
         for (error_type, lines) in self.lines {
@@ -142,19 +142,19 @@ impl Writer {
     }
 }
 
-/// Events on their way into quarantine. They lie by the requests that brought them, so that another try of a
-/// request writes the same objects, whatever other requests it is tried with.
+/// Events that are to be put into quarantine. Each object belongs to one ingest request. Another attempt at a request
+/// therefore writes the same objects, whatever other requests share the attempt.
 #[derive(Debug, Default)]
 pub struct EventWriter {
     requests: BTreeMap<BatchId, (Batch, Writer)>,
 }
 
 impl EventWriter {
-    /// Adds the entry of an event; gives the key of the object that it will lie in.
+    /// Adds the entry of an event; returns the key of its object.
     pub fn push(&mut self, tenant: &Name, arrival: &Arrival, entry: &Entry) -> Result<String, Error> {
         let (batch, writer) = match self.requests.entry(arrival.id) {
             btree_map::Entry::Occupied(known) => known.into_mut(),
-            // A request may be cut, and its parts go by themselves: they are told apart by their first events.
+            // A request may be cut into parts that run separately: the first event of a part distinguishes it.
             btree_map::Entry::Vacant(free) => {
                 let batch = Batch { chunk: Some(arrival.index), ..arrival.batch(tenant)? };
                 free.insert((batch, Writer::default()))
@@ -163,7 +163,7 @@ impl EventWriter {
         writer.push(batch, entry)
     }
 
-    /// Stores all of them, over what an earlier try stored; the keys.
+    /// Stores all objects, over those of an earlier attempt; returns their keys.
     pub async fn finish(self, objects: &Objects) -> Result<Vec<String>, Error> {
         let writes =
             self.requests.into_values().map(async |(batch, writer)| writer.finish(&batch, objects).await);
@@ -172,8 +172,8 @@ impl EventWriter {
     }
 }
 
-/// `quarantine/{tenant}/{provider}/{error-type}/{year}/{month}/{day}/{batch}-{chunk}.ndjson.gz` (S1-052). It
-/// follows from the batch, so a step that runs twice writes the same object.
+/// `quarantine/{tenant}/{provider}/{error-type}/{year}/{month}/{day}/{batch}-{chunk}.ndjson.gz` (S1-052). It follows
+/// from the batch, so a step that runs twice writes the same object.
 fn key(batch: &Batch, error_type: ErrorType) -> String {
     let day = batch.received_at.strftime("%Y/%m/%d");
     let (tenant, provider, id) = (&batch.tenant, &batch.provider, batch.batch_id);
@@ -184,9 +184,9 @@ fn key(batch: &Batch, error_type: ErrorType) -> String {
 /// A page of the quarantine.
 #[derive(Debug)]
 pub struct Page {
-    /// The entries, by kind of trouble, oldest batch first.
+    /// The entries, by class of fault, oldest batch first.
     pub entries: Vec<Entry>,
-    /// What to ask with to get the next page; `None`: this was the last.
+    /// The token for the next page; `None`: this was the last.
     pub next: Option<String>,
 }
 
@@ -195,17 +195,17 @@ pub struct Page {
 pub struct Filter {
     /// Only of these batches.
     pub batches: Option<BTreeSet<BatchId>>,
-    /// Only with this kind of trouble.
+    /// Only with this class of fault.
     pub error_type: Option<ErrorType>,
 }
 
 impl Filter {
-    /// Whether some entries of an object may be listed.
+    /// Whether an object may contain entries to list.
     fn opens(&self, key: &str) -> bool {
         let of = |name: &str| name.split('-').next()?.parse::<BatchId>().ok();
         let mut parts = key.rsplit('/');
         let (name, kind) = (parts.next().unwrap_or_default(), parts.nth(3));
-        // What was not delivered lies by the time at which it was given up.
+        // The object of a failed delivery is named after the time of its failure, not after a batch.
         let is_delivery = kind == Some(ErrorType::Delivery.name());
         self.error_type.is_none_or(|it| kind == Some(it.name()))
             && self
@@ -219,7 +219,7 @@ impl Filter {
     }
 }
 
-/// Lists a tenant's quarantine: at most `limit` entries and about two megabytes, from where the page before ended.
+/// Lists a tenant's quarantine: at most `limit` entries and about two megabytes, from the end of the page before.
 pub async fn list(
     tenant: &Name,
     filter: &Filter,
@@ -257,7 +257,7 @@ pub async fn list(
     Ok(Page { entries, next: None })
 }
 
-/// What a chunk has in quarantine: the objects, each with its kind of trouble and the places of its records.
+/// The quarantine of a chunk: the objects, each with its class of fault and the indices of its records.
 pub async fn of_chunk(batch: &Batch, objects: &Objects) -> Result<Vec<(String, ErrorType, Vec<u64>)>, Error> {
     let mut found = Vec::new();
     for error_type in ErrorType::ALL {

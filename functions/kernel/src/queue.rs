@@ -1,5 +1,5 @@
-//! The queue seam: SQS on AWS, a SQLite table on one machine. What receives from a queue is its event source
-//! mapping, on both sides; here is what it gives to a function, and what the function gives back.
+//! The queue interface: SQS on AWS, a SQLite table on one machine. On both sides an event source mapping receives the
+//! messages and calls a function. This module has that function's input and output, too.
 
 use std::{fmt, future::Future, time::Duration};
 
@@ -9,25 +9,25 @@ use serde::{Deserialize, Serialize};
 crate::names! {
     /// The queues.
     pub enum QueueName, a "Queue" {
-        /// Events that were accepted: [`crate::arrival::Arrivals`].
+        /// Accepted ingest requests: [`crate::arrival::Arrivals`].
         Events = "events",
-        /// Lanes that have something to do. The crate of deliveries knows the message.
+        /// Wake-ups of lanes. The delivery crate knows the message.
         Lanes = "lanes",
     }
 }
 
-/// The longest that a message may be held back: SQS's limit.
+/// Maximum delay of a message: SQS's limit.
 pub const LONGEST_DELAY: Duration = Duration::from_secs(900);
 
-/// How long a message is held back that is to come at `due`: whole seconds, so that nothing is looked at before it is
-/// due; at most [`LONGEST_DELAY`].
+/// The delay of a message that should arrive at `due`: whole seconds, rounded up, so that no receiver reads it before
+/// it is due; at most [`LONGEST_DELAY`].
 pub fn delay(due: Timestamp, now: Timestamp) -> Duration {
     let wait = Duration::try_from(due.duration_since(now)).unwrap_or_default();
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     Duration::from_secs(seconds).min(LONGEST_DELAY)
 }
 
-/// How large a message may be, in bytes of its body: SQS's limit.
+/// Maximum size of a message, in bytes of its body: SQS's limit.
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
 /// A message to send.
@@ -35,18 +35,18 @@ pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 pub struct Message {
     /// A JSON text.
     pub body: String,
-    /// For so long nobody receives it; at most [`LONGEST_DELAY`], whole seconds.
+    /// No receiver gets the message for this time; at most [`LONGEST_DELAY`], whole seconds.
     pub delay: Duration,
 }
 
-/// Why a queue did not take messages.
+/// Why a queue refused messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueError {
-    /// It holds as much as it may; it takes more when some has been worked off.
+    /// It has as many messages as it may; it accepts more once some are processed.
     Full,
-    /// Busy, throttled or out of reach: trying again may help.
+    /// Busy, throttled or unreachable: a retry may help.
     Unavailable(String),
-    /// Not allowed, or not possible: it will not help.
+    /// Not permitted, or not possible: a retry cannot help.
     Refused(String),
 }
 
@@ -62,7 +62,7 @@ impl fmt::Display for QueueError {
 
 impl std::error::Error for QueueError {}
 
-/// Where messages are put. What returned is durable.
+/// The sending side of the queues. A message is durable once the call returned.
 pub trait Queue: Clone + Send + Sync + 'static {
     /// Sends messages, in order. An error may leave some of them sent.
     fn send(
@@ -72,7 +72,7 @@ pub trait Queue: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), QueueError>> + Send;
 }
 
-/// What an event source mapping gives to a function: SQS's event, as far as it is read here.
+/// The input that an event source mapping passes to a function: SQS's event, as far as crmflow reads it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SqsEvent {
     /// The messages.
@@ -84,23 +84,23 @@ pub struct SqsEvent {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SqsMessage {
-    /// What the queue calls it.
+    /// The queue's id of the message.
     pub message_id: String,
-    /// What was sent.
+    /// The body that was sent.
     pub body: String,
-    /// What the queue knows of it.
+    /// The queue's attributes of the message.
     #[serde(default)]
     pub attributes: MessageAttributes,
 }
 
 impl SqsMessage {
-    /// How often it was received, this time included; one where the queue does not say.
+    /// How often it was received, this time included; one if the queue does not say.
     pub fn receives(&self) -> u32 {
         self.attributes.receives.as_deref().and_then(|count| count.parse().ok()).unwrap_or(1)
     }
 }
 
-/// What a queue knows of a message, as far as it is read here. SQS writes numbers as texts.
+/// The attributes of a message, as far as crmflow reads them. SQS writes numbers as texts.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct MessageAttributes {
     /// How often it was received, this time included.
@@ -108,10 +108,10 @@ pub struct MessageAttributes {
     pub receives: Option<String>,
 }
 
-/// How many messages may be worked on together of which one was received for the `receives`-th time.
+/// Maximum number of messages in one batch with a message that was received for the `receives`-th time.
 ///
-/// What fails with others is tried in ever smaller company. At the fifth time, the last one before the dead letter
-/// queue, it is alone: what cannot be worked on takes nothing else with it.
+/// Messages that failed together are retried in ever smaller batches. At the fifth receive, the last one before the
+/// dead letter queue, a message is alone: a poison message fails no other one.
 pub fn company(receives: u32) -> usize {
     match receives {
         0..=2 => usize::MAX,
@@ -121,7 +121,7 @@ pub fn company(receives: u32) -> usize {
     }
 }
 
-/// What the function gives back: the messages that are not done, to be received again.
+/// The function's answer: the messages that are not done, and are to be received again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchResponse {
@@ -130,7 +130,7 @@ pub struct BatchResponse {
 }
 
 impl BatchResponse {
-    /// None of these messages is done, and why; no value out of a body.
+    /// None of these messages is done; `reason` contains no value of a body.
     pub fn all(messages: Vec<String>, reason: &str) -> Self {
         let failure = |item_identifier| ItemFailure { item_identifier, reason: reason.to_owned() };
         Self { batch_item_failures: messages.into_iter().map(failure).collect() }
@@ -141,9 +141,9 @@ impl BatchResponse {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ItemFailure {
-    /// What the queue calls it.
+    /// The queue's id of the message.
     pub item_identifier: String,
-    /// Why not, for people; no value out of its body. SQS does not take it.
+    /// The reason, for people; no value of the body. SQS does not accept it.
     #[serde(skip)]
     pub reason: String,
 }

@@ -1,4 +1,4 @@
-//! A record as it came in, with its place in the input: one line of a chunk object.
+//! A raw record: a received record with its index in the input; one line of a chunk object.
 
 use std::borrow::Cow;
 
@@ -8,34 +8,34 @@ use serde_json::value::RawValue;
 
 use crate::{arrival::Arrival, door, error::Error, fault::Fault};
 
-/// A record as it came in, kept whole.
+/// A received record, unchanged.
 ///
-/// JSON is kept as its text, to the letter, so that no number loses a digit. What is not JSON is kept as
-/// `text`, and what is not even UTF-8 as `base64`; both then have their fault.
+/// JSON stays its text, so that no number loses a digit. A record that is not JSON is in `text`; one that is not even
+/// UTF-8 is in `base64`. Both then have their fault.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Received<'a> {
-    /// Its place in the batch, from zero.
+    /// Its index in the batch, from zero.
     pub index: u64,
-    /// The line of the input on which it begins, from one; zero where lines mean nothing.
+    /// The line of the input on which it begins, from one; zero if lines have no meaning there.
     #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub line: u64,
-    /// How often it was sent again out of quarantine.
+    /// How often a replay sent it out of quarantine.
     #[serde(default, skip_serializing_if = "crate::door::is_default")]
     pub retry: u64,
-    /// The record, where it is JSON.
+    /// The record, if it is JSON.
     #[serde(borrow, default, deserialize_with = "door::present", skip_serializing_if = "Option::is_none")]
     pub record: Option<&'a RawValue>,
-    /// The record, where it is not JSON.
+    /// The record, if it is not JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<Cow<'a, str>>,
-    /// The record, where it is not UTF-8.
+    /// The record, if it is not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base64: Option<Cow<'a, str>>,
-    /// Where it came from, where it is an event.
+    /// Its provenance, if it is an event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrival: Option<Arrival>,
-    /// What is wrong with it, as far as is known.
+    /// Its faults, as far as they are known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
 }
@@ -55,7 +55,7 @@ impl<'a> Received<'a> {
         }
     }
 
-    /// Bytes that could not be read as JSON, and why.
+    /// Bytes that could not be parsed as JSON, and why.
     pub fn unreadable(index: u64, line: u64, bytes: &'a [u8], fault: Fault) -> Self {
         let (text, base64) = match std::str::from_utf8(bytes) {
             Ok(text) => (Some(Cow::Borrowed(text)), None),
@@ -74,14 +74,14 @@ impl<'a> Received<'a> {
         serde_json::to_writer(to, self).map_err(|error| Error::BadInput(door::describe(&error)))
     }
 
-    /// Where an event came from. Every event of a batch says so.
+    /// The provenance of an event. Every event of a batch has one.
     pub fn arrival(&self) -> Result<&Arrival, Error> {
         self.arrival
             .as_ref()
             .ok_or_else(|| Error::BadInput("an event does not say where it came from".into()))
     }
 
-    /// The bytes that came in.
+    /// The bytes as received.
     pub fn raw(&self) -> Vec<u8> {
         match (self.record, &self.text, &self.base64) {
             (Some(record), ..) => record.get().as_bytes().to_vec(),
@@ -92,7 +92,7 @@ impl<'a> Received<'a> {
     }
 }
 
-/// JSON without line feeds; they can only stand between its tokens, where a space does as well.
+/// JSON without line feeds; they can only occur between its tokens, where a space does as well.
 pub fn one_line(json: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr2(b'\n', b'\r', json).is_none() {
         return json.into();

@@ -1,7 +1,7 @@
 //! The records of a step: inside the state's data, or in an object. Only [`Records`] knows which.
 //!
-//! Inside the state's data they are one text, which a state machine passes on as it is. As JSON values their
-//! numbers would lose digits there, and repeated names one of their values.
+//! Inside the state's data they are one text, which a state machine passes on unchanged. As JSON values, their numbers
+//! would lose digits, and their repeated names one of their values.
 
 mod lines;
 
@@ -19,35 +19,35 @@ use crate::{
     objects::{self, Objects, Upload},
 };
 
-/// A batch up to so many bytes goes inline: Step Functions passes 256 KiB, and the step that sorts the
-/// records gives them back beside what is wrong with them (design, Numbers to hold).
+/// Maximum size of an inline batch. Step Functions passes 256 KiB, and the step that sorts the records returns them
+/// together with their faults (design, Numbers to hold).
 pub const INLINE_BYTES: usize = 192 * 1024;
-/// A list that a step returns stays in the state's data up to so many bytes. A step returns two of them
-/// beside some counts, and Step Functions passes 256 KiB.
+/// Maximum size of a list that a step returns in the state's data. A step returns two lists and some counts, and Step
+/// Functions passes 256 KiB.
 pub const INLINE_LIMIT: usize = 64 * 1024;
 
 /// Some records, one line each: `{"count": 2, "lines": "{..}\n{..}\n"}` or `{"count": 20000, "key": ".."}`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Records {
-    /// How many.
+    /// How many records there are.
     pub count: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lines: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<String>,
-    /// How many bytes the object holds, unpacked.
+    /// The size of the object in bytes, unpacked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
 }
 
 impl Records {
-    /// Records that lie in an object, and have so many bytes once it is unpacked.
+    /// Records in an object that has so many bytes once it is unpacked.
     pub fn object(key: String, count: u64, bytes: u64) -> Self {
         Self { count, lines: None, key: Some(key), bytes: Some(bytes) }
     }
 
-    /// None.
+    /// No records.
     pub fn none() -> Self {
         Self { count: 0, lines: None, key: None, bytes: None }
     }
@@ -60,17 +60,17 @@ impl Records {
         Ok(Self { count, lines: Some(lines.to_owned()), key: None, bytes: None })
     }
 
-    /// The object that they lie in, if they do.
+    /// The key of their object, if they are in one.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
     }
 
-    /// How many bytes they take, unpacked; zero where that is not known.
+    /// Their size in bytes, unpacked; zero if it is not known.
     pub fn bytes(&self) -> u64 {
         self.lines.as_ref().map_or(0, |lines| lines.len() as u64).max(self.bytes.unwrap_or(0))
     }
 
-    /// Reads them line by line, as an object comes in: of a chunk next to nothing is held.
+    /// Reads them line by line while the object streams in: memory contains almost nothing of a chunk.
     pub async fn lines<'a>(&'a self, objects: &'a Objects) -> Result<Lines<'a>, Error> {
         match (&self.key, &self.lines) {
             (Some(key), None) => Lines::of_object(key, objects).await,
@@ -82,32 +82,32 @@ impl Records {
     }
 }
 
-/// How many bytes lines take inside the state's data, where they stand in a JSON string.
+/// The size of lines inside the state's data, as a part of a JSON string.
 pub fn inline_len(lines: &[u8]) -> usize {
-    // What is escaped in lines of JSON: quotes, backslashes, and the white space that is not a space.
+    // JSON escapes these bytes of its own lines: quotes, backslashes, and the white space that is not a space.
     lines.len() + lines.iter().filter(|&&byte| matches!(byte, b'"' | b'\\' | 0..0x20)).count()
 }
 
-/// A list in the staging folder is packed when it grows beyond so many bytes. Up to that it lies there as it
-/// is: the next step reads it at once, and packing would take longer than all else. Beyond it (a chunk of
-/// many records for one address) it is written as it grows, since memory must not grow with it.
+/// Maximum size of an unpacked list in the staging folder. A list of that size stays plain: the next step reads it at
+/// once, and packing would take longer than everything else. A larger one (a chunk of many records for one address) is
+/// packed and written as it grows, since memory must not grow with it.
 const PLAIN_LIMIT: u64 = 8 * 1024 * 1024;
-/// It is held in pieces of about so many bytes: one that grew as a whole would be copied as it does.
+/// Approximate size of the pieces of a list in memory: a list in one piece would be copied as it grows.
 const PIECE: usize = 256 * 1024;
 
-/// Takes a step's records line by line; keeps them small and inline as long as it can.
+/// Writes a step's records line by line; they stay inline up to [`INLINE_LIMIT`].
 #[derive(Debug)]
 pub struct RecordsWriter<'a> {
     objects: &'a Objects,
     key: String,
     count: u64,
-    /// How many bytes were given.
+    /// How many bytes were pushed.
     bytes: u64,
-    /// What came last, until it fills a piece.
+    /// The lines since the last full piece.
     lines: Vec<u8>,
-    /// The pieces before it.
+    /// The full pieces.
     pieces: Vec<Bytes>,
-    /// How many bytes they would take inline.
+    /// The size of the lines inside the state's data.
     inline: usize,
     packed: Option<Packed>,
 }
@@ -121,7 +121,7 @@ struct Packed {
 }
 
 impl<'a> RecordsWriter<'a> {
-    /// A list that goes to the batch's staging folder as `name` if it grows too large to be passed.
+    /// A list that becomes the object `name` in the batch's staging folder if it is too large for the state's data.
     pub fn new(batch: &Batch, name: &str, objects: &'a Objects) -> Self {
         let (staging, tenant, id) = (objects::STAGING, &batch.tenant, batch.batch_id);
         let key = format!("{staging}{tenant}/{id}/{}/{name}.ndjson", batch.chunk_label());
@@ -137,7 +137,7 @@ impl<'a> RecordsWriter<'a> {
         }
     }
 
-    /// One more line, without its line feed.
+    /// Adds a line, without its line feed.
     pub async fn push(&mut self, line: &[u8]) -> Result<(), Error> {
         self.count += 1;
         self.bytes += line.len() as u64 + 1;
@@ -153,7 +153,7 @@ impl<'a> RecordsWriter<'a> {
         if self.bytes <= PLAIN_LIMIT { Ok(()) } else { self.pack().await }
     }
 
-    /// Packs what is held, and writes it.
+    /// Packs the full pieces, and writes them.
     async fn pack(&mut self) -> Result<(), Error> {
         let packed = match &mut self.packed {
             Some(packed) => packed,
@@ -178,7 +178,7 @@ impl<'a> RecordsWriter<'a> {
         self.count
     }
 
-    /// The list, stored if it had to be.
+    /// The list, stored in an object if it is too large for the state's data.
     pub async fn finish(mut self) -> Result<Records, Error> {
         if self.inline <= INLINE_LIMIT {
             return Records::inline(&self.lines);

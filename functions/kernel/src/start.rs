@@ -1,4 +1,4 @@
-//! What an execution starts from: a batch with its records, or a bare list typed into the console.
+//! The input of an execution: a batch with its records, or a bare list that a person typed into the console.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::{
     records::Records,
 };
 
-/// The execution's input, as the machine got it, and what the machine knows of itself.
+/// The execution's input, as the machine received it, and the machine's facts about the execution.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Start {
@@ -23,7 +23,7 @@ pub struct Start {
     pub execution: Execution,
 }
 
-/// What the context object says of an execution.
+/// The facts about an execution in the context object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Execution {
@@ -41,8 +41,8 @@ struct Input {
 }
 
 impl Start {
-    /// How many bytes of records an execution has that starts from this text; zero where it is not one of the flow, or
-    /// that is not known.
+    /// How many bytes of records an execution with this input has; zero if it is not an execution of the flow, or the
+    /// size is not known.
     pub fn bytes_of(input: &str) -> u64 {
         #[derive(Deserialize)]
         struct Sized {
@@ -51,8 +51,8 @@ impl Start {
         serde_json::from_str::<Sized>(input).map_or(0, |input| input.records.bytes())
     }
 
-    /// The batch and its records. A bare list (S2-002: at least one record, S2-003) becomes a batch whose
-    /// id follows from the execution, so that a second try makes the same one.
+    /// The batch and its records. A bare list (S2-002: at least one record, S2-003) becomes a batch whose id follows
+    /// from the execution, so that a second attempt makes the same one.
     pub fn read(&self) -> Result<(Batch, Records), Error> {
         let text = self.input.get();
         if !text.starts_with('[') {

@@ -1,22 +1,22 @@
-//! What steps take and give that decide records of a batch.
+//! Input and output of the steps that decide records of a batch.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{batch::Batch, ledger::StagedPart, records::Records};
 
-/// What most steps take: some records of a batch.
+/// The input of most steps: some records of a batch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// The batch.
     pub batch: Batch,
-    /// The records that the step is for.
+    /// The records that the step decides.
     pub records: Records,
 }
 
-/// What a step gives that decides every record it takes.
+/// The output of a step that decides all of its records.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Decided {
-    /// What became of them.
+    /// Their outcomes.
     pub part: StagedPart,
 }

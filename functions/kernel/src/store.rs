@@ -1,26 +1,26 @@
-//! The store seam: items by (table, partition, sort). DynamoDB on AWS, SQLite on one machine.
+//! The store interface: items by (table, partition, sort). DynamoDB on AWS, SQLite on one machine.
 
 use std::{fmt, future::Future};
 
 crate::names! {
-    /// The tables. Each is a table of its own on both sides. The name is that in SQLite; on AWS the template's
-    /// `<Variant>Table` resource holds it.
+    /// The tables. Each is a table of its own on both hosts. `name` is the name in SQLite; on AWS the template's
+    /// `<Variant>Table` resource has a name of its own.
     pub enum Table, a "Table" {
-        /// Contacts who opted in, those who withdrew included; one item an address.
+        /// Contacts who opted in, and those who withdrew later; one item per address.
         OptIns = "opt_ins",
         /// Earlier versions of those items: the consent history.
         Consents = "consents",
-        /// One item a batch: status, counts, where it is.
+        /// One item per batch: its status, its counts, its execution.
         Batches = "batches",
-        /// Claims on something that may happen once: idempotency keys, files being imported, replays.
+        /// Claims on operations that may happen once: idempotency keys, file imports, replays.
         Claims = "claims",
         /// Events, one item each, by their ids.
         Events = "events",
-        /// What became of events at their destinations, one item an event (S0-026 to S0-029).
+        /// Event responses: the deliveries of an event by destination, one item per event (S0-026 to S0-029).
         Responses = "responses",
-        /// Where events are sent (S0-030).
+        /// The destinations of events (S0-030).
         Destinations = "destinations",
-        /// The lanes of the destinations: what waits, what was delivered, what failed.
+        /// The lanes of the destinations: queued, delivered and failed deliveries.
         Deliveries = "deliveries",
     }
 }
@@ -28,33 +28,33 @@ crate::names! {
 /// One item. `body` is the text of a JSON object whose values are strings, numbers, booleans and lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// Which part of the table; items of one partition can be queried together.
+    /// The part of the table; a query reads items of one partition.
     pub partition: String,
-    /// Which item of the partition; compared byte by byte.
+    /// The sort key in the partition; compared byte by byte.
     pub sort: String,
-    /// Counted up by the caller with every change; what [`Condition::Version`] compares.
+    /// The caller increments it with every change; [`Condition::Version`] compares it.
     pub version: u64,
     /// The content.
     pub body: String,
 }
 
-/// What must be true of the stored item for a put to happen.
+/// The condition under which a put writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Nothing.
+    /// No condition.
     None,
-    /// There is none with this key.
+    /// No item has this key.
     Absent,
-    /// It is there and has this version.
+    /// The stored item has this version.
     Version(u64),
 }
 
-/// What a put did.
+/// The result of a put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
     /// The item is stored, durably.
     Done,
-    /// The condition did not hold; this is what is stored (`None`: nothing is).
+    /// The condition was false; this is the stored item (`None`: there is none).
     Conflict(Option<Item>),
 }
 
@@ -63,22 +63,22 @@ pub enum Written {
 pub struct Query {
     /// The partition.
     pub partition: String,
-    /// Only items whose sort begins with this.
+    /// Only items whose sort key begins with this.
     pub prefix: String,
-    /// Only items strictly behind this sort, in the direction of the query: where the last page ended.
+    /// Only items strictly after this sort key, in the direction of the query: the end of the last page.
     pub after: Option<String>,
-    /// From the largest sort down.
+    /// From the largest sort key down.
     pub descending: bool,
-    /// At most so many.
+    /// Maximum number of items.
     pub limit: usize,
 }
 
-/// Why a store did not do it.
+/// Why a store operation failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
-    /// Busy, throttled or out of reach: trying again may help.
+    /// Busy, throttled or unreachable: a retry may help.
     Unavailable(String),
-    /// Not allowed, full or broken: it will not help.
+    /// Not permitted, full or broken: a retry cannot help.
     Refused(String),
 }
 
@@ -93,23 +93,23 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// A page of a listing ends where its entries have so many bytes: Lambda answers with 6 MB at the most, and an answer is
-/// text in JSON there, with a backslash before every quotation mark.
+/// Maximum size of a page of a listing. Lambda answers with at most 6 MB, and an answer is text in JSON there, with a
+/// backslash before every quotation mark.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 pub const MAX_PAGE_BYTES: usize = 2 << 20;
 
-/// How many items are read at once to be counted.
+/// Maximum number of items that one read of a count returns.
 const COUNTED_AT_ONCE: usize = 1_000;
 
 /// Items by (table, partition, sort). Every write that returns is durable, and any write may be repeated.
 pub trait Store: Clone + Send + Sync + 'static {
-    /// How many writes are asked for at once where others follow from what they did: bounds memory, what one
-    /// transaction holds up, and what is done anew after a call that was cut off.
+    /// Maximum number of writes in one request whose results decide later writes. It bounds memory, the length of one
+    /// transaction, and the work that is repeated after a call that was cut off.
     fn block(&self) -> usize {
         10_000
     }
 
-    /// The item, if there is one. Sees every write that returned before.
+    /// The item, if there is one. The read includes every write that returned before.
     fn get(
         &self,
         table: Table,
@@ -117,18 +117,18 @@ pub trait Store: Clone + Send + Sync + 'static {
         sort: &str,
     ) -> impl Future<Output = Result<Option<Item>, StoreError>> + Send;
 
-    /// The items of many (partition, sort), in the order asked; `None` where there is none.
+    /// The items of many (partition, sort), in the order of `keys`; `None` if there is none.
     fn get_all(
         &self,
         table: Table,
         keys: Vec<(String, String)>,
     ) -> impl Future<Output = Result<Vec<Option<Item>>, StoreError>> + Send;
 
-    /// The items of a range, at most `query.limit`. A full answer may have more behind it.
+    /// The items of a range, at most `query.limit`. More items may follow a full page.
     fn query(&self, table: Table, query: Query)
     -> impl Future<Output = Result<Vec<Item>, StoreError>> + Send;
 
-    /// How many items a range has, counted up to `query.limit`. Cheaper than to read them, where a store can.
+    /// How many items a range has, counted up to `query.limit`. Cheaper than to read them, if a store can count.
     fn count(
         &self,
         table: Table,
@@ -150,7 +150,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         }
     }
 
-    /// Puts one item if the condition holds.
+    /// Puts one item if the condition is true.
     fn put(
         &self,
         table: Table,
@@ -158,7 +158,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         condition: Condition,
     ) -> impl Future<Output = Result<Written, StoreError>> + Send;
 
-    /// Puts many, each by its own condition; what each did, in order. Not one transaction: an error may
+    /// Puts many items, each by its own condition; returns their results in order. Not one transaction: an error may
     /// leave some written.
     fn put_all(
         &self,
@@ -166,9 +166,9 @@ pub trait Store: Clone + Send + Sync + 'static {
         puts: Vec<(Item, Condition)>,
     ) -> impl Future<Output = Result<Vec<Written>, StoreError>> + Send;
 
-    /// Raises the version of an item without a body to `least`, or by one where it is that high already; the version
-    /// then. It is greater than all that were given before, durable, and no other call's. Asked again after an error it
-    /// may leave some out.
+    /// Raises the version of an item without a body to `least`, or by one if it is that high already; returns the new
+    /// version. It is higher than all versions that were returned before, durable, and returned by no other call. A
+    /// call after an error may skip some versions.
     fn raise(
         &self,
         table: Table,
@@ -185,8 +185,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         sort: &str,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Deletes the items of many (partition, sort); those that are not there are no error. Not one
-    /// transaction: an error may leave some deleted.
+    /// Deletes the items of many (partition, sort); a missing item is no error. Not one transaction: an error may leave
+    /// some deleted.
     fn delete_all(
         &self,
         table: Table,

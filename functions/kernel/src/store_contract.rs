@@ -1,4 +1,4 @@
-//! What every store must do, as one suite: it runs on DynamoDB and on SQLite (feature `contract`).
+//! The contract of every store, as one suite; it runs on DynamoDB and on SQLite (feature `contract`).
 
 #![expect(clippy::panic, reason = "a broken promise ends the test that asks for it")]
 
@@ -11,7 +11,7 @@ use crate::store::{Condition, Item, Query, Store, Table, Written};
 ///
 /// # Panics
 ///
-/// Where the store does not do what the trait promises.
+/// If the store breaks the promise of the trait.
 pub async fn store_contract(store: impl Store) {
     nothing_is_there_before(&store).await;
     what_was_put_is_read_back(&store).await;
@@ -36,7 +36,7 @@ fn json(body: &str) -> Value {
     serde_json::from_str(body).unwrap_or_else(|_| panic!("a body is JSON: {body}"))
 }
 
-/// Items are alike where their bodies say the same: a store may order the fields.
+/// Items are equal if their bodies have equal content: a store may reorder the fields.
 #[track_caller]
 fn check(got: Option<&Item>, want: Option<&Item>) {
     let comparable =
@@ -256,7 +256,7 @@ async fn puts_of_one_key_happen_in_order(store: &impl Store) {
     check(done(store.get(Table::OptIns, "order", "one").await).as_ref(), Some(&put(4)));
 }
 
-/// More than any call of DynamoDB takes or gives at once.
+/// More than any call of DynamoDB accepts or returns at once.
 async fn thousands_are_put_at_once(store: &impl Store) {
     const COUNT: u64 = 3_000;
     let text = "x".repeat(600);

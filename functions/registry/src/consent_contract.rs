@@ -1,5 +1,6 @@
-//! What becomes of contacts, on every store (feature `contract`): the word that was said last stands, whatever the
-//! clocks say and in whichever order the batches run; none is lost, and running a step twice is running it once.
+//! The contract of contacts, on every store (feature `contract`): the latest consent statement is the current one,
+//! whatever the clocks say and in whichever order the batches run. No statement is lost, and running a step twice is
+//! running it once.
 
 #![expect(clippy::panic, reason = "a broken promise ends the test that asks for it")]
 
@@ -26,7 +27,7 @@ use kernel::{
 ///
 /// # Panics
 ///
-/// Where a contact stands otherwise than it should.
+/// If a contact has another state than it should have.
 pub async fn consent_contract(store: impl Store, objects: Objects) {
     let flow =
         |tenant: &str| Flow { store: store.clone(), objects: objects.clone(), tenant: done(tenant.parse()) };
@@ -42,7 +43,7 @@ pub async fn consent_contract(store: impl Store, objects: Objects) {
 
 const ANN: &str = "ann@consent.example";
 
-/// What a record says beside the address.
+/// The members of a record next to the address.
 const YES: &str = r#""name":"Ann","optIn":true"#;
 const NO: &str = r#""name":"","optIn":false"#;
 
@@ -52,7 +53,7 @@ struct Flow<S> {
     tenant: Name,
 }
 
-/// Noon of a day, by some clock.
+/// Noon of a day.
 fn noon(day: i64) -> Timestamp {
     done(done(Timestamp::from_second(1_800_000_000)).checked_add(SignedDuration::from_hours(24 * day)))
 }
@@ -63,7 +64,7 @@ fn done<T, E: Debug>(result: Result<T, E>) -> T {
 }
 
 impl<S: Store> Flow<S> {
-    /// A batch that arrives while the clock says this.
+    /// A batch that arrives at this time of the clock.
     async fn arrives(&self, at: Timestamp) -> Batch {
         self.batch(at, done(order::next(&self.store, &self.tenant, at).await), 0)
     }
@@ -81,7 +82,7 @@ impl<S: Store> Flow<S> {
         }
     }
 
-    /// Runs a batch of one record on Ann, each step twice, and fails unless that is its outcome.
+    /// Runs a batch of one record on Ann, each step twice, and fails unless this is its outcome.
     async fn check(&self, batch: &Batch, said: &str, outcome: Outcome, is_late: bool) {
         for _ in 0..2 {
             let part = self.run(batch, said).await;
@@ -111,7 +112,7 @@ impl<S: Store> Flow<S> {
         whole
     }
 
-    /// What stands of Ann, and what was said of her, in order: who said it, yes or no, late or not.
+    /// Ann's current statement, and all of her statements in order: the batch, yes or no, late or not.
     async fn said(&self) -> (OptIn, Vec<(BatchId, bool, bool)>) {
         let found = done(stored::find(&self.store, &self.tenant, ANN).await);
         let history = found.unwrap_or_else(|| panic!("Ann is not known"));
@@ -160,7 +161,7 @@ async fn a_word_without_a_number_is_before_all_others<S: Store>(flow: Flow<S>) {
     let item: Item = done(stored::item(&flow.tenant, ANN, 1, &old));
     assert!(!item.body.contains("order"), "as it was stored before there were numbers");
     done(flow.store.put(Table::OptIns, item, Condition::None).await);
-    // Among those without one the time decides.
+    // Among statements without a number the time decides.
     flow.check(&flow.batch(noon(29), 0, 0), NO, Unchanged, true).await;
     let new = flow.arrives(noon(0)).await;
     flow.check(&new, NO, Withdrawn, false).await;
@@ -186,7 +187,7 @@ async fn a_word_that_lost_is_in_the_history_once<S: Store>(flow: Flow<S>) {
     };
     assert_eq!(said, named(&expected));
     flow.check(&batches[4], NO, Withdrawn, false).await;
-    // Whatever came since, another try of a batch finds what it said.
+    // Another attempt at a batch finds its own statement, whatever followed.
     flow.check(&batches[3], changed, Saved, false).await;
     flow.check(&batches[2], NO, Unchanged, true).await;
     assert_eq!(flow.said().await.1, named(&[&expected[..], &[(4, false, false)]].concat()));
@@ -211,7 +212,7 @@ async fn a_replay_is_as_old_as_its_batch<S: Store>(flow: Flow<S>) {
     let first =
         flow.batch(noon(0), source.order, done(order::next(&flow.store, &flow.tenant, noon(0)).await));
     flow.check(&first, YES, Saved, false).await;
-    // By the id, which has the clock in it, this one was made before the other.
+    // By its id, which contains the clock, this batch was made before the other.
     let replay = done(order::next(&flow.store, &flow.tenant, noon(-1)).await);
     let second = Batch { batch_id: BatchId::new(noon(-1), 1), replay, ..source.clone() };
     flow.check(&second, NO, Withdrawn, false).await;
@@ -242,7 +243,7 @@ async fn what_is_not_said_stays<S: Store>(flow: Flow<S>) {
     .await;
     let merged = Some(r#"{"city":"Oslo","id":90071992547409931,"phone":"2"}"#);
     flow.check_fields("Ann Lee", Some(&["art"]), merged).await;
-    // A withdrawal changes whether they agree, and nothing else.
+    // A withdrawal changes the consent, and nothing else.
     flow.check(&flow.arrives(noon(0)).await, r#""name":"A","optIn":false,"phone":null"#, Withdrawn, false)
         .await;
     flow.check_fields("Ann Lee", Some(&["art"]), merged).await;

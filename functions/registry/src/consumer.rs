@@ -1,12 +1,12 @@
-//! The functions that a queue feeds. No machine names them: an event source mapping calls them with messages, and
-//! they say which of those are not done.
+//! The functions that a queue feeds. No machine names them: an event source mapping calls them with messages, and they
+//! return those that are not done.
 
 kernel::names! {
     /// Every function that a queue feeds.
     pub enum Consumer, a "Function" {
-        /// Takes events from their queue through the flow.
+        /// Runs queued events through the flow.
         ConsumeEvents = "ConsumeEvents",
-        /// Sends what is due in the lanes of destinations.
+        /// Sends the due deliveries of lanes.
         DeliverEvents = "DeliverEvents",
     }
 }
@@ -18,12 +18,12 @@ impl Consumer {
         Self::ALL.into_iter().find(|consumer| consumer.name() == name)
     }
 
-    /// Whether messages are best worked on in the order in which they came: a host that can then calls it with one
-    /// batch after the other, however many the mapping allows at once.
+    /// Whether messages should be processed in order of arrival. A host that can do so calls it with one batch after
+    /// the other, however many the mapping allows at once.
     pub fn keeps_order(self) -> bool {
         match self {
             Self::ConsumeEvents => true,
-            // A message only says where to look.
+            // A wake-up only says which lane has work.
             Self::DeliverEvents => false,
         }
     }

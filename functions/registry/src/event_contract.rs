@@ -1,5 +1,5 @@
-//! What becomes of events, on every store (feature `contract`): whatever a step is, running it twice is running it
-//! once, and another try of a request comes to what the first one came to.
+//! The contract of events, on every store (feature `contract`): running any step twice is running it once, and another
+//! attempt at a request has the result of the first.
 
 #![expect(clippy::panic, reason = "a broken promise ends the test that asks for it")]
 
@@ -22,7 +22,7 @@ use kernel::{
 ///
 /// # Panics
 ///
-/// Where an event ends otherwise than it should.
+/// If an event has another result than it should have.
 pub async fn event_contract(store: impl Store, objects: Objects, queue: impl Queue) {
     let flow = |tenant: &str| Flow {
         store: store.clone(),
@@ -53,7 +53,7 @@ async fn an_id_stands_for_its_event<S: Store, Q: Queue>(flow: Flow<S, Q>) {
         [sent(1, 0, "a", ORDER), sent(1, 1, "a", ORDER), sent(1, 2, "a", VISIT), sent(1, 3, "b", VISIT)];
     let outcomes = [Routed, Duplicate, Conflict, Routed];
     flow.check(&request, &outcomes).await;
-    // Another try of the request comes to the same, also with others.
+    // Another attempt at the request has the same result, also together with others.
     flow.check(&request, &outcomes).await;
     let more = [sent(2, 0, "b", VISIT), sent(2, 1, "b", ORDER), sent(2, 2, "c", ORDER)];
     let both = [&request[..], &more].concat();
@@ -75,7 +75,7 @@ async fn an_id_is_free_after_a_week<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     flow.check(&on(0, 1, ORDER), &[Routed]).await;
     flow.check(&on(7, 2, ORDER), &[Duplicate]).await;
     flow.check(&on(7, 3, VISIT), &[Conflict]).await;
-    // Not while it is on its way: what is delivered is what lies under the id.
+    // Not while it is in delivery: a delivery sends the event that is stored under the id.
     flow.check(&on(8, 5, VISIT), &[Conflict]).await;
     flow.check(&on(8, 6, ORDER), &[Duplicate]).await;
     flow.delivered("a").await;
@@ -95,7 +95,7 @@ async fn an_invalid_event_frees_its_id<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     );
     assert_eq!(stored.faults.iter().map(|fault| &*fault.pointer).collect::<Vec<_>>(), ["/event"]);
     flow.check(&[sent(2, 0, "a", ORDER)], &[Routed]).await;
-    // What was valid stays, whichever tries come later.
+    // A valid event stays, whichever attempts follow.
     flow.check(&[sent(1, 0, "a", NAMELESS), sent(3, 0, "a", NAMELESS)], &[Invalid, Invalid]).await;
     let stored = flow.stored("a").await;
     assert_eq!((stored.outcome, stored.event_name.as_deref()), (Standing::Stored, Some("Order Placed")));
@@ -104,7 +104,7 @@ async fn an_invalid_event_frees_its_id<S: Store, Q: Queue>(flow: Flow<S, Q>) {
 async fn conflicts_are_noted<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     flow.check(&[sent(1, 0, "a", ORDER)], &[Routed]).await;
     let others: Vec<Sent> = (0..7).map(|index| Sent { index, ..sent(2, 0, "a", VISIT) }).collect();
-    // All of them are one event, which came seven times.
+    // All of them are one event, which arrived seven times.
     flow.check(&others, &[&[Conflict][..], &[Duplicate; 6]].concat()).await;
     let first = others[0].arrival().sequence();
     assert_eq!(flow.stored("a").await.conflicts, [first]);
@@ -117,7 +117,7 @@ async fn conflicts_are_noted<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     assert_eq!(conflicts, expected);
 }
 
-/// A retry of a browser, whose first try arrived: also where that was stored by an earlier rule of what content is.
+/// A retry of a browser, whose first attempt arrived: also if an earlier rule of content stored the first one.
 async fn a_resend_is_no_conflict<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     const FIRST: &str = r#""event":"Visit","_metadata":{"bundled":[]},"sentAt":"2026-01-01T00:00:01Z""#;
     const RESENT: &str = r#""event":"Visit","_metadata":{"retryCount":2},"sentAt":"2026-01-01T00:00:09Z""#;
@@ -141,7 +141,7 @@ async fn another_try_goes_where_the_first_one_went<S: Store, Q: Queue>(flow: Flo
     flow.check(&request, &[Routed, Routed]).await;
     assert_eq!(flow.lane("first").await.len(), 2);
     assert_eq!(flow.lane("second").await, [json!(["b", null, null])]);
-    // What a lane has tried is not queued anew.
+    // A delivery that its lane has attempted is not queued again.
     let lane = model::partition(&flow.tenant, &done("second".parse()));
     let sequence = request[1].arrival().sequence();
     let tried = done(model::item(&lane, model::Status::Pending.sort(&sequence), 1, &json!({})));
@@ -152,7 +152,7 @@ async fn another_try_goes_where_the_first_one_went<S: Store, Q: Queue>(flow: Flo
     assert_eq!(flow.lane("second").await.len(), 0);
 }
 
-/// Whatever the filter says by then: the delivery worker is to evaluate it.
+/// The delivery worker evaluates the filter, even if that has changed by then.
 async fn what_was_undecided_stays_so<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     flow.destination("broken", json!({ "filter": "$number(event) > 1" })).await;
     let request = [sent(1, 0, "a", ORDER)];
@@ -183,7 +183,7 @@ async fn destinations_are_told_apart<S: Store, Q: Queue>(flow: Flow<S, Q>) {
         let rows: Vec<Value> = ids.iter().map(|id| json!([id, null, null])).collect();
         assert_eq!(flow.lane(name).await, rows, "{name}");
     }
-    // It is for the delivery worker to say what is wrong with its filter.
+    // The delivery worker reports the fault of its filter.
     assert_eq!(flow.undecided("broken").await, ["visit"]);
     let visit = flow.response("visit").await.unwrap_or_else(|| panic!("there is no response"));
     assert_eq!(json!(visit.undecided), json!(["broken"]));
@@ -201,7 +201,7 @@ async fn destinations_are_told_apart<S: Store, Q: Queue>(flow: Flow<S, Q>) {
 async fn what_is_kept_in_order_waits_for_what_came_before<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     flow.destination("ordered", json!({ "ordering": "user" })).await;
     flow.destination("other", json!({})).await;
-    // The queue gives them out the other way around.
+    // The queue delivers them in reverse order.
     for (request, id) in [(2, "m2"), (1, "m1")] {
         flow.check(&[sent(request, 0, id, ORDER)], &[Routed]).await;
     }

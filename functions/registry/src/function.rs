@@ -1,5 +1,4 @@
-//! The registry: every function that a state machine may name, and the one place where its name becomes
-//! a call.
+//! The registry: every function that a state machine may name, and the one place that turns its name into a call.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -16,7 +15,7 @@ kernel::names! {
         ValidateSchema = "ValidateSchema",
         /// Logs each invalid record and puts it into quarantine.
         LogSchemaErrors = "LogSchemaErrors",
-        /// Lets the first record of each address pass.
+        /// Passes the first record of each address.
         RemoveDuplicates = "RemoveDuplicates",
         /// Stores the contacts who opted in.
         PutOptIns = "PutOptIns",
@@ -24,17 +23,17 @@ kernel::names! {
         WithdrawOptIns = "WithdrawOptIns",
         /// Stores the events whose ids are free.
         PutEvents = "PutEvents",
-        /// Puts events into the lanes of the destinations that want them.
+        /// Queues events in the lanes of the destinations that want them.
         RouteEvents = "RouteEvents",
-        /// Gives every record of a chunk its one outcome, and counts them.
+        /// Decides the one outcome of every record of a chunk, and counts them.
         Summarize = "Summarize",
-        /// Keeps what a failed step left undecided.
+        /// Puts records that a failed step left undecided into quarantine.
         QuarantineRecords = "QuarantineRecords",
         /// Cuts an upload into chunks.
         CutChunks = "CutChunks",
-        /// Adds up the chunks of a batch.
+        /// Sums the chunks of a batch.
         SummarizeBatch = "SummarizeBatch",
-        /// Sends one event to a destination, to see how it answers.
+        /// Sends one event to a destination, to test its answer.
         TestDestination = "TestDestination",
     }
 }
@@ -47,7 +46,7 @@ impl Function {
     }
 }
 
-/// What functions work with.
+/// The dependencies of functions.
 #[derive(Clone, Debug)]
 pub struct Host<S, Q> {
     /// The tables.
@@ -58,7 +57,7 @@ pub struct Host<S, Q> {
     pub queue: Q,
     /// The client that calls destinations.
     pub outbound: Outbound,
-    /// The ways to destinations, as they were when they were last read.
+    /// The routes to destinations, as of their last read.
     pub routes: Arc<Routes>,
     /// A folder for chunks while they are being cut.
     pub spool: PathBuf,
@@ -90,7 +89,7 @@ pub async fn call<S: Store, Q: Queue>(
         }
         Function::PutEvents => door::encode(&events::put_events(door::decode(input)?, store, objects).await?),
         Function::RouteEvents => {
-            // The queue of this machine keeps the order.
+            // The queue of this machine keeps its order.
             let delay = SignedDuration::ZERO;
             let routed =
                 delivery::route_events(door::decode(input)?, store, objects, queue, routes, now, delay);

@@ -1,4 +1,4 @@
-//! Every function that a machine or a queue may call, by name, and the suites that hold for all of them together.
+//! Every function that a machine or a queue may call, by name, and the contract suites of all of them together.
 
 pub mod consent_contract;
 pub mod consumer;

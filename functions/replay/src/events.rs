@@ -1,5 +1,5 @@
-//! Events out of quarantine: each request that brought them is put into the queue of events again, as a request of
-//! its own, under the ids that its events had.
+//! Replay of events: puts each ingest request into the events queue again, as a request of its own, with the same event
+//! ids.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -22,16 +22,16 @@ use kernel::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Requeued {
-    /// The request that brought them before.
+    /// The earlier request.
     pub replay_of: BatchId,
-    /// The request that they are now.
+    /// The new request.
     pub request_id: BatchId,
     /// How many.
     pub events: u64,
 }
 
-/// Claims events of one request, and queues those that nobody else did. A claim that a crash leaves behind before it
-/// is marked lapses: the same event twice is a duplicate.
+/// Claims events of one request, and queues those that no other replay claimed. A claim lapses if a crash leaves it
+/// unmarked: the same event twice is a duplicate.
 pub(super) async fn requeue(
     store: &impl Store,
     queue: &impl Queue,
@@ -70,7 +70,7 @@ pub(super) async fn requeue(
     Ok(requeued)
 }
 
-/// How many of the first entries one request holds; at least one.
+/// How many of the first entries fit in one request; at least one.
 fn fitting(entries: &[Entry], picks: &[Pick]) -> usize {
     let mut bytes = 0;
     let fits = entries.iter().take(MAX_REQUEST_EVENTS).take_while(|entry| {
@@ -84,7 +84,7 @@ fn via(entry: &Entry) -> Via {
     entry.via.unwrap_or(Via::Events)
 }
 
-/// The event to send: as it came, or corrected, and then under the id that it has now.
+/// The event to send: as received; or corrected, under the id that it has now.
 fn incoming(entry: &Entry, picks: &[Pick]) -> Option<Incoming<'static>> {
     let corrected = pick(entry, picks).and_then(|pick| pick.record.clone());
     let id = corrected.as_ref().and_then(|record| event::id_of(record.get(), via(entry)));
@@ -93,7 +93,7 @@ fn incoming(entry: &Entry, picks: &[Pick]) -> Option<Incoming<'static>> {
     Some(Incoming { message_id: message_id.into(), record: Cow::Owned(record) })
 }
 
-/// Whether there is something to send for an entry.
+/// Whether an entry has an event to send.
 pub(super) fn is_sendable(entry: &Entry, picks: &[Pick]) -> bool {
     incoming(entry, picks).is_some()
 }

@@ -1,8 +1,9 @@
-//! Replay: records out of quarantine go through the flow again, corrected or as they are.
+//! Replay: sends records out of quarantine through the flow again, corrected or unchanged.
 //!
-//! Each batch that they came with becomes a batch of its own again, with its place in the order of batches: a word that was said before a withdrawal does not undo it by being sent after it. Events go into their
-//! queue again. An entry is claimed before it is sent, so that it is sent once. Deliveries are not sent again here
-//! but by [`delivery::redrive::redrive`], which knows how they stand.
+//! Each source batch becomes a batch of its own again, with the same place in the order of batches. A consent statement
+//! from before a withdrawal therefore does not undo the withdrawal. Events go into their queue again. A replay claims
+//! an entry before it sends it, so that each entry is sent once. Deliveries are sent by
+//! [`delivery::redrive::redrive`] instead, which knows their state.
 
 mod events;
 
@@ -29,21 +30,21 @@ use kernel::{
     store::{Condition, Item, Store, Table, Written},
 };
 
-/// How many records one replay sends at most: as many as a chunk has.
+/// Maximum number of records in one replay: as many as a chunk has.
 pub const MOST: usize = 20_000;
-/// How many bytes of records it holds at most.
+/// Maximum size of its records, in bytes.
 const MOST_BYTES: usize = 32 * 1024 * 1024;
-/// How many batches it makes at most.
+/// Maximum number of batches that it makes.
 const MOST_BATCHES: usize = 100;
-/// How many entries are looked at, at once.
+/// How many entries one listing reads.
 const PAGE: usize = 1000;
-/// A claim whose batch is not stored so long after it was made is one that a crash left behind.
+/// A claim lapses if its batch is not stored so long after the claim: a crash left it.
 const LAPSE: SignedDuration = SignedDuration::from_mins(15);
 
 /// Which entries to send again.
 #[derive(Debug, Default)]
 pub struct Selection {
-    /// Those that this takes.
+    /// The entries that match this.
     pub filter: Filter,
     /// Of those, only these; empty: all.
     pub picks: Vec<Pick>,
@@ -51,36 +52,36 @@ pub struct Selection {
     pub limit: Option<usize>,
 }
 
-/// One entry, and what to send in its place.
+/// One entry, and the record to send in its place.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Pick {
-    /// The batch that it came with.
+    /// The source batch.
     pub batch_id: BatchId,
-    /// Its place in that batch, from zero.
+    /// The record's index in that batch, from zero.
     pub index: u64,
-    /// The record, corrected; `None`: as it is.
+    /// The corrected record; `None`: unchanged.
     #[serde(default, deserialize_with = "door::present", skip_serializing_if = "Option::is_none")]
     pub record: Option<Box<RawValue>>,
 }
 
-/// What is sent again.
+/// The result of a replay.
 #[derive(Debug, Default)]
 pub struct Replay {
-    /// The new batches, ready to be started.
+    /// The new batches, ready to start.
     pub batches: Vec<Resent>,
     /// Events that are in their queue again.
     pub requests: Vec<Requeued>,
     /// How many deliveries were selected, and left out.
     pub deliveries: u64,
-    /// Whether more entries may match: then it can be done again.
+    /// Whether more entries may match: then another replay can follow.
     pub more: bool,
 }
 
-/// A batch of records that are sent again.
+/// A batch of replayed records.
 #[derive(Debug)]
 pub struct Resent {
-    /// The batch that they came with before.
+    /// The source batch.
     pub source: BatchId,
     /// The new batch, of provider `replay`.
     pub batch: Batch,
@@ -88,18 +89,18 @@ pub struct Resent {
     pub staged: Staged,
 }
 
-/// Who sent an entry again: the body of its claim.
+/// The body of a claim: the batch or request that sent an entry again.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Claim {
     batch_id: BatchId,
-    /// Whether it is in the queue: of events nothing else tells.
+    /// Whether the event is in the queue: no other item shows that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     queued: bool,
 }
 
-/// Claims the entries that are selected and were not sent again yet. Events are queued; contacts are staged, and
-/// their executions are the caller's to start: claims of a batch that never starts lapse.
+/// Claims the selected entries that were not replayed yet. Events are queued. Contacts are staged, and the caller
+/// starts their executions: claims of a batch that never starts lapse.
 pub async fn replay(
     store: &impl Store,
     objects: &Objects,
@@ -130,7 +131,7 @@ pub async fn replay(
             replay: order::next(store, tenant, now).await?,
             chunk: None,
         };
-        // All of a batch were sent equally often: those of a replay came out of one batch as well.
+        // All records of a batch were replayed equally often: those of a replay have one source batch as well.
         let settings = Settings { inline: true, retry: first.retry_count + 1, ..Settings::default() };
         let mut intake = Intake::new(batch.clone(), settings);
         let mut is_empty = true;
@@ -146,7 +147,7 @@ pub async fn replay(
     Ok(replay)
 }
 
-/// The batch that each entry was sent again as, if it was.
+/// The batch that replayed each entry, if one did.
 pub async fn replayed_as(
     store: &impl Store,
     tenant: &Name,
@@ -170,7 +171,7 @@ fn sort(entry: &Entry) -> String {
     format!("replay#{}#{}", entry.batch_id, entry.index)
 }
 
-/// The holder of a claim that stands.
+/// The batch or request of a claim that has not lapsed.
 async fn holder(
     store: &impl Store,
     tenant: &Name,
@@ -186,7 +187,7 @@ async fn holder(
         Some(stands) => *stands,
         None => {
             let stands = match BatchStatus::find(tenant, batch_id, store).await? {
-                // It failed before any record was looked at, or was dropped: what it did is done once.
+                // It failed before any record was read, or was cancelled: its effects happened once.
                 Some(batch) => match batch.status {
                     Status::Failed => batch.error.is_none(),
                     Status::Cancelled => false,
@@ -201,14 +202,14 @@ async fn holder(
     Ok(stands.then_some(batch_id))
 }
 
-/// What is to be sent.
+/// The entries to send.
 #[derive(Default)]
 struct Selected {
-    /// The entries by the batch that they came with.
+    /// The entries by their source batch.
     sources: BTreeMap<BatchId, Vec<Entry>>,
-    /// How many others are deliveries.
+    /// How many other entries are deliveries.
     deliveries: u64,
-    /// Whether there may be more.
+    /// Whether more entries may match.
     more: bool,
 }
 
@@ -254,7 +255,7 @@ async fn select(
     Ok(selected)
 }
 
-/// What finds all that is selected.
+/// The filter that finds all selected entries.
 fn filter(selection: &Selection) -> Filter {
     let filter = selection.filter.clone();
     if selection.picks.is_empty() {
@@ -269,7 +270,7 @@ fn pick<'a>(entry: &Entry, picks: &'a [Pick]) -> Option<&'a Pick> {
     picks.iter().find(|pick| pick.batch_id == entry.batch_id && pick.index == entry.index)
 }
 
-/// Claims entries for a batch or a request; gives back those that it holds now.
+/// Claims entries for a batch or a request; returns those whose claims are its own now.
 async fn claim(
     store: &impl Store,
     tenant: &Name,
@@ -299,7 +300,7 @@ async fn claim(
     Ok(held)
 }
 
-/// Says of claims that what they claimed is in the queue.
+/// Marks the claims of entries that are in the queue.
 async fn mark_queued(store: &impl Store, tenant: &Name, by: BatchId, entries: &[Entry]) -> Result<(), Error> {
     let keys = entries.iter().map(|entry| (tenant.to_string(), sort(entry)));
     let found = store.get_all(Table::Claims, keys.collect()).await?;
@@ -308,7 +309,7 @@ async fn mark_queued(store: &impl Store, tenant: &Name, by: BatchId, entries: &[
         let version = found?.version;
         Some(claim.item(tenant, entry, version + 1).map(|item| (item, Condition::Version(version))))
     });
-    // A claim that somebody took over meanwhile is theirs to mark.
+    // A claim that another replay replaced meanwhile is for that replay to mark.
     store.put_all(Table::Claims, marks.collect::<Result<_, Error>>()?).await?;
     Ok(())
 }
@@ -320,13 +321,13 @@ impl Claim {
     }
 }
 
-/// Takes a claim that has lapsed; `false` where somebody else did.
+/// Replaces a claim that has lapsed; `false` if another replay did.
 async fn take_over(store: &impl Store, item: Item, lapsed: &Item) -> Result<bool, Error> {
     let condition = Condition::Version(lapsed.version);
     Ok(store.put(Table::Claims, item, condition).await? == Written::Done)
 }
 
-/// One record: the corrected one, or as it came, with what made it unreadable then.
+/// Adds one record: the corrected one, or the received one with the fault that made it unreadable.
 fn push(intake: &mut Intake, entry: &Entry, picks: &[Pick]) -> Result<(), Error> {
     if let Some(corrected) = pick(entry, picks).and_then(|pick| pick.record.as_ref()) {
         return intake.push_record(corrected.get().as_bytes(), None);

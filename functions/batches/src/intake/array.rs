@@ -1,5 +1,5 @@
-//! A JSON list, cut at the commas of its outermost level as it streams by. What stands between two commas
-//! is a record, good or bad; only a list that is itself broken refuses the input.
+//! A JSON list, cut at the commas of its outermost level as it streams in. The text between two commas is a record,
+//! good or bad; only a list that is itself broken refuses the input.
 
 use super::{MAX_HELD_BYTES, Sink};
 use kernel::error::Error;
@@ -17,13 +17,13 @@ pub(super) struct ArrayFramer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     BeforeList,
-    /// Behind the `[`, where the list may also end.
+    /// After the `[`, where the list may also end.
     AtFirst,
-    /// Behind a comma, where an element must come.
+    /// After a comma, where an element must follow.
     AtNext,
     InElement,
     InString,
-    /// Behind a backslash in a string.
+    /// After a backslash in a string.
     InEscape,
     AfterList,
 }
@@ -36,7 +36,7 @@ impl Default for ArrayFramer {
 
 impl ArrayFramer {
     pub(super) fn push(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<(), Error> {
-        // Where the bytes of the current element begin in `bytes`, if they do.
+        // The start of the current element in `bytes`, if it begins there.
         let mut from = 0;
         let mut at = 0;
         while at < bytes.len() {

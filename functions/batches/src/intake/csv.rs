@@ -1,9 +1,8 @@
 //! CSV with a header: a row becomes a record.
 //!
-//! A column is a field of the same name. Names of the schema's own fields are met in any case and with
-//! spaces, `_` or `-` in them (`Opt In`). `optIn` reads the words of [`consent`]; `interests` is cut at `;`
-//! or `|`. A blank cell is an absent field, but for `name` and `email`. A row whose quotes are damaged is an invalid
-//! record, kept as it came.
+//! A column is a field of the same name. Names of the schema's own fields match in any case and with spaces, `_` or `-`
+//! in them (`Opt In`). `optIn` accepts the words of [`consent`]; `interests` is split at `;` or `|`. A blank cell is an
+//! absent field, except for `name` and `email`. A row with damaged quotes is an invalid record, stored as received.
 
 mod header;
 mod rows;
@@ -32,7 +31,7 @@ use kernel::{
 pub(super) struct CsvFramer {
     rows: Option<Rows>,
     header: Option<Vec<Column>>,
-    /// The first line, while its end has not come.
+    /// The first line, until its end arrives.
     carry: Vec<u8>,
 }
 
@@ -74,7 +73,7 @@ impl CsvFramer {
         self.read(&[], true, sink)
     }
 
-    /// The delimiter is the one that the header has most of.
+    /// The delimiter is the one that occurs most often in the header.
     fn begin(&mut self, header_end: usize, at_end: bool, sink: &mut impl Sink) -> Result<(), Error> {
         let head = std::mem::take(&mut self.carry);
         let count = |delimiter: u8| memchr::memchr_iter(delimiter, &head[..header_end]).count();
@@ -120,14 +119,14 @@ fn take(found: &Found<'_>, header: &[Column], sink: &mut impl Sink) -> Result<()
     };
     let cells: Vec<&str> = cells.iter().map(AsRef::as_ref).collect();
     let record = record(header, &cells);
-    // The frame makes a truth of a word that it understands.
+    // A word that is understood is a boolean by now.
     let unread = record.get("optIn").filter(|said| !said.is_boolean()).map(|_| consent::unread_cell());
     let record = Value::Object(record).to_string();
     sink.record(found.line, record.as_bytes(), fault.or(unread))
 }
 
 impl Found<'_> {
-    /// What its fields say; `None` where one is not UTF-8.
+    /// The texts of its fields; `None` for one that is not UTF-8.
     fn cells(&self) -> impl Iterator<Item = Option<Cow<'_, str>>> {
         self.fields.iter().map(|&field| {
             let text = std::str::from_utf8(rows::text(self.held, field)).ok()?;
@@ -154,7 +153,7 @@ impl Broken {
 }
 
 impl Damage {
-    /// What is damaged, where the quote that opens stands on this line.
+    /// The damage in a sentence; the opening quote is on this line.
     fn sentence(self, line: u64) -> String {
         match self {
             Self::TextBehind { field } => format!("text stands behind the closing quote of field {field}"),

@@ -1,5 +1,5 @@
-//! The cutter: records in input order go inline, or into chunks by the hash of their key, so that two
-//! records for one address always meet in one chunk.
+//! The cutter: writes records in input order inline, or into chunks by the hash of their key, so that two records for
+//! one address always share a chunk.
 
 use std::path::PathBuf;
 
@@ -58,11 +58,11 @@ impl Manifest {
     }
 }
 
-/// An input is cut into so many chunks at first: a file for each is open for a moment again and again, and some bytes
-/// of each are held.
+/// Initial maximum number of chunks: a file for each is open for a moment again and again, and some bytes of each are
+/// buffered.
 const MAX_CHUNKS: u64 = 4096;
 
-/// Takes the records of one batch.
+/// Collects the records of one batch.
 #[derive(Debug)]
 pub(super) struct Cutter {
     batch: Batch,
@@ -78,13 +78,13 @@ pub(super) struct Cutter {
     parts: Option<Parts>,
 }
 
-/// Records that may yet stay inline, or that say how many chunks are needed.
+/// Records that may yet stay inline, or that show how many chunks are needed.
 #[derive(Debug, Default)]
 struct Held {
     lines: Vec<u8>,
-    /// How many bytes they would take inline.
+    /// The size of the lines inside the state's data.
     inline: usize,
-    /// The hash of each, and where its line ends.
+    /// The hash of each record, and the end of its line.
     ends: Vec<(u64, usize)>,
 }
 
@@ -134,8 +134,8 @@ impl Cutter {
         Ok(Staged { received, inline: None, manifest: Some(manifest.save(&batch, objects).await?), chunks })
     }
 
-    /// From here on records go into chunks: as many as the part of the input that was seen makes expect, by records and
-    /// by bytes. What turns out larger is cut again in the end.
+    /// Cuts records into chunks from here on. The number of chunks follows from the input so far, by records and by
+    /// bytes. A chunk that is larger in the end is cut again.
     fn cut(&mut self) -> Result<(), Error> {
         let expected = |seen: u64| match self.progress {
             (pushed @ 1.., Some(size)) if size > pushed => {
@@ -187,7 +187,7 @@ impl Sink for Cutter {
     }
 }
 
-/// Writes a record's line; gives the hash that decides its chunk.
+/// Writes a record's line; returns the hash that decides its chunk.
 fn write(
     index: u64,
     line: u64,

@@ -1,4 +1,4 @@
-//! The formats an input may have, and how they are told apart.
+//! The formats of an input, and their detection.
 
 use std::str::FromStr;
 
@@ -7,10 +7,10 @@ use serde::de::IgnoredAny;
 use super::{Sink, array::ArrayFramer, csv, csv::CsvFramer, lines::LineFramer};
 use kernel::error::Error;
 
-/// So many bytes are looked at to tell the format.
+/// Maximum number of bytes that the detection of the format reads.
 pub(super) const HEAD: usize = 64 * 1024;
 
-/// How an input is written.
+/// The format of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// A JSON list of records (RFC 8259).
@@ -68,7 +68,7 @@ impl Framer {
     }
 }
 
-/// The format of an input that begins with `head`, or why it is refused.
+/// The format of an input that begins with `head`, or why the input is refused.
 pub(super) fn settle(named: Option<Format>, head: &[u8]) -> Result<Format, Error> {
     let start = head.trim_ascii_start();
     let format = match (named, start.first()) {
@@ -106,7 +106,7 @@ fn by_content(start: &[u8]) -> Result<Format, Error> {
     ))
 }
 
-/// Whether the first JSON value goes on behind its first line.
+/// Whether the first JSON value continues after its first line.
 fn spans_lines(start: &[u8]) -> bool {
     let mut values = serde_json::Deserializer::from_slice(start).into_iter::<IgnoredAny>();
     matches!(values.next(), Some(Ok(_))) && start[..values.byte_offset()].contains(&b'\n')

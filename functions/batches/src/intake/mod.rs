@@ -1,7 +1,7 @@
 //! Intake: bytes of any size become a batch, small enough to pass between states or cut into chunks.
 //!
-//! Faults of the frame (no list, a list that ends early, damaged gzip) refuse the whole input before
-//! anything has happened. Faults of a record make one invalid record.
+//! Faults of the frame (no list, a list that ends early, damaged gzip) refuse the whole input before it has any effect.
+//! Faults of a record make one invalid record.
 
 mod array;
 mod csv;
@@ -24,32 +24,32 @@ use format::Framer;
 use kernel::{batch::Batch, error::Error, fault::Fault, objects::Objects, records::Records};
 use unzip::Unzip;
 
-/// How many records a chunk should have (design, Numbers to hold).
+/// Target number of records in a chunk (design, Numbers to hold).
 pub const CHUNK_RECORDS: u64 = 20_000;
-/// How many bytes of records a chunk should have, unpacked: a step holds some chunks several times over.
+/// Target size of a chunk in bytes, unpacked: a step has some chunks several times in memory.
 pub const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
-/// How large a record may be: it must fit in a DynamoDB item (400 KB) with what we add.
+/// Maximum size of a record: it must fit in a DynamoDB item (400 KB) with crmflow's additions.
 pub const MAX_RECORD_BYTES: usize = 256 * 1024;
-/// How large a record may be to be kept as an invalid one; a larger one refuses the input.
+/// Maximum size of a record that is stored as an invalid one; a larger one refuses the input.
 pub const MAX_HELD_BYTES: usize = 64 * 1024 * 1024;
 
-/// How to take an input in.
+/// How to read an input.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Its format; `None`: by content.
+    /// Its format; `None`: detected by content.
     pub format: Option<Format>,
-    /// How many bytes it has as they are pushed, which sets the number of chunks; `None`: not known, and
-    /// then it should be small.
+    /// How many bytes it has as they are pushed, which decides the number of chunks; `None`: not known, and then it
+    /// should be small.
     pub size: Option<u64>,
-    /// How many bytes it may have once unpacked; more is refused.
+    /// Maximum size once unpacked; a larger input is refused.
     pub max_unpacked: Option<u64>,
-    /// How many records it may have; more are refused. A tiny record takes many times its own bytes.
+    /// Maximum number of records; more are refused. A tiny record needs many times its own bytes.
     pub max_records: Option<u64>,
     /// Whether a small batch may stay inline.
     pub inline: bool,
     /// An empty folder for chunks while they grow; `None`: they grow in memory.
     pub spool: Option<PathBuf>,
-    /// How often the records were sent again before, where they come out of quarantine.
+    /// How often a replay sent the records before.
     pub retry: u64,
 }
 
@@ -58,15 +58,15 @@ pub struct Settings {
 pub struct Staged {
     /// How many records it has.
     pub received: u64,
-    /// The records, where they stay inline.
+    /// The records, if they stay inline.
     pub inline: Option<Records>,
-    /// The key of the [`Manifest`], where they were cut.
+    /// The key of the [`Manifest`], if they were cut.
     pub manifest: Option<String>,
-    /// How many chunks they were cut into; zero where they stay inline.
+    /// How many chunks they were cut into; zero if they stay inline.
     pub chunks: u32,
 }
 
-/// Takes an input in, piece by piece. Memory does not grow with the input when a spool folder is set.
+/// Reads an input, piece by piece. Memory does not grow with the input if a spool folder is set.
 #[derive(Debug)]
 pub struct Intake {
     unzip: Unzip,
@@ -93,7 +93,7 @@ impl Intake {
         }
     }
 
-    /// The next bytes of the input.
+    /// Adds the next bytes of the input.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
         for piece in bytes.chunks(unzip::PIECE) {
             self.pushed += piece.len() as u64;
@@ -109,17 +109,17 @@ impl Intake {
         Ok(())
     }
 
-    /// The next record of an input that needs no framing; then [`Intake::finish_records`] ends it.
+    /// Adds the next record of an input that needs no framing; then [`Intake::finish_records`] ends it.
     pub fn push_record(&mut self, bytes: &[u8], fault: Option<Fault>) -> Result<(), Error> {
         self.cutter.record(0, bytes, fault)
     }
 
-    /// The records are at their end: stores what was cut.
+    /// Ends the records: stores the chunks.
     pub async fn finish_records(self, objects: &Objects) -> Result<Staged, Error> {
         self.cutter.finish(objects).await
     }
 
-    /// The input is at its end: stores what was cut.
+    /// Ends the input: stores the chunks.
     pub async fn finish(mut self, objects: &Objects) -> Result<Staged, Error> {
         let plain = self.unzip.finish()?;
         self.framing.push(&plain, &mut self.cutter)?;
@@ -128,13 +128,13 @@ impl Intake {
     }
 }
 
-/// What a framer gives its records to.
+/// The receiver of a framer's records.
 trait Sink {
-    /// One record, its bytes as they came, on this line. `fault`: it is known to be wrong already.
+    /// One record, its bytes as received, on this line. `fault`: it is known to be invalid already.
     fn record(&mut self, line: u64, bytes: &[u8], fault: Option<Fault>) -> Result<(), Error>;
 }
 
-/// Finds the format, then the records.
+/// Detects the format, then finds the records.
 #[derive(Debug)]
 struct Framing {
     format: Option<Format>,

@@ -20,9 +20,9 @@ use kernel::{
     records::Records,
 };
 
-/// How much of all chunks together is held before it is packed.
+/// Maximum size of the buffers of all chunks together.
 const HELD_BYTES: usize = 16 * 1024 * 1024;
-/// A chunk with more bytes than this is cut again: hashes are spread evenly, but not to the last one.
+/// Maximum size of a chunk; a larger one is cut again: hashes are spread evenly, but not to the last one.
 const MAX_CHUNK_BYTES: u64 = 2 * CHUNK_BYTES;
 /// The spool's file of the records' hashes, 8 bytes a record; those of the chunks follow.
 const HASHES: usize = 0;
@@ -36,7 +36,7 @@ pub(super) struct Parts {
     hashes: Vec<u8>,
 }
 
-/// Chunks that lie one behind the other in the spool.
+/// Chunks in consecutive files of the spool.
 #[derive(Debug)]
 struct Piles {
     /// The spool's file of the first.
@@ -45,14 +45,14 @@ struct Piles {
     counts: Vec<u64>,
     /// How many bytes each has, unpacked.
     bytes: Vec<u64>,
-    /// So much of each is held before it is packed.
+    /// Maximum size of the buffer of each.
     hold: usize,
 }
 
-/// Which chunk a hash belongs to, once it is known which chunks are cut again.
+/// The chunk of each hash, once it is known which chunks are cut again.
 #[derive(Clone, Debug)]
 struct Numbers {
-    /// Of each chunk that there was at first: the number of its first piece, and how many pieces it is cut into.
+    /// Of each chunk that existed at first: the number of its first piece, and how many pieces it is cut into.
     pieces: Vec<(u64, u64)>,
 }
 
@@ -61,8 +61,8 @@ impl Parts {
         Self { spool: Spool::new(folder), piles: Piles::new(HASHES + 1, chunks), hashes: Vec::new() }
     }
 
-    /// Chunk `n` of `N` has the hashes from `n/N` to `(n+1)/N` of all: contacts that lie together in the
-    /// store are written together.
+    /// Chunk `n` of `N` has the hashes from `n/N` to `(n+1)/N` of all: contacts that are neighbours in the store are
+    /// written together.
     pub(super) fn push(&mut self, hash: u64, line: &[u8]) -> Result<(), Error> {
         self.hashes.extend_from_slice(&hash.to_le_bytes());
         if self.hashes.len() >= 64 * 1024 {
@@ -97,7 +97,7 @@ impl Parts {
                 }
                 let key = format!("batches/{tenant}/{id}/chunks/{number:05}.ndjson.gz");
                 if bytes > MAX_CHUNK_BYTES {
-                    // Records of one address stay together, however many they are.
+                    // Records of one address stay together, however many there are.
                     objects.put_stream(&key, futures::stream::iter(self.spool.pieces(file)?)).await?;
                 } else {
                     let pieces = self.spool.pieces(file)?.collect::<Result<Vec<_>, _>>()?;
@@ -112,7 +112,7 @@ impl Parts {
         Ok(manifest)
     }
 
-    /// Cuts a chunk into finer ranges of hashes. Its lines lie in the order in which their hashes do.
+    /// Cuts a chunk into finer ranges of hashes. Its lines have the order of its hashes.
     fn cut_again(&mut self, chunk: usize, pieces: u64) -> Result<Piles, Error> {
         let chunks = self.piles.counts.len() as u64;
         let mut finer = Piles::new(self.piles.first + self.piles.counts.len(), index(pieces));
@@ -164,7 +164,7 @@ impl Piles {
         Ok(())
     }
 
-    /// Packs what is held.
+    /// Packs the buffered lines.
     fn flush(&mut self, spool: &mut Spool) -> Result<(), Error> {
         for (file, held) in (self.first..).zip(&mut self.held) {
             let held = std::mem::take(held);
@@ -195,7 +195,7 @@ impl Numbers {
     }
 }
 
-/// Which of so many equal ranges a hash lies in, and where in it, as a hash of its own.
+/// The one of so many equal ranges that has a hash, and the place in it, as a hash of its own.
 fn share(hash: u64, ranges: u64) -> (u64, u64) {
     let place = u128::from(hash) * u128::from(ranges);
     ((place >> 64) as u64, place as u64)
@@ -205,7 +205,7 @@ fn hashes(bytes: &[u8]) -> impl Iterator<Item = u64> {
     bytes.as_chunks::<HASH_BYTES>().0.iter().map(|bytes| u64::from_le_bytes(*bytes))
 }
 
-/// A number of chunks is small.
+/// The index of a chunk; the number of chunks is small.
 fn index(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -1,4 +1,4 @@
-//! A first look at a record: is it JSON, and which address does it name?
+//! A first look at a record: whether it is JSON, and its address.
 
 use std::{borrow::Cow, fmt};
 
@@ -16,7 +16,7 @@ use kernel::{
     json_text,
 };
 
-/// The hash of the record's key, where it has one; or why it is no record at all.
+/// The hash of the record's key, if it has one; or the fault of a text that is no record.
 pub(super) fn key_hash(bytes: &[u8]) -> Result<Option<u64>, Fault> {
     if bytes.len() > MAX_RECORD_BYTES {
         return Err(Fault::new(

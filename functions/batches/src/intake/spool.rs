@@ -1,4 +1,4 @@
-//! Where chunks grow while the input streams by: in memory, or in a folder.
+//! The storage of chunks while the input streams in: memory, or a folder.
 
 use std::{
     fs::{self, OpenOptions},
@@ -10,11 +10,11 @@ use bytes::Bytes;
 
 use kernel::error::Error;
 
-/// A file is read in pieces of so many bytes. One thread reads a piece and another frees it; the allocator then keeps up to a
-/// hundred freed pieces for the first thread.
+/// Size of the pieces in which a file is read. One thread reads a piece and another frees it; the allocator then
+/// retains up to a hundred freed pieces for the first thread.
 const PIECE: usize = 256 * 1024;
 
-/// Makes an empty folder; what an interrupted run left in it goes.
+/// Makes an empty folder; the files of an interrupted run are deleted.
 pub fn empty(folder: PathBuf) -> Result<PathBuf, Error> {
     let cleared = match fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -75,7 +75,7 @@ impl Spool {
         }
     }
 
-    /// The file, to be read once while others are written.
+    /// A reader of the file, to be read once while others are written.
     pub(super) fn reader(&mut self, file: usize) -> Result<Box<dyn Read + Send>, Error> {
         match self {
             Self::Memory(files) => Ok(Box::new(io::Cursor::new(std::mem::take(&mut files[file])))),
@@ -86,7 +86,7 @@ impl Spool {
         }
     }
 
-    /// The file is not needed any more.
+    /// Deletes a file that is not needed any more.
     pub(super) fn discard(&mut self, file: usize) -> Result<(), Error> {
         match self {
             Self::Memory(files) => files[file] = Vec::new(),
@@ -103,7 +103,7 @@ pub(super) fn failure(error: &io::Error) -> Error {
 }
 
 impl Drop for Spool {
-    /// The folder goes with its last file; where files are left it stays, and the next try empties it.
+    /// The folder is deleted with its last file; if files remain it stays, and the next attempt empties it.
     fn drop(&mut self) {
         if let Self::Folder(folder) = self {
             let _ = fs::remove_dir(folder);

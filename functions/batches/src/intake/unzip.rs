@@ -1,4 +1,4 @@
-//! Gzip, told by its first two bytes (RFC 1952), unpacked as it comes.
+//! Gzip, detected by its first two bytes (RFC 1952), unpacked as it streams in.
 
 use std::io::{Read, Write};
 
@@ -6,13 +6,13 @@ use flate2::{read, write::MultiGzDecoder};
 
 use kernel::{error::Error, objects};
 
-/// Input is looked at in pieces of so many bytes. Gzip grows at most about a thousandfold, so a piece of a
-/// bomb takes 16 MiB before the limit on unpacked bytes sees it.
+/// Size of the pieces in which input is unpacked. Gzip grows at most about a thousandfold, so a piece of a bomb needs
+/// 16 MiB before the limit on unpacked bytes applies.
 pub(super) const PIECE: usize = 16 * 1024;
 
 #[derive(Debug, Default)]
 pub(super) enum Unzip {
-    /// Nothing has come in.
+    /// No input yet.
     #[default]
     Start,
     /// The first byte alone, which may be gzip's.
@@ -24,7 +24,7 @@ pub(super) enum Unzip {
 }
 
 impl Unzip {
-    /// What these bytes unpack to.
+    /// The unpacked content of these bytes.
     pub(super) fn push<'a>(&'a mut self, bytes: &'a [u8]) -> Result<&'a [u8], Error> {
         if let Self::Start | Self::First(_) = self {
             return self.begin(bytes);
@@ -32,7 +32,7 @@ impl Unzip {
         self.go_on(bytes)
     }
 
-    /// What is left at the end of the input.
+    /// The rest, at the end of the input.
     pub(super) fn finish(&mut self) -> Result<Vec<u8>, Error> {
         match self {
             Self::Start | Self::Plain(_) => Ok(Vec::new()),
@@ -87,7 +87,7 @@ impl Unzip {
     }
 }
 
-/// What a whole gzip unpacks to, where that is at most `limit` bytes: no more is unpacked of a larger one.
+/// The content of a whole gzip, if it has at most `limit` bytes: a larger one is not unpacked to its end.
 pub fn unpack(packed: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
     let mut plain = Vec::new();
     let mut within = read::MultiGzDecoder::new(packed).take(limit as u64 + 1);
@@ -112,7 +112,7 @@ mod tests {
     fn check(packed: &[u8], limit: usize, expected: Result<usize, &str>) {
         let found = unpack(packed, limit);
         let found = found.map(|plain| {
-            // It grows by doubling.
+            // The buffer grows by doubling.
             assert!(plain.capacity() <= 2 * limit + 64, "{} for {limit}", plain.capacity());
             plain.len()
         });
@@ -128,7 +128,7 @@ mod tests {
         check(&[&*packed, &packed].concat(), 1999, Err("TooLarge"));
         check(&packed[..packed.len() - 1], 1000, Err("BadInput"));
         check(&[&*packed, b"rest"].concat(), 1000, Err("BadInput"));
-        // A bomb ends where the limit is, whatever is behind.
+        // The unpacking of a bomb ends at the limit, whatever follows.
         let bomb = gzip(&vec![0; 64 << 20]);
         check(&bomb[..bomb.len() / 2], 500 << 10, Err("TooLarge"));
     }

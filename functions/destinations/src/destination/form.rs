@@ -1,5 +1,5 @@
-//! What a client says of a destination: the body of `POST /destinations` and of `PUT` (S0-012), read into what is
-//! stored, or everything that is wrong with it.
+//! A client's definition of a destination: the body of `POST /destinations` and of `PUT` (S0-012). It becomes the
+//! stored destination, or a list of all faults.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,10 @@ use crate::{
 };
 use kernel::{destination_name::DestinationName, fault::Fault};
 
-/// What members are read with.
+/// The context in which members are parsed.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading<'a> {
-    /// Where calls may go.
+    /// The guard of the addresses that calls may reach.
     pub guard: &'a Guard,
     /// Now.
     pub now: Timestamp,
@@ -28,7 +28,7 @@ pub struct Reading<'a> {
     pub random: fn() -> u128,
 }
 
-/// A destination that was read.
+/// A destination that was parsed.
 #[derive(Debug)]
 pub struct Read {
     /// The destination, to be stored.
@@ -37,32 +37,32 @@ pub struct Read {
     pub made: Option<Hidden<String>>,
 }
 
-/// How long a URL may be.
+/// Maximum length of a URL.
 const MAX_URL: usize = 2_048;
-/// How many names of events a destination may list, and how long one may be.
+/// Maximum number of event names that a destination may list, and maximum length of one.
 const MAX_EVENTS: usize = 200;
 const MAX_EVENT_NAME: usize = 256;
-/// How many headers, and how many bytes of them.
+/// Maximum number of headers, and of their bytes.
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// How many delays, and how long one may be: a day.
+/// Maximum number of delays, and the longest delay: a day.
 const MAX_DELAYS: usize = 16;
 const DAY: u32 = 86_400;
-/// How many secrets a destination has while they are rotated.
+/// Maximum number of secrets of a destination, during a rotation.
 const MAX_SECRETS: usize = 2;
 
-/// What is shown of a destination and not to be changed; a body that was shown may be sent back with it.
+/// Members that clients see and cannot change; a client may send back a body that has them.
 const SHOWN_ONLY: [&str; 5] = ["createdAt", "updatedAt", "reason", "lane", "links"];
 
-/// Reads a new destination.
+/// Parses a new destination.
 pub fn create(members: Members, reading: Reading<'_>) -> Result<Read, Vec<Fault>> {
     let mut fields = Fields::new(members);
     let name = fields.required("destinationName", NAME_RULE, |name: String| name.parse().ok());
     fields.read(name, None, reading)
 }
 
-/// Reads a destination anew. What is left out is as in a new one, but for headers, secrets and the state: they stay
-/// as they are.
+/// Parses a change to a destination. Omitted members are as in a new one, except headers, secrets and the state: they
+/// stay unchanged.
 pub fn change(stored: &Destination, members: Members, reading: Reading<'_>) -> Result<Read, Vec<Fault>> {
     let mut fields = Fields::new(members);
     fields.optional(
@@ -134,8 +134,7 @@ impl Fields {
         }
     }
 
-    /// The URL. A value of its query as it is shown stands for the one that is stored; not where the destination moves
-    /// to another host.
+    /// The URL. A redacted value of its query means the stored value, unless the destination moves to another host.
     fn url(&mut self, stored: Option<&Destination>, guard: &Guard) -> Option<String> {
         let mut url = self.required("url", "is not a text", Some::<String>)?;
         if shown::hides(&url) {
@@ -168,8 +167,8 @@ impl Fields {
         }
     }
 
-    /// The headers: an object of texts, or an empty text for none (S0-025). A value as it is shown stands for the
-    /// one that is stored; not where the destination moves to another host, whose owner would learn them.
+    /// The headers: an object of texts, or an empty text for none (S0-025). A redacted value means the stored one. It
+    /// does not if the destination moves to another host, whose owner would learn the value.
     fn headers(&mut self, stored: Option<&Destination>, moves: bool) -> BTreeMap<String, String> {
         const ANEW: &str = "must be given anew, since the URL leads to another host";
         let Some(member) = self.members.remove("headers") else {
@@ -216,8 +215,8 @@ impl Fields {
         headers
     }
 
-    /// What calls are signed with, and the secret that was made. A new one stands before the one in use, so that
-    /// receivers can change over; `secrets` is how many to keep.
+    /// The secrets that sign calls, and the secret that was made. A new one precedes the one in use, so that receivers
+    /// can change over; `secrets` is how many to retain.
     fn secrets(
         &mut self,
         stored: Option<&Destination>,
@@ -267,7 +266,7 @@ impl Fields {
         events
     }
 
-    /// A JSONata expression; the text is kept.
+    /// A JSONata expression; its text is stored.
     fn expression(&mut self, name: &'static str) -> Option<String> {
         let wrong = "is not a text with a JSONata expression";
         let source: String = self.optional(name, wrong, Some)?;
@@ -310,7 +309,7 @@ impl Fields {
     }
 }
 
-/// Why a destination stands as it does: what is known of it, so long as nobody changes how it stands.
+/// The reason of a destination's state: the known one, as long as the state stays the same.
 fn reason(stored: Option<&Destination>, state: State) -> Option<String> {
     match (state, stored) {
         (State::Active, _) => None,
@@ -319,7 +318,7 @@ fn reason(stored: Option<&Destination>, state: State) -> Option<String> {
     }
 }
 
-/// Where a URL leads: scheme, host and port.
+/// The origin of a URL: scheme, host and port.
 fn origin(url: &str) -> Option<url::Origin> {
     url::Url::parse(url).ok().map(|url| url.origin())
 }

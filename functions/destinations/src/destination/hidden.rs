@@ -1,4 +1,4 @@
-//! Values that go in and never come out again: no log line and no error text can hold them, whatever is formatted.
+//! Redacted values: they are stored and sent, and no log line or error text can contain them, whatever is formatted.
 
 use std::{
     fmt,

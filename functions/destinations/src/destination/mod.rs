@@ -1,4 +1,4 @@
-//! A destination: where events are sent, as it is stored. Made and changed while the system runs (S0-011 to
+//! A destination: a receiver of events, as it is stored. It can be made and changed while the system runs (S0-011 to
 //! S0-016).
 
 pub mod form;
@@ -22,38 +22,39 @@ use kernel::{
     store::{Condition, Item, Query, Store, Table, Written},
 };
 
-/// What a destination is (S0-013).
+/// The type of a destination (S0-013).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DestinationType {
-    /// Communication: the event's preferred channel stands behind the path (S0-022).
+    /// Communication: the event's preferred channel is appended to the path (S0-022).
     #[serde(rename = "CDP")]
     Cdp,
-    /// Analytics: the event as it came (S0-023).
+    /// Analytics: the event as received (S0-023).
     #[serde(rename = "analytics")]
     Analytics,
 }
 
-/// In which order events are sent.
+/// The order in which events are sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ordering {
-    /// As they can be.
+    /// In any order.
     #[default]
     None,
-    /// Those of one user one after the other, as they arrived.
+    /// One event of a user after the other, in order of arrival.
     User,
 }
 
-/// Whether it is sent to.
+/// Whether events are sent to a destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// It is.
+    /// Events are sent.
     #[default]
     Active,
-    /// Its events are queued and wait: somebody paused it, or it refused whatever it was sent.
+    /// Its events are queued and wait: an operator paused it, or it refused every request.
     Paused,
-    /// Its events have failed, and may be sent again: somebody disabled it, it answered 410, or it failed for five days.
+    /// Its events have failed, and may be sent again: an operator disabled it, it answered 410, or it failed for five
+    /// days.
     Disabled,
 }
 
@@ -68,13 +69,13 @@ impl State {
     }
 }
 
-/// The delays before the tries that follow a failure, in seconds (design, Numbers to hold).
+/// The delays before the retries of a delivery, in seconds (design, Numbers to hold).
 pub const RETRY_DELAYS: [u32; 7] = [5, 300, 1_800, 7_200, 18_000, 36_000, 36_000];
 /// The statuses that end a delivery at once (design, Numbers to hold); 410 disables the destination too.
 pub const FINAL_STATUSES: [u16; 6] = [400, 410, 413, 414, 415, 422];
-/// How many requests to one destination are on their way at once.
+/// Maximum number of concurrent requests to one destination.
 pub const CONCURRENCY: u32 = 16;
-/// For how many seconds an event that is stuck holds up its user's later ones.
+/// For how many seconds a failing event blocks its user's later ones.
 pub const HOLD_SECONDS: u32 = 3_600;
 
 /// A destination as it is stored. The names of its first four members are the seed's (S0-030).
@@ -86,44 +87,44 @@ pub struct Destination {
     /// Headers of each call. Never shown again, never logged.
     #[serde(default)]
     pub headers: Hidden<BTreeMap<String, String>>,
-    /// What it is.
+    /// Its type.
     #[serde(rename = "Type")]
     pub kind: DestinationType,
-    /// Where the call goes. Its query may hold a key.
+    /// The URL of its calls. The query may contain a key.
     #[serde(rename = "Url")]
     pub url: Hidden<String>,
-    /// The names of the events that it gets; none: all.
+    /// The names of the events that it receives; none: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
-    /// A JSONata expression over the event; those get through for which it is true.
+    /// A JSONata expression over the event; events for which it is true are sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
-    /// A JSONata expression over the event that gives the body to send.
+    /// A JSONata expression over the event; its result is the body to send.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapping: Option<String>,
-    /// What calls are signed with (Standard Webhooks): the one in use, and while it is rotated the one before.
-    /// Never shown again, never logged.
+    /// The secrets that sign calls (Standard Webhooks): the one in use, and during a rotation the one before. Never
+    /// shown again, never logged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Hidden<Vec<String>>,
-    /// At most so many calls a second.
+    /// Maximum number of calls a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<u32>,
     /// The order of its calls.
     #[serde(default)]
     pub ordering: Ordering,
-    /// For how many seconds an event that is stuck holds up its user's later ones, where order is kept.
+    /// For how many seconds a failing event blocks its user's later ones, if calls are in order.
     pub hold_seconds: u32,
-    /// How many calls are on their way at once.
+    /// Maximum number of concurrent calls.
     pub concurrency: u32,
-    /// The delays before the tries that follow a failure, in seconds.
+    /// The delays before the retries of a delivery, in seconds.
     pub retry_delays: Vec<u32>,
-    /// The statuses of answers after which a delivery is not tried again.
+    /// The response statuses after which a delivery is not retried.
     #[serde(default = "final_statuses")]
     pub final_statuses: Vec<u16>,
-    /// Whether it is sent to.
+    /// Whether events are sent to it.
     #[serde(default)]
     pub state: State,
-    /// Why it is not, if it is not.
+    /// Why they are not, if they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// When it was made.
@@ -141,28 +142,28 @@ fn final_statuses() -> Vec<u16> {
 pub struct Stored {
     /// The destination.
     pub destination: Destination,
-    /// What [`Condition::Version`] compares.
+    /// The version for [`Condition::Version`].
     pub version: u64,
 }
 
-/// The sort of the item that is counted up with every change to a tenant's destinations.
+/// The sort key of the item that counts the changes to a tenant's destinations.
 const GENERATION: &str = "!generation";
 
-/// How many destinations are read at once.
+/// Maximum number of destinations in one read.
 const PAGE: usize = 1_000;
 
 impl Destination {
-    /// For how long an event that is stuck holds up its user's later ones.
+    /// For how long a failing event blocks its user's later ones.
     pub fn hold(&self) -> SignedDuration {
         SignedDuration::from_secs(self.hold_seconds.into())
     }
 
-    /// When it was made, in milliseconds since 1970: it tells the destination from others that had its name before.
+    /// When it was made, in milliseconds since 1970: it distinguishes the destination from earlier ones of its name.
     pub fn made(&self) -> i64 {
         self.created_at.as_millisecond()
     }
 
-    /// Whether what is for the destination made at `of` is for this one; what was written before that was said is.
+    /// Whether data of the destination made at `of` belongs to this one. Data from before there was such a time does.
     pub fn is_of(&self, of: Option<i64>) -> bool {
         of.is_none_or(|of| of == self.made())
     }
@@ -177,7 +178,7 @@ impl Destination {
         found.as_ref().map(read).transpose()
     }
 
-    /// All destinations of a tenant by name, behind the name `after`; a full answer may have more behind it.
+    /// All destinations of a tenant by name, after the name `after`; more may follow a full page.
     pub async fn list(
         tenant: &Name,
         after: Option<&str>,
@@ -208,8 +209,8 @@ impl Destination {
         }
     }
 
-    /// Stores it: as a new one (`version` is `None`), or over the one of that version. `false`: somebody else
-    /// was there before.
+    /// Stores it: as a new one (`version` is `None`), or over the one of that version. `false`: a concurrent change was
+    /// first.
     pub async fn save(&self, tenant: &Name, version: Option<u64>, store: &impl Store) -> Result<bool, Error> {
         let item = Item {
             partition: tenant.to_string(),
@@ -232,13 +233,13 @@ impl Destination {
     }
 }
 
-/// How often a tenant's destinations were changed: while it stays the same, so do they.
+/// How often a tenant's destinations were changed: while the number stays the same, so do they.
 pub async fn generation(tenant: &Name, store: &impl Store) -> Result<u64, Error> {
     let found = store.get(Table::Destinations, tenant.as_str(), GENERATION).await?;
     Ok(found.map_or(0, |item| item.version))
 }
 
-/// Counts the generation up.
+/// Increments the generation.
 async fn turn(tenant: &Name, store: &impl Store) -> Result<(), Error> {
     let mut known = generation(tenant, store).await?;
     loop {

@@ -1,5 +1,4 @@
-//! A destination as people see it: all of it but the values of headers, the secrets, and what stands in the query
-//! of its URL.
+//! A destination as clients see it: without the values of headers, the secrets, and the values of its URL's query.
 
 use std::collections::BTreeMap;
 
@@ -9,47 +8,47 @@ use serde::Serialize;
 use super::{Destination, DestinationType, Ordering, State};
 use kernel::destination_name::DestinationName;
 
-/// What stands in the place of a value that is not shown.
+/// The text in the place of a redacted value.
 pub const HIDDEN: &str = "***";
 
-/// A destination as people see it.
+/// A destination as clients see it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Shown {
     /// Its name.
     pub destination_name: DestinationName,
-    /// What it is.
+    /// Its type.
     pub r#type: DestinationType,
-    /// Where calls go; values of its query are hidden.
+    /// The URL of its calls; values of its query are redacted.
     pub url: String,
-    /// The names of its headers; their values are hidden.
+    /// The names of its headers; their values are redacted.
     pub headers: BTreeMap<String, &'static str>,
-    /// The names of the events that it gets; none: all.
+    /// The names of the events that it receives; none: all.
     pub events: Vec<String>,
-    /// What an event must fulfil.
+    /// The condition on an event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
-    /// What is sent of an event.
+    /// The body to send of an event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mapping: Option<String>,
-    /// How many secrets calls are signed with.
+    /// How many secrets sign calls.
     pub secrets: usize,
-    /// At most so many calls a second.
+    /// Maximum number of calls a second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<u32>,
     /// The order of its calls.
     pub ordering: Ordering,
-    /// For how many seconds an event that is stuck holds up its user's later ones.
+    /// For how many seconds a failing event blocks its user's later ones.
     pub hold_seconds: u32,
-    /// How many calls are on their way at once.
+    /// Maximum number of concurrent calls.
     pub concurrency: u32,
-    /// The delays before the tries that follow a failure, in seconds.
+    /// The delays before the retries of a delivery, in seconds.
     pub retry_delays: Vec<u32>,
-    /// The statuses of answers after which a delivery is not tried again.
+    /// The response statuses after which a delivery is not retried.
     pub final_statuses: Vec<u16>,
-    /// Whether it is sent to.
+    /// Whether events are sent to it.
     pub state: State,
-    /// Why it is not, if it is not.
+    /// Why they are not, if they are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// When it was made.
@@ -83,7 +82,7 @@ impl From<Destination> for Shown {
     }
 }
 
-/// A URL with the values of its query hidden.
+/// A URL with the values of its query redacted.
 pub fn shown_url(url: &str) -> String {
     let Some((front, query)) = url.split_once('?') else { return url.to_owned() };
     let pairs: Vec<String> = query
@@ -96,18 +95,18 @@ pub fn shown_url(url: &str) -> String {
     format!("{front}?{}", pairs.join("&"))
 }
 
-/// Whether values of a URL's query are hidden.
+/// Whether a URL has redacted values in its query.
 pub(super) fn hides(url: &str) -> bool {
     url.split_once('?').is_some_and(|(_, query)| query.split('&').any(is_hidden))
 }
 
-/// A URL with the values that it hides, which are those of the same names in `stored`; `None`: one is not there.
+/// A URL with its redacted values replaced by those of the same names in `stored`; `None`: `stored` lacks one.
 pub(super) fn restored_url(url: &str, stored: &str) -> Option<String> {
     let (front, query) = url.split_once('?')?;
     let mut known: Vec<&str> = stored.split_once('?').map(|(_, query)| query.split('&').collect())?;
     let mut pairs = Vec::new();
     for pair in query.split('&') {
-        // Where a name stands twice, so do its values, in their order.
+        // If a name occurs twice, so do its values, in their order.
         let at = known.iter().position(|other| name(other) == name(pair));
         let other = at.map(|at| known.remove(at));
         pairs.push(if is_hidden(pair) { other? } else { pair });

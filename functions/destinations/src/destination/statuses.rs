@@ -1,16 +1,16 @@
-//! The statuses of answers after which a delivery is not tried again, as a client lists them.
+//! The response statuses after which a delivery is not retried, as a client lists them.
 
-/// How many statuses a destination may list.
+/// Maximum number of statuses that a destination may list.
 const MAX_STATUSES: usize = 64;
 /// The statuses that may be listed: a 2xx is a delivery.
 const LISTED: std::ops::RangeInclusive<i64> = 300..=599;
-/// The status by which a destination asks for time.
+/// The status by which a destination asks for a delay.
 const TOO_MANY_REQUESTS: i64 = 429;
 
-/// What is wrong with a list: the place in it, the rule, and the rule in a sentence.
+/// A fault of a list: the place in it, the rule, and the rule in a sentence.
 type Wrong = (String, &'static str, String);
 
-/// The statuses of a list, each once and in order, and what is wrong with it.
+/// The statuses of a list, each once and in order, and the faults of the list.
 pub(super) fn read(given: Vec<i64>) -> (Vec<u16>, Vec<Wrong>) {
     let (mut read, mut wrong) = (Vec::new(), Vec::new());
     if given.len() > MAX_STATUSES {

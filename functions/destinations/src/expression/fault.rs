@@ -1,4 +1,4 @@
-//! What is wrong with an expression, or with what it came to, in words that hold no value out of the JSON.
+//! The faults of an expression or of its result, in words that contain no value of the JSON.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use jsonata_core::{
 
 use super::{MAX_EVALUATION_MS, MAX_ITEMS, MAX_LEVELS};
 
-/// What is wrong with an expression, or with what it came to.
+/// Why an expression or its evaluation failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpressionError {
     fault: ExpressionFault,
@@ -21,11 +21,11 @@ pub struct ExpressionError {
 /// The kind of an [`ExpressionError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpressionFault {
-    /// It cannot be evaluated on this, or at all: it fails again whenever it is tried.
+    /// It cannot be evaluated on this JSON, or at all: every attempt fails.
     Wrong,
-    /// It would take more memory or more steps than it may: it fails again whenever it is tried.
+    /// It needs more memory or more steps than it may use: every attempt fails.
     TooLarge,
-    /// It took longer than it may, at a time: a machine that is less busy may be in time.
+    /// It exceeded the timeout this time: a less busy machine may be in time.
     TooSlow,
 }
 
@@ -34,12 +34,12 @@ impl ExpressionError {
         Self { fault: ExpressionFault::Wrong, message: message.into() }
     }
 
-    /// Whether the time was over before the evaluation was: another try may come to an end.
+    /// Whether the evaluation timed out: another attempt may complete.
     pub fn is_timeout(&self) -> bool {
         self.fault == ExpressionFault::TooSlow
     }
 
-    /// The library's sentence, and where the text begins to be wrong.
+    /// The library's sentence, and the place where the source becomes wrong.
     pub(super) fn syntax(source: &str, error: &ParserError) -> Self {
         let whole = error.display_message();
         let message = without_code(&whole);
@@ -49,7 +49,7 @@ impl ExpressionError {
         })
     }
 
-    /// `told` are the texts of `$error` and `$assert` that stand in the source.
+    /// `told` are the texts of `$error` and `$assert` that are literals in the source.
     pub(super) fn evaluation(failure: &Failure, told: &[String]) -> Self {
         match failure {
             Failure::Bound(bound) => Self::bound(*bound),
@@ -78,7 +78,7 @@ impl fmt::Display for ExpressionError {
 
 impl std::error::Error for ExpressionError {}
 
-/// What went wrong, by its code alone: the library's sentence may quote a value.
+/// The reason of a failure, by its code alone: the library's sentence may quote a value.
 fn reason(error: &EvaluatorError, told: &[String]) -> String {
     let message = error.message();
     let code = error.code().unwrap_or_default();
@@ -124,7 +124,7 @@ fn reason(error: &EvaluatorError, told: &[String]) -> String {
     }
 }
 
-/// `$error` and `$assert` may be given a value; a text that stands in the source may be told.
+/// `$error` and `$assert` may receive a value; only a literal of the source may be quoted.
 fn call(name: &str, what: &str, message: &str, told: &[String]) -> String {
     let text = message.split_once(": ").map_or("", |(_, text)| text);
     match told.iter().find(|literal| *literal == text) {
@@ -143,13 +143,13 @@ fn argument(message: &str) -> String {
     }
 }
 
-/// The one of these words that stands in a sentence by itself.
+/// The one of these words that occurs as a word in a sentence.
 fn word<'w>(message: &str, words: &[&'w str]) -> Option<&'w str> {
     let mut parts = message.split(' ').map(|part| part.trim_matches('"'));
     parts.find_map(|part| words.iter().find(|word| **word == part).copied())
 }
 
-/// Where the parser stopped: the end of the shortest beginning that fails in the same way.
+/// Where the parser stopped: the end of the shortest prefix that fails in the same way.
 fn place(source: &str, whole: &str) -> Option<usize> {
     let ends: Vec<usize> = source.char_indices().map(|(at, c)| at + c.len_utf8()).collect();
     let fails = |count: usize| {
@@ -164,11 +164,11 @@ fn place(source: &str, whole: &str) -> Option<usize> {
         let middle = below.midpoint(at);
         if fails(middle) { at = middle } else { below = middle }
     }
-    // At the end it is the whole that is wrong.
+    // At the end, the whole expression is wrong.
     (at < ends.len()).then_some(at)
 }
 
-/// The texts that stand as arguments of `$error` and `$assert`.
+/// The literals that are arguments of `$error` and `$assert`.
 pub(super) fn literals(tree: &AstNode) -> Vec<String> {
     let mut found = Vec::new();
     expressions::visit(tree, &mut |node| {
@@ -185,7 +185,7 @@ pub(super) fn literals(tree: &AstNode) -> Vec<String> {
     found
 }
 
-/// The library's sentence without the code before it.
+/// The library's sentence without its code.
 fn without_code(message: &str) -> &str {
     let is_code = |end: usize| {
         let code = message.get(end.saturating_sub(5)..end).unwrap_or_default().as_bytes();

@@ -1,4 +1,4 @@
-//! The names behind a `$` in an expression.
+//! The names after a `$` in an expression.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,9 @@ use super::{ExpressionError, FUNCTIONS};
 #[derive(Default)]
 pub(super) struct Mentions {
     pub(super) all: BTreeSet<String>,
-    /// Those that are called at least once.
+    /// The names that are called at least once.
     called: BTreeSet<String>,
-    /// Those that stand at least once where nothing is called: only there a name can be given a value.
+    /// The names that occur at least once without a call: only there an expression can assign a value to a name.
     named: BTreeSet<String>,
 }
 
@@ -37,7 +37,7 @@ impl Mentions {
         }
     }
 
-    /// A function that is called, and neither the language nor the expression has it.
+    /// A called function that neither the language nor the expression defines.
     pub(super) fn unknown(&self) -> Option<&str> {
         let mut called = self.called.difference(&self.named).map(String::as_str);
         called.find(|name| !FUNCTIONS.split(' ').any(|known| known == *name))

@@ -1,5 +1,5 @@
-//! The client that calls destinations. It connects to addresses that the [`Guard`] permits, follows no redirect,
-//! knows no proxy and keeps no cookie.
+//! The client that calls destinations. It connects to addresses that the [`Guard`] permits, follows no redirect, uses
+//! no proxy and stores no cookie.
 
 use std::{collections::BTreeMap, error::Error as StdError, io, sync::Arc, time::Duration};
 
@@ -22,42 +22,43 @@ use super::{
     trust,
 };
 
-/// How many calls may be on their way at once: half of the files that a process may have open by default on Linux.
+/// Maximum number of calls in flight: half of the files that a process may have open by default on Linux.
 const CALLS: usize = 512;
-/// How long a connection may take to be made, TLS included.
+/// Maximum time to connect, TLS included.
 const CONNECT: Duration = Duration::from_secs(5);
-/// So much of an answer's body is read, that the connection can be used again; a longer one is dropped with it.
+/// Maximum size of a response body that is read so that the connection can be used again. A longer body closes the
+/// connection.
 const BODY: usize = 4 * 1024;
-/// How long that may take: the answer itself is known by then.
+/// Maximum time to read that: the result itself is known by then.
 const BODY_TIME: Duration = Duration::from_secs(1);
-/// How many connections to one host are kept though nothing is on its way, and for how long.
+/// Maximum number of idle connections to one host, and how long they stay open.
 const IDLE: usize = 64;
 const IDLE_TIME: Duration = Duration::from_secs(20);
 
-/// What came of a call. No text in it holds a part of the call.
+/// The result of a call. No text of it contains a part of the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The status of the answer, if there was one.
+    /// The status of the response, if there was one.
     pub status: Option<u16>,
-    /// What went wrong where there was none: `timeout`, `connect`, `reset`, `dns`, `tls`, `blocked`.
+    /// The error if there was no response: `timeout`, `connect`, `reset`, `dns`, `tls`, `blocked`.
     pub error: Option<&'static str>,
-    /// When the destination wants to be called again, if it said so.
+    /// When the destination wants the next call, if it said so.
     pub retry_after: Option<RetryAfter>,
-    /// How long it took, until the answer's headers were there.
+    /// The time until the response's headers arrived.
     pub duration: Duration,
 }
 
 /// A header `Retry-After` (RFC 9110).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryAfter {
-    /// So many seconds from now.
+    /// After so many seconds.
     Seconds(u32),
     /// At this time.
     At(Timestamp),
 }
 
 impl RetryAfter {
-    /// Reads the header's value; `None`: it is not one.
+    /// Parses the header's value; `None`: it is invalid.
     pub fn parse(value: &str) -> Option<Self> {
         let value = value.trim();
         if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -66,7 +67,7 @@ impl RetryAfter {
         jiff::fmt::rfc2822::parse(value).ok().map(|time| Self::At(time.timestamp()))
     }
 
-    /// How long to wait from `now` on.
+    /// The delay from `now` on.
     pub fn wait(self, now: Timestamp) -> SignedDuration {
         match self {
             Self::Seconds(seconds) => SignedDuration::from_secs(seconds.into()),
@@ -79,25 +80,26 @@ impl RetryAfter {
 #[derive(Clone, Debug)]
 pub struct Outbound {
     guard: Arc<Guard>,
-    /// For the ports that the configuration names; a client a port, since a resolver is not told of ports.
+    /// The clients of the ports that the configuration names; one for each port, since a resolver does not know the
+    /// port.
     by_port: Arc<BTreeMap<u16, Client>>,
     others: Client,
-    /// Calls that may still be made beside those that are on their way.
+    /// Permits for calls, without those in flight.
     room: Arc<Semaphore>,
 }
 
-/// Why there is no client.
+/// Why a client cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client could not be made: {0}")]
 pub struct Unusable(String);
 
 impl Outbound {
-    /// A client that goes where the guard lets it.
+    /// A client that connects to the addresses that the guard permits.
     pub fn new(guard: Guard) -> Result<Self, Unusable> {
         Self::trusting(guard, trust::roots())
     }
 
-    /// One that trusts these authorities and no others.
+    /// A client that trusts these authorities and no others.
     pub fn trusting(guard: Guard, roots: RootCertStore) -> Result<Self, Unusable> {
         let guard = Arc::new(guard);
         let tls = trust::config(roots).map_err(|error| Unusable(error.to_string()))?;
@@ -125,7 +127,7 @@ impl Outbound {
         Ok(Self { others: client(0)?, by_port: Arc::new(by_port), guard, room })
     }
 
-    /// The same with room for so many calls at once. Each is a file that the process has open.
+    /// The same with a maximum of so many calls in flight. Each is an open file of the process.
     #[must_use]
     pub fn with_room(self, calls: usize) -> Self {
         Self { room: Arc::new(Semaphore::new(calls.clamp(1, Semaphore::MAX_PERMITS))), ..self }
@@ -136,9 +138,9 @@ impl Outbound {
         &self.guard
     }
 
-    /// Calls: at most `limit` until the answer's headers are there, from when there is room for the call.
+    /// Calls. The response's headers must arrive within `limit`, counted from the permit for the call.
     pub async fn post(&self, url: &Url, headers: HeaderMap, body: Bytes, limit: Duration) -> Answer {
-        // It is never closed.
+        // The semaphore is never closed.
         let _room = self.room.acquire().await;
         let began = Instant::now();
         let sent = match self.guard.permits_host(url) {
@@ -177,7 +179,7 @@ fn retry_after(response: &Response) -> Option<RetryAfter> {
     RetryAfter::parse(response.headers().get(RETRY_AFTER)?.to_str().ok()?)
 }
 
-/// Reads the answer's body, if it is short: then the connection can be used again.
+/// Reads a short response body: then the connection can be used again.
 async fn finish(mut response: Response) {
     let until = Instant::now() + BODY_TIME;
     let mut read = 0;
@@ -189,7 +191,7 @@ async fn finish(mut response: Response) {
     }
 }
 
-/// The name by which an error is kept.
+/// The stored name of an error.
 fn name(error: &reqwest::Error) -> &'static str {
     let causes = || std::iter::successors(error.source(), |cause| StdError::source(*cause));
     if causes().any(|cause| cause.is::<Blocked>()) {
@@ -209,7 +211,7 @@ fn name(error: &reqwest::Error) -> &'static str {
     }
 }
 
-/// An error of rustls comes inside of others of input and output, whose causes are the ones behind it.
+/// An error of rustls is wrapped in errors of input and output; the cause of such an error is the one inside it.
 fn is_of_tls(cause: &(dyn StdError + 'static)) -> bool {
     let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     cause.is::<rustls::Error>() || inner.is_some_and(|inner| is_of_tls(inner))

@@ -12,20 +12,20 @@ use super::*;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-/// What a server does with a connection.
+/// The behaviour of a server on a connection.
 #[derive(Clone, Copy, Debug)]
 enum Does {
     /// Answers each request with this.
     Say(&'static str),
     /// Answers with a body that never ends.
     Endless,
-    /// Reads the request, and hangs up.
+    /// Reads the request, and closes the connection.
     Drop,
-    /// Reads the request, and says nothing.
+    /// Reads the request, and never answers.
     Hang,
 }
 
-/// Reads one request; `false`: there is none any more.
+/// Reads one request; `false`: there is no further one.
 async fn request(stream: &mut (impl AsyncRead + Unpin)) -> bool {
     let mut seen = Vec::new();
     while !seen.ends_with(b"\r\n\r\n{}") {
@@ -53,7 +53,7 @@ async fn play(mut stream: impl AsyncRead + AsyncWrite + Unpin, does: Does) {
     }
 }
 
-/// A server on a free port, and how many connections were made to it.
+/// A server on a free port, and the number of connections that it accepted.
 async fn server(does: Does) -> (SocketAddr, Arc<std::sync::atomic::AtomicU32>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -134,7 +134,7 @@ async fn what_is_not_permitted_is_not_connected_to() {
     let other = Guard::new(vec!["127.0.0.1:9".parse().unwrap(), "10.0.0.0/8".parse().unwrap()]);
     for guard in [Guard::default(), other] {
         let outbound = Outbound::new(guard).unwrap();
-        // The name is judged when it is resolved, as one that is bound to another address would be.
+        // The guard judges a name when it is resolved, as it would judge one that was bound to another address.
         for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0"] {
             let answer = call(&outbound, &format!("http://{host}:{port}/"), PATIENCE).await;
             check(&answer, None, Some("blocked"), None);
@@ -158,7 +158,7 @@ async fn a_name_that_is_none() {
     check(&answer, None, Some("dns"), None);
 }
 
-/// A server whose certificate an authority has signed that is trusted.
+/// A server whose certificate is signed by a trusted authority.
 async fn secure(until: i32) -> (SocketAddr, Outbound) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -199,7 +199,7 @@ async fn certificates_are_checked() {
         let (address, outbound) = secure(until).await;
         let url = format!("https://localhost:{}/", address.port());
         check(&call(&outbound, &url, PATIENCE).await, status, error, None);
-        // Nobody has vouched for it.
+        // This client trusts no authority that signed the certificate.
         let strict = Outbound::new(outbound.guard().clone()).unwrap();
         check(&call(&strict, &url, PATIENCE).await, None, Some("tls"), None);
     }

@@ -1,5 +1,5 @@
-//! The guard: calls go to public addresses only, unless the configuration names others. It judges addresses,
-//! and [`super::Outbound`] asks it for the one that is connected to, so that no name can lead around it.
+//! The guard: calls reach public addresses only, unless the configuration names others. It judges the address of each
+//! connection, at the request of [`super::Outbound`], so that no name can lead around it.
 
 use std::{
     fmt,
@@ -39,7 +39,7 @@ impl FromStr for Allowed {
     }
 }
 
-/// The address or network, and the port behind it.
+/// The address or network, and the port after it.
 fn split_port(text: &str) -> (&str, Option<&str>) {
     if let Some((network, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
         // Without its colon it is no port.
@@ -71,18 +71,18 @@ fn same_front(one: u128, other: u128, rest: u32) -> bool {
     (one ^ other).checked_shr(rest).unwrap_or(0) == 0
 }
 
-/// Why an address is not taken. No text in it holds a part of the address.
+/// Why an address is refused. No text of it contains a part of the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// It is not a URL.
     NotAUrl,
     /// It is neither http nor https.
     Scheme,
-    /// It holds a user or a password.
+    /// It contains a user or a password.
     UserInfo,
-    /// It holds a fragment.
+    /// It contains a fragment.
     Fragment,
-    /// It leads to an address that is not public, and not allowed by the configuration.
+    /// It leads to an address that is neither public nor allowed by the configuration.
     Blocked,
 }
 
@@ -100,14 +100,14 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// Says where calls may go.
+/// Decides which addresses calls may reach.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
     allowed: Vec<Allowed>,
 }
 
 impl Guard {
-    /// Public addresses, and these.
+    /// A guard that permits public addresses, and these.
     pub fn new(allowed: Vec<Allowed>) -> Self {
         Self { allowed }
     }
@@ -123,8 +123,8 @@ impl Guard {
         is_public || self.allowed.iter().any(|allowed| allowed.holds(address, port))
     }
 
-    /// Reads the URL of a destination. A name is judged when it is resolved, at every call; an address, in whichever
-    /// spelling, and `localhost` at once.
+    /// Parses the URL of a destination. A name is judged when it is resolved, at every call. An address, in any
+    /// spelling, and `localhost` are judged at once.
     pub fn check_url(&self, text: &str) -> Result<Url, Refusal> {
         let url = Url::parse(text).map_err(|_| Refusal::NotAUrl)?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -139,7 +139,7 @@ impl Guard {
         if self.permits_host(&url)? { Ok(url) } else { Err(Refusal::Blocked) }
     }
 
-    /// Whether a URL may be called, as far as can be said before its name is resolved.
+    /// Whether a URL may be called, as far as is known before its name is resolved.
     pub(super) fn permits_host(&self, url: &Url) -> Result<bool, Refusal> {
         let port = url.port_or_known_default().ok_or(Refusal::NotAUrl)?;
         Ok(match url.host().ok_or(Refusal::NotAUrl)? {
@@ -153,7 +153,7 @@ impl Guard {
         })
     }
 
-    /// The ports that the configuration names: what may be called there may not be called elsewhere.
+    /// The ports that the configuration names: an address that is allowed on one of them is not allowed on others.
     pub(super) fn ports(&self) -> impl Iterator<Item = u16> {
         self.allowed.iter().filter_map(|allowed| allowed.port)
     }
@@ -165,8 +165,8 @@ fn is_localhost(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
-/// What is not public of IPv4: the registry of special-purpose addresses (RFC 6890 and its successors), multicast,
-/// and the address at which Azure tells a machine of itself.
+/// The IPv4 addresses that are not public: the registry of special-purpose addresses (RFC 6890 and its successors),
+/// multicast, and the address at which Azure informs a machine about itself.
 const CLOSED_V4: [(Ipv4Addr, u32); 17] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
@@ -187,18 +187,18 @@ const CLOSED_V4: [(Ipv4Addr, u32); 17] = [
     (Ipv4Addr::new(224, 0, 0, 0), 3),
 ];
 
-/// What is not public of 2000::/3: protocols of the IETF (Teredo, benchmarking), documentation.
+/// The addresses of 2000::/3 that are not public: protocols of the IETF (Teredo, benchmarking), documentation.
 const CLOSED_V6: [(Ipv6Addr, u32); 3] = [
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
 ];
 
-/// Where addresses of IPv4 stand in addresses of IPv6, behind so many bits: NAT64, 6to4.
+/// The IPv6 prefixes that IPv4 addresses follow, with their lengths in bits: NAT64, 6to4.
 const EMBEDDED: [(Ipv6Addr, u32); 2] =
     [(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96), (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16)];
 
-/// The addresses that are given to somebody; all else of IPv6 is local or for another use.
+/// The addresses that are assigned to an owner; all other IPv6 addresses are local or have another use.
 const UNICAST_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
 fn is_public_v4(address: Ipv4Addr) -> bool {

@@ -1,10 +1,10 @@
-//! The headers of a destination: what may be sent along with each call.
+//! The headers that a destination may add to each call.
 
 use std::collections::BTreeMap;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// Those that a call makes for itself: they frame it, or say what it is and who sent it.
+/// The headers that a call sets itself: they frame it, or describe the call and its sender.
 const OWN: [&str; 13] = [
     "connection",
     "content-length",
@@ -21,7 +21,7 @@ const OWN: [&str; 13] = [
     "webhook-signature",
 ];
 
-/// Reads headers, or says which name cannot be one. Values are in no text, and in no log.
+/// Parses headers, or names the one that is invalid. Values are in no text, and in no log.
 pub fn headers(given: &BTreeMap<String, String>) -> Result<HeaderMap, String> {
     let mut map = HeaderMap::with_capacity(given.len());
     for (name, value) in given {

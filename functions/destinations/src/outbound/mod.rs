@@ -1,4 +1,4 @@
-//! Calls to the world outside: where they may go, how they are made, how they are signed.
+//! Calls to destinations: the addresses that they may reach, the client, and the signatures.
 
 mod client;
 mod guard;

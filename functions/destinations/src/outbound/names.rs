@@ -1,5 +1,5 @@
-//! Names of hosts, resolved by the system: one lookup of a name at a time, whoever waits for it, and not more of them
-//! than leave threads for everything else. A name server that is dead holds up those alone who need it.
+//! Host names, resolved by the system. All callers that need a name share one lookup, and lookups leave threads for
+//! everything else. A dead name server delays only the calls that need it.
 
 use std::{
     collections::HashMap,
@@ -18,13 +18,13 @@ use tokio::sync::Semaphore;
 
 use super::guard::Guard;
 
-/// How many lookups may be under way: each holds a thread, of which a runtime has 512.
+/// Maximum number of concurrent lookups: each blocks a thread, of which a runtime has 512.
 const LOOKUPS: usize = 128;
 
 type Found = Result<Arc<[IpAddr]>, (io::ErrorKind, String)>;
 type Lookup = Shared<BoxFuture<'static, Found>>;
 
-/// The lookups that are under way.
+/// The lookups in progress.
 pub(super) struct Names {
     under_way: Mutex<HashMap<String, Lookup>>,
     room: Semaphore,
@@ -35,9 +35,9 @@ impl Names {
         Self { under_way: Mutex::default(), room: Semaphore::new(LOOKUPS) }
     }
 
-    /// The addresses of a name. The lookup goes to its end, also where nobody waits any longer.
+    /// The addresses of a name. The lookup completes even if no caller waits for it any longer.
     fn lookup(self: &Arc<Self>, name: &str) -> Lookup {
-        // Nothing that holds the lock panics.
+        // No code that has the lock panics.
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lookup) = under_way.get(name) {
             return lookup.clone();
@@ -55,7 +55,7 @@ impl Names {
     }
 
     async fn ask(&self, host: &str) -> Found {
-        // It is never closed.
+        // The semaphore is never closed.
         let _room = self.room.acquire().await.map_err(|error| (io::ErrorKind::Other, error.to_string()))?;
         let found = tokio::net::lookup_host((host, 0)).await;
         let found = found.map_err(|error| (error.kind(), error.to_string()))?;
@@ -67,7 +67,7 @@ impl Names {
 pub(super) struct Permitted {
     pub(super) guard: Arc<Guard>,
     pub(super) names: Arc<Names>,
-    /// The port that is connected to.
+    /// The port of the connection.
     pub(super) port: u16,
 }
 
@@ -89,7 +89,7 @@ impl Resolve for Permitted {
     }
 }
 
-/// The name leads to no permitted address.
+/// The name has no permitted address.
 #[derive(Debug)]
 pub(super) struct Blocked;
 

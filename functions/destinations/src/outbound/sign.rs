@@ -1,4 +1,4 @@
-//! Signatures as Standard Webhooks has them: a header with one for each secret, over id, time and body.
+//! Signatures of Standard Webhooks: a header with one signature for each secret, over id, time and body.
 
 use std::{fmt, fmt::Write as _, str::FromStr};
 
@@ -6,12 +6,12 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// What the text of a secret begins with.
+/// The prefix of a secret's text.
 const PREFIX: &str = "whsec_";
 /// How many bytes a secret may have (Standard Webhooks, Symmetric signatures).
 const BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// A secret to sign with.
+/// A secret that signs calls.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Vec<u8>);
 
@@ -31,11 +31,11 @@ impl FromStr for Secret {
     }
 }
 
-/// The header `webhook-signature` of a call: one signature a secret, for each of which the receiver may hold the
-/// same. `timestamp` is in seconds since 1970.
+/// The header `webhook-signature` of a call: one signature for each secret; the receiver may have any one of them.
+/// `timestamp` is in seconds since 1970.
 pub fn sign(secrets: &[Secret], id: &str, timestamp: i64, body: &[u8]) -> String {
     let signatures = secrets.iter().filter_map(|Secret(secret)| {
-        // A key of any length is taken.
+        // A key may have any length.
         let mut mac = Hmac::<Sha256>::new_from_slice(secret).ok()?;
         mac.update(format!("{id}.{timestamp}.").as_bytes());
         mac.update(body);
@@ -44,8 +44,7 @@ pub fn sign(secrets: &[Secret], id: &str, timestamp: i64, body: &[u8]) -> String
     signatures.collect::<Vec<_>>().join(" ")
 }
 
-/// An event's id as it stands in the header `webhook-id`: what is not a visible character of ASCII, and `%`, is
-/// percent-encoded.
+/// An event's id in the header `webhook-id`: every character other than visible ASCII, and `%`, is percent-encoded.
 pub fn webhook_id(message_id: &str) -> String {
     message_id.bytes().fold(String::with_capacity(message_id.len()), |mut id, byte| {
         if byte.is_ascii_graphic() && byte != b'%' {

@@ -1,4 +1,4 @@
-//! Messages in; the executions that are run, and the messages that are not done.
+//! Messages in; the executions that run, and the messages that are not done, out.
 
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use kernel::queue::MessageAttributes;
 
-/// A message: a name, its tenant, how often it was received, and the sizes of its events in bytes.
+/// A message: a name, its tenant, its receive count, and the sizes of its events in bytes.
 type Sent = (&'static str, &'static str, u32, Vec<usize>);
 
 fn message(&(name, tenant, receives, ref sizes): &Sent) -> SqsMessage {
@@ -24,14 +24,14 @@ fn message(&(name, tenant, receives, ref sizes): &Sent) -> SqsMessage {
     SqsMessage { message_id: name.to_owned(), body: body.to_string(), attributes }
 }
 
-/// An execution that was run: its batch, its input, and the events in it by their ids.
+/// An execution that ran: its batch, its input, and the ids of its events.
 struct Ran {
     batch: Batch,
     input: String,
     events: Vec<String>,
 }
 
-/// The events of an execution, by their ids.
+/// The ids of the events of an execution.
 async fn events(input: &str, objects: &Objects) -> Vec<String> {
     assert!(input.len() <= 256 * 1024, "Step Functions takes no larger input: {}", input.len());
     let input: Value = serde_json::from_str(input).unwrap();
@@ -49,7 +49,7 @@ async fn events(input: &str, objects: &Objects) -> Vec<String> {
     lines.iter().map(|line| line["arrival"]["messageId"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Runs what `messages` hold. An execution that holds an event named in `bad` fails, or cannot be run.
+/// Runs the events of `messages`. An execution with an event named in `bad` fails, or cannot start.
 fn consume(messages: Vec<SqsMessage>, bad: &BTreeMap<&str, Result<bool, &str>>) -> (Vec<Ran>, Vec<String>) {
     let ran = RefCell::new(Vec::new());
     let memory = Arc::new(InMemory::new());
@@ -121,11 +121,11 @@ fn a_message_is_done_when_all_that_is_of_it_is() {
     let ran: [&[&str]; 3] = [&["A0", "B0"], &["B1"], &["C0"]];
     check(&split, &[], &ran, &[]);
     check(&split, &[("C0", Ok(false))], &ran, &["C"]);
-    // What is behind what failed waits with it.
+    // Batches after the failed one wait with it.
     check(&split, &[("B1", Ok(false))], &ran[..2], &["B", "C"]);
     check(&split, &[("A0", Ok(false))], &ran[..1], &["A", "B", "C"]);
     check(&split, &[("A0", Err("gone"))], &ran[..1], &["A", "B", "C"]);
-    // Of another tenant it does not.
+    // Batches of another tenant do not.
     check(
         &[("A", "t", 1, vec![1]), ("B", "u", 1, vec![1])],
         &[("A0", Ok(false))],
@@ -144,10 +144,10 @@ fn what_fails_again_and_again_is_left_alone() {
     check(&sent(4), &[("B0", Ok(false))], &together, &["A", "B", "C"]);
     let alone: [&[&str]; 3] = [&["A0"], &["B0", "B1"], &["C0"]];
     check(&sent(5), &[("B1", Ok(false))], &alone, &["B"]);
-    // What is refused alone is at fault itself.
+    // A batch that is refused alone is itself at fault.
     check(&sent(5), &[("B1", Err("refused"))], &alone, &["B"]);
     check(&sent(2), &[("B1", Err("refused"))], &together, &["A", "B", "C"]);
-    // When nothing can be run at all, no more is tried.
+    // If no execution can start at all, no further one is tried.
     check(&sent(5), &[("B1", Err("gone"))], &alone[..2], &["B", "C"]);
 }
 
@@ -171,7 +171,7 @@ fn a_message_without_events_is_not_done_and_holds_up_nothing() {
     assert_eq!(failed, ["0", "1", "2"]);
 }
 
-/// What came is kept to the letter, but for line feeds between its tokens.
+/// A record stays unchanged, except for line feeds between its tokens.
 #[test]
 fn a_line_says_where_its_event_came_from() {
     let body = r#"{"id":"01JD000000000000000000000A","tenant":"t","via":"segment","receivedAt":"2026-01-01T00:00:00Z",
@@ -189,7 +189,7 @@ fn a_line_says_where_its_event_came_from() {
     assert_eq!(arrival.sequence(), "01JD000000000000000000000A-00000");
     assert_eq!(arrival.sent_at, Some("2025-12-31T23:59:59Z".parse().unwrap()));
     assert_eq!(ran[0].batch.batch_id.made_at(), arrival.id.made_at());
-    // The same events again are the same batch; others are another.
+    // The same events again make the same batch; others make another.
     let (again, _) = consume(vec![message.clone()], &BTreeMap::new());
     assert_eq!((ran[0].batch.batch_id, &ran[0].input), (again[0].batch.batch_id, &again[0].input));
     let more =

@@ -1,4 +1,4 @@
-//! An event that passed the check: one line of the valid records of its batch.
+//! The line of a valid event in its batch.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -10,19 +10,19 @@ use kernel::{arrival::Arrival, door, error::Error};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AcceptedEvent<'a> {
-    /// Its place in the batch, from zero.
+    /// The record's index in the batch, from zero.
     pub index: u64,
-    /// Where it came from.
+    /// Its provenance.
     pub arrival: Arrival,
-    /// What stands for its content: two events of one id are the same if this is; 32 hexadecimal digits.
+    /// The hash of its content: two events of one id are the same if this is equal; 32 hexadecimal digits.
     pub hash: String,
-    /// How often it was sent again out of quarantine.
+    /// How often a replay sent it out of quarantine.
     #[serde(default)]
     pub retry: u64,
     /// The [`super::Event`].
     #[serde(borrow)]
     pub event: &'a RawValue,
-    /// The event as it came, to the letter.
+    /// The event as received, unchanged.
     #[serde(borrow)]
     pub payload: &'a RawValue,
 }

@@ -1,4 +1,4 @@
-//! The check that makes an event of a record, whichever door it came in by.
+//! The check that makes an event of a record, for every ingest endpoint.
 
 use std::borrow::Cow;
 
@@ -19,10 +19,10 @@ use kernel::{
     json_text,
 };
 
-/// Checks one record: the event, or everything that is wrong with it.
+/// Checks one record: the event, or all of its faults.
 ///
-/// By `POST /track` and `POST /events` an event has a user, a name and a time (S0-003 to S0-006, S3-002). In
-/// Segment's format it has a type and a user, known or not; its time is by a clock that is corrected.
+/// At `POST /track` and `POST /events` an event has a user, a name and a time (S0-003 to S0-006, S3-002). In Segment's
+/// format it has a type and a user, known or anonymous; its time is by a client's clock that is corrected.
 pub fn check<'a>(record: &'a str, arrival: &'a Arrival) -> Result<Event<'a>, Vec<Fault>> {
     if let Some(fault) = misshapen(record) {
         return Err(vec![fault]);
@@ -54,9 +54,9 @@ pub fn check<'a>(record: &'a str, arrival: &'a Arrival) -> Result<Event<'a>, Vec
     }
 }
 
-/// What stands for a record's content: 32 hexadecimal digits. Alike for two records that say the same in other
-/// order, with other white space or escapes, with another id, or with other marks of a resend. It is part of what is
-/// stored: where it changes, [`crate::known`] compares what came.
+/// The hash of a record's content: 32 hexadecimal digits. It is equal for two records that differ only in order, white
+/// space, escapes, the id, or the marks of a resend. Stored events contain it: if it changes, [`crate::known`] compares
+/// the received texts.
 pub fn content_hash(record: &str) -> String {
     let content = json_text::canonical(record, |parent, name| match parent {
         None => fields::is_of_id(name) || is_of_resend(name),
@@ -65,7 +65,7 @@ pub fn content_hash(record: &str) -> String {
     format!("{:032x}", xxh3_128(&content))
 }
 
-/// Whether a member is of the sending and not of the event: SDKs write it anew each time they send the same event.
+/// Whether a member belongs to the sending and not to the event: SDKs write it anew each time they send the same event.
 fn is_of_resend(name: &str) -> bool {
     matches!(
         name,
@@ -81,7 +81,7 @@ fn is_of_resend(name: &str) -> bool {
     )
 }
 
-/// The id that a client gave its event, where it gave one that can be used.
+/// The id that a client assigned to its event, if it assigned a usable one.
 pub fn id_of(record: &str, via: Via) -> Option<Cow<'_, str>> {
     let fields = Fields::read(record, via).ok()?;
     if fields.faults.iter().any(|fault| fields::is_of_id(fault.pointer.trim_start_matches('/'))) {
@@ -90,7 +90,7 @@ pub fn id_of(record: &str, via: Via) -> Option<Cow<'_, str>> {
     reading::message_id_of(fields.get(Field::MessageId)?).ok()
 }
 
-/// What is wrong with a record before it is read.
+/// The fault of a record that is not fit to be parsed.
 fn misshapen(record: &str) -> Option<Fault> {
     if record.len() > MAX_EVENT_BYTES {
         let message = format!("the event is larger than {} KiB", MAX_EVENT_BYTES / 1024);
@@ -124,7 +124,7 @@ fn call(reading: &mut Reading<'_>, via: Via) -> Option<Call> {
     call
 }
 
-/// The event's name: what Segment's other calls are called by is their page, their screen, or nothing.
+/// The event's name. The name of Segment's other calls is that of their page or screen, if they have one.
 fn name<'a>(reading: &mut Reading<'a>, via: Via, call: Option<Call>) -> Option<Cow<'a, str>> {
     let call = call?;
     if call != Call::Track {
@@ -175,8 +175,8 @@ fn moment(reading: &mut Reading<'_>, arrival: &Arrival) -> Option<Timestamp> {
     }
 }
 
-/// When it happened by Segment's rule. The SDKs of RudderStack give both times where a caller chose one, and then
-/// `timestamp` is the caller's. What another server has received before, it has also corrected.
+/// When it happened by Segment's rule. RudderStack's SDKs send both times if a caller chose one, and then `timestamp`
+/// is the caller's. Another server that received the event before has corrected its time already.
 fn segment_moment(reading: &mut Reading<'_>, arrival: &Arrival) -> Timestamp {
     let timestamp = reading.time(Field::Timestamp);
     let original = reading.time(Field::OriginalTimestamp);
@@ -192,12 +192,13 @@ fn segment_moment(reading: &mut Reading<'_>, arrival: &Arrival) -> Timestamp {
     }
 }
 
-/// A client's time by our clock: it was as long before the event arrived as it was before it was sent.
+/// A client's time by the server's clock: the event happened as long before it arrived as it did, by the client's
+/// clock, before it was sent.
 fn corrected(said: Timestamp, sent_at: Timestamp, received_at: Timestamp) -> Timestamp {
     received_at.checked_sub(sent_at.duration_since(said)).unwrap_or(said)
 }
 
-/// The object of the unknown fields, names sorted, values to the letter.
+/// The object of the unknown fields, with sorted names and unchanged values.
 fn extra(mut fields: Vec<(Cow<'_, str>, &RawValue)>) -> Result<Option<Box<RawValue>>, Fault> {
     if fields.is_empty() {
         return Ok(None);
@@ -221,7 +222,7 @@ mod tests {
 
     use super::*;
 
-    /// Where it came from, at 12:00:00Z.
+    /// A provenance at 12:00:00Z.
     fn arrival(via: Via, sent_at: Option<&str>) -> Arrival {
         let received_at: Timestamp = "2025-08-08T12:00:00Z".parse().unwrap();
         Arrival {
@@ -238,8 +239,8 @@ mod tests {
         faults.iter().map(|fault| format!("{} {}", fault.pointer, fault.rule)).collect()
     }
 
-    /// One case of `cases.json`: the event has the members of `is` and no others beside those that all have; or
-    /// `faults`, each as pointer and rule.
+    /// One case of `cases.json`: the event has the members of `is` and no others except those that every event has; or
+    /// it has `faults`, each as pointer and rule.
     #[track_caller]
     fn check(case: &Value) {
         let via = serde_json::from_value(case["via"].clone()).unwrap();

@@ -1,4 +1,4 @@
-//! The fields of an event by the names that the doors know them by; what stands under each, to the letter.
+//! The fields of an event by their names at each ingest endpoint, with unchanged values.
 
 use std::{borrow::Cow, fmt};
 
@@ -15,7 +15,7 @@ use kernel::{
     json_text,
 };
 
-/// What a field of an event means.
+/// The meaning of an event's field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
     MessageId,
@@ -38,7 +38,7 @@ pub(super) enum Field {
 
 const FIELDS: usize = 13;
 
-/// The names of seeds 000, 003 and 004 (design, contract 1). The first of each field is what it is called here.
+/// The names of seeds 000, 003 and 004 (design, contract 1). The first name of each field is the canonical one.
 const OURS: &[(&str, Field)] = &[
     ("userId", Field::UserId),
     ("event", Field::Event),
@@ -84,7 +84,7 @@ const SEGMENT: &[(&str, Field)] = &[
     ("receivedAt", Field::ReceivedAt),
 ];
 
-/// Whether a name, in whichever of those spellings, is that of an event's id.
+/// Whether a name, in any of those spellings, is that of an event's id.
 pub(super) fn is_of_id(name: &str) -> bool {
     OURS.iter().any(|(known, field)| *known == name && *field == Field::MessageId)
 }
@@ -92,9 +92,9 @@ pub(super) fn is_of_id(name: &str) -> bool {
 /// A field as it was given.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Given<'a> {
-    /// The name that it came by.
+    /// The name that was used.
     pub(super) name: &'static str,
-    /// What stands there; not `null`.
+    /// Its value; not `null`.
     pub(super) value: &'a RawValue,
 }
 
@@ -110,16 +110,16 @@ impl Given<'_> {
 pub(super) struct Fields<'a> {
     names: &'static [(&'static str, Field)],
     given: [Option<Given<'a>>; FIELDS],
-    /// A bit for each of `names`: whether it was there, be it as `null`.
+    /// One bit for each of `names`: whether it was present, even as `null`.
     seen: u32,
-    /// The members that no name stands for.
+    /// The members with unknown names.
     pub(super) extra: Vec<(Cow<'a, str>, &'a RawValue)>,
-    /// Names that stand twice, and fields that are given twice and differ.
+    /// Names that occur twice, and fields that are given twice with different values.
     pub(super) faults: Vec<Fault>,
 }
 
 impl<'a> Fields<'a> {
-    /// Reads them by the names of a door.
+    /// Parses them by the names of an ingest endpoint.
     pub(super) fn read(record: &'a str, via: Via) -> Result<Self, Fault> {
         let names = match via {
             Via::Segment => SEGMENT,
@@ -136,7 +136,7 @@ impl<'a> Fields<'a> {
             }
         })?;
         fields.extra.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-        // Where an unknown name stands could be personal data.
+        // The pointer of an unknown name could be personal data.
         let twice = fields.extra.windows(2).filter(|pair| pair[0].0 == pair[1].0).count();
         fields.faults.extend((0..twice.min(1)).map(|_| stands_twice(String::new())));
         if via != Via::Segment {
@@ -145,12 +145,12 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    /// What was given as a field, if anything was.
+    /// The value of a field, if one was given.
     pub(super) fn get(&self, field: Field) -> Option<Given<'a>> {
         self.given[field as usize]
     }
 
-    /// A field that means nothing here goes to where the unknown names are.
+    /// Moves a field that has no meaning here to the unknown ones.
     pub(super) fn set_aside(&mut self, field: Field) {
         if let Some(Given { name, value }) = self.given[field as usize] {
             self.extra.push((Cow::Borrowed(name), value));
@@ -168,7 +168,7 @@ impl<'a> Fields<'a> {
         if is_repeated {
             self.faults.push(stands_twice(format!("/{name}")));
         }
-        // Segment's SDKs write what they do not know as null.
+        // Segment's SDKs write null for values that they do not know.
         if value.get() != "null" && !(is_repeated && self.get(field).is_some()) {
             self.fill(field, Given { name, value });
         }
@@ -185,7 +185,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// `type` is another name for `event`; but beside one, `track` is what Segment's events have there.
+    /// `type` is another name for `event`; next to an `event` it is Segment's call, and only `track` is one there.
     fn settle_type(&mut self) {
         if let Some(given) = self.given[Field::Type as usize].take()
             && (self.get(Field::Event).is_none() || given.value.get() != "\"track\"")
@@ -204,7 +204,7 @@ fn stands_twice(pointer: String) -> Fault {
     Fault::new(pointer, rule::UNIQUE_NAMES, "a name stands twice in the object")
 }
 
-/// Reads the members of an object into what was empty.
+/// Parses the members of an object into empty fields.
 struct Members<'a>(Fields<'a>);
 
 impl<'de> DeserializeSeed<'de> for Members<'de> {

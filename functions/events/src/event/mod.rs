@@ -1,5 +1,5 @@
-//! An event: something that a person did, or that happened to them, in the one form in which it is kept,
-//! whichever names its fields came by (design, contract 1).
+//! An event: something that a person did, or that happened to them, in the one form in which it is stored, whatever
+//! names its fields had (design, contract 1).
 
 mod accepted;
 mod check;
@@ -17,30 +17,30 @@ pub use accepted::AcceptedEvent;
 pub use check::{check, content_hash, id_of};
 pub use stored::{Standing, StoredEvent};
 
-/// How large an event may be, in bytes as it came.
+/// Maximum size of an event, in bytes as received.
 pub const MAX_EVENT_BYTES: usize = 32 * 1024;
-/// How large a request of events may be, in bytes once unpacked.
+/// Maximum size of a request of events, in bytes once unpacked.
 pub const MAX_REQUEST_BYTES: usize = 500 * 1024;
-/// How many events a request may have.
+/// Maximum number of events in a request.
 pub const MAX_REQUEST_EVENTS: usize = 2_500;
-/// How long an event's id may be, in characters.
+/// Maximum length of an event's id, in characters.
 pub const MAX_MESSAGE_ID: usize = 256;
 
-/// What kind of call an event came by: the names are those of Segment's specification.
+/// The kind of call that sent an event: the names are those of Segment's specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Call {
-    /// Something was done.
+    /// A person did something.
     Track,
-    /// Who somebody is.
+    /// A person has these traits.
     Identify,
-    /// A page was seen.
+    /// A person saw a page.
     Page,
-    /// A screen was seen.
+    /// A person saw a screen.
     Screen,
-    /// Somebody belongs to a group.
+    /// A person belongs to a group.
     Group,
-    /// Two ids are of one person.
+    /// Two ids belong to one person.
     Alias,
 }
 
@@ -49,7 +49,7 @@ impl Call {
     pub const ALL: [Self; 6] =
         [Self::Track, Self::Identify, Self::Page, Self::Screen, Self::Group, Self::Alias];
 
-    /// The name; what an event is called that has no name of its own.
+    /// The name; also that of an event without a name of its own.
     pub fn name(self) -> &'static str {
         match self {
             Self::Track => "track",
@@ -62,45 +62,45 @@ impl Call {
     }
 }
 
-/// An event in canonical form: what filters and mappings see, and `GET /events/{messageId}` shows.
+/// An event in canonical form: filters and mappings read it, and `GET /events/{messageId}` shows it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Event<'a> {
     /// Its id.
     #[serde(borrow)]
     pub message_id: Cow<'a, str>,
-    /// What kind of call it came by.
+    /// The kind of call that sent it.
     #[serde(rename = "type")]
     pub call: Call,
-    /// Its name; that of the call where it has none of its own.
+    /// Its name; that of the call if it has none of its own.
     #[serde(borrow)]
     pub event: Cow<'a, str>,
-    /// Whose it is.
+    /// The id of its user.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<Cow<'a, str>>,
-    /// Whose it is, where it is not known who that is.
+    /// The id of its user while the user is anonymous.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub anonymous_id: Option<Cow<'a, str>>,
     /// When it happened, by the corrected clock of the client.
     pub timestamp: Timestamp,
     /// When it arrived.
     pub received_at: Timestamp,
-    /// What is said of it: an object (`metadata`, `properties`).
+    /// Its properties: an object (`metadata`, `properties`).
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<&'a RawValue>,
-    /// What is said of the person or group: an object (`traits`, `user_traits`).
+    /// The properties of its person or group: an object (`traits`, `user_traits`).
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub traits: Option<&'a RawValue>,
-    /// Where it happened: an object.
+    /// The circumstances in which it happened: an object.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub context: Option<&'a RawValue>,
-    /// The fields that have no place above, by their names: an object.
+    /// The fields without a member above, by their names: an object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<Box<RawValue>>,
 }
 
 impl Event<'_> {
-    /// The channel that it prefers, where it says so in a text (S0-007).
+    /// The preferred channel, if the event names it in a text (S0-007).
     pub fn preferred_channel(&self) -> Option<String> {
         #[derive(Deserialize)]
         struct Metadata<'a> {

@@ -1,5 +1,5 @@
-//! Fields as what they must be: texts, ids, times, objects. What is not becomes a fault, and reading goes on, so
-//! that a client hears of all that is wrong at once.
+//! Fields of an event as their types: texts, ids, times, objects. A value of another type becomes a fault, and parsing
+//! continues, so that a client learns all faults at once.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use kernel::{door::Text, fault::Fault};
 
-/// An event that is being read.
+/// An event that is being parsed.
 #[derive(Debug)]
 pub(super) struct Reading<'a> {
     pub(super) fields: Fields<'a>,
@@ -36,7 +36,7 @@ impl<'a> Reading<'a> {
         Some(text)
     }
 
-    /// A text that must be there, by the name that it has here.
+    /// A required text, by its canonical name.
     pub(super) fn required_text(&mut self, field: Field, name: &'static str) -> Option<Cow<'a, str>> {
         if self.fields.get(field).is_none() {
             self.missing(name);
@@ -44,7 +44,7 @@ impl<'a> Reading<'a> {
         self.text(field)
     }
 
-    /// An id as Segment's SDKs send it: a number is taken as its text, a blank one as none.
+    /// An id as Segment's SDKs send it: a number becomes its text, a blank one counts as absent.
     pub(super) fn loose_id(&mut self, field: Field) -> Option<Cow<'a, str>> {
         let given = self.fields.get(field)?;
         let digits = given.value.get();
@@ -54,13 +54,13 @@ impl<'a> Reading<'a> {
         self.loose_text(field)
     }
 
-    /// A text; a blank one counts as none.
+    /// A text; a blank one counts as absent.
     pub(super) fn loose_text(&mut self, field: Field) -> Option<Cow<'a, str>> {
         let given = self.fields.get(field)?;
         self.noted(text_of(given)).filter(|text| !text.trim().is_empty())
     }
 
-    /// A moment, with its offset (S3-054).
+    /// A time, with its offset (S3-054).
     pub(super) fn time(&mut self, field: Field) -> Option<Timestamp> {
         let given = self.fields.get(field)?;
         let text = self.noted(text_of(given))?;
@@ -83,7 +83,7 @@ impl<'a> Reading<'a> {
         Some(given.value)
     }
 
-    /// Looks at the id that the client gave, if it gave one.
+    /// Checks the id that the client assigned, if it assigned one.
     pub(super) fn message_id(&mut self) {
         if let Some(given) = self.fields.get(Field::MessageId) {
             let id = message_id_of(given);
@@ -91,7 +91,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Something must be there and is not.
+    /// Adds the fault of a required field that is absent.
     pub(super) fn missing(&mut self, name: &'static str) {
         self.faults.push(Fault::new(format!("/{name}"), "required", "is missing"));
     }
@@ -101,7 +101,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// A client's id, if it can be one. It goes into the header of each delivery, whose ends are not kept.
+/// A client's id, if it is valid. It is in a header of each delivery, which loses white space at its ends.
 pub(super) fn message_id_of(given: Given<'_>) -> Result<Cow<'_, str>, Fault> {
     let id = text_of(given)?;
     if id.trim().is_empty() {

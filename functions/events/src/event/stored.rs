@@ -1,4 +1,4 @@
-//! An event as it is stored, or what is known of one that could not be.
+//! An event as it is stored, or the known facts of an invalid one.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,51 +14,51 @@ use kernel::{
     store::Item,
 };
 
-/// What became of an event, as it is asked for.
+/// The status of an event, as clients ask for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
-    /// It is kept, and goes its way from here. What is stored says no more than that.
+    /// It is stored, and its routing follows. A stored item says no more than that.
     Stored,
-    /// It was given to every destination that wants it: its response is there.
+    /// It was routed to every destination that wants it: its response exists.
     Routed,
     /// It is not valid, and is in quarantine.
     Invalid,
 }
 
-/// The sort of every item: an event has a partition of its own, so that they spread.
+/// The sort key of every item: an event has a partition of its own, so that events are spread.
 const SORT: &str = "event";
 
-/// The item of an event. The event and what came are texts, so that no digit and no repeated name is lost in a store.
+/// The item of an event. The event and its payload are texts, so that no store loses a digit or a repeated name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StoredEvent {
     /// Its id.
     pub message_id: String,
-    /// [`kernel::arrival::Arrival::sequence`]: the one that was stored under the id.
+    /// [`kernel::arrival::Arrival::sequence`] of the event that was stored under the id.
     pub sequence: String,
-    /// The door that it came in by.
+    /// The ingest endpoint.
     pub via: Via,
     /// When it arrived.
     pub received_at: Timestamp,
-    /// What became of it: `stored`, or `invalid`, when the members below are not there.
+    /// Its status: `stored`, or `invalid`; an invalid event lacks the members below.
     pub outcome: Standing,
-    /// What is wrong with it, where it is invalid.
+    /// Its faults, if it is invalid.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
-    /// What stands for its content.
+    /// The hash of its content.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hash: String,
-    /// What kind of call it came by.
+    /// The kind of call that sent it.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub call: Option<Call>,
     /// Its name.
     #[serde(rename = "name", default, skip_serializing_if = "Option::is_none")]
     pub event_name: Option<String>,
-    /// Whose it is.
+    /// The id of its user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// Whose it is, where it is not known who that is.
+    /// The id of its user while the user is anonymous.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anonymous_id: Option<String>,
     /// When it happened.
@@ -67,10 +67,10 @@ pub struct StoredEvent {
     /// The [`super::Event`], a JSON text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
-    /// The event as it came, to the letter.
+    /// The event as received, unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
-    /// Later events that came with the same id and other content, newest last; at most ten.
+    /// Later events with the same id and other content, newest last; at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<String>,
 }
@@ -93,7 +93,7 @@ impl StoredEvent {
         })
     }
 
-    /// What is known of an event that did not; the first faults of it.
+    /// The known facts of an event that failed the check, with its first faults.
     pub fn invalid(arrival: &Arrival, faults: &[Fault]) -> Self {
         Self {
             message_id: arrival.message_id.clone(),
@@ -126,7 +126,7 @@ impl StoredEvent {
         Ok(Item { partition, sort, version, body })
     }
 
-    /// The event that an item holds.
+    /// Reads the event of an item.
     pub fn read(item: &Item) -> Result<Self, Error> {
         door::decode(item.body.as_bytes())
     }

@@ -1,4 +1,4 @@
-//! The lines of an object, as it comes in.
+//! The lines of an object, as it streams in.
 
 use std::io::Write;
 
@@ -10,20 +10,20 @@ use crate::{
     objects::{self, Objects},
 };
 
-/// An object is fetched in pieces of so many bytes. One thread fetches a piece and another frees it; the allocator then keeps
-/// up to a hundred freed pieces for the first thread.
+/// Size of the pieces in which an object is fetched. One thread fetches a piece and another frees it; the allocator
+/// then retains up to a hundred freed pieces for the first thread.
 const PIECE: u64 = 256 * 1024;
-/// A piece is unpacked in portions of so many bytes. Gzip grows at most about a thousandfold.
+/// Size of the portions in which a piece is unpacked. Gzip grows at most about a thousandfold.
 const PORTION: usize = 16 * 1024;
 
 /// Records that are read line by line.
 #[derive(Debug)]
 pub struct Lines<'a> {
-    /// Lines, and behind them what has come of the next one.
+    /// Lines, then the part of the next one that was read.
     text: Vec<u8>,
-    /// Where the first line begins that was not given.
+    /// The start of the first line that was not returned.
     begin: usize,
-    /// Up to where no line feed is.
+    /// The search for a line feed continues here.
     seen: usize,
     source: Option<Source<'a>>,
 }
@@ -67,7 +67,7 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Takes in more; whether there was any.
+    /// Reads more; returns whether there was any.
     async fn read(&mut self) -> Result<bool, Error> {
         self.seen = self.text.len();
         let Some(source) = &mut self.source else {

@@ -1,4 +1,4 @@
-//! The flow of events, of a tenant of its own: every step runs twice, and what is stored is looked at.
+//! The flow of events, for a tenant of its own: every step runs twice, and tests read the stored items.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -33,7 +33,7 @@ use kernel::{
     store::{Condition, Item, Query, Store, Table},
 };
 
-/// How old an event is before a destination in order gets it.
+/// The age of an event before a destination in order receives it.
 pub(super) const SETTLE: SignedDuration = SignedDuration::from_secs(5);
 
 pub(super) struct Flow<S, Q> {
@@ -52,7 +52,7 @@ pub(super) struct Sent {
     pub(super) id: &'static str,
     /// Its name and more, as members of a JSON object.
     pub(super) content: &'static str,
-    /// On which day it arrives.
+    /// The day of its arrival.
     pub(super) day: i64,
 }
 
@@ -60,7 +60,7 @@ pub(super) fn sent(request: u32, index: u32, id: &'static str, content: &'static
     Sent { request, index, id, content, day: 0 }
 }
 
-/// How far a try gets before it fails.
+/// How far an attempt gets before it fails.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Until {
     Stored,
@@ -73,7 +73,7 @@ pub(super) fn done<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| panic!("a step failed: {error:?}"))
 }
 
-/// What a step gives, the same both times.
+/// The output of a step, which is the same both times.
 pub(super) async fn twice<T: Serialize>(step: impl AsyncFn() -> Result<T, Error>) -> T {
     let first = done(step().await);
     let again = done(step().await);
@@ -108,7 +108,7 @@ impl Sent {
 }
 
 impl<S: Store, Q: Queue> Flow<S, Q> {
-    /// One try of some events: each step twice; what became of each.
+    /// One attempt at some events: each step twice; the outcome of each event.
     pub(super) async fn run(&self, events: &[Sent], until: Until) -> Vec<Outcome> {
         let Self { store, objects, queue, routes, .. } = self;
         let start = self.start(events);
@@ -171,7 +171,7 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
         Start { input: raw(json!({ "batch": batch, "records": done(Records::inline(&lines)) })), execution }
     }
 
-    /// A whole try that comes to this.
+    /// Checks the outcomes of a complete attempt.
     #[track_caller]
     pub(super) fn check(&self, events: &[Sent], outcomes: &[Outcome]) -> impl Future<Output = ()> {
         let place = std::panic::Location::caller();
@@ -190,7 +190,7 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
         item.map(|item| done(Response::read(&item)))
     }
 
-    /// It is delivered wherever it goes.
+    /// Delivers it to all of its destinations.
     pub(super) async fn delivered(&self, id: &str) {
         let mut response = self.response(id).await.unwrap_or_else(|| panic!("{id} has no response"));
         response.destinations.values_mut().for_each(|is_delivered| *is_delivered = true);
@@ -198,12 +198,12 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
         done(self.store.put(response::TABLE, item, Condition::None).await);
     }
 
-    /// What waits in a lane: the id, user and channel of each.
+    /// The queue of a lane: id, user and channel of each event.
     pub(super) async fn lane(&self, destination: &str) -> Vec<Value> {
         self.rows(destination).await.into_iter().map(|(_, row)| row).collect()
     }
 
-    /// The same, with when it is due.
+    /// The same, with the due times.
     pub(super) async fn rows(&self, destination: &str) -> Vec<(Timestamp, Value)> {
         let items = self.items(destination).await;
         let row = |item: &Item| {
@@ -226,7 +226,7 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
         done(self.store.query(model::TABLE, query).await)
     }
 
-    /// The ids of those that wait in a lane for its filter.
+    /// The ids of those that wait for the lane to evaluate its filter.
     pub(super) async fn undecided(&self, destination: &str) -> Vec<String> {
         let rows = self.items(destination).await;
         let rows = rows.iter().map(|item| done(model::body::<Queued>(item)));
@@ -238,7 +238,7 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
         self.save(name, more, None).await;
     }
 
-    /// Changes one that was made, and not changed since.
+    /// Changes a destination that was made, and not changed since.
     pub(super) async fn change(&self, name: &str, more: Value) {
         self.save(name, more, Some(1)).await;
     }

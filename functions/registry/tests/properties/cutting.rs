@@ -1,4 +1,4 @@
-//! Cutting: every record is in one chunk, those of one address in the same, each with its place and its line.
+//! Cutting: every record is in one chunk, those of one address in the same, each with its index and its line.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use crate::{Folder, batch, block_on, for_each_line, records, take};
 
-/// A record as it lies in a chunk.
+/// A record of a chunk.
 #[derive(Debug)]
 struct Cut {
     chunk: u32,
@@ -46,7 +46,7 @@ fn key(record: &[u8]) -> Option<EmailKey> {
     EmailKey::parse(value.get("email")?.as_str()?)
 }
 
-/// Cuts records whose size nobody announced: thin ones, then fat ones, and the first addresses once more.
+/// Cuts records of unannounced sizes: small ones, then large ones, and the first addresses once more.
 #[track_caller]
 fn check_bounded(spool: Option<&std::path::Path>) {
     let folder = Folder::new();
@@ -101,7 +101,7 @@ proptest! {
         let spool = tempfile::TempDir::new().unwrap();
         let settings = Settings {
             format: Some(Format::Ndjson),
-            // The cutter expects as many records more as there are bytes to come.
+            // The cutter expects as many records more as the bytes to follow suggest.
             size: Some(text.len() as u64 * 20_000 * chunks / records.len() as u64),
             spool: spooled.then(|| spool.path().to_owned()),
             ..Settings::default()

@@ -1,4 +1,4 @@
-//! The steps of events that need no tables: twice is once, every event goes one way, and none loses a letter.
+//! The steps of events that need no tables: twice is once, every event passes exactly one way, and none loses a letter.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ fn seen(output: &impl serde::Serialize) -> String {
     serde_json::to_string(output).unwrap()
 }
 
-/// The input of an execution: the events of one request, those of one id among them.
+/// The input of an execution: the events of one request, some of them with one id.
 fn start(records: &[(String, u8)]) -> Start {
     let mut lines = Vec::new();
     for (index, (record, id)) in (0..).zip(records) {
@@ -45,7 +45,7 @@ fn start(records: &[(String, u8)]) -> Start {
     Start { input: to_raw_value(&json!({ "batch": batch, "records": records })).unwrap(), execution }
 }
 
-/// The record as it goes through the flow: on one line.
+/// The record as the flow passes it: on one line.
 fn on_one_line(record: &str) -> Option<String> {
     let line = record.replace(['\n', '\r'], " ");
     serde_json::from_str::<&RawValue>(&line).ok().map(|record| record.get().to_owned())

@@ -1,4 +1,5 @@
-//! The check of events is total, and what it gives is the event: written and read again, it is the same.
+//! The check of events has a result for every input. That result is the event: written and parsed again, it is the
+//! same.
 
 use events::event::{self, Event};
 use jiff::Timestamp;
@@ -64,7 +65,7 @@ fn values() -> impl Strategy<Value = String> {
     prop_oneof![6 => odd.prop_map(ToOwned::to_owned), 1 => "\\PC{0,8}".prop_map(|text| quoted(&text))]
 }
 
-/// An object, more often than not with all that an event needs.
+/// An object, mostly with all members that an event needs.
 pub(crate) fn events() -> impl Strategy<Value = String> {
     let whole = r#""userId":"u","event":"e","type":"track","timestamp":"2025-08-08T16:30:00Z""#;
     let needed = prop::option::weighted(0.7, Just(whole.to_owned()));
@@ -97,7 +98,7 @@ proptest! {
                 let text = serde_json::to_string(&event).unwrap();
                 let again: Event<'_> = serde_json::from_str(&text).unwrap();
                 prop_assert_eq!(serde_json::to_string(&again).unwrap(), text);
-                // What was taken can be read by everything that reads JSON, but for numbers past a double's.
+                // Every parser of JSON can read an accepted event, except for numbers beyond a double.
                 serde_json::from_str::<serde_json::Value>(&record.replace("1e400", "1e40")).unwrap();
             }
             Err(faults) => prop_assert!(!faults.is_empty()),

@@ -1,4 +1,4 @@
-//! What holds for every input.
+//! Properties that are true for every input.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
@@ -19,7 +19,7 @@ use object_store::local::LocalFileSystem;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-/// Runs what waits for objects.
+/// Runs a future that waits for objects.
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
@@ -61,7 +61,7 @@ fn batch() -> Batch {
     }
 }
 
-/// Takes bytes in, piece by piece.
+/// Pushes bytes, piece by piece.
 fn take(settings: Settings, pieces: &[&[u8]], objects: &Objects) -> Result<Staged, Error> {
     let mut intake = Intake::new(batch(), settings);
     pieces.iter().try_for_each(|piece| intake.push(piece))?;
@@ -72,7 +72,7 @@ fn formats() -> impl Strategy<Value = Option<Format>> {
     prop::sample::select(vec![None, Some(Format::Json), Some(Format::Ndjson), Some(Format::Csv)])
 }
 
-/// Addresses of few people, in many spellings, and some that are none.
+/// Addresses of few people, in many spellings, and some invalid ones.
 fn addresses() -> impl Strategy<Value = String> {
     let person = (0..6_u8, 0..5_u8).prop_map(|(person, spelling)| match spelling {
         0 => format!("p{person}@bücher.example"),
@@ -84,7 +84,7 @@ fn addresses() -> impl Strategy<Value = String> {
     prop_oneof![9 => person, 1 => "\\PC{0,12}"]
 }
 
-/// The text of one record: mostly one that is valid, and anything else at times.
+/// The text of one record: mostly a valid one, and anything else at times.
 fn records() -> impl Strategy<Value = String> {
     let whole = (addresses(), any::<bool>(), prop::option::of(0..100_u32)).prop_map(|(email, opt_in, n)| {
         let mut record = format!("{{\"name\":\"N\",\"email\":{},\"optIn\":{opt_in}", quoted(&email));

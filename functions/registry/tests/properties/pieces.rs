@@ -1,4 +1,4 @@
-//! An input is what it is, however it is cut on its way; and no input panics.
+//! The result of an input does not depend on its pieces; and no input panics.
 
 use batches::intake::{Format, Settings, Staged};
 use kernel::{objects, received::Received};
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::{Folder, for_each_line, formats, records, take};
 
-/// What was staged, or why nothing was.
+/// The staged records, or the error.
 fn told(settings: Settings, pieces: &[&[u8]]) -> String {
     let folder = Folder::new();
     match take(settings, pieces, &folder.objects) {
@@ -59,7 +59,7 @@ fn inputs() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// JSON values whose texts are full of what separates records.
+/// JSON values whose texts are full of record separators.
 fn values() -> impl Strategy<Value = serde_json::Value> {
     let text = "[\\\\\"\\[\\]{},:\n\u{e9} a]{0,8}";
     let leaf =
@@ -72,7 +72,7 @@ fn values() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
-/// The records of a small batch, as they came, with their lines.
+/// The records of a small batch, as received, with their lines.
 fn taken(bytes: &[u8], format: Format) -> Vec<(u64, Vec<u8>)> {
     let folder = Folder::new();
     let staged = take(settings(Some(format)), &[bytes], &folder.objects).unwrap();
@@ -105,7 +105,7 @@ proptest! {
         prop_assert_eq!(&told(settings(format), &single), &whole);
     }
 
-    /// A list is cut at its own commas, whatever stands in its records, and JSON lines at their ends.
+    /// A list is cut at its own commas, whatever its records contain, and JSON lines at their ends.
     #[test]
     fn records_are_what_was_written(values in prop::collection::vec((values(), 0..3_usize), 1..8)) {
         let mut list = String::new();

@@ -1,4 +1,4 @@
-//! The steps that need no tables: twice is once, and every record goes one way.
+//! The steps that need no tables: twice is once, and every record passes exactly one way.
 
 use batches::{
     LogSchemaErrors,
@@ -14,7 +14,7 @@ use serde_json::{json, value::to_raw_value};
 
 use crate::{Folder, batch, block_on, records, tables::NoTables, take};
 
-/// What a step gave, as a machine sees it.
+/// The output of a step, as a machine sees it.
 fn seen(output: &impl serde::Serialize) -> String {
     serde_json::to_string(output).unwrap()
 }

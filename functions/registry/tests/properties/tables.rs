@@ -2,7 +2,7 @@
 
 use kernel::store::{Condition, Item, Query, Store, StoreError, Table, Written};
 
-/// Refuses everything: a step that asks fails.
+/// Refuses every call: a step that makes one fails.
 #[derive(Clone)]
 pub(crate) struct NoTables;
 

@@ -1,4 +1,4 @@
-//! The typed reading of a record and its schema say the same of every object (design, contract 4).
+//! The typed parser and the schema agree on every object (design, contract 4).
 
 use std::collections::BTreeSet;
 
@@ -51,7 +51,7 @@ fn values() -> impl Strategy<Value = String> {
     ]
 }
 
-/// An object, more often than not with all that a contact needs.
+/// An object, mostly with all members that a contact needs.
 fn objects() -> impl Strategy<Value = Vec<(String, String)>> {
     let needed = (addresses(), any::<bool>()).prop_map(|(email, opt_in)| {
         let field = |name: &str, value: String| (format!("\"{name}\""), value);
@@ -86,7 +86,7 @@ proptest! {
     #[test]
     fn the_typed_verdict_is_the_schema_s(fields in objects(), space in prop::sample::select(vec!["", " ", "\n\t"])) {
         let record = text(&fields, space);
-        // A number beyond what a double holds is JSON, and no reader's number.
+        // A number beyond a double is JSON, but no parser here reads it.
         let value: Value = match serde_json::from_str(&record) {
             Ok(value) => value,
             Err(_) => {
@@ -102,7 +102,7 @@ proptest! {
                 prop_assert_eq!(Some(key), EmailKey::parse(value["email"].as_str().unwrap()));
                 prop_assert_eq!(&*contact.name, value["name"].as_str().unwrap());
                 prop_assert_eq!(contact.opt_in, value["optIn"].as_bool().unwrap());
-                // Null is said of a field, and is no value of it.
+                // Null clears a field; it is not a value of it.
                 let nulls = value.as_object().unwrap().iter().filter(|(_, value)| value.is_null());
                 let nulls: BTreeSet<&str> = nulls.map(|(name, _)| &**name).collect();
                 prop_assert_eq!(contact.cleared.iter().map(|name| &**name).collect::<BTreeSet<_>>(), nulls);
@@ -119,7 +119,7 @@ proptest! {
         }
     }
 
-    /// What comes in is no reason to fall over, and what is refused is told without a word out of it.
+    /// No record panics, and no fault quotes a word of its record.
     #[test]
     fn no_record_panics(record in "\\PC{0,40}|[{}\\[\\]\",:a-z0-9 ]{0,40}") {
         if let Err(faults) = contact::check(&record) {

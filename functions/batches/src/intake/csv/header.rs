@@ -1,4 +1,4 @@
-//! The header of CSV: its columns, or why the input is refused. Nothing has happened yet when it is read.
+//! The header of CSV: its columns, or why the input is refused. It is read before any record is accepted.
 
 use super::{
     Column, column,
@@ -8,8 +8,8 @@ use kernel::error::Error;
 
 /// The columns that a header names.
 ///
-/// A header with damaged quotes, and one that names a field twice, refuse the input: which of two columns says whether
-/// somebody agreed is not for us to guess.
+/// A header with damaged quotes, or with a field that is named twice, refuses the input: crmflow must not guess which
+/// of two columns has the consent.
 pub(super) fn columns(header: &Found<'_>) -> Result<Vec<Column>, Error> {
     if let Some(Broken::Quotes(damage, line)) = header.broken {
         return Err(refused(&damage.sentence(line)));
@@ -26,11 +26,11 @@ pub(super) fn columns(header: &Found<'_>) -> Result<Vec<Column>, Error> {
         })
         .collect();
     let columns: Vec<Column> = names.iter().map(|name| column(name)).collect();
-    // Names of columns may well stand on several lines; those of people do only where a quote is not closed.
+    // Names of columns may well span lines; names of people do only if a quote is not closed.
     if memchr::memchr2(b'\n', b'\r', header.text).is_some() && names.iter().any(|name| name.contains('@')) {
         return Err(refused("a quoted name takes in lines that are rows"));
     }
-    // A header without an address may be no header: then nothing out of it is told.
+    // A header without an address may be no header: then no text of it is quoted.
     let is_header = columns.contains(&Column::Text("email"));
     match twice(&columns) {
         Some((one, other)) => Err(refused(&told_twice(&names, &columns[one], one, other, is_header))),

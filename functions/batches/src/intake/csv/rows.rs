@@ -1,24 +1,24 @@
-//! The rows of CSV as they stream by. A damaged row takes nobody with it: the lines behind the one that it begins on
-//! are read as rows of their own wherever they can be.
+//! The rows of CSV as they stream in. A damaged row damages no other one: the lines after its first one are read as
+//! rows of their own if they can be.
 
 use super::scan::{self, Damage, Dialect, Field, Row, is_blank, line, lines};
 use crate::intake::MAX_HELD_BYTES;
 use contacts::email::EmailKey;
 use kernel::error::Error;
 
-/// How many columns a header may have: as many as a sheet has at the most.
+/// Maximum number of columns in a header: that of a spreadsheet.
 pub(super) const MAX_COLUMNS: usize = 16_384;
-/// A row may have so many fields beyond those of the header and still be read to its end.
+/// Maximum number of fields beyond those of the header in a row that is still read to its end.
 const MAX_SURPLUS: usize = 64;
 
-/// What the header says of rows.
+/// The shape of rows by the header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
-    /// How many columns it has, without nameless ones at its end.
+    /// The number of columns, without nameless ones at the end.
     pub(super) least: usize,
-    /// How many columns it has.
+    /// The number of columns.
     pub(super) most: usize,
-    /// Which of them is the address.
+    /// The column of the address.
     pub(super) email: Option<usize>,
 }
 
@@ -28,52 +28,52 @@ pub(super) struct Rows {
     dialect: Dialect,
     shape: Option<Shape>,
     held: Vec<u8>,
-    /// The line on which what is held begins.
+    /// The line on which the buffered bytes begin.
     line: u64,
-    /// No row ends before so many bytes are held.
+    /// No row ends before so many bytes are buffered.
     wanted: usize,
     fields: Vec<Field>,
     inner: Vec<Field>,
 }
 
-/// A row with what is to be done with it.
+/// A row, and whether it is accepted.
 #[derive(Debug)]
 pub(super) struct Found<'a> {
     /// The line on which it begins.
     pub(super) line: u64,
-    /// As it came, without the end of its line.
+    /// Its text, without the end of its line.
     pub(super) text: &'a [u8],
-    /// Where its fields lie in what is held.
+    /// The places of its fields in the buffer.
     pub(super) fields: &'a [Field],
-    /// What `fields` point into.
+    /// The buffer that `fields` point into.
     pub(super) held: &'a [u8],
     /// How many fields it has.
     pub(super) count: usize,
-    /// Why it is not to be taken.
+    /// Why it is refused.
     pub(super) broken: Option<Broken>,
 }
 
-/// What is wrong with a row as a row.
+/// The fault of a row as a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Broken {
-    /// Its quotes; where they are not closed, with the line of the one that opens.
+    /// Its quotes are damaged; if they are not closed, with the line of the opening quote.
     Quotes(Damage, u64),
-    /// Its quotes are sound, and a quoted field of it holds what are rows by themselves.
+    /// Its quotes are sound, but a quoted field of it contains complete rows.
     TakesRows,
     /// It has so many fields, and the header has another number.
     Fields(usize),
 }
 
-/// The lines behind the first one of a row that spans several, each read as a row.
+/// The lines after the first one of a row that spans several, each read as a row.
 #[derive(Debug, Default)]
 struct Behind {
     /// Whether a line before the last is a sound row.
     has_rows: bool,
-    /// Whether the last line is one, or is the end of one.
+    /// Whether the last line is a sound row, or the end of one.
     is_last_sound: bool,
-    /// Whether a field of it ends with a bare quote, as the end of a quoted text does.
+    /// Whether a field of it ends with a bare quote, like the end of a quoted text.
     ends_a_text: bool,
-    /// Whether any sound row has an address in the column for it, and has it here.
+    /// Whether any sound row has an address in the address column, inside the row in question.
     has_address: bool,
 }
 
@@ -90,14 +90,14 @@ impl Rows {
         }
     }
 
-    /// From here on rows are held against the header.
+    /// From here on rows are checked against the header.
     pub(super) fn expect(&mut self, shape: Shape) {
         self.dialect.max_fields = shape.most + MAX_SURPLUS;
         self.shape = Some(shape);
     }
 
-    /// Takes more of the input, and gives each row that it completes to `each`, which may say what to expect of those
-    /// behind it.
+    /// Reads more of the input, and passes each row that it completes to `each`, which may return the shape of later
+    /// rows.
     pub(super) fn read(
         &mut self,
         bytes: &[u8],
@@ -128,7 +128,8 @@ impl Rows {
         }
         self.held = held;
         self.held.drain(..from);
-        // What is held is looked at again when it has doubled: each byte is looked at a few times, however long a row is.
+        // The buffer is scanned again when its size has doubled: each byte is scanned a few times, however long a row
+        // is.
         self.wanted = 2 * self.held.len();
         if self.held.len() > MAX_HELD_BYTES {
             return Err(Error::BadInput(format!("the row on line {} is longer than 64 MiB", self.line)));
@@ -155,7 +156,7 @@ impl Rows {
         }
     }
 
-    /// Settles how much of a row that spans lines is one: all of it, or its first line alone.
+    /// Decides how much of a row that spans lines is one row: all of it, or its first line alone.
     #[expect(clippy::too_many_arguments, reason = "a row, its first line, and what is known of both")]
     fn among(
         &mut self,
@@ -171,7 +172,7 @@ impl Rows {
         let could_be_whole = || shape.could_be_whole(&held[from..first.end], self.dialect.delimiter);
         let is_taken_apart = match broken {
             None => behind.is_last_sound && behind.has_address && (!behind.ends_a_text || could_be_whole()),
-            // The last line of a text is hardly a row by itself, but where its quote stands inside a field.
+            // The last line of a text is hardly a row by itself, except if its quote is inside a field.
             Some(_) => {
                 let is_row = behind.is_last_sound
                     && (!behind.ends_a_text || row.fields != shape.most || could_be_whole());
@@ -187,7 +188,7 @@ impl Rows {
 
     fn behind(&mut self, held: &[u8], from: usize, to: usize, shape: Shape, at_end: bool) -> Option<Behind> {
         let mut behind = Behind::default();
-        // A look at lines that each seem to go on for long ends here; then they are read one by one.
+        // Bounds the scan ahead over lines that each seem to be the start of a long row; then they are read one by one.
         let mut budget = 4 * (to - from) + 64 * 1024;
         let mut at = from;
         while at < to {
@@ -202,7 +203,7 @@ impl Rows {
                 && !is_blank(&held[at..row.end], self.dialect.delimiter);
             if is_row {
                 at = row.next;
-                // One that lies behind says nothing of the row in question.
+                // An address after the row in question proves nothing about that row.
                 let address = shape.email.map(|email| self.inner[email]).filter(|email| email.start < to);
                 behind.has_address |= address.is_some_and(|email| is_address(text(held, email)));
             } else {
@@ -230,7 +231,7 @@ impl Rows {
 }
 
 impl Shape {
-    /// Whether a row has the header's fields, or more that are all empty.
+    /// Whether a row has as many fields as the header, or more that are all empty.
     fn fits(self, held: &[u8], fields: &[Field], count: usize) -> bool {
         count >= self.least
             && (count <= self.most
@@ -238,7 +239,7 @@ impl Shape {
                     && fields[self.most..].iter().all(|&field| text(held, field).trim_ascii().is_empty())))
     }
 
-    /// Whether a line may be a whole row, but for its quotes: it has the header's fields, and an address.
+    /// Whether a line may be a whole row apart from its quotes: it has the header's fields, and an address.
     fn could_be_whole(self, line: &[u8], delimiter: u8) -> bool {
         let fields = || line.split(|&byte| byte == delimiter);
         fields().count() >= self.least && fields().any(|field| is_address(field.trim_ascii()))

@@ -1,22 +1,22 @@
-//! One row of CSV by RFC 4180, to the letter: where its fields lie, or how its quotes are damaged.
+//! One row of CSV by RFC 4180, strictly: the places of its fields, or the damage of its quotes.
 //!
-//! Two things are taken that the RFC does not have, since people's files do and nothing is lost by them: blanks
-//! around a quoted field, and quotes inside an unquoted one where they can be meant (`Ann "Annie" Meyer`, `5" pipe`).
+//! Two deviations are accepted, since people's files have them and no data is lost: blanks around a quoted field, and
+//! quotes inside an unquoted one if they can be intended (`Ann "Annie" Meyer`, `5" pipe`).
 
 use memchr::{memchr, memchr_iter, memchr2, memchr3};
 
-/// A quoted field that goes on behind its first line ends within so many bytes, or its quote is not closed: a record
-/// that is larger is not taken anyway.
+/// Maximum size of a quoted field that spans lines; the quote of a longer one counts as not closed. A record that is
+/// larger is refused anyway.
 pub(super) const MAX_QUOTED_BYTES: usize = crate::intake::MAX_RECORD_BYTES;
-/// The same in lines: no text that people keep of a contact has so many, and the rows of a whole list would.
+/// The same in lines: no text about a contact has so many, and the rows of a whole list would.
 pub(super) const MAX_QUOTED_LINES: usize = 10_000;
 
-/// How fields are told apart.
+/// The separators of fields.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dialect {
     pub(super) delimiter: u8,
-    /// Of a row with more fields the rest of the line is not read as quoted ones: a line that opens a quoted field and
-    /// closes another, again and again, would make one row of a whole file.
+    /// In a row with more fields, the rest of the line is not parsed as quoted fields. Else lines that each open one
+    /// quoted field and close another would make one row of a whole file.
     pub(super) max_fields: usize,
 }
 
@@ -25,43 +25,43 @@ pub(super) struct Dialect {
 pub(super) struct Field {
     pub(super) start: usize,
     pub(super) end: usize,
-    /// Whether it stands in quotes.
+    /// Whether it is in quotes.
     pub(super) is_quoted: bool,
-    /// Whether it has quotes that are written twice.
+    /// Whether it has doubled quotes.
     pub(super) is_escaped: bool,
 }
 
 /// A row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Row {
-    /// Where its text ends.
+    /// The end of its text.
     pub(super) end: usize,
-    /// Where the next row begins.
+    /// The start of the next row.
     pub(super) next: usize,
-    /// How many fields it has; of a damaged one, as far as they can be told.
+    /// The number of its fields; of a damaged row, as far as it is known.
     pub(super) fields: usize,
     /// Whether a field is quoted.
     pub(super) is_quoted: bool,
-    /// What is wrong with its quotes.
+    /// The damage of its quotes.
     pub(super) damage: Option<Damage>,
 }
 
 /// How the quotes of a row are damaged. A field is counted from one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Damage {
-    /// Something other than a delimiter stands behind a closing quote.
+    /// Text other than a delimiter follows a closing quote.
     TextBehind { field: usize },
     /// The quote at this place is not closed within the bounds.
     NotClosed { field: usize, at: usize },
     /// It is not closed before the input ends.
     NotClosedAtEnd { field: usize, at: usize },
-    /// An unquoted field has a quote without its other half.
+    /// An unquoted field has an unpaired quote.
     OneQuote { field: usize },
-    /// An unquoted field has a quote behind a backslash.
+    /// An unquoted field has a quote after a backslash.
     Backslash { field: usize },
 }
 
-/// Reads the row that begins at `from`; `None`: more of the input is needed to tell.
+/// Parses the row that begins at `from`; `None`: more of the input is needed.
 pub(super) fn scan(
     text: &[u8],
     from: usize,
@@ -124,7 +124,7 @@ pub(super) fn scan(
     Some(row)
 }
 
-/// Where the line behind the one that ends at `end` begins; `None`: a line feed may yet come behind the return.
+/// The start of the line after the one that ends at `end`; `None`: a line feed may yet follow the return.
 fn line_end(text: &[u8], end: usize, at_end: bool) -> Option<usize> {
     match (text.get(end), text.get(end + 1)) {
         (None, _) => Some(end),
@@ -134,7 +134,7 @@ fn line_end(text: &[u8], end: usize, at_end: bool) -> Option<usize> {
     }
 }
 
-/// Where the text of the line at `from` ends, and where the next one begins.
+/// The end of the text of the line at `from`, and the start of the next one.
 pub(super) fn line(text: &[u8], from: usize) -> (usize, usize) {
     let end = memchr2(b'\n', b'\r', &text[from..]).map_or(text.len(), |length| from + length);
     (end, line_end(text, end, true).unwrap_or(end))
@@ -146,7 +146,7 @@ pub(super) fn lines(text: &[u8]) -> u64 {
     (memchr_iter(b'\n', text).count() + returns) as u64
 }
 
-/// Whether a text is nothing but delimiters and blanks.
+/// Whether a text consists of delimiters and blanks.
 pub(super) fn is_blank(text: &[u8], delimiter: u8) -> bool {
     text.iter().all(|&byte| byte == delimiter || matches!(byte, b' ' | b'\t'))
 }
@@ -156,7 +156,7 @@ fn behind_blanks(text: &[u8], at: usize, delimiter: u8) -> usize {
     at + text[at..].iter().take_while(is_blank).count()
 }
 
-/// The field whose opening quote stands at `open`.
+/// The field whose opening quote is at `open`.
 fn quoted(text: &[u8], open: usize, field: usize, at_end: bool) -> Option<Result<Field, Damage>> {
     let (mut at, mut is_escaped) = (open + 1, false);
     loop {
@@ -177,7 +177,7 @@ fn quoted(text: &[u8], open: usize, field: usize, at_end: bool) -> Option<Result
     }
 }
 
-/// Whether a quoted field leaves its first line and then goes beyond the bounds.
+/// Whether a quoted field spans lines and exceeds the bounds.
 fn goes_too_far(text: &[u8], open: usize, to: usize) -> bool {
     let Some(first) = memchr2(b'\n', b'\r', &text[open..to]) else {
         return false;
@@ -187,13 +187,13 @@ fn goes_too_far(text: &[u8], open: usize, to: usize) -> bool {
         || (behind.len() > MAX_QUOTED_LINES && lines(behind) > MAX_QUOTED_LINES as u64)
 }
 
-/// A row of which only its first line is told for sure.
+/// A row of which only the first line is certain.
 fn first_line(text: &[u8], from: usize, row: Row, damage: Damage, fields: usize) -> Row {
     let (end, next) = line(text, from);
     Row { end, next, fields, damage: Some(damage), ..row }
 }
 
-/// A row whose last line can only be cut at its delimiters from `at` on.
+/// A row whose last line can only be split at its delimiters from `at` on.
 fn rest_of_line(text: &[u8], at: usize, row: Row, fields: usize, delimiter: u8, at_end: bool) -> Option<Row> {
     let end = match memchr2(b'\n', b'\r', &text[at..]) {
         Some(length) => at + length,
@@ -204,8 +204,8 @@ fn rest_of_line(text: &[u8], at: usize, row: Row, fields: usize, delimiter: u8, 
     Some(Row { end, next: line_end(text, end, at_end)?, fields, ..row })
 }
 
-/// What is wrong with the quotes of unquoted fields. Pairs of them are taken as they stand, and a mark of inches where
-/// no other field is quoted: a program that quotes would have quoted it.
+/// The damage of the quotes of unquoted fields. Pairs of quotes are accepted unchanged. So is an inch mark if no other
+/// field is quoted: a program that quotes would have quoted it.
 fn damage_of(text: &[u8], fields: &[Field], is_quoted: bool) -> Option<Damage> {
     fields.iter().zip(1..).find_map(|(field, number)| {
         if field.is_quoted {
@@ -222,7 +222,7 @@ fn damage_of(text: &[u8], fields: &[Field], is_quoted: bool) -> Option<Damage> {
     })
 }
 
-/// Whether a digit, or a fraction, stands before `at`.
+/// Whether a digit, or a fraction, precedes `at`.
 fn follows_number(field: &[u8], at: usize) -> bool {
     match field[..at] {
         [.., last] if last.is_ascii_digit() => true,

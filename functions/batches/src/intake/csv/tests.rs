@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use super::*;
 
-/// A record as it was given on: its line, its bytes, and what is wrong with it.
+/// A record from the framer: its line, its bytes, and its fault.
 type Given = (u64, String, Option<String>);
 
 #[derive(Debug, Default)]
@@ -27,8 +27,8 @@ fn read(text: &str, piece: usize) -> Result<Vec<Given>, String> {
     Ok(taken.0)
 }
 
-/// What rows behind the header `name,email,optIn` become: names and addresses of those that are taken, and the line,
-/// text and fault of those that are not.
+/// Checks rows after the header `name,email,optIn`: names and addresses of the accepted ones, and the line, text and
+/// fault of the others.
 #[track_caller]
 fn check(rows: &str, people: &[&str], broken: &[(u64, &str, &str)]) {
     check_behind("name,email,optIn\n", rows, people, broken);
@@ -165,7 +165,7 @@ fn a_field_that_takes_in_rows_gives_them_back() {
         &["Bo", "Cy"],
         &[(2, "Ann,a@x.org,true,\"hi", &fault)],
     );
-    // Text that is no row stays where it is.
+    // Text that is no row stays in its field.
     check_behind("note,name,email\n", "\"Dear, dear, all\nregards\",Ann,a@x.org\n", &["Ann"], &[]);
     check_behind(
         "name,email,optIn,note\n",
@@ -209,7 +209,7 @@ fn a_header_that_is_damaged_or_says_a_field_twice_is_refused() {
         "name,email,city,city",
         "columns 3 and 4 both are named \"city\"; rename or remove one of them",
     );
-    // It may be no header at all: nothing out of it is told.
+    // It may be no header at all: no text of it is quoted.
     check_header("Ann,Ann", "columns 1 and 2 have one name; rename or remove one of them");
     check_header("\"name”,email,optIn", "text stands behind the closing quote of field 1");
     check_header("name\",email,optIn", "field 1 has a quote without its other half");
@@ -225,7 +225,7 @@ fn a_header_that_is_damaged_or_says_a_field_twice_is_refused() {
     assert!(read("name,email,\"Opt\nIn\",,\nAnn,a@x.org,true\n", 5).is_ok());
 }
 
-/// What one damage does to a text.
+/// One damage to a text.
 #[derive(Clone, Copy, Debug)]
 enum Blow {
     Insert,
@@ -245,8 +245,8 @@ fn cell() -> impl Strategy<Value = String> {
         1 => Just("”".to_owned()),
         1 => Just(";".to_owned()),
     ];
-    // A text of several lines that begins with what ends a field looks like that end from outside: where a quote before
-    // it is lost, both readings have one damage, and nobody can tell which it was.
+    // A text of several lines that begins like the end of a field resembles that end from outside. If the quote before
+    // it is lost, both readings have one damage, and no reader can decide between them.
     prop::collection::vec(piece, 0..5).prop_map(|pieces| {
         let text = pieces.concat();
         let looks_like_an_end = text.contains('\n') && text.starts_with([' ', '"', ',', '\n']);
@@ -254,7 +254,7 @@ fn cell() -> impl Strategy<Value = String> {
     })
 }
 
-/// A row: three texts, where its address stands among them, and how it is quoted.
+/// A row: three texts, the place of its address among them, and how it is quoted.
 fn row() -> impl Strategy<Value = ([String; 3], u8)> {
     ([cell(), cell(), cell()], 0..4_u8)
 }
@@ -262,7 +262,7 @@ fn row() -> impl Strategy<Value = ([String; 3], u8)> {
 fn quoted(cell: &str, style: u8) -> String {
     let needs = cell.contains([',', '"', '\n']) || cell.starts_with(' ');
     match style {
-        // A program that does not quote: it cannot write what needs it, but for pairs of quotes.
+        // A program that does not quote cannot write cells that need quotes, except for pairs of quotes.
         3 if needs => format!("x \"{}\" y", cell.replace([',', '"', '\n', '\\'], "")),
         0 | 3 if !needs => cell.to_owned(),
         1 if !needs && cell.len().is_multiple_of(2) => cell.to_owned(),
@@ -270,7 +270,7 @@ fn quoted(cell: &str, style: u8) -> String {
     }
 }
 
-/// The text of rows, and where each ends in it.
+/// The text of rows, and the end of each in it.
 fn file(rows: &[([String; 3], u8)]) -> (String, Vec<usize>) {
     let (mut text, mut ends) = ("name,email,optIn,city,note\n".to_owned(), Vec::new());
     for (at, ([name, city, note], style)) in (0..).zip(rows) {
@@ -319,7 +319,7 @@ proptest! {
             let times = given.iter().filter(|given| given.1 == *record && given.2.is_none()).count();
             prop_assert_eq!(times, 1, "row {} of\n{}\nis missing in {:#?}", at, text, given);
         }
-        // Of the damaged row it is told, but where RFC 4180 has no doubt: a backslash is a letter there.
+        // The damaged row is reported, unless RFC 4180 has no doubt: a backslash is a letter there.
         let is_same = given.iter().any(|given| given.1 == sound_given[hit].1);
         let is_told = given.iter().any(|given| given.2.is_some());
         prop_assert!(is_same || is_told || matches!(blow, Blow::Backslash), "{}\n{:#?}", text, given);
