@@ -32,9 +32,9 @@ use kernel::{
 };
 
 /// Maximum number of chunks that are processed concurrently.
-const AT_ONCE: usize = 4;
+const MAX_CONCURRENT_CHUNKS: usize = 4;
 /// Maximum number of contacts in one read.
-const BLOCK: usize = 1_000;
+const MAX_READ_CONTACTS: usize = 1_000;
 
 /// The input of a batch's execution: its records, or the key of its manifest.
 #[derive(Debug, Deserialize)]
@@ -67,7 +67,7 @@ pub async fn cancel(
     };
     let outcomes = stream::iter(parts)
         .map(async |(batch, records)| outcomes_of(&batch, &records, store, objects).await)
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(MAX_CONCURRENT_CHUNKS)
         .try_fold(Counts::default(), |mut all, some| async move {
             all.merge(&some);
             Ok(all)
@@ -129,7 +129,7 @@ async fn stored(
     store: &impl Store,
 ) -> Result<BTreeMap<u64, Outcome>, Error> {
     let mut outcomes = BTreeMap::new();
-    for block in keyed.chunks(BLOCK) {
+    for block in keyed.chunks(MAX_READ_CONTACTS) {
         let keys = block.iter().map(|(_, key)| (stored::partition(&batch.tenant, key), key.clone()));
         let found = store.get_all(Table::OptIns, keys.collect()).await?;
         // Of several records for one address, one may be stored.

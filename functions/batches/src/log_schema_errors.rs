@@ -55,10 +55,10 @@ pub async fn log_schema_errors(
         }));
         quarantine.push(&batch, &received)?;
     }
-    let Quarantine { contacts, events, known, refused } = quarantine;
+    let Quarantine { contacts, events, facts, refused } = quarantine;
     part.quarantine = contacts.finish(&batch, objects).await?;
     part.quarantine.extend(events.finish(objects).await?);
-    known::put_invalid(store, &batch.tenant, &known).await?;
+    known::put_invalid(store, &batch.tenant, &facts).await?;
     refused.iter().for_each(log);
     part.sort();
     Ok(Decided { part: StagedPart::new(&batch, "log-schema-errors", part, objects).await? })
@@ -70,7 +70,7 @@ struct Quarantine {
     contacts: Writer,
     events: EventWriter,
     /// The facts of the events, to be stored.
-    known: Vec<StoredEvent>,
+    facts: Vec<StoredEvent>,
     refused: Vec<Refused>,
 }
 
@@ -93,7 +93,7 @@ impl Quarantine {
                 let arrival = received.arrival()?;
                 // An invalid id is no valid key, either.
                 if arrival.message_id.chars().count() <= MAX_MESSAGE_ID {
-                    self.known.push(StoredEvent::invalid(arrival, &received.faults));
+                    self.facts.push(StoredEvent::invalid(arrival, &received.faults));
                 }
                 self.events.push(&batch.tenant, arrival, &entry)?
             }

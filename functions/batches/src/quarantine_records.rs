@@ -57,7 +57,7 @@ pub async fn quarantine_records(
     let QuarantineRecords { input, execution, parts, error } = input;
     let (batch, records) = Start { input, execution }.read()?;
     let mut decided = merged(parts, objects).await?;
-    decided.merge(keep(&batch, &records, &decided, &error.error, objects).await?);
+    decided.merge(quarantine_undecided(&batch, &records, &decided, &error.error, objects).await?);
     let ledger = Ledger::new(decided.counts().total(), decided)?;
     let failed = ledger.outcomes.of(Outcome::Failed);
     tracing::error!(
@@ -72,20 +72,20 @@ pub async fn quarantine_records(
 }
 
 /// Puts the records that `decided` does not decide into quarantine.
-pub(super) async fn keep(
+pub(super) async fn quarantine_undecided(
     batch: &Batch,
     records: &Records,
     decided: &Part,
     error: &str,
     objects: &Objects,
 ) -> Result<Part, Error> {
-    let known: HashSet<u64> = decided.rows.values().flatten().copied().collect();
+    let decided_rows: HashSet<u64> = decided.rows.values().flatten().copied().collect();
     let fault = Fault::new("", rule::PROCESSING, format!("a step failed for good: {error}"));
     let (mut quarantine, mut part) = (Writer::default(), Part::default());
     let mut lines = records.lines(objects).await?;
     while let Some(line) = lines.next().await? {
         let mut received = Received::parse(line)?;
-        if !known.contains(&received.index) {
+        if !decided_rows.contains(&received.index) {
             part.add(Outcome::Failed, received.index);
             received.faults = vec![fault.clone()];
             quarantine.push(batch, &Entry::new(batch, &received))?;

@@ -9,7 +9,7 @@ use crate::{
     intake::{Chunk, Manifest},
     stored::Status,
 };
-use crate::{quarantine_records::keep, summarize::Summary};
+use crate::{quarantine_records::quarantine_undecided, summarize::Summary};
 use kernel::{
     batch::Batch,
     error::Error,
@@ -20,7 +20,7 @@ use kernel::{
 };
 
 /// Maximum number of ledgers that are fetched concurrently.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT_READS: usize = 8;
 
 /// A batch whose chunks all completed the records machine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,8 +43,8 @@ pub async fn summarize_batch(
     let manifest = Manifest::read(&manifest, objects).await?;
     let chunks = u32::try_from(manifest.chunks.len()).unwrap_or(u32::MAX);
     let whole = futures::stream::iter(manifest.chunks)
-        .map(|chunk| head_of(&batch, chunk, objects))
-        .buffer_unordered(AT_ONCE)
+        .map(|chunk| ledger_head(&batch, chunk, objects))
+        .buffer_unordered(MAX_CONCURRENT_READS)
         .try_fold(Ledger::default(), |mut whole, ledger| async move {
             whole.outcomes.merge(&ledger.outcomes);
             whole.late += ledger.late;
@@ -64,11 +64,11 @@ pub async fn summarize_batch(
 }
 
 /// A chunk's ledger without its rows, except those that a summary shows.
-async fn head_of(batch: &Batch, chunk: Chunk, objects: &Objects) -> Result<Ledger, Error> {
+async fn ledger_head(batch: &Batch, chunk: Chunk, objects: &Objects) -> Result<Ledger, Error> {
     let found = Ledger::find(&batch.tenant, batch.batch_id, chunk.chunk, objects).await?;
     let ledger = match found {
         Some(ledger) => ledger,
-        None => keep_chunk(batch, &chunk, objects).await?,
+        None => quarantine_chunk(batch, &chunk, objects).await?,
     };
     let Ledger { outcomes, late, mut part } = ledger;
     part.rows.clear();
@@ -78,9 +78,11 @@ async fn head_of(batch: &Batch, chunk: Chunk, objects: &Objects) -> Result<Ledge
     Ok(Ledger { outcomes, late, part })
 }
 
-async fn keep_chunk(batch: &Batch, chunk: &Chunk, objects: &Objects) -> Result<Ledger, Error> {
+async fn quarantine_chunk(batch: &Batch, chunk: &Chunk, objects: &Objects) -> Result<Ledger, Error> {
     let batch = Batch { chunk: Some(chunk.chunk), ..batch.clone() };
-    let part = keep(&batch, &chunk.records, &Part::default(), "its execution did not end", objects).await?;
+    let part =
+        quarantine_undecided(&batch, &chunk.records, &Part::default(), "its execution did not end", objects)
+            .await?;
     let ledger = Ledger::new(chunk.records.count, part)?;
     ledger.save(&batch, objects).await?;
     Ok(ledger)

@@ -29,7 +29,7 @@ impl BlockSize {
     }
 
     /// Records the size of a block.
-    pub(crate) fn was(&mut self, contacts: usize, bytes: usize) {
+    pub(crate) fn record(&mut self, contacts: usize, bytes: usize) {
         // The latest block counts half.
         self.contacts = self.contacts.midpoint(contacts);
         self.bytes = self.bytes.midpoint(bytes);

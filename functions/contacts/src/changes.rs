@@ -11,7 +11,7 @@ use kernel::{
 };
 
 /// Maximum number of attempts at a change that lost against concurrent ones; then the step fails, to be retried later.
-const ROUNDS: usize = 8;
+const MAX_ATTEMPTS: usize = 8;
 
 /// A record's consent statement on a known contact.
 #[derive(Clone, Debug)]
@@ -46,10 +46,10 @@ pub async fn apply(
     changes: Vec<Change>,
     part: &mut Part,
 ) -> Result<(), Error> {
-    let mut open = changes;
-    for _ in 0..ROUNDS {
+    let mut pending = changes;
+    for _ in 0..MAX_ATTEMPTS {
         let (mut writes, mut late) = (Vec::new(), Vec::new());
-        for change in open {
+        for change in pending {
             match decide(store, batch, &change).await? {
                 Decision::Done(outcome) => part.add(outcome, change.index),
                 Decision::Write(new, outcome) => writes.push(Write { change, new, outcome }),
@@ -64,9 +64,9 @@ pub async fn apply(
         if writes.is_empty() {
             return Ok(());
         }
-        open = write(store, batch, writes, part).await?;
+        pending = write(store, batch, writes, part).await?;
     }
-    if open.is_empty() {
+    if pending.is_empty() {
         Ok(())
     } else {
         Err(Error::StorageUnavailable("contacts are being changed by others at the same time".into()))
@@ -96,9 +96,9 @@ async fn decide(store: &impl Store, batch: &Batch, change: &Change) -> Result<De
     }
     if current.is_later_than(batch) {
         let past = stored::past(store, &batch.tenant, key).await?;
-        let mine = past.iter().find(|stored| stored.word.is_of(batch, *index));
-        return Ok(match (mine, word) {
-            (Some(mine), _) if !mine.word.late => Decision::Done(mine.word.outcome),
+        let own = past.iter().find(|stored| stored.word.is_of(batch, *index));
+        return Ok(match (own, word) {
+            (Some(own), _) if !own.word.late => Decision::Done(own.word.outcome),
             (Some(_), _) => Decision::Late(None),
             (None, Word::OptIn(new, _)) => Decision::Late(Some(OptIn::clone(new).as_late())),
             (None, Word::OptOut) => Decision::Late(Some(current.withdrawn(batch, *index).as_late())),
@@ -144,11 +144,11 @@ async fn write(
     }
     store.put_all(Table::Consents, past).await?;
     let written = store.put_all(Table::OptIns, current).await?;
-    let mut open = Vec::new();
+    let mut pending = Vec::new();
     for (Write { change, outcome, .. }, written) in writes.into_iter().zip(written) {
         match written {
             Written::Done => part.add(outcome, change.index),
-            Written::Conflict(Some(item)) => open.push(Change { stored: Stored::read(&item)?, ..change }),
+            Written::Conflict(Some(item)) => pending.push(Change { stored: Stored::read(&item)?, ..change }),
             Written::Conflict(None) => {
                 return Err(Error::StorageUnavailable(
                     "a contact was erased while it was being changed".into(),
@@ -156,7 +156,7 @@ async fn write(
             }
         }
     }
-    Ok(open)
+    Ok(pending)
 }
 
 /// The update of a contact whose put failed because the address is already stored.

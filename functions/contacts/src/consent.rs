@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_may_mean_either_is_not_understood() {
+    fn ambiguous_words_are_not_understood() {
         check(
             &[
                 "", "-", "x", "s", "o", "maybe", "pending", "cleaned", "null", "n/a", "2", "yes no", "✓",
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn no_word_says_both() {
+    fn no_word_means_both() {
         let all: Vec<&str> = WORDS.iter().flat_map(|(yes, no)| yes.iter().chain(*no)).copied().collect();
         let mut distinct = all.clone();
         distinct.sort_unstable();
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_record_that_may_say_no_is_told_of() {
+    fn possible_opt_outs_are_reported() {
         for opt_in in [r#""unsubscribed""#, r#""N""#, r#""false""#, r#""x""#, "0", "2", "[]", "{}"] {
             check_record(&format!(r#"{{"name":"A","email":"a@b.example","optIn":{opt_in}}}"#), true);
         }

@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn one_spelling_an_address() {
+    fn each_address_has_one_spelling() {
         check("ann@example.com", Some("ann@example.com"));
         check("  Ann@EXAMPLE.com\t", Some("ann@example.com"));
         check("a.n.n+news@example.com", Some("a.n.n+news@example.com"));
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address() {
+    fn invalid_addresses_are_refused() {
         for address in ["", " ", "ann", "@", "ann@", "@example.com", "a@b@example.com", "ann@ex ample.com"] {
             check(address, None);
         }
@@ -108,7 +108,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_short_way_takes_nothing_that_the_full_check_refuses(address in "[a-zA-Z0-9.@_+ -]{1,40}") {
+        fn plain_addresses_pass_the_full_check(address in "[a-zA-Z0-9.@_+ -]{1,40}") {
             if is_plain(address.as_bytes()) {
                 prop_assert!(address.validate_email());
             }

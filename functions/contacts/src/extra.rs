@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_stays_and_what_is_cleared_goes() {
+    fn omitted_fields_stay_and_cleared_ones_do_not() {
         let stored = Some(r#"{"city":"Oslo","id":90071992547409931,"phone":"1"}"#);
         check(None, None, &["phone"], None);
         check(None, Some(r#"{"a":1}"#), &["phone"], Some(r#"{"a":1}"#));

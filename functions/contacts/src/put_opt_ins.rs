@@ -28,11 +28,11 @@ pub async fn put_opt_ins(step: Step, store: &impl Store, objects: &Objects) -> R
         let cleared: Vec<String> = contact.cleared.drain(..).map(Into::into).collect();
         let word = OptIn::saved(&batch, accepted.index, contact);
         bytes += line.len();
-        words.push(Said { key: accepted.key.into_owned(), word, cleared });
+        words.push(Statement { key: accepted.key.into_owned(), word, cleared });
         if words.len() >= size.next() || bytes >= MAX_BLOCK_BYTES {
             let contacts = words.len();
             let stored = put(store, &batch, std::mem::take(&mut words), &mut part).await?;
-            size.was(contacts, bytes + stored);
+            size.record(contacts, bytes + stored);
             bytes = 0;
         }
     }
@@ -41,7 +41,7 @@ pub async fn put_opt_ins(step: Step, store: &impl Store, objects: &Objects) -> R
 }
 
 /// A record's consent statement.
-struct Said {
+struct Statement {
     key: String,
     word: OptIn,
     /// The names of the null fields. A new contact stores nothing for them.
@@ -50,7 +50,12 @@ struct Said {
 
 /// Puts new contacts. The few that are known already are then updated, by the rules of [`changes`]. Returns how many
 /// bytes the store has of those.
-async fn put(store: &impl Store, batch: &Batch, words: Vec<Said>, part: &mut Part) -> Result<usize, Error> {
+async fn put(
+    store: &impl Store,
+    batch: &Batch,
+    words: Vec<Statement>,
+    part: &mut Part,
+) -> Result<usize, Error> {
     let mut puts = Vec::with_capacity(words.len());
     for said in words {
         puts.push((stored::item(&batch.tenant, &said.key, 1, &said.word)?, said));
@@ -61,7 +66,7 @@ async fn put(store: &impl Store, batch: &Batch, words: Vec<Said>, part: &mut Par
     let puts = items.into_iter().map(|item: Item| (item, Condition::Absent)).collect();
     let (mut known, mut bytes) = (Vec::new(), 0);
     for (said, written) in words.into_iter().zip(store.put_all(Table::OptIns, puts).await?) {
-        let Said { key, word, cleared } = said;
+        let Statement { key, word, cleared } = said;
         match written {
             Written::Done => part.add(word.outcome, word.index),
             Written::Conflict(Some(item)) => {

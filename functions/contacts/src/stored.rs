@@ -219,7 +219,7 @@ pub async fn past(store: &impl Store, tenant: &Name, key: &str) -> Result<Vec<St
 }
 
 /// Maximum number of contacts in one read: bounds memory if each is large.
-const READ: usize = 100;
+const MAX_READ_CONTACTS: usize = 100;
 
 /// A page of contacts, by partition and key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -248,7 +248,7 @@ pub async fn list(
                 prefix: String::new(),
                 after: after.take(),
                 descending: false,
-                limit: READ,
+                limit: MAX_READ_CONTACTS,
             };
             let items = store.query(Table::OptIns, query).await?;
             for item in &items {
@@ -263,7 +263,7 @@ pub async fn list(
                 }
             }
             match items.last() {
-                Some(last) if items.len() == READ => after = Some(last.sort.clone()),
+                Some(last) if items.len() == MAX_READ_CONTACTS => after = Some(last.sort.clone()),
                 _ => break,
             }
         }

@@ -33,7 +33,7 @@ pub async fn withdraw_opt_ins(step: Step, store: &impl Store, objects: &Objects)
         let block: Vec<_> = keys.by_ref().take(size.next()).collect();
         let contacts = block.len();
         let bytes = withdraw(store, &batch, block, &mut part).await?;
-        size.was(contacts, bytes);
+        size.record(contacts, bytes);
     }
     Ok(Decided { part: StagedPart::new(&batch, "withdraw-opt-ins", part, objects).await? })
 }

@@ -61,7 +61,7 @@ const FUNCTIONS: &str = "\
 pub struct Expression {
     program: Program,
     /// The texts of `$error` and `$assert` that are literals in its source.
-    told: Vec<String>,
+    literals: Vec<String>,
 }
 
 /// A JSON text, parsed once for many expressions. It stays on the thread that parsed it.
@@ -93,7 +93,7 @@ impl Expression {
                     depth: MAX_LEVELS,
                     time_ms: MAX_EVALUATION_MS,
                 };
-                Ok(Self { told: fault::literals(&tree), program: Program::new(tree, limits) })
+                Ok(Self { literals: fault::literals(&tree), program: Program::new(tree, limits) })
             }
         }
     }
@@ -125,7 +125,7 @@ impl Expression {
         let time_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).min(MAX_EVALUATION_MS);
         let weight = || subject.weight();
         let value = self.program.evaluate_within(time_ms, Context::new(), &subject.value, weight, |_| Ok(()));
-        value.map_err(|failure| ExpressionError::evaluation(&failure, &self.told))
+        value.map_err(|failure| ExpressionError::evaluation(&failure, &self.literals))
     }
 }
 
@@ -152,20 +152,20 @@ fn write(value: &JValue) -> Result<String, ExpressionError> {
     String::from_utf8(to.0).map_err(|_| ExpressionError::new("the result is not text"))
 }
 
-/// Refuses a value that JSON cannot represent, or that nests deeper than `room`.
-fn check(value: &JValue, room: usize) -> Result<(), ExpressionError> {
+/// Refuses a value that JSON cannot represent, or that nests deeper than `levels`.
+fn check(value: &JValue, levels: usize) -> Result<(), ExpressionError> {
     let deeper = || {
         let deep = || ExpressionError::new(format!("the result nests deeper than {MAX_RESULT_DEPTH}"));
-        room.checked_sub(1).ok_or_else(deep)
+        levels.checked_sub(1).ok_or_else(deep)
     };
     match value {
         JValue::Array(items) => {
-            let room = deeper()?;
-            with_stack(|| items.iter().try_for_each(|item| check(item, room)))
+            let levels = deeper()?;
+            with_stack(|| items.iter().try_for_each(|item| check(item, levels)))
         }
         JValue::Object(members) => {
-            let room = deeper()?;
-            with_stack(|| members.values().try_for_each(|member| check(member, room)))
+            let levels = deeper()?;
+            with_stack(|| members.values().try_for_each(|member| check(member, levels)))
         }
         value if value.is_function() => Err(ExpressionError::new("the result holds a function")),
         _ => Ok(()),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions_come_to_json() {
+    fn results_are_json() {
         check("event", r#""Order Placed""#);
         check("metadata.items.sku", r#"["a","b"]"#);
         check("metadata.total * 2", "25");
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_values() {
+    fn errors_contain_no_values() {
         check("", "error: Unexpected end of expression");
         check("metadata.(", "error: Unexpected end of expression");
         check("$shout(event)", "error: there is no function $shout");
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_runs_away() {
+    fn evaluations_are_bounded() {
         check("($f := function() { $f() }; $f())", "error: it took longer than 1 s");
         check(
             "($f := function() { 1 + $f() }; $f())",
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_may_go_to_any_thread() {
+    fn expressions_are_send_and_sync() {
         fn check<T: Send + Sync>() {}
         check::<Expression>();
     }

@@ -50,9 +50,9 @@ where
 {
     let (tenants, mut failed) = read(&event.records);
     for (tenant, messages) in tenants {
-        let mut lots = Lots::default();
+        let mut batcher = Batcher::default();
         for (place, receives, arrivals) in messages {
-            if let Err(error) = lots.push(place, company(receives), arrivals) {
+            if let Err(error) = batcher.push(place, company(receives), arrivals) {
                 tracing::error!(
                     error.name = error.name(),
                     "the events of a message cannot be passed on: {error}"
@@ -60,19 +60,20 @@ where
                 failed.insert(place, error.to_string());
             }
         }
-        let mut waiting = lots.0.into_iter();
-        for lot in waiting.by_ref() {
-            let places = lot.messages.clone();
-            let (left, passes) = run_lot(lot, &tenant, objects, &run).await;
-            if let Some(reason) = left {
+        let mut waiting = batcher.0.into_iter();
+        for sub_batch in waiting.by_ref() {
+            let places = sub_batch.messages.clone();
+            let (failure, may_continue) = run_sub_batch(sub_batch, &tenant, objects, &run).await;
+            if let Some(reason) = failure {
                 failed.extend(places.into_iter().map(|place| (place, reason.clone())));
             }
-            if !passes {
+            if !may_continue {
                 break;
             }
         }
-        let behind = waiting.flat_map(|lot| lot.messages).map(|place| (place, BEHIND.to_owned()));
-        behind.for_each(|(place, reason)| _ = failed.entry(place).or_insert(reason));
+        let blocked =
+            waiting.flat_map(|sub_batch| sub_batch.messages).map(|place| (place, BLOCKED_REASON.to_owned()));
+        blocked.for_each(|(place, reason)| _ = failed.entry(place).or_insert(reason));
     }
     let failure = |(at, reason): (usize, String)| ItemFailure {
         item_identifier: event.records[at].message_id.clone(),
@@ -82,13 +83,13 @@ where
 }
 
 /// The reason of a message that an earlier, failed batch blocks.
-const BEHIND: &str = "events that came before its own did not get through the flow";
+const BLOCKED_REASON: &str = "events that came before its own did not get through the flow";
 /// The reason of a message without events.
-const UNREADABLE: &str = "it holds no events";
+const UNREADABLE_REASON: &str = "it holds no events";
 
 /// Runs some events. Returns why they are to be retried, if they are, and whether the events after them may run.
-async fn run_lot<R>(
-    lot: Lot,
+async fn run_sub_batch<R>(
+    sub_batch: SubBatch,
     tenant: &Name,
     objects: &Objects,
     run: impl Fn(Feed) -> R,
@@ -96,18 +97,18 @@ async fn run_lot<R>(
 where
     R: Future<Output = Result<Fed, Error>>,
 {
-    let is_small = lot.room < usize::MAX;
+    let is_small = sub_batch.max_messages < usize::MAX;
     // A storage that is unavailable to one batch is unavailable to the next ones, too.
-    let passes = |error: &Error| is_small && !error.is_transient();
-    let feed = match lot.feed(tenant, objects).await {
-        Ok(feed) => feed,
+    let may_continue = |error: &Error| is_small && !error.is_transient();
+    let flow_input = match sub_batch.flow_input(tenant, objects).await {
+        Ok(flow_input) => flow_input,
         Err(error) => {
             tracing::error!(error.name = error.name(), "events cannot be passed on: {error}");
-            return (Some(error.to_string()), passes(&error));
+            return (Some(error.to_string()), may_continue(&error));
         }
     };
-    let id = feed.batch.batch_id.to_string();
-    match run(feed).await {
+    let id = flow_input.batch.batch_id.to_string();
+    match run(flow_input).await {
         Ok(Fed::Through) => (None, true),
         Ok(Fed::Failed(why)) => {
             tracing::warn!(
@@ -122,7 +123,7 @@ where
                 error.name = error.name(),
                 "the flow could not be run on batch {id}: {error}"
             );
-            (Some(error.to_string()), passes(&error))
+            (Some(error.to_string()), may_continue(&error))
         }
     }
 }
@@ -139,7 +140,7 @@ fn read(records: &[SqsMessage]) -> (Vec<(Name, Vec<Message>)>, Reasons) {
     let mut unreadable = Reasons::new();
     for (at, message) in records.iter().enumerate() {
         let Ok(arrivals) = door::decode::<Arrivals>(message.body.as_bytes()) else {
-            unreadable.insert(at, UNREADABLE.to_owned());
+            unreadable.insert(at, UNREADABLE_REASON.to_owned());
             continue;
         };
         let known = tenants.iter().position(|(tenant, _)| *tenant == arrivals.tenant);
@@ -164,10 +165,10 @@ fn read(records: &[SqsMessage]) -> (Vec<(Name, Vec<Message>)>, Reasons) {
 
 /// Cuts the events of a tenant into batches.
 #[derive(Default)]
-struct Lots(Vec<Lot>);
+struct Batcher(Vec<SubBatch>);
 
 /// Events that run in one execution.
-struct Lot {
+struct SubBatch {
     /// The ingest request of the first event, and its time.
     first: (BatchId, Timestamp),
     /// The hash of the events' sequences: the same events make the same batch id again, others another.
@@ -179,12 +180,12 @@ struct Lot {
     /// The places of the events' messages.
     messages: Vec<usize>,
     /// Maximum number of messages.
-    room: usize,
+    max_messages: usize,
 }
 
-impl Lots {
-    /// Adds the events of a message; `room` is the maximum number of messages in its batch.
-    fn push(&mut self, place: usize, room: usize, arrivals: Arrivals<'_>) -> Result<(), Error> {
+impl Batcher {
+    /// Adds the events of a message; `max_messages` is the maximum number of messages in its batch.
+    fn push(&mut self, place: usize, max_messages: usize, arrivals: Arrivals<'_>) -> Result<(), Error> {
         let Arrivals { id, tenant: _, via, received_at, sent_at, retry, events } = arrivals;
         let mut text = Vec::new();
         for (index, incoming) in (0..).zip(events) {
@@ -205,16 +206,16 @@ impl Lots {
                 }
             };
             let mut line = Received { retry, arrival: Some(arrival), ..Received::json(0, 0, record) };
-            line.index = self.0.last().map_or(0, |lot| lot.count);
+            line.index = self.0.last().map_or(0, |sub_batch| sub_batch.count);
             write(&line, &mut text)?;
-            let fits = self.0.last().is_some_and(|lot| lot.takes(&text, place, room));
+            let fits = self.0.last().is_some_and(|sub_batch| sub_batch.fits(&text, place, max_messages));
             if !fits {
-                self.0.push(Lot::new(id, received_at));
+                self.0.push(SubBatch::new(id, received_at));
                 line.index = 0;
                 write(&line, &mut text)?;
             }
-            if let Some(lot) = self.0.last_mut() {
-                lot.push(&text, &sequence, place, room);
+            if let Some(sub_batch) = self.0.last_mut() {
+                sub_batch.push(&text, &sequence, place, max_messages);
             }
         }
         Ok(())
@@ -228,7 +229,7 @@ fn write(line: &Received<'_>, to: &mut Vec<u8>) -> Result<(), Error> {
     Ok(())
 }
 
-impl Lot {
+impl SubBatch {
     fn new(id: BatchId, received_at: Timestamp) -> Self {
         Self {
             first: (id, received_at),
@@ -237,32 +238,32 @@ impl Lot {
             count: 0,
             inline: 0,
             messages: Vec::new(),
-            room: usize::MAX,
+            max_messages: usize::MAX,
         }
     }
 
-    fn takes(&self, line: &[u8], place: usize, room: usize) -> bool {
-        let has_room = self.holds(place) || self.messages.len() < self.room.min(room);
+    fn fits(&self, line: &[u8], place: usize, max_messages: usize) -> bool {
+        let has_room = self.contains(place) || self.messages.len() < self.max_messages.min(max_messages);
         has_room && self.inline + records::inline_len(line) <= records::INLINE_BYTES
     }
 
-    fn holds(&self, place: usize) -> bool {
+    fn contains(&self, place: usize) -> bool {
         self.messages.last() == Some(&place)
     }
 
-    fn push(&mut self, line: &[u8], sequence: &str, place: usize, room: usize) {
-        if !self.holds(place) {
+    fn push(&mut self, line: &[u8], sequence: &str, place: usize, max_messages: usize) {
+        if !self.contains(place) {
             self.messages.push(place);
         }
         self.lines.extend_from_slice(line);
         self.inline += records::inline_len(line);
         self.count += 1;
-        self.room = self.room.min(room);
+        self.max_messages = self.max_messages.min(max_messages);
         self.hash.update(sequence.as_bytes());
     }
 
     /// The execution that runs them.
-    async fn feed(self, tenant: &Name, objects: &Objects) -> Result<Feed, Error> {
+    async fn flow_input(self, tenant: &Name, objects: &Objects) -> Result<Feed, Error> {
         #[derive(Serialize)]
         struct Input<'a> {
             batch: &'a Batch,

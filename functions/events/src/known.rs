@@ -22,9 +22,9 @@ pub const STANDS: SignedDuration = SignedDuration::from_hours(7 * 24);
 pub const CONFLICTS: usize = 10;
 
 /// Maximum number of events in one store request: bounds memory, and the length of one transaction.
-const BLOCK: usize = 1_000;
+const MAX_BLOCK_EVENTS: usize = 1_000;
 /// Maximum number of attempts at a change that lost against concurrent ones; then the step fails, to be retried later.
-const ROUNDS: usize = 8;
+const MAX_ATTEMPTS: usize = 8;
 
 /// The result of storing an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +38,14 @@ pub enum Verdict {
 }
 
 /// How a new event and the event that is stored under its id are resolved.
-enum Claim {
+enum Resolution {
     /// The stored event stays; this is the result of the new one.
-    Is(Verdict),
+    Keep(Verdict),
     /// The new event replaces the stored one.
-    Over,
+    Replace,
     /// The new event replaces the stored one, unless that is still in delivery: a delivery sends the event that is
     /// stored under the id.
-    OverUnlessOpen,
+    ReplaceUnlessInDelivery,
 }
 
 /// Stores valid events, each under its id if that is free; returns the results in order. Of events with one id the
@@ -57,25 +57,25 @@ pub async fn put_valid(
     events: &[StoredEvent],
 ) -> Result<Vec<Verdict>, Error> {
     put(store, tenant, events, |stored, new| {
-        let stands = new.received_at.duration_since(stored.received_at) <= STANDS;
+        let is_in_window = new.received_at.duration_since(stored.received_at) <= STANDS;
         match stored.outcome {
-            Standing::Invalid => Claim::Over,
-            _ if stored.sequence == new.sequence => Claim::Is(Verdict::Stored),
-            _ if !stands => Claim::OverUnlessOpen,
-            _ => Claim::Is(beside(stored, new)),
+            Standing::Invalid => Resolution::Replace,
+            _ if stored.sequence == new.sequence => Resolution::Keep(Verdict::Stored),
+            _ if !is_in_window => Resolution::ReplaceUnlessInDelivery,
+            _ => Resolution::Keep(compare(stored, new)),
         }
     })
     .await
 }
 
 /// The result of an event whose id belongs to a stored one.
-fn beside(stored: &StoredEvent, new: &StoredEvent) -> Verdict {
-    let is_same = stored.hash == new.hash || says_the_same(stored, new);
+fn compare(stored: &StoredEvent, new: &StoredEvent) -> Verdict {
+    let is_same = stored.hash == new.hash || has_same_content(stored, new);
     if is_same { Verdict::Duplicate } else { Verdict::Conflict }
 }
 
 /// Whether two events have the same content by today's rule: a hash may be that of an earlier rule.
-fn says_the_same(stored: &StoredEvent, new: &StoredEvent) -> bool {
+fn has_same_content(stored: &StoredEvent, new: &StoredEvent) -> bool {
     let (Some(stored), Some(new)) = (&stored.payload, &new.payload) else { return false };
     content_hash(stored) == content_hash(new)
 }
@@ -85,7 +85,7 @@ fn says_the_same(stored: &StoredEvent, new: &StoredEvent) -> bool {
 pub async fn put_invalid(store: &impl Store, tenant: &Name, events: &[StoredEvent]) -> Result<(), Error> {
     let decide = |stored: &StoredEvent, new: &StoredEvent| {
         let is_later = stored.outcome == Standing::Invalid && stored.sequence < new.sequence;
-        if is_later { Claim::Over } else { Claim::Is(Verdict::Stored) }
+        if is_later { Resolution::Replace } else { Resolution::Keep(Verdict::Stored) }
     };
     put(store, tenant, events, decide).await.map(drop)
 }
@@ -95,10 +95,10 @@ async fn put(
     store: &impl Store,
     tenant: &Name,
     events: &[StoredEvent],
-    decide: impl Fn(&StoredEvent, &StoredEvent) -> Claim,
+    decide: impl Fn(&StoredEvent, &StoredEvent) -> Resolution,
 ) -> Result<Vec<Verdict>, Error> {
     let mut verdicts = Vec::with_capacity(events.len());
-    for block in events.chunks(BLOCK) {
+    for block in events.chunks(MAX_BLOCK_EVENTS) {
         verdicts.extend(put_block(store, tenant, block, &decide).await?);
     }
     Ok(verdicts)
@@ -108,58 +108,58 @@ async fn put_block(
     store: &impl Store,
     tenant: &Name,
     events: &[StoredEvent],
-    decide: impl Fn(&StoredEvent, &StoredEvent) -> Claim,
+    decide: impl Fn(&StoredEvent, &StoredEvent) -> Resolution,
 ) -> Result<Vec<Verdict>, Error> {
     let mut verdicts = vec![Verdict::Stored; events.len()];
-    let mut open: Vec<(usize, Option<u64>)> = (0..events.len()).map(|at| (at, None)).collect();
-    for _ in 0..ROUNDS {
-        let puts = open.iter().map(|&(at, over)| item(&events[at], tenant, over));
+    let mut pending: Vec<(usize, Option<u64>)> = (0..events.len()).map(|at| (at, None)).collect();
+    for _ in 0..MAX_ATTEMPTS {
+        let puts = pending.iter().map(|&(at, over)| item(&events[at], tenant, over));
         let written = store.put_all(Table::Events, puts.collect::<Result<_, _>>()?).await?;
-        let mut again = Vec::new();
-        let mut old = Vec::new();
-        for ((at, _), written) in open.into_iter().zip(written) {
+        let mut retried = Vec::new();
+        let mut expired = Vec::new();
+        for ((at, _), written) in pending.into_iter().zip(written) {
             match written {
                 Written::Done => {}
-                Written::Conflict(None) => again.push((at, None)),
+                Written::Conflict(None) => retried.push((at, None)),
                 Written::Conflict(Some(item)) => {
                     let stored = StoredEvent::read(&item)?;
                     match decide(&stored, &events[at]) {
-                        Claim::Is(verdict) => verdicts[at] = verdict,
-                        Claim::Over => again.push((at, Some(item.version))),
-                        Claim::OverUnlessOpen => old.push((at, item.version, stored)),
+                        Resolution::Keep(verdict) => verdicts[at] = verdict,
+                        Resolution::Replace => retried.push((at, Some(item.version))),
+                        Resolution::ReplaceUnlessInDelivery => expired.push((at, item.version, stored)),
                     }
                 }
             }
         }
-        let open_ones = are_open(store, tenant, &old).await?;
-        for ((at, version, stored), is_open) in old.into_iter().zip(open_ones) {
+        let in_delivery = in_delivery(store, tenant, &expired).await?;
+        for ((at, version, stored), is_open) in expired.into_iter().zip(in_delivery) {
             if is_open {
-                verdicts[at] = beside(&stored, &events[at]);
+                verdicts[at] = compare(&stored, &events[at]);
             } else {
-                again.push((at, Some(version)));
+                retried.push((at, Some(version)));
             }
         }
-        if again.is_empty() {
+        if retried.is_empty() {
             return Ok(verdicts);
         }
-        open = again;
+        pending = retried;
     }
     Err(contended())
 }
 
 /// Whether each of these stored events is still in delivery.
-async fn are_open(
+async fn in_delivery(
     store: &impl Store,
     tenant: &Name,
-    old: &[(usize, u64, StoredEvent)],
+    expired: &[(usize, u64, StoredEvent)],
 ) -> Result<Vec<bool>, Error> {
-    if old.is_empty() {
+    if expired.is_empty() {
         return Ok(Vec::new());
     }
     let key =
         |stored: &StoredEvent| (response::partition(tenant, &stored.message_id), response::SORT.to_owned());
-    let keys = old.iter().map(|(.., stored)| key(stored)).collect();
-    let found = store.get_all(response::TABLE, keys).await?.into_iter().zip(old);
+    let keys = expired.iter().map(|(.., stored)| key(stored)).collect();
+    let found = store.get_all(response::TABLE, keys).await?.into_iter().zip(expired);
     let is_open = |(item, (.., stored)): (Option<Item>, &(usize, u64, StoredEvent))| {
         let Some(item) = item else { return Ok(false) };
         let response = Response::read(&item)?;
@@ -183,13 +183,13 @@ pub async fn note_conflicts(
     tenant: &Name,
     conflicts: &BTreeMap<String, Vec<String>>,
 ) -> Result<(), Error> {
-    let mut open: Vec<(&String, &Vec<String>)> = conflicts.iter().collect();
-    for _ in 0..ROUNDS {
-        let keys = open.iter().map(|(id, _)| StoredEvent::key(tenant, id)).collect();
+    let mut pending: Vec<(&String, &Vec<String>)> = conflicts.iter().collect();
+    for _ in 0..MAX_ATTEMPTS {
+        let keys = pending.iter().map(|(id, _)| StoredEvent::key(tenant, id)).collect();
         let found = store.get_all(Table::Events, keys).await?;
         let mut puts = Vec::new();
         let mut changed = Vec::new();
-        for ((id, sequences), item) in open.into_iter().zip(found) {
+        for ((id, sequences), item) in pending.into_iter().zip(found) {
             let Some(item) = item else { continue };
             if let Some(noted) = noted(StoredEvent::read(&item)?, sequences) {
                 puts.push((noted.item(tenant, item.version + 1)?, Condition::Version(item.version)));
@@ -201,8 +201,8 @@ pub async fn note_conflicts(
         }
         let written = store.put_all(Table::Events, puts).await?.into_iter();
         let lost = changed.into_iter().zip(written).filter(|(_, written)| *written != Written::Done);
-        open = lost.map(|(conflict, _)| conflict).collect();
-        if open.is_empty() {
+        pending = lost.map(|(conflict, _)| conflict).collect();
+        if pending.is_empty() {
             return Ok(());
         }
     }

@@ -29,7 +29,7 @@ pub struct Response {
     pub response_id: String,
     /// The payload, or its text if not every table can store it: the result of [`body`]. Null, and not stored, if no
     /// destination wanted the event.
-    #[serde(default = "nothing", skip_serializing_if = "is_nothing")]
+    #[serde(default = "null", skip_serializing_if = "is_null")]
     pub response_body: Box<RawValue>,
     /// For each destination whether the event was delivered.
     pub destinations: BTreeMap<DestinationName, bool>,
@@ -54,11 +54,11 @@ pub fn body(payload: &RawValue) -> Result<Box<RawValue>, Error> {
     to_raw_value(payload.get()).map_err(|error| Error::BadInput(door::describe(&error)))
 }
 
-fn nothing() -> Box<RawValue> {
+fn null() -> Box<RawValue> {
     RawValue::NULL.to_owned()
 }
 
-fn is_nothing(body: &RawValue) -> bool {
+fn is_null(body: &RawValue) -> bool {
     body.get() == RawValue::NULL.get()
 }
 
@@ -67,7 +67,7 @@ impl Response {
     pub fn nowhere(arrival: &Arrival) -> Self {
         Self {
             response_id: arrival.message_id.clone(),
-            response_body: nothing(),
+            response_body: null(),
             destinations: BTreeMap::new(),
             undecided: BTreeSet::new(),
             sequence: arrival.sequence(),

@@ -51,7 +51,7 @@ pub fn canonical(text: &str, leave_out: LeaveOut) -> Vec<u8> {
 type LeaveOut = fn(Option<&str>, &str) -> bool;
 
 /// Maximum depth that [`canonical`] parses: more than any accepted record has.
-const FOLLOWED: usize = MAX_DEPTH + 1;
+const MAX_PARSED_DEPTH: usize = MAX_DEPTH + 1;
 
 struct Canonical<'a> {
     text: &'a str,
@@ -64,8 +64,8 @@ impl<'a> Canonical<'a> {
     /// Writes the value that begins here; `parent` is its name if it is a member of the outermost object.
     fn value(&mut self, depth: usize, parent: Option<&str>) {
         match self.peek() {
-            Some(b'{') if depth < FOLLOWED => self.object(depth, parent),
-            Some(b'[') if depth < FOLLOWED => self.list(depth),
+            Some(b'{') if depth < MAX_PARSED_DEPTH => self.object(depth, parent),
+            Some(b'[') if depth < MAX_PARSED_DEPTH => self.list(depth),
             Some(b'"') => {
                 let string = self.string();
                 push_string(&mut self.out, string);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn one_form_a_value() {
+    fn each_value_has_one_form() {
         check(" 1.50 ", "1.50");
         check("1e5", "1e5");
         check(r#""\u0061\/\n""#, r#""a/\n""#);

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Maximum size of a part in the state's data, in bytes of JSON; five parts and a list fit in 256 KiB.
-const INLINE_LIMIT: usize = 16 * 1024;
+const MAX_INLINE_BYTES: usize = 16 * 1024;
 
 /// The decisions of one step, or of all of them: record indices by outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,7 +108,7 @@ impl StagedPart {
     /// Stages the part of the step `step`.
     pub async fn new(batch: &Batch, step: &str, part: Part, objects: &Objects) -> Result<Self, Error> {
         let json = door::encode(&part)?;
-        if json.len() <= INLINE_LIMIT {
+        if json.len() <= MAX_INLINE_BYTES {
             return Ok(Self::Part(part));
         }
         let (tenant, id, chunk) = (&batch.tenant, batch.batch_id, batch.chunk_label());

@@ -19,9 +19,9 @@ use crate::error::Error;
 pub const STAGING: &str = "staging/";
 
 /// Size of the parts of a streamed object; S3 accepts none smaller than 5 MiB.
-const PART: usize = 8 * 1024 * 1024;
+const PART_BYTES: usize = 8 * 1024 * 1024;
 /// Maximum number of parts in flight.
-const PARTS_AT_ONCE: usize = 2;
+const MAX_PARTS_IN_FLIGHT: usize = 2;
 
 /// The object store, with the two levels of durability that the flow needs.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ pub struct Upload {
 impl Upload {
     /// Writes the next piece.
     pub async fn put(&mut self, piece: Bytes) -> Result<(), Error> {
-        let has_room = self.write.wait_for_capacity(PARTS_AT_ONCE).await;
+        let has_room = self.write.wait_for_capacity(MAX_PARTS_IN_FLIGHT).await;
         has_room.map_err(|error| failure(&self.key, error))?;
         self.write.put(piece);
         Ok(())
@@ -114,7 +114,7 @@ impl Objects {
     pub async fn upload(&self, key: &str) -> Result<Upload, Error> {
         let upload =
             self.of(key).put_multipart(&Path::from(key)).await.map_err(|error| failure(key, error))?;
-        Ok(Upload { key: key.to_owned(), write: WriteMultipart::new_with_chunk_size(upload, PART) })
+        Ok(Upload { key: key.to_owned(), write: WriteMultipart::new_with_chunk_size(upload, PART_BYTES) })
     }
 
     /// The object's bytes.

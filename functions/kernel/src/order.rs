@@ -13,11 +13,11 @@ use crate::{
 };
 
 /// The sort key of a tenant's last number, among its claims.
-const SORT: &str = "order";
+const SORT_KEY: &str = "order";
 
 /// The next number of a tenant: higher than all before it, and unique.
 pub async fn next(store: &impl Store, tenant: &Name, now: Timestamp) -> Result<u64, Error> {
-    Ok(store.raise(Table::Claims, tenant.as_str(), SORT, at(now)).await?)
+    Ok(store.raise(Table::Claims, tenant.as_str(), SORT_KEY, at(now)).await?)
 }
 
 /// The number of a batch that crmflow did not receive: its execution was started by hand, or by an upload on AWS.

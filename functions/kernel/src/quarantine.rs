@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Maximum number of objects that are written concurrently.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT_WRITES: usize = 16;
 
 /// A record in quarantine: one line of its object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -167,7 +167,8 @@ impl EventWriter {
     pub async fn finish(self, objects: &Objects) -> Result<Vec<String>, Error> {
         let writes =
             self.requests.into_values().map(async |(batch, writer)| writer.finish(&batch, objects).await);
-        let keys: Vec<Vec<String>> = stream::iter(writes).buffered(AT_ONCE).try_collect().await?;
+        let keys: Vec<Vec<String>> =
+            stream::iter(writes).buffered(MAX_CONCURRENT_WRITES).try_collect().await?;
         Ok(keys.concat())
     }
 }
@@ -201,7 +202,7 @@ pub struct Filter {
 
 impl Filter {
     /// Whether an object may contain entries to list.
-    fn opens(&self, key: &str) -> bool {
+    fn may_contain(&self, key: &str) -> bool {
         let of = |name: &str| name.split('-').next()?.parse::<BatchId>().ok();
         let mut parts = key.rsplit('/');
         let (name, kind) = (parts.next().unwrap_or_default(), parts.nth(3));
@@ -214,7 +215,7 @@ impl Filter {
                 .is_none_or(|ids| is_delivery || of(name).is_some_and(|id| ids.contains(&id)))
     }
 
-    fn takes(&self, entry: &Entry) -> bool {
+    fn matches(&self, entry: &Entry) -> bool {
         self.batches.as_ref().is_none_or(|ids| ids.contains(&entry.batch_id))
     }
 }
@@ -230,7 +231,7 @@ pub async fn list(
     let (first_key, skip) = page.map(decode_page).transpose()?.unwrap_or_default();
     let (mut entries, mut bytes) = (Vec::new(), 0);
     for Listed { key, .. } in objects.list(&format!("quarantine/{tenant}/")).await? {
-        if key < first_key || !filter.opens(&key) {
+        if key < first_key || !filter.may_contain(&key) {
             continue;
         }
         let skip = if key == first_key { skip } else { 0 };
@@ -241,7 +242,7 @@ pub async fn list(
                 return Ok(());
             }
             let entry = door::decode::<Entry>(line)?;
-            if filter.takes(&entry) {
+            if filter.matches(&entry) {
                 bytes += line.len();
                 entries.push(entry);
             }

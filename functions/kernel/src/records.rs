@@ -91,9 +91,9 @@ pub fn inline_len(lines: &[u8]) -> usize {
 /// Maximum size of an unpacked list in the staging folder. A list of that size stays plain: the next step reads it at
 /// once, and packing would take longer than everything else. A larger one (a chunk of many records for one address) is
 /// packed and written as it grows, since memory must not grow with it.
-const PLAIN_LIMIT: u64 = 8 * 1024 * 1024;
+const MAX_PLAIN_BYTES: u64 = 8 * 1024 * 1024;
 /// Approximate size of the pieces of a list in memory: a list in one piece would be copied as it grows.
-const PIECE: usize = 256 * 1024;
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// Writes a step's records line by line; they stay inline up to [`INLINE_LIMIT`].
 #[derive(Debug)]
@@ -146,11 +146,11 @@ impl<'a> RecordsWriter<'a> {
         if self.inline <= INLINE_LIMIT {
             self.inline += inline_len(line) + 2;
         }
-        if self.lines.len() < PIECE {
+        if self.lines.len() < PIECE_BYTES {
             return Ok(());
         }
         self.pieces.push(std::mem::take(&mut self.lines).into());
-        if self.bytes <= PLAIN_LIMIT { Ok(()) } else { self.pack().await }
+        if self.bytes <= MAX_PLAIN_BYTES { Ok(()) } else { self.pack().await }
     }
 
     /// Packs the full pieces, and writes them.

@@ -99,7 +99,7 @@ impl std::error::Error for StoreError {}
 pub const MAX_PAGE_BYTES: usize = 2 << 20;
 
 /// Maximum number of items that one read of a count returns.
-const COUNTED_AT_ONCE: usize = 1_000;
+const COUNT_PAGE_ITEMS: usize = 1_000;
 
 /// Items by (table, partition, sort). Every write that returns is durable, and any write may be repeated.
 pub trait Store: Clone + Send + Sync + 'static {
@@ -136,9 +136,9 @@ pub trait Store: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<usize, StoreError>> + Send {
         async move {
             let mut counted = 0;
-            let most = query.limit;
-            while counted < most {
-                query.limit = COUNTED_AT_ONCE.min(most - counted);
+            let limit = query.limit;
+            while counted < limit {
+                query.limit = COUNT_PAGE_ITEMS.min(limit - counted);
                 let page = self.query(table, query.clone()).await?;
                 counted += page.len();
                 if page.len() < query.limit {

@@ -13,14 +13,14 @@ use crate::store::{Condition, Item, Query, Store, Table, Written};
 ///
 /// If the store breaks the promise of the trait.
 pub async fn store_contract(store: impl Store) {
-    nothing_is_there_before(&store).await;
-    what_was_put_is_read_back(&store).await;
-    conditions_hold(&store).await;
-    tables_and_partitions_are_apart(&store).await;
+    an_unwritten_item_is_absent(&store).await;
+    puts_are_read_back(&store).await;
+    conditions_decide_puts(&store).await;
+    tables_and_partitions_are_separate(&store).await;
     ranges_are_read_in_order(&store).await;
-    ranges_begin_behind_an_item(&store).await;
-    many_are_got_in_the_order_asked(&store).await;
-    each_of_many_has_its_condition(&store).await;
+    ranges_begin_after_an_item(&store).await;
+    items_are_returned_in_the_order_of_keys(&store).await;
+    each_put_has_its_condition(&store).await;
     puts_of_one_key_happen_in_order(&store).await;
     thousands_are_put_at_once(&store).await;
     one_of_64_wins(&store).await;
@@ -64,7 +64,7 @@ async fn a_counter_only_rises(store: &impl Store) {
     assert!(raise("c", 0).await > given[63]);
 }
 
-async fn nothing_is_there_before(store: &impl Store) {
+async fn an_unwritten_item_is_absent(store: &impl Store) {
     check(done(store.get(Table::OptIns, "none", "a").await).as_ref(), None);
     done(store.delete(Table::OptIns, "none", "a").await);
     assert_eq!(done(store.get_all(Table::OptIns, vec![]).await), vec![]);
@@ -72,7 +72,7 @@ async fn nothing_is_there_before(store: &impl Store) {
     assert_eq!(keys(store, "none", &range("")).await, Vec::<String>::new());
 }
 
-async fn what_was_put_is_read_back(store: &impl Store) {
+async fn puts_are_read_back(store: &impl Store) {
     let bodies = [
         "{}",
         r#"{"name":"Ann","optIn":true,"interests":["a","b"],"index":17}"#,
@@ -95,7 +95,7 @@ async fn what_was_put_is_read_back(store: &impl Store) {
     check(done(store.get(Table::OptIns, "bodies/ü 😀", "x").await).as_ref(), None);
 }
 
-async fn conditions_hold(store: &impl Store) {
+async fn conditions_decide_puts(store: &impl Store) {
     let [one, two] = [item("c", "a", 1, r#"{"n":1}"#), item("c", "a", 2, r#"{"n":2}"#)];
     let put = async |item: &Item, condition| done(store.put(Table::Claims, item.clone(), condition).await);
     assert_eq!(put(&one, Condition::Version(1)).await, Written::Conflict(None));
@@ -120,7 +120,7 @@ fn conflict(written: Written, stored: &Item) {
     }
 }
 
-async fn tables_and_partitions_are_apart(store: &impl Store) {
+async fn tables_and_partitions_are_separate(store: &impl Store) {
     for table in Table::ALL {
         for partition in ["apart", "Apart", "apart "] {
             let body = format!(r#"{{"table":"{}","partition ":"{partition}"}}"#, table.name());
@@ -183,7 +183,7 @@ async fn ranges_are_read_in_order(store: &impl Store) {
     }
 }
 
-async fn ranges_begin_behind_an_item(store: &impl Store) {
+async fn ranges_begin_after_an_item(store: &impl Store) {
     let cases: [(&str, &str, bool, &[&str]); 12] = [
         ("", "a#2x", false, &["aa", "b", "é"]),
         ("", "a#2x", true, &["a#2", "a#1", "a", "A"]),
@@ -208,7 +208,7 @@ async fn ranges_begin_behind_an_item(store: &impl Store) {
     }
 }
 
-async fn many_are_got_in_the_order_asked(store: &impl Store) {
+async fn items_are_returned_in_the_order_of_keys(store: &impl Store) {
     let put =
         |at: u64| (item("many", &format!("{at:04}"), at, &format!(r#"{{"at":{at}}}"#)), Condition::None);
     done(store.put_all(Table::OptIns, (0..260).map(put).collect()).await);
@@ -221,7 +221,7 @@ async fn many_are_got_in_the_order_asked(store: &impl Store) {
     }
 }
 
-async fn each_of_many_has_its_condition(store: &impl Store) {
+async fn each_put_has_its_condition(store: &impl Store) {
     let known = item("each", "known", 3, r#"{"old":true}"#);
     done(store.put(Table::OptIns, known.clone(), Condition::None).await);
     let new = |sort: &str| item("each", sort, 4, "{}");

@@ -31,12 +31,12 @@ use kernel::{
 pub async fn consent_contract(store: impl Store, objects: Objects) {
     let flow =
         |tenant: &str| Flow { store: store.clone(), objects: objects.clone(), tenant: done(tenant.parse()) };
-    a_clock_that_was_ahead_decides_nothing(flow("clock")).await;
-    a_word_without_a_number_is_before_all_others(flow("numbers")).await;
-    a_word_that_lost_is_in_the_history_once(flow("late")).await;
-    a_no_that_was_said_again_holds(flow("again")).await;
+    clocks_do_not_decide(flow("clock")).await;
+    statements_without_a_number_are_oldest(flow("numbers")).await;
+    a_late_statement_is_in_the_history_once(flow("late")).await;
+    a_repeated_opt_out_is_current(flow("again")).await;
     a_replay_is_as_old_as_its_batch(flow("replay")).await;
-    what_is_not_said_stays(flow("stays")).await;
+    omitted_fields_stay(flow("stays")).await;
     null_clears(flow("null")).await;
     two_batches_at_once_lose_nothing(flow("two")).await;
 }
@@ -83,16 +83,16 @@ impl<S: Store> Flow<S> {
     }
 
     /// Runs a batch of one record on Ann, each step twice, and fails unless this is its outcome.
-    async fn check(&self, batch: &Batch, said: &str, outcome: Outcome, is_late: bool) {
+    async fn check(&self, batch: &Batch, statement: &str, outcome: Outcome, is_late: bool) {
         for _ in 0..2 {
-            let part = self.run(batch, said).await;
-            assert_eq!(part.outcome(0), Some(outcome), "{said}");
-            assert_eq!(part.late, if is_late { vec![0] } else { vec![] }, "{said}");
+            let part = self.run(batch, statement).await;
+            assert_eq!(part.outcome(0), Some(outcome), "{statement}");
+            assert_eq!(part.late, if is_late { vec![0] } else { vec![] }, "{statement}");
         }
     }
 
-    async fn run(&self, batch: &Batch, said: &str) -> Part {
-        let record = done(RawValue::from_string(format!(r#"{{"email":"{ANN}",{said}}}"#)));
+    async fn run(&self, batch: &Batch, statement: &str) -> Part {
+        let record = done(RawValue::from_string(format!(r#"{{"email":"{ANN}",{statement}}}"#)));
         let mut line = Vec::new();
         done(Received::json(0, 0, &record).write(&mut line));
         let records = done(Records::inline(&line));
@@ -100,7 +100,7 @@ impl<S: Store> Flow<S> {
             done(serde_json::value::to_raw_value(&serde_json::json!({ "batch": batch, "records": records })));
         let execution = Execution { name: batch.batch_id.to_string(), started_at: batch.received_at };
         let valid = done(batches::validate_schema(Start { input, execution }, &self.objects).await);
-        assert_eq!(valid.valid.count, 1, "{said}");
+        assert_eq!(valid.valid.count, 1, "{statement}");
         let step = |records| Step { batch: batch.clone(), records };
         let unique = done(batches::remove_duplicates(step(valid.valid), &self.objects).await);
         let put = done(contacts::put_opt_ins(step(unique.opted_in), &self.store, &self.objects).await);
@@ -113,36 +113,37 @@ impl<S: Store> Flow<S> {
     }
 
     /// Ann's current statement, and all of her statements in order: the batch, yes or no, late or not.
-    async fn said(&self) -> (OptIn, Vec<(BatchId, bool, bool)>) {
+    async fn statements(&self) -> (OptIn, Vec<(BatchId, bool, bool)>) {
         let found = done(stored::find(&self.store, &self.tenant, ANN).await);
         let history = found.unwrap_or_else(|| panic!("Ann is not known"));
         let all = history.past.iter().chain([&history.current]);
-        let said = all.map(|stored| (stored.word.batch_id, stored.word.opt_in, stored.word.late)).collect();
-        (history.current.word, said)
+        let statements =
+            all.map(|stored| (stored.word.batch_id, stored.word.opt_in, stored.word.late)).collect();
+        (history.current.word, statements)
     }
 
     async fn check_fields(&self, name: &str, interests: Option<&[&str]>, extra: Option<&str>) {
-        let (word, _) = self.said().await;
+        let (word, _) = self.statements().await;
         let interests = interests.map(|all| all.iter().map(|&text| text.to_owned()).collect());
         assert_eq!((&*word.name, word.interests, word.extra.as_deref()), (name, interests, extra));
     }
 }
 
-async fn a_clock_that_was_ahead_decides_nothing<S: Store>(flow: Flow<S>) {
+async fn clocks_do_not_decide<S: Store>(flow: Flow<S>) {
     let first = flow.arrives(noon(30)).await;
     flow.check(&first, YES, Saved, false).await;
     // The clock is right again.
     let second = flow.arrives(noon(0)).await;
     flow.check(&second, NO, Withdrawn, false).await;
-    assert_eq!(flow.said().await.1, [(first.batch_id, true, false), (second.batch_id, false, false)]);
+    assert_eq!(flow.statements().await.1, [(first.batch_id, true, false), (second.batch_id, false, false)]);
     let third = flow.arrives(noon(0)).await;
     flow.check(&third, YES, Saved, false).await;
     let fourth = flow.arrives(noon(-1000)).await;
     flow.check(&fourth, NO, Withdrawn, false).await;
-    assert_eq!(flow.said().await.0.since, noon(-1000), "a person reads what the clock said");
+    assert_eq!(flow.statements().await.0.since, noon(-1000), "a person reads what the clock said");
 }
 
-async fn a_word_without_a_number_is_before_all_others<S: Store>(flow: Flow<S>) {
+async fn statements_without_a_number_are_oldest<S: Store>(flow: Flow<S>) {
     let old = OptIn {
         name: "Ann".to_owned(),
         email: ANN.to_owned(),
@@ -166,10 +167,10 @@ async fn a_word_without_a_number_is_before_all_others<S: Store>(flow: Flow<S>) {
     let new = flow.arrives(noon(0)).await;
     flow.check(&new, NO, Withdrawn, false).await;
     flow.check(&flow.batch(noon(31), 0, 0), YES, Unchanged, true).await;
-    assert!(!flow.said().await.0.opt_in);
+    assert!(!flow.statements().await.0.opt_in);
 }
 
-async fn a_word_that_lost_is_in_the_history_once<S: Store>(flow: Flow<S>) {
+async fn a_late_statement_is_in_the_history_once<S: Store>(flow: Flow<S>) {
     let mut batches = Vec::new();
     for _ in 0..5 {
         batches.push(flow.arrives(noon(0)).await);
@@ -179,29 +180,29 @@ async fn a_word_that_lost_is_in_the_history_once<S: Store>(flow: Flow<S>) {
     flow.check(&batches[3], changed, Saved, false).await;
     flow.check(&batches[2], NO, Unchanged, true).await;
     flow.check(&batches[1], YES, Unchanged, true).await;
-    let (word, said) = flow.said().await;
+    let (word, statements) = flow.statements().await;
     assert_eq!((word.batch_id, word.opt_in, &*word.name), (batches[3].batch_id, true, "Ann Lee"));
     let expected = [(0, true, false), (1, true, true), (2, false, true), (3, true, false)];
     let named = |all: &[(usize, bool, bool)]| -> Vec<_> {
         all.iter().map(|&(at, opt_in, late)| (batches[at].batch_id, opt_in, late)).collect()
     };
-    assert_eq!(said, named(&expected));
+    assert_eq!(statements, named(&expected));
     flow.check(&batches[4], NO, Withdrawn, false).await;
     // Another attempt at a batch finds its own statement, whatever followed.
     flow.check(&batches[3], changed, Saved, false).await;
     flow.check(&batches[2], NO, Unchanged, true).await;
-    assert_eq!(flow.said().await.1, named(&[&expected[..], &[(4, false, false)]].concat()));
+    assert_eq!(flow.statements().await.1, named(&[&expected[..], &[(4, false, false)]].concat()));
 }
 
-async fn a_no_that_was_said_again_holds<S: Store>(flow: Flow<S>) {
+async fn a_repeated_opt_out_is_current<S: Store>(flow: Flow<S>) {
     flow.check(&flow.arrives(noon(0)).await, YES, Saved, false).await;
     let no = flow.arrives(noon(0)).await;
     flow.check(&no, NO, Withdrawn, false).await;
     let between = flow.arrives(noon(0)).await;
     flow.check(&flow.arrives(noon(0)).await, NO, Unchanged, false).await;
     flow.check(&between, YES, Unchanged, true).await;
-    let (word, said) = flow.said().await;
-    assert_eq!((word.opt_in, word.batch_id, said.len()), (false, no.batch_id, 3));
+    let (word, statements) = flow.statements().await;
+    assert_eq!((word.opt_in, word.batch_id, statements.len()), (false, no.batch_id, 3));
     flow.check(&flow.arrives(noon(0)).await, YES, Saved, false).await;
 }
 
@@ -222,7 +223,7 @@ async fn a_replay_is_as_old_as_its_batch<S: Store>(flow: Flow<S>) {
     flow.check(&third, NO, Unchanged, true).await;
 }
 
-async fn what_is_not_said_stays<S: Store>(flow: Flow<S>) {
+async fn omitted_fields_stay<S: Store>(flow: Flow<S>) {
     let whole = r#""name":"Ann Meyer","optIn":true,"interests":["art"],"phone":"1","id":90071992547409931"#;
     let extra = Some(r#"{"id":90071992547409931,"phone":"1"}"#);
     flow.check(&flow.arrives(noon(0)).await, whole, Saved, false).await;
@@ -250,7 +251,7 @@ async fn what_is_not_said_stays<S: Store>(flow: Flow<S>) {
     flow.check(&flow.arrives(noon(0)).await, r#""name":"","optIn":true,"interests":["music"]"#, Saved, false)
         .await;
     flow.check_fields("Ann Lee", Some(&["music"]), merged).await;
-    assert_eq!(flow.said().await.1.len(), 4);
+    assert_eq!(flow.statements().await.1.len(), 4);
 }
 
 async fn null_clears<S: Store>(flow: Flow<S>) {
@@ -266,7 +267,7 @@ async fn null_clears<S: Store>(flow: Flow<S>) {
     flow.check(&flow.arrives(noon(0)).await, none, Saved, false).await;
     flow.check(&flow.arrives(noon(0)).await, r#""name":"Ann","optIn":true,"a":null"#, Saved, false).await;
     flow.check_fields("Ann", None, None).await;
-    assert_eq!(flow.said().await.1.len(), 5);
+    assert_eq!(flow.statements().await.1.len(), 5);
 }
 
 async fn two_batches_at_once_lose_nothing<S: Store>(flow: Flow<S>) {
@@ -275,11 +276,14 @@ async fn two_batches_at_once_lose_nothing<S: Store>(flow: Flow<S>) {
         let (yes, no) = (flow.arrives(noon(-round)).await, flow.arrives(noon(-2 * round)).await);
         orders.extend([yes.order, no.order]);
         let both = futures::future::join(flow.run(&no, NO), flow.run(&yes, YES)).await;
-        let (word, said) = flow.said().await;
+        let (word, statements) = flow.statements().await;
         let was_known = round > 0 || both.0.outcome(0) != Some(Ignored);
-        assert_eq!(word.opt_in, !was_known, "the later of two stands: {said:?}");
-        let is_kept = said.iter().any(|(id, ..)| *id == yes.batch_id);
-        assert!(is_kept || (both.1.outcome(0) == Some(Unchanged) && both.1.late.is_empty()), "{said:?}");
+        assert_eq!(word.opt_in, !was_known, "the later of two stands: {statements:?}");
+        let is_kept = statements.iter().any(|(id, ..)| *id == yes.batch_id);
+        assert!(
+            is_kept || (both.1.outcome(0) == Some(Unchanged) && both.1.late.is_empty()),
+            "{statements:?}"
+        );
     }
     assert!(orders.is_sorted_by(|a, b| a < b), "{orders:?}");
 }

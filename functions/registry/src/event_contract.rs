@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use delivery::{model, routes::Routes};
 use events::event::{Standing, StoredEvent};
-use flow::{Flow, SETTLE, Sent, Until, done, sent};
+use flow::{Flow, ORDERING_DELAY, Sent, Until, done, sent};
 use kernel::{
     objects::Objects,
     outcome::Outcome::{Conflict, Duplicate, Invalid, Routed},
@@ -31,23 +31,23 @@ pub async fn event_contract(store: impl Store, objects: Objects, queue: impl Que
         routes: Routes::default(),
         tenant: done(tenant.parse()),
     };
-    an_id_stands_for_its_event(flow("ids")).await;
+    an_id_belongs_to_its_event(flow("ids")).await;
     an_id_is_free_after_a_week(flow("week")).await;
     an_invalid_event_frees_its_id(flow("invalid")).await;
     conflicts_are_noted(flow("conflicts")).await;
     a_resend_is_no_conflict(flow("resends")).await;
-    another_try_goes_where_the_first_one_went(flow("tries")).await;
-    what_was_undecided_stays_so(flow("undecided")).await;
-    destinations_are_told_apart(flow("ways")).await;
-    what_is_kept_in_order_waits_for_what_came_before(flow("order")).await;
-    what_no_table_can_keep_is_kept_as_text(flow("text")).await;
+    another_attempt_has_the_first_result(flow("tries")).await;
+    undecided_events_stay_undecided(flow("undecided")).await;
+    destinations_of_one_name_are_distinguished(flow("ways")).await;
+    ordered_events_wait_for_earlier_ones(flow("order")).await;
+    unstorable_payloads_are_stored_as_text(flow("text")).await;
 }
 
 const ORDER: &str = r#""event":"Order Placed""#;
 const VISIT: &str = r#""event":"Visit","metadata":{"preferredChannel":"sms"}"#;
 const NAMELESS: &str = r#""metadata":{}"#;
 
-async fn an_id_stands_for_its_event<S: Store, Q: Queue>(flow: Flow<S, Q>) {
+async fn an_id_belongs_to_its_event<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     flow.destination("all", json!({})).await;
     let request =
         [sent(1, 0, "a", ORDER), sent(1, 1, "a", ORDER), sent(1, 2, "a", VISIT), sent(1, 3, "b", VISIT)];
@@ -130,7 +130,7 @@ async fn a_resend_is_no_conflict<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     flow.check(&[sent(4, 0, "b", RESENT), sent(4, 1, "b", ORDER)], &[Duplicate, Conflict]).await;
 }
 
-async fn another_try_goes_where_the_first_one_went<S: Store, Q: Queue>(flow: Flow<S, Q>) {
+async fn another_attempt_has_the_first_result<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     flow.destination("first", json!({})).await;
     let request = [sent(1, 0, "a", ORDER), sent(1, 1, "b", ORDER)];
     flow.run(&request[..1], Until::Stored).await;
@@ -153,7 +153,7 @@ async fn another_try_goes_where_the_first_one_went<S: Store, Q: Queue>(flow: Flo
 }
 
 /// The delivery worker evaluates the filter, even if that has changed by then.
-async fn what_was_undecided_stays_so<S: Store, Q: Queue>(flow: Flow<S, Q>) {
+async fn undecided_events_stay_undecided<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     flow.destination("broken", json!({ "filter": "$number(event) > 1" })).await;
     let request = [sent(1, 0, "a", ORDER)];
     flow.run(&request, Until::Routed).await;
@@ -166,7 +166,7 @@ async fn what_was_undecided_stays_so<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     assert_eq!(flow.undecided("broken").await, ["a"]);
 }
 
-async fn destinations_are_told_apart<S: Store, Q: Queue>(flow: Flow<S, Q>) {
+async fn destinations_of_one_name_are_distinguished<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     flow.check(&[sent(1, 0, "nowhere", ORDER)], &[Routed]).await;
     flow.destination("orders", json!({ "events": ["Order Placed", "Other"], "ordering": "user" })).await;
     flow.destination("mails", json!({ "Type": "CDP" })).await;
@@ -198,7 +198,7 @@ async fn destinations_are_told_apart<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     assert_eq!((nowhere.response_body.get(), nowhere.destinations.len()), ("null", 0));
 }
 
-async fn what_is_kept_in_order_waits_for_what_came_before<S: Store, Q: Queue>(flow: Flow<S, Q>) {
+async fn ordered_events_wait_for_earlier_ones<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     flow.destination("ordered", json!({ "ordering": "user" })).await;
     flow.destination("other", json!({})).await;
     // The queue delivers them in reverse order.
@@ -206,14 +206,15 @@ async fn what_is_kept_in_order_waits_for_what_came_before<S: Store, Q: Queue>(fl
         flow.check(&[sent(request, 0, id, ORDER)], &[Routed]).await;
     }
     let accepted = sent(1, 0, "m1", ORDER).received_at();
-    for (name, user, due) in [("ordered", json!("ann"), accepted + SETTLE), ("other", json!(null), accepted)]
+    for (name, user, due) in
+        [("ordered", json!("ann"), accepted + ORDERING_DELAY), ("other", json!(null), accepted)]
     {
         let expected = [(due, json!(["m1", user, null])), (due, json!(["m2", user, null]))];
         assert_eq!(flow.rows(name).await, expected, "{name}");
     }
 }
 
-async fn what_no_table_can_keep_is_kept_as_text<S: Store, Q: Queue>(flow: Flow<S, Q>) {
+async fn unstorable_payloads_are_stored_as_text<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     flow.destination("all", json!({})).await;
     let huge =
         sent(1, 0, "a", r#""event":"e","metadata":{"":1,"n":1234567890123456789012345678901234567890}"#);

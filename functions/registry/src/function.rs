@@ -90,9 +90,16 @@ pub async fn call<S: Store, Q: Queue>(
         Function::PutEvents => door::encode(&events::put_events(door::decode(input)?, store, objects).await?),
         Function::RouteEvents => {
             // The queue of this machine keeps its order.
-            let delay = SignedDuration::ZERO;
-            let routed =
-                delivery::route_events(door::decode(input)?, store, objects, queue, routes, now, delay);
+            let ordering_delay = SignedDuration::ZERO;
+            let routed = delivery::route_events(
+                door::decode(input)?,
+                store,
+                objects,
+                queue,
+                routes,
+                now,
+                ordering_delay,
+            );
             door::encode(&routed.await?)
         }
         Function::Summarize => {

@@ -45,7 +45,7 @@ pub(super) async fn requeue(
     entries.dedup_by_key(|entry| entry.index);
     let mut requeued = Vec::new();
     while !entries.is_empty() {
-        let rest = entries.split_off(fitting(&entries, picks));
+        let rest = entries.split_off(count_that_fits(&entries, picks));
         let request = BatchId::new(now, random());
         let held = claim(store, tenant, request, std::mem::replace(&mut entries, rest), now).await?;
         let Some(first) = held.first() else { continue };
@@ -71,7 +71,7 @@ pub(super) async fn requeue(
 }
 
 /// How many of the first entries fit in one request; at least one.
-fn fitting(entries: &[Entry], picks: &[Pick]) -> usize {
+fn count_that_fits(entries: &[Entry], picks: &[Pick]) -> usize {
     let mut bytes = 0;
     let fits = entries.iter().take(MAX_REQUEST_EVENTS).take_while(|entry| {
         bytes += incoming(entry, picks).map_or(0, |incoming| incoming.record.get().len());

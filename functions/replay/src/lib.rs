@@ -33,13 +33,13 @@ use kernel::{
 /// Maximum number of records in one replay: as many as a chunk has.
 pub const MOST: usize = 20_000;
 /// Maximum size of its records, in bytes.
-const MOST_BYTES: usize = 32 * 1024 * 1024;
+const MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Maximum number of batches that it makes.
-const MOST_BATCHES: usize = 100;
+const MAX_BATCHES: usize = 100;
 /// How many entries one listing reads.
-const PAGE: usize = 1000;
+const PAGE_ENTRIES: usize = 1000;
 /// A claim lapses if its batch is not stored so long after the claim: a crash left it.
-const LAPSE: SignedDuration = SignedDuration::from_mins(15);
+const CLAIM_TIMEOUT: SignedDuration = SignedDuration::from_mins(15);
 
 /// Which entries to send again.
 #[derive(Debug, Default)]
@@ -154,25 +154,25 @@ pub async fn replayed_as(
     entries: &[Entry],
     now: Timestamp,
 ) -> Result<Vec<Option<BatchId>>, Error> {
-    let keys = entries.iter().map(|entry| (tenant.to_string(), sort(entry)));
+    let keys = entries.iter().map(|entry| (tenant.to_string(), sort_key(entry)));
     let items = store.get_all(Table::Claims, keys.collect()).await?;
     let mut known = HashMap::new();
-    let mut holders = Vec::with_capacity(items.len());
+    let mut claimants = Vec::with_capacity(items.len());
     for item in &items {
-        holders.push(match item {
-            Some(item) => holder(store, tenant, item, now, &mut known).await?,
+        claimants.push(match item {
+            Some(item) => claimant(store, tenant, item, now, &mut known).await?,
             None => None,
         });
     }
-    Ok(holders)
+    Ok(claimants)
 }
 
-fn sort(entry: &Entry) -> String {
+fn sort_key(entry: &Entry) -> String {
     format!("replay#{}#{}", entry.batch_id, entry.index)
 }
 
 /// The batch or request of a claim that has not lapsed.
-async fn holder(
+async fn claimant(
     store: &impl Store,
     tenant: &Name,
     item: &Item,
@@ -183,23 +183,23 @@ async fn holder(
     if queued {
         return Ok(Some(batch_id));
     }
-    let stands = match known.get(&batch_id) {
-        Some(stands) => *stands,
+    let is_valid = match known.get(&batch_id) {
+        Some(is_valid) => *is_valid,
         None => {
-            let stands = match BatchStatus::find(tenant, batch_id, store).await? {
+            let is_valid = match BatchStatus::find(tenant, batch_id, store).await? {
                 // It failed before any record was read, or was cancelled: its effects happened once.
                 Some(batch) => match batch.status {
                     Status::Failed => batch.error.is_none(),
                     Status::Cancelled => false,
                     Status::Running | Status::Interrupted | Status::Succeeded => true,
                 },
-                None => now.duration_since(batch_id.made_at()) < LAPSE,
+                None => now.duration_since(batch_id.made_at()) < CLAIM_TIMEOUT,
             };
-            known.insert(batch_id, stands);
-            stands
+            known.insert(batch_id, is_valid);
+            is_valid
         }
     };
-    Ok(stands.then_some(batch_id))
+    Ok(is_valid.then_some(batch_id))
 }
 
 /// The entries to send.
@@ -226,21 +226,21 @@ async fn select(
     let filter = filter(selection);
     let mut page = None;
     loop {
-        let listed = quarantine::list(tenant, &filter, page.as_deref(), PAGE, objects).await?;
+        let listed = quarantine::list(tenant, &filter, page.as_deref(), PAGE_ENTRIES, objects).await?;
         let mut entries = listed.entries;
         entries.retain(|entry| selection.picks.is_empty() || pick(entry, &selection.picks).is_some());
         let found = entries.len();
         entries.retain(|entry| entry.error_type != ErrorType::Delivery);
         selected.deliveries += (found - entries.len()) as u64;
         entries.retain(|entry| entry.kind != Kind::Event || events::is_sendable(entry, &selection.picks));
-        let holders = replayed_as(store, tenant, &entries, now).await?;
-        for (entry, holder) in entries.into_iter().zip(holders) {
-            if holder.is_some() {
+        let claimants = replayed_as(store, tenant, &entries, now).await?;
+        for (entry, claimant) in entries.into_iter().zip(claimants) {
+            if claimant.is_some() {
                 continue;
             }
             let is_new = !selected.sources.contains_key(&entry.batch_id);
-            let is_full = is_new && selected.sources.len() == MOST_BATCHES;
-            if count == limit || bytes > MOST_BYTES || is_full {
+            let is_full = is_new && selected.sources.len() == MAX_BATCHES;
+            if count == limit || bytes > MAX_BYTES || is_full {
                 return Ok(Selected { more: true, ..selected });
             }
             count += 1;
@@ -281,28 +281,28 @@ async fn claim(
     let claim = Claim { batch_id: by, queued: false };
     let puts = entries.iter().map(|entry| Ok((claim.item(tenant, entry, 1)?, Condition::Absent)));
     let written = store.put_all(Table::Claims, puts.collect::<Result<_, Error>>()?).await?;
-    let mut held = Vec::with_capacity(entries.len());
+    let mut claimed = Vec::with_capacity(entries.len());
     let mut known = HashMap::new();
     for (entry, written) in entries.into_iter().zip(written) {
         let is_ours = match written {
             Written::Done => true,
             Written::Conflict(None) => false,
             Written::Conflict(Some(other)) => {
-                let holder = holder(store, tenant, &other, now, &mut known).await?;
+                let claimant = claimant(store, tenant, &other, now, &mut known).await?;
                 let ours = claim.item(tenant, &entry, other.version + 1)?;
-                holder == Some(by) || (holder.is_none() && take_over(store, ours, &other).await?)
+                claimant == Some(by) || (claimant.is_none() && replace_claim(store, ours, &other).await?)
             }
         };
         if is_ours {
-            held.push(entry);
+            claimed.push(entry);
         }
     }
-    Ok(held)
+    Ok(claimed)
 }
 
 /// Marks the claims of entries that are in the queue.
 async fn mark_queued(store: &impl Store, tenant: &Name, by: BatchId, entries: &[Entry]) -> Result<(), Error> {
-    let keys = entries.iter().map(|entry| (tenant.to_string(), sort(entry)));
+    let keys = entries.iter().map(|entry| (tenant.to_string(), sort_key(entry)));
     let found = store.get_all(Table::Claims, keys.collect()).await?;
     let claim = Claim { batch_id: by, queued: true };
     let marks = entries.iter().zip(found).filter_map(|(entry, found)| {
@@ -317,12 +317,12 @@ async fn mark_queued(store: &impl Store, tenant: &Name, by: BatchId, entries: &[
 impl Claim {
     fn item(self, tenant: &Name, entry: &Entry, version: u64) -> Result<Item, Error> {
         let body = String::from_utf8_lossy(&door::encode(&self)?).into_owned();
-        Ok(Item { partition: tenant.to_string(), sort: sort(entry), version, body })
+        Ok(Item { partition: tenant.to_string(), sort: sort_key(entry), version, body })
     }
 }
 
 /// Replaces a claim that has lapsed; `false` if another replay did.
-async fn take_over(store: &impl Store, item: Item, lapsed: &Item) -> Result<bool, Error> {
+async fn replace_claim(store: &impl Store, item: Item, lapsed: &Item) -> Result<bool, Error> {
     let condition = Condition::Version(lapsed.version);
     Ok(store.put(Table::Claims, item, condition).await? == Written::Done)
 }

@@ -32,7 +32,7 @@ pub(super) struct CsvFramer {
     rows: Option<Rows>,
     header: Option<Vec<Column>>,
     /// The first line, until its end arrives.
-    carry: Vec<u8>,
+    first_line: Vec<u8>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -55,11 +55,12 @@ impl CsvFramer {
         if self.rows.is_some() {
             return self.read(bytes, false, sink);
         }
-        self.carry.extend_from_slice(bytes);
-        let begin = self.carry.iter().position(|byte| !byte.is_ascii_whitespace());
-        match begin.and_then(|begin| Some(begin + memchr::memchr2(b'\n', b'\r', &self.carry[begin..])?)) {
+        self.first_line.extend_from_slice(bytes);
+        let begin = self.first_line.iter().position(|byte| !byte.is_ascii_whitespace());
+        match begin.and_then(|begin| Some(begin + memchr::memchr2(b'\n', b'\r', &self.first_line[begin..])?))
+        {
             Some(end) => self.begin(end, false, sink),
-            None if self.carry.len() > MAX_HELD_BYTES => {
+            None if self.first_line.len() > MAX_HELD_BYTES => {
                 Err(Error::BadInput("the row on line 1 is longer than 64 MiB".into()))
             }
             None => Ok(()),
@@ -68,14 +69,14 @@ impl CsvFramer {
 
     pub(super) fn finish(&mut self, sink: &mut impl Sink) -> Result<(), Error> {
         if self.rows.is_none() {
-            return self.begin(self.carry.len(), true, sink);
+            return self.begin(self.first_line.len(), true, sink);
         }
         self.read(&[], true, sink)
     }
 
     /// The delimiter is the one that occurs most often in the header.
     fn begin(&mut self, header_end: usize, at_end: bool, sink: &mut impl Sink) -> Result<(), Error> {
-        let head = std::mem::take(&mut self.carry);
+        let head = std::mem::take(&mut self.first_line);
         let count = |delimiter: u8| memchr::memchr_iter(delimiter, &head[..header_end]).count();
         let delimiter = [b'\t', b';', b','].into_iter().max_by_key(|&d| count(d)).unwrap_or(b',');
         self.rows = Some(Rows::new(delimiter));
@@ -93,7 +94,7 @@ impl CsvFramer {
                 *header = Some(names);
                 return Ok(Some(shape));
             };
-            take(&found, header, sink)?;
+            convert(&found, header, sink)?;
             Ok(None)
         })
     }
@@ -101,16 +102,16 @@ impl CsvFramer {
 
 fn shape(header: &[Column]) -> Shape {
     Shape {
-        least: header.iter().rposition(|column| !column.is_nameless()).map_or(0, |last| last + 1),
-        most: header.len(),
+        min_columns: header.iter().rposition(|column| !column.is_nameless()).map_or(0, |last| last + 1),
+        columns: header.len(),
         email: header.iter().position(|column| *column == Column::Text("email")),
     }
 }
 
 /// Makes a record of a row.
-fn take(found: &Found<'_>, header: &[Column], sink: &mut impl Sink) -> Result<(), Error> {
+fn convert(found: &Found<'_>, header: &[Column], sink: &mut impl Sink) -> Result<(), Error> {
     let fault = found.broken.map(|broken| broken.fault(header.len()));
-    if let Some(Broken::Quotes(..) | Broken::TakesRows) = found.broken {
+    if let Some(Broken::Quotes(..) | Broken::ContainsRows) = found.broken {
         return sink.record(found.line, found.text, fault);
     }
     let Some(cells) = found.cells().collect::<Option<Vec<_>>>() else {
@@ -129,7 +130,7 @@ impl Found<'_> {
     /// The texts of its fields; `None` for one that is not UTF-8.
     fn cells(&self) -> impl Iterator<Item = Option<Cow<'_, str>>> {
         self.fields.iter().map(|&field| {
-            let text = std::str::from_utf8(rows::text(self.held, field)).ok()?;
+            let text = std::str::from_utf8(rows::text(self.buffer, field)).ok()?;
             Some(if field.is_escaped { text.replace("\"\"", "\"").into() } else { text.into() })
         })
     }
@@ -137,14 +138,14 @@ impl Found<'_> {
 
 impl Broken {
     fn fault(self, columns: usize) -> Fault {
-        const APART: &str = "the lines behind it are read as rows of their own";
+        const SEPARATE_ROWS: &str = "the lines behind it are read as rows of their own";
         let message = match self {
             Self::Fields(row) => format!("the row has {row} fields and the header has {columns}"),
-            Self::TakesRows => {
-                format!("a quoted field takes in lines that are rows by themselves; {APART}")
+            Self::ContainsRows => {
+                format!("a quoted field takes in lines that are rows by themselves; {SEPARATE_ROWS}")
             }
             Self::Quotes(damage @ (Damage::NotClosed { .. } | Damage::NotClosedAtEnd { .. }), line) => {
-                format!("{}; {APART}", damage.sentence(line))
+                format!("{}; {SEPARATE_ROWS}", damage.sentence(line))
             }
             Self::Quotes(damage, line) => damage.sentence(line),
         };
@@ -156,7 +157,7 @@ impl Damage {
     /// The damage in a sentence; the opening quote is on this line.
     fn sentence(self, line: u64) -> String {
         match self {
-            Self::TextBehind { field } => format!("text stands behind the closing quote of field {field}"),
+            Self::TextAfter { field } => format!("text stands behind the closing quote of field {field}"),
             Self::NotClosed { field, .. } => format!(
                 "the quote that opens field {field} on line {line} is not closed within {} KiB or {} lines",
                 scan::MAX_QUOTED_BYTES / 1024,
@@ -200,7 +201,7 @@ fn record(header: &[Column], cells: &[&str]) -> Map<String, Value> {
             }
             _ if cell.trim().is_empty() => {}
             Column::OptIn => {
-                record.insert("optIn".to_owned(), truth(cell));
+                record.insert("optIn".to_owned(), to_boolean(cell));
             }
             Column::Interests => {
                 let interests = cell.split([';', '|']).map(str::trim).filter(|text| !text.is_empty());
@@ -215,6 +216,6 @@ fn record(header: &[Column], cells: &[&str]) -> Map<String, Value> {
     record
 }
 
-fn truth(cell: &str) -> Value {
+fn to_boolean(cell: &str) -> Value {
     consent::read(cell).map_or_else(|| Value::from(cell), Value::Bool)
 }

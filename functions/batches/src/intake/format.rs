@@ -8,7 +8,7 @@ use super::{Sink, array::ArrayFramer, csv, csv::CsvFramer, lines::LineFramer};
 use kernel::error::Error;
 
 /// Maximum number of bytes that the detection of the format reads.
-pub(super) const HEAD: usize = 64 * 1024;
+pub(super) const MAX_DETECTION_BYTES: usize = 64 * 1024;
 
 /// The format of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Framer {
 }
 
 /// The format of an input that begins with `head`, or why the input is refused.
-pub(super) fn settle(named: Option<Format>, head: &[u8]) -> Result<Format, Error> {
+pub(super) fn resolve(named: Option<Format>, head: &[u8]) -> Result<Format, Error> {
     let start = head.trim_ascii_start();
     let format = match (named, start.first()) {
         (_, None) => return Err(refused("the input is empty; at least one record is needed")),

@@ -95,7 +95,7 @@ impl Intake {
 
     /// Adds the next bytes of the input.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        for piece in bytes.chunks(unzip::PIECE) {
+        for piece in bytes.chunks(unzip::PIECE_BYTES) {
             self.pushed += piece.len() as u64;
             self.cutter.progress(self.pushed, self.size);
             let Self { unzip, framing, cutter, unpacked, max_unpacked, .. } = self;
@@ -149,7 +149,7 @@ impl Framing {
         }
         if let Some(head) = &mut self.head {
             head.extend_from_slice(bytes);
-            if head.len() >= format::HEAD {
+            if head.len() >= format::MAX_DETECTION_BYTES {
                 return self.begin(sink);
             }
         }
@@ -159,7 +159,7 @@ impl Framing {
     fn begin(&mut self, sink: &mut Cutter) -> Result<(), Error> {
         let head = self.head.take().unwrap_or_default();
         let text = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&head);
-        let framer = self.framer.insert(Framer::new(format::settle(self.format, text)?));
+        let framer = self.framer.insert(Framer::new(format::resolve(self.format, text)?));
         framer.push(text, sink)
     }
 

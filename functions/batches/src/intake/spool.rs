@@ -12,7 +12,7 @@ use kernel::error::Error;
 
 /// Size of the pieces in which a file is read. One thread reads a piece and another frees it; the allocator then
 /// retains up to a hundred freed pieces for the first thread.
-const PIECE: usize = 256 * 1024;
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// Makes an empty folder; the files of an interrupted run are deleted.
 pub fn empty(folder: PathBuf) -> Result<PathBuf, Error> {
@@ -64,8 +64,8 @@ impl Spool {
                     fs::File::open(folder.join(file.to_string())).map_err(|error| failure(&error))?;
                 Ok(Box::new(std::iter::from_fn(move || {
                     // Each piece but the last is full.
-                    let mut piece = Vec::with_capacity(PIECE);
-                    match (&mut file).take(PIECE as u64).read_to_end(&mut piece) {
+                    let mut piece = Vec::with_capacity(PIECE_BYTES);
+                    match (&mut file).take(PIECE_BYTES as u64).read_to_end(&mut piece) {
                         Ok(0) => None,
                         Ok(_) => Some(Ok(piece.into())),
                         Err(error) => Some(Err(failure(&error))),

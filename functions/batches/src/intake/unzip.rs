@@ -8,7 +8,7 @@ use kernel::{error::Error, objects};
 
 /// Size of the pieces in which input is unpacked. Gzip grows at most about a thousandfold, so a piece of a bomb needs
 /// 16 MiB before the limit on unpacked bytes applies.
-pub(super) const PIECE: usize = 16 * 1024;
+pub(super) const PIECE_BYTES: usize = 16 * 1024;
 
 #[derive(Debug, Default)]
 pub(super) enum Unzip {
@@ -29,7 +29,7 @@ impl Unzip {
         if let Self::Start | Self::First(_) = self {
             return self.begin(bytes);
         }
-        self.go_on(bytes)
+        self.continue_input(bytes)
     }
 
     /// The rest, at the end of the input.
@@ -65,7 +65,7 @@ impl Unzip {
         }
     }
 
-    fn go_on<'a>(&'a mut self, bytes: &'a [u8]) -> Result<&'a [u8], Error> {
+    fn continue_input<'a>(&'a mut self, bytes: &'a [u8]) -> Result<&'a [u8], Error> {
         match self {
             Self::Packed(..) => self.unpack(bytes),
             Self::Plain(first) => {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_unpacked_than_is_taken() {
+    fn unpacking_ends_at_the_limit() {
         let packed = gzip(&[b'x'; 1000]);
         check(&packed, 1000, Ok(1000));
         check(&packed, 999, Err("TooLarge"));

@@ -38,7 +38,7 @@ pub struct Read {
 }
 
 /// Maximum length of a URL.
-const MAX_URL: usize = 2_048;
+const MAX_URL_BYTES: usize = 2_048;
 /// Maximum number of event names that a destination may list, and maximum length of one.
 const MAX_EVENTS: usize = 200;
 const MAX_EVENT_NAME: usize = 256;
@@ -47,12 +47,12 @@ const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// Maximum number of delays, and the longest delay: a day.
 const MAX_DELAYS: usize = 16;
-const DAY: u32 = 86_400;
+const MAX_DELAY_SECONDS: u32 = 86_400;
 /// Maximum number of secrets of a destination, during a rotation.
 const MAX_SECRETS: usize = 2;
 
 /// Members that clients see and cannot change; a client may send back a body that has them.
-const SHOWN_ONLY: [&str; 5] = ["createdAt", "updatedAt", "reason", "lane", "links"];
+const READ_ONLY_MEMBERS: [&str; 5] = ["createdAt", "updatedAt", "reason", "lane", "links"];
 
 /// Parses a new destination.
 pub fn create(members: Members, reading: Reading<'_>) -> Result<Read, Vec<Fault>> {
@@ -70,7 +70,7 @@ pub fn change(stored: &Destination, members: Members, reading: Reading<'_>) -> R
         "is not the name in the path: a destination keeps its name",
         |name: String| (name == stored.destination_name.as_str()).then_some(()),
     );
-    for name in SHOWN_ONLY {
+    for name in READ_ONLY_MEMBERS {
         fields.members.remove(name);
     }
     fields.read(Some(stored.destination_name.clone()), Some(stored), reading)
@@ -88,9 +88,9 @@ impl Fields {
     ) -> Result<Read, Vec<Fault>> {
         let kind = self.required("type", "is neither CDP nor analytics", Some::<DestinationType>);
         let url = self.url(stored, reading.guard);
-        let moves =
+        let moves_host =
             stored.zip(url.as_deref()).is_some_and(|(stored, url)| origin(&stored.url) != origin(url));
-        let headers = self.headers(stored, moves);
+        let headers = self.headers(stored, moves_host);
         let (secrets, made) = self.secrets(stored, reading.random);
         let known = stored.map_or(State::Active, |stored| stored.state);
         let state = self.optional("state", "is not active, paused or disabled", Some::<State>);
@@ -102,7 +102,8 @@ impl Fields {
             self.number("rateLimit", "is not a number of calls a second from 1 to 10000", 1..=10_000);
         let ordering = self.optional("ordering", "is neither none nor user", Some::<Ordering>);
         let concurrency = self.number("concurrency", "is not a number from 1 to 256", 1..=256);
-        let hold_seconds = self.number("holdSeconds", "is not a number of seconds from 1 to 86400", 1..=DAY);
+        let hold_seconds =
+            self.number("holdSeconds", "is not a number of seconds from 1 to 86400", 1..=MAX_DELAY_SECONDS);
         let retry_delays = self.delays();
         let final_statuses = self.statuses();
         self.refuse_others("is not a member of a destination");
@@ -137,7 +138,7 @@ impl Fields {
     /// The URL. A redacted value of its query means the stored value, unless the destination moves to another host.
     fn url(&mut self, stored: Option<&Destination>, guard: &Guard) -> Option<String> {
         let mut url = self.required("url", "is not a text", Some::<String>)?;
-        if shown::hides(&url) {
+        if shown::has_redacted_values(&url) {
             let known = stored.filter(|stored| origin(&stored.url) == origin(&url));
             let Some(restored) = known.and_then(|known| shown::restored_url(&url, &known.url)) else {
                 let wrong = "has a value in its query that stands for a stored one, and none is, or it is of another host";
@@ -154,8 +155,8 @@ impl Fields {
             self.fault("/url".into(), "format", "holds a control character");
             return None;
         }
-        if url.len() > MAX_URL {
-            self.fault("/url".into(), "maxLength", format!("is longer than {MAX_URL} bytes"));
+        if url.len() > MAX_URL_BYTES {
+            self.fault("/url".into(), "maxLength", format!("is longer than {MAX_URL_BYTES} bytes"));
             return None;
         }
         match guard.check_url(&url) {
@@ -169,12 +170,12 @@ impl Fields {
 
     /// The headers: an object of texts, or an empty text for none (S0-025). A redacted value means the stored one. It
     /// does not if the destination moves to another host, whose owner would learn the value.
-    fn headers(&mut self, stored: Option<&Destination>, moves: bool) -> BTreeMap<String, String> {
-        const ANEW: &str = "must be given anew, since the URL leads to another host";
+    fn headers(&mut self, stored: Option<&Destination>, moves_host: bool) -> BTreeMap<String, String> {
+        const MOVED_HOST_RULE: &str = "must be given anew, since the URL leads to another host";
         let Some(member) = self.members.remove("headers") else {
             let kept = stored.map(|stored| stored.headers.clone().into_inner()).unwrap_or_default();
-            if moves && !kept.is_empty() {
-                self.fault("/headers".into(), "required", ANEW);
+            if moves_host && !kept.is_empty() {
+                self.fault("/headers".into(), "required", MOVED_HOST_RULE);
             }
             return kept;
         };
@@ -192,7 +193,7 @@ impl Fields {
             match serde_json::from_str::<String>(value.get()) {
                 Err(_) => self.fault(pointer, "type", "is not a text"),
                 Ok(value) if value == HIDDEN => match known {
-                    Some(_) if moves => self.fault(pointer, "format", ANEW),
+                    Some(_) if moves_host => self.fault(pointer, "format", MOVED_HOST_RULE),
                     Some(known) => drop(headers.insert(name, known.clone())),
                     None => self.fault(pointer, "format", "stands for a value that is stored, and none is"),
                 },
@@ -287,7 +288,7 @@ impl Fields {
         }
         let mut read = Vec::with_capacity(delays.len());
         for (index, delay) in delays.into_iter().enumerate() {
-            match u32::try_from(delay).ok().filter(|delay| (1..=DAY).contains(delay)) {
+            match u32::try_from(delay).ok().filter(|delay| (1..=MAX_DELAY_SECONDS).contains(delay)) {
                 Some(delay) => read.push(delay),
                 None => {
                     let wrong = "is not a number of seconds from 1 to 86400";

@@ -150,7 +150,7 @@ pub struct Stored {
 const GENERATION: &str = "!generation";
 
 /// Maximum number of destinations in one read.
-const PAGE: usize = 1_000;
+const MAX_READ_DESTINATIONS: usize = 1_000;
 
 impl Destination {
     /// For how long a failing event blocks its user's later ones.
@@ -200,8 +200,8 @@ impl Destination {
         let mut all: Vec<Stored> = Vec::new();
         loop {
             let after = all.last().map(|stored| stored.destination.destination_name.to_string());
-            let page = Self::list(tenant, after.as_deref(), PAGE, store).await?;
-            let is_last = page.len() < PAGE;
+            let page = Self::list(tenant, after.as_deref(), MAX_READ_DESTINATIONS, store).await?;
+            let is_last = page.len() < MAX_READ_DESTINATIONS;
             all.extend(page);
             if is_last {
                 return Ok(all);
@@ -221,7 +221,7 @@ impl Destination {
         let condition = version.map_or(Condition::Absent, Condition::Version);
         let written = store.put(Table::Destinations, item, condition).await?;
         if written == Written::Done {
-            turn(tenant, store).await?;
+            bump_generation(tenant, store).await?;
         }
         Ok(written == Written::Done)
     }
@@ -229,7 +229,7 @@ impl Destination {
     /// Deletes it, if there is one.
     pub async fn delete(tenant: &Name, name: &DestinationName, store: &impl Store) -> Result<(), Error> {
         store.delete(Table::Destinations, tenant.as_str(), name.as_str()).await?;
-        turn(tenant, store).await
+        bump_generation(tenant, store).await
     }
 }
 
@@ -240,7 +240,7 @@ pub async fn generation(tenant: &Name, store: &impl Store) -> Result<u64, Error>
 }
 
 /// Increments the generation.
-async fn turn(tenant: &Name, store: &impl Store) -> Result<(), Error> {
+async fn bump_generation(tenant: &Name, store: &impl Store) -> Result<(), Error> {
     let mut known = generation(tenant, store).await?;
     loop {
         let item = Item {

@@ -96,8 +96,8 @@ pub fn shown_url(url: &str) -> String {
 }
 
 /// Whether a URL has redacted values in its query.
-pub(super) fn hides(url: &str) -> bool {
-    url.split_once('?').is_some_and(|(_, query)| query.split('&').any(is_hidden))
+pub(super) fn has_redacted_values(url: &str) -> bool {
+    url.split_once('?').is_some_and(|(_, query)| query.split('&').any(is_redacted))
 }
 
 /// A URL with its redacted values replaced by those of the same names in `stored`; `None`: `stored` lacks one.
@@ -109,7 +109,7 @@ pub(super) fn restored_url(url: &str, stored: &str) -> Option<String> {
         // If a name occurs twice, so do its values, in their order.
         let at = known.iter().position(|other| name(other) == name(pair));
         let other = at.map(|at| known.remove(at));
-        pairs.push(if is_hidden(pair) { other? } else { pair });
+        pairs.push(if is_redacted(pair) { other? } else { pair });
     }
     Some(format!("{front}?{}", pairs.join("&")))
 }
@@ -118,13 +118,13 @@ fn name(pair: &str) -> Option<&str> {
     pair.split_once('=').map(|(name, _)| name)
 }
 
-fn is_hidden(pair: &str) -> bool {
+fn is_redacted(pair: &str) -> bool {
     pair.split_once('=').map_or(pair, |(_, value)| value) == HIDDEN
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{hides, restored_url, shown_url};
+    use super::{has_redacted_values, restored_url, shown_url};
 
     #[track_caller]
     fn check(url: &str, shown: &str) {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_a_query_are_hidden() {
+    fn values_of_a_query_are_redacted() {
         check("https://a.example/x", "https://a.example/x");
         check("https://a.example/x?key=1&b=2=3", "https://a.example/x?key=***&b=***");
         check("https://a.example/x?token", "https://a.example/x?***");
@@ -142,12 +142,12 @@ mod tests {
 
     #[track_caller]
     fn check_restored(url: &str, stored: &str, expected: Option<&str>) {
-        assert!(hides(url), "{url}");
+        assert!(has_redacted_values(url), "{url}");
         assert_eq!(restored_url(url, stored).as_deref(), expected);
     }
 
     #[test]
-    fn what_is_hidden_stands_for_what_is_stored() {
+    fn redacted_values_mean_stored_ones() {
         let stored = "https://a.example/x?key=1&b=2=3&token&b=4";
         for url in [stored, "https://a.example/x?b=2=3"] {
             check_restored(&shown_url(url), url, Some(url));
@@ -159,6 +159,6 @@ mod tests {
             check_restored(&format!("https://a.example/x?{query}"), stored, None);
         }
         check_restored("https://a.example/x?key=***", "https://a.example/x", None);
-        assert!(!hides("https://a.example/***?a=**&b"));
+        assert!(!has_redacted_values("https://a.example/***?a=**&b"));
     }
 }

@@ -3,21 +3,21 @@
 /// Maximum number of statuses that a destination may list.
 const MAX_STATUSES: usize = 64;
 /// The statuses that may be listed: a 2xx is a delivery.
-const LISTED: std::ops::RangeInclusive<i64> = 300..=599;
+const LISTABLE: std::ops::RangeInclusive<i64> = 300..=599;
 /// The status by which a destination asks for a delay.
 const TOO_MANY_REQUESTS: i64 = 429;
 
 /// A fault of a list: the place in it, the rule, and the rule in a sentence.
-type Wrong = (String, &'static str, String);
+type ListFault = (String, &'static str, String);
 
 /// The statuses of a list, each once and in order, and the faults of the list.
-pub(super) fn read(given: Vec<i64>) -> (Vec<u16>, Vec<Wrong>) {
+pub(super) fn read(given: Vec<i64>) -> (Vec<u16>, Vec<ListFault>) {
     let (mut read, mut wrong) = (Vec::new(), Vec::new());
     if given.len() > MAX_STATUSES {
         wrong.push((String::new(), "maxItems", format!("has more than {MAX_STATUSES} statuses")));
     }
     for (index, status) in given.into_iter().enumerate() {
-        let listed = u16::try_from(status).ok().filter(|_| LISTED.contains(&status));
+        let listed = u16::try_from(status).ok().filter(|_| LISTABLE.contains(&status));
         let message = match listed {
             Some(_) if status == TOO_MANY_REQUESTS => {
                 "is 429, by which a destination asks for time, and ends nothing"

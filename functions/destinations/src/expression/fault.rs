@@ -49,11 +49,11 @@ impl ExpressionError {
         })
     }
 
-    /// `told` are the texts of `$error` and `$assert` that are literals in the source.
-    pub(super) fn evaluation(failure: &Failure, told: &[String]) -> Self {
+    /// `quotable` are the texts of `$error` and `$assert` that are literals in the source.
+    pub(super) fn evaluation(failure: &Failure, quotable: &[String]) -> Self {
         match failure {
             Failure::Bound(bound) => Self::bound(*bound),
-            Failure::Error(error) => Self::new(reason(error, told)),
+            Failure::Error(error) => Self::new(reason(error, quotable)),
         }
     }
 
@@ -79,14 +79,14 @@ impl fmt::Display for ExpressionError {
 impl std::error::Error for ExpressionError {}
 
 /// The reason of a failure, by its code alone: the library's sentence may quote a value.
-fn reason(error: &EvaluatorError, told: &[String]) -> String {
+fn reason(error: &EvaluatorError, quotable: &[String]) -> String {
     let message = error.message();
     let code = error.code().unwrap_or_default();
     let operator =
         || word(message, &["+", "-", "*", "/", "%", "<=", ">=", "<", ">"]).unwrap_or("an operator");
     match code {
-        "D3137" => call("$error", "it called $error", message, told),
-        "D3141" => call("$assert", "an $assert of it does not hold", message, told),
+        "D3137" => call("$error", "it called $error", message, quotable),
+        "D3141" => call("$assert", "an $assert of it does not hold", message, quotable),
         "D3030" => "$number was given something that is no number".to_owned(),
         "D1001" | "D3001" => "it counts with a number that is too large".to_owned(),
         "D1002" => "the value behind a - is no number".to_owned(),
@@ -125,21 +125,21 @@ fn reason(error: &EvaluatorError, told: &[String]) -> String {
 }
 
 /// `$error` and `$assert` may receive a value; only a literal of the source may be quoted.
-fn call(name: &str, what: &str, message: &str, told: &[String]) -> String {
+fn call(name: &str, action: &str, message: &str, quotable: &[String]) -> String {
     let text = message.split_once(": ").map_or("", |(_, text)| text);
-    match told.iter().find(|literal| *literal == text) {
+    match quotable.iter().find(|literal| *literal == text) {
         Some(text) => format!("{name}: {text}"),
-        None => what.to_owned(),
+        None => action.to_owned(),
     }
 }
 
 /// The sentence about an argument, if the library names its number or its type.
 fn argument(message: &str) -> String {
-    let what = "it calls a function with something that the function does not take";
+    let action = "it calls a function with something that the function does not take";
     let number = message.split_once("rgument ").and_then(|(_, rest)| rest.split(' ').next());
     match number.and_then(|number| number.parse::<usize>().ok()) {
-        Some(number) => format!("{what} (argument {number})"),
-        None => what.to_owned(),
+        Some(number) => format!("{action} (argument {number})"),
+        None => action.to_owned(),
     }
 }
 

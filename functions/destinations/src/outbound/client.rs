@@ -18,22 +18,22 @@ use url::Url;
 
 use super::{
     guard::Guard,
-    names::{Blocked, Names, Permitted},
+    resolver::{Blocked, GuardedResolver, Resolver},
     trust,
 };
 
 /// Maximum number of calls in flight: half of the files that a process may have open by default on Linux.
-const CALLS: usize = 512;
+const MAX_CALLS: usize = 512;
 /// Maximum time to connect, TLS included.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum size of a response body that is read so that the connection can be used again. A longer body closes the
 /// connection.
-const BODY: usize = 4 * 1024;
+const MAX_BODY_BYTES: usize = 4 * 1024;
 /// Maximum time to read that: the result itself is known by then.
-const BODY_TIME: Duration = Duration::from_secs(1);
+const BODY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Maximum number of idle connections to one host, and how long they stay open.
-const IDLE: usize = 64;
-const IDLE_TIME: Duration = Duration::from_secs(20);
+const MAX_IDLE_PER_HOST: usize = 64;
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The result of a call. No text of it contains a part of the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub struct Outbound {
     by_port: Arc<BTreeMap<u16, Client>>,
     others: Client,
     /// Permits for calls, without those in flight.
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 /// Why a client cannot be made.
@@ -103,34 +103,38 @@ impl Outbound {
     pub fn trusting(guard: Guard, roots: RootCertStore) -> Result<Self, Unusable> {
         let guard = Arc::new(guard);
         let tls = trust::config(roots).map_err(|error| Unusable(error.to_string()))?;
-        let names = Arc::new(Names::new());
+        let resolver = Arc::new(Resolver::new());
         let client = |port| {
             Client::builder()
                 .tls_backend_preconfigured(tls.clone())
-                .dns_resolver(Permitted { guard: Arc::clone(&guard), names: Arc::clone(&names), port })
+                .dns_resolver(GuardedResolver {
+                    guard: Arc::clone(&guard),
+                    resolver: Arc::clone(&resolver),
+                    port,
+                })
                 .no_proxy()
                 .redirect(reqwest::redirect::Policy::none())
                 .referer(false)
                 .retry(reqwest::retry::never())
                 .http1_only()
                 .tcp_nodelay(true)
-                .connect_timeout(CONNECT)
-                .pool_max_idle_per_host(IDLE)
-                .pool_idle_timeout(IDLE_TIME)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
+                .pool_idle_timeout(IDLE_TIMEOUT)
                 .user_agent(concat!("crmflow/", env!("CARGO_PKG_VERSION")))
                 .build()
                 .map_err(|error| Unusable(error.to_string()))
         };
         let by_port = guard.ports().map(|port| Ok((port, client(port)?))).collect::<Result<_, _>>()?;
         // No entry of the configuration names port 0.
-        let room = Arc::new(Semaphore::new(CALLS));
-        Ok(Self { others: client(0)?, by_port: Arc::new(by_port), guard, room })
+        let permits = Arc::new(Semaphore::new(MAX_CALLS));
+        Ok(Self { others: client(0)?, by_port: Arc::new(by_port), guard, permits })
     }
 
     /// The same with a maximum of so many calls in flight. Each is an open file of the process.
     #[must_use]
     pub fn with_room(self, calls: usize) -> Self {
-        Self { room: Arc::new(Semaphore::new(calls.clamp(1, Semaphore::MAX_PERMITS))), ..self }
+        Self { permits: Arc::new(Semaphore::new(calls.clamp(1, Semaphore::MAX_PERMITS))), ..self }
     }
 
     /// The guard.
@@ -141,7 +145,7 @@ impl Outbound {
     /// Calls. The response's headers must arrive within `limit`, counted from the permit for the call.
     pub async fn post(&self, url: &Url, headers: HeaderMap, body: Bytes, limit: Duration) -> Answer {
         // The semaphore is never closed.
-        let _room = self.room.acquire().await;
+        let _permit = self.permits.acquire().await;
         let began = Instant::now();
         let sent = match self.guard.permits_host(url) {
             Ok(true) => timeout(limit, self.client(url).post(url.clone()).headers(headers).body(body).send()),
@@ -181,11 +185,11 @@ fn retry_after(response: &Response) -> Option<RetryAfter> {
 
 /// Reads a short response body: then the connection can be used again.
 async fn finish(mut response: Response) {
-    let until = Instant::now() + BODY_TIME;
+    let until = Instant::now() + BODY_TIMEOUT;
     let mut read = 0;
     while let Ok(Ok(Some(piece))) = timeout_at(until, response.chunk()).await {
         read += piece.len();
-        if read > BODY {
+        if read > MAX_BODY_BYTES {
             return;
         }
     }

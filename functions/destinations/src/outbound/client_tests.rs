@@ -14,47 +14,47 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// The behaviour of a server on a connection.
 #[derive(Clone, Copy, Debug)]
-enum Does {
+enum Behaviour {
     /// Answers each request with this.
-    Say(&'static str),
+    Answer(&'static str),
     /// Answers with a body that never ends.
     Endless,
     /// Reads the request, and closes the connection.
-    Drop,
+    Close,
     /// Reads the request, and never answers.
     Hang,
 }
 
 /// Reads one request; `false`: there is no further one.
 async fn request(stream: &mut (impl AsyncRead + Unpin)) -> bool {
-    let mut seen = Vec::new();
-    while !seen.ends_with(b"\r\n\r\n{}") {
+    let mut received = Vec::new();
+    while !received.ends_with(b"\r\n\r\n{}") {
         match stream.read_u8().await {
-            Ok(byte) => seen.push(byte),
+            Ok(byte) => received.push(byte),
             Err(_) => return false,
         }
     }
     true
 }
 
-async fn play(mut stream: impl AsyncRead + AsyncWrite + Unpin, does: Does) {
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, behaviour: Behaviour) {
     while request(&mut stream).await {
-        match does {
-            Does::Say(text) => stream.write_all(text.as_bytes()).await.unwrap(),
-            Does::Endless => {
+        match behaviour {
+            Behaviour::Answer(text) => stream.write_all(text.as_bytes()).await.unwrap(),
+            Behaviour::Endless => {
                 let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
                 stream.write_all(head.as_bytes()).await.unwrap();
                 while stream.write_all(b"5\r\nabcde\r\n").await.is_ok() {}
                 return;
             }
-            Does::Drop => return,
-            Does::Hang => std::future::pending::<()>().await,
+            Behaviour::Close => return,
+            Behaviour::Hang => std::future::pending::<()>().await,
         }
     }
 }
 
 /// A server on a free port, and the number of connections that it accepted.
-async fn server(does: Does) -> (SocketAddr, Arc<std::sync::atomic::AtomicU32>) {
+async fn server(behaviour: Behaviour) -> (SocketAddr, Arc<std::sync::atomic::AtomicU32>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let connections = Arc::<std::sync::atomic::AtomicU32>::default();
@@ -62,7 +62,7 @@ async fn server(does: Does) -> (SocketAddr, Arc<std::sync::atomic::AtomicU32>) {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            tokio::spawn(play(stream, does));
+            tokio::spawn(serve(stream, behaviour));
         }
     });
     (address, connections)
@@ -72,7 +72,7 @@ fn outbound(address: SocketAddr) -> Outbound {
     Outbound::new(Guard::new(vec![address.to_string().parse().unwrap()])).unwrap()
 }
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 async fn call(outbound: &Outbound, url: &str, limit: Duration) -> Answer {
     outbound.post(&url.parse().unwrap(), HeaderMap::new(), Bytes::from_static(b"{}"), limit).await
@@ -84,77 +84,83 @@ fn check(answer: &Answer, status: Option<u16>, error: Option<&str>, retry_after:
 }
 
 #[tokio::test]
-async fn what_a_destination_does_is_told_apart() {
+async fn failures_are_distinguished() {
     let short = Duration::from_millis(50);
     let seconds = "HTTP/1.1 429 Slow down\r\nretry-after: 120\r\ncontent-length: 0\r\n\r\n";
     let date =
         "HTTP/1.1 503 Later\r\nretry-after: Sun, 06 Nov 1994 08:49:37 GMT\r\ncontent-length: 0\r\n\r\n";
     let redirect = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
     let at = RetryAfter::At("1994-11-06T08:49:37Z".parse().unwrap());
-    for (does, limit, status, error, retry_after) in [
-        (Does::Say(OK), PATIENCE, Some(200), None, None),
-        (Does::Say(seconds), PATIENCE, Some(429), None, Some(RetryAfter::Seconds(120))),
-        (Does::Say(date), PATIENCE, Some(503), None, Some(at)),
-        (Does::Say(redirect), PATIENCE, Some(302), None, None),
-        (Does::Say("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 N\r\n\r\n"), PATIENCE, Some(204), None, None),
-        (Does::Say("SSH-2.0-OpenSSH_9.6\r\n"), PATIENCE, None, Some("reset"), None),
-        (Does::Endless, PATIENCE, Some(200), None, None),
-        (Does::Drop, PATIENCE, None, Some("reset"), None),
-        (Does::Hang, short, None, Some("timeout"), None),
+    for (behaviour, limit, status, error, retry_after) in [
+        (Behaviour::Answer(OK), REQUEST_TIMEOUT, Some(200), None, None),
+        (Behaviour::Answer(seconds), REQUEST_TIMEOUT, Some(429), None, Some(RetryAfter::Seconds(120))),
+        (Behaviour::Answer(date), REQUEST_TIMEOUT, Some(503), None, Some(at)),
+        (Behaviour::Answer(redirect), REQUEST_TIMEOUT, Some(302), None, None),
+        (
+            Behaviour::Answer("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 N\r\n\r\n"),
+            REQUEST_TIMEOUT,
+            Some(204),
+            None,
+            None,
+        ),
+        (Behaviour::Answer("SSH-2.0-OpenSSH_9.6\r\n"), REQUEST_TIMEOUT, None, Some("reset"), None),
+        (Behaviour::Endless, REQUEST_TIMEOUT, Some(200), None, None),
+        (Behaviour::Close, REQUEST_TIMEOUT, None, Some("reset"), None),
+        (Behaviour::Hang, short, None, Some("timeout"), None),
     ] {
-        let (address, _) = server(does).await;
+        let (address, _) = server(behaviour).await;
         let answer = call(&outbound(address), &format!("http://{address}/"), limit).await;
         check(&answer, status, error, retry_after);
     }
 }
 
 #[tokio::test]
-async fn connections_are_used_again() {
-    let (address, connections) = server(Does::Say(OK)).await;
+async fn connections_are_reused() {
+    let (address, connections) = server(Behaviour::Answer(OK)).await;
     let outbound = outbound(address);
     for _ in 0..5 {
-        call(&outbound, &format!("http://{address}/"), PATIENCE).await;
+        call(&outbound, &format!("http://{address}/"), REQUEST_TIMEOUT).await;
     }
     assert_eq!(connections.load(std::sync::atomic::Ordering::Relaxed), 1);
 }
 
 #[tokio::test]
-async fn nothing_listens() {
+async fn a_closed_port_is_a_connect_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let answer = call(&outbound(address), &format!("http://{address}/"), PATIENCE).await;
+    let answer = call(&outbound(address), &format!("http://{address}/"), REQUEST_TIMEOUT).await;
     check(&answer, None, Some("connect"), None);
 }
 
 #[tokio::test]
-async fn what_is_not_permitted_is_not_connected_to() {
-    let (address, connections) = server(Does::Say(OK)).await;
+async fn forbidden_addresses_are_not_connected_to() {
+    let (address, connections) = server(Behaviour::Answer(OK)).await;
     let port = address.port();
     let other = Guard::new(vec!["127.0.0.1:9".parse().unwrap(), "10.0.0.0/8".parse().unwrap()]);
     for guard in [Guard::default(), other] {
         let outbound = Outbound::new(guard).unwrap();
         // The guard judges a name when it is resolved, as it would judge one that was bound to another address.
         for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0"] {
-            let answer = call(&outbound, &format!("http://{host}:{port}/"), PATIENCE).await;
+            let answer = call(&outbound, &format!("http://{host}:{port}/"), REQUEST_TIMEOUT).await;
             check(&answer, None, Some("blocked"), None);
         }
     }
-    let names = Arc::new(Names::new());
-    let resolver = |guard| Permitted { guard: Arc::new(guard), names: Arc::clone(&names), port };
+    let resolver = Arc::new(Resolver::new());
+    let guarded = |guard| GuardedResolver { guard: Arc::new(guard), resolver: Arc::clone(&resolver), port };
     let name = || "localhost".parse().unwrap();
-    let error = resolver(Guard::default()).resolve(name()).await.err().unwrap();
+    let error = guarded(Guard::default()).resolve(name()).await.err().unwrap();
     assert!(error.is::<Blocked>(), "{error}");
-    let permitted = resolver(Guard::new(vec![address.to_string().parse().unwrap()]));
+    let permitted = guarded(Guard::new(vec![address.to_string().parse().unwrap()]));
     let found: Vec<SocketAddr> = permitted.resolve(name()).await.ok().unwrap().collect();
     assert_eq!(found, ["127.0.0.1:0".parse().unwrap()]);
     assert_eq!(connections.load(std::sync::atomic::Ordering::Relaxed), 0);
 }
 
 #[tokio::test]
-async fn a_name_that_is_none() {
+async fn an_unknown_name_is_a_dns_error() {
     let outbound = Outbound::new(Guard::default()).unwrap();
-    let answer = call(&outbound, "http://does-not-exist.invalid/", PATIENCE).await;
+    let answer = call(&outbound, "http://does-not-exist.invalid/", REQUEST_TIMEOUT).await;
     check(&answer, None, Some("dns"), None);
 }
 
@@ -183,7 +189,7 @@ async fn secure(until: i32) -> (SocketAddr, Outbound) {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             if let Ok(stream) = acceptor.accept(stream).await {
-                tokio::spawn(play(stream, Does::Say(OK)));
+                tokio::spawn(serve(stream, Behaviour::Answer(OK)));
             }
         }
     });
@@ -198,10 +204,10 @@ async fn certificates_are_checked() {
     for (until, status, error) in [(4000, Some(200), None), (2021, None, Some("tls"))] {
         let (address, outbound) = secure(until).await;
         let url = format!("https://localhost:{}/", address.port());
-        check(&call(&outbound, &url, PATIENCE).await, status, error, None);
+        check(&call(&outbound, &url, REQUEST_TIMEOUT).await, status, error, None);
         // This client trusts no authority that signed the certificate.
         let strict = Outbound::new(outbound.guard().clone()).unwrap();
-        check(&call(&strict, &url, PATIENCE).await, None, Some("tls"), None);
+        check(&call(&strict, &url, REQUEST_TIMEOUT).await, None, Some("tls"), None);
     }
 }
 

@@ -52,9 +52,9 @@ fn split_port(text: &str) -> (&str, Option<&str>) {
 }
 
 impl Allowed {
-    fn holds(&self, address: IpAddr, port: u16) -> bool {
+    fn contains(&self, address: IpAddr, port: u16) -> bool {
         let ((ours, of), (theirs, other)) = (bits(self.network), bits(address));
-        of == other && same_front(ours, theirs, of - self.prefix) && self.port.is_none_or(|own| own == port)
+        of == other && same_prefix(ours, theirs, of - self.prefix) && self.port.is_none_or(|own| own == port)
     }
 }
 
@@ -67,7 +67,7 @@ fn bits(address: IpAddr) -> (u128, u32) {
 }
 
 /// Whether two addresses differ at most in their last `rest` bits.
-fn same_front(one: u128, other: u128, rest: u32) -> bool {
+fn same_prefix(one: u128, other: u128, rest: u32) -> bool {
     (one ^ other).checked_shr(rest).unwrap_or(0) == 0
 }
 
@@ -120,7 +120,7 @@ impl Guard {
             IpAddr::V4(address) => is_public_v4(address),
             IpAddr::V6(address) => is_public_v6(address),
         };
-        is_public || self.allowed.iter().any(|allowed| allowed.holds(address, port))
+        is_public || self.allowed.iter().any(|allowed| allowed.contains(address, port))
     }
 
     /// Parses the URL of a destination. A name is judged when it is resolved, at every call. An address, in any
@@ -167,7 +167,7 @@ fn is_localhost(name: &str) -> bool {
 
 /// The IPv4 addresses that are not public: the registry of special-purpose addresses (RFC 6890 and its successors),
 /// multicast, and the address at which Azure informs a machine about itself.
-const CLOSED_V4: [(Ipv4Addr, u32); 17] = [
+const NON_PUBLIC_V4: [(Ipv4Addr, u32); 17] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(100, 64, 0, 0), 10),
@@ -188,7 +188,7 @@ const CLOSED_V4: [(Ipv4Addr, u32); 17] = [
 ];
 
 /// The addresses of 2000::/3 that are not public: protocols of the IETF (Teredo, benchmarking), documentation.
-const CLOSED_V6: [(Ipv6Addr, u32); 3] = [
+const NON_PUBLIC_V6: [(Ipv6Addr, u32); 3] = [
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
@@ -202,21 +202,21 @@ const EMBEDDED: [(Ipv6Addr, u32); 2] =
 const UNICAST_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    !CLOSED_V4.iter().any(|&(network, prefix)| {
-        same_front(network.to_bits().into(), address.to_bits().into(), Ipv4Addr::BITS - prefix)
+    !NON_PUBLIC_V4.iter().any(|&(network, prefix)| {
+        same_prefix(network.to_bits().into(), address.to_bits().into(), Ipv4Addr::BITS - prefix)
     })
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let is_in = |&(network, prefix): &(Ipv6Addr, u32)| {
-        same_front(network.to_bits(), address.to_bits(), Ipv6Addr::BITS - prefix)
+        same_prefix(network.to_bits(), address.to_bits(), Ipv6Addr::BITS - prefix)
     };
     if let Some((_, prefix)) = EMBEDDED.iter().find(|network| is_in(network)) {
         let bits = address.to_bits() >> (Ipv6Addr::BITS - prefix - Ipv4Addr::BITS);
         let low = u32::try_from(bits & u128::from(u32::MAX)).unwrap_or(0);
         return is_public_v4(Ipv4Addr::from_bits(low));
     }
-    is_in(&UNICAST_V6) && !CLOSED_V6.iter().any(is_in)
+    is_in(&UNICAST_V6) && !NON_PUBLIC_V6.iter().any(is_in)
 }
 
 #[cfg(test)]
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn all_others_are_not() {
+    fn other_addresses_are_not_permitted() {
         for address in [
             "0.0.0.0",
             "0.1.2.3",
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_opens_what_it_names_and_no_more() {
+    fn configuration_opens_only_what_it_names() {
         check_address(&["127.0.0.1:8090"], "127.0.0.1", 8090, true);
         check_address(&["127.0.0.1:8090"], "::ffff:127.0.0.1", 8090, true);
         check_address(&["127.0.0.1:8090"], "127.0.0.1", 8091, false);
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_address_is_not_taken() {
+    fn invalid_networks_are_refused() {
         for text in [
             "",
             "localhost",
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_judged_as_far_as_they_say_where_they_lead() {
+    fn urls_are_judged_by_scheme_and_address() {
         check_url("https://api.example.com/v1/events?key=1", Ok(()));
         check_url("http://127.0.0.1:8090/analytics", Ok(()));
         check_url("http://localhost:8090/analytics", Ok(()));

@@ -3,7 +3,7 @@
 mod client;
 mod guard;
 mod headers;
-mod names;
+mod resolver;
 mod sign;
 pub mod trust;
 

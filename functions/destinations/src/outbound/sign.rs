@@ -7,9 +7,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 /// The prefix of a secret's text.
-const PREFIX: &str = "whsec_";
+const SECRET_PREFIX: &str = "whsec_";
 /// How many bytes a secret may have (Standard Webhooks, Symmetric signatures).
-const BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// A secret that signs calls.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,8 +25,8 @@ impl FromStr for Secret {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bytes = text.strip_prefix(PREFIX).and_then(|text| BASE64_STANDARD.decode(text).ok());
-        let bytes = bytes.filter(|bytes| BYTES.contains(&bytes.len()));
+        let bytes = text.strip_prefix(SECRET_PREFIX).and_then(|text| BASE64_STANDARD.decode(text).ok());
+        let bytes = bytes.filter(|bytes| SECRET_BYTES.contains(&bytes.len()));
         bytes.map(Self).ok_or("a secret is whsec_ and the base64 of 24 to 64 bytes")
     }
 }
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn secrets_have_their_form() {
-        let of = |bytes: usize| format!("{PREFIX}{}", BASE64_STANDARD.encode(vec![7; bytes]));
+        let of = |bytes: usize| format!("{SECRET_PREFIX}{}", BASE64_STANDARD.encode(vec![7; bytes]));
         for (text, is_taken) in [
             (SECRET.to_owned(), true),
             (of(24), true),
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_stand_in_a_header() {
+    fn ids_fit_in_a_header() {
         assert_eq!(webhook_id("7d5c-A_1.~"), "7d5c-A_1.~");
         assert_eq!(webhook_id("a b\n100%é"), "a%20b%0A100%25%C3%A9");
     }

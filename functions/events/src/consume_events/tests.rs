@@ -90,7 +90,7 @@ fn check(sent: &[Sent], bad: &[(&str, Result<bool, &str>)], executions: &[&[&str
 const HALF: usize = 100 * 1024;
 
 #[test]
-fn events_go_together_as_far_as_they_fit_in_the_order_of_arrival() {
+fn events_fill_batches_in_order_of_arrival() {
     check(&[], &[], &[], &[]);
     check(&[("B", "t", 1, vec![1, 1]), ("A", "t", 1, vec![1])], &[], &[&["A0", "B0", "B1"]], &[]);
     check(
@@ -109,13 +109,13 @@ fn events_go_together_as_far_as_they_fit_in_the_order_of_arrival() {
 }
 
 #[test]
-fn an_event_of_any_size_is_passed_on() {
+fn events_of_any_size_are_passed_on() {
     let sent = [("A", "t", 1, vec![1, 3 * HALF, 1]), ("B", "t", 1, vec![5 * HALF])];
     check(&sent, &[], &[&["A0"], &["A1"], &["A2"], &["B0"]], &[]);
 }
 
 #[test]
-fn a_message_is_done_when_all_that_is_of_it_is() {
+fn a_message_is_done_when_all_its_events_are() {
     let split: [Sent; 3] =
         [("A", "t", 1, vec![HALF]), ("B", "t", 1, vec![1, HALF]), ("C", "t", 1, vec![HALF])];
     let ran: [&[&str]; 3] = [&["A0", "B0"], &["B1"], &["C0"]];
@@ -135,7 +135,7 @@ fn a_message_is_done_when_all_that_is_of_it_is() {
 }
 
 #[test]
-fn what_fails_again_and_again_is_left_alone() {
+fn repeated_failures_are_isolated() {
     let sent = |receives| {
         [("A", "t", receives, vec![1]), ("B", "t", receives, vec![1, 1]), ("C", "t", receives, vec![1])]
     };
@@ -152,7 +152,7 @@ fn what_fails_again_and_again_is_left_alone() {
 }
 
 #[test]
-fn a_message_without_events_is_not_done_and_holds_up_nothing() {
+fn a_message_without_events_blocks_no_other() {
     let mut messages: Vec<_> = [("A", "t", 1, vec![1]), ("B", "t", 1, vec![1])].iter().map(message).collect();
     for (at, body) in
         [(1, "{}"), (2, "not JSON"), (0, r#"{"id":"01JD000000000000000000000A","tenant":"T!"}"#)]
@@ -173,7 +173,7 @@ fn a_message_without_events_is_not_done_and_holds_up_nothing() {
 
 /// A record stays unchanged, except for line feeds between its tokens.
 #[test]
-fn a_line_says_where_its_event_came_from() {
+fn a_line_has_the_provenance_of_its_event() {
     let body = r#"{"id":"01JD000000000000000000000A","tenant":"t","via":"segment","receivedAt":"2026-01-01T00:00:00Z",
         "sentAt":"2025-12-31T23:59:59Z","retry":2,"events":[{"messageId":"m","record":{"a":
         1.10, "a":"\n"}}]}"#;

@@ -24,14 +24,14 @@ use kernel::{
 /// At `POST /track` and `POST /events` an event has a user, a name and a time (S0-003 to S0-006, S3-002). In Segment's
 /// format it has a type and a user, known or anonymous; its time is by a client's clock that is corrected.
 pub fn check<'a>(record: &'a str, arrival: &'a Arrival) -> Result<Event<'a>, Vec<Fault>> {
-    if let Some(fault) = misshapen(record) {
+    if let Some(fault) = shape_fault(record) {
         return Err(vec![fault]);
     }
     let mut reading = Reading::new(Fields::read(record, arrival.via).map_err(|fault| vec![fault])?);
     let call = call(&mut reading, arrival.via);
     let event = name(&mut reading, arrival.via, call);
     let (user_id, anonymous_id) = ids(&mut reading, arrival.via);
-    let timestamp = moment(&mut reading, arrival);
+    let timestamp = event_time(&mut reading, arrival);
     let metadata = reading.object(Field::Metadata);
     let traits = reading.object(Field::Traits);
     let context = reading.object(Field::Context);
@@ -91,7 +91,7 @@ pub fn id_of(record: &str, via: Via) -> Option<Cow<'_, str>> {
 }
 
 /// The fault of a record that is not fit to be parsed.
-fn misshapen(record: &str) -> Option<Fault> {
+fn shape_fault(record: &str) -> Option<Fault> {
     if record.len() > MAX_EVENT_BYTES {
         let message = format!("the event is larger than {} KiB", MAX_EVENT_BYTES / 1024);
         return Some(Fault::new("", rule::SIZE, message));
@@ -162,7 +162,7 @@ fn ids<'a>(reading: &mut Reading<'a>, via: Via) -> (Option<Cow<'a, str>>, Option
 }
 
 /// When it happened.
-fn moment(reading: &mut Reading<'_>, arrival: &Arrival) -> Option<Timestamp> {
+fn event_time(reading: &mut Reading<'_>, arrival: &Arrival) -> Option<Timestamp> {
     match arrival.via {
         Via::Track | Via::Events => {
             if reading.fields.get(Field::Timestamp).is_none() {
@@ -171,13 +171,13 @@ fn moment(reading: &mut Reading<'_>, arrival: &Arrival) -> Option<Timestamp> {
             reading.time(Field::Timestamp)
         }
         Via::Crmflow => Some(reading.time(Field::Timestamp).unwrap_or(arrival.received_at)),
-        Via::Segment => Some(segment_moment(reading, arrival)),
+        Via::Segment => Some(segment_time(reading, arrival)),
     }
 }
 
 /// When it happened by Segment's rule. RudderStack's SDKs send both times if a caller chose one, and then `timestamp`
 /// is the caller's. Another server that received the event before has corrected its time already.
-fn segment_moment(reading: &mut Reading<'_>, arrival: &Arrival) -> Timestamp {
+fn segment_time(reading: &mut Reading<'_>, arrival: &Arrival) -> Timestamp {
     let timestamp = reading.time(Field::Timestamp);
     let original = reading.time(Field::OriginalTimestamp);
     let sent_at = reading.time(Field::SentAt).or(arrival.sent_at);
@@ -266,13 +266,13 @@ mod tests {
     }
 
     #[test]
-    fn the_cases() {
+    fn cases_have_their_results() {
         let cases: Vec<Value> = serde_json::from_str(include_str!("cases.json")).unwrap();
         cases.iter().for_each(check);
     }
 
     #[test]
-    fn what_is_too_much() {
+    fn limits_are_checked() {
         let own = arrival(Via::Events, None);
         let check = |metadata: &str, rule: Option<&str>| {
             let record = format!(
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_that_a_client_gave() {
+    fn client_ids_are_read() {
         check_id(Via::Track, r#"{"messageId":"a"}"#, Some("a"));
         check_id(Via::Events, r#"{"event_id":"b","x":[1]}"#, Some("b"));
         check_id(Via::Segment, r#"{"event_id":"b"}"#, None);
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_content_is() {
+    fn content_ignores_order_ids_and_spelling() {
         let event = r#"{"userId":"u","metadata":{"a":1.0,"b":[1,2]},"messageId":"m","sentAt":"x"}"#;
         assert_eq!(content_hash(event), "203f348e3bf31ea06919d98bc61da0ce");
         check_same(event, r#"{ "metadata":{"b":[1, 2],"a":1.0}, "userId":"\u0075" }"#, true);

@@ -36,10 +36,10 @@ pub(super) enum Field {
     Context,
 }
 
-const FIELDS: usize = 13;
+const FIELD_COUNT: usize = 13;
 
 /// The names of seeds 000, 003 and 004 (design, contract 1). The first name of each field is the canonical one.
-const OURS: &[(&str, Field)] = &[
+const CANONICAL: &[(&str, Field)] = &[
     ("userId", Field::UserId),
     ("event", Field::Event),
     ("timestamp", Field::Timestamp),
@@ -86,7 +86,7 @@ const SEGMENT: &[(&str, Field)] = &[
 
 /// Whether a name, in any of those spellings, is that of an event's id.
 pub(super) fn is_of_id(name: &str) -> bool {
-    OURS.iter().any(|(known, field)| *known == name && *field == Field::MessageId)
+    CANONICAL.iter().any(|(known, field)| *known == name && *field == Field::MessageId)
 }
 
 /// A field as it was given.
@@ -109,7 +109,7 @@ impl Given<'_> {
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
     names: &'static [(&'static str, Field)],
-    given: [Option<Given<'a>>; FIELDS],
+    given: [Option<Given<'a>>; FIELD_COUNT],
     /// One bit for each of `names`: whether it was present, even as `null`.
     seen: u32,
     /// The members with unknown names.
@@ -123,9 +123,10 @@ impl<'a> Fields<'a> {
     pub(super) fn read(record: &'a str, via: Via) -> Result<Self, Fault> {
         let names = match via {
             Via::Segment => SEGMENT,
-            Via::Track | Via::Events | Via::Crmflow => OURS,
+            Via::Track | Via::Events | Via::Crmflow => CANONICAL,
         };
-        let empty = Self { names, given: [None; FIELDS], seen: 0, extra: Vec::new(), faults: Vec::new() };
+        let empty =
+            Self { names, given: [None; FIELD_COUNT], seen: 0, extra: Vec::new(), faults: Vec::new() };
         let mut json = serde_json::Deserializer::from_str(record);
         let read = Members(empty).deserialize(&mut json).and_then(|fields| json.end().map(|()| fields));
         let mut fields = read.map_err(|error| {
@@ -138,9 +139,9 @@ impl<'a> Fields<'a> {
         fields.extra.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         // The pointer of an unknown name could be personal data.
         let twice = fields.extra.windows(2).filter(|pair| pair[0].0 == pair[1].0).count();
-        fields.faults.extend((0..twice.min(1)).map(|_| stands_twice(String::new())));
+        fields.faults.extend((0..twice.min(1)).map(|_| occurs_twice(String::new())));
         if via != Via::Segment {
-            fields.settle_type();
+            fields.resolve_type();
         }
         Ok(fields)
     }
@@ -166,7 +167,7 @@ impl<'a> Fields<'a> {
         let is_repeated = self.seen & (1 << number) != 0;
         self.seen |= 1 << number;
         if is_repeated {
-            self.faults.push(stands_twice(format!("/{name}")));
+            self.faults.push(occurs_twice(format!("/{name}")));
         }
         // Segment's SDKs write null for values that they do not know.
         if value.get() != "null" && !(is_repeated && self.get(field).is_some()) {
@@ -186,7 +187,7 @@ impl<'a> Fields<'a> {
     }
 
     /// `type` is another name for `event`; next to an `event` it is Segment's call, and only `track` is one there.
-    fn settle_type(&mut self) {
+    fn resolve_type(&mut self) {
         if let Some(given) = self.given[Field::Type as usize].take()
             && (self.get(Field::Event).is_none() || given.value.get() != "\"track\"")
         {
@@ -200,7 +201,7 @@ fn is_same(one: &RawValue, other: &RawValue) -> bool {
     form(one) == form(other)
 }
 
-fn stands_twice(pointer: String) -> Fault {
+fn occurs_twice(pointer: String) -> Fault {
     Fault::new(pointer, rule::UNIQUE_NAMES, "a name stands twice in the object")
 }
 

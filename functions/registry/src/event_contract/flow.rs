@@ -34,7 +34,7 @@ use kernel::{
 };
 
 /// The age of an event before a destination in order receives it.
-pub(super) const SETTLE: SignedDuration = SignedDuration::from_secs(5);
+pub(super) const ORDERING_DELAY: SignedDuration = SignedDuration::from_secs(5);
 
 pub(super) struct Flow<S, Q> {
     pub(super) store: S,
@@ -133,8 +133,9 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
             return Vec::new();
         }
         let step = Step { batch, records: stored.fresh };
-        let route =
-            async || delivery::route_events(step.clone(), store, objects, queue, routes, now, SETTLE).await;
+        let route = async || {
+            delivery::route_events(step.clone(), store, objects, queue, routes, now, ORDERING_DELAY).await
+        };
         parts.push(twice(route).await.part);
         if until == Until::Routed {
             return Vec::new();

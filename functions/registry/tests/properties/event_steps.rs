@@ -24,7 +24,7 @@ use serde_json::{
 
 use crate::{Folder, batch, block_on, events, for_each_line};
 
-fn seen(output: &impl serde::Serialize) -> String {
+fn output_of(output: &impl serde::Serialize) -> String {
     serde_json::to_string(output).unwrap()
 }
 
@@ -62,12 +62,12 @@ proptest! {
             records.into_iter().filter_map(|(record, id)| Some((on_one_line(&record)?, id))).collect();
         let start = start(&records);
         let once = block_on(batches::validate_schema(start.clone(), objects)).unwrap();
-        prop_assert_eq!(seen(&once), seen(&block_on(batches::validate_schema(start, objects)).unwrap()));
+        prop_assert_eq!(output_of(&once), output_of(&block_on(batches::validate_schema(start, objects)).unwrap()));
         prop_assert_eq!(once.valid.count + once.invalid.count, records.len() as u64);
 
         let step = Step { batch: once.batch.clone(), records: once.valid.clone() };
         let unique = block_on(batches::remove_duplicates(step.clone(), objects)).unwrap();
-        prop_assert_eq!(seen(&unique), seen(&block_on(batches::remove_duplicates(step, objects)).unwrap()));
+        prop_assert_eq!(output_of(&unique), output_of(&block_on(batches::remove_duplicates(step, objects)).unwrap()));
         let duplicates = block_on(unique.part.clone().open(objects)).unwrap().counts().total();
         prop_assert_eq!(unique.events.count + duplicates, once.valid.count);
         prop_assert_eq!(unique.opted_in.count + unique.opted_out.count, 0);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::{Folder, for_each_line, formats, records, take};
 
 /// The staged records, or the error.
-fn told(settings: Settings, pieces: &[&[u8]]) -> String {
+fn staged(settings: Settings, pieces: &[&[u8]]) -> String {
     let folder = Folder::new();
     match take(settings, pieces, &folder.objects) {
         Ok(Staged { received, inline, manifest, chunks }) => {
@@ -73,7 +73,7 @@ fn values() -> impl Strategy<Value = serde_json::Value> {
 }
 
 /// The records of a small batch, as received, with their lines.
-fn taken(bytes: &[u8], format: Format) -> Vec<(u64, Vec<u8>)> {
+fn accepted(bytes: &[u8], format: Format) -> Vec<(u64, Vec<u8>)> {
     let folder = Folder::new();
     let staged = take(settings(Some(format)), &[bytes], &folder.objects).unwrap();
     let mut found = Vec::new();
@@ -100,9 +100,9 @@ proptest! {
         cuts.sort_unstable();
         let pieces: Vec<&[u8]> = cuts.windows(2).map(|cut| &bytes[cut[0]..cut[1]]).collect();
         let single: Vec<&[u8]> = bytes.chunks(1).collect();
-        let whole = told(settings(format), &[&bytes]);
-        prop_assert_eq!(&told(settings(format), &pieces), &whole);
-        prop_assert_eq!(&told(settings(format), &single), &whole);
+        let whole = staged(settings(format), &[&bytes]);
+        prop_assert_eq!(&staged(settings(format), &pieces), &whole);
+        prop_assert_eq!(&staged(settings(format), &single), &whole);
     }
 
     /// A list is cut at its own commas, whatever its records contain, and JSON lines at their ends.
@@ -119,13 +119,13 @@ proptest! {
             expected.push((line, value.to_string().into_bytes()));
         }
         list.push(']');
-        prop_assert_eq!(&taken(list.as_bytes(), Format::Json), &expected);
+        prop_assert_eq!(&accepted(list.as_bytes(), Format::Json), &expected);
         let lines: String = values.iter().map(|(value, breaks)| format!("{}{value}\n", "\n".repeat(*breaks))).collect();
         let mut line = 0;
         for ((at, _), (_, breaks)) in expected.iter_mut().zip(&values) {
             line += 1 + *breaks as u64;
             *at = line;
         }
-        prop_assert_eq!(&taken(lines.as_bytes(), Format::Ndjson), &expected);
+        prop_assert_eq!(&accepted(lines.as_bytes(), Format::Ndjson), &expected);
     }
 }

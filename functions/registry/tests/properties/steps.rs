@@ -15,7 +15,7 @@ use serde_json::{json, value::to_raw_value};
 use crate::{Folder, batch, block_on, records, tables::NoTables, take};
 
 /// The output of a step, as a machine sees it.
-fn seen(output: &impl serde::Serialize) -> String {
+fn output_of(output: &impl serde::Serialize) -> String {
     serde_json::to_string(output).unwrap()
 }
 
@@ -35,19 +35,19 @@ proptest! {
 
         let once = block_on(batches::validate_schema(start.clone(), objects)).unwrap();
         let twice = block_on(batches::validate_schema(start, objects)).unwrap();
-        prop_assert_eq!(seen(&once), seen(&twice));
+        prop_assert_eq!(output_of(&once), output_of(&twice));
         prop_assert_eq!(once.received, records.len() as u64);
         prop_assert_eq!(once.valid.count + once.invalid.count, once.received);
 
         let step = Step { batch: once.batch.clone(), records: once.valid.clone() };
         let unique = block_on(batches::remove_duplicates(step.clone(), objects)).unwrap();
-        prop_assert_eq!(seen(&unique), seen(&block_on(batches::remove_duplicates(step, objects)).unwrap()));
+        prop_assert_eq!(output_of(&unique), output_of(&block_on(batches::remove_duplicates(step, objects)).unwrap()));
         let duplicates = block_on(unique.part.clone().open(objects)).unwrap().counts().total();
         prop_assert_eq!(unique.opted_in.count + unique.opted_out.count + duplicates, once.valid.count);
 
         let step = LogSchemaErrors { batch: once.batch.clone(), records: once.invalid.clone() };
         let logged = block_on(batches::log_schema_errors(step.clone(), &NoTables, objects)).unwrap();
-        prop_assert_eq!(seen(&logged), seen(&block_on(batches::log_schema_errors(step, &NoTables, objects)).unwrap()));
+        prop_assert_eq!(output_of(&logged), output_of(&block_on(batches::log_schema_errors(step, &NoTables, objects)).unwrap()));
         let invalid = block_on(logged.part.open(objects)).unwrap().counts().total();
         prop_assert_eq!(invalid, once.invalid.count);
     }

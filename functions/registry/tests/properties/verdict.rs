@@ -84,7 +84,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn the_typed_verdict_is_the_schema_s(fields in objects(), space in prop::sample::select(vec!["", " ", "\n\t"])) {
+    fn typed_parser_and_schema_agree(fields in objects(), space in prop::sample::select(vec!["", " ", "\n\t"])) {
         let record = text(&fields, space);
         // A number beyond a double is JSON, but no parser here reads it.
         let value: Value = match serde_json::from_str(&record) {

@@ -21,7 +21,7 @@ pub(super) fn columns(header: &Found<'_>) -> Result<Vec<Column>, Error> {
         .fields
         .iter()
         .map(|field| {
-            let name = String::from_utf8_lossy(super::rows::text(header.held, *field));
+            let name = String::from_utf8_lossy(super::rows::text(header.buffer, *field));
             name.replace("\"\"", "\"").trim().to_owned()
         })
         .collect();
@@ -32,14 +32,14 @@ pub(super) fn columns(header: &Found<'_>) -> Result<Vec<Column>, Error> {
     }
     // A header without an address may be no header: then no text of it is quoted.
     let is_header = columns.contains(&Column::Text("email"));
-    match twice(&columns) {
-        Some((one, other)) => Err(refused(&told_twice(&names, &columns[one], one, other, is_header))),
+    match duplicate(&columns) {
+        Some((one, other)) => Err(refused(&duplicate_message(&names, &columns[one], one, other, is_header))),
         None => Ok(columns),
     }
 }
 
 /// Two columns of one field.
-fn twice(columns: &[Column]) -> Option<(usize, usize)> {
+fn duplicate(columns: &[Column]) -> Option<(usize, usize)> {
     let mut known = std::collections::HashMap::with_capacity(columns.len());
     let named = columns.iter().enumerate().filter(|(_, column)| !column.is_nameless());
     for (at, column) in named {
@@ -50,7 +50,7 @@ fn twice(columns: &[Column]) -> Option<(usize, usize)> {
     None
 }
 
-fn told_twice(names: &[String], column: &Column, one: usize, other: usize, is_header: bool) -> String {
+fn duplicate_message(names: &[String], column: &Column, one: usize, other: usize, is_header: bool) -> String {
     let places = format!("columns {} and {}", one + 1, other + 1);
     let field = match column {
         Column::Text(field) => field,

@@ -15,9 +15,9 @@ const MAX_SURPLUS: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     /// The number of columns, without nameless ones at the end.
-    pub(super) least: usize,
+    pub(super) min_columns: usize,
     /// The number of columns.
-    pub(super) most: usize,
+    pub(super) columns: usize,
     /// The column of the address.
     pub(super) email: Option<usize>,
 }
@@ -27,13 +27,13 @@ pub(super) struct Shape {
 pub(super) struct Rows {
     dialect: Dialect,
     shape: Option<Shape>,
-    held: Vec<u8>,
+    buffer: Vec<u8>,
     /// The line on which the buffered bytes begin.
     line: u64,
     /// No row ends before so many bytes are buffered.
     wanted: usize,
     fields: Vec<Field>,
-    inner: Vec<Field>,
+    ahead: Vec<Field>,
 }
 
 /// A row, and whether it is accepted.
@@ -46,7 +46,7 @@ pub(super) struct Found<'a> {
     /// The places of its fields in the buffer.
     pub(super) fields: &'a [Field],
     /// The buffer that `fields` point into.
-    pub(super) held: &'a [u8],
+    pub(super) buffer: &'a [u8],
     /// How many fields it has.
     pub(super) count: usize,
     /// Why it is refused.
@@ -59,14 +59,14 @@ pub(super) enum Broken {
     /// Its quotes are damaged; if they are not closed, with the line of the opening quote.
     Quotes(Damage, u64),
     /// Its quotes are sound, but a quoted field of it contains complete rows.
-    TakesRows,
+    ContainsRows,
     /// It has so many fields, and the header has another number.
     Fields(usize),
 }
 
 /// The lines after the first one of a row that spans several, each read as a row.
 #[derive(Debug, Default)]
-struct Behind {
+struct Following {
     /// Whether a line before the last is a sound row.
     has_rows: bool,
     /// Whether the last line is a sound row, or the end of one.
@@ -82,17 +82,17 @@ impl Rows {
         Self {
             dialect: Dialect { delimiter, max_fields: MAX_COLUMNS },
             shape: None,
-            held: Vec::new(),
+            buffer: Vec::new(),
             line: 1,
             wanted: 0,
             fields: Vec::new(),
-            inner: Vec::new(),
+            ahead: Vec::new(),
         }
     }
 
     /// From here on rows are checked against the header.
     pub(super) fn expect(&mut self, shape: Shape) {
-        self.dialect.max_fields = shape.most + MAX_SURPLUS;
+        self.dialect.max_fields = shape.columns + MAX_SURPLUS;
         self.shape = Some(shape);
     }
 
@@ -104,20 +104,26 @@ impl Rows {
         at_end: bool,
         mut each: impl FnMut(Found<'_>) -> Result<Option<Shape>, Error>,
     ) -> Result<(), Error> {
-        self.held.extend_from_slice(bytes);
-        if self.held.len() < self.wanted && !at_end {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() < self.wanted && !at_end {
             return Ok(());
         }
-        let held = std::mem::take(&mut self.held);
+        let buffer = std::mem::take(&mut self.buffer);
         let mut from = 0;
-        while from < held.len() {
-            let Some((row, broken)) = self.next(&held, from, at_end) else {
+        while from < buffer.len() {
+            let Some((row, broken)) = self.next(&buffer, from, at_end) else {
                 break;
             };
-            let text = &held[from..row.end];
-            let found =
-                Found { line: self.line, text, fields: &self.fields, held: &held, count: row.fields, broken };
-            self.line += if row.is_quoted { lines(&held[from..row.next]) } else { 1 };
+            let text = &buffer[from..row.end];
+            let found = Found {
+                line: self.line,
+                text,
+                fields: &self.fields,
+                buffer: &buffer,
+                count: row.fields,
+                broken,
+            };
+            self.line += if row.is_quoted { lines(&buffer[from..row.next]) } else { 1 };
             from = row.next;
             if is_blank(text, self.dialect.delimiter) {
                 continue;
@@ -126,31 +132,31 @@ impl Rows {
                 self.expect(shape);
             }
         }
-        self.held = held;
-        self.held.drain(..from);
+        self.buffer = buffer;
+        self.buffer.drain(..from);
         // The buffer is scanned again when its size has doubled: each byte is scanned a few times, however long a row
         // is.
-        self.wanted = 2 * self.held.len();
-        if self.held.len() > MAX_HELD_BYTES {
+        self.wanted = 2 * self.buffer.len();
+        if self.buffer.len() > MAX_HELD_BYTES {
             return Err(Error::BadInput(format!("the row on line {} is longer than 64 MiB", self.line)));
         }
         Ok(())
     }
 
-    fn next(&mut self, held: &[u8], from: usize, at_end: bool) -> Option<(Row, Option<Broken>)> {
-        let row = scan::scan(held, from, self.dialect, at_end, &mut self.fields)?;
+    fn next(&mut self, buffer: &[u8], from: usize, at_end: bool) -> Option<(Row, Option<Broken>)> {
+        let row = scan::scan(buffer, from, self.dialect, at_end, &mut self.fields)?;
         let broken = match (row.damage, &self.shape) {
-            (Some(damage), _) => Some(Broken::Quotes(damage, self.line_of(damage, held, from))),
-            (None, Some(shape)) if !shape.fits(held, &self.fields, row.fields) => {
+            (Some(damage), _) => Some(Broken::Quotes(damage, self.line_of(damage, buffer, from))),
+            (None, Some(shape)) if !shape.fits(buffer, &self.fields, row.fields) => {
                 Some(Broken::Fields(row.fields))
             }
             _ => None,
         };
-        let (first, next) = if row.is_quoted { line(held, from) } else { (row.end, row.next) };
+        let (first, next) = if row.is_quoted { line(buffer, from) } else { (row.end, row.next) };
         match self.shape {
             Some(shape) if next < row.next => {
                 let first = Row { end: first, next, ..row };
-                self.among(held, from, first, row, shape, broken, at_end)
+                self.resolve_span(buffer, from, first, row, shape, broken, at_end)
             }
             _ => Some((row, broken)),
         }
@@ -158,9 +164,9 @@ impl Rows {
 
     /// Decides how much of a row that spans lines is one row: all of it, or its first line alone.
     #[expect(clippy::too_many_arguments, reason = "a row, its first line, and what is known of both")]
-    fn among(
+    fn resolve_span(
         &mut self,
-        held: &[u8],
+        buffer: &[u8],
         from: usize,
         first: Row,
         row: Row,
@@ -168,62 +174,73 @@ impl Rows {
         broken: Option<Broken>,
         at_end: bool,
     ) -> Option<(Row, Option<Broken>)> {
-        let behind = self.behind(held, first.next, row.next, shape, at_end)?;
-        let could_be_whole = || shape.could_be_whole(&held[from..first.end], self.dialect.delimiter);
-        let is_taken_apart = match broken {
-            None => behind.is_last_sound && behind.has_address && (!behind.ends_a_text || could_be_whole()),
+        let following = self.following(buffer, first.next, row.next, shape, at_end)?;
+        let could_be_whole = || shape.could_be_whole(&buffer[from..first.end], self.dialect.delimiter);
+        let is_split = match broken {
+            None => {
+                following.is_last_sound
+                    && following.has_address
+                    && (!following.ends_a_text || could_be_whole())
+            }
             // The last line of a text is hardly a row by itself, except if its quote is inside a field.
             Some(_) => {
-                let is_row = behind.is_last_sound
-                    && (!behind.ends_a_text || row.fields != shape.most || could_be_whole());
-                behind.has_rows || is_row
+                let is_row = following.is_last_sound
+                    && (!following.ends_a_text || row.fields != shape.columns || could_be_whole());
+                following.has_rows || is_row
             }
         };
-        if is_taken_apart {
+        if is_split {
             let quotes = broken.filter(|broken| matches!(broken, Broken::Quotes(..)));
-            return Some((first, quotes.or(Some(Broken::TakesRows))));
+            return Some((first, quotes.or(Some(Broken::ContainsRows))));
         }
         Some((row, broken))
     }
 
-    fn behind(&mut self, held: &[u8], from: usize, to: usize, shape: Shape, at_end: bool) -> Option<Behind> {
-        let mut behind = Behind::default();
+    fn following(
+        &mut self,
+        buffer: &[u8],
+        from: usize,
+        to: usize,
+        shape: Shape,
+        at_end: bool,
+    ) -> Option<Following> {
+        let mut following = Following::default();
         // Bounds the scan ahead over lines that each seem to be the start of a long row; then they are read one by one.
         let mut budget = 4 * (to - from) + 64 * 1024;
         let mut at = from;
         while at < to {
-            let row = scan::scan(held, at, self.dialect, at_end, &mut self.inner)?;
+            let row = scan::scan(buffer, at, self.dialect, at_end, &mut self.ahead)?;
             budget = budget.saturating_sub(row.next - at);
             if budget == 0 {
-                behind.has_rows = true;
-                return Some(behind);
+                following.has_rows = true;
+                return Some(following);
             }
             let is_row = row.damage.is_none()
-                && shape.fits(held, &self.inner, row.fields)
-                && !is_blank(&held[at..row.end], self.dialect.delimiter);
+                && shape.fits(buffer, &self.ahead, row.fields)
+                && !is_blank(&buffer[at..row.end], self.dialect.delimiter);
             if is_row {
                 at = row.next;
                 // An address after the row in question proves nothing about that row.
-                let address = shape.email.map(|email| self.inner[email]).filter(|email| email.start < to);
-                behind.has_address |= address.is_some_and(|email| is_address(text(held, email)));
+                let address = shape.email.map(|email| self.ahead[email]).filter(|email| email.start < to);
+                following.has_address |= address.is_some_and(|email| is_address(text(buffer, email)));
             } else {
-                at = line(held, at).1;
+                at = line(buffer, at).1;
             }
             if at < to {
-                behind.has_rows |= is_row;
+                following.has_rows |= is_row;
             } else {
-                behind.is_last_sound = is_row;
-                behind.ends_a_text =
-                    self.inner.iter().any(|&field| !field.is_quoted && text(held, field).ends_with(b"\""));
+                following.is_last_sound = is_row;
+                following.ends_a_text =
+                    self.ahead.iter().any(|&field| !field.is_quoted && text(buffer, field).ends_with(b"\""));
             }
         }
-        Some(behind)
+        Some(following)
     }
 
-    fn line_of(&self, damage: Damage, held: &[u8], from: usize) -> u64 {
+    fn line_of(&self, damage: Damage, buffer: &[u8], from: usize) -> u64 {
         match damage {
             Damage::NotClosed { at, .. } | Damage::NotClosedAtEnd { at, .. } => {
-                self.line + lines(&held[from..at])
+                self.line + lines(&buffer[from..at])
             }
             _ => self.line,
         }
@@ -232,23 +249,25 @@ impl Rows {
 
 impl Shape {
     /// Whether a row has as many fields as the header, or more that are all empty.
-    fn fits(self, held: &[u8], fields: &[Field], count: usize) -> bool {
-        count >= self.least
-            && (count <= self.most
+    fn fits(self, buffer: &[u8], fields: &[Field], count: usize) -> bool {
+        count >= self.min_columns
+            && (count <= self.columns
                 || (count == fields.len()
-                    && fields[self.most..].iter().all(|&field| text(held, field).trim_ascii().is_empty())))
+                    && fields[self.columns..]
+                        .iter()
+                        .all(|&field| text(buffer, field).trim_ascii().is_empty())))
     }
 
     /// Whether a line may be a whole row apart from its quotes: it has the header's fields, and an address.
     fn could_be_whole(self, line: &[u8], delimiter: u8) -> bool {
         let fields = || line.split(|&byte| byte == delimiter);
-        fields().count() >= self.least && fields().any(|field| is_address(field.trim_ascii()))
+        fields().count() >= self.min_columns && fields().any(|field| is_address(field.trim_ascii()))
     }
 }
 
 /// The text of a field.
-pub(super) fn text(held: &[u8], field: Field) -> &[u8] {
-    &held[field.start..field.end]
+pub(super) fn text(buffer: &[u8], field: Field) -> &[u8] {
+    &buffer[field.start..field.end]
 }
 
 fn is_address(field: &[u8]) -> bool {

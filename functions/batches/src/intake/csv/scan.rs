@@ -50,7 +50,7 @@ pub(super) struct Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Damage {
     /// Text other than a delimiter follows a closing quote.
-    TextBehind { field: usize },
+    TextAfter { field: usize },
     /// The quote at this place is not closed within the bounds.
     NotClosed { field: usize, at: usize },
     /// It is not closed before the input ends.
@@ -74,20 +74,20 @@ pub(super) fn scan(
     let mut row = Row { end: from, next: from, fields: 0, is_quoted: false, damage: None };
     let (mut at, mut has_bare_quotes) = (from, false);
     loop {
-        let begin = behind_blanks(text, at, delimiter);
+        let begin = skip_blanks(text, at, delimiter);
         if text.get(begin) == Some(&b'"') {
             row.is_quoted = true;
             at = match quoted(text, begin, fields.len() + 1, at_end)? {
                 Ok(field) => {
                     fields.push(field);
-                    behind_blanks(text, field.end + 1, delimiter)
+                    skip_blanks(text, field.end + 1, delimiter)
                 }
                 Err(damage) => return Some(first_line(text, from, row, damage, fields.len() + 1)),
             };
             match text.get(at) {
                 None if !at_end => return None,
                 Some(&byte) if byte != delimiter && !matches!(byte, b'\n' | b'\r') => {
-                    row.damage = Some(Damage::TextBehind { field: fields.len() });
+                    row.damage = Some(Damage::TextAfter { field: fields.len() });
                     return rest_of_line(text, at, row, fields.len(), delimiter, at_end);
                 }
                 _ => {}
@@ -151,7 +151,7 @@ pub(super) fn is_blank(text: &[u8], delimiter: u8) -> bool {
     text.iter().all(|&byte| byte == delimiter || matches!(byte, b' ' | b'\t'))
 }
 
-fn behind_blanks(text: &[u8], at: usize, delimiter: u8) -> usize {
+fn skip_blanks(text: &[u8], at: usize, delimiter: u8) -> usize {
     let is_blank = |byte: &&u8| **byte == b' ' || (**byte == b'\t' && delimiter != b'\t');
     at + text[at..].iter().take_while(is_blank).count()
 }
@@ -161,7 +161,7 @@ fn quoted(text: &[u8], open: usize, field: usize, at_end: bool) -> Option<Result
     let (mut at, mut is_escaped) = (open + 1, false);
     loop {
         let Some(length) = memchr(b'"', &text[at..]) else {
-            return match (goes_too_far(text, open, text.len()), at_end) {
+            return match (exceeds_bounds(text, open, text.len()), at_end) {
                 (true, _) => Some(Err(Damage::NotClosed { field, at: open })),
                 (false, true) => Some(Err(Damage::NotClosedAtEnd { field, at: open })),
                 (false, false) => None,
@@ -171,14 +171,16 @@ fn quoted(text: &[u8], open: usize, field: usize, at_end: bool) -> Option<Result
         match text.get(quote + 1) {
             Some(b'"') => (at, is_escaped) = (quote + 2, true),
             None if !at_end => return None,
-            _ if goes_too_far(text, open, quote) => return Some(Err(Damage::NotClosed { field, at: open })),
+            _ if exceeds_bounds(text, open, quote) => {
+                return Some(Err(Damage::NotClosed { field, at: open }));
+            }
             _ => return Some(Ok(Field { start: open + 1, end: quote, is_quoted: true, is_escaped })),
         }
     }
 }
 
 /// Whether a quoted field spans lines and exceeds the bounds.
-fn goes_too_far(text: &[u8], open: usize, to: usize) -> bool {
+fn exceeds_bounds(text: &[u8], open: usize, to: usize) -> bool {
     let Some(first) = memchr2(b'\n', b'\r', &text[open..to]) else {
         return false;
     };

@@ -31,11 +31,11 @@ fn read(text: &str, piece: usize) -> Result<Vec<Given>, String> {
 /// fault of the others.
 #[track_caller]
 fn check(rows: &str, people: &[&str], broken: &[(u64, &str, &str)]) {
-    check_behind("name,email,optIn\n", rows, people, broken);
+    check_after("name,email,optIn\n", rows, people, broken);
 }
 
 #[track_caller]
-fn check_behind(header: &str, rows: &str, people: &[&str], broken: &[(u64, &str, &str)]) {
+fn check_after(header: &str, rows: &str, people: &[&str], broken: &[(u64, &str, &str)]) {
     let text = format!("{header}{rows}");
     for piece in [text.len(), 7, 1] {
         let given = read(&text, piece).unwrap();
@@ -55,16 +55,18 @@ fn check_behind(header: &str, rows: &str, people: &[&str], broken: &[(u64, &str,
     }
 }
 
-const BEHIND: &str = "text stands behind the closing quote of field 1";
-const ONE: &str = "field 1 has a quote without its other half";
-const APART: &str = "the lines behind it are read as rows of their own";
+const TEXT_AFTER: &str = "text stands behind the closing quote of field 1";
+const ONE_QUOTE: &str = "field 1 has a quote without its other half";
+const SEPARATE_ROWS: &str = "the lines behind it are read as rows of their own";
 
 fn not_closed(field: u64, line: u64) -> String {
-    format!("the quote that opens field {field} on line {line} is not closed before the input ends; {APART}")
+    format!(
+        "the quote that opens field {field} on line {line} is not closed before the input ends; {SEPARATE_ROWS}"
+    )
 }
 
 #[test]
-fn sound_rows_are_read_to_the_letter() {
+fn sound_rows_are_read_exactly() {
     check(
         "Ann,a@x.org,true\r\n\"Bo, \"\"B\"\"\",b@x.org,true\r\n\n\"\"\"Cy\"\"\",c@x.org,true",
         &["Ann", "Bo, \"B\"", "\"Cy\""],
@@ -77,33 +79,33 @@ fn sound_rows_are_read_to_the_letter() {
 }
 
 #[test]
-fn bare_quotes_stay_as_they_stand() {
+fn bare_quotes_stay_unchanged() {
     check(
         "Ann \"Annie\" Meyer,a@x.org,true\n5\" pipe,b@x.org,true\n6½\",c@x.org,true\n",
         &["Ann \"Annie\" Meyer", "5\" pipe", "6½\""],
         &[],
     );
-    check("An\"n,a@x.org,true\nBo,b@x.org,true\n", &["Bo"], &[(2, "An\"n,a@x.org,true", ONE)]);
-    check("Ann 5\",\"a@x.org\",true\n", &[], &[(2, "Ann 5\",\"a@x.org\",true", ONE)]);
+    check("An\"n,a@x.org,true\nBo,b@x.org,true\n", &["Bo"], &[(2, "An\"n,a@x.org,true", ONE_QUOTE)]);
+    check("Ann 5\",\"a@x.org\",true\n", &[], &[(2, "Ann 5\",\"a@x.org\",true", ONE_QUOTE)]);
 }
 
 #[test]
-fn text_behind_a_closing_quote_breaks_its_row_alone() {
-    check("\"Ann\"a,a@x.org,true\nBo,b@x.org,true\n", &["Bo"], &[(2, "\"Ann\"a,a@x.org,true", BEHIND)]);
+fn text_after_a_quote_damages_its_row_alone() {
+    check("\"Ann\"a,a@x.org,true\nBo,b@x.org,true\n", &["Bo"], &[(2, "\"Ann\"a,a@x.org,true", TEXT_AFTER)]);
     check(
         "\"two\nlines\"x,a@x.org,true\nBo,b@x.org,true\n",
         &["Bo"],
-        &[(2, "\"two\nlines\"x,a@x.org,true", BEHIND)],
+        &[(2, "\"two\nlines\"x,a@x.org,true", TEXT_AFTER)],
     );
     let swallowed = "\"Ann,a@x.org,true\nBo,b@x.org,true\n\"Cy\",c@x.org,true\n";
-    check(swallowed, &["Bo", "Cy"], &[(2, "\"Ann,a@x.org,true", BEHIND)]);
+    check(swallowed, &["Bo", "Cy"], &[(2, "\"Ann,a@x.org,true", TEXT_AFTER)]);
     check(
         &swallowed.replace("\"Cy\"", "Cy 5\" pipe"),
         &["Bo", "Cy 5\" pipe"],
-        &[(2, "\"Ann,a@x.org,true", BEHIND)],
+        &[(2, "\"Ann,a@x.org,true", TEXT_AFTER)],
     );
-    check(&swallowed.replace("\"Ann", "\"Ann”"), &["Bo", "Cy"], &[(2, "\"Ann”,a@x.org,true", BEHIND)]);
-    check("\"Ann,a@x.org,true\n\"Bo\",b@x.org,true", &["Bo"], &[(2, "\"Ann,a@x.org,true", BEHIND)]);
+    check(&swallowed.replace("\"Ann", "\"Ann”"), &["Bo", "Cy"], &[(2, "\"Ann”,a@x.org,true", TEXT_AFTER)]);
+    check("\"Ann,a@x.org,true\n\"Bo\",b@x.org,true", &["Bo"], &[(2, "\"Ann,a@x.org,true", TEXT_AFTER)]);
 }
 
 #[test]
@@ -116,7 +118,7 @@ fn a_quote_that_is_not_closed_ends_with_its_line() {
     check("\"Bo”,b@x.org,true", &[], &[(2, "\"Bo”,b@x.org,true", &not_closed(1, 2))]);
     let many = "Bo,b@x.org,true\n".repeat(scan::MAX_QUOTED_LINES + 1);
     let fault = format!(
-        "the quote that opens field 1 on line 2 is not closed within 256 KiB or 10000 lines; {APART}"
+        "the quote that opens field 1 on line 2 is not closed within 256 KiB or 10000 lines; {SEPARATE_ROWS}"
     );
     for rows in [many.clone(), many.replace("Bo", &"b".repeat(100))] {
         let given =
@@ -140,7 +142,7 @@ fn a_backslash_is_no_escape() {
     check(
         "\"Ann \\\"A\\\" Meyer\",a@x.org,true\nBo,b@x.org,true\n",
         &["Bo"],
-        &[(2, "\"Ann \\\"A\\\" Meyer\",a@x.org,true", BEHIND)],
+        &[(2, "\"Ann \\\"A\\\" Meyer\",a@x.org,true", TEXT_AFTER)],
     );
     check(
         "\"Ann \\\"\",a@x.org,true\nBo,b@x.org,true\n",
@@ -152,22 +154,22 @@ fn a_backslash_is_no_escape() {
 }
 
 #[test]
-fn a_field_that_takes_in_rows_gives_them_back() {
-    let fault = format!("a quoted field takes in lines that are rows by themselves; {APART}");
+fn rows_inside_a_field_are_recovered() {
+    let fault = format!("a quoted field takes in lines that are rows by themselves; {SEPARATE_ROWS}");
     check(
         "\"Ann,a@x.org,true\nBo,b@x.org,true\nCy 5\",c@x.org,true\n",
         &["Bo", "Cy 5\""],
         &[(2, "\"Ann,a@x.org,true", &fault)],
     );
-    check_behind(
+    check_after(
         "name,email,optIn,note\n",
         "Ann,a@x.org,true,\"hi\nBo,b@x.org,true,x\nCy,c@x.org,true,\"\nnote\"\n",
         &["Bo", "Cy"],
         &[(2, "Ann,a@x.org,true,\"hi", &fault)],
     );
     // Text that is no row stays in its field.
-    check_behind("note,name,email\n", "\"Dear, dear, all\nregards\",Ann,a@x.org\n", &["Ann"], &[]);
-    check_behind(
+    check_after("note,name,email\n", "\"Dear, dear, all\nregards\",Ann,a@x.org\n", &["Ann"], &[]);
+    check_after(
         "name,email,optIn,note\n",
         "Ann,a@x.org,true,\"as told:\nBo,b@x.org,true,x\nso far\"\n",
         &["Ann"],
@@ -177,10 +179,10 @@ fn a_field_that_takes_in_rows_gives_them_back() {
 }
 
 #[test]
-fn empty_surplus_and_empty_rows_are_nothing() {
+fn empty_surplus_and_empty_rows_are_ignored() {
     check("Ann,a@x.org,true,, \n,,\n , ,\nBo,b@x.org,true,\"\"\n", &["Ann", "Bo"], &[]);
     check(&format!("Ann,a@x.org,true{}\n", ",".repeat(300)), &["Ann"], &[]);
-    check_behind(
+    check_after(
         "name,email,optIn,,\n",
         "Ann,a@x.org,true\nBo,b@x.org,true,,\nCy,c@x.org,true,x\n",
         &["Ann", "Bo", "Cy"],
@@ -196,7 +198,7 @@ fn check_header(header: &str, why: &str) {
 }
 
 #[test]
-fn a_header_that_is_damaged_or_says_a_field_twice_is_refused() {
+fn damaged_or_ambiguous_headers_are_refused() {
     check_header(
         "name,email,optIn,Opt In",
         "columns 3 and 4, \"optIn\" and \"Opt In\", both mean the field optIn; remove one of them",
@@ -227,7 +229,7 @@ fn a_header_that_is_damaged_or_says_a_field_twice_is_refused() {
 
 /// One damage to a text.
 #[derive(Clone, Copy, Debug)]
-enum Blow {
+enum Mutation {
     Insert,
     Remove,
     Double,
@@ -283,18 +285,18 @@ fn file(rows: &[([String; 3], u8)]) -> (String, Vec<usize>) {
     (text, ends)
 }
 
-fn damaged(text: &str, from: usize, blow: Blow, at: &prop::sample::Index) -> Option<(String, usize)> {
-    let places: Vec<usize> = match blow {
-        Blow::Insert => (from..text.len()).filter(|&at| text.is_char_boundary(at)).collect(),
+fn damaged(text: &str, from: usize, mutation: Mutation, at: &prop::sample::Index) -> Option<(String, usize)> {
+    let places: Vec<usize> = match mutation {
+        Mutation::Insert => (from..text.len()).filter(|&at| text.is_char_boundary(at)).collect(),
         _ => memchr::memchr_iter(b'"', text.as_bytes()).filter(|&at| at >= from).collect(),
     };
     let at = *(!places.is_empty()).then(|| at.get(&places))?;
     let (front, behind) = text.split_at(at);
-    let text = match blow {
-        Blow::Insert | Blow::Double => format!("{front}\"{behind}"),
-        Blow::Remove => format!("{front}{}", &behind[1..]),
-        Blow::Typographic => format!("{front}”{}", &behind[1..]),
-        Blow::Backslash => format!("{front}\\{behind}"),
+    let text = match mutation {
+        Mutation::Insert | Mutation::Double => format!("{front}\"{behind}"),
+        Mutation::Remove => format!("{front}{}", &behind[1..]),
+        Mutation::Typographic => format!("{front}”{}", &behind[1..]),
+        Mutation::Backslash => format!("{front}\\{behind}"),
     };
     Some((text, at))
 }
@@ -303,7 +305,7 @@ proptest! {
     #[test]
     fn no_undamaged_row_is_missing_or_changed(
         rows in prop::collection::vec(row(), 1..8),
-        blow in prop_oneof![Just(Blow::Insert), Just(Blow::Remove), Just(Blow::Double), Just(Blow::Typographic), Just(Blow::Backslash)],
+        mutation in prop_oneof![Just(Mutation::Insert), Just(Mutation::Remove), Just(Mutation::Double), Just(Mutation::Typographic), Just(Mutation::Backslash)],
         at in any::<prop::sample::Index>(),
         piece in 1..300_usize,
     ) {
@@ -312,7 +314,7 @@ proptest! {
         prop_assert_eq!(sound_given.len(), rows.len(), "{}", sound);
         prop_assert!(sound_given.iter().all(|given| given.2.is_none()), "{}\n{:#?}", sound, sound_given);
         let begin = sound.find('\n').unwrap() + 1;
-        let Some((text, place)) = damaged(&sound, begin, blow, &at) else { return Ok(()) };
+        let Some((text, place)) = damaged(&sound, begin, mutation, &at) else { return Ok(()) };
         let hit = ends.iter().position(|&end| place < end).unwrap();
         let given = read(&text, piece).unwrap();
         for (at, (_, record, _)) in sound_given.iter().enumerate().filter(|(at, _)| *at != hit) {
@@ -321,7 +323,7 @@ proptest! {
         }
         // The damaged row is reported, unless RFC 4180 has no doubt: a backslash is a letter there.
         let is_same = given.iter().any(|given| given.1 == sound_given[hit].1);
-        let is_told = given.iter().any(|given| given.2.is_some());
-        prop_assert!(is_same || is_told || matches!(blow, Blow::Backslash), "{}\n{:#?}", text, given);
+        let is_reported = given.iter().any(|given| given.2.is_some());
+        prop_assert!(is_same || is_reported || matches!(mutation, Mutation::Backslash), "{}\n{:#?}", text, given);
     }
 }
