@@ -35,6 +35,13 @@ pub struct Change {
     pub stored: Stored,
 }
 
+impl Change {
+    /// The update of a contact whose put failed because `item` is already stored.
+    pub fn from_conflict(index: u64, key: String, word: Word, item: &Item) -> Result<Self, Error> {
+        Ok(Self { index, key, word, stored: Stored::read(item)? })
+    }
+}
+
 /// Stores the updates, and adds the outcome of each record to `part`.
 ///
 /// A second run for the same batch changes nothing and adds the same outcomes: it recognises a statement that this very
@@ -157,9 +164,4 @@ async fn write(
         }
     }
     Ok(pending)
-}
-
-/// The update of a contact whose put failed because the address is already stored.
-pub fn met(index: u64, key: String, word: Word, item: &Item) -> Result<Change, Error> {
-    Ok(Change { index, key, word, stored: Stored::read(item)? })
 }

@@ -3,7 +3,7 @@
 use crate::{
     accepted::Accepted,
     block_size::{BlockSize, MAX_BLOCK_BYTES},
-    changes::{self, Word},
+    changes::{self, Change, Word},
     stored::{self, OptIn},
 };
 use kernel::step::{Decided, Step};
@@ -72,7 +72,7 @@ async fn put(
             Written::Conflict(Some(item)) => {
                 let index = word.index;
                 bytes += item.body.len();
-                known.push(changes::met(index, key, Word::OptIn(Box::new(word), cleared), &item)?);
+                known.push(Change::from_conflict(index, key, Word::OptIn(Box::new(word), cleared), &item)?);
             }
             Written::Conflict(None) => {
                 return Err(Error::StorageUnavailable(

@@ -4,7 +4,7 @@
 use crate::{
     accepted::Accepted,
     block_size::BlockSize,
-    changes::{self, Word},
+    changes::{self, Change, Word},
     stored,
 };
 use kernel::step::{Decided, Step};
@@ -54,7 +54,7 @@ async fn withdraw(
             None => part.add(Outcome::Ignored, index),
             Some(item) => {
                 bytes += item.body.len();
-                known.push(changes::met(index, key, Word::OptOut, &item)?);
+                known.push(Change::from_conflict(index, key, Word::OptOut, &item)?);
             }
         }
     }
