@@ -41,8 +41,8 @@ pub enum Fed {
 ///
 /// Batches of a tenant run one after the other. If one fails, those after it wait for the next attempt as well, so that
 /// no event overtakes an earlier one. There is one exception. Messages that failed together with others before are
-/// retried in a small batch ([`company`]). If such a batch fails, its own messages may be at fault, and the batches
-/// after it still run.
+/// retried in a small batch ([`company`]). If such a batch fails, its own messages may be at fault, and the
+/// batches after it still run.
 pub async fn consume_events<F, R>(event: SqsEvent, objects: &Objects, run: F) -> BatchResponse
 where
     F: Fn(Feed) -> R,

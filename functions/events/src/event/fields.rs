@@ -186,7 +186,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// `type` is another name for `event`; next to an `event` it is Segment's call, and only `track` is one there.
+    /// `type` is another name for `event`. Next to an `event`, the type `track` is Segment's name of the call, and is
+    /// dropped.
     fn resolve_type(&mut self) {
         if let Some(given) = self.given[Field::Type as usize].take()
             && (self.get(Field::Event).is_none() || given.value.get() != "\"track\"")
