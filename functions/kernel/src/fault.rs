@@ -25,7 +25,7 @@ pub mod rule {
     pub const CSV: &str = "csv";
     /// It nests deeper than [`crate::json_text::MAX_DEPTH`].
     pub const DEPTH: &str = "depth";
-    /// It is larger than [`batches::intake::MAX_RECORD_BYTES`].
+    /// It is larger than `MAX_RECORD_BYTES` of the intake.
     pub const SIZE: &str = "size";
     /// A name occurs twice in the object (RFC 7493), so readers may disagree on its value.
     pub const UNIQUE_NAMES: &str = "uniqueNames";

@@ -2,8 +2,8 @@
 //!
 //! Each source batch becomes a batch of its own again, with the same place in the order of batches. A consent statement
 //! from before a withdrawal therefore does not undo the withdrawal. Events go into their queue again. A replay claims
-//! an entry before it sends it, so that each entry is sent once. Deliveries are sent by
-//! [`delivery::redrive::redrive`] instead, which knows their state.
+//! an entry before it sends it, so that each entry is sent once. The delivery crate sends deliveries again,
+//! since it knows their state.
 
 mod events;
 
