@@ -19,14 +19,14 @@ use contacts::{
 };
 use kernel::{
     batch::Batch,
-    door,
     error::Error,
     fault::ErrorType,
+    json,
     ledger::{Ledger, Part},
     objects::Objects,
     outcome::{Counts, Outcome},
     quarantine,
-    received::Received,
+    raw_record::RawRecord,
     records::Records,
     store::{Store, Table},
 };
@@ -54,7 +54,7 @@ pub async fn cancel(
     objects: &Objects,
     now: Timestamp,
 ) -> Result<Counts, Error> {
-    let Input { batch, records, manifest } = door::decode(input.as_bytes())?;
+    let Input { batch, records, manifest } = json::decode(input.as_bytes())?;
     let (chunks, parts) = match (records, manifest) {
         (Some(records), _) => (0, vec![(batch.clone(), records)]),
         (None, Some(manifest)) => {
@@ -99,7 +99,7 @@ async fn outcomes_of(
     let (mut indices, mut keyed) = (Vec::new(), Vec::new());
     let mut lines = records.lines(objects).await?;
     while let Some(line) = lines.next().await? {
-        let received = Received::parse(line)?;
+        let received = RawRecord::parse(line)?;
         indices.push(received.index);
         let record = received.record.filter(|_| received.faults.is_empty());
         if let Some((_, key)) = record.and_then(|record| contact::check(record.get()).ok()) {
@@ -136,16 +136,16 @@ async fn stored(
         let mut past = HashMap::<&str, Vec<Stored>>::new();
         for ((index, key), item) in block.iter().zip(found) {
             let Some(item) = item else { continue };
-            let current = Stored::read(&item)?.word;
-            let is_mine = |word: &OptIn| word.is_of(batch, *index);
+            let current = Stored::read(&item)?.statement;
+            let is_mine = |statement: &OptIn| statement.is_of(batch, *index);
             if is_mine(&current) {
                 outcomes.insert(*index, current.outcome);
             } else if current.is_later_than(batch) {
                 if !past.contains_key(key.as_str()) {
                     past.insert(key, stored::past(store, &batch.tenant, key).await?);
                 }
-                let mine = past[key.as_str()].iter().find(|stored| is_mine(&stored.word));
-                outcomes.extend(mine.map(|stored| (*index, stored.word.outcome)));
+                let mine = past[key.as_str()].iter().find(|stored| is_mine(&stored.statement));
+                outcomes.extend(mine.map(|stored| (*index, stored.statement.outcome)));
             }
         }
     }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use contacts::consent;
 use events::{
-    event::{MAX_MESSAGE_ID, StoredEvent},
-    known,
+    dedup,
+    event::{MAX_MESSAGE_ID_CHARS, StoredEvent},
 };
 use kernel::step::Decided;
 use kernel::{
@@ -17,7 +17,7 @@ use kernel::{
     objects::Objects,
     outcome::Outcome,
     quarantine::{Entry, EventWriter, Writer},
-    received::Received,
+    raw_record::RawRecord,
     records::Records,
     store::Store,
 };
@@ -28,7 +28,7 @@ use kernel::{
 pub struct LogSchemaErrors {
     /// The batch.
     pub batch: Batch,
-    /// Lines of [`Received`] with their faults.
+    /// Lines of [`RawRecord`] with their faults.
     pub records: Records,
 }
 
@@ -44,7 +44,7 @@ pub async fn log_schema_errors(
     let mut part = Part::default();
     let mut lines = records.lines(objects).await?;
     while let Some(line) = lines.next().await? {
-        let received = Received::parse(line)?;
+        let received = RawRecord::parse(line)?;
         part.add(Outcome::Invalid, received.index);
         part.unread_consent += u64::from(batch.kind == Kind::Contact && consent::is_unread(&received));
         let (index, line) = (received.index, received.line);
@@ -58,7 +58,7 @@ pub async fn log_schema_errors(
     let Quarantine { contacts, events, facts, refused } = quarantine;
     part.quarantine = contacts.finish(&batch, objects).await?;
     part.quarantine.extend(events.finish(objects).await?);
-    known::put_invalid(store, &batch.tenant, &facts).await?;
+    dedup::put_invalid(store, &batch.tenant, &facts).await?;
     refused.iter().for_each(log);
     part.sort();
     Ok(Decided { part: StagedPart::new(&batch, "log-schema-errors", part, objects).await? })
@@ -85,17 +85,17 @@ struct Refused {
 }
 
 impl Quarantine {
-    fn push(&mut self, batch: &Batch, received: &Received<'_>) -> Result<(), Error> {
+    fn push(&mut self, batch: &Batch, received: &RawRecord<'_>) -> Result<(), Error> {
         let entry = Entry::new(batch, received);
         let key = match batch.kind {
             Kind::Contact => self.contacts.push(batch, &entry)?,
             Kind::Event => {
-                let arrival = received.arrival()?;
+                let provenance = received.provenance()?;
                 // An invalid id is no valid key, either.
-                if arrival.message_id.chars().count() <= MAX_MESSAGE_ID {
-                    self.facts.push(StoredEvent::invalid(arrival, &received.faults));
+                if provenance.message_id.chars().count() <= MAX_MESSAGE_ID_CHARS {
+                    self.facts.push(StoredEvent::invalid(provenance, &received.faults));
                 }
-                self.events.push(&batch.tenant, arrival, &entry)?
+                self.events.push(&batch.tenant, provenance, &entry)?
             }
         };
         let Entry { batch_id, index, line, faults, .. } = entry;

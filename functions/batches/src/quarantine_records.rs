@@ -17,7 +17,7 @@ use kernel::{
     objects::Objects,
     outcome::Outcome,
     quarantine::{Entry, Writer},
-    received::Received,
+    raw_record::RawRecord,
     records::Records,
     store::Store,
 };
@@ -84,7 +84,7 @@ pub(super) async fn quarantine_undecided(
     let (mut quarantine, mut part) = (Writer::default(), Part::default());
     let mut lines = records.lines(objects).await?;
     while let Some(line) = lines.next().await? {
-        let mut received = Received::parse(line)?;
+        let mut received = RawRecord::parse(line)?;
         if !decided_rows.contains(&received.index) {
             part.add(Outcome::Failed, received.index);
             received.faults = vec![fault.clone()];

@@ -5,8 +5,8 @@ use std::collections::{HashMap, hash_map};
 
 use serde::{Deserialize, Serialize};
 
-use contacts::accepted::Accepted;
-use events::event::AcceptedEvent;
+use contacts::contact_line::ContactLine;
+use events::event::EventLine;
 use kernel::step::Step;
 use kernel::{
     batch::{Batch, Kind},
@@ -21,11 +21,11 @@ use kernel::{
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Unique {
-    /// Contacts who opted in: lines of [`Accepted`].
+    /// Contacts who opted in: lines of [`ContactLine`].
     pub opted_in: Records,
     /// Contacts who did not, or of whom the batch says both.
     pub opted_out: Records,
-    /// Events: lines of [`AcceptedEvent`].
+    /// Events: lines of [`EventLine`].
     pub events: Records,
     /// The duplicates and the conflicts.
     pub part: StagedPart,
@@ -55,8 +55,8 @@ async fn unique_events(batch: &Batch, records: Records, objects: &Objects) -> Re
     let mut known: HashMap<(String, String), u64> = HashMap::new();
     let mut lines = records.lines(objects).await?;
     while let Some(line) = lines.next().await? {
-        let AcceptedEvent { index, arrival, hash, .. } = AcceptedEvent::parse(line)?;
-        match known.entry((arrival.message_id, hash)) {
+        let EventLine { index, provenance, hash, .. } = EventLine::parse(line)?;
+        match known.entry((provenance.message_id, hash)) {
             hash_map::Entry::Vacant(free) => {
                 free.insert(index);
                 events.push(line).await?;
@@ -108,7 +108,7 @@ async fn winners(records: &Records, objects: &Objects, part: &mut Part) -> Resul
     let mut lines = records.lines(objects).await?;
     while let Some(line) = lines.next().await? {
         place += 1;
-        let Accepted { index, key, opt_in, .. } = Accepted::parse(line)?;
+        let ContactLine { index, key, opt_in, .. } = ContactLine::parse(line)?;
         match by_key.entry(key.into()) {
             hash_map::Entry::Vacant(free) => {
                 free.insert(winners.len());

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use kernel::{
     batch::{Batch, BatchId, Name},
-    door,
     error::Error,
+    json,
     ledger::Ledger,
     objects::Objects,
     outcome::{Counts, Outcome},
@@ -65,7 +65,7 @@ pub struct BatchStatus {
     pub received_at: Timestamp,
     /// Its number in the order of batches; zero for an upload that has not arrived, and for a batch that was made
     /// before numbers existed.
-    #[serde(default, skip_serializing_if = "kernel::door::is_default")]
+    #[serde(default, skip_serializing_if = "kernel::json::is_default")]
     pub order: u64,
     /// When its execution ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,10 +76,10 @@ pub struct BatchStatus {
     /// The outcomes of its records, so far as it has ended.
     pub outcomes: Counts,
     /// How many of the invalid ones have a consent field that is not understood.
-    #[serde(default, skip_serializing_if = "kernel::door::is_default")]
+    #[serde(default, skip_serializing_if = "kernel::json::is_default")]
     pub unread_consent: u64,
     /// How many consent statements are older than the current ones, and are in the history alone.
-    #[serde(default, skip_serializing_if = "kernel::door::is_default")]
+    #[serde(default, skip_serializing_if = "kernel::json::is_default")]
     pub late: u64,
     /// How many chunks it was cut into; zero if it was not cut.
     #[serde(default)]
@@ -92,7 +92,7 @@ pub struct BatchStatus {
     pub error: Option<String>,
     /// Whether a person watches it at a terminal. If that command is interrupted, the batch waits for the person's
     /// decision. All other batches were promised to a client, and continue by themselves.
-    #[serde(default, skip_serializing_if = "kernel::door::is_default")]
+    #[serde(default, skip_serializing_if = "kernel::json::is_default")]
     pub attended: bool,
 }
 
@@ -128,19 +128,19 @@ impl BatchStatus {
         let written = store.put(Table::Batches, self.item(tenant)?, Condition::Absent).await?;
         match written {
             Written::Done | Written::Conflict(None) => Ok(None),
-            Written::Conflict(Some(item)) => door::decode(item.body.as_bytes()).map(Some),
+            Written::Conflict(Some(item)) => json::decode(item.body.as_bytes()).map(Some),
         }
     }
 
     fn item(&self, tenant: &Name) -> Result<Item, Error> {
-        let body = serde_json::to_string(self).map_err(|error| Error::BadInput(door::describe(&error)))?;
+        let body = serde_json::to_string(self).map_err(|error| Error::BadInput(json::describe(&error)))?;
         Ok(Item { partition: tenant.to_string(), sort: self.batch_id.to_string(), version: 1, body })
     }
 
     /// The batch, if it is known.
     pub async fn find(tenant: &Name, id: BatchId, store: &impl Store) -> Result<Option<Self>, Error> {
         let found = store.get(Table::Batches, tenant.as_str(), &id.to_string()).await?;
-        found.map(|item| door::decode(item.body.as_bytes())).transpose()
+        found.map(|item| json::decode(item.body.as_bytes())).transpose()
     }
 
     /// The latest batches of a tenant, newest first, after the id `before`.
@@ -158,7 +158,7 @@ impl BatchStatus {
             limit,
         };
         let items = store.query(Table::Batches, query).await?;
-        items.iter().map(|item| door::decode(item.body.as_bytes())).collect()
+        items.iter().map(|item| json::decode(item.body.as_bytes())).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::stored::{BatchStatus, Status};
 use kernel::{
     batch::{Batch, BatchId, Kind},
     error::Error,
-    fault::{PlacedFault, SHOWN},
+    fault::{MAX_LISTED, PlacedFault},
     ledger::{Ledger, Part, StagedPart},
     objects::Objects,
     outcome::Counts,
@@ -39,10 +39,10 @@ pub struct Summary {
     /// How many had each outcome.
     pub outcomes: Counts,
     /// How many invalid records have a consent field that is not understood.
-    #[serde(default, skip_serializing_if = "kernel::door::is_default")]
+    #[serde(default, skip_serializing_if = "kernel::json::is_default")]
     pub unread_consent: u64,
     /// How many consent statements are older than the current ones.
-    #[serde(default, skip_serializing_if = "kernel::door::is_default")]
+    #[serde(default, skip_serializing_if = "kernel::json::is_default")]
     pub late: u64,
     /// The first faults.
     pub faults: Vec<PlacedFault>,
@@ -106,7 +106,7 @@ impl Summary {
 }
 
 fn first(pairs: &[(u64, u64)]) -> Vec<Pair> {
-    pairs.iter().take(SHOWN).map(|&(index, other)| Pair { index, other }).collect()
+    pairs.iter().take(MAX_LISTED).map(|&(index, other)| Pair { index, other }).collect()
 }
 
 /// Stores the ledger of a chunk, and, if the batch is not cut, how the batch ended.

@@ -73,8 +73,8 @@ async fn ledger_head(batch: &Batch, chunk: Chunk, objects: &Objects) -> Result<L
     let Ledger { outcomes, late, mut part } = ledger;
     part.rows.clear();
     part.late.clear();
-    part.duplicates.truncate(kernel::fault::SHOWN);
-    part.conflicts.truncate(kernel::fault::SHOWN);
+    part.duplicates.truncate(kernel::fault::MAX_LISTED);
+    part.conflicts.truncate(kernel::fault::MAX_LISTED);
     Ok(Ledger { outcomes, late, part })
 }
 

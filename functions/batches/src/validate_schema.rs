@@ -3,16 +3,16 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use contacts::{accepted::Accepted, contact};
-use events::event::{self, AcceptedEvent};
+use contacts::{contact, contact_line::ContactLine};
+use events::event::{self, EventLine};
 use kernel::start::Start;
 use kernel::{
     batch::{Batch, Kind},
-    door,
     error::Error,
     fault::{Fault, rule},
+    json,
     objects::Objects,
-    received::Received,
+    raw_record::RawRecord,
     records::{Records, RecordsWriter},
 };
 
@@ -23,9 +23,9 @@ pub struct Validated {
     pub batch: Batch,
     /// How many records there are.
     pub received: u64,
-    /// The valid ones: lines of [`Accepted`], or of [`AcceptedEvent`].
+    /// The valid ones: lines of [`ContactLine`], or of [`EventLine`].
     pub valid: Records,
-    /// The invalid ones: lines of [`Received`] with their faults.
+    /// The invalid ones: lines of [`RawRecord`] with their faults.
     pub invalid: Records,
 }
 
@@ -38,7 +38,7 @@ pub async fn validate_schema(start: Start, objects: &Objects) -> Result<Validate
     let mut lines = records.lines(objects).await?;
     while let Some(bytes) = lines.next().await? {
         line.clear();
-        let mut received = Received::parse(bytes)?;
+        let mut received = RawRecord::parse(bytes)?;
         let checked = match received.record {
             Some(record) if received.faults.is_empty() => match batch.kind {
                 Kind::Contact => check_contact(&received, record, &mut line)?,
@@ -63,9 +63,9 @@ pub async fn validate_schema(start: Start, objects: &Objects) -> Result<Validate
 /// The faults of a record, or none: then its line was written.
 type Checked = Result<(), Vec<Fault>>;
 
-fn check_contact(received: &Received<'_>, record: &RawValue, line: &mut Vec<u8>) -> Result<Checked, Error> {
+fn check_contact(received: &RawRecord<'_>, record: &RawValue, line: &mut Vec<u8>) -> Result<Checked, Error> {
     match contact::check(record.get()) {
-        Ok((contact, key)) => Accepted::write(received.index, &key, &contact, line).map(Ok),
+        Ok((contact, key)) => ContactLine::write(received.index, &key, &contact, line).map(Ok),
         Err(faults) => Ok(Err(faults)),
     }
 }
@@ -82,15 +82,15 @@ fn with_others(mut faults: Vec<Fault>, record: Option<&RawValue>) -> Vec<Fault> 
     faults
 }
 
-fn check_event(received: &Received<'_>, record: &RawValue, line: &mut Vec<u8>) -> Result<Checked, Error> {
-    let arrival = received.arrival()?;
-    let event = match event::check(record.get(), arrival) {
-        Ok(event) => to_raw_value(&event).map_err(|error| Error::BadInput(door::describe(&error)))?,
+fn check_event(received: &RawRecord<'_>, record: &RawValue, line: &mut Vec<u8>) -> Result<Checked, Error> {
+    let provenance = received.provenance()?;
+    let event = match event::check(record.get(), provenance) {
+        Ok(event) => to_raw_value(&event).map_err(|error| Error::BadInput(json::describe(&error)))?,
         Err(faults) => return Ok(Err(faults)),
     };
-    let accepted = AcceptedEvent {
+    let accepted = EventLine {
         index: received.index,
-        arrival: arrival.clone(),
+        provenance: provenance.clone(),
         hash: event::content_hash(record.get()),
         retry: received.retry,
         event: &event,

@@ -15,7 +15,7 @@ const MAX_ATTEMPTS: usize = 8;
 
 /// A record's consent statement on a known contact.
 #[derive(Clone, Debug)]
-pub enum Word {
+pub enum Consent {
     /// The contact opts in; the named fields are cleared.
     OptIn(Box<OptIn>, Vec<String>),
     /// The contact opts out.
@@ -24,21 +24,21 @@ pub enum Word {
 
 /// A record's consent statement on a contact that the store knows.
 #[derive(Clone, Debug)]
-pub struct Change {
+pub struct ConsentUpdate {
     /// The record's index in the batch.
     pub index: u64,
     /// The contact's key.
     pub key: String,
     /// The consent statement.
-    pub word: Word,
+    pub statement: Consent,
     /// The stored statement, as of its last read.
     pub stored: Stored,
 }
 
-impl Change {
+impl ConsentUpdate {
     /// The update of a contact whose put failed because `item` is already stored.
-    pub fn from_conflict(index: u64, key: String, word: Word, item: &Item) -> Result<Self, Error> {
-        Ok(Self { index, key, word, stored: Stored::read(item)? })
+    pub fn from_conflict(index: u64, key: String, statement: Consent, item: &Item) -> Result<Self, Error> {
+        Ok(Self { index, key, statement, stored: Stored::read(item)? })
     }
 }
 
@@ -50,7 +50,7 @@ impl Change {
 pub async fn apply(
     store: &impl Store,
     batch: &Batch,
-    changes: Vec<Change>,
+    changes: Vec<ConsentUpdate>,
     part: &mut Part,
 ) -> Result<(), Error> {
     let mut pending = changes;
@@ -61,9 +61,9 @@ pub async fn apply(
                 Decision::Done(outcome) => part.add(outcome, change.index),
                 Decision::Write(new, outcome) => writes.push(Write { change, new, outcome }),
                 Decision::Late(None) => part.add_late(change.index),
-                Decision::Late(Some(word)) => {
+                Decision::Late(Some(statement)) => {
                     part.add_late(change.index);
-                    late.push((stored::late_item(&batch.tenant, &change.key, &word)?, Condition::None));
+                    late.push((stored::late_item(&batch.tenant, &change.key, &statement)?, Condition::None));
                 }
             }
         }
@@ -82,7 +82,7 @@ pub async fn apply(
 
 /// A statement that replaces the current one.
 struct Write {
-    change: Change,
+    change: ConsentUpdate,
     new: OptIn,
     /// The record's outcome after the write. If it is `unchanged`, the record repeated the current statement.
     outcome: Outcome,
@@ -95,24 +95,24 @@ enum Decision {
     Late(Option<OptIn>),
 }
 
-async fn decide(store: &impl Store, batch: &Batch, change: &Change) -> Result<Decision, Error> {
-    let Change { index, key, word, stored } = change;
-    let current = &stored.word;
+async fn decide(store: &impl Store, batch: &Batch, change: &ConsentUpdate) -> Result<Decision, Error> {
+    let ConsentUpdate { index, key, statement, stored } = change;
+    let current = &stored.statement;
     if current.is_of(batch, *index) {
         return Ok(Decision::Done(current.outcome));
     }
     if current.is_later_than(batch) {
         let past = stored::past(store, &batch.tenant, key).await?;
-        let own = past.iter().find(|stored| stored.word.is_of(batch, *index));
-        return Ok(match (own, word) {
-            (Some(own), _) if !own.word.late => Decision::Done(own.word.outcome),
+        let own = past.iter().find(|stored| stored.statement.is_of(batch, *index));
+        return Ok(match (own, statement) {
+            (Some(own), _) if !own.statement.late => Decision::Done(own.statement.outcome),
             (Some(_), _) => Decision::Late(None),
-            (None, Word::OptIn(new, _)) => Decision::Late(Some(OptIn::clone(new).as_late())),
-            (None, Word::OptOut) => Decision::Late(Some(current.withdrawn(batch, *index).as_late())),
+            (None, Consent::OptIn(new, _)) => Decision::Late(Some(OptIn::clone(new).as_late())),
+            (None, Consent::OptOut) => Decision::Late(Some(current.withdrawn(batch, *index).as_late())),
         });
     }
-    Ok(match word {
-        Word::OptIn(new, cleared) => {
+    Ok(match statement {
+        Consent::OptIn(new, cleared) => {
             let new = OptIn::clone(new).over(current, cleared)?;
             if current.says_the_same(&new) {
                 Decision::Done(Outcome::Unchanged)
@@ -120,14 +120,14 @@ async fn decide(store: &impl Store, batch: &Batch, change: &Change) -> Result<De
                 Decision::Write(new, Outcome::Saved)
             }
         }
-        Word::OptOut if current.opt_in => {
+        Consent::OptOut if current.opt_in => {
             Decision::Write(current.withdrawn(batch, *index), Outcome::Withdrawn)
         }
         // An older opt-in that is processed afterwards must find the later one of the two opt-outs.
-        Word::OptOut if current.order < batch.order => {
+        Consent::OptOut if current.order < batch.order => {
             Decision::Write(current.said_again(batch), Outcome::Unchanged)
         }
-        Word::OptOut => Decision::Done(Outcome::Unchanged),
+        Consent::OptOut => Decision::Done(Outcome::Unchanged),
     })
 }
 
@@ -138,11 +138,11 @@ async fn write(
     batch: &Batch,
     writes: Vec<Write>,
     part: &mut Part,
-) -> Result<Vec<Change>, Error> {
+) -> Result<Vec<ConsentUpdate>, Error> {
     let tenant = &batch.tenant;
     let mut past = Vec::with_capacity(writes.len());
     let mut current = Vec::with_capacity(writes.len());
-    for Write { change: Change { key, stored, .. }, new, outcome } in &writes {
+    for Write { change: ConsentUpdate { key, stored, .. }, new, outcome } in &writes {
         if *outcome != Outcome::Unchanged {
             past.push((stored::past_item(tenant, key, stored)?, Condition::None));
         }
@@ -155,7 +155,9 @@ async fn write(
     for (Write { change, outcome, .. }, written) in writes.into_iter().zip(written) {
         match written {
             Written::Done => part.add(outcome, change.index),
-            Written::Conflict(Some(item)) => pending.push(Change { stored: Stored::read(&item)?, ..change }),
+            Written::Conflict(Some(item)) => {
+                pending.push(ConsentUpdate { stored: Stored::read(&item)?, ..change })
+            }
             Written::Conflict(None) => {
                 return Err(Error::StorageUnavailable(
                     "a contact was erased while it was being changed".into(),

@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use kernel::{
     fault::{Fault, rule},
-    received::Received,
+    raw_record::RawRecord,
 };
 
 /// The words for yes and the words for no, one line per language; in lower case, without spaces, hyphens and
@@ -100,7 +100,7 @@ pub fn unread_cell() -> Fault {
 
 /// Whether a refused record has a consent field that is not known to be a yes: the person may then stay opted in
 /// against their word. A record without such a field changes nothing.
-pub fn is_unread(record: &Received<'_>) -> bool {
+pub fn is_unread(record: &RawRecord<'_>) -> bool {
     let mut faults =
         record.faults.iter().filter(|fault| fault.pointer == "/optIn" && fault.rule != "required");
     let Some(fault) = faults.next() else { return false };
@@ -182,7 +182,7 @@ mod tests {
     fn check_record(record: &str, is_said: bool) {
         let raw: &RawValue = serde_json::from_str(record).unwrap();
         let faults = crate::contact::check(record).unwrap_err();
-        assert_eq!(is_unread(&Received { faults, ..Received::json(0, 0, raw) }), is_said, "{record}");
+        assert_eq!(is_unread(&RawRecord { faults, ..RawRecord::json(0, 0, raw) }), is_said, "{record}");
     }
 
     #[test]

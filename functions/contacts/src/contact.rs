@@ -14,8 +14,8 @@ use serde_json::value::RawValue;
 
 use crate::{email::EmailKey, extra};
 use kernel::{
-    door::Text,
     fault::{Fault, rule},
+    json::Text,
 };
 
 /// The JSON Schema of a contact, as in the repository.
@@ -70,7 +70,7 @@ pub fn schema_faults(record: &serde_json::Value) -> Vec<Fault> {
 fn explain(record: &str) -> Vec<Fault> {
     let value: serde_json::Value = match serde_json::from_str(record) {
         Ok(value) => value,
-        Err(error) => return vec![Fault::new("", rule::JSON, kernel::door::describe(&error))],
+        Err(error) => return vec![Fault::new("", rule::JSON, kernel::json::describe(&error))],
     };
     let mut faults = schema_faults(&value);
     faults.extend(repeated_names(record));

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::value::RawValue;
 
-use kernel::{door, error::Error};
+use kernel::{error::Error, json};
 
 /// The text of an object of these fields, without white space between tokens.
 pub(crate) fn text(mut fields: Vec<(Cow<'_, str>, &RawValue)>) -> String {
@@ -43,7 +43,7 @@ pub(crate) fn merged(
 }
 
 fn read(text: &str) -> Result<BTreeMap<String, &RawValue>, Error> {
-    serde_json::from_str(text).map_err(|error| Error::BadInput(door::describe(&error)))
+    serde_json::from_str(text).map_err(|error| Error::BadInput(json::describe(&error)))
 }
 
 fn push_compact(to: &mut String, json: &str) {

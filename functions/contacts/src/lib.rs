@@ -1,10 +1,10 @@
 //! Contacts: their addresses, their consent, and the steps that store both.
 
-pub mod accepted;
 mod block_size;
 pub mod changes;
 pub mod consent;
 pub mod contact;
+pub mod contact_line;
 pub mod email;
 mod extra;
 mod put_opt_ins;

@@ -1,9 +1,9 @@
 //! PutOptIns: stores a contact who opted in once; a statement that is stored already stays unchanged (S2-014, S2-017).
 
 use crate::{
-    accepted::Accepted,
     block_size::{BlockSize, MAX_BLOCK_BYTES},
-    changes::{self, Change, Word},
+    changes::{self, Consent, ConsentUpdate},
+    contact_line::ContactLine,
     stored::{self, OptIn},
 };
 use kernel::step::{Decided, Step};
@@ -19,31 +19,31 @@ use kernel::{
 pub async fn put_opt_ins(step: Step, store: &impl Store, objects: &Objects) -> Result<Decided, Error> {
     let Step { batch, records } = step;
     let mut part = Part::default();
-    let (mut words, mut bytes) = (Vec::new(), 0);
+    let (mut statements, mut bytes) = (Vec::new(), 0);
     let mut size = BlockSize::new(store);
     let mut lines = records.lines(objects).await?;
     while let Some(line) = lines.next().await? {
-        let accepted = Accepted::parse(line)?;
+        let accepted = ContactLine::parse(line)?;
         let mut contact = accepted.contact()?;
         let cleared: Vec<String> = contact.cleared.drain(..).map(Into::into).collect();
-        let word = OptIn::saved(&batch, accepted.index, contact);
+        let statement = OptIn::saved(&batch, accepted.index, contact);
         bytes += line.len();
-        words.push(Statement { key: accepted.key.into_owned(), word, cleared });
-        if words.len() >= size.next() || bytes >= MAX_BLOCK_BYTES {
-            let contacts = words.len();
-            let stored = put(store, &batch, std::mem::take(&mut words), &mut part).await?;
+        statements.push(Statement { key: accepted.key.into_owned(), statement, cleared });
+        if statements.len() >= size.next() || bytes >= MAX_BLOCK_BYTES {
+            let contacts = statements.len();
+            let stored = put(store, &batch, std::mem::take(&mut statements), &mut part).await?;
             size.record(contacts, bytes + stored);
             bytes = 0;
         }
     }
-    put(store, &batch, words, &mut part).await?;
+    put(store, &batch, statements, &mut part).await?;
     Ok(Decided { part: StagedPart::new(&batch, "put-opt-ins", part, objects).await? })
 }
 
 /// A record's consent statement.
 struct Statement {
     key: String,
-    word: OptIn,
+    statement: OptIn,
     /// The names of the null fields. A new contact stores nothing for them.
     cleared: Vec<String>,
 }
@@ -53,26 +53,31 @@ struct Statement {
 async fn put(
     store: &impl Store,
     batch: &Batch,
-    words: Vec<Statement>,
+    statements: Vec<Statement>,
     part: &mut Part,
 ) -> Result<usize, Error> {
-    let mut puts = Vec::with_capacity(words.len());
-    for said in words {
-        puts.push((stored::item(&batch.tenant, &said.key, 1, &said.word)?, said));
+    let mut puts = Vec::with_capacity(statements.len());
+    for said in statements {
+        puts.push((stored::item(&batch.tenant, &said.key, 1, &said.statement)?, said));
     }
     // Sorted, neighbours in the store are written one after the other.
     puts.sort_unstable_by(|(a, _), (b, _)| (&a.partition, &a.sort).cmp(&(&b.partition, &b.sort)));
-    let (items, words): (Vec<_>, Vec<_>) = puts.into_iter().unzip();
+    let (items, statements): (Vec<_>, Vec<_>) = puts.into_iter().unzip();
     let puts = items.into_iter().map(|item: Item| (item, Condition::Absent)).collect();
     let (mut known, mut bytes) = (Vec::new(), 0);
-    for (said, written) in words.into_iter().zip(store.put_all(Table::OptIns, puts).await?) {
-        let Statement { key, word, cleared } = said;
+    for (said, written) in statements.into_iter().zip(store.put_all(Table::OptIns, puts).await?) {
+        let Statement { key, statement, cleared } = said;
         match written {
-            Written::Done => part.add(word.outcome, word.index),
+            Written::Done => part.add(statement.outcome, statement.index),
             Written::Conflict(Some(item)) => {
-                let index = word.index;
+                let index = statement.index;
                 bytes += item.body.len();
-                known.push(Change::from_conflict(index, key, Word::OptIn(Box::new(word), cleared), &item)?);
+                known.push(ConsentUpdate::from_conflict(
+                    index,
+                    key,
+                    Consent::OptIn(Box::new(statement), cleared),
+                    &item,
+                )?);
             }
             Written::Conflict(None) => {
                 return Err(Error::StorageUnavailable(

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::{contact::Contact, email, extra};
 use kernel::{
     batch::{Batch, BatchId, Name},
-    door,
     error::Error,
+    json,
     outcome::Outcome,
     store::{Item, MAX_PAGE_BYTES, Query, Store, Table},
 };
@@ -32,10 +32,10 @@ pub struct OptIn {
     pub since: Timestamp,
     /// The number in the order of batches of the last batch with this statement; zero: it was made before numbers
     /// existed.
-    #[serde(default, skip_serializing_if = "kernel::door::is_default")]
+    #[serde(default, skip_serializing_if = "kernel::json::is_default")]
     pub order: u64,
     /// That batch's number as a replay, if it was one.
-    #[serde(default, skip_serializing_if = "kernel::door::is_default")]
+    #[serde(default, skip_serializing_if = "kernel::json::is_default")]
     pub replay: u64,
     /// That batch.
     pub batch_id: BatchId,
@@ -138,13 +138,13 @@ pub struct Stored {
     /// Starts at one; every change increments it.
     pub version: u64,
     /// The statement.
-    pub word: OptIn,
+    pub statement: OptIn,
 }
 
 impl Stored {
     /// Reads an item of the opt-ins or of the consents.
     pub fn read(item: &Item) -> Result<Self, Error> {
-        Ok(Self { version: item.version, word: door::decode(item.body.as_bytes())? })
+        Ok(Self { version: item.version, statement: json::decode(item.body.as_bytes())? })
     }
 }
 
@@ -155,23 +155,23 @@ pub fn partition(tenant: &Name, key: &str) -> String {
 }
 
 /// The item of a statement.
-pub fn item(tenant: &Name, key: &str, version: u64, word: &OptIn) -> Result<Item, Error> {
-    let body = serde_json::to_string(word).map_err(|error| Error::BadInput(door::describe(&error)))?;
+pub fn item(tenant: &Name, key: &str, version: u64, statement: &OptIn) -> Result<Item, Error> {
+    let body = serde_json::to_string(statement).map_err(|error| Error::BadInput(json::describe(&error)))?;
     Ok(Item { partition: partition(tenant, key), sort: key.to_owned(), version, body })
 }
 
 /// The item of the history for a stored statement: equal however often it is made.
 pub fn past_item(tenant: &Name, key: &str, stored: &Stored) -> Result<Item, Error> {
-    let mut past = item(tenant, key, stored.version, &stored.word)?;
+    let mut past = item(tenant, key, stored.version, &stored.statement)?;
     past.sort = format!("{key}#{:010}", stored.version);
     Ok(past)
 }
 
 /// The item of the history for a record's late statement: equal however often it is made, and never equal to one of a
 /// version.
-pub fn late_item(tenant: &Name, key: &str, word: &OptIn) -> Result<Item, Error> {
-    let mut late = item(tenant, key, 0, word)?;
-    late.sort = format!("{key}#late#{}#{:010}", word.batch_id, word.index);
+pub fn late_item(tenant: &Name, key: &str, statement: &OptIn) -> Result<Item, Error> {
+    let mut late = item(tenant, key, 0, statement)?;
+    late.sort = format!("{key}#late#{}#{:010}", statement.batch_id, statement.index);
     Ok(late)
 }
 
@@ -214,7 +214,7 @@ pub async fn past(store: &impl Store, tenant: &Name, key: &str) -> Result<Vec<St
         }
     }
     // Versions have this order already; the sort is stable, and puts those without a number first.
-    past.sort_by_key(|stored| (stored.word.order, stored.word.replay));
+    past.sort_by_key(|stored| (stored.statement.order, stored.statement.replay));
     Ok(past)
 }
 
@@ -257,7 +257,7 @@ pub async fn list(
                     let next = contacts.last().map(|(key, _): &(String, Stored)| key.clone());
                     return Ok(Page { contacts, next });
                 }
-                if stored.word.opt_in || !only_opted_in {
+                if stored.statement.opt_in || !only_opted_in {
                     bytes += item.body.len();
                     contacts.push((item.sort.clone(), stored));
                 }

@@ -2,9 +2,9 @@
 //! stored with the time.
 
 use crate::{
-    accepted::Accepted,
     block_size::BlockSize,
-    changes::{self, Change, Word},
+    changes::{self, Consent, ConsentUpdate},
+    contact_line::ContactLine,
     stored,
 };
 use kernel::step::{Decided, Step};
@@ -24,7 +24,7 @@ pub async fn withdraw_opt_ins(step: Step, store: &impl Store, objects: &Objects)
     let mut keys = Vec::new();
     let mut lines = records.lines(objects).await?;
     while let Some(line) = lines.next().await? {
-        let Accepted { index, key, .. } = Accepted::parse(line)?;
+        let ContactLine { index, key, .. } = ContactLine::parse(line)?;
         keys.push((index, key.into_owned()));
     }
     let mut size = BlockSize::new(store);
@@ -54,7 +54,7 @@ async fn withdraw(
             None => part.add(Outcome::Ignored, index),
             Some(item) => {
                 bytes += item.body.len();
-                known.push(Change::from_conflict(index, key, Word::OptOut, &item)?);
+                known.push(ConsentUpdate::from_conflict(index, key, Consent::OptOut, &item)?);
             }
         }
     }

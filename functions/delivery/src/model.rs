@@ -10,7 +10,7 @@
 //! | `d#<sequence>` | [`Delivery`] that was delivered |
 //! | `f#<sequence>` | [`Delivery`] that failed for good. Its version is one more than its replays. During a redrive its status is pending; a delivery then deletes it |
 //!
-//! The sequence is [`kernel::arrival::Arrival::sequence`].
+//! The sequence is [`kernel::provenance::Provenance::sequence`].
 
 use std::{ops::Not, time::Duration};
 
@@ -21,8 +21,8 @@ use destinations::destination::Destination;
 use kernel::{
     batch::Name,
     destination_name::DestinationName,
-    door,
     error::Error,
+    json,
     queue::{Message, Queue, QueueName},
     store::{Item, Table},
 };
@@ -236,7 +236,7 @@ pub struct Wakeup {
 impl Wakeup {
     /// The message, to be received after `delay`.
     pub fn message(&self, delay: Duration) -> Result<Message, Error> {
-        let body = serde_json::to_string(self).map_err(|error| Error::BadInput(door::describe(&error)))?;
+        let body = serde_json::to_string(self).map_err(|error| Error::BadInput(json::describe(&error)))?;
         Ok(Message { body, delay })
     }
 
@@ -258,11 +258,11 @@ pub async fn wake_lane(
 
 /// An item of a lane with this body.
 pub fn item(partition: &str, sort: String, version: u64, body: &impl Serialize) -> Result<Item, Error> {
-    let body = serde_json::to_string(body).map_err(|error| Error::BadInput(door::describe(&error)))?;
+    let body = serde_json::to_string(body).map_err(|error| Error::BadInput(json::describe(&error)))?;
     Ok(Item { partition: partition.to_owned(), sort, version, body })
 }
 
 /// The body of an item of a lane.
 pub fn body<T: DeserializeOwned>(item: &Item) -> Result<T, Error> {
-    door::decode(item.body.as_bytes())
+    json::decode(item.body.as_bytes())
 }

@@ -11,18 +11,18 @@ use crate::{
     routes::{FilterRun, Route, Routes, TenantRoutes},
 };
 use events::{
-    event::AcceptedEvent,
-    response::{self, Response},
+    event::EventLine,
+    response::{self, EventResponse},
 };
 use kernel::step::{Decided, Step};
 use kernel::{
-    arrival::Arrival,
     batch::Name,
     destination_name::DestinationName,
     error::Error,
     ledger::{Part, StagedPart},
     objects::Objects,
     outcome::Outcome,
+    provenance::Provenance,
     queue::{self, Queue, QueueName},
     store::{Condition, Item, Store, Written},
 };
@@ -53,7 +53,7 @@ pub async fn route_events<S: Store, Q: Queue>(
     let mut routed = Vec::new();
     let mut lines = records.lines(objects).await?;
     while let Some(line) = lines.next().await? {
-        let accepted = AcceptedEvent::parse(line)?;
+        let accepted = EventLine::parse(line)?;
         part.add(Outcome::Routed, accepted.index);
         routed.push(RoutedEvent::new(&accepted, &routes, &mut filter_run)?);
     }
@@ -74,21 +74,21 @@ pub async fn route_events<S: Store, Q: Queue>(
 
 /// An event with its destinations.
 struct RoutedEvent {
-    arrival: Arrival,
+    provenance: Provenance,
     user: Option<String>,
     channel: Option<String>,
-    response: Response,
+    response: EventResponse,
 }
 
 impl RoutedEvent {
     fn new(
-        accepted: &AcceptedEvent<'_>,
+        accepted: &EventLine<'_>,
         routes: &TenantRoutes,
         filter_run: &mut FilterRun,
     ) -> Result<Self, Error> {
-        let arrival = accepted.arrival.clone();
-        let response = Response::nowhere(&arrival);
-        let unrouted = Self { arrival, user: None, channel: None, response };
+        let provenance = accepted.provenance.clone();
+        let response = EventResponse::unrouted(&provenance);
+        let unrouted = Self { provenance, user: None, channel: None, response };
         if routes.is_empty() {
             return Ok(unrouted);
         }
@@ -104,13 +104,13 @@ impl RoutedEvent {
         Ok(Self {
             channel: event.preferred_channel(),
             user: event.user_id.or(event.anonymous_id).map(Into::into),
-            response: Response {
+            response: EventResponse {
                 response_body: response::body(accepted.payload)?,
                 destinations,
                 undecided,
                 ..unrouted.response
             },
-            arrival: unrouted.arrival,
+            provenance: unrouted.provenance,
         })
     }
 
@@ -122,10 +122,10 @@ impl RoutedEvent {
         route: Option<&Route>,
         due: Timestamp,
     ) -> Result<Item, Error> {
-        let Self { arrival, user, channel, response } = self;
+        let Self { provenance, user, channel, response } = self;
         let queued = Queued {
-            message_id: arrival.message_id.clone(),
-            received_at: arrival.received_at,
+            message_id: provenance.message_id.clone(),
+            received_at: provenance.received_at,
             destination_made: route.map(|route| route.destination_made),
             user: user.clone().filter(|_| route.is_some_and(|route| route.is_ordered)),
             channel: channel.clone().filter(|_| route.is_some_and(|route| route.takes_channel)),
@@ -172,7 +172,7 @@ async fn put_responses(
             match written {
                 Written::Done => rows.extend(undelivered(at, ours)),
                 Written::Conflict(None) => conflicts.push((at, None)),
-                Written::Conflict(Some(item)) => match Response::read(&item)? {
+                Written::Conflict(Some(item)) => match EventResponse::read(&item)? {
                     stored if stored.sequence == ours.sequence => {
                         of_earlier_try.extend(undelivered(at, &stored))
                     }
@@ -190,7 +190,7 @@ async fn put_responses(
     Err(Error::StorageUnavailable("other steps change the same event responses at this time".into()))
 }
 
-fn undelivered(at: usize, stored: &Response) -> impl Iterator<Item = UnqueuedRow> {
+fn undelivered(at: usize, stored: &EventResponse) -> impl Iterator<Item = UnqueuedRow> {
     let undelivered = stored.destinations.iter().filter(|(_, is_delivered)| !**is_delivered);
     undelivered.map(move |(destination, _)| UnqueuedRow {
         at,
@@ -233,7 +233,7 @@ async fn put_rows(
         let route = routes.to_destination(&row.destination);
         let waits =
             if route.is_some_and(|route| route.is_ordered) { ordering_delay } else { SignedDuration::ZERO };
-        let due = block[row.at].arrival.received_at + waits;
+        let due = block[row.at].provenance.received_at + waits;
         rows.push((block[row.at].row(tenant, &row, route, due)?, Condition::Absent));
         let last = lanes.entry(row.destination).or_insert(due);
         *last = due.max(*last);

@@ -245,7 +245,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use kernel::door;
+    use kernel::json;
 
     fn destination(name: &str, filter: &str) -> Destination {
         let body = json!({
@@ -253,7 +253,7 @@ mod tests {
             "concurrency": 1, "retryDelays": [], "filter": filter, "createdAt": "2026-01-01T00:00:00Z",
             "updatedAt": "2026-01-01T00:00:00Z",
         });
-        door::decode(body.to_string().as_bytes()).unwrap()
+        json::decode(body.to_string().as_bytes()).unwrap()
     }
 
     const EVENT: &str = r#"{"messageId":"m","type":"track","event":"e","timestamp":"2026-01-01T00:00:00Z","receivedAt":"2026-01-01T00:00:00Z"}"#;

@@ -11,7 +11,7 @@ use crate::{
 #[track_caller]
 fn check<T: Serialize + DeserializeOwned>(stored: &str) {
     let stored: String = stored.lines().map(str::trim_start).collect();
-    let read: T = kernel::door::decode(stored.as_bytes()).unwrap();
+    let read: T = kernel::json::decode(stored.as_bytes()).unwrap();
     assert_eq!(serde_json::to_string(&read).unwrap(), stored);
 }
 

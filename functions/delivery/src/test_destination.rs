@@ -8,11 +8,11 @@ use destinations::{destination::Destination, outbound::Outbound};
 use events::event;
 use kernel::start::Execution;
 use kernel::{
-    arrival::{Arrival, Via},
     batch::{BatchId, Name},
     destination_name::DestinationName,
     error::Error,
     fault::Fault,
+    provenance::{Provenance, Source},
     store::Store,
 };
 
@@ -60,16 +60,16 @@ pub async fn test_destination(
     let TestDestination { tenant, destination, event, execution } = step;
     let stored = Destination::find(&tenant, &destination, store).await?;
     let stored = stored.ok_or_else(|| Error::BadInput("there is no destination of this name".into()))?;
-    let arrival = Arrival {
+    let provenance = Provenance {
         id: BatchId::new(execution.started_at, 0),
         index: 0,
         message_id: execution.name,
-        via: Via::Events,
+        via: Source::Events,
         received_at: execution.started_at,
         sent_at: None,
     };
     let payload = event.unwrap_or_else(|| test_event(execution.started_at));
-    let event = event::check(&payload, &arrival).map_err(|faults| {
+    let event = event::check(&payload, &provenance).map_err(|faults| {
         let sentences: Vec<String> = faults.iter().map(Fault::sentence).collect();
         Error::BadInput(sentences.join("; "))
     })?;

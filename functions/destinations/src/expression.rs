@@ -139,7 +139,7 @@ impl Subject {
         let value = JValue::from_json_str(json);
         value
             .map(|value| Self { value, weight: OnceCell::new() })
-            .map_err(|error| ExpressionError::new(kernel::door::describe(&error)))
+            .map_err(|error| ExpressionError::new(kernel::json::describe(&error)))
     }
 }
 

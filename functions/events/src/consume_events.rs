@@ -9,19 +9,19 @@ use serde_json::value::RawValue;
 use xxhash_rust::xxh3::Xxh3;
 
 use kernel::{
-    arrival::{Arrival, Arrivals},
     batch::{Batch, BatchId, Kind, Name},
-    door,
     error::Error,
+    json,
     objects::Objects,
-    queue::{BatchResponse, ItemFailure, SqsEvent, SqsMessage, company},
-    received::{self, Received},
+    provenance::{IngestRequest, Provenance},
+    queue::{BatchResponse, ItemFailure, SqsEvent, SqsMessage, max_batch_for},
+    raw_record::{self, RawRecord},
     records::{self, Records, RecordsWriter},
 };
 
 /// An execution to run: the record flow on some events.
 #[derive(Clone, Debug)]
-pub struct Feed {
+pub struct FlowInput {
     /// The events, as a batch. Its id is the name of the execution.
     pub batch: Batch,
     /// The execution's input.
@@ -30,9 +30,9 @@ pub struct Feed {
 
 /// How an execution ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fed {
+pub enum FlowResult {
     /// Its events completed the flow.
-    Through,
+    Completed,
     /// It failed, with the reason; no value of a record.
     Failed(String),
 }
@@ -41,18 +41,18 @@ pub enum Fed {
 ///
 /// Batches of a tenant run one after the other. If one fails, those after it wait for the next attempt as well, so that
 /// no event overtakes an earlier one. There is one exception. Messages that failed together with others before are
-/// retried in a small batch ([`company`]). If such a batch fails, its own messages may be at fault, and the
+/// retried in a small batch ([`max_batch_for`]). If such a batch fails, its own messages may be at fault, and the
 /// batches after it still run.
 pub async fn consume_events<F, R>(event: SqsEvent, objects: &Objects, run: F) -> BatchResponse
 where
-    F: Fn(Feed) -> R,
-    R: Future<Output = Result<Fed, Error>>,
+    F: Fn(FlowInput) -> R,
+    R: Future<Output = Result<FlowResult, Error>>,
 {
     let (tenants, mut failed) = read(&event.records);
     for (tenant, messages) in tenants {
         let mut batcher = Batcher::default();
-        for (place, receives, arrivals) in messages {
-            if let Err(error) = batcher.push(place, company(receives), arrivals) {
+        for (place, receives, request) in messages {
+            if let Err(error) = batcher.push(place, max_batch_for(receives), request) {
                 tracing::error!(
                     error.name = error.name(),
                     "the events of a message cannot be passed on: {error}"
@@ -92,10 +92,10 @@ async fn run_sub_batch<R>(
     sub_batch: SubBatch,
     tenant: &Name,
     objects: &Objects,
-    run: impl Fn(Feed) -> R,
+    run: impl Fn(FlowInput) -> R,
 ) -> (Option<String>, bool)
 where
-    R: Future<Output = Result<Fed, Error>>,
+    R: Future<Output = Result<FlowResult, Error>>,
 {
     let is_small = sub_batch.max_messages < usize::MAX;
     // A storage that is unavailable to one batch is unavailable to the next ones, too.
@@ -109,8 +109,8 @@ where
     };
     let id = flow_input.batch.batch_id.to_string();
     match run(flow_input).await {
-        Ok(Fed::Through) => (None, true),
-        Ok(Fed::Failed(why)) => {
+        Ok(FlowResult::Completed) => (None, true),
+        Ok(FlowResult::Failed(why)) => {
             tracing::warn!(
                 batch.id = id,
                 "the events of batch {id} did not get through the flow, and are tried again: {why}"
@@ -129,7 +129,7 @@ where
 }
 
 /// A parsed message: its place in the event, its receive count, and its ingest request.
-type Message = (usize, u32, Arrivals<'static>);
+type Message = (usize, u32, IngestRequest<'static>);
 
 /// Why messages are not done, by their places in the event.
 type Reasons = BTreeMap<usize, String>;
@@ -139,16 +139,16 @@ fn read(records: &[SqsMessage]) -> (Vec<(Name, Vec<Message>)>, Reasons) {
     let mut tenants: Vec<(Name, Vec<Message>)> = Vec::new();
     let mut unreadable = Reasons::new();
     for (at, message) in records.iter().enumerate() {
-        let Ok(arrivals) = door::decode::<Arrivals>(message.body.as_bytes()) else {
+        let Ok(request) = json::decode::<IngestRequest>(message.body.as_bytes()) else {
             unreadable.insert(at, UNREADABLE_REASON.to_owned());
             continue;
         };
-        let known = tenants.iter().position(|(tenant, _)| *tenant == arrivals.tenant);
+        let known = tenants.iter().position(|(tenant, _)| *tenant == request.tenant);
         let place = known.unwrap_or_else(|| {
-            tenants.push((arrivals.tenant.clone(), Vec::new()));
+            tenants.push((request.tenant.clone(), Vec::new()));
             tenants.len() - 1
         });
-        tenants[place].1.push((at, message.receives(), arrivals));
+        tenants[place].1.push((at, message.receives(), request));
     }
     if let Some((&first, _)) = unreadable.first_key_value() {
         let (count, id) = (unreadable.len(), &records[first].message_id);
@@ -158,7 +158,7 @@ fn read(records: &[SqsMessage]) -> (Vec<(Name, Vec<Message>)>, Reasons) {
         );
     }
     for (_, messages) in &mut tenants {
-        messages.sort_by_key(|(_, _, arrivals)| arrivals.id);
+        messages.sort_by_key(|(_, _, request)| request.id);
     }
     (tenants, unreadable)
 }
@@ -185,27 +185,27 @@ struct SubBatch {
 
 impl Batcher {
     /// Adds the events of a message; `max_messages` is the maximum number of messages in its batch.
-    fn push(&mut self, place: usize, max_messages: usize, arrivals: Arrivals<'_>) -> Result<(), Error> {
-        let Arrivals { id, tenant: _, via, received_at, sent_at, retry, events } = arrivals;
+    fn push(&mut self, place: usize, max_messages: usize, request: IngestRequest<'_>) -> Result<(), Error> {
+        let IngestRequest { id, tenant: _, via, received_at, sent_at, retry, events } = request;
         let mut text = Vec::new();
-        for (index, incoming) in (0..).zip(events) {
-            let arrival = Arrival {
+        for (index, ingest_event) in (0..).zip(events) {
+            let provenance = Provenance {
                 id,
                 index,
-                message_id: incoming.message_id.into_owned(),
+                message_id: ingest_event.message_id.into_owned(),
                 via,
                 received_at,
                 sent_at,
             };
-            let sequence = arrival.sequence();
-            let spaced = received::one_line(incoming.record.get().as_bytes());
+            let sequence = provenance.sequence();
+            let spaced = raw_record::one_line(ingest_event.record.get().as_bytes());
             let record: &RawValue = match &spaced {
-                Cow::Borrowed(_) => &incoming.record,
+                Cow::Borrowed(_) => &ingest_event.record,
                 Cow::Owned(spaced) => {
-                    serde_json::from_slice(spaced).map_err(|error| Error::BadInput(door::describe(&error)))?
+                    serde_json::from_slice(spaced).map_err(|error| Error::BadInput(json::describe(&error)))?
                 }
             };
-            let mut line = Received { retry, arrival: Some(arrival), ..Received::json(0, 0, record) };
+            let mut line = RawRecord { retry, provenance: Some(provenance), ..RawRecord::json(0, 0, record) };
             line.index = self.0.last().map_or(0, |sub_batch| sub_batch.count);
             write(&line, &mut text)?;
             let fits = self.0.last().is_some_and(|sub_batch| sub_batch.fits(&text, place, max_messages));
@@ -222,7 +222,7 @@ impl Batcher {
     }
 }
 
-fn write(line: &Received<'_>, to: &mut Vec<u8>) -> Result<(), Error> {
+fn write(line: &RawRecord<'_>, to: &mut Vec<u8>) -> Result<(), Error> {
     to.clear();
     line.write(to)?;
     to.push(b'\n');
@@ -244,7 +244,7 @@ impl SubBatch {
 
     fn fits(&self, line: &[u8], place: usize, max_messages: usize) -> bool {
         let has_room = self.contains(place) || self.messages.len() < self.max_messages.min(max_messages);
-        has_room && self.inline + records::inline_len(line) <= records::INLINE_BYTES
+        has_room && self.inline + records::inline_len(line) <= records::MAX_INLINE_BATCH_BYTES
     }
 
     fn contains(&self, place: usize) -> bool {
@@ -263,7 +263,7 @@ impl SubBatch {
     }
 
     /// The execution that runs them.
-    async fn flow_input(self, tenant: &Name, objects: &Objects) -> Result<Feed, Error> {
+    async fn flow_input(self, tenant: &Name, objects: &Objects) -> Result<FlowInput, Error> {
         #[derive(Serialize)]
         struct Input<'a> {
             batch: &'a Batch,
@@ -280,7 +280,7 @@ impl SubBatch {
             replay: 0,
             chunk: None,
         };
-        let records = if self.inline <= records::INLINE_BYTES {
+        let records = if self.inline <= records::MAX_INLINE_BATCH_BYTES {
             Records::inline(&self.lines)?
         } else {
             // A single event above the limit: the check of events refuses it, like every bad one.
@@ -291,8 +291,8 @@ impl SubBatch {
             arrived.finish().await?
         };
         let input = Input { batch: &batch, records };
-        let input = serde_json::to_string(&input).map_err(|error| Error::BadInput(door::describe(&error)))?;
-        Ok(Feed { batch, input })
+        let input = serde_json::to_string(&input).map_err(|error| Error::BadInput(json::describe(&error)))?;
+        Ok(FlowInput { batch, input })
     }
 }
 

@@ -1,8 +1,8 @@
 //! Events: the one form in which they are stored, their de-duplication, and the steps from the queue to the store.
 
 pub mod consume_events;
+pub mod dedup;
 pub mod event;
-pub mod known;
 mod put_events;
 pub mod response;
 

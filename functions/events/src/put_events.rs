@@ -6,20 +6,20 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    event::{AcceptedEvent, StoredEvent},
-    known::{self, Verdict},
+    dedup::{self, PutOutcome},
+    event::{EventLine, StoredEvent},
 };
 use kernel::step::Step;
 use kernel::{
-    arrival::Arrival,
     batch::Batch,
     error::Error,
     fault::{Fault, PlacedFault, rule},
     ledger::{Part, StagedPart},
     objects::Objects,
     outcome::Outcome,
+    provenance::Provenance,
     quarantine::{Entry, EventWriter},
-    received::Received,
+    raw_record::RawRecord,
     records::{Records, RecordsWriter},
     store::Store,
 };
@@ -27,7 +27,7 @@ use kernel::{
 /// The events that are stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stored {
-    /// The events to route: lines of [`AcceptedEvent`].
+    /// The events to route: lines of [`EventLine`].
     pub fresh: Records,
     /// The duplicates and the conflicts.
     pub part: StagedPart,
@@ -39,12 +39,12 @@ pub async fn put_events(step: Step, store: &impl Store, objects: &Objects) -> Re
     let mut events = Vec::new();
     let mut lines = records.lines(objects).await?;
     while let Some(line) = lines.next().await? {
-        events.push(StoredEvent::valid(&AcceptedEvent::parse(line)?)?);
+        events.push(StoredEvent::valid(&EventLine::parse(line)?)?);
     }
-    let verdicts = known::put_valid(store, &batch.tenant, &events).await?;
+    let verdicts = dedup::put_valid(store, &batch.tenant, &events).await?;
     drop(events);
     let mut part = Part::default();
-    if verdicts.iter().all(|verdict| *verdict == Verdict::Stored) {
+    if verdicts.iter().all(|verdict| *verdict == PutOutcome::Stored) {
         return Ok(Stored { fresh: records, part: StagedPart::Part(part) });
     }
     let mut fresh = RecordsWriter::new(&batch, "fresh", objects);
@@ -53,10 +53,10 @@ pub async fn put_events(step: Step, store: &impl Store, objects: &Objects) -> Re
     let mut lines = records.lines(objects).await?;
     while let Some(line) = lines.next().await? {
         match verdicts.next() {
-            Some(Verdict::Stored) => fresh.push(line).await?,
-            Some(Verdict::Duplicate) => part.add(Outcome::Duplicate, AcceptedEvent::parse(line)?.index),
-            Some(Verdict::Conflict) | None => {
-                let event = AcceptedEvent::parse(line)?;
+            Some(PutOutcome::Stored) => fresh.push(line).await?,
+            Some(PutOutcome::Duplicate) => part.add(Outcome::Duplicate, EventLine::parse(line)?.index),
+            Some(PutOutcome::Conflict) | None => {
+                let event = EventLine::parse(line)?;
                 part.add(Outcome::Conflict, event.index);
                 part.faults.push(PlacedFault { index: event.index, line: 0, fault: fault() });
                 conflicts.push(&batch, event)?;
@@ -64,8 +64,8 @@ pub async fn put_events(step: Step, store: &impl Store, objects: &Objects) -> Re
         }
     }
     part.quarantine = conflicts.writer.finish(objects).await?;
-    known::note_conflicts(store, &batch.tenant, &conflicts.by_id).await?;
-    conflicts.placed.iter().for_each(|(arrival, key)| log(arrival, key));
+    dedup::note_conflicts(store, &batch.tenant, &conflicts.by_id).await?;
+    conflicts.placed.iter().for_each(|(provenance, key)| log(provenance, key));
     part.sort();
     let part = StagedPart::new(&batch, "put-events", part, objects).await?;
     Ok(Stored { fresh: fresh.finish().await?, part })
@@ -78,21 +78,21 @@ struct Conflicts {
     /// Their sequences, by id.
     by_id: BTreeMap<String, Vec<String>>,
     /// Their provenance, and the keys of their quarantine objects.
-    placed: Vec<(Arrival, String)>,
+    placed: Vec<(Provenance, String)>,
 }
 
 impl Conflicts {
-    fn push(&mut self, batch: &Batch, event: AcceptedEvent<'_>) -> Result<(), Error> {
-        let AcceptedEvent { index, arrival, retry, payload, .. } = event;
-        let received = Received {
+    fn push(&mut self, batch: &Batch, event: EventLine<'_>) -> Result<(), Error> {
+        let EventLine { index, provenance, retry, payload, .. } = event;
+        let received = RawRecord {
             retry,
             faults: vec![fault()],
-            arrival: Some(arrival.clone()),
-            ..Received::json(index, 0, payload)
+            provenance: Some(provenance.clone()),
+            ..RawRecord::json(index, 0, payload)
         };
-        let key = self.writer.push(&batch.tenant, &arrival, &Entry::new(batch, &received))?;
-        self.by_id.entry(arrival.message_id.clone()).or_default().push(arrival.sequence());
-        self.placed.push((arrival, key));
+        let key = self.writer.push(&batch.tenant, &provenance, &Entry::new(batch, &received))?;
+        self.by_id.entry(provenance.message_id.clone()).or_default().push(provenance.sequence());
+        self.placed.push((provenance, key));
         Ok(())
     }
 }
@@ -101,8 +101,8 @@ fn fault() -> Fault {
     Fault::new("/messageId", rule::CONFLICT, "stands for another event, which came before")
 }
 
-fn log(arrival: &Arrival, key: &str) {
-    let Arrival { id, index, .. } = arrival;
+fn log(provenance: &Provenance, key: &str) {
+    let Provenance { id, index, .. } = provenance;
     tracing::warn!(
         batch.id = %id,
         record.index = index,

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use kernel::{
-    arrival::Arrival,
     batch::Name,
     destination_name::DestinationName,
-    door,
     error::Error,
-    keepable::is_keepable,
+    json,
+    provenance::Provenance,
+    storable::is_storable,
     store::{Item, Table},
 };
 
@@ -24,7 +24,7 @@ pub const SORT: &str = "response";
 /// The response of an event. It exists as soon as the event is routed, even if no destination wants the event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Response {
+pub struct EventResponse {
     /// The event's id.
     pub response_id: String,
     /// The payload, or its text if not every table can store it: the result of [`body`]. Null, and not stored, if no
@@ -37,7 +37,7 @@ pub struct Response {
     /// the event is removed from here and from `destinations`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub undecided: BTreeSet<DestinationName>,
-    /// [`kernel::arrival::Arrival::sequence`].
+    /// [`kernel::provenance::Provenance::sequence`].
     pub sequence: String,
 }
 
@@ -48,10 +48,10 @@ pub fn partition(tenant: &Name, message_id: &str) -> String {
 
 /// The stored form of a payload: the object itself, or its text if not every table can store that.
 pub fn body(payload: &RawValue) -> Result<Box<RawValue>, Error> {
-    if is_keepable(payload.get()) {
+    if is_storable(payload.get()) {
         return Ok(payload.to_owned());
     }
-    to_raw_value(payload.get()).map_err(|error| Error::BadInput(door::describe(&error)))
+    to_raw_value(payload.get()).map_err(|error| Error::BadInput(json::describe(&error)))
 }
 
 fn null() -> Box<RawValue> {
@@ -62,15 +62,15 @@ fn is_null(body: &RawValue) -> bool {
     body.get() == RawValue::NULL.get()
 }
 
-impl Response {
+impl EventResponse {
     /// The response of an event that no destination wanted.
-    pub fn nowhere(arrival: &Arrival) -> Self {
+    pub fn unrouted(provenance: &Provenance) -> Self {
         Self {
-            response_id: arrival.message_id.clone(),
+            response_id: provenance.message_id.clone(),
             response_body: null(),
             destinations: BTreeMap::new(),
             undecided: BTreeSet::new(),
-            sequence: arrival.sequence(),
+            sequence: provenance.sequence(),
         }
     }
 
@@ -89,18 +89,18 @@ impl Response {
     }
 
     /// Whether a destination still waits for the event, or its delivery failed and may be sent again.
-    pub fn is_open(&self) -> bool {
+    pub fn has_pending(&self) -> bool {
         self.destinations.values().any(|is_delivered| !is_delivered)
     }
 
     /// Its item.
     pub fn item(&self, tenant: &Name, version: u64) -> Result<Item, Error> {
-        let body = serde_json::to_string(self).map_err(|error| Error::BadInput(door::describe(&error)))?;
+        let body = serde_json::to_string(self).map_err(|error| Error::BadInput(json::describe(&error)))?;
         Ok(Item { partition: partition(tenant, &self.response_id), sort: SORT.to_owned(), version, body })
     }
 
     /// Reads the response of an item.
     pub fn read(item: &Item) -> Result<Self, Error> {
-        door::decode(item.body.as_bytes())
+        json::decode(item.body.as_bytes())
     }
 }

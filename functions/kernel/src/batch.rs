@@ -114,10 +114,10 @@ pub struct Batch {
     pub received_at: Timestamp,
     /// Its number in the order of batches ([`crate::order`]). A consent statement of a batch with a higher number
     /// replaces one with a lower number. Zero: the batch was made before numbers existed.
-    #[serde(default, skip_serializing_if = "crate::door::is_default")]
+    #[serde(default, skip_serializing_if = "crate::json::is_default")]
     pub order: u64,
     /// Of a replay: its own number. Its `order` is the number of the batch that its records belonged to first.
-    #[serde(default, skip_serializing_if = "crate::door::is_default")]
+    #[serde(default, skip_serializing_if = "crate::json::is_default")]
     pub replay: u64,
     /// The index of this chunk of a large batch, from zero; `None`: the batch is not cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -115,7 +115,7 @@ pub fn error_type(faults: &[Fault]) -> ErrorType {
 }
 
 /// Maximum number of faults, duplicates and conflicts of a batch that a summary lists.
-pub const SHOWN: usize = 10;
+pub const MAX_LISTED: usize = 10;
 
 /// A fault with the place of its record in the input, for a summary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     batch::{Batch, BatchId, Name},
-    door,
     error::Error,
-    fault::{PlacedFault, SHOWN},
+    fault::{MAX_LISTED, PlacedFault},
+    json,
     objects::{self, Objects},
     outcome::{Counts, Outcome},
 };
@@ -28,14 +28,14 @@ pub struct Part {
     /// Conflicts of opt-in: (the record that won, a later one that disagrees).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<(u64, u64)>,
-    /// The first faults, by place in the input; at most [`SHOWN`].
+    /// The first faults, by place in the input; at most [`MAX_LISTED`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<PlacedFault>,
     /// The keys of the quarantine objects with records of this part.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub quarantine: Vec<String>,
     /// How many invalid records have a consent field that is not understood.
-    #[serde(skip_serializing_if = "crate::door::is_default")]
+    #[serde(skip_serializing_if = "crate::json::is_default")]
     pub unread_consent: u64,
     /// Records with a consent statement that is older than the current one. Such a statement is only in the history.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -73,7 +73,7 @@ impl Part {
         self.duplicates.sort_unstable();
         self.conflicts.sort_unstable();
         self.faults.sort_by_key(|placed| placed.index);
-        self.faults.truncate(SHOWN);
+        self.faults.truncate(MAX_LISTED);
         self.quarantine.sort_unstable();
         self.quarantine.dedup();
         self.late.sort_unstable();
@@ -107,7 +107,7 @@ pub enum StagedPart {
 impl StagedPart {
     /// Stages the part of the step `step`.
     pub async fn new(batch: &Batch, step: &str, part: Part, objects: &Objects) -> Result<Self, Error> {
-        let json = door::encode(&part)?;
+        let json = json::encode(&part)?;
         if json.len() <= MAX_INLINE_BYTES {
             return Ok(Self::Part(part));
         }
@@ -121,7 +121,7 @@ impl StagedPart {
     pub async fn open(self, objects: &Objects) -> Result<Part, Error> {
         match self {
             Self::Part(part) => Ok(part),
-            Self::Key(key) => door::decode(&objects::gunzip(&key, &objects.get(&key).await?)?),
+            Self::Key(key) => json::decode(&objects::gunzip(&key, &objects.get(&key).await?)?),
         }
     }
 }
@@ -132,7 +132,7 @@ pub struct Ledger {
     /// The counts; they add up to the records of the chunk.
     pub outcomes: Counts,
     /// How many consent statements are older than the current one of their contact.
-    #[serde(default, skip_serializing_if = "crate::door::is_default")]
+    #[serde(default, skip_serializing_if = "crate::json::is_default")]
     pub late: u64,
     /// The outcome of every record.
     pub part: Part,
@@ -156,7 +156,7 @@ impl Ledger {
     /// Stores it under the key that [`Ledger::find`] reads.
     pub async fn save(&self, batch: &Batch, objects: &Objects) -> Result<(), Error> {
         let key = key(&batch.tenant, batch.batch_id, batch.chunk.unwrap_or(0));
-        objects.put(&key, objects::gzip(&door::encode(self)?)).await
+        objects.put(&key, objects::gzip(&json::encode(self)?)).await
     }
 
     /// The ledger of a chunk, if the chunk is done.
@@ -170,7 +170,7 @@ impl Ledger {
         let Some(packed) = objects.find(&key).await? else {
             return Ok(None);
         };
-        door::decode(&objects::gunzip(&key, &packed)?).map(Some)
+        json::decode(&objects::gunzip(&key, &packed)?).map(Some)
     }
 }
 

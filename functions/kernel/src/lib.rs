@@ -4,25 +4,25 @@
 //! No crate in this folder knows AWS, SQLite, an HTTP server, a wall clock or the environment: time of day, ids and
 //! storage are arguments. The kernel knows no capability.
 
-pub mod arrival;
 pub mod batch;
 pub mod destination_name;
-pub mod door;
 pub mod error;
 pub mod fault;
+pub mod json;
 pub mod json_text;
-pub mod keepable;
 pub mod ledger;
 mod names;
 pub mod objects;
 pub mod order;
 pub mod outcome;
+pub mod provenance;
 pub mod quarantine;
 pub mod queue;
-pub mod received;
+pub mod raw_record;
 pub mod records;
 pub mod start;
 pub mod step;
+pub mod storable;
 pub mod store;
 pub mod store_contract;
 

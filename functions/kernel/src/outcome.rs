@@ -125,13 +125,13 @@ pub struct Counts {
     withdrawn: u64,
     ignored: u64,
     duplicate: u64,
-    #[serde(skip_serializing_if = "crate::door::is_default")]
+    #[serde(skip_serializing_if = "crate::json::is_default")]
     routed: u64,
-    #[serde(skip_serializing_if = "crate::door::is_default")]
+    #[serde(skip_serializing_if = "crate::json::is_default")]
     conflict: u64,
     invalid: u64,
     failed: u64,
-    #[serde(skip_serializing_if = "crate::door::is_default")]
+    #[serde(skip_serializing_if = "crate::json::is_default")]
     cancelled: u64,
 }
 

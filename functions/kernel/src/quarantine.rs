@@ -14,14 +14,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    arrival::{Arrival, Via},
     batch::{Batch, BatchId, Kind, Name},
     destination_name::DestinationName,
-    door,
     error::Error,
     fault::{self, ErrorType, Fault},
+    json,
     objects::{self, Listed, Objects},
-    received::Received,
+    provenance::{Provenance, Source},
+    raw_record::RawRecord,
     store::MAX_PAGE_BYTES,
 };
 
@@ -44,7 +44,7 @@ pub struct Entry {
     pub message_id: Option<String>,
     /// Of an event: the ingest endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub via: Option<Via>,
+    pub via: Option<Source>,
     /// Of an event: the send time by the client's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Timestamp>,
@@ -57,7 +57,7 @@ pub struct Entry {
     /// When the batch arrived.
     pub received_at: Timestamp,
     /// Of a contact: the batch's number in the order of batches.
-    #[serde(default, skip_serializing_if = "crate::door::is_default")]
+    #[serde(default, skip_serializing_if = "crate::json::is_default")]
     pub order: u64,
     /// How often a replay sent it before.
     pub retry_count: u64,
@@ -66,7 +66,7 @@ pub struct Entry {
     /// Its faults.
     pub faults: Vec<Fault>,
     /// The record, if it is JSON; unchanged.
-    #[serde(default, deserialize_with = "door::present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "json::present", skip_serializing_if = "Option::is_none")]
     pub record: Option<Box<RawValue>>,
     /// The record, if it is not JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,18 +78,18 @@ pub struct Entry {
 
 impl Entry {
     /// The entry of a record. The entry of an event names its ingest request, whatever batch contains the event now.
-    pub fn new(batch: &Batch, record: &Received<'_>) -> Self {
-        let arrival = record.arrival.as_ref();
+    pub fn new(batch: &Batch, record: &RawRecord<'_>) -> Self {
+        let provenance = record.provenance.as_ref();
         Self {
-            batch_id: arrival.map_or(batch.batch_id, |arrival| arrival.id),
-            index: arrival.map_or(record.index, |arrival| arrival.index.into()),
+            batch_id: provenance.map_or(batch.batch_id, |provenance| provenance.id),
+            index: provenance.map_or(record.index, |provenance| provenance.index.into()),
             kind: batch.kind,
-            message_id: arrival.map(|arrival| arrival.message_id.clone()),
-            via: arrival.map(|arrival| arrival.via),
-            sent_at: arrival.and_then(|arrival| arrival.sent_at),
+            message_id: provenance.map(|provenance| provenance.message_id.clone()),
+            via: provenance.map(|provenance| provenance.via),
+            sent_at: provenance.and_then(|provenance| provenance.sent_at),
             destination: None,
             line: record.line,
-            received_at: arrival.map_or(batch.received_at, |arrival| arrival.received_at),
+            received_at: provenance.map_or(batch.received_at, |provenance| provenance.received_at),
             order: batch.order,
             retry_count: record.retry,
             error_type: fault::error_type(&record.faults),
@@ -122,7 +122,7 @@ impl Writer {
     pub fn push(&mut self, batch: &Batch, entry: &Entry) -> Result<String, Error> {
         let new = || GzEncoder::new(Vec::new(), Compression::fast());
         let lines = self.lines.entry(entry.error_type).or_insert_with(new);
-        let mut line = door::encode(entry)?;
+        let mut line = json::encode(entry)?;
         line.push(b'\n');
         // Writing to memory cannot fail.
         let _ = lines.write_all(&line);
@@ -151,12 +151,12 @@ pub struct EventWriter {
 
 impl EventWriter {
     /// Adds the entry of an event; returns the key of its object.
-    pub fn push(&mut self, tenant: &Name, arrival: &Arrival, entry: &Entry) -> Result<String, Error> {
-        let (batch, writer) = match self.requests.entry(arrival.id) {
+    pub fn push(&mut self, tenant: &Name, provenance: &Provenance, entry: &Entry) -> Result<String, Error> {
+        let (batch, writer) = match self.requests.entry(provenance.id) {
             btree_map::Entry::Occupied(known) => known.into_mut(),
             // A request may be cut into parts that run separately: the first event of a part distinguishes it.
             btree_map::Entry::Vacant(free) => {
-                let batch = Batch { chunk: Some(arrival.index), ..arrival.batch(tenant)? };
+                let batch = Batch { chunk: Some(provenance.index), ..provenance.batch(tenant)? };
                 free.insert((batch, Writer::default()))
             }
         };
@@ -241,7 +241,7 @@ pub async fn list(
             if at <= skip || end.is_some() {
                 return Ok(());
             }
-            let entry = door::decode::<Entry>(line)?;
+            let entry = json::decode::<Entry>(line)?;
             if filter.matches(&entry) {
                 bytes += line.len();
                 entries.push(entry);
@@ -266,7 +266,7 @@ pub async fn of_chunk(batch: &Batch, objects: &Objects) -> Result<Vec<(String, E
         let Some(bytes) = objects.find(&key).await? else { continue };
         let mut entries = Vec::new();
         objects::for_each_line(&key, &bytes, |line| {
-            entries.push(door::decode::<Entry>(line)?.index);
+            entries.push(json::decode::<Entry>(line)?.index);
             Ok(())
         })?;
         found.push((key, error_type, entries));
@@ -279,7 +279,7 @@ pub async fn find(keys: &[String], index: u64, objects: &Objects) -> Result<Opti
     let mut found = None;
     for key in keys {
         objects::for_each_line(key, &objects.get(key).await?, |line| {
-            let entry: Entry = door::decode(line)?;
+            let entry: Entry = json::decode(line)?;
             if entry.index == index {
                 found = Some(entry);
             }

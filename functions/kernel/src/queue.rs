@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 crate::names! {
     /// The queues.
     pub enum QueueName, a "Queue" {
-        /// Accepted ingest requests: [`crate::arrival::Arrivals`].
+        /// Accepted ingest requests: [`crate::provenance::IngestRequest`].
         Events = "events",
         /// Wake-ups of lanes. The delivery crate knows the message.
         Lanes = "lanes",
@@ -17,14 +17,14 @@ crate::names! {
 }
 
 /// Maximum delay of a message: SQS's limit.
-pub const LONGEST_DELAY: Duration = Duration::from_secs(900);
+pub const MAX_DELAY: Duration = Duration::from_secs(900);
 
 /// The delay of a message that should arrive at `due`: whole seconds, rounded up, so that no receiver reads it before
-/// it is due; at most [`LONGEST_DELAY`].
+/// it is due; at most [`MAX_DELAY`].
 pub fn delay(due: Timestamp, now: Timestamp) -> Duration {
     let wait = Duration::try_from(due.duration_since(now)).unwrap_or_default();
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    Duration::from_secs(seconds).min(LONGEST_DELAY)
+    Duration::from_secs(seconds).min(MAX_DELAY)
 }
 
 /// Maximum size of a message, in bytes of its body: SQS's limit.
@@ -35,7 +35,7 @@ pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 pub struct Message {
     /// A JSON text.
     pub body: String,
-    /// No receiver gets the message for this time; at most [`LONGEST_DELAY`], whole seconds.
+    /// No receiver gets the message for this time; at most [`MAX_DELAY`], whole seconds.
     pub delay: Duration,
 }
 
@@ -112,7 +112,7 @@ pub struct MessageAttributes {
 ///
 /// Messages that failed together are retried in ever smaller batches. At the fifth receive, the last one before the
 /// dead letter queue, a message is alone: a poison message fails no other one.
-pub fn company(receives: u32) -> usize {
+pub fn max_batch_for(receives: u32) -> usize {
     match receives {
         0..=2 => usize::MAX,
         3 => 100,

@@ -21,10 +21,10 @@ use crate::{
 
 /// Maximum size of an inline batch. Step Functions passes 256 KiB, and the step that sorts the records returns them
 /// together with their faults (design, Numbers to hold).
-pub const INLINE_BYTES: usize = 192 * 1024;
+pub const MAX_INLINE_BATCH_BYTES: usize = 192 * 1024;
 /// Maximum size of a list that a step returns in the state's data. A step returns two lists and some counts, and Step
 /// Functions passes 256 KiB.
-pub const INLINE_LIMIT: usize = 64 * 1024;
+pub const MAX_INLINE_LIST_BYTES: usize = 64 * 1024;
 
 /// Some records, one line each: `{"count": 2, "lines": "{..}\n{..}\n"}` or `{"count": 20000, "key": ".."}`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ const MAX_PLAIN_BYTES: u64 = 8 * 1024 * 1024;
 /// Approximate size of the pieces of a list in memory: a list in one piece would be copied as it grows.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// Writes a step's records line by line; they stay inline up to [`INLINE_LIMIT`].
+/// Writes a step's records line by line; they stay inline up to [`MAX_INLINE_LIST_BYTES`].
 #[derive(Debug)]
 pub struct RecordsWriter<'a> {
     objects: &'a Objects,
@@ -143,7 +143,7 @@ impl<'a> RecordsWriter<'a> {
         self.bytes += line.len() as u64 + 1;
         self.lines.extend_from_slice(line);
         self.lines.push(b'\n');
-        if self.inline <= INLINE_LIMIT {
+        if self.inline <= MAX_INLINE_LIST_BYTES {
             self.inline += inline_len(line) + 2;
         }
         if self.lines.len() < PIECE_BYTES {
@@ -180,7 +180,7 @@ impl<'a> RecordsWriter<'a> {
 
     /// The list, stored in an object if it is too large for the state's data.
     pub async fn finish(mut self) -> Result<Records, Error> {
-        if self.inline <= INLINE_LIMIT {
+        if self.inline <= MAX_INLINE_LIST_BYTES {
             return Records::inline(&self.lines);
         }
         self.pieces.push(std::mem::take(&mut self.lines).into());

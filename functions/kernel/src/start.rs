@@ -6,10 +6,9 @@ use serde_json::value::RawValue;
 
 use crate::{
     batch::{Batch, BatchId, Kind, Name},
-    door,
     error::Error,
-    order,
-    received::Received,
+    json, order,
+    raw_record::RawRecord,
     records::Records,
 };
 
@@ -56,17 +55,17 @@ impl Start {
     pub fn read(&self) -> Result<(Batch, Records), Error> {
         let text = self.input.get();
         if !text.starts_with('[') {
-            let Input { batch, records } = door::decode(text.as_bytes())?;
+            let Input { batch, records } = json::decode(text.as_bytes())?;
             return Ok((batch, records));
         }
         let items: Vec<&RawValue> =
-            serde_json::from_str(text).map_err(|error| Error::BadInput(door::describe(&error)))?;
+            serde_json::from_str(text).map_err(|error| Error::BadInput(json::describe(&error)))?;
         if items.is_empty() {
             return Err(Error::BadInput("the list holds no record; at least one is needed".into()));
         }
         let mut lines = Vec::new();
         for (index, item) in (0..).zip(items) {
-            Received::json(index, 0, item).write(&mut lines)?;
+            RawRecord::json(index, 0, item).write(&mut lines)?;
             lines.push(b'\n');
         }
         Ok((self.batch()?, Records::inline(&lines)?))

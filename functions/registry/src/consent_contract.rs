@@ -16,7 +16,7 @@ use kernel::{
     objects::Objects,
     order,
     outcome::Outcome::{self, Ignored, Saved, Unchanged, Withdrawn},
-    received::Received,
+    raw_record::RawRecord,
     records::Records,
     start::{Execution, Start},
     step::Step,
@@ -94,7 +94,7 @@ impl<S: Store> Flow<S> {
     async fn run(&self, batch: &Batch, statement: &str) -> Part {
         let record = done(RawValue::from_string(format!(r#"{{"email":"{ANN}",{statement}}}"#)));
         let mut line = Vec::new();
-        done(Received::json(0, 0, &record).write(&mut line));
+        done(RawRecord::json(0, 0, &record).write(&mut line));
         let records = done(Records::inline(&line));
         let input =
             done(serde_json::value::to_raw_value(&serde_json::json!({ "batch": batch, "records": records })));
@@ -117,15 +117,19 @@ impl<S: Store> Flow<S> {
         let found = done(stored::find(&self.store, &self.tenant, ANN).await);
         let history = found.unwrap_or_else(|| panic!("Ann is not known"));
         let all = history.past.iter().chain([&history.current]);
-        let statements =
-            all.map(|stored| (stored.word.batch_id, stored.word.opt_in, stored.word.late)).collect();
-        (history.current.word, statements)
+        let statements = all
+            .map(|stored| (stored.statement.batch_id, stored.statement.opt_in, stored.statement.late))
+            .collect();
+        (history.current.statement, statements)
     }
 
     async fn check_fields(&self, name: &str, interests: Option<&[&str]>, extra: Option<&str>) {
-        let (word, _) = self.statements().await;
+        let (statement, _) = self.statements().await;
         let interests = interests.map(|all| all.iter().map(|&text| text.to_owned()).collect());
-        assert_eq!((&*word.name, word.interests, word.extra.as_deref()), (name, interests, extra));
+        assert_eq!(
+            (&*statement.name, statement.interests, statement.extra.as_deref()),
+            (name, interests, extra)
+        );
     }
 }
 
@@ -180,8 +184,11 @@ async fn a_late_statement_is_in_the_history_once<S: Store>(flow: Flow<S>) {
     flow.check(&batches[3], changed, Saved, false).await;
     flow.check(&batches[2], NO, Unchanged, true).await;
     flow.check(&batches[1], YES, Unchanged, true).await;
-    let (word, statements) = flow.statements().await;
-    assert_eq!((word.batch_id, word.opt_in, &*word.name), (batches[3].batch_id, true, "Ann Lee"));
+    let (statement, statements) = flow.statements().await;
+    assert_eq!(
+        (statement.batch_id, statement.opt_in, &*statement.name),
+        (batches[3].batch_id, true, "Ann Lee")
+    );
     let expected = [(0, true, false), (1, true, true), (2, false, true), (3, true, false)];
     let named = |all: &[(usize, bool, bool)]| -> Vec<_> {
         all.iter().map(|&(at, opt_in, late)| (batches[at].batch_id, opt_in, late)).collect()
@@ -201,8 +208,8 @@ async fn a_repeated_opt_out_is_current<S: Store>(flow: Flow<S>) {
     let between = flow.arrives(noon(0)).await;
     flow.check(&flow.arrives(noon(0)).await, NO, Unchanged, false).await;
     flow.check(&between, YES, Unchanged, true).await;
-    let (word, statements) = flow.statements().await;
-    assert_eq!((word.opt_in, word.batch_id, statements.len()), (false, no.batch_id, 3));
+    let (statement, statements) = flow.statements().await;
+    assert_eq!((statement.opt_in, statement.batch_id, statements.len()), (false, no.batch_id, 3));
     flow.check(&flow.arrives(noon(0)).await, YES, Saved, false).await;
 }
 
@@ -276,9 +283,9 @@ async fn two_batches_at_once_lose_nothing<S: Store>(flow: Flow<S>) {
         let (yes, no) = (flow.arrives(noon(-round)).await, flow.arrives(noon(-2 * round)).await);
         orders.extend([yes.order, no.order]);
         let both = futures::future::join(flow.run(&no, NO), flow.run(&yes, YES)).await;
-        let (word, statements) = flow.statements().await;
+        let (statement, statements) = flow.statements().await;
         let was_known = round > 0 || both.0.outcome(0) != Some(Ignored);
-        assert_eq!(word.opt_in, !was_known, "the later of two stands: {statements:?}");
+        assert_eq!(statement.opt_in, !was_known, "the later of two stands: {statements:?}");
         let is_kept = statements.iter().any(|(id, ..)| *id == yes.batch_id);
         assert!(
             is_kept || (both.1.outcome(0) == Some(Unchanged) && both.1.late.is_empty()),

@@ -8,7 +8,7 @@ mod flow;
 use serde_json::{Value, json};
 
 use delivery::{model, routes::Routes};
-use events::event::{Standing, StoredEvent};
+use events::event::{EventStatus, StoredEvent};
 use flow::{Flow, ORDERING_DELAY, Sent, Until, done, sent};
 use kernel::{
     objects::Objects,
@@ -66,7 +66,7 @@ async fn an_id_belongs_to_its_event<S: Store, Q: Queue>(flow: Flow<S, Q>) {
         done(quarantine::list(&flow.tenant, &quarantine::Filter::default(), None, 100, &flow.objects).await);
     let kept: Vec<_> =
         kept.entries.iter().map(|entry| (entry.batch_id, entry.index, entry.message_id.as_deref())).collect();
-    assert_eq!(kept, [(request[0].arrival().id, 2, Some("a")), (more[0].arrival().id, 1, Some("b"))]);
+    assert_eq!(kept, [(request[0].provenance().id, 2, Some("a")), (more[0].provenance().id, 1, Some("b"))]);
 }
 
 async fn an_id_is_free_after_a_week<S: Store, Q: Queue>(flow: Flow<S, Q>) {
@@ -82,8 +82,11 @@ async fn an_id_is_free_after_a_week<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     flow.check(&on(8, 4, VISIT), &[Routed]).await;
     flow.check(&on(8, 4, VISIT), &[Routed]).await;
     let [newest] = on(8, 4, VISIT);
-    assert_eq!(flow.stored("a").await.sequence, newest.arrival().sequence());
-    assert_eq!(flow.response("a").await.map(|response| response.sequence), Some(newest.arrival().sequence()));
+    assert_eq!(flow.stored("a").await.sequence, newest.provenance().sequence());
+    assert_eq!(
+        flow.response("a").await.map(|response| response.sequence),
+        Some(newest.provenance().sequence())
+    );
 }
 
 async fn an_invalid_event_frees_its_id<S: Store, Q: Queue>(flow: Flow<S, Q>) {
@@ -91,14 +94,14 @@ async fn an_invalid_event_frees_its_id<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     let stored = flow.stored("a").await;
     assert_eq!(
         (stored.outcome, stored.sequence),
-        (Standing::Invalid, sent(1, 1, "a", "").arrival().sequence())
+        (EventStatus::Invalid, sent(1, 1, "a", "").provenance().sequence())
     );
     assert_eq!(stored.faults.iter().map(|fault| &*fault.pointer).collect::<Vec<_>>(), ["/event"]);
     flow.check(&[sent(2, 0, "a", ORDER)], &[Routed]).await;
     // A valid event stays, whichever attempts follow.
     flow.check(&[sent(1, 0, "a", NAMELESS), sent(3, 0, "a", NAMELESS)], &[Invalid, Invalid]).await;
     let stored = flow.stored("a").await;
-    assert_eq!((stored.outcome, stored.event_name.as_deref()), (Standing::Stored, Some("Order Placed")));
+    assert_eq!((stored.outcome, stored.event_name.as_deref()), (EventStatus::Stored, Some("Order Placed")));
 }
 
 async fn conflicts_are_noted<S: Store, Q: Queue>(flow: Flow<S, Q>) {
@@ -106,14 +109,14 @@ async fn conflicts_are_noted<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     let others: Vec<Sent> = (0..7).map(|index| Sent { index, ..sent(2, 0, "a", VISIT) }).collect();
     // All of them are one event, which arrived seven times.
     flow.check(&others, &[&[Conflict][..], &[Duplicate; 6]].concat()).await;
-    let first = others[0].arrival().sequence();
+    let first = others[0].provenance().sequence();
     assert_eq!(flow.stored("a").await.conflicts, [first]);
     for request in 3..20 {
         flow.check(&[sent(request, 0, "a", VISIT)], &[Conflict]).await;
     }
     let conflicts = flow.stored("a").await.conflicts;
     let expected: Vec<String> =
-        (10..20).map(|request| sent(request, 0, "a", VISIT).arrival().sequence()).collect();
+        (10..20).map(|request| sent(request, 0, "a", VISIT).provenance().sequence()).collect();
     assert_eq!(conflicts, expected);
 }
 
@@ -143,7 +146,7 @@ async fn another_attempt_has_the_first_result<S: Store, Q: Queue>(flow: Flow<S, 
     assert_eq!(flow.lane("second").await, [json!(["b", null, null])]);
     // A delivery that its lane has attempted is not queued again.
     let lane = model::partition(&flow.tenant, &done("second".parse()));
-    let sequence = request[1].arrival().sequence();
+    let sequence = request[1].provenance().sequence();
     let tried = done(model::item(&lane, model::Status::Pending.sort(&sequence), 1, &json!({})));
     done(flow.store.put(model::TABLE, tried, Condition::None).await);
     let queued = model::queued_sort(request[1].received_at(), &sequence);
@@ -159,7 +162,7 @@ async fn undecided_events_stay_undecided<S: Store, Q: Queue>(flow: Flow<S, Q>) {
     flow.run(&request, Until::Routed).await;
     assert_eq!(flow.undecided("broken").await, ["a"]);
     let lane = model::partition(&flow.tenant, &done("broken".parse()));
-    let sort = model::queued_sort(request[0].received_at(), &request[0].arrival().sequence());
+    let sort = model::queued_sort(request[0].received_at(), &request[0].provenance().sequence());
     done(flow.store.delete(model::TABLE, &lane, &sort).await);
     flow.change("broken", json!({ "filter": "true" })).await;
     flow.check(&request, &[Routed]).await;

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use delivery::routes::Routes;
 use destinations::outbound::Outbound;
-use kernel::{door, error::Error, objects::Objects, queue::Queue, store::Store};
+use kernel::{error::Error, json, objects::Objects, queue::Queue, store::Store};
 
 kernel::names! {
     /// Every function.
@@ -73,26 +73,26 @@ pub async fn call<S: Store, Q: Queue>(
     let Host { store, objects, queue, routes, spool, .. } = host;
     match function {
         Function::ValidateSchema => {
-            door::encode(&batches::validate_schema(door::decode(input)?, objects).await?)
+            json::encode(&batches::validate_schema(json::decode(input)?, objects).await?)
         }
         Function::LogSchemaErrors => {
-            door::encode(&batches::log_schema_errors(door::decode(input)?, store, objects).await?)
+            json::encode(&batches::log_schema_errors(json::decode(input)?, store, objects).await?)
         }
         Function::RemoveDuplicates => {
-            door::encode(&batches::remove_duplicates(door::decode(input)?, objects).await?)
+            json::encode(&batches::remove_duplicates(json::decode(input)?, objects).await?)
         }
         Function::PutOptIns => {
-            door::encode(&contacts::put_opt_ins(door::decode(input)?, store, objects).await?)
+            json::encode(&contacts::put_opt_ins(json::decode(input)?, store, objects).await?)
         }
         Function::WithdrawOptIns => {
-            door::encode(&contacts::withdraw_opt_ins(door::decode(input)?, store, objects).await?)
+            json::encode(&contacts::withdraw_opt_ins(json::decode(input)?, store, objects).await?)
         }
-        Function::PutEvents => door::encode(&events::put_events(door::decode(input)?, store, objects).await?),
+        Function::PutEvents => json::encode(&events::put_events(json::decode(input)?, store, objects).await?),
         Function::RouteEvents => {
             // The queue of this machine keeps its order.
             let ordering_delay = SignedDuration::ZERO;
             let routed = delivery::route_events(
-                door::decode(input)?,
+                json::decode(input)?,
                 store,
                 objects,
                 queue,
@@ -100,22 +100,22 @@ pub async fn call<S: Store, Q: Queue>(
                 now,
                 ordering_delay,
             );
-            door::encode(&routed.await?)
+            json::encode(&routed.await?)
         }
         Function::Summarize => {
-            door::encode(&batches::summarize(door::decode(input)?, store, objects, now).await?)
+            json::encode(&batches::summarize(json::decode(input)?, store, objects, now).await?)
         }
         Function::QuarantineRecords => {
-            door::encode(&batches::quarantine_records(door::decode(input)?, store, objects, now).await?)
+            json::encode(&batches::quarantine_records(json::decode(input)?, store, objects, now).await?)
         }
         Function::CutChunks => {
-            door::encode(&batches::cut_chunks(door::decode(input)?, store, objects, spool).await?)
+            json::encode(&batches::cut_chunks(json::decode(input)?, store, objects, spool).await?)
         }
         Function::SummarizeBatch => {
-            door::encode(&batches::summarize_batch(door::decode(input)?, store, objects, now).await?)
+            json::encode(&batches::summarize_batch(json::decode(input)?, store, objects, now).await?)
         }
         Function::TestDestination => {
-            door::encode(&delivery::test_destination(door::decode(input)?, store, &host.outbound, now).await?)
+            json::encode(&delivery::test_destination(json::decode(input)?, store, &host.outbound, now).await?)
         }
     }
 }

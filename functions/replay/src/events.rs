@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::{Pick, claim, mark_queued, pick};
 use events::event::{self, MAX_REQUEST_BYTES, MAX_REQUEST_EVENTS};
 use kernel::{
-    arrival::{Arrivals, Incoming, Via},
     batch::{BatchId, Name},
-    door,
     error::Error,
+    json,
+    provenance::{IngestEvent, IngestRequest, Source},
     quarantine::Entry,
     queue::{Message, Queue, QueueName},
     store::Store,
@@ -49,22 +49,22 @@ pub(super) async fn requeue(
         let request = BatchId::new(now, random());
         let held = claim(store, tenant, request, std::mem::replace(&mut entries, rest), now).await?;
         let Some(first) = held.first() else { continue };
-        let arrivals = Arrivals {
+        let ingest_request = IngestRequest {
             id: request,
             tenant: tenant.clone(),
             via: via(first),
             received_at: first.received_at,
             sent_at: first.sent_at,
             retry: first.retry_count + 1,
-            events: held.iter().filter_map(|entry| incoming(entry, picks)).collect(),
+            events: held.iter().filter_map(|entry| ingest_event(entry, picks)).collect(),
         };
-        let body = String::from_utf8_lossy(&door::encode(&arrivals)?).into_owned();
+        let body = String::from_utf8_lossy(&json::encode(&ingest_request)?).into_owned();
         queue.send(QueueName::Events, vec![Message { body, delay: Duration::ZERO }]).await?;
         mark_queued(store, tenant, request, &held).await?;
         requeued.push(Requeued {
             replay_of: first.batch_id,
             request_id: request,
-            events: arrivals.events.len() as u64,
+            events: ingest_request.events.len() as u64,
         });
     }
     Ok(requeued)
@@ -74,26 +74,26 @@ pub(super) async fn requeue(
 fn count_that_fits(entries: &[Entry], picks: &[Pick]) -> usize {
     let mut bytes = 0;
     let fits = entries.iter().take(MAX_REQUEST_EVENTS).take_while(|entry| {
-        bytes += incoming(entry, picks).map_or(0, |incoming| incoming.record.get().len());
+        bytes += ingest_event(entry, picks).map_or(0, |ingest_event| ingest_event.record.get().len());
         bytes <= MAX_REQUEST_BYTES
     });
     fits.count().max(1)
 }
 
-fn via(entry: &Entry) -> Via {
-    entry.via.unwrap_or(Via::Events)
+fn via(entry: &Entry) -> Source {
+    entry.via.unwrap_or(Source::Events)
 }
 
 /// The event to send: as received; or corrected, under the id that it has now.
-fn incoming(entry: &Entry, picks: &[Pick]) -> Option<Incoming<'static>> {
+fn ingest_event(entry: &Entry, picks: &[Pick]) -> Option<IngestEvent<'static>> {
     let corrected = pick(entry, picks).and_then(|pick| pick.record.clone());
     let id = corrected.as_ref().and_then(|record| event::id_of(record.get(), via(entry)));
     let message_id = id.map(Cow::into_owned).or_else(|| entry.message_id.clone())?;
     let record = corrected.or_else(|| entry.record.clone())?;
-    Some(Incoming { message_id: message_id.into(), record: Cow::Owned(record) })
+    Some(IngestEvent { message_id: message_id.into(), record: Cow::Owned(record) })
 }
 
 /// Whether an entry has an event to send.
 pub(super) fn is_sendable(entry: &Entry, picks: &[Pick]) -> bool {
-    incoming(entry, picks).is_some()
+    ingest_event(entry, picks).is_some()
 }

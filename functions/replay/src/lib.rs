@@ -20,9 +20,9 @@ use batches::{
 };
 use kernel::{
     batch::{Batch, BatchId, Kind, Name},
-    door,
     error::Error,
     fault::ErrorType,
+    json,
     objects::Objects,
     order,
     quarantine::{self, Entry, Filter},
@@ -31,7 +31,7 @@ use kernel::{
 };
 
 /// Maximum number of records in one replay: as many as a chunk has.
-pub const MOST: usize = 20_000;
+pub const MAX_RECORDS: usize = 20_000;
 /// Maximum size of its records, in bytes.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Maximum number of batches that it makes.
@@ -48,7 +48,7 @@ pub struct Selection {
     pub filter: Filter,
     /// Of those, only these; empty: all.
     pub picks: Vec<Pick>,
-    /// At most so many, and never more than [`MOST`].
+    /// At most so many, and never more than [`MAX_RECORDS`].
     pub limit: Option<usize>,
 }
 
@@ -61,7 +61,7 @@ pub struct Pick {
     /// The record's index in that batch, from zero.
     pub index: u64,
     /// The corrected record; `None`: unchanged.
-    #[serde(default, deserialize_with = "door::present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "json::present", skip_serializing_if = "Option::is_none")]
     pub record: Option<Box<RawValue>>,
 }
 
@@ -179,7 +179,7 @@ async fn claimant(
     now: Timestamp,
     known: &mut HashMap<BatchId, bool>,
 ) -> Result<Option<BatchId>, Error> {
-    let Claim { batch_id, queued } = door::decode(item.body.as_bytes())?;
+    let Claim { batch_id, queued } = json::decode(item.body.as_bytes())?;
     if queued {
         return Ok(Some(batch_id));
     }
@@ -220,7 +220,7 @@ async fn select(
     selection: &Selection,
     now: Timestamp,
 ) -> Result<Selected, Error> {
-    let limit = selection.limit.unwrap_or(MOST).min(MOST);
+    let limit = selection.limit.unwrap_or(MAX_RECORDS).min(MAX_RECORDS);
     let (mut count, mut bytes) = (0, 0);
     let mut selected = Selected::default();
     let filter = filter(selection);
@@ -316,7 +316,7 @@ async fn mark_queued(store: &impl Store, tenant: &Name, by: BatchId, entries: &[
 
 impl Claim {
     fn item(self, tenant: &Name, entry: &Entry, version: u64) -> Result<Item, Error> {
-        let body = String::from_utf8_lossy(&door::encode(&self)?).into_owned();
+        let body = String::from_utf8_lossy(&json::encode(&self)?).into_owned();
         Ok(Item { partition: tenant.to_string(), sort: sort_key(entry), version, body })
     }
 }

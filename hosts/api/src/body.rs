@@ -13,7 +13,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
-use kernel::door;
+use kernel::json;
 use serde::de::DeserializeOwned;
 use tokio::{sync::oneshot, time::timeout};
 
@@ -145,5 +145,5 @@ impl Rest {
 
 /// Reads a body that is one JSON value of a known shape.
 pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    door::decode(body).map_err(Problem::refused)
+    json::decode(body).map_err(Problem::refused)
 }

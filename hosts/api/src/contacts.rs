@@ -87,10 +87,10 @@ struct Links {
 
 impl View {
     fn new(key: &str, stored: Stored) -> Result<Self, Problem> {
-        let (batch, index) = (stored.word.batch_id, stored.word.index);
+        let (batch, index) = (stored.statement.batch_id, stored.statement.index);
         Ok(Self {
             key: key.to_owned(),
-            word: Word::new(stored.word)?,
+            word: Word::new(stored.statement)?,
             history: None,
             links: Links {
                 next: None,
@@ -153,7 +153,7 @@ pub(crate) async fn get<S: Store, F: Flow>(
     })?;
     let all = found.past.len() + 1;
     let words = found.past.into_iter().chain([found.current.clone()]);
-    let words = words.skip(after).take(limit).map(|stored| Word::new(stored.word));
+    let words = words.skip(after).take(limit).map(|stored| Word::new(stored.statement));
     let page = Fitting::of(words.collect::<Result<Vec<_>, _>>()?)?;
     let end = after.saturating_add(page.entries.len());
     let mut view = View::new(key.as_str(), found.current)?;

@@ -13,7 +13,7 @@ use axum::{
 use delivery::{model::wake_lane, query::LaneView};
 use destinations::{
     destination::{
-        Destination, Hidden, Shown, Stored,
+        Destination, DestinationView, Redacted, Stored,
         form::{self, Reading},
     },
     members::Members,
@@ -40,10 +40,10 @@ const TRIES: usize = 8;
 #[derive(Debug, Serialize)]
 struct View {
     #[serde(flatten)]
-    shown: Shown,
+    shown: DestinationView,
     /// The secret that was made for it: this once.
     #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<Hidden<String>>,
+    secret: Option<Redacted<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lane: Option<LaneView>,
     links: Links,

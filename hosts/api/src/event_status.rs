@@ -13,11 +13,11 @@ use delivery::{
     query,
 };
 use events::{
-    event::{MAX_MESSAGE_ID, Standing, StoredEvent},
-    response::{self, Response as Sent},
+    event::{EventStatus, MAX_MESSAGE_ID_CHARS, StoredEvent},
+    response::{self, EventResponse},
 };
 use jiff::Timestamp;
-use kernel::{Store, arrival::Via, destination_name::DestinationName, fault::Fault, store::Table};
+use kernel::{Store, destination_name::DestinationName, fault::Fault, provenance::Source, store::Table};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -33,8 +33,8 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 struct View {
     message_id: String,
-    outcome: Standing,
-    via: Via,
+    outcome: EventStatus,
+    via: Source,
     received_at: Timestamp,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     faults: Vec<Fault>,
@@ -107,7 +107,7 @@ pub(crate) async fn get<S: Store, F: Flow>(
     let limit = query.limit()?;
     let (partition, sort) = StoredEvent::key(&caller.tenant, &message_id);
     // No event has a longer id, and no table a key of any length.
-    let stored = if message_id.chars().count() > MAX_MESSAGE_ID {
+    let stored = if message_id.chars().count() > MAX_MESSAGE_ID_CHARS {
         None
     } else {
         api.store.get(Table::Events, &partition, &sort).await?
@@ -120,11 +120,11 @@ pub(crate) async fn get<S: Store, F: Flow>(
     })?;
     let event = StoredEvent::read(&stored)?;
     let sent = api.store.get(response::TABLE, &partition, response::SORT).await?;
-    let sent = sent.as_ref().map(Sent::read).transpose()?;
+    let sent = sent.as_ref().map(EventResponse::read).transpose()?;
     // An id that was free again may have a response of the event before.
     let sent = sent.filter(|sent| sent.sequence == event.sequence);
     let outcome = match event.outcome {
-        Standing::Stored if sent.is_some() => Standing::Routed,
+        EventStatus::Stored if sent.is_some() => EventStatus::Routed,
         outcome => outcome,
     };
     // Where it was routed to nowhere there is nothing to tell.
@@ -159,7 +159,7 @@ pub(crate) async fn get<S: Store, F: Flow>(
 async fn page<S: Store, F: Flow>(
     api: &Api<S, F>,
     caller: &Caller,
-    sent: &Sent,
+    sent: &EventResponse,
     after: Option<&str>,
     limit: usize,
 ) -> Result<(Vec<Delivery>, Option<DestinationName>), Problem> {

@@ -3,7 +3,7 @@
 use axum::http::HeaderMap;
 use jiff::Timestamp;
 use kernel::{
-    BatchId, Name, Store, door,
+    BatchId, Name, Store, json,
     store::{Condition, Item, Table, Written},
 };
 use serde::{Deserialize, Serialize};
@@ -62,11 +62,11 @@ impl Key {
         claim: Claim,
         store: &impl Store,
     ) -> Result<(Claim, bool), Problem> {
-        let body = String::from_utf8_lossy(&door::encode(&claim)?).into_owned();
+        let body = String::from_utf8_lossy(&json::encode(&claim)?).into_owned();
         let item = Item { partition: tenant.to_string(), sort: self.sort(), version: 1, body };
         let held = match store.put(Table::Claims, item, Condition::Absent).await? {
             Written::Done => return Ok((claim, false)),
-            Written::Conflict(Some(held)) => door::decode::<Claim>(held.body.as_bytes())?,
+            Written::Conflict(Some(held)) => json::decode::<Claim>(held.body.as_bytes())?,
             Written::Conflict(None) => {
                 return Err(Problem::unavailable("a claim was released while it was looked at"));
             }

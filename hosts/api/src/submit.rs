@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
-use kernel::{Batch, Error, Name, Store, door, records::Records};
+use kernel::{Batch, Error, Name, Store, json, records::Records};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -50,7 +50,7 @@ fn input(batch: &Batch, staged: &Staged) -> Result<(Machine, String), Error> {
         None => Machine::Batch,
     };
     let input = Input { batch, records: staged.inline.as_ref(), manifest: staged.manifest.as_deref() };
-    let text = String::from_utf8_lossy(&door::encode(&input)?).into_owned();
+    let text = String::from_utf8_lossy(&json::encode(&input)?).into_owned();
     Ok((machine, text))
 }
 

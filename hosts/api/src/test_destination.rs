@@ -14,7 +14,7 @@ use axum::{
 use delivery::TestResult;
 use kernel::{
     BatchId, Store,
-    arrival::{Arrival, Via},
+    provenance::{Provenance, Source},
 };
 use serde_json::json;
 
@@ -48,7 +48,7 @@ pub(crate) async fn post<S: Store, F: Flow>(
     let ended = api.flow.run(Machine::TestDestination, &id.to_string(), input.to_string()).await?;
     let output = ended.output.filter(|_| ended.status == ExecutionStatus::Succeeded);
     let output = output.ok_or_else(|| Problem::unavailable("the test of a destination failed"))?;
-    let tested: TestResult = kernel::door::decode(output.as_bytes())?;
+    let tested: TestResult = kernel::json::decode(output.as_bytes())?;
     Ok(Json(tested).into_response())
 }
 
@@ -56,8 +56,14 @@ pub(crate) async fn post<S: Store, F: Flow>(
 fn checked(body: &[u8], id: BatchId, received_at: jiff::Timestamp) -> Result<String, Problem> {
     let text =
         std::str::from_utf8(body).map_err(|_| Problem::new(Kind::BadBody, "The body is not UTF-8."))?;
-    let arrival =
-        Arrival { id, index: 0, message_id: id.to_string(), via: Via::Events, received_at, sent_at: None };
-    event::check(text, &arrival).map_err(|faults| events::refused(&faults))?;
+    let provenance = Provenance {
+        id,
+        index: 0,
+        message_id: id.to_string(),
+        via: Source::Events,
+        received_at,
+        sent_at: None,
+    };
+    event::check(text, &provenance).map_err(|faults| events::refused(&faults))?;
     Ok(text.to_owned())
 }

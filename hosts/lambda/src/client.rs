@@ -21,7 +21,7 @@ use aws_smithy_runtime_api::{
     shared::IntoShared,
 };
 use aws_smithy_types::body::SdkBody;
-use destinations::outbound::trust;
+use destinations::outbound::tls_roots;
 use http_body_util::BodyExt;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -90,7 +90,7 @@ impl Https {
             clippy::expect_used,
             reason = "ring has cipher suites for each version of TLS that rustls speaks"
         )]
-        let tls = trust::config(trust::roots()).expect("ring suits rustls");
+        let tls = tls_roots::config(tls_roots::roots()).expect("ring suits rustls");
         let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
         let https = https.wrap_connector(tcp);
         Self(Client::builder(TokioExecutor::new()).build(https))

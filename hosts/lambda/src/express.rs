@@ -8,7 +8,7 @@ use aws_sdk_sfn::{
     config::{BehaviorVersion, http::HttpRequest, retry::RetryConfig, timeout::TimeoutConfig},
     types::SyncExecutionStatus,
 };
-use events::consume_events::{Fed, Feed};
+use events::consume_events::{FlowInput, FlowResult};
 use kernel::Error;
 
 use crate::{
@@ -98,7 +98,7 @@ impl Express {
     /// Takes events through the flow, so long as the call has time; says how that ended.
     ///
     /// What was done before is acknowledged then, so that a flow that is slow makes headway with every try.
-    pub async fn feed(&self, feed: Feed, deadline: Deadline) -> Result<Fed, Error> {
+    pub async fn feed(&self, feed: FlowInput, deadline: Deadline) -> Result<FlowResult, Error> {
         let late = || Error::StorageUnavailable("the call has no time left".into());
         let left = deadline.left(clock::now()).ok_or_else(late)?;
         let name = feed.batch.batch_id.to_string();
@@ -109,8 +109,10 @@ impl Express {
             FlowError::Refused(_) => Error::StorageRefused(error.to_string()),
         })?;
         Ok(match ended.status {
-            ExecutionStatus::Succeeded => Fed::Through,
-            ExecutionStatus::Running | ExecutionStatus::Ended => Fed::Failed("its execution failed".into()),
+            ExecutionStatus::Succeeded => FlowResult::Completed,
+            ExecutionStatus::Running | ExecutionStatus::Ended => {
+                FlowResult::Failed("its execution failed".into())
+            }
         })
     }
 }

@@ -10,7 +10,7 @@ use http::{
     header::{CONTENT_ENCODING, COOKIE},
 };
 use http_body_util::BodyExt;
-use kernel::{Error, door, objects};
+use kernel::{Error, json, objects};
 use lambda_runtime::{LambdaEvent, Service, service_fn};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -35,12 +35,12 @@ pub async fn serve_http(router: Router) -> Result<(), lambda_runtime::Error> {
 
 async fn answer(router: Router, event: &RawValue) -> Result<Box<RawValue>, Error> {
     let mut router = router;
-    let request = door::decode::<GatewayRequest>(event.get().as_bytes())?.request()?;
+    let request = json::decode::<GatewayRequest>(event.get().as_bytes())?.request()?;
     let response = match router.call(request).await {
         Ok(response) => GatewayResponse::of(response).await?,
         Err(never) => match never {},
     };
-    to_raw_value(&response).map_err(|error| Error::BadInput(door::describe(&error)))
+    to_raw_value(&response).map_err(|error| Error::BadInput(json::describe(&error)))
 }
 
 /// A request, as far as it is read here.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kernel::{
-    BatchId, Error, door,
+    BatchId, Error, json,
     queue::{BatchResponse, SqsEvent},
 };
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
@@ -118,13 +118,13 @@ where
     I: DeserializeOwned,
     O: Serialize,
 {
-    let done = match door::decode(payload.get().as_bytes()) {
+    let done = match json::decode(payload.get().as_bytes()) {
         // On the heap: all that a step waits for makes one very large future.
         Ok(input) => Box::pin(step(input)).await,
         Err(error) => Err(error),
     };
     let answer = done
-        .and_then(|output| to_raw_value(&output).map_err(|error| Error::BadInput(door::describe(&error))));
+        .and_then(|output| to_raw_value(&output).map_err(|error| Error::BadInput(json::describe(&error))));
     answer.map_err(|error| {
         report(name, &payload, &error);
         Failure(error)

@@ -8,7 +8,7 @@ use aws_sdk_sqs::{
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
     types::SendMessageBatchRequestEntry,
 };
-use kernel::queue::{LONGEST_DELAY, Message, Queue, QueueError, QueueName};
+use kernel::queue::{MAX_DELAY, Message, Queue, QueueError, QueueName};
 
 use crate::{
     back_pressure::{self, Fault, Patience, fault, retry},
@@ -99,7 +99,7 @@ fn fitting(messages: &[Message]) -> usize {
 }
 
 fn entry(at: usize, message: &Message) -> Result<SendMessageBatchRequestEntry, QueueError> {
-    let delay = i32::try_from(message.delay.min(LONGEST_DELAY).as_secs()).unwrap_or_default();
+    let delay = i32::try_from(message.delay.min(MAX_DELAY).as_secs()).unwrap_or_default();
     let entry = SendMessageBatchRequestEntry::builder()
         .id(at.to_string())
         .message_body(permitted(&message.body))

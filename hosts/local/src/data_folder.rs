@@ -137,8 +137,9 @@ impl DataFolder {
         let queue = LocalQueue::open(store.clone(), clock::now)?;
         let outbound = Outbound::new(Guard::new(allowed)).map_err(|error| Exit::failed(error.to_string()))?;
         // Half of the files that may be open: clients of this process, and its own files, need some too.
-        let outbound = outbound
-            .with_room(usize::try_from(os_limits::open_files(WANTED_OPEN_FILES) / 2).unwrap_or(usize::MAX));
+        let outbound = outbound.with_max_calls(
+            usize::try_from(os_limits::open_files(WANTED_OPEN_FILES) / 2).unwrap_or(usize::MAX),
+        );
         let objects = objects(&paths)?;
         let routes = Arc::default();
         let host = Host { store, objects, queue, outbound, routes, spool: paths.spool() };

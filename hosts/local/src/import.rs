@@ -6,7 +6,7 @@ use std::{fs::Metadata, path::Path, time::UNIX_EPOCH};
 use batches::intake::Format;
 use jiff::Timestamp;
 use kernel::{
-    BatchId, Name, Store, door, order,
+    BatchId, Name, Store, json, order,
     store::{Condition, Item, Query, Table, Written},
 };
 use serde::{Deserialize, Serialize};
@@ -52,13 +52,13 @@ impl Import {
     ) -> Result<Claim, Exit> {
         let order = order::next(store, tenant, now).await?;
         let claim = Claim { batch_id: fresh, received_at: now, order };
-        let body = door::encode(&claim)?;
+        let body = json::encode(&claim)?;
         let body = String::from_utf8_lossy(&body).into_owned();
         let item = Item { partition: tenant.to_string(), sort: self.sort.clone(), version: 1, body };
         match store.put(Table::Claims, item, Condition::Absent).await? {
             Written::Done => Ok(claim),
             Written::Conflict(None) => Err(Exit::failed("the import's claim vanished")),
-            Written::Conflict(Some(item)) => Ok(door::decode(item.body.as_bytes())?),
+            Written::Conflict(Some(item)) => Ok(json::decode(item.body.as_bytes())?),
         }
     }
 
@@ -72,7 +72,7 @@ impl Import {
             limit: usize::MAX,
         };
         for item in store.query(Table::Claims, query).await? {
-            if door::decode::<Claim>(item.body.as_bytes())?.batch_id == batch {
+            if json::decode::<Claim>(item.body.as_bytes())?.batch_id == batch {
                 store.delete(Table::Claims, tenant.as_str(), &item.sort).await?;
             }
         }

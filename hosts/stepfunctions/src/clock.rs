@@ -21,5 +21,5 @@ pub fn seed() -> u64 {
 
 /// A new UUID (version 4).
 pub fn uuid() -> String {
-    kernel::arrival::uuid(random())
+    kernel::provenance::uuid(random())
 }

@@ -9,11 +9,11 @@ use serde_json::value::RawValue;
 use super::{CHUNK_BYTES, CHUNK_RECORDS, Sink, Staged, parts::Parts, peek};
 use kernel::{
     batch::{Batch, BatchId, Name},
-    door,
     error::Error,
     fault::Fault,
+    json,
     objects::Objects,
-    received::{self, Received},
+    raw_record::{self, RawRecord},
     records::{self, Records},
 };
 
@@ -43,13 +43,13 @@ impl Manifest {
     pub async fn read(key: &str, objects: &Objects) -> Result<Self, Error> {
         let text = objects.get(key).await?;
         let lines = text.split(|&b| b == b'\n').filter(|line| !line.is_empty());
-        Ok(Self { chunks: lines.map(door::decode).collect::<Result<_, _>>()? })
+        Ok(Self { chunks: lines.map(json::decode).collect::<Result<_, _>>()? })
     }
 
     async fn save(&self, batch: &Batch, objects: &Objects) -> Result<String, Error> {
         let mut text = Vec::new();
         for chunk in &self.chunks {
-            text.extend_from_slice(&door::encode(chunk)?);
+            text.extend_from_slice(&json::encode(chunk)?);
             text.push(b'\n');
         }
         let key = Self::key(&batch.tenant, batch.batch_id);
@@ -177,7 +177,7 @@ impl Sink for Cutter {
                 self.held.lines.extend_from_slice(&out);
                 self.held.inline += records::inline_len(&out);
                 self.held.ends.push((hash, self.held.lines.len()));
-                if self.held.inline > records::INLINE_BYTES {
+                if self.held.inline > records::MAX_INLINE_BATCH_BYTES {
                     self.cut()?;
                 }
             }
@@ -201,15 +201,15 @@ fn write(
     match peek::key_hash(bytes) {
         Ok(key) => {
             // A line feed between the tokens of a record would end its line here.
-            spaced = received::one_line(bytes);
+            spaced = raw_record::one_line(bytes);
             let record: &RawValue =
-                serde_json::from_slice(&spaced).map_err(|error| Error::BadInput(door::describe(&error)))?;
-            received = Received::json(index, line, record);
+                serde_json::from_slice(&spaced).map_err(|error| Error::BadInput(json::describe(&error)))?;
+            received = RawRecord::json(index, line, record);
             received.faults.extend(fault);
             hash = key.unwrap_or_else(by_bytes);
         }
         Err(found) => {
-            received = Received::unreadable(index, line, bytes, fault.unwrap_or(found));
+            received = RawRecord::unreadable(index, line, bytes, fault.unwrap_or(found));
             hash = by_bytes();
         }
     }

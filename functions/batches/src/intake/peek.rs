@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 use super::MAX_RECORD_BYTES;
 use contacts::email::EmailKey;
 use kernel::{
-    door::{self, Text},
     fault::{Fault, rule},
+    json::{self, Text},
     json_text,
 };
 
@@ -40,7 +40,7 @@ pub(super) fn key_hash(bytes: &[u8]) -> Result<Option<u64>, Fault> {
     } else {
         serde_json::from_str::<IgnoredAny>(text).map(|IgnoredAny| None)
     };
-    let not_json = |error: serde_json::Error| Fault::new("", rule::JSON, door::describe(&error));
+    let not_json = |error: serde_json::Error| Fault::new("", rule::JSON, json::describe(&error));
     let address = address.map_err(not_json)?;
     if json_text::may_hold_half_a_character(bytes) {
         serde_json::from_str::<serde_json::Value>(text).map_err(not_json)?;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::model::{Attempt, Queued};
 use destinations::{
-    destination::{Destination, DestinationType, Hidden, Stored},
+    destination::{Destination, DestinationType, Redacted, Stored},
     expression::{Expression, ExpressionError},
     outbound::{self, Guard, Outbound, RetryAfter, Secret},
 };
@@ -30,7 +30,7 @@ pub(super) const MAPPING_ERROR: &str = "mapping";
 pub(super) struct Target {
     pub(super) stored: Stored,
     /// `None`: the guard refuses the URL.
-    url: Option<Hidden<Url>>,
+    url: Option<Redacted<Url>>,
     headers: HeaderMap,
     secrets: Vec<Secret>,
     mapping: Mapping,
@@ -84,7 +84,7 @@ impl Target {
             Err(error) => Mapping::Broken(format!("it is not JSONata that is taken: {error}")),
         };
         Self {
-            url: guard.check_url(&destination.url).ok().map(Hidden::from),
+            url: guard.check_url(&destination.url).ok().map(Redacted::from),
             headers,
             secrets: destination.secrets.iter().filter_map(|text| text.parse().ok()).collect(),
             mapping: destination.mapping.as_ref().map_or(Mapping::None, parse),

@@ -23,11 +23,11 @@ use super::{
 use crate::model::{self, Delivery, MAX_STORED_ATTEMPTS, Queued, Status, TABLE, Wakeup};
 use destinations::destination::Destination;
 use kernel::{
-    arrival::Via,
     batch::{Batch, BatchId, Kind},
     error::Error,
     fault::{ErrorType, Fault, rule},
     objects::Objects,
+    provenance::Source,
     quarantine::{Entry, Writer},
     store::{Condition, Item, Query, Store},
 };
@@ -140,7 +140,7 @@ impl<S: Store> DispositionWriter<S> {
         let mut writers = BTreeMap::<&str, (Batch, Writer)>::new();
         for settlement in settlements {
             let Disposition::Failed { reason } = &settlement.disposition else { continue };
-            let via = settlement.payload.as_ref().map_or(Via::Events, |payload| payload.via);
+            let via = settlement.payload.as_ref().map_or(Source::Events, |payload| payload.via);
             if !writers.contains_key(via.provider()) {
                 let batch = Batch {
                     batch_id: id,
@@ -164,7 +164,7 @@ impl<S: Store> DispositionWriter<S> {
         Ok(())
     }
 
-    fn quarantine_entry(&self, settlement: &Settlement, via: Via, reason: &str) -> Result<Entry, Error> {
+    fn quarantine_entry(&self, settlement: &Settlement, via: Source, reason: &str) -> Result<Entry, Error> {
         let QueueRow { sequence, queued, .. } = &settlement.row;
         let broken = || Error::BadInput("a queue row has an invalid sequence".into());
         let (id, index) = sequence.rsplit_once('-').ok_or_else(broken)?;

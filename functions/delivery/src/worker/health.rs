@@ -14,10 +14,10 @@ use super::{
 use crate::model::{Attempt, Wakeup};
 use destinations::destination::{Destination, State, Stored};
 use kernel::{
-    arrival::{Arrivals, Incoming, Via},
     batch::BatchId,
-    door,
     error::Error,
+    json,
+    provenance::{IngestEvent, IngestRequest, Source},
     queue::{Message, Queue, QueueName},
     store::Store,
 };
@@ -131,21 +131,21 @@ pub(super) async fn notify<Q: Queue>(
         timestamp,
         metadata: Metadata { destination: name.as_str(), state: destination.state, reason },
     };
-    let refused = |error: serde_json::Error| Error::BadInput(door::describe(&error));
-    let arrivals = Arrivals {
+    let refused = |error: serde_json::Error| Error::BadInput(json::describe(&error));
+    let request = IngestRequest {
         id,
         tenant: wakeup.tenant.clone(),
-        via: Via::Crmflow,
+        via: Source::Crmflow,
         received_at: id.made_at(),
         sent_at: None,
         retry: 0,
-        events: vec![Incoming {
+        events: vec![IngestEvent {
             // The id is the same for every report of the same change.
             message_id: format!("crmflow-{what}-{name}-{}", timestamp.as_millisecond()).into(),
             record: Cow::Owned(to_raw_value(&event).map_err(refused)?),
         }],
     };
-    let body = serde_json::to_string(&arrivals).map_err(refused)?;
+    let body = serde_json::to_string(&request).map_err(refused)?;
     queue.send(QueueName::Events, vec![Message { body, delay: Duration::ZERO }]).await?;
     lane.notified = Some(notified);
     Ok(())

@@ -25,14 +25,14 @@ pub(crate) struct LaneState {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) expires_at: Option<Timestamp>,
     /// Whether an earlier holder ended without storing all dispositions.
-    #[serde(rename = "unsettled", skip_serializing_if = "kernel::door::is_default")]
+    #[serde(rename = "unsettled", skip_serializing_if = "kernel::json::is_default")]
     pub(super) needs_recovery: bool,
     /// The last worker that set the flag. It has a name because a worker that reads the item twice must
     /// recognize its own flag.
     #[serde(rename = "ring", skip_serializing_if = "Option::is_none")]
     pub(super) wakeup_by: Option<String>,
     /// The flag: the holder must read the lane once more before it releases the lease.
-    #[serde(rename = "rung", skip_serializing_if = "kernel::door::is_default")]
+    #[serde(rename = "rung", skip_serializing_if = "kernel::json::is_default")]
     pub(super) wakeup_pending: bool,
     /// When the last delayed wake-up arrives.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,10 +43,10 @@ pub(crate) struct LaneState {
     /// The circuit breaker.
     pub(super) breaker: Breaker,
     /// The back-off after the destination asked for time (429).
-    #[serde(skip_serializing_if = "kernel::door::is_default")]
+    #[serde(skip_serializing_if = "kernel::json::is_default")]
     pub(super) throttle: Throttle,
     /// Refusals in a row.
-    #[serde(skip_serializing_if = "kernel::door::is_default")]
+    #[serde(skip_serializing_if = "kernel::json::is_default")]
     pub(super) refusals: Refusals,
     /// Since when all calls have failed, reset by a change of the destination.
     #[serde(skip_serializing_if = "Option::is_none")]

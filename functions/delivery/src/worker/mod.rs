@@ -42,8 +42,8 @@ pub use context::{MAX_LEASE_HOLD, REQUEST_TIMEOUT, WorkerContext};
 use disposition_writer::DispositionWriter;
 pub use evaluator::Evaluator;
 use kernel::{
-    door,
     error::Error,
+    json,
     queue::{BatchResponse, ItemFailure, Queue, SqsEvent},
     store::Store,
 };
@@ -72,7 +72,7 @@ impl<S: Store, Q: Queue> DeliveryWorker<S, Q> {
     pub async fn deliver(&self, event: SqsEvent) -> BatchResponse {
         let mut lanes = BTreeMap::<_, (Option<Wakeup>, Vec<String>)>::new();
         for message in event.records {
-            let wakeup = door::decode::<Wakeup>(message.body.as_bytes());
+            let wakeup = json::decode::<Wakeup>(message.body.as_bytes());
             if let Err(error) = &wakeup {
                 tracing::error!(message.id = message.message_id, "a wake-up message names no lane: {error}");
             }

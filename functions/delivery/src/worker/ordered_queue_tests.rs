@@ -1,6 +1,6 @@
 use super::*;
 use crate::{model::Queued, worker::task::Payload};
-use kernel::arrival::Via;
+use kernel::provenance::Source;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
@@ -32,7 +32,7 @@ fn row(name: &str) -> QueueRow {
 }
 
 fn task(name: &str) -> Box<DeliveryTask> {
-    let payload = Payload { original: "{}".into(), canonical: "{}".into(), via: Via::Events };
+    let payload = Payload { original: "{}".into(), canonical: "{}".into(), via: Source::Events };
     Box::new(DeliveryTask { row: row(name), payload, response: None, attempts: Vec::new() })
 }
 

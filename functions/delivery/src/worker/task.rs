@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{self, Attempt, Queued};
-use events::response::Response;
-use kernel::{arrival::Via, error::Error, store::Item};
+use events::response::EventResponse;
+use kernel::{error::Error, provenance::Source, store::Item};
 
 /// A queue row: which event is due, and when.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub(super) struct Payload {
     pub(super) original: String,
     /// The canonical event, which is the input of filters and mappings.
     pub(super) canonical: String,
-    pub(super) via: Via,
+    pub(super) via: Source,
 }
 
 /// A delivery that is ready to be sent.
@@ -59,14 +59,14 @@ pub(super) struct DeliveryTask {
 /// An event response with its version.
 #[derive(Clone, Debug)]
 pub(super) struct VersionedResponse {
-    pub(super) response: Response,
+    pub(super) response: EventResponse,
     /// The version that [`kernel::store::Condition::Version`] compares.
     pub(super) version: u64,
 }
 
 impl VersionedResponse {
     pub(super) fn read(item: &Item) -> Result<Self, Error> {
-        Ok(Self { response: Response::read(item)?, version: item.version })
+        Ok(Self { response: EventResponse::read(item)?, version: item.version })
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -14,7 +14,7 @@ use super::{
 use crate::model::Attempt;
 use destinations::{destination::Stored, outbound::Outbound};
 use events::event::Event;
-use kernel::{arrival::Via, door, error::Error};
+use kernel::{error::Error, json, provenance::Source};
 
 /// Calls a destination with an event as a delivery does, in any state of the destination.
 pub async fn test_send(
@@ -24,8 +24,8 @@ pub async fn test_send(
     outbound: &Outbound,
     at: Timestamp,
 ) -> Result<Attempt, Error> {
-    let canonical = serde_json::to_string(event).map_err(|error| Error::BadInput(door::describe(&error)))?;
-    let payload_of_event = Payload { original: payload.to_owned(), canonical, via: Via::Crmflow };
+    let canonical = serde_json::to_string(event).map_err(|error| Error::BadInput(json::describe(&error)))?;
+    let payload_of_event = Payload { original: payload.to_owned(), canonical, via: Source::Crmflow };
     let target = Arc::new(Target::new(stored, outbound.guard(), Evaluator::default()));
     let channel = event.preferred_channel();
     let (attempt, _) = call(

@@ -7,8 +7,8 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
 
 use super::{
-    CONCURRENCY, Destination, DestinationType, FINAL_STATUSES, HIDDEN, HOLD_SECONDS, Hidden, Ordering,
-    RETRY_DELAYS, State, shown, statuses,
+    DEFAULT_CONCURRENCY, DEFAULT_HOLD_SECONDS, Destination, DestinationType, FINAL_STATUSES, Ordering,
+    REDACTED, RETRY_DELAYS, Redacted, State, statuses, view,
 };
 use crate::{
     expression::Expression,
@@ -34,7 +34,7 @@ pub struct Read {
     /// The destination, to be stored.
     pub destination: Destination,
     /// The secret that was made for it: shown once, now.
-    pub made: Option<Hidden<String>>,
+    pub made: Option<Redacted<String>>,
 }
 
 /// Maximum length of a URL.
@@ -120,8 +120,8 @@ impl Fields {
                     secrets: secrets.into(),
                     rate_limit,
                     ordering: ordering.unwrap_or_default(),
-                    hold_seconds: hold_seconds.unwrap_or(HOLD_SECONDS),
-                    concurrency: concurrency.unwrap_or(CONCURRENCY),
+                    hold_seconds: hold_seconds.unwrap_or(DEFAULT_HOLD_SECONDS),
+                    concurrency: concurrency.unwrap_or(DEFAULT_CONCURRENCY),
                     retry_delays: retry_delays.unwrap_or_else(|| RETRY_DELAYS.to_vec()),
                     final_statuses: final_statuses.unwrap_or_else(|| FINAL_STATUSES.to_vec()),
                     state,
@@ -129,7 +129,7 @@ impl Fields {
                     created_at: stored.map_or(reading.now, |stored| stored.created_at),
                     updated_at: reading.now,
                 },
-                made: made.map(Hidden::from),
+                made: made.map(Redacted::from),
             }),
             _ => Err(self.faults),
         }
@@ -138,9 +138,9 @@ impl Fields {
     /// The URL. A redacted value of its query means the stored value, unless the destination moves to another host.
     fn url(&mut self, stored: Option<&Destination>, guard: &Guard) -> Option<String> {
         let mut url = self.required("url", "is not a text", Some::<String>)?;
-        if shown::has_redacted_values(&url) {
+        if view::has_redacted_values(&url) {
             let known = stored.filter(|stored| origin(&stored.url) == origin(&url));
-            let Some(restored) = known.and_then(|known| shown::restored_url(&url, &known.url)) else {
+            let Some(restored) = known.and_then(|known| view::restored_url(&url, &known.url)) else {
                 let wrong = "has a value in its query that stands for a stored one, and none is, or it is of another host";
                 self.fault("/url".into(), "format", wrong);
                 return None;
@@ -192,7 +192,7 @@ impl Fields {
             let known = stored.and_then(|stored| stored.headers.get(&name));
             match serde_json::from_str::<String>(value.get()) {
                 Err(_) => self.fault(pointer, "type", "is not a text"),
-                Ok(value) if value == HIDDEN => match known {
+                Ok(value) if value == REDACTED => match known {
                     Some(_) if moves_host => self.fault(pointer, "format", MOVED_HOST_RULE),
                     Some(known) => drop(headers.insert(name, known.clone())),
                     None => self.fault(pointer, "format", "stands for a value that is stored, and none is"),

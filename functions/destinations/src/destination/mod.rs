@@ -2,23 +2,23 @@
 //! S0-016).
 
 pub mod form;
-mod hidden;
-mod shown;
+mod redacted;
 mod statuses;
+mod view;
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use hidden::Hidden;
-pub use shown::{HIDDEN, Shown, shown_url};
+pub use redacted::Redacted;
+pub use view::{DestinationView, REDACTED, redacted_url};
 
 use kernel::{
     batch::Name,
     destination_name::DestinationName,
-    door,
     error::Error,
+    json,
     store::{Condition, Item, Query, Store, Table, Written},
 };
 
@@ -74,9 +74,9 @@ pub const RETRY_DELAYS: [u32; 7] = [5, 300, 1_800, 7_200, 18_000, 36_000, 36_000
 /// The statuses that end a delivery at once (design, Numbers to hold); 410 disables the destination too.
 pub const FINAL_STATUSES: [u16; 6] = [400, 410, 413, 414, 415, 422];
 /// Maximum number of concurrent requests to one destination.
-pub const CONCURRENCY: u32 = 16;
+pub const DEFAULT_CONCURRENCY: u32 = 16;
 /// For how many seconds a failing event blocks its user's later ones.
-pub const HOLD_SECONDS: u32 = 3_600;
+pub const DEFAULT_HOLD_SECONDS: u32 = 3_600;
 
 /// A destination as it is stored. The names of its first four members are the seed's (S0-030).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,13 +86,13 @@ pub struct Destination {
     pub destination_name: DestinationName,
     /// Headers of each call. Never shown again, never logged.
     #[serde(default)]
-    pub headers: Hidden<BTreeMap<String, String>>,
+    pub headers: Redacted<BTreeMap<String, String>>,
     /// Its type.
     #[serde(rename = "Type")]
     pub kind: DestinationType,
     /// The URL of its calls. The query may contain a key.
     #[serde(rename = "Url")]
-    pub url: Hidden<String>,
+    pub url: Redacted<String>,
     /// The names of the events that it receives; none: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
@@ -105,7 +105,7 @@ pub struct Destination {
     /// The secrets that sign calls (Standard Webhooks): the one in use, and during a rotation the one before. Never
     /// shown again, never logged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub secrets: Hidden<Vec<String>>,
+    pub secrets: Redacted<Vec<String>>,
     /// Maximum number of calls a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<u32>,
@@ -216,7 +216,7 @@ impl Destination {
             partition: tenant.to_string(),
             sort: self.destination_name.to_string(),
             version: version.map_or(1, |version| version + 1),
-            body: serde_json::to_string(self).map_err(|error| Error::BadInput(door::describe(&error)))?,
+            body: serde_json::to_string(self).map_err(|error| Error::BadInput(json::describe(&error)))?,
         };
         let condition = version.map_or(Condition::Absent, Condition::Version);
         let written = store.put(Table::Destinations, item, condition).await?;
@@ -258,5 +258,5 @@ async fn bump_generation(tenant: &Name, store: &impl Store) -> Result<(), Error>
 }
 
 fn read(item: &Item) -> Result<Stored, Error> {
-    Ok(Stored { destination: door::decode(item.body.as_bytes())?, version: item.version })
+    Ok(Stored { destination: json::decode(item.body.as_bytes())?, version: item.version })
 }

@@ -19,7 +19,7 @@ use url::Url;
 use super::{
     guard::Guard,
     resolver::{Blocked, GuardedResolver, Resolver},
-    trust,
+    tls_roots,
 };
 
 /// Maximum number of calls in flight: half of the files that a process may have open by default on Linux.
@@ -37,7 +37,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The result of a call. No text of it contains a part of the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct HttpResult {
     /// The status of the response, if there was one.
     pub status: Option<u16>,
     /// The error if there was no response: `timeout`, `connect`, `reset`, `dns`, `tls`, `blocked`.
@@ -96,13 +96,13 @@ pub struct Unusable(String);
 impl Outbound {
     /// A client that connects to the addresses that the guard permits.
     pub fn new(guard: Guard) -> Result<Self, Unusable> {
-        Self::trusting(guard, trust::roots())
+        Self::trusting(guard, tls_roots::roots())
     }
 
     /// A client that trusts these authorities and no others.
     pub fn trusting(guard: Guard, roots: RootCertStore) -> Result<Self, Unusable> {
         let guard = Arc::new(guard);
-        let tls = trust::config(roots).map_err(|error| Unusable(error.to_string()))?;
+        let tls = tls_roots::config(roots).map_err(|error| Unusable(error.to_string()))?;
         let resolver = Arc::new(Resolver::new());
         let client = |port| {
             Client::builder()
@@ -133,7 +133,7 @@ impl Outbound {
 
     /// The same with a maximum of so many calls in flight. Each is an open file of the process.
     #[must_use]
-    pub fn with_room(self, calls: usize) -> Self {
+    pub fn with_max_calls(self, calls: usize) -> Self {
         Self { permits: Arc::new(Semaphore::new(calls.clamp(1, Semaphore::MAX_PERMITS))), ..self }
     }
 
@@ -143,19 +143,19 @@ impl Outbound {
     }
 
     /// Calls. The response's headers must arrive within `limit`, counted from the permit for the call.
-    pub async fn post(&self, url: &Url, headers: HeaderMap, body: Bytes, limit: Duration) -> Answer {
+    pub async fn post(&self, url: &Url, headers: HeaderMap, body: Bytes, limit: Duration) -> HttpResult {
         // The semaphore is never closed.
         let _permit = self.permits.acquire().await;
         let began = Instant::now();
         let sent = match self.guard.permits_host(url) {
             Ok(true) => timeout(limit, self.client(url).post(url.clone()).headers(headers).body(body).send()),
-            Ok(false) | Err(_) => return Answer::none("blocked", began),
+            Ok(false) | Err(_) => return HttpResult::none("blocked", began),
         };
         match sent.await {
-            Err(_) => Answer::none("timeout", began),
-            Ok(Err(error)) => Answer::none(name(&error), began),
+            Err(_) => HttpResult::none("timeout", began),
+            Ok(Err(error)) => HttpResult::none(name(&error), began),
             Ok(Ok(response)) => {
-                let answer = Answer {
+                let answer = HttpResult {
                     status: Some(response.status().as_u16()),
                     error: None,
                     retry_after: retry_after(&response),
@@ -173,7 +173,7 @@ impl Outbound {
     }
 }
 
-impl Answer {
+impl HttpResult {
     fn none(error: &'static str, began: Instant) -> Self {
         Self { status: None, error: Some(error), retry_after: None, duration: began.elapsed() }
     }

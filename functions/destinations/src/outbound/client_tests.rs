@@ -74,12 +74,12 @@ fn outbound(address: SocketAddr) -> Outbound {
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-async fn call(outbound: &Outbound, url: &str, limit: Duration) -> Answer {
+async fn call(outbound: &Outbound, url: &str, limit: Duration) -> HttpResult {
     outbound.post(&url.parse().unwrap(), HeaderMap::new(), Bytes::from_static(b"{}"), limit).await
 }
 
 #[track_caller]
-fn check(answer: &Answer, status: Option<u16>, error: Option<&str>, retry_after: Option<RetryAfter>) {
+fn check(answer: &HttpResult, status: Option<u16>, error: Option<&str>, retry_after: Option<RetryAfter>) {
     assert_eq!((answer.status, answer.error, answer.retry_after), (status, error, retry_after));
 }
 

@@ -5,9 +5,9 @@ mod guard;
 mod headers;
 mod resolver;
 mod sign;
-pub mod trust;
+pub mod tls_roots;
 
-pub use client::{Answer, Outbound, RetryAfter};
+pub use client::{HttpResult, Outbound, RetryAfter};
 pub use guard::{Allowed, Guard, Refusal};
 pub use headers::headers;
 pub use sign::{Secret, sign, webhook_id};

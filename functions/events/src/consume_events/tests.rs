@@ -54,16 +54,14 @@ fn consume(messages: Vec<SqsMessage>, bad: &BTreeMap<&str, Result<bool, &str>>) 
     let ran = RefCell::new(Vec::new());
     let memory = Arc::new(InMemory::new());
     let objects = Objects::new(memory.clone(), memory);
-    let run = async |Feed { batch, input }: Feed| {
+    let run = async |FlowInput { batch, input }: FlowInput| {
         let events = events(&input, &objects).await;
         let found = bad.iter().find(|(event, _)| events.iter().any(|found| found == *event));
         ran.borrow_mut().push(Ran { batch, input, events });
-        found.map_or(Ok(Fed::Through), |(_, result)| {
-            let ran = result.map(
-                |is_through| {
-                    if is_through { Fed::Through } else { Fed::Failed("a step failed".into()) }
-                },
-            );
+        found.map_or(Ok(FlowResult::Completed), |(_, result)| {
+            let ran = result.map(|is_through| {
+                if is_through { FlowResult::Completed } else { FlowResult::Failed("a step failed".into()) }
+            });
             ran.map_err(|why| match why {
                 "gone" => Error::StorageUnavailable(why.into()),
                 why => Error::StorageRefused(why.into()),
@@ -182,13 +180,13 @@ fn a_line_has_the_provenance_of_its_event() {
     let (ran, _) = consume(vec![message.clone()], &BTreeMap::new());
     let input: Value = serde_json::from_str(&ran[0].input).unwrap();
     let lines = input["records"]["lines"].as_str().unwrap();
-    let line = Received::parse(lines.trim_end().as_bytes()).unwrap();
+    let line = RawRecord::parse(lines.trim_end().as_bytes()).unwrap();
     assert_eq!(line.record.unwrap().get(), "{\"a\":         1.10, \"a\":\"\\n\"}");
     assert_eq!((line.retry, line.line), (2, 0));
-    let arrival = line.arrival.unwrap();
-    assert_eq!(arrival.sequence(), "01JD000000000000000000000A-00000");
-    assert_eq!(arrival.sent_at, Some("2025-12-31T23:59:59Z".parse().unwrap()));
-    assert_eq!(ran[0].batch.batch_id.made_at(), arrival.id.made_at());
+    let provenance = line.provenance.unwrap();
+    assert_eq!(provenance.sequence(), "01JD000000000000000000000A-00000");
+    assert_eq!(provenance.sent_at, Some("2025-12-31T23:59:59Z".parse().unwrap()));
+    assert_eq!(ran[0].batch.batch_id.made_at(), provenance.id.made_at());
     // The same events again make the same batch; others make another.
     let (again, _) = consume(vec![message.clone()], &BTreeMap::new());
     assert_eq!((ran[0].batch.batch_id, &ran[0].input), (again[0].batch.batch_id, &again[0].input));

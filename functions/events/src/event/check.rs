@@ -13,38 +13,37 @@ use super::{
     reading::{self, Reading},
 };
 use kernel::{
-    arrival::{Arrival, Via},
-    door,
     fault::{Fault, rule},
-    json_text,
+    json, json_text,
+    provenance::{Provenance, Source},
 };
 
 /// Checks one record: the event, or all of its faults.
 ///
 /// At `POST /track` and `POST /events` an event has a user, a name and a time (S0-003 to S0-006, S3-002). In Segment's
 /// format it has a type and a user, known or anonymous; its time is by a client's clock that is corrected.
-pub fn check<'a>(record: &'a str, arrival: &'a Arrival) -> Result<Event<'a>, Vec<Fault>> {
+pub fn check<'a>(record: &'a str, provenance: &'a Provenance) -> Result<Event<'a>, Vec<Fault>> {
     if let Some(fault) = shape_fault(record) {
         return Err(vec![fault]);
     }
-    let mut reading = Reading::new(Fields::read(record, arrival.via).map_err(|fault| vec![fault])?);
-    let call = call(&mut reading, arrival.via);
-    let event = name(&mut reading, arrival.via, call);
-    let (user_id, anonymous_id) = ids(&mut reading, arrival.via);
-    let timestamp = event_time(&mut reading, arrival);
+    let mut reading = Reading::new(Fields::read(record, provenance.via).map_err(|fault| vec![fault])?);
+    let call = call(&mut reading, provenance.via);
+    let event = name(&mut reading, provenance.via, call);
+    let (user_id, anonymous_id) = ids(&mut reading, provenance.via);
+    let timestamp = event_time(&mut reading, provenance);
     let metadata = reading.object(Field::Metadata);
     let traits = reading.object(Field::Traits);
     let context = reading.object(Field::Context);
     reading.message_id();
     match (call, event, timestamp) {
         (Some(call), Some(event), Some(timestamp)) if reading.faults.is_empty() => Ok(Event {
-            message_id: Cow::Borrowed(&arrival.message_id),
+            message_id: Cow::Borrowed(&provenance.message_id),
             call,
             event,
             user_id,
             anonymous_id,
             timestamp,
-            received_at: arrival.received_at,
+            received_at: provenance.received_at,
             metadata,
             traits,
             context,
@@ -55,7 +54,7 @@ pub fn check<'a>(record: &'a str, arrival: &'a Arrival) -> Result<Event<'a>, Vec
 }
 
 /// The hash of a record's content: 32 hexadecimal digits. It is equal for two records that differ only in order, white
-/// space, escapes, the id, or the marks of a resend. Stored events contain it: if it changes, [`crate::known`] compares
+/// space, escapes, the id, or the marks of a resend. Stored events contain it: if it changes, [`crate::dedup`] compares
 /// the received texts.
 pub fn content_hash(record: &str) -> String {
     let content = json_text::canonical(record, |parent, name| match parent {
@@ -82,7 +81,7 @@ fn is_of_resend(name: &str) -> bool {
 }
 
 /// The id that a client assigned to its event, if it assigned a usable one.
-pub fn id_of(record: &str, via: Via) -> Option<Cow<'_, str>> {
+pub fn id_of(record: &str, via: Source) -> Option<Cow<'_, str>> {
     let fields = Fields::read(record, via).ok()?;
     if fields.faults.iter().any(|fault| fields::is_of_id(fault.pointer.trim_start_matches('/'))) {
         return None;
@@ -106,13 +105,13 @@ fn shape_fault(record: &str) -> Option<Fault> {
     if json_text::may_hold_half_a_character(record.as_bytes())
         && let Err(error) = serde_json::from_str::<serde_json::Value>(record)
     {
-        return Some(Fault::new("", rule::JSON, door::describe(&error)));
+        return Some(Fault::new("", rule::JSON, json::describe(&error)));
     }
     None
 }
 
-fn call(reading: &mut Reading<'_>, via: Via) -> Option<Call> {
-    if via != Via::Segment {
+fn call(reading: &mut Reading<'_>, via: Source) -> Option<Call> {
+    if via != Source::Segment {
         return Some(Call::Track);
     }
     let text = reading.required_text(Field::Type, "type")?;
@@ -125,13 +124,13 @@ fn call(reading: &mut Reading<'_>, via: Via) -> Option<Call> {
 }
 
 /// The event's name. The name of Segment's other calls is that of their page or screen, if they have one.
-fn name<'a>(reading: &mut Reading<'a>, via: Via, call: Option<Call>) -> Option<Cow<'a, str>> {
+fn name<'a>(reading: &mut Reading<'a>, via: Source, call: Option<Call>) -> Option<Cow<'a, str>> {
     let call = call?;
     if call != Call::Track {
         reading.fields.set_aside(Field::Event);
     }
     let is_page = matches!(call, Call::Page | Call::Screen);
-    if via == Via::Segment && !is_page {
+    if via == Source::Segment && !is_page {
         reading.fields.set_aside(Field::Name);
     }
     match call {
@@ -143,13 +142,13 @@ fn name<'a>(reading: &mut Reading<'a>, via: Via, call: Option<Call>) -> Option<C
     }
 }
 
-fn ids<'a>(reading: &mut Reading<'a>, via: Via) -> (Option<Cow<'a, str>>, Option<Cow<'a, str>>) {
+fn ids<'a>(reading: &mut Reading<'a>, via: Source) -> (Option<Cow<'a, str>>, Option<Cow<'a, str>>) {
     match via {
-        Via::Track | Via::Events => {
+        Source::Track | Source::Events => {
             (reading.required_text(Field::UserId, "userId"), reading.text(Field::AnonymousId))
         }
-        Via::Crmflow => (reading.text(Field::UserId), reading.text(Field::AnonymousId)),
-        Via::Segment => {
+        Source::Crmflow => (reading.text(Field::UserId), reading.text(Field::AnonymousId)),
+        Source::Segment => {
             let known = reading.faults.len();
             let user = reading.loose_id(Field::UserId);
             let anonymous = reading.loose_id(Field::AnonymousId);
@@ -162,33 +161,33 @@ fn ids<'a>(reading: &mut Reading<'a>, via: Via) -> (Option<Cow<'a, str>>, Option
 }
 
 /// When it happened.
-fn event_time(reading: &mut Reading<'_>, arrival: &Arrival) -> Option<Timestamp> {
-    match arrival.via {
-        Via::Track | Via::Events => {
+fn event_time(reading: &mut Reading<'_>, provenance: &Provenance) -> Option<Timestamp> {
+    match provenance.via {
+        Source::Track | Source::Events => {
             if reading.fields.get(Field::Timestamp).is_none() {
                 reading.missing("timestamp");
             }
             reading.time(Field::Timestamp)
         }
-        Via::Crmflow => Some(reading.time(Field::Timestamp).unwrap_or(arrival.received_at)),
-        Via::Segment => Some(segment_time(reading, arrival)),
+        Source::Crmflow => Some(reading.time(Field::Timestamp).unwrap_or(provenance.received_at)),
+        Source::Segment => Some(segment_time(reading, provenance)),
     }
 }
 
 /// When it happened by Segment's rule. RudderStack's SDKs send both times if a caller chose one, and then `timestamp`
 /// is the caller's. Another server that received the event before has corrected its time already.
-fn segment_time(reading: &mut Reading<'_>, arrival: &Arrival) -> Timestamp {
+fn segment_time(reading: &mut Reading<'_>, provenance: &Provenance) -> Timestamp {
     let timestamp = reading.time(Field::Timestamp);
     let original = reading.time(Field::OriginalTimestamp);
-    let sent_at = reading.time(Field::SentAt).or(arrival.sent_at);
+    let sent_at = reading.time(Field::SentAt).or(provenance.sent_at);
     let is_corrected = timestamp.is_some() && reading.fields.get(Field::ReceivedAt).is_some();
     for field in [Field::OriginalTimestamp, Field::SentAt, Field::ReceivedAt] {
         reading.fields.set_aside(field);
     }
     match (timestamp.or(original), sent_at) {
-        (Some(said), Some(sent_at)) if !is_corrected => corrected(said, sent_at, arrival.received_at),
+        (Some(said), Some(sent_at)) if !is_corrected => corrected(said, sent_at, provenance.received_at),
         (Some(said), _) => said,
-        (None, _) => arrival.received_at,
+        (None, _) => provenance.received_at,
     }
 }
 
@@ -205,7 +204,7 @@ fn extra(mut fields: Vec<(Cow<'_, str>, &RawValue)>) -> Result<Option<Box<RawVal
     }
     fields.sort_by(|one, other| one.0.cmp(&other.0));
     let object = to_raw_value(&Extra(fields));
-    object.map(Some).map_err(|error| Fault::new("", rule::JSON, door::describe(&error)))
+    object.map(Some).map_err(|error| Fault::new("", rule::JSON, json::describe(&error)))
 }
 
 struct Extra<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
@@ -223,9 +222,9 @@ mod tests {
     use super::*;
 
     /// A provenance at 12:00:00Z.
-    fn arrival(via: Via, sent_at: Option<&str>) -> Arrival {
+    fn provenance(via: Source, sent_at: Option<&str>) -> Provenance {
         let received_at: Timestamp = "2025-08-08T12:00:00Z".parse().unwrap();
-        Arrival {
+        Provenance {
             id: kernel::BatchId::new(received_at, 7),
             index: 0,
             message_id: "m1".to_owned(),
@@ -248,8 +247,8 @@ mod tests {
             Value::String(text) => text.clone(),
             _ => case["record"].to_string(),
         };
-        let arrival = arrival(via, case["sentAt"].as_str());
-        let found = super::check(&record, &arrival);
+        let provenance = provenance(via, case["sentAt"].as_str());
+        let found = super::check(&record, &provenance);
         match case["faults"].as_array() {
             Some(expected) => {
                 let expected: Vec<&str> = expected.iter().filter_map(Value::as_str).collect();
@@ -273,7 +272,7 @@ mod tests {
 
     #[test]
     fn limits_are_checked() {
-        let own = arrival(Via::Events, None);
+        let own = provenance(Source::Events, None);
         let check = |metadata: &str, rule: Option<&str>| {
             let record = format!(
                 r#"{{"userId":"u","event":"e","timestamp":"2025-01-01T00:00:00Z","metadata":{metadata}}}"#
@@ -293,26 +292,26 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_id(via: Via, record: &str, id: Option<&str>) {
+    fn check_id(via: Source, record: &str, id: Option<&str>) {
         assert_eq!(id_of(record, via).as_deref(), id, "{record}");
     }
 
     #[test]
     fn client_ids_are_read() {
-        check_id(Via::Track, r#"{"messageId":"a"}"#, Some("a"));
-        check_id(Via::Events, r#"{"event_id":"b","x":[1]}"#, Some("b"));
-        check_id(Via::Segment, r#"{"event_id":"b"}"#, None);
-        check_id(Via::Events, r#"{"eventId":"b","messageId":"b"}"#, Some("b"));
-        check_id(Via::Events, r#"{"eventId":"b","messageId":"c"}"#, None);
-        check_id(Via::Events, r#"{"messageId":"b","messageId":"b"}"#, None);
-        check_id(Via::Segment, r#"{"messageId":null}"#, None);
-        check_id(Via::Track, r#"{"messageId":1}"#, None);
-        check_id(Via::Track, r#"{"messageId":" "}"#, None);
-        check_id(Via::Track, r#"{"messageId":"a\nb"}"#, None);
-        check_id(Via::Track, &format!(r#"{{"messageId":"{}"}}"#, "é".repeat(256)), Some(&"é".repeat(256)));
-        check_id(Via::Track, &format!(r#"{{"messageId":"{}"}}"#, "a".repeat(257)), None);
-        check_id(Via::Track, "[1]", None);
-        check_id(Via::Track, "{", None);
+        check_id(Source::Track, r#"{"messageId":"a"}"#, Some("a"));
+        check_id(Source::Events, r#"{"event_id":"b","x":[1]}"#, Some("b"));
+        check_id(Source::Segment, r#"{"event_id":"b"}"#, None);
+        check_id(Source::Events, r#"{"eventId":"b","messageId":"b"}"#, Some("b"));
+        check_id(Source::Events, r#"{"eventId":"b","messageId":"c"}"#, None);
+        check_id(Source::Events, r#"{"messageId":"b","messageId":"b"}"#, None);
+        check_id(Source::Segment, r#"{"messageId":null}"#, None);
+        check_id(Source::Track, r#"{"messageId":1}"#, None);
+        check_id(Source::Track, r#"{"messageId":" "}"#, None);
+        check_id(Source::Track, r#"{"messageId":"a\nb"}"#, None);
+        check_id(Source::Track, &format!(r#"{{"messageId":"{}"}}"#, "é".repeat(256)), Some(&"é".repeat(256)));
+        check_id(Source::Track, &format!(r#"{{"messageId":"{}"}}"#, "a".repeat(257)), None);
+        check_id(Source::Track, "[1]", None);
+        check_id(Source::Track, "{", None);
     }
 
     #[track_caller]

@@ -9,10 +9,10 @@ use serde::{
 use serde_json::value::RawValue;
 
 use kernel::{
-    arrival::Via,
-    door::{self, Text},
     fault::{Fault, rule},
+    json::{self, Text},
     json_text,
+    provenance::Source,
 };
 
 /// The meaning of an event's field.
@@ -120,10 +120,10 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Parses them by the names of an ingest endpoint.
-    pub(super) fn read(record: &'a str, via: Via) -> Result<Self, Fault> {
+    pub(super) fn read(record: &'a str, via: Source) -> Result<Self, Fault> {
         let names = match via {
-            Via::Segment => SEGMENT,
-            Via::Track | Via::Events | Via::Crmflow => CANONICAL,
+            Source::Segment => SEGMENT,
+            Source::Track | Source::Events | Source::Crmflow => CANONICAL,
         };
         let empty =
             Self { names, given: [None; FIELD_COUNT], seen: 0, extra: Vec::new(), faults: Vec::new() };
@@ -133,14 +133,14 @@ impl<'a> Fields<'a> {
             if error.is_data() {
                 Fault::new("", "type", "must be of type object")
             } else {
-                Fault::new("", rule::JSON, door::describe(&error))
+                Fault::new("", rule::JSON, json::describe(&error))
             }
         })?;
         fields.extra.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         // The pointer of an unknown name could be personal data.
         let twice = fields.extra.windows(2).filter(|pair| pair[0].0 == pair[1].0).count();
         fields.faults.extend((0..twice.min(1)).map(|_| occurs_twice(String::new())));
-        if via != Via::Segment {
+        if via != Source::Segment {
             fields.resolve_type();
         }
         Ok(fields)

@@ -1,8 +1,8 @@
 //! An event: something that a person did, or that happened to them, in the one form in which it is stored, whatever
 //! names its fields had (design, contract 1).
 
-mod accepted;
 mod check;
+mod event_line;
 mod fields;
 mod reading;
 mod stored;
@@ -13,9 +13,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-pub use accepted::AcceptedEvent;
 pub use check::{check, content_hash, id_of};
-pub use stored::{Standing, StoredEvent};
+pub use event_line::EventLine;
+pub use stored::{EventStatus, StoredEvent};
 
 /// Maximum size of an event, in bytes as received.
 pub const MAX_EVENT_BYTES: usize = 32 * 1024;
@@ -24,7 +24,7 @@ pub const MAX_REQUEST_BYTES: usize = 500 * 1024;
 /// Maximum number of events in a request.
 pub const MAX_REQUEST_EVENTS: usize = 2_500;
 /// Maximum length of an event's id, in characters.
-pub const MAX_MESSAGE_ID: usize = 256;
+pub const MAX_MESSAGE_ID_CHARS: usize = 256;
 
 /// The kind of call that sent an event: the names are those of Segment's specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use super::{
-    MAX_MESSAGE_ID,
+    MAX_MESSAGE_ID_CHARS,
     fields::{Field, Fields, Given},
 };
-use kernel::{door::Text, fault::Fault};
+use kernel::{fault::Fault, json::Text};
 
 /// An event that is being parsed.
 #[derive(Debug)]
@@ -107,8 +107,8 @@ pub(super) fn message_id_of(given: Given<'_>) -> Result<Cow<'_, str>, Fault> {
     if id.trim().is_empty() {
         return Err(given.fault("minLength", "must not be blank"));
     }
-    if id.len() > MAX_MESSAGE_ID && id.chars().count() > MAX_MESSAGE_ID {
-        return Err(given.fault("maxLength", format!("must have at most {MAX_MESSAGE_ID} characters")));
+    if id.len() > MAX_MESSAGE_ID_CHARS && id.chars().count() > MAX_MESSAGE_ID_CHARS {
+        return Err(given.fault("maxLength", format!("must have at most {MAX_MESSAGE_ID_CHARS} characters")));
     }
     if id.contains(char::is_control) || id.trim().len() != id.len() {
         let message = "must hold no control characters, and no white space at its ends";

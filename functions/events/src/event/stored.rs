@@ -3,21 +3,21 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{AcceptedEvent, Call};
+use super::{Call, EventLine};
 use crate::response;
 use kernel::{
-    arrival::{Arrival, Via},
     batch::Name,
-    door,
     error::Error,
     fault::{self, Fault},
+    json,
+    provenance::{Provenance, Source},
     store::Item,
 };
 
 /// The status of an event, as clients ask for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Standing {
+pub enum EventStatus {
     /// It is stored, and its routing follows. A stored item says no more than that.
     Stored,
     /// It was routed to every destination that wants it: its response exists.
@@ -35,14 +35,14 @@ const SORT: &str = "event";
 pub struct StoredEvent {
     /// Its id.
     pub message_id: String,
-    /// [`kernel::arrival::Arrival::sequence`] of the event that was stored under the id.
+    /// [`kernel::provenance::Provenance::sequence`] of the event that was stored under the id.
     pub sequence: String,
     /// The ingest endpoint.
-    pub via: Via,
+    pub via: Source,
     /// When it arrived.
     pub received_at: Timestamp,
     /// Its status: `stored`, or `invalid`; an invalid event lacks the members below.
-    pub outcome: Standing,
+    pub outcome: EventStatus,
     /// Its faults, if it is invalid.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
@@ -77,10 +77,10 @@ pub struct StoredEvent {
 
 impl StoredEvent {
     /// An event that passed the check.
-    pub fn valid(accepted: &AcceptedEvent<'_>) -> Result<Self, Error> {
+    pub fn valid(accepted: &EventLine<'_>) -> Result<Self, Error> {
         let event = accepted.event()?;
         Ok(Self {
-            outcome: Standing::Stored,
+            outcome: EventStatus::Stored,
             hash: accepted.hash.clone(),
             call: Some(event.call),
             event_name: Some(event.event.into_owned()),
@@ -89,19 +89,19 @@ impl StoredEvent {
             timestamp: Some(event.timestamp),
             event: Some(accepted.event.get().to_owned()),
             payload: Some(accepted.payload.get().to_owned()),
-            ..Self::invalid(&accepted.arrival, &[])
+            ..Self::invalid(&accepted.provenance, &[])
         })
     }
 
     /// The known facts of an event that failed the check, with its first faults.
-    pub fn invalid(arrival: &Arrival, faults: &[Fault]) -> Self {
+    pub fn invalid(provenance: &Provenance, faults: &[Fault]) -> Self {
         Self {
-            message_id: arrival.message_id.clone(),
-            sequence: arrival.sequence(),
-            via: arrival.via,
-            received_at: arrival.received_at,
-            outcome: Standing::Invalid,
-            faults: faults.iter().take(fault::SHOWN).cloned().collect(),
+            message_id: provenance.message_id.clone(),
+            sequence: provenance.sequence(),
+            via: provenance.via,
+            received_at: provenance.received_at,
+            outcome: EventStatus::Invalid,
+            faults: faults.iter().take(fault::MAX_LISTED).cloned().collect(),
             hash: String::new(),
             call: None,
             event_name: None,
@@ -122,12 +122,12 @@ impl StoredEvent {
     /// Its item.
     pub fn item(&self, tenant: &Name, version: u64) -> Result<Item, Error> {
         let (partition, sort) = Self::key(tenant, &self.message_id);
-        let body = serde_json::to_string(self).map_err(|error| Error::BadInput(door::describe(&error)))?;
+        let body = serde_json::to_string(self).map_err(|error| Error::BadInput(json::describe(&error)))?;
         Ok(Item { partition, sort, version, body })
     }
 
     /// Reads the event of an item.
     pub fn read(item: &Item) -> Result<Self, Error> {
-        door::decode(item.body.as_bytes())
+        json::decode(item.body.as_bytes())
     }
 }

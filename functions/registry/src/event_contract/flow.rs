@@ -15,18 +15,18 @@ use delivery::{
 use destinations::destination::Destination;
 use events::{
     event::StoredEvent,
-    response::{self, Response},
+    response::{self, EventResponse},
 };
 use kernel::{
-    arrival::{Arrival, Via},
     batch::{Batch, BatchId, Kind, Name},
-    door,
     error::Error,
+    json,
     ledger::{Ledger, Part},
     objects::Objects,
     outcome::Outcome,
+    provenance::{Provenance, Source},
     queue::Queue,
-    received::Received,
+    raw_record::RawRecord,
     records::Records,
     start::{Execution, Start},
     step::Step,
@@ -95,12 +95,12 @@ impl Sent {
         done(Timestamp::from_second(1_767_225_600)) + SignedDuration::from_hours(24 * self.day)
     }
 
-    pub(super) fn arrival(&self) -> Arrival {
-        Arrival {
+    pub(super) fn provenance(&self) -> Provenance {
+        Provenance {
             id: BatchId::new(self.received_at(), self.request.into()),
             index: self.index,
             message_id: self.id.to_owned(),
-            via: Via::Events,
+            via: Source::Events,
             received_at: self.received_at(),
             sent_at: None,
         }
@@ -153,11 +153,12 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
         let mut lines = Vec::new();
         for (index, event) in (0..).zip(events) {
             let record = done(RawValue::from_string(event.record()));
-            let received = Received { arrival: Some(event.arrival()), ..Received::json(index, 0, &record) };
+            let received =
+                RawRecord { provenance: Some(event.provenance()), ..RawRecord::json(index, 0, &record) };
             done(received.write(&mut lines));
             lines.push(b'\n');
         }
-        let first = events[0].arrival();
+        let first = events[0].provenance();
         let batch = Batch {
             batch_id: first.id,
             tenant: self.tenant.clone(),
@@ -185,10 +186,10 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
         done(StoredEvent::read(&item.unwrap_or_else(|| panic!("{id} is not stored"))))
     }
 
-    pub(super) async fn response(&self, id: &str) -> Option<Response> {
+    pub(super) async fn response(&self, id: &str) -> Option<EventResponse> {
         let partition = response::partition(&self.tenant, id);
         let item = done(self.store.get(response::TABLE, &partition, response::SORT).await);
-        item.map(|item| done(Response::read(&item)))
+        item.map(|item| done(EventResponse::read(&item)))
     }
 
     /// Delivers it to all of its destinations.
@@ -208,7 +209,7 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
     pub(super) async fn rows(&self, destination: &str) -> Vec<(Timestamp, Value)> {
         let items = self.items(destination).await;
         let row = |item: &Item| {
-            let body: Value = done(door::decode(item.body.as_bytes()));
+            let body: Value = done(json::decode(item.body.as_bytes()));
             let due = model::queued_parts(&item.sort).map(|(due, _)| due);
             let due = due.unwrap_or_else(|| panic!("{} is no row's", item.sort));
             (due, json!([body["messageId"], body["user"], body["channel"]]))
@@ -252,7 +253,7 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
         if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
             body.extend(more);
         }
-        let destination: Destination = done(door::decode(&done(door::encode(&body))));
+        let destination: Destination = done(json::decode(&done(json::encode(&body))));
         assert!(done(destination.save(&self.tenant, version, &self.store).await));
     }
 }

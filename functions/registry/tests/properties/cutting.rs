@@ -7,7 +7,7 @@ use batches::{
     stored,
 };
 use contacts::email::EmailKey;
-use kernel::{Objects, received::Received};
+use kernel::{Objects, raw_record::RawRecord};
 use proptest::prelude::*;
 
 use crate::{Folder, batch, block_on, for_each_line, records, take};
@@ -27,7 +27,7 @@ fn read(manifest: &str, objects: &Objects) -> BTreeMap<u64, Cut> {
         let mut last = None;
         let mut count = 0;
         let each = |line: &[u8]| {
-            let record = Received::parse(line)?;
+            let record = RawRecord::parse(line)?;
             assert!(last < Some(record.index), "the order within a chunk is that of the input");
             last = Some(record.index);
             count += 1;

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use ::events::{
-    event::{AcceptedEvent, StoredEvent},
+    event::{EventLine, StoredEvent},
     response,
 };
 use jiff::Timestamp;
 use kernel::{
     Batch, Kind, Name,
-    arrival::{Arrival, Via},
-    keepable::is_keepable,
-    received::Received,
+    provenance::{Provenance, Source},
+    raw_record::RawRecord,
     records::Records,
     start::{Execution, Start},
     step::Step,
+    storable::is_storable,
 };
 use proptest::prelude::*;
 use serde_json::{
@@ -33,8 +33,9 @@ fn start(records: &[(String, u8)]) -> Start {
     let mut lines = Vec::new();
     for (index, (record, id)) in (0..).zip(records) {
         let record = RawValue::from_string(record.clone()).unwrap();
-        let arrival = Arrival { index, message_id: format!("m{id}"), ..events::arrival(Via::Events) };
-        Received { arrival: Some(arrival), ..Received::json(index.into(), 0, &record) }
+        let provenance =
+            Provenance { index, message_id: format!("m{id}"), ..events::provenance(Source::Events) };
+        RawRecord { provenance: Some(provenance), ..RawRecord::json(index.into(), 0, &record) }
             .write(&mut lines)
             .unwrap();
         lines.push(b'\n');
@@ -74,7 +75,7 @@ proptest! {
 
         let mut contents = BTreeMap::new();
         let each = |line: &[u8]| {
-            let accepted = AcceptedEvent::parse(line)?;
+            let accepted = EventLine::parse(line)?;
             let (record, id) = &records[usize::try_from(accepted.index).unwrap()];
             assert_eq!(accepted.payload.get(), record);
             let stored = StoredEvent::valid(&accepted)?;
@@ -82,7 +83,7 @@ proptest! {
             assert_eq!((stored.message_id, stored.payload.as_ref()), (format!("m{id}"), Some(record)));
             assert!(contents.insert((*id, stored.hash), ()).is_none(), "of one id and content there is one");
             let body = response::body(accepted.payload)?;
-            assert_eq!(is_keepable(record), body.get() == record);
+            assert_eq!(is_storable(record), body.get() == record);
             Ok(())
         };
         for_each_line(&unique.events, objects, each);

@@ -5,14 +5,14 @@ use events::event::{self, Event};
 use jiff::Timestamp;
 use kernel::{
     BatchId,
-    arrival::{Arrival, Via},
+    provenance::{Provenance, Source},
 };
 use proptest::prelude::*;
 
 use crate::quoted;
 
-fn vias() -> impl Strategy<Value = Via> {
-    prop::sample::select(vec![Via::Track, Via::Events, Via::Segment, Via::Crmflow])
+fn vias() -> impl Strategy<Value = Source> {
+    prop::sample::select(vec![Source::Track, Source::Events, Source::Segment, Source::Crmflow])
 }
 
 fn names() -> impl Strategy<Value = String> {
@@ -76,8 +76,8 @@ pub(crate) fn events() -> impl Strategy<Value = String> {
     })
 }
 
-pub(crate) fn arrival(via: Via) -> Arrival {
-    Arrival {
+pub(crate) fn provenance(via: Source) -> Provenance {
+    Provenance {
         id: BatchId::new(Timestamp::UNIX_EPOCH, 7),
         index: 3,
         message_id: "m".to_owned(),
@@ -92,8 +92,8 @@ proptest! {
 
     #[test]
     fn an_event_is_written_and_read_again(record in events(), via in vias()) {
-        let arrival = arrival(via);
-        match event::check(&record, &arrival) {
+        let provenance = provenance(via);
+        match event::check(&record, &provenance) {
             Ok(event) => {
                 let text = serde_json::to_string(&event).unwrap();
                 let again: Event<'_> = serde_json::from_str(&text).unwrap();
@@ -107,8 +107,8 @@ proptest! {
 
     #[test]
     fn no_text_panics(text in "[\\[\\]{}\",:\\\\tue0-9\n userIdn\u{e9}\u{1F600}]{0,60}", via in vias()) {
-        let arrival = arrival(via);
-        let _ = event::check(&text, &arrival);
+        let provenance = provenance(via);
+        let _ = event::check(&text, &provenance);
         let _ = event::id_of(&text, via);
         let _ = event::content_hash(&text);
     }

@@ -1,7 +1,7 @@
 //! The result of an input does not depend on its pieces; and no input panics.
 
 use batches::intake::{Format, Settings, Staged};
-use kernel::{objects, received::Received};
+use kernel::{objects, raw_record::RawRecord};
 use proptest::prelude::*;
 
 use crate::{Folder, for_each_line, formats, records, take};
@@ -78,7 +78,7 @@ fn accepted(bytes: &[u8], format: Format) -> Vec<(u64, Vec<u8>)> {
     let staged = take(settings(Some(format)), &[bytes], &folder.objects).unwrap();
     let mut found = Vec::new();
     let each = |line: &[u8]| {
-        let record = Received::parse(line)?;
+        let record = RawRecord::parse(line)?;
         found.push((record.line, record.raw()));
         Ok(())
     };

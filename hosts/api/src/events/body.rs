@@ -3,7 +3,7 @@
 use axum::{body::Body, http::HeaderMap};
 use batches::intake;
 use events::event::{MAX_REQUEST_BYTES, MAX_REQUEST_EVENTS};
-use kernel::{Error, door, objects, queue::MAX_MESSAGE_BYTES};
+use kernel::{Error, json, objects, queue::MAX_MESSAGE_BYTES};
 use serde::Deserialize;
 
 use crate::{
@@ -51,7 +51,7 @@ fn text(bytes: Vec<u8>) -> Result<String, Problem> {
 
 /// Reads a body that is one JSON value of a known shape.
 pub(super) fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Problem> {
-    serde_json::from_str(text).map_err(|error| Problem::refused(Error::BadInput(door::describe(&error))))
+    serde_json::from_str(text).map_err(|error| Problem::refused(Error::BadInput(json::describe(&error))))
 }
 
 /// Refuses more events than a request may have.

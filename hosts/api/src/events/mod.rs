@@ -15,8 +15,8 @@ use events::event;
 use jiff::Timestamp;
 use kernel::{
     Store,
-    arrival::{self, Arrivals, Incoming, Via},
     fault::{Fault, rule},
+    provenance::{self, IngestEvent, IngestRequest, Source},
     queue::{MAX_MESSAGE_BYTES, Message, Queue, QueueName},
 };
 use serde_json::value::RawValue;
@@ -31,32 +31,32 @@ use crate::{
 fn open<S: Store, F: Flow>(
     api: &Api<S, F>,
     caller: Caller,
-    via: Via,
+    via: Source,
     sent_at: Option<Timestamp>,
-) -> Arrivals<'static> {
+) -> IngestRequest<'static> {
     let received_at = (api.now)();
     let id = api.arrival_ids.next(received_at, (api.random)());
-    Arrivals { id, tenant: caller.tenant, via, received_at, sent_at, retry: 0, events: Vec::new() }
+    IngestRequest { id, tenant: caller.tenant, via, received_at, sent_at, retry: 0, events: Vec::new() }
 }
 
 /// An event with its id: the client's, where that can be used, or a UUID (S0-009).
-fn incoming<'a, S: Store, F: Flow>(
+fn ingest_event<'a, S: Store, F: Flow>(
     api: &Api<S, F>,
-    arrivals: &Arrivals<'_>,
+    request: &IngestRequest<'_>,
     record: Cow<'a, RawValue>,
-) -> Incoming<'a> {
+) -> IngestEvent<'a> {
     let given = match &record {
-        Cow::Borrowed(record) => event::id_of(record.get(), arrivals.via),
-        Cow::Owned(record) => event::id_of(record.get(), arrivals.via).map(|id| Cow::Owned(id.into_owned())),
+        Cow::Borrowed(record) => event::id_of(record.get(), request.via),
+        Cow::Owned(record) => event::id_of(record.get(), request.via).map(|id| Cow::Owned(id.into_owned())),
     };
     let message_id =
-        given.unwrap_or_else(|| arrival::message_id(arrivals.received_at, (api.random)()).into());
-    Incoming { message_id, record }
+        given.unwrap_or_else(|| provenance::message_id(request.received_at, (api.random)()).into());
+    IngestEvent { message_id, record }
 }
 
 /// Puts the events of a request into the queue (S0-017). What returned is durable.
-async fn send<S: Store, F: Flow>(api: &Api<S, F>, arrivals: &Arrivals<'_>) -> Result<(), Problem> {
-    let text = serde_json::to_string(arrivals)
+async fn send<S: Store, F: Flow>(api: &Api<S, F>, request: &IngestRequest<'_>) -> Result<(), Problem> {
+    let text = serde_json::to_string(request)
         .map_err(|error| Problem::internal(format!("writing arrivals: {error}")))?;
     if text.len() > MAX_MESSAGE_BYTES {
         return Err(body::too_large_for_the_queue());

@@ -13,12 +13,12 @@ use axum::{
 use events::event;
 use kernel::{
     Store,
-    arrival::{Arrival, Arrivals, Incoming, Via},
+    provenance::{IngestEvent, IngestRequest, Provenance, Source},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{body, incoming, open, refused, send};
+use super::{body, ingest_event, open, refused, send};
 use crate::{
     api::{Api, Caller},
     flow::Flow,
@@ -41,9 +41,9 @@ pub(crate) async fn track<S: Store, F: Flow>(
     }
     media::require_json(&headers)?;
     let text = body::read(body, &headers).await?;
-    let arrivals = single(&api, caller, Via::Track, body::json(&text)?)?;
-    send(&api, &arrivals).await?;
-    let message_id = arrivals.events.first().map_or("", |event| &event.message_id);
+    let request = single(&api, caller, Source::Track, body::json(&text)?)?;
+    send(&api, &request).await?;
+    let message_id = request.events.first().map_or("", |event| &event.message_id);
     Ok(Json(Tracked { message_id }).into_response())
 }
 
@@ -63,13 +63,13 @@ pub(crate) async fn post<S: Store, F: Flow>(
     media::require_json(&headers)?;
     let text = body::read(body, &headers).await?;
     let is_list = text.trim_start().starts_with('[');
-    let arrivals = if is_list {
+    let request = if is_list {
         several(&api, caller, &body::json::<Vec<&RawValue>>(&text)?)?
     } else {
-        single(&api, caller, Via::Events, body::json(&text)?)?
+        single(&api, caller, Source::Events, body::json(&text)?)?
     };
-    send(&api, &arrivals).await?;
-    let message_ids: Vec<&str> = arrivals.events.iter().map(|event| &*event.message_id).collect();
+    send(&api, &request).await?;
+    let message_ids: Vec<&str> = request.events.iter().map(|event| &*event.message_id).collect();
     let location = match message_ids.as_slice() {
         [id] => HeaderValue::from_str(&format!("/events/{}", query::encoded(id))).ok(),
         _ => None,
@@ -86,22 +86,22 @@ pub(crate) async fn post<S: Store, F: Flow>(
 fn single<'a, S: Store, F: Flow>(
     api: &Api<S, F>,
     caller: Caller,
-    via: Via,
+    via: Source,
     record: &'a RawValue,
-) -> Result<Arrivals<'a>, Problem> {
-    let mut arrivals = open(api, caller, via, None);
-    let event = incoming(api, &arrivals, Cow::Borrowed(record));
-    let arrival = Arrival {
-        id: arrivals.id,
+) -> Result<IngestRequest<'a>, Problem> {
+    let mut request = open(api, caller, via, None);
+    let event = ingest_event(api, &request, Cow::Borrowed(record));
+    let provenance = Provenance {
+        id: request.id,
         index: 0,
         message_id: event.message_id.into_owned(),
         via,
-        received_at: arrivals.received_at,
+        received_at: request.received_at,
         sent_at: None,
     };
-    event::check(record.get(), &arrival).map_err(|faults| refused(&faults))?;
-    arrivals.events.push(Incoming { message_id: arrival.message_id.into(), record: event.record });
-    Ok(arrivals)
+    event::check(record.get(), &provenance).map_err(|faults| refused(&faults))?;
+    request.events.push(IngestEvent { message_id: provenance.message_id.into(), record: event.record });
+    Ok(request)
 }
 
 /// Events that came together.
@@ -109,12 +109,13 @@ fn several<'a, S: Store, F: Flow>(
     api: &Api<S, F>,
     caller: Caller,
     records: &[&'a RawValue],
-) -> Result<Arrivals<'a>, Problem> {
+) -> Result<IngestRequest<'a>, Problem> {
     if records.is_empty() {
         return Err(Problem::new(Kind::BadBody, "The list is empty; it needs at least one event."));
     }
     body::limit_count(records.len())?;
-    let mut arrivals = open(api, caller, Via::Events, None);
-    arrivals.events = records.iter().map(|&record| incoming(api, &arrivals, Cow::Borrowed(record))).collect();
-    Ok(arrivals)
+    let mut request = open(api, caller, Source::Events, None);
+    request.events =
+        records.iter().map(|&record| ingest_event(api, &request, Cow::Borrowed(record))).collect();
+    Ok(request)
 }

@@ -12,11 +12,11 @@ use axum::{
 };
 use events::event::Call;
 use jiff::Timestamp;
-use kernel::{Store, arrival::Via, queue::MAX_MESSAGE_BYTES};
+use kernel::{Store, provenance::Source, queue::MAX_MESSAGE_BYTES};
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{body, complete::complete, incoming, open, send};
+use super::{body, complete::complete, ingest_event, open, send};
 use crate::{
     api::{Api, Caller},
     flow::Flow,
@@ -50,7 +50,7 @@ pub(crate) async fn batch<S: Store, F: Flow>(
     let defaults = [("context", context), ("integrations", integrations)];
     let defaults: Vec<_> = defaults.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let sent_at = sent_at.and_then(|text| serde_json::from_str::<Timestamp>(text.get()).ok());
-    let mut arrivals = open(&api, caller, Via::Segment, sent_at);
+    let mut request = open(&api, caller, Source::Segment, sent_at);
     let mut bytes = 0;
     for record in batch {
         let record = complete(record, &defaults);
@@ -59,11 +59,11 @@ pub(crate) async fn batch<S: Store, F: Flow>(
         if bytes > MAX_MESSAGE_BYTES {
             return Err(body::too_large_for_the_queue());
         }
-        let event = incoming(&api, &arrivals, record);
-        arrivals.events.push(event);
+        let event = ingest_event(&api, &request, record);
+        request.events.push(event);
     }
-    if !arrivals.events.is_empty() {
-        send(&api, &arrivals).await?;
+    if !request.events.is_empty() {
+        send(&api, &request).await?;
     }
     Ok(taken())
 }
@@ -82,10 +82,10 @@ pub(crate) async fn call<S: Store, F: Flow>(
         return Err(Problem::new(Kind::BadBody, "The body must be a JSON object."));
     }
     let name = to_raw_value(call.name()).map_err(|error| Problem::internal(error.to_string()))?;
-    let mut arrivals = open(&api, caller, Via::Segment, None);
-    let event = incoming(&api, &arrivals, complete(record, &[("type", &name)]));
-    arrivals.events.push(event);
-    send(&api, &arrivals).await?;
+    let mut request = open(&api, caller, Source::Segment, None);
+    let event = ingest_event(&api, &request, complete(record, &[("type", &name)]));
+    request.events.push(event);
+    send(&api, &request).await?;
     Ok(taken())
 }
 

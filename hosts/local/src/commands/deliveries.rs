@@ -8,7 +8,7 @@ use delivery::{
     query::{self, DeliveryView as Delivery, Filter, LaneView},
     redrive::{self, Redriven, Selection},
 };
-use destinations::destination::{Destination, Shown, State};
+use destinations::destination::{Destination, DestinationView, State};
 use kernel::{Name, store::Store};
 use serde::Serialize;
 use sqlite_store::SqliteStore;
@@ -131,7 +131,7 @@ async fn select(tenant: &Name, args: &Replay, store: &impl Store) -> Result<(Sta
 #[derive(Serialize)]
 struct Listed {
     #[serde(flatten)]
-    destination: Shown,
+    destination: DestinationView,
     lane: LaneView,
 }
 
@@ -156,7 +156,7 @@ pub(super) fn destinations(data: &Path, command: &Destinations) -> Result<ExitCo
 }
 
 fn described(Listed { destination, lane }: &Listed) -> String {
-    let Shown { destination_name, state, url, reason, .. } = destination;
+    let DestinationView { destination_name, state, url, reason, .. } = destination;
     let more = if lane.more { "more than " } else { "" };
     let oldest = lane.oldest_received_at.map(|oldest| format!(" since {oldest:.0}")).unwrap_or_default();
     let why = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();

@@ -144,7 +144,7 @@ fn picks(records: &[(BatchId, u64)], corrected: Option<&[u8]>) -> Result<Vec<Pic
 }
 
 fn corrected_records(bytes: &[u8]) -> Result<Vec<Box<RawValue>>, Exit> {
-    let refused = |error: serde_json::Error| Exit::usage(kernel::door::describe(&error));
+    let refused = |error: serde_json::Error| Exit::usage(kernel::json::describe(&error));
     if bytes.trim_ascii_start().starts_with(b"[") {
         return serde_json::from_slice(bytes).map_err(refused);
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use delivery::model::{self, Wakeup};
 use jiff::{SignedDuration, Timestamp};
 use kernel::{
-    Error, door,
+    Error, json,
     queue::{self, Queue as _, QueueName},
 };
 use registry::Host;
@@ -106,7 +106,7 @@ fn named(lane: &str) -> Option<Wakeup> {
 fn by_lane(messages: Vec<Waiting>) -> HashMap<String, Vec<Waiting>> {
     let mut lanes = HashMap::<_, Vec<_>>::new();
     for message in messages {
-        if let Ok(Wakeup { tenant, destination }) = door::decode::<Wakeup>(message.body.as_bytes()) {
+        if let Ok(Wakeup { tenant, destination }) = json::decode::<Wakeup>(message.body.as_bytes()) {
             lanes.entry(model::partition(&tenant, &destination)).or_default().push(message);
         }
     }

@@ -2,9 +2,9 @@
 
 mod poller;
 
-use events::consume_events::{Fed, Feed, consume_events};
+use events::consume_events::{FlowInput, FlowResult, consume_events};
 use kernel::{
-    Error, door,
+    Error, json,
     queue::{BatchResponse, SqsEvent},
 };
 use registry::Consumer;
@@ -38,7 +38,7 @@ const PANICKED: &str = "a fault in crmflow stopped the function";
 
 /// Calls a consumer with an event as JSON; gives its answer as JSON.
 pub(crate) async fn invoke(consumer: Consumer, event: &[u8], flow: &LocalFlow) -> Result<Vec<u8>, Error> {
-    door::encode(&call(consumer, door::decode(event)?, flow.clone(), None).await)
+    json::encode(&call(consumer, json::decode(event)?, flow.clone(), None).await)
 }
 
 /// Calls a consumer, which has until then. What it did before is done.
@@ -75,8 +75,8 @@ async fn in_time<T>(until: Option<Instant>, work: impl Future<Output = T>) -> Op
 }
 
 /// Runs the record flow on some events, so long as there is time; says how that ended.
-async fn run(flow: &LocalFlow, feed: Feed, until: Option<Instant>) -> Result<Fed, Error> {
-    let Feed { batch, input } = feed;
+async fn run(flow: &LocalFlow, feed: FlowInput, until: Option<Instant>) -> Result<FlowResult, Error> {
+    let FlowInput { batch, input } = feed;
     let machine = flow.services().template.machine("RecordsExpressStateMachine");
     let machine = machine.ok_or_else(|| Error::BadInput("there is no RecordsExpressStateMachine".into()))?;
     let name = batch.batch_id.to_string();
@@ -84,9 +84,9 @@ async fn run(flow: &LocalFlow, feed: Feed, until: Option<Instant>) -> Result<Fed
     flow.clear_staging(&batch.tenant, &name).await;
     let ended = ended.ok_or_else(|| Error::StorageUnavailable("the call has no time left".into()))?;
     Ok(match ended.outcome {
-        Outcome::Succeeded(_) => Fed::Through,
+        Outcome::Succeeded(_) => FlowResult::Completed,
         Outcome::Failed(failure) | Outcome::TimedOut(failure) | Outcome::Aborted(failure) => {
-            Fed::Failed(told(failure))
+            FlowResult::Failed(told(failure))
         }
     })
 }

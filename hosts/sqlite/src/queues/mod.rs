@@ -156,7 +156,7 @@ impl Queue for LocalQueue {
 
 /// The id of a message, derived from its sequence number if it has none of its own.
 fn id_of(id: Option<String>, sequence: i64) -> String {
-    id.unwrap_or_else(|| kernel::arrival::uuid(u128::from(sequence.cast_unsigned())))
+    id.unwrap_or_else(|| kernel::provenance::uuid(u128::from(sequence.cast_unsigned())))
 }
 
 #[cfg(test)]

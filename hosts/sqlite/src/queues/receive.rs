@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kernel::{queue::company, store::StoreError};
+use kernel::{queue::max_batch_for, store::StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
@@ -65,7 +65,7 @@ pub enum Next {
 impl LocalQueue {
     /// Receives at most so many `batches` of at most `most` messages, in the order in which they were sent. Messages
     /// that were received as often as the queue allows move to its dead letter queue instead. Retried messages come in
-    /// smaller batches ([`company`]), so that a poison message affects few others.
+    /// smaller batches ([`max_batch_for`]), so that a poison message affects few others.
     ///
     /// A queue must have one receiver at a time.
     pub async fn receive(
@@ -172,7 +172,7 @@ impl LocalQueue {
         let (dead, again): (Vec<&ReceivedMessage>, Vec<_>) =
             left.into_iter().partition(|message| is_dead(queue, message.receives));
         let pause = |message: &ReceivedMessage| pause(queue, message.receives);
-        let wait = again.iter().filter(|message| company(message.receives) == usize::MAX);
+        let wait = again.iter().filter(|message| max_batch_for(message.receives) == usize::MAX);
         let wait = wait.map(|message| pause(message)).max();
         let reason = |message: &ReceivedMessage| failed.get(&message.id).cloned();
         let again: Vec<(i64, i64, Option<String>)> = again
@@ -279,14 +279,14 @@ fn find(
             let tried = receives + crashes + 1;
             let Text(body) = row.get(2)?;
             bytes += body.len();
-            room = room.min(company(tried));
+            room = room.min(max_batch_for(tried));
             let count = found.received.last().map_or(0, Vec::len);
             if count >= room || bytes > MAX_RECEIVED_BYTES {
                 if found.received.len() >= batches {
                     break;
                 }
                 found.received.push(Vec::new());
-                (bytes, room) = (body.len(), most.min(company(tried)));
+                (bytes, room) = (body.len(), most.min(max_batch_for(tried)));
             }
             if let Some(batch) = found.received.last_mut() {
                 let id = id_of(row.get(1)?, sequence);

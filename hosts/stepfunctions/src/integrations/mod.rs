@@ -55,7 +55,7 @@ pub(crate) async fn watch(task: &TaskRequest, runner: &Runner) -> Result<Value, 
 fn id(task: &TaskRequest, part: usize, runner: &Runner) -> String {
     match (&runner.journal, serde_json::to_string(&task.id)) {
         (Some(_), Ok(id)) => {
-            kernel::arrival::uuid(xxh3_128(format!("{}/{id}/{part}", task.execution).as_bytes()))
+            kernel::provenance::uuid(xxh3_128(format!("{}/{id}/{part}", task.execution).as_bytes()))
         }
         _ => clock::uuid(),
     }

@@ -8,19 +8,20 @@ use delivery::{
 };
 use destinations::{
     destination::{
-        CONCURRENCY, Destination, DestinationType, FINAL_STATUSES, HOLD_SECONDS, Ordering, State, Stored,
+        DEFAULT_CONCURRENCY, DEFAULT_HOLD_SECONDS, Destination, DestinationType, FINAL_STATUSES, Ordering,
+        State, Stored,
     },
     outbound::{Guard, Outbound},
 };
 use events::{
     event::StoredEvent,
-    response::{self, Response},
+    response::{self, EventResponse},
 };
 use jiff::{SignedDuration, Timestamp};
 use kernel::{
     Name, Objects,
-    arrival::Via,
     batch::BatchId,
+    provenance::Source,
     quarantine::{self, Entry, Filter},
     queue::{MessageAttributes, QueueName, SqsEvent, SqsMessage},
     store::{Condition, Item, Query, Store, Table},
@@ -116,8 +117,8 @@ impl Fixture {
             secrets: Vec::new().into(),
             rate_limit: None,
             ordering: Ordering::None,
-            hold_seconds: HOLD_SECONDS,
-            concurrency: CONCURRENCY,
+            hold_seconds: DEFAULT_HOLD_SECONDS,
+            concurrency: DEFAULT_CONCURRENCY,
             retry_delays: vec![0; 7],
             final_statuses: FINAL_STATUSES.to_vec(),
             state: State::Active,
@@ -156,9 +157,9 @@ impl Fixture {
         let event = StoredEvent {
             message_id: id.to_owned(),
             sequence: sequence.clone(),
-            via: Via::Track,
+            via: Source::Track,
             received_at,
-            outcome: events::event::Standing::Stored,
+            outcome: events::event::EventStatus::Stored,
             faults: Vec::new(),
             hash: String::new(),
             call: None,
@@ -171,7 +172,7 @@ impl Fixture {
             conflicts: Vec::new(),
         };
         self.put(Table::Events, event.item(&self.tenant, 1).unwrap()).await;
-        let response = Response {
+        let response = EventResponse {
             response_id: id.to_owned(),
             response_body: serde_json::from_str(&payload).unwrap(),
             destinations: to.iter().map(|name| (name.parse().unwrap(), false)).collect(),
@@ -279,10 +280,10 @@ impl Fixture {
     }
 
     /// The response of an event.
-    pub(super) async fn response(&self, id: &str) -> Response {
+    pub(super) async fn response(&self, id: &str) -> EventResponse {
         let partition = response::partition(&self.tenant, id);
         let item = self.store.get(response::TABLE, &partition, response::SORT).await.unwrap().unwrap();
-        Response::read(&item).unwrap()
+        EventResponse::read(&item).unwrap()
     }
 
     pub(super) async fn quarantine(&self) -> Vec<Entry> {

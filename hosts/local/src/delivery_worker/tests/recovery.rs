@@ -1,7 +1,7 @@
 //! What a crash leaves behind leads to the same end.
 
 use delivery::model::{self, Delivery, Queued, Status};
-use events::response::{self, Response};
+use events::response::{self, EventResponse};
 use jiff::{SignedDuration, Timestamp};
 use kernel::store::{Item, Store};
 
@@ -91,7 +91,7 @@ async fn delivered_but_still_queued() {
         .await;
     let partition = response::partition(&fixture.tenant, "m1");
     let item = fixture.store.get(response::TABLE, &partition, response::SORT).await.unwrap().unwrap();
-    let mut response = Response::read(&item).unwrap();
+    let mut response = EventResponse::read(&item).unwrap();
     response.destinations.insert("A".parse().unwrap(), true);
     fixture.put(response::TABLE, response.item(&fixture.tenant, 2).unwrap()).await;
     fixture.deliver(&["A"]).await;
@@ -125,7 +125,7 @@ async fn sent_again_and_delivered_but_the_failure_is_still_there() {
     }
     let partition = response::partition(&fixture.tenant, "m1");
     let item = fixture.store.get(response::TABLE, &partition, response::SORT).await.unwrap().unwrap();
-    let mut response = Response::read(&item).unwrap();
+    let mut response = EventResponse::read(&item).unwrap();
     response.destinations.insert("A".parse().unwrap(), true);
     fixture.put(response::TABLE, response.item(&fixture.tenant, 2).unwrap()).await;
     fixture.deliver(&["A"]).await;

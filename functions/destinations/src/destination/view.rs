@@ -9,12 +9,12 @@ use super::{Destination, DestinationType, Ordering, State};
 use kernel::destination_name::DestinationName;
 
 /// The text in the place of a redacted value.
-pub const HIDDEN: &str = "***";
+pub const REDACTED: &str = "***";
 
 /// A destination as clients see it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Shown {
+pub struct DestinationView {
     /// Its name.
     pub destination_name: DestinationName,
     /// Its type.
@@ -57,11 +57,11 @@ pub struct Shown {
     pub updated_at: Timestamp,
 }
 
-impl From<Destination> for Shown {
+impl From<Destination> for DestinationView {
     fn from(destination: Destination) -> Self {
         Self {
-            url: shown_url(&destination.url),
-            headers: destination.headers.into_inner().into_keys().map(|name| (name, HIDDEN)).collect(),
+            url: redacted_url(&destination.url),
+            headers: destination.headers.into_inner().into_keys().map(|name| (name, REDACTED)).collect(),
             secrets: destination.secrets.len(),
             destination_name: destination.destination_name,
             r#type: destination.kind,
@@ -83,13 +83,13 @@ impl From<Destination> for Shown {
 }
 
 /// A URL with the values of its query redacted.
-pub fn shown_url(url: &str) -> String {
+pub fn redacted_url(url: &str) -> String {
     let Some((front, query)) = url.split_once('?') else { return url.to_owned() };
     let pairs: Vec<String> = query
         .split('&')
         .map(|pair| match pair.split_once('=') {
-            Some((name, _)) => format!("{name}={HIDDEN}"),
-            None => HIDDEN.to_owned(),
+            Some((name, _)) => format!("{name}={REDACTED}"),
+            None => REDACTED.to_owned(),
         })
         .collect();
     format!("{front}?{}", pairs.join("&"))
@@ -119,17 +119,17 @@ fn name(pair: &str) -> Option<&str> {
 }
 
 fn is_redacted(pair: &str) -> bool {
-    pair.split_once('=').map_or(pair, |(_, value)| value) == HIDDEN
+    pair.split_once('=').map_or(pair, |(_, value)| value) == REDACTED
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{has_redacted_values, restored_url, shown_url};
+    use super::{has_redacted_values, redacted_url, restored_url};
 
     #[track_caller]
     fn check(url: &str, shown: &str) {
-        assert_eq!(shown_url(url), shown);
-        assert_eq!(shown_url(shown), shown, "what is shown hides nothing more");
+        assert_eq!(redacted_url(url), shown);
+        assert_eq!(redacted_url(shown), shown, "what is shown hides nothing more");
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
     fn redacted_values_mean_stored_ones() {
         let stored = "https://a.example/x?key=1&b=2=3&token&b=4";
         for url in [stored, "https://a.example/x?b=2=3"] {
-            check_restored(&shown_url(url), url, Some(url));
+            check_restored(&redacted_url(url), url, Some(url));
         }
         check_restored("https://a.example/y?key=***", stored, Some("https://a.example/y?key=1"));
         check_restored("https://a.example/x?c=5&***", stored, Some("https://a.example/x?c=5&token"));

@@ -7,33 +7,33 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::HIDDEN;
+use super::REDACTED;
 
-/// A value that is stored and sent, and not shown: its `Debug` is [`HIDDEN`].
+/// A value that is stored and sent, and not shown: its `Debug` is [`REDACTED`].
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Hidden<T>(T);
+pub struct Redacted<T>(T);
 
-impl<T> Hidden<T> {
+impl<T> Redacted<T> {
     /// The value.
     pub fn into_inner(self) -> T {
         self.0
     }
 }
 
-impl<T> fmt::Debug for Hidden<T> {
+impl<T> fmt::Debug for Redacted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(HIDDEN)
+        f.write_str(REDACTED)
     }
 }
 
-impl<T> From<T> for Hidden<T> {
+impl<T> From<T> for Redacted<T> {
     fn from(value: T) -> Self {
         Self(value)
     }
 }
 
-impl<T> Deref for Hidden<T> {
+impl<T> Deref for Redacted<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -41,7 +41,7 @@ impl<T> Deref for Hidden<T> {
     }
 }
 
-impl<T> DerefMut for Hidden<T> {
+impl<T> DerefMut for Redacted<T> {
     fn deref_mut(&mut self) -> &mut T {
         &mut self.0
     }

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{contact::Contact, email::EmailKey};
-use kernel::{door, error::Error};
+use kernel::{error::Error, json};
 
 /// One line of the valid records. The contact stays unparsed until a step needs it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Accepted<'a> {
+pub struct ContactLine<'a> {
     /// The record's index in the batch, from zero.
     pub index: u64,
     /// The key of its address.
@@ -24,15 +24,15 @@ pub struct Accepted<'a> {
     pub contact: &'a RawValue,
 }
 
-impl<'a> Accepted<'a> {
+impl<'a> ContactLine<'a> {
     /// Reads one line.
     pub fn parse(line: &'a [u8]) -> Result<Self, Error> {
-        serde_json::from_slice(line).map_err(|error| Error::BadInput(door::describe(&error)))
+        serde_json::from_slice(line).map_err(|error| Error::BadInput(json::describe(&error)))
     }
 
     /// The contact.
     pub fn contact(&self) -> Result<Contact<'a>, Error> {
-        serde_json::from_str(self.contact.get()).map_err(|error| Error::BadInput(door::describe(&error)))
+        serde_json::from_str(self.contact.get()).map_err(|error| Error::BadInput(json::describe(&error)))
     }
 
     /// Writes the line of a contact, without the line feed.
@@ -46,6 +46,6 @@ impl<'a> Accepted<'a> {
             contact: &'a Contact<'a>,
         }
         let line = Line { index, key: key.as_str(), opt_in: contact.opt_in, contact };
-        serde_json::to_writer(to, &line).map_err(|error| Error::BadInput(door::describe(&error)))
+        serde_json::to_writer(to, &line).map_err(|error| Error::BadInput(json::describe(&error)))
     }
 }

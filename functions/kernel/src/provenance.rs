@@ -14,7 +14,7 @@ use crate::{
 /// The ingest endpoint of an event, or its format. It decides by which field names an event is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Via {
+pub enum Source {
     /// `POST /track` (S0-002).
     Track,
     /// `POST /events`.
@@ -25,7 +25,7 @@ pub enum Via {
     Crmflow,
 }
 
-impl Via {
+impl Source {
     /// The provider under which its events are stored.
     pub fn provider(self) -> &'static str {
         match self {
@@ -40,29 +40,29 @@ impl Via {
 /// The events of one request: one message of the queue.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Arrivals<'a> {
+pub struct IngestRequest<'a> {
     /// The id of the request: a ULID, made at the edge, later ones greater.
     pub id: BatchId,
     /// The tenant of the events.
     pub tenant: Name,
     /// The ingest endpoint.
-    pub via: Via,
+    pub via: Source,
     /// When the request arrived.
     pub received_at: Timestamp,
     /// The send time by the client's clock. The check corrects the client's times by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Timestamp>,
     /// How often a replay sent the events out of quarantine.
-    #[serde(default, skip_serializing_if = "crate::door::is_default")]
+    #[serde(default, skip_serializing_if = "crate::json::is_default")]
     pub retry: u64,
     /// The events, in the order of the body.
-    pub events: Vec<Incoming<'a>>,
+    pub events: Vec<IngestEvent<'a>>,
 }
 
 /// One event of a request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Incoming<'a> {
+pub struct IngestEvent<'a> {
     /// Its id: the client's, or a UUID made at the edge.
     pub message_id: Cow<'a, str>,
     /// The event's text, unchanged.
@@ -72,7 +72,7 @@ pub struct Incoming<'a> {
 /// The provenance of one event: its ingest request and its index there. Every attempt at its message has the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Arrival {
+pub struct Provenance {
     /// The ingest request.
     pub id: BatchId,
     /// The event's index in that request, from zero.
@@ -80,7 +80,7 @@ pub struct Arrival {
     /// The event's id.
     pub message_id: String,
     /// The ingest endpoint.
-    pub via: Via,
+    pub via: Source,
     /// When the request arrived.
     pub received_at: Timestamp,
     /// The send time by the client's clock.
@@ -88,7 +88,7 @@ pub struct Arrival {
     pub sent_at: Option<Timestamp>,
 }
 
-impl Arrival {
+impl Provenance {
     /// The sort key of the event: `<ULID>-<index>`, in order of arrival.
     pub fn sequence(&self) -> String {
         format!("{}-{:05}", self.id, self.index)

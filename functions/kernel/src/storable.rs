@@ -13,7 +13,7 @@ const MAX_DIGITS: i64 = 38;
 const POWERS: std::ops::RangeInclusive<i64> = -130..=125;
 
 /// Whether a JSON text is an object whose names are neither empty nor repeated, and whose numbers fit.
-pub fn is_keepable(json: &str) -> bool {
+pub fn is_storable(json: &str) -> bool {
     let mut text = serde_json::Deserializer::from_str(json);
     json.starts_with('{') && Level(MAX_DEPTH).deserialize(&mut text).is_ok() && numbers_fit(json.as_bytes())
 }
@@ -148,7 +148,7 @@ mod tests {
 
     #[track_caller]
     fn check(json: &str, keepable: bool) {
-        assert_eq!(is_keepable(json), keepable, "{json}");
+        assert_eq!(is_storable(json), keepable, "{json}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{arrival::Arrival, door, error::Error, fault::Fault};
+use crate::{error::Error, fault::Fault, json, provenance::Provenance};
 
 /// A received record, unchanged.
 ///
@@ -14,17 +14,17 @@ use crate::{arrival::Arrival, door, error::Error, fault::Fault};
 /// UTF-8 is in `base64`. Both then have their fault.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Received<'a> {
+pub struct RawRecord<'a> {
     /// Its index in the batch, from zero.
     pub index: u64,
     /// The line of the input on which it begins, from one; zero if lines have no meaning there.
-    #[serde(default, skip_serializing_if = "crate::door::is_default")]
+    #[serde(default, skip_serializing_if = "crate::json::is_default")]
     pub line: u64,
     /// How often a replay sent it out of quarantine.
-    #[serde(default, skip_serializing_if = "crate::door::is_default")]
+    #[serde(default, skip_serializing_if = "crate::json::is_default")]
     pub retry: u64,
     /// The record, if it is JSON.
-    #[serde(borrow, default, deserialize_with = "door::present", skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, deserialize_with = "json::present", skip_serializing_if = "Option::is_none")]
     pub record: Option<&'a RawValue>,
     /// The record, if it is not JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,14 +33,14 @@ pub struct Received<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base64: Option<Cow<'a, str>>,
     /// Its provenance, if it is an event.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub arrival: Option<Arrival>,
+    #[serde(rename = "arrival", default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
     /// Its faults, as far as they are known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
 }
 
-impl<'a> Received<'a> {
+impl<'a> RawRecord<'a> {
     /// A record that is JSON.
     pub fn json(index: u64, line: u64, record: &'a RawValue) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl<'a> Received<'a> {
             record: Some(record),
             text: None,
             base64: None,
-            arrival: None,
+            provenance: None,
             faults: Vec::new(),
         }
     }
@@ -61,22 +61,22 @@ impl<'a> Received<'a> {
             Ok(text) => (Some(Cow::Borrowed(text)), None),
             Err(_) => (None, Some(Cow::Owned(BASE64_STANDARD.encode(bytes)))),
         };
-        Self { index, line, retry: 0, record: None, text, base64, arrival: None, faults: vec![fault] }
+        Self { index, line, retry: 0, record: None, text, base64, provenance: None, faults: vec![fault] }
     }
 
     /// Reads one line of a chunk object.
     pub fn parse(line: &'a [u8]) -> Result<Self, Error> {
-        serde_json::from_slice(line).map_err(|error| Error::BadInput(door::describe(&error)))
+        serde_json::from_slice(line).map_err(|error| Error::BadInput(json::describe(&error)))
     }
 
     /// Writes it as one line, without the line feed.
     pub fn write(&self, to: &mut Vec<u8>) -> Result<(), Error> {
-        serde_json::to_writer(to, self).map_err(|error| Error::BadInput(door::describe(&error)))
+        serde_json::to_writer(to, self).map_err(|error| Error::BadInput(json::describe(&error)))
     }
 
     /// The provenance of an event. Every event of a batch has one.
-    pub fn arrival(&self) -> Result<&Arrival, Error> {
-        self.arrival
+    pub fn provenance(&self) -> Result<&Provenance, Error> {
+        self.provenance
             .as_ref()
             .ok_or_else(|| Error::BadInput("an event does not say where it came from".into()))
     }

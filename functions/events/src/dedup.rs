@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use crate::{
-    event::{Standing, StoredEvent, content_hash},
-    response::{self, Response},
+    event::{EventStatus, StoredEvent, content_hash},
+    response::{self, EventResponse},
 };
 use kernel::{
     batch::Name,
@@ -17,9 +17,9 @@ use kernel::{
 };
 
 /// How long an id belongs to its event, by the arrival times of both.
-pub const STANDS: SignedDuration = SignedDuration::from_hours(7 * 24);
+pub const DEDUP_WINDOW: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Maximum number of conflicts that a stored event lists.
-pub const CONFLICTS: usize = 10;
+pub const MAX_CONFLICTS: usize = 10;
 
 /// Maximum number of events in one store request: bounds memory, and the length of one transaction.
 const MAX_BLOCK_EVENTS: usize = 1_000;
@@ -28,7 +28,7 @@ const MAX_ATTEMPTS: usize = 8;
 
 /// The result of storing an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PutOutcome {
     /// It is stored, now or by an earlier attempt.
     Stored,
     /// Its id belongs to the same event already.
@@ -40,7 +40,7 @@ pub enum Verdict {
 /// How a new event and the event that is stored under its id are resolved.
 enum Resolution {
     /// The stored event stays; this is the result of the new one.
-    Keep(Verdict),
+    Keep(PutOutcome),
     /// The new event replaces the stored one.
     Replace,
     /// The new event replaces the stored one, unless that is still in delivery: a delivery sends the event that is
@@ -50,17 +50,17 @@ enum Resolution {
 
 /// Stores valid events, each under its id if that is free; returns the results in order. Of events with one id the
 /// first one is stored. An id is free if its event was invalid. It is also free if its event arrived more than
-/// [`STANDS`] before, and every destination of that event has it.
+/// [`DEDUP_WINDOW`] before, and every destination of that event has it.
 pub async fn put_valid(
     store: &impl Store,
     tenant: &Name,
     events: &[StoredEvent],
-) -> Result<Vec<Verdict>, Error> {
+) -> Result<Vec<PutOutcome>, Error> {
     put(store, tenant, events, |stored, new| {
-        let is_in_window = new.received_at.duration_since(stored.received_at) <= STANDS;
+        let is_in_window = new.received_at.duration_since(stored.received_at) <= DEDUP_WINDOW;
         match stored.outcome {
-            Standing::Invalid => Resolution::Replace,
-            _ if stored.sequence == new.sequence => Resolution::Keep(Verdict::Stored),
+            EventStatus::Invalid => Resolution::Replace,
+            _ if stored.sequence == new.sequence => Resolution::Keep(PutOutcome::Stored),
             _ if !is_in_window => Resolution::ReplaceUnlessInDelivery,
             _ => Resolution::Keep(compare(stored, new)),
         }
@@ -69,9 +69,9 @@ pub async fn put_valid(
 }
 
 /// The result of an event whose id belongs to a stored one.
-fn compare(stored: &StoredEvent, new: &StoredEvent) -> Verdict {
+fn compare(stored: &StoredEvent, new: &StoredEvent) -> PutOutcome {
     let is_same = stored.hash == new.hash || has_same_content(stored, new);
-    if is_same { Verdict::Duplicate } else { Verdict::Conflict }
+    if is_same { PutOutcome::Duplicate } else { PutOutcome::Conflict }
 }
 
 /// Whether two events have the same content by today's rule: a hash may be that of an earlier rule.
@@ -84,8 +84,8 @@ fn has_same_content(stored: &StoredEvent, new: &StoredEvent) -> bool {
 /// invalid events with one id the latest is stored.
 pub async fn put_invalid(store: &impl Store, tenant: &Name, events: &[StoredEvent]) -> Result<(), Error> {
     let decide = |stored: &StoredEvent, new: &StoredEvent| {
-        let is_later = stored.outcome == Standing::Invalid && stored.sequence < new.sequence;
-        if is_later { Resolution::Replace } else { Resolution::Keep(Verdict::Stored) }
+        let is_later = stored.outcome == EventStatus::Invalid && stored.sequence < new.sequence;
+        if is_later { Resolution::Replace } else { Resolution::Keep(PutOutcome::Stored) }
     };
     put(store, tenant, events, decide).await.map(drop)
 }
@@ -96,7 +96,7 @@ async fn put(
     tenant: &Name,
     events: &[StoredEvent],
     decide: impl Fn(&StoredEvent, &StoredEvent) -> Resolution,
-) -> Result<Vec<Verdict>, Error> {
+) -> Result<Vec<PutOutcome>, Error> {
     let mut verdicts = Vec::with_capacity(events.len());
     for block in events.chunks(MAX_BLOCK_EVENTS) {
         verdicts.extend(put_block(store, tenant, block, &decide).await?);
@@ -109,8 +109,8 @@ async fn put_block(
     tenant: &Name,
     events: &[StoredEvent],
     decide: impl Fn(&StoredEvent, &StoredEvent) -> Resolution,
-) -> Result<Vec<Verdict>, Error> {
-    let mut verdicts = vec![Verdict::Stored; events.len()];
+) -> Result<Vec<PutOutcome>, Error> {
+    let mut verdicts = vec![PutOutcome::Stored; events.len()];
     let mut pending: Vec<(usize, Option<u64>)> = (0..events.len()).map(|at| (at, None)).collect();
     for _ in 0..MAX_ATTEMPTS {
         let puts = pending.iter().map(|&(at, over)| item(&events[at], tenant, over));
@@ -132,8 +132,8 @@ async fn put_block(
             }
         }
         let in_delivery = in_delivery(store, tenant, &expired).await?;
-        for ((at, version, stored), is_open) in expired.into_iter().zip(in_delivery) {
-            if is_open {
+        for ((at, version, stored), has_pending) in expired.into_iter().zip(in_delivery) {
+            if has_pending {
                 verdicts[at] = compare(&stored, &events[at]);
             } else {
                 retried.push((at, Some(version)));
@@ -160,12 +160,12 @@ async fn in_delivery(
         |stored: &StoredEvent| (response::partition(tenant, &stored.message_id), response::SORT.to_owned());
     let keys = expired.iter().map(|(.., stored)| key(stored)).collect();
     let found = store.get_all(response::TABLE, keys).await?.into_iter().zip(expired);
-    let is_open = |(item, (.., stored)): (Option<Item>, &(usize, u64, StoredEvent))| {
+    let has_pending = |(item, (.., stored)): (Option<Item>, &(usize, u64, StoredEvent))| {
         let Some(item) = item else { return Ok(false) };
-        let response = Response::read(&item)?;
-        Ok(response.sequence == stored.sequence && response.is_open())
+        let response = EventResponse::read(&item)?;
+        Ok(response.sequence == stored.sequence && response.has_pending())
     };
-    found.map(is_open).collect()
+    found.map(has_pending).collect()
 }
 
 /// The put of an event: under a free id, or over the version that is stored.
@@ -218,7 +218,7 @@ fn noted(mut stored: StoredEvent, sequences: &[String]) -> Option<StoredEvent> {
     }
     stored.conflicts.extend(new.into_iter().cloned());
     stored.conflicts.sort_unstable();
-    let surplus = stored.conflicts.len().saturating_sub(CONFLICTS);
+    let surplus = stored.conflicts.len().saturating_sub(MAX_CONFLICTS);
     stored.conflicts.drain(..surplus);
     Some(stored)
 }
