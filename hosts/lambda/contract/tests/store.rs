@@ -7,10 +7,15 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
-use kernel::{Objects, queue::{Message, Queue, QueueError, QueueName}, store::Table, store_contract::store_contract};
-use registry::{consent_contract::consent_contract, event_contract::event_contract};
+use kernel::{
+    Objects,
+    queue::{Message, Queue, QueueError, QueueName},
+    store::Table,
+    store_contract::store_contract,
+};
 use lambda::{Config, DynamoStore, attributes};
 use object_store::memory::InMemory;
+use registry::{consent_contract::consent_contract, event_contract::event_contract};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dynamodb_keeps_the_contract() {
