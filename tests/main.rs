@@ -30,6 +30,7 @@ mod formats;
 mod http;
 mod memory;
 mod mocks;
+mod openapi;
 mod outcomes;
 mod people;
 mod program;

@@ -7,7 +7,7 @@ use destinations::outbound::Guard;
 use jiff::Timestamp;
 use kernel::{BatchId, Name, Objects, Store};
 
-use crate::{arrival_ids::ArrivalIds, flow::Flow, hosts::Hosts};
+use crate::{events::arrival_ids::ArrivalIds, flow::Flow, http::hosts::Hosts};
 
 /// What the routes work with.
 #[derive(Debug)]

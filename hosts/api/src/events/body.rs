@@ -6,7 +6,7 @@ use events::event::{MAX_REQUEST_BYTES, MAX_REQUEST_EVENTS};
 use kernel::{Error, json, objects, queue::MAX_MESSAGE_BYTES};
 use serde::Deserialize;
 
-use crate::{
+use crate::http::{
     body, media,
     problem::{Kind, Problem},
 };

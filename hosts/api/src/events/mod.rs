@@ -1,17 +1,16 @@
 //! Events in: `POST /track`, `POST /events` and Segment's calls. Each request becomes one message of the queue,
 //! and is answered when that is durable.
 
+pub(crate) mod arrival_ids;
 mod body;
 mod complete;
 mod own;
 mod segment;
-
-pub(crate) use own::{post, track};
-pub(crate) use segment::{batch, call};
+mod status;
 
 use std::{borrow::Cow, time::Duration};
 
-use events::event;
+use events::event::{self, Call};
 use jiff::Timestamp;
 use kernel::{
     Store,
@@ -24,8 +23,33 @@ use serde_json::value::RawValue;
 use crate::{
     api::{Api, Caller},
     flow::Flow,
-    problem::{Kind, Problem},
+    http::{
+        problem::{Kind, Problem},
+        routes::Routes,
+    },
 };
+
+/// The routes of this domain.
+pub(crate) fn routes<S: Store, F: Flow>() -> Routes<S, F> {
+    let own = Routes::described_by(include_str!("openapi.json"))
+        .intake("/track", own::track::<S, F>)
+        .intake("/events", own::post::<S, F>)
+        .intake("/v1/batch", segment::batch::<S, F>);
+    let calls = [
+        ("/v1/track", Call::Track),
+        ("/v1/identify", Call::Identify),
+        ("/v1/page", Call::Page),
+        ("/v1/screen", Call::Screen),
+        ("/v1/group", Call::Group),
+        ("/v1/alias", Call::Alias),
+    ];
+    let segment = calls.into_iter().fold(own, |routes, (path, call)| {
+        routes.intake(path, move |api, caller, headers, body| {
+            segment::call::<S, F>(call, api, caller, headers, body)
+        })
+    });
+    segment.get("/events/{messageId}", status::get::<S, F>)
+}
 
 /// A request that has brought no events yet.
 fn open<S: Store, F: Flow>(

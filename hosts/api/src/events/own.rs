@@ -22,9 +22,11 @@ use super::{body, ingest_event, open, refused, send};
 use crate::{
     api::{Api, Caller},
     flow::Flow,
-    media,
-    problem::{Kind, Problem},
-    query,
+    http::{
+        media,
+        problem::{Kind, Problem},
+        query,
+    },
 };
 
 /// Takes one event in; 200 with its id (S0-002, S0-008).

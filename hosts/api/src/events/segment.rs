@@ -20,7 +20,7 @@ use super::{body, complete::complete, ingest_event, open, send};
 use crate::{
     api::{Api, Caller},
     flow::Flow,
-    problem::{Kind, Problem},
+    http::problem::{Kind, Problem},
 };
 
 /// The body of a batch, as far as it is read.

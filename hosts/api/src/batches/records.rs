@@ -10,12 +10,14 @@ use kernel::{Batch, Kind, Store, objects, order};
 
 use crate::{
     api::{Api, Caller},
-    body,
+    batches::submit,
     flow::Flow,
-    idempotency::{self, Claim, Key},
-    media,
-    problem::{self, Problem},
-    submit,
+    http::{
+        body,
+        idempotency::{self, Claim, Key},
+        media,
+        problem::{self, Problem},
+    },
 };
 
 /// Takes a batch in; 202, or 200 where the client waits for its end.

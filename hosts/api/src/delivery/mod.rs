@@ -20,18 +20,27 @@ use delivery::{
     redrive::{self, Selection},
 };
 use jiff::Timestamp;
-use kernel::{Error, Store, fault::Fault};
+use kernel::{Store, fault::Fault};
 use serde::Serialize;
 
 use crate::{
     api::{Api, Caller},
-    batches::Next,
-    body, destinations,
+    destinations,
     flow::Flow,
-    media,
-    problem::{Kind, Problem},
-    query::{Parameters, encoded},
+    http::{
+        body, media, page,
+        problem::{Kind, Problem},
+        query::{Parameters, encoded},
+        routes::Routes,
+    },
 };
+
+/// The routes of this domain.
+pub(crate) fn routes<S: Store, F: Flow>() -> Routes<S, F> {
+    Routes::described_by(include_str!("openapi.json"))
+        .get("/deliveries", list::<S, F>)
+        .post("/deliveries/replay", replay::<S, F>)
+}
 
 /// How many deliveries one request may send again.
 const REPLAYED: u32 = 10_000;
@@ -66,11 +75,6 @@ pub(crate) async fn list<S: Store, F: Flow>(
     caller: Caller,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    struct Page {
-        deliveries: Vec<Listed>,
-        links: Next,
-    }
     let query = Parameters::read(&uri, &["destination", "status", "error", "limit", "page"])?;
     let filter = Filter {
         destination: query.parse("destination", "the name of a destination", |text| text.parse().ok())?,
@@ -83,15 +87,10 @@ pub(crate) async fn list<S: Store, F: Flow>(
     };
     let page = query.get("page");
     let found = query::list(&caller.tenant, &filter, page, query.limit()?, &api.store).await;
-    let found = found.map_err(|error| match error {
-        Error::BadInput(_) if page.is_some() => {
-            Problem::new(Kind::BadRequest, "page must be one that a listing named as its next.")
-        }
-        error => error.into(),
-    })?;
+    let found = found.map_err(|error| page::failed(error, page.is_some()))?;
     let next = found.next.map(|page| query.next("/deliveries", "page", &page));
-    let deliveries = found.deliveries.into_iter().map(Listed::from).collect();
-    Ok(Json(Page { deliveries, links: Next { next } }).into_response())
+    let deliveries: Vec<Listed> = found.deliveries.into_iter().map(Listed::from).collect();
+    Ok(page::page("deliveries", &deliveries, next))
 }
 
 fn status(name: &str) -> Option<Status> {

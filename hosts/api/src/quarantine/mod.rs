@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use kernel::{
-    BatchId, Error, Store,
+    BatchId, Store,
     fault::ErrorType,
     quarantine::{self, Entry, Filter},
 };
@@ -20,14 +20,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{Api, Caller},
-    batches::{self, Next},
-    body,
+    batches,
+    batches::submit::{self, Accepted},
     flow::Flow,
-    media,
-    problem::{self, Problem},
-    query::Parameters,
-    submit::{self, Accepted},
+    http::{body, media, page, problem::Problem, query::Parameters, routes::Routes},
 };
+
+/// The routes of this domain.
+pub(crate) fn routes<S: Store, F: Flow>() -> Routes<S, F> {
+    Routes::described_by(include_str!("openapi.json"))
+        .get("/quarantine", list::<S, F>)
+        .post("/quarantine/replay", replay::<S, F>)
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -45,11 +49,6 @@ pub(crate) async fn list<S: Store, F: Flow>(
     caller: Caller,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    struct Page {
-        entries: Vec<View>,
-        links: Next,
-    }
     let query = Parameters::read(&uri, &["batch", "errorType", "all", "limit", "page"])?;
     let filter = Filter {
         batches: query.parse("batch", "a batch id", |text| text.parse().ok())?.map(|id: BatchId| [id].into()),
@@ -61,23 +60,14 @@ pub(crate) async fn list<S: Store, F: Flow>(
     };
     let all = query.parse("all", "true or false", |text| text.parse().ok())?;
     let page = query.get("page");
-    let found = quarantine::list(&caller.tenant, &filter, page, query.limit()?, &api.objects).await.map_err(
-        |error| match error {
-            Error::BadInput(_) if page.is_some() => {
-                Problem::new(problem::Kind::BadRequest, "page must be one that a listing named as its next.")
-            }
-            error => error.into(),
-        },
-    )?;
+    let found = quarantine::list(&caller.tenant, &filter, page, query.limit()?, &api.objects).await;
+    let found = found.map_err(|error| page::failed(error, page.is_some()))?;
     let holders = replay::replayed_as(&api.store, &caller.tenant, &found.entries, (api.now)()).await?;
     let entries = found.entries.into_iter().zip(holders);
     let entries = entries.filter(|(_, replayed_as)| all == Some(true) || replayed_as.is_none());
     let next = found.next.map(|page| query.next("/quarantine", "page", &page));
-    let page = Page {
-        entries: entries.map(|(entry, replayed_as)| View { entry, replayed_as }).collect(),
-        links: Next { next },
-    };
-    Ok(Json(page).into_response())
+    let entries: Vec<View> = entries.map(|(entry, replayed_as)| View { entry, replayed_as }).collect();
+    Ok(page::page("entries", &entries, next))
 }
 
 fn error_type(name: &str) -> Option<ErrorType> {

@@ -17,7 +17,7 @@ use crate::{
     api::{Api, Caller},
     batches::Links,
     flow::Flow,
-    problem::{self, Problem},
+    http::problem::{self, Problem},
 };
 
 /// How long the address is good for.

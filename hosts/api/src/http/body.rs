@@ -17,7 +17,7 @@ use kernel::json;
 use serde::de::DeserializeOwned;
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 
 /// How large a body may be as it is sent, on both hosts (design, Numbers to hold).
 pub(crate) const LIMIT: usize = 5 * 1024 * 1024;

@@ -3,7 +3,7 @@
 use axum::{extract::Query, http::Uri};
 use serde_json::json;
 
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 
 /// How many entries a page has where the client does not say.
 pub(crate) const PAGE: usize = 100;

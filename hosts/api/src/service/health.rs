@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::{
     api::{Api, Caller},
     flow::Flow,
-    problem::Problem,
+    http::problem::Problem,
 };
 
 /// How long storage may take.

@@ -1,6 +1,10 @@
 //! `GET /batches`, `/batches/{id}`, `/batches/{id}/records/{index}`: what became of a batch, and of each of
 //! its records.
 
+mod records;
+pub(crate) mod submit;
+mod uploads;
+
 use std::sync::Arc;
 
 use axum::{
@@ -17,9 +21,23 @@ use serde::Serialize;
 use crate::{
     api::{Api, Caller},
     flow::{ExecutionStatus, Flow, Machine},
-    problem::{Kind, Problem},
-    query::Parameters,
+    http::{
+        page::page,
+        problem::{Kind, Problem},
+        query::Parameters,
+        routes::Routes,
+    },
 };
+
+/// The routes of this domain.
+pub(crate) fn routes<S: Store, F: Flow>() -> Routes<S, F> {
+    Routes::described_by(include_str!("openapi.json"))
+        .post("/records", records::post::<S, F>)
+        .get("/batches", list::<S, F>)
+        .get("/batches/{id}", get::<S, F>)
+        .get("/batches/{id}/records/{index}", row::<S, F>)
+        .post("/uploads", uploads::post::<S, F>)
+}
 
 /// An execution that is not there so long after its batch was taken will not come.
 const START_GRACE: SignedDuration = SignedDuration::from_mins(5);
@@ -74,27 +92,14 @@ pub(crate) async fn list<S: Store, F: Flow>(
     caller: Caller,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    struct Page {
-        batches: Vec<View>,
-        links: Next,
-    }
     let query = Parameters::read(&uri, &["limit", "after"])?;
     let limit = query.limit()?;
     let after = query.parse("after", "a batch id", |text| text.parse().ok())?;
     let found = BatchStatus::list(&caller.tenant, after, limit, &api.store).await?;
     let last = found.last().filter(|_| found.len() == limit);
     let next = last.map(|last| query.next("/batches", "after", &last.batch_id.to_string()));
-    let page = Page { batches: found.into_iter().map(View::new).collect(), links: Next { next } };
-    Ok(Json(page).into_response())
-}
-
-/// Where a listing goes on.
-#[derive(Debug, Serialize)]
-pub(crate) struct Next {
-    /// The next page; nothing on the last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) next: Option<String>,
+    let batches: Vec<View> = found.into_iter().map(View::new).collect();
+    Ok(page("batches", &batches, next))
 }
 
 /// One batch.

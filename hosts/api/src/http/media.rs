@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use batches::intake::Format;
 use serde_json::json;
 
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 
 /// The media types that `POST /records` takes.
 pub(crate) const RECORD_TYPES: [&str; 4] =

@@ -1,24 +1,26 @@
 //! `GET /openapi.json`, `/docs` and `/`: the API described, for programs and for people.
 
+use std::sync::Arc;
+
 use axum::{
+    Extension,
     http::header,
     response::{IntoResponse, Redirect, Response},
 };
 
-/// The description (OpenAPI 3.1), as it stands in the repository.
-pub const OPENAPI: &str = include_str!("../openapi.json");
+use crate::http::{description::Description, problem::Problem};
 
 /// The page; it holds all that it needs but the description.
-const PAGE: &str = include_str!("../docs.html");
+const PAGE: &str = include_str!("docs.html");
 
 /// What the page may do: its own script and style, and calls to where it came from.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
                       connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The description.
-pub(crate) async fn openapi() -> Response {
+pub(crate) async fn openapi(description: Extension<Arc<Description>>) -> Result<Response, Problem> {
     let media = [(header::CONTENT_TYPE, "application/json")];
-    (media, OPENAPI).into_response()
+    Ok((media, description.text()?.to_owned()).into_response())
 }
 
 /// The page to read it and to try it.

@@ -23,10 +23,12 @@ use serde_json::value::RawValue;
 
 use crate::{
     api::{Api, Caller},
-    batches::Next,
     flow::Flow,
-    problem::{Kind, Problem},
-    query::{Parameters, encoded},
+    http::{
+        page::Next,
+        problem::{Kind, Problem},
+        query::{Parameters, encoded},
+    },
 };
 
 #[derive(Debug, Serialize)]

@@ -1,68 +1,99 @@
 //! What every request goes through: its id, its log line, and that whatever goes wrong ends in a problem.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use futures::FutureExt;
 use kernel::Store;
 
 use crate::{
     api::Api,
-    body,
     flow::Flow,
-    hosts::Refusal,
-    problem::{self, Cause, Kind, Problem},
-    routes::Operation,
+    http::{
+        body,
+        hosts::Refusal,
+        problem::{self, Cause, Kind, Problem},
+        routes::Operation,
+    },
 };
 
-/// Answers a request, and logs one line of it: its route, never its path or its query.
+/// What the middleware works with.
+#[derive(Debug)]
+pub(crate) struct Edge<S, F> {
+    api: Arc<Api<S, F>>,
+    routes: HashMap<String, Route>,
+}
+
+/// What the middleware knows of a route.
+#[derive(Debug, Default)]
+struct Route {
+    methods: Vec<&'static str>,
+    takes_events: bool,
+}
+
+impl<S, F> Edge<S, F> {
+    pub(crate) fn new(api: Arc<Api<S, F>>, operations: &[Operation]) -> Self {
+        let mut routes: HashMap<String, Route> = HashMap::new();
+        for operation in operations {
+            let slashed = operation.is_intake.then(|| format!("{}/", operation.path));
+            for path in slashed.into_iter().chain([operation.path.to_owned()]) {
+                let route = routes
+                    .entry(path)
+                    .or_insert_with(|| Route { methods: vec!["OPTIONS"], ..Route::default() });
+                route.methods.push(operation.method);
+                if operation.method == "GET" {
+                    route.methods.push("HEAD");
+                }
+                route.takes_events |= operation.is_intake;
+            }
+        }
+        Self { api, routes }
+    }
+}
+
+/// Answers a request, and logs one line about it: its route, never its path or its query.
 pub(crate) async fn edge<S: Store, F: Flow>(
-    State(api): State<Arc<Api<S, F>>>,
+    State(edge): State<Arc<Edge<S, F>>>,
     request: Request,
     next: Next,
 ) -> Response {
     let began = Instant::now();
-    let id = format!("{:032x}", (api.random)());
+    let id = format!("{:032x}", (edge.api.random)());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    let permitted = api.hosts.check(&method, request.uri(), request.headers());
+    let known = edge.routes.get(route);
+    let permitted = edge.api.hosts.check(&method, request.uri(), request.headers());
     let (request, rest) = body::lend(request);
     let response = match permitted {
-        Ok(()) => {
-            let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-            answered.unwrap_or_else(|_| Problem::internal("a route panicked").into_response())
-        }
+        Ok(()) => next.run(request).await,
         Err(refusal) => {
             // The rest of the body comes back when the request goes.
             drop(request);
             refused(refusal).into_response()
         }
     };
-    let mut response = told(response, &method, route);
+    let mut response = as_problem(response, &method, known);
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }
-    set(headers, header::CACHE_CONTROL, "no-store");
-    set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    log(&id, &method, route, began, &response);
+    // Events arrive by the thousand a second, and so do clients that were told to wait.
+    let status = response.status();
+    let is_usual = status.as_u16() < 400 || status == StatusCode::TOO_MANY_REQUESTS;
+    let is_frequent = is_usual && method == Method::POST && known.is_some_and(|route| route.takes_events);
+    log(&id, &method, route, began, &response, is_frequent);
     if response.status().is_client_error() {
         rest.drain().await;
     }
     response
 }
 
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
-    headers.entry(name).or_insert(HeaderValue::from_static(value));
-}
-
-fn log(id: &str, method: &Method, route: &str, began: Instant, response: &Response) {
+fn log(id: &str, method: &Method, route: &str, began: Instant, response: &Response, is_frequent: bool) {
     let status = response.status().as_u16();
     let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     if let Some(Cause(cause)) = response.extensions().get() {
@@ -81,17 +112,15 @@ fn log(id: &str, method: &Method, route: &str, began: Instant, response: &Respon
             )
         };
     }
-    // Events come by the thousand a second, and clients that are told to wait come back as often.
-    let is_usual = status < 400 || status == StatusCode::TOO_MANY_REQUESTS.as_u16();
-    if is_usual && method == Method::POST && Operation::takes_events_at(route) {
+    if is_frequent {
         line!(tracing::Level::DEBUG);
     } else {
         line!(tracing::Level::INFO);
     }
 }
 
-/// The response; an error that is not told as a problem yet becomes one.
-fn told(response: Response, method: &Method, route: &str) -> Response {
+/// The response; an error that is no problem yet becomes one.
+fn as_problem(response: Response, method: &Method, route: Option<&Route>) -> Response {
     let status = response.status();
     let is_problem =
         response.headers().get(header::CONTENT_TYPE).is_some_and(|media| media == problem::MEDIA_TYPE);
@@ -101,12 +130,12 @@ fn told(response: Response, method: &Method, route: &str) -> Response {
     if status != StatusCode::METHOD_NOT_ALLOWED {
         return plain(status).into_response();
     }
-    let allowed = Operation::methods_of(route).and_then(|allowed| HeaderValue::from_str(&allowed).ok());
     // The router itself sets Allow for a host's own routes.
-    match (method, allowed.map(|allowed| [(header::ALLOW, allowed)])) {
-        (&Method::OPTIONS, Some(allow)) => (StatusCode::NO_CONTENT, allow).into_response(),
-        (_, Some(allow)) => (allow, plain(status)).into_response(),
-        (_, None) => plain(status).into_response(),
+    let allow = route.and_then(|route| HeaderValue::from_str(&route.methods.join(", ")).ok());
+    match allow.map(|allow| [(header::ALLOW, allow)]) {
+        Some(allow) if method == Method::OPTIONS => (StatusCode::NO_CONTENT, allow).into_response(),
+        Some(allow) => (allow, plain(status)).into_response(),
+        None => plain(status).into_response(),
     }
 }
 

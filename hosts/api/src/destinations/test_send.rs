@@ -20,10 +20,12 @@ use serde_json::json;
 
 use crate::{
     api::{Api, Caller},
-    body, destinations, events,
+    destinations, events,
     flow::{ExecutionStatus, Flow, Machine},
-    media,
-    problem::{Kind, Problem},
+    http::{
+        body, media,
+        problem::{Kind, Problem},
+    },
 };
 
 /// Sends the event of the body, or where there is none one that says it is a test.

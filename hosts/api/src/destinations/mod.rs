@@ -1,6 +1,8 @@
 //! `/destinations`: where events are sent; made, changed and removed while the system runs (S0-011 to S0-016).
 //! A change counts from the next event on. Values of headers and secrets go in, and never come out again.
 
+mod test_send;
+
 use std::sync::Arc;
 
 use axum::{
@@ -20,18 +22,31 @@ use destinations::{
 };
 use kernel::{Name, Store, destination_name::DestinationName, fault::Fault};
 use serde::Serialize;
-use serde_json::{json, value::RawValue};
+use serde_json::json;
 
 use crate::{
     api::{Api, Caller},
-    batches::Next,
-    body,
     flow::Flow,
-    media,
-    page::Fitting,
-    problem::{Kind, Problem},
-    query::Parameters,
+    http::{
+        body, media,
+        page::Fitting,
+        page::page,
+        problem::{Kind, Problem},
+        query::Parameters,
+        routes::Routes,
+    },
 };
+
+/// The routes of this domain.
+pub(crate) fn routes<S: Store, F: Flow>() -> Routes<S, F> {
+    Routes::described_by(include_str!("openapi.json"))
+        .post("/destinations", post::<S, F>)
+        .get("/destinations", list::<S, F>)
+        .get("/destinations/{name}", get::<S, F>)
+        .put("/destinations/{name}", put::<S, F>)
+        .delete("/destinations/{name}", delete::<S, F>)
+        .post("/destinations/{name}/test", test_send::post::<S, F>)
+}
 
 /// How often a change is made anew because somebody else changed the destination meanwhile.
 const TRIES: usize = 8;
@@ -93,11 +108,6 @@ pub(crate) async fn list<S: Store, F: Flow>(
     caller: Caller,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    struct Page {
-        destinations: Vec<Box<RawValue>>,
-        links: Next,
-    }
     let query = Parameters::read(&uri, &["limit", "after"])?;
     let limit = query.limit()?;
     let after = query.parse("after", "the name of a destination", |text| text.parse().ok())?;
@@ -105,10 +115,10 @@ pub(crate) async fn list<S: Store, F: Flow>(
     let found = Destination::list(&caller.tenant, after, limit, &api.store).await?;
     let names: Vec<DestinationName> =
         found.iter().map(|stored| stored.destination.destination_name.clone()).collect();
-    let page = Fitting::of(found.into_iter().map(|stored| View::new(stored.destination)))?;
-    let last = page.entries.len().checked_sub(1).filter(|_| page.has_more || names.len() == limit);
+    let fitting = Fitting::of(found.into_iter().map(|stored| View::new(stored.destination)))?;
+    let last = fitting.entries.len().checked_sub(1).filter(|_| fitting.has_more || names.len() == limit);
     let next = last.map(|last| query.next("/destinations", "after", names[last].as_str()));
-    Ok(Json(Page { destinations: page.entries, links: Next { next } }).into_response())
+    Ok(page("destinations", &fitting.entries, next))
 }
 
 /// One destination, with how its lane stands.

@@ -19,12 +19,22 @@ use serde_json::value::RawValue;
 
 use crate::{
     api::{Api, Caller},
-    batches::Next,
     flow::Flow,
-    page::Fitting,
-    problem::{Kind, Problem},
-    query::{Parameters, encoded},
+    http::{
+        page::Fitting,
+        page::page,
+        problem::{Kind, Problem},
+        query::{Parameters, encoded},
+        routes::Routes,
+    },
 };
+
+/// The routes of this domain.
+pub(crate) fn routes<S: Store, F: Flow>() -> Routes<S, F> {
+    Routes::described_by(include_str!("openapi.json"))
+        .get("/contacts", list::<S, F>)
+        .get("/contacts/{email}", get::<S, F>)
+}
 
 /// A word of a contact as JSON.
 #[derive(Debug, Serialize)]
@@ -107,11 +117,6 @@ pub(crate) async fn list<S: Store, F: Flow>(
     caller: Caller,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    struct Page {
-        contacts: Vec<View>,
-        links: Next,
-    }
     let query = Parameters::read(&uri, &["limit", "after", "optIn"])?;
     let limit = query.limit()?;
     let only_opted_in = query.parse("optIn", "true or all", |text| match text {
@@ -123,9 +128,8 @@ pub(crate) async fn list<S: Store, F: Flow>(
     let after = after.as_ref().map(EmailKey::as_str);
     let found = stored::list(&api.store, &caller.tenant, only_opted_in.unwrap_or(true), after, limit).await?;
     let next = found.next.map(|key| query.next("/contacts", "after", &key));
-    let contacts =
-        found.contacts.into_iter().map(|(key, stored)| View::new(&key, stored)).collect::<Result<_, _>>()?;
-    Ok(Json(Page { contacts, links: Next { next } }).into_response())
+    let contacts = found.contacts.into_iter().map(|(key, stored)| View::new(&key, stored));
+    Ok(page("contacts", &contacts.collect::<Result<Vec<_>, _>>()?, next))
 }
 
 /// One contact, with everything that was said of them, in order, a page of it at a time.

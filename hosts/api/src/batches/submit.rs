@@ -21,7 +21,7 @@ use crate::{
     api::Api,
     batches::{self, Links},
     flow::{Flow, FlowError, Machine, Started},
-    problem::Problem,
+    http::problem::Problem,
 };
 
 /// A batch that was started: what `POST /records` answers.

@@ -9,7 +9,7 @@ use kernel::{
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 
 /// How long a key may be.
 const LONGEST: usize = 255;
