@@ -13,6 +13,7 @@ use crate::{
     child::Run,
     contest::{self, Contestant, Judged},
     error::Error,
+    gate::Gate,
     generate::{Counts, Digest, Oracle, Plan},
     peers::{self, Said, Script},
     place::Place,
@@ -24,8 +25,7 @@ pub const THREADS: usize = 2;
 
 /// At least so many times as fast as DuckDB, which is as strict, and as Polars, which is not.
 const TARGET: [(&str, f64); 2] = [("DuckDB", 6.0), ("Polars", 2.5)];
-/// The most memory, in bytes.
-const TARGET_PEAK: u64 = 100 * 1024 * 1024;
+const TARGET_PEAK_MIB: f64 = 100.0;
 
 /// Runs it.
 pub fn run(place: &Place, plan: &Plan, rounds: usize, with_peers: bool) -> Result<Report, Error> {
@@ -58,28 +58,23 @@ pub fn run(place: &Place, plan: &Plan, rounds: usize, with_peers: bool) -> Resul
         }));
     }
     let mut report = contest::hold("B1", rounds, &mut contestants)?;
-    report.notes.extend(verdicts(&report));
+    report.notes.extend(gates(&report).iter().map(Gate::to_string));
     Ok(report)
 }
 
-/// Whether the targets are met.
-fn verdicts(report: &Report) -> Vec<String> {
+fn gates(report: &Report) -> Vec<Gate> {
     let Some(ours) = report.rows.first() else {
         return Vec::new();
     };
-    let peak = ours.runs.iter().map(|run| run.peak).max().unwrap_or(0);
-    let mut verdicts = vec![format!("peak memory: {} MiB of at most 100", peak / 1024 / 1024)];
-    if peak > TARGET_PEAK {
-        verdicts.push("peak memory is above its target".into());
-    }
-    for (name, factor) in TARGET {
-        if let Some(row) = report.rows.iter().find(|row| row.name == name) {
-            let ratio = row.work().median / ours.wall().median;
-            let verdict = if ratio >= factor { "met" } else { "missed" };
-            verdicts.push(format!("{ratio:.1}x {name}, of at least {factor}: {verdict}"));
-        }
-    }
-    verdicts
+    let of_peers = TARGET.into_iter().filter_map(|(name, least)| {
+        let peer = report.rows.iter().find(|row| row.name == name)?;
+        let ratio = peer.work().median / ours.wall().median;
+        Some(Gate::at_least(format!("time of {name}'s work, in ours"), ratio, least))
+    });
+    [Gate::at_most("peak memory, MiB", ours.peak_mib(), TARGET_PEAK_MIB)]
+        .into_iter()
+        .chain(of_peers)
+        .collect()
 }
 
 /// Ours: this program's `clean`, as a child, so that its memory is measured like everyone's.

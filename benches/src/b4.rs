@@ -10,9 +10,13 @@ use serde::{
 
 use crate::{
     error::Error,
+    gate::Gate,
     generate::{Counts, Flaw, Plan, Role},
     report::{Spread, load},
 };
+
+/// What the check of a record may take, in nanoseconds.
+const TARGET_NANOS: [(&str, f64); 2] = [("a valid record", 400.0), ("a refused record", 1500.0)];
 
 /// How the check did.
 #[derive(Debug, Serialize)]
@@ -176,6 +180,11 @@ impl fmt::Display for Report {
         for (name, Spread { median, min, max }) in &self.rows {
             writeln!(f, "| {name} | {median:.0} ({min:.0}-{max:.0}) |")?;
         }
-        writeln!(f, "\ntargets: a valid record 400 ns, a refused one 1500 ns")
+        for (what, most) in TARGET_NANOS {
+            if let Some((_, spread)) = self.rows.iter().find(|(name, _)| name == what) {
+                writeln!(f, "\n{}", Gate::at_most(format!("{what}, ns"), spread.median, most))?;
+            }
+        }
+        Ok(())
     }
 }

@@ -15,6 +15,7 @@ pub mod child;
 pub mod clean;
 pub mod contest;
 pub mod error;
+pub mod gate;
 pub mod generate;
 pub mod peers;
 pub mod place;

@@ -82,8 +82,15 @@ impl Row {
         if self.inside.is_empty() { self.wall() } else { Spread::of(self.inside.iter().copied()) }
     }
 
-    fn cpu(&self) -> Spread {
+    /// User and system time, with that of the start.
+    pub fn cpu(&self) -> Spread {
         Spread::of(self.runs.iter().map(|run| run.cpu))
+    }
+
+    /// The most memory that was resident in any run.
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    pub fn peak_mib(&self) -> f64 {
+        self.runs.iter().map(|run| run.peak).max().unwrap_or(0) as f64 / 1_048_576.0
     }
 }
 
@@ -110,7 +117,7 @@ impl Report {
         let ours = self.rows.first().map_or(0.0, |row| row.wall().median);
         for (at, row) in self.rows.iter().enumerate() {
             let (wall, work, cpu) = (row.wall(), row.work(), row.cpu());
-            let peak = row.runs.iter().map(|run| run.peak).max().unwrap_or(0) as f64 / 1_048_576.0;
+            let peak = row.peak_mib();
             let threads = row.runs.iter().map(|run| run.threads).max().unwrap_or(0);
             let ratio = if at == 0 { "1".to_owned() } else { format!("{:.2}", work.median / ours) };
             let _ = writeln!(

@@ -18,6 +18,7 @@ pub use run::{durable, in_memory};
 use crate::{
     child,
     error::Error,
+    gate::Gate,
     peers,
     place::Place,
     report::{Spread, load, progress},
@@ -177,22 +178,17 @@ impl Row {
         }
     }
 
-    fn verdict(&self) -> Option<String> {
-        let word = |met: bool| if met { "met" } else { "missed" };
+    fn gate(&self) -> Option<Gate> {
         let target = match (self.workload, self.who) {
             (Workload::Chain, Who::Memory) => TARGET[0],
             (Workload::Chain, Who::Durable) => TARGET[1],
             (Workload::Six, Who::Durable) => {
                 let [_, most] = self.latency?;
-                return Some(format!(
-                    "six states durable: {most:.2} ms of at most {TARGET_MILLIS}: {}",
-                    word(most < TARGET_MILLIS)
-                ));
+                return Some(Gate::at_most("six states durable, p99 ms", most, TARGET_MILLIS));
             }
             _ => return None,
         };
-        let rate = self.rate.median;
-        Some(format!("chain, {:?}: {rate:.0}/s of at least {target:.0}: {}", self.who, word(rate >= target)))
+        Some(Gate::at_least(format!("chain, {:?}, transitions/s", self.who), self.rate.median, target))
     }
 }
 
@@ -213,6 +209,6 @@ impl fmt::Display for Report {
             let line = format!("{median:.0} ({min:.0}-{max:.0}) | {cpu:.2} | {peak} | {latency}");
             writeln!(f, "| {} | {who:?} ({version}) | {line} |", workload.name())?;
         }
-        self.rows.iter().filter_map(Row::verdict).try_for_each(|verdict| writeln!(f, "\n{verdict}"))
+        self.rows.iter().filter_map(Row::gate).try_for_each(|gate| writeln!(f, "\n{gate}"))
     }
 }
