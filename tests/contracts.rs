@@ -57,7 +57,7 @@ fn every_resource_is_a_function_by_the_name_of_its_state() {
             if resource == "arn:aws:states:::aws-sdk:sfn:startSyncExecution" {
                 continue;
             }
-            assert_eq!(resource, format!("${{{name}FunctionArn}}"), "{file}: {name}");
+            assert_eq!(resource, format!("${{FunctionPrefix}}{name}"), "{file}: {name}");
             assert!(Function::from_name(&name).is_some(), "{file}: there is no function {name}");
         }
     }

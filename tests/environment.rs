@@ -189,13 +189,10 @@ fn a_template_that_names_what_is_not_there_is_refused_by_name() {
         &["ScoreFunction", "no such function"],
     );
     check_template(
-        replace("!GetAtt PutOptInsFunction.Arn", "!GetAtt StoreOptInsFunction.Arn"),
-        &["StoreOptInsFunction", "not in the template"],
+        replace("!Sub ${AWS::StackName}-PutOptIns", "!Sub ${AWS::StackName}-StoreOptIns"),
+        &["PutOptIns", "no such function"],
     );
-    check_template(
-        replace("PutOptInsFunctionArn:", "PutOptInArn:"),
-        &["nothing is substituted for ${PutOptInsFunctionArn}"],
-    );
+    check_template(replace("FunctionPrefix:", "Prefix:"), &["nothing is substituted for ${FunctionPrefix}"]);
     check_template(
         replace("\nResources:\n", "\nResources:\n  Cluster: {Type: AWS::ECS::Cluster}\n"),
         &["Cluster", "AWS::ECS::Cluster"],
@@ -244,7 +241,11 @@ fn a_machine_that_goes_nowhere_is_refused_by_state() {
     check(r#""Next": "AnyInvalid""#, r#""Next": "AnyBad""#, &["ValidateSchema", "AnyBad"]);
     check(r#""Type": "Choice""#, r#""Type": "Chance""#, &["/States/AnyInvalid/Type", "Choice"]);
     check(r#""TimeoutSeconds": 35"#, r#""TimeOutSeconds": 35"#, &["ValidateSchema", "TimeOutSeconds"]);
-    check("${ValidateSchemaFunctionArn}", "arn:aws:states:::sns:publish", &["ValidateSchema", "sns:publish"]);
+    check(
+        "${FunctionPrefix}ValidateSchema",
+        "arn:aws:states:::sns:publish",
+        &["ValidateSchema", "sns:publish"],
+    );
     check(r#""StartAt": "Begin","#, "", &["StartAt"]);
     check("{", "[", &["records.asl.json"]);
 }

@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use serde_json::{Value, json};
 
 use crate::{
-    failures::{broken, root, template},
+    failures::{break_step, root, template},
     http::{Client, until},
     program::{Place, Server},
     tasks::{ask, database, machine, make},
@@ -318,9 +318,8 @@ fn what_was_to_go_to_a_destination_that_was_deleted_meanwhile_has_failed() {
 #[test]
 fn events_that_a_step_cannot_take_go_through_once_it_is_mended() {
     let place = Place::new();
-    let template = template(&place, |text| {
-        broken(&text, "RouteEvents").replace("maxReceiveCount: 5", "maxReceiveCount: 2")
-    });
+    let template = template(&place, |text| text.replace("maxReceiveCount: 5", "maxReceiveCount: 2"));
+    break_step(&place, "RouteEvents");
     let mut server = Server::start_with(&place, [Path::new("--template"), &template]);
     send(&server, "EventsQueue", &[1, 2].map(arrivals));
     until_holds(&place, "EventsDeadLetters", 2);

@@ -16,7 +16,7 @@ fn stack() -> Stack {
 
 /// A map over single records, followed by `next`.
 fn each_record(next: &str) -> Value {
-    let put = json!({ "Type": "Task", "Resource": "${PutOptInsFunctionArn}", "End": true });
+    let put = json!({ "Type": "Task", "Resource": "${FunctionPrefix}PutOptIns", "End": true });
     json!({
         "Type": "Map", "Items": "{% $records %}", "Next": next,
         "ItemProcessor": { "StartAt": "Put", "States": { "Put": put } },

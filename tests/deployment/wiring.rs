@@ -115,17 +115,14 @@ fn machines_name_what_the_template_gives_them() {
         let given = properties["DefinitionSubstitutions"].as_object().unwrap();
         assert_eq!(named, given.keys().map(String::as_str).collect(), "{id}");
         for (name, target) in given {
-            match name.strip_suffix("FunctionArn") {
-                Some(function) => {
-                    assert!(Function::from_name(function).is_some(), "{id} names {function}");
-                    assert_eq!(*target, json!({ "Fn::GetAtt": [format!("{function}Function"), "Arn"] }));
-                }
-                None => {
-                    let named = target["Ref"].as_str().unwrap();
-                    let is_there = |part: &str| template[part].get(named).is_some();
-                    assert!(is_there("Resources") || is_there("Parameters"), "{id} names {named}");
-                }
+            if name == "FunctionPrefix" {
+                let prefix = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:";
+                assert_eq!(*target, json!({ "Fn::Sub": format!("{prefix}${{AWS::StackName}}-") }));
+                continue;
             }
+            let named = target["Ref"].as_str().unwrap();
+            let is_there = |part: &str| template[part].get(named).is_some();
+            assert!(is_there("Resources") || is_there("Parameters"), "{id} names {named}");
         }
     }
 }

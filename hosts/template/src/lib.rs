@@ -25,4 +25,4 @@ pub use machine::{Machine, activity_arn, execution_arn, machine_arn, machine_of,
 pub use mappings::Mapping;
 pub use resources::{Queue, Redrive};
 pub use site::{Site, account, region, resource_of};
-pub use template::{Diagram, Names, Problems, Template};
+pub use template::{Names, Problems, Template};

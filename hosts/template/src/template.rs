@@ -1,6 +1,7 @@
 //! The template as a whole. The reader refuses, by name, everything that this host cannot support.
 
 use std::{
+    fmt::Write,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -26,6 +27,15 @@ const DEFINITIONS: [(&str, &str); 3] = [
         include_str!("../../../statemachines/test-destination.asl.json"),
     ),
 ];
+
+/// The name of the stack on this host.
+const STACK_NAME: &str = "crmflow";
+
+/// The head of the page of diagrams.
+const DIAGRAMS_HEAD: &str = "# Diagrams
+
+`crmflow check --diagrams > docs/diagrams.md` draws this page from the template and the machines. A test compares them.
+";
 
 /// The kinds of resources that a deployment on AWS needs and this host does not.
 const IGNORED_KINDS: [&str; 17] = [
@@ -70,15 +80,6 @@ pub struct Template {
     /// Which queue feeds which function.
     pub mappings: Vec<Mapping>,
     resources: serde_json::Map<String, Value>,
-}
-
-/// A drawing, with what it shows.
-#[derive(Debug)]
-pub struct Diagram {
-    /// The subject of the drawing.
-    pub title: &'static str,
-    /// The drawing.
-    pub mermaid: String,
 }
 
 /// Everything that is wrong with a template and its machines, a sentence each.
@@ -132,17 +133,23 @@ impl Template {
         }
     }
 
-    /// The four drawings of S2-034, from the template and the machines as they are.
-    pub fn diagrams(&self) -> Vec<Diagram> {
+    /// The four drawings of S2-034, from the template and the machines as they are: the page `docs/diagrams.md`.
+    pub fn diagrams(&self) -> String {
         let machine = |name: &str| {
             self.machine(name).map(|machine| draw::machine(&machine.machine)).unwrap_or_default()
         };
-        vec![
-            Diagram { title: "High-level architecture", mermaid: draw::architecture(&self.resources) },
-            Diagram { title: "Flow of a large batch", mermaid: machine("BatchStateMachine") },
-            Diagram { title: "Flow of records", mermaid: machine("RecordsStateMachine") },
-            Diagram { title: "Template", mermaid: draw::whole_template(&self.resources) },
-        ]
+        let drawings = [
+            ("High-level architecture", draw::architecture(&self.resources)),
+            ("Flow of a large batch", machine("BatchStateMachine")),
+            ("Flow of records", machine("RecordsStateMachine")),
+            ("Template", draw::whole_template(&self.resources)),
+        ];
+        let mut page = DIAGRAMS_HEAD.to_owned();
+        for (title, mermaid) in drawings {
+            // Writing to a string cannot fail.
+            let _ = write!(page, "\n## {title}\n\n```mermaid\n{mermaid}```\n");
+        }
+        page
     }
 
     /// The machine with this logical id or ARN.
@@ -223,8 +230,9 @@ fn machine(
 fn substitute(mut text: String, substitutions: &Value, template: &Value) -> Result<String, String> {
     for (name, value) in substitutions.as_object().into_iter().flatten() {
         let target = value["Ref"].as_str().or_else(|| value["Fn::GetAtt"][0].as_str());
-        let put = match (value.as_str(), target) {
-            (Some(text), _) => text.to_owned(),
+        let written = value.as_str().map(ToOwned::to_owned).or_else(|| value["Fn::Sub"].as_str().map(pseudo));
+        let put = match (written, target) {
+            (Some(text), _) => text,
             (None, Some(target)) => {
                 let put = parameter(target, template)
                     .or_else(|| named(target, value["Fn::GetAtt"][1].as_str(), template));
@@ -233,15 +241,40 @@ fn substitute(mut text: String, substitutions: &Value, template: &Value) -> Resu
                 })?
             }
             (None, None) => {
-                return Err(format!("the substitution {name} is neither a text, a Ref nor a GetAtt"));
+                return Err(format!("the substitution {name} is neither a text, a Ref, a GetAtt nor a Sub"));
             }
         };
         text = text.replace(&format!("${{{name}}}"), &put);
     }
     match text.find("${").and_then(|at| text[at..].split_inclusive('}').next()) {
         Some(open) => Err(format!("nothing is substituted for {open}")),
-        None => Ok(text),
+        None => Ok(by_logical_id(text, template)),
     }
+}
+
+/// A text with the pseudo parameters of this host.
+fn pseudo(text: &str) -> String {
+    let site = Site::here();
+    [
+        ("${AWS::Partition}", "aws"),
+        ("${AWS::Region}", &site.region),
+        ("${AWS::AccountId}", &site.account),
+        ("${AWS::StackName}", STACK_NAME),
+    ]
+    .into_iter()
+    .fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
+}
+
+/// On this host the ARN of a function ends with the function's logical id, so the names that the template gives to its
+/// functions are replaced.
+fn by_logical_id(text: String, template: &Value) -> String {
+    let resources = template["Resources"].as_object().into_iter().flatten();
+    resources.fold(text, |text, (id, resource)| {
+        let name = &resource["Properties"]["FunctionName"];
+        let Some(name) = name["Fn::Sub"].as_str().or_else(|| name.as_str()) else { return text };
+        let arn = |name: &str| format!("\"{}\"", Site::here().arn("lambda", &format!("function:{name}")));
+        text.replace(&arn(&pseudo(name)), &arn(id))
+    })
 }
 
 /// The default of a parameter.
@@ -276,10 +309,11 @@ mod tests {
             consumer: &|name| name.ends_with("EventsFunction").then_some(Consumer { keeps_order: false }),
             check_resource: &|_| Ok(()),
         };
-        let page = include_str!("../../../docs/architecture.md");
-        for Diagram { title, mermaid } in Template::read(None, &names).unwrap().diagrams() {
-            let drawn = format!("### {title}\n\n```mermaid\n{mermaid}```\n");
-            assert!(page.contains(&drawn), "{title}: draw it anew with `crmflow check --diagrams`");
-        }
+        let drawn = Template::read(None, &names).unwrap().diagrams();
+        assert_eq!(
+            include_str!("../../../docs/diagrams.md"),
+            drawn,
+            "crmflow check --diagrams > docs/diagrams.md"
+        );
     }
 }

@@ -3,7 +3,6 @@
 use std::{path::Path, process::ExitCode};
 
 use registry::Function;
-use template::Diagram;
 
 use crate::{cli::Check, exit::Exit};
 
@@ -11,9 +10,7 @@ use crate::{cli::Check, exit::Exit};
 pub(super) fn run(template: Option<&Path>, args: &Check) -> Result<ExitCode, Exit> {
     let template = super::template(template)?;
     if args.diagrams {
-        for Diagram { title, mermaid } in template.diagrams() {
-            super::print(&format!("### {title}\n\n```mermaid\n{mermaid}```\n\n"));
-        }
+        super::print(&template.diagrams());
         return Ok(ExitCode::SUCCESS);
     }
     for machine in &template.machines {
