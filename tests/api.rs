@@ -214,7 +214,7 @@ fn a_replay_corrects_a_record() {
 #[test]
 fn an_upload_arrives_once() {
     served(|_, api| {
-        let id = cases::upload(api, &ann("ann"));
+        let id = cases::upload(api, "", &ann("ann"));
         assert_eq!(api.ended(&id)["outcomes"]["saved"], 1);
         check_problem(&api.put(&format!("/uploads/default/{id}"), &ann("bob")), 409, "arrived already");
         check_problem(&api.put("/uploads/default/01ARZ3NDEKTSV4RRFFQ69G5FAV", &ann("bob")), 404, "No upload");

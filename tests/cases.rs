@@ -52,6 +52,9 @@ pub(crate) struct Batch {
     /// How often the records stand in the body, one after the other.
     #[serde(default = "once")]
     times: usize,
+    /// The query of the request, with its question mark.
+    #[serde(default)]
+    query: String,
     /// Sent by way of `POST /uploads`.
     #[serde(default)]
     upload: bool,
@@ -186,7 +189,12 @@ fn play(stage: &Stage<'_>, batch: &Batch) -> Batch {
         return play_events(stage, batch, events);
     }
     let body = body(batch);
-    let id = if batch.upload { upload(api, &body) } else { api.send(&batch.media, &body) };
+    let query = &batch.query;
+    let id = if batch.upload {
+        upload(api, query, &body)
+    } else {
+        api.send_to(&format!("/records{query}"), &batch.media, &body)
+    };
     let ended = api.ended(&id);
     let outcomes: BTreeMap<String, u64> = serde_json::from_value(ended["outcomes"].clone()).unwrap();
     let received = ended["received"].as_u64().unwrap_or(0);
@@ -240,8 +248,8 @@ fn body(batch: &Batch) -> Vec<u8> {
 
 /// Sends a batch as a file of its own; its id.
 #[track_caller]
-pub(crate) fn upload(api: &Client, body: &[u8]) -> String {
-    let opened = api.post("/uploads", &[], b"");
+pub(crate) fn upload(api: &Client, query: &str, body: &[u8]) -> String {
+    let opened = api.post(&format!("/uploads{query}"), &[], b"");
     assert_eq!(opened.status, 201, "{opened:?}");
     assert_eq!(opened.body["method"], "PUT");
     let put = api.put(opened.body["uploadUrl"].as_str().unwrap(), body);

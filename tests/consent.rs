@@ -161,7 +161,7 @@ fn the_api_counts_words_that_are_not_understood() {
     let text = format!(
         "{HEADER}Ann,ann@consent.example,yes\nBo,bo@consent.example,baldly\nCy,cy@consent.example,\n"
     );
-    for id in [api.send("text/csv", text.as_bytes()), upload(&api, text.as_bytes())] {
+    for id in [api.send("text/csv", text.as_bytes()), upload(&api, "", text.as_bytes())] {
         let ended = api.ended(&id);
         assert_eq!((&ended["status"], &ended["unreadConsent"]), (&json!("SUCCEEDED"), &json!(1)), "{ended}");
     }
@@ -185,7 +185,7 @@ fn every_door_gives_batches_their_order() {
         let [keyed, again] =
             [(); 2].map(|()| api.post("/records", &key, body.as_bytes()).body["batchId"].clone());
         assert_eq!(keyed, again);
-        let uploaded = upload(&api, body.as_bytes());
+        let uploaded = upload(&api, "", body.as_bytes());
         let ids = [waited.body["batchId"].as_str().unwrap(), keyed.as_str().unwrap(), &uploaded];
         let orders = ids.map(|id| api.ended(id)["order"].as_u64().unwrap());
         // The same key is the same batch, also after a restart.

@@ -130,7 +130,7 @@ fn an_upload_that_arrived_is_done_after_a_kill() {
     let place = Place::new();
     for n in 0..5 {
         let mut server = Server::start(&place);
-        let id = cases::upload(&Client::new(&server.base), &body(n));
+        let id = cases::upload(&Client::new(&server.base), "", &body(n));
         server.process.signal("KILL");
         server.process.wait();
         let server = Server::start(&place);

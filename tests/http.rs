@@ -98,7 +98,13 @@ impl Client {
     /// Sends a batch that is taken; its id.
     #[track_caller]
     pub(crate) fn send(&self, media: &str, body: &[u8]) -> String {
-        let answer = self.post("/records", &[("content-type", media)], body);
+        self.send_to("/records", media, body)
+    }
+
+    /// The same, to a path with a query.
+    #[track_caller]
+    pub(crate) fn send_to(&self, path: &str, media: &str, body: &[u8]) -> String {
+        let answer = self.post(path, &[("content-type", media)], body);
         assert_eq!(answer.status, 202, "{answer:?}");
         answer.body["batchId"].as_str().unwrap().to_owned()
     }

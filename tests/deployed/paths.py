@@ -24,7 +24,7 @@ def sent(api, batch):
     else:
         body = json.dumps(batch["records"] * batch.get("times", 1))
     headers = {"content-type": batch.get("type", "application/json")}
-    request = urllib.request.Request(f"{api}/records", body.encode(), headers)
+    request = urllib.request.Request(f"{api}/records{batch.get('query', '')}", body.encode(), headers)
     with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.status == 202, answer.status
         return json.load(answer)

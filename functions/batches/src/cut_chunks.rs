@@ -56,6 +56,9 @@ pub async fn cut_chunks(
     let CutChunks { upload, execution } = input;
     let mut batch = batch_of(&upload, &execution)?;
     let known = BatchStatus::find(&batch.tenant, batch.batch_id, store).await?;
+    if let Some(known) = &known {
+        batch.rules = known.rules;
+    }
     if let Some(known) = &known
         && known.order > 0
     {
@@ -103,5 +106,6 @@ fn batch_of(upload: &str, execution: &Execution) -> Result<Batch, Error> {
         order: order::at(execution.started_at),
         replay: 0,
         chunk: None,
+        rules: kernel::Rules::default(),
     })
 }

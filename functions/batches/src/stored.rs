@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use kernel::{
-    batch::{Batch, BatchId, Name},
+    batch::{Batch, BatchId, Name, Rules},
     error::Error,
     json,
     ledger::Ledger,
@@ -94,6 +94,9 @@ pub struct BatchStatus {
     /// decision. All other batches were promised to a client, and continue by themselves.
     #[serde(default, skip_serializing_if = "kernel::json::is_default")]
     pub attended: bool,
+    /// What it may do to known contacts.
+    #[serde(default, skip_serializing_if = "kernel::json::is_default")]
+    pub rules: Rules,
 }
 
 impl BatchStatus {
@@ -114,6 +117,7 @@ impl BatchStatus {
             execution_arn: None,
             error: None,
             attended: false,
+            rules: batch.rules,
         }
     }
 

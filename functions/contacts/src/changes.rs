@@ -107,13 +107,21 @@ async fn decide(store: &impl Store, batch: &Batch, change: &ConsentUpdate) -> Re
         return Ok(match (own, statement) {
             (Some(own), _) if !own.statement.late => Decision::Done(own.statement.outcome),
             (Some(_), _) => Decision::Late(None),
+            // In the order of the batches, the withdrawal had come first, and the opt-in had been suppressed.
+            (None, Consent::OptOut) if holds(batch, current, &past) => {
+                Decision::Write(current.withdrawn(batch, *index), Outcome::Withdrawn)
+            }
             (None, Consent::OptIn(new, _)) => Decision::Late(Some(OptIn::clone(new).as_late())),
             (None, Consent::OptOut) => Decision::Late(Some(current.withdrawn(batch, *index).as_late())),
         });
     }
     Ok(match statement {
+        Consent::OptIn(new, _) if !current.opt_in && !new.is_consent_after(current.made_by()) => {
+            Decision::Done(Outcome::Suppressed)
+        }
         Consent::OptIn(new, cleared) => {
-            let new = OptIn::clone(new).over(current, cleared)?;
+            let new = OptIn::clone(new);
+            let new = if batch.rules.replace { new } else { new.over(current, cleared)? };
             if current.says_the_same(&new) {
                 Decision::Done(Outcome::Unchanged)
             } else {
@@ -129,6 +137,14 @@ async fn decide(store: &impl Store, batch: &Batch, change: &ConsentUpdate) -> Re
         }
         Consent::OptOut => Decision::Done(Outcome::Unchanged),
     })
+}
+
+/// Whether a withdrawal that a later opt-in overtook ends that opt-in: it shows no consent after the withdrawal, and the
+/// contact was known before.
+fn holds(withdrawal: &Batch, current: &OptIn, past: &[Stored]) -> bool {
+    current.opt_in
+        && !current.is_consent_after(stored::latest(withdrawal.received_at, withdrawal.order))
+        && past.iter().any(|stored| !stored.statement.is_later_than(withdrawal))
 }
 
 /// Writes the old statements into the history, then the new ones over them. Returns the updates that lost against a

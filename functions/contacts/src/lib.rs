@@ -3,6 +3,7 @@
 mod block_size;
 pub mod changes;
 pub mod consent;
+mod consent_time;
 pub mod contact;
 pub mod contact_line;
 pub mod email;

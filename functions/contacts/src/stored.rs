@@ -1,9 +1,9 @@
 //! The stored consent statements of contacts: the current one of each address, and those before it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{contact::Contact, email, extra};
+use crate::{consent_time, contact::Contact, email, extra};
 use kernel::{
     batch::{Batch, BatchId, Name},
     error::Error,
@@ -11,6 +11,9 @@ use kernel::{
     outcome::Outcome,
     store::{Item, MAX_PAGE_BYTES, Query, Store, Table},
 };
+
+/// So much a consent time may be ahead of the arrival of its batch: a time without an offset is read as UTC.
+const MAX_CLOCK_LEAD: SignedDuration = SignedDuration::from_hours(24);
 
 /// The consent statement of a contact as it is stored, current or past.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +48,9 @@ pub struct OptIn {
     pub source: String,
     /// The record's outcome: `saved` or `withdrawn`; of a late statement `unchanged`.
     pub outcome: Outcome,
+    /// Whether its batch may opt contacts in again who withdrew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resubscribed: bool,
     /// Whether a later statement was stored before this one arrived: this one never was current.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub late: bool,
@@ -66,6 +72,7 @@ impl OptIn {
             index,
             source: batch.provider.to_string(),
             outcome: Outcome::Saved,
+            resubscribed: batch.rules.resubscribe,
             late: false,
         }
     }
@@ -81,6 +88,7 @@ impl OptIn {
             index,
             source: batch.provider.to_string(),
             outcome: Outcome::Withdrawn,
+            resubscribed: false,
             ..self.clone()
         }
     }
@@ -102,6 +110,20 @@ impl OptIn {
         }
         self.extra = extra::merged(stored.extra.as_deref(), self.extra.as_deref(), cleared)?;
         Ok(self)
+    }
+
+    /// The latest moment at which this statement can have been made: its numbers are times that never go back, however
+    /// the clock was set ([`kernel::order`]).
+    pub fn made_by(&self) -> Timestamp {
+        latest(self.since, self.order)
+    }
+
+    /// Whether it shows that the contact agreed after `withdrawal`: its batch says so, or its consent time. A consent
+    /// time after the arrival of its batch shows nothing.
+    pub fn is_consent_after(&self, withdrawal: Timestamp) -> bool {
+        self.resubscribed
+            || consent_time::of(self.extra.as_deref())
+                .is_some_and(|at| at > withdrawal && at.duration_since(self.since) <= MAX_CLOCK_LEAD)
     }
 
     /// Whether both have the same content, regardless of record and time.
@@ -130,6 +152,12 @@ impl OptIn {
         (self.order, self.since, self.replay, self.batch_id)
             > (batch.order, batch.received_at, batch.replay, batch.batch_id)
     }
+}
+
+/// The later of a time and of a number in the order of batches.
+pub(crate) fn latest(time: Timestamp, order: u64) -> Timestamp {
+    let number = i64::try_from(order).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    number.map_or(time, |number| number.max(time))
 }
 
 /// A stored statement with its version.

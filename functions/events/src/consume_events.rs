@@ -279,6 +279,7 @@ impl SubBatch {
             order: 0,
             replay: 0,
             chunk: None,
+            rules: kernel::Rules::default(),
         };
         let records = if self.inline <= records::MAX_INLINE_BATCH_BYTES {
             Records::inline(&self.lines)?

@@ -97,6 +97,18 @@ pub enum Kind {
     Event,
 }
 
+/// What an operator permits a batch to do to known contacts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rules {
+    /// The batch opts contacts in again who withdrew. Without it, only a record with a later consent time does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resubscribe: bool,
+    /// A record is all that is known of its contact: fields that it lacks are deleted. Without it, they remain.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replace: bool,
+}
+
 /// The properties of a batch that are known before its records are read. Every step gets them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -122,6 +134,9 @@ pub struct Batch {
     /// The index of this chunk of a large batch, from zero; `None`: the batch is not cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunk: Option<u32>,
+    /// What it may do to known contacts.
+    #[serde(default, skip_serializing_if = "crate::json::is_default")]
+    pub rules: Rules,
 }
 
 impl Batch {

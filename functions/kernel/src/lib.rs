@@ -26,7 +26,7 @@ pub mod storable;
 pub mod store;
 pub mod store_contract;
 
-pub use batch::{Batch, BatchId, Kind, Name};
+pub use batch::{Batch, BatchId, Kind, Name, Rules};
 pub use error::Error;
 pub use objects::Objects;
 pub use outcome::{Counts, Outcome};

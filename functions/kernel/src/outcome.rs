@@ -16,6 +16,8 @@ pub enum Outcome {
     Withdrawn,
     /// Not opted in, and not a known address (S2-015).
     Ignored,
+    /// Opted in, without a sign that the contact agreed again after the withdrawal; nothing is changed.
+    Suppressed,
     /// An earlier record of the batch has the same address (S2-012).
     Duplicate,
     /// An event that is stored and routed to every destination that wants it.
@@ -43,11 +45,12 @@ pub enum Replay {
 
 impl Outcome {
     /// All outcomes, in the order in which people see them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Saved,
         Self::Unchanged,
         Self::Withdrawn,
         Self::Ignored,
+        Self::Suppressed,
         Self::Duplicate,
         Self::Routed,
         Self::Conflict,
@@ -68,6 +71,7 @@ impl Outcome {
             Self::Unchanged => "unchanged",
             Self::Withdrawn => "withdrawn",
             Self::Ignored => "ignored",
+            Self::Suppressed => "suppressed",
             Self::Duplicate => "duplicate",
             Self::Routed => "routed",
             Self::Conflict => "conflict",
@@ -84,6 +88,7 @@ impl Outcome {
             Self::Unchanged => "already stored like this, or with something later",
             Self::Withdrawn => "no longer opted in; the address was stored and is kept with the time",
             Self::Ignored => "not opted in and not known",
+            Self::Suppressed => "opted in, but withdrawn before, and no later consent is shown; unchanged",
             Self::Duplicate => "an earlier record of the batch has the same address",
             Self::Routed => "an event: stored, and given to every destination that wants it",
             Self::Conflict => "its id stands for another event; in quarantine",
@@ -100,6 +105,7 @@ impl Outcome {
             | Self::Unchanged
             | Self::Withdrawn
             | Self::Ignored
+            | Self::Suppressed
             | Self::Duplicate
             | Self::Routed
             | Self::Cancelled => Replay::Never,
@@ -116,7 +122,7 @@ impl fmt::Display for Outcome {
 }
 
 /// How many records had each outcome. JSON has every outcome of contacts by name, zeros too. It has the outcomes of
-/// events, and `cancelled`, only if they are not zero.
+/// events, `suppressed` and `cancelled` only if they are not zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
@@ -124,6 +130,8 @@ pub struct Counts {
     unchanged: u64,
     withdrawn: u64,
     ignored: u64,
+    #[serde(skip_serializing_if = "crate::json::is_default")]
+    suppressed: u64,
     duplicate: u64,
     #[serde(skip_serializing_if = "crate::json::is_default")]
     routed: u64,
@@ -165,6 +173,7 @@ impl Counts {
             Outcome::Unchanged => &mut self.unchanged,
             Outcome::Withdrawn => &mut self.withdrawn,
             Outcome::Ignored => &mut self.ignored,
+            Outcome::Suppressed => &mut self.suppressed,
             Outcome::Duplicate => &mut self.duplicate,
             Outcome::Routed => &mut self.routed,
             Outcome::Conflict => &mut self.conflict,

@@ -105,6 +105,7 @@ impl Provenance {
             order: 0,
             replay: 0,
             chunk: None,
+            rules: crate::Rules::default(),
         })
     }
 }

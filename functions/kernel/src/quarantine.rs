@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    batch::{Batch, BatchId, Kind, Name},
+    batch::{Batch, BatchId, Kind, Name, Rules},
     destination_name::DestinationName,
     error::Error,
     fault::{self, ErrorType, Fault},
@@ -59,6 +59,9 @@ pub struct Entry {
     /// Of a contact: the batch's number in the order of batches.
     #[serde(default, skip_serializing_if = "crate::json::is_default")]
     pub order: u64,
+    /// Of a contact: what its batch may do.
+    #[serde(default, skip_serializing_if = "crate::json::is_default")]
+    pub rules: Rules,
     /// How often a replay sent it before.
     pub retry_count: u64,
     /// The class of its faults.
@@ -91,6 +94,7 @@ impl Entry {
             line: record.line,
             received_at: provenance.map_or(batch.received_at, |provenance| provenance.received_at),
             order: batch.order,
+            rules: batch.rules,
             retry_count: record.retry,
             error_type: fault::error_type(&record.faults),
             faults: record.faults.clone(),

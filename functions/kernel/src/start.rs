@@ -83,6 +83,7 @@ impl Start {
             order: order::at(*started_at),
             replay: 0,
             chunk: None,
+            rules: crate::Rules::default(),
         })
     }
 }

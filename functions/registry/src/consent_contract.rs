@@ -11,11 +11,11 @@ use serde_json::value::RawValue;
 
 use contacts::stored::{self, OptIn};
 use kernel::{
-    batch::{Batch, BatchId, Kind, Name},
+    batch::{Batch, BatchId, Kind, Name, Rules},
     ledger::Part,
     objects::Objects,
     order,
-    outcome::Outcome::{self, Ignored, Saved, Unchanged, Withdrawn},
+    outcome::Outcome::{self, Ignored, Saved, Suppressed, Unchanged, Withdrawn},
     raw_record::RawRecord,
     records::Records,
     start::{Execution, Start},
@@ -39,6 +39,9 @@ pub async fn consent_contract(store: impl Store, objects: Objects) {
     omitted_fields_stay(flow("stays")).await;
     null_clears(flow("null")).await;
     two_batches_at_once_lose_nothing(flow("two")).await;
+    a_withdrawal_holds(flow("holds")).await;
+    a_withdrawal_holds_in_any_order(flow("order")).await;
+    a_record_replaces_what_is_known(flow("replace")).await;
 }
 
 const ANN: &str = "ann@consent.example";
@@ -69,6 +72,11 @@ impl<S: Store> Flow<S> {
         self.batch(at, done(order::next(&self.store, &self.tenant, at).await), 0)
     }
 
+    /// The same; the batch may opt contacts in again.
+    async fn resubscribes(&self, at: Timestamp) -> Batch {
+        Batch { rules: Rules { resubscribe: true, ..Rules::default() }, ..self.arrives(at).await }
+    }
+
     fn batch(&self, at: Timestamp, order: u64, replay: u64) -> Batch {
         Batch {
             batch_id: BatchId::new(at, u128::from(order) << 16 | u128::from(replay)),
@@ -79,6 +87,7 @@ impl<S: Store> Flow<S> {
             order,
             replay,
             chunk: None,
+            rules: Rules::default(),
         }
     }
 
@@ -140,7 +149,7 @@ async fn clocks_do_not_decide<S: Store>(flow: Flow<S>) {
     let second = flow.arrives(noon(0)).await;
     flow.check(&second, NO, Withdrawn, false).await;
     assert_eq!(flow.statements().await.1, [(first.batch_id, true, false), (second.batch_id, false, false)]);
-    let third = flow.arrives(noon(0)).await;
+    let third = flow.resubscribes(noon(0)).await;
     flow.check(&third, YES, Saved, false).await;
     let fourth = flow.arrives(noon(-1000)).await;
     flow.check(&fourth, NO, Withdrawn, false).await;
@@ -161,6 +170,7 @@ async fn statements_without_a_number_are_oldest<S: Store>(flow: Flow<S>) {
         index: 0,
         source: "file".to_owned(),
         outcome: Saved,
+        resubscribed: false,
         late: false,
     };
     let item: Item = done(stored::item(&flow.tenant, ANN, 1, &old));
@@ -177,7 +187,7 @@ async fn statements_without_a_number_are_oldest<S: Store>(flow: Flow<S>) {
 async fn a_late_statement_is_in_the_history_once<S: Store>(flow: Flow<S>) {
     let mut batches = Vec::new();
     for _ in 0..5 {
-        batches.push(flow.arrives(noon(0)).await);
+        batches.push(flow.resubscribes(noon(0)).await);
     }
     let changed = r#""name":"Ann Lee","optIn":true"#;
     flow.check(&batches[0], YES, Saved, false).await;
@@ -210,13 +220,13 @@ async fn a_repeated_opt_out_is_current<S: Store>(flow: Flow<S>) {
     flow.check(&between, YES, Unchanged, true).await;
     let (statement, statements) = flow.statements().await;
     assert_eq!((statement.opt_in, statement.batch_id, statements.len()), (false, no.batch_id, 3));
-    flow.check(&flow.arrives(noon(0)).await, YES, Saved, false).await;
+    flow.check(&flow.resubscribes(noon(0)).await, YES, Saved, false).await;
 }
 
 async fn a_replay_is_as_old_as_its_batch<S: Store>(flow: Flow<S>) {
     let source = flow.arrives(noon(0)).await;
     flow.check(&source, NO, Ignored, false).await;
-    let later = flow.arrives(noon(0)).await;
+    let later = flow.resubscribes(noon(0)).await;
     let first =
         flow.batch(noon(0), source.order, done(order::next(&flow.store, &flow.tenant, noon(0)).await));
     flow.check(&first, YES, Saved, false).await;
@@ -255,8 +265,13 @@ async fn omitted_fields_stay<S: Store>(flow: Flow<S>) {
     flow.check(&flow.arrives(noon(0)).await, r#""name":"A","optIn":false,"phone":null"#, Withdrawn, false)
         .await;
     flow.check_fields("Ann Lee", Some(&["art"]), merged).await;
-    flow.check(&flow.arrives(noon(0)).await, r#""name":"","optIn":true,"interests":["music"]"#, Saved, false)
-        .await;
+    flow.check(
+        &flow.resubscribes(noon(0)).await,
+        r#""name":"","optIn":true,"interests":["music"]"#,
+        Saved,
+        false,
+    )
+    .await;
     flow.check_fields("Ann Lee", Some(&["music"]), merged).await;
     assert_eq!(flow.statements().await.1.len(), 4);
 }
@@ -280,7 +295,7 @@ async fn null_clears<S: Store>(flow: Flow<S>) {
 async fn two_batches_at_once_lose_nothing<S: Store>(flow: Flow<S>) {
     let mut orders: Vec<u64> = Vec::new();
     for round in 0..8 {
-        let (yes, no) = (flow.arrives(noon(-round)).await, flow.arrives(noon(-2 * round)).await);
+        let (yes, no) = (flow.resubscribes(noon(-round)).await, flow.arrives(noon(-2 * round)).await);
         orders.extend([yes.order, no.order]);
         let both = futures::future::join(flow.run(&no, NO), flow.run(&yes, YES)).await;
         let (statement, statements) = flow.statements().await;
@@ -293,4 +308,46 @@ async fn two_batches_at_once_lose_nothing<S: Store>(flow: Flow<S>) {
         );
     }
     assert!(orders.is_sorted_by(|a, b| a < b), "{orders:?}");
+}
+
+async fn a_withdrawal_holds<S: Store>(flow: Flow<S>) {
+    let at = |day: i64| format!(r#""name":"Ann Lee","optIn":true,"optInAt":"{}""#, noon(day));
+    flow.check(&flow.arrives(noon(0)).await, YES, Saved, false).await;
+    flow.check(&flow.arrives(noon(10)).await, NO, Withdrawn, false).await;
+    let changed = r#""name":"Ann Lee","optIn":true"#;
+    for statement in
+        [YES, changed, &at(9), &at(10), &at(22), r#""name":"Ann","optIn":true,"optInAt":"11/12/2026""#]
+    {
+        flow.check(&flow.arrives(noon(20)).await, statement, Suppressed, false).await;
+    }
+    assert_eq!(flow.statements().await.1.len(), 2);
+    flow.check_fields("Ann", None, None).await;
+    flow.check(&flow.arrives(noon(20)).await, &at(11), Saved, false).await;
+    assert!(flow.statements().await.0.opt_in);
+    // The consent time is that of this opt-in: it shows nothing after the next withdrawal.
+    flow.check(&flow.arrives(noon(21)).await, NO, Withdrawn, false).await;
+    flow.check(&flow.arrives(noon(30)).await, &at(11), Suppressed, false).await;
+    flow.check(&flow.resubscribes(noon(30)).await, YES, Saved, false).await;
+    flow.check(&flow.arrives(noon(31)).await, NO, Withdrawn, false).await;
+    flow.check(&flow.arrives(noon(32)).await, YES, Suppressed, false).await;
+}
+
+async fn a_withdrawal_holds_in_any_order<S: Store>(flow: Flow<S>) {
+    let changed = r#""name":"Ann Lee","optIn":true"#;
+    flow.check(&flow.arrives(noon(0)).await, YES, Saved, false).await;
+    let (no, later) = (flow.arrives(noon(1)).await, flow.arrives(noon(2)).await);
+    flow.check(&later, changed, Saved, false).await;
+    flow.check(&no, NO, Withdrawn, false).await;
+    assert!(!flow.statements().await.0.opt_in);
+    flow.check(&later, changed, Suppressed, false).await;
+    assert_eq!(flow.statements().await.1.len(), 3);
+}
+
+async fn a_record_replaces_what_is_known<S: Store>(flow: Flow<S>) {
+    let whole = r#""name":"Ann Meyer","optIn":true,"interests":["art"],"phone":"1""#;
+    flow.check(&flow.arrives(noon(0)).await, whole, Saved, false).await;
+    let rules = Rules { replace: true, ..Rules::default() };
+    let batch = Batch { rules, ..flow.arrives(noon(1)).await };
+    flow.check(&batch, r#""name":"","optIn":true,"city":"Oslo""#, Saved, false).await;
+    flow.check_fields("", None, Some(r#"{"city":"Oslo"}"#)).await;
 }

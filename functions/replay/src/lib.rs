@@ -130,6 +130,7 @@ pub async fn replay(
             order: first.order,
             replay: order::next(store, tenant, now).await?,
             chunk: None,
+            rules: first.rules,
         };
         // All records of a batch were replayed equally often: those of a replay have one source batch as well.
         let settings = Settings { inline: true, retry: first.retry_count + 1, ..Settings::default() };

@@ -9,7 +9,7 @@ use api::HostName;
 use batches::intake::Format;
 use clap::{Args, Parser, Subcommand};
 use destinations::outbound::Allowed;
-use kernel::{BatchId, fault::ErrorType};
+use kernel::{BatchId, Rules, fault::ErrorType};
 use receiver::Behaviour;
 use template::{account, region};
 
@@ -94,6 +94,19 @@ pub(crate) struct Process {
     /// Print one JSON object on the standard output; all else goes to the standard error.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Opt contacts in again who withdrew. Without it, a record needs a consent time (`optInAt`) after the withdrawal.
+    #[arg(long)]
+    pub(crate) resubscribe: bool,
+    /// Take each record as all that is known of its contact: fields that it lacks are deleted.
+    #[arg(long)]
+    pub(crate) replace: bool,
+}
+
+impl Process {
+    /// What the batch may do to known contacts.
+    pub(crate) fn rules(&self) -> Rules {
+        Rules { resubscribe: self.resubscribe, replace: self.replace }
+    }
 }
 
 #[derive(Debug, Args)]

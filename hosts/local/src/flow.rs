@@ -194,6 +194,7 @@ mod tests {
             order: order::at(clock::now()),
             replay: 0,
             chunk: None,
+            rules: kernel::Rules::default(),
         };
         let records = kernel::records::Records::inline(b"{\"index\":0,\"record\":{}}\n").unwrap();
         let input = json!({ "batch": batch, "records": records }).to_string();

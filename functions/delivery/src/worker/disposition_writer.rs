@@ -151,6 +151,7 @@ impl<S: Store> DispositionWriter<S> {
                     order: 0,
                     replay: 0,
                     chunk: None,
+                    rules: kernel::Rules::default(),
                 };
                 writers.insert(via.provider(), (batch, Writer::default()));
             }
@@ -185,6 +186,7 @@ impl<S: Store> DispositionWriter<S> {
             line: 0,
             received_at: queued.received_at,
             order: 0,
+            rules: kernel::Rules::default(),
             retry_count: queued.replays.into(),
             error_type: ErrorType::Delivery,
             faults: vec![Fault::new("", rule::DELIVERY, message)],

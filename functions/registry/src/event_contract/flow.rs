@@ -168,6 +168,7 @@ impl<S: Store, Q: Queue> Flow<S, Q> {
             order: 0,
             replay: 0,
             chunk: None,
+            rules: kernel::Rules::default(),
         };
         let execution = Execution { name: first.id.to_string(), started_at: first.received_at };
         Start { input: raw(json!({ "batch": batch, "records": done(Records::inline(&lines)) })), execution }

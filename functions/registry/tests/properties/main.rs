@@ -58,6 +58,7 @@ fn batch() -> Batch {
         order: 1,
         replay: 0,
         chunk: None,
+        rules: kernel::Rules::default(),
     }
 }
 

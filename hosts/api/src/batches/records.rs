@@ -3,10 +3,15 @@
 
 use std::sync::Arc;
 
-use axum::{body::Body, extract::State, http::HeaderMap, response::Response};
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, Uri},
+    response::Response,
+};
 use batches::intake::{Format, Intake, Settings, Staged};
 use bytes::Bytes;
-use kernel::{Batch, Kind, Store, objects, order};
+use kernel::{Batch, Kind, Rules, Store, objects, order};
 
 use crate::{
     api::{Api, Caller},
@@ -17,6 +22,7 @@ use crate::{
         idempotency::{self, Claim, Key},
         media,
         problem::{self, Problem},
+        query::Parameters,
     },
 };
 
@@ -24,9 +30,11 @@ use crate::{
 pub(crate) async fn post<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let rules = rules(&Parameters::read(&uri, &RULES)?)?;
     let format = media::format(&headers)?;
     let is_gzip = media::is_gzip(&headers)?;
     let key = Key::of(&headers)?;
@@ -34,8 +42,8 @@ pub(crate) async fn post<S: Store, F: Flow>(
     if is_gzip && !objects::is_gzip(&body) {
         return Err(Problem::new(problem::Kind::BadBody, "The body is announced as gzip and is not."));
     }
-    let fingerprint = idempotency::fingerprint("POST /records", &format!("{format:?}"), &body);
-    let (batch, is_repeat) = open(&api, caller, key.as_ref(), fingerprint).await?;
+    let fingerprint = idempotency::fingerprint("POST /records", &kind_of(format, rules), &body);
+    let (batch, is_repeat) = open(&api, caller, rules, key.as_ref(), fingerprint).await?;
     let staged = match stage(&api, &batch, format, body, is_repeat).await {
         Ok(staged) => staged,
         Err(problem) => {
@@ -51,10 +59,26 @@ pub(crate) async fn post<S: Store, F: Flow>(
     }
 }
 
+/// The query parameters of [`rules`].
+pub(super) const RULES: [&str; 2] = ["resubscribe", "replace"];
+
+/// What the batch of a request may do to known contacts.
+pub(super) fn rules(query: &Parameters) -> Result<Rules, Problem> {
+    let is_set = |name| query.parse(name, "true or false", |text| text.parse().ok());
+    let is_true = |set: Option<bool>| set == Some(true);
+    Ok(Rules { resubscribe: is_true(is_set("resubscribe")?), replace: is_true(is_set("replace")?) })
+}
+
+/// What the body is for the fingerprint of a request; without rules the same as before there were any.
+fn kind_of(format: Format, rules: Rules) -> String {
+    if rules == Rules::default() { format!("{format:?}") } else { format!("{format:?} {rules:?}") }
+}
+
 /// The batch that the request is, and whether the request was here before.
 async fn open<S: Store, F: Flow>(
     api: &Api<S, F>,
     caller: Caller,
+    rules: Rules,
     key: Option<&Key>,
     fingerprint: String,
 ) -> Result<(Batch, bool), Problem> {
@@ -74,6 +98,7 @@ async fn open<S: Store, F: Flow>(
         order: claim.order,
         replay: 0,
         chunk: None,
+        rules,
     };
     Ok((batch, is_repeat))
 }

@@ -15,9 +15,15 @@ use serde::Serialize;
 
 use crate::{
     api::{Api, Caller},
-    batches::Links,
+    batches::{
+        Links,
+        records::{RULES, rules},
+    },
     flow::Flow,
-    http::problem::{self, Problem},
+    http::{
+        problem::{self, Problem},
+        query::Parameters,
+    },
 };
 
 /// How long the address is good for.
@@ -39,6 +45,7 @@ pub(crate) async fn post<S: Store, F: Flow>(
         expires_at: Timestamp,
         links: Links,
     }
+    let rules = rules(&Parameters::read(&uri, &RULES)?)?;
     let origin = origin(&uri, &headers)?;
     let (batch_id, received_at) = api.new_id();
     let batch = Batch {
@@ -51,6 +58,7 @@ pub(crate) async fn post<S: Store, F: Flow>(
         order: 0,
         replay: 0,
         chunk: None,
+        rules,
     };
     let upload_url = api.flow.upload_address(&batch.tenant, batch_id, &origin).await?;
     BatchStatus::running(&batch).save(&batch.tenant, &api.store).await?;

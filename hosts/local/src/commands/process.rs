@@ -63,7 +63,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Process) -> Resul
     super::block_on(async {
         let claim = claim(&folder, &source, &tenant, began).await?;
         until_interrupted(data, &flow, claim.batch_id, async {
-            let ended = take(&folder, &flow, source, args.format, claim).await?;
+            let ended = take(&folder, &flow, source, args, claim).await?;
             report::print(&folder, &ended, args.json, began)
         })
         .await
@@ -114,7 +114,7 @@ async fn take(
     folder: &DataFolder,
     flow: &LocalFlow,
     source: Source,
-    format: Option<Format>,
+    args: &Process,
     Claim { batch_id, received_at, order }: Claim,
 ) -> Result<Ended, Exit> {
     let tenant = Name::default_tenant();
@@ -128,9 +128,10 @@ async fn take(
         order,
         replay: 0,
         chunk: None,
+        rules: args.rules(),
     };
     let settings = Settings {
-        format,
+        format: args.format,
         size: Some(size),
         inline: true,
         spool: Some(spool::empty(folder.paths.spool().join(batch_id.to_string()))?),
