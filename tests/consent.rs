@@ -45,7 +45,7 @@ fn opted_in(api: &Client, address: &str) -> bool {
 }
 
 #[test]
-fn a_word_that_is_not_understood_is_told_and_the_rest_is_stored() {
+fn an_unread_consent_word_is_reported() {
     let place = Place::new();
     process(&place, "agreed.csv", AGREED).check(0, &[]);
     let text = "name,email,Opt In\nAnn,ann@consent.example,Secretword\nCy,cy@consent.example,yes\nBo,bo@consent.example,no\n";

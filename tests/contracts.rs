@@ -50,7 +50,7 @@ fn states(definition: &Value) -> BTreeMap<String, Value> {
 
 /// S2-010 S2-013 S2-016 S2-018: a state that names a function names one there is, and has its name.
 #[test]
-fn every_resource_is_a_function_by_the_name_of_its_state() {
+fn every_state_has_the_name_of_its_function() {
     for (file, definition) in machines() {
         for (name, state) in states(&definition) {
             let Some(resource) = state["Resource"].as_str() else { continue };
@@ -198,7 +198,7 @@ fn longest(name: &str, states: &Value) -> u64 {
 
 /// AWS ends an EXPRESS execution after five minutes, whatever it is at.
 #[test]
-fn no_way_through_an_express_machine_takes_five_minutes() {
+fn every_express_path_ends_within_five_minutes() {
     for file in ["records.asl.json", "test-destination.asl.json"] {
         let definition = &machines()[file];
         let seconds = longest(definition["StartAt"].as_str().unwrap(), &definition["States"]);
@@ -208,7 +208,7 @@ fn no_way_through_an_express_machine_takes_five_minutes() {
 
 /// Once a chunk's execution timed out nothing of it is counted or run again before its last call has ended.
 #[test]
-fn a_chunk_that_timed_out_is_left_until_its_calls_have_ended() {
+fn a_timed_out_chunk_waits_for_its_calls() {
     let machines = machines();
     let longest = states(&machines["records.asl.json"])
         .values()

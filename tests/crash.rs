@@ -272,7 +272,7 @@ fn check_named(said: &str, program: &str, id: &str) {
 
 /// Nobody was promised that it would be stored: an import that was broken off waits until its operator says go on.
 #[test]
-fn an_import_that_was_broken_off_waits_for_its_operator() {
+fn an_interrupted_import_waits_for_its_operator() {
     for signal in ["INT", "KILL"] {
         let place = Place::new();
         let (_, id) = broken_off(&place, signal);

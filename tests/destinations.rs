@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     http::{Client, encoded, until},
-    program::{Place, Server},
+    program::{Place, Server, skip},
     stack::deployed,
 };
 
@@ -82,8 +82,8 @@ fn destinations_are_made_shown_changed_and_removed() {
     };
     let api = Client::new(&stack.base);
     if !api.all("/destinations", "destinations").is_empty() {
-        println!("skipped: the stack {} has destinations of somebody's", stack.base);
-        return;
+        let why = format!("the stack {} has destinations already", stack.base);
+        return skip("stack", &why);
     }
     for case in cases().cases {
         check_hidden(&case, &check(&api, &case));

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, process::Command};
 use crate::{
     failures::root,
     http::{Client, until},
-    program::{Place, Server, run},
+    program::{Place, Server, run, skip},
     sink::Sink,
 };
 
@@ -93,8 +93,7 @@ fn the_curl_of_the_readme_works() {
     let readme = &pages()["README.md"];
     let line = typed(readme).into_iter().find(|line| line.starts_with("curl -XPOST")).unwrap();
     if Command::new("curl").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no curl on this machine");
-        return;
+        return skip("curl", "there is no curl on this machine");
     }
     let place = Place::new();
     let server = Server::start(&place);
@@ -109,8 +108,7 @@ fn the_curl_of_the_readme_works() {
 #[test]
 fn the_sink_is_tried_as_its_page_says() {
     if Command::new("curl").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no curl on this machine");
-        return;
+        return skip("curl", "there is no curl on this machine");
     }
     let page = &pages()["sink.md"];
     let section = page.split("\n## ").find(|section| section.starts_with("In three terminals")).unwrap();

@@ -182,7 +182,7 @@ fn check_template(edit: impl FnOnce(String) -> String, said: &[&str]) {
 }
 
 #[test]
-fn a_template_that_names_what_is_not_there_is_refused_by_name() {
+fn a_template_with_a_missing_name_is_refused() {
     let replace = |from: &'static str, to: &'static str| move |text: String| text.replace(from, to);
     check_template(
         replace("\nResources:\n", "\nResources:\n  ScoreFunction: {Type: AWS::Serverless::Function}\n"),

@@ -79,7 +79,7 @@ impl World {
 }
 
 #[test]
-fn what_failed_for_good_is_kept_and_sent_again_on_request() {
+fn a_final_failure_is_kept_and_replayed() {
     let world = World::new();
     world.make("a", "analytics-1", &json!({}));
     world.make("b", "comms", &json!({"type": "CDP", "events": ["order"]}));
@@ -177,7 +177,7 @@ fn a_change_counts_from_the_next_event_on() {
 }
 
 #[test]
-fn what_waits_for_a_destination_is_sent_when_it_goes_on() {
+fn a_queue_is_sent_when_its_destination_resumes() {
     let world = World::new();
     // Not what crmflow itself says of the pause.
     let own = json!({
@@ -295,7 +295,7 @@ fn an_event_that_a_filter_fails_on_is_replayed() {
 
 /// Item 9: what a disabled destination does not get has failed there, and is sent when it is active again.
 #[test]
-fn what_came_while_a_destination_was_disabled_is_replayed() {
+fn events_of_a_disabled_time_are_replayed() {
     let world = World::new();
     let own = json!({"events": ["e"], "filter": "metadata.total > 10"});
     world.make("a", "analytics-1", &own);

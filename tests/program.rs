@@ -110,6 +110,14 @@ impl Ended {
     }
 }
 
+/// Says that a test cannot run here for want of `what`. Where `CRMFLOW_TESTS_REQUIRE` names it, the test fails.
+#[track_caller]
+pub(crate) fn skip(what: &str, why: &str) {
+    let required = std::env::var_os("CRMFLOW_TESTS_REQUIRE").unwrap_or_default();
+    assert!(!required.to_string_lossy().split(',').any(|name| name == what), "{why}");
+    eprintln!("skipped: {why}");
+}
+
 /// Runs a command to its end, with this on its standard input.
 pub(crate) fn run(command: &mut Command, input: &[u8]) -> Ended {
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -155,7 +155,7 @@ fn check_full(option: &str, limit: u32, listed_limit: u32) -> u32 {
 }
 
 #[test]
-fn what_was_in_flight_when_the_process_was_killed_goes_through_the_flow() {
+fn messages_in_flight_survive_a_kill() {
     let place = Place::new();
     let slow = slow(&place, 600);
     let mut server = Server::start_with(&place, [Path::new("--template"), &slow]);
@@ -214,7 +214,7 @@ fn a_redrive_that_was_cut_off_is_taken_up_again() {
 
 /// What is under way when the server is told to stop ends first.
 #[test]
-fn a_server_that_is_told_to_stop_ends_what_it_received() {
+fn a_stopped_server_finishes_received_messages() {
     let place = Place::new();
     let slow = slow(&place, 2);
     let mut server = Server::start_with(&place, [Path::new("--template"), &slow]);
@@ -290,7 +290,7 @@ fn a_poison_message_is_dead_and_can_be_sent_back() {
 /// RouteEvents dies when it has written down where an event goes, and nothing lies in the lane yet; meanwhile the
 /// destination goes.
 #[test]
-fn what_was_to_go_to_a_destination_that_was_deleted_meanwhile_has_failed() {
+fn deliveries_to_a_deleted_destination_fail() {
     let place = Place::new();
     let mut server = Server::start(&place);
     let destination =
@@ -316,7 +316,7 @@ fn what_was_to_go_to_a_destination_that_was_deleted_meanwhile_has_failed() {
 
 /// A step that fails for good loses no event: they wait in the dead letter queue until it is mended.
 #[test]
-fn events_that_a_step_cannot_take_go_through_once_it_is_mended() {
+fn events_pass_once_a_broken_step_is_mended() {
     let place = Place::new();
     let template = template(&place, |text| text.replace("maxReceiveCount: 5", "maxReceiveCount: 2"));
     break_step(&place, "RouteEvents");

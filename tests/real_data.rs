@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     failures::root,
     http::Client,
-    program::{Place, Server},
+    program::{Place, Server, skip},
 };
 
 /// Where the batches are, from the root of the repository.
@@ -34,8 +34,7 @@ const OPTED_IN: usize = 125;
 fn ten_real_batches() {
     let folder = root().join(FOLDER);
     if !folder.exists() {
-        eprintln!("skipped: there is no {FOLDER} beside this repository");
-        return;
+        return skip("real-data", &format!("there is no {FOLDER} beside this repository"));
     }
     let place = Place::new();
     let server = Server::start(&place);

@@ -26,7 +26,7 @@ fn only(sfn: &Client, machine: &Value) -> Value {
 }
 
 #[test]
-fn an_execution_that_nobody_waits_for_any_longer_is_stopped() {
+fn an_abandoned_child_execution_is_stopped() {
     let place = Place::new();
     let server = Server::start(&place);
     let sfn = Client::new(&server.step_functions);

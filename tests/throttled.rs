@@ -74,7 +74,7 @@ fn done() -> Value {
 }
 
 #[test]
-fn a_step_that_is_throttled_for_minutes_fails_no_batch() {
+fn minutes_of_throttling_fail_no_batch() {
     for error in ["OutOfTime", "StorageUnavailable", "Lambda.TooManyRequestsException"] {
         let (status, path, _) = contacts(&[("0-11", thrown(error)), ("12", done())]);
         assert_eq!((status.as_str(), path.last().unwrap().as_str()), ("SUCCEEDED", "Summarize"), "{error}");
@@ -117,7 +117,7 @@ fn a_chunk_that_timed_out_is_gone_on_with() {
 }
 
 #[test]
-fn a_chunk_that_never_ends_is_given_up_after_its_calls() {
+fn an_endless_chunk_is_given_up_after_its_calls() {
     let (status, path, error) = chunk(&[("0-99", ended("TIMED_OUT"))]);
     assert_eq!((status.as_str(), error), ("FAILED", json!("ChunkTimedOut")));
     let behind: Vec<&str> = path.iter().rev().take(3).map(String::as_str).collect();

@@ -59,7 +59,7 @@ fn a_state_for_each_record_is_noticed() {
 }
 
 #[test]
-fn calls_for_each_record_are_noticed_in_an_express_machine() {
+fn calls_for_each_record_are_noticed_in_express() {
     let per_record = |machine: &mut Value| {
         machine["States"]["EachRecord"] = each_record("AnyOptedOut");
         machine["States"]["PutOptIns"]["Next"] = "EachRecord".into();

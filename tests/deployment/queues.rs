@@ -28,7 +28,7 @@ fn named(value: &Value) -> &str {
 }
 
 #[test]
-fn a_consumer_has_its_queue_to_itself_and_says_what_failed() {
+fn a_consumer_owns_its_queue_and_reports_failures() {
     let template = template();
     let default = &template["Globals"]["Function"]["Timeout"];
     let mut fed = Vec::new();

@@ -246,7 +246,7 @@ fn a_lane_wakes_after_many_kills() {
 
 /// Every start wakes every lane that has something waiting, wherever its wake-up went.
 #[test]
-fn every_start_wakes_the_lanes_that_have_something_waiting() {
+fn every_start_wakes_lanes_with_a_queue() {
     for lost in [
         "DELETE FROM queue_messages WHERE queue = 'LanesQueue'",
         // As it was buried by a version before, for no fault of its own.

@@ -7,7 +7,7 @@ use super::{Received, Stage, event};
 /// One request in twenty fails: nothing is lost, no user's events are taken out of order, and what comes twice has the
 /// same id.
 #[test]
-fn a_destination_that_fails_now_and_then_gets_all_in_order() {
+fn a_flaky_destination_gets_all_in_order() {
     const USERS: usize = 20;
     const EVENTS: usize = 30;
     let stage = Stage::new();

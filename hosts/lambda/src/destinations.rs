@@ -30,7 +30,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_named_is_permitted_beside_public_addresses() {
+    fn only_named_private_addresses_are_permitted() {
         check("", "https://example.com/", Some(true));
         check("", "http://127.0.0.1:8090/", Some(false));
         check("127.0.0.1:8090", "http://127.0.0.1:8090/", Some(true));

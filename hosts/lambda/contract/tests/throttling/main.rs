@@ -75,7 +75,7 @@ async fn a_million_new_contacts_end_stored_on_new_tables() {
 
 /// Each change is a write of the old word and one of the new.
 #[tokio::test(start_paused = true)]
-async fn changes_and_withdrawals_are_throttled_and_end_stored() {
+async fn throttled_changes_and_withdrawals_end_stored() {
     const RECORDS: usize = 400;
     let tables = Tables::new(1e6);
     import(chunks(2, RECORDS, "Old", true).await, 2, &tables, Outcome::Saved).await;

@@ -238,7 +238,7 @@ async fn an_event_that_cannot_be_mapped_fails_alone() {
 }
 
 #[tokio::test]
-async fn a_destination_that_is_gone_ends_its_queue_and_is_told_of() {
+async fn a_410_ends_the_queue_and_is_reported() {
     let sink = Sink::start(|_, _| reply("410")).await;
     let fixture = Fixture::new(&[&sink]);
     fixture.destination("A", &sink, |it| it.concurrency = 1).await;
@@ -259,7 +259,7 @@ async fn a_destination_that_is_gone_ends_its_queue_and_is_told_of() {
 }
 
 #[tokio::test]
-async fn what_is_queued_for_a_deleted_destination_has_failed() {
+async fn the_queue_of_a_deleted_destination_fails() {
     let sink = Sink::start(|_, _| reply("200")).await;
     let fixture = Fixture::new(&[&sink]);
     fixture.event("m1", None, None, &["Gone"]).await;
@@ -269,7 +269,7 @@ async fn what_is_queued_for_a_deleted_destination_has_failed() {
 }
 
 #[tokio::test]
-async fn a_paused_destination_keeps_its_queue_and_no_try_is_used() {
+async fn a_paused_destination_keeps_queue_and_attempts() {
     let sink = Sink::start(|_, _| reply("200")).await;
     let fixture = Fixture::new(&[&sink]);
     fixture

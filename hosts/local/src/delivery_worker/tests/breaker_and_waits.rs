@@ -23,7 +23,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn retries_wait_in_the_lane_and_a_message_comes_when_they_are_due() {
+async fn a_wake_up_arrives_when_a_retry_is_due() {
     let sink = Sink::start(|_, before| Reply::Status(if before < 2 { 500 } else { 200 }, "")).await;
     let fixture = Fixture::new(&[&sink]);
     fixture.destination("A", &sink, |it| it.retry_delays = vec![5, 300, 7_200]).await;
@@ -288,7 +288,7 @@ async fn a_busy_lane_is_let_go_when_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn a_lane_that_cannot_be_worked_on_is_looked_at_again_soon() {
+async fn a_lane_that_fails_is_read_again_soon() {
     let fixture = Fixture::new(&[]);
     fixture.put(model::TABLE, fixture.lane_item("7")).await;
     fixture.deliver(&["A"]).await;
@@ -297,7 +297,7 @@ async fn a_lane_that_cannot_be_worked_on_is_looked_at_again_soon() {
 }
 
 #[tokio::test]
-async fn one_that_is_made_anew_has_nothing_of_the_one_before() {
+async fn a_recreated_destination_starts_afresh() {
     let status = Arc::new(AtomicU16::new(422));
     let says = Arc::clone(&status);
     let sink = Sink::start(move |_, _| Reply::Status(says.load(Relaxed), "")).await;

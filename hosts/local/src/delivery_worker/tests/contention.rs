@@ -73,7 +73,7 @@ async fn check(stored: &str) {
 }
 
 #[tokio::test]
-async fn of_many_who_come_to_a_lane_each_writes_little_and_one_sends_a_message() {
+async fn many_workers_at_one_lane_send_one_message() {
     check("").await;
     // Who rang died before the message was sent.
     check(r#","rung":true"#).await;
@@ -81,7 +81,7 @@ async fn of_many_who_come_to_a_lane_each_writes_little_and_one_sends_a_message()
 }
 
 #[tokio::test]
-async fn who_takes_its_own_ring_for_another_s_sends_the_message_all_the_same() {
+async fn a_mistaken_own_flag_still_sends_a_wake_up() {
     let sink = Sink::start(|_, _| Reply::Status(200, "")).await;
     let fixture = fixture(&sink, "").await;
     let store = FaultyStore::new(
@@ -93,7 +93,7 @@ async fn who_takes_its_own_ring_for_another_s_sends_the_message_all_the_same() {
 }
 
 #[tokio::test]
-async fn who_comes_when_another_has_rung_already_is_heard_too() {
+async fn a_worker_after_a_set_flag_is_noticed_too() {
     let sink = Sink::start(|_, _| Reply::Status(200, "")).await;
     let fixture = Fixture::new(&[&sink]);
     fixture.destination("A", &sink, |_| {}).await;

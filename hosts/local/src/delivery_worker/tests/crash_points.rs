@@ -116,13 +116,13 @@ async fn crash_everywhere(is_backward: bool, is_undecided: bool) {
 }
 
 #[tokio::test]
-async fn wherever_a_worker_dies_every_event_arrives_and_a_users_in_order() {
+async fn events_arrive_in_order_wherever_a_worker_dies() {
     for is_backward in [false, true] {
         crash_everywhere(is_backward, false).await;
     }
 }
 
 #[tokio::test]
-async fn wherever_a_worker_dies_a_refused_event_is_gone_and_others_arrive() {
+async fn refused_events_are_gone_wherever_a_worker_dies() {
     crash_everywhere(true, true).await;
 }

@@ -62,7 +62,7 @@ async fn redrive(fixture: &Fixture) -> usize {
 }
 
 #[tokio::test]
-async fn an_event_that_the_filter_refuses_is_gone_from_the_lane() {
+async fn a_filtered_event_is_removed_from_the_lane() {
     let sink = sink().await;
     let fixture = fixture(&sink, "$contains(messageId, 'yes')", vec![]).await;
     for id in ["yes-1", "no-1", "no-2", "yes-2"] {
@@ -79,7 +79,7 @@ async fn an_event_that_the_filter_refuses_is_gone_from_the_lane() {
 }
 
 #[tokio::test]
-async fn an_event_that_the_filter_fails_on_has_failed_and_is_replayed() {
+async fn a_filter_that_fails_makes_a_replayable_failure() {
     let sink = sink().await;
     let fixture = fixture(&sink, "$number(messageId) > 1", vec![0; 7]).await;
     for id in ["m1", "2", "m3"] {
@@ -110,7 +110,7 @@ async fn an_event_that_the_filter_fails_on_has_failed_and_is_replayed() {
 }
 
 #[tokio::test]
-async fn a_filter_that_is_too_slow_is_evaluated_again_on_the_schedule() {
+async fn a_slow_filter_is_retried_on_the_schedule() {
     let sink = sink().await;
     let fixture = fixture(&sink, ENDLESS, vec![0, 0, 0, 0, 0]).await;
     fixture.event("m1", None, None, &["A"]).await;
@@ -197,7 +197,7 @@ async fn order_by_user_holds_for_undecided_events() {
 }
 
 #[tokio::test]
-async fn an_undecided_event_of_a_disabled_destination_is_replayed() {
+async fn undecided_events_of_disabled_ones_are_replayed() {
     let sink = sink().await;
     let fixture = fixture(&sink, "messageId = 'm1'", vec![]).await;
     fixture.change("A", |it| it.state = State::Disabled).await;

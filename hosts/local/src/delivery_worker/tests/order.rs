@@ -137,7 +137,7 @@ async fn pause_time_does_not_count_as_holding_up_others() {
 
 /// Rows are due by the millisecond, and other times are kept to the nanosecond.
 #[tokio::test]
-async fn what_was_held_up_for_long_enough_is_sent_in_that_millisecond() {
+async fn a_blocked_event_is_sent_when_its_limit_ends() {
     fn time(micros: i64) -> Timestamp {
         Timestamp::from_microsecond(1_900_000_000_000_000 + micros).unwrap()
     }
@@ -199,7 +199,7 @@ async fn what_comes_late_into_the_lane_is_not_overtaken() {
 
 /// Whoever put it off died before the row went that it had before.
 #[tokio::test]
-async fn what_is_stuck_and_lies_in_the_lane_twice_is_not_overtaken() {
+async fn a_blocked_event_with_two_rows_is_not_overtaken() {
     let sink =
         Sink::start(|request, _| if request.id() == "b-1" { Reply::Held } else { Reply::Status(200, "") })
             .await;
@@ -237,7 +237,7 @@ async fn what_is_stuck_and_lies_in_the_lane_twice_is_not_overtaken() {
 
 /// Whoever put them off died before the rows went that they had before.
 #[tokio::test]
-async fn many_of_one_user_that_lie_in_the_lane_twice_are_sent_once() {
+async fn a_users_events_with_two_rows_are_sent_once() {
     let sink = Sink::start(|_, _| Reply::Status(200, "")).await;
     let fixture = Fixture::new(&[&sink]);
     fixture.destination("A", &sink, |it| it.ordering = Ordering::User).await;

@@ -85,7 +85,7 @@ async fn a_probe_that_goes_well_brings_forward_what_waits() {
 }
 
 #[tokio::test]
-async fn what_fails_before_its_time_keeps_its_tries_and_its_time() {
+async fn an_early_failure_keeps_attempts_and_due_time() {
     let (fixture, sink, answer) = failing(|_| {}).await;
     for id in ["bad-1", "m1", "bad-2"] {
         fixture.event(id, None, None, &["A"]).await;

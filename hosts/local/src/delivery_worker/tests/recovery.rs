@@ -111,7 +111,7 @@ async fn failed_but_still_queued() {
 }
 
 #[tokio::test]
-async fn sent_again_and_delivered_but_the_failure_is_still_there() {
+async fn a_delivered_replay_removes_an_old_failure() {
     let (fixture, sink) = fixture().await;
     let (row, _, sequence, queued) = row(&fixture).await;
     let body = serde_json::to_string(&Queued { replays: 1, ..queued }).unwrap();
@@ -176,7 +176,7 @@ async fn put_off_but_the_new_row_is_not_there() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_not_there_is_waited_for_and_then_has_failed() {
+async fn a_missing_event_is_awaited_and_then_fails() {
     let (fixture, sink) = fixture().await;
     let partition = response::partition(&fixture.tenant, "m1");
     fixture.store.delete(response::TABLE, &partition, response::SORT).await.unwrap();

@@ -73,7 +73,7 @@ async fn one_refused_delivery_fails_alone_after_its_tries() {
 }
 
 #[tokio::test]
-async fn a_destination_that_refuses_everything_is_paused_and_told_of() {
+async fn a_destination_that_refuses_all_is_paused() {
     for status in [401, 404, 302] {
         let (fixture, sink, answer) = answered(status).await;
         events(&fixture, 40).await;
@@ -115,7 +115,7 @@ async fn final_refusals_pause_before_everything_has_failed() {
 }
 
 #[tokio::test]
-async fn a_deployment_that_refuses_for_a_moment_pauses_nothing() {
+async fn a_moment_of_refusals_pauses_nothing() {
     for status in [403, 404, 405] {
         let (fixture, _, answer) = answered(status).await;
         events(&fixture, 50).await;
@@ -131,7 +131,7 @@ async fn a_deployment_that_refuses_for_a_moment_pauses_nothing() {
 }
 
 #[tokio::test]
-async fn a_run_of_refused_events_holds_up_the_others_for_a_moment() {
+async fn a_run_of_refusals_delays_others_for_a_moment() {
     let sink = Sink::start(|request, _| {
         Reply::Status(if request.id().starts_with("poison") { 403 } else { 200 }, "")
     })
@@ -184,7 +184,7 @@ async fn throttled(headers: &'static str, calls: usize) -> (Fixture, Sink) {
 }
 
 #[tokio::test]
-async fn a_lane_rests_when_it_is_asked_to_and_no_try_is_used_up() {
+async fn retry_after_rests_a_lane_and_uses_no_attempt() {
     for headers in ["retry-after: 1\r\n", "retry-after: 0\r\n", ""] {
         let (fixture, sink) = throttled(headers, 40).await;
         fixture.destination("A", &sink, |it| (it.retry_delays, it.concurrency) = (vec![60, 60], 4)).await;
@@ -209,7 +209,7 @@ async fn a_lane_rests_when_it_is_asked_to_and_no_try_is_used_up() {
 }
 
 #[tokio::test]
-async fn a_rest_is_as_long_as_was_asked_for_and_holds_up_the_lane() {
+async fn retry_after_delays_the_lane_by_its_length() {
     let (fixture, sink) = throttled("retry-after: 60\r\n", 3).await;
     fixture.destination("A", &sink, |it| it.retry_delays = vec![5]).await;
     events(&fixture, 3).await;
@@ -224,7 +224,7 @@ async fn a_rest_is_as_long_as_was_asked_for_and_holds_up_the_lane() {
 }
 
 #[tokio::test]
-async fn a_destination_that_asks_for_time_for_ever_is_given_up() {
+async fn endless_retry_after_is_given_up() {
     let (fixture, sink) = throttled("", usize::MAX).await;
     fixture.destination("A", &sink, |it| it.retry_delays = vec![5]).await;
     events(&fixture, 1).await;

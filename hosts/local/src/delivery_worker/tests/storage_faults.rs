@@ -131,13 +131,13 @@ async fn an_outage_costs_one_write() {
 }
 
 #[tokio::test]
-async fn a_response_that_others_change_all_the_time_holds_up_nothing() {
+async fn a_contended_response_blocks_nothing() {
     let both = [Status::Delivered, Status::Failed];
     check(&both, fail_times(Operation::PutAll, Table::Responses, 0, 45, Fault::Conflict)).await;
 }
 
 #[tokio::test]
-async fn what_one_lane_could_not_write_of_a_response_the_others_write() {
+async fn other_lanes_write_what_one_lane_could_not() {
     let sink = Sink::start(|_, _| Reply::Status(200, "")).await;
     let fixture = Fixture::new(&[&sink]);
     let names: Vec<String> = (0..20).map(|number| format!("D{number}")).collect();
