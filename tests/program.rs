@@ -115,7 +115,7 @@ impl Ended {
 pub(crate) fn skip(what: &str, why: &str) {
     let required = std::env::var_os("CRMFLOW_TESTS_REQUIRE").unwrap_or_default();
     assert!(!required.to_string_lossy().split(',').any(|name| name == what), "{why}");
-    eprintln!("skipped: {why}");
+    println!("skipped: {why}");
 }
 
 /// Runs a command to its end, with this on its standard input.

@@ -16,6 +16,7 @@ mod named_function;
 mod os_limits;
 mod requests;
 mod uploads;
+mod wakeups;
 
 use std::process::ExitCode;
 

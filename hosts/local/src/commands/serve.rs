@@ -20,11 +20,11 @@ use tracing::Level;
 use crate::{
     cli::Serve,
     data_folder::DataFolder,
-    delivery_worker, event_sources,
+    event_sources,
     exit::Exit,
     flow::LocalFlow,
     http_server::{self, HEADERS_TIMEOUT},
-    interrupted, logs, os_limits, requests, uploads,
+    interrupted, logs, os_limits, requests, uploads, wakeups,
 };
 
 /// How long requests that are being answered, and messages that are being worked on, may take once the server was
@@ -105,7 +105,7 @@ async fn take_up(folder: &DataFolder, flow: &LocalFlow, args: &Serve) -> Result<
     let limit = Size { messages: args.queue_limit, bytes: args.queue_bytes };
     queue.limit(QueueName::Events, limit).await?;
     queue.warn_of_suspects();
-    delivery_worker::wake_lanes(&folder.host, &services.template, clock::now()).await?;
+    wakeups::wake_lanes(&folder.host, &services.template, clock::now()).await?;
     Ok(())
 }
 

@@ -1,4 +1,6 @@
-//! Lanes on this machine's storage, with destinations that do what a test says.
+//! Lanes on SQLite, with destinations that do what a test says.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod answers;
 mod breaker_and_waits;

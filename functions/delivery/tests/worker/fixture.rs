@@ -31,7 +31,6 @@ use sqlite_store::{
     SqliteStore,
     queues::{self, LocalQueue},
 };
-use step_functions::clock;
 use tempfile::TempDir;
 
 use super::sink::Sink;
@@ -41,8 +40,13 @@ thread_local! {
     static CLOCK_OFFSET: Cell<SignedDuration> = const { Cell::new(SignedDuration::ZERO) };
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test is a host")]
+fn wall_clock() -> Timestamp {
+    Timestamp::now()
+}
+
 fn now() -> Timestamp {
-    clock::now() + CLOCK_OFFSET.get()
+    wall_clock() + CLOCK_OFFSET.get()
 }
 
 pub(super) struct Fixture {
@@ -72,11 +76,11 @@ impl Fixture {
         let context = WorkerContext {
             store: store.clone(),
             objects: Objects::new(files(), files()),
-            queue: LocalQueue::open(store.clone(), clock::now).unwrap(),
+            queue: LocalQueue::open(store.clone(), wall_clock).unwrap(),
             outbound: Outbound::new(Guard::new(allowed)).unwrap(),
             evaluator: Evaluator::default(),
             now,
-            random: clock::random,
+            random: rand::random,
             holder: "test".to_owned(),
             max_hold: Duration::from_secs(60),
             request_timeout,

@@ -1,6 +1,4 @@
-//! The delivery worker of this machine: its set-up, and the wake-ups at the start.
-
-mod wakeups;
+//! The delivery worker of this machine.
 
 use delivery::worker::{DeliveryWorker, Evaluator, MAX_LEASE_HOLD, REQUEST_TIMEOUT, WorkerContext};
 use registry::Host;
@@ -8,7 +6,6 @@ use sqlite_store::{SqliteStore, queues::LocalQueue};
 use step_functions::clock;
 
 use crate::os_limits;
-pub(crate) use wakeups::wake_lanes;
 
 /// The holder of leases on lanes. One process works on a data folder, so after a crash its leases are its own.
 const LEASE_HOLDER: &str = "local";
@@ -31,6 +28,3 @@ pub(crate) fn delivery_worker(
         request_timeout: REQUEST_TIMEOUT,
     })
 }
-
-#[cfg(test)]
-mod tests;
