@@ -42,6 +42,16 @@ impl Client {
         read(self.agent.get(self.at(path)).call().unwrap())
     }
 
+    /// GET with these headers.
+    #[track_caller]
+    pub(crate) fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.agent.get(self.at(path));
+        for &(name, value) in headers {
+            request = request.header(name, value);
+        }
+        read(request.call().unwrap())
+    }
+
     /// GET that is answered with 200; the body.
     #[track_caller]
     pub(crate) fn show(&self, path: &str) -> Value {

@@ -14,6 +14,7 @@ mod bad_input;
 mod cases;
 mod command_line;
 mod consent;
+mod contacts;
 mod contracts;
 mod crash;
 mod deliveries;

@@ -7,8 +7,11 @@ mod consent_time;
 pub mod contact;
 pub mod contact_line;
 pub mod email;
+pub mod export;
 mod extra;
 mod put_opt_ins;
+pub mod query;
+pub mod statement;
 pub mod stored;
 mod withdraw_opt_ins;
 

@@ -9,7 +9,7 @@ use kernel::{
     error::Error,
     json,
     outcome::Outcome,
-    store::{Item, MAX_PAGE_BYTES, Query, Store, Table},
+    store::{Item, Query, Store, Table},
 };
 
 /// So much a consent time may be ahead of the arrival of its batch: a time without an offset is read as UTC.
@@ -244,57 +244,4 @@ pub async fn past(store: &impl Store, tenant: &Name, key: &str) -> Result<Vec<St
     // Versions have this order already; the sort is stable, and puts those without a number first.
     past.sort_by_key(|stored| (stored.statement.order, stored.statement.replay));
     Ok(past)
-}
-
-/// Maximum number of contacts in one read: bounds memory if each is large.
-const MAX_READ_CONTACTS: usize = 100;
-
-/// A page of contacts, by partition and key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// The key and the current statement of each.
-    pub contacts: Vec<(String, Stored)>,
-    /// The last key of the page, from which the next request continues; `None`: this was the last page.
-    pub next: Option<String>,
-}
-
-/// Lists a tenant's contacts after the key `after`: at most `limit`, and fewer if they are large.
-pub async fn list(
-    store: &impl Store,
-    tenant: &Name,
-    only_opted_in: bool,
-    after: Option<&str>,
-    limit: usize,
-) -> Result<Page, Error> {
-    let first = after.map_or(0, |key| email::hash(key) >> 56);
-    let (mut contacts, mut bytes) = (Vec::new(), 0);
-    let mut after = after.map(ToOwned::to_owned);
-    for shard in first..=0xff {
-        loop {
-            let query = Query {
-                partition: format!("{tenant}/{shard:02x}"),
-                prefix: String::new(),
-                after: after.take(),
-                descending: false,
-                limit: MAX_READ_CONTACTS,
-            };
-            let items = store.query(Table::OptIns, query).await?;
-            for item in &items {
-                let stored = Stored::read(item)?;
-                if contacts.len() == limit || bytes >= MAX_PAGE_BYTES {
-                    let next = contacts.last().map(|(key, _): &(String, Stored)| key.clone());
-                    return Ok(Page { contacts, next });
-                }
-                if stored.statement.opt_in || !only_opted_in {
-                    bytes += item.body.len();
-                    contacts.push((item.sort.clone(), stored));
-                }
-            }
-            match items.last() {
-                Some(last) if items.len() == MAX_READ_CONTACTS => after = Some(last.sort.clone()),
-                _ => break,
-            }
-        }
-    }
-    Ok(Page { contacts, next: None })
 }

@@ -5,6 +5,7 @@
 //! storage are arguments. The kernel knows no capability.
 
 pub mod batch;
+pub mod csv;
 pub mod destination_name;
 pub mod error;
 pub mod fault;

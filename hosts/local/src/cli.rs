@@ -1,5 +1,6 @@
 //! The command line.
 
+mod contacts;
 mod deliveries;
 mod states;
 
@@ -14,6 +15,7 @@ use receiver::Behaviour;
 use template::{account, region};
 
 use crate::named_function::NamedFunction;
+pub(crate) use contacts::{ContactFormat, Contacts, To};
 pub(crate) use deliveries::{Deliveries, Destinations, List, Replay};
 pub(crate) use states::{CheckStates, MockStates, RunStates, States};
 
@@ -50,6 +52,9 @@ pub(crate) enum Command {
     Invoke(Invoke),
     /// Show what a function logged.
     Logs(Logs),
+    /// List contacts, show one with the history of consent, or export them.
+    #[command(subcommand)]
+    Contacts(Contacts),
     /// List batches, newest first; go on with one that was broken off, or drop it.
     Batches(Batches),
     /// List executions, newest first, or redrive one.

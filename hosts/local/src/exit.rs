@@ -27,6 +27,11 @@ impl Exit {
         Self { code: 130, message: message.into() }
     }
 
+    /// Nobody reads the output any more: 0, without a word.
+    pub(crate) fn silent() -> Self {
+        Self { code: 0, message: String::new() }
+    }
+
     /// With what else there is to say.
     pub(crate) fn and(self, more: &str) -> Self {
         Self { message: format!("{}; {more}", self.message), ..self }
@@ -40,7 +45,9 @@ impl Exit {
     /// Says why, and gives the code.
     #[expect(clippy::print_stderr, reason = "this is what a command says to a person")]
     pub(crate) fn report(self) -> ExitCode {
-        eprintln!("crmflow: {}", self.message);
+        if !self.message.is_empty() {
+            eprintln!("crmflow: {}", self.message);
+        }
         ExitCode::from(self.code)
     }
 }

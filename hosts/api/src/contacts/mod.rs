@@ -5,15 +5,17 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::{Path, State},
-    http::Uri,
+    http::{HeaderMap, Uri},
     response::{IntoResponse, Response},
 };
 use contacts::{
     email::EmailKey,
-    stored::{self, OptIn, Stored},
+    export::{self, CsvOptions},
+    query::{self, Filter, Moment, Status, Text},
+    statement::Statement,
+    stored::{self, Stored},
 };
-use jiff::Timestamp;
-use kernel::{BatchId, Outcome, Store};
+use kernel::Store;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -21,6 +23,7 @@ use crate::{
     api::{Api, Caller},
     flow::Flow,
     http::{
+        accept::{self, Layout},
         page::Fitting,
         page::page,
         problem::{Kind, Problem},
@@ -36,51 +39,12 @@ pub(crate) fn routes<S: Store, F: Flow>() -> Routes<S, F> {
         .get("/contacts/{email}", get::<S, F>)
 }
 
-/// A word of a contact as JSON.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Word {
-    name: String,
-    email: String,
-    opt_in: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    interests: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    extra: Option<Box<RawValue>>,
-    since: Timestamp,
-    batch_id: BatchId,
-    index: u64,
-    source: String,
-    outcome: Outcome,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    late: bool,
-}
-
-impl Word {
-    fn new(word: OptIn) -> Result<Self, Problem> {
-        let extra = word.extra.map(RawValue::from_string).transpose();
-        Ok(Self {
-            extra: extra.map_err(|_| Problem::internal("the extra fields of a contact are not JSON"))?,
-            name: word.name,
-            email: word.email,
-            opt_in: word.opt_in,
-            interests: word.interests,
-            since: word.since,
-            batch_id: word.batch_id,
-            index: word.index,
-            source: word.source,
-            outcome: word.outcome,
-            late: word.late,
-        })
-    }
-}
-
 #[derive(Debug, Serialize)]
 struct View {
     /// The one spelling by which addresses are compared.
     key: String,
     #[serde(flatten)]
-    word: Word,
+    word: Statement,
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<Vec<Box<RawValue>>>,
     links: Links,
@@ -100,7 +64,7 @@ impl View {
         let (batch, index) = (stored.statement.batch_id, stored.statement.index);
         Ok(Self {
             key: key.to_owned(),
-            word: Word::new(stored.statement)?,
+            word: Statement::new(stored.statement)?,
             history: None,
             links: Links {
                 next: None,
@@ -111,25 +75,51 @@ impl View {
     }
 }
 
-/// A page of contacts; only those who agree, unless all are asked for.
+/// A page of contacts; only those who agree, unless others are asked for. As JSON, CSV or JSON lines.
 pub(crate) async fn list<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
+    headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let query = Parameters::read(&uri, &["limit", "after", "optIn"])?;
+    const KNOWN: [&str; 8] = ["limit", "after", "optIn", "text", "since", "until", "format", "raw"];
+    let query = Parameters::read(&uri, &KNOWN)?;
     let limit = query.limit()?;
-    let only_opted_in = query.parse("optIn", "true or all", |text| match text {
-        "true" => Some(true),
-        "all" => Some(false),
-        _ => None,
-    })?;
+    let layout = accept::layout(&headers, &query)?;
+    let raw = query.parse("raw", "true or false", |text| text.parse().ok())?.unwrap_or(false);
     let after = query.parse("after", "an e-mail address", EmailKey::parse)?;
     let after = after.as_ref().map(EmailKey::as_str);
-    let found = stored::list(&api.store, &caller.tenant, only_opted_in.unwrap_or(true), after, limit).await?;
-    let next = found.next.map(|key| query.next("/contacts", "after", &key));
-    let contacts = found.contacts.into_iter().map(|(key, stored)| View::new(&key, stored));
-    Ok(page("contacts", &contacts.collect::<Result<Vec<_>, _>>()?, next))
+    let found = query::list(&api.store, &caller.tenant, &filter(&query)?, after, limit).await?;
+    let next = found.next.as_ref().map(|key| query.next("/contacts", "after", key));
+    let mut text = Vec::new();
+    match layout {
+        Layout::Json => {
+            let views = found.contacts.into_iter().map(|(key, stored)| View::new(&key, stored));
+            return Ok(page("contacts", &views.collect::<Result<Vec<_>, _>>()?, next));
+        }
+        Layout::Csv => {
+            export::csv_header(&mut text);
+            export::csv_rows(&found, CsvOptions { raw }, &mut text);
+        }
+        Layout::Ndjson => export::ndjson(found, &mut text)?,
+    }
+    Ok(accept::file(layout, "contacts", next.as_deref(), text))
+}
+
+fn filter(query: &Parameters) -> Result<Filter, Problem> {
+    let status = query.parse("optIn", "true, false or all", |text| match text {
+        "true" => Some(Status::OptedIn),
+        "false" => Some(Status::OptedOut),
+        "all" => Some(Status::All),
+        _ => None,
+    })?;
+    let moment = |name| query.parse::<Moment>(name, "a date or a timestamp", |text| text.parse().ok());
+    Ok(Filter {
+        status: status.unwrap_or_default(),
+        text: query.get("text").and_then(Text::new),
+        since: moment("since")?,
+        until: moment("until")?,
+    })
 }
 
 /// One contact, with everything that was said of them, in order, a page of it at a time.
@@ -157,7 +147,7 @@ pub(crate) async fn get<S: Store, F: Flow>(
     })?;
     let all = found.past.len() + 1;
     let words = found.past.into_iter().chain([found.current.clone()]);
-    let words = words.skip(after).take(limit).map(|stored| Word::new(stored.statement));
+    let words = words.skip(after).take(limit).map(|stored| Statement::new(stored.statement));
     let page = Fitting::of(words.collect::<Result<Vec<_>, _>>()?)?;
     let end = after.saturating_add(page.entries.len());
     let mut view = View::new(key.as_str(), found.current)?;

@@ -1,6 +1,7 @@
 //! What every domain of the API shares: routes and their description, what each request passes, bodies, queries, pages
 //! and problems.
 
+pub(crate) mod accept;
 pub(crate) mod body;
 pub(crate) mod description;
 pub(crate) mod hosts;

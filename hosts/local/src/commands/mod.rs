@@ -2,10 +2,12 @@
 
 mod batches;
 mod check;
+mod contacts;
 mod deliveries;
 mod executions;
 mod invoke;
 mod logs;
+mod output;
 mod process;
 mod quarantine;
 mod queues;
@@ -54,6 +56,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
         Command::Serve(args) => serve::run(&data, template, &args),
         Command::Invoke(args) => invoke::run(&data, template, &args),
         Command::Logs(args) => logs::run(&data, &args),
+        Command::Contacts(args) => contacts::run(&data, &args),
         Command::Batches(args) => batches::run(&data, template, &args),
         Command::Executions(args) => executions::run(&data, template, &args),
         Command::Execution(args) => executions::show(&data, &args),
@@ -144,6 +147,12 @@ fn mock_file(path: &Path) -> Result<MockFile, Exit> {
 /// Prints to the standard output. Whoever closed it has seen enough.
 fn print(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+}
+
+/// Says something beside the result, on the standard error.
+#[expect(clippy::print_stderr, reason = "this is what a command says to a person")]
+fn note(text: &str) {
+    eprintln!("crmflow: {text}");
 }
 
 /// Prints one JSON value and a line feed.
