@@ -11,6 +11,7 @@
 mod answers;
 mod api;
 mod bad_input;
+mod batches;
 mod cases;
 mod command_line;
 mod consent;

@@ -6,6 +6,7 @@ pub mod intake;
 mod log_schema_errors;
 mod quarantine_records;
 mod remove_duplicates;
+pub mod rows;
 pub mod stored;
 mod summarize;
 mod summarize_batch;

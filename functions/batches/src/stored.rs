@@ -1,4 +1,4 @@
-//! The stored state of a batch: its status and its counts, and the outcome of each of its rows.
+//! The stored state of a batch: its status and its counts.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,10 +7,7 @@ use kernel::{
     batch::{Batch, BatchId, Name, Rules},
     error::Error,
     json,
-    ledger::Ledger,
-    objects::Objects,
-    outcome::{Counts, Outcome},
-    quarantine::{self, Entry},
+    outcome::Counts,
     store::{Condition, Item, Query, Store, Table, Written},
 };
 
@@ -166,74 +163,12 @@ impl BatchStatus {
     }
 }
 
-/// The outcome of one record of a batch, and why.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Row {
-    /// The record's index in the batch, from zero.
-    pub index: u64,
-    /// Its outcome.
-    pub outcome: Outcome,
-    /// The outcome in words.
-    pub meaning: &'static str,
-    /// Of a duplicate: the record that won.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub duplicate_of: Option<u64>,
-    /// A later record for the same address that disagrees on opt-in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub conflicts_with: Option<u64>,
-    /// Whether its consent statement is older than the one that was current already; then it is in the contact's
-    /// history alone.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub late: bool,
-    /// Its entry in quarantine, with its faults and the record itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub quarantined: Option<Entry>,
-}
-
 /// The key of the object that names the chunk of each record of a batch that was cut: 4 bytes a record, little-endian.
 pub fn chunk_index_key(tenant: &Name, id: BatchId) -> String {
     format!("batches/{tenant}/{id}/chunk-of-record.u32")
 }
 
-/// The outcome of record `index` of a batch; `None` if the batch has no such record, or has not decided it.
-pub async fn row(
-    tenant: &Name,
-    batch: &BatchStatus,
-    index: u64,
-    objects: &Objects,
-) -> Result<Option<Row>, Error> {
-    let chunk = if batch.chunks == 0 {
-        0
-    } else if batch.received.is_some_and(|received| index < received) {
-        let bytes =
-            objects.get_range(&chunk_index_key(tenant, batch.batch_id), index * 4..index * 4 + 4).await?;
-        let Ok(bytes) = <[u8; 4]>::try_from(&*bytes) else {
-            return Ok(None);
-        };
-        u32::from_le_bytes(bytes)
-    } else {
-        return Ok(None);
-    };
-    let Some(ledger) = Ledger::find(tenant, batch.batch_id, chunk, objects).await? else {
-        return Ok(None);
-    };
-    let part = ledger.part;
-    let Some(outcome) = part.outcome(index) else {
-        return Ok(None);
-    };
-    let pair = |pairs: &[(u64, u64)]| pairs.iter().find(|pair| pair.0 == index).map(|pair| pair.1);
-    let quarantined = match outcome {
-        Outcome::Invalid | Outcome::Failed => quarantine::find(&part.quarantine, index, objects).await?,
-        _ => None,
-    };
-    Ok(Some(Row {
-        index,
-        outcome,
-        meaning: outcome.meaning(),
-        duplicate_of: pair(&part.duplicates),
-        conflicts_with: pair(&part.conflicts),
-        late: part.late.binary_search(&index).is_ok(),
-        quarantined,
-    }))
+/// The key of the object with the records of a batch that was not cut; the chunks of others have objects of their own.
+pub fn records_key(tenant: &Name, id: BatchId) -> String {
+    format!("batches/{tenant}/{id}/records.ndjson.gz")
 }

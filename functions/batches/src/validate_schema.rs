@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::stored::records_key;
 use contacts::{contact, contact_line::ContactLine};
 use events::event::{self, EventLine};
 use kernel::start::Start;
@@ -11,7 +12,7 @@ use kernel::{
     error::Error,
     fault::{Fault, rule},
     json,
-    objects::Objects,
+    objects::{self, Objects},
     raw_record::RawRecord,
     records::{Records, RecordsWriter},
 };
@@ -32,6 +33,7 @@ pub struct Validated {
 /// Sorts the records of a batch into valid and invalid ones.
 pub async fn validate_schema(start: Start, objects: &Objects) -> Result<Validated, Error> {
     let (batch, records) = start.read()?;
+    keep(&batch, &records, objects).await?;
     let mut valid = RecordsWriter::new(&batch, "valid", objects);
     let mut invalid = RecordsWriter::new(&batch, "invalid", objects);
     let mut line = Vec::new();
@@ -58,6 +60,21 @@ pub async fn validate_schema(start: Start, objects: &Objects) -> Result<Validate
     let received = valid.count() + invalid.count();
     let (valid, invalid) = (valid.finish().await?, invalid.finish().await?);
     Ok(Validated { batch, received, valid, invalid })
+}
+
+/// Stores the records of a batch that is not cut, so that its operator can ask for each of them later. The chunks of
+/// others are stored already, and events by themselves.
+async fn keep(batch: &Batch, records: &Records, objects: &Objects) -> Result<(), Error> {
+    if batch.chunk.is_some() || batch.kind == Kind::Event {
+        return Ok(());
+    }
+    let mut text = Vec::new();
+    let mut lines = records.lines(objects).await?;
+    while let Some(line) = lines.next().await? {
+        text.extend_from_slice(line);
+        text.push(b'\n');
+    }
+    objects.put(&records_key(&batch.tenant, batch.batch_id), objects::gzip(&text)).await
 }
 
 /// The faults of a record, or none: then its line was written.

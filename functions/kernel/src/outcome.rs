@@ -81,6 +81,11 @@ impl Outcome {
         }
     }
 
+    /// The outcome with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
+    }
+
     /// One line that explains the outcome to a person.
     pub fn meaning(self) -> &'static str {
         match self {

@@ -1,13 +1,14 @@
 //! The command line.
 
+mod batches;
 mod contacts;
 mod deliveries;
 mod states;
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use ::batches::intake::Format;
 use api::HostName;
-use batches::intake::Format;
 use clap::{Args, Parser, Subcommand};
 use destinations::outbound::Allowed;
 use kernel::{BatchId, Rules, fault::ErrorType};
@@ -15,6 +16,7 @@ use receiver::Behaviour;
 use template::{account, region};
 
 use crate::named_function::NamedFunction;
+pub(crate) use batches::{BatchExport, BatchList, BatchRecords, BatchShow, RowFormat, RowSelection};
 pub(crate) use contacts::{ContactFormat, Contacts, To};
 pub(crate) use deliveries::{Deliveries, Destinations, List, Replay};
 pub(crate) use states::{CheckStates, MockStates, RunStates, States};
@@ -55,7 +57,7 @@ pub(crate) enum Command {
     /// List contacts, show one with the history of consent, or export them.
     #[command(subcommand)]
     Contacts(Contacts),
-    /// List batches, newest first; go on with one that was broken off, or drop it.
+    /// List batches, newest first; show one and its records; go on with one that was broken off, or drop it.
     Batches(Batches),
     /// List executions, newest first, or redrive one.
     Executions(Executions),
@@ -181,16 +183,28 @@ pub(crate) struct Logs {
 pub(crate) struct Batches {
     #[command(subcommand)]
     pub(crate) action: Option<BatchesAction>,
-    /// At most so many.
-    #[arg(long, default_value_t = 20)]
-    pub(crate) limit: usize,
-    /// Print one JSON list.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) list: BatchList,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BatchesAction {
+    /// List batches, newest first.
+    List(BatchList),
+    /// Show the outcomes of a batch, or one record of it with its outcome.
+    Show(BatchShow),
+    /// List records of a batch: line, outcome, and the record that won over a duplicate.
+    #[command(after_help = "\
+Examples:
+  crmflow batches records 01M7YM2KCGG4PCFGTA1N7X8JJC --outcome duplicate
+  crmflow batches show 01M7YM2KCGG4PCFGTA1N7X8JJC/17")]
+    Records(BatchRecords),
+    /// Write records of a batch with their outcomes, as CSV or JSON lines.
+    #[command(after_help = "\
+Examples:
+  crmflow batches export 01M7YM2KCGG4PCFGTA1N7X8JJC --outcome ignored > ignored.csv
+  crmflow batches export 01M7YM2KCGG4PCFGTA1N7X8JJC --output batch.ndjson")]
+    Export(BatchExport),
     /// Go on with a batch whose command was broken off.
     Resume {
         /// Its id.

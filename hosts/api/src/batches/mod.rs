@@ -2,6 +2,7 @@
 //! its records.
 
 mod records;
+mod rows;
 pub(crate) mod submit;
 mod uploads;
 
@@ -13,7 +14,7 @@ use axum::{
     http::{HeaderValue, Uri, header},
     response::{IntoResponse, Response},
 };
-use batches::stored::{self, BatchStatus, Status};
+use batches::stored::{BatchStatus, Status};
 use jiff::SignedDuration;
 use kernel::{BatchId, Error, Name, Store};
 use serde::Serialize;
@@ -35,6 +36,7 @@ pub(crate) fn routes<S: Store, F: Flow>() -> Routes<S, F> {
         .post("/records", records::post::<S, F>)
         .get("/batches", list::<S, F>)
         .get("/batches/{id}", get::<S, F>)
+        .get("/batches/{id}/records", rows::list::<S, F>)
         .get("/batches/{id}/records/{index}", row::<S, F>)
         .post("/uploads", uploads::post::<S, F>)
 }
@@ -127,7 +129,7 @@ pub(crate) async fn row<S: Store, F: Flow>(
             format!("The batch has {received} records, numbered from 0."),
         ));
     }
-    match stored::row(&caller.tenant, &batch, index, &api.objects).await? {
+    match ::batches::rows::row(&caller.tenant, &batch, index, &api.objects).await? {
         Some(row) => Ok(Json(row).into_response()),
         None if batch.status == Status::Running => Err(Problem::new(
             Kind::NotDecided,
@@ -142,6 +144,7 @@ pub(crate) async fn row<S: Store, F: Flow>(
     }
 }
 
+/// The batch with this id, settled; or the problem that there is none.
 async fn find<S: Store, F: Flow>(api: &Api<S, F>, tenant: &Name, id: &str) -> Result<BatchStatus, Problem> {
     let found = match id.parse::<BatchId>() {
         Ok(id) => BatchStatus::find(tenant, id, &api.store).await?,

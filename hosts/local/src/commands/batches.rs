@@ -8,9 +8,9 @@ use sqlite_store::SqliteStore;
 use step_functions::clock;
 use tracing::Level;
 
-use super::{process, report};
+use super::{process, report, rows};
 use crate::{
-    cli::{Batches, BatchesAction},
+    cli::{BatchList, Batches, BatchesAction},
     data_folder::{DataFolder, Paths, ReadOnlyFolder},
     exit::Exit,
     interrupted, logs,
@@ -19,14 +19,18 @@ use crate::{
 
 /// Lists the latest batches, or does what is asked with one.
 pub(super) fn run(data: &Path, template: Option<&Path>, args: &Batches) -> Result<ExitCode, Exit> {
-    match args.action {
-        None => list(data, args),
-        Some(BatchesAction::Resume { batch }) => resume(data, template, batch),
-        Some(BatchesAction::Cancel { batch }) => cancel(data, template, batch),
+    match &args.action {
+        None => list(data, &args.list),
+        Some(BatchesAction::List(list_args)) => list(data, list_args),
+        Some(BatchesAction::Show(show)) => rows::show(data, show),
+        Some(BatchesAction::Records(records)) => rows::records(data, records),
+        Some(BatchesAction::Export(export)) => rows::export(data, export),
+        Some(BatchesAction::Resume { batch }) => resume(data, template, *batch),
+        Some(BatchesAction::Cancel { batch }) => cancel(data, template, *batch),
     }
 }
 
-fn list(data: &Path, args: &Batches) -> Result<ExitCode, Exit> {
+fn list(data: &Path, args: &BatchList) -> Result<ExitCode, Exit> {
     let store = SqliteStore::read_only(ReadOnlyFolder::open(data)?.readers);
     let found = super::block_on(async {
         Ok(BatchStatus::list(&Name::default_tenant(), None, args.limit, &store).await?)

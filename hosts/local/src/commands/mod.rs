@@ -12,6 +12,7 @@ mod process;
 mod quarantine;
 mod queues;
 mod report;
+mod rows;
 mod serve;
 mod sink;
 mod states;
