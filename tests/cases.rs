@@ -71,6 +71,9 @@ pub(crate) struct Batch {
     quarantine: BTreeMap<u64, Entry>,
 }
 
+/// The size of a body that `POST /records` takes.
+const MAX_BODY_BYTES: usize = 5 << 20;
+
 fn json() -> String {
     "application/json".to_owned()
 }
@@ -190,6 +193,9 @@ fn play(stage: &Stage<'_>, batch: &Batch) -> Batch {
     }
     let body = body(batch);
     let query = &batch.query;
+    if !batch.upload && body.len() <= MAX_BODY_BYTES {
+        check_dry_run(api, batch, &body);
+    }
     let id = if batch.upload {
         upload(api, query, &body)
     } else {
@@ -217,6 +223,18 @@ fn play(stage: &Stage<'_>, batch: &Batch) -> Batch {
         quarantine: quarantine(api, &id, batch),
         ..batch.clone()
     }
+}
+
+/// A dry run of a body gives the outcomes that the batch then has.
+#[track_caller]
+fn check_dry_run(api: &Client, batch: &Batch, body: &[u8]) {
+    let separator = if batch.query.is_empty() { '?' } else { '&' };
+    let path = format!("/records{}{separator}dryRun=true", batch.query);
+    let answer = api.post(&path, &[("content-type", &batch.media)], body);
+    assert_eq!((answer.status, &answer.body["dryRun"]), (200, &true.into()), "{answer:?}");
+    let outcomes: BTreeMap<String, u64> = serde_json::from_value(answer.body["outcomes"].clone()).unwrap();
+    let outcomes: BTreeMap<_, _> = outcomes.into_iter().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(outcomes, batch.outcomes, "a dry run has the counts of the batch");
 }
 
 /// Sends events to the flow, as the consumer of their queue does.
@@ -259,8 +277,11 @@ pub(crate) fn upload(api: &Client, query: &str, body: &[u8]) -> String {
 
 #[track_caller]
 fn all_rows(api: &Client, batch: &str, received: u64) -> BTreeMap<u64, Row> {
-    let row = |index| serde_json::from_value(api.show(&format!("/batches/{batch}/records/{index}"))).unwrap();
-    (0..received).map(|index| (index, row(index))).collect()
+    let rows = api.all(&format!("/batches/{batch}/records?limit=1000"), "records");
+    assert_eq!(rows.len() as u64, received, "every record has a row");
+    rows.into_iter()
+        .map(|row| (row["index"].as_u64().unwrap(), serde_json::from_value(row).unwrap()))
+        .collect()
 }
 
 /// The states that an execution entered, once it has ended.

@@ -69,7 +69,7 @@ fn a_summary_for_people_adds_up() {
     for text in [
         "4 records",
         "total                 4",
-        "line 2, record 1: /optIn must be of type boolean (type)",
+        "1   /optIn must be of type boolean (type): line 2",
         "record 3 has the address of record 0",
         "crmflow quarantine list --batch",
     ] {

@@ -22,6 +22,7 @@ mod deliveries;
 mod deployment;
 mod destinations;
 mod docs;
+mod dry_run;
 mod durable;
 mod environment;
 mod event_faults;

@@ -2,6 +2,7 @@
 
 pub mod cancel;
 mod cut_chunks;
+pub mod dry_run;
 pub mod intake;
 mod log_schema_errors;
 mod quarantine_records;

@@ -13,6 +13,7 @@ use kernel::{
     batch::{Batch, BatchId, Kind},
     error::Error,
     fault::{Fault, PlacedFault},
+    fault_groups::Example,
     ledger::{Part, StagedPart},
     objects::Objects,
     outcome::Outcome,
@@ -45,14 +46,7 @@ pub async fn log_schema_errors(
     let mut lines = records.lines(objects).await?;
     while let Some(line) = lines.next().await? {
         let received = RawRecord::parse(line)?;
-        part.add(Outcome::Invalid, received.index);
-        part.unread_consent += u64::from(batch.kind == Kind::Contact && consent::is_unread(&received));
-        let (index, line) = (received.index, received.line);
-        part.faults.extend(received.faults.first().map(|fault| PlacedFault {
-            index,
-            line,
-            fault: fault.clone(),
-        }));
+        count(&mut part, batch.kind, &received);
         quarantine.push(&batch, &received)?;
     }
     let Quarantine { contacts, events, facts, refused } = quarantine;
@@ -62,6 +56,19 @@ pub async fn log_schema_errors(
     refused.iter().for_each(log);
     part.sort();
     Ok(Decided { part: StagedPart::new(&batch, "log-schema-errors", part, objects).await? })
+}
+
+/// Adds an invalid record and its faults.
+pub(super) fn count(part: &mut Part, kind: Kind, received: &RawRecord<'_>) {
+    let (index, line) = (received.index, received.line);
+    part.add(Outcome::Invalid, index);
+    part.unread_consent += u64::from(kind == Kind::Contact && consent::is_unread(received));
+    part.faults.extend(received.faults.first().map(|fault| PlacedFault {
+        index,
+        line,
+        fault: fault.clone(),
+    }));
+    part.fault_groups.add(Example { index, line }, &received.faults);
 }
 
 /// Records that are to be put into quarantine.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use kernel::{
     batch::{Batch, BatchId, Name, Rules},
     error::Error,
+    fault_groups::FaultGroups,
     json,
     outcome::Counts,
     store::{Condition, Item, Query, Store, Table, Written},
@@ -78,6 +79,9 @@ pub struct BatchStatus {
     /// How many consent statements are older than the current ones, and are in the history alone.
     #[serde(default, skip_serializing_if = "kernel::json::is_default")]
     pub late: u64,
+    /// The faults of its records, by rule and place.
+    #[serde(default, skip_serializing_if = "FaultGroups::is_empty")]
+    pub faults: FaultGroups,
     /// How many chunks it was cut into; zero if it was not cut.
     #[serde(default)]
     pub chunks: u32,
@@ -110,6 +114,7 @@ impl BatchStatus {
             outcomes: Counts::default(),
             unread_consent: 0,
             late: 0,
+            faults: FaultGroups::default(),
             chunks: 0,
             execution_arn: None,
             error: None,

@@ -8,6 +8,7 @@ use kernel::{
     batch::{Batch, BatchId, Kind},
     error::Error,
     fault::{MAX_LISTED, PlacedFault},
+    fault_groups::FaultGroups,
     ledger::{Ledger, Part, StagedPart},
     objects::Objects,
     outcome::Counts,
@@ -46,6 +47,9 @@ pub struct Summary {
     pub late: u64,
     /// The first faults.
     pub faults: Vec<PlacedFault>,
+    /// All faults, by rule and place.
+    #[serde(default, skip_serializing_if = "FaultGroups::is_empty")]
+    pub fault_groups: FaultGroups,
     /// The first duplicates: each with the record that won.
     pub duplicates: Vec<Pair>,
     /// The first conflicts of opt-in: each with a later record that disagrees.
@@ -75,6 +79,7 @@ impl Summary {
             unread_consent: part.unread_consent,
             late: *late,
             faults: part.faults.clone(),
+            fault_groups: part.fault_groups.clone(),
             duplicates: first(&part.duplicates),
             conflicts: first(&part.conflicts),
             quarantine: part.quarantine.clone(),
@@ -98,6 +103,7 @@ impl Summary {
             outcomes: self.outcomes,
             unread_consent: self.unread_consent,
             late: self.late,
+            faults: self.fault_groups.clone(),
             chunks,
             ..known
         };

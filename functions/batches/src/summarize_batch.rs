@@ -45,13 +45,7 @@ pub async fn summarize_batch(
     let whole = futures::stream::iter(manifest.chunks)
         .map(|chunk| ledger_head(&batch, chunk, objects))
         .buffer_unordered(MAX_CONCURRENT_READS)
-        .try_fold(Ledger::default(), |mut whole, ledger| async move {
-            whole.outcomes.merge(&ledger.outcomes);
-            whole.late += ledger.late;
-            whole.part.merge(ledger.part);
-            whole.part.sort();
-            Ok(whole)
-        })
+        .try_fold(Ledger::default(), |whole, ledger| async move { Ok(sum(whole, ledger)) })
         .await?;
     let failed = whole.outcomes.of(Outcome::Failed);
     let status = if failed == 0 { Status::Succeeded } else { Status::Failed };
@@ -70,12 +64,25 @@ async fn ledger_head(batch: &Batch, chunk: Chunk, objects: &Objects) -> Result<L
         Some(ledger) => ledger,
         None => quarantine_chunk(batch, &chunk, objects).await?,
     };
-    let Ledger { outcomes, late, mut part } = ledger;
+    Ok(head(ledger))
+}
+
+/// What a summary needs of a ledger.
+pub(super) fn head(Ledger { outcomes, late, mut part }: Ledger) -> Ledger {
     part.rows.clear();
     part.late.clear();
     part.duplicates.truncate(kernel::fault::MAX_LISTED);
     part.conflicts.truncate(kernel::fault::MAX_LISTED);
-    Ok(Ledger { outcomes, late, part })
+    Ledger { outcomes, late, part }
+}
+
+/// The sum of two ledgers without rows.
+pub(super) fn sum(mut whole: Ledger, ledger: Ledger) -> Ledger {
+    whole.outcomes.merge(&ledger.outcomes);
+    whole.late += ledger.late;
+    whole.part.merge(ledger.part);
+    whole.part.sort();
+    whole
 }
 
 async fn quarantine_chunk(batch: &Batch, chunk: &Chunk, objects: &Objects) -> Result<Ledger, Error> {

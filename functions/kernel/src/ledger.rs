@@ -8,6 +8,7 @@ use crate::{
     batch::{Batch, BatchId, Name},
     error::Error,
     fault::{MAX_LISTED, PlacedFault},
+    fault_groups::FaultGroups,
     json,
     objects::{self, Objects},
     outcome::{Counts, Outcome},
@@ -31,6 +32,9 @@ pub struct Part {
     /// The first faults, by place in the input; at most [`MAX_LISTED`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<PlacedFault>,
+    /// All faults, by rule and place.
+    #[serde(skip_serializing_if = "FaultGroups::is_empty")]
+    pub fault_groups: FaultGroups,
     /// The keys of the quarantine objects with records of this part.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub quarantine: Vec<String>,
@@ -62,6 +66,7 @@ impl Part {
         self.duplicates.extend(other.duplicates);
         self.conflicts.extend(other.conflicts);
         self.faults.extend(other.faults);
+        self.fault_groups.merge(other.fault_groups);
         self.quarantine.extend(other.quarantine);
         self.unread_consent += other.unread_consent;
         self.late.extend(other.late);

@@ -7,8 +7,10 @@
 pub mod batch;
 pub mod csv;
 pub mod destination_name;
+pub mod dry_run;
 pub mod error;
 pub mod fault;
+pub mod fault_groups;
 pub mod json;
 pub mod json_text;
 pub mod ledger;

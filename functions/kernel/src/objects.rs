@@ -72,6 +72,12 @@ impl Objects {
         Self { durable, scratch }
     }
 
+    /// Objects in memory, for small inputs whose working files nobody needs later.
+    pub fn in_memory() -> Self {
+        let memory: Arc<dyn ObjectStore> = Arc::new(object_store::memory::InMemory::new());
+        Self::new(memory.clone(), memory)
+    }
+
     /// Writes an object whole, over an existing one.
     pub async fn put(&self, key: &str, bytes: impl Into<Bytes> + Send) -> Result<(), Error> {
         self.put_payload(key, PutPayload::from_bytes(bytes.into())).await

@@ -3,6 +3,7 @@
 mod batches;
 mod contacts;
 mod deliveries;
+mod process;
 mod states;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -16,9 +17,12 @@ use receiver::Behaviour;
 use template::{account, region};
 
 use crate::named_function::NamedFunction;
-pub(crate) use batches::{BatchExport, BatchList, BatchRecords, BatchShow, RowFormat, RowSelection};
+pub(crate) use batches::{
+    BatchExport, BatchList, BatchRecords, BatchShow, Batches, BatchesAction, RowFormat, RowSelection,
+};
 pub(crate) use contacts::{ContactFormat, Contacts, To};
 pub(crate) use deliveries::{Deliveries, Destinations, List, Replay};
+pub(crate) use process::{MaxInvalid, Talk, Tolerance};
 pub(crate) use states::{CheckStates, MockStates, RunStates, States};
 
 /// The folder where a command finds its data if it is told no other.
@@ -26,7 +30,17 @@ pub(crate) const DEFAULT_DATA: &str = ".crmflow";
 
 /// Takes customer records in, validates, deduplicates and stores them, and never loses one.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  crmflow process contacts.csv
+  crmflow contacts export --output opted-in.csv
+  crmflow batches records 01M7YM2KCGG4PCFGTA1N7X8JJC --outcome invalid
+  crmflow serve"
+)]
 pub(crate) struct Cli {
     /// The folder that holds everything crmflow keeps.
     #[arg(long, global = true, default_value = DEFAULT_DATA, value_name = "FOLDER")]
@@ -46,9 +60,23 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Take a file of records through the flow, and say what became of them.
+    /// Take files of records through the flow, and say what became of them.
+    #[command(after_help = "\
+Examples:
+  crmflow process contacts.csv
+  crmflow process --dry-run contacts.csv
+  crmflow process --json --max-invalid 2% january.csv february.csv
+  gunzip -c contacts.ndjson.gz | crmflow process --format ndjson -
+
+Exit codes: 0 done (invalid records are a result); 1 the flow failed, consent was not understood, or too many records are
+invalid for --fail-on-invalid or --max-invalid (the others are stored); 2 a file or an option is wrong; 130 interrupted.")]
     Process(Process),
     /// Serve the HTTP API, and a local Step Functions beside it.
+    #[command(after_help = "\
+Examples:
+  crmflow serve
+  crmflow serve --data /var/lib/crmflow --listen 127.0.0.1:8080
+  crmflow serve --allow-destination 10.0.0.0/8 --allow-host crm.example.com")]
     Serve(Serve),
     /// Call one function with an event file, as `sam local invoke` does.
     Invoke(Invoke),
@@ -64,6 +92,11 @@ pub(crate) enum Command {
     /// Show one execution: its path through the states, with times.
     Execution(OneExecution),
     /// Look at records that could not be taken, and send them again.
+    #[command(after_help = "\
+Examples:
+  crmflow quarantine list --error-type schema
+  crmflow quarantine show 01M7YM2KCGG4PCFGTA1N7X8JJC/7
+  crmflow quarantine replay 01M7YM2KCGG4PCFGTA1N7X8JJC/7 --corrected fixed.ndjson")]
     #[command(subcommand)]
     Quarantine(Quarantine),
     /// Look at where events are sent.
@@ -93,12 +126,18 @@ pub(crate) struct Check {
 
 #[derive(Debug, Args)]
 pub(crate) struct Process {
-    /// The file: a JSON list, JSON lines or CSV, gzip or not; `-` is the standard input.
-    pub(crate) file: PathBuf,
-    /// The file's format; without it the content decides.
+    /// The files: a JSON list, JSON lines or CSV, gzip or not; `-` is the standard input. Each becomes a batch.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The format of the files; without it the content decides.
     #[arg(long, value_parser = format, value_name = "json|ndjson|csv")]
     pub(crate) format: Option<Format>,
-    /// Print one JSON object on the standard output; all else goes to the standard error.
+    /// Read and check the files against the stored contacts, and store nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) tolerance: Tolerance,
+    /// Print one JSON object on the standard output, of several files a list; all else goes to the standard error.
     #[arg(long)]
     pub(crate) json: bool,
     /// Opt contacts in again who withdrew. Without it, a record needs a consent time (`optInAt`) after the withdrawal.
@@ -107,6 +146,8 @@ pub(crate) struct Process {
     /// Take each record as all that is known of its contact: fields that it lacks are deleted.
     #[arg(long)]
     pub(crate) replace: bool,
+    #[command(flatten)]
+    pub(crate) talk: Talk,
 }
 
 impl Process {
@@ -176,45 +217,6 @@ pub(crate) struct Logs {
     /// Go on showing lines as they are logged.
     #[arg(short, long)]
     pub(crate) tail: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct Batches {
-    #[command(subcommand)]
-    pub(crate) action: Option<BatchesAction>,
-    #[command(flatten)]
-    pub(crate) list: BatchList,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum BatchesAction {
-    /// List batches, newest first.
-    List(BatchList),
-    /// Show the outcomes of a batch, or one record of it with its outcome.
-    Show(BatchShow),
-    /// List records of a batch: line, outcome, and the record that won over a duplicate.
-    #[command(after_help = "\
-Examples:
-  crmflow batches records 01M7YM2KCGG4PCFGTA1N7X8JJC --outcome duplicate
-  crmflow batches show 01M7YM2KCGG4PCFGTA1N7X8JJC/17")]
-    Records(BatchRecords),
-    /// Write records of a batch with their outcomes, as CSV or JSON lines.
-    #[command(after_help = "\
-Examples:
-  crmflow batches export 01M7YM2KCGG4PCFGTA1N7X8JJC --outcome ignored > ignored.csv
-  crmflow batches export 01M7YM2KCGG4PCFGTA1N7X8JJC --output batch.ndjson")]
-    Export(BatchExport),
-    /// Go on with a batch whose command was broken off.
-    Resume {
-        /// Its id.
-        batch: BatchId,
-    },
-    /// Drop what such a batch has not stored yet. What it stored stays.
-    Cancel {
-        /// Its id.
-        batch: BatchId,
-    },
 }
 
 #[derive(Debug, Args)]

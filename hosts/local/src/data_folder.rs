@@ -157,6 +157,11 @@ pub(crate) struct ReadOnlyFolder {
 }
 
 impl ReadOnlyFolder {
+    /// Whether a folder has data of crmflow.
+    pub(crate) fn has_data(root: &Path) -> bool {
+        Paths::new(root).database().exists()
+    }
+
     /// Opens a folder to look only.
     pub(crate) fn open(root: &Path) -> Result<Self, Exit> {
         let paths = Paths::new(root);

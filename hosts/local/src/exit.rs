@@ -1,6 +1,6 @@
 //! How a command ends when it cannot do what it was asked.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use kernel::{Error, store::StoreError};
 
@@ -35,6 +35,28 @@ impl Exit {
     /// With what else there is to say.
     pub(crate) fn and(self, more: &str) -> Self {
         Self { message: format!("{}; {more}", self.message), ..self }
+    }
+
+    /// Whether somebody interrupted the command.
+    pub(crate) fn is_interruption(&self) -> bool {
+        self.code == 130
+    }
+
+    /// Why a file was refused, if it was.
+    pub(crate) fn refusal(&self) -> Option<&str> {
+        (self.code == 2).then_some(&self.message)
+    }
+
+    /// The same, of one file of several.
+    pub(crate) fn of_file(self, path: &Path) -> Self {
+        Self { message: format!("{}: {}", path.display(), self.message), ..self }
+    }
+
+    /// Several failures as one, with the gravest code; `None`: there are none.
+    pub(crate) fn all(failures: Vec<Self>) -> Option<Self> {
+        let code = failures.iter().map(|exit| exit.code).max()?;
+        let messages: Vec<String> = failures.into_iter().map(|exit| exit.message).collect();
+        Some(Self { code, message: messages.join("\ncrmflow: ") })
     }
 
     /// Why, for whoever passes it on.

@@ -4,14 +4,18 @@
 use std::sync::Arc;
 
 use axum::{
+    Json,
     body::Body,
     extract::State,
     http::{HeaderMap, Uri},
-    response::Response,
+    response::{IntoResponse, Response},
 };
-use batches::intake::{Format, Intake, Settings, Staged};
+use batches::{
+    dry_run,
+    intake::{Format, Intake, Settings, Staged},
+};
 use bytes::Bytes;
-use kernel::{Batch, Kind, Rules, Store, objects, order};
+use kernel::{Batch, Kind, Objects, Rules, Store, dry_run::DryRunStore, objects, order};
 
 use crate::{
     api::{Api, Caller},
@@ -34,13 +38,19 @@ pub(crate) async fn post<S: Store, F: Flow>(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let rules = rules(&Parameters::read(&uri, &RULES)?)?;
+    // A misspelt `dryRun` must not store anything.
+    let query = Parameters::read(&uri, &["resubscribe", "replace", "dryRun"])?;
+    let rules = rules(&query)?;
+    let is_dry_run = query.parse("dryRun", "true or false", |text| text.parse().ok())?.unwrap_or(false);
     let format = media::format(&headers)?;
     let is_gzip = media::is_gzip(&headers)?;
     let key = Key::of(&headers)?;
     let body = body::read(body, &headers).await?;
     if is_gzip && !objects::is_gzip(&body) {
         return Err(Problem::new(problem::Kind::BadBody, "The body is announced as gzip and is not."));
+    }
+    if is_dry_run {
+        return dry_run(&api, caller, rules, format, body).await;
     }
     let fingerprint = idempotency::fingerprint("POST /records", &kind_of(format, rules), &body);
     let (batch, is_repeat) = open(&api, caller, rules, key.as_ref(), fingerprint).await?;
@@ -89,7 +99,11 @@ async fn open<S: Store, F: Flow>(
         Some(key) => key.claim(&caller.tenant, fresh, &api.store).await?,
         None => (fresh, false),
     };
-    let batch = Batch {
+    Ok((batch(caller, rules, claim)?, is_repeat))
+}
+
+fn batch(caller: Caller, rules: Rules, claim: Claim) -> Result<Batch, Problem> {
+    Ok(Batch {
         batch_id: claim.batch_id,
         tenant: caller.tenant,
         provider: "api".parse()?,
@@ -99,8 +113,7 @@ async fn open<S: Store, F: Flow>(
         replay: 0,
         chunk: None,
         rules,
-    };
-    Ok((batch, is_repeat))
+    })
 }
 
 /// Reads the records, and stores those of a large batch. The body is whole and its size known, so the same
@@ -115,6 +128,28 @@ async fn stage<S: Store, F: Flow>(
     if is_repeat && let Some(staged) = submit::staged_before(&batch.tenant, batch, &api.store).await? {
         return Ok(staged);
     }
+    cut(batch, format, body, &api.objects).await
+}
+
+/// Answers with the outcomes that the records would have, and stores nothing.
+async fn dry_run<S: Store, F: Flow>(
+    api: &Api<S, F>,
+    caller: Caller,
+    rules: Rules,
+    format: Format,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let (batch_id, received_at) = api.new_id();
+    let order = order::next(&DryRunStore::new(api.store.clone()), &caller.tenant, received_at).await?;
+    let batch = batch(caller, rules, Claim { batch_id, received_at, order, fingerprint: String::new() })?;
+    let objects = Objects::in_memory();
+    let staged = cut(&batch, format, body, &objects).await?;
+    let summary = dry_run::dry_run(&batch, staged, &api.store, &objects).await?;
+    Ok(Json(dry_run::Report::new(summary)).into_response())
+}
+
+/// Reads the records, and cuts those of a large batch into objects.
+async fn cut(batch: &Batch, format: Format, body: Bytes, objects: &Objects) -> Result<Staged, Problem> {
     let settings = Settings {
         format: Some(format),
         size: Some(body.len() as u64),
@@ -130,5 +165,5 @@ async fn stage<S: Store, F: Flow>(
         .await
         .map_err(|error| Problem::internal(format!("reading a body: {error}")))?
         .map_err(Problem::refused)?;
-    intake.finish(&api.objects).await.map_err(Problem::refused)
+    intake.finish(objects).await.map_err(Problem::refused)
 }

@@ -1,9 +1,48 @@
-//! The commands that show batches and their records.
+//! The commands about batches and their records.
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use kernel::{BatchId, Outcome};
 
 use super::To;
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Batches {
+    #[command(subcommand)]
+    pub(crate) action: Option<BatchesAction>,
+    #[command(flatten)]
+    pub(crate) list: BatchList,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BatchesAction {
+    /// List batches, newest first.
+    List(BatchList),
+    /// Show the outcomes of a batch, or one record of it with its outcome.
+    Show(BatchShow),
+    /// List records of a batch: line, outcome, and the record that won over a duplicate.
+    #[command(after_help = "\
+Examples:
+  crmflow batches records 01M7YM2KCGG4PCFGTA1N7X8JJC --outcome duplicate
+  crmflow batches show 01M7YM2KCGG4PCFGTA1N7X8JJC/17")]
+    Records(BatchRecords),
+    /// Write records of a batch with their outcomes, as CSV or JSON lines.
+    #[command(after_help = "\
+Examples:
+  crmflow batches export 01M7YM2KCGG4PCFGTA1N7X8JJC --outcome ignored > ignored.csv
+  crmflow batches export 01M7YM2KCGG4PCFGTA1N7X8JJC --output batch.ndjson")]
+    Export(BatchExport),
+    /// Go on with a batch whose command was broken off.
+    Resume {
+        /// Its id.
+        batch: BatchId,
+    },
+    /// Drop what such a batch has not stored yet. What it stored stays.
+    Cancel {
+        /// Its id.
+        batch: BatchId,
+    },
+}
 
 /// How batches are listed.
 #[derive(Clone, Debug, Args)]

@@ -66,7 +66,7 @@ fn resume(data: &Path, template: Option<&Path>, batch: BatchId) -> Result<ExitCo
     super::block_on(process::until_interrupted(data, &flow, batch, async {
         let (known, arn) = interrupted::resume(&flow, batch).await?;
         let ended = process::follow(&folder, &flow, &known, &arn).await?;
-        report::print(&folder, &ended, false, began)
+        report::print(&folder, ended, false, began)
     }))
 }
 

@@ -15,7 +15,6 @@ use batches::{
     intake::{Format, Intake, Settings, Staged, spool},
     stored::{BatchStatus, Status},
 };
-use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use kernel::{Batch, BatchId, Kind, Name, Objects, order};
 use serde_json::json;
@@ -23,9 +22,13 @@ use step_functions::{
     clock,
     executions::{Execution, Status as Stage},
 };
-use tracing::Level;
 
-use super::{report, serve::stopped};
+use super::{
+    dry_run,
+    progress::{Progress, Work},
+    report::{Ending, Reporter},
+    serve::stopped,
+};
 use crate::{
     cli::Process,
     data_folder::DataFolder,
@@ -39,35 +42,59 @@ use crate::{
 const READ_BYTES: usize = 256 * 1024;
 
 /// A file to take in.
-struct Source {
+pub(super) struct Source {
     /// Where its bytes are: the file itself, or the spooled standard input.
     file: File,
-    size: u64,
+    pub(super) size: u64,
     /// What an interrupted run of the same file is found by; none for the standard input.
     import: Option<Import>,
 }
 
-/// Takes the file through the flow.
+/// Takes the files through the flow, one after the other.
 pub(super) fn run(data: &Path, template: Option<&Path>, args: &Process) -> Result<ExitCode, Exit> {
-    let began = clock::now();
+    if args.dry_run {
+        return dry_run::run(data, args);
+    }
     let template = super::template(template)?;
-    let opened = if args.file == Path::new("-") { None } else { Some(open(&args.file, args.format)?) };
+    let opened = open_all(args)?;
     let folder = DataFolder::open(data, "process")?;
-    logs::start(&folder.paths.logs(), Level::WARN);
-    let source = match opened {
-        Some(source) => source,
-        None => spool_stdin(&folder)?,
-    };
+    logs::start(&folder.paths.logs(), args.talk.level());
     let flow = super::flow(&folder, template);
-    let tenant = Name::default_tenant();
+    let mut reporter = Reporter::new(args);
     super::block_on(async {
-        let claim = claim(&folder, &source, &tenant, began).await?;
-        until_interrupted(data, &flow, claim.batch_id, async {
-            let ended = take(&folder, &flow, source, args, claim).await?;
-            report::print(&folder, &ended, args.json, began)
-        })
-        .await
+        for (path, source) in args.files.iter().zip(opened) {
+            let began = clock::now();
+            let ended = run_file(data, &folder, &flow, args, source, began).await;
+            reporter.add(path, ended.map(|ended| Ending::new(&folder, ended, began)))?;
+        }
+        reporter.finish()
     })
+}
+
+async fn run_file(
+    data: &Path,
+    folder: &DataFolder,
+    flow: &LocalFlow,
+    args: &Process,
+    source: Option<Source>,
+    began: Timestamp,
+) -> Result<Ended, Exit> {
+    let source = match source {
+        Some(source) => source,
+        None => spool_stdin(folder.paths.root())?,
+    };
+    let claim = claim(folder, &source, &Name::default_tenant(), began).await?;
+    until_interrupted(data, flow, claim.batch_id, take(folder, flow, source, args, claim)).await
+}
+
+/// Opens all files; `None`: the standard input. A file that cannot be opened refuses all, before anything is stored.
+pub(super) fn open_all(args: &Process) -> Result<Vec<Option<Source>>, Exit> {
+    let is_stdin = |path: &&PathBuf| path.as_path() == Path::new("-");
+    if args.files.iter().filter(is_stdin).count() > 1 {
+        return Err(Exit::usage("the standard input can be read once"));
+    }
+    let open = |path: &PathBuf| if is_stdin(&path) { Ok(None) } else { open(path, args.format).map(Some) };
+    args.files.iter().map(open).collect()
 }
 
 /// Works on a batch until it has ended, or until somebody breaks that off: then it waits for their word.
@@ -118,7 +145,7 @@ async fn take(
     Claim { batch_id, received_at, order }: Claim,
 ) -> Result<Ended, Exit> {
     let tenant = Name::default_tenant();
-    let Source { file, size, import } = source;
+    let import = source.import.clone();
     let batch = Batch {
         batch_id,
         tenant: tenant.clone(),
@@ -130,25 +157,27 @@ async fn take(
         chunk: None,
         rules: args.rules(),
     };
-    let settings = Settings {
-        format: args.format,
-        size: Some(size),
-        inline: true,
-        spool: Some(spool::empty(folder.paths.spool().join(batch_id.to_string()))?),
-        ..Settings::default()
-    };
-    let staged = match cut(file, size, &batch, settings, &folder.host.objects).await {
+    let spool = Some(spool::empty(folder.paths.spool().join(batch_id.to_string()))?);
+    let settings = Settings { spool, ..settings(args, source.size) };
+    let quiet = args.talk.quiet;
+    let staged = match cut(source, &batch, settings, &folder.host.objects, quiet).await {
         Ok(staged) => staged,
         Err(refused) => {
             forget(import.as_ref(), &tenant, folder).await?;
             return Err(refused);
         }
     };
-    let ended = to_its_end(folder, flow, &batch, staged).await?;
+    let execution = run_batch(flow, &batch, staged, quiet).await?;
+    let ended = ended(folder, batch.batch_id, execution).await?;
     if ended.batch.status.has_ended() {
         forget(import.as_ref(), &tenant, folder).await?;
     }
     Ok(ended)
+}
+
+/// How to read a file of so many bytes.
+pub(super) fn settings(args: &Process, size: u64) -> Settings {
+    Settings { format: args.format, size: Some(size), inline: true, ..Settings::default() }
 }
 
 /// Takes a staged batch through the flow.
@@ -158,7 +187,7 @@ pub(super) async fn to_its_end(
     batch: &Batch,
     staged: Staged,
 ) -> Result<Ended, Exit> {
-    let execution = run_batch(flow, batch, staged).await?;
+    let execution = run_batch(flow, batch, staged, false).await?;
     ended(folder, batch.batch_id, execution).await
 }
 
@@ -169,7 +198,7 @@ pub(super) async fn follow(
     batch: &BatchStatus,
     arn: &str,
 ) -> Result<Ended, Exit> {
-    let execution = wait(flow, arn, batch.chunks).await?;
+    let execution = wait(flow, arn, batch.chunks, false).await?;
     let ended = ended(folder, batch.batch_id, execution).await?;
     if ended.batch.status.has_ended() {
         Import::forget_batch(&Name::default_tenant(), batch.batch_id, &folder.host.store).await?;
@@ -195,17 +224,18 @@ async fn forget(import: Option<&Import>, tenant: &Name, folder: &DataFolder) -> 
     }
 }
 
-/// Cuts the file, on a thread of its own.
-async fn cut(
-    mut file: File,
-    size: u64,
+/// Cuts a file, on a thread of its own.
+pub(super) async fn cut(
+    source: Source,
     batch: &Batch,
     settings: Settings,
     objects: &Objects,
+    is_quiet: bool,
 ) -> Result<Staged, Exit> {
-    let bar = bar(size, "reading   {bar:40} {bytes} of {total_bytes}, {bytes_per_sec}");
+    let Source { mut file, size, .. } = source;
+    let progress = Progress::new(Work::Reading, size, is_quiet);
     let mut intake = Intake::new(batch.clone(), settings);
-    let shown = bar.clone();
+    let shown = progress.clone();
     let read = tokio::task::spawn_blocking(move || {
         let mut piece = vec![0; READ_BYTES];
         loop {
@@ -213,7 +243,7 @@ async fn cut(
                 Ok(0) => return Ok(intake),
                 Ok(count) => {
                     intake.push(&piece[..count])?;
-                    shown.inc(count as u64);
+                    shown.add(count as u64);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Exit::usage(format!("the file could not be read: {error}"))),
@@ -222,12 +252,17 @@ async fn cut(
     });
     let intake = read.await.map_err(|_| Exit::failed("reading was interrupted"))??;
     let staged = intake.finish(objects).await?;
-    bar.finish_and_clear();
+    progress.finish();
     Ok(staged)
 }
 
 /// Runs the batch's execution, or goes on with the one that an interrupted run left.
-async fn run_batch(flow: &LocalFlow, batch: &Batch, staged: Staged) -> Result<Execution, Exit> {
+async fn run_batch(
+    flow: &LocalFlow,
+    batch: &Batch,
+    staged: Staged,
+    is_quiet: bool,
+) -> Result<Execution, Exit> {
     let Staged { received, inline, manifest, chunks } = staged;
     let (machine, input) = match (inline, manifest) {
         (Some(records), _) => (Machine::Records, json!({ "batch": batch, "records": records })),
@@ -261,30 +296,25 @@ async fn run_batch(flow: &LocalFlow, batch: &Batch, staged: Staged) -> Result<Ex
             begun.map_err(|error| Exit::failed(error.to_string()))?;
         }
     }
-    wait(flow, &arn, chunks).await
+    wait(flow, &arn, chunks, is_quiet).await
 }
 
 /// Waits for the end of an execution, and shows how far it is.
-async fn wait(flow: &LocalFlow, arn: &str, chunks: u32) -> Result<Execution, Exit> {
+async fn wait(flow: &LocalFlow, arn: &str, chunks: u32, is_quiet: bool) -> Result<Execution, Exit> {
     let executions = &flow.executions;
-    let bar = bar(u64::from(chunks), "processing {bar:40} {pos} of {len} chunks, {eta} to go");
+    let done = || flow.services().chunks_done.load(Ordering::Relaxed);
+    let (before, progress) = (done(), Progress::new(Work::Processing, u64::from(chunks), is_quiet));
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     let mut running = std::pin::pin!(executions.ended(arn));
     loop {
         tokio::select! {
             ended = &mut running => {
-                bar.finish_and_clear();
+                progress.finish();
                 return ended?.ok_or_else(|| Exit::failed("the execution was not kept"));
             }
-            _ = tick.tick() => bar.set_position(flow.services().chunks_done.load(Ordering::Relaxed)),
+            _ = tick.tick() => progress.set(done() - before),
         }
     }
-}
-
-/// A bar on the standard error, where that is a terminal.
-fn bar(length: u64, template: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(length).with_style(style)
 }
 
 fn open(path: &Path, format: Option<Format>) -> Result<Source, Exit> {
@@ -299,10 +329,10 @@ fn open(path: &Path, format: Option<Format>) -> Result<Source, Exit> {
 }
 
 /// The standard input, spooled: how many chunks it needs is known from its size.
-fn spool_stdin(folder: &DataFolder) -> Result<Source, Exit> {
+pub(super) fn spool_stdin(folder: &Path) -> Result<Source, Exit> {
     let refused =
         |error: io::Error| Exit::failed(format!("the standard input could not be spooled: {error}"));
-    let path = folder.paths.root().join("stdin");
+    let path = folder.join("stdin");
     let mut file =
         File::options().read(true).write(true).create(true).truncate(true).open(&path).map_err(refused)?;
     // The name is not needed; the bytes go when the file is closed, however this ends.

@@ -212,5 +212,5 @@ async fn send(
 ) -> Result<ExitCode, Exit> {
     let began = clock::now();
     let ended = process::to_its_end(folder, flow, &resent.batch, resent.staged).await?;
-    report::print(folder, &ended, as_json, began)
+    report::print(folder, ended, as_json, began)
 }

@@ -12,6 +12,7 @@ use sqlite_store::SqliteStore;
 use super::{
     grouped,
     output::{self, Output, failed, shown},
+    report,
 };
 use crate::{
     cli::{BatchExport, BatchRecords, BatchShow, RowFormat, RowSelection},
@@ -74,6 +75,7 @@ fn show_batch(batch: &BatchStatus, json: bool) -> Result<ExitCode, Exit> {
     }
     let received = received.map_or_else(|| "?".to_owned(), grouped);
     let _ = writeln!(text, "  {:<10} {received:>12}", "received");
+    report::faults(&mut text, &batch.faults);
     if let Some(error) = &batch.error {
         let _ = writeln!(text, "\n{error}");
     }

@@ -1,0 +1,107 @@
+//! What `crmflow process` says, and when it fails.
+
+use std::str::FromStr;
+
+use clap::Args;
+use tracing::Level;
+
+/// How much a command says.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Talk {
+    /// Print errors only.
+    #[arg(long, short, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Print what happens meanwhile, on the standard error; twice for more.
+    #[arg(long, short, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+impl Talk {
+    /// The level from which log lines are shown.
+    pub(crate) fn level(&self) -> Level {
+        match self.verbose {
+            _ if self.quiet => Level::ERROR,
+            0 => Level::WARN,
+            1 => Level::INFO,
+            _ => Level::DEBUG,
+        }
+    }
+}
+
+/// When invalid records make a command fail.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Tolerance {
+    /// End with 1 if a record is invalid. The other records are stored all the same.
+    #[arg(long, conflicts_with = "max_invalid")]
+    pub(crate) fail_on_invalid: bool,
+    /// End with 1 if more records of a file are invalid: a number, or a share of the file. The other records are stored
+    /// all the same.
+    #[arg(long, value_name = "N|P%")]
+    pub(crate) max_invalid: Option<MaxInvalid>,
+}
+
+impl Tolerance {
+    /// The maximum; `None`: any number.
+    pub(crate) fn max(&self) -> Option<MaxInvalid> {
+        if self.fail_on_invalid { Some(MaxInvalid::Count(0)) } else { self.max_invalid }
+    }
+}
+
+/// How many records may be invalid.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum MaxInvalid {
+    /// So many.
+    Count(u64),
+    /// Such a share of all, in percent.
+    Percent(f64),
+}
+
+impl MaxInvalid {
+    /// Whether this many of so many records are too many.
+    pub(crate) fn is_exceeded(self, invalid: u64, received: u64) -> bool {
+        match self {
+            Self::Count(max) => invalid > max,
+            #[expect(clippy::cast_precision_loss, reason = "a share needs no more digits")]
+            Self::Percent(max) => invalid as f64 * 100.0 > max * received as f64,
+        }
+    }
+}
+
+impl FromStr for MaxInvalid {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = match text.strip_suffix('%') {
+            None => text.parse().ok().map(Self::Count),
+            Some(share) => {
+                share.parse().ok().filter(|share| (0.0..=100.0).contains(share)).map(Self::Percent)
+            }
+        };
+        parsed.ok_or_else(|| "this is a number of records (10) or a share of them (2.5%)".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(max: &str, invalid: u64, received: u64, is_exceeded: Option<bool>) {
+        let found = max.parse::<MaxInvalid>().ok().map(|max| max.is_exceeded(invalid, received));
+        assert_eq!(found, is_exceeded, "{max}");
+    }
+
+    #[test]
+    fn a_maximum_is_a_number_or_a_share() {
+        check("0", 0, 10, Some(false));
+        check("0", 1, 10, Some(true));
+        check("3", 3, 10, Some(false));
+        check("10%", 1, 10, Some(false));
+        check("9.9%", 1, 10, Some(true));
+        check("100%", 10, 10, Some(false));
+        check("0%", 0, 0, Some(false));
+        for wrong in ["", "-1", "1.5", "101%", "%", "NaN%", "ten"] {
+            check(wrong, 0, 0, None);
+        }
+    }
+}
