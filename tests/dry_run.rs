@@ -5,6 +5,7 @@ use std::{
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use serde::Deserialize;
@@ -153,4 +154,35 @@ fn several_files_are_a_batch_each() {
     let before = place.run(["batches", "--json"]).json();
     place.run([Path::new("process"), &first, &missing]).check(2, &["missing.csv"]);
     assert_eq!(place.run(["batches", "--json"]).json(), before);
+}
+
+#[test]
+fn a_setting_may_come_from_the_environment() {
+    let place = Place::new();
+    let file = place.file("mixed.csv", MIXED);
+    place.process(&file);
+    let with = |name: &str, value: &str, args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crmflow"));
+        run(command.args(args).env(name, value).current_dir(place.path("")), b"")
+    };
+    let data = place.data();
+    let data = data.to_str().unwrap();
+    assert_eq!(with("CRMFLOW_DATA", data, &["contacts", "list", "--json"]).json()[0]["name"], "Ann");
+    with("CRMFLOW_DATA", data, &["--data", "other", "contacts", "list"]).check(2, &["other"]);
+    with("CRMFLOW_ACCOUNT", "one", &["batches"]).check(2, &["--account"]);
+    with("CRMFLOW_LISTEN", "0.0.0.0:1", &["serve"]).check(2, &["loopback"]);
+    with("CRMFLOW_ALLOW_DESTINATION", "127.0.0.1:1,nowhere", &["serve"]).check(2, &["nowhere"]);
+    for value in ["", "1", "anything"] {
+        with("NO_COLOR", value, &["--data", data, "batches"]).check(0, &[]);
+    }
+}
+
+#[test]
+fn every_shell_has_completions() {
+    for (shell, part) in [("bash", "complete "), ("zsh", "#compdef crmflow"), ("fish", "complete -c crmflow")]
+    {
+        let ended = Place::new().run(["completions", shell]);
+        assert!(ended.code == Some(0) && ended.stdout.contains(part) && ended.stdout.contains("contacts"));
+    }
+    Place::new().run(["completions", "cmd"]).check(2, &["bash"]);
 }

@@ -11,6 +11,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use ::batches::intake::Format;
 use api::HostName;
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use destinations::outbound::Allowed;
 use kernel::{BatchId, Rules, fault::ErrorType};
 use receiver::Behaviour;
@@ -43,17 +44,20 @@ Examples:
 )]
 pub(crate) struct Cli {
     /// The folder that holds everything crmflow keeps.
-    #[arg(long, global = true, default_value = DEFAULT_DATA, value_name = "FOLDER")]
+    #[arg(long, global = true, env = "CRMFLOW_DATA", default_value = DEFAULT_DATA, value_name = "FOLDER")]
     pub(crate) data: PathBuf,
     /// A SAM template to read machines from, instead of the one that is part of the program.
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, env = "CRMFLOW_TEMPLATE", value_name = "PATH")]
     pub(crate) template: Option<PathBuf>,
     /// The region in the ARNs of machines, executions, functions and queues here.
-    #[arg(long, global = true, value_parser = region, default_value = "local")]
+    #[arg(long, global = true, env = "CRMFLOW_REGION", value_parser = region, default_value = "local")]
     pub(crate) region: String,
     /// The account in these ARNs.
-    #[arg(long, global = true, value_parser = account, default_value = "000000000000")]
+    #[arg(long, global = true, env = "CRMFLOW_ACCOUNT", value_parser = account, default_value = "000000000000")]
     pub(crate) account: String,
+    /// Print log lines without colours.
+    #[arg(long, global = true, env = "NO_COLOR", hide_env_values = true, value_parser = is_not_empty)]
+    pub(crate) no_color: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -75,7 +79,7 @@ invalid for --fail-on-invalid or --max-invalid (the others are stored); 2 a file
     #[command(after_help = "\
 Examples:
   crmflow serve
-  crmflow serve --data /var/lib/crmflow --listen 127.0.0.1:8080
+  CRMFLOW_DATA=/var/lib/crmflow crmflow serve --listen 127.0.0.1:8080
   crmflow serve --allow-destination 10.0.0.0/8 --allow-host crm.example.com")]
     Serve(Serve),
     /// Call one function with an event file, as `sam local invoke` does.
@@ -113,6 +117,17 @@ Examples:
     Queues(Queues),
     /// Receive what destinations would, with three endpoints that can be told to fail.
     Sink(Sink),
+    /// Print the completions of a shell.
+    #[command(after_help = "\
+Examples:
+  crmflow completions bash > ~/.local/share/bash-completion/completions/crmflow
+  crmflow completions zsh > ~/.zfunc/_crmflow
+  crmflow completions fish > ~/.config/fish/completions/crmflow.fish")]
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: Shell,
+    },
     /// Check the template and its machines: every target exists, every function is known.
     Check(Check),
 }
@@ -160,20 +175,20 @@ impl Process {
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// The address to listen on. Only loopback addresses are taken.
-    #[arg(long, default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
+    #[arg(long, env = "CRMFLOW_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,
     /// The address of the Step Functions endpoint. Only loopback addresses are taken.
-    #[arg(long, default_value = "127.0.0.1:8083", value_name = "ADDRESS")]
+    #[arg(long, env = "CRMFLOW_SFN_LISTEN", default_value = "127.0.0.1:8083", value_name = "ADDRESS")]
     pub(crate) sfn_listen: SocketAddr,
     /// A host name that the server answers to beside loopback names and addresses; it may be given often. A server
     /// behind a proxy that keeps the client's Host needs it.
-    #[arg(long, value_parser = host_name, value_name = "NAME")]
+    #[arg(long, env = "CRMFLOW_ALLOW_HOST", value_delimiter = ',', value_parser = host_name, value_name = "NAME")]
     pub(crate) allow_host: Vec<HostName>,
     /// How many messages the queue of events takes; beyond it a client is told to come again later (429).
-    #[arg(long, default_value_t = 1_000_000, value_name = "MESSAGES")]
+    #[arg(long, env = "CRMFLOW_QUEUE_LIMIT", default_value_t = 1_000_000, value_name = "MESSAGES")]
     pub(crate) queue_limit: u64,
     /// How many bytes of messages the queue of events takes, in the same way (8 GiB).
-    #[arg(long, default_value_t = 8 << 30, value_name = "BYTES")]
+    #[arg(long, env = "CRMFLOW_QUEUE_BYTES", default_value_t = 8 << 30, value_name = "BYTES")]
     pub(crate) queue_bytes: u64,
     /// A mock configuration file as Step Functions Local reads it: `StartExecution` of `ARN#TestCase` answers tasks
     /// from it.
@@ -190,6 +205,8 @@ pub(crate) struct Reach {
     /// given often. `crmflow sink` is at the default.
     #[arg(
         long,
+        env = "CRMFLOW_ALLOW_DESTINATION",
+        value_delimiter = ',',
         value_parser = allowed,
         value_name = "ADDRESS|NETWORK[:PORT]",
         default_values = ["127.0.0.1:8090", "[::1]:8090"]
@@ -346,6 +363,12 @@ pub(crate) struct Selection {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Whether a variable like `NO_COLOR` is set (<https://no-color.org>).
+#[expect(clippy::unnecessary_wraps, reason = "clap asks for a result")]
+fn is_not_empty(text: &str) -> Result<bool, String> {
+    Ok(!text.is_empty())
 }
 
 fn format(name: &str) -> Result<Format, String> {

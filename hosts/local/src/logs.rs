@@ -6,7 +6,10 @@ use std::{
     fs::{self, File},
     io::{IsTerminal, Write},
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
@@ -24,13 +27,21 @@ use crate::named_function::NamedFunction;
 /// Logs are kept so many days, as on AWS.
 const MAX_LOG_DAYS: i64 = 30;
 
+/// Whether log lines have no colours, whatever they are shown on.
+static WITHOUT_COLOURS: AtomicBool = AtomicBool::new(false);
+
+/// Has log lines shown without colours.
+pub(crate) fn without_colours() {
+    WITHOUT_COLOURS.store(true, Ordering::Relaxed);
+}
+
 /// Starts logging into `folder`. What no function logs goes to the standard error from `level` up.
 pub(crate) fn start(folder: &Path, level: Level) {
     remove_old(folder, clock::now());
     let people = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(std::io::stderr().is_terminal() && !WITHOUT_COLOURS.load(Ordering::Relaxed))
         .with_filter(filter::LevelFilter::from_level(level))
         .with_filter(filter::filter_fn(|meta| !is_of_a_function(meta.target())));
     let files = Files { folder: folder.to_owned(), open: Mutex::default() };

@@ -29,6 +29,7 @@ use std::{
 };
 
 use ::states::MockFile;
+use clap::CommandFactory;
 use registry::Function;
 use serde::Serialize;
 use step_functions::check_resource;
@@ -51,7 +52,10 @@ const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
-    let Cli { data, template, region, account, command } = cli;
+    let Cli { data, template, region, account, no_color, command } = cli;
+    if no_color {
+        crate::logs::without_colours();
+    }
     Site { region, account }.settle();
     let template = template.as_deref();
     match command {
@@ -69,6 +73,12 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
         Command::States(command) => states::dispatch(&data, template, command),
         Command::Queues(args) => queues::run(&data, template, &args),
         Command::Sink(args) => sink::run(args),
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "crmflow", &mut text);
+            print(&String::from_utf8_lossy(&text));
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Check(args) => check::run(template, &args),
     }
 }
