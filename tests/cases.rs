@@ -193,7 +193,8 @@ fn play(stage: &Stage<'_>, batch: &Batch) -> Batch {
     }
     let body = body(batch);
     let query = &batch.query;
-    if !batch.upload && body.len() <= MAX_BODY_BYTES {
+    // No step of a dry run fails because a test makes it fail.
+    if !batch.upload && !batch.outcomes.contains_key("failed") && body.len() <= MAX_BODY_BYTES {
         check_dry_run(api, batch, &body);
     }
     let id = if batch.upload {

@@ -274,13 +274,18 @@ async fn read(
     };
     while let Some(lines) = &mut lines {
         let Some(line) = lines.next().await? else { break };
+        let index = RawRecord::index_of(line)?;
+        let Some(row) = rows.get_mut(at) else { break };
+        let winner = winners.get_mut(&index);
+        if winner.is_none() && row.index != index {
+            continue;
+        }
         let size = line.len();
         let received = RawRecord::parse(line)?;
-        if let Some(winner) = winners.get_mut(&received.index) {
+        if let Some(winner) = winner {
             *winner = received.line;
         }
-        let Some(row) = rows.get_mut(at) else { break };
-        if row.index == received.index {
+        if row.index == index {
             row.fill(received);
             at += 1;
             bytes += size;

@@ -69,6 +69,14 @@ impl<'a> RawRecord<'a> {
         serde_json::from_slice(line).map_err(|error| Error::BadInput(json::describe(&error)))
     }
 
+    /// The index of the record in a line, without a parse of the record.
+    pub fn index_of(line: &'a [u8]) -> Result<u64, Error> {
+        let digits = line.strip_prefix(br#"{"index":"#).unwrap_or_default();
+        let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or_default();
+        let index = std::str::from_utf8(&digits[..end]).ok().and_then(|digits| digits.parse().ok());
+        index.map_or_else(|| Self::parse(line).map(|record| record.index), Ok)
+    }
+
     /// Writes it as one line, without the line feed.
     pub fn write(&self, to: &mut Vec<u8>) -> Result<(), Error> {
         serde_json::to_writer(to, self).map_err(|error| Error::BadInput(json::describe(&error)))
