@@ -195,7 +195,8 @@ fn every_door_gives_batches_their_order() {
             last = *order;
         }
     }
-    assert!(!place.process(&place.file("yes.csv", AGREED))["outcomes"].is_null());
+    let agreed = place.file("yes.csv", AGREED);
+    place.run([Path::new("process"), &agreed, Path::new("--resubscribe")]).check(0, &[]);
     let server = Server::start(&place);
     assert!(opted_in(&Client::new(&server.base), "ann@consent.example"));
 }
