@@ -23,14 +23,10 @@ fn process(place: &Place, name: &str, text: &str) -> Ended {
 /// Fails unless the run stored what it could, and said that so many words were not understood.
 #[track_caller]
 fn check_told(ended: &Ended, unread: u64, outcomes: &[(&str, u64)]) {
-    let said = if unread == 1 {
-        "1 record says something".to_owned()
-    } else {
-        format!("{unread} records say something")
-    };
+    let said = if unread == 1 { "1 record has".to_owned() } else { format!("{unread} records have") };
     ended.check(
         1,
-        &[&said, "about consent that is not understood", "whether these people agreed is not known"],
+        &[&said, "a consent word that crmflow does not understand", "unknown whether these people agreed"],
     );
     let summary: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!((&summary["status"], &summary["unreadConsent"]), (&json!("SUCCEEDED"), &json!(unread)));
@@ -78,7 +74,7 @@ fn a_summary_for_people_says_so_in_a_line() {
     let file =
         place.file("words.csv", format!("{HEADER}Ann,ann@consent.example,x\nBo,bo@consent.example,?\n"));
     let ended = place.run([Path::new("process"), &file]);
-    let said = "2 records say something about consent that is not understood; whether these people agreed is not known";
+    let said = "2 records have a consent word that crmflow does not understand; it is unknown whether these people agreed";
     ended.check(1, &[said]);
     assert!(ended.stdout.contains(said) && ended.stdout.contains("(consent)"), "{ended:?}");
 }

@@ -270,7 +270,7 @@ fn check_named(said: &str, program: &str, id: &str) {
     }
 }
 
-/// Nobody was promised that it would be stored: an import that was broken off waits until its operator says go on.
+/// No client was promised that it would be stored, so an interrupted import waits until its operator resumes it.
 #[test]
 fn an_interrupted_import_waits_for_its_operator() {
     for signal in ["INT", "KILL"] {

@@ -27,7 +27,7 @@ fn a_data_folder_that_cannot_be_used() {
         let ended = place.run(command);
         ended.check(1, &["cannot be used", "file/data"]);
     }
-    place.run(["executions"]).check(2, &["holds no data of crmflow yet"]);
+    place.run(["executions"]).check(2, &["has no data of crmflow yet"]);
 }
 
 /// A limit on the size of files does what a full disk does: the next byte is refused.

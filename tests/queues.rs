@@ -277,7 +277,7 @@ fn a_poison_message_is_dead_and_can_be_sent_back() {
     place.run(["queues", "redrive", "Nothing"]).check(2, &["no queue Nothing"]);
     place
         .run(["queues", "pause", "EventsDeadLetters"])
-        .check(2, &["nothing receives from EventsDeadLetters"]);
+        .check(2, &["no function receives from EventsDeadLetters"]);
     let back = place.run(["queues", "redrive", "EventsDeadLetters"]);
     assert_eq!(back.stdout, "1 messages of EventsDeadLetters are in EventsQueue again\n");
     let shown = place.run(["queues", "show", "EventsQueue", "--json"]).json();

@@ -1,5 +1,5 @@
-//! Items as DynamoDB keeps them: the fields of the body become attributes of their own types, so that a
-//! table reads well in the console and can be queried by other tools.
+//! Items as DynamoDB stores them: each field of the body is an attribute of its type, so that people can read a table in
+//! the console, and other tools can query it.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -31,13 +31,13 @@ pub fn key_of(item: &Attributes) -> Attributes {
     item.iter().filter(|(name, _)| is_key(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// Partition and sort of an item, where it has both.
+/// Partition and sort of an item, if it has both.
 pub fn names(item: &Attributes) -> Option<(String, String)> {
     let text = |name| item.get(name)?.as_s().ok().cloned();
     Some((text(PARTITION)?, text(SORT)?))
 }
 
-/// The attributes of an item. A body may not have fields with the names of the key's.
+/// The attributes of an item. The body must not have fields with the names of key attributes.
 pub fn from_item(item: &Item) -> Result<Attributes, StoreError> {
     let mut attributes = map(&item.body)?;
     for (name, value) in key(&item.partition, &item.sort)
@@ -51,7 +51,7 @@ pub fn from_item(item: &Item) -> Result<Attributes, StoreError> {
     Ok(attributes)
 }
 
-/// The item of some attributes, as they come back. The fields of its body are in order of their names.
+/// The item of stored attributes. The fields of its body are sorted by name.
 pub fn to_item(mut attributes: Attributes) -> Result<Item, StoreError> {
     let mut text = |name| match attributes.remove(name) {
         Some(AttributeValue::S(text) | AttributeValue::N(text)) => Ok(text),
@@ -70,7 +70,7 @@ fn map(json: &str) -> Result<Attributes, StoreError> {
     fields.into_iter().map(|(name, value)| Ok((name.into_owned(), attribute(value.get())?))).collect()
 }
 
-/// A number goes by its text, so it loses no digit.
+/// A number is passed as text, so it loses no digit.
 fn attribute(json: &str) -> Result<AttributeValue, StoreError> {
     let broken = |_| refused("a body is not JSON");
     Ok(match json.as_bytes().first() {

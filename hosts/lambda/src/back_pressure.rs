@@ -1,8 +1,8 @@
-//! Back-pressure: a service that throttles is asked more slowly, for as long as the caller waits, and not given up.
+//! Back-pressure: this host calls a throttling service more slowly, as long as the caller waits, and does not give up.
 //!
-//! [`Pace`] bounds how many calls are on their way at once, and finds the bound itself: each call that is taken raises
-//! it a little, a call that is throttled cuts it (AIMD). [`retry`] makes a call again that was throttled or failed on
-//! the way. The SDK's own retries are switched off: their quota is empty after a hundred throttled calls.
+//! [`Pace`] bounds the number of concurrent calls. It finds the bound itself: each accepted call raises it a little, and
+//! a throttled call cuts it (AIMD). [`retry`] repeats calls that were throttled or that failed in transit. The SDK's own
+//! retries are off, because their quota is used up after a hundred throttled calls.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -16,40 +16,39 @@ use tokio::{
     time::Instant,
 };
 
-/// How many calls are on their way at once at most, and until something is known.
+/// Maximum number of concurrent calls, and the number before the first answer.
 const MAX_CALLS: u16 = 64;
 const FIRST_CALLS: u16 = 16;
-/// By how much the bound rises while as many calls as it allows are taken.
+/// Increase of the bound while the service accepts as many calls as the bound permits.
 const RISE: f64 = 0.25;
-/// What is left of the bound after a throttled call.
+/// Factor of the bound after a throttled call.
 const CUT: f64 = 0.7;
-/// How long a throttled call waits before it is made again: at least and at most; by how much that grows with each
-/// call that is throttled, and what is left of it after one that is taken. All calls to a table share it, so that none
-/// waits long while others are taken.
+/// Delay before a throttled call is repeated: minimum and maximum, the factor after each throttled call, and the factor
+/// after an accepted one. All calls to a table share the delay, so that no call waits long while others are accepted.
 const MIN_DELAY: Duration = Duration::from_millis(10);
 const MAX_DELAY: Duration = Duration::from_secs(1);
 const DELAY_RISE: f64 = 1.5;
 const DELAY_CUT: f64 = 0.8;
-/// How long to wait before a call is made again that failed otherwise: at first, and at most.
+/// Delay before a call that failed otherwise is repeated: initial and maximum.
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(50);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
-/// For how long a call is made again that fails on the way or on the service's side, though nothing is throttled.
-/// The state that waits for it tries again for minutes.
+/// Maximum time that a call is repeated after failures of network or service, without throttling. The state that waits
+/// for it retries for minutes.
 const OUTAGE_PATIENCE: Duration = Duration::from_secs(20);
 
-/// For how long a throttled call is made again.
+/// Maximum time that a throttled call is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
-    /// Until the caller drops the call: a step, which its deadline ends.
+    /// Until the caller drops the call: the deadline of a step ends it.
     UntilCutOff,
-    /// So long: somebody waits for the answer.
+    /// This long: a client waits for the answer.
     For(Duration),
 }
 
 impl Patience {
     /// A client waits for the answer.
     pub const SOON: Self = Self::For(Duration::from_secs(5));
-    /// A lease runs, whose holder writes nothing in its last 20 seconds.
+    /// A lease is running, and its holder writes nothing in its last 20 seconds.
     pub const LEASED: Self = Self::For(Duration::from_secs(10));
 
     fn is_over(self, waited: Duration) -> bool {
@@ -57,10 +56,10 @@ impl Patience {
     }
 }
 
-/// What a failed call means for the next one.
+/// The consequence of a failed call for the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The service has too much to do.
+    /// The service throttles.
     Throttled,
     /// The service or the network failed: trying again may help.
     Passing,
@@ -68,7 +67,7 @@ pub(crate) enum Fault {
     Final,
 }
 
-/// Codes of throttling that do not hold the word.
+/// Codes of throttling without that word in them.
 const THROTTLING: [&str; 8] = [
     "BandwidthLimitExceeded",
     "ExecutionLimitExceeded",
@@ -79,11 +78,11 @@ const THROTTLING: [&str; 8] = [
     "SlowDown",
     "TooManyRequestsException",
 ];
-/// Codes of failures that pass, whatever their status.
+/// Codes of transient failures, whatever their status.
 const PASSING: [&str; 4] =
     ["InternalServerError", "RequestTimeout", "RequestTimeoutException", "TransactionConflictException"];
 
-/// What this failure of an AWS service means.
+/// The consequence of a failure of an AWS service.
 pub(crate) fn fault<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Fault {
     if matches!(error, SdkError::ConstructionFailure(_)) {
         return Fault::Final;
@@ -104,7 +103,7 @@ fn fault_of(code: Option<&str>, status: u16, is_answer: bool) -> Fault {
     }
 }
 
-/// How many calls to one table, of one kind, are on their way at once.
+/// The bound of concurrent calls of one kind to one table.
 #[derive(Debug)]
 pub(crate) struct Pace {
     permits: Semaphore,
@@ -114,16 +113,16 @@ pub(crate) struct Pace {
 #[derive(Debug)]
 struct Bound {
     calls: f64,
-    /// How many permits there are, taken ones included.
+    /// Number of permits, used ones included.
     permits: u16,
-    /// When it was cut last.
+    /// The time of the last cut.
     cut: Instant,
-    /// How long a throttled call waits.
+    /// The delay of a throttled call.
     delay: Duration,
 }
 
 impl Bound {
-    /// How many permits there should be.
+    /// The target number of permits.
     fn whole(&self) -> u16 {
         // Within 1 and MAX_CALLS.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
@@ -145,14 +144,14 @@ impl Pace {
         }
     }
 
-    /// Waits until another call may be made.
+    /// Waits for a permit.
     pub(crate) async fn turn(&self) -> Turn<'_> {
         // The semaphore is never closed.
         Turn { pace: self, permit: self.permits.acquire().await.ok(), began: Instant::now() }
     }
 
-    /// A call that began at `began` was throttled. Calls that were on their way together tell one thing, and cut once.
-    /// `is_partly`: a part of it was taken.
+    /// Records that a call from `began` was throttled. Concurrent calls cut the bound once. `is_partly`: the service
+    /// accepted a part of the call.
     fn throttled(&self, began: Instant, is_partly: bool) {
         let mut bound = self.bound();
         if began >= bound.cut {
@@ -164,7 +163,7 @@ impl Pace {
         }
     }
 
-    /// How long a call waits that was throttled.
+    /// The delay before a throttled call is repeated.
     fn delay(&self) -> Duration {
         self.bound().delay.mul_f64(rand::rng().random_range(0.5..=1.5))
     }
@@ -174,7 +173,7 @@ impl Pace {
     }
 }
 
-/// The right to make a call; it is kept while the call waits to be made again.
+/// The permit of a call, also during its delay before a repetition.
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
     pace: &'a Pace,
@@ -183,7 +182,7 @@ pub(crate) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// The call was taken.
+    /// Records that the service accepted the call.
     pub(crate) fn taken(&self) {
         let mut bound = self.pace.bound();
         bound.delay = bound.delay.mul_f64(DELAY_CUT).max(MIN_DELAY);
@@ -194,7 +193,7 @@ impl Turn<'_> {
         }
     }
 
-    /// The call was throttled.
+    /// Records that the service throttled the call.
     pub(crate) fn throttled(&mut self) {
         self.pace.throttled(self.began, false);
         self.began = Instant::now();
@@ -213,13 +212,13 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// How long to wait before a call is made again, after so many failures.
+/// The delay before the next attempt, after this number of failures.
 pub(crate) fn delay(failures: u32) -> Duration {
     let most = FIRST_RETRY_DELAY.saturating_mul(1 << failures.min(10)).min(MAX_RETRY_DELAY);
     most.mul_f64(rand::rng().random_range(0.1..=1.0))
 }
 
-/// What a batch call left over, while it is sent again: the service does a part of a batch where it cannot do all.
+/// The unprocessed rest of a batch call: a throttling service processes a part of a batch.
 #[derive(Debug)]
 pub(crate) struct Rest<'a> {
     pace: &'a Pace,
@@ -233,7 +232,7 @@ impl<'a> Rest<'a> {
         Self { pace, patience, began: Instant::now(), asked: Instant::now() }
     }
 
-    /// Waits before the rest is sent; `false`: patience is over. `has_moved`: a part of the last call was done.
+    /// Waits before the rest is sent; `false`: the time is over. `has_moved`: the last call processed a part.
     pub(crate) async fn wait(&mut self, has_moved: bool) -> bool {
         self.pace.throttled(self.asked, has_moved);
         if self.patience.is_over(self.began.elapsed()) {
@@ -245,7 +244,7 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// Makes a call at its turn, and again while it is throttled or fails on the way.
+/// Makes a call under a permit, and repeats it while it is throttled or fails in transit.
 pub(crate) async fn paced<T, E, F>(
     pace: &Pace,
     patience: Patience,
@@ -270,8 +269,8 @@ where
     done
 }
 
-/// Makes a call, and again while it is throttled or fails on the way; `failed` hears of each
-/// failure, and may say how long to wait then.
+/// Makes a call, and repeats it while it is throttled or fails in transit. `failed` is called for each failure, and may
+/// return the delay.
 pub(crate) async fn retry<T, E, F>(
     patience: Patience,
     call: impl Fn() -> F + Send,
@@ -330,7 +329,7 @@ mod tests {
         assert_eq!(fault_of(None, 429, true), Fault::Throttled);
         assert_eq!(fault_of(None, 404, true), Fault::Final);
         assert_eq!(fault_of(None, 502, true), Fault::Passing);
-        // Nobody answered.
+        // No service answered.
         assert_eq!(fault_of(None, 0, false), Fault::Passing);
     }
 

@@ -1,4 +1,4 @@
-//! The objects: one bucket on S3. A put that returned is durable there, staging files included.
+//! The objects: one bucket on S3. A returned put is durable there, also for staging files.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,8 +10,8 @@ use object_store::{
 
 use crate::{client::Https, config::Config};
 
-/// How often, and for how long, a call is made again that S3 throttles (SlowDown) or fails. A step that fails then is
-/// tried again by its machine, for minutes; it has 25 seconds.
+/// Maximum number and time of repetitions of a call that S3 throttles (SlowDown) or fails. A step has 25 seconds, and its
+/// machine retries it for minutes.
 const MAX_RETRIES: usize = 10;
 const RETRY_TIMEOUT: Duration = Duration::from_secs(15);
 

@@ -1,6 +1,5 @@
-//! One HTTPS client for DynamoDB, Step Functions and S3: HTTP/1.1 over rustls with ring. What the SDK brings
-//! along speaks HTTP/2 too and reads the system's certificates, which costs a function half a megabyte and
-//! milliseconds of its start.
+//! One HTTPS client for DynamoDB, Step Functions and S3: HTTP/1.1 over rustls with ring. The SDK's own client supports
+//! HTTP/2 too and reads the system's certificates, which costs a function half a megabyte and milliseconds of its start.
 
 use std::{error::Error, time::Duration};
 
@@ -38,28 +37,28 @@ use object_store::{
 
 use crate::config::{Config, Missing};
 
-/// How long a connection may take to be made.
+/// Maximum time to open a connection.
 const CONNECT: Duration = Duration::from_secs(3);
-/// How long a store may take to answer.
+/// Maximum time for the answer of a store.
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// What every AWS client is made with.
+/// The settings of every AWS client.
 #[derive(Clone, Debug)]
 pub struct Aws {
     /// The region.
     pub region: Region,
     /// The function's role.
     pub credentials: SharedCredentialsProvider,
-    /// Where AWS is, if not in its usual place.
+    /// The address of AWS, if it is not the usual one.
     pub endpoint: Option<String>,
     /// The client below.
     pub http: SharedHttpClient,
-    /// How long an attempt may take.
+    /// Maximum time of one attempt.
     pub timeouts: TimeoutConfig,
 }
 
 impl Aws {
-    /// What the environment says.
+    /// The settings of the environment.
     pub fn new(config: &Config) -> Result<Self, Missing> {
         let [key, secret, token] = &config.credentials;
         let token = token.get().ok().map(ToOwned::to_owned);
@@ -84,7 +83,7 @@ impl Https {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT));
-        // An emulator is called without TLS.
+        // An emulator has no TLS.
         tcp.enforce_http(false);
         #[expect(
             clippy::expect_used,

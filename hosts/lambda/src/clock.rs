@@ -1,4 +1,4 @@
-//! The clock and the dice: the only place in this host that asks for either.
+//! The clock and the random numbers of this host: no other file reads either.
 
 use jiff::Timestamp;
 

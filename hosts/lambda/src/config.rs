@@ -1,14 +1,14 @@
-//! What the environment says: one struct, read once. This is the only file that reads variables.
+//! The configuration of the environment: one struct, read once. No other file reads variables.
 
 use api::Machine;
 use kernel::{queue::QueueName, store::Table};
 
-/// The variable that has no value.
+/// A variable without a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the environment variable {0} is not set")]
 pub struct Missing(pub String);
 
-/// A variable, which may be without a value: each function has only those that it needs.
+/// A variable, perhaps without a value: each function has only the variables that it needs.
 #[derive(Clone, Debug)]
 pub struct Setting {
     name: String,
@@ -22,18 +22,17 @@ impl Setting {
         Self { name, value }
     }
 
-    /// The value, or the name of the variable that has none.
+    /// The value, or the name of the variable without one.
     pub fn get(&self) -> Result<&str, Missing> {
         self.value.as_deref().ok_or_else(|| Missing(self.name.clone()))
     }
 }
 
-/// The names of the variables that `template.yaml` sets, beside those of tables and queues, which follow from their
-/// names.
+/// The names of the variables that `template.yaml` sets. The names of tables and queues decide their variables.
 pub mod names {
     /// The bucket.
     pub const DATA_BUCKET: &str = "DATA_BUCKET";
-    /// Where destinations may be though it is not public: addresses and networks, with commas between them.
+    /// Private addresses and networks of destinations, separated by commas.
     pub const ALLOWED_DESTINATIONS: &str = "ALLOWED_DESTINATIONS";
     /// The records machine, STANDARD.
     pub const RECORDS_MACHINE: &str = "RECORDS_STATE_MACHINE_ARN";
@@ -52,11 +51,11 @@ pub struct Config {
     pub region: Setting,
     /// The credentials of the function's role: key, secret, session token.
     pub credentials: [Setting; 3],
-    /// Where AWS is, if not in its usual place: an emulator.
+    /// The address of AWS, if it is not the usual one: that of an emulator.
     pub endpoint: Option<String>,
     /// The bucket of all objects.
     pub bucket: Setting,
-    /// Where destinations may be though it is not public.
+    /// Private addresses and networks of destinations.
     pub allowed_destinations: Setting,
     machines: [Setting; Machine::ALL.len()],
     tables: [Setting; Table::ALL.len()],
@@ -70,7 +69,7 @@ impl Config {
         Self::read(|name| std::env::var(name).ok())
     }
 
-    /// A configuration out of `variable`.
+    /// A configuration from the values of `variable`.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let setting = |name: &str| Setting::read(name, &variable);
         Self {
@@ -85,23 +84,23 @@ impl Config {
         }
     }
 
-    /// The setting that holds a machine's ARN.
+    /// The setting with a machine's ARN.
     pub fn machine(&self, machine: Machine) -> &Setting {
         &self.machines[machine as usize]
     }
 
-    /// The setting that names a table.
+    /// The setting with a table's name.
     pub fn table(&self, table: Table) -> &Setting {
         &self.tables[table as usize]
     }
 
-    /// The setting that holds a queue's address.
+    /// The setting with a queue's address.
     pub fn queue(&self, queue: QueueName) -> &Setting {
         &self.queues[queue as usize]
     }
 }
 
-/// The variable that holds a machine's ARN.
+/// The variable with a machine's ARN.
 fn arn_of(machine: Machine) -> &'static str {
     match machine {
         Machine::Records => names::RECORDS_MACHINE,
@@ -111,12 +110,12 @@ fn arn_of(machine: Machine) -> &'static str {
     }
 }
 
-/// The variable that holds a queue's address.
+/// The variable with a queue's address.
 fn address_of(queue: QueueName) -> String {
     format!("{}_QUEUE_URL", queue.name().to_uppercase())
 }
 
-/// The variable that names a table.
+/// The variable with a table's name.
 fn variable_of(table: Table) -> String {
     format!("{}_TABLE", table.name().to_uppercase())
 }

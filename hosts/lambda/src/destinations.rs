@@ -1,15 +1,15 @@
-//! Where destinations may be: public addresses, and what the configuration names.
+//! The permitted addresses of destinations: public ones, and those in the configuration.
 
 use destinations::outbound::{Allowed, Guard};
 
 use crate::config::Config;
 
-/// What the configuration names is no list of addresses and networks.
+/// The configured text is no list of addresses and networks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("ALLOWED_DESTINATIONS cannot be read: {0}")]
 pub struct Unreadable(&'static str);
 
-/// The guard of the configuration: addresses and networks with commas between them, or nothing.
+/// The guard of the configuration: addresses and networks separated by commas, or nothing.
 pub fn guard(config: &Config) -> Result<Guard, Unreadable> {
     let named = config.allowed_destinations.get().unwrap_or_default();
     let named = named.split(',').map(str::trim).filter(|text| !text.is_empty());

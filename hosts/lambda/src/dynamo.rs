@@ -25,16 +25,16 @@ use crate::{
 };
 use calls::failure;
 
-/// How many batch calls are on their way at once.
+/// Maximum number of concurrent batch calls.
 const BATCHES: usize = 8;
-/// What BatchWriteItem takes.
+/// Maximum number of items in a BatchWriteItem call.
 const WRITES: usize = 25;
-/// What BatchGetItem takes.
+/// Maximum number of keys in a BatchGetItem call.
 const READS: usize = 100;
-/// How many writes of which others follow are asked for at once. A call that is cut off has done all blocks but its
-/// last; at less than twelve writes a second, three for each item of a block, a minute's call would get nowhere.
+/// Number of dependent writes in one block. An aborted call has completed all blocks but its last one. At less than
+/// twelve writes a second, three for each item of a block, a call of one minute would make no progress.
 const BLOCK: usize = 200;
-/// How long DynamoDB may take to answer: it takes milliseconds.
+/// Maximum time for an answer of DynamoDB, which needs milliseconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The store on DynamoDB.
@@ -45,13 +45,13 @@ pub struct DynamoStore {
     patience: Patience,
 }
 
-/// A table, and what is known of what it takes. Clones of the store share it.
+/// A table with its bounds of concurrent calls. Clones of the store share it.
 #[derive(Debug)]
 struct Place {
     name: String,
     reads: Pace,
     writes: Pace,
-    /// Whether most of the last new items were stored already: then it is read before it is written.
+    /// Whether most of the last new items were stored already: then the store reads before it writes.
     is_mostly_known: AtomicBool,
 }
 
@@ -70,7 +70,7 @@ impl DynamoStore {
         Self::over(http, aws, config, tables)
     }
 
-    /// The same, called by a client of the caller's.
+    /// The same, with a client of the caller.
     pub fn with_client(
         http: impl HttpClient + 'static,
         config: &Config,
@@ -96,18 +96,18 @@ impl DynamoStore {
         })
     }
 
-    /// The store for those who cannot wait until they are cut off.
+    /// The store for callers that need an answer before their deadline.
     #[must_use]
     pub fn with_patience(self, patience: Patience) -> Self {
         Self { patience, ..self }
     }
 
-    /// The client, for what the store does not do.
+    /// The client, for calls outside of the store.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Does work of many calls, which share the patience: a lease that is written under ends soon.
+    /// Runs work of several calls that share the maximum time: a lease that protects them ends soon.
     async fn together<T>(
         &self,
         work: impl Future<Output = Result<T, StoreError>> + Send,
@@ -213,17 +213,17 @@ impl Store for DynamoStore {
     }
 }
 
-/// Puts whose keys all differ.
+/// Puts with different keys.
 #[derive(Default)]
 struct Round {
     plain: Vec<Attributes>,
-    /// New items, and the place of each.
+    /// New items, each with its position.
     new: Vec<(usize, Attributes)>,
-    /// Changes: the place, the item, and the version that it goes over.
+    /// Changes: position, item, and the version that it replaces.
     changed: Vec<(usize, Attributes, u64)>,
 }
 
-/// The puts in rounds that hold no key twice: puts of one key happen in order.
+/// The puts in rounds without a repeated key, so that puts of one key are in order.
 fn rounds(puts: &[(Item, Condition)]) -> Result<Vec<Round>, StoreError> {
     let mut seen: HashMap<(&str, &str), usize> = HashMap::new();
     let mut rounds: Vec<Round> = Vec::new();

@@ -1,4 +1,4 @@
-//! EXPRESS machines: run, and waited for.
+//! Synchronous executions of EXPRESS machines.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::{
     sfn::failure,
 };
 
-/// How long the answer of an execution that is waited for may take: as long as it may run. Who waits ends it sooner.
+/// Maximum time for the answer of a synchronous execution: as long as it may run. The caller may stop sooner.
 const ANSWER: Duration = Duration::from_secs(300);
 /// Executions of EXPRESS machines on Step Functions.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub struct Executions {
 }
 
 impl Executions {
-    /// Step Functions as the configuration has it.
+    /// Step Functions of the configuration.
     pub fn new(config: &Config) -> Result<Self, Missing> {
         let aws = Aws::new(config)?;
         let mut sdk = aws_sdk_sfn::Config::builder()
@@ -50,8 +50,8 @@ impl Executions {
         &self.client
     }
 
-    /// Runs an execution to its end. It is asked for once, unless that was throttled: while no answer came, it may
-    /// be running, and another would do the same beside it.
+    /// Runs an execution to its end. Only a throttled request is repeated: without an answer the execution may be running,
+    /// and a second one would do the same concurrently.
     pub async fn run(
         &self,
         machine: &str,
@@ -66,7 +66,7 @@ impl Executions {
                 .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ANSWER).build());
             let asked = execution.clone().customize().config_override(config);
             match asked.mutate_request(move |request| without_prefix(request, emulated)).send().await {
-                // Begun, for all that is known.
+                // The execution may have started.
                 Err(error) if fault(&error) == Fault::Passing => Ok(Err(error)),
                 ended => ended.map(Ok),
             }
@@ -81,7 +81,7 @@ impl Executions {
     }
 }
 
-/// The records machine as EXPRESS: what takes events through the flow.
+/// The records machine as EXPRESS: it runs events through the flow.
 #[derive(Clone, Debug)]
 pub struct Express {
     executions: Executions,
@@ -95,9 +95,9 @@ impl Express {
         Ok(Self { executions: Executions::new(config)?, machine })
     }
 
-    /// Takes events through the flow, so long as the call has time; says how that ended.
+    /// Runs events through the flow until the deadline of the call; returns how the execution ended.
     ///
-    /// What was done before is acknowledged then, so that a flow that is slow makes headway with every try.
+    /// The function acknowledges the events that passed before, so a slow flow makes progress with every attempt.
     pub async fn feed(&self, feed: FlowInput, deadline: Deadline) -> Result<FlowResult, Error> {
         let late = || Error::StorageUnavailable("the call has no time left".into());
         let left = deadline.left(clock::now()).ok_or_else(late)?;
@@ -117,11 +117,11 @@ impl Express {
     }
 }
 
-/// AWS answers synchronous executions at a host of their own, `sync-states`; an emulator has one host.
+/// AWS answers synchronous executions at a separate host, `sync-states`; an emulator has one host.
 fn without_prefix(request: &mut HttpRequest, emulated: bool) {
     if emulated {
         let plain = request.uri().replacen("://sync-", "://", 1);
-        // What was an address stays one without its prefix.
+        // The address without its prefix is an address too.
         let _ = request.set_uri(plain);
     }
 }

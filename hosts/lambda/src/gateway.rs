@@ -1,5 +1,5 @@
-//! The HTTP API behind API Gateway: its event, of an HTTP API (payload format 2.0) or of a REST API (1.0), becomes a
-//! request to the router, and what the router answers becomes what API Gateway expects.
+//! The HTTP API behind API Gateway. The event of an HTTP API (payload format 2.0) or of a REST API (1.0) becomes a request
+//! to the router. The response of the router becomes the answer that API Gateway expects.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -43,7 +43,7 @@ async fn answer(router: Router, event: &RawValue) -> Result<Box<RawValue>, Error
     to_raw_value(&response).map_err(|error| Error::BadInput(json::describe(&error)))
 }
 
-/// A request, as far as it is read here.
+/// The parts of a request that this file reads.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct GatewayRequest {
@@ -73,7 +73,7 @@ enum Context {
     #[serde(rename_all = "camelCase")]
     Rest {
         http_method: String,
-        /// With the stage in front, as it was asked for.
+        /// The requested path, with the stage in front.
         path: String,
     },
 }
@@ -97,7 +97,7 @@ impl GatewayRequest {
         let (method, mut target) = match self.request_context {
             Context::Http { http } => (http.method, path(&self.raw_path.unwrap_or_default())),
             Context::Rest { http_method, path } => {
-                // A REST API may have unpacked it, and does not say so.
+                // A REST API may have decompressed the body, and leaves the header.
                 let is_gzip = |said: &HeaderValue| said.as_bytes().eq_ignore_ascii_case(b"gzip");
                 if !objects::is_gzip(&body) && headers.get(CONTENT_ENCODING).is_some_and(is_gzip) {
                     headers.remove(CONTENT_ENCODING);
@@ -119,11 +119,11 @@ impl GatewayRequest {
     }
 }
 
-/// What is below these is one segment, whatever it holds.
+/// The rest of a path after one of these is one segment, whatever characters it has.
 const IDS: [&str; 2] = ["/contacts/", "/events/"];
 
-/// The path as it stands in a request: API Gateway gives it with its escapes resolved, all but `%25`, and without what
-/// was behind an escaped `?`.
+/// The path of the request, escaped again. API Gateway resolves all escapes but `%25`, and drops the part after an escaped
+/// `?`.
 fn path(raw: &str) -> String {
     let mut path = String::with_capacity(raw.len());
     let id = IDS.iter().find(|front| raw.starts_with(**front)).map_or(raw.len(), |front| front.len());
@@ -145,7 +145,7 @@ fn path(raw: &str) -> String {
     path
 }
 
-/// The headers; what HTTP does not know as one is left out.
+/// The headers, without those that HTTP does not permit.
 fn headers(fields: BTreeMap<String, String>, cookies: &[String]) -> HeaderMap {
     let read = |(name, value): (String, String)| {
         let name = HeaderName::try_from(name).ok()?;
@@ -158,7 +158,7 @@ fn headers(fields: BTreeMap<String, String>, cookies: &[String]) -> HeaderMap {
     headers
 }
 
-/// What API Gateway expects.
+/// The answer that API Gateway expects.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct GatewayResponse {
@@ -183,7 +183,7 @@ impl GatewayResponse {
                 })
                 .or_insert_with(|| value.clone().into_owned());
         }
-        // Whatever is text may go as text; a type that says otherwise changes nothing for who receives it.
+        // UTF-8 is sent as text, whatever its type; the client receives the same bytes.
         let (body, is_base64_encoded) = match String::from_utf8(body.to_bytes().into()) {
             Ok(text) => (text, false),
             Err(bytes) => (BASE64_STANDARD.encode(bytes.as_bytes()), true),
@@ -203,7 +203,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers with what it was asked.
+    /// Answers with the request.
     async fn echo(query: RawQuery, request: Request) -> impl IntoResponse {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();

@@ -1,8 +1,8 @@
 //! crmflow on AWS: what the binaries in `src/bin`, one a function, are wired from.
 //!
-//! [`serve`] turns a step into a Lambda function, and [`serve_queue`] what a queue feeds. [`DynamoStore`] is the store,
-//! [`bucket`] the objects, [`Sqs`] the queues, [`Express`] the flow that events go through. [`StepFunctions`] is the flow
-//! behind the API, which [`serve_http`] serves to API Gateway. [`Config`] is all that the environment says.
+//! [`serve`] makes a Lambda function of a step, and [`serve_queue`] one of a consumer. [`DynamoStore`] is the store,
+//! [`bucket`] the objects, [`Sqs`] the queues, [`Express`] the flow of events. [`StepFunctions`] is the flow behind the API,
+//! which [`serve_http`] serves to API Gateway. [`Config`] is the configuration of the environment.
 
 pub mod attributes;
 pub mod back_pressure;

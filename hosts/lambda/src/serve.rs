@@ -1,5 +1,5 @@
-//! A step as a Lambda function: JSON in, JSON out, and a failure by the name that state machines catch. And one that
-//! a queue feeds: messages in, and those that are not done out.
+//! A step as a Lambda function: JSON in, JSON out, and failures with the names that state machines catch. A consumer as a
+//! Lambda function: messages in, the failed ones out.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::Subscriber
 
 use crate::clock;
 
-/// A failure as Lambda is told of it.
+/// A failure as Lambda receives it.
 #[derive(Debug)]
 pub(crate) struct Failure(pub(crate) Error);
 
@@ -39,7 +39,7 @@ where
     lambda_runtime::run(service_fn(|event| run(function, event, &step))).await
 }
 
-/// A step that is not done in time fails by a name that machines try again, before Lambda ends the call without one.
+/// A step that exceeds its time fails with a name that machines retry, before Lambda ends the call without a name.
 async fn run<I, O>(
     function: Function,
     event: LambdaEvent<Box<RawValue>>,
@@ -54,15 +54,15 @@ where
     invoke(function.name(), event.payload, &step).await
 }
 
-/// When a call must have ended: what goes on then is cut off, and none of its messages is done.
+/// The deadline of a call: unfinished work is aborted, and all its messages have failed.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Timestamp);
 
-/// What a call needs to answer, after its work.
+/// Time that a call needs for its answer, after its work.
 const ANSWER: Duration = Duration::from_secs(5);
 
 impl Deadline {
-    /// A call that must have ended by then.
+    /// A call with this deadline.
     pub fn new(ends: Timestamp) -> Self {
         Self(ends)
     }
@@ -72,26 +72,26 @@ impl Deadline {
         Self(Timestamp::from_millisecond(ends).unwrap_or(Timestamp::MAX))
     }
 
-    /// Does the work so long as there may be any.
+    /// Runs the work until its deadline.
     pub async fn bound<T>(
         self,
         now: Timestamp,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let left = self.left(now).unwrap_or_default();
-        // On the heap: all that a step waits for makes one very large future.
+        // On the heap, because the future of a step is very large.
         tokio::time::timeout(left, Box::pin(work)).await.unwrap_or(Err(Error::OutOfTime))
     }
 
-    /// For how long there may be work; `None`: it is time to answer.
+    /// The remaining time for work; `None`: the call must answer now.
     pub fn left(self, now: Timestamp) -> Option<Duration> {
         let left = Duration::try_from(self.0.duration_since(now)).ok()?;
         left.checked_sub(ANSWER).filter(|left| !left.is_zero())
     }
 }
 
-/// Serves the messages of a queue until the environment ends. A failure of `consume`, or a panic, leaves them all to
-/// be received again.
+/// Serves the messages of a queue until the environment ends. After a failure of `consume`, or a panic, SQS delivers all of
+/// them again.
 pub async fn serve_queue(
     consumer: Consumer,
     consume: impl AsyncFn(SqsEvent, Deadline) -> Result<BatchResponse, Error>,
@@ -119,7 +119,7 @@ where
     O: Serialize,
 {
     let done = match json::decode(payload.get().as_bytes()) {
-        // On the heap: all that a step waits for makes one very large future.
+        // On the heap, because the future of a step is very large.
         Ok(input) => Box::pin(step(input)).await,
         Err(error) => Err(error),
     };
@@ -131,7 +131,7 @@ where
     })
 }
 
-/// Where the id of the batch stands, in what most steps take.
+/// The input of most steps, as far as it has the id of the batch.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Named {
@@ -156,7 +156,7 @@ fn batch_of(payload: &str) -> Option<BatchId> {
     }
 }
 
-/// The one line that a failed call leaves; it is not logged anywhere else.
+/// Logs a failed call in one line; no other place logs it.
 pub(crate) fn report(name: &str, payload: &RawValue, error: &Error) {
     let batch = batch_of(payload.get()).map(|id| id.to_string());
     tracing::error!(
@@ -164,14 +164,14 @@ pub(crate) fn report(name: &str, payload: &RawValue, error: &Error) {
         batch.id = batch,
         error.name = error.name(),
         error.transient = error.is_transient(),
-        "{name} could not be done: {error}"
+        "{name} failed: {error}"
     );
 }
 
-/// Logs go to CloudWatch as JSON lines; each holds the id of the request. What a panic says may come out of
-/// a record, so only its place is logged.
+/// Starts logging to CloudWatch, as JSON lines with the id of the request. The message of a panic may contain a part of a
+/// record, so the log has only its place.
 pub fn log() {
-    // lambda_runtime logs a failed call too, without the batch.
+    // lambda_runtime also logs a failed call, without the batch.
     let targets = Targets::new()
         .with_default(tracing::Level::INFO)
         .with_target("lambda_runtime::layers::panic", tracing::level_filters::LevelFilter::OFF);
@@ -181,7 +181,7 @@ pub fn log() {
         .with_target(false)
         .with_current_span(true)
         .with_span_list(false);
-    // A second call, as in tests, changes nothing.
+    // A second call changes nothing; tests make one.
     let _ = tracing_subscriber::registry().with(targets).with(lines).try_init();
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);

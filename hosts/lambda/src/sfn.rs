@@ -20,10 +20,10 @@ use crate::{
     config::Missing,
 };
 
-/// How long an upload's address is good.
+/// Validity of an upload's address.
 const UPLOAD_WITHIN: Duration = Duration::from_secs(3600);
 
-/// Step Functions, and the bucket that uploads go to.
+/// Step Functions, and the bucket of uploads.
 #[derive(Clone, Debug)]
 pub struct StepFunctions {
     executions: Executions,
@@ -99,7 +99,9 @@ impl Flow for StepFunctions {
                 let execution_arn = self.execution_arn(machine, name);
                 match self.describe(&execution_arn).await? {
                     Some((_, start_date)) => Ok(Started { execution_arn, start_date }),
-                    None => Err(FlowError::Unavailable("an execution that exists is not shown yet".into())),
+                    None => Err(FlowError::Unavailable(
+                        "Step Functions does not show an existing execution yet".into(),
+                    )),
                 }
             }
             Err(error) => Err(failure(&error)),
@@ -126,21 +128,21 @@ impl Flow for StepFunctions {
     }
 }
 
-/// The ARN of an execution follows from its machine's.
+/// The ARN of an execution, made from its machine's ARN.
 fn execution_arn(machine: &str, name: &str) -> String {
     format!("{}:{name}", machine.replacen(":stateMachine:", ":execution:", 1))
 }
 
 fn timestamp(date: DateTime) -> Result<Timestamp, FlowError> {
     Timestamp::from_nanosecond(date.as_nanos())
-        .map_err(|_| FlowError::Refused("Step Functions gave a date out of range".into()))
+        .map_err(|_| FlowError::Refused("Step Functions returned a date out of range".into()))
 }
 
 fn is<E: ProvideErrorMetadata>(error: &SdkError<E>, codes: &[&str]) -> bool {
     error.code().is_some_and(|code| codes.contains(&code))
 }
 
-/// The code says enough; the text may quote the input.
+/// Only the code: the text may quote the input.
 pub(crate) fn failure<E: ProvideErrorMetadata + std::error::Error + 'static>(
     error: &SdkError<E>,
 ) -> FlowError {

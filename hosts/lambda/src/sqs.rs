@@ -16,10 +16,10 @@ use crate::{
     config::{Config, Missing},
 };
 
-/// What SendMessageBatch takes: so many messages, and so many bytes of them.
+/// Maximum number and bytes of messages in a SendMessageBatch call.
 const MESSAGES: usize = 10;
 const BYTES: usize = 1024 * 1024;
-/// For how long messages are sent again that were throttled.
+/// Maximum time that throttled messages are sent again.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The queues.
@@ -48,7 +48,7 @@ impl Sqs {
         })
     }
 
-    /// Sends at most [`MESSAGES`]; what was throttled or failed on SQS's side is sent again.
+    /// Sends at most [`MESSAGES`], and repeats those that SQS throttled or failed.
     async fn send_batch(&self, url: &str, messages: &[Message]) -> Result<(), QueueError> {
         let mut open: Vec<usize> = (0..messages.len()).collect();
         let began = tokio::time::Instant::now();
@@ -88,7 +88,7 @@ impl Queue for Sqs {
     }
 }
 
-/// How many of the first messages go into one call; at least one.
+/// How many of the first messages fit in one call; at least one.
 fn fitting(messages: &[Message]) -> usize {
     let mut bytes = 0;
     let fits = messages.iter().take(MESSAGES).take_while(|message| {
@@ -107,7 +107,7 @@ fn entry(at: usize, message: &Message) -> Result<SendMessageBatchRequestEntry, Q
     entry.build().map_err(|error| QueueError::Refused(error.to_string()))
 }
 
-/// JSON in the characters that SQS takes: the two that it refuses stand in texts only, and are escaped there.
+/// JSON in the characters that SQS accepts. It refuses two characters, which JSON has only in strings; they are escaped.
 fn permitted(json: &str) -> String {
     json.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
 }

@@ -26,7 +26,7 @@ pub(crate) use deliveries::{Deliveries, Destinations, List, Replay};
 pub(crate) use process::{MaxInvalid, Talk, Tolerance};
 pub(crate) use states::{CheckStates, MockStates, RunStates, States};
 
-/// The folder where a command finds its data if it is told no other.
+/// The default data folder of a command.
 pub(crate) const DEFAULT_DATA: &str = ".crmflow";
 
 /// Takes customer records in, validates, deduplicates and stores them, and never loses one.
@@ -43,10 +43,10 @@ Examples:
   crmflow serve"
 )]
 pub(crate) struct Cli {
-    /// The folder that holds everything crmflow keeps.
+    /// The folder with all data of crmflow.
     #[arg(long, global = true, env = "CRMFLOW_DATA", default_value = DEFAULT_DATA, value_name = "FOLDER")]
     pub(crate) data: PathBuf,
-    /// A SAM template to read machines from, instead of the one that is part of the program.
+    /// A SAM template with the machines; without it crmflow uses the one in the program.
     #[arg(long, global = true, env = "CRMFLOW_TEMPLATE", value_name = "PATH")]
     pub(crate) template: Option<PathBuf>,
     /// The region in the ARNs of machines, executions, functions and queues here.
@@ -64,7 +64,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Take files of records through the flow, and say what became of them.
+    /// Process files of records, and report their outcomes.
     #[command(after_help = "\
 Examples:
   crmflow process contacts.csv
@@ -75,7 +75,7 @@ Examples:
 Exit codes: 0 done (invalid records are a result); 1 the flow failed, consent was not understood, or too many records are
 invalid for --fail-on-invalid or --max-invalid (the others are stored); 2 a file or an option is wrong; 130 interrupted.")]
     Process(Process),
-    /// Serve the HTTP API, and a local Step Functions beside it.
+    /// Serve the HTTP API and a local Step Functions endpoint.
     #[command(after_help = "\
 Examples:
   crmflow serve
@@ -84,18 +84,18 @@ Examples:
     Serve(Serve),
     /// Call one function with an event file, as `sam local invoke` does.
     Invoke(Invoke),
-    /// Show what a function logged.
+    /// Show the log lines of a function.
     Logs(Logs),
     /// List contacts, show one with the history of consent, or export them.
     #[command(subcommand)]
     Contacts(Contacts),
-    /// List batches, newest first; show one and its records; go on with one that was broken off, or drop it.
+    /// List batches, newest first; show one and its records; resume or cancel one whose command was interrupted.
     Batches(Batches),
     /// List executions, newest first, or redrive one.
     Executions(Executions),
     /// Show one execution: its path through the states, with times.
     Execution(OneExecution),
-    /// Look at records that could not be taken, and send them again.
+    /// List, show and replay records in quarantine.
     #[command(after_help = "\
 Examples:
   crmflow quarantine list --error-type schema
@@ -103,19 +103,19 @@ Examples:
   crmflow quarantine replay 01M7YM2KCGG4PCFGTA1N7X8JJC/7 --corrected fixed.ndjson")]
     #[command(subcommand)]
     Quarantine(Quarantine),
-    /// Look at where events are sent.
+    /// List the destinations of events.
     #[command(subcommand)]
     Destinations(Destinations),
-    /// Look at what is sent to destinations, and send again what failed.
+    /// List deliveries to destinations, and replay failed ones.
     #[command(subcommand)]
     Deliveries(Deliveries),
-    /// Run or check any state machine, with mocks in the place of what is not here.
+    /// Run or check any state machine, with mocks for missing tasks.
     #[command(subcommand)]
     States(States),
-    /// Look at the queues of the template and at what waits in them, pause them, and send dead letters back.
+    /// List the queues of the template and their messages, pause a queue, and redrive dead letters.
     #[command(subcommand)]
     Queues(Queues),
-    /// Receive what destinations would, with three endpoints that can be told to fail.
+    /// Receive deliveries as a destination would, with three endpoints that can be set to fail.
     Sink(Sink),
     /// Print the completions of a shell.
     #[command(after_help = "\
@@ -174,20 +174,20 @@ impl Process {
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// The address to listen on. Only loopback addresses are taken.
+    /// The address to listen on: a loopback address.
     #[arg(long, env = "CRMFLOW_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,
-    /// The address of the Step Functions endpoint. Only loopback addresses are taken.
+    /// The address of the Step Functions endpoint: a loopback address.
     #[arg(long, env = "CRMFLOW_SFN_LISTEN", default_value = "127.0.0.1:8083", value_name = "ADDRESS")]
     pub(crate) sfn_listen: SocketAddr,
-    /// A host name that the server answers to beside loopback names and addresses; it may be given often. A server
-    /// behind a proxy that keeps the client's Host needs it.
+    /// A host name that the server accepts besides loopback names and addresses; repeatable. A server behind a proxy that
+    /// preserves the client's Host needs it.
     #[arg(long, env = "CRMFLOW_ALLOW_HOST", value_delimiter = ',', value_parser = host_name, value_name = "NAME")]
     pub(crate) allow_host: Vec<HostName>,
-    /// How many messages the queue of events takes; beyond it a client is told to come again later (429).
+    /// The maximum number of messages in the queue of events; beyond it the server answers 429.
     #[arg(long, env = "CRMFLOW_QUEUE_LIMIT", default_value_t = 1_000_000, value_name = "MESSAGES")]
     pub(crate) queue_limit: u64,
-    /// How many bytes of messages the queue of events takes, in the same way (8 GiB).
+    /// The maximum number of bytes in the queue of events (8 GiB); beyond it the server answers 429.
     #[arg(long, env = "CRMFLOW_QUEUE_BYTES", default_value_t = 8 << 30, value_name = "BYTES")]
     pub(crate) queue_bytes: u64,
     /// A mock configuration file as Step Functions Local reads it: `StartExecution` of `ARN#TestCase` answers tasks
@@ -198,11 +198,11 @@ pub(crate) struct Serve {
     pub(crate) reach: Reach,
 }
 
-/// Where calls may go.
+/// The addresses that calls may use.
 #[derive(Debug, Args)]
 pub(crate) struct Reach {
-    /// An address or network that destinations may be at though it is not public, with a port or without; it may be
-    /// given often. `crmflow sink` is at the default.
+    /// A private address or network that destinations may use, with a port or without; repeatable. The default is the
+    /// address of `crmflow sink`.
     #[arg(
         long,
         env = "CRMFLOW_ALLOW_DESTINATION",
@@ -231,7 +231,7 @@ pub(crate) struct Logs {
     /// The function: `ValidateSchema` or `ValidateSchemaFunction`.
     #[arg(short, long, value_parser = function)]
     pub(crate) name: NamedFunction,
-    /// Go on showing lines as they are logged.
+    /// Continue to show lines as functions log them.
     #[arg(short, long)]
     pub(crate) tail: bool,
 }
@@ -241,7 +241,7 @@ pub(crate) struct Logs {
 pub(crate) struct Executions {
     #[command(subcommand)]
     pub(crate) action: Option<ExecutionsAction>,
-    /// At most so many.
+    /// The maximum number of entries.
     #[arg(long, default_value_t = 20)]
     pub(crate) limit: u32,
     /// Print one JSON list.
@@ -251,7 +251,7 @@ pub(crate) struct Executions {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExecutionsAction {
-    /// Go on with a failed execution from where it failed, and wait for its end.
+    /// Redrive a failed execution from the state that failed, and wait for its end.
     Redrive {
         /// Its ARN, or its name.
         arn: String,
@@ -271,20 +271,20 @@ pub(crate) struct OneExecution {
 pub(crate) enum Quarantine {
     /// List records in quarantine.
     List(Selection),
-    /// Show one record whole, with what is wrong with it.
+    /// Show one record with its faults.
     Show {
         /// The record: `BATCH/INDEX`, as the list shows it.
         #[arg(value_parser = record)]
         record: (BatchId, u64),
     },
-    /// Send records through the flow again, as they are or corrected.
+    /// Send records through the flow again, unchanged or corrected.
     Replay {
         #[command(flatten)]
         selection: Selection,
-        /// Records to send, each `BATCH/INDEX`; none: all that the options select.
+        /// The records to send, each as `BATCH/INDEX`; without any, all records that the options select.
         #[arg(value_parser = record, value_name = "BATCH/INDEX")]
         records: Vec<(BatchId, u64)>,
-        /// Corrected records to send in place of the ones named, in the same order: JSON lines or a list.
+        /// A file of corrected records, as JSON lines or a list: they replace the named records, in the same order.
         #[arg(long, value_name = "FILE", requires = "records")]
         corrected: Option<PathBuf>,
     },
@@ -292,7 +292,7 @@ pub(crate) enum Quarantine {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Queues {
-    /// List the queues, and how full each is.
+    /// List the queues with their numbers of messages.
     List {
         /// Print one JSON list.
         #[arg(long)]
@@ -300,31 +300,31 @@ pub(crate) enum Queues {
     },
     /// Show the messages of a queue, oldest first.
     Show {
-        /// The queue: its name, as the list shows it.
+        /// The name of the queue, as the list shows it.
         queue: String,
-        /// At most so many.
+        /// The maximum number of entries.
         #[arg(long, default_value_t = 20)]
         limit: u32,
         /// Print one JSON list.
         #[arg(long)]
         json: bool,
     },
-    /// Receive nothing from a queue any longer; it goes on taking messages. Holds until it is resumed, also over
-    /// restarts, and also while the server runs.
+    /// Pause a queue: it accepts messages, and no function receives them until the queue is resumed. A pause survives
+    /// restarts, and works while the server runs.
     Pause {
-        /// The queue: its name, as the list shows it.
+        /// The name of the queue, as the list shows it.
         queue: String,
     },
-    /// Receive from a queue again.
+    /// Resume a paused queue.
     Resume {
         /// The queue.
         queue: String,
     },
-    /// Send the messages of a dead letter queue back to where they came from.
+    /// Send the messages of a dead letter queue back to their source queue.
     Redrive {
         /// The dead letter queue.
         queue: String,
-        /// Send them to this queue instead.
+        /// The queue to send them to, in place of the source queue.
         #[arg(long, value_name = "QUEUE")]
         to: Option<String>,
     },
@@ -332,19 +332,19 @@ pub(crate) enum Queues {
 
 #[derive(Debug, Args)]
 pub(crate) struct Sink {
-    /// The address to listen on. Only loopback addresses are taken.
+    /// The address to listen on: a loopback address.
     #[arg(long, default_value = "127.0.0.1:8090", value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,
     /// Print no line for a request.
     #[arg(long, conflicts_with = "show_bodies")]
     pub(crate) quiet: bool,
-    /// Print the bodies of requests, too.
+    /// Also print the bodies of requests.
     #[arg(long)]
     pub(crate) show_bodies: bool,
     /// Append each request to this file, as one line of JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
-    /// How the endpoints behave at first.
+    /// The initial behaviour of the endpoints.
     #[command(flatten)]
     pub(crate) behaviour: Behaviour,
 }
@@ -354,10 +354,10 @@ pub(crate) struct Selection {
     /// Only of this batch.
     #[arg(long)]
     pub(crate) batch: Option<BatchId>,
-    /// Only with this kind of trouble: unreadable, schema, address, processing, conflict or delivery.
+    /// Only with this type of error: unreadable, schema, address, processing, conflict or delivery.
     #[arg(long, value_parser = error_type, value_name = "KIND")]
     pub(crate) error_type: Option<ErrorType>,
-    /// Those that were sent again, too.
+    /// Include records that were replayed.
     #[arg(long)]
     pub(crate) all: bool,
     /// Print JSON.

@@ -1,4 +1,4 @@
-//! The data folder: one SQLite file, the objects, the logs, and the lock that one process holds.
+//! The data folder: one SQLite file, the objects, the logs, and the lock of the process that uses it.
 
 use std::{
     fs::{self, File, Permissions, TryLockError},
@@ -21,22 +21,22 @@ use step_functions::clock;
 
 use crate::{exit::Exit, os_limits};
 
-/// How many files a process wants to be able to open: as many as Linux lets most processes have.
+/// Number of open files that a process requests: the usual hard limit on Linux.
 const WANTED_OPEN_FILES: u64 = 65_536;
 /// The permissions of the group and of all others.
 const GROUP_AND_OTHERS: u32 = 0o077;
 
-/// The data folder, held by this process until it is dropped.
+/// The data folder, locked by this process until it is dropped.
 #[derive(Debug)]
 pub(crate) struct DataFolder {
     /// Tables and objects.
     pub(crate) host: Host<SqliteStore, LocalQueue>,
-    /// Where things lie.
+    /// The paths in the folder.
     pub(crate) paths: Paths,
     _lock: File,
 }
 
-/// Where things lie in a data folder.
+/// The paths in a data folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Paths {
     root: PathBuf,
@@ -51,7 +51,7 @@ impl Paths {
         &self.root
     }
 
-    /// One file of JSON lines a function and day.
+    /// One file of JSON lines for each function and day.
     pub(crate) fn logs(&self) -> PathBuf {
         self.root.join("logs")
     }
@@ -64,7 +64,7 @@ impl Paths {
         self.root.join("objects")
     }
 
-    /// Makes the folder if there is none, and holds it unless another process does.
+    /// Creates the folder if necessary, and locks it unless another process has the lock.
     fn hold(&self, command: &str) -> Result<Hold, Exit> {
         keep_private(self).map_err(|error| unusable(&self.root, &error))?;
         lock(self, command)
@@ -74,45 +74,45 @@ impl Paths {
         self.root.join("lock")
     }
 
-    /// A file a queue that nobody receives from until it is resumed.
+    /// One file for each paused queue.
     pub(crate) fn paused(&self, queue: &str) -> PathBuf {
         self.root.join("paused").join(queue)
     }
 
-    /// What commands ask of the server that has the folder.
+    /// Requests of commands to the server that uses the folder.
     pub(crate) fn requests(&self) -> PathBuf {
         self.root.join("requests")
     }
 
-    /// Where chunks grow while they are being cut.
+    /// Chunks that a process is cutting.
     pub(crate) fn spool(&self) -> PathBuf {
         self.root.join("spool")
     }
 }
 
-/// Whose the folder is.
+/// The owner of the folder's lock.
 enum Hold {
-    /// This process's, for as long as it has this file.
+    /// This process, as long as it has this file open.
     Ours(File),
-    /// Another's, which says so.
+    /// Another process, with its description.
     Theirs(String),
 }
 
 impl Drop for DataFolder {
-    /// Leaves a database that is whole without its log.
+    /// Checkpoints the log, so that the database file alone is complete.
     fn drop(&mut self) {
         self.host.store.writer.close();
     }
 }
 
 impl DataFolder {
-    /// Opens the folder for this process alone, and makes it if there is none. `command` is what the next
-    /// process is told of this one.
+    /// Locks the folder for this process, and creates it if necessary. Another process that finds the lock names
+    /// `command` in its error.
     pub(crate) fn open(root: &Path, command: &str) -> Result<Self, Exit> {
         Self::open_to(root, command, Vec::new())
     }
 
-    /// Opens it for this process alone; `None`: a server has it, which can be asked ([`crate::requests`]).
+    /// Locks the folder for this process; `None`: a server uses it, and answers requests ([`crate::requests`]).
     pub(crate) fn open_unless_served(root: &Path, command: &str) -> Result<Option<Self>, Exit> {
         let paths = Paths::new(root);
         match paths.hold(command)? {
@@ -122,7 +122,7 @@ impl DataFolder {
         }
     }
 
-    /// Opens it for a process that calls destinations: public ones, and these.
+    /// Opens the folder for a process that calls destinations: public ones, and these.
     pub(crate) fn open_to(root: &Path, command: &str, allowed: Vec<Allowed>) -> Result<Self, Exit> {
         let paths = Paths::new(root);
         match paths.hold(command)? {
@@ -136,7 +136,7 @@ impl DataFolder {
             .map_err(|error| Exit::failed(format!("{}: {error}", paths.database().display())))?;
         let queue = LocalQueue::open(store.clone(), clock::now)?;
         let outbound = Outbound::new(Guard::new(allowed)).map_err(|error| Exit::failed(error.to_string()))?;
-        // Half of the files that may be open: clients of this process, and its own files, need some too.
+        // The other half of the open files is for clients of this process and for its own files.
         let outbound = outbound.with_max_calls(
             usize::try_from(os_limits::open_files(WANTED_OPEN_FILES) / 2).unwrap_or(usize::MAX),
         );
@@ -147,7 +147,7 @@ impl DataFolder {
     }
 }
 
-/// A data folder that another process may be writing, to look only.
+/// A data folder for reading only; another process may write to it.
 #[derive(Debug)]
 pub(crate) struct ReadOnlyFolder {
     /// The tables.
@@ -162,11 +162,11 @@ impl ReadOnlyFolder {
         Paths::new(root).database().exists()
     }
 
-    /// Opens a folder to look only.
+    /// Opens a folder for reading only.
     pub(crate) fn open(root: &Path) -> Result<Self, Exit> {
         let paths = Paths::new(root);
         if !paths.database().exists() {
-            return Err(Exit::usage(format!("{} holds no data of crmflow yet", root.display())));
+            return Err(Exit::usage(format!("{} has no data of crmflow yet", root.display())));
         }
         Ok(Self { readers: SqliteStore::open_read_only(&paths.database())?, objects: objects(&paths)? })
     }
@@ -183,8 +183,8 @@ fn objects(paths: &Paths) -> Result<Objects, Exit> {
     }
 }
 
-/// Makes everything that this process puts into the folder readable by its owner alone, and so what an earlier version
-/// left readable by others. The folder itself may be one that people share: only its entries are changed.
+/// Makes all entries of the folder readable by their owner alone, also those that an earlier version left readable by
+/// others. People may share the folder itself, so its own permissions stay.
 fn keep_private(paths: &Paths) -> io::Result<()> {
     umask(Mode::RWXG | Mode::RWXO);
     fs::create_dir_all(paths.objects())?;
@@ -200,14 +200,14 @@ fn keep_private(paths: &Paths) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether crmflow makes an entry of this name in its folder.
+/// Whether crmflow creates an entry of this name in its folder.
 fn is_ours(name: &str) -> bool {
     ["lock", "logs", "objects", "paused", "requests", "spool"].contains(&name)
         || name.starts_with("crmflow.db")
 }
 
 fn lock(paths: &Paths, command: &str) -> Result<Hold, Exit> {
-    // A link would lead to a file of somebody else, which is then emptied.
+    // A link could point to another person's file, which opening would empty.
     let no_links = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
     let opened = File::options()
         .read(true)
@@ -221,7 +221,7 @@ fn lock(paths: &Paths, command: &str) -> Result<Hold, Exit> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
-            // Only for the message; the folder is taken whoever took it.
+            // The name is only for the message; the lock counts.
             let _ = lock.read_to_string(&mut holder);
             return Ok(Hold::Theirs(holder.trim().to_owned()));
         }
@@ -237,7 +237,7 @@ fn lock(paths: &Paths, command: &str) -> Result<Hold, Exit> {
 
 fn in_use(root: &Path, holder: &str) -> Exit {
     Exit::failed(format!(
-        "{} is in use by another process ({holder}); one process works on a data folder at a time",
+        "{} is in use by another process ({holder}); only one process at a time can use a data folder",
         root.display(),
     ))
 }
@@ -268,7 +268,7 @@ mod tests {
         consent_contract(store, objects).await;
     }
 
-    /// What a contact said before a start is before what is said after it, whatever the clock says by then.
+    /// Batches after a restart rank after those before it, whatever the clock says.
     #[tokio::test(flavor = "multi_thread")]
     async fn the_order_of_batches_survives_a_restart() {
         let root = tempfile::tempdir().unwrap();

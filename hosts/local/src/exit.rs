@@ -1,4 +1,4 @@
-//! How a command ends when it cannot do what it was asked.
+//! The failure of a command, with its exit code.
 
 use std::{path::Path, process::ExitCode};
 
@@ -17,32 +17,32 @@ impl Exit {
         Self { code: 2, message: message.into() }
     }
 
-    /// It could not be done: 1.
+    /// The command failed: 1.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self { code: 1, message: message.into() }
     }
 
-    /// It was interrupted by Ctrl-C: 130, as shells have it.
+    /// Ctrl-C interrupted it: 130, as in shells.
     pub(crate) fn interrupted(message: impl Into<String>) -> Self {
         Self { code: 130, message: message.into() }
     }
 
-    /// Nobody reads the output any more: 0, without a word.
+    /// The reader closed the output: 0, without a message.
     pub(crate) fn silent() -> Self {
         Self { code: 0, message: String::new() }
     }
 
-    /// With what else there is to say.
+    /// The same failure with a further sentence.
     pub(crate) fn and(self, more: &str) -> Self {
         Self { message: format!("{}; {more}", self.message), ..self }
     }
 
-    /// Whether somebody interrupted the command.
+    /// Whether a signal interrupted the command.
     pub(crate) fn is_interruption(&self) -> bool {
         self.code == 130
     }
 
-    /// Why a file was refused, if it was.
+    /// The reason why a file was refused, if it was.
     pub(crate) fn refusal(&self) -> Option<&str> {
         (self.code == 2).then_some(&self.message)
     }
@@ -59,12 +59,12 @@ impl Exit {
         Some(Self { code, message: messages.join("\ncrmflow: ") })
     }
 
-    /// Why, for whoever passes it on.
+    /// The reason, for an answer to another process.
     pub(crate) fn into_message(self) -> String {
         self.message
     }
 
-    /// Says why, and gives the code.
+    /// Prints the reason, and returns the code.
     #[expect(clippy::print_stderr, reason = "this is what a command says to a person")]
     pub(crate) fn report(self) -> ExitCode {
         if !self.message.is_empty() {

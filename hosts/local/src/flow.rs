@@ -1,4 +1,4 @@
-//! The flow on this machine: executions are kept before they run, so that a restart finishes them.
+//! The flow on this machine: it stores executions before they run, so that a restart finishes them.
 
 use std::sync::Arc;
 
@@ -24,12 +24,12 @@ use crate::{data_folder::DataFolder, delivery_worker, functions, os_limits};
 #[derive(Clone, Debug)]
 pub(crate) struct LocalFlow {
     pub(crate) executions: Executions,
-    /// Sends what lies in the lanes.
+    /// Sends the deliveries of lanes.
     pub(crate) delivery_worker: DeliveryWorker<SqliteStore, LocalQueue>,
 }
 
 impl LocalFlow {
-    /// The flow over an opened folder. A mock configuration file has the test cases that executions may be started with.
+    /// The flow on an open folder. A mock configuration file has the test cases that a client may start executions with.
     pub(crate) fn new(folder: &DataFolder, template: Template, mocks: MockFile) -> Self {
         let Host { store, queue, objects, .. } = folder.host.clone();
         let files = objects.clone();
@@ -57,7 +57,7 @@ impl LocalFlow {
         clear_staging(&self.services().host.objects, tenant, name).await;
     }
 
-    /// What its executions run on.
+    /// The engine of its executions.
     pub(crate) fn services(&self) -> &Services {
         &self.executions.services
     }
@@ -70,7 +70,7 @@ impl LocalFlow {
             .ok_or_else(|| FlowError::Refused(format!("there is no machine {name}")))
     }
 
-    /// An upload has arrived whole: its batch starts.
+    /// Starts the batch of a complete upload.
     pub(crate) async fn uploaded(&self, tenant: &Name, mut batch: BatchStatus) -> Result<(), FlowError> {
         let name = batch.batch_id.to_string();
         batch.execution_arn = Some(self.execution_arn(Which::Batch, &name));
@@ -86,8 +86,8 @@ impl LocalFlow {
     }
 }
 
-/// The tenant of the batch that an execution works on which starts from this text: the batch says so, or the key of its
-/// upload. A bare list is the default tenant's.
+/// The tenant in the input of an execution: of its batch, or in the key of its upload. A bare list belongs to the
+/// default tenant.
 fn tenant_of(input: &str) -> Name {
     #[derive(Deserialize)]
     struct Input {
@@ -105,11 +105,11 @@ fn tenant_of(input: &str) -> Name {
     tenant.unwrap_or_else(Name::default_tenant)
 }
 
-/// Working files of a batch that has ended are of no use; on AWS a lifecycle rule clears them.
+/// Deletes the working files of an ended batch; on AWS a lifecycle rule does that.
 async fn clear_staging(objects: &Objects, tenant: &Name, name: &str) {
     let prefix = format!("{STAGING}{tenant}/{name}/");
     if let Err(error) = objects.delete_all(&prefix).await {
-        tracing::warn!("working files were left: {error}");
+        tracing::warn!("working files could not be deleted: {error}");
     }
 }
 
@@ -133,7 +133,7 @@ impl Flow for LocalFlow {
 
     async fn start(&self, machine: Which, name: &str, input: String) -> Result<Started, FlowError> {
         match self.executions.start(self.machine(machine)?, name, input).await {
-            // A batch is one execution, however often it is asked for.
+            // The same batch is one execution, however often a client starts it.
             Ok(executions::Started { arn, started_at })
             | Err(StartError::AlreadyExists(executions::Started { arn, started_at })) => {
                 Ok(Started { execution_arn: arn, start_date: started_at })
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::commands;
 
-    /// Runs a batch of a second tenant through a machine; gives what is left of its working files.
+    /// Runs a batch of a second tenant through a machine; returns how many working files remain.
     async fn left(machine: Which) -> usize {
         let root = tempfile::tempdir().unwrap();
         let folder = DataFolder::open(root.path(), "test").unwrap();

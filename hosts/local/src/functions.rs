@@ -8,18 +8,18 @@ use registry::{Function, Host, function};
 use sqlite_store::{SqliteStore, queues::LocalQueue};
 use step_functions::{Functions, clock};
 
-/// The function with a name: its own, or that of its resource in the template.
+/// The function with this name, or with this resource in the template.
 pub(crate) fn find(name: &str) -> Option<step_functions::Function> {
     Function::from_name(name).map(of)
 }
 
-/// A function, as machines know it.
+/// A function, as machines call it.
 pub(crate) fn of(function: Function) -> step_functions::Function {
-    // A test waits for somebody else, and computes next to nothing.
+    // A test delivery waits for a destination, and computes almost nothing.
     step_functions::Function { name: function.name(), is_blocking: function != Function::TestDestination }
 }
 
-/// All of them, on a host.
+/// All functions, on a host.
 pub(crate) fn all(host: Host<SqliteStore, LocalQueue>) -> Functions {
     let call = move |called: step_functions::Function, input: Vec<u8>| {
         let host = host.clone();

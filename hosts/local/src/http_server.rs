@@ -11,13 +11,12 @@ use hyper_util::{
 };
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long a client may take for the headers of a request, and how long a connection may lie idle between two.
+/// Maximum time for the headers of a request, and for an idle connection between two requests.
 pub(crate) const HEADERS_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the server waits when the system gives it no further connection.
+/// Delay before the next accept after the system refused a connection.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` ends. Then the listener closes, requests that are being answered are finished, and connections
-/// that lie idle are closed.
+/// Serves until `stop` ends. Then the server closes the listener and idle connections, and finishes requests in flight.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -36,21 +35,21 @@ pub(crate) async fn serve(
             .header_read_timeout(headers_timeout)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
         let connection = graceful.watch(connection);
-        // A connection that breaks is the client's to mend; each request is logged by the router.
+        // The router logs each request, so a broken connection needs no log line.
         tokio::spawn(async move { _ = connection.await });
     }
     drop(listener);
     graceful.shutdown().await;
 }
 
-/// Waits for a connection. Where the process has too many files open, the server waits for one to be closed.
+/// Waits for a connection. With too many open files the server waits until one is closed.
 async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
             Err(error) if is_of_the_client(&error) => {}
             Err(error) => {
-                tracing::error!("the server cannot accept connections for the moment: {error}");
+                tracing::error!("the server cannot accept a connection now: {error}");
                 tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
@@ -73,14 +72,14 @@ mod tests {
 
     use super::*;
 
-    /// What a client gets that sends this and then nothing.
+    /// The answer to a client that sends this text and then nothing.
     async fn answer(sent: &str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let router = Router::new().route("/", get(|| async { "here" }));
         let server = tokio::spawn(serve(listener, router, Duration::from_millis(50), async move {
-            // The sender goes, or says that the server is to stop.
+            // A dropped sender stops the server too.
             let _ = stopped.await;
         }));
         client.write_all(sent.as_bytes()).await.unwrap();
@@ -96,7 +95,7 @@ mod tests {
         for sent in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: a\r\n"] {
             assert!(!answer(sent).await.contains("here"), "{sent}");
         }
-        // A connection that lies idle behind an answer ends as well.
+        // A connection that is idle after an answer ends too.
         assert!(answer("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.ends_with("here"));
     }
 }

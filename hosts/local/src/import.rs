@@ -1,5 +1,5 @@
-//! An import: a file that is being taken in. Its claim lets a run that was interrupted go on as the same
-//! batch, so that nothing is counted or stored twice.
+//! An import of a file. Its claim lets the next run after an interruption use the same batch, so that no record is
+//! stored or counted twice.
 
 use std::{fs::Metadata, path::Path, time::UNIX_EPOCH};
 
@@ -14,19 +14,19 @@ use sqlite_store::SqliteStore;
 
 use crate::exit::Exit;
 
-/// A file, as it was when the import began: another size or time makes it another file.
+/// A file at the start of the import: another size or time makes it another file.
 #[derive(Clone, Debug)]
 pub(crate) struct Import {
     sort: String,
 }
 
-/// What the sorts of claims begin with.
+/// The prefix of the sort keys of claims.
 const PREFIX: &str = "import#";
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Claim {
-    /// The batch that the file becomes.
+    /// The batch of the file.
     pub(crate) batch_id: BatchId,
     /// When the import began.
     pub(crate) received_at: Timestamp,
@@ -42,7 +42,7 @@ impl Import {
         Self { sort: format!("{PREFIX}{:032x}", xxhash_rust::xxh3::xxh3_128(identity.as_bytes())) }
     }
 
-    /// The batch that this file becomes: a new one, or the one that an interrupted run began.
+    /// The batch of this file: a new one, or the one of an interrupted run.
     pub(crate) async fn claim(
         &self,
         tenant: &Name,
@@ -62,7 +62,7 @@ impl Import {
         }
     }
 
-    /// A batch has ended otherwise: the file that it came from is a new batch the next time.
+    /// Deletes the claim of a batch that ended by another command: the same file becomes a new batch.
     pub(crate) async fn forget_batch(tenant: &Name, batch: BatchId, store: &SqliteStore) -> Result<(), Exit> {
         let query = Query {
             partition: tenant.to_string(),
@@ -79,7 +79,7 @@ impl Import {
         Ok(())
     }
 
-    /// The import has ended; the same file again is a new batch.
+    /// Deletes the claim of an ended import: the same file becomes a new batch.
     pub(crate) async fn forget(&self, tenant: &Name, store: &SqliteStore) -> Result<(), Exit> {
         Ok(store.delete(Table::Claims, tenant.as_str(), &self.sort).await?)
     }

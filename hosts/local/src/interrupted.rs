@@ -1,5 +1,5 @@
-//! Batches whose command was broken off: they wait until their operator says whether they go on. Somebody may have
-//! pressed Ctrl-C since it was the wrong file; nobody was promised that it would be stored.
+//! Batches of interrupted commands: they wait until their operator resumes or cancels them. The operator may have pressed
+//! Ctrl-C because of a wrong file, and no client was promised that it would be stored.
 
 use std::collections::HashSet;
 
@@ -20,14 +20,14 @@ use step_functions::{
 
 use crate::{exit::Exit, flow::LocalFlow, import::Import};
 
-/// The commands that resume or cancel a batch, for a person who calls the program like this.
+/// The commands that resume or cancel a batch, as a person types them.
 pub(crate) fn ways(program: &str, id: BatchId) -> String {
     format!(
-        "`{program} batches resume {id}` goes on with it, `{program} batches cancel {id}` drops what is not stored yet"
+        "`{program} batches resume {id}` resumes it, `{program} batches cancel {id}` drops the records that are not stored yet"
     )
 }
 
-/// Has the batches wait whose command was broken off, and names them: nobody goes on with their executions.
+/// Marks the batches of interrupted commands as waiting, and logs them. Their executions do not resume.
 pub(crate) async fn hold(flow: &LocalFlow) -> Result<(), Exit> {
     let mut held = HashSet::new();
     for execution in flow.executions.running()? {
@@ -35,7 +35,7 @@ pub(crate) async fn hold(flow: &LocalFlow) -> Result<(), Exit> {
         let known = BatchStatus::find(&Name::default_tenant(), id, &flow.services().host.store).await?;
         if known.is_some_and(|batch| is_held(&batch, &execution.arn)) {
             mark(flow, id, Status::Running, Status::Interrupted).await?;
-            tracing::warn!(batch.id = %id, "batch {id} waits, since its command was broken off: {}", ways("crmflow", id));
+            tracing::warn!(batch.id = %id, "batch {id} waits because its command was interrupted: {}", ways("crmflow", id));
             held.insert(execution.arn);
         }
     }
@@ -43,22 +43,23 @@ pub(crate) async fn hold(flow: &LocalFlow) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Whether a batch whose execution nobody works on waits for its operator.
+/// Whether a batch with an idle execution waits for its operator.
 fn is_held(batch: &BatchStatus, arn: &str) -> bool {
     is_attended(batch) && !batch.status.has_ended() && batch.execution_arn.as_deref() == Some(arn)
 }
 
-/// Whether somebody watched it at a terminal. A version before this one did not write that down.
+/// Whether a person watched it at a terminal. Earlier versions did not store that.
 fn is_attended(batch: &BatchStatus) -> bool {
     batch.attended || batch.provider.as_str() == "file"
 }
 
-/// Writes that a batch whose command is being broken off waits; whether there is one that has not ended.
+/// Marks the batch of an interrupted command as waiting; returns whether it has not ended.
 pub(crate) async fn interrupt(flow: &LocalFlow, id: BatchId) -> Result<bool, Exit> {
     Ok(mark(flow, id, Status::Running, Status::Interrupted).await?)
 }
 
-/// Changes where a batch stands, unless it stands elsewhere; whether it was changed. In one write: it may end meanwhile.
+/// Changes the status of a batch if it has the expected one; returns whether it did. One conditional write, since the
+/// batch may end meanwhile.
 async fn mark(flow: &LocalFlow, id: BatchId, from: Status, to: Status) -> Result<bool, StoreError> {
     let tenant = Name::default_tenant().to_string();
     let marked = flow.services().host.store.writer.write(move |connection| {
@@ -82,23 +83,22 @@ async fn find(flow: &LocalFlow, id: BatchId) -> Result<(BatchStatus, Execution),
     }
     if !is_attended(&batch) {
         return Err(Exit::failed(format!(
-            "batch {id} was accepted by the server, which promised to store it; it goes on by itself"
+            "the server accepted batch {id} and promised to store it; it continues by itself"
         )));
     }
     let execution = match &batch.execution_arn {
         Some(arn) => flow.executions.find(arn)?,
         None => None,
     };
-    let execution = execution.ok_or_else(|| {
-        Exit::failed(format!("batch {id} has not begun; run the command that took it in once more"))
-    })?;
+    let execution = execution
+        .ok_or_else(|| Exit::failed(format!("batch {id} has not started; run its command again")))?;
     if flow.executions.is_running(&execution.arn) {
-        return Err(Exit::failed(format!("batch {id} does not wait: it is being worked on")));
+        return Err(Exit::failed(format!("batch {id} does not wait: it is running")));
     }
     Ok((batch, execution))
 }
 
-/// Goes on with a batch that waits; gives it, and the ARN of its execution.
+/// Resumes a waiting batch; returns it with the ARN of its execution.
 pub(crate) async fn resume(flow: &LocalFlow, id: BatchId) -> Result<(BatchStatus, String), Exit> {
     let (batch, execution) = find(flow, id).await?;
     mark(flow, id, Status::Interrupted, Status::Running).await?;
@@ -106,7 +106,7 @@ pub(crate) async fn resume(flow: &LocalFlow, id: BatchId) -> Result<(BatchStatus
     Ok((batch, execution.arn))
 }
 
-/// Goes on with an execution that was left; or with one that could not even keep what it left undecided, from there.
+/// Resumes an idle execution. One that failed while it stored its undecided records is redriven from that state.
 pub(crate) async fn go_on(flow: &LocalFlow, execution: Execution) -> Result<(), Exit> {
     let arn = execution.arn.clone();
     flow.executions.release(&arn);
@@ -117,14 +117,14 @@ pub(crate) async fn go_on(flow: &LocalFlow, execution: Execution) -> Result<(), 
     Ok(())
 }
 
-/// Ends a batch that waits: nothing more of it is stored. Says what became of it.
+/// Cancels a waiting batch: none of its other records is stored. Returns a report for people.
 pub(crate) async fn cancel(flow: &LocalFlow, id: BatchId) -> Result<String, Exit> {
     let (_, execution) = find(flow, id).await?;
     let host = &flow.services().host;
     if execution.status == Stage::Running {
         let why = Failure {
             error: Some("BatchCancelled".into()),
-            cause: Some("its operator dropped the batch".into()),
+            cause: Some("its operator cancelled the batch".into()),
         };
         flow.executions.stop_idle(execution.clone(), why).await?;
     }
@@ -138,6 +138,6 @@ pub(crate) async fn cancel(flow: &LocalFlow, id: BatchId) -> Result<String, Exit
     let others: String =
         others.map(|outcome| format!(", {} {}", outcomes.of(outcome), outcome.name())).collect();
     Ok(format!(
-        "batch {id} is cancelled: of its {all} records {dropped} were not decided, and are dropped{others}"
+        "batch {id} is cancelled: {dropped} of its {all} records were not decided, and are dropped{others}"
     ))
 }

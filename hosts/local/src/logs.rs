@@ -1,5 +1,5 @@
-//! Logs: what a function logs goes to a file of its own a day, one JSON object a line; the rest to the
-//! standard error, for the person who started the program.
+//! Logs: each function has a file for each day, one JSON object a line. All other log lines go to the standard error, for
+//! the person who started the program.
 
 use std::{
     collections::HashMap,
@@ -24,18 +24,18 @@ use tracing_subscriber::{Layer, filter, layer::Context, layer::SubscriberExt, re
 
 use crate::named_function::NamedFunction;
 
-/// Logs are kept so many days, as on AWS.
+/// Number of days that logs are kept, as on AWS.
 const MAX_LOG_DAYS: i64 = 30;
 
-/// Whether log lines have no colours, whatever they are shown on.
+/// Whether log lines have no colours, also on a terminal.
 static WITHOUT_COLOURS: AtomicBool = AtomicBool::new(false);
 
-/// Has log lines shown without colours.
+/// Turns colours of log lines off.
 pub(crate) fn without_colours() {
     WITHOUT_COLOURS.store(true, Ordering::Relaxed);
 }
 
-/// Starts logging into `folder`. What no function logs goes to the standard error from `level` up.
+/// Starts logging into `folder`. Lines of no function go to the standard error, from `level` up.
 pub(crate) fn start(folder: &Path, level: Level) {
     remove_old(folder, clock::now());
     let people = tracing_subscriber::fmt::layer()
@@ -46,11 +46,11 @@ pub(crate) fn start(folder: &Path, level: Level) {
         .with_filter(filter::filter_fn(|meta| !is_of_a_function(meta.target())));
     let files = Files { folder: folder.to_owned(), open: Mutex::default() };
     let files = files.with_filter(filter::LevelFilter::INFO);
-    // A second start in one process keeps the first one's subscriber, which logs to the same folder.
+    // A second start in one process keeps the first subscriber, which logs to the same folder.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(people).with(files));
 }
 
-/// Whether a crate of `functions/` logs: its events go to the files of functions.
+/// Whether the target is a crate of `functions/`: its lines go to the files of functions.
 fn is_of_a_function(target: &str) -> bool {
     let of = target.split("::").next().unwrap_or(target);
     registry::CRATES.contains(&of)
@@ -67,7 +67,7 @@ struct Files {
     open: Mutex<HashMap<NamedFunction, (Date, File)>>,
 }
 
-/// The function that a span is for.
+/// The function of a span.
 struct Of(NamedFunction);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Files {
@@ -94,7 +94,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Files {
         line.append(&mut fields.0);
         let mut text = Value::Object(line).to_string();
         text.push('\n');
-        // A log that cannot be written must not stop the flow; what matters is in quarantine.
+        // A failed write of a log must not stop the flow; quarantine has the records.
         let _ = self.append(function, now, text.as_bytes());
     }
 }
@@ -154,7 +154,7 @@ fn remove_old(folder: &Path, now: Timestamp) {
                 today.since(day).is_ok_and(|age| i64::from(age.get_days()) > MAX_LOG_DAYS)
             });
             if old {
-                // Tried again at the next start.
+                // The next start tries again.
                 let _ = fs::remove_file(entry.path());
             }
         }

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Requests are read on one thread and written down on another, which the system's allocator makes wait for each other.
+/// One thread reads requests and another stores them; the system's allocator makes such threads wait for each other.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,4 +1,4 @@
-//! Whatever can be called by name: a function that machines name, or one that a queue feeds.
+//! A function that can be called by name: machines call it, or a queue feeds it.
 
 use registry::{Consumer, Function};
 
@@ -23,7 +23,7 @@ impl NamedFunction {
         }
     }
 
-    /// The one with a name: its own, or that of its resource in the template.
+    /// The function with this name, or with this resource in the template.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         let function = Function::from_name(name).map(Self::Function);
         function.or_else(|| Consumer::from_name(name).map(Self::Consumer))

@@ -1,15 +1,15 @@
-//! What the system shares out: files that may be open, and time on its cores.
+//! Limits of the system: open files, and computing time.
 
 use std::thread;
 
 use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 
-/// How many threads can compute at once.
+/// Number of threads that can compute concurrently.
 pub(crate) fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Lets the process open as many files as it may, up to `most`; gives how many those are.
+/// Raises the limit of open files, up to `most`; returns the limit.
 pub(crate) fn open_files(most: u64) -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.unwrap_or(most).min(most);
@@ -20,16 +20,16 @@ pub(crate) fn open_files(most: u64) -> u64 {
     wanted
 }
 
-/// Puts this thread behind all others: it gets a twentieth of what even those get that give way.
+/// Gives this thread the lowest priority: a twentieth of the time of a thread with [`low_priority`].
 pub(crate) fn lowest_priority() {
-    // Elsewhere it counts for the whole process.
+    // On other systems the value applies to the whole process.
     if cfg!(target_os = "linux") {
         let _ = nice(19);
     }
 }
 
-/// Puts this thread behind others: it gets a third of what they get where they compete (`nice`, sched(7)).
+/// Gives this thread a low priority: a third of the time of other threads if they compete (`nice`, sched(7)).
 pub(crate) fn lower_priority() {
-    // Where the system refuses, it competes as before.
+    // If the system refuses, the thread keeps its priority.
     let _ = nice(5);
 }

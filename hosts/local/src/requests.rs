@@ -1,5 +1,5 @@
-//! What a command asks of the server that has the folder: a file in `requests/`, which the server takes up and answers
-//! with a file beside it. What a crash cut off is taken up again at the next start.
+//! Requests of commands to the server that uses the folder: files in `requests/`. The server answers with a file beside
+//! each. The next start processes requests that a crash interrupted.
 
 use std::{
     fs, io,
@@ -14,26 +14,26 @@ use step_functions::clock;
 
 use crate::{commands::grouped, data_folder::Paths, exit::Exit, flow::LocalFlow, interrupted};
 
-/// How often a server looks for requests.
+/// Interval between a server's checks for requests.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
-/// How often a command looks for its answer.
+/// Interval between a command's checks for its answer.
 const ANSWER_INTERVAL: Duration = Duration::from_millis(20);
-/// How long a command waits for it.
+/// Maximum time that a command waits for its answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What is asked.
+/// A request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) enum Request {
     /// Send the messages of a queue to another.
     Redrive { from: String, to: String },
-    /// Go on with a batch that waits for its operator.
+    /// Resume a batch that waits for its operator.
     Resume { batch: BatchId },
-    /// Drop what such a batch has not decided.
+    /// Cancel such a batch.
     Cancel { batch: BatchId },
 }
 
-/// What came of it, for people.
+/// The answer, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Answer {
@@ -43,9 +43,9 @@ struct Answer {
 
 /// The files of a request.
 struct Files {
-    /// To be taken up.
+    /// The request, not started.
     asked: PathBuf,
-    /// Being done.
+    /// The request in progress.
     taken: PathBuf,
     answer: PathBuf,
 }
@@ -61,7 +61,7 @@ impl Files {
     }
 }
 
-/// Has the server do it that has the folder; gives what it says.
+/// Sends a request to the server that uses the folder; returns its answer.
 pub(crate) fn ask(paths: &Paths, request: &Request) -> Result<String, Exit> {
     let folder = paths.requests();
     let files = Files::new(&folder, &BatchId::new(clock::now(), clock::random()).to_string());
@@ -78,18 +78,20 @@ pub(crate) fn ask(paths: &Paths, request: &Request) -> Result<String, Exit> {
     }
     let seconds = ANSWER_TIMEOUT.as_secs();
     Err(Exit::failed(match fs::remove_file(&files.asked) {
-        Ok(()) => format!("the server that has the folder did not answer in {seconds} s; nothing was done"),
-        Err(_) => format!("the server that has the folder is at it for more than {seconds} s, and goes on"),
+        Ok(()) => {
+            format!("the server that uses the folder did not answer within {seconds} s; nothing was done")
+        }
+        Err(_) => format!("the server that uses the folder has needed more than {seconds} s, and continues"),
     }))
 }
 
-/// Takes requests up, one after the other, for as long as it is polled.
+/// Processes requests one after the other, as long as it is polled.
 pub(crate) async fn take_up(paths: Paths, flow: LocalFlow) {
     let folder = paths.requests();
-    // A server before this one died over the first; for the others nobody waits any more.
+    // An earlier server died over the first of them, and the commands of the others have ended.
     for name in names(&folder, TAKEN) {
         let files = Files::new(&folder, &name);
-        // What cannot be taken up again stays, and is looked at again at the next start.
+        // A request that cannot be renamed stays for the next start.
         let _ = fs::rename(&files.taken, &files.asked);
     }
     for name in names(&folder, ANSWER) {
@@ -98,7 +100,7 @@ pub(crate) async fn take_up(paths: Paths, flow: LocalFlow) {
     loop {
         for name in names(&folder, ASKED) {
             let files = Files::new(&folder, &name);
-            // Where it is gone, the command has given it up.
+            // If the file is gone, the command has ended.
             if fs::rename(&files.asked, &files.taken).is_ok() {
                 answer(&files, &flow).await;
             }
@@ -117,7 +119,7 @@ async fn answer(files: &Files, flow: &LocalFlow) {
         Ok(text) => (true, text),
         Err(text) => (false, text),
     };
-    tracing::info!(is_done, "asked by a command: {text}");
+    tracing::info!(is_done, "request of a command: {text}");
     let answered = put(&files.answer, &Answer { is_done, text }).and_then(|()| fs::remove_file(&files.taken));
     if let Err(error) = answered {
         tracing::error!("a command cannot be answered: {error}");
@@ -129,13 +131,13 @@ async fn carry_out(request: Request, flow: &LocalFlow) -> Result<String, Exit> {
         Request::Redrive { from, to } => redrive(flow, &from, &to).await,
         Request::Resume { batch } => {
             interrupted::resume(flow, batch).await?;
-            Ok(format!("batch {batch} goes on; `crmflow batches` tells how it stands"))
+            Ok(format!("batch {batch} is resumed; `crmflow batches` shows its status"))
         }
         Request::Cancel { batch } => interrupted::cancel(flow, batch).await,
     }
 }
 
-/// Sends the messages of a queue to another, and says so.
+/// Sends the messages of a queue to another; returns a report for people.
 pub(crate) async fn redrive(flow: &LocalFlow, from: &str, to: &str) -> Result<String, Exit> {
     let moved = flow.services().host.queue.move_all(from, to).await?;
     Ok(format!("{} messages of {from} are in {to} again", grouped(moved)))
@@ -143,7 +145,7 @@ pub(crate) async fn redrive(flow: &LocalFlow, from: &str, to: &str) -> Result<St
 
 /// The names of the files of a kind, oldest first.
 fn names(folder: &Path, kind: &str) -> Vec<String> {
-    // No folder: nobody asked anything yet.
+    // Without the folder there was no request yet.
     let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|file| file.path());
     let files = files.filter(|path| path.extension().is_some_and(|extension| extension == kind));
     let mut names: Vec<String> =
@@ -152,7 +154,7 @@ fn names(folder: &Path, kind: &str) -> Vec<String> {
     names
 }
 
-/// Puts a file there whole, or not at all.
+/// Writes a complete file, or none.
 fn put(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let draft = path.with_extension("draft");
     fs::write(&draft, serde_json::to_vec(value)?)?;
@@ -160,7 +162,7 @@ fn put(path: &Path, value: &impl Serialize) -> io::Result<()> {
     fs::rename(&draft, path)
 }
 
-/// What a file holds, if it is there.
+/// The content of a file, if it exists.
 fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),

@@ -1,5 +1,5 @@
-//! `PUT /uploads/{tenant}/{batch}`: what S3 does on AWS. The file is taken as it streams in; once it is
-//! whole and on the disk, its batch starts.
+//! `PUT /uploads/{tenant}/{batch}`, which S3 answers on AWS. The server streams the file to the disk. When the file is
+//! complete, its batch starts.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use crate::flow::LocalFlow;
 
-/// How long a client may send nothing while its upload is under way.
+/// Maximum time that an uploading client may send nothing.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The route, beside those of the API.
@@ -45,12 +45,15 @@ async fn take(
         return Err(unknown());
     }
     if known.status != Status::Running || known.execution_arn.is_some() {
-        return Err(Problem::new(Kind::Conflict, "This upload has arrived already; its batch has started."));
+        return Err(Problem::new(Kind::Conflict, "This upload is complete already; its batch has started."));
     }
     match host.objects.put_stream(&upload_key(&tenant, id), pieces(body)).await {
         Ok(_) => {}
         Err(Refused::Cut) => {
-            return Err(Problem::new(Kind::BadRequest, "The body ended early; nothing of it was kept."));
+            return Err(Problem::new(
+                Kind::BadRequest,
+                "The body ended early; the server stored nothing of it.",
+            ));
         }
         Err(Refused::Storage(error)) => return Err(error.into()),
     }
@@ -58,7 +61,7 @@ async fn take(
     Ok(StatusCode::OK)
 }
 
-/// The body as it comes; a client that sends nothing for a while has gone.
+/// The body as a stream; it fails if the client sends nothing for too long.
 fn pieces(body: Body) -> impl Stream<Item = Result<Bytes, Refused>> {
     stream::try_unfold(body.into_data_stream(), |mut body| async {
         match timeout(PIECE_TIMEOUT, body.try_next()).await {
@@ -69,7 +72,7 @@ fn pieces(body: Body) -> impl Stream<Item = Result<Bytes, Refused>> {
 }
 
 enum Refused {
-    /// The client's connection ended before the body did, or the client fell silent.
+    /// The connection ended before the body, or the client sent nothing for too long.
     Cut,
     Storage(Error),
 }

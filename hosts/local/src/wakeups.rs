@@ -1,5 +1,4 @@
-//! What a server does for its lanes when it starts: each that has something waiting has a wake-up on its way, or gets
-//! one.
+//! The wake-ups of a starting server: each lane with waiting deliveries has a wake-up, or gets one.
 
 use std::collections::HashMap;
 
@@ -17,10 +16,10 @@ use sqlite_store::{
 };
 use template::Template;
 
-/// A wake-up that arrives so much later than something is due will do.
+/// Maximum delay of an existing wake-up after the first due time; a later one does not count.
 const MAX_LATE: SignedDuration = SignedDuration::from_secs(2);
 
-/// Every lane, and what is due first in it: one step in the table a lane.
+/// Every lane with its first due time: one step in the table for each lane.
 const FIRST_DUE_BY_LANE: &str = "
 WITH RECURSIVE lanes (lane) AS (
   SELECT min(partition) FROM deliveries
@@ -31,8 +30,8 @@ SELECT lane, (SELECT min(sort) FROM deliveries WHERE partition = lane AND sort >
 FROM lanes WHERE lane IS NOT NULL
 ";
 
-/// Wakes every lane that has something waiting, when it is due. One that the process ended over again and again stays
-/// asleep until it is redriven. Run again it changes nothing.
+/// Schedules a wake-up for every lane with waiting deliveries. A lane whose wake-up is a dead letter stays asleep until
+/// an operator redrives it. A second run changes nothing.
 pub(crate) async fn wake_lanes(
     host: &Host<SqliteStore, LocalQueue>,
     template: &Template,
@@ -66,24 +65,20 @@ pub(crate) async fn wake_lanes(
     let count = messages.len();
     if count > 0 {
         host.queue.send(QueueName::Lanes, messages).await?;
-        tracing::info!(lanes = count, "lanes that had something waiting, and were asleep: {count}");
+        tracing::info!(lanes = count, "lanes with waiting deliveries that had no wake-up: {count}");
     }
-    // What they were to wake is awake, or has nothing waiting.
+    // Their lanes are awake, or have nothing waiting.
     let obsolete = dead.into_values().flatten().filter(|it| !it.history.is_poison()).map(|it| it.sequence);
     let obsolete: Vec<i64> = obsolete.collect();
     if let Some(dead_letters) = dead_letters.filter(|_| !obsolete.is_empty()) {
         let count = obsolete.len();
         host.queue.forget(dead_letters, obsolete).await?;
-        tracing::info!(
-            queue = dead_letters,
-            count,
-            "wake-ups of {dead_letters} that are of no use any more: {count}"
-        );
+        tracing::info!(queue = dead_letters, count, "obsolete wake-ups of {dead_letters}: {count}");
     }
     Ok(())
 }
 
-/// The lanes that have something waiting, and when the first of it is due.
+/// The lanes with waiting deliveries, each with its first due time.
 fn waiting(connection: &Connection) -> rusqlite::Result<Vec<(String, Timestamp)>> {
     let mut statement = connection.prepare(FIRST_DUE_BY_LANE)?;
     let mut rows = statement.query([])?;

@@ -6,8 +6,8 @@ use kernel::{queue::QueueName, store::Table};
 use lambda::{Config, DynamoStore, Sqs, clock::now, objects, serve};
 use registry::Function;
 
-/// The queue gives out two requests in either order, and waits for a second until it calls ConsumeEvents
-/// (`MaximumBatchingWindowInSeconds`); the rest is for what the functions take, on their first call too.
+/// SQS may swap two requests, and waits for a second before it calls ConsumeEvents (`MaximumBatchingWindowInSeconds`). The
+/// rest is the time of the functions, also of their first call.
 const SETTLE: SignedDuration = SignedDuration::from_secs(5);
 
 #[tokio::main(flavor = "current_thread")]

@@ -1,4 +1,4 @@
-//! Calls that write and read many items: each goes on until all is done, at the pace that the table takes.
+//! Calls that write and read many items: each continues until all items are done, at the pace of the table.
 
 use std::{
     collections::HashMap,
@@ -22,9 +22,9 @@ use crate::{
     back_pressure::{Fault, Rest, fault, paced},
 };
 
-/// How many single puts wait for their turn at once.
+/// Maximum number of single puts that wait for a permit.
 const PUTS: usize = 64;
-/// What is stored of fewer new items is not read before they are put.
+/// Minimum number of new items for a read before the puts.
 const MIN_LOOKED_AT: usize = 25;
 
 impl DynamoStore {
@@ -62,7 +62,7 @@ impl DynamoStore {
         }
     }
 
-    /// Puts at most [`WRITES`] items, none twice, without a condition.
+    /// Puts at most [`WRITES`] different items, without a condition.
     async fn write_batch(&self, place: &Place, items: Vec<Attributes>) -> Result<(), StoreError> {
         let write = |item| {
             let put = PutRequest::builder().set_item(Some(item)).build().map_err(refused)?;
@@ -71,7 +71,7 @@ impl DynamoStore {
         self.write(place, items.into_iter().map(write).collect::<Result<_, StoreError>>()?).await
     }
 
-    /// Deletes at most [`WRITES`] items, none twice.
+    /// Deletes at most [`WRITES`] different items.
     pub(super) async fn delete_batch(&self, place: &Place, keys: Vec<Attributes>) -> Result<(), StoreError> {
         let write = |key| {
             let delete = DeleteRequest::builder().set_key(Some(key)).build().map_err(refused)?;
@@ -99,7 +99,7 @@ impl DynamoStore {
         }
     }
 
-    /// The items that there are among at most [`READS`] keys, none twice.
+    /// The existing items of at most [`READS`] different keys.
     pub(super) async fn read_batch(
         &self,
         place: &Place,
@@ -128,7 +128,7 @@ impl DynamoStore {
         }
     }
 
-    /// Does puts whose keys all differ.
+    /// Runs puts with different keys.
     pub(super) async fn put_round(
         &self,
         place: &Place,
@@ -144,8 +144,8 @@ impl DynamoStore {
         self.put_new(place, new, written).await
     }
 
-    /// Puts new items. A put that meets a stored item costs a write all the same: where most do, as when a step is
-    /// run again, what is stored is read first, and only the others are put.
+    /// Puts new items. A put that meets a stored item also costs a write. If most puts do so, as in a repeated step, the
+    /// store reads first and puts only the others.
     async fn put_new(
         &self,
         place: &Place,
@@ -205,7 +205,7 @@ impl DynamoStore {
         Ok(new)
     }
 
-    /// Puts items one by one, as many at once as the table takes; `put` hears what came of each.
+    /// Puts items one by one, as many concurrently as the table accepts; `put` is called with each result.
     async fn put_each(
         &self,
         place: &Place,

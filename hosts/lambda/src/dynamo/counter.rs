@@ -1,4 +1,4 @@
-//! A counter on DynamoDB: the version of an item, which only rises.
+//! A counter on DynamoDB: the version of an item. It only rises.
 
 use aws_sdk_dynamodb::{
     operation::update_item::UpdateItemError,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl DynamoStore {
-    /// Raises it to `least`, or by one where it is that high already. Each try is one atomic write.
+    /// Raises it to `least`, or by one if it is that high already. Each attempt is one atomic write.
     pub(super) async fn raise_version(
         &self,
         place: &Place,
@@ -28,7 +28,7 @@ impl DynamoStore {
         raised.ok_or_else(|| StoreError::Refused("UpdateItem: a condition failed that was not set".into()))
     }
 
-    /// Sets it by an expression, if the condition holds; its value then.
+    /// Sets it by an expression under a condition; returns the new value.
     async fn update_version(
         &self,
         place: &Place,

@@ -1,4 +1,4 @@
-//! Ranges of a partition: their items, and how many those are.
+//! Ranges of a partition: their items, and the number of items.
 
 use aws_sdk_dynamodb::{
     operation::query::builders::QueryFluentBuilder,
@@ -34,8 +34,7 @@ impl DynamoStore {
         Ok(items)
     }
 
-    /// How many items a range has, up to its limit. For half the price of reading them: a count need not be of this
-    /// very moment.
+    /// The number of items in a range, up to its limit. It costs half of a read, because the count may be slightly old.
     pub(super) async fn count_range(&self, place: &Place, query: Query) -> Result<usize, StoreError> {
         let Some(mut start) = start(&query) else {
             return Ok(0);
@@ -54,7 +53,7 @@ impl DynamoStore {
         Ok(counted)
     }
 
-    /// The question for the next items of a range.
+    /// The query for the next items of a range.
     fn ask(
         &self,
         place: &Place,
@@ -81,8 +80,7 @@ impl DynamoStore {
     }
 }
 
-/// Where a query starts, `None` where nothing can be behind `after`. DynamoDB refuses a start that lies
-/// outside the prefix.
+/// The start of a query; `None`: no item can follow `after`. DynamoDB refuses a start outside of the prefix.
 fn start(query: &Query) -> Option<Option<Attributes>> {
     let Query { partition, prefix, after, descending, .. } = query;
     match after.as_deref() {

@@ -32,12 +32,12 @@ Examples:
   crmflow batches export 01M7YM2KCGG4PCFGTA1N7X8JJC --outcome ignored > ignored.csv
   crmflow batches export 01M7YM2KCGG4PCFGTA1N7X8JJC --output batch.ndjson")]
     Export(BatchExport),
-    /// Go on with a batch whose command was broken off.
+    /// Resume a batch whose command was interrupted.
     Resume {
         /// Its id.
         batch: BatchId,
     },
-    /// Drop what such a batch has not stored yet. What it stored stays.
+    /// Cancel such a batch: stored records remain, the others are dropped.
     Cancel {
         /// Its id.
         batch: BatchId,
@@ -47,7 +47,7 @@ Examples:
 /// How batches are listed.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct BatchList {
-    /// At most so many.
+    /// The maximum number of entries.
     #[arg(long, default_value_t = 20)]
     pub(crate) limit: usize,
     /// Print one JSON list.
@@ -79,7 +79,7 @@ pub(crate) struct RowSelection {
 pub(crate) struct BatchRecords {
     #[command(flatten)]
     pub(crate) selection: RowSelection,
-    /// At most so many.
+    /// The maximum number of entries.
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub(crate) limit: usize,
     /// Print one JSON list, with the records themselves.

@@ -19,7 +19,7 @@ Examples:
     List {
         #[command(flatten)]
         selection: ContactSelection,
-        /// At most so many.
+        /// The maximum number of entries.
         #[arg(long, default_value_t = 100, value_name = "N")]
         limit: usize,
         /// Print one JSON list.

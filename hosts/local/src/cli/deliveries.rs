@@ -1,4 +1,4 @@
-//! The commands about destinations and what is sent to them.
+//! The commands about destinations and deliveries.
 
 use clap::{Args, Subcommand};
 use delivery::{model::Status, query::Failure, redrive};
@@ -8,7 +8,7 @@ use step_functions::clock;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Destinations {
-    /// List destinations by name, and how many deliveries wait for each.
+    /// List destinations by name, each with its number of waiting deliveries.
     List {
         /// Print one JSON list.
         #[arg(long)]
@@ -18,9 +18,9 @@ pub(crate) enum Destinations {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Deliveries {
-    /// List deliveries: of each destination what waits, what failed for good, what was delivered.
+    /// List deliveries by destination: waiting, failed and delivered.
     List(List),
-    /// Send deliveries again that failed for good, under the same ids; never one that was delivered.
+    /// Replay deliveries that failed for good, under the same ids. Delivered events are never sent again.
     Replay(Replay),
 }
 
@@ -29,13 +29,13 @@ pub(crate) struct List {
     /// Only to this destination.
     #[arg(long, value_parser = name, value_name = "NAME")]
     pub(crate) destination: Option<DestinationName>,
-    /// Only those that stand so.
+    /// Only with this status.
     #[arg(long, value_parser = status, value_name = "pending|delivered|failed")]
     pub(crate) status: Option<Status>,
-    /// Only those that failed by this, for good or the last time: a status, a class of them, network, or a name like timeout.
+    /// Only with this last error: a status like 404, a class like 5xx, network, or a name like timeout.
     #[arg(long, value_parser = failure, value_name = "5xx|404|network|NAME")]
     pub(crate) error: Option<Failure>,
-    /// At most so many.
+    /// The maximum number of entries.
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub(crate) limit: usize,
     /// Print one JSON list.
@@ -48,13 +48,13 @@ pub(crate) struct Replay {
     /// The destination.
     #[arg(long, value_parser = name, value_name = "NAME")]
     pub(crate) destination: DestinationName,
-    /// Only those whose last attempt was not before this: a time, or how long ago, as 24h.
+    /// Only with a last attempt since then: a time, or a duration like 24h.
     #[arg(long, value_parser = since, value_name = "TIME|DURATION")]
     pub(crate) since: Option<Timestamp>,
-    /// Only those that failed by this: a status, a class of them, network, or a name like timeout.
+    /// Only with this error: a status like 404, a class like 5xx, network, or a name like timeout.
     #[arg(long, value_parser = failure, value_name = "5xx|404|network|NAME")]
     pub(crate) error: Option<Failure>,
-    /// Only count them.
+    /// Count them, and send none.
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Print one JSON object.

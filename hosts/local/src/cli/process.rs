@@ -1,17 +1,17 @@
-//! What `crmflow process` says, and when it fails.
+//! The output of `crmflow process`, and the conditions under which it fails.
 
 use std::str::FromStr;
 
 use clap::Args;
 use tracing::Level;
 
-/// How much a command says.
+/// The amount of output.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Talk {
     /// Print errors only.
     #[arg(long, short, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Print what happens meanwhile, on the standard error; twice for more.
+    /// Print log lines on the standard error; twice for more.
     #[arg(long, short, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }

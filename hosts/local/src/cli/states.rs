@@ -9,9 +9,9 @@ use clap::{Args, Subcommand};
 pub(crate) enum States {
     /// Run a definition once, and print its path, its output or its error.
     Run(RunStates),
-    /// List everything that is wrong with a definition, with JSON Pointer and line.
+    /// List all faults of a definition, each with JSON Pointer and line.
     Check(CheckStates),
-    /// Print a mock configuration file for a definition, to begin from.
+    /// Print a mock configuration file for a definition, as a starting point.
     Mock(MockStates),
 }
 
@@ -22,17 +22,17 @@ pub(crate) struct RunStates {
     /// A JSON file with the input; without it the input is {}.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,
-    /// A mock configuration file of Step Functions Local. States that it mocks are never run; waits and
-    /// retries pass in virtual time, at once.
+    /// A mock configuration file of Step Functions Local. Mocked states do not run their tasks, and all waits pass in
+    /// virtual time.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) mock: Option<PathBuf>,
     /// The test case in the mock file; without it the only one.
     #[arg(long, value_name = "NAME", requires = "mock")]
     pub(crate) test_case: Option<String>,
-    /// The machine's name, by which the mock file knows it; without it the file's name up to its first dot.
+    /// The name of the machine in the mock file; without it the file's name up to its first dot.
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// What the machine is: STANDARD or EXPRESS.
+    /// The type of the machine: STANDARD or EXPRESS.
     #[arg(long, value_parser = machine_type, default_value = "STANDARD")]
     pub(crate) r#type: MachineType,
     /// Print every event of the history first.
@@ -47,7 +47,7 @@ pub(crate) struct RunStates {
 pub(crate) struct CheckStates {
     /// The definition, in the Amazon States Language; `-` is the standard input.
     pub(crate) definition: PathBuf,
-    /// What the machine is: STANDARD or EXPRESS.
+    /// The type of the machine: STANDARD or EXPRESS.
     #[arg(long, value_parser = machine_type, default_value = "STANDARD")]
     pub(crate) r#type: MachineType,
     /// Print one JSON list of problems.
@@ -62,7 +62,7 @@ pub(crate) struct MockStates {
     /// The machine's name in the file; without it the definition's file name up to its first dot.
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// What the machine is: STANDARD or EXPRESS.
+    /// The type of the machine: STANDARD or EXPRESS.
     #[arg(long, value_parser = machine_type, default_value = "STANDARD")]
     pub(crate) r#type: MachineType,
 }

@@ -1,4 +1,4 @@
-//! `crmflow batches`: how the latest batches stand; and what becomes of one whose command was broken off.
+//! `crmflow batches`: lists the latest batches; resumes or cancels one whose command was interrupted.
 
 use std::{fmt::Write, path::Path, process::ExitCode};
 
@@ -17,7 +17,7 @@ use crate::{
     requests::{self, Request},
 };
 
-/// Lists the latest batches, or does what is asked with one.
+/// Lists the latest batches, or runs a command on one.
 pub(super) fn run(data: &Path, template: Option<&Path>, args: &Batches) -> Result<ExitCode, Exit> {
     match &args.action {
         None => list(data, &args.list),
@@ -54,7 +54,7 @@ fn list(data: &Path, args: &BatchList) -> Result<ExitCode, Exit> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Goes on with a batch, and waits for its end; or has the server go on with it.
+/// Resumes a batch and waits for its end, or requests that from the server.
 fn resume(data: &Path, template: Option<&Path>, batch: BatchId) -> Result<ExitCode, Exit> {
     let began = clock::now();
     let template = super::template(template)?;

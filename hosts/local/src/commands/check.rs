@@ -1,4 +1,4 @@
-//! `crmflow check`: is everything that the template names there?
+//! `crmflow check`: checks that everything the template names exists.
 
 use std::{path::Path, process::ExitCode};
 

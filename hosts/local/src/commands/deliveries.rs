@@ -1,5 +1,4 @@
-//! `crmflow deliveries` and `crmflow destinations`: what waits, was delivered or failed, and sending again what
-//! failed.
+//! `crmflow deliveries` and `crmflow destinations`: lists both, and replays failed deliveries.
 
 use std::{fmt::Write, path::Path, process::ExitCode};
 
@@ -21,7 +20,7 @@ use crate::{
     logs,
 };
 
-/// How many are read, or sent again, at once.
+/// Maximum number of deliveries in one read or replay.
 const PAGE_SIZE: usize = 1_000;
 
 /// Runs one of the commands about deliveries.
@@ -84,15 +83,17 @@ fn replay(data: &Path, args: &Replay) -> Result<ExitCode, Exit> {
             Ok(redrive::count(&tenant, &selection, &store).await?)
         })?
     } else {
-        let folder = DataFolder::open(data, "deliveries replay").map_err(|exit| {
-            exit.and("where `crmflow serve` runs on it, POST /deliveries/replay does the same")
-        })?;
+        let folder = DataFolder::open(data, "deliveries replay")
+            .map_err(|exit| exit.and("while `crmflow serve` runs, use POST /deliveries/replay"))?;
         logs::start(&folder.paths.logs(), Level::WARN);
         let host = &folder.host;
         super::block_on(async {
             let (state, selection) = select(&tenant, args, &host.store).await?;
             if state == State::Disabled {
-                return Err(Exit::failed(format!("{} is disabled: nothing is sent to it", args.destination)));
+                return Err(Exit::failed(format!(
+                    "{} is disabled, so crmflow sends nothing to it",
+                    args.destination
+                )));
             }
             Ok(redrive::redrive(&tenant, &selection, &host.store, &host.queue).await?)
         })?
@@ -113,7 +114,7 @@ fn replay(data: &Path, args: &Replay) -> Result<ExitCode, Exit> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// How the destination stands, and what is selected of its deliveries.
+/// The destination, and the selected deliveries.
 async fn select(tenant: &Name, args: &Replay, store: &impl Store) -> Result<(State, Selection), Exit> {
     let name = &args.destination;
     let stored = Destination::find(tenant, name, store).await?;
@@ -168,7 +169,7 @@ fn described(Listed { destination, lane }: &Listed) -> String {
     )
 }
 
-/// A text for a terminal, which obeys control characters.
+/// A text for a terminal, without control characters.
 fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {

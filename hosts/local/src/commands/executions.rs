@@ -1,4 +1,4 @@
-//! `crmflow executions` and `crmflow execution`: what ran, and which way it took.
+//! `crmflow executions` and `crmflow execution`: the executions, and the path of one.
 
 use std::{fmt::Write, path::Path, process::ExitCode};
 
@@ -18,7 +18,7 @@ use crate::{
     logs,
 };
 
-/// Lists the latest executions, or does what is asked with one.
+/// Lists the latest executions, or redrives one.
 pub(super) fn run(data: &Path, template: Option<&Path>, args: &Executions) -> Result<ExitCode, Exit> {
     match &args.action {
         None => list(data, args),
@@ -43,7 +43,7 @@ fn list(data: &Path, args: &Executions) -> Result<ExitCode, Exit> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Goes on with a failed execution from where it failed, and waits for its end.
+/// Redrives a failed execution from the state that failed, and waits for its end.
 fn redrive(data: &Path, template: Option<&Path>, arn: &str) -> Result<ExitCode, Exit> {
     let template = super::template(template)?;
     let folder = DataFolder::open(data, "executions redrive")?;
@@ -59,7 +59,7 @@ fn redrive(data: &Path, template: Option<&Path>, arn: &str) -> Result<ExitCode, 
     })
 }
 
-/// The execution that a name or an ARN stands for.
+/// The execution with a name or an ARN.
 fn find(readers: &Readers, name: &str) -> Result<Execution, Exit> {
     for arn in names(name) {
         if let Some(found) = executions::find(readers, &arn)? {
@@ -85,13 +85,13 @@ pub(super) fn show(data: &Path, args: &OneExecution) -> Result<ExitCode, Exit> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The ARNs that a name can stand for.
+/// The ARNs that an execution of this name can have.
 fn names(name: &str) -> [String; 3] {
     let arn = |machine| template::execution_arn(machine, name);
     [name.to_owned(), arn("RecordsStateMachine"), arn("BatchStateMachine")]
 }
 
-/// In the words of DescribeExecution.
+/// The execution as DescribeExecution returns it.
 fn describe(execution: &Execution) -> Value {
     json!({
         "executionArn": execution.arn,

@@ -9,8 +9,7 @@ use crate::{
     named_function::NamedFunction,
 };
 
-/// Calls the function and prints what it gives. A function's own error is printed as Lambda has it, and
-/// ends with 1.
+/// Calls the function and prints its output. The command prints a function's own error as Lambda does, and ends with 1.
 pub(super) fn run(data: &Path, template: Option<&Path>, args: &Invoke) -> Result<ExitCode, Exit> {
     let template = super::template(template)?;
     let event = super::read(&args.event)?;

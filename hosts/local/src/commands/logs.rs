@@ -1,4 +1,4 @@
-//! `crmflow logs`: what a function logged, as `sam logs` shows it.
+//! `crmflow logs`: the log lines of a function, as `sam logs` shows them.
 
 use std::{
     fs::{self, File},
@@ -14,10 +14,10 @@ use step_functions::clock;
 
 use crate::{cli::Logs, data_folder::Paths, exit::Exit, logs};
 
-/// How often the file is looked at for more.
+/// The interval between reads of the file.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Prints the lines, oldest first; with `--tail` goes on until it is stopped.
+/// Prints the lines, oldest first; with `--tail` until a signal stops the command.
 pub(super) fn run(data: &Path, args: &Logs) -> Result<ExitCode, Exit> {
     let folder = Paths::new(data).logs();
     let today = || logs::file(&folder, args.name, clock::now().to_zoned(TimeZone::UTC).date());
@@ -51,7 +51,7 @@ fn days(folder: &Path) -> Vec<PathBuf> {
     days
 }
 
-/// Prints the whole lines from a place on; gives the place behind them.
+/// Prints the complete lines from an offset on; returns the offset after them.
 fn show(path: &Path, from: u64) -> Result<u64, Exit> {
     if !path.exists() {
         return Ok(from);

@@ -44,10 +44,10 @@ use crate::{
     functions, os_limits,
 };
 
-/// How many threads read and write files, beside one thread for each function that runs at once. The allocator keeps memory
-/// for the thread that allocated it, so each thread that reads files holds some MiB.
+/// Number of threads for files, besides one thread for each concurrent function. The allocator keeps memory for the
+/// thread that allocated it, so each such thread retains some MiB.
 const FILE_THREADS: usize = 2;
-/// How long work that nobody waits for any more may take to leave its thread before a command ends.
+/// Maximum time that a command waits at its end for abandoned work on other threads.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs the command.
@@ -83,7 +83,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Exit> {
     }
 }
 
-/// The machines, or exit code 2 with everything that is wrong with them.
+/// The machines, or exit code 2 with all their faults.
 pub(crate) fn template(template: Option<&Path>) -> Result<Template, Exit> {
     let names = Names {
         machines: &api::Machine::ALL.map(api::Machine::resource),
@@ -94,13 +94,13 @@ pub(crate) fn template(template: Option<&Path>) -> Result<Template, Exit> {
     Template::read(template, &names).map_err(|Problems(problems)| Exit::usage(problems.join("\n")))
 }
 
-/// The flow over an opened folder.
+/// The flow on an open folder.
 fn flow(folder: &DataFolder, template: Template) -> LocalFlow {
     LocalFlow::new(folder, template, MockFile::default())
 }
 
-/// What a person types before a command for the same folder: the program as it was called, which may not be in the
-/// search path, and the folder where it is not the usual one.
+/// The start of a command line for the same folder: the program as the person called it, since the search path may lack
+/// it, and `--data` unless the folder is the default one.
 fn typed(data: &Path) -> String {
     let program = quoted(&std::env::args().next().unwrap_or_else(|| "crmflow".to_owned()));
     if data == Path::new(DEFAULT_DATA) {
@@ -110,7 +110,7 @@ fn typed(data: &Path) -> String {
     }
 }
 
-/// A word as a POSIX shell reads it.
+/// A word, quoted for a POSIX shell.
 fn quoted(word: &str) -> String {
     let is_plain = |letter: char| letter.is_alphanumeric() || "/._-".contains(letter);
     if !word.is_empty() && word.chars().all(is_plain) {
@@ -120,13 +120,13 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// Runs a command's work until it is done.
+/// Runs the work of a command to its end.
 fn block_on<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
     let blocking = os_limits::cores() + FILE_THREADS;
     block_on_threads(runtime::Builder::new_multi_thread().max_blocking_threads(blocking), work)
 }
 
-/// The same, on threads of these.
+/// The same, on the threads of this builder.
 fn block_on_threads<T>(
     threads: &mut runtime::Builder,
     work: impl Future<Output = Result<T, Exit>>,
@@ -138,7 +138,7 @@ fn block_on_threads<T>(
     result
 }
 
-/// A small file whole; `-` is the standard input.
+/// The content of a small file; `-` is the standard input.
 fn read(path: &Path) -> Result<Vec<u8>, Exit> {
     let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
@@ -150,14 +150,14 @@ fn read(path: &Path) -> Result<Vec<u8>, Exit> {
     Ok(bytes)
 }
 
-/// A mock configuration file, or exit code 2 with what is wrong with it.
+/// A mock configuration file, or exit code 2 with its fault.
 fn mock_file(path: &Path) -> Result<MockFile, Exit> {
     let text = String::from_utf8(read(path)?)
         .map_err(|_| Exit::usage(format!("{}: it is not UTF-8", path.display())))?;
     MockFile::parse(&text).map_err(|problem| Exit::usage(format!("{}: {problem}", path.display())))
 }
 
-/// Prints to the standard output. Whoever closed it has seen enough.
+/// Prints to the standard output. A closed pipe is no failure.
 fn print(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
 }
@@ -175,7 +175,7 @@ fn print_json(value: &impl Serialize) -> Result<(), Exit> {
     Ok(())
 }
 
-/// A number with its thousands set apart.
+/// A number with separated thousands.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

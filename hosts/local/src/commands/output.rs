@@ -1,4 +1,4 @@
-//! Where a command writes its result: the standard output, or a file that appears once it is complete.
+//! The output of a command: the standard output, or a file that appears once it is complete.
 
 use std::{
     fs::{self, File},

@@ -1,4 +1,4 @@
-//! `crmflow process`: a file of records through the flow, and what became of them.
+//! `crmflow process`: runs files of records through the flow, and reports their outcomes.
 
 use std::{
     fs::{self, File},
@@ -38,15 +38,15 @@ use crate::{
     interrupted, logs,
 };
 
-/// The file is read in pieces of so many bytes.
+/// Size of one read of a file, in bytes.
 const READ_BYTES: usize = 256 * 1024;
 
-/// A file to take in.
+/// A file of records.
 pub(super) struct Source {
-    /// Where its bytes are: the file itself, or the spooled standard input.
+    /// The file itself, or the spooled standard input.
     file: File,
     pub(super) size: u64,
-    /// What an interrupted run of the same file is found by; none for the standard input.
+    /// Finds an interrupted run of the same file; none for the standard input.
     import: Option<Import>,
 }
 
@@ -97,7 +97,7 @@ pub(super) fn open_all(args: &Process) -> Result<Vec<Option<Source>>, Exit> {
     args.files.iter().map(open).collect()
 }
 
-/// Works on a batch until it has ended, or until somebody breaks that off: then it waits for their word.
+/// Runs a batch to its end. A signal interrupts it: then the batch waits for its operator.
 pub(super) async fn until_interrupted<T>(
     data: &Path,
     flow: &LocalFlow,
@@ -108,16 +108,16 @@ pub(super) async fn until_interrupted<T>(
         done = work => done,
         () = stopped() => {
             let ways = if interrupted::interrupt(flow, batch).await? {
-                format!("{}; the same command goes on with it, too", interrupted::ways(&super::typed(data), batch))
+                format!("{}; the same command resumes it too", interrupted::ways(&super::typed(data), batch))
             } else {
-                "run the same command again to go on".to_owned()
+                "run the same command again to resume".to_owned()
             };
             Err(Exit::interrupted(format!("interrupted; nothing is lost or done twice: {ways}")))
         }
     }
 }
 
-/// The batch that a source becomes: a new one, or the one that an interrupted run began.
+/// The batch of a source: a new one, or the one of an interrupted run.
 async fn claim(folder: &DataFolder, source: &Source, tenant: &Name, now: Timestamp) -> Result<Claim, Exit> {
     let (fresh, store) = (BatchId::new(now, clock::random()), &folder.host.store);
     match &source.import {
@@ -128,12 +128,12 @@ async fn claim(folder: &DataFolder, source: &Source, tenant: &Name, now: Timesta
     }
 }
 
-/// How a batch ended.
+/// The end of a batch.
 pub(super) struct Ended {
     pub(super) batch: BatchStatus,
-    /// Its summary, where the execution gave one.
+    /// Its summary, if the execution returned one.
     pub(super) summary: Option<Summary>,
-    /// Why the execution failed, if it did.
+    /// The reason why the execution failed, if it did.
     pub(super) failure: Option<String>,
 }
 
@@ -180,7 +180,7 @@ pub(super) fn settings(args: &Process, size: u64) -> Settings {
     Settings { format: args.format, size: Some(size), inline: true, ..Settings::default() }
 }
 
-/// Takes a staged batch through the flow.
+/// Runs a staged batch through the flow.
 pub(super) async fn to_its_end(
     folder: &DataFolder,
     flow: &LocalFlow,
@@ -191,7 +191,7 @@ pub(super) async fn to_its_end(
     ended(folder, batch.batch_id, execution).await
 }
 
-/// Waits for the end of a batch that goes on.
+/// Waits for the end of a resumed batch.
 pub(super) async fn follow(
     folder: &DataFolder,
     flow: &LocalFlow,
@@ -208,7 +208,7 @@ pub(super) async fn follow(
 
 async fn ended(folder: &DataFolder, batch: BatchId, execution: Execution) -> Result<Ended, Exit> {
     let known = BatchStatus::find(&Name::default_tenant(), batch, &folder.host.store).await?;
-    let batch = known.ok_or_else(|| Exit::failed("the batch was not kept"))?;
+    let batch = known.ok_or_else(|| Exit::failed("the batch is not in the store"))?;
     let summary = execution.output.and_then(|output| serde_json::from_str(&output).ok());
     let failure = (execution.status != Stage::Succeeded).then(|| {
         let name = execution.error.unwrap_or_else(|| execution.status.name().to_owned());
@@ -256,7 +256,7 @@ pub(super) async fn cut(
     Ok(staged)
 }
 
-/// Runs the batch's execution, or goes on with the one that an interrupted run left.
+/// Starts the batch's execution, or resumes the one of an interrupted run.
 async fn run_batch(
     flow: &LocalFlow,
     batch: &Batch,
@@ -276,7 +276,7 @@ async fn run_batch(
     match executions.find(&arn)? {
         Some(ended) if !is_open => return Ok(ended),
         Some(left) => {
-            // One of a version before this did not say that somebody watches it.
+            // Earlier versions did not store that a person watches the batch.
             let running = known.map(|known| BatchStatus { status: Status::Running, attended: true, ..known });
             if let Some(running) = running {
                 running.save(&batch.tenant, store).await?;
@@ -299,7 +299,7 @@ async fn run_batch(
     wait(flow, &arn, chunks, is_quiet).await
 }
 
-/// Waits for the end of an execution, and shows how far it is.
+/// Waits for the end of an execution, and shows its progress.
 async fn wait(flow: &LocalFlow, arn: &str, chunks: u32, is_quiet: bool) -> Result<Execution, Exit> {
     let executions = &flow.executions;
     let done = || flow.services().chunks_done.load(Ordering::Relaxed);
@@ -310,7 +310,7 @@ async fn wait(flow: &LocalFlow, arn: &str, chunks: u32, is_quiet: bool) -> Resul
         tokio::select! {
             ended = &mut running => {
                 progress.finish();
-                return ended?.ok_or_else(|| Exit::failed("the execution was not kept"));
+                return ended?.ok_or_else(|| Exit::failed("the execution is not in the store"));
             }
             _ = tick.tick() => progress.set(done() - before),
         }
@@ -328,14 +328,14 @@ fn open(path: &Path, format: Option<Format>) -> Result<Source, Exit> {
     Ok(Source { file, size: meta.len(), import: Some(Import::new(&path, &meta, format)) })
 }
 
-/// The standard input, spooled: how many chunks it needs is known from its size.
+/// The standard input, spooled to a file: its size decides how many chunks it needs.
 pub(super) fn spool_stdin(folder: &Path) -> Result<Source, Exit> {
     let refused =
         |error: io::Error| Exit::failed(format!("the standard input could not be spooled: {error}"));
     let path = folder.join("stdin");
     let mut file =
         File::options().read(true).write(true).create(true).truncate(true).open(&path).map_err(refused)?;
-    // The name is not needed; the bytes go when the file is closed, however this ends.
+    // The file has no name, so the system deletes it when the process closes it or dies.
     fs::remove_file(&path).map_err(refused)?;
     let size = io::copy(&mut io::stdin().lock(), &mut file).map_err(refused)?;
     file.flush().and_then(|()| io::Seek::rewind(&mut file)).map_err(refused)?;

@@ -1,4 +1,4 @@
-//! `crmflow quarantine`: records that could not be taken; to look at, and to send again.
+//! `crmflow quarantine`: lists, shows and replays records in quarantine.
 
 use std::{fmt::Write, path::Path, process::ExitCode};
 
@@ -23,10 +23,10 @@ use crate::{
     logs,
 };
 
-/// How many entries are read at once.
+/// Number of entries in one read.
 const PAGE_SIZE: usize = 1000;
 
-/// Runs one of its commands.
+/// Runs one of these commands.
 pub(super) fn run(data: &Path, template: Option<&Path>, command: Quarantine) -> Result<ExitCode, Exit> {
     match command {
         Quarantine::List(selection) => list(data, &selection),
@@ -39,7 +39,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, command: Quarantine) -> 
     }
 }
 
-/// An entry as JSON, its record to the letter.
+/// An entry as JSON, with the unchanged record.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Listed {
@@ -82,7 +82,7 @@ fn list(data: &Path, selection: &Selection) -> Result<ExitCode, Exit> {
     })
 }
 
-/// One line an entry, without the record: it may hold what should not be on a screen.
+/// One line for each entry, without the record: a screen should not show personal data.
 fn line(entry: &Entry, replayed_as: Option<BatchId>) -> String {
     let Entry { batch_id, index, line, received_at, retry_count, error_type, faults, .. } = entry;
     let mut text = format!("{batch_id}/{index}  {received_at:.0}  {:<10}", error_type.name());
@@ -112,7 +112,7 @@ fn show(data: &Path, (batch, index): (BatchId, u64)) -> Result<ExitCode, Exit> {
         loop {
             let tenant = Name::default_tenant();
             let found = quarantine::list(&tenant, &filter, page.as_deref(), PAGE_SIZE, &view.objects).await?;
-            // An event that several destinations did not take is there for each of them.
+            // An event that failed at several destinations has an entry for each of them.
             for entry in found.entries.iter().filter(|entry| entry.index == index) {
                 super::print_json(entry)?;
                 is_found = true;
@@ -129,7 +129,7 @@ fn show(data: &Path, (batch, index): (BatchId, u64)) -> Result<ExitCode, Exit> {
     })
 }
 
-/// The records named, each with what to send in its place where corrected ones were given.
+/// The named records, each with its corrected record if there is one.
 fn picks(records: &[(BatchId, u64)], corrected: Option<&[u8]>) -> Result<Vec<Pick>, Exit> {
     let corrected = corrected.map(corrected_records).transpose()?;
     let count = corrected.as_ref().map_or(records.len(), Vec::len);
@@ -176,7 +176,7 @@ fn replay_all(
             }
             for resent in batches {
                 sent += resent.staged.received;
-                // The others are claimed, and go all the same.
+                // The other batches are claimed already, so their executions start too.
                 ended = ended.and(send(&folder, &flow, resent, selection.json).await);
             }
             if !more {
@@ -192,7 +192,7 @@ fn replay_all(
             ));
         }
         if sent + events == 0 {
-            super::print("nothing in quarantine is selected that was not sent again before\n");
+            super::print("the selection has no record that was not replayed before\n");
         }
         ended
     })

@@ -1,4 +1,4 @@
-//! `crmflow queues`: the queues of the template, and what waits in them; pause and redrive.
+//! `crmflow queues`: lists the queues of the template and their messages; pauses and redrives them.
 
 use std::{
     fmt::Write,
@@ -20,7 +20,7 @@ use crate::{
     requests::{self, Request},
 };
 
-/// Runs one of its commands.
+/// Runs one of these commands.
 pub(super) fn run(data: &Path, file: Option<&Path>, command: &Queues) -> Result<ExitCode, Exit> {
     let template = super::template(file)?;
     let readers = ReadOnlyFolder::open(data)?.readers;
@@ -56,7 +56,7 @@ fn fed<'t>(template: &'t Template, name: &str) -> Result<&'t Queue, Exit> {
     if template.mappings.iter().any(|mapping| mapping.queue.name == queue.name) {
         Ok(queue)
     } else {
-        Err(Exit::usage(format!("nothing receives from {name}")))
+        Err(Exit::usage(format!("no function receives from {name}")))
     }
 }
 
@@ -65,7 +65,7 @@ fn pause(paths: &Paths, queue: &str) -> Result<(), Exit> {
     let folder = file.parent().map_or(Ok(()), fs::create_dir_all);
     let made = folder.and_then(|()| File::create(&file)).and_then(|file| file.sync_all());
     made.map_err(|error| Exit::failed(format!("{}: {error}", file.display())))?;
-    super::print(&format!("{queue} is paused: it takes messages, and nothing receives them\n"));
+    super::print(&format!("{queue} is paused: it accepts messages, and no function receives them\n"));
     Ok(())
 }
 
@@ -82,8 +82,8 @@ fn resume(paths: &Paths, queue: &str) -> Result<(), Exit> {
     }
 }
 
-/// Sends the messages of a dead letter queue back; or has the server do it that knows by heart how many messages its
-/// queues hold.
+/// Sends the messages of a dead letter queue back. A running server does it itself, because it has the sizes of its
+/// queues in memory.
 fn redrive(data: &Path, template: Option<&Path>, from: &str, to: Option<&str>) -> Result<(), Exit> {
     let template = super::template(template)?;
     let from = find(&template, from)?;
@@ -99,14 +99,14 @@ fn redrive(data: &Path, template: Option<&Path>, from: &str, to: Option<&str>) -
                 _ => {
                     let name = &from.name;
                     return Err(Exit::usage(format!(
-                        "{name} has no one source; --to names the queue to send to"
+                        "{name} is the dead letter queue of no single queue; name a target with --to"
                     )));
                 }
             }
         }
     };
     if from.name == to.name {
-        return Err(Exit::usage(format!("{} cannot be sent to itself", from.name)));
+        return Err(Exit::usage(format!("{} cannot be its own target", from.name)));
     }
     let (from, to) = (from.name.clone(), to.name.clone());
     let said = match DataFolder::open_unless_served(data, "queues redrive")? {

@@ -204,7 +204,7 @@ impl Reporter {
             let late = grouped(batch.late);
             let _ = writeln!(
                 text,
-                "\n{late} of them came after a word that was said later; they are in the history"
+                "\n{late} of them are older than the stored statements; they are in the history"
             );
         }
         if let Some(summary) = &ended.summary {
@@ -249,11 +249,11 @@ fn quarantine_folder(folder: &DataFolder, provider: &Name) -> String {
     path.display().to_string()
 }
 
-/// An opt-out that is not understood leaves a person opted in, so it is no result like others.
+/// An opt-out that crmflow does not understand could leave a person opted in, so the command fails.
 fn unread_consent(count: u64, is_dry_run: bool) -> String {
-    let records = if count == 1 { "1 record says" } else { &format!("{} records say", grouped(count)) };
+    let records = if count == 1 { "1 record has" } else { &format!("{} records have", grouped(count)) };
     let what = format!(
-        "{records} something about consent that is not understood; whether these people agreed is not known."
+        "{records} a consent word that crmflow does not understand; it is unknown whether these people agreed."
     );
     if is_dry_run { what } else { what + " The rest is stored; correct these in quarantine and replay them" }
 }

@@ -27,11 +27,10 @@ use crate::{
     interrupted, logs, os_limits, requests, uploads, wakeups,
 };
 
-/// How long requests that are being answered, and messages that are being worked on, may take once the server was
-/// told to stop.
+/// Maximum time that a stopping server waits for requests and messages in flight.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves until Ctrl-C or SIGTERM. Executions that have not ended then go on at the next start.
+/// Serves until Ctrl-C or SIGTERM. The next start resumes executions that have not ended.
 pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<ExitCode, Exit> {
     for address in [args.listen, args.sfn_listen] {
         if !address.ip().is_loopback() {
@@ -56,7 +55,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
     logs::start(&folder.paths.logs(), Level::INFO);
     let flow = LocalFlow::new(&folder, template, mocks);
     let background = background()?;
-    // A name that is looked up for a request may hold a thread for long: there are as many as are asked for.
+    // A name lookup can block a thread for long, so the pool starts as many threads as requests need.
     let served = super::block_on_threads(&mut runtime::Builder::new_multi_thread(), async {
         let (listener, address) = listen("--listen", args.listen).await?;
         let (sfn_listener, sfn_address) = listen("--sfn-listen", args.sfn_listen).await?;
@@ -75,7 +74,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
             "crmflow listens on http://{address} (Step Functions: http://{sfn_address} ; try http://{address}/docs)\n"
         ));
         let server = http_server::serve(listener, app, HEADERS_TIMEOUT, stopped());
-        // Workers wait for up to a minute; they are sent away first.
+        // Long polls of workers last up to a minute, so they end first.
         let quiet = endpoint.clone();
         let sfn = sfn::router(endpoint, permit(&args.allow_host));
         let sfn = http_server::serve(sfn_listener, sfn, HEADERS_TIMEOUT, async move {
@@ -95,7 +94,7 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
     served
 }
 
-/// Takes up what the last process left: executions go on, and lanes are woken.
+/// Resumes the work of the last process: executions and lanes.
 async fn take_up(folder: &DataFolder, flow: &LocalFlow, args: &Serve) -> Result<(), Exit> {
     let (services, queue) = (flow.services(), &folder.host.queue);
     services.machines.sync_template(&services.template).await.map_err(not_synced)?;
@@ -112,15 +111,15 @@ async fn take_up(folder: &DataFolder, flow: &LocalFlow, args: &Serve) -> Result<
 fn not_synced(error: SyncError) -> Exit {
     match error {
         SyncError::Clash(name) => Exit::usage(format!(
-            "the template has a machine {name}, and so has the data folder, made at run time; delete one"
+            "both the template and the data folder have a machine {name}; delete the one that was created at run time"
         )),
         SyncError::Store(error) => error.into(),
     }
 }
 
-/// The requests that the Step Functions endpoint answers: those to loopback names and to these.
+/// The hosts of the Step Functions endpoint: loopback names, and these.
 fn permit(names: &[HostName]) -> sfn::Permit {
-    // Clients put `sync-` before the host of StartSyncExecution and TestState.
+    // Clients prefix the host of StartSyncExecution and TestState with `sync-`.
     let all = names.iter().cloned().chain([HostName::localhost()]);
     let hosts = Hosts::LoopbackAnd(all.flat_map(|name| [name.with_prefix("sync-"), name]).collect());
     Arc::new(move |method, uri, headers| {
@@ -128,7 +127,7 @@ fn permit(names: &[HostName]) -> sfn::Permit {
     })
 }
 
-/// Where queues are worked off: requests come first.
+/// The runtime of the queue consumers; its threads yield to those of requests.
 fn background() -> Result<Runtime, Exit> {
     let mut runtime = runtime::Builder::new_multi_thread();
     let runtime =
@@ -136,7 +135,7 @@ fn background() -> Result<Runtime, Exit> {
     runtime.map_err(|error| Exit::failed(format!("no threads can be started: {error}")))
 }
 
-/// Listens on an address; gives the one that it came to be, where the port was left open.
+/// Listens on an address; returns the real one, since port 0 lets the system choose.
 pub(super) async fn listen(option: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Exit> {
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|error| {

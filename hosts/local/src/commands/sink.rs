@@ -1,4 +1,4 @@
-//! `crmflow sink`: a small receiver to try destinations with.
+//! `crmflow sink`: a small receiver for trying destinations.
 
 use std::{fs::File, process::ExitCode};
 
@@ -36,7 +36,7 @@ pub(super) fn run(args: cli::Sink) -> Result<ExitCode, Exit> {
             "crmflow sink listens on http://{address} (endpoints: {endpoints}; a page: http://{address}/)\n"
         ));
         let ended = sink.serve(listener, super::serve::stopped()).await;
-        ended.map_err(|error| Exit::failed(format!("what was received cannot be recorded: {error}")))
+        ended.map_err(|error| Exit::failed(format!("the record file cannot be written: {error}")))
     })?;
     Ok(ExitCode::SUCCESS)
 }

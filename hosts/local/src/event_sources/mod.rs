@@ -1,4 +1,4 @@
-//! The functions that queues feed, on this machine: what is called when messages have come.
+//! The event source mappings of this machine: they call functions with messages of queues.
 
 mod poller;
 
@@ -19,7 +19,7 @@ use tracing::Instrument;
 use crate::{data_folder::Paths, flow::LocalFlow};
 use poller::Poller;
 
-/// Feeds functions from their queues until `stop`, and ends when all that was under way then has ended.
+/// Feeds functions from their queues until `stop`, and ends after the calls in flight.
 pub(crate) async fn poll(flow: LocalFlow, paths: Paths, stop: impl Future<Output = ()>) {
     let (tell, stopped) = watch::channel(false);
     let mut pollers = JoinSet::new();
@@ -28,26 +28,26 @@ pub(crate) async fn poll(flow: LocalFlow, paths: Paths, stop: impl Future<Output
         poller.into_iter().for_each(|poller| _ = pollers.spawn(poller.run(stopped.clone())));
     }
     stop.await;
-    // Nobody listens where nothing feeds.
+    // Without a mapping nothing waits for the signal.
     let _ = tell.send(true);
     while pollers.join_next().await.is_some() {}
 }
 
-/// Why a message is not done whose function panicked.
+/// The reason for a message whose function panicked.
 const PANICKED: &str = "a fault in crmflow stopped the function";
 
-/// Calls a consumer with an event as JSON; gives its answer as JSON.
+/// Calls a consumer with an event as JSON; returns its answer as JSON.
 pub(crate) async fn invoke(consumer: Consumer, event: &[u8], flow: &LocalFlow) -> Result<Vec<u8>, Error> {
     json::encode(&call(consumer, json::decode(event)?, flow.clone(), None).await)
 }
 
-/// Calls a consumer, which has until then. What it did before is done.
+/// Calls a consumer with a deadline. Effects before the deadline remain.
 async fn call(consumer: Consumer, event: SqsEvent, flow: LocalFlow, until: Option<Instant>) -> BatchResponse {
     let span = tracing::info_span!("function", name = consumer.name());
     let names = event.records.iter().map(|message| message.message_id.clone()).collect();
     match consumer {
         Consumer::ConsumeEvents => {
-            // It computes for a while where there is much to cut: on a thread where that holds up nobody.
+            // Cutting many events takes computing time, so it runs on a separate thread.
             let runtime = tokio::runtime::Handle::current();
             let consumed = tokio::task::spawn_blocking(move || {
                 let objects = &flow.services().host.objects;
@@ -66,7 +66,7 @@ async fn call(consumer: Consumer, event: SqsEvent, flow: LocalFlow, until: Optio
     }
 }
 
-/// What something comes to, if it does until then.
+/// The result of a future, if it ends before the deadline.
 async fn in_time<T>(until: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
     match until {
         Some(until) => timeout_at(until, work).await.ok(),
@@ -74,7 +74,7 @@ async fn in_time<T>(until: Option<Instant>, work: impl Future<Output = T>) -> Op
     }
 }
 
-/// Runs the record flow on some events, so long as there is time; says how that ended.
+/// Runs the record flow on some events until the deadline; returns how the execution ended.
 async fn run(flow: &LocalFlow, feed: FlowInput, until: Option<Instant>) -> Result<FlowResult, Error> {
     let FlowInput { batch, input } = feed;
     let machine = flow.services().template.machine("RecordsExpressStateMachine");
@@ -91,8 +91,8 @@ async fn run(flow: &LocalFlow, feed: FlowInput, until: Option<Instant>) -> Resul
     })
 }
 
-/// Why an execution failed. Its cause is told where the record flow wrote it, which names the error of a step first;
-/// any other may hold what was worked on.
+/// The reason why an execution failed. It includes the cause only if the record flow wrote it, with the error name of a
+/// step first; any other cause could contain personal data.
 fn told(failure: Failure) -> String {
     let Failure { error, cause } = failure;
     let error = error.unwrap_or_else(|| "its execution failed".into());

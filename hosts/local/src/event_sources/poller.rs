@@ -1,4 +1,4 @@
-//! An event source mapping at work: it receives from a queue, calls the function, and settles what came of it.
+//! One event source mapping: it receives from a queue, calls the function, and deletes or releases the messages.
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -16,11 +16,11 @@ use tokio::{
 
 use crate::flow::LocalFlow;
 
-/// How often a paused queue is looked at, whether it was resumed.
+/// Interval between checks whether a paused queue was resumed.
 const PAUSED_POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// For how many calls messages are received at once: what they are is written down in one commit.
+/// Number of calls whose messages are received together, in one commit.
 const MAX_BATCHES_AT_ONCE: usize = 100;
-/// After how long storage is asked again that did not answer.
+/// Delay before the next attempt after a storage failure.
 const STORAGE_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Feeds one function from one queue.
@@ -30,22 +30,22 @@ pub(super) struct Poller {
     consumer: Consumer,
     queue: QueueSettings,
     flow: LocalFlow,
-    /// While this file is there, nothing is received.
+    /// While this file exists, the queue is paused.
     paused: PathBuf,
 }
 
-/// Told when the program is to end.
+/// Signals the end of the program.
 type Stop = watch::Receiver<bool>;
 
 impl Poller {
-    /// `None`: the mapping names no function that a queue feeds.
+    /// `None`: the function of the mapping is no consumer.
     pub(super) fn new(mapping: Mapping, flow: LocalFlow, paused: PathBuf) -> Option<Arc<Self>> {
         let consumer = Consumer::from_name(&mapping.function)?;
         let queue = settings(&mapping.queue);
         Some(Arc::new(Self { mapping, consumer, queue, flow, paused }))
     }
 
-    /// Receives until it is stopped; ends when the last call has.
+    /// Receives until `stop`; ends after the last call.
     pub(super) async fn run(self: Arc<Self>, mut stop: Stop) {
         let mut calls = JoinSet::new();
         while !*stop.borrow_and_update() {
@@ -60,7 +60,7 @@ impl Poller {
         while calls.join_next().await.is_some() {}
     }
 
-    /// Does what there is to do now, or waits until there may be something; gives for how long to leave the queue alone.
+    /// Receives messages or waits for some; returns the delay before the next receive.
     async fn turn(self: &Arc<Self>, calls: &mut JoinSet<Option<Duration>>, stop: &mut Stop) -> Duration {
         if self.paused.exists() {
             return PAUSED_POLL_INTERVAL;
@@ -94,14 +94,13 @@ impl Poller {
         }
     }
 
-    /// For how long a call that ended makes the queue wait: where order is kept, what is to be tried again is not
-    /// overtaken.
+    /// The delay that a finished call imposes on the queue: in an ordered queue no message overtakes a retry.
     fn wait(&self, ended: Option<Result<Option<Duration>, JoinError>>) -> Duration {
         let wait = ended.and_then(Result::ok).flatten().unwrap_or_default();
         if self.mapping.keeps_order { wait } else { Duration::ZERO }
     }
 
-    /// Calls the function with what was received, and settles it.
+    /// Calls the function with received messages, then deletes or releases them.
     async fn work(self: Arc<Self>, mut batch: InFlight) -> Option<Duration> {
         let failed = self.call(&mut batch).await;
         let queue = &self.queue;
@@ -111,7 +110,7 @@ impl Poller {
                 Err(error) => {
                     tracing::error!(
                         queue = queue.name,
-                        "what is done of {} cannot be kept: {error}",
+                        "the results of {} cannot be stored: {error}",
                         queue.name
                     );
                     sleep(STORAGE_RETRY_DELAY).await;
@@ -120,8 +119,8 @@ impl Poller {
         }
     }
 
-    /// The names of the messages that are not done, and why. A function that panics has done nothing; one has for as long as
-    /// messages are hidden, and ends by itself then, so that no two tries run side by side.
+    /// The names of the failed messages, each with its reason. After a panic all of them failed. A function ends by itself
+    /// before its messages become visible again, so two attempts never run concurrently.
     async fn call(&self, batch: &mut InFlight) -> HashMap<String, String> {
         let name = self.consumer.name();
         let all: Vec<String> = batch.messages.iter().map(|message| message.id.clone()).collect();
@@ -135,7 +134,7 @@ impl Poller {
             Err(_) => {
                 tracing::error!(
                     function.name = name,
-                    "{name} left its messages: a fault in crmflow stopped it"
+                    "{name} failed with its messages: a fault in crmflow stopped it"
                 );
                 all.into_iter().map(|message| (message, super::PANICKED.to_owned())).collect()
             }
@@ -143,7 +142,7 @@ impl Poller {
     }
 }
 
-/// What the store has to know of a queue of the template.
+/// The settings that the store needs of a queue of the template.
 fn settings(queue: &Queue) -> QueueSettings {
     let redrive = queue.redrive.as_ref().map(|redrive| Redrive {
         dead_letters: redrive.dead_letters.clone(),
@@ -152,7 +151,7 @@ fn settings(queue: &Queue) -> QueueSettings {
     QueueSettings { name: queue.name.clone(), visibility_timeout: queue.visibility_timeout, redrive }
 }
 
-/// What the function gets.
+/// The event for the function.
 fn event(batch: &mut InFlight) -> SqsEvent {
     let message = |held: &mut sqlite_store::queues::ReceivedMessage| SqsMessage {
         message_id: held.id.clone(),

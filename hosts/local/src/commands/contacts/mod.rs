@@ -1,4 +1,4 @@
-//! `crmflow contacts`: who is opted in, who withdrew, and the history of each contact.
+//! `crmflow contacts`: lists contacts by their consent, and shows the history of each.
 
 mod parquet;
 
@@ -25,7 +25,7 @@ use crate::{
 /// How many contacts one page of an export has.
 const PAGE_CONTACTS: usize = 1000;
 
-/// Does what is asked, also while a server uses the folder.
+/// Runs one of these commands, also while a server uses the folder.
 pub(super) fn run(data: &Path, args: &Contacts) -> Result<ExitCode, Exit> {
     let store = SqliteStore::read_only(ReadOnlyFolder::open(data)?.readers);
     super::block_on(async {
