@@ -190,7 +190,7 @@ fn a_template_with_a_missing_name_is_refused() {
     );
     check_template(
         replace("!Sub ${AWS::StackName}-PutOptIns", "!Sub ${AWS::StackName}-StoreOptIns"),
-        &["PutOptIns", "no such function"],
+        &["PutOptIns", "there is no function crmflow-PutOptIns"],
     );
     check_template(replace("FunctionPrefix:", "Prefix:"), &["nothing is substituted for ${FunctionPrefix}"]);
     check_template(

@@ -1,4 +1,4 @@
-//! What the routes work with, and whose request it is.
+//! The dependencies of the routes, and the tenant of a request.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -9,7 +9,7 @@ use kernel::{BatchId, Name, Objects, Store};
 
 use crate::{events::arrival_ids::ArrivalIds, flow::Flow, http::hosts::Hosts};
 
-/// What the routes work with.
+/// The dependencies of the routes.
 #[derive(Debug)]
 pub struct Api<S, F> {
     /// The tables.
@@ -18,47 +18,47 @@ pub struct Api<S, F> {
     pub objects: Objects,
     /// The machines.
     pub flow: F,
-    /// Whose requests these are, so long as there are no API keys.
+    /// The tenant of all requests, as long as there are no API keys.
     pub tenant: Name,
-    /// Where events may be sent.
+    /// The addresses that destinations may have.
     pub guard: Guard,
-    /// The host names that are answered to.
+    /// The host names that the server accepts.
     pub hosts: Hosts,
     /// The clock.
     pub now: fn() -> Timestamp,
     /// Randomness for ids.
     pub random: fn() -> u128,
-    /// Ids of requests that bring events.
+    /// Ids of ingest requests.
     pub(crate) arrival_ids: ArrivalIds,
 }
 
 impl<S: Store, F: Flow> Api<S, F> {
-    /// An API for the default tenant, whose events go to public addresses only.
+    /// An API for the default tenant, with destinations at public addresses only.
     pub fn new(store: S, objects: Objects, flow: F, now: fn() -> Timestamp, random: fn() -> u128) -> Self {
         let (tenant, guard, arrival_ids) = (Name::default_tenant(), Guard::default(), ArrivalIds::default());
         Self { store, objects, flow, tenant, guard, hosts: Hosts::Any, now, random, arrival_ids }
     }
 
-    /// The same, with another say on where events may be sent.
+    /// The same, with another guard for destinations.
     #[must_use]
     pub fn with_guard(self, guard: Guard) -> Self {
         Self { guard, ..self }
     }
 
-    /// The same, answering to these host names only.
+    /// The same, for these host names only.
     #[must_use]
     pub fn with_hosts(self, hosts: Hosts) -> Self {
         Self { hosts, ..self }
     }
 
-    /// A new batch's id, and when it arrived.
+    /// The id of a new batch, and its time of arrival.
     pub(crate) fn new_id(&self) -> (BatchId, Timestamp) {
         let now = (self.now)();
         (BatchId::new(now, (self.random)()), now)
     }
 }
 
-/// Who sent the request. The one place where the tenant of a request is decided.
+/// The sender of the request. No other place decides the tenant of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) tenant: Name,

@@ -1,5 +1,4 @@
-//! What the API needs of a host beside storage: to start executions and ask how they are, and an address
-//! that a large file can be put to.
+//! The interface between the API and a host, besides storage: executions, and upload addresses for large files.
 
 use std::future::Future;
 
@@ -9,9 +8,9 @@ use kernel::{BatchId, Name, queue::Queue};
 /// The machines that the API starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Machine {
-    /// `records.asl.json` as STANDARD: a batch that is small enough to go inline.
+    /// `records.asl.json` as STANDARD: a batch that is small enough for an inline input.
     Records,
-    /// `records.asl.json` as EXPRESS: a batch whose end somebody waits for.
+    /// `records.asl.json` as EXPRESS: a batch whose client waits for its end.
     RecordsExpress,
     /// `batch.asl.json`: a batch in chunks.
     Batch,
@@ -34,42 +33,42 @@ impl Machine {
     }
 }
 
-/// An execution that was run to its end.
+/// An execution that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// How it ended.
+    /// Its final status.
     pub status: ExecutionStatus,
-    /// Its output, if it ended well: a JSON text.
+    /// Its output, if it succeeded: a JSON text.
     pub output: Option<String>,
 }
 
-/// An execution that was started.
+/// A started execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Started {
     /// Its ARN.
     pub execution_arn: String,
-    /// When it was started.
+    /// Its start.
     pub start_date: Timestamp,
 }
 
-/// Where an execution stands.
+/// The status of an execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExecutionStatus {
-    /// It goes on.
+    /// It is running.
     Running,
-    /// It ended well.
+    /// It succeeded.
     Succeeded,
     /// It failed, timed out or was stopped.
     Ended,
 }
 
-/// Why a host could not do it.
+/// The failure of a host.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum FlowError {
-    /// Busy or out of reach: trying again may help.
+    /// Busy or out of reach: another attempt may succeed.
     #[error("the flow is not available: {0}")]
     Unavailable(String),
-    /// It refused for good.
+    /// Refused for good.
     #[error("the flow refused: {0}")]
     Refused(String),
 }
@@ -82,10 +81,10 @@ pub trait Flow: Clone + Send + Sync + 'static {
     /// The queues.
     fn queue(&self) -> &Self::Queue;
 
-    /// The ARN that the execution of a machine with this name has, or will have.
+    /// The present or future ARN of a machine's execution with this name.
     fn execution_arn(&self, machine: Machine, name: &str) -> String;
 
-    /// Starts an execution, durably. The same name with the same input again gives the first one.
+    /// Starts an execution, durably. The same name with the same input returns the first execution.
     fn start(
         &self,
         machine: Machine,
@@ -101,14 +100,14 @@ pub trait Flow: Clone + Send + Sync + 'static {
         input: String,
     ) -> impl Future<Output = Result<Ended, FlowError>> + Send;
 
-    /// Where an execution stands; `None`: there is none with this ARN.
+    /// The status of an execution; `None`: there is none with this ARN.
     fn status(
         &self,
         execution_arn: &str,
     ) -> impl Future<Output = Result<Option<ExecutionStatus>, FlowError>> + Send;
 
-    /// An address that one file can be put to within an hour; the batch starts when it has arrived.
-    /// `origin` is the scheme and authority that the client called.
+    /// An address for one file, valid for an hour; the complete file starts the batch. `origin` is the scheme and authority
+    /// that the client called.
     fn upload_address(
         &self,
         tenant: &Name,

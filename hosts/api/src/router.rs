@@ -1,4 +1,4 @@
-//! The API as one router, to be served by any host.
+//! The API as one router, for any host.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub fn router<S: Store, F: Flow>(api: Api<S, F>) -> Router {
     router_with(api, Router::new())
 }
 
-/// The API with routes of the host's own: they are logged alike, and their errors become problems alike.
+/// The API with further routes of the host. The same middleware logs them, and makes problems of their errors.
 pub fn router_with<S: Store, F: Flow>(api: Api<S, F>, own: Router) -> Router {
     let api = Arc::new(api);
     let (domains, service) = (domains::<S, F>(), service::routes::<S, F>());
@@ -53,7 +53,7 @@ pub fn router_with<S: Store, F: Flow>(api: Api<S, F>, own: Router) -> Router {
             HeaderValue::from_static("nosniff"),
         ),
         axum::middleware::from_fn_with_state(Arc::new(edge), middleware::edge::<S, F>),
-        // Each route that takes a body reads it within a limit of its own.
+        // Each route reads its body within its own limit.
         DefaultBodyLimit::disable(),
         CatchPanicLayer::custom(|_| {
             axum::response::IntoResponse::into_response(Problem::internal("a route panicked"))

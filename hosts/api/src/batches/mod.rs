@@ -1,5 +1,4 @@
-//! `GET /batches`, `/batches/{id}`, `/batches/{id}/records/{index}`: what became of a batch, and of each of
-//! its records.
+//! `GET /batches`, `/batches/{id}`, `/batches/{id}/records/{index}`: the results of a batch and of each of its records.
 
 mod records;
 mod rows;
@@ -41,14 +40,14 @@ pub(crate) fn routes<S: Store, F: Flow>() -> Routes<S, F> {
         .post("/uploads", uploads::post::<S, F>)
 }
 
-/// An execution that is not there so long after its batch was taken will not come.
+/// A batch without an execution so long after its arrival has failed.
 const START_GRACE: SignedDuration = SignedDuration::from_mins(5);
-/// How long an upload, or a run that was waited for, may take.
-const HOUR: SignedDuration = SignedDuration::from_hours(1);
-/// How many batches are looked through for replays.
-const LATEST: usize = 100;
+/// Maximum time of an upload, and of a synchronous run.
+const MAX_PENDING_TIME: SignedDuration = SignedDuration::from_hours(1);
+/// Number of latest batches that are searched for replays.
+const MAX_SEARCHED_BATCHES: usize = 100;
 
-/// Where to go on from a batch.
+/// The links of a batch.
 #[derive(Debug, Serialize)]
 pub(crate) struct Links {
     /// The batch.
@@ -88,7 +87,7 @@ pub(crate) fn view(status: BatchStatus) -> Response {
     Json(View::new(status)).into_response()
 }
 
-/// The latest batches, newest first, each as it is stored.
+/// The latest batches, newest first, each with its stored status.
 pub(crate) async fn list<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
@@ -113,14 +112,14 @@ pub(crate) async fn get<S: Store, F: Flow>(
     Ok(view(find(&api, &caller.tenant, &id).await?))
 }
 
-/// What became of one record.
+/// The outcome of one record.
 pub(crate) async fn row<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
     Path((id, index)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let index: u64 = index.parse().map_err(|_| {
-        Problem::new(Kind::NotFound, "Records are numbered from 0, in the order in which they came.")
+        Problem::new(Kind::NotFound, "Records are numbered from 0, in their order in the batch.")
     })?;
     let batch = find(&api, &caller.tenant, &id).await?;
     if let Some(received) = batch.received.filter(|&received| index >= received) {
@@ -131,20 +130,19 @@ pub(crate) async fn row<S: Store, F: Flow>(
     }
     match ::batches::rows::row(&caller.tenant, &batch, index, &api.objects).await? {
         Some(row) => Ok(Json(row).into_response()),
-        None if batch.status == Status::Running => Err(Problem::new(
-            Kind::NotDecided,
-            "The batch is still running, and has not decided this record yet.",
-        )
-        .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))),
+        None if batch.status == Status::Running => {
+            Err(Problem::new(Kind::NotDecided, "The batch is running and has not decided this record yet.")
+                .with_header(header::RETRY_AFTER, HeaderValue::from_static("1")))
+        }
         None if batch.status == Status::Interrupted => Err(Problem::new(
             Kind::NotDecided,
-            "The batch was broken off and waits for its operator; it has not decided this record yet.",
+            "The batch was interrupted and waits for its operator. It has not decided this record yet.",
         )),
         None => Err(Problem::new(Kind::NotFound, "The batch ended without deciding this record.")),
     }
 }
 
-/// The batch with this id, settled; or the problem that there is none.
+/// The batch with this id and its real status, or the problem that there is none.
 async fn find<S: Store, F: Flow>(api: &Api<S, F>, tenant: &Name, id: &str) -> Result<BatchStatus, Problem> {
     let found = match id.parse::<BatchId>() {
         Ok(id) => BatchStatus::find(tenant, id, &api.store).await?,
@@ -154,9 +152,9 @@ async fn find<S: Store, F: Flow>(api: &Api<S, F>, tenant: &Name, id: &str) -> Re
     settled(api, tenant, status).await
 }
 
-/// Settles the latest replays, so that the entries of one that never ran are free to be sent again.
+/// Corrects the status of the latest replays: the entries of a replay that never ran can be replayed again.
 pub(crate) async fn settle_replays<S: Store, F: Flow>(api: &Api<S, F>, tenant: &Name) -> Result<(), Problem> {
-    for batch in BatchStatus::list(tenant, None, LATEST, &api.store).await? {
+    for batch in BatchStatus::list(tenant, None, MAX_SEARCHED_BATCHES, &api.store).await? {
         if batch.provider.as_str() == "replay" {
             settled(api, tenant, batch).await?;
         }
@@ -164,7 +162,7 @@ pub(crate) async fn settle_replays<S: Store, F: Flow>(api: &Api<S, F>, tenant: &
     Ok(())
 }
 
-/// The batch as it stands by now: one whose execution ended without the store hearing of it has failed.
+/// The batch with its real status: it has failed if its execution ended without a stored result.
 async fn settled<S: Store, F: Flow>(
     api: &Api<S, F>,
     tenant: &Name,
@@ -176,21 +174,21 @@ async fn settled<S: Store, F: Flow>(
     let Some(error) = lost(api, tenant, &status).await? else {
         return Ok(status);
     };
-    // It may have ended well between the two looks.
+    // The execution may have ended between the two reads.
     let latest = BatchStatus::find(tenant, status.batch_id, &api.store).await?;
     let latest = latest.unwrap_or(status);
     if latest.status != Status::Running {
         return Ok(latest);
     }
     let failed = BatchStatus { status: Status::Failed, error: Some(error.to_owned()), ..latest };
-    // An upload may still arrive, late, and begin.
+    // A late upload may still arrive.
     if failed.execution_arn.is_some() {
         failed.save(tenant, &api.store).await?;
     }
     Ok(failed)
 }
 
-/// Why a batch that is stored as running does not run.
+/// The reason why a batch with the status running does not run.
 async fn lost<S: Store, F: Flow>(
     api: &Api<S, F>,
     tenant: &Name,
@@ -202,17 +200,17 @@ async fn lost<S: Store, F: Flow>(
     let arn = match &status.execution_arn {
         Some(arn) => arn.clone(),
         None if is_upload => api.flow.execution_arn(Machine::Batch, &name),
-        None if age > HOUR => return Ok(Some("the request that waited for it was cut off")),
+        None if age > MAX_PENDING_TIME => return Ok(Some("its synchronous request was interrupted")),
         None => return Ok(None),
     };
     let found = match api.flow.status(&arn).await {
         Ok(found) => found,
         Err(error) => {
-            tracing::warn!(batch.id = name, "batch {name} is told as it is stored: {error}");
+            tracing::warn!(batch.id = name, "batch {name} is shown with its stored status: {error}");
             return Ok(None);
         }
     };
-    let patience = if is_upload { HOUR } else { START_GRACE };
+    let patience = if is_upload { MAX_PENDING_TIME } else { START_GRACE };
     Ok(match found {
         Some(ExecutionStatus::Running) => None,
         Some(ExecutionStatus::Succeeded | ExecutionStatus::Ended) => {
@@ -220,7 +218,7 @@ async fn lost<S: Store, F: Flow>(
         }
         None if age <= patience => None,
         None if status.execution_arn.is_some() => Some("its execution was never started"),
-        // An upload that has been cut has arrived, whatever its execution is called.
+        // A cut upload has arrived, even under another execution name.
         None if status.received.is_some() => None,
         None => match api.objects.size(&batches::upload_key(tenant, status.batch_id)).await {
             Err(Error::ObjectMissing(_)) => Some("the upload did not arrive within an hour"),

@@ -1,5 +1,5 @@
-//! `POST /records`: a list of records, NDJSON or CSV becomes a batch (S2-001 to S2-003). A record that is
-//! bad is an invalid record, not a refusal.
+//! `POST /records`: a JSON list, JSON lines or CSV become a batch (S2-001 to S2-003). A bad record is an invalid record,
+//! and the API does not refuse the request.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ use crate::{
     },
 };
 
-/// Takes a batch in; 202, or 200 where the client waits for its end.
+/// Accepts a batch: 202, or 200 if the client waits for its end.
 pub(crate) async fn post<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
@@ -47,7 +47,10 @@ pub(crate) async fn post<S: Store, F: Flow>(
     let key = Key::of(&headers)?;
     let body = body::read(body, &headers).await?;
     if is_gzip && !objects::is_gzip(&body) {
-        return Err(Problem::new(problem::Kind::BadBody, "The body is announced as gzip and is not."));
+        return Err(Problem::new(
+            problem::Kind::BadBody,
+            "Content-Encoding says gzip, but the body is not gzip.",
+        ));
     }
     if is_dry_run {
         return dry_run(&api, caller, rules, format, body).await;
@@ -79,12 +82,12 @@ pub(super) fn rules(query: &Parameters) -> Result<Rules, Problem> {
     Ok(Rules { resubscribe: is_true(is_set("resubscribe")?), replace: is_true(is_set("replace")?) })
 }
 
-/// What the body is for the fingerprint of a request; without rules the same as before there were any.
+/// The description of the body in the fingerprint of a request. Without rules it equals that of earlier versions.
 fn kind_of(format: Format, rules: Rules) -> String {
     if rules == Rules::default() { format!("{format:?}") } else { format!("{format:?} {rules:?}") }
 }
 
-/// The batch that the request is, and whether the request was here before.
+/// The batch of the request, and whether the request is a repetition.
 async fn open<S: Store, F: Flow>(
     api: &Api<S, F>,
     caller: Caller,
@@ -116,8 +119,8 @@ fn batch(caller: Caller, rules: Rules, claim: Claim) -> Result<Batch, Problem> {
     })
 }
 
-/// Reads the records, and stores those of a large batch. The body is whole and its size known, so the same
-/// body is always cut into the same objects.
+/// Reads the records, and stores those of a large batch. The body is complete, so the same body is always cut into the same
+/// objects.
 async fn stage<S: Store, F: Flow>(
     api: &Api<S, F>,
     batch: &Batch,
@@ -153,13 +156,13 @@ async fn cut(batch: &Batch, format: Format, body: Bytes, objects: &Objects) -> R
     let settings = Settings {
         format: Some(format),
         size: Some(body.len() as u64),
-        max_unpacked: Some(body::UNPACKED_LIMIT),
-        max_records: Some(body::RECORDS_LIMIT),
+        max_unpacked: Some(body::MAX_UNPACKED_BYTES),
+        max_records: Some(body::MAX_RECORDS),
         inline: true,
         ..Settings::default()
     };
     let mut intake = Intake::new(batch.clone(), settings);
-    // Unpacking and cutting up to 64 MiB keeps a thread busy for a good part of a second.
+    // Decompressing and cutting 64 MiB can take most of a second, so it runs on another thread.
     let read = tokio::task::spawn_blocking(move || intake.push(&body).map(|()| intake));
     let intake = read
         .await

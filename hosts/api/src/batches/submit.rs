@@ -1,5 +1,5 @@
-//! From a staged batch to its execution, in an order that a crash at any line leaves mendable: the objects,
-//! the status, the start.
+//! Starts the execution of a staged batch. The order survives a crash at any line: first the objects, then the status, then
+//! the start.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::{
     http::problem::Problem,
 };
 
-/// A batch that was started: what `POST /records` answers.
+/// A started batch: the answer of `POST /records`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Accepted {
@@ -35,7 +35,7 @@ pub(crate) struct Accepted {
     links: Links,
 }
 
-/// The machine for a staged batch, and its input. The same batch gives the same text.
+/// The machine for a staged batch, and its input: the same text for the same batch.
 fn input(batch: &Batch, staged: &Staged) -> Result<(Machine, String), Error> {
     #[derive(Serialize)]
     struct Input<'a> {
@@ -54,8 +54,8 @@ fn input(batch: &Batch, staged: &Staged) -> Result<(Machine, String), Error> {
     Ok((machine, text))
 }
 
-/// What an earlier request with the same key staged, if it came so far and its batch was cut: its objects
-/// may be in use, and are not written again.
+/// The staged batch of an earlier request with the same key, if that request cut it. Its objects may be in use, so this
+/// request does not write them again.
 pub(crate) async fn staged_before(
     tenant: &Name,
     batch: &Batch,
@@ -107,8 +107,8 @@ pub(crate) async fn start<S: Store, F: Flow>(
     }
 }
 
-/// Runs a batch that stays inline and answers with what became of it; or, where that takes longer than
-/// `wait`, starts it like any other. Its steps may run twice then, which changes nothing.
+/// Runs an inline batch and answers with its result. If the run takes longer than `wait`, starts the batch like any other:
+/// its steps may run twice then, which changes nothing.
 pub(crate) async fn run<S: Store, F: Flow>(
     api: &Api<S, F>,
     batch: &Batch,
@@ -134,12 +134,12 @@ pub(crate) async fn run<S: Store, F: Flow>(
             let applied = (HeaderName::from_static("preference-applied"), HeaderValue::from_static("wait"));
             Ok(([applied], batches::view(status)).into_response())
         }
-        // The run ended without a summary: the durable machine takes it from the start.
+        // The run ended without a summary, so the durable machine runs the batch from its start.
         _ => accept(api, batch, staged).await,
     }
 }
 
-/// Stores that the batch is running, unless more is known of it; what is stored then.
+/// Stores that the batch is running, unless the store has a later status; returns the stored status.
 async fn open<S: Store, F: Flow>(
     api: &Api<S, F>,
     batch: &Batch,
@@ -167,7 +167,7 @@ async fn open<S: Store, F: Flow>(
     Ok(status)
 }
 
-/// The problem of a batch that could not be started. One that was refused for good is not left running.
+/// The problem of a batch that could not be started. A batch that the flow refused for good gets the status failed.
 async fn not_started<S: Store, F: Flow>(
     api: &Api<S, F>,
     batch: &Batch,

@@ -1,4 +1,4 @@
-//! `POST /uploads`: an address that a file of any size can be put to; its arrival starts the batch.
+//! `POST /uploads`: returns an address for a file of any size; the complete file starts the batch.
 
 use std::sync::Arc;
 
@@ -26,10 +26,10 @@ use crate::{
     },
 };
 
-/// How long the address is good for.
-const GOOD_FOR: SignedDuration = SignedDuration::from_hours(1);
+/// Validity of the address.
+const ADDRESS_VALIDITY: SignedDuration = SignedDuration::from_hours(1);
 
-/// Opens a batch for a file that is still to come.
+/// Creates a batch for a file that the client uploads next.
 pub(crate) async fn post<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
@@ -54,7 +54,7 @@ pub(crate) async fn post<S: Store, F: Flow>(
         provider: "upload".parse()?,
         kind: Kind::Contact,
         received_at,
-        // It has one once it has arrived.
+        // The arrival of the file decides it.
         order: 0,
         replay: 0,
         chunk: None,
@@ -68,7 +68,7 @@ pub(crate) async fn post<S: Store, F: Flow>(
         batch_id,
         upload_url,
         method: "PUT",
-        expires_at: received_at.checked_add(GOOD_FOR).unwrap_or(received_at),
+        expires_at: received_at.checked_add(ADDRESS_VALIDITY).unwrap_or(received_at),
         links,
     };
     Ok((StatusCode::CREATED, location, Json(upload)).into_response())
@@ -81,7 +81,7 @@ fn origin(uri: &Uri, headers: &HeaderMap) -> Result<String, Problem> {
         .and_then(|host| host.parse::<Authority>().ok())
         .or_else(|| uri.authority().cloned())
         .filter(|authority| !authority.as_str().contains('@'))
-        .ok_or_else(|| Problem::new(problem::Kind::BadRequest, "The request has no proper Host."))?;
+        .ok_or_else(|| Problem::new(problem::Kind::BadRequest, "The request has no valid Host header."))?;
     let scheme = match text("x-forwarded-proto") {
         Some("https") => "https",
         _ => "http",

@@ -1,4 +1,4 @@
-//! `GET /contacts` and `/contacts/{email}`: who agreed to marketing mail, and what they said before.
+//! `GET /contacts` and `/contacts/{email}`: contacts with their consent and its history.
 
 use std::sync::Arc;
 
@@ -41,10 +41,10 @@ pub(crate) fn routes<S: Store, F: Flow>() -> Routes<S, F> {
 
 #[derive(Debug, Serialize)]
 struct View {
-    /// The one spelling by which addresses are compared.
+    /// The normal form of the address, by which crmflow compares addresses.
     key: String,
     #[serde(flatten)]
-    word: Statement,
+    statement: Statement,
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<Vec<Box<RawValue>>>,
     links: Links,
@@ -54,7 +54,7 @@ struct View {
 struct Links {
     contact: String,
     record: String,
-    /// The next page of the history; nothing on the last.
+    /// The next page of the history; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
@@ -64,7 +64,7 @@ impl View {
         let (batch, index) = (stored.statement.batch_id, stored.statement.index);
         Ok(Self {
             key: key.to_owned(),
-            word: Statement::new(stored.statement)?,
+            statement: Statement::new(stored.statement)?,
             history: None,
             links: Links {
                 next: None,
@@ -75,7 +75,7 @@ impl View {
     }
 }
 
-/// A page of contacts; only those who agree, unless others are asked for. As JSON, CSV or JSON lines.
+/// A page of contacts as JSON, CSV or JSON lines; opted-in contacts unless the query selects others.
 pub(crate) async fn list<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
@@ -122,7 +122,7 @@ fn filter(query: &Parameters) -> Result<Filter, Problem> {
     })
 }
 
-/// One contact, with everything that was said of them, in order, a page of it at a time.
+/// One contact, with a page of its statements in order.
 pub(crate) async fn get<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
@@ -131,24 +131,24 @@ pub(crate) async fn get<S: Store, F: Flow>(
 ) -> Result<Response, Problem> {
     let query = Parameters::read(&uri, &["limit", "after"])?;
     let limit = query.limit()?;
-    let after = query.parse("after", "a number of words", |text| text.parse().ok())?.unwrap_or(0);
+    let after = query.parse("after", "a number of statements", |text| text.parse().ok())?.unwrap_or(0);
     let key = EmailKey::parse(&address).ok_or_else(|| {
         Problem::new(
             Kind::BadRequest,
-            "The path must end in an e-mail address, percent-encoded where it needs to be.",
+            "The path must end in an e-mail address, percent-encoded where necessary.",
         )
     })?;
     let found = stored::find(&api.store, &caller.tenant, key.as_str()).await?;
     let found = found.ok_or_else(|| {
         Problem::new(
             Kind::NotFound,
-            "There is no contact with this address; one who never agreed is not kept.",
+            "There is no contact with this address. crmflow stores only contacts who opted in at least once.",
         )
     })?;
     let all = found.past.len() + 1;
-    let words = found.past.into_iter().chain([found.current.clone()]);
-    let words = words.skip(after).take(limit).map(|stored| Statement::new(stored.statement));
-    let page = Fitting::of(words.collect::<Result<Vec<_>, _>>()?)?;
+    let statements = found.past.into_iter().chain([found.current.clone()]);
+    let statements = statements.skip(after).take(limit).map(|stored| Statement::new(stored.statement));
+    let page = Fitting::of(statements.collect::<Result<Vec<_>, _>>()?)?;
     let end = after.saturating_add(page.entries.len());
     let mut view = View::new(key.as_str(), found.current)?;
     view.links.next = (end < all).then(|| query.next(&view.links.contact, "after", &end.to_string()));

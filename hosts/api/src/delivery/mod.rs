@@ -1,5 +1,4 @@
-//! `GET /deliveries` and `POST /deliveries/replay`: what waits, was delivered or failed, and sending again what
-//! failed.
+//! `GET /deliveries` and `POST /deliveries/replay`: lists deliveries, and replays failed ones.
 
 use std::sync::Arc;
 
@@ -42,10 +41,10 @@ pub(crate) fn routes<S: Store, F: Flow>() -> Routes<S, F> {
         .post("/deliveries/replay", replay::<S, F>)
 }
 
-/// How many deliveries one request may send again.
-const REPLAYED: u32 = 10_000;
+/// Maximum number of deliveries in one replay.
+const MAX_REPLAYED: u32 = 10_000;
 
-/// A delivery with the way to its event.
+/// A delivery with links to its event and destination.
 #[derive(Debug, Serialize)]
 struct Listed {
     #[serde(flatten)]
@@ -69,7 +68,7 @@ impl From<DeliveryView> for Listed {
     }
 }
 
-/// A page of deliveries, destination after destination. A page may hold fewer than it could and still have a next one.
+/// A page of deliveries, sorted by destination. A page may be short and still have a next page.
 pub(crate) async fn list<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
@@ -97,7 +96,7 @@ fn status(name: &str) -> Option<Status> {
     Status::ALL.into_iter().find(|status| status.name() == name)
 }
 
-/// What to send again: what failed at the destination, and all of these say.
+/// The selection of a replay: the failed deliveries of a destination that match all members.
 struct Request {
     destination: String,
     since: Option<Timestamp>,
@@ -121,7 +120,7 @@ impl Request {
             |text: String| text.parse().ok(),
         );
         let dry_run = fields.optional("dryRun", "is neither true nor false", Some::<bool>);
-        let limit = fields.number("limit", "is not a number from 1 to 10000", 1..=REPLAYED);
+        let limit = fields.number("limit", "is not a number from 1 to 10000", 1..=MAX_REPLAYED);
         fields.refuse_others("is not a member of a replay of deliveries");
         match destination {
             Some(destination) if fields.faults.is_empty() => Ok(Self {
@@ -129,14 +128,14 @@ impl Request {
                 since,
                 error,
                 dry_run: dry_run.unwrap_or(false),
-                limit: usize::try_from(limit.unwrap_or(REPLAYED)).unwrap_or(usize::MAX),
+                limit: usize::try_from(limit.unwrap_or(MAX_REPLAYED)).unwrap_or(usize::MAX),
             }),
             _ => Err(fields.faults),
         }
     }
 }
 
-/// Queues failed deliveries anew: 202, or 200 where nothing was.
+/// Queues failed deliveries again: 202, or 200 if there is none.
 pub(crate) async fn replay<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
@@ -149,8 +148,7 @@ pub(crate) async fn replay<S: Store, F: Flow>(
         Request::read(members, (api.now)()).map_err(|faults| Problem::of_faults(Kind::BadBody, &faults))?;
     let stored = destinations::find(&api, &caller.tenant, &destination).await?;
     if stored.destination.state == Sent::Disabled && !dry_run {
-        let detail =
-            "The destination is disabled: nothing is sent to it. PUT it with the state active first.";
+        let detail = "The destination is disabled, so crmflow sends nothing to it. PUT it with the state active first.";
         return Err(Problem::new(Kind::NotPossible, detail));
     }
     let selection = Selection { destination: stored.destination, since, failure: error, limit };

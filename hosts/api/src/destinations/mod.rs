@@ -1,5 +1,5 @@
-//! `/destinations`: where events are sent; made, changed and removed while the system runs (S0-011 to S0-016).
-//! A change counts from the next event on. Values of headers and secrets go in, and never come out again.
+//! `/destinations`: creates, changes and deletes destinations at run time (S0-011 to S0-016). A change applies from the next
+//! event on. No response shows values of headers or secrets.
 
 mod test_send;
 
@@ -48,15 +48,15 @@ pub(crate) fn routes<S: Store, F: Flow>() -> Routes<S, F> {
         .post("/destinations/{name}/test", test_send::post::<S, F>)
 }
 
-/// How often a change is made anew because somebody else changed the destination meanwhile.
-const TRIES: usize = 8;
+/// Maximum number of attempts at a change that conflicts with concurrent ones.
+const MAX_ATTEMPTS: usize = 8;
 
-/// A destination as the client sees it.
+/// A destination as a response shows it.
 #[derive(Debug, Serialize)]
 struct View {
     #[serde(flatten)]
     shown: DestinationView,
-    /// The secret that was made for it: this once.
+    /// The generated secret, in this response only.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<Redacted<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,7 +81,7 @@ impl View {
     }
 }
 
-/// Makes a destination; 200 as the seed has it (S0-014), 409 where there is one of its name.
+/// Creates a destination: 200 as the seed specifies (S0-014), 409 if the name exists.
 pub(crate) async fn post<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
@@ -93,7 +93,7 @@ pub(crate) async fn post<S: Store, F: Flow>(
     let destination = read.destination;
     if !destination.save(&caller.tenant, None, &api.store).await? {
         let detail = format!(
-            "There is a destination {} already; PUT /destinations/{} changes it.",
+            "The destination {} exists already. PUT /destinations/{} changes it.",
             destination.destination_name, destination.destination_name
         );
         return Err(Problem::new(Kind::Exists, detail));
@@ -121,7 +121,7 @@ pub(crate) async fn list<S: Store, F: Flow>(
     Ok(page("destinations", &fitting.entries, next))
 }
 
-/// One destination, with how its lane stands.
+/// One destination, with the state of its lane.
 pub(crate) async fn get<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
@@ -132,8 +132,8 @@ pub(crate) async fn get<S: Store, F: Flow>(
     Ok(Json(View { lane: Some(lane), ..View::new(destination) }).into_response())
 }
 
-/// Changes a destination. Whoever is at its lane is told, so that the change is in effect with the next event; one that
-/// is sent to from now on takes up what waits.
+/// Changes a destination. A wake-up informs the worker of its lane, so the change applies from the next event on. A resumed
+/// destination gets its waiting deliveries.
 pub(crate) async fn put<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
@@ -142,7 +142,7 @@ pub(crate) async fn put<S: Store, F: Flow>(
     body: Body,
 ) -> Result<Response, Problem> {
     let members = members(&headers, body).await?;
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         let stored = find(&api, &caller.tenant, &name).await?;
         let read = form::change(&stored.destination, members.clone(), reading(&api))
             .map_err(|faults| refused(&faults))?;
@@ -152,11 +152,10 @@ pub(crate) async fn put<S: Store, F: Flow>(
             return Ok(Json(View { secret: read.made, ..View::new(destination) }).into_response());
         }
     }
-    Err(Problem::unavailable("a destination changed under each try to change it"))
+    Err(Problem::unavailable("concurrent changes of a destination prevented this one"))
 }
 
-/// Removes a destination. What waits for it is given up, and so it is when it was removed before: whoever removed it may
-/// have died on the way.
+/// Deletes a destination, and fails its waiting deliveries. A repeated call does the rest after a crash.
 pub(crate) async fn delete<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
@@ -171,7 +170,7 @@ pub(crate) async fn delete<S: Store, F: Flow>(
     found.map(|_| StatusCode::NO_CONTENT.into_response()).ok_or_else(missing)
 }
 
-/// The destination of this name.
+/// The destination with this name.
 pub(crate) async fn find<S: Store, F: Flow>(
     api: &Api<S, F>,
     tenant: &Name,
@@ -182,10 +181,10 @@ pub(crate) async fn find<S: Store, F: Flow>(
 }
 
 fn missing() -> Problem {
-    Problem::new(Kind::NotFound, "There is no destination of this name.")
+    Problem::new(Kind::NotFound, "There is no destination with this name.")
 }
 
-/// Has the lane of a destination looked at.
+/// Sends a wake-up to the lane of a destination.
 pub(crate) async fn wake<S: Store, F: Flow>(
     api: &Api<S, F>,
     tenant: &Name,
@@ -203,7 +202,7 @@ async fn members(headers: &HeaderMap, body: Body) -> Result<Members, Problem> {
     body::json(&body::read(body, headers).await?)
 }
 
-/// What is wrong with a body. It quotes names, expressions and nothing else.
+/// The problem of a body. It quotes names and expressions, and no other values.
 fn refused(faults: &[Fault]) -> Problem {
     Problem::of_faults(Kind::BadBody, faults)
 }

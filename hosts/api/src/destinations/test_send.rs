@@ -1,5 +1,5 @@
-//! `POST /destinations/{name}/test`: one event is sent to a destination now, and what it answered is told. Nothing of
-//! it is stored, and nothing tried again.
+//! `POST /destinations/{name}/test`: sends one event to a destination now, and returns its answer. crmflow stores nothing of
+//! it, and does not retry.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// Sends the event of the body, or where there is none one that says it is a test.
+/// Sends the event of the body, or a test event if the body is empty.
 pub(crate) async fn post<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
@@ -54,7 +54,7 @@ pub(crate) async fn post<S: Store, F: Flow>(
     Ok(Json(tested).into_response())
 }
 
-/// The event of a body, to the letter, if it would be taken by `POST /events`.
+/// The unchanged event of a body, if `POST /events` would accept it.
 fn checked(body: &[u8], id: BatchId, received_at: jiff::Timestamp) -> Result<String, Problem> {
     let text =
         std::str::from_utf8(body).map_err(|_| Problem::new(Kind::BadBody, "The body is not UTF-8."))?;

@@ -1,17 +1,17 @@
-//! The ids of requests that bring events: later ones are greater, so that their order is that of acceptance.
+//! The ids of ingest requests. Later ids are greater, so their order is the order of acceptance.
 
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kernel::BatchId;
 
-/// Makes them; one for each process.
+/// Generates them; one instance for each process.
 #[derive(Debug, Default)]
 pub(crate) struct ArrivalIds(Mutex<Option<BatchId>>);
 
 impl ArrivalIds {
-    /// An id for a request that arrives at `now`, greater than all before, also where many arrive within a
-    /// millisecond or the clock was set back.
+    /// An id for a request that arrives at `now`. It is greater than all ids before, also within one millisecond and after
+    /// the clock was set back.
     pub(crate) fn next(&self, now: Timestamp, random: u128) -> BatchId {
         let fresh = BatchId::new(now, random);
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);

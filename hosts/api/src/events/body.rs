@@ -1,4 +1,4 @@
-//! The body of a request of events: a JSON text, packed or not, within its limits.
+//! The body of an ingest request: a JSON text, perhaps in gzip, within its limits.
 
 use axum::{body::Body, http::HeaderMap};
 use batches::intake;
@@ -11,22 +11,22 @@ use crate::http::{
     problem::{Kind, Problem},
 };
 
-/// From so many packed bytes on a body is unpacked on a thread of its own: up to [`MAX_REQUEST_BYTES`] may come of
-/// them, which takes longer than others should wait.
-const LARGE: usize = 4 * 1024;
+/// Minimum compressed size for decompression on a separate thread: up to [`MAX_REQUEST_BYTES`] can result, and other
+/// requests should not wait for that.
+const MIN_SEPARATE_BYTES: usize = 4 * 1024;
 
-/// Reads a body: gzip where the bytes or `Content-Encoding` say so.
+/// Reads a body, which may be gzip.
 pub(super) async fn read(body: Body, headers: &HeaderMap) -> Result<String, Problem> {
     let is_gzip = media::is_gzip(headers)?;
     let body = body::read_within(MAX_REQUEST_BYTES, too_large, body, headers).await?;
     let is_packed = objects::is_gzip(&body);
     if is_gzip && !is_packed {
-        return Err(Problem::new(Kind::BadBody, "The body is announced as gzip and is not."));
+        return Err(Problem::new(Kind::BadBody, "Content-Encoding says gzip, but the body is not gzip."));
     }
     if !is_packed {
         return text(body.into());
     }
-    if body.len() < LARGE {
+    if body.len() < MIN_SEPARATE_BYTES {
         return unpacked(&body);
     }
     let unpacking = tokio::task::spawn_blocking(move || unpacked(&body));
@@ -57,7 +57,7 @@ pub(super) fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Problem> 
 /// Refuses more events than a request may have.
 pub(super) fn limit_count(count: usize) -> Result<(), Problem> {
     if count > MAX_REQUEST_EVENTS {
-        let detail = format!("The request has {count} events; it may have {MAX_REQUEST_EVENTS}.");
+        let detail = format!("The request has {count} events; the maximum is {MAX_REQUEST_EVENTS}.");
         return Err(Problem::new(Kind::TooLarge, detail));
     }
     Ok(())
@@ -65,17 +65,15 @@ pub(super) fn limit_count(count: usize) -> Result<(), Problem> {
 
 /// Refuses more bytes than a request may have.
 pub(super) fn too_large() -> Problem {
-    let detail = format!(
-        "The request is larger than the {} KB that its events may have together once unpacked.",
-        MAX_REQUEST_BYTES / 1024
-    );
+    let detail =
+        format!("The uncompressed request is larger than the maximum of {} KB.", MAX_REQUEST_BYTES / 1024);
     Problem::new(Kind::TooLarge, detail)
 }
 
-/// Refuses what is larger than a message of the queue once each event has what the request says for all of them.
+/// Refuses a request that exceeds a queue message after each event got the batch's context and integrations.
 pub(super) fn too_large_for_the_queue() -> Problem {
     let detail = format!(
-        "Its events are larger than {} KB together, each with the context and integrations that the batch says for all.",
+        "The events are larger than {} KB together, each with the context and integrations of the batch.",
         MAX_MESSAGE_BYTES / 1024
     );
     Problem::new(Kind::TooLarge, detail)

@@ -1,4 +1,4 @@
-//! What an event of Segment's format has from its request: the call of its path, and what a batch says for all.
+//! Completes an event of Segment's format with members of its request: the type from the path, and defaults of the batch.
 
 use std::{borrow::Cow, fmt};
 
@@ -8,11 +8,11 @@ use serde::{
 };
 use serde_json::value::{RawValue, to_raw_value};
 
-/// The member that is never kept.
+/// The member that crmflow never stores.
 const WRITE_KEY: &str = "writeKey";
 
-/// An event with these members where it does not have them itself, and without a write key; to the letter where
-/// there is nothing to change.
+/// An event with these members unless it has its own, and without a write key. An event that needs no change stays as it
+/// is.
 pub(super) fn complete<'a>(
     record: &'a RawValue,
     defaults: &[(&'static str, &RawValue)],
@@ -20,7 +20,7 @@ pub(super) fn complete<'a>(
     if defaults.is_empty() && !record.get().contains(WRITE_KEY) {
         return Cow::Borrowed(record);
     }
-    // What is no object stays what it is, and is told to be none by the check of events.
+    // The check of events refuses other values than objects.
     let Ok(Members(mut members)) = serde_json::from_str(record.get()) else { return Cow::Borrowed(record) };
     let before = members.len();
     members.retain(|(name, _)| name != WRITE_KEY);
@@ -36,7 +36,7 @@ pub(super) fn complete<'a>(
     written.map_or(Cow::Borrowed(record), Cow::Owned)
 }
 
-/// The members of an object in their order, values to the letter.
+/// The members of an object in their order, with unchanged values.
 struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl Serialize for Members<'_> {

@@ -1,5 +1,5 @@
-//! Events in: `POST /track`, `POST /events` and Segment's calls. Each request becomes one message of the queue,
-//! and is answered when that is durable.
+//! Ingest: `POST /track`, `POST /events` and Segment's calls. Each request becomes one message of the queue. The API answers
+//! when the message is durable.
 
 pub(crate) mod arrival_ids;
 mod body;
@@ -51,7 +51,7 @@ pub(crate) fn routes<S: Store, F: Flow>() -> Routes<S, F> {
     segment.get("/events/{messageId}", status::get::<S, F>)
 }
 
-/// A request that has brought no events yet.
+/// An ingest request without events.
 fn open<S: Store, F: Flow>(
     api: &Api<S, F>,
     caller: Caller,
@@ -63,7 +63,7 @@ fn open<S: Store, F: Flow>(
     IngestRequest { id, tenant: caller.tenant, via, received_at, sent_at, retry: 0, events: Vec::new() }
 }
 
-/// An event with its id: the client's, where that can be used, or a UUID (S0-009).
+/// An event with its id: the client's if it is valid, otherwise a UUID (S0-009).
 fn ingest_event<'a, S: Store, F: Flow>(
     api: &Api<S, F>,
     request: &IngestRequest<'_>,
@@ -78,7 +78,7 @@ fn ingest_event<'a, S: Store, F: Flow>(
     IngestEvent { message_id, record }
 }
 
-/// Puts the events of a request into the queue (S0-017). What returned is durable.
+/// Puts the events of a request into the queue, durably (S0-017).
 async fn send<S: Store, F: Flow>(api: &Api<S, F>, request: &IngestRequest<'_>) -> Result<(), Problem> {
     let text = serde_json::to_string(request)
         .map_err(|error| Problem::internal(format!("writing arrivals: {error}")))?;
@@ -89,7 +89,7 @@ async fn send<S: Store, F: Flow>(api: &Api<S, F>, request: &IngestRequest<'_>) -
     Ok(api.flow.queue().send(QueueName::Events, vec![message]).await?)
 }
 
-/// The problem of an event that is refused, with everything that is wrong with it.
+/// The problem of a refused event, with all its faults.
 pub(crate) fn refused(faults: &[Fault]) -> Problem {
     let is_too_large = faults.iter().any(|fault| fault.rule == rule::SIZE);
     let kind = if is_too_large { Kind::TooLarge } else { Kind::InvalidEvent };

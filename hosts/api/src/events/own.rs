@@ -1,5 +1,5 @@
-//! `POST /track` and `POST /events`: events by the names of the seeds (design, contract 1). One that comes alone is
-//! checked at once; among others, a bad one goes its way into quarantine.
+//! `POST /track` and `POST /events`: events in the format of the seeds. The API checks a single event at once. A bad event of
+//! a list goes to quarantine.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// Takes one event in; 200 with its id (S0-002, S0-008).
+/// Accepts one event: 200 with its id (S0-002, S0-008).
 pub(crate) async fn track<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
@@ -49,7 +49,7 @@ pub(crate) async fn track<S: Store, F: Flow>(
     Ok(Json(Tracked { message_id }).into_response())
 }
 
-/// Takes one event or a list of them in; 202 with their ids (S3-001, S4-001).
+/// Accepts one event or a list of events: 202 with their ids (S3-001, S4-001).
 pub(crate) async fn post<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
@@ -84,7 +84,7 @@ pub(crate) async fn post<S: Store, F: Flow>(
     Ok(response)
 }
 
-/// An event that came alone, if it is one.
+/// A single event, if it is valid.
 fn single<'a, S: Store, F: Flow>(
     api: &Api<S, F>,
     caller: Caller,
@@ -106,7 +106,7 @@ fn single<'a, S: Store, F: Flow>(
     Ok(request)
 }
 
-/// Events that came together.
+/// The events of a list.
 fn several<'a, S: Store, F: Flow>(
     api: &Api<S, F>,
     caller: Caller,

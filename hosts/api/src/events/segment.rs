@@ -1,6 +1,6 @@
-//! `POST /v1/batch`, `/v1/track` and their kin: Segment's format, so that the SDKs of Segment and RudderStack work
-//! unchanged. They drop a whole batch on a 400, so a bad event is none: it goes to quarantine. What they say of
-//! the body's type is not asked, since it is not always true. Any write key is taken, and none is kept.
+//! `POST /v1/batch`, `/v1/track` and the other calls in Segment's format, so that the SDKs of Segment and RudderStack work
+//! unchanged. The SDKs drop a whole batch on a 400, so a bad event goes to quarantine instead. The SDKs' Content-Type can be
+//! wrong, so the API ignores it. It accepts any write key, and stores none.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::{
     http::problem::{Kind, Problem},
 };
 
-/// The body of a batch, as far as it is read.
+/// The members of a batch that the API reads.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Batch<'a> {
@@ -37,7 +37,7 @@ struct Batch<'a> {
     sent_at: Option<&'a RawValue>,
 }
 
-/// Takes a batch in.
+/// Accepts a batch.
 pub(crate) async fn batch<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
@@ -55,7 +55,7 @@ pub(crate) async fn batch<S: Store, F: Flow>(
     for record in batch {
         let record = complete(record, &defaults);
         bytes += record.get().len();
-        // What a batch says for all its events is with each of them from here on.
+        // From here on each event has the defaults of the batch.
         if bytes > MAX_MESSAGE_BYTES {
             return Err(body::too_large_for_the_queue());
         }
@@ -68,7 +68,7 @@ pub(crate) async fn batch<S: Store, F: Flow>(
     Ok(taken())
 }
 
-/// Takes one call in.
+/// Accepts one call.
 pub(crate) async fn call<S: Store, F: Flow>(
     call: Call,
     State(api): State<Arc<Api<S, F>>>,

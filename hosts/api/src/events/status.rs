@@ -1,4 +1,4 @@
-//! `GET /events/{messageId}`: what became of an event: what it was read as, and each attempt to deliver it.
+//! `GET /events/{messageId}`: the event as crmflow read it, its outcome, and each delivery attempt.
 
 use std::sync::Arc;
 
@@ -40,16 +40,16 @@ struct View {
     received_at: Timestamp,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     faults: Vec<Fault>,
-    /// Later events of the same id and other content.
+    /// Later events with the same id and different content.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     conflicts: Vec<String>,
-    /// What it was read as.
+    /// The event as crmflow read it.
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<Box<RawValue>>,
-    /// The seed's row (S0-026 to S0-029); none where no destination wanted the event.
+    /// The response row of the seed (S0-026 to S0-029); absent if no destination wanted the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     response: Option<Body>,
-    /// A page of its deliveries, by the names of the destinations.
+    /// A page of its deliveries, sorted by destination.
     deliveries: Vec<Delivery>,
     links: Next,
 }
@@ -98,7 +98,7 @@ impl Delivery {
     }
 }
 
-/// What became of one event.
+/// The result of one event.
 pub(crate) async fn get<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
@@ -108,7 +108,7 @@ pub(crate) async fn get<S: Store, F: Flow>(
     let query = Parameters::read(&uri, &["limit", "after"])?;
     let limit = query.limit()?;
     let (partition, sort) = StoredEvent::key(&caller.tenant, &message_id);
-    // No event has a longer id, and no table a key of any length.
+    // No event has a longer id, and a table limits the length of keys.
     let stored = if message_id.chars().count() > MAX_MESSAGE_ID_CHARS {
         None
     } else {
@@ -117,19 +117,19 @@ pub(crate) async fn get<S: Store, F: Flow>(
     let stored = stored.ok_or_else(|| {
         Problem::new(
             Kind::NotDecided,
-            "There is no event with this id; one that was just accepted is shown as soon as it was taken from the queue.",
+            "There is no event with this id. A new event appears when it has left the queue.",
         )
     })?;
     let event = StoredEvent::read(&stored)?;
     let sent = api.store.get(response::TABLE, &partition, response::SORT).await?;
     let sent = sent.as_ref().map(EventResponse::read).transpose()?;
-    // An id that was free again may have a response of the event before.
+    // A reused id may have the response of an earlier event.
     let sent = sent.filter(|sent| sent.sequence == event.sequence);
     let outcome = match event.outcome {
         EventStatus::Stored if sent.is_some() => EventStatus::Routed,
         outcome => outcome,
     };
-    // Where it was routed to nowhere there is nothing to tell.
+    // Without a destination there is no response to show.
     let sent = sent.filter(|sent| !sent.destinations.is_empty());
     let (deliveries, next) = match &sent {
         Some(sent) => page(&api, &caller, sent, query.get("after"), limit).await?,
@@ -157,7 +157,7 @@ pub(crate) async fn get<S: Store, F: Flow>(
     Ok(Json(view).into_response())
 }
 
-/// Some deliveries of an event, behind a name, and where the next page begins.
+/// Deliveries of an event after a name, and the start of the next page.
 async fn page<S: Store, F: Flow>(
     api: &Api<S, F>,
     caller: &Caller,

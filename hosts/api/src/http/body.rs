@@ -1,4 +1,4 @@
-//! A request's body: whole, within its limit and its time, or the reason why not.
+//! Reads the body of a request within its limits of size and time.
 
 use std::{
     pin::Pin,
@@ -19,24 +19,24 @@ use tokio::{sync::oneshot, time::timeout};
 
 use crate::http::problem::{Kind, Problem};
 
-/// How large a body may be as it is sent, on both hosts (design, Numbers to hold).
-pub(crate) const LIMIT: usize = 5 * 1024 * 1024;
-/// How large a body may be once unpacked.
-pub(crate) const UNPACKED_LIMIT: u64 = 64 * 1024 * 1024;
-/// How many records a body may have: of real ones far fewer fit.
-pub(crate) const RECORDS_LIMIT: u64 = 1_000_000;
+/// Maximum size of a body as sent, on both hosts.
+pub(crate) const MAX_BODY_BYTES: usize = 5 * 1024 * 1024;
+/// Maximum size of a decompressed body.
+pub(crate) const MAX_UNPACKED_BYTES: u64 = 64 * 1024 * 1024;
+/// Maximum number of records in a body; far fewer real records fit.
+pub(crate) const MAX_RECORDS: u64 = 1_000_000;
 
-/// How many bytes of memory a body is given before any of it has come.
+/// Maximum number of bytes that are allocated before a body arrives.
 const MAX_RESERVED_BYTES: usize = 16 * 1024;
-/// How long a body may take to come: 5 MiB at 1.4 Mbit/s.
-const TIME: Duration = Duration::from_secs(30);
-/// So much of a body that is refused is still read, so that the client hears why before the connection ends.
-const DRAINED: usize = 64 * 1024 * 1024;
-const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// Maximum time for a body to arrive: 5 MiB at 1.4 Mbit/s.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Maximum number of bytes that the server still reads of a refused body, so that the client receives the answer.
+const MAX_DRAINED_BYTES: usize = 64 * 1024 * 1024;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads a body.
 pub(crate) async fn read(body: Body, headers: &HeaderMap) -> Result<Bytes, Problem> {
-    read_within(LIMIT, too_large, body, headers).await
+    read_within(MAX_BODY_BYTES, too_large, body, headers).await
 }
 
 /// Reads a body of at most `limit` bytes.
@@ -52,9 +52,9 @@ pub(crate) async fn read_within(
     if announced > limit {
         return Err(too_large());
     }
-    // Memory is taken as bytes come: a client may announce much and send nothing.
+    // Memory grows with the received bytes: a client may announce much and send nothing.
     let mut whole = Vec::with_capacity(announced.min(MAX_RESERVED_BYTES));
-    let is_whole = timeout(TIME, async {
+    let is_whole = timeout(BODY_TIMEOUT, async {
         while let Some(piece) = stream.try_next().await? {
             if whole.len() + piece.len() > limit {
                 return Ok(false);
@@ -68,44 +68,44 @@ pub(crate) async fn read_within(
         Ok(Ok(false)) => Err(too_large()),
         Ok(Err(_)) => Err(Problem::new(
             Kind::BadBody,
-            "The body was cut off: it ended before the length that was announced, or the connection broke.",
+            "The body is incomplete: it ended before its announced length, or the connection broke.",
         )),
         Err(_) => Err(Problem::new(
             Kind::Timeout,
-            format!("The body did not come within {} seconds.", TIME.as_secs()),
+            format!("The body did not arrive within {} seconds.", BODY_TIMEOUT.as_secs()),
         )),
     }
 }
 
 fn too_large() -> Problem {
     Problem::too_large(&format!(
-        "the body is larger than the {} MiB that a request may have",
-        LIMIT / 1024 / 1024
+        "the body is larger than the maximum of {} MiB",
+        MAX_BODY_BYTES / 1024 / 1024
     ))
 }
 
-/// What is left of a body when whoever was to read it is done.
-pub(crate) struct Rest(oneshot::Receiver<BodyDataStream>);
+/// The unread rest of a body, once its handler has dropped it.
+pub(crate) struct UnreadRest(oneshot::Receiver<BodyDataStream>);
 
-/// A body that gives back what is not read of it.
-struct Lent {
+/// A body that returns its unread rest when it is dropped.
+struct SharedBody {
     body: Option<BodyDataStream>,
     back: Option<oneshot::Sender<BodyDataStream>>,
 }
 
-/// Lends a request's body out.
-pub(crate) fn lend(request: Request) -> (Request, Rest) {
+/// Splits off a handle to the unread rest of a request's body.
+pub(crate) fn split_rest(request: Request) -> (Request, UnreadRest) {
     let (parts, body) = request.into_parts();
-    // Who expects to be told before they send (RFC 9110, 10.1.1) has nothing under way that is to be read.
+    // A client that waits for 100 Continue (RFC 9110, 10.1.1) has not sent its body.
     if body.is_end_stream() || parts.headers.contains_key(header::EXPECT) {
-        return (Request::from_parts(parts, body), Rest(oneshot::channel().1));
+        return (Request::from_parts(parts, body), UnreadRest(oneshot::channel().1));
     }
     let (back, rest) = oneshot::channel();
-    let lent = Lent { body: Some(body.into_data_stream()), back: Some(back) };
-    (Request::from_parts(parts, Body::from_stream(lent)), Rest(rest))
+    let shared = SharedBody { body: Some(body.into_data_stream()), back: Some(back) };
+    (Request::from_parts(parts, Body::from_stream(shared)), UnreadRest(rest))
 }
 
-impl Stream for Lent {
+impl Stream for SharedBody {
     type Item = Result<Bytes, axum::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -116,30 +116,30 @@ impl Stream for Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for SharedBody {
     fn drop(&mut self) {
         if let (Some(body), Some(back)) = (self.body.take(), self.back.take()) {
-            // Nobody waits for the rest of a body that was taken.
+            // Without a receiver the rest is not needed.
             let _ = back.send(body);
         }
     }
 }
 
-impl Rest {
-    /// Reads it to its end, or for as long as is decent, so that the client hears the answer.
+impl UnreadRest {
+    /// Reads it to its end or its limits, so that the client receives the answer.
     pub(crate) async fn drain(mut self) {
         let Ok(mut stream) = self.0.try_recv() else { return };
         let drain = async {
             let mut drained = 0;
             while let Ok(Some(piece)) = stream.try_next().await {
                 drained += piece.len();
-                if drained > DRAINED {
+                if drained > MAX_DRAINED_BYTES {
                     break;
                 }
             }
         };
-        // Whether it came to its end or not: the answer is the same.
-        let _ = timeout(DRAIN_TIME, drain).await;
+        // The answer is the same after a timeout.
+        let _ = timeout(DRAIN_TIMEOUT, drain).await;
     }
 }
 

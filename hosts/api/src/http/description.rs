@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::http::{problem::Problem, routes::Operation};
 
-/// What concerns no domain: the title, and the parameters and responses that several domains refer to.
+/// The common part: the title, and parameters and responses of several domains.
 const COMMON: &str = include_str!("openapi.json");
 
 /// The description of the routes of a server.

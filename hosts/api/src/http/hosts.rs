@@ -1,17 +1,17 @@
-//! The host names that a server answers to, and which writes a browser may send to it.
+//! The host names that a server accepts, and the writes that it accepts from browsers.
 //!
 //! A page of another site reaches a server on loopback in two ways. DNS rebinding gives the page's own name the
-//! address 127.0.0.1, so that the browser takes the server for the page's own: the `Host` header tells. A form or a
-//! `fetch` of plain text is sent across sites without being asked first: `Origin` and `Sec-Fetch-Site` tell.
+//! address 127.0.0.1, so the browser treats the server as the page's own; the `Host` header shows that. A browser sends a form
+//! or a `fetch` of plain text across sites without a preflight; `Origin` and `Sec-Fetch-Site` show that.
 
 use std::{net::IpAddr, str::FromStr};
 
 use axum::http::{HeaderMap, HeaderName, Method, Uri, header, uri::Authority};
 
-/// What a browser says of the page that a request comes from (W3C Fetch Metadata).
+/// A browser's header about the page that sent a request (W3C Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The host names that a server answers to.
+/// The host names that a server accepts.
 #[derive(Clone, Debug, Default)]
 pub enum Hosts {
     /// Every name: a gateway in front of the server decides.
@@ -25,26 +25,26 @@ pub enum Hosts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostName(String);
 
-/// Why a server does not take a request.
+/// The reason why a server refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The request names no host, or more than one.
     NoHost,
-    /// The request names a host that the server does not answer to.
+    /// The request names a host that the server does not accept.
     UnknownHost,
     /// A page of another site sent the request, and the request writes.
     CrossSite,
 }
 
 impl Refusal {
-    /// The sentence that tells the client.
+    /// The sentence for the client.
     pub fn sentence(self) -> &'static str {
         match self {
             Self::NoHost => "The request must have exactly one Host header that names a host.",
             Self::UnknownHost => {
-                "The server does not answer to the host name of this request; `crmflow serve --allow-host NAME` adds a name."
+                "The server does not accept the host name of this request; `crmflow serve --allow-host NAME` adds a name."
             }
-            Self::CrossSite => "The server takes no writes from pages of other sites.",
+            Self::CrossSite => "The server accepts no writes from pages of other sites.",
         }
     }
 }
@@ -69,7 +69,7 @@ impl FromStr for HostName {
 }
 
 impl HostName {
-    /// Names are compared in lower case and without the dot of the root.
+    /// The name in lower case, without the dot of the root.
     fn of(host: &str) -> Self {
         Self(host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase())
     }
@@ -96,7 +96,7 @@ impl HostName {
 }
 
 impl Hosts {
-    /// Judges a request by its method, its target and its headers.
+    /// Checks the method, the target and the headers of a request.
     pub fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
         let Self::LoopbackAnd(names) = self else { return Ok(()) };
         let answers_to = |host: &HostName| host.is_loopback() || names.contains(host);
@@ -127,7 +127,7 @@ fn host(headers: &HeaderMap) -> Option<HostName> {
     is_plain.then(|| HostName::of(authority.host()))
 }
 
-/// The host of an `Origin`; `None` for `null` and for what is no web page.
+/// The host of an `Origin`; `None` for `null` and for other schemes than HTTP.
 fn origin_host(origin: &[u8]) -> Option<HostName> {
     let uri: Uri = std::str::from_utf8(origin).ok()?.parse().ok()?;
     matches!(uri.scheme_str(), Some("http" | "https")).then(|| uri.host().map(HostName::of))?
@@ -211,7 +211,7 @@ mod tests {
                 check(&method, "/", &[local, foreign], Err(Refusal::CrossSite));
             }
         }
-        // A page cannot read what a link or an image loads.
+        // A page cannot read the content of a link or an image.
         check(&Method::GET, "/", &[local, EVIL], Ok(()));
         check(&Method::OPTIONS, "/", &[local, EVIL], Ok(()));
     }

@@ -11,20 +11,20 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::http::problem::{Kind, Problem};
 
-/// How long a key may be.
-const LONGEST: usize = 255;
+/// Maximum length of a key, in bytes.
+const MAX_KEY_BYTES: usize = 255;
 
-/// A key, as what it is stored by.
+/// The hash of a key, under which its claim is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Key(u128);
 
-/// What the holder of a key is.
+/// The claim of a request on a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Claim {
-    /// The batch that the first request with the key became.
+    /// The batch of the first request with the key.
     pub(crate) batch_id: BatchId,
-    /// When that request came.
+    /// The arrival of that request.
     pub(crate) received_at: Timestamp,
     /// That batch's number in the order of batches.
     #[serde(default)]
@@ -42,10 +42,12 @@ impl Key {
         };
         let text = value.to_str().unwrap_or_default().trim();
         let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-        if values.next().is_some() || !(1..=LONGEST).contains(&bare.len()) {
+        if values.next().is_some() || !(1..=MAX_KEY_BYTES).contains(&bare.len()) {
             return Err(Problem::new(
                 Kind::BadRequest,
-                format!("There is one Idempotency-Key, of 1 to {LONGEST} visible ASCII characters."),
+                format!(
+                    "A request has at most one Idempotency-Key, of 1 to {MAX_KEY_BYTES} visible ASCII characters."
+                ),
             ));
         }
         Ok(Some(Self(xxh3_128(bare.as_bytes()))))
@@ -55,7 +57,7 @@ impl Key {
         format!("idempotency#{:032x}", self.0)
     }
 
-    /// Claims the key for a request, or finds the claim of the same request before it, `true` then.
+    /// Claims the key for a request. Returns the claim, and whether an earlier equal request made it.
     pub(crate) async fn claim(
         &self,
         tenant: &Name,
@@ -68,26 +70,26 @@ impl Key {
             Written::Done => return Ok((claim, false)),
             Written::Conflict(Some(held)) => json::decode::<Claim>(held.body.as_bytes())?,
             Written::Conflict(None) => {
-                return Err(Problem::unavailable("a claim was released while it was looked at"));
+                return Err(Problem::unavailable("another request released the claim at the same moment"));
             }
         };
         if held.fingerprint != claim.fingerprint {
             return Err(Problem::new(
                 Kind::KeyReused,
-                "This Idempotency-Key came with another request before; another request needs another key.",
+                "An earlier, different request has this Idempotency-Key. Another request needs another key.",
             ));
         }
         Ok((held, true))
     }
 
-    /// Gives the key free again: its request was refused, and may come corrected under the same key.
+    /// Releases the key of a refused request, which the client may correct and send under the same key.
     pub(crate) async fn release(&self, tenant: &Name, store: &impl Store) -> Result<(), Problem> {
         store.delete(Table::Claims, tenant.as_str(), &self.sort()).await?;
         Ok(())
     }
 }
 
-/// The fingerprint of a request: what it is for, what its body is, and the body.
+/// The fingerprint of a request: its operation, the kind of its body, and the body.
 pub(crate) fn fingerprint(operation: &str, format: &str, body: &[u8]) -> String {
     let mut hash = Xxh3::new();
     for part in [operation, format] {

@@ -1,4 +1,4 @@
-//! What a request's headers say of its body, and of the answer that it wants.
+//! The headers of a request about its body and about the preferred answer.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use serde_json::json;
 
 use crate::http::problem::{Kind, Problem};
 
-/// The media types that `POST /records` takes.
+/// The media types that `POST /records` accepts.
 pub(crate) const RECORD_TYPES: [&str; 4] =
     ["application/json", "application/x-ndjson", "application/jsonl", "text/csv"];
 
-/// How long `Prefer: wait` waits where it does not say; API Gateway answers within 30 s.
-const WAIT: Duration = Duration::from_secs(20);
-const WAIT_MAX: u64 = 25;
+/// Default and maximum time of `Prefer: wait`; API Gateway answers within 30 s.
+const DEFAULT_WAIT: Duration = Duration::from_secs(20);
+const MAX_WAIT_SECONDS: u64 = 25;
 
 /// The format that `Content-Type` names.
 pub(crate) fn format(headers: &HeaderMap) -> Result<Format, Problem> {
@@ -29,10 +29,10 @@ pub(crate) fn format(headers: &HeaderMap) -> Result<Format, Problem> {
         "text/csv" => Format::Csv,
         "application/x-www-form-urlencoded" => {
             return Err(unsupported(
-                "The body is announced as a form, which is what curl -d does unless told otherwise by -H 'Content-Type: application/json'.",
+                "The Content-Type is that of a form: curl -d sends it by default. Add -H 'Content-Type: application/json'.",
             ));
         }
-        _ => return Err(unsupported("The body's Content-Type is not one that is taken.")),
+        _ => return Err(unsupported("The API does not accept this Content-Type.")),
     };
     let charset = parts.find_map(|part| part.strip_prefix("charset="));
     match charset.map(|name| name.trim_matches('"')) {
@@ -41,13 +41,13 @@ pub(crate) fn format(headers: &HeaderMap) -> Result<Format, Problem> {
     }
 }
 
-/// Whether `Content-Type` names JSON, as everything but records must be.
+/// Refuses a `Content-Type` other than JSON, for all operations but records.
 pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     match format(headers) {
         Ok(Format::Json) => Ok(()),
         _ => Err(Problem::new(
             Kind::UnsupportedMediaType,
-            "The body must be JSON, announced as Content-Type: application/json.",
+            "The body must be JSON with Content-Type: application/json.",
         )
         .with("accepted", json!(["application/json"]))),
     }
@@ -55,7 +55,7 @@ pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn unsupported(why: &str) -> Problem {
     let accepted = RECORD_TYPES.join(", ");
-    let problem = Problem::new(Kind::UnsupportedMediaType, format!("{why} Accepted are {accepted}."))
+    let problem = Problem::new(Kind::UnsupportedMediaType, format!("{why} Accepted types: {accepted}."))
         .with("accepted", json!(RECORD_TYPES));
     match HeaderValue::from_str(&accepted) {
         Ok(value) => problem.with_header(HeaderName::from_static("accept-post"), value),
@@ -74,7 +74,7 @@ pub(crate) fn is_gzip(headers: &HeaderMap) -> Result<bool, Problem> {
                 _ => {
                     return Err(Problem::new(
                         Kind::UnsupportedMediaType,
-                        "The body's Content-Encoding is not one that is taken. Accepted are gzip, once, and identity.",
+                        "The API does not accept this Content-Encoding. Accepted are gzip, once, and identity.",
                     )
                     .with("accepted", json!(["gzip", "identity"]))
                     .with_header(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, identity")));
@@ -85,8 +85,8 @@ pub(crate) fn is_gzip(headers: &HeaderMap) -> Result<bool, Problem> {
     Ok(gzip)
 }
 
-/// How long the client wants to wait for the end (`Prefer: wait`, RFC 7240); `None`: it does not. A
-/// preference that cannot be read is one that is not there.
+/// The time that the client wants to wait for the end (`Prefer: wait`, RFC 7240); `None`: it does not wait. The API ignores a
+/// preference that it cannot read.
 pub(crate) fn wait(headers: &HeaderMap) -> Option<Duration> {
     let preferences = headers
         .get_all("prefer")
@@ -100,10 +100,10 @@ pub(crate) fn wait(headers: &HeaderMap) -> Option<Duration> {
             continue;
         }
         return match value.trim().trim_matches('"') {
-            "" => Some(WAIT),
+            "" => Some(DEFAULT_WAIT),
             seconds => match seconds.parse::<u64>() {
                 Ok(0) | Err(_) => None,
-                Ok(seconds) => Some(Duration::from_secs(seconds.min(WAIT_MAX))),
+                Ok(seconds) => Some(Duration::from_secs(seconds.min(MAX_WAIT_SECONDS))),
             },
         };
     }

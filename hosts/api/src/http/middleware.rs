@@ -1,4 +1,4 @@
-//! What every request goes through: its id, its log line, and that whatever goes wrong ends in a problem.
+//! The middleware of every request: its id, its log line, and a problem for every error.
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
@@ -21,14 +21,14 @@ use crate::{
     },
 };
 
-/// What the middleware works with.
+/// The state of the middleware.
 #[derive(Debug)]
 pub(crate) struct Edge<S, F> {
     api: Arc<Api<S, F>>,
     routes: HashMap<String, Route>,
 }
 
-/// What the middleware knows of a route.
+/// A route, as the middleware needs it.
 #[derive(Debug, Default)]
 struct Route {
     methods: Vec<&'static str>,
@@ -55,7 +55,7 @@ impl<S, F> Edge<S, F> {
     }
 }
 
-/// Answers a request, and logs one line about it: its route, never its path or its query.
+/// Answers a request, and logs one line with its route, never with its path or query.
 pub(crate) async fn edge<S: Store, F: Flow>(
     State(edge): State<Arc<Edge<S, F>>>,
     request: Request,
@@ -68,11 +68,11 @@ pub(crate) async fn edge<S: Store, F: Flow>(
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let known = edge.routes.get(route);
     let permitted = edge.api.hosts.check(&method, request.uri(), request.headers());
-    let (request, rest) = body::lend(request);
+    let (request, rest) = body::split_rest(request);
     let response = match permitted {
         Ok(()) => next.run(request).await,
         Err(refusal) => {
-            // The rest of the body comes back when the request goes.
+            // Dropping the request returns the rest of its body.
             drop(request);
             refused(refusal).into_response()
         }
@@ -82,7 +82,7 @@ pub(crate) async fn edge<S: Store, F: Flow>(
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }
-    // Events arrive by the thousand a second, and so do clients that were told to wait.
+    // Thousands of events arrive each second, and as many repeated requests after a 429.
     let status = response.status();
     let is_usual = status.as_u16() < 400 || status == StatusCode::TOO_MANY_REQUESTS;
     let is_frequent = is_usual && method == Method::POST && known.is_some_and(|route| route.takes_events);
@@ -139,7 +139,7 @@ fn as_problem(response: Response, method: &Method, route: Option<&Route>) -> Res
     }
 }
 
-/// The problem of a request that is not for this server, or not from where it may come.
+/// The problem of a request with a foreign host or a foreign origin.
 fn refused(refusal: Refusal) -> Problem {
     let kind = match refusal {
         Refusal::NoHost => Kind::BadRequest,
@@ -149,18 +149,18 @@ fn refused(refusal: Refusal) -> Problem {
     Problem::new(kind, refusal.sentence())
 }
 
-/// The problem of an error that came without a word of ours.
+/// The problem of an error that the router answered by itself.
 fn plain(status: StatusCode) -> Problem {
     match status {
         StatusCode::NOT_FOUND => Problem::new(
             Kind::NotFound,
-            "There is nothing at this path; /openapi.json lists what there is, and /docs shows it.",
+            "There is no operation at this path. /openapi.json lists all operations, and /docs shows them.",
         ),
         StatusCode::METHOD_NOT_ALLOWED => Problem::new(
             Kind::MethodNotAllowed,
-            "This path does not take this method; Allow lists those that it takes.",
+            "This path does not support this method. Allow lists the supported ones.",
         ),
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("the request is larger than is taken"),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("the request is too large"),
         StatusCode::REQUEST_TIMEOUT => Problem::new(Kind::Timeout, "The request took too long to arrive."),
         status if status.is_client_error() => Problem::new(Kind::BadRequest, "The request cannot be read."),
         status => Problem::internal(format!("a route answered {status}")),

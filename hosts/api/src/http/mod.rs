@@ -1,5 +1,4 @@
-//! What every domain of the API shares: routes and their description, what each request passes, bodies, queries, pages
-//! and problems.
+//! The common parts of all domains: routes and their description, middleware, bodies, queries, pages and problems.
 
 pub(crate) mod accept;
 pub(crate) mod body;

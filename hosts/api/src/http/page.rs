@@ -32,7 +32,7 @@ pub(crate) fn page<T: Serialize>(name: &'static str, entries: &[T], next: Option
     Json(Page(name, entries, Next { next })).into_response()
 }
 
-/// The problem of a listing that failed. Where the client named a page, the page can be at fault.
+/// The problem of a failed listing. If the client named a page, that name may be wrong.
 pub(crate) fn failed(error: Error, names_page: bool) -> Problem {
     match error {
         Error::BadInput(_) if names_page => {

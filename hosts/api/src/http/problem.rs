@@ -1,4 +1,4 @@
-//! Errors as the API tells them: problem details (RFC 9457). No text in them holds a value out of a record.
+//! Errors of the API: problem details (RFC 9457). None of their texts contains a value of a record.
 
 use axum::{
     Json,
@@ -14,44 +14,44 @@ use crate::flow::FlowError;
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// The kinds of problem; what a client's program tells them apart by.
+/// The kinds of problems, which client programs distinguish by `type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A parameter or a header is not as it must be.
+    /// A parameter or a header is invalid.
     BadRequest,
-    /// The body cannot be read as what it says it is, or holds nothing.
+    /// The body does not match its type, or is empty.
     BadBody,
-    /// An event that came alone is not one.
+    /// A single event is invalid.
     InvalidEvent,
     /// A page of another site sent a write.
     CrossSite,
-    /// There is no such thing.
+    /// The object does not exist.
     NotFound,
-    /// The batch has this record, perhaps, and has not decided it.
+    /// The batch has not decided this record.
     NotDecided,
-    /// The path is there, and not with this method.
+    /// The path does not support this method.
     MethodNotAllowed,
-    /// It was done already, and is done once.
+    /// The operation was done before, and is possible once.
     Conflict,
-    /// There is one of this name.
+    /// The name exists already.
     Exists,
-    /// It cannot be done as things stand.
+    /// The present state does not permit the operation.
     NotPossible,
-    /// The request names a host that the server does not answer to.
+    /// The request names a host that the server does not accept.
     WrongHost,
-    /// The body took too long to come.
+    /// The body took too long to arrive.
     Timeout,
-    /// The body is larger than a request may be.
+    /// The body exceeds its maximum size.
     TooLarge,
-    /// The body is of a type, or packed in a way, that is not taken.
+    /// The API does not accept the type or the encoding of the body.
     UnsupportedMediaType,
-    /// The `Idempotency-Key` stands for another body.
+    /// The `Idempotency-Key` belongs to another request.
     KeyReused,
-    /// More events have come than could be worked off; there is room again in a moment.
+    /// The queue of events is full; it may have room in a moment.
     TooManyRequests,
     /// A fault in crmflow or its setup.
     Internal,
-    /// Busy or out of reach; the same request may work in a moment.
+    /// Busy or out of reach; the same request may succeed in a moment.
     Unavailable,
 }
 
@@ -124,7 +124,7 @@ impl Kind {
     }
 }
 
-/// A problem on its way to the client.
+/// A problem as an answer to a client.
 #[derive(Clone, Debug)]
 pub struct Problem {
     kind: Kind,
@@ -134,7 +134,7 @@ pub struct Problem {
     cause: Option<String>,
 }
 
-/// What goes into the log of a problem that is ours, beside the response.
+/// The cause of an internal problem, for the log only.
 #[derive(Clone, Debug)]
 pub(crate) struct Cause(pub(crate) String);
 
@@ -144,30 +144,30 @@ impl Problem {
         Self { kind, detail: detail.into(), members: Map::new(), headers: Vec::new(), cause: None }
     }
 
-    /// A problem of ours: the client learns that it is, the log learns why.
+    /// An internal problem: the client learns that it is internal, and the log has the cause.
     pub fn internal(cause: impl Into<String>) -> Self {
         Self {
             cause: Some(cause.into()),
             ..Self::new(
                 Kind::Internal,
-                "Something went wrong here; it is in the log under this request's x-request-id.",
+                "An internal error occurred. The log has it under the x-request-id of this response.",
             )
         }
     }
 
-    /// Something that we need did not answer.
+    /// Storage or the flow did not answer.
     pub fn unavailable(cause: impl Into<String>) -> Self {
         let problem = Self {
             cause: Some(cause.into()),
             ..Self::new(
                 Kind::Unavailable,
-                "Storage or the flow did not answer; nothing that was not acknowledged was taken. Try again in a moment.",
+                "Storage or the flow did not answer, and crmflow did not accept the request. Send it again in a moment.",
             )
         };
         problem.with_header(header::RETRY_AFTER, HeaderValue::from_static("2"))
     }
 
-    /// Why an input was refused, where the words of `error` are about what the client sent.
+    /// The problem of a refused input; `error` describes the input.
     pub fn refused(error: Error) -> Self {
         match error {
             Error::BadInput(why) => Self::new(Kind::BadBody, sentence(&why)),
@@ -176,34 +176,31 @@ impl Problem {
         }
     }
 
-    /// Everything that is wrong with a body, each with its JSON Pointer.
+    /// All faults of a body, each with its JSON Pointer.
     pub(crate) fn of_faults(kind: Kind, faults: &[Fault]) -> Self {
         let sentences: Vec<String> = faults.iter().map(Fault::sentence).collect();
         Self::new(kind, sentence(&sentences.join("; "))).with("errors", json!(faults))
     }
 
-    /// More than a request may hold, with the way for more.
+    /// The problem of a too large request, with a hint at uploads.
     pub fn too_large(why: &str) -> Self {
-        let detail = format!(
-            "{} POST /uploads gives an address that a file of any size can be put to.",
-            sentence(why)
-        );
+        let detail = format!("{} POST /uploads returns an address for files of any size.", sentence(why));
         Self::new(Kind::TooLarge, detail).with("uploads", json!("/uploads"))
     }
 
-    /// Whether it is the request that is wrong, so that it must be changed.
+    /// Whether the client must change the request.
     pub(crate) fn is_refusal(&self) -> bool {
         self.kind.status().is_client_error()
     }
 
-    /// With another member.
+    /// The same with a further member.
     #[must_use]
     pub fn with(mut self, name: &str, value: Value) -> Self {
         self.members.insert(name.to_owned(), value);
         self
     }
 
-    /// With a header.
+    /// The same with a header.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
@@ -211,7 +208,7 @@ impl Problem {
     }
 }
 
-/// A text as a sentence: a capital first, a full stop last.
+/// A text as a sentence, with a capital and a full stop.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string());
@@ -245,7 +242,7 @@ impl From<QueueError> for Problem {
         let problem = match &error {
             QueueError::Full => Self::new(
                 Kind::TooManyRequests,
-                "More events are waiting than are taken; nothing of this request was. Send it again in a moment.",
+                "The queue of events is full, and crmflow did not accept the request. Send it again in a moment.",
             ),
             QueueError::Unavailable(_) => Self::unavailable(error.to_string()),
             QueueError::Refused(_) => return Self::internal(error.to_string()),
@@ -302,22 +299,22 @@ mod tests {
         check(
             Problem::refused(Error::TooLarge("it is large".into())),
             413,
-            "It is large. POST /uploads gives an address that a file of any size can be put to.",
+            "It is large. POST /uploads returns an address for files of any size.",
         );
         check(
             Problem::from(Error::BadInput("an item that was stored".into())),
             500,
-            "Something went wrong here; it is in the log under this request's x-request-id.",
+            "An internal error occurred. The log has it under the x-request-id of this response.",
         );
         check(
             Problem::from(QueueError::Full),
             429,
-            "More events are waiting than are taken; nothing of this request was. Send it again in a moment.",
+            "The queue of events is full, and crmflow did not accept the request. Send it again in a moment.",
         );
         check(
             Problem::from(Error::StorageUnavailable("disk".into())),
             503,
-            "Storage or the flow did not answer; nothing that was not acknowledged was taken. Try again in a moment.",
+            "Storage or the flow did not answer, and crmflow did not accept the request. Send it again in a moment.",
         );
     }
 }

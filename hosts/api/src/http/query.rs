@@ -1,39 +1,40 @@
-//! The query of a listing: what it may ask for, and the address of the next page.
+//! The query of a listing, and the address of its next page.
 
 use axum::{extract::Query, http::Uri};
 use serde_json::json;
 
 use crate::http::problem::{Kind, Problem};
 
-/// How many entries a page has where the client does not say.
-pub(crate) const PAGE: usize = 100;
-/// How many it may have.
-pub(crate) const PAGE_MAX: usize = 1000;
+/// Default number of entries in a page.
+pub(crate) const DEFAULT_PAGE_ENTRIES: usize = 100;
+/// Maximum number of entries in a page.
+pub(crate) const MAX_PAGE_ENTRIES: usize = 1000;
 
-/// The parameters of a request, all of them known.
+/// The known parameters of a request.
 #[derive(Debug)]
 pub(crate) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Reads them. One that is not `known` is a spelling mistake that would otherwise answer another question.
+    /// Reads them. An unknown parameter is an error, because a misspelt one would select something else.
     pub(crate) fn read(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
         let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
             return Err(Problem::new(Kind::BadRequest, "The query cannot be read."));
         };
         if pairs.iter().any(|(name, _)| !known.contains(&name.as_str())) {
-            let detail = format!("The query may hold {}, and holds something else.", known.join(", "));
+            let detail =
+                format!("The query has an unknown parameter. Known parameters: {}.", known.join(", "));
             return Err(Problem::new(Kind::BadRequest, detail).with("parameters", json!(known)));
         }
         Ok(Self(pairs))
     }
 
-    /// The value of a parameter; an empty one is one that is not there.
+    /// The value of a parameter; an empty value counts as absent.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let mut found = self.0.iter().filter(|(key, _)| key == name);
         found.next_back().map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// The value, read; `expected` says in the problem what it must be.
+    /// The parsed value; `expected` describes it in the problem.
     pub(crate) fn parse<T>(
         &self,
         name: &str,
@@ -50,12 +51,12 @@ impl Parameters {
             .transpose()
     }
 
-    /// How many entries are wanted.
+    /// The requested number of entries.
     pub(crate) fn limit(&self) -> Result<usize, Problem> {
         let limit = self.parse("limit", "a number from 1 to 1000", |text| {
-            text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit))
+            text.parse().ok().filter(|limit| (1..=MAX_PAGE_ENTRIES).contains(limit))
         })?;
-        Ok(limit.unwrap_or(PAGE))
+        Ok(limit.unwrap_or(DEFAULT_PAGE_ENTRIES))
     }
 
     /// The address of the next page: this request with `name` set to `value`.

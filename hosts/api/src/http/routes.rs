@@ -11,12 +11,12 @@ use kernel::Store;
 
 use crate::{api::Api, flow::Flow};
 
-/// What a method of a path does.
+/// A method of a path.
 #[derive(Clone, Debug)]
 pub(crate) struct Operation {
     pub(crate) method: &'static str,
     pub(crate) path: &'static str,
-    /// Whether it takes events, and also at the path with a slash at its end.
+    /// Whether it accepts events; then the path may end with a slash.
     pub(crate) is_intake: bool,
 }
 
@@ -72,7 +72,7 @@ impl<S: Store, F: Flow> Routes<S, F> {
         self.with("DELETE", path, routing::delete(handler))
     }
 
-    /// Adds an operation that takes events. Seed 003 calls `POST /events/`, so a slash may end the path.
+    /// Adds an operation that accepts events. Seed 003 calls `POST /events/`, so the path may end with a slash.
     pub(crate) fn intake<H: Handler<T, Arc<Api<S, F>>>, T: 'static>(
         mut self,
         path: &'static str,

@@ -1,5 +1,4 @@
-//! `GET /quarantine` and `POST /quarantine/replay`: the records that could not be taken, and sending them
-//! again.
+//! `GET /quarantine` and `POST /quarantine/replay`: lists the records in quarantine, and replays them.
 
 use std::sync::Arc;
 
@@ -42,8 +41,8 @@ struct View {
     replayed_as: Option<BatchId>,
 }
 
-/// A page of the quarantine. Entries that were sent again are left out unless all are asked for, so a page
-/// may hold fewer than it could and still have a next one.
+/// A page of the quarantine. Replayed entries are omitted unless the query has `all`, so a page may be short and still have a
+/// next page.
 pub(crate) async fn list<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
@@ -74,7 +73,7 @@ fn error_type(name: &str) -> Option<ErrorType> {
     ErrorType::ALL.into_iter().find(|kind| kind.name() == name)
 }
 
-/// What to send again: everything, or what all of these say.
+/// The selection of a replay: all entries, or those that match all members.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Request {
@@ -99,8 +98,8 @@ struct Replayed {
     hint: Option<&'static str>,
 }
 
-/// Where deliveries are sent again.
-const OF_DELIVERIES: &str = "Deliveries are sent again by POST /deliveries/replay.";
+/// The hint at the replay of deliveries.
+const DELIVERIES_HINT: &str = "POST /deliveries/replay replays deliveries.";
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -110,7 +109,7 @@ struct Resent {
     batch: Accepted,
 }
 
-/// Sends entries through the flow again: 202, or 200 where there was nothing to send.
+/// Sends entries through the flow again: 202, or 200 if there is none.
 pub(crate) async fn replay<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
@@ -142,7 +141,7 @@ pub(crate) async fn replay<S: Store, F: Flow>(
         more: found.more,
         batches,
         requests: found.requests,
-        hint: (found.deliveries > 0).then_some(OF_DELIVERIES),
+        hint: (found.deliveries > 0).then_some(DELIVERIES_HINT),
     };
     let status = if answer.replayed == 0 { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(answer)).into_response())

@@ -1,4 +1,4 @@
-//! `GET /openapi.json`, `/docs` and `/`: the API described, for programs and for people.
+//! `GET /openapi.json`, `/docs` and `/`: the description of the API, for programs and for people.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use axum::{
 
 use crate::http::{description::Description, problem::Problem};
 
-/// The page; it holds all that it needs but the description.
+/// The page, complete but for the description.
 const PAGE: &str = include_str!("docs.html");
 
-/// What the page may do: its own script and style, and calls to where it came from.
+/// The permissions of the page: its own script and style, and calls to its own server.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
                       connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -23,14 +23,14 @@ pub(crate) async fn openapi(description: Extension<Arc<Description>>) -> Result<
     Ok((media, description.text()?.to_owned()).into_response())
 }
 
-/// The page to read it and to try it.
+/// The page that shows the description and sends requests.
 pub(crate) async fn page() -> Response {
     let headers =
         [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, POLICY)];
     (headers, PAGE).into_response()
 }
 
-/// The way to the page.
+/// The redirect to the page.
 pub(crate) async fn root() -> Redirect {
     Redirect::temporary("/docs")
 }

@@ -18,8 +18,8 @@ use crate::{
     http::problem::Problem,
 };
 
-/// How long storage may take.
-const TIME: Duration = Duration::from_secs(3);
+/// Maximum time for an answer of storage.
+const STORAGE_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Serialize)]
 struct Health {
@@ -27,15 +27,15 @@ struct Health {
     checks: Value,
 }
 
-/// Reads one item and one object; that they are not there is an answer.
+/// Reads one item and one object, which need not exist.
 pub(crate) async fn get<S: Store, F: Flow>(
     State(api): State<Arc<Api<S, F>>>,
     caller: Caller,
 ) -> Result<Response, Problem> {
     let tenant = caller.tenant.as_str();
-    let item = timeout(TIME, api.store.get(Table::Batches, tenant, "health"));
+    let item = timeout(STORAGE_TIMEOUT, api.store.get(Table::Batches, tenant, "health"));
     let key = format!("batches/{tenant}/health");
-    let object = timeout(TIME, api.objects.find(&key));
+    let object = timeout(STORAGE_TIMEOUT, api.objects.find(&key));
     let (item, object) = tokio::join!(item, object);
     let item = told(item.map(|got| got.map(|_| ()).map_err(|error| error.to_string())));
     let object = told(object.map(|got| got.map(|_| ()).map_err(|error| error.to_string())));
@@ -47,7 +47,7 @@ pub(crate) async fn get<S: Store, F: Flow>(
 }
 
 fn told<T>(answer: Result<Result<(), String>, T>) -> Result<(), String> {
-    answer.unwrap_or_else(|_| Err(format!("no answer within {} s", TIME.as_secs())))
+    answer.unwrap_or_else(|_| Err(format!("no answer within {} s", STORAGE_TIMEOUT.as_secs())))
 }
 
 fn word(answer: &Result<(), String>) -> &'static str {

@@ -1,4 +1,4 @@
-//! The service itself: whether it works, and what it can do.
+//! The service itself: its health and its description.
 
 mod docs;
 mod health;
