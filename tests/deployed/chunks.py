@@ -13,7 +13,7 @@ import urllib.request
 import boto3
 from botocore.config import Config
 
-CASES = pathlib.Path(__file__).parent.parent / "cases"
+CASES = pathlib.Path(__file__).parent.parent / "records" / "cases"
 STACK = os.environ["AWS_SAM_STACK_NAME"]
 RUN = f"c{time.time_ns():x}"
 

@@ -1,4 +1,4 @@
-"""Sends the batches of tests/cases to the stack AWS_SAM_STACK_NAME, and compares the states that their
+"""Sends the batches of tests/records/cases to the stack AWS_SAM_STACK_NAME, and compares the states that their
 executions entered, as Step Functions tells them, and the output of the machine; of events also what is in
 quarantine. Usage: paths.py API"""
 
@@ -11,7 +11,7 @@ import urllib.request
 
 import boto3
 
-CASES = pathlib.Path(__file__).parent.parent / "cases"
+CASES = pathlib.Path(__file__).parent.parent / "records" / "cases"
 STACK = os.environ["AWS_SAM_STACK_NAME"]
 RUN = f"p{time.time_ns():x}"
 RECEIVED_AT = "2026-11-21T08:00:00Z"

@@ -1,0 +1,4 @@
+//! Batches: their records by outcome, and their way through crashes.
+
+mod crash;
+mod rows;

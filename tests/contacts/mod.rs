@@ -1,0 +1,4 @@
+//! Contacts: their listing, and their consent.
+
+mod consent;
+mod listing;

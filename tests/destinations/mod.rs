@@ -1,0 +1,4 @@
+//! Destinations: their settings and secrets, and the test receiver.
+
+pub(crate) mod api;
+pub(crate) mod sink;
