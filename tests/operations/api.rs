@@ -62,7 +62,7 @@ fn the_same_key_is_the_same_batch() {
         let (first, again) = (post("\"one\"", &ann("ann")), post("one", &ann("ann")));
         assert_eq!((first.status, again.status), (202, 202));
         assert_eq!(first.body, again.body);
-        check_problem(&post("one", &ann("bob")), 422, "came with another request");
+        check_problem(&post("one", &ann("bob")), 422, "An earlier, different request");
         check_problem(&post("", &ann("ann")), 400, "Idempotency-Key");
         // A request that was refused may come corrected under its key.
         check_problem(&post("two", b"[]"), 400, "no record");
@@ -95,7 +95,7 @@ fn the_type_of_a_body_is_one_that_is_taken() {
         let packed = post(&[JSON, ("content-encoding", "br")]);
         check_problem(&packed, 415, "gzip");
         assert_eq!(packed.headers["accept-encoding"], "gzip, identity");
-        check_problem(&post(&[JSON, ("content-encoding", "gzip")]), 400, "announced as gzip and is not");
+        check_problem(&post(&[JSON, ("content-encoding", "gzip")]), 400, "the body is not gzip");
     });
 }
 
@@ -220,7 +220,7 @@ fn an_upload_arrives_once() {
     served(|_, api| {
         let id = cases::upload(api, "", &ann("ann"));
         assert_eq!(api.ended(&id)["outcomes"]["saved"], 1);
-        check_problem(&api.put(&format!("/uploads/default/{id}"), &ann("bob")), 409, "arrived already");
+        check_problem(&api.put(&format!("/uploads/default/{id}"), &ann("bob")), 409, "complete already");
         check_problem(&api.put("/uploads/default/01ARZ3NDEKTSV4RRFFQ69G5FAV", &ann("bob")), 404, "No upload");
         check_problem(&api.put("/uploads/default/../x", &ann("bob")), 404, "");
         let posted = api.send(JSON.1, &ann("cleo"));
