@@ -1,4 +1,4 @@
-//! B1: a file of records in; the opted-in ones as NDJSON and the refused ones with their faults out. No store.
+//! B1: reads a file of records; writes opted-in records as JSON lines, and refused ones with their faults. No store.
 
 use std::{
     fs::File,
@@ -20,14 +20,14 @@ use crate::{
     report::Report,
 };
 
-/// How many threads everyone may use.
+/// Number of threads of each program.
 pub const THREADS: usize = 2;
 
-/// At least so many times as fast as DuckDB, which is as strict, and as Polars, which is not.
+/// Minimum ratio of a peer's time to ours. DuckDB is as strict as crmflow, and Polars is not.
 const TARGET: [(&str, f64); 2] = [("DuckDB", 6.0), ("Polars", 2.5)];
 const TARGET_PEAK_MIB: f64 = 100.0;
 
-/// Runs it.
+/// Runs the benchmark.
 pub fn run(place: &Place, plan: &Plan, rounds: usize, with_peers: bool) -> Result<Report, Error> {
     let (input, oracle) = place.records(plan)?;
     let output = {
@@ -77,7 +77,7 @@ fn gates(report: &Report) -> Vec<Gate> {
         .collect()
 }
 
-/// Ours: this program's `clean`, as a child, so that its memory is measured like everyone's.
+/// Ours: `clean` of this program as a child process, so that its memory is measured like that of the peers.
 struct Ours {
     input: PathBuf,
     place: Place,
@@ -125,7 +125,7 @@ pub fn check_counts(name: &str, counted: &Counts, right: &Counts) -> Result<(), 
     Err(Error::wrong(name, format!("it counted {counted:?}; {right:?} is right")))
 }
 
-/// The counts may differ; how is said.
+/// The counts may differ; the report shows the difference.
 pub fn leniently(said: Said, oracle: &Oracle) -> Judged {
     let (counted, right) = (said.counts, oracle.counts);
     let inexact = (counted != right).then(|| {

@@ -1,5 +1,5 @@
-//! B10: the whole flow. A file of records through `crmflow process`: state machines, functions, store, all
-//! durable when it returns.
+//! B10: the whole flow. `crmflow process` runs a file of records through state machines, functions and store. The result is
+//! durable when the command ends.
 
 use std::{
     collections::BTreeMap,
@@ -22,12 +22,12 @@ use crate::{
     report::Report,
 };
 
-/// The most wall time and CPU time, in times of DuckDB's in the same run.
+/// Maximum wall time and CPU time, as multiples of DuckDB's in the same run.
 const TARGET_WALL: f64 = 2.0;
 const TARGET_CPU: f64 = 2.2;
 const TARGET_PEAK_MIB: f64 = 256.0;
 
-/// Runs it with the program at `program`.
+/// Runs the benchmark with the program at `program`.
 pub fn run(
     place: &Place,
     program: &Path,
@@ -100,7 +100,7 @@ struct Ours {
     oracle: Oracle,
 }
 
-/// What `crmflow process --json` says.
+/// The output of `crmflow process --json`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Summary {
@@ -121,7 +121,7 @@ impl Contestant for Ours {
         Ok(command)
     }
 
-    /// Some records refuse consent in a word that JSON does not take: then it stores the rest and ends with 1.
+    /// Some records have a consent word that JSON does not permit: then the command stores the rest and ends with 1.
     fn codes(&self) -> &'static [i32] {
         &[0, 1]
     }
@@ -137,7 +137,7 @@ impl Contestant for Ours {
             ignored: of("ignored"),
             duplicate: of("duplicate"),
             invalid: of("invalid"),
-            // The summary names the first conflicts; that all were found is seen in the table.
+            // The summary lists only the first conflicts; the table shows whether all were found.
             conflicts: self.oracle.counts.conflicts,
         };
         b1::check_counts(name, &counted, &self.oracle.counts)?;

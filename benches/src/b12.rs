@@ -1,5 +1,5 @@
-//! B12: a Lambda binary. How large its zip is, and how long it takes from its start to its first question for
-//! work, which is what a cold start waits for.
+//! B12: the Lambda binaries. Measures the size of each zip, and the time from start to the first request for work, which a
+//! cold start waits for.
 
 use std::{
     fmt, fs,
@@ -27,10 +27,10 @@ const TARGET_ZIP_MB: f64 = 4.0;
 const TARGET_MILLIS: f64 = 10.0;
 const TARGET_PEAK_MIB: f64 = 20.0;
 
-/// What a zip of one file holds beside the packed file: its two headers, its name twice, and the end.
+/// Bytes of a zip besides the compressed file: two headers, the name twice, and the end record.
 const ZIP_FRAME: u64 = 30 + 46 + 22 + 2 * "bootstrap".len() as u64;
 
-/// What every function of the template may ask of its environment. Nothing is called.
+/// The environment of every function. Nothing is called.
 const ENVIRONMENT: [(&str, &str); 23] = [
     ("AWS_DEFAULT_REGION", "eu-west-1"),
     ("AWS_REGION", "eu-west-1"),
@@ -57,7 +57,7 @@ const ENVIRONMENT: [(&str, &str); 23] = [
     ("BATCH_STATE_MACHINE_ARN", "arn:aws:states:eu-west-1:000000000000:stateMachine:batch"),
 ];
 
-/// How the functions did.
+/// The results of the functions.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// The load average of the last minute.
@@ -71,15 +71,15 @@ pub struct Report {
 pub struct Row {
     /// Its folder's name.
     pub name: String,
-    /// The size of its zip in bytes; zero for the peer, whose libraries lie elsewhere.
+    /// The size of its zip in bytes; zero for the peer, whose libraries are elsewhere.
     pub zip: u64,
-    /// From start to the first question, in milliseconds.
+    /// From start to the first request for work, in milliseconds.
     pub millis: Spread,
-    /// The most memory that was resident by then, in bytes.
+    /// Peak resident memory until then, in bytes.
     pub peak: u64,
 }
 
-/// One who is started.
+/// A program to start.
 struct Function {
     name: String,
     zip: u64,
@@ -88,7 +88,7 @@ struct Function {
     starts: Vec<(f64, u64)>,
 }
 
-/// Starts every `*/bootstrap` under `build`, which is what `sam build` leaves, and the peer, in turns.
+/// Starts every `*/bootstrap` under `build`, the output of `sam build`, and the peer, in turns.
 pub fn run(place: &Place, build: &Path, rounds: usize, with_peers: bool) -> Result<Report, Error> {
     let mut functions = built(build)?;
     if with_peers {
@@ -134,7 +134,7 @@ fn built(build: &Path) -> Result<Vec<Function>, Error> {
     Ok(functions)
 }
 
-/// The size of a zip that holds this file.
+/// The size of a zip of this file.
 fn zipped(file: &Path) -> io::Result<u64> {
     let mut packed = DeflateEncoder::new(Counter(ZIP_FRAME), Compression::new(6));
     io::copy(&mut fs::File::open(file)?, &mut packed)?;
@@ -154,8 +154,8 @@ impl Write for Counter {
     }
 }
 
-/// Starts one against a runtime API that has no work; the milliseconds until it asks for some, and the memory
-/// it has used by then.
+/// Starts a program against a runtime API without work. Returns the milliseconds until its first request, and its memory by
+/// then.
 fn start(function: &Function) -> Result<(f64, u64), Error> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(Error::of("a port on loopback"))?;
     let address = listener.local_addr().map_err(Error::of("a port on loopback"))?;
@@ -173,12 +173,12 @@ fn start(function: &Function) -> Result<(f64, u64), Error> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let began = Instant::now();
     let mut child = command.spawn().map_err(Error::of(&function.name))?;
-    // The connection is held until the memory is read: a function that loses it would end.
+    // The connection stays open until the memory is read: a function without it would end.
     let asked = first.recv_timeout(Duration::from_secs(20));
     let peak = peak(&child);
     let stopped = child.kill().and_then(|()| child.wait());
     stopped.map_err(Error::of(&function.name))?;
-    // Lets the listening thread see that nobody waits.
+    // Wakes the listening thread, which then ends.
     drop(first);
     let _ = TcpStream::connect(address).and_then(|mut one| one.write_all(NEXT.as_bytes()));
     let (at, _connection) = asked.map_err(|_| Error::Failed {
@@ -196,7 +196,7 @@ fn asks_for_work(connection: &TcpStream) -> bool {
     read.is_ok() && NEXT.starts_with(line.trim_end())
 }
 
-/// The most memory a process has had resident, in bytes.
+/// Peak resident memory of a process, in bytes.
 fn peak(child: &Child) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,4 +1,4 @@
-//! B4: what the check of one record costs, and whether its two verdicts agree.
+//! B4: the time to check one record, and the agreement of its two verdicts.
 
 use std::{collections::HashSet, fmt, hint::black_box, time::Instant};
 
@@ -15,28 +15,28 @@ use crate::{
     report::{Spread, load},
 };
 
-/// What the check of a record may take, in nanoseconds.
+/// Maximum time to check a record, in nanoseconds.
 const TARGET_NANOS: [(&str, f64); 2] = [("a valid record", 400.0), ("a refused record", 1500.0)];
 
-/// How the check did.
+/// The results of the check.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// The load average of the last minute.
     pub load: f64,
-    /// Of each way to check, what it is called and what a record takes, in nanoseconds.
+    /// Each way to check, with its nanoseconds a record.
     pub rows: Vec<(String, Spread)>,
-    /// On how many records both verdicts were compared.
+    /// Number of records with compared verdicts.
     pub compared: u64,
 }
 
-/// The records of a plan: valid ones, and refused ones by what is wrong.
+/// The records of a plan: valid ones, and refused ones with their flaw.
 struct Lines {
     valid: Vec<String>,
     refused: Vec<(Flaw, String)>,
 }
 
-/// Compares the verdicts, then takes the times.
+/// Compares the verdicts, then measures the times.
 pub fn run(plan: &Plan, rounds: usize) -> Result<Report, Error> {
     let compared = agree(plan)?;
     let lines = Lines::of(plan)?;
@@ -72,7 +72,7 @@ impl Lines {
     }
 }
 
-/// What `check` takes for one record, in nanoseconds, in each of some rounds over all of them.
+/// Nanoseconds of `check` for one record, in each round over all records.
 fn time(rounds: usize, records: &[&str], check: impl Fn(&str) -> bool) -> Spread {
     let passes = (200_000 / records.len().max(1)).max(1);
     Spread::of((0..rounds).map(|_| {
@@ -84,7 +84,7 @@ fn time(rounds: usize, records: &[&str], check: impl Fn(&str) -> bool) -> Spread
     }))
 }
 
-/// Checks every record of a plan, and a damaged copy of each, in both ways; how many were compared.
+/// Checks every record of a plan, and a damaged copy of each, in both ways. Returns the number of compared records.
 pub fn agree(plan: &Plan) -> Result<u64, Error> {
     let (mut compared, mut failure) = (0, None);
     let mut counts = Counts::default();
@@ -106,7 +106,7 @@ pub fn agree(plan: &Plan) -> Result<u64, Error> {
     failure.map_or(Ok(compared), Err)
 }
 
-/// A record passes, or is refused with the fault that the generator put into it.
+/// Checks that a record passes, or is refused with the flaw of the generator.
 fn expected(plan: &Plan, index: u64, record: &str, counts: &mut Counts) -> Result<(), Error> {
     let wrong = |why: String| Error::wrong("the check", format!("record {index}: {why}"));
     match (plan.role(index), contact::check(record)) {
@@ -123,7 +123,7 @@ fn expected(plan: &Plan, index: u64, record: &str, counts: &mut Counts) -> Resul
     }
 }
 
-/// The schema's verdict, with the two rules that are no part of the schema: unlike names, and an address.
+/// The schema's verdict, with two rules outside of the schema: different names, and a valid address.
 fn by_schema(record: &str) -> bool {
     let Ok(value) = serde_json::from_str::<serde_json::Value>(record) else {
         return false;
@@ -133,7 +133,7 @@ fn by_schema(record: &str) -> bool {
         && serde_json::from_str::<Unlike>(record).is_ok_and(|names| names.0)
 }
 
-/// The record with something done to it that files and programs do.
+/// The record with a damage that occurs in real files.
 fn damaged(record: &str, opt_in: bool, index: u64) -> String {
     let (now, other) = if opt_in { ("true", "false") } else { ("false", "true") };
     match index % 8 {
@@ -148,7 +148,7 @@ fn damaged(record: &str, opt_in: bool, index: u64) -> String {
     }
 }
 
-/// Whether no name stands twice in an object.
+/// Whether all names of an object differ.
 struct Unlike(bool);
 
 impl<'de> Deserialize<'de> for Unlike {

@@ -1,4 +1,4 @@
-//! One run of one program, and what it took.
+//! One run of one program, with its times and its memory.
 
 use std::{
     fs,
@@ -12,10 +12,10 @@ use wait4::{ResUse, Wait4};
 
 use crate::error::Error;
 
-/// How often a run is looked at for its threads and its end.
+/// Interval between checks of a run's threads and end.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// What a run took.
+/// The measurements of a run.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
@@ -23,18 +23,18 @@ pub struct Run {
     pub wall: f64,
     /// On all cores together, in user code and in the kernel, in seconds.
     pub cpu: f64,
-    /// The most memory that was resident (`ru_maxrss`), in bytes.
+    /// Peak resident memory (`ru_maxrss`), in bytes.
     pub peak: u64,
-    /// The most threads that were seen at once.
+    /// Maximum number of observed threads.
     pub threads: u64,
-    /// What it wrote to its standard output.
+    /// Its standard output.
     #[serde(skip)]
     pub output: String,
 }
 
 /// Runs a program to its end. It must end with one of these codes.
 ///
-/// The peak begins at what the driver itself holds, so the driver stays small.
+/// The peak starts with the driver's own memory, so the driver stays small.
 pub fn run(name: &str, command: &mut Command, codes: &[i32]) -> Result<Run, Error> {
     let out = tempfile::NamedTempFile::new().map_err(Error::of("a temporary file"))?;
     let err = tempfile::NamedTempFile::new().map_err(Error::of("a temporary file"))?;

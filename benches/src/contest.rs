@@ -1,4 +1,4 @@
-//! A workload and those who do it, in turns: A B C, A B C.
+//! A workload and its programs, which run in turns: A B C, A B C.
 
 use std::process::Command;
 
@@ -8,35 +8,35 @@ use crate::{
     report::{Report, Row, load},
 };
 
-/// What a run was worth.
+/// The judgement of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Judged {
-    /// What the program says the work itself took, without its own start and imports, in seconds.
+    /// The work by the program's own clock, without its start and imports, in seconds.
     pub inside: Option<f64>,
-    /// How the result differs from the right one, where that is allowed.
+    /// The permitted difference from the right result, if there is one.
     pub inexact: Option<String>,
     /// Its version.
     pub version: String,
 }
 
-/// One who does a workload.
+/// A program that does a workload.
 pub trait Contestant {
-    /// What it is called in the report.
+    /// Its name in the report.
     fn name(&self) -> String;
 
-    /// The program to run next; everything an earlier run left is gone.
+    /// The next run, with all results of earlier runs deleted.
     fn command(&mut self) -> Result<Command, Error>;
 
-    /// The exit codes that it may end with.
+    /// The permitted exit codes.
     fn codes(&self) -> &'static [i32] {
         &[0]
     }
 
-    /// Looks at what the run did. An error is the end: a wrong run is not a time.
+    /// Judges the result of a run. An error ends the benchmark: a wrong run has no time.
     fn judge(&mut self, run: &Run) -> Result<Judged, Error>;
 }
 
-/// Runs everyone in turn, `rounds` times, and reports; the first contestant is ours.
+/// Runs all programs in turn, `rounds` times; the first program is ours.
 pub fn hold(
     workload: &str,
     rounds: usize,

@@ -1,47 +1,47 @@
-//! Why a benchmark gave no result.
+//! The failure of a benchmark.
 
 use std::{io, path::Path};
 
-/// Why a benchmark gave no result.
+/// The failure of a benchmark.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or a process could not be used.
     #[error("{what}: {source}")]
     Io {
-        /// Which.
+        /// Its name.
         what: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A run ended badly.
+    /// A run failed.
     #[error("{name} failed: {why}")]
     Failed {
-        /// Whose run.
+        /// The program.
         name: String,
-        /// What it said last.
+        /// Its last output.
         why: String,
     },
-    /// A run did not do its work: no time of it counts.
+    /// A run had a wrong result, so its time does not count.
     #[error("{name} gave a wrong result: {why}")]
     Wrong {
-        /// Whose run.
+        /// The program.
         name: String,
-        /// What is wrong.
+        /// The difference.
         why: String,
     },
-    /// Something that has to be there first is not.
+    /// A prerequisite is missing.
     #[error("{0}")]
     Missing(String),
 }
 
 impl Error {
-    /// For `map_err` where a file is used.
+    /// For `map_err` of file accesses.
     pub fn at(path: &Path) -> impl Fn(io::Error) -> Self {
         let what = path.display().to_string();
         move |source| Self::Io { what: what.clone(), source }
     }
 
-    /// For `map_err` where `what` is done.
+    /// For `map_err` of the operation `what`.
     pub fn of(what: &str) -> impl Fn(io::Error) -> Self {
         let what = what.to_owned();
         move |source| Self::Io { what: what.clone(), source }

@@ -1,8 +1,7 @@
 //! How fast crmflow is, beside its peers.
 //!
-//! [`generate`] makes record sets and knows what is right for them; [`contest`] runs programs in turns and
-//! measures them; the workloads are `b1`, `b4`, `b5`, `b7`, `b10`, `b12` and `b13`. Nothing here runs as a test but
-//! small sizes, for their counts.
+//! [`generate`] makes record sets with their right counts. [`contest`] runs programs in turns and measures them. The workloads
+//! are `b1`, `b4`, `b5`, `b7`, `b10`, `b12` and `b13`. Tests run only small sizes, for their counts.
 
 pub mod b1;
 pub mod b10;

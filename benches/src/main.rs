@@ -17,7 +17,7 @@ struct Cli {
     /// The folder for record sets, results and the peers' packages.
     #[arg(long, global = true, default_value = "target/benches", value_name = "FOLDER")]
     work: PathBuf,
-    /// Keep the result in this file, as JSON.
+    /// Write the result to this file, as JSON.
     #[arg(long, global = true, value_name = "FILE")]
     json: Option<PathBuf>,
     #[command(subcommand)]
@@ -26,13 +26,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Workload {
-    /// Write a record set, and say what is right for it.
+    /// Write a record set, and print its right counts.
     Generate(Set),
-    /// A file in; opted-in records and faults out.
+    /// Read a file of records; write opted-in records and faults.
     B1(Contest),
-    /// The check of one record.
+    /// Check one record.
     B4(Contest),
-    /// Events in and out: latency at a steady rate, the most that is taken, deliveries a second.
+    /// Events: latency at a steady rate, maximum intake, deliveries a second.
     B5(Events),
     /// The engine: transitions a second, in memory and durable.
     B7(Engine),
@@ -40,27 +40,27 @@ enum Workload {
     B10(Whole),
     /// The Lambda binaries: size, start, memory.
     B12(Starts),
-    /// What is deployed: the cost of a million records.
+    /// The cost of a million records, from the deployed definitions.
     B13,
-    /// Each of them at its smallest size, without peers: whether what it counts still fits the program.
+    /// Run each benchmark at its smallest size, without peers, and check its counts.
     Smallest(Program),
-    /// What B1 measures of ours.
+    /// Our part of B1.
     #[command(hide = true)]
     Clean { input: PathBuf, output: PathBuf },
-    /// What B7 measures of ours.
+    /// Our part of B7.
     #[command(hide = true)]
     Engine(OneRun),
 }
 
 #[derive(Debug, Args)]
 struct Engine {
-    /// How often everyone runs.
+    /// Number of runs of each program.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Without the peers.
     #[arg(long)]
     no_peers: bool,
-    /// The program; without it the one that lies beside this one.
+    /// The program; without it the one beside this one.
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
 }
@@ -69,13 +69,13 @@ struct Engine {
 struct Events {
     #[command(flatten)]
     everyone: Engine,
-    /// For how many seconds events come in at the steady rate.
+    /// Seconds of the steady rate.
     #[arg(long, default_value_t = 60)]
     steady: u64,
-    /// For how many seconds they come in as fast as they are taken.
+    /// Seconds of the maximum rate.
     #[arg(long, default_value_t = 10)]
     ceiling: u64,
-    /// How many are delivered.
+    /// Number of delivered events.
     #[arg(long, default_value_t = 100_000)]
     delivered: u64,
 }
@@ -92,10 +92,10 @@ struct OneRun {
 
 #[derive(Debug, Args)]
 struct Set {
-    /// How many records.
+    /// Number of records.
     #[arg(long, default_value_t = 1_000_000)]
     records: u64,
-    /// What they follow from.
+    /// The seed of the records.
     #[arg(long, default_value_t = 7)]
     seed: u64,
     /// Thirty fields instead of four.
@@ -107,7 +107,7 @@ struct Set {
 struct Contest {
     #[command(flatten)]
     set: Set,
-    /// How often everyone runs.
+    /// Number of runs of each program.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Without Python.
@@ -119,24 +119,24 @@ struct Contest {
 struct Whole {
     #[command(flatten)]
     contest: Contest,
-    /// The program; without it the one that lies beside this one.
+    /// The program; without it the one beside this one.
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 struct Program {
-    /// The program; without it the one that lies beside this one.
+    /// The program; without it the one beside this one.
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 struct Starts {
-    /// What `sam build` made.
+    /// The output folder of `sam build`.
     #[arg(long, default_value = ".aws-sam/build", value_name = "FOLDER")]
     build: PathBuf,
-    /// How often everyone starts.
+    /// Number of starts of each program.
     #[arg(long, default_value_t = 11)]
     rounds: usize,
     /// Without Python.
@@ -172,7 +172,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
             give(&b1::run(&place()?, &set.plan(), *rounds, !no_peers)?, table, keep)
         }
         Workload::B4(Contest { set, rounds, .. }) => {
-            // What does not fit in a cache measures the memory instead of the check.
+            // Records outside of the cache would measure memory instead of the check.
             let plan = Plan { records: set.records.min(100_000), ..set.plan() };
             give(&b4::run(&plan, *rounds)?, ToString::to_string, keep)
         }
@@ -219,7 +219,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
     }
 }
 
-/// A result that differs from what is right is an error; how long it took is not looked at.
+/// A wrong result is an error; times do not count.
 fn smallest(place: &Place, program: &Path) -> Result<(), Error> {
     const SECOND: Duration = Duration::from_secs(1);
     let plan = Plan { seed: 7, records: 5_000, wide: false };
@@ -254,7 +254,7 @@ fn give<T: Serialize>(result: &T, text: impl Fn(&T) -> String, keep: Option<&Pat
     json.and_then(|json| fs::write(path, json)).map_err(Error::at(path))
 }
 
-/// One run of ours for B1; says what it counted as a peer does.
+/// One run of ours for B1; prints its counts as a peer does.
 fn clean_one(input: &Path, output: &Path) -> Result<(), Error> {
     let began = Instant::now();
     let (opt_ins, errors) = (output.join("opt-ins.ndjson"), output.join("errors.ndjson"));

@@ -1,4 +1,4 @@
-//! The peers: Python scripts that do the same work, and say what they counted.
+//! The peers: Python scripts that do the same work, and print their counts.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,14 +14,14 @@ use crate::{
     generate::Counts,
 };
 
-/// What a program that takes part in B1 or B10 says at its end, as one line of JSON.
+/// The last output line of a program in B1 or B10, as JSON.
 #[derive(Debug, Deserialize)]
 pub struct Said {
     /// Its version.
     pub version: String,
-    /// What the work took by its own clock, in seconds.
+    /// The work by its own clock, in seconds.
     pub seconds: f64,
-    /// What it counted.
+    /// Its counts.
     pub counts: Counts,
 }
 
@@ -33,14 +33,14 @@ impl Said {
     }
 }
 
-/// Where the scripts are.
+/// The folder of the scripts.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
 }
 
-/// A script that reads a file of records and leaves results in a folder.
+/// A script that reads a file of records and writes results to a folder.
 pub struct Script<J> {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
     /// The Python to run it with.
     pub python: PathBuf,
@@ -50,7 +50,7 @@ pub struct Script<J> {
     pub input: PathBuf,
     /// Makes the folder for its results, empty.
     pub output: Box<dyn Fn() -> Result<PathBuf, Error>>,
-    /// Looks at what it said and left.
+    /// Judges its output and its files.
     pub judge: J,
 }
 
@@ -62,7 +62,7 @@ impl<J: FnMut(Said) -> Result<Judged, Error>> Contestant for Script<J> {
     fn command(&mut self) -> Result<Command, Error> {
         let mut command = Command::new(&self.python);
         command.arg(folder().join(self.script)).arg(&self.input).arg((self.output)()?);
-        // As many threads as ours has.
+        // The same number of threads as ours.
         command.arg(crate::b1::THREADS.to_string()).env("POLARS_MAX_THREADS", crate::b1::THREADS.to_string());
         Ok(command)
     }

@@ -1,4 +1,4 @@
-//! Where record sets, results and the peers' packages lie while benchmarks run.
+//! The folder of record sets, results and the peers' packages.
 
 use std::{
     fs::{self, File},
@@ -20,7 +20,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// Makes the folder if it is not there.
+    /// Creates the folder if necessary.
     pub fn new(folder: &Path) -> Result<Self, Error> {
         fs::create_dir_all(folder).map_err(Error::at(folder))?;
         Ok(Self { folder: fs::canonicalize(folder).map_err(Error::at(folder))? })
@@ -31,7 +31,7 @@ impl Place {
         self.folder.join(name)
     }
 
-    /// Writes the record set, and what is right for it. It is then in the page cache, for everyone alike.
+    /// Writes the record set, with its right counts. The set is then in the page cache for all programs.
     pub fn records(&self, plan: &Plan) -> Result<(PathBuf, Oracle), Error> {
         let width = if plan.wide { "wide-" } else { "" };
         let path = self.path(&format!("contacts-{width}{}-{}.ndjson", plan.records, plan.seed));
@@ -44,7 +44,7 @@ impl Place {
         Ok((path, oracle))
     }
 
-    /// An empty folder with this name; what was in it is gone.
+    /// An empty folder with this name; earlier content is deleted.
     pub fn empty(&self, name: &str) -> Result<PathBuf, Error> {
         let path = self.path(name);
         match fs::remove_dir_all(&path) {
@@ -55,7 +55,7 @@ impl Place {
         Ok(path)
     }
 
-    /// The Python that has the peers, in an environment of its own that is made on first use.
+    /// The Python of the peers, in a separate environment that the first use creates.
     pub fn python(&self, requirements: &Path) -> Result<PathBuf, Error> {
         let (environment, python) = (self.path("peers"), self.path("peers/bin/python"));
         let wanted = fs::read(requirements).map_err(Error::at(requirements))?;

@@ -1,4 +1,4 @@
-//! What is printed, and what is kept.
+//! The report of a workload.
 
 use std::fmt::Write as _;
 
@@ -6,22 +6,22 @@ use serde::Serialize;
 
 use crate::{child::Run, contest::Judged};
 
-/// How a workload went.
+/// The report of a workload.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Its name.
     pub workload: String,
-    /// Threads that can run at once.
+    /// Number of threads that can run concurrently.
     pub cores: usize,
     /// The load average of the last minute, before and after.
     pub load: [f64; 2],
-    /// One for each who took part; ours first.
+    /// One for each program; ours first.
     pub rows: Vec<Row>,
-    /// What else there is to say, a sentence each.
+    /// Further notes, a sentence each.
     pub notes: Vec<String>,
 }
 
-/// All runs of one who took part.
+/// All runs of one program.
 #[derive(Debug, Serialize)]
 pub struct Row {
     /// Its name.
@@ -30,13 +30,13 @@ pub struct Row {
     pub version: String,
     /// Each run.
     pub runs: Vec<Run>,
-    /// What it says the work itself took, in seconds: without its start and its imports.
+    /// The work by its own clock, in seconds, without its start and imports.
     pub inside: Vec<f64>,
-    /// How its results differ from the right ones.
+    /// The difference of its results from the right ones.
     pub inexact: Option<String>,
 }
 
-/// The middle of some numbers, and their ends.
+/// Median, minimum and maximum of some numbers.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Spread {
     /// The median.
@@ -48,7 +48,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of no numbers: zeros.
+    /// The spread of these numbers; zeros without any.
     pub fn of(numbers: impl IntoIterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = numbers.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
@@ -72,12 +72,12 @@ impl Row {
         self.inexact = judged.inexact;
     }
 
-    /// Start to end.
+    /// Wall time from start to end.
     pub fn wall(&self) -> Spread {
         Spread::of(self.runs.iter().map(|run| run.wall))
     }
 
-    /// The work alone, by its own clock; start to end for who does not say.
+    /// The work alone by the program's own clock, or the wall time without such a clock.
     pub fn work(&self) -> Spread {
         if self.inside.is_empty() { self.wall() } else { Spread::of(self.inside.iter().copied()) }
     }
@@ -87,7 +87,7 @@ impl Row {
         Spread::of(self.runs.iter().map(|run| run.cpu))
     }
 
-    /// The most memory that was resident in any run.
+    /// Peak resident memory of all runs.
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     pub fn peak_mib(&self) -> f64 {
         self.runs.iter().map(|run| run.peak).max().unwrap_or(0) as f64 / 1_048_576.0
@@ -100,7 +100,7 @@ impl Report {
         Self { workload: workload.to_owned(), cores, load, rows, notes: Vec::new() }
     }
 
-    /// As a table for a person.
+    /// The report as a table for people.
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
@@ -137,13 +137,13 @@ impl Report {
     }
 }
 
-/// The load average of the last minute; zero where the system does not say.
+/// The load average of the last minute; zero without that figure.
 pub fn load() -> f64 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
 }
 
-/// Says on the standard error how far it is.
+/// Prints the progress to the standard error.
 #[expect(clippy::print_stderr, reason = "a command line tool")]
 pub fn progress(line: &str) {
     eprintln!("{line}");
