@@ -289,7 +289,7 @@ fn an_interrupted_import_waits_for_its_operator() {
         assert!(place.run(["batches"]).stdout.contains(&format!("{id}  INTERRUPTED")));
         place.run(["batches", "resume", &other]).check(1, &["has ended"]);
         let resumed = place.run(["batches", "resume", &id]);
-        assert!(resumed.code == Some(0) && resumed.stdout.contains("goes on"), "{resumed:?}");
+        assert!(resumed.code == Some(0) && resumed.stdout.contains("is resumed"), "{resumed:?}");
         let ended = api.ended(&id);
         assert_eq!(ended["outcomes"], json!(people::counts(&people::fates(CROWD))), "{ended}");
         place.run(["batches", "cancel", &id]).check(1, &["has ended"]);

@@ -17,7 +17,7 @@ const MAX_ITEMS: i64 = 100_000_000;
 /// The location of `MaxItems` in messages.
 const MAX_ITEMS_FIELD: &str = "ItemReader/ReaderConfig/MaxItems";
 /// AWS's limit for the text of `ItemsPointer`.
-const MAX_POINTER_BYTES: usize = 2_000;
+const MAX_POINTER_CHARS: usize = 2_000;
 
 #[derive(Debug)]
 pub(crate) struct Reader {
@@ -227,7 +227,7 @@ fn pointer(config: &Fields<'_>) -> Option<Arc<str>> {
     if !pointer.is_empty() && !pointer.starts_with('/') {
         config.invalid("ItemsPointer", "Expected a JSON Pointer: it begins with '/'");
     }
-    if pointer.len() >= MAX_POINTER_BYTES {
+    if pointer.chars().count() >= MAX_POINTER_CHARS {
         config.invalid("ItemsPointer", "'ItemsPointer' must be shorter than 2000 characters");
     }
     Some(pointer)

@@ -42,10 +42,7 @@ impl Problem {
 
     /// A problem of ours.
     pub(crate) fn internal() -> Self {
-        Self::new(
-            Kind::Internal,
-            "Something went wrong here; it is in the log under this request's x-request-id.",
-        )
+        Self::new(Kind::Internal, "An internal error occurred.")
     }
 }
 
