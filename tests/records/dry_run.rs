@@ -4,8 +4,11 @@ use std::{
     collections::BTreeMap,
     fs,
     hash::{DefaultHasher, Hash, Hasher},
+    io::Write,
     path::{Path, PathBuf},
     process::Command,
+    thread,
+    time::Duration,
 };
 
 use serde::Deserialize;
@@ -185,4 +188,28 @@ fn every_shell_has_completions() {
         assert!(ended.code == Some(0) && ended.stdout.contains(part) && ended.stdout.contains("contacts"));
     }
     Place::new().run(["completions", "cmd"]).check(2, &["bash"]);
+}
+
+/// A pipe is as slow as its writer. `-q` prints no progress.
+#[test]
+fn progress_without_a_terminal_is_a_line() {
+    let place = Place::new();
+    let pipe = place.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let progress = |options: &[&str]| {
+        let to = pipe.clone();
+        let writer = thread::spawn(move || {
+            let mut to = fs::File::options().write(true).open(to).unwrap();
+            to.write_all(MIXED.as_bytes()).unwrap();
+            thread::sleep(Duration::from_millis(3_200));
+            to.write_all(b"Eve,eve@dry.example,yes\n").unwrap();
+        });
+        let options = [Path::new("process"), &pipe].into_iter().chain(options.iter().map(Path::new));
+        let ended = place.run(options);
+        writer.join().unwrap();
+        ended.check(0, &[]);
+        ended.stderr
+    };
+    assert_eq!(progress(&[]), format!("crmflow: read {} B\n", MIXED.len() + 24));
+    assert_eq!(progress(&["-q"]), "");
 }

@@ -23,7 +23,7 @@ use kernel::{
     fault_groups::FaultGroups,
     json,
     ledger::{Ledger, Part},
-    objects::Objects,
+    objects::{Objects, STAGING},
     outcome::Counts,
     raw_record::RawRecord,
     records::Records,
@@ -86,7 +86,7 @@ pub async fn dry_run(
     Ok(Summary::new(batch.batch_id, Status::Succeeded, &whole))
 }
 
-/// The ledger that a chunk would have, without its rows.
+/// The ledger that a chunk would have, without its rows. Its working files are deleted: memory can contain them all.
 async fn decide(
     batch: &Batch,
     records: Records,
@@ -108,6 +108,8 @@ async fn decide(
     for decided in [duplicates, opted_in.part, opted_out.part] {
         part.merge(decided.open(objects).await?);
     }
+    let (tenant, id) = (&batch.tenant, batch.batch_id);
+    objects.delete_all(&format!("{STAGING}{tenant}/{id}/{}/", batch.chunk_label())).await?;
     Ok(head(Ledger::new(received, part)?))
 }
 

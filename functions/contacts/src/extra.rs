@@ -42,7 +42,8 @@ pub(crate) fn merged(
     Ok((!fields.is_empty()).then(|| text(fields)))
 }
 
-fn read(text: &str) -> Result<BTreeMap<String, &RawValue>, Error> {
+/// The fields of such a text, by name.
+pub(crate) fn read(text: &str) -> Result<BTreeMap<String, &RawValue>, Error> {
     serde_json::from_str(text).map_err(|error| Error::BadInput(json::describe(&error)))
 }
 

@@ -10,7 +10,7 @@ use axum::{
 };
 use contacts::{
     email::EmailKey,
-    export::{self, CsvOptions},
+    export::{self, Column, CsvOptions},
     query::{self, Filter, Moment, Status, Text},
     statement::Statement,
     stored::{self, Stored},
@@ -82,7 +82,8 @@ pub(crate) async fn list<S: Store, F: Flow>(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    const KNOWN: [&str; 8] = ["limit", "after", "optIn", "text", "since", "until", "format", "raw"];
+    const KNOWN: [&str; 9] =
+        ["limit", "after", "optIn", "text", "since", "until", "format", "raw", "columns"];
     let query = Parameters::read(&uri, &KNOWN)?;
     let limit = query.limit()?;
     let layout = accept::layout(&headers, &query)?;
@@ -98,8 +99,10 @@ pub(crate) async fn list<S: Store, F: Flow>(
             return Ok(page("contacts", &views.collect::<Result<Vec<_>, _>>()?, next));
         }
         Layout::Csv => {
-            export::csv_header(&mut text);
-            export::csv_rows(&found, CsvOptions { raw }, &mut text);
+            let columns = query.get("columns").into_iter().flat_map(|names| names.split(','));
+            let options = CsvOptions::new(columns.map(Column::from_name).collect(), raw);
+            export::csv_header(&options, &mut text);
+            export::csv_rows(&found, &options, &mut text)?;
         }
         Layout::Ndjson => export::ndjson(found, &mut text)?,
     }

@@ -44,6 +44,7 @@ A CSV cell that a spreadsheet would read as a formula (it begins with = + - @) g
 
 Examples:
   crmflow contacts export > contacts.csv
+  crmflow contacts export --columns email,name,phone,city --output contacts.csv
   crmflow contacts export --status all --output contacts.parquet
   crmflow contacts export --text oslo --format ndjson")]
     Export {
@@ -51,6 +52,10 @@ Examples:
         selection: ContactSelection,
         #[command(flatten)]
         to: To,
+        /// The columns of CSV: email, name, optIn, interests, since, source, batchId, index, extra, or the name of any
+        /// other field.
+        #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+        columns: Vec<String>,
         /// The format; without it the name of the output file decides, and then CSV.
         #[arg(long, value_enum)]
         format: Option<ContactFormat>,

@@ -80,6 +80,8 @@ impl Progress {
 
     fn line(&self, done: u64) -> String {
         match self.work {
+            // The size of a pipe is not known.
+            Work::Reading if done > self.length => format!("read {}", HumanBytes(done)),
             Work::Reading => format!("read {} of {}", HumanBytes(done), HumanBytes(self.length)),
             Work::Processing if self.length == 0 => "processing".to_owned(),
             Work::Processing => format!("processed {done} of {} chunks", self.length),

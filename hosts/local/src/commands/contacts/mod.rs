@@ -6,7 +6,7 @@ use std::{fmt::Write as _, io::Write as _, path::Path, process::ExitCode};
 
 use contacts::{
     email::EmailKey,
-    export::{self, CsvOptions},
+    export::{self, Column, CsvOptions},
     query::{self, Filter, Page},
     statement::{ContactWithHistory, Statement},
     stored::{self, OptIn, Stored},
@@ -34,9 +34,16 @@ pub(super) fn run(data: &Path, args: &Contacts) -> Result<ExitCode, Exit> {
                 list(&store, &selection.filter(), *limit, *json).await
             }
             Contacts::Show { address, json } => show(&store, address, *json).await,
-            Contacts::Export { selection, to, format } => {
+            Contacts::Export { selection, to, columns, format } => {
                 let format = ContactFormat::of(*format, to);
-                super::output::until_stopped(write(&store, &selection.filter(), format, to)).await
+                if !columns.is_empty() && format != ContactFormat::Csv {
+                    return Err(Exit::usage(
+                        "--columns selects the columns of CSV; other formats have all fields",
+                    ));
+                }
+                let columns = columns.iter().map(|name| Column::from_name(name.trim())).collect();
+                let export = Export::new(format, CsvOptions::new(columns, to.raw), to)?;
+                super::output::until_stopped(write(&store, &selection.filter(), export)).await
             }
         }
     })
@@ -115,14 +122,8 @@ async fn show(store: &SqliteStore, address: &EmailKey, json: bool) -> Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-async fn write(
-    store: &SqliteStore,
-    filter: &Filter,
-    format: ContactFormat,
-    to: &To,
-) -> Result<ExitCode, Exit> {
+async fn write(store: &SqliteStore, filter: &Filter, mut export: Export) -> Result<ExitCode, Exit> {
     let (tenant, mut after) = (Name::default_tenant(), None);
-    let mut export = Export::new(format, to)?;
     loop {
         let page = query::list(store, &tenant, filter, after.as_deref(), PAGE_CONTACTS).await?;
         after.clone_from(&page.next);
@@ -141,16 +142,16 @@ enum Export {
 }
 
 impl Export {
-    fn new(format: ContactFormat, to: &To) -> Result<Self, Exit> {
+    fn new(format: ContactFormat, options: CsvOptions, to: &To) -> Result<Self, Exit> {
         let output = Output::open(to.output.as_deref())?;
         if format == ContactFormat::Parquet {
             return Ok(Self::Parquet(ParquetExport::new(output)?));
         }
         let mut buffer = Vec::new();
         if format == ContactFormat::Csv {
-            export::csv_header(&mut buffer);
+            export::csv_header(&options, &mut buffer);
         }
-        Ok(Self::Text { output, format, options: CsvOptions { raw: to.raw }, guarded: 0, buffer })
+        Ok(Self::Text { output, format, options, guarded: 0, buffer })
     }
 
     fn push(&mut self, page: Page) -> Result<(), Exit> {
@@ -159,7 +160,7 @@ impl Export {
             Self::Text { output, format, options, guarded, buffer } => {
                 match format {
                     ContactFormat::Ndjson => export::ndjson(page, buffer)?,
-                    _ => *guarded += export::csv_rows(&page, *options, buffer),
+                    _ => *guarded += export::csv_rows(&page, options, buffer)?,
                 }
                 output.write_all(buffer).map_err(|error| failed(&error))?;
                 buffer.clear();
