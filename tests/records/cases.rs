@@ -10,6 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
+use super::dry_run;
 use crate::{
     events::flow,
     harness::{
@@ -50,13 +51,13 @@ pub(crate) struct Batch {
     #[serde(default)]
     text: Option<String>,
     #[serde(rename = "type", default = "json")]
-    media: String,
+    pub(super) media: String,
     /// How often the records stand in the body, one after the other.
     #[serde(default = "once")]
     times: usize,
     /// The query of the request, with its question mark.
     #[serde(default)]
-    query: String,
+    pub(super) query: String,
     /// Sent by way of `POST /uploads`.
     #[serde(default)]
     upload: bool,
@@ -64,7 +65,7 @@ pub(crate) struct Batch {
     status: String,
     pub(crate) path: Vec<String>,
     /// Those that are not zero.
-    outcomes: BTreeMap<String, u64>,
+    pub(super) outcomes: BTreeMap<String, u64>,
     /// By index: some of the records.
     #[serde(default)]
     rows: BTreeMap<u64, Row>,
@@ -72,9 +73,6 @@ pub(crate) struct Batch {
     #[serde(default)]
     quarantine: BTreeMap<u64, Entry>,
 }
-
-/// The size of a body that `POST /records` takes.
-const MAX_BODY_BYTES: usize = 5 << 20;
 
 fn json() -> String {
     "application/json".to_owned()
@@ -196,8 +194,8 @@ fn play(stage: &Stage<'_>, batch: &Batch) -> Batch {
     let body = body(batch);
     let query = &batch.query;
     // No step of a dry run fails because a test makes it fail.
-    if !batch.upload && !batch.outcomes.contains_key("failed") && body.len() <= MAX_BODY_BYTES {
-        check_dry_run(api, batch, &body);
+    if !batch.upload && !batch.outcomes.contains_key("failed") && body.len() <= dry_run::MAX_BODY_BYTES {
+        dry_run::check_case(api, batch, &body);
     }
     let id = if batch.upload {
         upload(api, query, &body)
@@ -226,18 +224,6 @@ fn play(stage: &Stage<'_>, batch: &Batch) -> Batch {
         quarantine: quarantine(api, &id, batch),
         ..batch.clone()
     }
-}
-
-/// A dry run of a body gives the outcomes that the batch then has.
-#[track_caller]
-fn check_dry_run(api: &Client, batch: &Batch, body: &[u8]) {
-    let separator = if batch.query.is_empty() { '?' } else { '&' };
-    let path = format!("/records{}{separator}dryRun=true", batch.query);
-    let answer = api.post(&path, &[("content-type", &batch.media)], body);
-    assert_eq!((answer.status, &answer.body["dryRun"]), (200, &true.into()), "{answer:?}");
-    let outcomes: BTreeMap<String, u64> = serde_json::from_value(answer.body["outcomes"].clone()).unwrap();
-    let outcomes: BTreeMap<_, _> = outcomes.into_iter().filter(|(_, count)| *count > 0).collect();
-    assert_eq!(outcomes, batch.outcomes, "a dry run has the counts of the batch");
 }
 
 /// Sends events to the flow, as the consumer of their queue does.

@@ -14,7 +14,14 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::harness::program::{Ended, Place, Server, run};
+use super::cases::Batch;
+use crate::harness::{
+    http::Client,
+    program::{Ended, Place, Server, run},
+};
+
+/// The maximum size of the body of `POST /records`.
+pub(super) const MAX_BODY_BYTES: usize = 5 << 20;
 
 const MIXED: &str = "name,email,optIn
 Ann,ann@dry.example,yes
@@ -212,4 +219,16 @@ fn progress_without_a_terminal_is_a_line() {
     };
     assert_eq!(progress(&[]), format!("crmflow: read {} B\n", MIXED.len() + 24));
     assert_eq!(progress(&["-q"]), "");
+}
+
+/// A dry run of a body gives the outcomes that the batch then has.
+#[track_caller]
+pub(super) fn check_case(api: &Client, batch: &Batch, body: &[u8]) {
+    let separator = if batch.query.is_empty() { '?' } else { '&' };
+    let path = format!("/records{}{separator}dryRun=true", batch.query);
+    let answer = api.post(&path, &[("content-type", &batch.media)], body);
+    assert_eq!((answer.status, &answer.body["dryRun"]), (200, &true.into()), "{answer:?}");
+    let outcomes: BTreeMap<String, u64> = serde_json::from_value(answer.body["outcomes"].clone()).unwrap();
+    let outcomes: BTreeMap<_, _> = outcomes.into_iter().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(outcomes, batch.outcomes, "a dry run has the counts of the batch");
 }

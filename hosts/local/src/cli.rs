@@ -8,12 +8,11 @@ mod states;
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use ::batches::intake::Format;
 use api::HostName;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use destinations::outbound::Allowed;
-use kernel::{BatchId, Rules, fault::ErrorType};
+use kernel::{BatchId, fault::ErrorType};
 use receiver::Behaviour;
 use template::{account, region};
 
@@ -23,7 +22,7 @@ pub(crate) use batches::{
 };
 pub(crate) use contacts::{ContactFormat, Contacts, To};
 pub(crate) use deliveries::{Deliveries, Destinations, List, Replay};
-pub(crate) use process::{MaxInvalid, Talk, Tolerance};
+pub(crate) use process::{MaxInvalid, Process};
 pub(crate) use states::{CheckStates, MockStates, RunStates, States};
 
 /// The default data folder of a command.
@@ -137,39 +136,6 @@ pub(crate) struct Check {
     /// Draw the template and the machines instead, as Mermaid in Markdown.
     #[arg(long)]
     pub(crate) diagrams: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Process {
-    /// The files: a JSON list, JSON lines or CSV, gzip or not; `-` is the standard input. Each becomes a batch.
-    #[arg(required = true, value_name = "FILE")]
-    pub(crate) files: Vec<PathBuf>,
-    /// The format of the files; without it the content decides.
-    #[arg(long, value_parser = format, value_name = "json|ndjson|csv")]
-    pub(crate) format: Option<Format>,
-    /// Read and check the files against the stored contacts, and store nothing.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    #[command(flatten)]
-    pub(crate) tolerance: Tolerance,
-    /// Print one JSON object on the standard output, of several files a list; all else goes to the standard error.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Opt contacts in again who withdrew. Without it, a record needs a consent time (`optInAt`) after the withdrawal.
-    #[arg(long)]
-    pub(crate) resubscribe: bool,
-    /// Take each record as all that is known of its contact: fields that it lacks are deleted.
-    #[arg(long)]
-    pub(crate) replace: bool,
-    #[command(flatten)]
-    pub(crate) talk: Talk,
-}
-
-impl Process {
-    /// What the batch may do to known contacts.
-    pub(crate) fn rules(&self) -> Rules {
-        Rules { resubscribe: self.resubscribe, replace: self.replace }
-    }
 }
 
 #[derive(Debug, Args)]
@@ -369,10 +335,6 @@ pub(crate) struct Selection {
 #[expect(clippy::unnecessary_wraps, reason = "clap asks for a result")]
 fn is_not_empty(text: &str) -> Result<bool, String> {
     Ok(!text.is_empty())
-}
-
-fn format(name: &str) -> Result<Format, String> {
-    name.parse().map_err(|error: kernel::Error| error.to_string())
 }
 
 fn allowed(text: &str) -> Result<Allowed, String> {

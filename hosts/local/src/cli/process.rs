@@ -1,9 +1,45 @@
 //! The output of `crmflow process`, and the conditions under which it fails.
 
-use std::str::FromStr;
+use std::{path::PathBuf, str::FromStr};
 
+use batches::intake::Format;
 use clap::Args;
+use kernel::Rules;
 use tracing::Level;
+
+/// The arguments of `crmflow process`.
+#[derive(Debug, Args)]
+pub(crate) struct Process {
+    /// The files: a JSON list, JSON lines or CSV, gzip or not; `-` is the standard input. Each becomes a batch.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The format of the files; without it the content decides.
+    #[arg(long, value_parser = format, value_name = "json|ndjson|csv")]
+    pub(crate) format: Option<Format>,
+    /// Read and check the files against the stored contacts, and store nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) tolerance: Tolerance,
+    /// Print one JSON object on the standard output, of several files a list; all else goes to the standard error.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Opt contacts in again who withdrew. Without it, a record needs a consent time (`optInAt`) after the withdrawal.
+    #[arg(long)]
+    pub(crate) resubscribe: bool,
+    /// Take each record as all that is known of its contact: fields that it lacks are deleted.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    #[command(flatten)]
+    pub(crate) talk: Talk,
+}
+
+impl Process {
+    /// What the batch may do to known contacts.
+    pub(crate) fn rules(&self) -> Rules {
+        Rules { resubscribe: self.resubscribe, replace: self.replace }
+    }
+}
 
 /// The amount of output.
 #[derive(Clone, Debug, Default, Args)]
@@ -79,6 +115,10 @@ impl FromStr for MaxInvalid {
         };
         parsed.ok_or_else(|| "this is a number of records (10) or a share of them (2.5%)".to_owned())
     }
+}
+
+fn format(name: &str) -> Result<Format, String> {
+    name.parse().map_err(|error: kernel::Error| error.to_string())
 }
 
 #[cfg(test)]
