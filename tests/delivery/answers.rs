@@ -15,7 +15,7 @@ use crate::{
     destinations::sink::Sink,
     harness::{
         http::{Client, until},
-        program::{Place, Server},
+        program::{Place, Server, skip},
         stack::deployed,
     },
 };
@@ -85,7 +85,7 @@ impl World {
             return Some(Self { api, sink, nobody, peer, run: "1".to_owned(), own: Some(own) });
         };
         let Some([sink, nobody, peer]) = stack.allowed else {
-            println!("skipped: CRMFLOW_ALLOWED names no addresses that the stack may send to");
+            skip("stack", "CRMFLOW_ALLOWED names no addresses that the stack may send to");
             return None;
         };
         let (api, sink) = (Client::new(&stack.base), Sink::at(&format!("http://{sink}")));

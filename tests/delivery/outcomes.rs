@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     destinations::sink::Sink,
     harness::{
-        http::{Client, until},
+        http::{Answer, Client, until},
         program::{Place, Server},
     },
 };
@@ -62,6 +62,10 @@ impl World {
         });
     }
 
+    fn replay(&self, body: &Value) -> Answer {
+        self.api.request("POST", "/deliveries/replay", Some(body))
+    }
+
     /// An event, as soon as it stands like this at every destination, `a delivered, b failed`, and its response says
     /// so too.
     #[track_caller]
@@ -80,77 +84,109 @@ impl World {
     }
 }
 
-#[test]
-fn a_final_failure_is_kept_and_replayed() {
+/// The status of each attempt at the second destination of an event.
+fn attempts_at_b(event: &Value) -> Vec<u64> {
+    let attempts = event["deliveries"][1]["attempts"].as_array().unwrap();
+    attempts.iter().map(|one| one["status"].as_u64().unwrap()).collect()
+}
+
+/// Three destinations: `a` takes every event, `b` fails for good, and the filter of `c` matches no event. The event was
+/// delivered to `a`, and failed at `b`; its id.
+fn failed_at_b() -> (World, String) {
     let world = World::new();
     world.make("a", "analytics-1", &json!({}));
     world.make("b", "comms", &json!({"type": "CDP", "events": ["order"]}));
     world.make("c", "analytics-2", &json!({"filter": "metadata.total > 100"}));
     world.sink.tell("comms", &json!({"status": 503}));
-    let (first, second) = (world.track("order"), world.track("other"));
-    let shown = world.stands(&first, "a delivered, b failed");
+    let id = world.track("order");
+    world.stands(&id, "a delivered, b failed");
+    // The worker deletes the row of the queue after all other writes.
+    until(|| (world.api.show("/deliveries?status=pending")["deliveries"] == json!([])).then_some(()));
+    (world, id)
+}
+
+#[test]
+fn an_event_shows_the_failure_at_one_destination() {
+    let (world, id) = failed_at_b();
+    let shown = world.stands(&id, "a delivered, b failed");
     assert_eq!((&shown["outcome"], &shown["via"]), (&json!("routed"), &json!("track")));
     assert_eq!(shown["event"]["event"], "order");
-    assert_eq!(shown["response"]["responseId"], *first);
+    assert_eq!(shown["response"]["responseId"], *id);
     assert_eq!(shown["response"]["responseBody"]["metadata"]["total"], json!(12.5));
     assert_eq!(shown["response"]["destinations"], json!({"a": true, "b": false}));
     let [a, b] = shown["deliveries"].as_array().unwrap().as_slice() else { panic!("{shown}") };
     assert_eq!((&a["attempts"][0]["status"], &b["attempts"][0]["status"]), (&json!(200), &json!(503)));
     assert_eq!((&b["reason"], &b["replays"]), (&json!("http_503"), &json!(0)));
-    world.stands(&second, "a delivered");
+}
 
-    // S0-036: the queue is empty, the status false, event and reason in quarantine.
-    // A place in the lane is given up when all else is written down.
-    until(|| (world.api.show("/deliveries?status=pending")["deliveries"] == json!([])).then_some(()));
+/// S0-036: the queue is empty, and quarantine has the event and the reason.
+#[test]
+fn a_final_failure_is_in_quarantine() {
+    let (world, id) = failed_at_b();
     let failed = world.api.show("/deliveries?destination=b&status=failed");
-    assert_eq!(failed["deliveries"][0]["messageId"], *first);
-    assert_eq!(failed["deliveries"][0]["links"]["event"], format!("/events/{first}"));
-    let kept = world.api.show("/quarantine?errorType=delivery");
-    let kept = &kept["entries"][0];
-    let (request, index) = (kept["batchId"].as_str().unwrap(), &kept["index"]);
+    assert_eq!(failed["deliveries"][0]["messageId"], *id);
+    assert_eq!(failed["deliveries"][0]["links"]["event"], format!("/events/{id}"));
+    let entries = world.api.show("/quarantine?errorType=delivery");
+    let entry = &entries["entries"][0];
+    let (request, index) = (entry["batchId"].as_str().unwrap(), &entry["index"]);
     let shown = world.place.run(["quarantine", "show", &format!("{request}/{index}")]).json();
     assert_eq!((&shown["record"]["event"], &shown["destination"]), (&json!("order"), &json!("b")));
-    assert_eq!(
-        world.api.show(&format!("/quarantine?batch={request}"))["entries"].as_array().unwrap().len(),
-        1
-    );
+    let of_request = world.api.show(&format!("/quarantine?batch={request}"));
+    assert_eq!(of_request["entries"].as_array().unwrap().len(), 1);
+}
 
-    let replay = |body: &Value| world.api.request("POST", "/deliveries/replay", Some(body));
-    let counted = replay(&json!({"destination": "b", "error": "5xx", "dryRun": true}));
+#[test]
+fn a_replay_counts_the_failures_that_it_matches() {
+    let (world, _) = failed_at_b();
+    let counted = world.replay(&json!({"destination": "b", "error": "5xx", "dryRun": true}));
     assert_eq!((counted.status, counted.body), (200, json!({"matched": 1, "replayed": 0, "more": false})));
-    let none = replay(&json!({"destination": "b", "error": "404"}));
+    let none = world.replay(&json!({"destination": "b", "error": "404"}));
     assert_eq!((none.status, &none.body["matched"]), (200, &json!(0)));
+}
 
-    // Failing again, it is one failure with both attempts.
-    let again = replay(&json!({"destination": "b"}));
-    assert_eq!((again.status, again.body), (202, json!({"matched": 1, "replayed": 1, "more": false})));
-    let twice = until(|| {
-        let shown = world.stands(&first, "a delivered, b failed");
+#[test]
+fn a_failed_replay_is_one_failure_with_all_attempts() {
+    let (world, id) = failed_at_b();
+    let replayed = world.replay(&json!({"destination": "b"}));
+    assert_eq!((replayed.status, replayed.body), (202, json!({"matched": 1, "replayed": 1, "more": false})));
+    let shown = until(|| {
+        let shown = world.stands(&id, "a delivered, b failed");
         (shown["deliveries"][1]["replays"] == 1).then_some(shown)
     });
-    assert_eq!(twice["deliveries"][1]["attempts"].as_array().unwrap().len(), 2);
+    assert_eq!(attempts_at_b(&shown), [503, 503]);
+}
 
-    // S0-035: later it goes well, and the status becomes true.
+/// S0-035: after a replay that succeeds the response says `true`, and nothing is left to replay.
+#[test]
+fn a_replay_that_succeeds_ends_the_failure() {
+    let (world, id) = failed_at_b();
     world.sink.tell("comms", &json!({}));
-    assert_eq!(replay(&json!({"destination": "b", "error": "503"})).status, 202);
-    let done = world.stands(&first, "a delivered, b delivered");
-    assert_eq!(done["response"]["destinations"], json!({"a": true, "b": true}));
-    let statuses: Vec<&Value> =
-        done["deliveries"][1]["attempts"].as_array().unwrap().iter().map(|one| &one["status"]).collect();
-    assert_eq!(statuses, [503, 503, 200]);
+    assert_eq!(world.replay(&json!({"destination": "b", "error": "503"})).status, 202);
+    let shown = world.stands(&id, "a delivered, b delivered");
+    assert_eq!(shown["response"]["destinations"], json!({"a": true, "b": true}));
+    assert_eq!(attempts_at_b(&shown), [503, 200]);
     until(|| {
         (world.api.show("/deliveries?destination=b&status=failed")["deliveries"] == json!([])).then_some(())
     });
-    assert_eq!(replay(&json!({"destination": "b"})).body["matched"], 0);
+    assert_eq!(world.replay(&json!({"destination": "b"})).body["matched"], 0);
+}
 
-    // Only what failed was sent again, under its id, and nothing to whom did not want it.
-    let of = |endpoint: &str| {
+#[test]
+fn a_replay_sends_only_the_failed_delivery_again() {
+    let (world, id) = failed_at_b();
+    let other = world.track("other");
+    world.stands(&other, "a delivered");
+    world.sink.tell("comms", &json!({}));
+    assert_eq!(world.replay(&json!({"destination": "b"})).status, 202);
+    world.stands(&id, "a delivered, b delivered");
+    let ids = |endpoint: &str| {
         let all = world.sink.recorded().into_iter();
         let ids = all.filter(|one| one["endpoint"] == endpoint).map(|one| one["webhookId"].clone());
         ids.collect::<Vec<_>>()
     };
-    assert_eq!((of("analytics-1").len(), of("analytics-2").len()), (2, 0));
-    assert_eq!(of("comms"), [&*first, &*first, &*first]);
+    assert_eq!(ids("analytics-1"), [&*id, &*other]);
+    assert_eq!(ids("analytics-2").len(), 0);
+    assert_eq!(ids("comms"), [&*id, &*id]);
     assert!(world.sink.recorded().iter().any(|one| one["path"] == "/comms/email"));
 }
 

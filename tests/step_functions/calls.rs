@@ -314,11 +314,10 @@ fn a_token_outlives_a_restart() {
     let server = Server::start(&place);
     let sfn = Client::new(&server.step_functions);
     let activity = ask(&sfn, "CreateActivity", json!({ "name": "work" }))["activityArn"].clone();
-    let task =
-        |next: Value| json!({ "Type": "Task", "Resource": activity, "End": next.is_null(), "Next": next });
-    let mut states = json!({ "A": task(json!("B")), "B": task(Value::Null) });
-    states["A"].as_object_mut().unwrap().remove("End");
-    states["B"].as_object_mut().unwrap().remove("Next");
+    let states = json!({
+        "A": { "Type": "Task", "Resource": activity, "Next": "B" },
+        "B": { "Type": "Task", "Resource": activity, "End": true },
+    });
     let machine = make(&sfn, "two", &states)["stateMachineArn"].clone();
     let started = ask(&sfn, "StartExecution", json!({ "stateMachineArn": machine }));
     let taken = ask(&sfn, "GetActivityTask", json!({ "activityArn": activity, "workerName": "w" }));
@@ -329,11 +328,8 @@ fn a_token_outlives_a_restart() {
     let (server, sfn) = killed(&place, server);
     ask(&sfn, "SendTaskSuccess", json!({ "taskToken": taken["taskToken"], "output": "1" }));
     let (_server, sfn) = killed(&place, server);
-    let again = call(
-        &sfn,
-        "SendTaskSuccess",
-        json!({ "taskToken": taken["taskToken"], "output": "2" }).to_string().as_bytes(),
-    );
+    let late = json!({ "taskToken": taken["taskToken"], "output": "2" }).to_string();
+    let again = call(&sfn, "SendTaskSuccess", late.as_bytes());
     assert!(again.text.contains("TaskTimedOut"), "{again:?}");
     let taken = ask(&sfn, "GetActivityTask", json!({ "activityArn": activity, "workerName": "w" }));
     assert_eq!(taken["input"], "1");

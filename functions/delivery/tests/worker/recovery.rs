@@ -15,14 +15,6 @@ pub(super) fn crashed(fixture: &Fixture) -> Item {
     fixture.lane_item(r#"{"holder":"test","expiresAt":"2999-01-01T00:00:00Z"}"#)
 }
 
-/// The event's row as it was put, and what it holds.
-async fn row(fixture: &Fixture) -> (Item, Timestamp, String, Queued) {
-    let row = fixture.rows("A", "q#").await.remove(0);
-    let (due, sequence) = model::queued_parts(&row.sort).unwrap();
-    let (sequence, queued) = (sequence.to_owned(), model::body(&row).unwrap());
-    (row, due, sequence, queued)
-}
-
 pub(super) fn delivery_of(status: Status, next_attempt_at: Option<Timestamp>) -> Delivery {
     Delivery {
         message_id: "m1".to_owned(),
@@ -47,146 +39,149 @@ pub(super) fn delivery_of(status: Status, next_attempt_at: Option<Timestamp>) ->
     }
 }
 
-async fn fixture() -> (Fixture, Sink) {
-    let sink = Sink::start(|_, _| Reply::Status(200, "")).await;
-    let fixture = Fixture::new(&[&sink]);
-    fixture.destination("A", &sink, |_| {}).await;
-    fixture.event("m1", None, None, &["A"]).await;
-    fixture.put(model::TABLE, crashed(&fixture)).await;
-    (fixture, sink)
+/// An event `m1` for the destination `A`, and a lane of `A` that a worker has not released. The tests add the rows
+/// that a crash left.
+struct Crash {
+    fixture: Fixture,
+    sink: Sink,
+    /// The queue row of the event, and its parts.
+    row: Item,
+    due: Timestamp,
+    sequence: String,
+    queued: Queued,
 }
 
-async fn check_result(fixture: &Fixture, sink: &Sink, calls: usize, status: Status, is_true: bool) {
-    assert_eq!(sink.requests().len(), calls);
-    assert_eq!(fixture.deliveries("A").await.iter().map(|it| it.status).collect::<Vec<_>>(), [status]);
-    assert_eq!(fixture.is_delivered("m1", "A").await, is_true);
-    assert_eq!(fixture.rows("A", "q#").await.len(), 0);
+impl Crash {
+    async fn new() -> Self {
+        let sink = Sink::start(|_, _| Reply::Status(200, "")).await;
+        let fixture = Fixture::new(&[&sink]);
+        fixture.destination("A", &sink, |_| {}).await;
+        fixture.event("m1", None, None, &["A"]).await;
+        fixture.put(model::TABLE, crashed(&fixture)).await;
+        let row = fixture.rows("A", "q#").await.remove(0);
+        let (due, sequence) = model::queued_parts(&row.sort).unwrap();
+        let (sequence, queued) = (sequence.to_owned(), model::body(&row).unwrap());
+        Self { fixture, sink, row, due, sequence, queued }
+    }
+
+    /// Stores the delivery in the place of this status. Its version is one more than its replays.
+    async fn put_delivery(&self, place: Status, delivery: &Delivery) {
+        let sort = place.sort(&self.sequence);
+        let item =
+            model::item(&self.fixture.lane("A"), sort, u64::from(delivery.replays) + 1, delivery).unwrap();
+        self.fixture.put(model::TABLE, item).await;
+    }
+
+    /// Stores a second queue row of the event, due later.
+    async fn queue_again(&self, due: Timestamp, queued: &Queued) {
+        let sort = model::queued_sort(due, &self.sequence);
+        let item = model::item(&self.fixture.lane("A"), sort, 1, queued).unwrap();
+        self.fixture.put(model::TABLE, item).await;
+    }
+
+    /// Lets the response of the event say that it is delivered.
+    async fn mark_response_delivered(&self) {
+        let partition = response::partition(&self.fixture.tenant, "m1");
+        let item =
+            self.fixture.store.get(response::TABLE, &partition, response::SORT).await.unwrap().unwrap();
+        let mut response = EventResponse::read(&item).unwrap();
+        response.destinations.insert("A".parse().unwrap(), true);
+        self.fixture.put(response::TABLE, response.item(&self.fixture.tenant, 2).unwrap()).await;
+    }
+
+    /// Fails unless the destination had this many calls, and `A` has this one delivery and an empty queue.
+    async fn check(&self, calls: usize, status: Status) {
+        assert_eq!(self.sink.requests().len(), calls);
+        let deliveries = self.fixture.deliveries("A").await;
+        assert_eq!(deliveries.iter().map(|it| it.status).collect::<Vec<_>>(), [status]);
+        assert_eq!(self.fixture.is_delivered("m1", "A").await, status == Status::Delivered);
+        assert_eq!(self.queued_rows().await, 0);
+    }
+
+    async fn queued_rows(&self) -> usize {
+        self.fixture.rows("A", "q#").await.len()
+    }
+
+    async fn run_worker(&self) {
+        self.fixture.deliver(&["A"]).await;
+    }
 }
 
 #[tokio::test]
 async fn delivered_but_the_response_does_not_say_so() {
-    let (fixture, sink) = fixture().await;
-    let (_, _, sequence, _) = row(&fixture).await;
-    let done = delivery_of(Status::Delivered, None);
-    fixture
-        .put(
-            model::TABLE,
-            model::item(&fixture.lane("A"), Status::Delivered.sort(&sequence), 1, &done).unwrap(),
-        )
-        .await;
-    fixture.deliver(&["A"]).await;
-    check_result(&fixture, &sink, 0, Status::Delivered, true).await;
+    let crash = Crash::new().await;
+    crash.put_delivery(Status::Delivered, &delivery_of(Status::Delivered, None)).await;
+    crash.run_worker().await;
+    crash.check(0, Status::Delivered).await;
 }
 
 #[tokio::test]
 async fn delivered_but_still_queued() {
-    let (fixture, sink) = fixture().await;
-    let (_, _, sequence, _) = row(&fixture).await;
-    let done = delivery_of(Status::Delivered, None);
-    fixture
-        .put(
-            model::TABLE,
-            model::item(&fixture.lane("A"), Status::Delivered.sort(&sequence), 1, &done).unwrap(),
-        )
-        .await;
-    let partition = response::partition(&fixture.tenant, "m1");
-    let item = fixture.store.get(response::TABLE, &partition, response::SORT).await.unwrap().unwrap();
-    let mut response = EventResponse::read(&item).unwrap();
-    response.destinations.insert("A".parse().unwrap(), true);
-    fixture.put(response::TABLE, response.item(&fixture.tenant, 2).unwrap()).await;
-    fixture.deliver(&["A"]).await;
-    check_result(&fixture, &sink, 0, Status::Delivered, true).await;
+    let crash = Crash::new().await;
+    crash.put_delivery(Status::Delivered, &delivery_of(Status::Delivered, None)).await;
+    crash.mark_response_delivered().await;
+    crash.run_worker().await;
+    crash.check(0, Status::Delivered).await;
 }
 
 #[tokio::test]
 async fn failed_but_still_queued() {
-    let (fixture, sink) = fixture().await;
-    let (_, _, sequence, _) = row(&fixture).await;
-    let done = delivery_of(Status::Failed, None);
-    fixture
-        .put(model::TABLE, model::item(&fixture.lane("A"), Status::Failed.sort(&sequence), 1, &done).unwrap())
-        .await;
-    fixture.deliver(&["A"]).await;
-    check_result(&fixture, &sink, 0, Status::Failed, false).await;
+    let crash = Crash::new().await;
+    crash.put_delivery(Status::Failed, &delivery_of(Status::Failed, None)).await;
+    crash.run_worker().await;
+    crash.check(0, Status::Failed).await;
 }
 
 #[tokio::test]
 async fn a_delivered_replay_removes_an_old_failure() {
-    let (fixture, sink) = fixture().await;
-    let (row, _, sequence, queued) = row(&fixture).await;
-    let body = serde_json::to_string(&Queued { replays: 1, ..queued }).unwrap();
-    fixture.put(model::TABLE, Item { body, ..row }).await;
-    for (status, replays) in [(Status::Delivered, 1), (Status::Failed, 1)] {
-        // A failure that is sent again says that it waits.
-        let says = if status == Status::Failed { Status::Pending } else { status };
-        let done = Delivery { replays, ..delivery_of(says, None) };
-        let item = model::item(&fixture.lane("A"), status.sort(&sequence), 2, &done).unwrap();
-        fixture.put(model::TABLE, item).await;
+    let crash = Crash::new().await;
+    let body = serde_json::to_string(&Queued { replays: 1, ..crash.queued.clone() }).unwrap();
+    crash.fixture.put(model::TABLE, Item { body, ..crash.row.clone() }).await;
+    // A failure that is sent again has the status `pending`.
+    for (place, status) in [(Status::Delivered, Status::Delivered), (Status::Failed, Status::Pending)] {
+        crash.put_delivery(place, &Delivery { replays: 1, ..delivery_of(status, None) }).await;
     }
-    let partition = response::partition(&fixture.tenant, "m1");
-    let item = fixture.store.get(response::TABLE, &partition, response::SORT).await.unwrap().unwrap();
-    let mut response = EventResponse::read(&item).unwrap();
-    response.destinations.insert("A".parse().unwrap(), true);
-    fixture.put(response::TABLE, response.item(&fixture.tenant, 2).unwrap()).await;
-    fixture.deliver(&["A"]).await;
-    check_result(&fixture, &sink, 0, Status::Delivered, true).await;
+    crash.mark_response_delivered().await;
+    crash.run_worker().await;
+    crash.check(0, Status::Delivered).await;
 }
 
 #[tokio::test]
 async fn put_off_but_queued_twice() {
-    let (fixture, sink) = fixture().await;
-    let (_, due, sequence, queued) = row(&fixture).await;
-    let next = due + SignedDuration::from_secs(600);
-    let waits = delivery_of(Status::Pending, Some(next));
-    fixture
-        .put(
-            model::TABLE,
-            model::item(&fixture.lane("A"), Status::Pending.sort(&sequence), 1, &waits).unwrap(),
-        )
-        .await;
-    let again = Queued { tries: 1, ..queued };
-    fixture
-        .put(
-            model::TABLE,
-            model::item(&fixture.lane("A"), model::queued_sort(next, &sequence), 1, &again).unwrap(),
-        )
-        .await;
-    fixture.deliver(&["A"]).await;
-    assert_eq!((sink.requests().len(), fixture.rows("A", "q#").await.len()), (0, 1));
-    fixture.advance(601);
-    fixture.deliver(&["A"]).await;
-    check_result(&fixture, &sink, 1, Status::Delivered, true).await;
-    assert_eq!(fixture.deliveries("A").await[0].attempts.len(), 2);
+    let crash = Crash::new().await;
+    let next = crash.due + SignedDuration::from_secs(600);
+    crash.put_delivery(Status::Pending, &delivery_of(Status::Pending, Some(next))).await;
+    crash.queue_again(next, &Queued { tries: 1, ..crash.queued.clone() }).await;
+    crash.run_worker().await;
+    assert_eq!((crash.sink.requests().len(), crash.queued_rows().await), (0, 1));
+    crash.fixture.advance(601);
+    crash.run_worker().await;
+    crash.check(1, Status::Delivered).await;
+    assert_eq!(crash.fixture.deliveries("A").await[0].attempts.len(), 2);
 }
 
 #[tokio::test]
 async fn put_off_but_the_new_row_is_not_there() {
-    let (fixture, sink) = fixture().await;
-    let (_, due, sequence, _) = row(&fixture).await;
-    let waits = delivery_of(Status::Pending, Some(due + SignedDuration::from_secs(600)));
-    fixture
-        .put(
-            model::TABLE,
-            model::item(&fixture.lane("A"), Status::Pending.sort(&sequence), 1, &waits).unwrap(),
-        )
-        .await;
-    fixture.deliver(&["A"]).await;
-    check_result(&fixture, &sink, 1, Status::Delivered, true).await;
-    assert_eq!(fixture.rows("A", "p#").await.len(), 0);
+    let crash = Crash::new().await;
+    let next = crash.due + SignedDuration::from_secs(600);
+    crash.put_delivery(Status::Pending, &delivery_of(Status::Pending, Some(next))).await;
+    crash.run_worker().await;
+    crash.check(1, Status::Delivered).await;
+    assert_eq!(crash.fixture.rows("A", "p#").await.len(), 0);
 }
 
 #[tokio::test]
 async fn a_missing_event_is_awaited_and_then_fails() {
-    let (fixture, sink) = fixture().await;
-    let partition = response::partition(&fixture.tenant, "m1");
-    fixture.store.delete(response::TABLE, &partition, response::SORT).await.unwrap();
+    let crash = Crash::new().await;
+    let partition = response::partition(&crash.fixture.tenant, "m1");
+    crash.fixture.store.delete(response::TABLE, &partition, response::SORT).await.unwrap();
     tokio::select! {
-        () = fixture.deliver(&["A"]) => panic!("it waits, a second at a time"),
+        () = crash.run_worker() => panic!("it waits, a second at a time"),
         () = tokio::time::sleep(std::time::Duration::from_millis(500)) => {}
     }
-    assert_eq!((sink.requests().len(), fixture.rows("A", "q#").await.len()), (0, 1));
-    fixture.advance(301);
-    fixture.deliver(&["A"]).await;
-    assert_eq!(fixture.deliveries("A").await[0].reason.as_deref(), Some("event_missing"));
-    assert_eq!((sink.requests().len(), fixture.rows("A", "q#").await.len()), (0, 0));
+    assert_eq!((crash.sink.requests().len(), crash.queued_rows().await), (0, 1));
+    crash.fixture.advance(301);
+    crash.run_worker().await;
+    assert_eq!(crash.fixture.deliveries("A").await[0].reason.as_deref(), Some("event_missing"));
+    assert_eq!((crash.sink.requests().len(), crash.queued_rows().await), (0, 0));
 }

@@ -35,8 +35,6 @@ pub(super) enum Reply {
     Status(u16, &'static str),
     /// Answers with 200, but so much later.
     Late(Duration),
-    /// Answers with 200, and a body without end.
-    Endless,
     /// Hangs up.
     Drop,
     /// Answers with 200 when the test says so.
@@ -109,12 +107,6 @@ async fn serve(stream: TcpStream, requests: Arc<Mutex<Vec<Request>>>, plan: Arc<
             Reply::Held => {
                 held.acquire().await.unwrap().forget();
                 "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned()
-            }
-            Reply::Endless => {
-                let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-                let _ = stream.write_all(head.as_bytes()).await;
-                while stream.write_all(b"5\r\nabcde\r\n").await.is_ok() {}
-                return;
             }
             Reply::Drop => return,
             Reply::Hang => std::future::pending().await,
