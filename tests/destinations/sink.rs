@@ -218,7 +218,7 @@ fn a_sink_that_cannot_be_is_refused() {
     let mut server = Server::spawn(full);
     let _ = Client::new(&server.base).try_post("/comms", &[], b"{}");
     assert_eq!(server.process.wait().code(), Some(1));
-    assert!(fs::read_to_string(place.path("stderr")).unwrap().contains("cannot be recorded"));
+    assert!(fs::read_to_string(place.path("stderr")).unwrap().contains("the record file cannot be written"));
 }
 
 /// One line a request on the terminal, the body too where it is asked for.

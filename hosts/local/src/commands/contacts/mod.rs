@@ -92,7 +92,7 @@ async fn show(store: &SqliteStore, address: &EmailKey, json: bool) -> Result<Exi
     let found = stored::find(store, &Name::default_tenant(), address.as_str()).await?;
     let Some(history) = found else {
         return Err(Exit::failed(
-            "there is no contact with this address; one who never agreed is not stored",
+            "there is no contact with this address; crmflow stores only contacts who opted in at least once",
         ));
     };
     if json {
