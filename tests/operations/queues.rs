@@ -275,7 +275,7 @@ fn a_poison_message_is_dead_and_can_be_sent_back() {
     server.process.signal("KILL");
     server.process.wait();
     place.run(["queues", "redrive", "UploadedDeadLetters"]).check(2, &["--to"]);
-    place.run(["queues", "redrive", "EventsQueue", "--to", "EventsQueue"]).check(2, &["itself"]);
+    place.run(["queues", "redrive", "EventsQueue", "--to", "EventsQueue"]).check(2, &["its own target"]);
     place.run(["queues", "redrive", "Nothing"]).check(2, &["no queue Nothing"]);
     place
         .run(["queues", "pause", "EventsDeadLetters"])
