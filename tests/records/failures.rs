@@ -69,7 +69,7 @@ fn check(failure: &Failure) {
     drop(server);
     let replayed = place.run(["quarantine", "replay", "--error-type", "processing", "--json"]);
     if failure.replayed.is_empty() {
-        assert!(replayed.stdout.contains("nothing"), "{replayed:?}");
+        assert!(replayed.stdout.contains("no record to replay"), "{replayed:?}");
         return;
     }
     let mut outcomes: BTreeMap<String, u64> =

@@ -192,7 +192,7 @@ fn replay_all(
             ));
         }
         if sent + events == 0 {
-            super::print("the selection has no record that was not replayed before\n");
+            super::print("there is no record to replay in this selection\n");
         }
         ended
     })
