@@ -191,5 +191,5 @@ fn a_contact_is_shown_with_its_history() {
     assert!(said.stdout.contains("opted out") && said.stdout.contains("history\n"), "{said:?}");
     place.run(["contacts", "show", "dan@list.example"]).check(1, &["no contact"]);
     place.run(["contacts", "show", "nobody"]).check(2, &["e-mail address"]);
-    Place::new().run(["contacts", "list"]).check(2, &["holds no data"]);
+    Place::new().run(["contacts", "list"]).check(2, &["has no data"]);
 }

@@ -171,7 +171,7 @@ fn an_event_in_quarantine_is_corrected_and_routed() {
     let (first, file) = (format!("{request}/0"), corrected.to_str().unwrap());
     let replay = ["quarantine", "replay", &first, "--corrected", file];
     assert!(place.run(replay).stdout.contains("1 events are in the queue again"));
-    assert!(place.run(replay).stdout.contains("nothing in quarantine"));
+    assert!(place.run(replay).stdout.contains("not replayed before"));
     let server = Server::start(&place);
     let api = Client::new(&server.base);
     stored_at_last(&api, &routed("first"));

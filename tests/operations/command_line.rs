@@ -196,7 +196,7 @@ fn a_quarantined_record_is_corrected_and_replayed() {
     ];
     let sent = place.run(replay).json();
     assert_eq!((&sent["received"], &sent["outcomes"]["saved"]), (&json!(1), &json!(1)));
-    assert!(place.run(replay).stdout.contains("nothing in quarantine"));
+    assert!(place.run(replay).stdout.contains("not replayed before"));
     assert_eq!(place.run(["quarantine", "list", "--json"]).json(), json!([]));
     let all = place.run(["quarantine", "list", "--all", "--json"]).json();
     assert_eq!(all[0]["replayedAs"], sent["batchId"]);

@@ -109,7 +109,7 @@ fn a_dry_run_counts_and_stores_nothing() {
     let other =
         place.file("other.csv", "name,email,optIn\nAnn,ann@dry.example,no\nCy,cy@dry.example,perhaps\n");
     let again = dry_run(&place, &[&other]);
-    again.check(1, &["not understood"]);
+    again.check(1, &["does not understand"]);
     let again: Value = serde_json::from_str(&again.stdout).unwrap();
     assert_eq!((&again["outcomes"]["withdrawn"], &again["unreadConsent"]), (&json!(1), &json!(1)));
     assert_eq!(content(&place.data()), before);
