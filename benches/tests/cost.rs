@@ -1,4 +1,4 @@
-//! What is deployed stays cheap: a state for each record is noticed.
+//! The deployed stack stays cheap: the model notices a state for each record.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 

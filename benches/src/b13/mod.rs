@@ -1,9 +1,9 @@
-//! B13: what a million records in one upload cost, and a million events to one destination, worked out from what is
-//! deployed: the template and the definitions of its machines.
+//! B13: the cost of a million records in one upload, and of a million events to one destination. The benchmark computes
+//! it from the template and the definitions of its machines.
 //!
-//! Orchestration is what the design decides: transitions of STANDARD machines, requests and memory of EXPRESS
-//! ones. Requests of the API, of SQS and of Lambda and DynamoDB's writes are shown beside it. Lambda's computing is
-//! not counted.
+//! Orchestration is the part that the design decides: transitions of STANDARD machines, requests and memory of EXPRESS
+//! ones. The report also has requests of the API, SQS and Lambda, and DynamoDB's writes. It does not count the computing
+//! time of Lambda.
 
 mod model;
 mod stack;
@@ -17,29 +17,29 @@ use model::Model;
 
 pub use stack::Stack;
 
-/// In one upload.
+/// Records in one upload.
 const RECORDS: f64 = 1_000_000.0;
-/// Of 20,000 records each (design, Numbers to hold).
+/// Chunks of the upload, with 20,000 records each (design, Numbers to hold).
 const CHUNKS: f64 = 50.0;
-/// How many of them are saved, each with one conditional write of one unit: as in the generated set.
+/// Saved records, as in the generated set. Each needs one conditional write of one unit.
 const SAVED: f64 = 516_140.0;
-/// How long the express machine takes for a chunk, guessed high: six calls of a second or two each, in which
-/// 12,000 puts go to DynamoDB, 64 at a time.
+/// High estimate of the express machine's time for a chunk. It makes six calls of a second or two each, with 12,000 puts
+/// to DynamoDB, 64 at a time.
 const SECONDS_A_CHUNK: f64 = 20.0;
 
-/// Each POSTed alone: the dearest way for them to come.
+/// Events, each in a POST of its own: the most expensive way of intake.
 const EVENTS: f64 = 1_000_000.0;
-/// Of an event in the input of an execution, with where it came from.
+/// Bytes of an event in the input of an execution, with its provenance.
 const EVENT_BYTES: f64 = 700.0;
-/// How many bytes of them an execution takes (design, Numbers to hold).
+/// Maximum bytes of events in the input of an execution (design, Numbers to hold).
 const INLINE_BYTES: f64 = 192.0 * 1024.0;
-/// How long the express machine takes for them, guessed high: six calls, in three of which a few hundred items go to
-/// DynamoDB, 64 at a time.
+/// High estimate of the express machine's time for these events. It makes six calls; three of them write a few hundred
+/// items to DynamoDB, 64 at a time.
 const SECONDS_A_BATCH: f64 = 1.0;
-/// How many messages SQS gives out, or deletes, in one request.
+/// Messages that SQS delivers, or deletes, in one request.
 const MESSAGES_A_REQUEST: f64 = 10.0;
-/// What is written of an event that goes to one destination: the event, its response and that it was delivered, its
-/// place in the lane and that it left it, the delivery. Each fits into one unit.
+/// Writes for an event with one destination: the event, its response, the update of the response after the delivery, the
+/// queue row of the lane, the deletion of that row, and the delivery. Each fits into one unit.
 const WRITES_AN_EVENT: f64 = 6.0;
 
 /// Prices of eu-west-1 in dollars.
@@ -52,10 +52,10 @@ const QUEUE_REQUEST: f64 = 0.4 / 1e6;
 const LAMBDA_REQUEST: f64 = 0.2 / 1e6;
 const WRITE: f64 = 0.625 / 1e6;
 
-/// At most so much is spent on orchestration, in dollars.
+/// Maximum cost of orchestration, in dollars.
 pub const TARGET: f64 = 0.01;
 
-/// What is charged for, in the units in which it is charged.
+/// The charged items, in the units of the price list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cost {
@@ -63,7 +63,7 @@ pub struct Cost {
     pub transitions: f64,
     /// Executions of EXPRESS machines.
     pub express_requests: f64,
-    /// Seconds that they run, in 64 MB.
+    /// Seconds of EXPRESS executions, with 64 MB.
     pub express_seconds: f64,
     /// Requests of the HTTP API.
     pub api_requests: f64,
@@ -76,14 +76,14 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// What the design decides, in dollars.
+    /// The cost of orchestration, in dollars.
     pub fn orchestration(&self) -> f64 {
         self.transitions * TRANSITION
             + self.express_requests * EXPRESS_REQUEST
             + self.express_seconds * EXPRESS_SECOND
     }
 
-    /// All of it, in dollars.
+    /// The cost of all items, in dollars.
     pub fn dollars(&self) -> f64 {
         self.orchestration()
             + self.api_requests * API_REQUEST
@@ -146,12 +146,12 @@ impl fmt::Display for Cost {
     }
 }
 
-/// What a million of each cost.
+/// The cost of a million of each.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Bill {
-    /// Records in one upload.
+    /// A million records in one upload.
     pub records: Cost,
-    /// Events to one destination.
+    /// A million events to one destination.
     pub events: Cost,
 }
 
@@ -162,18 +162,18 @@ impl fmt::Display for Bill {
     }
 }
 
-/// What they cost on this stack.
+/// Computes both costs on this stack.
 pub fn bill(stack: &Stack) -> Result<Bill, Error> {
     Ok(Bill { records: records(stack)?, events: events(stack)? })
 }
 
-/// What an upload of a million records costs on this stack.
+/// The cost of an upload of a million records on this stack.
 pub fn records(stack: &Stack) -> Result<Cost, Error> {
     let written = Cost { writes: SAVED, ..Cost::default() };
     Ok(Model { stack, seconds: SECONDS_A_CHUNK }.run("BatchStateMachine", RECORDS)? + written)
 }
 
-/// What a million events to one destination cost on this stack, when they come so fast that batches are full.
+/// The cost of a million events to one destination on this stack, at a rate that fills all batches.
 pub fn events(stack: &Stack) -> Result<Cost, Error> {
     let consumed = stack.batch_size("ConsumeEventsFunction")?;
     let delivered = stack.batch_size("DeliverEventsFunction")?;
@@ -182,13 +182,13 @@ pub fn events(stack: &Stack) -> Result<Cost, Error> {
     let posted =
         Cost { api_requests: EVENTS, lambda_requests: EVENTS, queue_requests: EVENTS, ..Cost::default() };
     let written = Cost { writes: EVENTS * WRITES_AN_EVENT, ..Cost::default() };
-    // The lane of the destination is woken once a batch.
+    // Each batch sends one wake-up to the lane of the destination.
     let woken = Cost { queue_requests: batches, ..Cost::default() };
     let run = Model { stack, seconds: SECONDS_A_BATCH }.run("RecordsExpressStateMachine", batch)?;
     Ok(posted + fed(EVENTS, consumed) + run.times(batches) + woken + fed(batches, delivered) + written)
 }
 
-/// So many messages that are given to a function, so many in a call: received, deleted, called.
+/// The cost to receive and delete messages, and to call a function with `batch` of them each.
 fn fed(messages: f64, batch: f64) -> Cost {
     Cost {
         queue_requests: 2.0 * messages / MESSAGES_A_REQUEST.min(batch),

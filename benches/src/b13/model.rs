@@ -1,4 +1,4 @@
-//! What an execution costs, by the dearest way through its machine.
+//! The cost of an execution, by the most expensive path through its machine.
 
 use serde_json::Value;
 
@@ -9,12 +9,12 @@ use crate::error::Error;
 pub(super) struct Model<'a> {
     /// The stack.
     pub(super) stack: &'a Stack,
-    /// How long an execution of the express machine takes.
+    /// Seconds of an execution of the express machine.
     pub(super) seconds: f64,
 }
 
 impl Model<'_> {
-    /// An execution of a machine that has so many records before it.
+    /// The cost of an execution of a machine with this number of records.
     pub(super) fn run(&self, id: &str, records: f64) -> Result<Cost, Error> {
         let express = self.stack.is_express(id);
         let started = match express {
@@ -28,13 +28,13 @@ impl Model<'_> {
         Ok(started + self.states(self.stack.definition(id)?, express, records)?)
     }
 
-    /// The states of a machine or of a map's processor, by the dearest way through them.
+    /// The cost of the states of a machine or of a map's processor, by the most expensive path.
     fn states(&self, machine: &Value, express: bool, records: f64) -> Result<Cost, Error> {
         let start = machine["StartAt"].as_str().unwrap_or_default();
         self.from(start, &machine["States"], express, records, &mut Vec::new())
     }
 
-    /// `before`: the states on the way here.
+    /// The cost from the state `name` on. `before` has the earlier states of the path.
     fn from<'m>(
         &self,
         name: &'m str,
@@ -45,7 +45,7 @@ impl Model<'_> {
     ) -> Result<Cost, Error> {
         let state = &states[name];
         if before.contains(&name) {
-            return Err(Error::Missing(format!("{name} is in a loop: its cost is not known")));
+            return Err(Error::Missing(format!("{name} is in a loop, so its cost is unknown")));
         }
         before.push(name);
         let mut dearest = Cost::default();
@@ -63,7 +63,7 @@ impl Model<'_> {
         Ok(transition + self.work(state, express, records)? + dearest)
     }
 
-    /// What a state does, but for its transition.
+    /// The cost of a state without its transition.
     fn work(&self, state: &Value, express: bool, records: f64) -> Result<Cost, Error> {
         let resource = state["Resource"].as_str().unwrap_or_default();
         match state["Type"].as_str() {
@@ -83,7 +83,8 @@ impl Model<'_> {
         }
     }
 
-    /// A map over the lines of the manifest is one over chunks; any other may be one over records.
+    /// The cost of a map. A map over the lines of the manifest has an item for each chunk; any other counts as one item for
+    /// each record.
     fn map(&self, state: &Value, express: bool, records: f64) -> Result<Cost, Error> {
         let over_chunks = state["ItemReader"]["Arguments"]["Key"] == "{% $manifest %}";
         let items = if over_chunks { CHUNKS } else { records };
@@ -100,14 +101,14 @@ impl Model<'_> {
     }
 }
 
-/// Whether a state waits and then goes back: to another try of what failed.
+/// Whether a state waits and then returns to an earlier state, to retry failed work.
 fn is_another_try(name: &str, states: &Value, before: &[&str]) -> bool {
     let goes_back = |next: &str| self::next(&states[next]).into_iter().any(|then| before.contains(&then));
     states[name]["Type"] == "Wait"
         && next(&states[name]).into_iter().any(|next| before.contains(&next) || goes_back(next))
 }
 
-/// The states that may follow when nothing fails.
+/// The states that may follow without a failure.
 fn next(state: &Value) -> Vec<&str> {
     let choices = state["Choices"].as_array().into_iter().flatten();
     let choices = choices.map(|choice| &choice["Next"]);

@@ -1,4 +1,4 @@
-//! The machines of `template.yaml`, the definitions that it deploys, and how queues feed its functions.
+//! The machines of `template.yaml`, their definitions, and the batch sizes of its queues.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -54,13 +54,13 @@ impl Stack {
             .ok_or_else(|| Error::Missing(format!("the template has no machine {id}")))
     }
 
-    /// How many messages a function is given at most in one call.
+    /// Maximum messages in one call of a function.
     pub fn batch_size(&self, id: &str) -> Result<f64, Error> {
         let size = self.batch_sizes.get(id).copied();
         size.ok_or_else(|| Error::Missing(format!("the template feeds no function {id} from a queue")))
     }
 
-    /// The stack with another definition of a machine, and of another type if need be.
+    /// The stack with another definition, and another type, of a machine.
     #[must_use]
     pub fn with(mut self, id: &str, express: bool, edit: impl FnOnce(&mut Value)) -> Self {
         if let Some(machine) = self.machines.get_mut(id) {

@@ -1,4 +1,4 @@
-//! Events out to one fast destination, and what `kill -9` leaves of those that came in.
+//! The delivery of events to one fast destination, and the loss of accepted events by `kill -9`.
 
 use std::{
     process::Command,
@@ -15,15 +15,15 @@ use super::{
 };
 use crate::error::Error;
 
-/// For how long events come in before the server is killed.
+/// The time of intake before the driver kills the server.
 const BEFORE_KILL: Duration = Duration::from_secs(5);
-/// Connections that send until then.
+/// Connections that send events until then.
 const CONNECTIONS: u64 = 64;
-/// How many events a request has while a backlog grows.
+/// Events in each request that builds a backlog.
 const BATCH: u64 = 1_000;
 
 impl Bench<'_> {
-    /// Deliveries a second of a backlog to `crmflow sink`, and CPU of the server for one, in microseconds.
+    /// Delivers a backlog to `crmflow sink`. Returns deliveries a second, and the server's CPU time for each in microseconds.
     pub(super) fn delivery(&self) -> Result<(f64, f64), Error> {
         let mut sink = Command::new(self.program);
         let sink = Server::start("crmflow sink", sink.args(["sink", "--listen", "127.0.0.1:0", "--quiet"]))?;
@@ -51,12 +51,13 @@ impl Bench<'_> {
             let mut connection = Connection::open(&server.address).await?;
             expect(&mut connection, "PUT", "/destinations/fast", &destination("active")).await
         })?;
-        until("that all are delivered", || Ok(received(&sink)? >= events))?;
+        until("all events are delivered", || Ok(received(&sink)? >= events))?;
         let seconds = began.elapsed().as_secs_f64();
         Ok((events as f64 / seconds, (server.cpu() - cpu) * 1e6 / events as f64))
     }
 
-    /// Kills the server while events come in, starts it again, and looks for every one that was acknowledged.
+    /// Kills the server during intake, starts it again, and checks that every acknowledged event is stored. Returns their
+    /// number.
     pub(super) fn killed(&self) -> Result<u64, Error> {
         let data = self.data()?;
         let mut server = Server::crmflow(self.program, &data, None)?;
@@ -77,7 +78,7 @@ impl Bench<'_> {
     }
 }
 
-/// Sends events until the server is gone.
+/// Sends events until the connection fails.
 async fn until_killed(address: String, acknowledged: Arc<Mutex<Vec<String>>>) -> Result<(), Error> {
     let tasks = (0..CONNECTIONS).map(|place| {
         let (address, acknowledged) = (address.clone(), Arc::clone(&acknowledged));
@@ -97,7 +98,7 @@ async fn until_killed(address: String, acknowledged: Arc<Mutex<Vec<String>>>) ->
     Ok(())
 }
 
-/// How many events the sink has, none of them twice.
+/// The number of events that the sink received; an error if it received none, or one twice.
 pub(super) fn received(sink: &Server) -> Result<u64, Error> {
     let text = alone(async {
         let mut connection = Connection::open(&sink.address).await?;
@@ -105,10 +106,13 @@ pub(super) fn received(sink: &Server) -> Result<u64, Error> {
         Ok(body.to_vec())
     })?;
     let counts: serde_json::Value = serde_json::from_slice(&text)
-        .map_err(|error| Error::wrong("crmflow sink", format!("its counts are no JSON: {error}")))?;
+        .map_err(|error| Error::wrong("crmflow sink", format!("its counts are not JSON: {error}")))?;
     let count = |name: &str| counts["analytics-1"][name].as_u64();
     match (count("distinct"), count("requests")) {
         (Some(distinct), Some(requests)) if distinct == requests => Ok(distinct),
-        _ => Err(Error::wrong("crmflow sink", format!("it has none, or some twice: {counts}"))),
+        _ => Err(Error::wrong(
+            "crmflow sink",
+            format!("it received no events, or some events twice: {counts}"),
+        )),
     }
 }

@@ -1,4 +1,4 @@
-//! A connection that is kept, and as little of HTTP/1.1 as a load needs.
+//! A keep-alive connection, with only the part of HTTP/1.1 that a load needs.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::error::Error;
 
-/// How long an answer may take before the run is given up.
+/// Maximum time for an answer; a slower one fails the run.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection.
@@ -26,7 +26,7 @@ impl Connection {
         Ok(Self { stream, buffer: Vec::with_capacity(4096) })
     }
 
-    /// Sends a request and reads its answer: the status, and where in the buffer its body is.
+    /// Sends a request and reads its answer. Returns the status and the body.
     pub(super) async fn call(&mut self, request: &[u8]) -> Result<(u16, &[u8]), Error> {
         let failed = Error::of("a request");
         self.stream.write_all(request).await.map_err(&failed)?;
@@ -64,10 +64,10 @@ pub(super) async fn expect(
     if status / 100 == 2 {
         return Ok(());
     }
-    Err(Error::wrong("crmflow", format!("{method} {path} was answered {status}")))
+    Err(Error::wrong("crmflow", format!("the server answered {method} {path} with {status}")))
 }
 
-/// The status of an answer, and where its body begins and ends, once it is there whole.
+/// The status of a complete answer, and the start and end of its body. `None`: bytes are missing.
 fn whole(bytes: &[u8]) -> Option<(u16, usize, usize)> {
     let head = memchr::memmem::find(bytes, b"\r\n\r\n")?;
     let text = std::str::from_utf8(&bytes[..head]).ok()?;

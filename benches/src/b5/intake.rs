@@ -1,4 +1,4 @@
-//! Events in: at a steady rate, and as fast as they are taken.
+//! The intake of events: at a steady rate, and as fast as the server answers.
 
 use std::{
     process::Command,
@@ -17,14 +17,14 @@ use super::{
 };
 use crate::error::Error;
 
-/// Connections that the steady load comes by.
+/// Connections of the steady load.
 const STEADY_CONNECTIONS: u32 = 256;
-/// Connections that ask as fast as they are answered.
+/// Connections that send each request right after the previous answer.
 const BUSY_CONNECTIONS: u32 = 96;
 
 impl Bench<'_> {
-    /// The steady load: how answers came, and what the server took: CPU for an event, in microseconds, and memory at
-    /// the most, in MiB. What crmflow takes in it also routes, to one destination that is paused.
+    /// Runs the steady load. Returns the latency of answers, the server's CPU time for each event in microseconds, and
+    /// its peak memory in MiB. Crmflow also routes each event, to one paused destination.
     pub(super) fn steady(&self, who: Who) -> Result<(Latency, f64, f64), Error> {
         let server = self.start(who)?;
         if who == Who::Crmflow {
@@ -45,7 +45,7 @@ impl Bench<'_> {
         Ok((Latency::of(millis), cpu, server.peak_mib()))
     }
 
-    /// Events a second at the most, this many a request.
+    /// Maximum events a second, with `batch` events in each request.
     pub(super) fn ceiling(&self, who: Who, batch: usize) -> Result<f64, Error> {
         let server = self.start(who)?;
         let (answered, seconds) = busy(&server.address, batch, self.size.ceiling)?;
@@ -56,17 +56,17 @@ impl Bench<'_> {
     }
 
     fn start(&self, who: Who) -> Result<Server, Error> {
-        let none = || Error::Missing("a peer runs, and is not installed".into());
+        let none = || Error::Missing("the peers are not installed; --no-peers runs without them".into());
         match who {
             Who::Crmflow => Server::crmflow(self.program, &self.data()?, None),
             Who::Intake => {
                 let data = self.data()?;
-                // A folder that is there can be told to pause.
+                // `crmflow queues pause` needs a folder that exists.
                 drop(Server::crmflow(self.program, &data, None)?);
                 let mut pause = Command::new(self.program);
                 let status = pause.arg("--data").arg(&data).args(["queues", "pause", "EventsQueue"]).output();
                 if !status.map_err(Error::of("crmflow queues"))?.status.success() {
-                    return Err(Error::wrong("crmflow", "the consumer cannot be paused"));
+                    return Err(Error::wrong("crmflow", "`crmflow queues pause` failed"));
                 }
                 Server::crmflow(self.program, &data, None)
             }
@@ -76,7 +76,7 @@ impl Bench<'_> {
     }
 }
 
-/// The body of one event, as the seed has it.
+/// The body of one event, in the format of the seed.
 pub(super) fn event(number: u64) -> String {
     format!(
         r#"{{"userId":"user-{}","event":"user_clicked_promo","timestamp":"2025-08-08T16:30:00Z","metadata":{{"promoId":"PROMO_{number}","device":"mobile","preferredChannel":"email"}}}}"#,
@@ -84,14 +84,14 @@ pub(super) fn event(number: u64) -> String {
     )
 }
 
-/// Runs `work` on one thread of its own: the load shares the machine with the server.
+/// Runs `work` on a single thread, because the load shares the machine with the server.
 pub(super) fn alone<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Error::of("a thread"))?.block_on(work)
 }
 
-/// Sends so many requests a second when they are due, whether earlier ones were answered or not, and gives how many milliseconds
-/// after that each was answered, with the ids.
+/// Sends `rate` requests a second. Each is sent when it is due, even if earlier answers are missing (open loop). Returns
+/// the milliseconds from the due time to each answer, and the ids.
 pub(super) fn steady(address: &str, rate: u32, time: Duration) -> Result<(Vec<f64>, Vec<String>), Error> {
     let each = Duration::from_secs(1) / rate;
     let rounds =
@@ -129,7 +129,7 @@ pub(super) fn steady(address: &str, rate: u32, time: Duration) -> Result<(Vec<f6
     })
 }
 
-/// Sends one event; gives the id that it was answered with.
+/// Sends one event. Returns the id in the answer.
 pub(super) async fn track(connection: &mut Connection, number: u64) -> Result<String, Error> {
     let (status, body) = connection.call(&request("POST", "/track", &event(number))).await?;
     let id = std::str::from_utf8(body).ok().and_then(|text| text.split('"').nth(3));
@@ -139,7 +139,7 @@ pub(super) async fn track(connection: &mut Connection, number: u64) -> Result<St
     }
 }
 
-/// Asks from many connections as fast as they are answered; gives how many requests were, and the seconds.
+/// Sends requests on many connections, each right after the previous answer. Returns their number, and the seconds.
 fn busy(address: &str, batch: usize, time: Duration) -> Result<(u64, f64), Error> {
     let answered = Arc::new(AtomicU64::new(0));
     alone(async {
@@ -169,7 +169,7 @@ fn busy(address: &str, batch: usize, time: Duration) -> Result<(u64, f64), Error
     })
 }
 
-/// Some requests of a connection, made before the clock starts.
+/// Some requests of a connection, prepared before the measurement.
 fn requests(place: u64, batch: usize) -> Vec<Vec<u8>> {
     let made = (0..16_u64).map(|at| {
         let first = (place * 16 + at) * batch as u64;

@@ -1,4 +1,4 @@
-//! How long a delivery takes, and an answer, beside no other destination, one that answers, and one that hangs.
+//! The time of deliveries and answers beside no other destination, beside one that answers, and beside one that hangs.
 
 use std::{fs, process::Command};
 
@@ -27,10 +27,10 @@ enum Other {
 
 const OTHERS: [Other; 3] = [Other::None, Other::Answers, Other::Hangs];
 
-/// What is said of it.
+/// Its description in the report.
 pub(super) const HOW: [&str; OTHERS.len()] = ["there is no other", "the other answers", "the other hangs"];
 
-/// A line that the sink writes down.
+/// A line of the sink's record of requests.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Receipt {
@@ -40,7 +40,7 @@ struct Receipt {
 }
 
 impl Bench<'_> {
-    /// A round: beside each of them.
+    /// One round beside each other destination.
     pub(super) fn deliveries(&self, round: &str, rounds: &mut [Beside; HOW.len()]) -> Result<(), Error> {
         for ((other, how), runs) in OTHERS.into_iter().zip(HOW).zip(rounds) {
             let [delivered, answered] = self.beside(other)?;
@@ -52,12 +52,12 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// From when an event arrives until a destination has it, and from when its request was due until it was answered.
-    /// Every event also goes to the other destination.
+    /// The latency from an event's arrival to its delivery, and from a request's due time to its answer. Each event also
+    /// has a delivery to the other destination.
     fn beside(&self, other: Other) -> Result<[Latency; 2], Error> {
         let data = self.data()?;
         let record = self.place.path("b5-received.ndjson");
-        // It may be there from an earlier run.
+        // An earlier run may have left the destination.
         let _ = fs::remove_file(&record);
         let mut sink = Command::new(self.program);
         sink.args(["sink", "--listen", "127.0.0.1:0", "--quiet", "--record"]).arg(&record);
@@ -79,7 +79,7 @@ impl Bench<'_> {
             Ok(())
         })?;
         let (answers, ids) = steady(&server.address, RATE, self.size.steady)?;
-        until("that all are delivered", || Ok(received(&sink)? >= ids.len() as u64))?;
+        until("all events are delivered", || Ok(received(&sink)? >= ids.len() as u64))?;
         drop(sink);
         let text = fs::read_to_string(&record).map_err(Error::at(&record))?;
         let receipts = text.lines().filter_map(|line| serde_json::from_str::<Receipt>(line).ok());
@@ -91,11 +91,11 @@ impl Bench<'_> {
         if millis.len() == ids.len() {
             return Ok([Latency::of(millis), Latency::of(answers)]);
         }
-        Err(Error::wrong("crmflow sink", format!("{} of {} are written down", millis.len(), ids.len())))
+        Err(Error::wrong("crmflow sink", format!("it recorded {} of {} deliveries", millis.len(), ids.len())))
     }
 }
 
-/// When an id was made, in milliseconds since 1970: a UUID of version 7 begins with it.
+/// The creation time of an id, in milliseconds since 1970: a UUID of version 7 begins with it.
 fn made_at(id: &str) -> Option<i64> {
     i64::from_str_radix(&id.get(..13)?.replace('-', ""), 16).ok()
 }

@@ -1,4 +1,4 @@
-//! What the server has kept, read out of its file: the oracle of a run.
+//! The stored events and requests of the server, read from its database: the oracle of a run.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use rusqlite::{Connection, OpenFlags};
 use super::servers::until;
 use crate::error::Error;
 
-/// The file of a data folder, to look only.
+/// The database of a data folder, opened read-only.
 pub(super) struct Ledger(Connection);
 
 fn broken(error: rusqlite::Error) -> Error {
-    Error::wrong("crmflow", format!("its file cannot be read: {error}"))
+    Error::wrong("crmflow", format!("its database cannot be read: {error}"))
 }
 
 impl Ledger {
@@ -27,31 +27,38 @@ impl Ledger {
 
     /// Waits until the queue of events is empty.
     pub(super) fn wait_until_routed(&mut self) -> Result<(), Error> {
-        until("that the queue is empty", || {
+        until("the queue of events is empty", || {
             Ok(self.count("SELECT count(*) FROM queue_messages WHERE queue = 'EventsQueue'")? == 0)
         })
     }
 
-    /// So many requests wait in the queue of events, or more: answers may have been on their way at the end.
+    /// Checks that the queue has at least as many requests as were answered. It may have more: the run can end before an
+    /// answer arrives.
     pub(super) fn waits(&self, answered: u64) -> Result<(), Error> {
         let kept = self.count("SELECT count(*) FROM queue_messages WHERE queue = 'EventsQueue'")?;
         if kept >= answered {
             return Ok(());
         }
-        Err(Error::wrong("crmflow", format!("{answered} requests were answered, and {kept} are kept")))
+        Err(Error::wrong(
+            "crmflow",
+            format!("the server answered {answered} requests, and its queue has {kept}"),
+        ))
     }
 
-    /// Every one of these events is stored, once, and nothing else is.
+    /// Checks that each of these events is stored once, and no other.
     pub(super) fn check(&self, ids: &[String]) -> Result<(), Error> {
         let stored = self.count("SELECT count(*) FROM events")?;
         self.has(ids)?;
         if stored == ids.len() as u64 {
             return Ok(());
         }
-        Err(Error::wrong("crmflow", format!("{stored} events are stored; {} is right", ids.len())))
+        Err(Error::wrong(
+            "crmflow",
+            format!("{stored} events are stored, and {} were acknowledged", ids.len()),
+        ))
     }
 
-    /// Every one of these events is stored.
+    /// Checks that each of these events is stored.
     pub(super) fn has(&self, ids: &[String]) -> Result<(), Error> {
         let sql = "SELECT count(*) FROM events WHERE partition = 'default/' || ?1";
         let mut find = self.0.prepare(sql).map_err(broken)?;
@@ -60,7 +67,7 @@ impl Ledger {
             if found != 1 {
                 return Err(Error::wrong(
                     "crmflow",
-                    format!("the event {id} was acknowledged and is not there"),
+                    format!("the event {id} was acknowledged and is not stored"),
                 ));
             }
         }

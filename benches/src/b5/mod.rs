@@ -1,4 +1,4 @@
-//! B5: events in over HTTP, durable before they are answered, and events out to a fast destination.
+//! B5: the intake of events over HTTP, durable before the answer, and their delivery to a fast destination.
 
 mod delivery;
 mod http;
@@ -22,36 +22,36 @@ use crate::{
     report::{Spread, load, progress},
 };
 
-/// Requests a second that come in whatever the server does, and for how long (shared workload B5).
+/// Requests a second of the open loop, which does not wait for answers (shared workload B5).
 const STEADY: u32 = 10_000;
-/// What 95 and 99 of 100 answers stay under at that rate, in milliseconds, on a machine on which Express alone takes
-/// [`FAST_EXPRESS`] requests a second; and the second on a slower one.
+/// Maximum p95 and p99 of answers at that rate, in milliseconds, on a fast machine. On such a machine, Express alone
+/// answers [`FAST_EXPRESS`] requests a second. A slower machine has only a maximum p99.
 const TARGET_MILLIS: [f64; 2] = [5.0, 10.0];
 const TARGET_MILLIS_SLOW: f64 = 20.0;
 const FAST_EXPRESS: f64 = 9_000.0;
-/// Events a second at the most, in times of Express: one a request, and a hundred a request.
+/// Minimum ratio of our maximum rate to that of Express, with one event in each request, and with a hundred.
 const TARGET_CEILING: [(usize, f64); 2] = [(1, 8.0), (100, 5.0)];
-/// Deliveries a second to one fast destination.
+/// Minimum deliveries a second to one fast destination.
 const TARGET_DELIVERY: f64 = 5_000.0;
 
-/// How large a run is.
+/// The size of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
-    /// For how long requests come in at the steady rate.
+    /// Duration of the steady load.
     pub steady: Duration,
-    /// For how long everyone answers as fast as they can.
+    /// Duration of each run at the maximum rate.
     pub ceiling: Duration,
-    /// How many events are delivered.
+    /// Number of delivered events.
     pub delivered: u64,
 }
 
-/// Who takes events in.
+/// A server that accepts events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Who {
-    /// `crmflow serve`, which stores and routes what it takes in at the same time.
+    /// `crmflow serve`, which also stores and routes the events meanwhile.
     Crmflow,
-    /// The same while its consumer is paused: intake alone.
+    /// `crmflow serve` with a paused consumer: intake alone.
     Intake,
     /// Express on Node, which keeps events in memory.
     Express,
@@ -59,70 +59,70 @@ pub enum Who {
     Fastapi,
 }
 
-/// How answers came.
+/// The latency of answers, in milliseconds from the due time of their requests.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Latency {
-    /// Half of them within so many milliseconds of when their requests were due.
+    /// Median.
     pub p50: f64,
-    /// 95 of 100.
+    /// 95th percentile.
     pub p95: f64,
-    /// 99 of 100.
+    /// 99th percentile.
     pub p99: f64,
-    /// All.
+    /// Maximum.
     pub max: f64,
 }
 
-/// How the steady load went for one who took it.
+/// The results of one server under the steady load.
 #[derive(Debug, Serialize)]
 pub struct Steady {
-    /// Who.
+    /// The server.
     pub who: Who,
     /// One for each round.
     pub rounds: Vec<Latency>,
-    /// Of the server, on both cores, for an event, in microseconds.
+    /// CPU time of the server for each event, on all cores, in microseconds.
     pub cpu_micros: Spread,
-    /// Of the server at the most, in MiB; where it is several processes, of the first.
+    /// Peak memory of the server in MiB; with several processes, of the first.
     pub peak_mib: Spread,
 }
 
-/// How many events a second one takes at the most.
+/// The maximum rate of one server.
 #[derive(Debug, Serialize)]
 pub struct Ceiling {
-    /// Who.
+    /// The server.
     pub who: Who,
-    /// How many events a request has.
+    /// Events in each request.
     pub batch: usize,
     /// Events a second.
     pub rate: Spread,
 }
 
-/// What a destination feels of another one: an entry for each round.
+/// The influence of another destination on one destination: an entry for each round.
 #[derive(Debug, Default, Serialize)]
 pub struct Beside {
-    /// From when an event arrived until the destination had it.
+    /// Latency from the arrival of an event to its delivery.
     pub delivered: Vec<Latency>,
-    /// How events were answered meanwhile.
+    /// Latency of the answers to events meanwhile.
     pub answered: Vec<Latency>,
 }
 
-/// How everyone did.
+/// The results of all servers.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// The load average of the last minute, before and after.
     pub load: [f64; 2],
-    /// At the steady rate.
+    /// Results at the steady rate.
     pub steady: Vec<Steady>,
-    /// At the most.
+    /// Results at the maximum rate.
     pub ceilings: Vec<Ceiling>,
-    /// Deliveries a second to one destination, and CPU of the server for one, in microseconds.
+    /// Deliveries a second to one destination, and the server's CPU time for each, in microseconds.
     pub delivery: [Spread; 2],
-    /// One destination beside no other, one that answers, and one that hangs.
+    /// Results of one destination beside no other, beside one that answers, and beside one that hangs.
     pub beside: [Beside; lanes::HOW.len()],
-    /// Events that were acknowledged before `kill -9`; each was there afterwards.
+    /// Number of events that were acknowledged before `kill -9`. Each was stored afterwards.
     pub survived: u64,
 }
 
-/// Runs everything, everyone in turn.
+/// Runs all parts of the benchmark, with all servers in turn.
 pub fn run(
     place: &Place,
     program: &Path,
@@ -185,7 +185,7 @@ pub fn run(
     })
 }
 
-/// What all runs share.
+/// The shared parts of all runs.
 struct Bench<'a> {
     place: &'a Place,
     program: &'a Path,
@@ -206,7 +206,7 @@ impl Steady {
         Self { who, rounds: runs.into_iter().map(|(latency, ..)| latency).collect(), cpu_micros, peak_mib }
     }
 
-    /// A figure of each round.
+    /// The spread of a figure over all rounds.
     fn spread(&self, figure: impl Fn(&Latency) -> f64) -> Spread {
         Spread::of(self.rounds.iter().map(figure))
     }

@@ -1,4 +1,4 @@
-//! The servers that are measured, each a process of its own on a free port of this machine.
+//! The measured servers. Each is a separate process on a free port of this machine.
 
 use std::{
     fs,
@@ -15,12 +15,12 @@ use crate::{error::Error, peers, place::Place, report::progress};
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
-    /// Where it listens.
+    /// The address on which it listens.
     pub(super) address: String,
 }
 
 impl Server {
-    /// Starts a program that says at once where it listens.
+    /// Starts a program that prints its address first.
     pub(super) fn start(name: &str, command: &mut Command) -> Result<Self, Error> {
         let mut child = command
             .stdin(Stdio::null())
@@ -34,11 +34,11 @@ impl Server {
             let behind = line.split("http://").nth(1)?;
             behind.split([' ', '/', ')']).next().map(ToOwned::to_owned)
         });
-        // What else it says must not fill the pipe.
+        // A full pipe would block the program, so a thread reads its other output.
         thread::spawn(move || lines.for_each(drop));
         match address {
             Some(address) => Ok(Self { child, address }),
-            None => Err(Error::wrong(name, "it did not say where it listens")),
+            None => Err(Error::wrong(name, "it did not print the address on which it listens")),
         }
     }
 
@@ -54,7 +54,7 @@ impl Server {
         Self::start("crmflow serve", &mut command)
     }
 
-    /// CPU seconds so far, of all its threads.
+    /// CPU seconds of all its threads until now.
     pub(super) fn cpu(&self) -> f64 {
         // Linux counts in hundredths of a second here (proc(5), USER_HZ).
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
@@ -64,16 +64,16 @@ impl Server {
         (ticks(11) + ticks(12)) / 100.0
     }
 
-    /// The most memory that it had at once, in MiB.
+    /// Peak memory, in MiB.
     pub(super) fn peak_mib(&self) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
         line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
     }
 
-    /// Ends it as a power cut would.
+    /// Kills the server with SIGKILL, which it cannot catch.
     pub(super) fn kill(&mut self) {
-        // It may have ended by itself.
+        // The server may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -93,7 +93,7 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// Installs them where they are not yet.
+    /// Installs the missing ones.
     pub(super) fn install(place: &Place) -> Result<Self, Error> {
         let python = place.python(&peers::folder().join("requirements.txt"))?;
         let folder = place.path("node");
@@ -114,20 +114,20 @@ impl Peers {
         Ok(Self { python, node_modules: folder.join("node_modules") })
     }
 
-    /// Express.
+    /// Starts Express.
     pub(super) fn express(&self) -> Result<Server, Error> {
         let mut command = Command::new("node");
         command.arg(peers::folder().join("b5_express.js")).arg(&self.node_modules);
         Server::start("Express", command.env("NODE_ENV", "production"))
     }
 
-    /// FastAPI.
+    /// Starts FastAPI.
     pub(super) fn fastapi(&self) -> Result<Server, Error> {
         Server::start("FastAPI", Command::new(&self.python).arg(peers::folder().join("b5_fastapi.py")))
     }
 }
 
-/// Waits until something is so; looks twenty times a second.
+/// Waits until a condition is true; checks it twenty times a second.
 pub(super) fn until(what: &str, mut is_so: impl FnMut() -> Result<bool, Error>) -> Result<(), Error> {
     for _ in 0..12_000 {
         if is_so()? {
@@ -135,5 +135,5 @@ pub(super) fn until(what: &str, mut is_so: impl FnMut() -> Result<bool, Error>) 
         }
         thread::sleep(Duration::from_millis(50));
     }
-    Err(Error::wrong("crmflow", format!("after ten minutes {what} is not so")))
+    Err(Error::wrong("crmflow", format!("after ten minutes this is still not true: {what}")))
 }

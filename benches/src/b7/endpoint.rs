@@ -1,4 +1,4 @@
-//! `crmflow serve` as a server, and a connection that speaks to its Step Functions endpoint.
+//! `crmflow serve` as a server, and a connection to its Step Functions endpoint.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -14,21 +14,21 @@ use serde_json::{Value, json};
 use super::Workload;
 use crate::error::Error;
 
-/// A server on a folder of its own.
+/// A server with its own data folder.
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
     address: String,
 }
 
-/// One connection that is kept.
+/// A keep-alive connection.
 pub(super) struct Connection {
     stream: BufReader<TcpStream>,
     address: String,
 }
 
 impl Server {
-    /// Starts it on ports that are free.
+    /// Starts the server on free ports.
     pub(super) fn start(program: &Path, data: &Path) -> Result<Self, Error> {
         let mut child = Command::new(program)
             .args(["serve", "--listen", "127.0.0.1:0", "--sfn-listen", "127.0.0.1:0", "--data"])
@@ -42,8 +42,9 @@ impl Server {
             let address = line.split("Step Functions").nth(1)?.split("http://").nth(1)?;
             Some(address.trim_end_matches(|c: char| !c.is_ascii_digit()).to_owned())
         });
-        let address =
-            address.ok_or_else(|| Error::wrong("crmflow serve", "it did not say where it listens"))?;
+        let address = address.ok_or_else(|| {
+            Error::wrong("crmflow serve", "it did not print the address on which it listens")
+        })?;
         Ok(Self { child, address })
     }
 
@@ -53,7 +54,7 @@ impl Server {
         Ok(Connection { stream: BufReader::new(stream), address: self.address.clone() })
     }
 
-    /// Makes a machine and gives its ARN.
+    /// Creates a machine. Returns its ARN.
     pub(super) fn create(&self, name: &str, definition: &Value) -> Result<String, Error> {
         let machine = json!({
             "name": name,
@@ -86,7 +87,7 @@ impl Server {
         Ok(())
     }
 
-    /// Every execution has succeeded, or waits, and the last one's history has every state.
+    /// Checks that every execution succeeded, or waits, and that the history of the last one has every state.
     pub(super) fn check(&self, machine: &str, executions: u64, workload: Workload) -> Result<(), Error> {
         let mut connection = self.connect()?;
         let status = if workload == Workload::Waiting { "RUNNING" } else { "SUCCEEDED" };
@@ -114,7 +115,7 @@ impl Server {
         Err(Error::wrong("crmflow", why))
     }
 
-    /// Stops it, and waits for its end so that what it took is counted.
+    /// Stops the server and waits for its end: only then the system counts its resources.
     pub(super) fn stop(mut self) -> Result<(), Error> {
         let id = self.child.id().to_string();
         Command::new("kill").arg(id).status().map_err(Error::of("kill"))?;
@@ -123,7 +124,7 @@ impl Server {
 }
 
 impl Connection {
-    /// Asks, and gives what is answered; an error of the endpoint is an error.
+    /// Calls an operation. Returns the answer, or the error of the endpoint.
     pub(super) fn call(&mut self, operation: &str, body: &Value) -> Result<Value, Error> {
         let gone = Error::of("the endpoint");
         let body = body.to_string();
@@ -159,7 +160,7 @@ impl Connection {
         serde_json::from_slice(&answer).map_err(|error| Error::wrong("crmflow", error.to_string()))
     }
 
-    /// How many states an execution's history enters.
+    /// The number of states that an execution entered, by its history.
     fn entered(&mut self, execution: &str) -> Result<u64, Error> {
         let (mut entered, mut next) = (0, Value::Null);
         loop {

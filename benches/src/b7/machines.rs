@@ -1,4 +1,4 @@
-//! What B7 runs: machines, their inputs, and how many states each run enters.
+//! The workloads of B7: machines, their inputs, and the number of states that each run enters.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -19,7 +19,7 @@ pub enum Workload {
     Calls,
     /// The record flow on one record, with its functions.
     Flow,
-    /// One state that waits for an hour: what many such executions hold.
+    /// One state that waits for an hour: measures the memory of many such executions.
     Waiting,
 }
 
@@ -32,7 +32,7 @@ impl Workload {
     /// All of them.
     pub const ALL: [Self; 6] = [Self::Chain, Self::Map, Self::Six, Self::Calls, Self::Flow, Self::Waiting];
 
-    /// Its name on the command line.
+    /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Chain => "chain",
@@ -44,17 +44,17 @@ impl Workload {
         }
     }
 
-    /// Whether it needs nothing of crmflow, and many executions may run at once.
+    /// Whether the workload needs no function of crmflow, and many executions may run at once.
     pub fn runs_anywhere(self) -> bool {
         matches!(self, Self::Chain | Self::Map)
     }
 
-    /// Whether executions run one after the other, for the time that each takes.
+    /// Whether executions run one after the other, to measure the time of each.
     pub fn is_timed(self) -> bool {
         matches!(self, Self::Six | Self::Calls | Self::Flow)
     }
 
-    /// How many states an execution enters.
+    /// Number of states that an execution enters.
     pub fn transitions(self) -> u64 {
         match self {
             Self::Chain => CHAIN,
@@ -65,7 +65,7 @@ impl Workload {
         }
     }
 
-    /// How many executions make a run of about a second; a peer gets as many as it can bear.
+    /// Number of executions for a run of about a second; fewer for a peer that cannot run so many.
     pub fn executions(self, who: Who) -> u64 {
         match (self, who) {
             (Self::Chain, Who::Memory) => 200_000,
@@ -79,7 +79,7 @@ impl Workload {
         }
     }
 
-    /// The definition; [`Workload::Flow`] has its own already, in the template.
+    /// The definition. That of [`Workload::Flow`] is in the template.
     pub fn definition(self) -> Value {
         match self {
             Self::Chain | Self::Flow => chain(),
@@ -129,7 +129,7 @@ fn chain() -> Value {
     json!({ "StartAt": "S00", "States": states })
 }
 
-/// Begin, check, choose, check again, pause for no time, end.
+/// Six states: begin, check, choose, check again, wait for zero seconds, end.
 fn six(check: &Value) -> Value {
     let check = |next: &str| {
         let mut state = check.clone();
@@ -153,7 +153,7 @@ fn six(check: &Value) -> Value {
     })
 }
 
-/// A check by a function, whose answer must be on the disk before the next state begins.
+/// A check by a function. Its answer must be on the disk before the next state begins.
 fn call() -> Value {
     json!({
         "Type": "Task",

@@ -1,4 +1,4 @@
-//! B7: the engine. State transitions a second, in memory and durable, and how long six states take.
+//! B7: the engine. Measures state transitions a second, in memory and durable, and the time of six states.
 
 mod endpoint;
 mod machines;
@@ -24,12 +24,12 @@ use crate::{
     report::{Spread, load, progress},
 };
 
-/// Transitions a second, in memory and durable.
+/// Minimum transitions a second, in memory and durable.
 const TARGET: [f64; 2] = [1_000_000.0, 300_000.0];
-/// Six states from start to end while durable, in milliseconds, for 99 of 100.
+/// Maximum p99 of six durable states from start to end, in milliseconds.
 const TARGET_MILLIS: f64 = 2.0;
 
-/// Who runs a workload.
+/// A program that runs workloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Who {
@@ -37,53 +37,53 @@ pub enum Who {
     Memory,
     /// `crmflow serve`, through its Step Functions endpoint.
     Durable,
-    /// moto, in its own process.
+    /// moto, in a separate process.
     Moto,
 }
 
-/// What a run says at its end, as one line of JSON.
+/// The result of a run, which it prints as one line of JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ran {
-    /// The version of what ran.
+    /// The version of the program.
     pub version: String,
-    /// From the first start to the last end.
+    /// Time from the first start to the last end.
     pub seconds: f64,
-    /// States that were entered.
+    /// Number of entered states.
     pub transitions: u64,
-    /// From start to end of each execution, in milliseconds, where they ran one after the other.
+    /// Time of each execution from start to end, in milliseconds; empty if executions ran at once.
     #[serde(default)]
     pub millis: Vec<f64>,
 }
 
-/// How a workload went for one who ran it.
+/// The results of one program for one workload.
 #[derive(Debug, Serialize)]
 pub struct Row {
     /// The workload.
     pub workload: Workload,
-    /// Who.
+    /// The program.
     pub who: Who,
-    /// Its version.
+    /// The version of the program.
     pub version: String,
     /// Transitions a second.
     pub rate: Spread,
-    /// Of both cores, for a transition, in microseconds; the client's share is in it.
+    /// CPU time for each transition, on all cores, in microseconds; includes the client.
     pub cpu_micros: Spread,
-    /// The most memory that was resident, in bytes.
+    /// Peak resident memory, in bytes.
     pub peak: u64,
-    /// From start to end of an execution, in milliseconds: the median, and what 99 of 100 stay under.
+    /// Time of an execution from start to end, in milliseconds: median and p99.
     pub latency: Option<[f64; 2]>,
 }
 
-/// How everyone did.
+/// The results of all programs.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// The load average of the last minute, before and after.
     pub load: [f64; 2],
-    /// One for each workload and who ran it.
+    /// A row for each pair of workload and program.
     pub rows: Vec<Row>,
 }
 
-/// Runs every workload, everyone in turn. `most` bounds the executions of a run.
+/// Runs every workload with all programs in turn. `most` is the maximum number of executions in a run.
 pub fn run(
     place: &Place,
     program: &Path,
@@ -108,8 +108,9 @@ pub fn run(
                 let count = workload.executions(*who).min(most);
                 let mut command = command(place, program, python.as_ref(), *who, workload, count)?;
                 let run = child::run(&name, &mut command, &[0])?;
-                let ran: Ran = serde_json::from_str(run.output.trim())
-                    .map_err(|error| Error::wrong(&name, format!("it did not say what it ran: {error}")))?;
+                let ran: Ran = serde_json::from_str(run.output.trim()).map_err(|error| {
+                    Error::wrong(&name, format!("its last line is not the JSON of a run: {error}"))
+                })?;
                 check(&name, workload, count, &ran)?;
                 progress(&format!("B7 {round}/{rounds}: {name} {:.0}/s", rate(&ran)));
                 runs.push((run, ran));
@@ -147,13 +148,13 @@ fn command(
     Ok(command)
 }
 
-/// A run that did less is not a time.
+/// Checks that a run entered every state: the time of an incomplete run does not count.
 fn check(name: &str, workload: Workload, count: u64, ran: &Ran) -> Result<(), Error> {
     let right = count * workload.transitions();
     if ran.transitions == right {
         return Ok(());
     }
-    Err(Error::wrong(name, format!("{} transitions; {right} is right", ran.transitions)))
+    Err(Error::wrong(name, format!("it made {} transitions instead of {right}", ran.transitions)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]

@@ -1,4 +1,4 @@
-//! One run of ours: in memory by the engine alone, durable through `crmflow serve`.
+//! One run of crmflow: in memory with the engine alone, or durable with `crmflow serve`.
 
 use std::{path::Path, thread, time::Instant};
 
@@ -34,7 +34,7 @@ pub fn in_memory(workload: Workload, executions: u64) -> Result<Ran, Error> {
     Ok(ran(began, transitions, Vec::new()))
 }
 
-/// Runs executions on a server of its own; each is on the disk before its start is answered.
+/// Runs executions on a new server. Each execution is on the disk before the server answers its start.
 pub fn durable(workload: Workload, executions: u64, program: &Path, data: &Path) -> Result<Ran, Error> {
     let server = Server::start(program, data)?;
     let machine = match workload {
@@ -54,7 +54,7 @@ pub fn durable(workload: Workload, executions: u64, program: &Path, data: &Path)
     Ok(ran)
 }
 
-/// Starts them from many connections, and waits until the last has ended, if they end.
+/// Starts the executions on many connections. Waits until the last has ended, unless they wait for an hour.
 fn start_all(server: &Server, machine: &str, workload: Workload, executions: u64) -> Result<(), Error> {
     let clients = CLIENTS.min(executions);
     let client = |client: u64| {
@@ -73,7 +73,7 @@ fn start_all(server: &Server, machine: &str, workload: Workload, executions: u64
     if workload == Workload::Waiting { Ok(()) } else { server.wait_for_all(machine) }
 }
 
-/// Starts one, asks until it has ended, starts the next. Gives the milliseconds each took.
+/// Starts each execution after the end of the previous one, and polls for its end. Returns the milliseconds of each.
 fn one_by_one(
     server: &Server,
     machine: &str,

@@ -1,4 +1,4 @@
-//! Who won each address, whatever the order in which threads meet its records.
+//! The winning record of each address. The result does not depend on the order in which threads read the records.
 
 use std::{
     collections::{HashMap, hash_map},
@@ -10,13 +10,13 @@ use contacts::email::EmailKey;
 
 use crate::generate::Counts;
 
-/// Enough that two threads seldom want the same one, and that one growing shard is small.
+/// With so many shards, two threads seldom lock the same one, and a shard that grows is small.
 const SHARDS: usize = 256;
 
-/// So many records of a shard are told together.
+/// Number of records that a thread adds to a shard at once.
 const TOGETHER: usize = 256;
 
-/// The 128-bit hash of a key stands for the key: among 10^9 addresses two meet with a chance of 10^-21.
+/// The 128-bit hash of a key replaces the key: among 10^9 addresses, a collision has a probability of 10^-21.
 #[derive(PartialEq, Eq)]
 struct Hashed {
     low: u64,
@@ -31,10 +31,10 @@ impl Hash for Hashed {
 
 type Shard = HashMap<Hashed, Seen, BuildHasherDefault<Low>>;
 
-/// What was seen of an address.
+/// The records of an address, in one word.
 #[derive(Clone, Copy)]
 struct Seen {
-    /// The first line that has it; its lowest bits: whether that line opts in, and whether any other
+    /// The first line of the address. The lowest bits: whether that line opts in, and whether any other line
     /// disagrees.
     word: u64,
 }
@@ -63,7 +63,7 @@ impl Seen {
     }
 }
 
-/// The addresses met so far.
+/// The addresses of all records until now.
 pub(super) struct Addresses {
     shards: Vec<Mutex<(Shard, u64)>>,
 }
@@ -91,9 +91,9 @@ impl Addresses {
     }
 }
 
-/// What one thread has met, and not told the others yet.
+/// The buffered records of one thread, before it adds them to the shards.
 ///
-/// It tells them a shard's records together: a shard fits in a core's cache, and all of them do not.
+/// The thread adds the records of a shard at once: one shard fits into a core's cache, and all of them do not.
 pub(super) struct Meeting<'a> {
     addresses: &'a Addresses,
     met: Vec<Vec<(Hashed, Seen)>>,
@@ -104,7 +104,7 @@ impl<'a> Meeting<'a> {
         Self { addresses, met: (0..SHARDS).map(|_| Vec::with_capacity(TOGETHER)).collect() }
     }
 
-    /// A valid record with this key stands on this line.
+    /// Adds the valid record of this line.
     pub(super) fn meet(&mut self, key: &EmailKey, line: u64, opt_in: bool) {
         let hash = xxhash_rust::xxh3::xxh3_128(key.as_str().as_bytes());
         let hashed = Hashed { low: hash as u64, high: (hash >> 64) as u64 };
@@ -125,11 +125,11 @@ impl Drop for Meeting<'_> {
     }
 }
 
-/// The lines to be written: one bit a line.
+/// The lines to write: one bit for each line.
 pub(super) struct Winners(Vec<u64>);
 
 impl Winners {
-    /// Settles every address, and counts.
+    /// Finds the winner of every address, and counts the outcomes.
     pub(super) fn of(addresses: Addresses, counts: &mut Counts) -> Self {
         let mut bits = vec![0_u64; counts.received as usize / 64 + 1];
         for shard in addresses.shards {
@@ -152,13 +152,13 @@ impl Winners {
         Self(bits)
     }
 
-    /// Whether a line is one of them.
+    /// Whether a line is a winner.
     pub(super) fn has(&self, line: u64) -> bool {
         self.0.get(line as usize / 64).is_some_and(|word| word >> (line % 64) & 1 == 1)
     }
 }
 
-/// The keys are hashes already.
+/// Uses the key itself as the hash, because keys are hashes already.
 #[derive(Default)]
 struct Low(u64);
 

@@ -5,13 +5,13 @@ use std::{
     io::{self, Read},
 };
 
-/// So much is read at once; a longer line makes its block longer.
+/// Bytes of one read; a longer line makes its block longer.
 const SIZE: usize = 512 * 1024;
 
 /// Some whole lines.
 #[derive(Debug, Default)]
 pub(super) struct Block {
-    /// Its place in the file, from zero.
+    /// The index of the block in the file, from zero.
     pub(super) number: usize,
     /// The number of its first line, from one.
     first_line: u64,
@@ -32,11 +32,11 @@ impl Block {
     }
 }
 
-/// The blocks of a file that are still to come.
+/// The unread blocks of a file.
 #[derive(Debug)]
 pub(super) struct Blocks {
     file: File,
-    /// The beginning of a line whose end is not read yet.
+    /// The beginning of a line with an unread end.
     rest: Vec<u8>,
     number: usize,
     line: u64,

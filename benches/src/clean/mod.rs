@@ -1,8 +1,8 @@
-//! A file of records in, the opted-in ones and the faults out: the project's own check and keys, with no
-//! engine and no store between them. What is left of the flow when everything that makes it durable is gone.
+//! Reads a file of records; writes the opted-in ones, and the faults. It uses crmflow's check and keys without engine and
+//! store. So it measures the flow without the parts that make it durable.
 //!
-//! The file is read twice. The first reading checks every record and keeps, for each address, who won; the
-//! second copies the winners. Memory grows with the addresses, about 25 bytes each, not with the records.
+//! The program reads the file twice. The first pass checks every record and finds the winner of each address. The second
+//! pass copies the winners. Memory grows with the addresses, by about 25 bytes each, not with the records.
 
 mod addresses;
 mod blocks;
@@ -34,8 +34,8 @@ struct Refused<'a> {
     faults: &'a [Fault],
 }
 
-/// Writes the opted-in records of `input`, as they came and in order, to `opt_ins`, and the refused ones with
-/// their faults to `errors`.
+/// Copies the opted-in records of `input` unchanged and in order to `opt_ins`, and writes the refused ones with their
+/// faults to `errors`.
 pub fn clean(input: &Path, opt_ins: &Path, errors: &Path, threads: usize) -> io::Result<Counts> {
     let addresses = Addresses::default();
     let mut counts = Counts::default();
@@ -61,7 +61,7 @@ pub fn clean(input: &Path, opt_ins: &Path, errors: &Path, threads: usize) -> io:
     Ok(counts)
 }
 
-/// Checks a block's records; how many there are, and how many are refused.
+/// Checks a block's records. Returns their number, and the number of refused ones.
 fn check(meeting: &mut Meeting<'_>, block: &Block, out: &mut Vec<u8>) -> io::Result<(u64, u64)> {
     let (mut received, mut invalid) = (0, 0);
     for (line, bytes) in block.lines() {
@@ -79,7 +79,7 @@ fn check(meeting: &mut Meeting<'_>, block: &Block, out: &mut Vec<u8>) -> io::Res
     Ok((received, invalid))
 }
 
-/// Calls `work` with every block of a file, on some threads; what it writes goes to a file in input order.
+/// Calls `work` with every block of a file, on some threads, and writes the results to a file in input order.
 fn on_every_block<T: Send, S>(
     input: &Path,
     output: &Path,

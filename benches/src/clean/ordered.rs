@@ -1,4 +1,4 @@
-//! A file that takes numbered pieces in any order and writes them in theirs.
+//! A file that accepts numbered pieces in any order, and writes them in the order of their numbers.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// The file, and the pieces that wait for an earlier one: at most about as many as there are threads.
+/// The file, and the pieces that wait for an earlier one: at most about one for each thread.
 pub(super) struct Ordered(Mutex<State>);
 
 struct State {
@@ -21,7 +21,7 @@ impl Ordered {
         Self(Mutex::new(State { file, next: 0, waiting: BTreeMap::new() }))
     }
 
-    /// Piece `number`; every number from zero must come, once. Leaves `bytes` empty, to be used again.
+    /// Adds piece `number`. The caller adds every number from zero exactly once. `bytes` is empty afterwards, for reuse.
     pub(super) fn put(&self, number: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
         let state = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if number != state.next {

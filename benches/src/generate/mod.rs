@@ -1,7 +1,7 @@
-//! Record sets from a seed, with the counts that are right for them.
+//! Record sets from a seed, with their right counts.
 //!
-//! What a record is follows from the seed and its index alone, so the generator holds nothing but one bit a
-//! record, and knows the right outcome of each without any of the code that is measured.
+//! The seed and the index alone decide the role of a record. So the generator needs only one bit of memory for each
+//! record, and computes the right outcome of each without the measured code.
 
 mod record;
 
@@ -11,40 +11,40 @@ use serde::{Deserialize, Serialize};
 
 pub use record::Flaw;
 
-/// The first records are plain, so that every duplicate has something before it.
+/// Number of plain records at the start, so that every duplicate has an earlier record.
 const PLAIN: u64 = 16;
 
-/// Which records to make.
+/// The records to generate.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// The same seed gives the same bytes.
+    /// The seed; the same seed produces the same bytes.
     pub seed: u64,
-    /// How many records.
+    /// Number of records.
     pub records: u64,
-    /// Thirty fields instead of four.
+    /// Whether records have thirty fields instead of four.
     pub wide: bool,
 }
 
-/// What a record is.
+/// The role of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The first valid one with its address.
     First,
     /// A later valid one, with the address of the record with this index in another spelling.
     Duplicate {
-        /// Whose address it has.
+        /// The index of the first record with this address.
         of: u64,
     },
-    /// Refused. It may name the address of a valid record, before or behind it, and must not claim it.
+    /// Refused. The record may have the address of an earlier or later valid record, and must not win it.
     Invalid {
-        /// Why.
+        /// The reason.
         flaw: Flaw,
-        /// Whose address it names, where it names one.
+        /// The index of the valid record with the same address, if there is one.
         address_of: u64,
     },
 }
 
-/// The right counts for a record set, and a digest of what is right to store.
+/// The right counts of a record set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// All records.
@@ -61,16 +61,16 @@ pub struct Counts {
     pub conflicts: u64,
 }
 
-/// The content of a set of contacts, in whatever order: how many, and the sum of their hashes.
+/// The content of a set of contacts, regardless of order: their number, and the sum of their hashes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Digest {
-    /// How many contacts.
+    /// Number of contacts.
     pub count: u64,
     sum: u64,
 }
 
 impl Digest {
-    /// One more contact. The address is compared trimmed and in lower case; generated ones are ASCII.
+    /// Adds a contact. The hash has the address trimmed and in lower case; generated addresses are ASCII.
     pub fn add(&mut self, name: &str, address: &str) {
         let contact = format!("{}\n{name}", address.trim().to_ascii_lowercase());
         self.count += 1;
@@ -78,10 +78,10 @@ impl Digest {
     }
 }
 
-/// What is right for a record set.
+/// The right result of a record set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Oracle {
-    /// By outcome.
+    /// Counts by outcome.
     pub counts: Counts,
     /// The contacts to store.
     pub opted_in: Digest,
@@ -90,7 +90,7 @@ pub struct Oracle {
 }
 
 impl Plan {
-    /// What the record with this index is.
+    /// The role of the record with this index.
     pub fn role(&self, index: u64) -> Role {
         // Of 10,000: 300 are invalid, 1,000 duplicates.
         match self.draw(index, 0) % 10_000 {
@@ -105,7 +105,7 @@ impl Plan {
         }
     }
 
-    /// What the record says of opt-in, if it says it: 60 % yes; one duplicate in ten contradicts.
+    /// The opt-in of a record that has one: 60 % are true; one duplicate in ten contradicts the first record.
     pub fn opt_in(&self, index: u64) -> bool {
         let own = |index| self.draw(index, 3) % 100 < 60;
         match self.role(index) {
@@ -114,7 +114,7 @@ impl Plan {
         }
     }
 
-    /// Writes every record, a line each; gives what is right for them.
+    /// Writes every record on a line. Returns the right result.
     pub fn write(&self, to: &mut impl Write) -> io::Result<Oracle> {
         let mut bytes = 0;
         let oracle = self.walk(|_, line| {
@@ -124,7 +124,7 @@ impl Plan {
         Ok(Oracle { bytes, ..oracle })
     }
 
-    /// Calls `each` with the index and the line of every record, line feed included.
+    /// Calls `each` with the index and the line of every record, with its line feed. Returns the right result.
     pub fn walk(&self, mut each: impl FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<Oracle> {
         let mut counts = Counts { received: self.records, ..Counts::default() };
         let mut contradicted = vec![false; self.records as usize];
@@ -157,7 +157,7 @@ impl Plan {
         Ok(Oracle { counts, opted_in, bytes: 0 })
     }
 
-    /// A record below `end` that is the first with its address, drawn for `index`.
+    /// The index of a record below `end` that is the first with its address, drawn for `index`.
     fn first(&self, index: u64, end: u64) -> u64 {
         let draws = (0..).map(|round| self.draw(index, 64 + round) % end.max(1));
         draws.take(64).find(|other| self.is_first(*other)).unwrap_or(0)
@@ -167,7 +167,7 @@ impl Plan {
         index < PLAIN || self.draw(index, 0) % 10_000 >= 1_300
     }
 
-    /// A number that follows from the seed, the record and what it is for: SplitMix64's mixing.
+    /// A pseudo-random number from the seed, the record and the purpose: SplitMix64's mixing.
     fn draw(&self, index: u64, purpose: u64) -> u64 {
         let mut z = self
             .seed

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::{Plan, Role};
 
-/// Why a record is refused: the ways in which real files are wrong.
+/// The reason for which a record is refused. Real files have these flaws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flaw {
     /// `email` or `optIn` is missing.
@@ -13,7 +13,7 @@ pub enum Flaw {
     WrongType,
     /// `interests` is an empty list.
     EmptyInterests,
-    /// The address is not one.
+    /// The address is invalid.
     BadAddress,
     /// The line ends in the middle.
     NotJson,
@@ -24,12 +24,12 @@ impl Flaw {
     pub const ALL: [Self; 5] =
         [Self::MissingField, Self::WrongType, Self::EmptyInterests, Self::BadAddress, Self::NotJson];
 
-    /// Two of the flaws come in two forms.
+    /// Whether the record has the second form of its flaw: two flaws have two forms.
     fn form(plan: &Plan, index: u64) -> bool {
         plan.draw(index, 5).is_multiple_of(2)
     }
 
-    /// The rule and the pointer that a refusal of the record must name.
+    /// The rule and the pointer of the record's right fault.
     pub fn fault(self, plan: &Plan, index: u64) -> (&'static str, &'static str) {
         match (self, Self::form(plan, index)) {
             (Self::MissingField, true) => ("required", "/email"),
@@ -80,7 +80,7 @@ impl Plan {
         format!("{} {}", GIVEN[draw % 16], FAMILY[draw / 16 % 16])
     }
 
-    /// The address of a record that is the first with it, in lower case: unlike every other's.
+    /// The address of a first record, in lower case. No other first record has it.
     pub(super) fn address(&self, index: u64) -> String {
         format!("person.{index}@m{}.example.com", self.draw(index, 7) % 50)
     }
