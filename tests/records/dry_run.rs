@@ -4,9 +4,13 @@ use std::{
     collections::BTreeMap,
     fs,
     hash::{DefaultHasher, Hash, Hasher},
-    io::Write,
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -17,7 +21,7 @@ use serde_json::{Value, json};
 use super::cases::Batch;
 use crate::harness::{
     http::Client,
-    program::{Ended, Place, Server, run},
+    program::{Ended, Killed, Place, Server, run},
 };
 
 /// The maximum size of the body of `POST /records`.
@@ -197,28 +201,31 @@ fn every_shell_has_completions() {
     Place::new().run(["completions", "cmd"]).check(2, &["bash"]);
 }
 
-/// A pipe is as slow as its writer. `-q` prints no progress.
+/// A pipe is as slow as its writer, which writes until it sees the line.
 #[test]
 fn progress_without_a_terminal_is_a_line() {
     let place = Place::new();
     let pipe = place.path("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let progress = |options: &[&str]| {
-        let to = pipe.clone();
-        let writer = thread::spawn(move || {
-            let mut to = fs::File::options().write(true).open(to).unwrap();
-            to.write_all(MIXED.as_bytes()).unwrap();
-            thread::sleep(Duration::from_millis(3_200));
+    let mut command = place.command([Path::new("process"), &pipe]);
+    let mut child = Killed(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let is_seen = Arc::new(AtomicBool::new(false));
+    let seen = is_seen.clone();
+    let writer = thread::spawn(move || {
+        let mut to = fs::File::options().write(true).open(pipe).unwrap();
+        to.write_all(MIXED.as_bytes()).unwrap();
+        while !seen.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(50));
             to.write_all(b"Eve,eve@dry.example,yes\n").unwrap();
-        });
-        let options = [Path::new("process"), &pipe].into_iter().chain(options.iter().map(Path::new));
-        let ended = place.run(options);
-        writer.join().unwrap();
-        ended.check(0, &[]);
-        ended.stderr
-    };
-    assert_eq!(progress(&[]), format!("crmflow: read {} B\n", MIXED.len() + 24));
-    assert_eq!(progress(&["-q"]), "");
+        }
+    });
+    let mut line = String::new();
+    let mut stderr = BufReader::new(child.0.stderr.take().unwrap());
+    stderr.read_line(&mut line).unwrap();
+    is_seen.store(true, Ordering::Relaxed);
+    writer.join().unwrap();
+    assert!(line.starts_with("crmflow: read ") && line.ends_with("B\n"), "{line}");
+    assert!(child.wait().success());
 }
 
 /// A dry run of a body gives the outcomes that the batch then has.

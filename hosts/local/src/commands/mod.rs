@@ -163,9 +163,8 @@ fn print(text: &str) {
 }
 
 /// Says something beside the result, on the standard error.
-#[expect(clippy::print_stderr, reason = "this is what a command says to a person")]
 fn note(text: &str) {
-    eprintln!("crmflow: {text}");
+    let _ = writeln!(io::stderr(), "crmflow: {text}");
 }
 
 /// Prints one JSON value and a line feed.
