@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// Three chunks.
-const MANY: u64 = 45_000;
+/// Two chunks.
+const MANY: u64 = 25_000;
 
 #[track_caller]
 fn check_summary(summary: &Value, count: u64) {

@@ -5,6 +5,7 @@ use std::collections::{HashMap, hash_map};
 
 use serde::{Deserialize, Serialize};
 
+use crate::intake::CHUNK_RECORDS;
 use contacts::contact_line::ContactLine;
 use events::event::EventLine;
 use kernel::step::Step;
@@ -102,8 +103,9 @@ async fn unique_contacts(batch: &Batch, records: &Records, objects: &Objects) ->
 
 /// The winners in input order. Memory grows with the addresses of one chunk, not with its records.
 async fn winners(records: &Records, objects: &Objects, part: &mut Part) -> Result<Vec<Winner>, Error> {
-    let mut winners: Vec<Winner> = Vec::new();
-    let mut by_key: HashMap<Box<str>, usize> = HashMap::new();
+    let expected = usize::try_from(records.count.min(CHUNK_RECORDS)).unwrap_or_default();
+    let mut winners: Vec<Winner> = Vec::with_capacity(expected);
+    let mut by_key: HashMap<Box<str>, usize> = HashMap::with_capacity(expected);
     let mut place = 0;
     let mut lines = records.lines(objects).await?;
     while let Some(line) = lines.next().await? {

@@ -12,7 +12,7 @@ use kernel::{
     error::Error,
     ledger::{Part, StagedPart},
     objects::Objects,
-    store::{Condition, Item, Store, Table, Written},
+    store::{Condition, Store, Table, Written},
 };
 
 /// Stores the contacts who opted in.
@@ -31,8 +31,9 @@ pub async fn put_opt_ins(step: Step, store: &impl Store, objects: &Objects) -> R
         statements.push(Statement { key: accepted.key.into_owned(), statement, cleared });
         if statements.len() >= size.next() || bytes >= MAX_BLOCK_BYTES {
             let contacts = statements.len();
-            let stored = put(store, &batch, std::mem::take(&mut statements), &mut part).await?;
+            let stored = put(store, &batch, statements, &mut part).await?;
             size.record(contacts, bytes + stored);
+            statements = Vec::with_capacity(size.next());
             bytes = 0;
         }
     }
@@ -57,16 +58,17 @@ async fn put(
     part: &mut Part,
 ) -> Result<usize, Error> {
     let mut puts = Vec::with_capacity(statements.len());
-    for said in statements {
-        puts.push((stored::item(&batch.tenant, &said.key, 1, &said.statement)?, said));
+    for (place, said) in statements.iter().enumerate() {
+        puts.push((stored::item(&batch.tenant, &said.key, 1, &said.statement)?, place));
     }
-    // Sorted, neighbours in the store are written one after the other.
+    // Sorted, neighbours in the store are written one after the other. A statement is large, so it is not moved.
     puts.sort_unstable_by(|(a, _), (b, _)| (&a.partition, &a.sort).cmp(&(&b.partition, &b.sort)));
-    let (items, statements): (Vec<_>, Vec<_>) = puts.into_iter().unzip();
-    let puts = items.into_iter().map(|item: Item| (item, Condition::Absent)).collect();
+    let (puts, places): (Vec<_>, Vec<_>) =
+        puts.into_iter().map(|(item, place)| ((item, Condition::Absent), place)).unzip();
+    let mut statements: Vec<_> = statements.into_iter().map(Some).collect();
     let (mut known, mut bytes) = (Vec::new(), 0);
-    for (said, written) in statements.into_iter().zip(store.put_all(Table::OptIns, puts).await?) {
-        let Statement { key, statement, cleared } = said;
+    for (place, written) in places.into_iter().zip(store.put_all(Table::OptIns, puts).await?) {
+        let Some(Statement { key, statement, cleared }) = statements[place].take() else { continue };
         match written {
             Written::Done => part.add(statement.outcome, statement.index),
             Written::Conflict(Some(item)) => {

@@ -1,6 +1,6 @@
 //! A raw record: a received record with its index in the input; one line of a chunk object.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io::Write};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::{Deserialize, Serialize};
@@ -100,10 +100,49 @@ impl<'a> RawRecord<'a> {
     }
 }
 
+/// Writes the line of a record without faults, as [`RawRecord::write`] does. `json` was parsed before, and is not
+/// parsed again.
+pub fn write_json(index: u64, line: u64, retry: u64, json: &[u8], to: &mut Vec<u8>) -> Result<(), Error> {
+    let mut write = || {
+        write!(to, "{{\"index\":{index}")?;
+        for (name, number) in [("line", line), ("retry", retry)] {
+            if number != 0 {
+                write!(to, ",\"{name}\":{number}")?;
+            }
+        }
+        to.write_all(b",\"record\":")?;
+        to.write_all(json.trim_ascii())?;
+        to.write_all(b"}")
+    };
+    write().map_err(|error| Error::BadInput(error.to_string()))
+}
+
 /// JSON without line feeds; they can only occur between its tokens, where a space does as well.
 pub fn one_line(json: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr2(b'\n', b'\r', json).is_none() {
         return json.into();
     }
     json.iter().map(|&b| if matches!(b, b'\n' | b'\r') { b' ' } else { b }).collect::<Vec<_>>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(index: u64, line: u64, retry: u64, json: &str) {
+        let (mut expected, mut found) = (Vec::new(), Vec::new());
+        let record = RawRecord { retry, ..RawRecord::json(index, line, serde_json::from_str(json).unwrap()) };
+        record.write(&mut expected).unwrap();
+        write_json(index, line, retry, json.as_bytes(), &mut found).unwrap();
+        assert_eq!(found, expected, "{json}");
+    }
+
+    #[test]
+    fn parsed_json_is_written_like_a_record() {
+        check(0, 0, 0, "{}");
+        check(7, 8, 0, " \t{ \"a\" : 1.0 } ");
+        check(7, 0, 2, "\r[1e5, \"\\u0061\"]\n");
+        check(u64::MAX, u64::MAX, u64::MAX, "\"é\"");
+    }
 }

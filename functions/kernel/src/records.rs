@@ -92,7 +92,8 @@ pub fn inline_len(lines: &[u8]) -> usize {
 /// once, and packing would take longer than everything else. A larger one (a chunk of many records for one address) is
 /// packed and written as it grows, since memory must not grow with it.
 const MAX_PLAIN_BYTES: u64 = 8 * 1024 * 1024;
-/// Approximate size of the pieces of a list in memory: a list in one piece would be copied as it grows.
+/// Approximate size of the pieces of a list in memory: a list in one piece would be copied as it grows. All but the first
+/// have their room from the start, since most lists are small.
 const PIECE_BYTES: usize = 256 * 1024;
 
 /// Writes a step's records line by line; they stay inline up to [`MAX_INLINE_LIST_BYTES`].
@@ -149,7 +150,8 @@ impl<'a> RecordsWriter<'a> {
         if self.lines.len() < PIECE_BYTES {
             return Ok(());
         }
-        self.pieces.push(std::mem::take(&mut self.lines).into());
+        let next = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 16);
+        self.pieces.push(std::mem::replace(&mut self.lines, next).into());
         if self.bytes <= MAX_PLAIN_BYTES { Ok(()) } else { self.pack().await }
     }
 

@@ -202,11 +202,15 @@ fn write(
         Ok(key) => {
             // A line feed between the tokens of a record would end its line here.
             spaced = raw_record::one_line(bytes);
+            hash = key.unwrap_or_else(by_bytes);
+            if fault.is_none() {
+                raw_record::write_json(index, line, retry, &spaced, out)?;
+                return Ok(hash);
+            }
             let record: &RawValue =
                 serde_json::from_slice(&spaced).map_err(|error| Error::BadInput(json::describe(&error)))?;
             received = RawRecord::json(index, line, record);
             received.faults.extend(fault);
-            hash = key.unwrap_or_else(by_bytes);
         }
         Err(found) => {
             received = RawRecord::unreadable(index, line, bytes, fault.unwrap_or(found));

@@ -109,10 +109,7 @@ impl Store for SqliteStore {
         // All jobs are queued before the first is awaited.
         while puts.peek().is_some() {
             let some: Vec<_> = puts.by_ref().take(MAX_ITEMS_PER_JOB).collect();
-            written.push(self.writer.write(move |connection| {
-                let put = |(item, condition): &(Item, _)| write::put(connection, table, item, *condition);
-                some.iter().map(put).collect::<Result<Vec<_>, _>>()
-            }));
+            written.push(self.writer.write(move |connection| write::put_all(connection, table, &some)));
         }
         Ok(try_join_all(written).await?.into_iter().flatten().collect())
     }

@@ -2,13 +2,14 @@
 //! into the next one (group commit).
 
 use std::{
+    mem::discriminant,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use kernel::store::{Condition, Item, StoreError, Table, Written};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Statement, params};
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, oneshot},
@@ -259,34 +260,47 @@ impl Group {
     }
 }
 
-/// Puts an item if its condition holds.
-pub(super) fn put(
+/// Puts each item whose condition holds. Neighbours with the same kind of condition share their prepared statement.
+pub(super) fn put_all(
     connection: &Connection,
     table: Table,
-    item: &Item,
-    condition: Condition,
-) -> rusqlite::Result<Written> {
+    puts: &[(Item, Condition)],
+) -> rusqlite::Result<Vec<Written>> {
+    let mut written = Vec::with_capacity(puts.len());
+    for puts in puts.chunk_by(|(_, a), (_, b)| discriminant(a) == discriminant(b)) {
+        let mut statement = connection.prepare_cached(&put_statement(table, puts[0].1))?;
+        for (item, condition) in puts {
+            written.push(match put(&mut statement, item, *condition)? {
+                1 => Written::Done,
+                _ => Written::Conflict(read::get(connection, table, &item.partition, &item.sort)?),
+            });
+        }
+    }
+    Ok(written)
+}
+
+fn put_statement(table: Table, condition: Condition) -> String {
+    let table = table.name();
+    match condition {
+        Condition::None => format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3, ?4)"),
+        Condition::Absent => format!("INSERT OR IGNORE INTO {table} VALUES (?1, ?2, ?3, ?4)"),
+        Condition::Version(_) => format!(
+            "UPDATE {table} SET version = ?3, body = ?4 WHERE partition = ?1 AND sort = ?2 AND version = ?5"
+        ),
+    }
+}
+
+/// Puts an item; returns how many rows that changed.
+fn put(statement: &mut Statement<'_>, item: &Item, condition: Condition) -> rusqlite::Result<usize> {
     let Item { partition, sort, version, body } = item;
     // SQLite's integers are signed; only the bits matter.
     let version = version.cast_signed();
-    let done = match condition {
-        Condition::None => connection
-            .prepare_cached(&format!("INSERT OR REPLACE INTO {} VALUES (?1, ?2, ?3, ?4)", table.name()))?
-            .execute(params![partition, sort, version, body])?,
-        Condition::Absent => connection
-            .prepare_cached(&format!("INSERT OR IGNORE INTO {} VALUES (?1, ?2, ?3, ?4)", table.name()))?
-            .execute(params![partition, sort, version, body])?,
-        Condition::Version(expected) => connection
-            .prepare_cached(&format!(
-                "UPDATE {} SET version = ?3, body = ?4 WHERE partition = ?1 AND sort = ?2 AND version = ?5",
-                table.name()
-            ))?
-            .execute(params![partition, sort, version, body, expected.cast_signed()])?,
-    };
-    if done == 1 {
-        return Ok(Written::Done);
+    match condition {
+        Condition::None | Condition::Absent => statement.execute(params![partition, sort, version, body]),
+        Condition::Version(expected) => {
+            statement.execute(params![partition, sort, version, body, expected.cast_signed()])
+        }
     }
-    Ok(Written::Conflict(read::get(connection, table, partition, sort)?))
 }
 
 /// Raises an item's version to `least`, or by one; the version then.
