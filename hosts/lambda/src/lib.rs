@@ -18,7 +18,7 @@ pub mod serve;
 pub mod sfn;
 pub mod sqs;
 
-pub use back_pressure::Patience;
+pub use back_pressure::RetryTime;
 pub use bucket::{bucket, objects};
 pub use config::Config;
 pub use dynamo::DynamoStore;

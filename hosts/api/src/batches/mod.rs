@@ -210,13 +210,13 @@ async fn lost<S: Store, F: Flow>(
             return Ok(None);
         }
     };
-    let patience = if is_upload { MAX_PENDING_TIME } else { START_GRACE };
+    let max_age = if is_upload { MAX_PENDING_TIME } else { START_GRACE };
     Ok(match found {
         Some(ExecutionStatus::Running) => None,
         Some(ExecutionStatus::Succeeded | ExecutionStatus::Ended) => {
             Some("its execution ended before every record was decided")
         }
-        None if age <= patience => None,
+        None if age <= max_age => None,
         None if status.execution_arn.is_some() => Some("its execution was never started"),
         // A cut upload has arrived, even under another execution name.
         None if status.received.is_some() => None,
