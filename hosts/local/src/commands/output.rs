@@ -11,7 +11,7 @@ use super::serve::stopped;
 use crate::exit::Exit;
 
 /// Readable by its owner alone, since it has personal data.
-const PRIVATE: u32 = 0o600;
+const PRIVATE_MODE: u32 = 0o600;
 
 /// An output, written piece by piece.
 pub(super) enum Output {
@@ -31,7 +31,8 @@ impl Output {
         let mut partial = path.as_os_str().to_owned();
         partial.push(format!(".{}.partial", std::process::id()));
         let partial = PathBuf::from(partial);
-        let opened = File::options().write(true).create(true).truncate(true).mode(PRIVATE).open(&partial);
+        let opened =
+            File::options().write(true).create(true).truncate(true).mode(PRIVATE_MODE).open(&partial);
         let file = opened.map_err(|error| Exit::usage(format!("{}: {error}", path.display())))?;
         Ok(Self::File { file: BufWriter::new(file), partial, path: path.to_owned() })
     }

@@ -8,7 +8,7 @@ use states::{StateMachine, StateView, Via};
 use crate::{cli::MockStates, exit::Exit};
 
 /// The test case in which every task succeeds.
-const HAPPY: &str = "HappyPath";
+const HAPPY_PATH: &str = "HappyPath";
 
 /// Prints a file with a test case in which every task succeeds, and one for each task that may fail and be caught.
 pub(super) fn run(args: &MockStates) -> Result<ExitCode, Exit> {
@@ -31,7 +31,7 @@ fn file(name: &str, machine: &StateMachine) -> Result<Json, Exit> {
         responses.insert(response.clone(), json!({ "0-99": { "Return": success(task) } }));
         happy.insert(task.name().to_owned(), json!(response));
     }
-    let mut cases = Map::from_iter([(HAPPY.to_owned(), Json::Object(happy.clone()))]);
+    let mut cases = Map::from_iter([(HAPPY_PATH.to_owned(), Json::Object(happy.clone()))]);
     for (task, error) in tasks.iter().filter_map(|task| Some((task, caught(task)?))) {
         let response = format!("{}Failure", task.name());
         let throw = json!({ "Error": thrown(error), "Cause": "A cause for people" });
