@@ -78,7 +78,7 @@ const THROTTLING: [&str; 8] = [
     "SlowDown",
     "TooManyRequestsException",
 ];
-/// Codes of transient failures, whatever their status.
+/// Codes of transient failures, with any status.
 const TRANSIENT_CODES: [&str; 4] =
     ["InternalServerError", "RequestTimeout", "RequestTimeoutException", "TransactionConflictException"];
 
