@@ -268,7 +268,7 @@ mod tests {
         consent_contract(store, objects).await;
     }
 
-    /// Batches after a restart rank after those before it, whatever the clock says.
+    /// Batches after a restart rank after those before it, even if the clock moved back.
     #[tokio::test(flavor = "multi_thread")]
     async fn the_order_of_batches_survives_a_restart() {
         let root = tempfile::tempdir().unwrap();

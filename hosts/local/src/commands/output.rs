@@ -10,7 +10,7 @@ use std::{
 use super::serve::stopped;
 use crate::exit::Exit;
 
-/// Readable by its owner alone, since it has personal data.
+/// Permissions of an output with personal data: only its owner reads it.
 const PRIVATE_MODE: u32 = 0o600;
 
 /// An output, written piece by piece.
@@ -76,7 +76,7 @@ impl Drop for Output {
     }
 }
 
-/// Writes an export until it ends, or until a signal stops it: then no half of a file is left.
+/// Writes an export until it ends, or until a signal stops it. After a signal, no part of a file is left.
 pub(super) async fn until_stopped<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
     tokio::select! {
         done = work => done,
@@ -84,7 +84,7 @@ pub(super) async fn until_stopped<T>(work: impl Future<Output = Result<T, Exit>>
     }
 }
 
-/// Says how many cells were changed: a change of data is never silent.
+/// Prints the number of changed cells: a change of data is never silent.
 pub(super) fn note_guarded(cells: u64) {
     if cells > 0 {
         let cells = if cells == 1 {
@@ -106,7 +106,7 @@ pub(super) fn failed(error: &io::Error) -> Exit {
     Exit::failed(format!("the output cannot be written: {error}"))
 }
 
-/// A text as a terminal may show it: control characters of a record must not move the cursor.
+/// A text for a terminal: control characters of a record must not move the cursor.
 pub(super) fn shown(text: &str) -> String {
     text.chars()
         .flat_map(|letter| {
