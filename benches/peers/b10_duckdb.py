@@ -1,4 +1,4 @@
-"""B10 by DuckDB: the records of B1 into a table with a primary key, in a database file, durable."""
+"""B10 by DuckDB: writes the records of B1 to a table with a primary key, durable in a database file."""
 
 import sys
 from pathlib import Path

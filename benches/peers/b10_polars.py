@@ -1,4 +1,4 @@
-"""B10 by Polars, as near as it comes: the records of B1 into a Parquet file, synced; there is no index."""
+"""B10 by Polars, as closely as possible: writes the records of B1 to a Parquet file and syncs it. There is no index."""
 
 import os
 import sys

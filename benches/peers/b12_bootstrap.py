@@ -1,4 +1,4 @@
-"""B12: what a Python function with the usual libraries does before its first question for work."""
+"""B12: the start of a Python function with the usual libraries, up to its first request for work."""
 
 import http.client
 import os

@@ -1,4 +1,4 @@
-"""B5 by FastAPI on uvicorn: takes events in, checks them with Pydantic, and keeps them in memory."""
+"""B5 by FastAPI on uvicorn: accepts events, checks them with Pydantic, and stores them in memory."""
 
 import datetime
 import socket

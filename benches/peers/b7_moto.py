@@ -1,4 +1,4 @@
-"""B7 by moto, in this process: executions are started, then waited for."""
+"""B7 by moto, in this process: starts the executions, then waits for their ends."""
 
 import json
 import os

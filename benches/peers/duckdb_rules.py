@@ -1,8 +1,8 @@
 """The rules of crmflow's contact schema and address check, in DuckDB's SQL.
 
-Of several ways that give the right result this one was the fastest: fields are read as JSON, so that their
-types can be told apart; a line that is not JSON comes as a row of nulls, and the text of refused lines is
-fetched by a second reading. A name that stands twice in an object is not seen; crmflow refuses it.
+Of several queries with the right result this one was the fastest. It reads fields as JSON, to distinguish their types.
+A line that is not JSON becomes a row of nulls, and a second pass reads the text of refused lines. DuckDB accepts an object
+with the same name twice; crmflow refuses it.
 """
 
 LABEL = "[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"

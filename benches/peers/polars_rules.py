@@ -1,8 +1,7 @@
-"""crmflow's rules in Polars, as far as its streaming engine goes.
+"""crmflow's rules in Polars, as far as its streaming engine supports them.
 
-A line that is not JSON ends a whole query, so such lines are told by their last character, which is enough
-for these record sets and for no others. Types cannot be told apart: a number or a string is taken for what
-it would be when converted, so records of a wrong type pass.
+A line that is not JSON fails the whole query, so the script detects such lines by their last character. That suffices for
+these record sets only. Polars converts a number or a string to the type of its column, so records of a wrong type pass.
 """
 
 import polars as pl
@@ -13,7 +12,7 @@ ADDRESS = r"^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@" + LABEL + r"(?:\." + LABEL 
 
 
 def checked(source):
-    """The records and their faults; whose address is whose."""
+    """The records with their faults, the valid ones, and the winner of each address."""
     lines = pl.scan_lines(source, row_index_name="n")
     is_json = pl.col("line").str.ends_with("}")
     records = (
@@ -48,7 +47,7 @@ def saved(valid, winners):
 
 
 def counts(records, winners):
-    """What was counted."""
+    """The counts."""
     invalid = len(records) - records["fault"].null_count()
     kept = winners["all"].sum()
     return {

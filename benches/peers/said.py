@@ -1,11 +1,11 @@
-"""What a peer says at its end: one line of JSON with its version, its seconds and its counts."""
+"""The output of a peer at its end: one line of JSON with its version, its seconds and its counts."""
 
 import json
 import time
 
 
 class Clock:
-    """Counts the work alone: it starts when Python and the libraries are there."""
+    """Measures the work alone: it starts when Python and the libraries are loaded."""
 
     def __init__(self):
         self.began = time.perf_counter()

@@ -53,7 +53,7 @@ const LAMBDA_REQUEST: f64 = 0.2 / 1e6;
 const WRITE: f64 = 0.625 / 1e6;
 
 /// Maximum cost of orchestration, in dollars.
-pub const TARGET: f64 = 0.01;
+pub const MAX_ORCHESTRATION_DOLLARS: f64 = 0.01;
 
 /// The charged items, in the units of the price list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -141,8 +141,8 @@ impl fmt::Display for Cost {
         ] {
             writeln!(f, "| {what} | {count:.0} | {:.5} |", count * price)?;
         }
-        let met = if orchestration <= TARGET { "met" } else { "missed" };
-        writeln!(f, "\norchestration: ${orchestration:.5} of at most ${TARGET}: {met}")
+        let met = if orchestration <= MAX_ORCHESTRATION_DOLLARS { "met" } else { "missed" };
+        writeln!(f, "\norchestration: ${orchestration:.5} of at most ${MAX_ORCHESTRATION_DOLLARS}: {met}")
     }
 }
 

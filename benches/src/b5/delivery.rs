@@ -10,17 +10,17 @@ use super::{
     Bench,
     http::{Connection, expect, request},
     intake::{alone, event, track},
-    ledger::Ledger,
     servers::{Server, until},
+    stored::StoredEvents,
 };
 use crate::error::Error;
 
 /// The time of intake before the driver kills the server.
-const BEFORE_KILL: Duration = Duration::from_secs(5);
+const KILL_DELAY: Duration = Duration::from_secs(5);
 /// Connections that send events until then.
 const CONNECTIONS: u64 = 64;
 /// Events in each request that builds a backlog.
-const BATCH: u64 = 1_000;
+const BATCH_EVENTS: u64 = 1_000;
 
 impl Bench<'_> {
     /// Delivers a backlog to `crmflow sink`. Returns deliveries a second, and the server's CPU time for each in microseconds.
@@ -39,13 +39,13 @@ impl Bench<'_> {
         alone(async {
             let mut connection = Connection::open(&server.address).await?;
             expect(&mut connection, "POST", "/destinations", &destination("paused")).await?;
-            for first in (0..events).step_by(usize::try_from(BATCH).unwrap_or(1)) {
-                let batch: Vec<String> = (first..events.min(first + BATCH)).map(event).collect();
+            for first in (0..events).step_by(usize::try_from(BATCH_EVENTS).unwrap_or(1)) {
+                let batch: Vec<String> = (first..events.min(first + BATCH_EVENTS)).map(event).collect();
                 expect(&mut connection, "POST", "/events", &format!("[{}]", batch.join(","))).await?;
             }
             Ok(())
         })?;
-        Ledger::open(&data)?.wait_until_routed()?;
+        StoredEvents::open(&data)?.wait_until_routed()?;
         let (began, cpu) = (Instant::now(), server.cpu());
         alone(async {
             let mut connection = Connection::open(&server.address).await?;
@@ -65,15 +65,15 @@ impl Bench<'_> {
         let address = server.address.clone();
         let kept = Arc::clone(&acknowledged);
         let load = std::thread::spawn(move || alone(until_killed(address, kept)));
-        std::thread::sleep(BEFORE_KILL);
+        std::thread::sleep(KILL_DELAY);
         server.kill();
         let ended = load.join().map_err(|_| Error::wrong("the load", "it panicked"))?;
         ended?;
         let _again = Server::crmflow(self.program, &data, None)?;
-        let mut ledger = Ledger::open(&data)?;
-        ledger.wait_until_routed()?;
+        let mut stored = StoredEvents::open(&data)?;
+        stored.wait_until_routed()?;
         let ids = acknowledged.lock().map_err(|_| Error::wrong("the load", "it panicked"))?;
-        ledger.has(&ids)?;
+        stored.has(&ids)?;
         Ok(ids.len() as u64)
     }
 }

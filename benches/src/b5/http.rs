@@ -11,7 +11,7 @@ use tokio::{
 use crate::error::Error;
 
 /// Maximum time for an answer; a slower one fails the run.
-const PATIENCE: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connection.
 pub(super) struct Connection {
@@ -35,7 +35,7 @@ impl Connection {
             if let Some((status, from, end)) = whole(&self.buffer) {
                 return Ok((status, &self.buffer[from..end]));
             }
-            let read = timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await;
+            let read = timeout(ANSWER_TIMEOUT, self.stream.read_buf(&mut self.buffer)).await;
             let read = read.map_err(|_| Error::wrong("a server", "it does not answer"))?;
             if read.map_err(&failed)? == 0 {
                 return Err(Error::wrong("a server", "it closed a connection"));

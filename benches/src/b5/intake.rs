@@ -10,10 +10,10 @@ use std::{
 };
 
 use super::{
-    Bench, Latency, STEADY, Who,
+    Bench, Latency, STEADY, ServerKind,
     http::{Connection, expect, request},
-    ledger::Ledger,
     servers::Server,
+    stored::StoredEvents,
 };
 use crate::error::Error;
 
@@ -25,9 +25,9 @@ const BUSY_CONNECTIONS: u32 = 96;
 impl Bench<'_> {
     /// Runs the steady load. Returns the latency of answers, the server's CPU time for each event in microseconds, and
     /// its peak memory in MiB. Crmflow also routes each event, to one paused destination.
-    pub(super) fn steady(&self, who: Who) -> Result<(Latency, f64, f64), Error> {
-        let server = self.start(who)?;
-        if who == Who::Crmflow {
+    pub(super) fn steady(&self, kind: ServerKind) -> Result<(Latency, f64, f64), Error> {
+        let server = self.start(kind)?;
+        if kind == ServerKind::Crmflow {
             let one = r#"{"destinationName":"one","url":"https://one.example/","type":"analytics","headers":"","state":"paused"}"#;
             alone(async {
                 expect(&mut Connection::open(&server.address).await?, "POST", "/destinations", one).await
@@ -37,29 +37,29 @@ impl Bench<'_> {
         let (millis, ids) = steady(&server.address, STEADY, self.size.steady)?;
         let events = millis.len() as f64;
         let cpu = (server.cpu() - cpu) * 1e6 / events;
-        if matches!(who, Who::Crmflow) {
-            let mut ledger = Ledger::open(&self.place.path("b5"))?;
-            ledger.wait_until_routed()?;
-            ledger.check(&ids)?;
+        if matches!(kind, ServerKind::Crmflow) {
+            let mut stored = StoredEvents::open(&self.place.path("b5"))?;
+            stored.wait_until_routed()?;
+            stored.check(&ids)?;
         }
         Ok((Latency::of(millis), cpu, server.peak_mib()))
     }
 
     /// Maximum events a second, with `batch` events in each request.
-    pub(super) fn ceiling(&self, who: Who, batch: usize) -> Result<f64, Error> {
-        let server = self.start(who)?;
+    pub(super) fn ceiling(&self, kind: ServerKind, batch: usize) -> Result<f64, Error> {
+        let server = self.start(kind)?;
         let (answered, seconds) = busy(&server.address, batch, self.size.ceiling)?;
-        if who == Who::Intake {
-            Ledger::open(&self.place.path("b5"))?.waits(answered)?;
+        if kind == ServerKind::Intake {
+            StoredEvents::open(&self.place.path("b5"))?.waits(answered)?;
         }
         Ok(answered as f64 * batch as f64 / seconds)
     }
 
-    fn start(&self, who: Who) -> Result<Server, Error> {
+    fn start(&self, kind: ServerKind) -> Result<Server, Error> {
         let none = || Error::Missing("the peers are not installed; --no-peers runs without them".into());
-        match who {
-            Who::Crmflow => Server::crmflow(self.program, &self.data()?, None),
-            Who::Intake => {
+        match kind {
+            ServerKind::Crmflow => Server::crmflow(self.program, &self.data()?, None),
+            ServerKind::Intake => {
                 let data = self.data()?;
                 // `crmflow queues pause` needs a folder that exists.
                 drop(Server::crmflow(self.program, &data, None)?);
@@ -70,8 +70,8 @@ impl Bench<'_> {
                 }
                 Server::crmflow(self.program, &data, None)
             }
-            Who::Express => self.peers.ok_or_else(none)?.express(),
-            Who::Fastapi => self.peers.ok_or_else(none)?.fastapi(),
+            ServerKind::Express => self.peers.ok_or_else(none)?.express(),
+            ServerKind::Fastapi => self.peers.ok_or_else(none)?.fastapi(),
         }
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{
-    Bench, Beside, Latency,
+    Bench, Isolation, Latency,
     delivery::received,
     http::{Connection, expect},
     intake::{alone, steady},
@@ -28,7 +28,7 @@ enum Other {
 const OTHERS: [Other; 3] = [Other::None, Other::Answers, Other::Hangs];
 
 /// Its description in the report.
-pub(super) const HOW: [&str; OTHERS.len()] = ["there is no other", "the other answers", "the other hangs"];
+pub(super) const LABELS: [&str; OTHERS.len()] = ["there is no other", "the other answers", "the other hangs"];
 
 /// A line of the sink's record of requests.
 #[derive(Deserialize)]
@@ -41,8 +41,12 @@ struct Receipt {
 
 impl Bench<'_> {
     /// One round beside each other destination.
-    pub(super) fn deliveries(&self, round: &str, rounds: &mut [Beside; HOW.len()]) -> Result<(), Error> {
-        for ((other, how), runs) in OTHERS.into_iter().zip(HOW).zip(rounds) {
+    pub(super) fn deliveries(
+        &self,
+        round: &str,
+        rounds: &mut [Isolation; LABELS.len()],
+    ) -> Result<(), Error> {
+        for ((other, how), runs) in OTHERS.into_iter().zip(LABELS).zip(rounds) {
             let [delivered, answered] = self.beside(other)?;
             let (ms, answer) = (delivered.p99, answered.p99);
             progress(&format!("B5 {round}: {how}: p99 delivered {ms:.2} ms, answered {answer:.2} ms"));

@@ -4,8 +4,8 @@ mod delivery;
 mod http;
 mod intake;
 mod lanes;
-mod ledger;
 mod servers;
+mod stored;
 
 use std::{
     fmt,
@@ -48,7 +48,7 @@ pub struct Size {
 /// A server that accepts events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Who {
+pub enum ServerKind {
     /// `crmflow serve`, which also stores and routes the events meanwhile.
     Crmflow,
     /// `crmflow serve` with a paused consumer: intake alone.
@@ -76,7 +76,8 @@ pub struct Latency {
 #[derive(Debug, Serialize)]
 pub struct Steady {
     /// The server.
-    pub who: Who,
+    #[serde(rename = "who")]
+    pub kind: ServerKind,
     /// One for each round.
     pub rounds: Vec<Latency>,
     /// CPU time of the server for each event, on all cores, in microseconds.
@@ -89,7 +90,8 @@ pub struct Steady {
 #[derive(Debug, Serialize)]
 pub struct Ceiling {
     /// The server.
-    pub who: Who,
+    #[serde(rename = "who")]
+    pub kind: ServerKind,
     /// Events in each request.
     pub batch: usize,
     /// Events a second.
@@ -98,7 +100,7 @@ pub struct Ceiling {
 
 /// The influence of another destination on one destination: an entry for each round.
 #[derive(Debug, Default, Serialize)]
-pub struct Beside {
+pub struct Isolation {
     /// Latency from the arrival of an event to its delivery.
     pub delivered: Vec<Latency>,
     /// Latency of the answers to events meanwhile.
@@ -117,7 +119,7 @@ pub struct Report {
     /// Deliveries a second to one destination, and the server's CPU time for each, in microseconds.
     pub delivery: [Spread; 2],
     /// Results of one destination beside no other, beside one that answers, and beside one that hangs.
-    pub beside: [Beside; lanes::HOW.len()],
+    pub beside: [Isolation; lanes::LABELS.len()],
     /// Number of events that were acknowledged before `kill -9`. Each was stored afterwards.
     pub survived: u64,
 }
@@ -132,35 +134,35 @@ pub fn run(
 ) -> Result<Report, Error> {
     let peers = with_peers.then(|| servers::Peers::install(place)).transpose()?;
     let bench = Bench { place, program, peers: peers.as_ref(), size };
-    let everyone: &[Who] = if with_peers {
-        &[Who::Crmflow, Who::Intake, Who::Express, Who::Fastapi]
+    let everyone: &[ServerKind] = if with_peers {
+        &[ServerKind::Crmflow, ServerKind::Intake, ServerKind::Express, ServerKind::Fastapi]
     } else {
-        &[Who::Crmflow, Who::Intake]
+        &[ServerKind::Crmflow, ServerKind::Intake]
     };
     let before = load();
     let mut steady = Vec::new();
     let mut ceilings = Vec::new();
-    for who in everyone {
-        steady.push((*who, Vec::new()));
+    for kind in everyone {
+        steady.push((*kind, Vec::new()));
         for batch in [1, 100] {
-            ceilings.push((*who, batch, Vec::new()));
+            ceilings.push((*kind, batch, Vec::new()));
         }
     }
     let mut delivered = Vec::new();
-    let mut beside = lanes::HOW.map(|_| Beside::default());
+    let mut beside = lanes::LABELS.map(|_| Isolation::default());
     let mut survived = 0;
     for round in 1..=rounds {
-        for (who, runs) in &mut steady {
-            let ran = bench.steady(*who)?;
+        for (kind, runs) in &mut steady {
+            let ran = bench.steady(*kind)?;
             let Latency { p50, p95, p99, max } = ran.0;
             progress(&format!(
-                "B5 {round}/{rounds}: {who:?} at {STEADY}/s: p50 {p50:.2} p95 {p95:.2} p99 {p99:.2} max {max:.1} ms"
+                "B5 {round}/{rounds}: {kind:?} at {STEADY}/s: p50 {p50:.2} p95 {p95:.2} p99 {p99:.2} max {max:.1} ms"
             ));
             runs.push(ran);
         }
-        for (who, batch, rates) in &mut ceilings {
-            let rate = bench.ceiling(*who, *batch)?;
-            progress(&format!("B5 {round}/{rounds}: {who:?} in batches of {batch}: {rate:.0} events/s"));
+        for (kind, batch, rates) in &mut ceilings {
+            let rate = bench.ceiling(*kind, *batch)?;
+            progress(&format!("B5 {round}/{rounds}: {kind:?} in batches of {batch}: {rate:.0} events/s"));
             rates.push(rate);
         }
         let ran = bench.delivery()?;
@@ -174,7 +176,7 @@ pub fn run(
         steady: steady.into_iter().map(Steady::of).collect(),
         ceilings: ceilings
             .into_iter()
-            .map(|(who, batch, rates)| Ceiling { who, batch, rate: Spread::of(rates) })
+            .map(|(kind, batch, rates)| Ceiling { kind, batch, rate: Spread::of(rates) })
             .collect(),
         delivery: [
             Spread::of(delivered.iter().map(|(rate, _)| *rate)),
@@ -200,10 +202,10 @@ impl Bench<'_> {
 }
 
 impl Steady {
-    fn of((who, runs): (Who, Vec<(Latency, f64, f64)>)) -> Self {
+    fn of((kind, runs): (ServerKind, Vec<(Latency, f64, f64)>)) -> Self {
         let cpu_micros = Spread::of(runs.iter().map(|(_, cpu, _)| *cpu));
         let peak_mib = Spread::of(runs.iter().map(|(.., peak)| *peak));
-        Self { who, rounds: runs.into_iter().map(|(latency, ..)| latency).collect(), cpu_micros, peak_mib }
+        Self { kind, rounds: runs.into_iter().map(|(latency, ..)| latency).collect(), cpu_micros, peak_mib }
     }
 
     /// The spread of a figure over all rounds.
@@ -230,7 +232,7 @@ impl fmt::Display for Report {
             writeln!(
                 f,
                 "| {:?} | {:.2} | {:.2} ({:.2}-{:.2}) | {:.2} ({:.2}-{:.2}) | {:.1} | {:.1} | {:.0} |",
-                row.who,
+                row.kind,
                 p50.median,
                 p95.median,
                 p95.min,
@@ -244,8 +246,8 @@ impl fmt::Display for Report {
             )?;
         }
         writeln!(f, "\n| at the most | events a request | events/s, median (min-max) |\n|---|---|---|")?;
-        for Ceiling { who, batch, rate } in &self.ceilings {
-            writeln!(f, "| {who:?} | {batch} | {:.0} ({:.0}-{:.0}) |", rate.median, rate.min, rate.max)?;
+        for Ceiling { kind, batch, rate } in &self.ceilings {
+            writeln!(f, "| {kind:?} | {batch} | {:.0} ({:.0}-{:.0}) |", rate.median, rate.min, rate.max)?;
         }
         let [rate, cpu] = self.delivery;
         writeln!(
@@ -266,7 +268,7 @@ impl fmt::Display for Report {
 impl Report {
     fn write_beside(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\n| {}/s to a destination | p50 ms | p99 ms (min-max) |\n|---|---|---|", lanes::RATE)?;
-        for (how, Beside { delivered, answered }) in lanes::HOW.into_iter().zip(&self.beside) {
+        for (how, Isolation { delivered, answered }) in lanes::LABELS.into_iter().zip(&self.beside) {
             for (what, runs) in [("delivered to one", delivered), ("answered", answered)] {
                 let at = |figure: fn(&Latency) -> f64| Spread::of(runs.iter().map(figure));
                 let (p50, p99) = (at(|latency| latency.p50), at(|latency| latency.p99));
@@ -279,17 +281,19 @@ impl Report {
 
     fn gates(&self) -> Vec<Gate> {
         let mut gates = vec![Gate::at_least("deliveries/s", self.delivery[0].median, TARGET_DELIVERY)];
-        let ceiling = |who: Who, batch: usize| {
-            let row = self.ceilings.iter().find(|row| row.who == who && row.batch == batch)?;
+        let ceiling = |kind: ServerKind, batch: usize| {
+            let row = self.ceilings.iter().find(|row| row.kind == kind && row.batch == batch)?;
             Some(row.rate.median)
         };
         for (batch, times) in TARGET_CEILING {
-            if let (Some(ours), Some(express)) = (ceiling(Who::Intake, batch), ceiling(Who::Express, batch)) {
+            if let (Some(ours), Some(express)) =
+                (ceiling(ServerKind::Intake, batch), ceiling(ServerKind::Express, batch))
+            {
                 let what = format!("intake, {batch} a request, in times of Express");
                 gates.push(Gate::at_least(what, ours / express, times));
             }
         }
-        if let (Some(ours), Some(express)) = (self.steady.first(), ceiling(Who::Express, 1)) {
+        if let (Some(ours), Some(express)) = (self.steady.first(), ceiling(ServerKind::Express, 1)) {
             let [p95, p99] = TARGET_MILLIS;
             let is_fast = express >= FAST_EXPRESS;
             if is_fast {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::Who;
+use super::Executor;
 
 /// A machine and its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -66,14 +66,14 @@ impl Workload {
     }
 
     /// Number of executions for a run of about a second; fewer for a peer that cannot run so many.
-    pub fn executions(self, who: Who) -> u64 {
-        match (self, who) {
-            (Self::Chain, Who::Memory) => 200_000,
-            (Self::Chain, Who::Durable) => 50_000,
-            (Self::Chain, Who::Moto) => 100,
-            (Self::Map, Who::Memory) => 500,
-            (Self::Map, Who::Durable) => 200,
-            (Self::Map, Who::Moto) => 1,
+    pub fn executions(self, executor: Executor) -> u64 {
+        match (self, executor) {
+            (Self::Chain, Executor::Memory) => 200_000,
+            (Self::Chain, Executor::Durable) => 50_000,
+            (Self::Chain, Executor::Moto) => 100,
+            (Self::Map, Executor::Memory) => 500,
+            (Self::Map, Executor::Durable) => 200,
+            (Self::Map, Executor::Moto) => 1,
             (Self::Six | Self::Calls | Self::Flow, _) => 2_000,
             (Self::Waiting, _) => 10_000,
         }

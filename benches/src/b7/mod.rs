@@ -32,7 +32,7 @@ const TARGET_MILLIS: f64 = 2.0;
 /// A program that runs workloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Who {
+pub enum Executor {
     /// The engine alone.
     Memory,
     /// `crmflow serve`, through its Step Functions endpoint.
@@ -61,7 +61,8 @@ pub struct Row {
     /// The workload.
     pub workload: Workload,
     /// The program.
-    pub who: Who,
+    #[serde(rename = "who")]
+    pub executor: Executor,
     /// The version of the program.
     pub version: String,
     /// Transitions a second.
@@ -95,18 +96,19 @@ pub fn run(
     let before = load();
     let mut rows = Vec::new();
     for workload in Workload::ALL {
-        let everyone = [Who::Memory, Who::Durable, Who::Moto];
-        let takes_part = |who: &Who| match who {
-            Who::Memory => workload.runs_anywhere(),
-            Who::Durable => true,
-            Who::Moto => python.is_some() && workload.runs_anywhere(),
+        let everyone = [Executor::Memory, Executor::Durable, Executor::Moto];
+        let takes_part = |executor: &Executor| match executor {
+            Executor::Memory => workload.runs_anywhere(),
+            Executor::Durable => true,
+            Executor::Moto => python.is_some() && workload.runs_anywhere(),
         };
-        let mut runs: Vec<_> = everyone.into_iter().filter(takes_part).map(|who| (who, Vec::new())).collect();
+        let mut runs: Vec<_> =
+            everyone.into_iter().filter(takes_part).map(|executor| (executor, Vec::new())).collect();
         for round in 1..=rounds {
-            for (who, runs) in &mut runs {
-                let name = format!("{workload:?} {who:?}");
-                let count = workload.executions(*who).min(most);
-                let mut command = command(place, program, python.as_ref(), *who, workload, count)?;
+            for (executor, runs) in &mut runs {
+                let name = format!("{workload:?} {executor:?}");
+                let count = workload.executions(*executor).min(most);
+                let mut command = command(place, program, python.as_ref(), *executor, workload, count)?;
                 let run = child::run(&name, &mut command, &[0])?;
                 let ran: Ran = serde_json::from_str(run.output.trim()).map_err(|error| {
                     Error::wrong(&name, format!("its last line is not the JSON of a run: {error}"))
@@ -116,7 +118,7 @@ pub fn run(
                 runs.push((run, ran));
             }
         }
-        rows.extend(runs.into_iter().map(|(who, runs)| Row::of(workload, who, &runs)));
+        rows.extend(runs.into_iter().map(|(executor, runs)| Row::of(workload, executor, &runs)));
     }
     Ok(Report { load: [before, load()], rows })
 }
@@ -125,12 +127,12 @@ fn command(
     place: &Place,
     program: &Path,
     python: Option<&PathBuf>,
-    who: Who,
+    executor: Executor,
     workload: Workload,
     count: u64,
 ) -> Result<Command, Error> {
     let count = count.to_string();
-    if let (Who::Moto, Some(python)) = (who, python) {
+    if let (Executor::Moto, Some(python)) = (executor, python) {
         let definition = place.path("b7.json");
         let case = serde_json::json!({ "definition": workload.definition(), "input": workload.input(0) });
         std::fs::write(&definition, case.to_string()).map_err(Error::at(&definition))?;
@@ -142,7 +144,7 @@ fn command(
     let this = std::env::current_exe().map_err(Error::of("this program"))?;
     let mut command = Command::new(this);
     command.arg("engine").arg(workload.name()).arg(count);
-    if who == Who::Durable {
+    if executor == Executor::Durable {
         command.arg("--program").arg(program).arg("--data").arg(place.empty("b7")?);
     }
     Ok(command)
@@ -164,13 +166,13 @@ fn rate(ran: &Ran) -> f64 {
 
 impl Row {
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-    fn of(workload: Workload, who: Who, runs: &[(child::Run, Ran)]) -> Self {
+    fn of(workload: Workload, executor: Executor, runs: &[(child::Run, Ran)]) -> Self {
         let mut millis: Vec<f64> = runs.iter().flat_map(|(_, ran)| ran.millis.iter().copied()).collect();
         millis.sort_by(f64::total_cmp);
         let latency = millis.get(millis.len() / 2).zip(millis.get(millis.len() * 99 / 100));
         Self {
             workload,
-            who,
+            executor,
             version: runs.first().map_or_else(String::new, |(_, ran)| ran.version.clone()),
             rate: Spread::of(runs.iter().map(|(_, ran)| rate(ran))),
             cpu_micros: Spread::of(runs.iter().map(|(run, ran)| run.cpu * 1e6 / ran.transitions as f64)),
@@ -180,16 +182,16 @@ impl Row {
     }
 
     fn gate(&self) -> Option<Gate> {
-        let target = match (self.workload, self.who) {
-            (Workload::Chain, Who::Memory) => TARGET[0],
-            (Workload::Chain, Who::Durable) => TARGET[1],
-            (Workload::Six, Who::Durable) => {
+        let target = match (self.workload, self.executor) {
+            (Workload::Chain, Executor::Memory) => TARGET[0],
+            (Workload::Chain, Executor::Durable) => TARGET[1],
+            (Workload::Six, Executor::Durable) => {
                 let [_, most] = self.latency?;
                 return Some(Gate::at_most("six states durable, p99 ms", most, TARGET_MILLIS));
             }
             _ => return None,
         };
-        Some(Gate::at_least(format!("chain, {:?}, transitions/s", self.who), self.rate.median, target))
+        Some(Gate::at_least(format!("chain, {:?}, transitions/s", self.executor), self.rate.median, target))
     }
 }
 
@@ -198,17 +200,17 @@ impl fmt::Display for Report {
         writeln!(f, "B7: load average {:.2} before, {:.2} after\n", self.load[0], self.load[1])?;
         writeln!(
             f,
-            "| workload | who | transitions/s, median (min-max) | CPU us each | peak MiB | start to end ms, median and p99 |"
+            "| workload | executor | transitions/s, median (min-max) | CPU us each | peak MiB | start to end ms, median and p99 |"
         )?;
         writeln!(f, "|---|---|---|---|---|---|")?;
         for row in &self.rows {
-            let Row { workload, who, version, rate, cpu_micros, peak, latency } = row;
+            let Row { workload, executor, version, rate, cpu_micros, peak, latency } = row;
             let latency =
                 latency.map_or_else(String::new, |[median, most]| format!("{median:.2}, {most:.2}"));
             let (median, min, max, cpu, peak) =
                 (rate.median, rate.min, rate.max, cpu_micros.median, peak / 1_048_576);
             let line = format!("{median:.0} ({min:.0}-{max:.0}) | {cpu:.2} | {peak} | {latency}");
-            writeln!(f, "| {} | {who:?} ({version}) | {line} |", workload.name())?;
+            writeln!(f, "| {} | {executor:?} ({version}) | {line} |", workload.name())?;
         }
         self.rows.iter().filter_map(Row::gate).try_for_each(|gate| writeln!(f, "\n{gate}"))
     }

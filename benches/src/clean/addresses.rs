@@ -14,7 +14,7 @@ use crate::generate::Counts;
 const SHARDS: usize = 256;
 
 /// Number of records that a thread adds to a shard at once.
-const TOGETHER: usize = 256;
+const MAX_BUFFERED_RECORDS: usize = 256;
 
 /// The 128-bit hash of a key replaces the key: among 10^9 addresses, a collision has a probability of 10^-21.
 #[derive(PartialEq, Eq)]
@@ -29,17 +29,17 @@ impl Hash for Hashed {
     }
 }
 
-type Shard = HashMap<Hashed, Seen, BuildHasherDefault<Low>>;
+type Shard = HashMap<Hashed, Entry, BuildHasherDefault<Low>>;
 
 /// The records of an address, in one word.
 #[derive(Clone, Copy)]
-struct Seen {
+struct Entry {
     /// The first line of the address. The lowest bits: whether that line opts in, and whether any other line
     /// disagrees.
     word: u64,
 }
 
-impl Seen {
+impl Entry {
     fn new(line: u64, opt_in: bool) -> Self {
         Self { word: line << 2 | u64::from(opt_in) << 1 }
     }
@@ -56,7 +56,7 @@ impl Seen {
         self.word & 1 != 0
     }
 
-    fn meet(&mut self, other: Self) {
+    fn merge(&mut self, other: Self) {
         let in_conflict = self.in_conflict() || self.opt_in() != other.opt_in();
         let first = if other.line() < self.line() { other } else { *self };
         self.word = first.word | u64::from(in_conflict);
@@ -75,16 +75,16 @@ impl Default for Addresses {
 }
 
 impl Addresses {
-    fn take(&self, shard: usize, met: &mut Vec<(Hashed, Seen)>) {
+    fn add_all(&self, shard: usize, buffered: &mut Vec<(Hashed, Entry)>) {
         let (shard, duplicates) = &mut *self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
-        for (hashed, seen) in met.drain(..) {
+        for (hashed, entry) in buffered.drain(..) {
             match shard.entry(hashed) {
                 hash_map::Entry::Vacant(free) => {
-                    free.insert(seen);
+                    free.insert(entry);
                 }
                 hash_map::Entry::Occupied(mut taken) => {
                     *duplicates += 1;
-                    taken.get_mut().meet(seen);
+                    taken.get_mut().merge(entry);
                 }
             }
         }
@@ -94,33 +94,33 @@ impl Addresses {
 /// The buffered records of one thread, before it adds them to the shards.
 ///
 /// The thread adds the records of a shard at once: one shard fits into a core's cache, and all of them do not.
-pub(super) struct Meeting<'a> {
+pub(super) struct AddressBuffer<'a> {
     addresses: &'a Addresses,
-    met: Vec<Vec<(Hashed, Seen)>>,
+    buffered: Vec<Vec<(Hashed, Entry)>>,
 }
 
-impl<'a> Meeting<'a> {
+impl<'a> AddressBuffer<'a> {
     pub(super) fn new(addresses: &'a Addresses) -> Self {
-        Self { addresses, met: (0..SHARDS).map(|_| Vec::with_capacity(TOGETHER)).collect() }
+        Self { addresses, buffered: (0..SHARDS).map(|_| Vec::with_capacity(MAX_BUFFERED_RECORDS)).collect() }
     }
 
     /// Adds the valid record of this line.
-    pub(super) fn meet(&mut self, key: &EmailKey, line: u64, opt_in: bool) {
+    pub(super) fn add(&mut self, key: &EmailKey, line: u64, opt_in: bool) {
         let hash = xxhash_rust::xxh3::xxh3_128(key.as_str().as_bytes());
         let hashed = Hashed { low: hash as u64, high: (hash >> 64) as u64 };
         let shard = hashed.high as usize % SHARDS;
-        let met = &mut self.met[shard];
-        met.push((hashed, Seen::new(line, opt_in)));
-        if met.len() == TOGETHER {
-            self.addresses.take(shard, met);
+        let buffered = &mut self.buffered[shard];
+        buffered.push((hashed, Entry::new(line, opt_in)));
+        if buffered.len() == MAX_BUFFERED_RECORDS {
+            self.addresses.add_all(shard, buffered);
         }
     }
 }
 
-impl Drop for Meeting<'_> {
+impl Drop for AddressBuffer<'_> {
     fn drop(&mut self) {
-        for (shard, met) in self.met.iter_mut().enumerate() {
-            self.addresses.take(shard, met);
+        for (shard, buffered) in self.buffered.iter_mut().enumerate() {
+            self.addresses.add_all(shard, buffered);
         }
     }
 }
@@ -135,18 +135,18 @@ impl Winners {
         for shard in addresses.shards {
             let (shard, duplicates) = shard.into_inner().unwrap_or_else(PoisonError::into_inner);
             counts.duplicate += duplicates;
-            for seen in shard.into_values() {
-                counts.conflicts += u64::from(seen.in_conflict());
-                if !seen.opt_in() || seen.in_conflict() {
+            for entry in shard.into_values() {
+                counts.conflicts += u64::from(entry.in_conflict());
+                if !entry.opt_in() || entry.in_conflict() {
                     counts.ignored += 1;
                     continue;
                 }
                 counts.saved += 1;
-                let word = seen.line() as usize / 64;
+                let word = entry.line() as usize / 64;
                 if word >= bits.len() {
                     bits.resize(word + 1, 0);
                 }
-                bits[word] |= 1 << (seen.line() % 64);
+                bits[word] |= 1 << (entry.line() % 64);
             }
         }
         Self(bits)

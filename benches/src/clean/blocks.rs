@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Bytes of one read; a longer line makes its block longer.
-const SIZE: usize = 512 * 1024;
+const READ_BYTES: usize = 512 * 1024;
 
 /// Some whole lines.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ impl Blocks {
         bytes.append(&mut self.rest);
         loop {
             let before = bytes.len();
-            let read = (&self.file).take(SIZE as u64).read_to_end(bytes)?;
+            let read = (&self.file).take(READ_BYTES as u64).read_to_end(bytes)?;
             match memchr::memrchr(b'\n', &bytes[before..]) {
                 Some(end) => {
                     let end = before + end + 1;

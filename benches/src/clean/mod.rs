@@ -22,7 +22,7 @@ use kernel::fault::Fault;
 use serde::Serialize;
 
 use crate::generate::Counts;
-use addresses::{Addresses, Meeting, Winners};
+use addresses::{AddressBuffer, Addresses, Winners};
 use blocks::{Block, Blocks};
 use ordered::Ordered;
 
@@ -39,7 +39,7 @@ struct Refused<'a> {
 pub fn clean(input: &Path, opt_ins: &Path, errors: &Path, threads: usize) -> io::Result<Counts> {
     let addresses = Addresses::default();
     let mut counts = Counts::default();
-    let checked = on_every_block(input, errors, threads, || Meeting::new(&addresses), check)?;
+    let checked = on_every_block(input, errors, threads, || AddressBuffer::new(&addresses), check)?;
     for (received, invalid) in checked {
         counts.received += received;
         counts.invalid += invalid;
@@ -62,13 +62,13 @@ pub fn clean(input: &Path, opt_ins: &Path, errors: &Path, threads: usize) -> io:
 }
 
 /// Checks a block's records. Returns their number, and the number of refused ones.
-fn check(meeting: &mut Meeting<'_>, block: &Block, out: &mut Vec<u8>) -> io::Result<(u64, u64)> {
+fn check(buffer: &mut AddressBuffer<'_>, block: &Block, out: &mut Vec<u8>) -> io::Result<(u64, u64)> {
     let (mut received, mut invalid) = (0, 0);
     for (line, bytes) in block.lines() {
         received += 1;
         let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
         match contact::check(&text) {
-            Ok((contact, key)) => meeting.meet(&key, line, contact.opt_in),
+            Ok((contact, key)) => buffer.add(&key, line, contact.opt_in),
             Err(faults) => {
                 invalid += 1;
                 serde_json::to_writer(&mut *out, &Refused { line, record: &text, faults: &faults })?;

@@ -42,7 +42,7 @@ pub struct QuarantineRecords {
 pub struct FailedStep {
     /// The error's name.
     pub error: String,
-    /// Its text; not logged, since crmflow cannot promise what is in it.
+    /// Its text; not logged, since crmflow does not control its content.
     #[serde(default)]
     pub cause: Option<String>,
 }

@@ -101,7 +101,7 @@ impl Row {
         self.base64 = received.base64.map(Into::into);
     }
 
-    /// The record as text, whatever it is; `None` if it is not stored.
+    /// The content of the record as text; `None` if it is not stored.
     pub fn content(&self) -> Option<&str> {
         let json = self.record.as_ref().map(|record| record.get());
         json.or(self.text.as_deref()).or(self.base64.as_deref())

@@ -95,7 +95,7 @@ pub struct BatchStatus {
     /// decision. All other batches were promised to a client, and continue by themselves.
     #[serde(default, skip_serializing_if = "kernel::json::is_default")]
     pub attended: bool,
-    /// What it may do to known contacts.
+    /// The permitted changes of known contacts.
     #[serde(default, skip_serializing_if = "kernel::json::is_default")]
     pub rules: Rules,
 }

@@ -67,7 +67,7 @@ async fn ledger_head(batch: &Batch, chunk: Chunk, objects: &Objects) -> Result<L
     Ok(head(ledger))
 }
 
-/// What a summary needs of a ledger.
+/// The part of a ledger that a summary needs.
 pub(super) fn head(Ledger { outcomes, late, mut part }: Ledger) -> Ledger {
     part.rows.clear();
     part.late.clear();

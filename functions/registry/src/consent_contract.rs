@@ -1,6 +1,6 @@
-//! The contract of contacts, on every store (feature `contract`): the latest consent statement is the current one,
-//! whatever the clocks say and in whichever order the batches run. No statement is lost, and running a step twice is
-//! running it once.
+//! The contract of contacts, on every store (feature `contract`): the latest consent statement is the current one. Clocks
+//! and the order in which batches run do not change that. No statement is lost, and a step that runs twice has the result
+//! of one run.
 
 #![expect(clippy::panic, reason = "a broken promise ends the test that asks for it")]
 
@@ -153,7 +153,7 @@ async fn clocks_do_not_decide<S: Store>(flow: Flow<S>) {
     flow.check(&third, YES, Saved, false).await;
     let fourth = flow.arrives(noon(-1000)).await;
     flow.check(&fourth, NO, Withdrawn, false).await;
-    assert_eq!(flow.statements().await.0.since, noon(-1000), "a person reads what the clock said");
+    assert_eq!(flow.statements().await.0.since, noon(-1000), "a person reads the time of the clock");
 }
 
 async fn statements_without_a_number_are_oldest<S: Store>(flow: Flow<S>) {
@@ -205,7 +205,7 @@ async fn a_late_statement_is_in_the_history_once<S: Store>(flow: Flow<S>) {
     };
     assert_eq!(statements, named(&expected));
     flow.check(&batches[4], NO, Withdrawn, false).await;
-    // Another attempt at a batch finds its own statement, whatever followed.
+    // Another attempt at a batch finds its own statement, even after later ones.
     flow.check(&batches[3], changed, Saved, false).await;
     flow.check(&batches[2], NO, Unchanged, true).await;
     assert_eq!(flow.statements().await.1, named(&[&expected[..], &[(4, false, false)]].concat()));
@@ -300,7 +300,7 @@ async fn two_batches_at_once_lose_nothing<S: Store>(flow: Flow<S>) {
         let both = futures::future::join(flow.run(&no, NO), flow.run(&yes, YES)).await;
         let (statement, statements) = flow.statements().await;
         let was_known = round > 0 || both.0.outcome(0) != Some(Ignored);
-        assert_eq!(statement.opt_in, !was_known, "the later of two stands: {statements:?}");
+        assert_eq!(statement.opt_in, !was_known, "the later of two is current: {statements:?}");
         let is_kept = statements.iter().any(|(id, ..)| *id == yes.batch_id);
         assert!(
             is_kept || (both.1.outcome(0) == Some(Unchanged) && both.1.late.is_empty()),

@@ -1,5 +1,5 @@
-//! The contract of events, on every store (feature `contract`): running any step twice is running it once, and another
-//! attempt at a request has the result of the first.
+//! The contract of events, on every store (feature `contract`): a step that runs twice has the result of one run, and
+//! another attempt at a request has the result of the first.
 
 #![expect(clippy::panic, reason = "a broken promise ends the test that asks for it")]
 
@@ -138,7 +138,7 @@ async fn another_attempt_has_the_first_result<S: Store, Q: Queue>(flow: Flow<S, 
     let request = [sent(1, 0, "a", ORDER), sent(1, 1, "b", ORDER)];
     flow.run(&request[..1], Until::Stored).await;
     assert_eq!(flow.lane("first").await.len(), 0);
-    assert!(flow.response("a").await.is_none(), "nothing says that it is routed");
+    assert!(flow.response("a").await.is_none(), "it is not routed yet");
     flow.run(&request[..1], Until::Routed).await;
     flow.destination("second", json!({})).await;
     flow.check(&request, &[Routed, Routed]).await;

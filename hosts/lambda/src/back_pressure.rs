@@ -20,9 +20,9 @@ use tokio::{
 const MAX_CALLS: u16 = 64;
 const FIRST_CALLS: u16 = 16;
 /// Increase of the bound while the service accepts as many calls as the bound permits.
-const RISE: f64 = 0.25;
+const BOUND_RISE: f64 = 0.25;
 /// Factor of the bound after a throttled call.
-const CUT: f64 = 0.7;
+const BOUND_CUT: f64 = 0.7;
 /// Delay before a throttled call is repeated: minimum and maximum, the factor after each throttled call, and the factor
 /// after an accepted one. All calls to a table share the delay, so that no call waits long while others are accepted.
 const MIN_DELAY: Duration = Duration::from_millis(10);
@@ -34,25 +34,25 @@ const FIRST_RETRY_DELAY: Duration = Duration::from_millis(50);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// Maximum time that a call is repeated after failures of network or service, without throttling. The state that waits
 /// for it retries for minutes.
-const OUTAGE_PATIENCE: Duration = Duration::from_secs(20);
+const MAX_OUTAGE_TIME: Duration = Duration::from_secs(20);
 
 /// Maximum time that a throttled call is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
+pub enum RetryTime {
     /// Until the caller drops the call: the deadline of a step ends it.
-    UntilCutOff,
+    UntilDropped,
     /// This long: a client waits for the answer.
     For(Duration),
 }
 
-impl Patience {
+impl RetryTime {
     /// A client waits for the answer.
     pub const SOON: Self = Self::For(Duration::from_secs(5));
     /// A lease is running, and its holder writes nothing in its last 20 seconds.
     pub const LEASED: Self = Self::For(Duration::from_secs(10));
 
     fn is_over(self, waited: Duration) -> bool {
-        matches!(self, Self::For(patience) if waited >= patience)
+        matches!(self, Self::For(retry_time) if waited >= retry_time)
     }
 }
 
@@ -78,8 +78,8 @@ const THROTTLING: [&str; 8] = [
     "SlowDown",
     "TooManyRequestsException",
 ];
-/// Codes of transient failures, whatever their status.
-const PASSING: [&str; 4] =
+/// Codes of transient failures, with any status.
+const TRANSIENT_CODES: [&str; 4] =
     ["InternalServerError", "RequestTimeout", "RequestTimeoutException", "TransactionConflictException"];
 
 /// The consequence of a failure of an AWS service.
@@ -95,7 +95,7 @@ pub(crate) fn fault<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Fault {
 fn fault_of(code: Option<&str>, status: u16, is_answer: bool) -> Fault {
     match code {
         Some(code) if code.contains("Throttl") || THROTTLING.contains(&code) => Fault::Throttled,
-        Some(code) if status >= 500 || PASSING.contains(&code) => Fault::Passing,
+        Some(code) if status >= 500 || TRANSIENT_CODES.contains(&code) => Fault::Passing,
         Some(_) => Fault::Final,
         None if status == 429 => Fault::Throttled,
         None if is_answer && status < 500 => Fault::Final,
@@ -155,7 +155,7 @@ impl Pace {
     fn throttled(&self, began: Instant, is_partly: bool) {
         let mut bound = self.bound();
         if began >= bound.cut {
-            bound.calls = (bound.calls * CUT).max(1.0);
+            bound.calls = (bound.calls * BOUND_CUT).max(1.0);
             bound.cut = Instant::now();
             if !is_partly {
                 bound.delay = bound.delay.mul_f64(DELAY_RISE).min(MAX_DELAY);
@@ -186,7 +186,7 @@ impl Turn<'_> {
     pub(crate) fn taken(&self) {
         let mut bound = self.pace.bound();
         bound.delay = bound.delay.mul_f64(DELAY_CUT).max(MIN_DELAY);
-        bound.calls = (bound.calls + RISE / bound.calls).min(f64::from(MAX_CALLS));
+        bound.calls = (bound.calls + BOUND_RISE / bound.calls).min(f64::from(MAX_CALLS));
         if bound.permits < bound.whole() {
             bound.permits += 1;
             self.pace.permits.add_permits(1);
@@ -222,20 +222,20 @@ pub(crate) fn delay(failures: u32) -> Duration {
 #[derive(Debug)]
 pub(crate) struct Rest<'a> {
     pace: &'a Pace,
-    patience: Patience,
+    retry_time: RetryTime,
     began: Instant,
     asked: Instant,
 }
 
 impl<'a> Rest<'a> {
-    pub(crate) fn new(pace: &'a Pace, patience: Patience) -> Self {
-        Self { pace, patience, began: Instant::now(), asked: Instant::now() }
+    pub(crate) fn new(pace: &'a Pace, retry_time: RetryTime) -> Self {
+        Self { pace, retry_time, began: Instant::now(), asked: Instant::now() }
     }
 
     /// Waits before the rest is sent; `false`: the time is over. `has_moved`: the last call processed a part.
     pub(crate) async fn wait(&mut self, has_moved: bool) -> bool {
         self.pace.throttled(self.asked, has_moved);
-        if self.patience.is_over(self.began.elapsed()) {
+        if self.retry_time.is_over(self.began.elapsed()) {
             return false;
         }
         tokio::time::sleep(self.pace.delay()).await;
@@ -247,7 +247,7 @@ impl<'a> Rest<'a> {
 /// Makes a call under a permit, and repeats it while it is throttled or fails in transit.
 pub(crate) async fn paced<T, E, F>(
     pace: &Pace,
-    patience: Patience,
+    retry_time: RetryTime,
     call: impl Fn() -> F + Send,
 ) -> Result<T, SdkError<E>>
 where
@@ -256,7 +256,7 @@ where
     F: Future<Output = Result<T, SdkError<E>>> + Send,
 {
     let mut turn = pace.turn().await;
-    let done = retry(patience, call, |fault| {
+    let done = retry(retry_time, call, |fault| {
         (fault == Fault::Throttled).then(|| {
             turn.throttled();
             pace.delay()
@@ -272,7 +272,7 @@ where
 /// Makes a call, and repeats it while it is throttled or fails in transit. `failed` is called for each failure, and may
 /// return the delay.
 pub(crate) async fn retry<T, E, F>(
-    patience: Patience,
+    retry_time: RetryTime,
     call: impl Fn() -> F + Send,
     mut failed: impl FnMut(Fault) -> Option<Duration> + Send,
 ) -> Result<T, SdkError<E>>
@@ -293,8 +293,8 @@ where
         let waited = began.elapsed();
         let is_over = match fault {
             Fault::Final => true,
-            Fault::Throttled => patience.is_over(waited),
-            Fault::Passing => patience.is_over(waited) || waited >= OUTAGE_PATIENCE,
+            Fault::Throttled => retry_time.is_over(waited),
+            Fault::Passing => retry_time.is_over(waited) || waited >= MAX_OUTAGE_TIME,
         };
         if is_over {
             return Err(error);

@@ -38,9 +38,9 @@ use object_store::{
 use crate::config::{Config, Missing};
 
 /// Maximum time to open a connection.
-const CONNECT: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Maximum time for the answer of a store.
-const ANSWER: Duration = Duration::from_secs(20);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The settings of every AWS client.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ impl Aws {
             credentials: SharedCredentialsProvider::new(credentials),
             endpoint: config.endpoint.clone(),
             http: Https::new().into_shared(),
-            timeouts: TimeoutConfig::builder().operation_attempt_timeout(ANSWER).build(),
+            timeouts: TimeoutConfig::builder().operation_attempt_timeout(ANSWER_TIMEOUT).build(),
         })
     }
 }
@@ -82,7 +82,7 @@ impl Https {
     pub fn new() -> Self {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT));
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         // An emulator has no TLS.
         tcp.enforce_http(false);
         #[expect(
@@ -130,7 +130,7 @@ impl ObjectConnector for Https {
 impl HttpService for Https {
     async fn call(&self, request: ObjectRequest) -> Result<ObjectResponse, HttpError> {
         let answer = self.0.request(request.map(SdkBody::from_body_1_x));
-        let response = match tokio::time::timeout(ANSWER, answer).await {
+        let response = match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
             Ok(response) => response.map_err(failure)?,
             Err(late) => return Err(HttpError::new(HttpErrorKind::Timeout, late)),
         };

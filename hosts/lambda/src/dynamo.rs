@@ -19,7 +19,7 @@ use kernel::store::{Condition, Item, Query, Store, StoreError, Table, Written};
 
 use crate::{
     attributes::{self, Attributes},
-    back_pressure::{Pace, Patience, paced},
+    back_pressure::{Pace, RetryTime, paced},
     client::Aws,
     config::{Config, Missing},
 };
@@ -28,12 +28,12 @@ use calls::failure;
 /// Maximum number of concurrent batch calls.
 const BATCHES: usize = 8;
 /// Maximum number of items in a BatchWriteItem call.
-const WRITES: usize = 25;
+const MAX_WRITES: usize = 25;
 /// Maximum number of keys in a BatchGetItem call.
-const READS: usize = 100;
+const MAX_READS: usize = 100;
 /// Number of dependent writes in one block. An aborted call has completed all blocks but its last one. At less than
 /// twelve writes a second, three for each item of a block, a call of one minute would make no progress.
-const BLOCK: usize = 200;
+const BLOCK_WRITES: usize = 200;
 /// Maximum time for an answer of DynamoDB, which needs milliseconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -42,7 +42,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct DynamoStore {
     client: Client,
     places: Arc<HashMap<Table, Place>>,
-    patience: Patience,
+    retry_time: RetryTime,
 }
 
 /// A table with its bounds of concurrent calls. Clones of the store share it.
@@ -92,14 +92,14 @@ impl DynamoStore {
         Ok(Self {
             client: Client::from_conf(sdk.build()),
             places: Arc::new(tables.iter().map(place).collect::<Result<_, Missing>>()?),
-            patience: Patience::UntilCutOff,
+            retry_time: RetryTime::UntilDropped,
         })
     }
 
     /// The store for callers that need an answer before their deadline.
     #[must_use]
-    pub fn with_patience(self, patience: Patience) -> Self {
-        Self { patience, ..self }
+    pub fn with_retry_time(self, retry_time: RetryTime) -> Self {
+        Self { retry_time, ..self }
     }
 
     /// The client, for calls outside of the store.
@@ -112,11 +112,11 @@ impl DynamoStore {
         &self,
         work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        match self.patience {
-            Patience::UntilCutOff => work.await,
-            Patience::For(patience) => {
+        match self.retry_time {
+            RetryTime::UntilDropped => work.await,
+            RetryTime::For(retry_time) => {
                 let late = |_| Err(StoreError::Unavailable("the table is throttled".to_owned()));
-                tokio::time::timeout(patience, work).await.unwrap_or_else(late)
+                tokio::time::timeout(retry_time, work).await.unwrap_or_else(late)
             }
         }
     }
@@ -129,7 +129,7 @@ impl DynamoStore {
 
 impl Store for DynamoStore {
     fn block(&self) -> usize {
-        BLOCK
+        BLOCK_WRITES
     }
 
     async fn get(&self, table: Table, partition: &str, sort: &str) -> Result<Option<Item>, StoreError> {
@@ -140,7 +140,7 @@ impl Store for DynamoStore {
             .table_name(&place.name)
             .set_key(Some(attributes::key(partition, sort)))
             .consistent_read(true);
-        let got = paced(&place.reads, self.patience, || ask.clone().send()).await;
+        let got = paced(&place.reads, self.retry_time, || ask.clone().send()).await;
         got.map_err(|error| failure("GetItem", &error))?.item.map(attributes::to_item).transpose()
     }
 
@@ -152,7 +152,7 @@ impl Store for DynamoStore {
         let place = self.place(table)?;
         let distinct: HashSet<&(String, String)> = keys.iter().collect();
         let wanted = distinct.into_iter().map(|(partition, sort)| attributes::key(partition, sort)).collect();
-        let reads = batches(wanted, READS).into_iter().map(|keys| self.read_batch(place, keys));
+        let reads = batches(wanted, MAX_READS).into_iter().map(|keys| self.read_batch(place, keys));
         let found = stream::iter(reads).buffer_unordered(BATCHES).try_collect::<Vec<_>>();
         let found: Vec<Vec<Item>> = self.together(found).await?;
         let items = found.into_iter().flatten();
@@ -195,7 +195,7 @@ impl Store for DynamoStore {
         let place = self.place(table)?;
         let delete = self.client.delete_item().table_name(&place.name);
         let delete = delete.set_key(Some(attributes::key(partition, sort)));
-        let deleted = paced(&place.writes, self.patience, || delete.clone().send()).await;
+        let deleted = paced(&place.writes, self.retry_time, || delete.clone().send()).await;
         deleted.map(|_| ()).map_err(|error| failure("DeleteItem", &error))
     }
 
@@ -203,7 +203,7 @@ impl Store for DynamoStore {
         let place = self.place(table)?;
         let distinct: HashSet<(String, String)> = keys.into_iter().collect();
         let keys = distinct.into_iter().map(|(partition, sort)| attributes::key(&partition, &sort)).collect();
-        let batches = batches(keys, WRITES).into_iter().map(|keys| self.delete_batch(place, keys));
+        let batches = batches(keys, MAX_WRITES).into_iter().map(|keys| self.delete_batch(place, keys));
         let mut batches = stream::iter(batches).buffer_unordered(BATCHES);
         self.together(async {
             while batches.try_next().await?.is_some() {}

@@ -13,7 +13,7 @@ use kernel::Error;
 
 use crate::{
     Config,
-    back_pressure::{Fault, Patience, fault, retry},
+    back_pressure::{Fault, RetryTime, fault, retry},
     client::Aws,
     clock,
     config::Missing,
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Maximum time for the answer of a synchronous execution: as long as it may run. The caller may stop sooner.
-const ANSWER: Duration = Duration::from_secs(300);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 /// Executions of EXPRESS machines on Step Functions.
 #[derive(Clone, Debug)]
 pub struct Executions {
@@ -57,13 +57,13 @@ impl Executions {
         machine: &str,
         name: &str,
         input: String,
-        patience: Patience,
+        retry_time: RetryTime,
     ) -> Result<Ended, FlowError> {
         let emulated = self.emulated;
         let execution = self.client.start_sync_execution().state_machine_arn(machine).name(name).input(input);
         let once = || async {
             let config = aws_sdk_sfn::Config::builder()
-                .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ANSWER).build());
+                .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ANSWER_TIMEOUT).build());
             let asked = execution.clone().customize().config_override(config);
             match asked.mutate_request(move |request| without_prefix(request, emulated)).send().await {
                 // The execution may have started.
@@ -71,7 +71,7 @@ impl Executions {
                 ended => ended.map(Ok),
             }
         };
-        match retry(patience, once, |_| None).await {
+        match retry(retry_time, once, |_| None).await {
             Ok(Ok(ended)) if ended.status == SyncExecutionStatus::Succeeded => {
                 Ok(Ended { status: ExecutionStatus::Succeeded, output: ended.output })
             }
@@ -102,7 +102,7 @@ impl Express {
         let late = || Error::StorageUnavailable("the call has no time left".into());
         let left = deadline.left(clock::now()).ok_or_else(late)?;
         let name = feed.batch.batch_id.to_string();
-        let run = self.executions.run(&self.machine, &name, feed.input, Patience::UntilCutOff);
+        let run = self.executions.run(&self.machine, &name, feed.input, RetryTime::UntilDropped);
         let run = tokio::time::timeout(left, run);
         let ended = run.await.map_err(|_| late())?.map_err(|error| match error {
             FlowError::Unavailable(_) => Error::StorageUnavailable(error.to_string()),

@@ -119,7 +119,7 @@ impl GatewayRequest {
     }
 }
 
-/// The rest of a path after one of these is one segment, whatever characters it has.
+/// The rest of a path after one of these is one segment, with any characters.
 const IDS: [&str; 2] = ["/contacts/", "/events/"];
 
 /// The path of the request, escaped again. API Gateway resolves all escapes but `%25`, and drops the part after an escaped
@@ -183,7 +183,7 @@ impl GatewayResponse {
                 })
                 .or_insert_with(|| value.clone().into_owned());
         }
-        // UTF-8 is sent as text, whatever its type; the client receives the same bytes.
+        // UTF-8 of any type is sent as text; the client receives the same bytes.
         let (body, is_base64_encoded) = match String::from_utf8(body.to_bytes().into()) {
             Ok(text) => (text, false),
             Err(bytes) => (BASE64_STANDARD.encode(bytes.as_bytes()), true),

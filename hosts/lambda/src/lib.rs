@@ -1,4 +1,4 @@
-//! crmflow on AWS: what the binaries in `src/bin`, one a function, are wired from.
+//! crmflow on AWS: the parts of the binaries in `src/bin`, which has one for each function.
 //!
 //! [`serve`] makes a Lambda function of a step, and [`serve_queue`] one of a consumer. [`DynamoStore`] is the store,
 //! [`bucket`] the objects, [`Sqs`] the queues, [`Express`] the flow of events. [`StepFunctions`] is the flow behind the API,
@@ -18,7 +18,7 @@ pub mod serve;
 pub mod sfn;
 pub mod sqs;
 
-pub use back_pressure::Patience;
+pub use back_pressure::RetryTime;
 pub use bucket::{bucket, objects};
 pub use config::Config;
 pub use dynamo::DynamoStore;

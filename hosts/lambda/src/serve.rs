@@ -59,7 +59,7 @@ where
 pub struct Deadline(Timestamp);
 
 /// Time that a call needs for its answer, after its work.
-const ANSWER: Duration = Duration::from_secs(5);
+const MIN_ANSWER_TIME: Duration = Duration::from_secs(5);
 
 impl Deadline {
     /// A call with this deadline.
@@ -86,7 +86,7 @@ impl Deadline {
     /// The remaining time for work; `None`: the call must answer now.
     pub fn left(self, now: Timestamp) -> Option<Duration> {
         let left = Duration::try_from(self.0.duration_since(now)).ok()?;
-        left.checked_sub(ANSWER).filter(|left| !left.is_zero())
+        left.checked_sub(MIN_ANSWER_TIME).filter(|left| !left.is_zero())
     }
 }
 

@@ -16,12 +16,12 @@ use object_store::{aws::AmazonS3, path::Path, signer::Signer};
 
 use crate::{
     Config, Executions, Sqs,
-    back_pressure::{Fault, Patience, fault, retry},
+    back_pressure::{Fault, RetryTime, fault, retry},
     config::Missing,
 };
 
 /// Validity of an upload's address.
-const UPLOAD_WITHIN: Duration = Duration::from_secs(3600);
+const UPLOAD_VALIDITY: Duration = Duration::from_secs(3600);
 
 /// Step Functions, and the bucket of uploads.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ impl StepFunctions {
 
     async fn describe(&self, execution_arn: &str) -> Result<Option<(Stage, Timestamp)>, FlowError> {
         let describe = self.executions.client().describe_execution().execution_arn(execution_arn);
-        match retry(Patience::SOON, || describe.clone().send(), |_| None).await {
+        match retry(RetryTime::SOON, || describe.clone().send(), |_| None).await {
             Ok(found) => Ok(Some((found.status, timestamp(found.start_date)?))),
             Err(error) if is(&error, &["ExecutionDoesNotExist", "InvalidArn"]) => Ok(None),
             Err(error) => Err(failure(&error)),
@@ -90,7 +90,7 @@ impl Flow for StepFunctions {
             .state_machine_arn(self.arn(machine))
             .name(name)
             .input(input);
-        match retry(Patience::SOON, || start.clone().send(), |_| None).await {
+        match retry(RetryTime::SOON, || start.clone().send(), |_| None).await {
             Ok(started) => Ok(Started {
                 execution_arn: started.execution_arn,
                 start_date: timestamp(started.start_date)?,
@@ -109,7 +109,7 @@ impl Flow for StepFunctions {
     }
 
     async fn run(&self, machine: Machine, name: &str, input: String) -> Result<Ended, FlowError> {
-        self.executions.run(self.arn(machine), name, input, Patience::SOON).await
+        self.executions.run(self.arn(machine), name, input, RetryTime::SOON).await
     }
 
     async fn status(&self, execution_arn: &str) -> Result<Option<ExecutionStatus>, FlowError> {
@@ -123,7 +123,7 @@ impl Flow for StepFunctions {
 
     async fn upload_address(&self, tenant: &Name, id: BatchId, _origin: &str) -> Result<String, FlowError> {
         let path = Path::from(upload_key(tenant, id));
-        let signed = self.bucket.signed_url(Method::PUT, &path, UPLOAD_WITHIN).await;
+        let signed = self.bucket.signed_url(Method::PUT, &path, UPLOAD_VALIDITY).await;
         signed.map(String::from).map_err(|error| FlowError::Unavailable(error.to_string()))
     }
 }

@@ -11,16 +11,16 @@ use aws_sdk_sqs::{
 use kernel::queue::{MAX_DELAY, Message, Queue, QueueError, QueueName};
 
 use crate::{
-    back_pressure::{self, Fault, Patience, fault, retry},
+    back_pressure::{self, Fault, RetryTime, fault, retry},
     client::Aws,
     config::{Config, Missing},
 };
 
 /// Maximum number and bytes of messages in a SendMessageBatch call.
-const MESSAGES: usize = 10;
-const BYTES: usize = 1024 * 1024;
+const MAX_CALL_MESSAGES: usize = 10;
+const MAX_CALL_BYTES: usize = 1024 * 1024;
 /// Maximum time that throttled messages are sent again.
-const PATIENCE: Duration = Duration::from_secs(5);
+const MAX_RETRY_TIME: Duration = Duration::from_secs(5);
 
 /// The queues.
 #[derive(Clone, Debug)]
@@ -48,14 +48,14 @@ impl Sqs {
         })
     }
 
-    /// Sends at most [`MESSAGES`], and repeats those that SQS throttled or failed.
+    /// Sends at most [`MAX_CALL_MESSAGES`], and repeats those that SQS throttled or failed.
     async fn send_batch(&self, url: &str, messages: &[Message]) -> Result<(), QueueError> {
         let mut open: Vec<usize> = (0..messages.len()).collect();
         let began = tokio::time::Instant::now();
         for failures in 0.. {
             let entries = open.iter().map(|&at| entry(at, &messages[at])).collect::<Result<_, _>>()?;
             let send = self.client.send_message_batch().queue_url(url).set_entries(Some(entries));
-            let sent = retry(Patience::SOON, || send.clone().send(), |_| None).await;
+            let sent = retry(RetryTime::SOON, || send.clone().send(), |_| None).await;
             let failed = sent.map_err(|error| failure(&error))?.failed;
             if let Some(refused) = failed.iter().find(|failed| failed.sender_fault) {
                 return Err(QueueError::Refused(format!("SendMessageBatch: {}", refused.code)));
@@ -64,7 +64,7 @@ impl Sqs {
             if open.is_empty() {
                 return Ok(());
             }
-            if began.elapsed() >= PATIENCE {
+            if began.elapsed() >= MAX_RETRY_TIME {
                 break;
             }
             tokio::time::sleep(back_pressure::delay(failures)).await;
@@ -91,9 +91,9 @@ impl Queue for Sqs {
 /// How many of the first messages fit in one call; at least one.
 fn fitting(messages: &[Message]) -> usize {
     let mut bytes = 0;
-    let fits = messages.iter().take(MESSAGES).take_while(|message| {
+    let fits = messages.iter().take(MAX_CALL_MESSAGES).take_while(|message| {
         bytes += message.body.len();
-        bytes <= BYTES
+        bytes <= MAX_CALL_BYTES
     });
     fits.count().max(1)
 }

@@ -28,7 +28,7 @@ pub(crate) use states::{CheckStates, MockStates, RunStates, States};
 /// The default data folder of a command.
 pub(crate) const DEFAULT_DATA: &str = ".crmflow";
 
-/// Takes customer records in, validates, deduplicates and stores them, and never loses one.
+/// Validates, deduplicates and stores customer records, and never loses one.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -219,14 +219,14 @@ pub(crate) struct Executions {
 pub(crate) enum ExecutionsAction {
     /// Redrive a failed execution from the state that failed, and wait for its end.
     Redrive {
-        /// Its ARN, or its name.
+        /// The ARN or the name of the execution.
         arn: String,
     },
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct OneExecution {
-    /// Its ARN, or its name.
+    /// The ARN or the name of the execution.
     pub(crate) arn: String,
     /// Print one JSON object, with the history as GetExecutionHistory has it.
     #[arg(long)]

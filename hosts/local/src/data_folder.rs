@@ -65,7 +65,7 @@ impl Paths {
     }
 
     /// Creates the folder if necessary, and locks it unless another process has the lock.
-    fn hold(&self, command: &str) -> Result<Hold, Exit> {
+    fn acquire(&self, command: &str) -> Result<FolderLock, Exit> {
         keep_private(self).map_err(|error| unusable(&self.root, &error))?;
         lock(self, command)
     }
@@ -91,11 +91,11 @@ impl Paths {
 }
 
 /// The owner of the folder's lock.
-enum Hold {
+enum FolderLock {
     /// This process, as long as it has this file open.
-    Ours(File),
+    Acquired(File),
     /// Another process, with its description.
-    Theirs(String),
+    HeldBy(String),
 }
 
 impl Drop for DataFolder {
@@ -115,19 +115,19 @@ impl DataFolder {
     /// Locks the folder for this process; `None`: a server uses it, and answers requests ([`crate::requests`]).
     pub(crate) fn open_unless_served(root: &Path, command: &str) -> Result<Option<Self>, Exit> {
         let paths = Paths::new(root);
-        match paths.hold(command)? {
-            Hold::Ours(lock) => Self::with(paths, lock, Vec::new()).map(Some),
-            Hold::Theirs(holder) if holder.starts_with("crmflow serve") => Ok(None),
-            Hold::Theirs(holder) => Err(in_use(root, &holder)),
+        match paths.acquire(command)? {
+            FolderLock::Acquired(lock) => Self::with(paths, lock, Vec::new()).map(Some),
+            FolderLock::HeldBy(holder) if holder.starts_with("crmflow serve") => Ok(None),
+            FolderLock::HeldBy(holder) => Err(in_use(root, &holder)),
         }
     }
 
     /// Opens the folder for a process that calls destinations: public ones, and these.
     pub(crate) fn open_to(root: &Path, command: &str, allowed: Vec<Allowed>) -> Result<Self, Exit> {
         let paths = Paths::new(root);
-        match paths.hold(command)? {
-            Hold::Ours(lock) => Self::with(paths, lock, allowed),
-            Hold::Theirs(holder) => Err(in_use(root, &holder)),
+        match paths.acquire(command)? {
+            FolderLock::Acquired(lock) => Self::with(paths, lock, allowed),
+            FolderLock::HeldBy(holder) => Err(in_use(root, &holder)),
         }
     }
 
@@ -206,7 +206,7 @@ fn is_ours(name: &str) -> bool {
         || name.starts_with("crmflow.db")
 }
 
-fn lock(paths: &Paths, command: &str) -> Result<Hold, Exit> {
+fn lock(paths: &Paths, command: &str) -> Result<FolderLock, Exit> {
     // A link could point to another person's file, which opening would empty.
     let no_links = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
     let opened = File::options()
@@ -223,7 +223,7 @@ fn lock(paths: &Paths, command: &str) -> Result<Hold, Exit> {
             let mut holder = String::new();
             // The name is only for the message; the lock counts.
             let _ = lock.read_to_string(&mut holder);
-            return Ok(Hold::Theirs(holder.trim().to_owned()));
+            return Ok(FolderLock::HeldBy(holder.trim().to_owned()));
         }
         Err(TryLockError::Error(error)) => return Err(unusable(&paths.root, &error)),
     }
@@ -232,7 +232,7 @@ fn lock(paths: &Paths, command: &str) -> Result<Hold, Exit> {
         .and_then(|()| lock.rewind())
         .and_then(|()| writeln!(lock, "crmflow {command}, process {}", std::process::id()));
     written.map_err(|error| unusable(&paths.root, &error))?;
-    Ok(Hold::Ours(lock))
+    Ok(FolderLock::Acquired(lock))
 }
 
 fn in_use(root: &Path, holder: &str) -> Exit {
@@ -268,7 +268,7 @@ mod tests {
         consent_contract(store, objects).await;
     }
 
-    /// Batches after a restart rank after those before it, whatever the clock says.
+    /// Batches after a restart rank after those before it, even if the clock moved back.
     #[tokio::test(flavor = "multi_thread")]
     async fn the_order_of_batches_survives_a_restart() {
         let root = tempfile::tempdir().unwrap();

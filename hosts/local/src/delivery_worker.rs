@@ -10,7 +10,7 @@ use crate::os_limits;
 /// The holder of leases on lanes. One process works on a data folder, so after a crash its leases are its own.
 const LEASE_HOLDER: &str = "local";
 
-/// A delivery worker over what functions work with.
+/// A delivery worker with the dependencies of functions.
 pub(crate) fn delivery_worker(
     host: &Host<SqliteStore, LocalQueue>,
 ) -> DeliveryWorker<SqliteStore, LocalQueue> {

@@ -21,7 +21,7 @@ pub(crate) struct Import {
 }
 
 /// The prefix of the sort keys of claims.
-const PREFIX: &str = "import#";
+const CLAIM_PREFIX: &str = "import#";
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -39,7 +39,7 @@ impl Import {
     pub(crate) fn new(path: &Path, meta: &Metadata, format: Option<Format>) -> Self {
         let changed = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let identity = format!("{}\n{}\n{changed:?}\n{format:?}", path.display(), meta.len());
-        Self { sort: format!("{PREFIX}{:032x}", xxhash_rust::xxh3::xxh3_128(identity.as_bytes())) }
+        Self { sort: format!("{CLAIM_PREFIX}{:032x}", xxhash_rust::xxh3::xxh3_128(identity.as_bytes())) }
     }
 
     /// The batch of this file: a new one, or the one of an interrupted run.
@@ -66,7 +66,7 @@ impl Import {
     pub(crate) async fn forget_batch(tenant: &Name, batch: BatchId, store: &SqliteStore) -> Result<(), Exit> {
         let query = Query {
             partition: tenant.to_string(),
-            prefix: PREFIX.to_owned(),
+            prefix: CLAIM_PREFIX.to_owned(),
             after: None,
             descending: false,
             limit: usize::MAX,

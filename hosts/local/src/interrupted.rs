@@ -28,7 +28,7 @@ pub(crate) fn ways(program: &str, id: BatchId) -> String {
 }
 
 /// Marks the batches of interrupted commands as waiting, and logs them. Their executions do not resume.
-pub(crate) async fn hold(flow: &LocalFlow) -> Result<(), Exit> {
+pub(crate) async fn mark_waiting(flow: &LocalFlow) -> Result<(), Exit> {
     let mut held = HashSet::new();
     for execution in flow.executions.running()? {
         let Ok(id) = execution.name.parse::<BatchId>() else { continue };
@@ -102,12 +102,12 @@ async fn find(flow: &LocalFlow, id: BatchId) -> Result<(BatchStatus, Execution),
 pub(crate) async fn resume(flow: &LocalFlow, id: BatchId) -> Result<(BatchStatus, String), Exit> {
     let (batch, execution) = find(flow, id).await?;
     mark(flow, id, Status::Interrupted, Status::Running).await?;
-    go_on(flow, execution.clone()).await?;
+    resume_execution(flow, execution.clone()).await?;
     Ok((batch, execution.arn))
 }
 
 /// Resumes an idle execution. One that failed while it stored its undecided records is redriven from that state.
-pub(crate) async fn go_on(flow: &LocalFlow, execution: Execution) -> Result<(), Exit> {
+pub(crate) async fn resume_execution(flow: &LocalFlow, execution: Execution) -> Result<(), Exit> {
     let arn = execution.arn.clone();
     flow.executions.release(&arn);
     if execution.status == Stage::Running {

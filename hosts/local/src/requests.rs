@@ -15,7 +15,7 @@ use step_functions::clock;
 use crate::{commands::grouped, data_folder::Paths, exit::Exit, flow::LocalFlow, interrupted};
 
 /// Interval between a server's checks for requests.
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Interval between a command's checks for its answer.
 const ANSWER_INTERVAL: Duration = Duration::from_millis(20);
 /// Maximum time that a command waits for its answer.
@@ -50,14 +50,18 @@ struct Files {
     answer: PathBuf,
 }
 
-const ASKED: &str = "asked";
-const TAKEN: &str = "taken";
-const ANSWER: &str = "answer";
+const REQUEST_EXTENSION: &str = "asked";
+const RUNNING_EXTENSION: &str = "taken";
+const ANSWER_EXTENSION: &str = "answer";
 
 impl Files {
     fn new(folder: &Path, name: &str) -> Self {
         let file = |kind: &str| folder.join(name).with_extension(kind);
-        Self { asked: file(ASKED), taken: file(TAKEN), answer: file(ANSWER) }
+        Self {
+            asked: file(REQUEST_EXTENSION),
+            taken: file(RUNNING_EXTENSION),
+            answer: file(ANSWER_EXTENSION),
+        }
     }
 }
 
@@ -86,32 +90,32 @@ pub(crate) fn ask(paths: &Paths, request: &Request) -> Result<String, Exit> {
 }
 
 /// Processes requests one after the other, as long as it is polled.
-pub(crate) async fn take_up(paths: Paths, flow: LocalFlow) {
+pub(crate) async fn serve_requests(paths: Paths, flow: LocalFlow) {
     let folder = paths.requests();
     // An earlier server died over the first of them, and the commands of the others have ended.
-    for name in names(&folder, TAKEN) {
+    for name in names(&folder, RUNNING_EXTENSION) {
         let files = Files::new(&folder, &name);
         // A request that cannot be renamed stays for the next start.
         let _ = fs::rename(&files.taken, &files.asked);
     }
-    for name in names(&folder, ANSWER) {
+    for name in names(&folder, ANSWER_EXTENSION) {
         let _ = fs::remove_file(Files::new(&folder, &name).answer);
     }
     loop {
-        for name in names(&folder, ASKED) {
+        for name in names(&folder, REQUEST_EXTENSION) {
             let files = Files::new(&folder, &name);
             // If the file is gone, the command has ended.
             if fs::rename(&files.asked, &files.taken).is_ok() {
                 answer(&files, &flow).await;
             }
         }
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
 async fn answer(files: &Files, flow: &LocalFlow) {
     let done = match read::<Request>(&files.taken) {
-        Ok(Some(request)) => carry_out(request, flow).await.map_err(Exit::into_message),
+        Ok(Some(request)) => execute(request, flow).await.map_err(Exit::into_message),
         Ok(None) => return,
         Err(error) => Err(error.to_string()),
     };
@@ -126,7 +130,7 @@ async fn answer(files: &Files, flow: &LocalFlow) {
     }
 }
 
-async fn carry_out(request: Request, flow: &LocalFlow) -> Result<String, Exit> {
+async fn execute(request: Request, flow: &LocalFlow) -> Result<String, Exit> {
     match request {
         Request::Redrive { from, to } => redrive(flow, &from, &to).await,
         Request::Resume { batch } => {

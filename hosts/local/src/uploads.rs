@@ -27,10 +27,10 @@ const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The route, beside those of the API.
 pub(crate) fn route(flow: LocalFlow) -> Router {
-    Router::new().route("/uploads/{tenant}/{batch}", put(take)).with_state(flow)
+    Router::new().route("/uploads/{tenant}/{batch}", put(put_upload)).with_state(flow)
 }
 
-async fn take(
+async fn put_upload(
     State(flow): State<LocalFlow>,
     Path((tenant, batch)): Path<(String, String)>,
     body: Body,

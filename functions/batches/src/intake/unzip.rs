@@ -128,7 +128,7 @@ mod tests {
         check(&[&*packed, &packed].concat(), 1999, Err("TooLarge"));
         check(&packed[..packed.len() - 1], 1000, Err("BadInput"));
         check(&[&*packed, b"rest"].concat(), 1000, Err("BadInput"));
-        // The unpacking of a bomb ends at the limit, whatever follows.
+        // The unpacking of a bomb ends at the limit, before the rest of the input.
         let bomb = gzip(&vec![0; 64 << 20]);
         check(&bomb[..bomb.len() / 2], 500 << 10, Err("TooLarge"));
     }

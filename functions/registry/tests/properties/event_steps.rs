@@ -1,4 +1,4 @@
-//! The steps of events that need no tables: twice is once, every event passes exactly one way, and none loses a letter.
+//! The steps of events that need no tables: twice is once, every event passes exactly one way, and none loses a character.
 
 use std::collections::BTreeMap;
 

@@ -105,7 +105,7 @@ proptest! {
         prop_assert_eq!(&staged(settings(format), &single), &whole);
     }
 
-    /// A list is cut at its own commas, whatever its records contain, and JSON lines at their ends.
+    /// A list is cut at its own commas, with any content of its records, and JSON lines at their ends.
     #[test]
     fn records_are_what_was_written(values in prop::collection::vec((values(), 0..3_usize), 1..8)) {
         let mut list = String::new();

@@ -34,7 +34,7 @@ async fn dynamodb_keeps_the_contract_of_consent() {
     consent_contract(emulated().await, Objects::new(objects(), objects())).await;
 }
 
-/// A queue that nobody receives from: who is woken is not looked at here.
+/// A queue without a receiver: these tests do not check wake-ups.
 #[derive(Clone)]
 struct Unheard;
 

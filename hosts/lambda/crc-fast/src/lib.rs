@@ -1,23 +1,23 @@
-//! CRC-64/NVME: the only checksum that `object_store` asks of the crate of this name.
+//! CRC-64/NVME: the only checksum that `object_store` uses of the crate of this name.
 //!
-//! That crate chooses among all checksums there are while it runs, so the linker keeps the tables of every one:
-//! 0.6 MB of each function's zip (B12), which is loaded at every cold start. S3 is asked for this checksum only
-//! where `object_store` is configured so, which it is not; what it computes here is right all the same.
+//! The original crate selects a checksum at run time, so the linker includes the tables of all. They need 0.6 MB in each
+//! function's zip (B12), which is loaded at every cold start. `object_store` sends this checksum to S3 only if it is
+//! configured to, and crmflow does not configure it. The checksum is correct all the same.
 
 /// The generator of CRC-64/NVME, its bits reversed.
 const POLYNOMIAL: u64 = 0x9a6c_9329_ac4b_c9b5;
 
-/// What a byte does to the remainder.
+/// The change of the remainder by each byte.
 static TABLE: [u64; 256] = table();
 
-/// Which checksum.
+/// The checksums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CrcAlgorithm {
-    /// The one that S3 computes by default.
+    /// The default checksum of S3.
     Crc64Nvme,
 }
 
-/// A checksum of bytes that come in pieces.
+/// A checksum of bytes that arrive in pieces.
 #[derive(Clone, Debug)]
 pub struct Digest(u64);
 

@@ -3,7 +3,7 @@
 use delivery::worker;
 use destinations::outbound::Outbound;
 use kernel::{queue::QueueName, store::Table};
-use lambda::{Config, DynamoStore, Patience, Sqs, clock, destinations::guard, objects, serve_queue};
+use lambda::{Config, DynamoStore, RetryTime, Sqs, clock, destinations::guard, objects, serve_queue};
 use registry::Consumer;
 
 const TABLES: [Table; 4] = [Table::Events, Table::Responses, Table::Destinations, Table::Deliveries];
@@ -12,7 +12,7 @@ const TABLES: [Table; 4] = [Table::Events, Table::Responses, Table::Destinations
 async fn main() -> Result<(), lambda_runtime::Error> {
     let config = Config::from_env();
     let deliveries = worker::DeliveryWorker::new(worker::WorkerContext {
-        store: DynamoStore::new(&config, &TABLES)?.with_patience(Patience::LEASED),
+        store: DynamoStore::new(&config, &TABLES)?.with_retry_time(RetryTime::LEASED),
         objects: objects(&config)?,
         queue: Sqs::new(&config, &[QueueName::Events, QueueName::Lanes])?,
         outbound: Outbound::new(guard(&config)?)?,

@@ -16,16 +16,16 @@ use aws_sdk_dynamodb::{
 use futures::{StreamExt, TryStreamExt, stream};
 use kernel::store::{Condition, Item, StoreError, Written};
 
-use super::{BATCHES, DynamoStore, Place, READS, Round, WRITES, batches};
+use super::{BATCHES, DynamoStore, MAX_READS, MAX_WRITES, Place, Round, batches};
 use crate::{
     attributes::{self, Attributes},
     back_pressure::{Fault, Rest, fault, paced},
 };
 
 /// Maximum number of single puts that wait for a permit.
-const PUTS: usize = 64;
+const MAX_WAITING_PUTS: usize = 64;
 /// Minimum number of new items for a read before the puts.
-const MIN_LOOKED_AT: usize = 25;
+const MIN_READ_ITEMS: usize = 25;
 
 impl DynamoStore {
     pub(super) async fn put_one(
@@ -50,7 +50,7 @@ impl DynamoStore {
                 .expression_attribute_names("#v", attributes::VERSION)
                 .expression_attribute_values(":v", AttributeValue::N(version.to_string())),
         };
-        match paced(&place.writes, self.patience, || put.clone().send()).await {
+        match paced(&place.writes, self.retry_time, || put.clone().send()).await {
             Ok(_) => Ok(Written::Done),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(conflict)) => {
@@ -62,7 +62,7 @@ impl DynamoStore {
         }
     }
 
-    /// Puts at most [`WRITES`] different items, without a condition.
+    /// Puts at most [`MAX_WRITES`] different items, without a condition.
     async fn write_batch(&self, place: &Place, items: Vec<Attributes>) -> Result<(), StoreError> {
         let write = |item| {
             let put = PutRequest::builder().set_item(Some(item)).build().map_err(refused)?;
@@ -71,7 +71,7 @@ impl DynamoStore {
         self.write(place, items.into_iter().map(write).collect::<Result<_, StoreError>>()?).await
     }
 
-    /// Deletes at most [`WRITES`] different items.
+    /// Deletes at most [`MAX_WRITES`] different items.
     pub(super) async fn delete_batch(&self, place: &Place, keys: Vec<Attributes>) -> Result<(), StoreError> {
         let write = |key| {
             let delete = DeleteRequest::builder().set_key(Some(key)).build().map_err(refused)?;
@@ -82,11 +82,11 @@ impl DynamoStore {
 
     async fn write(&self, place: &Place, writes: Vec<WriteRequest>) -> Result<(), StoreError> {
         let mut open = HashMap::from([(place.name.clone(), writes)]);
-        let mut rest = Rest::new(&place.writes, self.patience);
+        let mut rest = Rest::new(&place.writes, self.retry_time);
         loop {
             let before: usize = open.values().map(Vec::len).sum();
             let write = self.client.batch_write_item().set_request_items(Some(open));
-            let sent = paced(&place.writes, self.patience, || write.clone().send()).await;
+            let sent = paced(&place.writes, self.retry_time, || write.clone().send()).await;
             let sent = sent.map_err(|error| failure("BatchWriteItem", &error))?;
             open = sent.unprocessed_items.unwrap_or_default();
             let left: usize = open.values().map(Vec::len).sum();
@@ -99,7 +99,7 @@ impl DynamoStore {
         }
     }
 
-    /// The existing items of at most [`READS`] different keys.
+    /// The existing items of at most [`MAX_READS`] different keys.
     pub(super) async fn read_batch(
         &self,
         place: &Place,
@@ -108,11 +108,11 @@ impl DynamoStore {
         let keys = KeysAndAttributes::builder().consistent_read(true).set_keys(Some(keys));
         let mut open = HashMap::from([(place.name.clone(), keys.build().map_err(refused)?)]);
         let mut items = Vec::new();
-        let mut rest = Rest::new(&place.reads, self.patience);
+        let mut rest = Rest::new(&place.reads, self.retry_time);
         loop {
             let before = asked(&open);
             let read = self.client.batch_get_item().set_request_items(Some(open));
-            let got = paced(&place.reads, self.patience, || read.clone().send()).await;
+            let got = paced(&place.reads, self.retry_time, || read.clone().send()).await;
             let got = got.map_err(|error| failure("BatchGetItem", &error))?;
             for found in got.responses.into_iter().flat_map(HashMap::into_values).flatten() {
                 items.push(attributes::to_item(found)?);
@@ -136,7 +136,7 @@ impl DynamoStore {
         written: &mut [Written],
     ) -> Result<(), StoreError> {
         let Round { plain, new, changed } = round;
-        let batches = batches(plain, WRITES).into_iter().map(|items| self.write_batch(place, items));
+        let batches = batches(plain, MAX_WRITES).into_iter().map(|items| self.write_batch(place, items));
         let mut batches = stream::iter(batches).buffer_unordered(BATCHES);
         while batches.try_next().await?.is_some() {}
         let changed = changed.into_iter().map(|(at, item, over)| (at, item, Condition::Version(over)));
@@ -154,7 +154,7 @@ impl DynamoStore {
     ) -> Result<(), StoreError> {
         let count = new.len();
         let (mut done, mut known) = (0, 0);
-        if count >= MIN_LOOKED_AT && place.is_mostly_known.load(Ordering::Relaxed) {
+        if count >= MIN_READ_ITEMS && place.is_mostly_known.load(Ordering::Relaxed) {
             new = self.unknown(place, new, written).await?;
             known = count - new.len();
         }
@@ -166,7 +166,7 @@ impl DynamoStore {
             done += 1;
             known += usize::from(put != Written::Done);
             written[at] = put;
-            is_looked_at.store(known >= MIN_LOOKED_AT && known * 2 >= done, Ordering::Relaxed);
+            is_looked_at.store(known >= MIN_READ_ITEMS && known * 2 >= done, Ordering::Relaxed);
         })
         .await?;
         let left: Vec<_> = left.collect();
@@ -177,7 +177,7 @@ impl DynamoStore {
             let puts = unknown.into_iter().map(|(at, item)| (at, item, Condition::Absent));
             self.put_each(place, puts, |at, put| written[at] = put).await?;
         }
-        if count >= MIN_LOOKED_AT {
+        if count >= MIN_READ_ITEMS {
             place.is_mostly_known.store(known * 2 >= count, Ordering::Relaxed);
         }
         Ok(())
@@ -191,7 +191,7 @@ impl DynamoStore {
         written: &mut [Written],
     ) -> Result<Vec<(usize, Attributes)>, StoreError> {
         let keys = new.iter().map(|(_, item)| attributes::key_of(item)).collect();
-        let reads = batches(keys, READS).into_iter().map(|keys| self.read_batch(place, keys));
+        let reads = batches(keys, MAX_READS).into_iter().map(|keys| self.read_batch(place, keys));
         let found: Vec<Vec<Item>> = stream::iter(reads).buffer_unordered(BATCHES).try_collect().await?;
         let items = found.into_iter().flatten();
         let mut found: HashMap<(String, String), Item> =
@@ -215,7 +215,7 @@ impl DynamoStore {
         let puts = puts.map(async |(at, item, condition)| {
             Ok::<_, StoreError>((at, self.put_one(place, item, condition).await?))
         });
-        let mut puts = stream::iter(puts).buffer_unordered(PUTS);
+        let mut puts = stream::iter(puts).buffer_unordered(MAX_WAITING_PUTS);
         while let Some((at, done)) = puts.try_next().await? {
             put(at, done);
         }

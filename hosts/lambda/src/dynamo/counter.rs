@@ -46,7 +46,7 @@ impl DynamoStore {
             .expression_attribute_names("#v", attributes::VERSION)
             .expression_attribute_values(":v", AttributeValue::N(value.to_string()))
             .return_values(ReturnValue::UpdatedNew);
-        let set = match paced(&place.writes, self.patience, || update.clone().send()).await {
+        let set = match paced(&place.writes, self.retry_time, || update.clone().send()).await {
             Ok(set) => set.attributes.unwrap_or_default(),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(_)) => return Ok(None),

@@ -21,7 +21,7 @@ impl DynamoStore {
         let mut items = Vec::new();
         while items.len() < query.limit {
             let ask = self.ask(place, &query, query.limit - items.len(), start).consistent_read(true);
-            let page = paced(&place.reads, self.patience, || ask.clone().send()).await;
+            let page = paced(&place.reads, self.retry_time, || ask.clone().send()).await;
             let page = page.map_err(|error| failure("Query", &error))?;
             for found in page.items.unwrap_or_default() {
                 items.push(attributes::to_item(found)?);
@@ -42,7 +42,7 @@ impl DynamoStore {
         let mut counted = 0;
         while counted < query.limit {
             let ask = self.ask(place, &query, query.limit - counted, start).select(Select::Count);
-            let page = paced(&place.reads, self.patience, || ask.clone().send()).await;
+            let page = paced(&place.reads, self.retry_time, || ask.clone().send()).await;
             let page = page.map_err(|error| failure("Query", &error))?;
             counted += usize::try_from(page.count).unwrap_or_default();
             start = page.last_evaluated_key;

@@ -34,17 +34,17 @@ Examples:
     Export(BatchExport),
     /// Resume a batch whose command was interrupted.
     Resume {
-        /// Its id.
+        /// The id of the batch.
         batch: BatchId,
     },
     /// Cancel such a batch: stored records remain, the others are dropped.
     Cancel {
-        /// Its id.
+        /// The id of the batch.
         batch: BatchId,
     },
 }
 
-/// How batches are listed.
+/// The list of batches.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct BatchList {
     /// The maximum number of entries.
@@ -65,7 +65,7 @@ pub(crate) struct BatchShow {
     pub(crate) json: bool,
 }
 
-/// Which records of a batch.
+/// The selection of records of a batch.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RowSelection {
     /// The batch.

@@ -10,7 +10,7 @@ use contacts::{
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Contacts {
-    /// List contacts: those who are opted in, or the ones that the options select.
+    /// List the opted-in contacts, or the ones that the options select.
     #[command(after_help = "\
 Examples:
   crmflow contacts list
@@ -38,7 +38,7 @@ Examples:
         #[arg(long)]
         json: bool,
     },
-    /// Write contacts as CSV, JSON lines or Parquet: those who are opted in, or the ones that the options select.
+    /// Write the opted-in contacts, or the ones that the options select, as CSV, JSON lines or Parquet.
     #[command(after_help = "\
 A CSV cell that a spreadsheet would read as a formula (it begins with = + - @) gets an apostrophe; --raw prevents that.
 
@@ -62,10 +62,10 @@ Examples:
     },
 }
 
-/// Which contacts.
+/// The selection of contacts.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ContactSelection {
-    /// Whether they are opted in.
+    /// The consent of the contacts.
     #[arg(long, value_enum, default_value_t = ContactStatus::OptedIn)]
     pub(crate) status: ContactStatus,
     /// Short for `--status opted-in`.
@@ -74,13 +74,13 @@ pub(crate) struct ContactSelection {
     /// Short for `--status opted-out`.
     #[arg(long, conflicts_with = "status")]
     pub(crate) opted_out: bool,
-    /// Only those with this text in address, name, interests or another field; in any case.
+    /// Only contacts with this text in address, name, interests or another field; in any case.
     #[arg(long, value_name = "TEXT")]
     pub(crate) text: Option<String>,
-    /// Only those who made their current statement at this time or later: a date, or a timestamp.
+    /// Only contacts with a current statement of this time or later: a date, or a timestamp.
     #[arg(long, value_parser = moment, value_name = "TIME")]
     pub(crate) since: Option<Moment>,
-    /// Only those who made it before this time.
+    /// Only contacts with a current statement before this time.
     #[arg(long, value_parser = moment, value_name = "TIME")]
     pub(crate) until: Option<Moment>,
 }
@@ -101,15 +101,15 @@ impl ContactSelection {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum ContactStatus {
-    /// They agree to marketing mail.
+    /// The contact agrees to marketing mail.
     OptedIn,
-    /// They withdrew.
+    /// The contact withdrew.
     OptedOut,
     /// Both.
     All,
 }
 
-/// Where an export is written.
+/// The output of an export.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct To {
     /// The file to write; without it the standard output. The file appears once it is complete.

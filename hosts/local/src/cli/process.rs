@@ -21,13 +21,14 @@ pub(crate) struct Process {
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) tolerance: Tolerance,
-    /// Print one JSON object on the standard output, of several files a list; all else goes to the standard error.
+    /// Print one JSON object on the standard output, or a list for several files. Other texts are printed on the standard
+    /// error.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Opt contacts in again who withdrew. Without it, a record needs a consent time (`optInAt`) after the withdrawal.
+    /// Opt in withdrawn contacts again. Without it, a record needs a consent time (`optInAt`) after the withdrawal.
     #[arg(long)]
     pub(crate) resubscribe: bool,
-    /// Take each record as all that is known of its contact: fields that it lacks are deleted.
+    /// Treat each record as complete: crmflow deletes stored fields that the record lacks.
     #[arg(long)]
     pub(crate) replace: bool,
     #[command(flatten)]
@@ -35,7 +36,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// What the batch may do to known contacts.
+    /// The permitted changes of known contacts.
     pub(crate) fn rules(&self) -> Rules {
         Rules { resubscribe: self.resubscribe, replace: self.replace }
     }
@@ -64,14 +65,14 @@ impl Talk {
     }
 }
 
-/// When invalid records make a command fail.
+/// The condition under which invalid records fail a command.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Tolerance {
-    /// End with 1 if a record is invalid. The other records are stored all the same.
+    /// Exit with 1 if a record is invalid. The command still stores the other records.
     #[arg(long, conflicts_with = "max_invalid")]
     pub(crate) fail_on_invalid: bool,
-    /// End with 1 if more records of a file are invalid: a number, or a share of the file. The other records are stored
-    /// all the same.
+    /// Exit with 1 if more records of a file are invalid than this number, or this share of the file. The command still
+    /// stores the other records.
     #[arg(long, value_name = "N|P%")]
     pub(crate) max_invalid: Option<MaxInvalid>,
 }
@@ -83,17 +84,17 @@ impl Tolerance {
     }
 }
 
-/// How many records may be invalid.
+/// The maximum of invalid records.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum MaxInvalid {
-    /// So many.
+    /// A number of records.
     Count(u64),
-    /// Such a share of all, in percent.
+    /// A share of all records, in percent.
     Percent(f64),
 }
 
 impl MaxInvalid {
-    /// Whether this many of so many records are too many.
+    /// Whether the invalid records exceed the maximum.
     pub(crate) fn is_exceeded(self, invalid: u64, received: u64) -> bool {
         match self {
             Self::Count(max) => invalid > max,

@@ -74,7 +74,7 @@ async fn check(
     let settings = Settings { spool, ..process::settings(args, source.size) };
     let staged = process::cut(source, &batch, settings, &objects, args.talk.quiet).await?;
     let summary = dry_run::dry_run(&batch, staged, store, &objects).await?;
-    // The next file needs the room.
+    // The next file needs the space.
     let _ = fs::remove_dir_all(&folder);
     let status = BatchStatus {
         status: Status::Succeeded,

@@ -37,7 +37,7 @@ fn list(data: &Path, args: &Executions) -> Result<ExitCode, Exit> {
     for execution in &found {
         let Execution { arn, status, started_at, .. } = execution;
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{:<10} {started_at:.3}  {:>9}  {arn}", status.name(), took(execution));
+        let _ = writeln!(text, "{:<10} {started_at:.3}  {:>9}  {arn}", status.name(), duration(execution));
     }
     super::print(&text);
     Ok(ExitCode::SUCCESS)
@@ -107,14 +107,14 @@ fn describe(execution: &Execution) -> Value {
     })
 }
 
-fn took(execution: &Execution) -> String {
+fn duration(execution: &Execution) -> String {
     let stopped = execution.stopped_at.unwrap_or_else(clock::now);
     format!("{} ms", stopped.duration_since(execution.started_at).as_millis())
 }
 
 fn text(execution: &Execution, events: &[HistoryEvent]) -> String {
     let Execution { arn, status, started_at, .. } = execution;
-    let mut text = format!("{arn}\n{}, started {started_at:.3}, {}\n\n", status.name(), took(execution));
+    let mut text = format!("{arn}\n{}, started {started_at:.3}, {}\n\n", status.name(), duration(execution));
     for event in events {
         let offset = event.timestamp.duration_since(*started_at).as_millis();
         let name = match &event.details {

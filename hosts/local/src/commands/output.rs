@@ -10,8 +10,8 @@ use std::{
 use super::serve::stopped;
 use crate::exit::Exit;
 
-/// Readable by its owner alone, since it has personal data.
-const PRIVATE: u32 = 0o600;
+/// Permissions of an output with personal data: only its owner reads it.
+const PRIVATE_MODE: u32 = 0o600;
 
 /// An output, written piece by piece.
 pub(super) enum Output {
@@ -31,7 +31,8 @@ impl Output {
         let mut partial = path.as_os_str().to_owned();
         partial.push(format!(".{}.partial", std::process::id()));
         let partial = PathBuf::from(partial);
-        let opened = File::options().write(true).create(true).truncate(true).mode(PRIVATE).open(&partial);
+        let opened =
+            File::options().write(true).create(true).truncate(true).mode(PRIVATE_MODE).open(&partial);
         let file = opened.map_err(|error| Exit::usage(format!("{}: {error}", path.display())))?;
         Ok(Self::File { file: BufWriter::new(file), partial, path: path.to_owned() })
     }
@@ -75,7 +76,7 @@ impl Drop for Output {
     }
 }
 
-/// Writes an export until it ends, or until a signal stops it: then no half of a file is left.
+/// Writes an export until it ends, or until a signal stops it. After a signal, no part of a file is left.
 pub(super) async fn until_stopped<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
     tokio::select! {
         done = work => done,
@@ -83,7 +84,7 @@ pub(super) async fn until_stopped<T>(work: impl Future<Output = Result<T, Exit>>
     }
 }
 
-/// Says how many cells were changed: a change of data is never silent.
+/// Prints the number of changed cells: a change of data is never silent.
 pub(super) fn note_guarded(cells: u64) {
     if cells > 0 {
         let cells = if cells == 1 {
@@ -105,7 +106,7 @@ pub(super) fn failed(error: &io::Error) -> Exit {
     Exit::failed(format!("the output cannot be written: {error}"))
 }
 
-/// A text as a terminal may show it: control characters of a record must not move the cursor.
+/// A text for a terminal: control characters of a record must not move the cursor.
 pub(super) fn shown(text: &str) -> String {
     text.chars()
         .flat_map(|letter| {

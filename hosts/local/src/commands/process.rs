@@ -281,7 +281,7 @@ async fn run_batch(
             if let Some(running) = running {
                 running.save(&batch.tenant, store).await?;
             }
-            interrupted::go_on(flow, left).await?;
+            interrupted::resume_execution(flow, left).await?;
         }
         None => {
             let status = BatchStatus {

@@ -11,7 +11,7 @@ use std::{
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
-/// The time between two lines where the standard error is no terminal.
+/// Interval of lines, if the standard error is not a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(3);
 
 /// The kind of work.
@@ -50,12 +50,12 @@ impl Progress {
         Self { work, length, done: Arc::default(), shown }
     }
 
-    /// Adds work that is done.
+    /// Adds finished work.
     pub(super) fn add(&self, more: u64) {
         self.set(self.done.load(Ordering::Relaxed) + more);
     }
 
-    /// Sets how much is done.
+    /// Sets the amount of finished work.
     pub(super) fn set(&self, done: u64) {
         self.done.store(done, Ordering::Relaxed);
         match &self.shown {

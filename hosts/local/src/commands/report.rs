@@ -26,7 +26,7 @@ pub(super) struct Ending {
     pub(super) ended: Ended,
     /// The folder of its records in quarantine, if it has any.
     pub(super) quarantine: Option<String>,
-    /// When the command began with it.
+    /// The start time of the command's work on the batch.
     pub(super) began: Timestamp,
 }
 
@@ -44,13 +44,13 @@ impl Ending {
     }
 }
 
-/// Reports the ends of batches as the command line asks for it.
+/// Reports the ends of batches, in the format that the command line selects.
 pub(super) struct Reporter {
     json: bool,
     is_quiet: bool,
     is_dry_run: bool,
     max_invalid: Option<MaxInvalid>,
-    /// How many files the command reads; `None`: its batch is no file.
+    /// Number of files that the command reads; `None`: its batch is not a file.
     files: Option<usize>,
     /// The reports of several files.
     reports: Vec<Value>,
@@ -75,7 +75,7 @@ impl Reporter {
         self.files.is_none_or(|files| files == 1)
     }
 
-    /// Reports the end of a file. An interruption ends the command; any other failure of one file leaves the others.
+    /// Reports the end of a file. An interruption ends the command. After any other failure of one file, the command continues with the others.
     pub(super) fn add(&mut self, path: &Path, ending: Result<Ending, Exit>) -> Result<(), Exit> {
         let failure = match ending {
             Ok(ending) => self.print(Some(path), &ending).err(),
@@ -223,7 +223,7 @@ impl Reporter {
     }
 }
 
-/// Prints the report of a batch that is no file.
+/// Prints the report of a batch that is not a file.
 pub(super) fn print(
     folder: &DataFolder,
     ended: Ended,

@@ -20,11 +20,11 @@ use crate::{
     exit::Exit,
 };
 
-/// How many rows are read at once: those of a chunk, since each read unpacks it.
+/// Maximum number of rows of one read: those of a chunk, since each read unpacks it.
 const PAGE_ROWS: usize = 20_000;
 const PAGE_BYTES: usize = 4 * MAX_PAGE_BYTES;
 
-/// A batch, and where its rows are.
+/// A batch, and the stores of its rows.
 struct Shown {
     objects: Objects,
     batch: BatchStatus,
@@ -134,7 +134,7 @@ pub(super) fn records(data: &Path, args: &BatchRecords) -> Result<ExitCode, Exit
     })
 }
 
-/// One line a record, without its content, as the quarantine lists it.
+/// One line for each record, without its content, as in the list of the quarantine.
 fn line(row: &Row) -> String {
     let place = |line: Option<u64>, index: u64| match line {
         Some(line) => format!("line {line}, record {index}"),

@@ -59,10 +59,10 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
     let served = super::block_on_threads(&mut runtime::Builder::new_multi_thread(), async {
         let (listener, address) = listen("--listen", args.listen).await?;
         let (sfn_listener, sfn_address) = listen("--sfn-listen", args.sfn_listen).await?;
-        take_up(&folder, &flow, args).await?;
+        recover(&folder, &flow, args).await?;
         let event_sources =
             background.spawn(event_sources::poll(flow.clone(), folder.paths.clone(), stopped()));
-        let asked = background.spawn(requests::take_up(folder.paths.clone(), flow.clone()));
+        let asked = background.spawn(requests::serve_requests(folder.paths.clone(), flow.clone()));
         let endpoint = Endpoint::new(flow.executions.clone());
         endpoint.resume().await?;
         let host = folder.host.clone();
@@ -95,10 +95,10 @@ pub(super) fn run(data: &Path, template: Option<&Path>, args: &Serve) -> Result<
 }
 
 /// Resumes the work of the last process: executions and lanes.
-async fn take_up(folder: &DataFolder, flow: &LocalFlow, args: &Serve) -> Result<(), Exit> {
+async fn recover(folder: &DataFolder, flow: &LocalFlow, args: &Serve) -> Result<(), Exit> {
     let (services, queue) = (flow.services(), &folder.host.queue);
     services.machines.sync_template(&services.template).await.map_err(not_synced)?;
-    interrupted::hold(flow).await?;
+    interrupted::mark_waiting(flow).await?;
     flow.executions.resume().await?;
     flow.executions.delete_expired().await?;
     let limit = Size { messages: args.queue_limit, bytes: args.queue_bytes };

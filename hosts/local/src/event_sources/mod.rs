@@ -86,14 +86,14 @@ async fn run(flow: &LocalFlow, feed: FlowInput, until: Option<Instant>) -> Resul
     Ok(match ended.outcome {
         Outcome::Succeeded(_) => FlowResult::Completed,
         Outcome::Failed(failure) | Outcome::TimedOut(failure) | Outcome::Aborted(failure) => {
-            FlowResult::Failed(told(failure))
+            FlowResult::Failed(reason(failure))
         }
     })
 }
 
 /// The reason why an execution failed. It includes the cause only if the record flow wrote it, with the error name of a
 /// step first; any other cause could contain personal data.
-fn told(failure: Failure) -> String {
+fn reason(failure: Failure) -> String {
     let Failure { error, cause } = failure;
     let error = error.unwrap_or_else(|| "its execution failed".into());
     match cause {

@@ -49,7 +49,7 @@ impl Poller {
     pub(super) async fn run(self: Arc<Self>, mut stop: Stop) {
         let mut calls = JoinSet::new();
         while !*stop.borrow_and_update() {
-            let wait = self.turn(&mut calls, &mut stop).await;
+            let wait = self.run_once(&mut calls, &mut stop).await;
             if !wait.is_zero() {
                 tokio::select! {
                     () = sleep(wait) => {}
@@ -61,7 +61,7 @@ impl Poller {
     }
 
     /// Receives messages or waits for some; returns the delay before the next receive.
-    async fn turn(self: &Arc<Self>, calls: &mut JoinSet<Option<Duration>>, stop: &mut Stop) -> Duration {
+    async fn run_once(self: &Arc<Self>, calls: &mut JoinSet<Option<Duration>>, stop: &mut Stop) -> Duration {
         if self.paused.exists() {
             return PAUSED_POLL_INTERVAL;
         }

@@ -163,7 +163,7 @@ impl Rows {
     }
 
     /// Decides how much of a row that spans lines is one row: all of it, or its first line alone.
-    #[expect(clippy::too_many_arguments, reason = "a row, its first line, and what is known of both")]
+    #[expect(clippy::too_many_arguments, reason = "a row, its first line, and the known facts of both")]
     fn resolve_span(
         &mut self,
         buffer: &[u8],

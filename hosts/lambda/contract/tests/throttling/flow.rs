@@ -20,9 +20,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::table::Tables;
 
-/// An EXPRESS execution is ended then.
+/// Maximum time of an EXPRESS execution.
 const EXPRESS: Duration = Duration::from_secs(300);
-/// What the other steps of a chunk take together.
+/// The time of the other steps of a chunk together.
 const OTHER_STEPS: Duration = Duration::from_secs(8);
 
 fn text(path: &str) -> String {
@@ -33,7 +33,7 @@ fn machine(name: &str) -> Value {
     serde_json::from_str(&text(&format!("statemachines/{name}.asl.json"))).unwrap()
 }
 
-/// What the template and the machines say.
+/// The settings of the template and the machines.
 pub(crate) struct Flow {
     records: Value,
     batch: Value,
@@ -54,7 +54,7 @@ impl Flow {
         node.as_integer().and_then(|number| u64::try_from(number).ok())
     }
 
-    /// How many chunks are worked on at once.
+    /// Maximum number of concurrent chunks.
     pub(crate) fn chunks_at_once(&self) -> usize {
         let given = self.number(&["Parameters", "MaxConcurrentChunks", "Default"]).unwrap();
         usize::try_from(given).unwrap()
@@ -65,7 +65,7 @@ impl Flow {
         Duration::from_secs(own.or_else(|| self.number(&["Globals", "Function", "Timeout"])).unwrap())
     }
 
-    /// A state: its function, and its tries.
+    /// A state: its function, and its attempts.
     async fn state<T>(&self, name: &str, call: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
         let retriers = self.records["States"][name]["Retry"].as_array().unwrap();
         let mut tried = vec![0; retriers.len()];
@@ -86,11 +86,11 @@ impl Flow {
         }
     }
 
-    /// A chunk's own execution: `None` if it ended in quarantine.
+    /// The execution of a chunk: `None` if its records ended in quarantine.
     pub(crate) async fn chunk(&self, chunk: &Chunk, store: &DynamoStore) -> Option<Part> {
         let states = &self.batch["States"]["RunChunks"]["ItemProcessor"]["States"];
         let pause = Duration::from_secs(states["WaitForCalls"]["Seconds"].as_u64().unwrap());
-        // What MayTryAgain compares, in milliseconds.
+        // The limit that MayTryAgain compares, in milliseconds.
         let condition = states["MayTryAgain"]["Choices"][0]["Condition"].as_str().unwrap();
         let bound = condition.trim_end_matches(" %}").rsplit(' ').next().unwrap().parse().unwrap();
         let began = Instant::now();
@@ -123,7 +123,7 @@ impl Flow {
     }
 }
 
-/// How long a retrier waits at most before the next try; `None`: it gives up.
+/// The maximum wait of a retrier before the next attempt; `None`: no attempts are left.
 fn wait(retrier: &Value, tried: i32) -> Option<Duration> {
     let number = |name: &str, otherwise: f64| retrier[name].as_f64().unwrap_or(otherwise);
     if f64::from(tried) >= number("MaxAttempts", 3.0) {
@@ -133,7 +133,7 @@ fn wait(retrier: &Value, tried: i32) -> Option<Duration> {
     Some(Duration::from_secs_f64(grown.min(number("MaxDelaySeconds", f64::MAX))))
 }
 
-/// A chunk as its first steps leave it.
+/// A chunk after its first steps.
 pub(crate) struct Chunk {
     objects: Objects,
     opted_in: Step,
@@ -141,7 +141,7 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    /// `count` contacts, who are called `name`.
+    /// `count` contacts with this name.
     pub(crate) async fn new(number: usize, count: usize, name: &str, opt_in: bool) -> Self {
         let memory = || std::sync::Arc::new(InMemory::new());
         let objects = Objects::new(memory(), memory());
@@ -159,7 +159,7 @@ impl Chunk {
         Self { objects, opted_in, opted_out }
     }
 
-    /// PutOptIns of this chunk, called once with so much time.
+    /// Calls PutOptIns once with this chunk and a time limit.
     pub(crate) async fn put_once(&self, store: &DynamoStore, time: Duration) -> Result<StagedPart, Error> {
         let now = now();
         let step = put_opt_ins(self.opted_in.clone(), store, &self.objects);

@@ -1,7 +1,7 @@
-//! Throttling is back-pressure: what DynamoDB does not take at once is stored later, and nobody ends in quarantine.
+//! Throttling is back-pressure: steps store throttled records later, and no record ends in quarantine.
 //!
-//! A new table takes 4,000 writes a second. The runs below have a part of the contacts and the same part of the
-//! rate, in whole (virtual) time: each state, timeout and wait is as long as on AWS.
+//! A new table accepts 4,000 writes a second. The tests have a part of the contacts and the same part of the rate, in
+//! virtual time: each state, timeout and wait is as long as on AWS.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
@@ -25,13 +25,14 @@ const CONSENTS: &str = "CONSENTS_TABLE";
 /// A million contacts are 50 chunks of 20,000.
 const CHUNKS: usize = 50;
 const IN_CHUNK: usize = 20_000;
-/// What new tables take, in writes a second.
+/// Writes a second that a new table accepts.
 const NEW_TABLE: f64 = 4_000.0;
 
-/// Chunks through the flow, so many at once: how many records have this outcome, and how many chunks failed.
+/// Runs chunks through the flow, with a bound of concurrent ones. Returns the number of records with this outcome, and of
+/// failed chunks.
 async fn import(chunks: Vec<Chunk>, at_once: usize, tables: &Tables, outcome: Outcome) -> (usize, usize) {
     let flow = &Flow::read();
-    // Environments of functions, each with what it learnt.
+    // The environments of functions. Each has its own concurrency limits.
     let stores: Vec<DynamoStore> = (0..at_once).map(|_| store(tables)).collect();
     let stores = &tokio::sync::Mutex::new(stores);
     let run = async |chunk: Chunk| {
@@ -50,7 +51,7 @@ async fn chunks(count: usize, records: usize, name: &str, opt_in: bool) -> Vec<C
     stream::iter(0..count).then(|number| Chunk::new(number, records, name, opt_in)).collect().await
 }
 
-/// A million contacts, `part`-th of them, at `at_once` chunks at once.
+/// The `part`-th part of a million contacts, with `at_once` concurrent chunks.
 async fn check_import(part: usize, at_once: usize) {
     #[expect(clippy::cast_precision_loss, reason = "small")]
     let tables = Tables::new(NEW_TABLE / part as f64);
@@ -73,7 +74,7 @@ async fn a_million_new_contacts_end_stored_on_new_tables() {
     check_import(400, Flow::read().chunks_at_once()).await;
 }
 
-/// Each change is a write of the old word and one of the new.
+/// Each change writes the old consent statement and the new one.
 #[tokio::test(start_paused = true)]
 async fn throttled_changes_and_withdrawals_end_stored() {
     const RECORDS: usize = 400;
@@ -86,11 +87,11 @@ async fn throttled_changes_and_withdrawals_end_stored() {
     assert_eq!(import(withdrawals, 2, &tables, Outcome::Withdrawn).await, (2 * RECORDS, 0));
     let current = tables.items(OPT_INS);
     assert!(current.iter().all(|item| item["name"]["S"] == "New" && item["optIn"]["BOOL"] == false));
-    // What was said before, each word once.
+    // The earlier statements, each once.
     assert_eq!((current.len(), tables.items(CONSENTS).len()), (2 * RECORDS, 4 * RECORDS));
 }
 
-/// The function's time is up before its records are stored: it says so by name, and the next call goes on.
+/// A function that has no time left fails by the name of that error, and the next call continues.
 #[tokio::test(start_paused = true)]
 async fn a_step_that_is_run_again_goes_on_where_it_stopped() {
     const RECORDS: usize = 2_000;
@@ -98,7 +99,7 @@ async fn a_step_that_is_run_again_goes_on_where_it_stopped() {
     let chunk = Chunk::new(0, RECORDS, "New", true).await;
     let mut stored = 0;
     for call in 1.. {
-        // Another environment each time, which knows nothing of the last.
+        // Each call has a new environment, without the limits of the last.
         let ended = chunk.put_once(&store(&tables), Duration::from_secs(55)).await;
         let now_stored = tables.items(OPT_INS).len();
         match ended {
@@ -113,7 +114,7 @@ async fn a_step_that_is_run_again_goes_on_where_it_stopped() {
     assert!(used < 1.3 * 2_000.0, "{used} writes for {RECORDS} contacts");
 }
 
-/// The SDK gives up after a hundred throttled calls; a step waits, however many there are.
+/// The SDK stops after a hundred throttled calls. A step waits longer.
 #[tokio::test(start_paused = true)]
 async fn faults_that_pass_are_waited_for() {
     for fault in [
@@ -137,7 +138,7 @@ async fn faults_that_pass_are_waited_for() {
     }
 }
 
-/// A refusal is told at once.
+/// A step fails at once when DynamoDB refuses a call.
 #[tokio::test(start_paused = true)]
 async fn what_is_refused_is_not_tried_again() {
     let tables = Tables::new(1e6);

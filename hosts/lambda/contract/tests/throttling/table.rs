@@ -1,6 +1,7 @@
-//! A DynamoDB that takes so many units a second and throttles the rest: its JSON protocol, as far as steps use it.
+//! A double of DynamoDB that accepts a number of units a second and throttles further calls. It has the part of the JSON
+//! protocol that steps use.
 //!
-//! It is called in this process, by a client in place of HTTPS, so that it runs in tokio's virtual time.
+//! A client in this process calls it without HTTPS, so it runs in tokio's virtual time.
 
 use std::{
     collections::BTreeMap,
@@ -18,12 +19,12 @@ use aws_smithy_types::body::SdkBody;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-/// How long an answer takes.
+/// The time of an answer.
 const LATENCY: Duration = Duration::from_millis(4);
-/// What a unit of writing holds, in bytes.
+/// Maximum bytes of a write unit.
 const WRITE_UNIT: usize = 1024;
 
-/// The tables, which share one allowance.
+/// The tables. They share the write units of a second.
 #[derive(Clone)]
 pub(crate) struct Tables(Arc<Mutex<State>>);
 
@@ -34,16 +35,16 @@ impl fmt::Debug for Tables {
 }
 
 struct State {
-    /// By table, partition and sort.
+    /// The items by table, partition and sort key.
     items: BTreeMap<(String, String, String), Value>,
     writes: Bucket,
     reads: Bucket,
     throttled: u64,
-    /// A fault that every call is answered with, in place of its work.
+    /// The error that answers every call, if there is one.
     fault: Option<(u16, &'static str)>,
 }
 
-/// Units that are there to be used: those of a second can be saved.
+/// Unused units; at most those of one second accumulate.
 struct Bucket {
     rate: f64,
     left: f64,
@@ -73,7 +74,7 @@ impl Bucket {
 type Answer = (u16, Value);
 
 impl Tables {
-    /// Tables that take so many units of writing a second, and three times as many of reading, as new ones do.
+    /// Tables that accept this number of write units a second, and three times as many read units, as new tables do.
     pub(crate) fn new(writes: f64) -> Self {
         Self(Arc::new(Mutex::new(State {
             items: BTreeMap::new(),
@@ -84,19 +85,19 @@ impl Tables {
         })))
     }
 
-    /// From now on they take so many units of writing a second.
+    /// Changes the write units that the tables accept a second.
     pub(crate) fn set_rate(&self, writes: f64) {
         let mut state = self.0.lock().unwrap();
         state.writes.rate = writes;
         state.reads.rate = 3.0 * writes;
     }
 
-    /// Answers every call with this fault, or works again.
+    /// Answers every call with this error; `None`: the tables work again.
     pub(crate) fn set_fault(&self, fault: Option<(u16, &'static str)>) {
         self.0.lock().unwrap().fault = fault;
     }
 
-    /// How many units of writing were used, and how many calls were throttled, since it was asked last.
+    /// The used write units and the throttled calls since the last call of this function.
     pub(crate) fn used(&self) -> (f64, u64) {
         let mut state = self.0.lock().unwrap();
         (std::mem::take(&mut state.writes.used), std::mem::take(&mut state.throttled))
@@ -152,7 +153,7 @@ impl State {
         failed(400, "ThrottlingException")
     }
 
-    /// A condition that does not hold costs what the write would have.
+    /// A failed condition costs as much as the write.
     fn put(&mut self, given: &Value) -> Answer {
         let item = &given["Item"];
         if !self.writes.take(units(item)) {

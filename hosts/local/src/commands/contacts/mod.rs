@@ -22,7 +22,7 @@ use crate::{
     exit::Exit,
 };
 
-/// How many contacts one page of an export has.
+/// Number of contacts in one page of an export.
 const PAGE_CONTACTS: usize = 1000;
 
 /// Runs one of these commands, also while a server uses the folder.

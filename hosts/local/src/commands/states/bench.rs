@@ -1,4 +1,4 @@
-//! What a definition runs on here: mocks, and for the rest this host.
+//! The host of an execution of `crmflow states run`: mocks, and this host for the other states.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -15,25 +15,25 @@ use tokio::sync::Notify;
 use super::run::unanswered;
 use crate::functions;
 
-/// Mocks, this host, and a clock.
+/// Mocks, this host, and a clock, which answer the tasks of an execution.
 pub(super) struct Bench {
-    /// `None`: everything is mocked.
+    /// This host; `None`: all tasks have mocks.
     pub(super) host: Option<Runner>,
     /// With mocks, time is virtual.
     pub(super) mocks: Option<Mocks>,
     pub(super) events: Mutex<Vec<HistoryEvent>>,
 }
 
-/// A test case, and the time in it: it goes on when nothing else is left to do.
+/// A test case and its virtual time, which advances when all states wait.
 pub(super) struct Mocks {
     tasks: MockedTasks,
     now: Mutex<Timestamp>,
-    /// How many tasks this host really runs.
+    /// Number of tasks that this host runs at the moment.
     busy: AtomicUsize,
     idle: Notify,
 }
 
-/// A task that this host really runs, until it is dropped.
+/// A task that this host runs, until the value is dropped.
 struct Busy<'m>(&'m Mocks);
 
 impl Mocks {
@@ -41,7 +41,7 @@ impl Mocks {
         Self { tasks, now: Mutex::new(clock::now()), busy: AtomicUsize::new(0), idle: Notify::new() }
     }
 
-    /// Time stands still while this host works.
+    /// Virtual time stops while this host runs a task.
     async fn pass(&self, due: Timestamp) {
         loop {
             let idle = self.idle.notified();
@@ -75,7 +75,7 @@ impl Bench {
         self.mocks.as_ref().map(|mocks| &mocks.tasks)
     }
 
-    /// This host, for a state that is not mocked.
+    /// This host, for a state without a mock.
     fn host(&self, state: &str, resource: &str) -> Result<&Runner, Failure> {
         let refused = |why: &str| {
             let cause =
@@ -85,7 +85,7 @@ impl Bench {
         match (unanswered(resource), &self.host) {
             (None, Some(host)) => Ok(host),
             (Some(why), _) => Err(refused(&why)),
-            (None, None) => Err(refused("this run has no host")),
+            (None, None) => Err(refused("this run opened no data folder, so it can call no function")),
         }
     }
 }
@@ -143,7 +143,7 @@ impl TaskRunner for Bench {
     }
 }
 
-/// What is behind a lock is whole even if somebody panicked: nothing here changes it in two steps.
+/// A panic leaves the value behind a lock consistent, because each change of it is a single step.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

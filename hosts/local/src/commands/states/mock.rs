@@ -1,4 +1,4 @@
-//! `crmflow states mock`: a mock configuration file to begin from, made of a definition.
+//! `crmflow states mock`: creates the draft of a mock configuration file from a definition.
 
 use std::process::ExitCode;
 
@@ -8,9 +8,9 @@ use states::{StateMachine, StateView, Via};
 use crate::{cli::MockStates, exit::Exit};
 
 /// The test case in which every task succeeds.
-const HAPPY: &str = "HappyPath";
+const HAPPY_PATH: &str = "HappyPath";
 
-/// Prints a file with a test case in which every task succeeds, and one for each task that may fail and be caught.
+/// Prints a file with a test case in which every task succeeds, and one for each task whose error a Catch handles.
 pub(super) fn run(args: &MockStates) -> Result<ExitCode, Exit> {
     let machine = super::parse(&args.definition, args.r#type)?;
     let name = super::machine_name(args.name.as_deref(), &args.definition);
@@ -22,7 +22,7 @@ fn file(name: &str, machine: &StateMachine) -> Result<Json, Exit> {
     let tasks: Vec<StateView<'_>> = machine.states().filter(|state| !state.resources().is_empty()).collect();
     if tasks.is_empty() {
         return Err(Exit::usage(
-            "the definition has no state that asks a service, so there is nothing to mock",
+            "the definition has no state that calls a service, so there is nothing to mock",
         ));
     }
     let (mut responses, mut happy) = (Map::new(), Map::new());
@@ -31,7 +31,7 @@ fn file(name: &str, machine: &StateMachine) -> Result<Json, Exit> {
         responses.insert(response.clone(), json!({ "0-99": { "Return": success(task) } }));
         happy.insert(task.name().to_owned(), json!(response));
     }
-    let mut cases = Map::from_iter([(HAPPY.to_owned(), Json::Object(happy.clone()))]);
+    let mut cases = Map::from_iter([(HAPPY_PATH.to_owned(), Json::Object(happy.clone()))]);
     for (task, error) in tasks.iter().filter_map(|task| Some((task, caught(task)?))) {
         let response = format!("{}Failure", task.name());
         let throw = json!({ "Error": thrown(error), "Cause": "A cause for people" });
@@ -51,12 +51,12 @@ fn caught<'m>(task: &StateView<'m>) -> Option<&'m str> {
     })
 }
 
-/// An error that a Catch takes by this name: the wildcards of the language are no names of errors.
+/// An error name that matches this name of a Catch. The wildcards of the language are not error names.
 fn thrown(caught: &str) -> &str {
     if matches!(caught, "States.ALL" | "States.TaskFailed") { "Example.Failed" } else { caught }
 }
 
-/// What a task may come to, in the shape of its service.
+/// A sample result of a task, in the shape of its service.
 fn success(task: &StateView<'_>) -> Json {
     let resource = task.resources().first().copied().unwrap_or_default();
     let call = resource.strip_prefix("arn:aws:states:::").unwrap_or(resource);

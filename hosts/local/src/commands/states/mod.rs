@@ -22,7 +22,7 @@ pub(super) fn dispatch(data: &Path, template: Option<&Path>, command: States) ->
     }
 }
 
-/// Lists everything that is wrong with a definition.
+/// Lists all faults of a definition.
 fn check(args: &CheckStates) -> Result<ExitCode, Exit> {
     let problems = StateMachine::diagnose(args.r#type, &text(&args.definition)?, &|_| Ok(()));
     let wrong = problems.iter().any(|problem| problem.severity == Severity::Error);
@@ -40,7 +40,7 @@ fn check(args: &CheckStates) -> Result<ExitCode, Exit> {
     Ok(if wrong { ExitCode::from(2) } else { ExitCode::SUCCESS })
 }
 
-/// A definition, or exit code 2 with everything that is wrong with it.
+/// A definition, or exit code 2 with all of its faults.
 fn parse(file: &Path, kind: MachineType) -> Result<Arc<StateMachine>, Exit> {
     let machine = StateMachine::parse_as(kind, &text(file)?, &|_| Ok(()));
     machine.map_err(|problems| {
@@ -49,7 +49,7 @@ fn parse(file: &Path, kind: MachineType) -> Result<Arc<StateMachine>, Exit> {
     })
 }
 
-/// The machine's name: the one that was given, or the file's name up to its first dot.
+/// The name of the machine: the argument, or the file's name up to its first dot.
 fn machine_name(given: Option<&str>, definition: &Path) -> String {
     let file = definition.file_name().unwrap_or_default().to_string_lossy();
     given.map_or_else(|| file.split('.').next().unwrap_or_default().to_owned(), ToOwned::to_owned)

@@ -1,4 +1,4 @@
-//! `crmflow states run`: one execution of a definition, and what became of it.
+//! `crmflow states run`: runs one execution of a definition, and prints its result.
 
 use std::{
     path::Path,
@@ -18,10 +18,11 @@ use tracing::Level;
 use super::bench::{Bench, Mocks};
 use crate::{cli::RunStates, commands, data_folder::DataFolder, exit::Exit, functions, logs};
 
-/// AWS has none for EXPRESS; here every event is kept, and a loop without end must not take all memory.
+/// Maximum events of an EXPRESS execution. AWS has no such limit. Here every event stays in memory, which an endless loop
+/// must not exhaust.
 const MAX_EXPRESS_EVENTS: u64 = 1_000_000;
 
-/// Runs a definition to its end. Ends with 1 when the execution does not succeed.
+/// Runs a definition to its end. The exit code is 1 when the execution does not succeed.
 pub(super) fn run(data: &Path, template: Option<&Path>, args: &RunStates) -> Result<ExitCode, Exit> {
     let machine = super::parse(&args.definition, args.r#type)?;
     let name = super::machine_name(args.name.as_deref(), &args.definition);
@@ -52,14 +53,14 @@ fn input(file: &Path) -> Result<Value, Exit> {
     Value::parse(&super::text(file)?).map_err(not_json)
 }
 
-/// This host, for what is not mocked.
+/// This host, for tasks without a mock.
 fn host(folder: &DataFolder, template: Option<&Path>) -> Result<Runner, Exit> {
     logs::start(&folder.paths.logs(), Level::WARN);
     let flow = commands::flow(folder, commands::template(template)?);
     Ok(Runner::unkept(flow.executions))
 }
 
-/// The test case that was asked for, with its name; without one, the only one.
+/// The test case with this name; without a name, the only test case of the file.
 fn case(file: &Path, machine: &str, name: Option<&str>) -> Result<(String, MockCase), Exit> {
     let mocks = commands::mock_file(file)?;
     let machines: Vec<_> = mocks.machines().collect();
@@ -72,8 +73,8 @@ fn case(file: &Path, machine: &str, name: Option<&str>) -> Result<(String, MockC
     })
 }
 
-/// Tells whether the host is needed. Without mocks, what it cannot answer is refused; with mocks, only states that the
-/// test case enters have to be answered, which is seen when it does.
+/// Whether the run needs this host. Without mocks, a state that this host cannot run is an error. With mocks, such a state
+/// fails only when the test case enters it.
 fn runnable(machine: &StateMachine, case: Option<&MockCase>, args: &RunStates) -> Result<bool, Exit> {
     let mocked = |state: &str| case.is_some_and(|case| case.has(state));
     let states = machine.states().filter(|state| !mocked(state.name()));
@@ -100,10 +101,10 @@ fn runnable(machine: &StateMachine, case: Option<&MockCase>, args: &RunStates) -
     if refused.is_empty() { Ok(needs_host) } else { Err(Exit::usage(refused.join("\n"))) }
 }
 
-/// Why nothing answers a resource that is not mocked.
+/// The reason why no mock and no function answers a resource.
 pub(super) fn unanswered(resource: &str) -> Option<String> {
     if resource.ends_with(".waitForTaskToken") || resource.contains(":activity:") {
-        return Some("nobody is there to answer it".to_owned());
+        return Some("no client of this run can answer it".to_owned());
     }
     check_resource(resource, functions::find).err()
 }
@@ -149,7 +150,7 @@ fn show(outcome: &Outcome, events: &[HistoryEvent], args: &RunStates) -> Result<
     if matches!(outcome, Outcome::Succeeded(_)) { commands::print_json(&output) } else { Ok(()) }
 }
 
-/// The states that the execution itself entered.
+/// The states that the execution entered, without those of its children.
 fn path(events: &[HistoryEvent]) -> Vec<Arc<str>> {
     let own = events.first().map(|event| &event.execution);
     let entered = events.iter().filter(|event| Some(&event.execution) == own);
@@ -161,7 +162,7 @@ fn path(events: &[HistoryEvent]) -> Vec<Arc<str>> {
         .collect()
 }
 
-/// A line an event: seconds since the start, number, type and details. Those of children are set off by name.
+/// One line for each event: seconds since the start, number, type and details. Lines of children begin with their name.
 fn trace(events: &[HistoryEvent]) -> String {
     let Some(first) = events.first() else {
         return String::new();

@@ -8,13 +8,13 @@ use super::servers::until;
 use crate::error::Error;
 
 /// The database of a data folder, opened read-only.
-pub(super) struct Ledger(Connection);
+pub(super) struct StoredEvents(Connection);
 
 fn broken(error: rusqlite::Error) -> Error {
     Error::wrong("crmflow", format!("its database cannot be read: {error}"))
 }
 
-impl Ledger {
+impl StoredEvents {
     pub(super) fn open(data: &Path) -> Result<Self, Error> {
         let opened = Connection::open_with_flags(data.join("crmflow.db"), OpenFlags::SQLITE_OPEN_READ_ONLY);
         Ok(Self(opened.map_err(broken)?))
