@@ -1,8 +1,8 @@
 //! Back-pressure: this host calls a throttling service more slowly, as long as the caller waits, and does not give up.
 //!
-//! [`Pace`] bounds the number of concurrent calls. It finds the bound itself: each accepted call raises it a little, and
-//! a throttled call cuts it (AIMD). [`retry`] repeats calls that were throttled or that failed in transit. The SDK's own
-//! retries are off, because their quota is used up after a hundred throttled calls.
+//! `ConcurrencyLimit` bounds the number of concurrent calls. It finds the bound itself: each accepted call raises it a
+//! little, and a throttled call cuts it (AIMD). `retry` repeats calls that were throttled or that failed in transit. The
+//! SDK's own retries are off, because their quota is used up after a hundred throttled calls.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -22,13 +22,13 @@ const FIRST_CALLS: u16 = 16;
 /// Increase of the bound while the service accepts as many calls as the bound permits.
 const BOUND_RISE: f64 = 0.25;
 /// Factor of the bound after a throttled call.
-const BOUND_CUT: f64 = 0.7;
+const BOUND_CUT_FACTOR: f64 = 0.7;
 /// Delay before a throttled call is repeated: minimum and maximum, the factor after each throttled call, and the factor
 /// after an accepted one. All calls to a table share the delay, so that no call waits long while others are accepted.
 const MIN_DELAY: Duration = Duration::from_millis(10);
 const MAX_DELAY: Duration = Duration::from_secs(1);
-const DELAY_RISE: f64 = 1.5;
-const DELAY_CUT: f64 = 0.8;
+const DELAY_RISE_FACTOR: f64 = 1.5;
+const DELAY_CUT_FACTOR: f64 = 0.8;
 /// Delay before a call that failed otherwise is repeated: initial and maximum.
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(50);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -68,7 +68,7 @@ pub(crate) enum Fault {
 }
 
 /// Codes of throttling without that word in them.
-const THROTTLING: [&str; 8] = [
+const THROTTLING_CODES: [&str; 8] = [
     "BandwidthLimitExceeded",
     "ExecutionLimitExceeded",
     "LimitExceededException",
@@ -94,7 +94,7 @@ pub(crate) fn fault<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Fault {
 
 fn fault_of(code: Option<&str>, status: u16, is_answer: bool) -> Fault {
     match code {
-        Some(code) if code.contains("Throttl") || THROTTLING.contains(&code) => Fault::Throttled,
+        Some(code) if code.contains("Throttl") || THROTTLING_CODES.contains(&code) => Fault::Throttled,
         Some(code) if status >= 500 || TRANSIENT_CODES.contains(&code) => Fault::Passing,
         Some(_) => Fault::Final,
         None if status == 429 => Fault::Throttled,
@@ -105,13 +105,13 @@ fn fault_of(code: Option<&str>, status: u16, is_answer: bool) -> Fault {
 
 /// The bound of concurrent calls of one kind to one table.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct ConcurrencyLimit {
     permits: Semaphore,
-    bound: Mutex<Bound>,
+    bound: Mutex<LimitState>,
 }
 
 #[derive(Debug)]
-struct Bound {
+struct LimitState {
     calls: f64,
     /// Number of permits, used ones included.
     permits: u16,
@@ -121,7 +121,7 @@ struct Bound {
     delay: Duration,
 }
 
-impl Bound {
+impl LimitState {
     /// The target number of permits.
     fn whole(&self) -> u16 {
         // Within 1 and MAX_CALLS.
@@ -131,11 +131,11 @@ impl Bound {
     }
 }
 
-impl Pace {
+impl ConcurrencyLimit {
     pub(crate) fn new() -> Self {
         Self {
             permits: Semaphore::new(usize::from(FIRST_CALLS)),
-            bound: Mutex::new(Bound {
+            bound: Mutex::new(LimitState {
                 calls: f64::from(FIRST_CALLS),
                 permits: FIRST_CALLS,
                 cut: Instant::now(),
@@ -145,9 +145,9 @@ impl Pace {
     }
 
     /// Waits for a permit.
-    pub(crate) async fn turn(&self) -> Turn<'_> {
+    pub(crate) async fn acquire(&self) -> Permit<'_> {
         // The semaphore is never closed.
-        Turn { pace: self, permit: self.permits.acquire().await.ok(), began: Instant::now() }
+        Permit { limit: self, permit: self.permits.acquire().await.ok(), began: Instant::now() }
     }
 
     /// Records that a call from `began` was throttled. Concurrent calls cut the bound once. `is_partly`: the service
@@ -155,10 +155,10 @@ impl Pace {
     fn throttled(&self, began: Instant, is_partly: bool) {
         let mut bound = self.bound();
         if began >= bound.cut {
-            bound.calls = (bound.calls * BOUND_CUT).max(1.0);
+            bound.calls = (bound.calls * BOUND_CUT_FACTOR).max(1.0);
             bound.cut = Instant::now();
             if !is_partly {
-                bound.delay = bound.delay.mul_f64(DELAY_RISE).min(MAX_DELAY);
+                bound.delay = bound.delay.mul_f64(DELAY_RISE_FACTOR).min(MAX_DELAY);
             }
         }
     }
@@ -168,41 +168,41 @@ impl Pace {
         self.bound().delay.mul_f64(rand::rng().random_range(0.5..=1.5))
     }
 
-    fn bound(&self) -> MutexGuard<'_, Bound> {
+    fn bound(&self) -> MutexGuard<'_, LimitState> {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The permit of a call, also during its delay before a repetition.
 #[derive(Debug)]
-pub(crate) struct Turn<'a> {
-    pace: &'a Pace,
+pub(crate) struct Permit<'a> {
+    limit: &'a ConcurrencyLimit,
     permit: Option<SemaphorePermit<'a>>,
     began: Instant,
 }
 
-impl Turn<'_> {
+impl Permit<'_> {
     /// Records that the service accepted the call.
-    pub(crate) fn taken(&self) {
-        let mut bound = self.pace.bound();
-        bound.delay = bound.delay.mul_f64(DELAY_CUT).max(MIN_DELAY);
+    pub(crate) fn accepted(&self) {
+        let mut bound = self.limit.bound();
+        bound.delay = bound.delay.mul_f64(DELAY_CUT_FACTOR).max(MIN_DELAY);
         bound.calls = (bound.calls + BOUND_RISE / bound.calls).min(f64::from(MAX_CALLS));
         if bound.permits < bound.whole() {
             bound.permits += 1;
-            self.pace.permits.add_permits(1);
+            self.limit.permits.add_permits(1);
         }
     }
 
     /// Records that the service throttled the call.
     pub(crate) fn throttled(&mut self) {
-        self.pace.throttled(self.began, false);
+        self.limit.throttled(self.began, false);
         self.began = Instant::now();
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        let mut bound = self.pace.bound();
+        let mut bound = self.limit.bound();
         if bound.permits > bound.whole()
             && let Some(permit) = self.permit.take()
         {
@@ -220,33 +220,33 @@ pub(crate) fn delay(failures: u32) -> Duration {
 
 /// The unprocessed rest of a batch call: a throttling service processes a part of a batch.
 #[derive(Debug)]
-pub(crate) struct Rest<'a> {
-    pace: &'a Pace,
+pub(crate) struct UnprocessedRetry<'a> {
+    limit: &'a ConcurrencyLimit,
     retry_time: RetryTime,
     began: Instant,
     asked: Instant,
 }
 
-impl<'a> Rest<'a> {
-    pub(crate) fn new(pace: &'a Pace, retry_time: RetryTime) -> Self {
-        Self { pace, retry_time, began: Instant::now(), asked: Instant::now() }
+impl<'a> UnprocessedRetry<'a> {
+    pub(crate) fn new(limit: &'a ConcurrencyLimit, retry_time: RetryTime) -> Self {
+        Self { limit, retry_time, began: Instant::now(), asked: Instant::now() }
     }
 
     /// Waits before the rest is sent; `false`: the time is over. `has_moved`: the last call processed a part.
     pub(crate) async fn wait(&mut self, has_moved: bool) -> bool {
-        self.pace.throttled(self.asked, has_moved);
+        self.limit.throttled(self.asked, has_moved);
         if self.retry_time.is_over(self.began.elapsed()) {
             return false;
         }
-        tokio::time::sleep(self.pace.delay()).await;
+        tokio::time::sleep(self.limit.delay()).await;
         self.asked = Instant::now();
         true
     }
 }
 
 /// Makes a call under a permit, and repeats it while it is throttled or fails in transit.
-pub(crate) async fn paced<T, E, F>(
-    pace: &Pace,
+pub(crate) async fn with_permit<T, E, F>(
+    limit: &ConcurrencyLimit,
     retry_time: RetryTime,
     call: impl Fn() -> F + Send,
 ) -> Result<T, SdkError<E>>
@@ -255,16 +255,16 @@ where
     T: Send,
     F: Future<Output = Result<T, SdkError<E>>> + Send,
 {
-    let mut turn = pace.turn().await;
+    let mut permit = limit.acquire().await;
     let done = retry(retry_time, call, |fault| {
         (fault == Fault::Throttled).then(|| {
-            turn.throttled();
-            pace.delay()
+            permit.throttled();
+            limit.delay()
         })
     })
     .await;
     if done.as_ref().err().is_none_or(|error| fault(error) == Fault::Final) {
-        turn.taken();
+        permit.accepted();
     }
     done
 }
@@ -315,11 +315,11 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_is_told_from_what_is_refused() {
+    fn transient_faults_differ_from_refusals() {
         for code in ["ThrottlingException", "RequestThrottled", "KMS.ThrottlingException", "KmsThrottled"] {
             check(code, 400, Fault::Throttled);
         }
-        THROTTLING.into_iter().for_each(|code| check(code, 400, Fault::Throttled));
+        THROTTLING_CODES.into_iter().for_each(|code| check(code, 400, Fault::Throttled));
         check("SlowDown", 503, Fault::Throttled);
         check("ServiceUnavailable", 503, Fault::Passing);
         check("InternalServerError", 500, Fault::Passing);
@@ -334,31 +334,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn throttled_calls_narrow_the_pace_once_a_round() {
-        let pace = Pace::new();
-        let mut turns = Vec::new();
+    async fn concurrent_throttled_calls_cut_the_limit_once() {
+        let limit = ConcurrencyLimit::new();
+        let mut permits = Vec::new();
         for _ in 0..FIRST_CALLS {
-            turns.push(pace.turn().await);
+            permits.push(limit.acquire().await);
         }
         tokio::time::advance(Duration::from_millis(4)).await;
-        turns.iter_mut().for_each(Turn::throttled);
-        drop(turns);
-        assert_eq!((pace.bound().permits, pace.permits.available_permits()), (11, 11));
+        permits.iter_mut().for_each(Permit::throttled);
+        drop(permits);
+        assert_eq!((limit.bound().permits, limit.permits.available_permits()), (11, 11));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pace_never_stops_and_finds_its_way_back() {
-        let pace = Pace::new();
+    async fn the_limit_stays_above_zero_and_recovers() {
+        let limit = ConcurrencyLimit::new();
         for _ in 0..50 {
             tokio::time::advance(Duration::from_millis(4)).await;
-            pace.turn().await.throttled();
+            limit.acquire().await.throttled();
         }
-        assert_eq!(pace.bound().permits, 1);
+        assert_eq!(limit.bound().permits, 1);
         for _ in 0..20_000 {
-            pace.turn().await.taken();
+            limit.acquire().await.accepted();
         }
         assert_eq!(
-            (pace.bound().permits, pace.permits.available_permits()),
+            (limit.bound().permits, limit.permits.available_permits()),
             (MAX_CALLS, usize::from(MAX_CALLS))
         );
     }

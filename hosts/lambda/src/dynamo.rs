@@ -19,14 +19,14 @@ use kernel::store::{Condition, Item, Query, Store, StoreError, Table, Written};
 
 use crate::{
     attributes::{self, Attributes},
-    back_pressure::{Pace, RetryTime, paced},
+    back_pressure::{ConcurrencyLimit, RetryTime, with_permit},
     client::Aws,
     config::{Config, Missing},
 };
 use calls::failure;
 
 /// Maximum number of concurrent batch calls.
-const BATCHES: usize = 8;
+const MAX_CONCURRENT_BATCHES: usize = 8;
 /// Maximum number of items in a BatchWriteItem call.
 const MAX_WRITES: usize = 25;
 /// Maximum number of keys in a BatchGetItem call.
@@ -41,23 +41,23 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct DynamoStore {
     client: Client,
-    places: Arc<HashMap<Table, Place>>,
+    tables: Arc<HashMap<Table, TableState>>,
     retry_time: RetryTime,
 }
 
 /// A table with its bounds of concurrent calls. Clones of the store share it.
 #[derive(Debug)]
-struct Place {
+struct TableState {
     name: String,
-    reads: Pace,
-    writes: Pace,
+    reads: ConcurrencyLimit,
+    writes: ConcurrencyLimit,
     /// Whether most of the last new items were stored already: then the store reads before it writes.
     is_mostly_known: AtomicBool,
 }
 
-impl Place {
+impl TableState {
     fn new(name: &str) -> Self {
-        let (reads, writes) = (Pace::new(), Pace::new());
+        let (reads, writes) = (ConcurrencyLimit::new(), ConcurrencyLimit::new());
         Self { name: name.to_owned(), reads, writes, is_mostly_known: AtomicBool::default() }
     }
 }
@@ -88,10 +88,10 @@ impl DynamoStore {
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ANSWER_TIMEOUT).build());
         sdk.set_endpoint_url(aws.endpoint);
-        let place = |table: &Table| Ok((*table, Place::new(config.table(*table).get()?)));
+        let table = |table: &Table| Ok((*table, TableState::new(config.table(*table).get()?)));
         Ok(Self {
             client: Client::from_conf(sdk.build()),
-            places: Arc::new(tables.iter().map(place).collect::<Result<_, Missing>>()?),
+            tables: Arc::new(tables.iter().map(table).collect::<Result<_, Missing>>()?),
             retry_time: RetryTime::UntilDropped,
         })
     }
@@ -121,9 +121,9 @@ impl DynamoStore {
         }
     }
 
-    fn place(&self, table: Table) -> Result<&Place, StoreError> {
+    fn table(&self, table: Table) -> Result<&TableState, StoreError> {
         let none = || StoreError::Refused(format!("this function has no table {}", table.name()));
-        self.places.get(&table).ok_or_else(none)
+        self.tables.get(&table).ok_or_else(none)
     }
 }
 
@@ -133,14 +133,14 @@ impl Store for DynamoStore {
     }
 
     async fn get(&self, table: Table, partition: &str, sort: &str) -> Result<Option<Item>, StoreError> {
-        let place = self.place(table)?;
+        let table = self.table(table)?;
         let ask = self
             .client
             .get_item()
-            .table_name(&place.name)
+            .table_name(&table.name)
             .set_key(Some(attributes::key(partition, sort)))
             .consistent_read(true);
-        let got = paced(&place.reads, self.retry_time, || ask.clone().send()).await;
+        let got = with_permit(&table.reads, self.retry_time, || ask.clone().send()).await;
         got.map_err(|error| failure("GetItem", &error))?.item.map(attributes::to_item).transpose()
     }
 
@@ -149,11 +149,11 @@ impl Store for DynamoStore {
         table: Table,
         keys: Vec<(String, String)>,
     ) -> Result<Vec<Option<Item>>, StoreError> {
-        let place = self.place(table)?;
+        let table = self.table(table)?;
         let distinct: HashSet<&(String, String)> = keys.iter().collect();
         let wanted = distinct.into_iter().map(|(partition, sort)| attributes::key(partition, sort)).collect();
-        let reads = batches(wanted, MAX_READS).into_iter().map(|keys| self.read_batch(place, keys));
-        let found = stream::iter(reads).buffer_unordered(BATCHES).try_collect::<Vec<_>>();
+        let reads = batches(wanted, MAX_READS).into_iter().map(|keys| self.read_batch(table, keys));
+        let found = stream::iter(reads).buffer_unordered(MAX_CONCURRENT_BATCHES).try_collect::<Vec<_>>();
         let found: Vec<Vec<Item>> = self.together(found).await?;
         let items = found.into_iter().flatten();
         let found: HashMap<(String, String), Item> =
@@ -162,24 +162,24 @@ impl Store for DynamoStore {
     }
 
     async fn query(&self, table: Table, query: Query) -> Result<Vec<Item>, StoreError> {
-        self.query_range(self.place(table)?, query).await
+        self.query_range(self.table(table)?, query).await
     }
 
     async fn count(&self, table: Table, query: Query) -> Result<usize, StoreError> {
-        self.count_range(self.place(table)?, query).await
+        self.count_range(self.table(table)?, query).await
     }
 
     async fn put(&self, table: Table, item: Item, condition: Condition) -> Result<Written, StoreError> {
-        self.put_one(self.place(table)?, attributes::from_item(&item)?, condition).await
+        self.put_one(self.table(table)?, attributes::from_item(&item)?, condition).await
     }
 
     async fn put_all(&self, table: Table, puts: Vec<(Item, Condition)>) -> Result<Vec<Written>, StoreError> {
-        let place = self.place(table)?;
+        let table = self.table(table)?;
         let mut written = vec![Written::Done; puts.len()];
         let rounds = rounds(&puts)?;
         self.together(async {
             for round in rounds {
-                self.put_round(place, round, &mut written).await?;
+                self.put_round(table, round, &mut written).await?;
             }
             Ok(())
         })
@@ -188,23 +188,23 @@ impl Store for DynamoStore {
     }
 
     async fn raise(&self, table: Table, partition: &str, sort: &str, least: u64) -> Result<u64, StoreError> {
-        self.raise_version(self.place(table)?, attributes::key(partition, sort), least).await
+        self.raise_version(self.table(table)?, attributes::key(partition, sort), least).await
     }
 
     async fn delete(&self, table: Table, partition: &str, sort: &str) -> Result<(), StoreError> {
-        let place = self.place(table)?;
-        let delete = self.client.delete_item().table_name(&place.name);
+        let table = self.table(table)?;
+        let delete = self.client.delete_item().table_name(&table.name);
         let delete = delete.set_key(Some(attributes::key(partition, sort)));
-        let deleted = paced(&place.writes, self.retry_time, || delete.clone().send()).await;
+        let deleted = with_permit(&table.writes, self.retry_time, || delete.clone().send()).await;
         deleted.map(|_| ()).map_err(|error| failure("DeleteItem", &error))
     }
 
     async fn delete_all(&self, table: Table, keys: Vec<(String, String)>) -> Result<(), StoreError> {
-        let place = self.place(table)?;
+        let table = self.table(table)?;
         let distinct: HashSet<(String, String)> = keys.into_iter().collect();
         let keys = distinct.into_iter().map(|(partition, sort)| attributes::key(&partition, &sort)).collect();
-        let batches = batches(keys, MAX_WRITES).into_iter().map(|keys| self.delete_batch(place, keys));
-        let mut batches = stream::iter(batches).buffer_unordered(BATCHES);
+        let batches = batches(keys, MAX_WRITES).into_iter().map(|keys| self.delete_batch(table, keys));
+        let mut batches = stream::iter(batches).buffer_unordered(MAX_CONCURRENT_BATCHES);
         self.together(async {
             while batches.try_next().await?.is_some() {}
             Ok(())

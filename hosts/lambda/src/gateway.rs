@@ -120,13 +120,13 @@ impl GatewayRequest {
 }
 
 /// The rest of a path after one of these is one segment, with any characters.
-const IDS: [&str; 2] = ["/contacts/", "/events/"];
+const ID_PREFIXES: [&str; 2] = ["/contacts/", "/events/"];
 
 /// The path of the request, escaped again. API Gateway resolves all escapes but `%25`, and drops the part after an escaped
 /// `?`.
 fn path(raw: &str) -> String {
     let mut path = String::with_capacity(raw.len());
-    let id = IDS.iter().find(|front| raw.starts_with(**front)).map_or(raw.len(), |front| front.len());
+    let id = ID_PREFIXES.iter().find(|front| raw.starts_with(**front)).map_or(raw.len(), |front| front.len());
     for (at, byte) in raw.bytes().enumerate() {
         let is_escape = || {
             let digits = raw.as_bytes().get(at + 1..at + 3);

@@ -1,4 +1,4 @@
-//! Calls that write and read many items: each continues until all items are done, at the pace of the table.
+//! Calls that write and read many items: each continues until all items are done, at the rate that the table accepts.
 
 use std::{
     collections::HashMap,
@@ -16,10 +16,10 @@ use aws_sdk_dynamodb::{
 use futures::{StreamExt, TryStreamExt, stream};
 use kernel::store::{Condition, Item, StoreError, Written};
 
-use super::{BATCHES, DynamoStore, MAX_READS, MAX_WRITES, Place, Round, batches};
+use super::{DynamoStore, MAX_CONCURRENT_BATCHES, MAX_READS, MAX_WRITES, Round, TableState, batches};
 use crate::{
     attributes::{self, Attributes},
-    back_pressure::{Fault, Rest, fault, paced},
+    back_pressure::{Fault, UnprocessedRetry, fault, with_permit},
 };
 
 /// Maximum number of single puts that wait for a permit.
@@ -30,14 +30,14 @@ const MIN_READ_ITEMS: usize = 25;
 impl DynamoStore {
     pub(super) async fn put_one(
         &self,
-        place: &Place,
+        table: &TableState,
         item: Attributes,
         condition: Condition,
     ) -> Result<Written, StoreError> {
         let mut put = self
             .client
             .put_item()
-            .table_name(&place.name)
+            .table_name(&table.name)
             .set_item(Some(item))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         put = match condition {
@@ -50,7 +50,7 @@ impl DynamoStore {
                 .expression_attribute_names("#v", attributes::VERSION)
                 .expression_attribute_values(":v", AttributeValue::N(version.to_string())),
         };
-        match paced(&place.writes, self.retry_time, || put.clone().send()).await {
+        match with_permit(&table.writes, self.retry_time, || put.clone().send()).await {
             Ok(_) => Ok(Written::Done),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(conflict)) => {
@@ -63,30 +63,34 @@ impl DynamoStore {
     }
 
     /// Puts at most [`MAX_WRITES`] different items, without a condition.
-    async fn write_batch(&self, place: &Place, items: Vec<Attributes>) -> Result<(), StoreError> {
+    async fn write_batch(&self, table: &TableState, items: Vec<Attributes>) -> Result<(), StoreError> {
         let write = |item| {
             let put = PutRequest::builder().set_item(Some(item)).build().map_err(refused)?;
             Ok(WriteRequest::builder().put_request(put).build())
         };
-        self.write(place, items.into_iter().map(write).collect::<Result<_, StoreError>>()?).await
+        self.write(table, items.into_iter().map(write).collect::<Result<_, StoreError>>()?).await
     }
 
     /// Deletes at most [`MAX_WRITES`] different items.
-    pub(super) async fn delete_batch(&self, place: &Place, keys: Vec<Attributes>) -> Result<(), StoreError> {
+    pub(super) async fn delete_batch(
+        &self,
+        table: &TableState,
+        keys: Vec<Attributes>,
+    ) -> Result<(), StoreError> {
         let write = |key| {
             let delete = DeleteRequest::builder().set_key(Some(key)).build().map_err(refused)?;
             Ok(WriteRequest::builder().delete_request(delete).build())
         };
-        self.write(place, keys.into_iter().map(write).collect::<Result<_, StoreError>>()?).await
+        self.write(table, keys.into_iter().map(write).collect::<Result<_, StoreError>>()?).await
     }
 
-    async fn write(&self, place: &Place, writes: Vec<WriteRequest>) -> Result<(), StoreError> {
-        let mut open = HashMap::from([(place.name.clone(), writes)]);
-        let mut rest = Rest::new(&place.writes, self.retry_time);
+    async fn write(&self, table: &TableState, writes: Vec<WriteRequest>) -> Result<(), StoreError> {
+        let mut open = HashMap::from([(table.name.clone(), writes)]);
+        let mut rest = UnprocessedRetry::new(&table.writes, self.retry_time);
         loop {
             let before: usize = open.values().map(Vec::len).sum();
             let write = self.client.batch_write_item().set_request_items(Some(open));
-            let sent = paced(&place.writes, self.retry_time, || write.clone().send()).await;
+            let sent = with_permit(&table.writes, self.retry_time, || write.clone().send()).await;
             let sent = sent.map_err(|error| failure("BatchWriteItem", &error))?;
             open = sent.unprocessed_items.unwrap_or_default();
             let left: usize = open.values().map(Vec::len).sum();
@@ -102,17 +106,17 @@ impl DynamoStore {
     /// The existing items of at most [`MAX_READS`] different keys.
     pub(super) async fn read_batch(
         &self,
-        place: &Place,
+        table: &TableState,
         keys: Vec<Attributes>,
     ) -> Result<Vec<Item>, StoreError> {
         let keys = KeysAndAttributes::builder().consistent_read(true).set_keys(Some(keys));
-        let mut open = HashMap::from([(place.name.clone(), keys.build().map_err(refused)?)]);
+        let mut open = HashMap::from([(table.name.clone(), keys.build().map_err(refused)?)]);
         let mut items = Vec::new();
-        let mut rest = Rest::new(&place.reads, self.retry_time);
+        let mut rest = UnprocessedRetry::new(&table.reads, self.retry_time);
         loop {
             let before = asked(&open);
             let read = self.client.batch_get_item().set_request_items(Some(open));
-            let got = paced(&place.reads, self.retry_time, || read.clone().send()).await;
+            let got = with_permit(&table.reads, self.retry_time, || read.clone().send()).await;
             let got = got.map_err(|error| failure("BatchGetItem", &error))?;
             for found in got.responses.into_iter().flat_map(HashMap::into_values).flatten() {
                 items.push(attributes::to_item(found)?);
@@ -131,38 +135,38 @@ impl DynamoStore {
     /// Runs puts with different keys.
     pub(super) async fn put_round(
         &self,
-        place: &Place,
+        table: &TableState,
         round: Round,
         written: &mut [Written],
     ) -> Result<(), StoreError> {
         let Round { plain, new, changed } = round;
-        let batches = batches(plain, MAX_WRITES).into_iter().map(|items| self.write_batch(place, items));
-        let mut batches = stream::iter(batches).buffer_unordered(BATCHES);
+        let batches = batches(plain, MAX_WRITES).into_iter().map(|items| self.write_batch(table, items));
+        let mut batches = stream::iter(batches).buffer_unordered(MAX_CONCURRENT_BATCHES);
         while batches.try_next().await?.is_some() {}
         let changed = changed.into_iter().map(|(at, item, over)| (at, item, Condition::Version(over)));
-        self.put_each(place, changed, |at, done| written[at] = done).await?;
-        self.put_new(place, new, written).await
+        self.put_each(table, changed, |at, done| written[at] = done).await?;
+        self.put_new(table, new, written).await
     }
 
     /// Puts new items. A put that meets a stored item also costs a write. If most puts do so, as in a repeated step, the
     /// store reads first and puts only the others.
     async fn put_new(
         &self,
-        place: &Place,
+        table: &TableState,
         mut new: Vec<(usize, Attributes)>,
         written: &mut [Written],
     ) -> Result<(), StoreError> {
         let count = new.len();
         let (mut done, mut known) = (0, 0);
-        if count >= MIN_READ_ITEMS && place.is_mostly_known.load(Ordering::Relaxed) {
-            new = self.unknown(place, new, written).await?;
+        if count >= MIN_READ_ITEMS && table.is_mostly_known.load(Ordering::Relaxed) {
+            new = self.unknown(table, new, written).await?;
             known = count - new.len();
         }
         let is_looked_at = AtomicBool::new(false);
         let mut left = new.into_iter();
         let next = || if is_looked_at.load(Ordering::Relaxed) { None } else { left.next() };
         let puts = std::iter::from_fn(next).map(|(at, item)| (at, item, Condition::Absent));
-        self.put_each(place, puts, |at, put| {
+        self.put_each(table, puts, |at, put| {
             done += 1;
             known += usize::from(put != Written::Done);
             written[at] = put;
@@ -172,13 +176,13 @@ impl DynamoStore {
         let left: Vec<_> = left.collect();
         if !left.is_empty() {
             let all = left.len();
-            let unknown = self.unknown(place, left, written).await?;
+            let unknown = self.unknown(table, left, written).await?;
             known += all - unknown.len();
             let puts = unknown.into_iter().map(|(at, item)| (at, item, Condition::Absent));
-            self.put_each(place, puts, |at, put| written[at] = put).await?;
+            self.put_each(table, puts, |at, put| written[at] = put).await?;
         }
         if count >= MIN_READ_ITEMS {
-            place.is_mostly_known.store(known * 2 >= count, Ordering::Relaxed);
+            table.is_mostly_known.store(known * 2 >= count, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -186,13 +190,14 @@ impl DynamoStore {
     /// Those of some new items that are not stored.
     async fn unknown(
         &self,
-        place: &Place,
+        table: &TableState,
         mut new: Vec<(usize, Attributes)>,
         written: &mut [Written],
     ) -> Result<Vec<(usize, Attributes)>, StoreError> {
         let keys = new.iter().map(|(_, item)| attributes::key_of(item)).collect();
-        let reads = batches(keys, MAX_READS).into_iter().map(|keys| self.read_batch(place, keys));
-        let found: Vec<Vec<Item>> = stream::iter(reads).buffer_unordered(BATCHES).try_collect().await?;
+        let reads = batches(keys, MAX_READS).into_iter().map(|keys| self.read_batch(table, keys));
+        let found: Vec<Vec<Item>> =
+            stream::iter(reads).buffer_unordered(MAX_CONCURRENT_BATCHES).try_collect().await?;
         let items = found.into_iter().flatten();
         let mut found: HashMap<(String, String), Item> =
             items.map(|item| ((item.partition.clone(), item.sort.clone()), item)).collect();
@@ -208,12 +213,12 @@ impl DynamoStore {
     /// Puts items one by one, as many concurrently as the table accepts; `put` is called with each result.
     async fn put_each(
         &self,
-        place: &Place,
+        table: &TableState,
         puts: impl Iterator<Item = (usize, Attributes, Condition)> + Send,
         mut put: impl FnMut(usize, Written) + Send,
     ) -> Result<(), StoreError> {
         let puts = puts.map(async |(at, item, condition)| {
-            Ok::<_, StoreError>((at, self.put_one(place, item, condition).await?))
+            Ok::<_, StoreError>((at, self.put_one(table, item, condition).await?))
         });
         let mut puts = stream::iter(puts).buffer_unordered(MAX_WAITING_PUTS);
         while let Some((at, done)) = puts.try_next().await? {

@@ -6,22 +6,26 @@ use aws_sdk_dynamodb::{
 };
 use kernel::store::{Item, Query, StoreError};
 
-use super::{DynamoStore, Place, calls::failure};
+use super::{DynamoStore, TableState, calls::failure};
 use crate::{
     attributes::{self, Attributes},
-    back_pressure::paced,
+    back_pressure::with_permit,
 };
 
 impl DynamoStore {
     /// The items of a range.
-    pub(super) async fn query_range(&self, place: &Place, query: Query) -> Result<Vec<Item>, StoreError> {
+    pub(super) async fn query_range(
+        &self,
+        table: &TableState,
+        query: Query,
+    ) -> Result<Vec<Item>, StoreError> {
         let Some(mut start) = start(&query) else {
             return Ok(Vec::new());
         };
         let mut items = Vec::new();
         while items.len() < query.limit {
-            let ask = self.ask(place, &query, query.limit - items.len(), start).consistent_read(true);
-            let page = paced(&place.reads, self.retry_time, || ask.clone().send()).await;
+            let ask = self.ask(table, &query, query.limit - items.len(), start).consistent_read(true);
+            let page = with_permit(&table.reads, self.retry_time, || ask.clone().send()).await;
             let page = page.map_err(|error| failure("Query", &error))?;
             for found in page.items.unwrap_or_default() {
                 items.push(attributes::to_item(found)?);
@@ -35,14 +39,14 @@ impl DynamoStore {
     }
 
     /// The number of items in a range, up to its limit. It costs half of a read, because the count may be slightly old.
-    pub(super) async fn count_range(&self, place: &Place, query: Query) -> Result<usize, StoreError> {
+    pub(super) async fn count_range(&self, table: &TableState, query: Query) -> Result<usize, StoreError> {
         let Some(mut start) = start(&query) else {
             return Ok(0);
         };
         let mut counted = 0;
         while counted < query.limit {
-            let ask = self.ask(place, &query, query.limit - counted, start).select(Select::Count);
-            let page = paced(&place.reads, self.retry_time, || ask.clone().send()).await;
+            let ask = self.ask(table, &query, query.limit - counted, start).select(Select::Count);
+            let page = with_permit(&table.reads, self.retry_time, || ask.clone().send()).await;
             let page = page.map_err(|error| failure("Query", &error))?;
             counted += usize::try_from(page.count).unwrap_or_default();
             start = page.last_evaluated_key;
@@ -56,7 +60,7 @@ impl DynamoStore {
     /// The query for the next items of a range.
     fn ask(
         &self,
-        place: &Place,
+        table: &TableState,
         query: &Query,
         limit: usize,
         start: Option<Attributes>,
@@ -64,7 +68,7 @@ impl DynamoStore {
         let ask = self
             .client
             .query()
-            .table_name(&place.name)
+            .table_name(&table.name)
             .scan_index_forward(!query.descending)
             .limit(i32::try_from(limit).unwrap_or(i32::MAX))
             .key_condition_expression("#p = :p")
