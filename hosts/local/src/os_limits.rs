@@ -20,7 +20,7 @@ pub(crate) fn open_files(most: u64) -> u64 {
     wanted
 }
 
-/// Gives this thread the lowest priority: a twentieth of the time of a thread with [`low_priority`].
+/// Gives this thread the lowest priority: a twentieth of the time of a thread with [`lower_priority`].
 pub(crate) fn lowest_priority() {
     // On other systems the value applies to the whole process.
     if cfg!(target_os = "linux") {
