@@ -1,9 +1,10 @@
 //! The interface between the API and a host, besides storage: executions, and upload addresses for large files.
 
-use std::future::Future;
+use std::future::{self, Future};
 
+use batches::{dry_run::Report, intake::Staged};
 use jiff::Timestamp;
-use kernel::{BatchId, Name, queue::Queue};
+use kernel::{Batch, BatchId, Error, Name, Objects, queue::Queue};
 
 /// The machines that the API starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +100,17 @@ pub trait Flow: Clone + Send + Sync + 'static {
         name: &str,
         input: String,
     ) -> impl Future<Output = Result<Ended, FlowError>> + Send;
+
+    /// The report that a staged batch would have; `None`: this host has no dry runs. On AWS the steps would make the API
+    /// function larger than the 4 MB that a cold start permits.
+    fn dry_run(
+        &self,
+        _batch: &Batch,
+        _staged: Staged,
+        _objects: &Objects,
+    ) -> impl Future<Output = Result<Option<Report>, Error>> + Send {
+        future::ready(Ok(None))
+    }
 
     /// The status of an execution; `None`: there is none with this ARN.
     fn status(

@@ -3,10 +3,17 @@
 use std::sync::Arc;
 
 use api::{Ended, ExecutionStatus, Flow, FlowError, Machine as Which, Started};
-use batches::{stored::BatchStatus, upload_key};
+use batches::{
+    dry_run::{self, Report},
+    intake::Staged,
+    stored::BatchStatus,
+    upload_key,
+};
 use delivery::worker::DeliveryWorker;
 use futures::FutureExt;
-use kernel::{BatchId, Name, Objects, objects::STAGING, order, start::Start, store::StoreError};
+use kernel::{
+    Batch, BatchId, Error, Name, Objects, objects::STAGING, order, start::Start, store::StoreError,
+};
 use registry::Host;
 use serde::Deserialize;
 use sqlite_store::{SqliteStore, queues::LocalQueue};
@@ -129,6 +136,16 @@ impl Flow for LocalFlow {
 
     fn execution_arn(&self, machine: Which, name: &str) -> String {
         template::execution_arn(machine.resource(), name)
+    }
+
+    async fn dry_run(
+        &self,
+        batch: &Batch,
+        staged: Staged,
+        objects: &Objects,
+    ) -> Result<Option<Report>, Error> {
+        let summary = dry_run::dry_run(batch, staged, &self.services().host.store, objects).await?;
+        Ok(Some(Report::new(summary)))
     }
 
     async fn start(&self, machine: Which, name: &str, input: String) -> Result<Started, FlowError> {

@@ -10,10 +10,7 @@ use axum::{
     http::{HeaderMap, Uri},
     response::{IntoResponse, Response},
 };
-use batches::{
-    dry_run,
-    intake::{Format, Intake, Settings, Staged},
-};
+use batches::intake::{Format, Intake, Settings, Staged};
 use bytes::Bytes;
 use kernel::{Batch, Kind, Objects, Rules, Store, dry_run::DryRunStore, objects, order};
 
@@ -147,8 +144,9 @@ async fn dry_run<S: Store, F: Flow>(
     let batch = batch(caller, rules, Claim { batch_id, received_at, order, fingerprint: String::new() })?;
     let objects = Objects::in_memory();
     let staged = cut(&batch, format, body, &objects).await?;
-    let summary = dry_run::dry_run(&batch, staged, &api.store, &objects).await?;
-    Ok(Json(dry_run::Report::new(summary)).into_response())
+    let report = api.flow.dry_run(&batch, staged, &objects).await?;
+    let none = "This installation has no dry runs; `crmflow process --dry-run` has them.";
+    Ok(Json(report.ok_or_else(|| Problem::new(problem::Kind::NotPossible, none))?).into_response())
 }
 
 /// Reads the records, and cuts those of a large batch into objects.
