@@ -18,20 +18,15 @@ mod requests;
 mod uploads;
 mod wakeups;
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
-use allocator::MiMalloc;
 use clap::Parser;
 
 /// One thread reads requests and another stores them; the system's allocator makes such threads wait for each other.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
-
-/// Time for which freed memory stays with the program. Longer times raise the peak; shorter ones cost computing time.
-const FREED_MEMORY_DELAY: Duration = Duration::from_secs(1);
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    allocator::retain_freed_pages(FREED_MEMORY_DELAY);
     let cli = cli::Cli::parse();
     match commands::run(cli) {
         Ok(code) => code,
