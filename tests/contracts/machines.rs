@@ -10,7 +10,8 @@ use registry::{Consumer, Function};
 use serde_json::Value;
 
 use crate::records::{
-    cases::{self, Case},
+    case::Case,
+    cases,
     failures::{self, root},
 };
 

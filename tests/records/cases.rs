@@ -1,16 +1,14 @@
-//! `cases/*.json` through `crmflow serve`, or through a deployed stack where there is one; README.md says
-//! what a case holds.
+//! Runs `cases/*.json` through `crmflow serve`, or through a deployed stack if there is one.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::dry_run;
+use super::{
+    case::{Batch, Case, Contact, Entry, Row},
+    dry_run,
+};
 use crate::{
     events::flow,
     harness::{
@@ -19,113 +17,6 @@ use crate::{
         stack::{Stack, deployed},
     },
 };
-
-/// Batches that are sent one after the other, and what is stored when they have ended.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Case {
-    pub(crate) name: String,
-    /// Made before anything is sent; bodies of `POST /destinations`.
-    #[serde(default)]
-    destinations: Vec<Value>,
-    pub(crate) batches: Vec<Batch>,
-    #[serde(default)]
-    events: Vec<flow::Stored>,
-    #[serde(default)]
-    contacts: Vec<Contact>,
-    /// Addresses of which nothing is stored.
-    #[serde(default)]
-    unknown: Vec<String>,
-}
-
-/// What is sent, and what becomes of it.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Batch {
-    #[serde(default)]
-    records: Option<Box<RawValue>>,
-    /// In place of `records`: events, the body of one request.
-    #[serde(default)]
-    events: Option<Box<RawValue>>,
-    /// In place of `records`: a body to the letter.
-    #[serde(default)]
-    text: Option<String>,
-    #[serde(rename = "type", default = "json")]
-    pub(super) media: String,
-    /// How often the records stand in the body, one after the other.
-    #[serde(default = "once")]
-    times: usize,
-    /// The query of the request, with its question mark.
-    #[serde(default)]
-    pub(super) query: String,
-    /// Sent by way of `POST /uploads`.
-    #[serde(default)]
-    upload: bool,
-    #[serde(default = "succeeded")]
-    status: String,
-    pub(crate) path: Vec<String>,
-    /// Those that are not zero.
-    pub(super) outcomes: BTreeMap<String, u64>,
-    /// By index: some of the records.
-    #[serde(default)]
-    rows: BTreeMap<u64, Row>,
-    /// By index: all that lie there.
-    #[serde(default)]
-    quarantine: BTreeMap<u64, Entry>,
-}
-
-fn json() -> String {
-    "application/json".to_owned()
-}
-
-fn once() -> usize {
-    1
-}
-
-fn succeeded() -> String {
-    "SUCCEEDED".to_owned()
-}
-
-/// What became of one record.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Row {
-    outcome: String,
-    #[serde(default)]
-    duplicate_of: Option<u64>,
-    #[serde(default)]
-    conflicts_with: Option<u64>,
-}
-
-/// A record in quarantine.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Entry {
-    error_type: String,
-    /// Each as pointer and rule.
-    faults: BTreeSet<(String, String)>,
-    #[serde(default)]
-    line: Option<u64>,
-    /// The record, to the letter.
-    #[serde(default)]
-    raw: Option<String>,
-}
-
-/// A contact as it is stored.
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Contact {
-    email: String,
-    name: String,
-    opt_in: bool,
-    #[serde(default)]
-    interests: Option<Vec<String>>,
-    /// The fields that the schema does not name: the text of a JSON object, to the letter.
-    #[serde(default)]
-    extra: Option<String>,
-    /// How often something was said of them.
-    history: usize,
-}
 
 /// Where cases are played.
 pub(crate) struct Stage<'a> {

@@ -18,7 +18,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::cases::Batch;
+use super::case::Batch;
 use crate::harness::{
     http::Client,
     program::{Ended, Killed, Place, Server, run},

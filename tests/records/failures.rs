@@ -11,7 +11,10 @@ use serde::Deserialize;
 
 use crate::{
     harness::program::{Place, Server},
-    records::cases::{self, Case, Stage},
+    records::{
+        case::Case,
+        cases::{self, Stage},
+    },
 };
 
 /// A case that is played while a step fails, and what a replay makes of it once the step is mended.

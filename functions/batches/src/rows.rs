@@ -356,11 +356,8 @@ pub fn csv(rows: &[Row], raw: bool, to: &mut Vec<u8>) -> u64 {
     for row in rows {
         let faults =
             row.faults.iter().flatten().map(|fault| format!("{} ({})", fault.sentence(), fault.rule));
-        let mut record = Cow::Borrowed(row.content().unwrap_or_default());
-        if !raw && csv::is_formula(&record) {
-            guarded += 1;
-            record = csv::guarded(&record).into();
-        }
+        let record = Cow::Borrowed(row.content().unwrap_or_default());
+        let record = if raw { record } else { csv::guard(record, &mut guarded) };
         let cells = [
             number(row.line).into(),
             row.index.to_string().into(),

@@ -126,11 +126,7 @@ pub fn csv_rows(page: &Page, options: &CsvOptions, to: &mut Vec<u8>) -> Result<u
         let fields = extra.map(extra::read).transpose()?.unwrap_or_default();
         let cells = options.columns.iter().map(|column| {
             let cell = column.cell(statement, &fields);
-            if options.raw || !csv::is_formula(&cell) {
-                return cell;
-            }
-            guarded += 1;
-            csv::guarded(&cell).into()
+            if options.raw { cell } else { csv::guard(cell, &mut guarded) }
         });
         csv::write_row(cells, to);
     }

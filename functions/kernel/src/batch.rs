@@ -97,7 +97,7 @@ pub enum Kind {
     Event,
 }
 
-/// What an operator permits a batch to do to known contacts.
+/// The changes to known contacts that an operator permits a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rules {
@@ -134,7 +134,7 @@ pub struct Batch {
     /// The index of this chunk of a large batch, from zero; `None`: the batch is not cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunk: Option<u32>,
-    /// What it may do to known contacts.
+    /// The permitted changes to known contacts.
     #[serde(default, skip_serializing_if = "crate::json::is_default")]
     pub rules: Rules,
 }

@@ -34,7 +34,7 @@ fn write_cell(cell: &str, to: &mut Vec<u8>) {
 /// Whether a spreadsheet would calculate with this cell instead of showing it. OWASP names the first characters:
 /// <https://owasp.org/www-community/attacks/CSV_Injection>. A plain number with a sign (`+4917012345`, `-3.5`) is none:
 /// a spreadsheet shows it as a number, as it does without the sign.
-pub fn is_formula(cell: &str) -> bool {
+fn is_formula(cell: &str) -> bool {
     match cell.strip_prefix(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) {
         None => false,
         Some(rest) => !(cell.starts_with(['+', '-']) && is_number(rest)),
@@ -47,9 +47,14 @@ fn is_number(text: &str) -> bool {
     parts.all(is_digits)
 }
 
-/// The cell as text for a spreadsheet: with an apostrophe before it, as OWASP advises.
-pub fn guarded(cell: &str) -> String {
-    format!("'{cell}")
+/// A cell that no spreadsheet calculates: a formula gets an apostrophe before it, as OWASP advises, and `guarded` counts
+/// it.
+pub fn guard<'a>(cell: Cow<'a, str>, guarded: &mut u64) -> Cow<'a, str> {
+    if !is_formula(&cell) {
+        return cell;
+    }
+    *guarded += 1;
+    format!("'{cell}").into()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-/// What an endpoint was told: by flags, or by `PUT /_sink/{endpoint}`. Nothing: 200, at once.
+/// The settings of an endpoint, by flags or by `PUT /_sink/{endpoint}`. Without any it answers 200 at once.
 #[derive(Clone, Debug, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Behaviour {
@@ -62,7 +62,7 @@ pub(super) enum Ending {
     Hanging,
 }
 
-/// What one request gets.
+/// The answer to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) status: StatusCode,
@@ -73,7 +73,7 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    /// What a good destination gives.
+    /// The answer of a healthy destination.
     pub(super) const NORMAL: Self =
         Self { status: StatusCode::OK, delay: Duration::ZERO, retry_after: None, ending: Ending::Answered };
 
@@ -139,7 +139,7 @@ impl Rule {
         Ok(Self { behaviour, verdict, share, requests: 0, left })
     }
 
-    /// What it was made of.
+    /// The settings that it was made from.
     pub(super) fn behaviour(&self) -> &Behaviour {
         &self.behaviour
     }
@@ -149,7 +149,7 @@ impl Rule {
         self.left == 0 || self.verdict == Verdict::NORMAL
     }
 
-    /// What the next request gets.
+    /// The answer to the next request.
     pub(super) fn next(&mut self) -> Verdict {
         self.requests += 1;
         if self.is_normal() || !self.is_chosen() {

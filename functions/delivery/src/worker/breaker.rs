@@ -70,7 +70,7 @@ impl Permit {
     }
 }
 
-/// What a call shows about its destination.
+/// The sign of a call about the health of its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
     /// The destination works.

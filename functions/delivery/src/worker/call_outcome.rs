@@ -103,7 +103,7 @@ fn blocking_row(call: &CallResult, destination: &Destination, now: Timestamp) ->
     Queued { blocking_since, failed_at: Some(now), ..queued.clone() }
 }
 
-/// What a status means for a delivery.
+/// The meaning of a status for a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     /// The delivery is done.
@@ -136,7 +136,7 @@ impl Verdict {
     }
 }
 
-/// What a status shows about the destination. Redirects are not followed, because no client named their host
+/// The sign of a status about the health of the destination. Redirects are not followed, because no client named their host
 /// as a destination: they are refusals.
 fn signal(status: Option<u16>) -> Signal {
     match status {

@@ -1,4 +1,4 @@
-//! What the worker needs from its host.
+//! The dependencies of the worker, which its host provides.
 
 use std::time::Duration;
 

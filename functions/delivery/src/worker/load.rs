@@ -23,7 +23,7 @@ const MISSING_GIVE_UP_AFTER: SignedDuration = SignedDuration::from_mins(5);
 /// It is read again before it is changed.
 const MAX_BUFFERED_DESTINATIONS: usize = 100;
 
-/// What the stored items say about a row.
+/// The state of a row by the stored items.
 #[derive(Debug)]
 pub(super) enum Loaded {
     /// It can be sent.

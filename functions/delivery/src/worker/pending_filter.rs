@@ -30,7 +30,7 @@ pub(super) struct FilterResult {
     duration_ms: u64,
 }
 
-/// What an evaluation means for its delivery.
+/// The meaning of an evaluation for its delivery.
 #[derive(Debug)]
 pub(super) enum FilterVerdict {
     /// The filter permits the event.

@@ -1,4 +1,4 @@
-//! What a destination answers decides what becomes of the delivery.
+//! The answer of a destination decides the result of the delivery.
 
 use std::time::Duration;
 

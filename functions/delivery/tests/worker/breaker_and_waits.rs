@@ -273,7 +273,7 @@ async fn a_busy_lane_is_let_go_when_its_time_is_over() {
         }
     };
     tokio::pin!(rings);
-    // Where nobody happened to ring just then, it was let go as any other lane.
+    // If no other worker set the flag at that moment, the worker released the lane like any other.
     while fixture.messages(QueueName::Lanes).is_empty() {
         tokio::select! {
             biased;
@@ -282,7 +282,7 @@ async fn a_busy_lane_is_let_go_when_its_time_is_over() {
             () = tokio::time::sleep(Duration::from_secs(60)) => panic!("it is never let go"),
         }
     }
-    // Who comes next goes on.
+    // The next worker continues.
     assert_eq!(fixture.messages(QueueName::Lanes)[0].0, 0);
     assert_eq!(sink.ids(), ["m1"]);
 }

@@ -75,7 +75,7 @@ async fn check(stored: &str) {
 #[tokio::test]
 async fn many_workers_at_one_lane_send_one_message() {
     check("").await;
-    // Who rang died before the message was sent.
+    // The worker that set the flag died before it sent the message.
     check(r#","rung":true"#).await;
     check(r#","rung":true,"wakeAt":"2026-01-01T00:00:00Z""#).await;
 }
@@ -102,7 +102,7 @@ async fn a_worker_after_a_set_flag_is_noticed_too() {
     let counter = Arc::clone(&writes);
     let store = FaultyStore::new(&fixture.store, move |operation, table| {
         let is_write = operation == Operation::Put && table == Table::Deliveries;
-        // What comes after the lease was taken is slow.
+        // The writes after the lease are slow.
         (is_write && counter.fetch_add(1, Relaxed) > 0).then_some(Fault::Slow)
     });
     let slow = worker(&fixture, store, "slow");

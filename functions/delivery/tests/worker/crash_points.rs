@@ -17,7 +17,7 @@ use super::{
 const MAX_CONCURRENT: usize = 64;
 /// So long after the next worker began comes what came late, in milliseconds: before what is tried again is due.
 const LATE_DELAY_MS: u64 = 300;
-/// Who has events, and how many of them were there before the first worker.
+/// The users with events, and how many of the events existed before the first worker.
 const USERS: [(&str, usize); 3] = [("a", 2), ("b", 3), ("c", 4)];
 /// How many events each has in the end.
 const EVENTS: usize = 5;
@@ -28,7 +28,7 @@ fn plan(id: &str, before: usize) -> Reply {
     Reply::Status(if number % 3 == 1 && before == 0 { 503 } else { 200 }, "")
 }
 
-/// What the filter refuses, where it is evaluated in the lane: one event of each user.
+/// The events that the filter refuses, if the lane evaluates it: one of each user.
 fn is_refused(id: &str, is_undecided: bool) -> bool {
     is_undecided && id.ends_with("-2")
 }

@@ -12,7 +12,7 @@ use kernel::store::{Condition, Item, Query, Store, StoreError, Table, Written};
 use sqlite_store::SqliteStore;
 use tokio::{sync::Notify, time::sleep};
 
-/// What is asked of storage.
+/// A call to storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
     Get,
@@ -39,7 +39,7 @@ pub(super) struct FaultyStore {
     store: SqliteStore,
     plan: Arc<FaultPlan>,
     lifetime: Arc<Lifetime>,
-    /// What one call writes is written from its end.
+    /// The writes of one call happen from its end.
     is_backward: bool,
 }
 

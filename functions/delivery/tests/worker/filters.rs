@@ -31,7 +31,7 @@ async fn sink() -> Sink {
     Sink::start(|_, _| Reply::Status(200, "")).await
 }
 
-/// What the response of an event says of `A`: `true`, `false`, `false, undecided`, or nothing.
+/// The entry of `A` in the response of an event: `true`, `false`, `false, undecided`, or none.
 async fn says(fixture: &Fixture, id: &str) -> String {
     let says = fixture.says(id, "A").await;
     let is_undecided = fixture.response(id).await.undecided.contains(&"A".parse().unwrap());

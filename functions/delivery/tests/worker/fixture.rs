@@ -278,7 +278,7 @@ impl Fixture {
         self.says(id, name).await == Some(true)
     }
 
-    /// What the response of an event says of a destination; `None`: nothing.
+    /// The entry of a destination in the response of an event; `None`: there is none.
     pub(super) async fn says(&self, id: &str, name: &str) -> Option<bool> {
         self.response(id).await.destinations.get(&name.parse().unwrap()).copied()
     }
@@ -295,7 +295,7 @@ impl Fixture {
         quarantine::list(&self.tenant, &all, None, 1_000, objects).await.unwrap().entries
     }
 
-    /// What waits in a queue: how long each message is held back, in seconds, and its body.
+    /// The messages of a queue: the delay of each, in seconds, and its body.
     pub(super) fn messages(&self, queue: QueueName) -> Vec<(i64, String)> {
         let waiting = queues::oldest(&self.store.readers, queue.resource(), 1_000).unwrap();
         let delay = |it: &queues::Waiting| it.visible_at.duration_since(it.sent_at).as_secs();

@@ -197,7 +197,7 @@ async fn what_comes_late_into_the_lane_is_not_overtaken() {
     assert_eq!(sink.ids(), ["b-1", "a-1", "a-2"]);
 }
 
-/// Whoever put it off died before the row went that it had before.
+/// The worker that deferred the event died before it deleted the old row.
 #[tokio::test]
 async fn a_blocked_event_with_two_rows_is_not_overtaken() {
     let sink =
@@ -235,7 +235,7 @@ async fn a_blocked_event_with_two_rows_is_not_overtaken() {
     assert_eq!(sink.ids(), ["b-1", "c-1", "a-1", "a-2"]);
 }
 
-/// Whoever put them off died before the rows went that they had before.
+/// The worker that deferred the events died before it deleted the old rows.
 #[tokio::test]
 async fn a_users_events_with_two_rows_are_sent_once() {
     let sink = Sink::start(|_, _| Reply::Status(200, "")).await;

@@ -1,4 +1,4 @@
-//! What a crash leaves behind leads to the same end.
+//! The rows that a crash leaves lead to the same result.
 
 use delivery::model::{self, Delivery, Queued, Status};
 use events::response::{self, EventResponse};

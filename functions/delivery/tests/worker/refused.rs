@@ -1,4 +1,4 @@
-//! What a destination refuses, and one that refuses everything.
+//! Refused deliveries, and a destination that refuses all.
 
 use std::sync::{
     Arc,

@@ -28,7 +28,7 @@ impl Request {
     }
 }
 
-/// What the sink does with a request.
+/// The reaction of the sink to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
     /// Answers with this status and these headers.
@@ -69,7 +69,7 @@ impl Sink {
         sink
     }
 
-    /// What came in, in order.
+    /// The received requests, in order.
     pub(super) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }

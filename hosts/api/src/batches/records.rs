@@ -72,7 +72,7 @@ pub(crate) async fn post<S: Store, F: Flow>(
 /// The query parameters of [`rules`].
 pub(super) const RULES: [&str; 2] = ["resubscribe", "replace"];
 
-/// What the batch of a request may do to known contacts.
+/// The changes to known contacts that a request permits its batch.
 pub(super) fn rules(query: &Parameters) -> Result<Rules, Problem> {
     let is_set = |name| query.parse(name, "true or false", |text| text.parse().ok());
     let is_true = |set: Option<bool>| set == Some(true);
